@@ -1,0 +1,1 @@
+"""What a job can do. Knows nothing of the service around it."""

@@ -1,0 +1,230 @@
+"""Conditions: MongoDB query form, made safe. Operators by allow-list, relative dates, Extended JSON, no "everything"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import json_util
+from dateutil.relativedelta import relativedelta
+
+from templates_lib.base import Problem
+
+COMPARISONS = frozenset({"$gt", "$gte", "$lt", "$lte"})
+LEAVES = COMPARISONS | {"$eq", "$ne", "$exists", "$type", "$size", "$mod", "$regex", "$options",
+                        "$bitsAllSet", "$bitsAnySet", "$bitsAllClear", "$bitsAnyClear"}  # fmt: skip
+LISTS = frozenset({"$in", "$nin", "$all"})
+LOGICAL = frozenset({"$and", "$or", "$nor"})
+# Extended JSON v2 wrappers (MongoDB specifications, extended-json): values, not operators.
+EXTENDED_JSON = frozenset({"$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal", "$uuid", "$binary",
+                           "$minKey", "$maxKey", "$timestamp", "$regularExpression", "$symbol", "$undefined"})  # fmt: skip
+_AWARE = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=True, tzinfo=UTC)
+MAX_DEPTH = 20
+LONGEST_REGEX = 500
+
+_AGO = re.compile(r"(?:(?P<ago>[0-9]{1,6}) (?P<unit>second|minute|hour|day|week|month|year)s? ago"
+                  r"|in (?P<ahead>[0-9]{1,6}) (?P<unit2>second|minute|hour|day|week|month|year)s?|(?P<word>now|today))", re.I)  # fmt: skip
+
+
+def relative_date(text: str, now: datetime) -> datetime | None:
+    """The instant that "6 months ago", "in 2 hours", "now" or "today" means at `now`; None for any other text.
+
+    Months and years are calendar ones: "1 month ago" on 31 March is 28 February (29 in a leap year). "today" is its midnight, UTC.
+    A date before year 1 or after 9999 is None.
+    """
+    match = _AGO.fullmatch(text.strip())
+    if match is None:
+        return None
+    if match["word"]:
+        return now if match["word"].lower() == "now" else now.replace(hour=0, minute=0, second=0, microsecond=0)
+    amount, unit = int(match["ago"] or match["ahead"]), (match["unit"] or match["unit2"]).lower()
+    shift = relativedelta(**{f"{unit}s": amount})  # type: ignore[arg-type]
+    try:
+        return now - shift if match["ago"] else now + shift
+    except (OverflowError, ValueError):
+        return None
+
+
+def problems(condition: Any, pointer: str = "") -> Iterator[Problem]:
+    """What is not allowed in `condition`, each at its JSON Pointer. Nothing yielded means that `resolve` will take it."""
+    yield from _check_query(condition, pointer, 0)
+
+
+def _check_query(query: Any, pointer: str, depth: int) -> Iterator[Problem]:
+    if depth > MAX_DEPTH:
+        yield Problem(pointer, f"is nested more than {MAX_DEPTH} levels deep")
+        return
+    if not isinstance(query, Mapping):
+        yield Problem(pointer, 'must be an object such as {"lastActive": {"$lt": "6 months ago"}}')
+        return
+    for key, value in query.items():
+        here = f"{pointer}/{_escape(key)}"
+        if key in LOGICAL:
+            if not isinstance(value, list) or not value:
+                yield Problem(here, "must be a list with at least one condition")
+                continue
+            for index, item in enumerate(value):
+                yield from _check_query(item, f"{here}/{index}", depth + 1)
+        elif key.startswith("$"):
+            yield Problem(here, f"The operator {key} is not allowed here")
+        elif key == "" or "\0" in key:
+            yield Problem(here, "is not a field name")
+        elif _is_operators(value):
+            yield from _check_operators(value, here, depth + 1)
+        else:
+            yield from _check_value(value, here, depth + 1)
+
+
+def _is_operators(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(k.startswith("$") for k in value) and not _is_extended_json(value)
+
+
+def _is_extended_json(value: Mapping[str, Any]) -> bool:
+    return bool(value) and all(key in EXTENDED_JSON for key in value)
+
+
+def _check_operators(operators: Mapping[str, Any], pointer: str, depth: int) -> Iterator[Problem]:
+    if depth > MAX_DEPTH:
+        yield Problem(pointer, f"is nested more than {MAX_DEPTH} levels deep")
+        return
+    for key, value in operators.items():
+        here = f"{pointer}/{_escape(key)}"
+        if key == "$not":
+            if not _is_operators(value):
+                yield Problem(here, 'must hold operators, such as {"$in": [1, 2]}')
+            else:
+                yield from _check_operators(value, here, depth + 1)
+        elif key == "$elemMatch":
+            check = _check_operators if _is_operators(value) and not set(value) & LOGICAL else _check_query
+            yield from check(value, here, depth + 1)
+        elif key in LISTS:
+            if not isinstance(value, list):
+                yield Problem(here, "must be a list")
+            else:
+                for index, item in enumerate(value):
+                    yield from _check_value(item, f"{here}/{index}", depth + 1)
+        elif key not in LEAVES:
+            yield Problem(here, f"The operator {key} is not allowed")
+        elif key == "$regex":
+            yield from _check_regex(value, here)
+        else:
+            yield from _check_value(value, here, depth + 1)
+
+
+def _check_regex(value: Any, pointer: str) -> Iterator[Problem]:
+    if not isinstance(value, str):
+        yield Problem(pointer, "must be text")
+    elif len(value) > LONGEST_REGEX:
+        yield Problem(pointer, f"must be at most {LONGEST_REGEX} characters")
+
+
+def _check_value(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
+    if depth > MAX_DEPTH:
+        yield Problem(pointer, f"is nested more than {MAX_DEPTH} levels deep")
+    elif isinstance(value, Mapping):
+        if _is_extended_json(value):
+            try:
+                json_util.object_hook(dict(value))
+            except Exception as error:
+                yield Problem(pointer, f"is not Extended JSON: {error}")
+            return
+        for key, item in value.items():
+            here = f"{pointer}/{_escape(key)}"
+            if key.startswith("$"):
+                yield Problem(here, f"The operator {key} is not allowed here")
+            else:
+                yield from _check_value(item, here, depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _check_value(item, f"{pointer}/{index}", depth + 1)
+    elif isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
+        yield Problem(pointer, "is larger than MongoDB can hold (64 bits)")
+
+
+def resolve(condition: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The query to send: Extended JSON decoded, relative dates under $gt, $gte, $lt and $lte made instants.
+
+    A text under any other operator is a text. `condition` must have passed `problems`.
+    """
+    resolved = _resolve(condition, now, comparing=False)
+    return dict(resolved)
+
+
+def _resolve(value: Any, now: datetime, *, comparing: bool) -> Any:
+    if isinstance(value, Mapping):
+        if _is_extended_json(value):
+            return json_util.object_hook(dict(value), _AWARE)
+        return {key: _resolve(item, now, comparing=key in COMPARISONS) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolve(item, now, comparing=False) for item in value]
+    if comparing and isinstance(value, str):
+        return relative_date(value, now) or value
+    return value
+
+
+def always_true(query: Any) -> bool:
+    """True where the query is seen to match each document, whatever it holds: `{}`, `{"_id": {"$exists": true}}`, an `$or` with such
+    a branch or with a field's presence and absence, and their combinations. It looks at the query alone, so a condition that
+    happens to match each document of today is not one.
+    """
+    if not isinstance(query, Mapping):
+        return False
+    return all(_member_always_true(key, value) for key, value in query.items())
+
+
+def _member_always_true(key: str, value: Any) -> bool:
+    if key == "$and":
+        return all(always_true(item) for item in value)
+    if key == "$or":
+        return any(always_true(item) for item in value) or _covers_presence(value)
+    if key == "$nor":
+        return all(_never_true(item) for item in value)
+    if key.startswith("$"):
+        return False
+    return _is_operators(value) and all(_operator_always_true(key, name, value) for name in value if name != "$options")
+
+
+def _operator_always_true(field: str, operator: str, operators: Mapping[str, Any]) -> bool:
+    operand = operators[operator]
+    if operator == "$nin":
+        return all(item is None and field == "_id" for item in operand)
+    if operator == "$not":
+        return any(name == "$in" and item == [] for name, item in operand.items()) or (
+            field == "_id" and operand in ({"$exists": False}, {"$eq": None}, {"$in": [None]})
+        )
+    if field != "_id":  # every document has an _id, and it is never null
+        return False
+    return (
+        (operator == "$exists" and bool(operand))
+        or (operator == "$ne" and operand is None)
+        or (operator in {"$gt", "$gte"} and _is_extended_json_of(operand, "$minKey"))
+        or (operator in {"$lt", "$lte"} and _is_extended_json_of(operand, "$maxKey"))
+    )
+
+
+def _never_true(query: Any) -> bool:
+    return isinstance(query, Mapping) and any(
+        (isinstance(value, Mapping) and value.get("$in") == [])
+        or (key == "_id" and (value is None or value in ({"$exists": False}, {"$eq": None})))
+        for key, value in query.items()
+    )
+
+
+def _covers_presence(branches: list[Any]) -> bool:
+    """True for `$or` branches of which one asks that a field exists and another that it does not."""
+    seen = {
+        (key, bool(value["$exists"]))
+        for branch in branches if isinstance(branch, Mapping) and len(branch) == 1
+        for key, value in branch.items() if isinstance(value, Mapping) and set(value) == {"$exists"}
+    }  # fmt: skip
+    return any((key, not present) in seen for key, present in seen)
+
+
+def _is_extended_json_of(value: Any, wrapper: str) -> bool:
+    return isinstance(value, Mapping) and set(value) == {wrapper}
+
+
+def _escape(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")

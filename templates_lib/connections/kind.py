@@ -1,0 +1,22 @@
+"""What a kind of connection declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionKind:
+    """`settings_schema` draws and judges its form; members with `writeOnly` are secrets. `probe` opens it once.
+
+    `probe(settings)` returns a sentence about what answered, or raises an exception that says what did not.
+    """
+
+    type: str
+    name: str
+    icon: str
+    description: str
+    settings_schema: Mapping[str, Any]
+    probe: Callable[[Mapping[str, Any]], str]

@@ -1,0 +1,242 @@
+"""Sends mail through an SMTP connection and says what became of each recipient."""
+
+from __future__ import annotations
+
+import smtplib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from html import escape
+from typing import Any, ClassVar
+
+from markdown_it import MarkdownIt
+
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.connections.file_store import open_file_store
+from templates_lib.connections.smtp import open_smtp
+
+MAX_ATTACHMENT_BYTES = 10_000_000  # most servers refuse a message over 25 MB, and base64 adds a third
+MAX_ATTACHMENTS_BYTES = 18_000_000
+
+# `{title}` and `{body}` are filled with escaped text; the colours are those of the product (mail clients know no oklch).
+_LAYOUTS = {
+    "simple": '<div style="font:15px/1.6 system-ui,sans-serif;color:#222">{body}</div>',
+    "notice": '<div style="max-width:600px;margin:auto;font:15px/1.6 system-ui,sans-serif;color:#222">'
+    '<h1 style="font-size:20px;border-bottom:2px solid #1f7a74;padding-bottom:8px">{title}</h1>{body}</div>',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one recipient: `sent`, or `refused` with the server's words; `permanent` for a 5xx answer."""
+
+    recipient: str
+    status: str
+    detail: str = ""
+    permanent: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return {"recipient": self.recipient, "status": self.status, "detail": self.detail}
+
+
+class EmailNotification(JobTemplate):
+    """Requirement 002.69. A recipient that is refused does not keep the others from their mail."""
+
+    type = "email_notification"
+    name = "Email"
+    description = "Send a mail to a list of people"
+    category = "Communication"
+    icon = "mail"
+    risk_level = "medium"
+    estimated_duration = "seconds"
+    parameters_schema: ClassVar[Mapping[str, Any]] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {
+            "connection": {
+                "type": "string",
+                "title": "Mail server",
+                "x-options": {"from": "connections", "kind": "smtp"},
+            },
+            "recipients": {
+                "type": "array",
+                "title": "Recipients",
+                "items": {"type": "string", "format": "email", "maxLength": 320, "title": "Address"},
+                "minItems": 1,
+                "maxItems": 500,
+                "uniqueItems": True,
+            },
+            "subject": {
+                "type": "string",
+                "title": "Subject",
+                "minLength": 1,
+                "maxLength": 250,
+                "pattern": r"^[^\r\n\x00]*$",
+            },
+            "body": {
+                "type": "string",
+                "title": "Body",
+                "description": "Plain text; Markdown is shown formatted where the layout is not plain.",
+                "minLength": 1,
+                "maxLength": 100_000,
+                "x-widget": "textarea",
+            },
+            "template": {
+                "title": "Layout",
+                "oneOf": [
+                    {"const": "plain", "title": "Plain text"},
+                    {"const": "simple", "title": "Text and simple HTML"},
+                    {"const": "notice", "title": "Text and HTML with the subject as heading"},
+                ],
+                "default": "plain",
+            },
+            "individually": {
+                "type": "boolean",
+                "title": "One mail for each recipient",
+                "description": "Recipients do not see each other.",
+                "default": True,
+            },
+            "reply_to": {"type": "string", "title": "Reply to", "format": "email", "maxLength": 320},
+            "attachments": {
+                "type": "array",
+                "title": "Attachments",
+                "maxItems": 10,
+                "items": {
+                    "type": "object",
+                    "title": "Attachment",
+                    "properties": {
+                        "connection": {
+                            "type": "string",
+                            "title": "File store",
+                            "x-options": {"from": "connections", "kind": "file_store"},
+                        },
+                        "path": {"type": "string", "title": "Path", "minLength": 1, "maxLength": 1000},
+                        "filename": {
+                            "type": "string",
+                            "title": "Name in the mail",
+                            "maxLength": 200,
+                            "pattern": r"^[^\r\n\x00/\\]*$",
+                        },
+                    },
+                    "required": ["connection", "path"],
+                    "additionalProperties": False,
+                },
+            },
+        },
+        "required": ["connection", "recipients", "subject", "body"],
+        "additionalProperties": False,
+    }
+
+    def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
+        seen: set[str] = set()
+        for index, recipient in enumerate(params["recipients"]):
+            if recipient.lower() in seen:
+                yield Problem(f"/recipients/{index}", "is in the list already")
+            seen.add(recipient.lower())
+            if not _is_mailbox(recipient):
+                yield Problem(f"/recipients/{index}", "is not a mail address")
+        if params.get("reply_to") and not _is_mailbox(params["reply_to"]):
+            yield Problem("/reply_to", "is not a mail address")
+
+    def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        """The finished message, with its attachments read but nothing sent."""
+        message = self._compose(params, ctx, to=params["recipients"], number=0)
+        count = len(params["recipients"])
+        return JobResult(
+            f"Would send to {count} recipient{'s' * (count != 1)}, {len(message.as_bytes()):,} bytes each",
+            {"recipients": params["recipients"], "subject": params["subject"], "bytes": len(message.as_bytes())},
+        )
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        for problem in self.check(params):
+            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        recipients: list[str] = params["recipients"]
+        groups = [[one] for one in recipients] if params.get("individually", True) else [recipients]
+        deliveries: list[Delivery] = []
+        with open_smtp(ctx, params["connection"]) as session:
+            for number, group in enumerate(groups):
+                ctx.check_cancelled()
+                deliveries += _send(session, self._compose(params, ctx, to=group, number=number), group)
+                ctx.progress(len(deliveries), len(recipients))
+                for delivery in deliveries[-len(group) :]:
+                    ctx.log.info("%s: %s %s", delivery.recipient, delivery.status, delivery.detail)
+        return _conclude(deliveries)
+
+    def _compose(self, params: Mapping[str, Any], ctx: RunContext, *, to: list[str], number: int) -> EmailMessage:
+        """The message (RFC 5322). EmailMessage refuses line breaks in a header, so none can be injected."""
+        settings = ctx.connection(params["connection"], "smtp").settings
+        message = EmailMessage()
+        message["Subject"] = params["subject"]
+        message["From"] = Address(display_name=settings.get("sender_name", ""), addr_spec=settings["sender"])
+        message["To"] = tuple(Address(addr_spec=one) for one in to)
+        message["Date"] = format_datetime(ctx.now)
+        # The same in each attempt of one execution, so that a server or a reader may drop a second copy.
+        message["Message-ID"] = f"<{ctx.idempotency_key}.{number}@jobwright>"
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday replies
+        if params.get("reply_to"):
+            message["Reply-To"] = Address(addr_spec=params["reply_to"])
+        message.set_content(params["body"])
+        layout = _LAYOUTS.get(params.get("template", "plain"))
+        if layout:
+            html = MarkdownIt("commonmark", {"html": False}).render(params["body"])
+            message.add_alternative(layout.format(title=escape(params["subject"]), body=html), subtype="html")
+        self._attach(message, params.get("attachments", ()), ctx)
+        return message
+
+    def _attach(self, message: EmailMessage, attachments: Iterable[Mapping[str, str]], ctx: RunContext) -> None:
+        left = MAX_ATTACHMENTS_BYTES
+        for item in attachments:
+            content = open_file_store(ctx, item["connection"]).read(item["path"], limit_bytes=min(left, MAX_ATTACHMENT_BYTES))
+            left -= len(content)
+            name = item.get("filename") or item["path"].rpartition("/")[2]
+            message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+
+
+def _is_mailbox(text: str) -> bool:
+    try:
+        Address(addr_spec=text)
+    except Exception:
+        return False
+    return text.count("@") >= 1 and text.isprintable() and " " not in text
+
+
+def _send(session: smtplib.SMTP, message: EmailMessage, recipients: list[str]) -> list[Delivery]:
+    try:
+        refused: Mapping[str, tuple[int, bytes]] = session.send_message(message, to_addrs=recipients)
+    except smtplib.SMTPRecipientsRefused as error:
+        refused = error.recipients
+    except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
+        text = error.smtp_error if isinstance(error.smtp_error, bytes) else str(error.smtp_error).encode()
+        refused = dict.fromkeys(recipients, (error.smtp_code, text))
+    return [
+        Delivery(
+            one,
+            "refused",
+            f"{refused[one][0]} {refused[one][1].decode(errors='replace')}",
+            permanent=refused[one][0] >= 500,
+        )
+        if one in refused
+        else Delivery(one, "sent")
+        for one in recipients
+    ]
+
+
+def _conclude(deliveries: list[Delivery]) -> JobResult:
+    """All sent: success. Some refused: failed for good, since a retry would mail the others twice. None sent: try again unless 5xx."""
+    sent = sum(item.status == "sent" for item in deliveries)
+    data = {
+        "records_processed": len(deliveries),
+        "sent": sent,
+        "errors": len(deliveries) - sent,
+        "recipients": [item.as_json() for item in deliveries],
+    }
+    text = f"Sent {sent} of {len(deliveries)} mails"
+    if sent == len(deliveries):
+        return JobResult(text, data)
+    raise TemplateError(
+        f"{text}; refused: {', '.join(item.recipient for item in deliveries if item.status != 'sent')}"[:1000],
+        permanent=sent > 0 or all(item.permanent for item in deliveries),
+        data=data,
+    )

@@ -1,0 +1,134 @@
+"""Outgoing HTTP that cannot be turned inwards: every address is checked at the moment it is connected to."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpcore
+import httpx
+
+from templates_lib.base import TemplateError
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# RFC 6052 and 6145 prefixes that embed an IPv4 address: judged by the address inside.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Shared address space (RFC 6598) and benchmarking (RFC 2544): not "private" by the registry, and not the internet either.
+_ALSO_INSIDE = tuple(
+    map(
+        ipaddress.ip_network,
+        ("100.64.0.0/10", "198.18.0.0/15", "192.0.0.0/24", "64:ff9b:1::/48", "2001::/32", "2002::/16"),
+    )
+)
+
+
+class TargetRefused(TemplateError):
+    """The address lies inside a network that jobs may not reach."""
+
+    def __init__(self, host: str, address: str) -> None:
+        super().__init__(
+            f"{host} is at {address}, a private or local address. Add the host to JOBWRIGHT_ALLOWED_HOSTS if jobs may call it",
+            permanent=True,
+        )
+
+
+def is_public(address: IPAddress) -> bool:
+    """True for an address of the internet at large (IANA special-purpose registries, RFC 6890)."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address in _NAT64:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    if any(address.version == net.version and address in net for net in _ALSO_INSIDE):
+        return False
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+class GuardedBackend(httpcore.NetworkBackend):
+    """Resolves a name once, checks each address, and connects to a checked address and no other (no DNS rebinding)."""
+
+    def __init__(self, allowed_hosts: Iterable[str]) -> None:
+        self._allowed = {host.lower() for host in allowed_hosts}
+        self._inner = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:  # fmt: skip
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise httpcore.ConnectError(f"{host} cannot be resolved: {error.strerror}") from error
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        if not {host.lower(), f"{host.lower()}:{port}"} & self._allowed:
+            for text in addresses:
+                if not is_public(ipaddress.ip_address(text.partition("%")[0])):
+                    raise TargetRefused(host, text)
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for text in addresses:
+            try:
+                return self._inner.connect_tcp(text, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    def connect_unix_socket(self, path: str, timeout: float | None = None, socket_options: Any = None) -> httpcore.NetworkStream:  # noqa: ARG002 - httpcore's signature
+        raise TargetRefused(path, "a local socket")
+
+    def sleep(self, seconds: float) -> None:
+        self._inner.sleep(seconds)
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._stream
+        except httpcore.TimeoutException as error:
+            raise httpx.ReadTimeout(str(error) or "timed out") from error
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            raise httpx.ReadError(str(error)) from error
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class GuardedTransport(httpx.BaseTransport):
+    """An httpx transport over GuardedBackend. Proxies of the environment are not used: they would hide the address."""
+
+    def __init__(self, allowed_hosts: Iterable[str] = (), *, verify: bool = True) -> None:
+        context = ssl.create_default_context()
+        if not verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self._pool = httpcore.ConnectionPool(ssl_context=context, network_backend=GuardedBackend(allowed_hosts), max_connections=10)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = httpcore.URL(scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path)
+        core = httpcore.Request(request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions)
+        try:
+            answer = self._pool.handle_request(core)
+        except httpcore.TimeoutException as error:
+            raise httpx.TimeoutException(str(error) or "timed out", request=request) from error
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
+            raise httpx.TransportError(str(error), request=request) from error
+        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer.stream), extensions=answer.extensions)
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def open_http(*, allowed_hosts: Iterable[str], timeout_seconds: float, verify: bool = True, redirects: int = 5) -> httpx.Client:
+    """A client for outgoing calls: guarded addresses, no cookies of others, no environment proxies, at most `redirects` hops."""
+    return httpx.Client(
+        transport=GuardedTransport(allowed_hosts, verify=verify),
+        timeout=httpx.Timeout(timeout_seconds),
+        max_redirects=redirects,
+        follow_redirects=redirects > 0,
+        trust_env=False,
+    )

@@ -1,0 +1,229 @@
+"""Calls an HTTP address, signed, with an idempotency key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+from urllib.parse import urljoin
+
+import httpx
+
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.net import open_http
+
+MAX_REDIRECTS = 5
+KEPT_ANSWER_BYTES = 4_000
+READ_ANSWER_BYTES = 1_000_000
+# Set by us or by the protocol; a parameter that could change them could forge the signature or smuggle a request.
+RESERVED_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "idempotency-key",
+     "webhook-id", "webhook-timestamp", "webhook-signature"}
+)  # fmt: skip
+# RFC 9110, 15: too early, too many, timeouts and server errors may pass; any other answer will be the same again.
+TRANSIENT_STATUS = frozenset({408, 425, 429})
+
+
+def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """The `webhook-signature` of the Standard Webhooks specification 1.0: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`.
+
+    A secret that begins with `whsec_` is base64 after that; any other is used as its UTF-8 bytes.
+    """
+    key = base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
+    digest = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
+
+
+class WebhookTrigger(JobTemplate):
+    """Requirement 002.95. Private addresses are refused unless the settings allow the host (templates_lib/net.py)."""
+
+    type = "webhook_trigger"
+    name = "Webhook"
+    description = "Call an HTTP address of another system"
+    category = "Integration"
+    icon = "webhook"
+    risk_level = "medium"
+    estimated_duration = "seconds"
+    parameters_schema: ClassVar[Mapping[str, Any]] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {
+            "url": {
+                "type": "string",
+                "title": "Address",
+                "format": "uri",
+                "pattern": r"^https?://[^\s]+$",
+                "x-pattern-words": "an address that begins with http:// or https://",
+                "maxLength": 2000,
+                "x-placeholder": "https://example.com/hooks/jobs",
+            },
+            "method": {
+                "type": "string",
+                "title": "Method",
+                "enum": ["POST", "PUT", "PATCH", "GET", "DELETE"],
+                "default": "POST",
+            },
+            "headers": {
+                "type": "array",
+                "title": "Headers",
+                "maxItems": 50,
+                "items": {
+                    "type": "object",
+                    "title": "Header",
+                    "properties": {
+                        "name": {"type": "string", "title": "Name", "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$"},
+                        "value": {"type": "string", "title": "Value", "pattern": r"^[\x20-\x7e]*$", "maxLength": 4000},
+                    },
+                    "required": ["name", "value"],
+                    "additionalProperties": False,
+                },
+            },
+            "body": {
+                "title": "Body",
+                "description": "Sent as JSON. Not sent with GET.",
+                "x-widget": "json",
+                "x-placeholder": '{"event": "nightly"}',
+            },
+            "secret": {
+                "type": "string",
+                "title": "Signing secret",
+                "description": "Signs the call as the Standard Webhooks specification says. Kept encrypted, never shown again.",
+                "minLength": 8,
+                "maxLength": 500,
+                "writeOnly": True,
+            },
+            "expected_status": {
+                "type": "array",
+                "title": "Expected status",
+                "description": "Answers that count as success. None: any 2xx.",
+                "items": {"type": "integer", "title": "Status", "minimum": 100, "maximum": 599},
+                "maxItems": 20,
+                "uniqueItems": True,
+            },
+            "timeout": {
+                "type": "number",
+                "title": "Timeout in seconds",
+                "exclusiveMinimum": 0,
+                "maximum": 600,
+                "default": 30,
+            },
+            "follow_redirects": {"type": "boolean", "title": "Follow redirects", "default": False},
+            "verify_certificate": {"type": "boolean", "title": "Check the server's certificate", "default": True},
+        },
+        "required": ["url"],
+        "additionalProperties": False,
+    }
+
+    def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
+        try:
+            url = httpx.URL(params["url"])
+            if not url.host or url.userinfo:
+                yield Problem("/url", "must name a host, and no user name or password")
+        except httpx.InvalidURL as error:
+            yield Problem("/url", f"is not an address: {error}")
+        for index, header in enumerate(params.get("headers", ())):
+            if header["name"].lower() in RESERVED_HEADERS:
+                yield Problem(f"/headers/{index}/name", f"{header['name']} is set by Jobwright")
+        secret = params.get("secret", "")
+        if secret.startswith("whsec_"):
+            try:
+                base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+            except binascii.Error:
+                yield Problem("/secret", "begins with whsec_ but is not base64 after that")
+
+    def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        """The request as it would be sent, its signature left out; nothing is called."""
+        method, body = params.get("method", "POST"), self._body(params)
+        names = [name for name, _ in self._headers(params, ctx, body, trusted=True)]
+        return JobResult(
+            f"Would send {method} to {params['url']} with {len(body):,} bytes",
+            {
+                "method": method,
+                "url": params["url"],
+                "headers": names,
+                "body": body.decode(),
+                "signed": bool(params.get("secret")),
+            },
+        )
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        for problem in self.check(params):
+            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        began = time.monotonic()
+        with open_http(
+            allowed_hosts=ctx.allowed_hosts,
+            timeout_seconds=params.get("timeout", 30),
+            verify=params.get("verify_certificate", True),
+            redirects=0,
+        ) as client:
+            try:
+                status, answer = self._call(client, params, ctx)
+            except httpx.TimeoutException as error:
+                raise TemplateError(f"No answer within {params.get('timeout', 30):g} s") from error
+            except httpx.HTTPError as error:
+                raise TemplateError(f"The call failed: {str(error)[:300]}") from error
+        seconds = round(time.monotonic() - began, 3)
+        data = {"status_code": status, "seconds": seconds, "answer": answer, "errors": 0, "records_processed": 1}
+        ctx.log.info("%s answered %s in %s s", httpx.URL(params["url"]).host, status, seconds)
+        expected = params.get("expected_status") or []
+        if (status in expected) if expected else (200 <= status < 300):
+            return JobResult(f"Answered {status} in {seconds:.2f} s", data)
+        raise TemplateError(
+            f"Answered {status}, which is not expected", permanent=status < 500 and status not in TRANSIENT_STATUS,
+            data={**data, "errors": 1},
+        )  # fmt: skip
+
+    def _call(self, client: httpx.Client, params: Mapping[str, Any], ctx: RunContext) -> tuple[int, str]:
+        """The final answer: its status and the first of its text. Each hop's address is checked anew by the client."""
+        method, url = params.get("method", "POST"), httpx.URL(params["url"])
+        body = self._body(params)
+        origin = (url.scheme, url.host, url.port)
+        for _ in range(MAX_REDIRECTS + 1):
+            own = (url.scheme, url.host, url.port) == origin
+            headers = self._headers(params, ctx, body, trusted=own)
+            with client.stream(method, url, content=body or None, headers=headers) as response:
+                location = response.headers.get("location")
+                if not (params.get("follow_redirects", False) and response.is_redirect and location):
+                    return response.status_code, _first_text(response)
+                if response.status_code not in {307, 308} and method != "GET":  # RFC 9110, 15.4: the others become GET
+                    method, body = "GET", b""
+                url = httpx.URL(urljoin(str(url), location))
+                if url.scheme not in {"http", "https"}:
+                    raise TemplateError(f"Redirected to {url.scheme}:, which is not HTTP", permanent=True)
+        raise TemplateError(f"Redirected more than {MAX_REDIRECTS} times", permanent=True)
+
+    @staticmethod
+    def _body(params: Mapping[str, Any]) -> bytes:
+        if "body" not in params or params.get("method") == "GET":
+            return b""
+        return json.dumps(params["body"], separators=(",", ":"), ensure_ascii=False).encode()
+
+    def _headers(self, params: Mapping[str, Any], ctx: RunContext, body: bytes, *, trusted: bool) -> list[tuple[str, str]]:
+        """Another origin than the one in the parameters (`trusted` false) gets neither the job's headers nor a signature."""
+        timestamp = int(time.time())
+        headers = [("User-Agent", "Jobwright"), ("Idempotency-Key", ctx.idempotency_key), ("Webhook-Id", ctx.idempotency_key),
+                   ("Webhook-Timestamp", str(timestamp))]  # fmt: skip
+        names = {header["name"].lower() for header in params.get("headers", ())}
+        if body and not (trusted and "content-type" in names):
+            headers.append(("Content-Type", "application/json"))
+        if trusted:
+            headers += [(header["name"], header["value"]) for header in params.get("headers", ())]
+            if params.get("secret"):
+                headers.append(("Webhook-Signature", sign(params["secret"], ctx.idempotency_key, timestamp, body)))
+        return headers
+
+
+def _first_text(response: httpx.Response) -> str:
+    """Up to KEPT_ANSWER_BYTES of the answer; a server that never stops sending is cut off at READ_ANSWER_BYTES."""
+    kept, read = b"", 0
+    for chunk in response.iter_bytes():
+        kept += chunk[: max(0, KEPT_ANSWER_BYTES - len(kept))]
+        read += len(chunk)
+        if read > READ_ANSWER_BYTES:
+            break
+    return kept.decode(errors="replace")

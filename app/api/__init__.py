@@ -1,0 +1,61 @@
+"""REST: one flask-smorest blueprint a resource, OpenAPI 3.1 at /api/openapi.json, a page for it at /api/docs."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from flask import Flask, current_app, request
+from flask_smorest import Api
+
+from app import correlation
+from app.api import auth, connections, executions, health, jobs, templates
+from app.api.problems import from_error
+from app.api.schemas import ProblemOut
+from app.services import EXTENSION, PAGE_ERRORS, Services
+
+ADMIN = "/api/"
+MAX_BODY_BYTES = 2_000_000
+
+
+RESOURCES = (jobs, templates, executions, connections)
+for _module in RESOURCES:
+    _module.blueprint.before_request(lambda: auth.authenticate(request))
+
+
+class JobwrightApi(Api):  # type: ignore[misc]  # flask-smorest has no types
+    """flask-smorest, with errors as problem documents."""
+
+    ERROR_SCHEMA = ProblemOut
+
+    def _register_error_handlers(self) -> None:
+        """Errors are answered in `register_api`, for all of /api at once."""
+
+
+def register_api(app: Flask, services: Services) -> None:
+    """Add REST and health to the application."""
+    app.extensions[EXTENSION] = services
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of a schema's properties is the order of its form
+    app.config.update(
+        API_TITLE="Jobwright", API_VERSION=version("jobwright"), OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX="/api",
+        OPENAPI_JSON_PATH="openapi.json", MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        API_SPEC_OPTIONS={
+            "info": {"description": "A template-driven job registry. Errors are RFC 9457 problem documents."},
+            "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+            "security": [{"token": []}],
+        },
+    )  # fmt: skip
+    correlation.install(app)
+    api = JobwrightApi(app)
+    for module in RESOURCES:
+        api.register_blueprint(module.blueprint)
+    app.register_blueprint(health.blueprint)
+    app.register_error_handler(Exception, _answer)
+
+
+def _answer(error: Exception) -> Any:
+    """Errors under /api and of the health pages are problem documents; the web's own handler answers for its pages."""
+    pages = current_app.extensions.get(PAGE_ERRORS)
+    if pages is None or request.path.startswith(ADMIN) or request.blueprint == "health":
+        return from_error(error)
+    return pages(error)

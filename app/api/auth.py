@@ -1,0 +1,33 @@
+"""Who is calling: `Authorization: Bearer <token>` (RFC 6750)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flask import Request, current_app, g
+
+from app.audit.model import Actor
+from app.correlation import current_id
+from app.errors import NotSignedIn
+from app.services import EXTENSION, Services
+
+
+def services() -> Services:
+    """The services of the application at hand."""
+    found: Services = current_app.extensions[EXTENSION]
+    return found
+
+
+def authenticate(request: Request) -> None:
+    """Set the actor of this request. Raises NotSignedIn."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise NotSignedIn("Send a token: Authorization: Bearer jw_… (jobwright token create)")
+    actor = services().accounts.by_token(token.strip(), address=request.remote_addr or "")
+    g.actor = replace(actor, correlation_id=current_id())
+
+
+def actor() -> Actor:
+    """Whoever `authenticate` found."""
+    found: Actor = g.actor
+    return found

@@ -1,0 +1,60 @@
+"""/api/admin/job-executions"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.api.auth import actor, services
+from app.api.blueprint import ApiBlueprint
+from app.api.present import execution_json, jsonable
+from app.api.schemas import AllExecutionsQuery, ExecutionEnvelope, ExecutionList, LogPage, LogQuery, RunEnvelope
+
+blueprint = ApiBlueprint("executions", __name__, url_prefix="/api/admin/job-executions", description="What ran, runs and will run")
+
+SHOWN_LINES = 1000
+
+
+@blueprint.get("")
+@blueprint.arguments(AllExecutionsQuery, location="query")
+@blueprint.response(200, ExecutionList)
+def list_executions(query: dict[str, Any]) -> dict[str, Any]:
+    """List executions of all jobs, newest first"""
+    page = services().executions.page(
+        actor(), job_id=query.get("job_id"), status=query.get("status"), page=query["page"], limit=query["limit"]
+    )
+    rows = [execution_json(row) for row in page.executions]
+    return {"executions": rows, "total": page.total, "page": page.page, "pages": page.pages}
+
+
+@blueprint.get("/<execution_id>")
+@blueprint.response(200, ExecutionEnvelope)
+def get_execution(execution_id: str) -> dict[str, Any]:
+    """Read one execution and the first lines of its log"""
+    document = services().executions.get(actor(), execution_id)
+    lines, _ = services().executions.log(actor(), execution_id, limit=SHOWN_LINES)
+    return {"execution": execution_json(document), "logs": jsonable(lines)}
+
+
+@blueprint.get("/<execution_id>/logs")
+@blueprint.arguments(LogQuery, location="query")
+@blueprint.response(200, LogPage)
+def get_logs(query: dict[str, Any], execution_id: str) -> dict[str, Any]:
+    """Read the log onwards from a cursor; call again with `next` while the execution runs"""
+    lines, cursor = services().executions.log(actor(), execution_id, after=query["after"], limit=query["limit"])
+    return {"logs": jsonable(lines), "next": cursor}
+
+
+@blueprint.post("/<execution_id>/cancel")
+@blueprint.response(202, ExecutionEnvelope)
+def cancel_execution(execution_id: str) -> dict[str, Any]:
+    """Stop an execution: at once where it waits, within seconds where it runs"""
+    document = services().executions.cancel(actor(), execution_id)
+    return {"execution": execution_json(document), "message": "Cancel requested"}
+
+
+@blueprint.post("/<execution_id>/retry")
+@blueprint.response(202, RunEnvelope)
+def retry_execution(execution_id: str) -> dict[str, Any]:
+    """Run an ended execution again, as a new one linked to it"""
+    document = services().executions.retry(actor(), execution_id)
+    return {"execution_id": document["_id"], "message": "Job started"}

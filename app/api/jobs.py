@@ -1,0 +1,167 @@
+"""/api/admin/scheduler-jobs"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, jsonify, request, url_for
+
+from app.api.auth import actor, services
+from app.api.blueprint import ApiBlueprint
+from app.api.body import idempotency_key, if_match, json_body
+from app.api.present import execution_json, instant, job_json
+from app.api.schemas import (
+    ExecutionList,
+    ExecutionQuery,
+    JobChanges,
+    JobEnvelope,
+    JobList,
+    JobQuery,
+    Message,
+    RunBody,
+    RunEnvelope,
+    Validated,
+)
+from app.errors import FieldError, ValidationFailed
+from app.jobs.model import Job, to_plain
+from app.jobs.schema import JobDefinitionSchema
+from app.jobs.store import JobFilter
+from app.scheduling.triggers import in_words
+
+blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/admin/scheduler-jobs", description="The registry of jobs")
+
+JOB_BODY = {"required": True, "content": {"application/json": {"schema": JobDefinitionSchema}}}
+JOB_CHANGES = {"required": True, "content": {"application/json": {"schema": JobChanges}}}
+RUN_BODY = {"content": {"application/json": {"schema": RunBody}}}
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "schema": {"type": "string"},
+    "description": "The ETag that the change is for",
+}
+IDEMPOTENCY_KEY = {
+    "in": "header", "name": "Idempotency-Key", "schema": {"type": "string", "maxLength": 255},
+    "description": "A second request with the same key answers as the first and does nothing",
+}  # fmt: skip
+PREVIEWED_RUNS = 5
+
+
+def _tagged(answer: Any, job: Job) -> Response:
+    response: Response = jsonify(answer)
+    response.headers["ETag"] = f'"{job.version}"'
+    return response
+
+
+@blueprint.get("")
+@blueprint.arguments(JobQuery, location="query")
+@blueprint.response(200, JobList)
+def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
+    """List jobs, filtered, searched, sorted, in pages"""
+    filters = JobFilter(**{key: query[key] for key in ("template_type", "enabled", "tag", "group", "search") if key in query})
+    page = services().jobs.page(actor(), filters, sort=query["sort"], page=query["page"], limit=query["limit"])
+    return {"jobs": [job_json(job) for job in page.jobs], "total": page.total, "page": page.page, "pages": page.pages}
+
+
+@blueprint.post("")
+@blueprint.doc(requestBody=JOB_BODY, parameters=[IDEMPOTENCY_KEY])
+@blueprint.response(201, JobEnvelope)
+def create_job() -> Any:
+    """Create a job"""
+    job, _ = services().jobs.create(actor(), json_body(request), idempotency_key=idempotency_key(request))
+    response = _tagged({"job": job_json(job), "message": "Job created successfully"}, job)
+    response.headers["Location"] = url_for("jobs.get_job", job_id=job.id)
+    return response, 201
+
+
+@blueprint.post("/validate")
+@blueprint.doc(requestBody=JOB_BODY)
+@blueprint.response(200, Validated)
+def validate_job() -> dict[str, Any]:
+    """Say what creating this job would do, and do nothing"""
+    definition = services().jobs.validate(actor(), json_body(request))
+    runs = []
+    for moment in services().triggers.iter_after(definition.schedule, services().clock.now()):
+        runs.append(instant(moment))
+        if len(runs) == PREVIEWED_RUNS:
+            break
+    plain = to_plain(definition)
+    plain["schedule"] = {key: instant(v) if hasattr(v, "isoformat") else v for key, v in plain["schedule"].items() if v is not None}
+    return {"valid": True, "job": plain, "schedule_words": in_words(definition.schedule), "next_runs": runs}
+
+
+@blueprint.get("/<job_id>")
+@blueprint.response(200, JobEnvelope)
+def get_job(job_id: str) -> Any:
+    """Read one job; 304 where If-None-Match names its ETag"""
+    job = services().jobs.get(actor(), job_id)
+    if request.headers.get("If-None-Match") == f'"{job.version}"':
+        return Response(status=304, headers={"ETag": f'"{job.version}"'})
+    return _tagged({"job": job_json(job)}, job)
+
+
+@blueprint.put("/<job_id>")
+@blueprint.doc(requestBody=JOB_CHANGES, parameters=[IF_MATCH])
+@blueprint.response(200, JobEnvelope)
+def update_job(job_id: str) -> Any:
+    """Change the fields that are sent; `schedule` and `parameters` are replaced whole, the others of a policy stay"""
+    job = services().jobs.update(actor(), job_id, json_body(request), version=if_match(request))
+    return _tagged({"job": job_json(job), "message": "Job updated"}, job)
+
+
+@blueprint.delete("/<job_id>")
+@blueprint.doc(parameters=[IF_MATCH])
+@blueprint.response(200, Message)
+def delete_job(job_id: str) -> dict[str, str]:
+    """Retire a job; its history stays"""
+    services().jobs.delete(actor(), job_id, version=if_match(request))
+    services().executions.forget_job(job_id)
+    return {"message": "Job deleted"}
+
+
+@blueprint.post("/<job_id>/enable")
+@blueprint.doc(parameters=[IF_MATCH])
+@blueprint.response(200, JobEnvelope)
+def enable_job(job_id: str) -> Any:
+    """Honour the schedule from now on"""
+    job = services().jobs.set_enabled(actor(), job_id, enabled=True, version=if_match(request))
+    return _tagged({"job": job_json(job), "message": "Job enabled"}, job)
+
+
+@blueprint.post("/<job_id>/disable")
+@blueprint.doc(parameters=[IF_MATCH])
+@blueprint.response(200, JobEnvelope)
+def disable_job(job_id: str) -> Any:
+    """Ignore the schedule until the job is enabled again"""
+    job = services().jobs.set_enabled(actor(), job_id, enabled=False, version=if_match(request))
+    return _tagged({"job": job_json(job), "message": "Job disabled"}, job)
+
+
+@blueprint.post("/<job_id>/run")
+@blueprint.doc(requestBody=RUN_BODY, parameters=[IDEMPOTENCY_KEY])
+@blueprint.response(202, RunEnvelope)
+def run_job(job_id: str) -> Any:
+    """Run a job now, with other values for some parameters if `parameters` is sent"""
+    body = json_body(request, optional=True)
+    if not isinstance(body, dict) or set(body) - {"parameters"}:
+        unknown = sorted(set(body) - {"parameters"}) if isinstance(body, dict) else []
+        raise ValidationFailed(
+            [FieldError(f"/{name}", "is not a known field") for name in unknown] or [FieldError("", "must be an object")]
+        )
+    overrides = body.get("parameters", {})
+    if not isinstance(overrides, dict):
+        raise ValidationFailed([FieldError("/parameters", "must be an object")])
+    execution = services().executions.run_now(actor(), job_id, overrides=overrides, idempotency_key=idempotency_key(request))
+    response = jsonify({"execution_id": execution["_id"], "message": "Job started"})
+    response.headers["Location"] = url_for("executions.get_execution", execution_id=execution["_id"])
+    return response, 202
+
+
+@blueprint.get("/<job_id>/executions")
+@blueprint.arguments(ExecutionQuery, location="query")
+@blueprint.response(200, ExecutionList)
+def list_job_executions(query: dict[str, Any], job_id: str) -> dict[str, Any]:
+    """List the executions of a job, newest first"""
+    services().jobs.get(actor(), job_id)
+    page = services().executions.page(actor(), job_id=job_id, status=query.get("status"), page=query["page"], limit=query["limit"])
+    rows = [execution_json(row) for row in page.executions]
+    return {"executions": rows, "total": page.total, "page": page.page, "pages": page.pages}

@@ -1,0 +1,71 @@
+"""Records as the JSON of the REST interface (requirement 002)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from app.connections.vault import mask
+from app.jobs.model import Job, to_plain
+from app.jobtemplates.catalogue import Entry
+from app.mongo import Document
+from app.scheduling.triggers import in_words
+
+# What an execution's document holds for the engine alone.
+_INTERNAL = ("lease", "last_token", "slot_key", "cancel", "available_at", "retry_policy", "overlap", "max_instances")
+
+
+def instant(value: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds: 2026-03-29T01:00:00.000Z."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def jsonable(value: Any) -> Any:
+    """Datetimes as text, deep."""
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    return value
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """A job with `_id`, all fields of its definition and its record; secrets masked."""
+    definition = mask(to_plain(job.definition))
+    definition["schedule"] = {key: value for key, value in definition["schedule"].items() if value is not None}
+    record = {
+        "_id": job.id, "template_version": job.template_version, "origin": job.origin, "created_by": job.created_by,
+        "created_at": job.created_at, "updated_by": job.updated_by, "updated_at": job.updated_at, "last_run_at": job.last_run_at,
+        "next_run_at": job.next_run_at, "schedule_words": in_words(job.definition.schedule), "schedule_error": job.schedule_error,
+        "version": job.version,
+    }  # fmt: skip
+    shown: dict[str, Any] = jsonable({**definition, **record})
+    return shown
+
+
+def execution_json(document: Document) -> dict[str, Any]:
+    """An execution as stored, without what only the engine needs."""
+    shown: dict[str, Any] = jsonable({key: value for key, value in document.items() if key not in _INTERNAL})
+    shown.setdefault("scheduled_for", None)
+    return shown
+
+
+def template_json(entry: Entry) -> dict[str, Any]:
+    """A template and what it says of itself."""
+    template = entry.template
+    return {
+        "_id": template.type, "name": template.name, "description": template.description, "category": template.category,
+        "icon": template.icon, "version": template.version, "parameters_schema": template.parameters_schema,
+        "estimated_duration": template.estimated_duration, "resource_usage": template.resource_usage,
+        "risk_level": template.risk_level, "destructive": template.destructive, "isolation": template.isolation,
+        "previews": entry.previews,
+    }  # fmt: skip
+
+
+def connection_json(row: Document) -> dict[str, Any]:
+    """A connection as its service shows it, secrets masked."""
+    shown: dict[str, Any] = jsonable(row)
+    return shown

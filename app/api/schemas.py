@@ -1,0 +1,243 @@
+"""What REST answers and takes in its queries, for the OpenAPI document; bodies of jobs are app.jobs.schema's."""
+
+from __future__ import annotations
+
+from marshmallow import EXCLUDE, INCLUDE, RAISE, Schema
+from marshmallow import fields as ma
+from marshmallow.validate import Length, OneOf, Range
+
+from app.execution.model import Status
+from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, RetryPolicySchema
+from app.jobs.store import SORTS
+
+INSTANT = {"format": "date-time"}
+
+
+class _Query(Schema):
+    class Meta:
+        unknown = RAISE
+
+
+class _Answer(Schema):
+    class Meta:
+        unknown = INCLUDE
+
+
+class PageQuery(_Query):
+    page = ma.Integer(load_default=1, validate=Range(min=1, max=100_000))
+    limit = ma.Integer(load_default=20, validate=Range(min=1, max=200))
+
+
+class JobQuery(PageQuery):
+    template_type = ma.String(validate=Length(max=100))
+    enabled = ma.Boolean()
+    tag = ma.String(validate=Length(max=50))
+    group = ma.String(validate=Length(max=100))
+    search = ma.String(load_default="", validate=Length(max=200), metadata={"description": "In name, description and tags"})
+    sort = ma.String(load_default="name", validate=OneOf(sorted(SORTS)))
+
+
+class ExecutionQuery(PageQuery):
+    limit = ma.Integer(load_default=50, validate=Range(min=1, max=200))
+    status = ma.String(validate=OneOf([status.value for status in Status]))
+
+
+class AllExecutionsQuery(ExecutionQuery):
+    job_id = ma.String(validate=Length(max=64))
+
+
+class LogQuery(_Query):
+    after = ma.String(load_default="", validate=Length(max=64), metadata={"description": "`next` of the answer before"})
+    limit = ma.Integer(load_default=1000, validate=Range(min=1, max=10_000))
+
+
+class NoQuery(_Query):
+    pass
+
+
+class JobChanges(JobDefinitionSchema):
+    """Any of a job's fields."""
+
+    name = ma.String()
+    template_type = ma.String()
+
+
+class ScheduleOut(_Answer):
+    """As sent, with the default time zone; what the type does not use is left out."""
+
+    type = ma.String(required=True)
+    timezone = ma.String(required=True)
+
+
+class JobOut(JobDefinitionSchema):
+    class Meta:
+        unknown = EXCLUDE
+
+    _id = ma.String(required=True)
+    schedule = ma.Nested(ScheduleOut)
+    retry_policy = ma.Nested(RetryPolicySchema)
+    misfire = ma.Nested(MisfireSchema)
+    concurrency = ma.Nested(ConcurrencySchema)
+    template_version = ma.Integer()
+    origin = ma.String()
+    created_by = ma.String()
+    created_at = ma.String(metadata=INSTANT)
+    updated_by = ma.String()
+    updated_at = ma.String(metadata=INSTANT)
+    last_run_at = ma.String(allow_none=True, metadata=INSTANT)
+    next_run_at = ma.String(allow_none=True, metadata=INSTANT)
+    schedule_words = ma.String()
+    schedule_error = ma.String(allow_none=True)
+    version = ma.Integer(required=True)
+
+
+class JobEnvelope(_Answer):
+    job = ma.Nested(JobOut, required=True)
+    message = ma.String()
+
+
+class JobList(_Answer):
+    jobs = ma.List(ma.Nested(JobOut), required=True)
+    total = ma.Integer(required=True)
+    page = ma.Integer(required=True)
+    pages = ma.Integer(required=True)
+
+
+class Validated(_Answer):
+    valid = ma.Boolean(required=True)
+    job = ma.Dict()
+    schedule_words = ma.String()
+    next_runs = ma.List(ma.String(metadata=INSTANT))
+
+
+class Message(_Answer):
+    message = ma.String(required=True)
+
+
+class RunBody(_Query):
+    parameters = ma.Dict(keys=ma.String(), metadata={"description": "Replace these parameters for this run"})
+
+
+class RunEnvelope(_Answer):
+    execution_id = ma.String(required=True)
+    message = ma.String(required=True)
+
+
+class LogLineOut(_Answer):
+    timestamp = ma.String(metadata=INSTANT)
+    level = ma.String()
+    message = ma.String()
+    attempt = ma.Integer()
+
+
+class ExecutionOut(_Answer):
+    _id = ma.String(required=True)
+    job_id = ma.String(required=True)
+    job_name = ma.String()
+    job_version = ma.Integer()
+    template_type = ma.String()
+    template_version = ma.Integer()
+    parameters = ma.Dict()
+    status = ma.String(required=True, validate=OneOf([status.value for status in Status]))
+    reason = ma.String(allow_none=True)
+    scheduled_for = ma.String(allow_none=True, metadata=INSTANT)
+    queued_at = ma.String(metadata=INSTANT)
+    started_at = ma.String(allow_none=True, metadata=INSTANT)
+    completed_at = ma.String(allow_none=True, metadata=INSTANT)
+    duration_seconds = ma.Float(allow_none=True)
+    attempts = ma.List(ma.Dict())
+    result = ma.Raw(allow_none=True)
+    error = ma.Dict(allow_none=True)
+    progress = ma.Dict(allow_none=True)
+    priority = ma.Integer()
+    timeout_seconds = ma.Integer()
+    triggered_by = ma.String()
+    triggered_by_user = ma.String(allow_none=True)
+    retry_of = ma.String(allow_none=True)
+    execution_host = ma.String(allow_none=True)
+    missed = ma.Dict(metadata={"description": "first, last and count of due times that one `missed` record stands for"})
+
+
+class ExecutionEnvelope(_Answer):
+    execution = ma.Nested(ExecutionOut, required=True)
+    logs = ma.List(ma.Nested(LogLineOut))
+    message = ma.String()
+
+
+class ExecutionList(_Answer):
+    executions = ma.List(ma.Nested(ExecutionOut), required=True)
+    total = ma.Integer(required=True)
+    page = ma.Integer()
+    pages = ma.Integer()
+
+
+class LogPage(_Answer):
+    logs = ma.List(ma.Nested(LogLineOut), required=True)
+    next = ma.String(required=True, metadata={"description": "Give it as `after` to go on"})
+
+
+class TemplateOut(_Answer):
+    _id = ma.String(required=True)
+    name = ma.String()
+    description = ma.String()
+    category = ma.String()
+    icon = ma.String()
+    version = ma.Integer()
+    parameters_schema = ma.Dict()
+    estimated_duration = ma.String()
+    resource_usage = ma.String()
+    risk_level = ma.String()
+    destructive = ma.Boolean()
+    isolation = ma.String()
+    previews = ma.Boolean()
+
+
+class TemplateList(_Answer):
+    templates = ma.List(ma.Nested(TemplateOut), required=True)
+
+
+class TemplateEnvelope(_Answer):
+    template = ma.Nested(TemplateOut, required=True)
+    schema = ma.Dict(required=True)
+
+
+class SchemaEnvelope(_Answer):
+    schema = ma.Dict(required=True)
+
+
+class ConnectionBody(_Query):
+    name = ma.String(required=True)
+    kind = ma.String(metadata={"description": "On create only"})
+    settings = ma.Dict(required=True, metadata={"description": 'A secret given as {"$secret": "set"} stays as it is'})
+
+
+class ConnectionOut(_Answer):
+    _id = ma.String(required=True)
+    name = ma.String(required=True)
+    kind = ma.String(required=True)
+    settings = ma.Dict()
+    version = ma.Integer()
+
+
+class ConnectionEnvelope(_Answer):
+    connection = ma.Nested(ConnectionOut, required=True)
+    message = ma.String()
+
+
+class ConnectionList(_Answer):
+    connections = ma.List(ma.Nested(ConnectionOut), required=True)
+
+
+class ProbeOut(_Answer):
+    ok = ma.Boolean(required=True)
+    message = ma.String(required=True)
+
+
+class ProblemOut(_Answer):
+    type = ma.String()
+    title = ma.String()
+    status = ma.Integer()
+    detail = ma.String()
+    instance = ma.String()
+    errors = ma.List(ma.Dict(), metadata={"description": "pointer (RFC 6901) or parameter, and detail, for each field"})
+    correlation_id = ma.String()

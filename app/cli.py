@@ -1,0 +1,228 @@
+"""`jobwright`: the command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import click
+
+from app.accounts.model import Role, Scope
+from app.audit.model import Actor
+from app.clock import SystemClock
+from app.config import Settings, load_settings
+from app.errors import JobwrightError
+from app.events import configure_logging, get_logger
+from app.factory import Store, build_node, build_services, launch_executor, migrate, open_store, with_engine
+from app.migrations import Migrator
+from app.services import Services
+
+if TYPE_CHECKING:
+    from app.webserver import WebServer
+
+log = get_logger(__name__)
+
+CLI = Actor(id="cli", email="command line", role=Role.SUPER_ADMIN.value, via="cli")
+EX_SOFTWARE, EX_CONFIG = 70, 78  # sysexits.h; systemd shows them by name
+
+
+def main() -> None:
+    """Entry point: an expected error is one message on standard error and an exit code, never a traceback."""
+    try:
+        cli.main(prog_name="jobwright", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except JobwrightError as error:
+        click.echo(f"jobwright: {error.title}: {error}", err=True)
+        sys.exit(EX_CONFIG)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("jobwright"), "-V", "--version")
+def cli() -> None:
+    """Jobwright: a template-driven job registry. Settings come from the environment (docs/reference/settings.md)."""
+
+
+@cli.command()
+def serve() -> None:
+    """Run web, scheduler and executor in one process: the default for one machine."""
+    _run(web=True, engine=True)
+
+
+@cli.command()
+def web() -> None:
+    """Run the web server alone; any number of them on one database."""
+    _run(web=True, engine=False)
+
+
+@cli.command()
+def scheduler() -> None:
+    """Run scheduler and executor alone; any number of them on one database."""
+    _run(web=False, engine=True)
+
+
+@cli.command()
+def demo() -> None:
+    """Start the service, make and run one job a template on sample data, print what became of each, stop."""
+    from app.demo import run_demo  # noqa: PLC0415 - only here
+
+    sys.exit(run_demo())
+
+
+@cli.group()
+def user() -> None:
+    """Accounts."""
+
+
+@user.command("create")
+@click.option("--email", required=True)
+@click.option("--role", type=click.Choice([role.value for role in Role]), default=Role.ADMIN.value, show_default=True)
+@click.option("--name", default="")
+@click.password_option("--password", envvar="JOBWRIGHT_NEW_PASSWORD", help="At least 12 characters; asked for where it is not given.")
+def user_create(email: str, role: str, name: str, password: str) -> None:
+    """Make a local account."""
+    with _services() as (services, _):
+        made = services.accounts.create_user(CLI, email=email, password=password, role=Role(role), name=name)
+        click.echo(f"{made.email} is {made.role.value}")
+
+
+@cli.group()
+def token() -> None:
+    """API tokens."""
+
+
+@token.command("create")
+@click.option("--user", "email", required=True, help="E-mail address of the owner.")
+@click.option("--name", required=True, help="What it is for.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice([scope.value for scope in Scope]), help="Default: all.")
+@click.option("--days", type=click.IntRange(1, 3650), help="Days until it expires. Default: never.")
+def token_create(email: str, name: str, scopes: tuple[str, ...], days: int | None) -> None:
+    """Print a new token, and nothing else; it is shown this once."""
+    with _services() as (services, _):
+        expires = services.clock.now() + timedelta(days=days) if days else None
+        chosen = tuple(Scope(scope) for scope in scopes) or tuple(Scope)
+        click.echo(services.accounts.create_token(CLI, email=email, name=name, scopes=chosen, expires_at=expires))
+
+
+@cli.command("migrate")
+@click.option("--down-to", help="Take back each migration after this id; `zero` takes back all.")
+def migrate_command(down_to: str | None) -> None:
+    """Apply the pending database migrations, or take some back."""
+    with _store() as (store, _):
+        migrator = Migrator(store.database, SystemClock())
+        done = migrator.downgrade(down_to) if down_to else migrator.upgrade()
+        click.echo("\n".join(done) if done else "nothing to do")
+
+
+@contextmanager
+def _store() -> Iterator[tuple[Store, Settings]]:
+    settings = load_settings()
+    configure_logging(level="WARNING", style=settings.log_format)
+    store = open_store(settings)
+    try:
+        yield store, settings
+    finally:
+        store.close()
+
+
+@contextmanager
+def _services() -> Iterator[tuple[Services, Store]]:
+    with _store() as (store, settings):
+        migrate(store)
+        yield build_services(settings, store), store
+
+
+def _run(*, web: bool, engine: bool) -> None:
+    """Start the parts, wait for a signal, drain, stop.
+
+    1. The zygote is launched first, from a process with one thread, and imports while mongod starts.
+    2. The database is opened and migrated; services, pages and engine are built.
+    3. SIGTERM or SIGINT drains; a second one hands back at once what still runs.
+    """
+    began = time.monotonic()
+    settings = load_settings()
+    configure_logging(level=settings.log_level, style=settings.log_format)
+    role = "serve" if web and engine else "web" if web else "scheduler"
+    log.info("service.starting", version=version("jobwright"), role=role)
+    signals = _Signals()
+    executor = launch_executor(settings) if engine else None
+    store = None
+    try:
+        store = open_store(settings)
+        migrate(store)
+        services = build_services(settings, store)
+        _first_admin(services)
+        node = build_node(settings, store, services, executor) if executor is not None else None
+        if node is not None:
+            services = with_engine(services, node)
+        server = _web_server(services) if web else None
+        if node is not None:
+            node.start()
+        log.info("service.ready", seconds=round(time.monotonic() - began, 2), address=server.address if server else None)
+        signals.wait()
+        log.info("service.draining", seconds=settings.drain_seconds)
+        if server is not None:
+            server.stop()
+        if node is not None:
+            signals.on_second(node.hurry)
+            node.drain(settings.drain_seconds)
+    finally:
+        if executor is not None:
+            executor.close()
+        if store is not None:
+            store.close()
+    log.info("service.stopped")
+
+
+def _first_admin(services: Services) -> None:
+    settings = services.settings
+    made = services.accounts.ensure_first_admin(email=settings.admin_email, password=settings.admin_password)
+    if made is not None:
+        log.info("service.first_admin", email=settings.admin_email)
+        click.echo(f"\n  Sign in as {settings.admin_email} with the password {made}\n  It is shown this once.\n", err=True)
+
+
+def _web_server(services: Services) -> WebServer:
+    from app.webserver import WebServer  # noqa: PLC0415 - the short commands and `scheduler` need no web framework
+
+    return WebServer(services)
+
+
+class _Signals:
+    """SIGTERM and SIGINT: the first ends `wait`, each later one calls what `on_second` was given.
+
+    They come through signal.set_wakeup_fd: the kernel may hand a signal to any thread, and a handler in Python would run only
+    when the main thread next does something, which waits for the signal.
+    """
+
+    def __init__(self) -> None:
+        self._read, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+
+    def wait(self) -> None:
+        os.read(self._read, 1)
+
+    def on_second(self, call: Callable[[], None]) -> None:
+        def listen() -> None:
+            while os.read(self._read, 1):
+                call()
+
+        threading.Thread(target=listen, name="second-signal", daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

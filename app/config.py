@@ -1,0 +1,173 @@
+"""Settings: the environment, read once into a typed object. Each variable may also be given as `NAME_FILE`."""
+
+from __future__ import annotations
+
+import os
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from marshmallow import ValidationError
+from marshmallow import fields as ma
+from marshmallow.validate import OneOf, Range
+
+from app.errors import ConfigError
+
+
+def _var(name: str, kind: str, default: Any, text: str, **options: Any) -> Any:
+    """A dataclass field that knows its variable, its parser, its bounds and its line in docs/reference/settings.md."""
+    return field(default=default, metadata={"name": name, "parse": _PARSERS[kind](**options), "text": text})
+
+
+class _Upper(ma.String):
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return super()._deserialize(value, *args, **kwargs).upper()
+
+
+class _Zone(ma.String):
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
+        if value not in zoneinfo.available_timezones():
+            raise ValidationError(f"{value!r} is not an IANA time zone")
+        return str(value)
+
+
+class _Hosts(ma.String):
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+
+
+_PARSERS: dict[str, type[ma.Field[Any]]] = {
+    "str": ma.String, "int": ma.Integer, "float": ma.Float, "bool": ma.Boolean, "upper": _Upper, "zone": _Zone, "hosts": _Hosts,
+}  # fmt: skip
+
+
+def _positive(maximum: float | None = None) -> dict[str, Any]:
+    return {"validate": Range(min=0, max=maximum, min_inclusive=False)}
+
+
+def _at_least(minimum: int, maximum: int | None = None) -> dict[str, Any]:
+    return {"validate": Range(min=minimum, max=maximum)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All that the environment decides. `docs/reference/settings.md` is checked against this class by a test."""
+
+    mongodb_uri: str = _var("MONGODB_URI", "str", "", "MongoDB to use; empty: a private mongod in the data folder")
+    database: str = _var("JOBWRIGHT_DATABASE", "str", "jobwright", "Name of the registry's database")
+    data_dir: str = _var("JOBWRIGHT_DATA_DIR", "str", "./data", "Folder for the private mongod, the key and job files")
+    secret_key: str = _var(
+        "JOBWRIGHT_SECRET_KEY",
+        "str",
+        "",
+        "Key that signs sessions and encrypts connections; empty: made in the data folder",
+    )
+    host: str = _var("HOST", "str", "127.0.0.1", "Address the web server listens on")
+    port: int = _var("PORT", "int", 8080, "Port the web server listens on; 0 picks a free one", **_at_least(0, 65535))
+    web_threads: int = _var("JOBWRIGHT_WEB_THREADS", "int", 16, "Requests served at once", **_at_least(1, 512))
+    log_level: str = _var(
+        "LOG_LEVEL", "upper", "INFO", "DEBUG, INFO, WARNING or ERROR",
+        validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]),
+    )  # fmt: skip
+    log_format: str = _var(
+        "JOBWRIGHT_LOG_FORMAT", "str", "auto", "json, console, or auto (console on a terminal)",
+        validate=OneOf(["auto", "json", "console"]),
+    )  # fmt: skip
+    admin_email: str = _var("JOBWRIGHT_ADMIN_EMAIL", "str", "admin@localhost", "Super-admin made at the first start")
+    admin_password: str = _var(
+        "JOBWRIGHT_ADMIN_PASSWORD", "str", "", "The first super-admin's password; empty: one is made and printed once"
+    )
+    timezone: str = _var("SCHEDULER_TIMEZONE", "zone", "UTC", "Time zone of a schedule that names none")
+    misfire_grace_seconds: int = _var(
+        "SCHEDULER_MISFIRE_GRACE_TIME",
+        "int",
+        300,
+        "Seconds a due time may be late before it is a misfire",
+        **_at_least(1),
+    )
+    max_instances: int = _var(
+        "SCHEDULER_MAX_INSTANCES", "int", 3, "Upper bound for a job's concurrency.max_instances", **_at_least(1, 1000)
+    )
+    pool_size: int = _var("SCHEDULER_EXECUTOR_POOL_SIZE", "int", 10, "Attempts run at once on a node", **_at_least(1, 1000))
+    default_max_retries: int = _var("DEFAULT_MAX_RETRIES", "int", 3, "Retries of a job that says nothing", **_at_least(0, 100))
+    default_retry_delay_seconds: int = _var("DEFAULT_RETRY_DELAY", "int", 300, "Base delay in seconds between attempts", **_at_least(0))
+    lease_seconds: float = _var(
+        "LOCK_TIMEOUT_SECONDS",
+        "float",
+        30.0,
+        "A run whose worker is silent for so long is taken from it",
+        **_positive(),
+    )
+    tick_seconds: float = _var("JOBWRIGHT_TICK_SECONDS", "float", 0.25, "Poll for due jobs and queued runs", **_positive(60))
+    kill_grace_seconds: float = _var(
+        "JOBWRIGHT_KILL_GRACE_SECONDS", "float", 3.0, "From SIGTERM to SIGKILL, at timeout and cancel", **_positive(4.5)
+    )
+    drain_seconds: float = _var(
+        "JOBWRIGHT_DRAIN_SECONDS", "float", 20.0, "Seconds that running attempts get at SIGTERM before they are handed back",
+        **_positive(),
+    )  # fmt: skip
+    max_timeout_seconds: int = _var("JOBWRIGHT_MAX_TIMEOUT_SECONDS", "int", 86400, "Longest timeout a job may ask", **_at_least(1))
+    job_memory_mb: int = _var("JOBWRIGHT_JOB_MEMORY_MB", "int", 2048, "Address space of an attempt, MiB", **_at_least(256))
+    job_cpu_seconds: int = _var("JOBWRIGHT_JOB_CPU_SECONDS", "int", 86400, "Processor time of an attempt, seconds", **_at_least(1))
+    job_open_files: int = _var("JOBWRIGHT_JOB_OPEN_FILES", "int", 512, "Open files of an attempt", **_at_least(32))
+    job_processes: int = _var("JOBWRIGHT_JOB_PROCESSES", "int", 64, "Processes in the tree of an attempt; one more ends it", **_at_least(1))
+    job_log_bytes: int = _var("JOBWRIGHT_JOB_LOG_BYTES", "int", 10_000_000, "Log kept of an attempt, bytes", **_at_least(1000))
+    job_result_bytes: int = _var(
+        "JOBWRIGHT_JOB_RESULT_BYTES",
+        "int",
+        1_000_000,
+        "Largest result of an attempt, bytes",
+        **_at_least(1000, 8_000_000),
+    )
+    job_file_mb: int = _var("JOBWRIGHT_JOB_FILE_MB", "int", 16384, "Largest file an attempt may write, MiB", **_at_least(1))
+    max_jobs: int = _var("JOBWRIGHT_MAX_JOBS", "int", 100, "Jobs in the registry", **_at_least(1))
+    max_jobs_per_creator: int = _var("MAX_SCHEDULES_PER_CREATOR", "int", 1000, "Jobs one person may have made", **_at_least(1))
+    runs_per_hour: int = _var("JOBWRIGHT_RUNS_PER_HOUR", "int", 10, "Manual runs an hour a user", **_at_least(1))
+    max_lookahead_days: int = _var("MAX_SCHEDULE_LOOKAHEAD_DAYS", "int", 365, "How far ahead a one-time run may lie", **_at_least(1, 36500))
+    notify_connection: str = _var("JOBWRIGHT_NOTIFY_CONNECTION", "str", "", "Name of the SMTP connection that outcomes are mailed through")
+    public_url: str = _var("JOBWRIGHT_PUBLIC_URL", "str", "", "Where people reach Jobwright, for links in mails")
+    allowed_hosts: tuple[str, ...] = _var(
+        "JOBWRIGHT_ALLOWED_HOSTS",
+        "hosts",
+        (),
+        "Private hosts that jobs may call, `host` or `host:port`, comma-separated",
+    )
+    session_hours: int = _var("JOBWRIGHT_SESSION_HOURS", "int", 12, "A sign-in ends after so many hours", **_at_least(1, 720))
+    secure_cookies: bool = _var("JOBWRIGHT_SECURE_COOKIES", "bool", False, "Set where TLS ends in front of Jobwright")
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder, absolute."""
+        return Path(self.data_dir).expanduser().resolve()
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings.
+
+    Raises ConfigError that names every variable with a bad value, or a `NAME_FILE` that cannot be read.
+    """
+    source = os.environ if environ is None else environ
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    for item in fields(Settings):
+        name = item.metadata["name"]
+        try:
+            raw = _raw(source, name)
+            if raw is not None:
+                values[item.name] = item.metadata["parse"].deserialize(raw)
+        except ValidationError as error:
+            problems.append(f"{name}: {' '.join(map(str, error.messages))} (it is {raw!r})")
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{name}_FILE: {error}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return Settings(**values)
+
+
+def _raw(source: Mapping[str, str], name: str) -> str | None:
+    if name in source:
+        return source[name]
+    path = source.get(f"{name}_FILE")
+    return None if path is None else Path(path).read_text(encoding="utf-8").strip()

@@ -1,0 +1,134 @@
+"""Named credentials for what jobs talk to: made and changed by super-admins, used by name."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from app.accounts.model import Role, Scope, require
+from app.audit.model import Actor, field_diff
+from app.audit.service import AuditTrail
+from app.clock import Clock
+from app.connections.store import ConnectionStore
+from app.connections.vault import Vault, mask
+from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
+from app.mongo import Document
+from app.validation import SchemaValidator
+from templates_lib.base import ConnectionGrant
+from templates_lib.connections import KINDS, ConnectionKind
+
+NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$"}
+
+
+class Connections:
+    """The connections, masked for people, opened for runs."""
+
+    def __init__(self, store: ConnectionStore, vault: Vault, audit: AuditTrail, clock: Clock) -> None:
+        self._store, self._vault, self._audit, self._clock = store, vault, audit, clock
+        self._validators = {kind.type: SchemaValidator(kind.settings_schema) for kind in KINDS.values()}
+
+    def all(self, actor: Actor) -> list[Document]:
+        """Every connection, by name, secrets masked. Admins see names and kinds; settings are a super-admin's."""
+        require(actor, Scope.READ)
+        rows = [self._shown(row) for row in self._store.all()]
+        if actor.role != Role.SUPER_ADMIN:
+            rows = [{key: row[key] for key in ("_id", "name", "kind")} for row in rows]
+        return rows
+
+    def get(self, actor: Actor, connection_id: str) -> Document:
+        """One, masked. Raises NotFound."""
+        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        return self._shown(self._stored(connection_id))
+
+    def create(self, actor: Actor, *, name: str, kind: str, settings: Mapping[str, Any]) -> Document:
+        """A new one, returned masked. Raises ValidationFailed (`/name`, `/kind`, `/settings/…`) or DuplicateName."""
+        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        definition, now = self._checked(name, kind, settings, {}), self._clock.now()
+        row: Document = {
+            "_id": str(uuid.uuid4()), "name": name, "kind": kind, "settings": self._vault.seal(definition.settings_schema, settings),
+            "version": 1, "created_by": actor.email, "created_at": now, "updated_by": actor.email, "updated_at": now,
+        }  # fmt: skip
+        diff = field_diff({}, {"name": name, "kind": kind, "settings": mask(row["settings"])})
+        with self._audit.action(actor, "connection.create", kind="connection", target_id=row["_id"], name=name, diff=diff):
+            self._store.add(row)
+        return self._shown(row)
+
+    def update(self, actor: Actor, connection_id: str, *, name: str, settings: Mapping[str, Any], version: int | None = None) -> Document:
+        """The changed one, masked. A secret given as MASK stays. Raises as `create`, and StaleVersion for an older `version`."""
+        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        old = self._stored(connection_id)
+        if version is not None and version != old["version"]:
+            raise StaleVersion(version, old["version"])
+        definition = self._checked(name, old["kind"], settings, old["settings"])
+        sealed = self._vault.seal(definition.settings_schema, settings, old["settings"])
+        new = {
+            **old, "name": name, "settings": sealed, "version": old["version"] + 1,
+            "updated_by": actor.email, "updated_at": self._clock.now(),
+        }  # fmt: skip
+        diff = field_diff({"name": old["name"], "settings": mask(old["settings"])}, {"name": name, "settings": mask(sealed)})
+        with self._audit.action(actor, "connection.update", kind="connection", target_id=connection_id, name=name, diff=diff):
+            if not self._store.replace_version(new, version=old["version"]):
+                raise StaleVersion(old["version"], self._stored(connection_id)["version"])
+        return self._shown(new)
+
+    def delete(self, actor: Actor, connection_id: str, *, used_by: Iterable[str] = ()) -> None:
+        """Remove it. Raises Conflict, naming them, while jobs use it (`used_by`: their names)."""
+        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        row = self._stored(connection_id)
+        users = sorted(used_by)
+        if users:
+            more = f" and {len(users) - 5} more" if len(users) > 5 else ""
+            raise Conflict(f"Connection {row['name']!r} is used by {', '.join(users[:5])}{more}")
+        with self._audit.action(actor, "connection.delete", kind="connection", target_id=connection_id, name=row["name"]):
+            self._store.remove(connection_id)
+
+    def probe(self, actor: Actor, connection_id: str) -> tuple[bool, str]:
+        """Open it once: whether it worked, and a sentence about what answered or what did not."""
+        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        row = self._stored(connection_id)
+        try:
+            return True, KINDS[row["kind"]].probe(self._vault.open(row["settings"]))
+        except Exception as error:
+            return False, f"{type(error).__name__}: {str(error)[:400]}"
+
+    def options(self, kind: str) -> list[str]:
+        """Names of the connections of one kind, for a form's select."""
+        return [row["name"] for row in self._store.all() if row["kind"] == kind]
+
+    def check_references(self, references: Iterable[tuple[str, str, str]]) -> list[FieldError]:
+        """Judge (pointer, name, kind) triples of a job's parameters: the connection exists and is of that kind."""
+        wanted = list(references)
+        kinds = {row["name"]: row["kind"] for row in self._store.by_names({name for _, name, _ in wanted})}
+        return [
+            FieldError(pointer, f"There is no {KINDS[kind].name} connection {name!r}")
+            for pointer, name, kind in wanted
+            if kinds.get(name) != kind
+        ]
+
+    def grant(self, names: Iterable[str]) -> dict[str, ConnectionGrant]:
+        """The named connections in the clear, for one attempt; a missing one is left out."""
+        return {
+            row["name"]: ConnectionGrant(row["name"], row["kind"], self._vault.open(row["settings"])) for row in self._store.by_names(names)
+        }
+
+    def _checked(self, name: str, kind: str, settings: Mapping[str, Any], stored: Mapping[str, Any]) -> ConnectionKind:
+        errors = [FieldError("/name", "must begin with a letter or digit and hold letters, digits, spaces, . _ - (at most 80)")]
+        errors = errors if SchemaValidator(NAME_SCHEMA).errors(name) else []
+        definition = KINDS.get(kind)
+        if definition is None:
+            raise ValidationFailed([*errors, FieldError("/kind", f"must be one of {', '.join(KINDS)}")])
+        errors += self._validators[kind].errors(self._vault.keep(definition.settings_schema, settings, stored), prefix="/settings")
+        if errors:
+            raise ValidationFailed(errors)
+        return definition
+
+    def _stored(self, connection_id: str) -> Document:
+        row = self._store.get(connection_id)
+        if row is None:
+            raise NotFound("connection", connection_id)
+        return row
+
+    @staticmethod
+    def _shown(row: Document) -> Document:
+        return {**row, "settings": mask(row["settings"])}

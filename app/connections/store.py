@@ -1,0 +1,45 @@
+"""The `connections` collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from app.errors import DuplicateName
+from app.mongo import Document
+
+
+class ConnectionStore:
+    """Connections by name; their secrets arrive and leave sealed."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._connections = database["connections"]
+
+    def add(self, connection: Document) -> None:
+        """Raises DuplicateName."""
+        try:
+            self._connections.insert_one(connection)
+        except DuplicateKeyError as error:
+            raise DuplicateName(connection["name"]) from error
+
+    def get(self, connection_id: str) -> Document | None:
+        return self._connections.find_one({"_id": connection_id})
+
+    def by_names(self, names: Iterable[str]) -> list[Document]:
+        wanted = sorted(names)
+        return list(self._connections.find({"name": {"$in": wanted}})) if wanted else []
+
+    def all(self) -> list[Document]:
+        return list(self._connections.find().sort("name", 1))
+
+    def replace_version(self, connection: Document, *, version: int) -> bool:
+        """Put `connection` where it still has `version`; False where someone was quicker. Raises DuplicateName."""
+        try:
+            return self._connections.replace_one({"_id": connection["_id"], "version": version}, connection).matched_count == 1
+        except DuplicateKeyError as error:
+            raise DuplicateName(connection["name"]) from error
+
+    def remove(self, connection_id: str) -> bool:
+        return self._connections.delete_one({"_id": connection_id}).deleted_count == 1

@@ -1,0 +1,50 @@
+"""The id that ties a request's answer, log lines and audit events together."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from flask import Flask, Response, g, has_request_context, request
+
+from app.events import get_logger
+
+log = get_logger(__name__)
+
+HEADER = "X-Request-Id"
+_GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def current_id() -> str:
+    """The id of the request at hand, or an empty text outside of one."""
+    return str(g.get("correlation_id", "")) if has_request_context() else ""
+
+
+def install(app: Flask) -> None:
+    """Take a client's id where it is harmless, else make one; log each request when it is answered."""
+
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get(HEADER, "")
+        g.correlation_id = given if _GIVEN.fullmatch(given) else str(uuid.uuid4())
+        g.began = time.perf_counter()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(correlation_id=g.correlation_id)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        if "correlation_id" in g:
+            response.headers[HEADER] = g.correlation_id
+            quiet = request.path.startswith(("/static/", "/live", "/ready", "/health"))
+            level = log.debug if quiet else log.info
+            milliseconds = round((time.perf_counter() - g.began) * 1000, 1)
+            level(
+                "request",
+                method=request.method,
+                path=request.path,
+                status=response.status_code,
+                milliseconds=milliseconds,
+            )
+        return response

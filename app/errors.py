@@ -1,0 +1,130 @@
+"""The one error tree. Errors carry data; `app.api.problems` and `web.views` are the places that turn them into HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one field.
+
+    `pointer` is the JSON Pointer (RFC 6901) of the value, from the root of what was sent; `message` is a sentence a
+    person can act on.
+    """
+
+    pointer: str
+    message: str
+
+
+class JobwrightError(Exception):
+    """Root of everything that Jobwright raises on purpose."""
+
+    status = 500
+    title = "Internal error"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+
+
+class ConfigError(JobwrightError):
+    """A setting has a bad value; the start stops and names it."""
+
+    title = "Bad setting"
+
+
+class StartError(JobwrightError):
+    """The service cannot start; the message says what to install or set."""
+
+    title = "Cannot start"
+
+
+class ValidationFailed(JobwrightError):
+    """What was sent does not hold; `errors` names each field."""
+
+    status = 422
+    title = "Some fields need another value"
+
+    def __init__(self, errors: Iterable[FieldError], detail: str = "") -> None:
+        self.errors: tuple[FieldError, ...] = tuple(errors)
+        super().__init__(detail or "; ".join(f"{e.pointer or '/'}: {e.message}" for e in self.errors[:3]))
+
+
+class NotSignedIn(JobwrightError):
+    """No token, or one that is unknown, expired or revoked."""
+
+    status = 401
+    title = "Sign-in needed"
+
+
+class Forbidden(JobwrightError):
+    """Known, but not allowed."""
+
+    status = 403
+    title = "Not allowed"
+
+
+class NotFound(JobwrightError):
+    """No such thing, or no longer."""
+
+    status = 404
+    title = "Not found"
+
+    def __init__(self, kind: str, key: str) -> None:
+        self.kind, self.key = kind, key
+        super().__init__(f"There is no {kind} {key!r}")
+
+
+class Conflict(JobwrightError):
+    """The state of the thing does not allow this now."""
+
+    status = 409
+    title = "Conflict"
+
+
+class DuplicateName(ValidationFailed):
+    """The name is taken; reported at `/name`."""
+
+    status = 409
+    title = "The name is taken"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__([FieldError("/name", f"Another one is already called {name!r}")])
+
+
+class AlreadyRunning(Conflict):
+    """A manual run of a job that still runs (design.md, 7)."""
+
+    title = "Job already running"
+
+
+class StaleVersion(JobwrightError):
+    """If-Match named an older version (RFC 9110, 13.1.1)."""
+
+    status = 412
+    title = "Changed by someone else"
+
+    def __init__(self, expected: int, actual: int) -> None:
+        self.expected, self.actual = expected, actual
+        super().__init__(f"This is version {actual}; the change was made for version {expected}")
+
+
+class LimitReached(JobwrightError):
+    """A hard limit; `retry_after_seconds` where waiting helps."""
+
+    status = 429
+    title = "Limit reached"
+
+    def __init__(self, detail: str, *, retry_after_seconds: int | None = None) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(detail)
+
+
+class StoreUnavailable(JobwrightError):
+    """MongoDB does not answer; nothing was lost, try again."""
+
+    status = 503
+    title = "The database does not answer"

@@ -1,0 +1,96 @@
+"""Structured log events: an event name and fields, never prose. Every name is in docs/reference/events.md."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+# Event name → what it says. A test checks that code uses no other name and that the docs have each.
+EVENTS: dict[str, str] = {
+    "service.starting": "The service begins to start; version and role.",
+    "service.ready": "The first request can be answered; address and seconds since the start.",
+    "service.draining": "SIGTERM or SIGINT came: nothing new is claimed.",
+    "service.stopped": "All is down; the exit code follows.",
+    "service.first_admin": "The first super-admin was made.",
+    "mongod.started": "The private mongod runs; process id and seconds it took.",
+    "mongod.reused": "A private mongod of the same folder already ran and is used.",
+    "mongod.orphan_stopped": "A private mongod whose Jobwright was killed was stopped.",
+    "mongod.stopped": "The private mongod has ended.",
+    "migration.applied": "A numbered database migration ran.",
+    "migration.reverted": "A numbered database migration was taken back.",
+    "dispatch.planned": "Due times became executions; counts a tick.",
+    "dispatch.recovered": "Due times that a killed scheduler had claimed were written by this one.",
+    "dispatch.broken_schedule": "A schedule cannot be computed; the job is left alone and shows the reason.",
+    "tick.failed": "A periodic task raised; it is tried again at its next tick.",
+    "executor.failed": "The local executor met an error that nobody expected; with its traceback. Other attempts go on.",
+    "attempt.started": "An attempt was handed to its process.",
+    "attempt.ended": "An attempt ended; status, seconds, what follows.",
+    "attempt.stale": "A write was refused: the lease had gone to another worker.",
+    "attempt.killed": "The process tree of an attempt was killed; reason.",
+    "attempt.lease_lost": "The lease could not be renewed; the attempt is killed.",
+    "attempt.lost": "A worker was silent past its lease; what becomes of its run.",
+    "attempt.handed_back": "A draining worker gave an unfinished run back to the queue.",
+    "recorder.waiting": "The database does not answer; outcomes are kept and tried again.",
+    "notification.failed": "A mail about an outcome could not be sent; it is tried again, five times in all.",
+    "zygote.started": "The parent of attempt processes is warm.",
+    "zygote.died": "The parent of attempt processes ended; a new one is started.",
+    "catalogue.broken": "A template could not be loaded; its jobs cannot run.",
+    "request": "One HTTP request; method, path, status, milliseconds.",
+    "request.failed": "A request raised an error that nobody expected; with its traceback.",
+}
+
+_SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie", "uri")
+
+
+def mask_secrets(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Last line of defence: a field whose name sounds secret is never written out."""
+    for key in event:
+        if any(word in key.lower() for word in _SECRET_WORDS):
+            event[key] = "***"
+    return event
+
+
+def configure_logging(*, level: str = "INFO", style: str = "auto") -> None:
+    """Send structured events, and what libraries log, to standard error.
+
+    `style`: `json`, `console`, or `auto` (console where standard error is a terminal).
+    """
+    as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info if as_json else structlog.stdlib.add_logger_name,
+        mask_secrets,
+    ]
+    render: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("pymongo", "httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # A tick that is still at work when its next turn comes is no news; ticks report their own failures.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger whose first argument is a name from EVENTS."""
+    return structlog.stdlib.get_logger(name)

@@ -1,0 +1,73 @@
+"""What every executor promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from app.execution.model import Attempt, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An attempt with all that its process is told: decrypted parameters and connections included. Never stored, never logged."""
+
+    attempt: Attempt
+    parameters: Mapping[str, Any]
+    connections: Mapping[str, tuple[str, Mapping[str, Any]]]
+
+    def __repr__(self) -> str:
+        return f"Run({self.attempt.execution_id}, attempt {self.attempt.number})"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a job's log; `at` in seconds since 1970."""
+
+    at: float
+    level: str
+    message: str
+
+
+class Sink(Protocol):
+    """Where an executor reports, from whatever thread; each call returns at once."""
+
+    def lines(self, attempt: Attempt, lines: Sequence[LogLine]) -> None: ...
+
+    def progress(self, attempt: Attempt, progress: Mapping[str, Any]) -> None: ...
+
+    def ended(self, attempt: Attempt, outcome: Outcome) -> None: ...
+
+    def unwritten(self) -> dict[str, Attempt]:
+        """Attempts that have ended and whose ends are not in the database yet, by execution id."""
+        ...
+
+
+class Executor(ABC):
+    """Runs attempts, bounded; reports each end exactly once, and nothing of an attempt after its end."""
+
+    @abstractmethod
+    def start(self, sink: Sink, *, on_free: Callable[[], None]) -> None:
+        """Be ready to take runs; reports go to `sink`, and `on_free` is called whenever a place becomes free."""
+
+    @abstractmethod
+    def free_places(self) -> int:
+        """How many runs may be submitted now."""
+
+    @abstractmethod
+    def submit(self, runs: Sequence[Run]) -> None:
+        """Start these, in this order."""
+
+    @abstractmethod
+    def stop_attempt(self, execution_id: str, why: str, *, grace_seconds: float | None = None) -> None:
+        """End one, tree and all, within the grace; an unknown one is ignored. `why` is one of app.execution.judge."""
+
+    @abstractmethod
+    def held(self) -> dict[str, Attempt]:
+        """What runs now, by execution id."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End everything at once and let go of all resources."""

@@ -1,0 +1,134 @@
+"""An execution: one due time, or one manual run, of a job, from queued to its end."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from app.jobs.model import Job, Overlap, RetryOn, to_plain
+from app.mongo import Document
+from app.notification.base import recipients_of
+
+
+class Status(StrEnum):
+    """Where an execution is."""
+
+    QUEUED = "queued"  # waits for a free place
+    RUNNING = "running"  # an attempt runs
+    RETRYING = "retrying"  # an attempt failed; the next one has its time
+    SUCCESS = "success"  # the template returned a result
+    FAILED = "failed"  # the last attempt failed, or trying again cannot help
+    TIMEOUT = "timeout"  # the last attempt ran longer than it may
+    CANCELLED = "cancelled"  # someone stopped it
+    SKIPPED = "skipped"  # it was due and must not run, for the reason given
+    MISSED = "missed"  # it was due and nobody was there to start it
+
+
+LIVE = (Status.QUEUED, Status.RUNNING, Status.RETRYING)
+
+
+class Trigger(StrEnum):
+    """What caused an execution."""
+
+    SCHEDULE = "schedule"  # its due time
+    MANUAL = "manual"  # someone in the browser
+    API = "api"  # a program
+    RETRY = "retry"  # someone asked for another try of an ended execution
+
+
+class Reason(StrEnum):
+    """Why an execution did not run, or an attempt ended as it did."""
+
+    OVERLAP = "overlap"  # the job still ran
+    REPLACED = "replaced"  # a newer due time took its place
+    MISFIRE = "misfire"  # later than the grace allows
+    JOB_GONE = "job_gone"  # the job was retired before it ran
+    LOST_WORKER = "lost_worker"  # its worker fell silent past its lease
+    HANDED_BACK = "handed_back"  # its worker was draining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptError:
+    """Why an attempt failed. `kind` is what the retry policy goes by; `permanent` says that trying again cannot help."""
+
+    type: str
+    message: str
+    permanent: bool = False
+    kind: RetryOn = RetryOn.ERROR
+    traceback: str = ""
+
+    def as_document(self) -> Document:
+        return {
+            "type": self.type, "message": self.message, "permanent": self.permanent, "kind": self.kind.value,
+            "traceback": self.traceback,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at an execution, as claimed: all that a runner needs, and the token that proves the claim."""
+
+    execution_id: str
+    number: int
+    token: int
+    job_id: str
+    template_type: str
+    parameters: Mapping[str, Any]
+    timeout_seconds: float
+    started_at: datetime
+    began_at: datetime
+    retry_policy: Mapping[str, Any]
+    failed_attempts: int
+    notifications: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an attempt ended: `success`, `failed`, `timeout` or `cancelled`; `reason` where the runner ended it itself."""
+
+    status: Status
+    result: Mapping[str, Any] | None = None
+    error: AttemptError | None = None
+    reason: Reason | None = None
+    seconds: float = 0.0
+    usage: Mapping[str, float] = field(default_factory=dict)
+
+
+def owed(now: datetime) -> Document:
+    """The mark of an ended execution that people are still to be told of."""
+    return {"state": "pending", "at": now, "tries": 0, "error": None}
+
+
+def new_execution(
+    job: Job, *, now: datetime, triggered_by: Trigger, scheduled_for: datetime | None = None, status: Status = Status.QUEUED,
+    reason: Reason | None = None, parameters: Mapping[str, Any] | None = None, overlap: Overlap | None = None, by: str | None = None,
+    retry_of: str | None = None, execution_id: str | None = None, detail: Mapping[str, Any] | None = None,
+) -> Document:  # fmt: skip
+    """The document of a new execution; it carries what it needs of its job, so that a later edit does not change it."""
+    definition = job.definition
+    ended = status not in LIVE
+    document: Document = {
+        "_id": execution_id or str(uuid.uuid4()),
+        "job_id": job.id, "job_name": definition.name, "job_version": job.version,
+        "template_type": definition.template_type, "template_version": job.template_version,
+        "parameters": dict(definition.parameters if parameters is None else parameters),
+        "status": status.value, "reason": reason.value if reason else None,
+        "available_at": now, "queued_at": now, "priority": definition.priority,
+        "overlap": (overlap or definition.overlap).value, "max_instances": definition.concurrency.max_instances,
+        "timeout_seconds": definition.timeout_seconds, "retry_policy": to_plain(definition.retry_policy),
+        "started_at": None, "completed_at": now if ended else None, "duration_seconds": None,
+        "attempts": [], "result": None, "error": None, "progress": None,
+        "triggered_by": triggered_by.value, "triggered_by_user": by, "retry_of": retry_of, "execution_host": None,
+        "notifications": to_plain(definition.notifications),
+    }  # fmt: skip
+    if scheduled_for is not None:
+        document["scheduled_for"] = scheduled_for
+    if ended and recipients_of(document["notifications"], status):
+        document["notify"] = owed(now)
+    if detail:
+        document["missed"] = dict(detail)
+    return document

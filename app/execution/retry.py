@@ -1,0 +1,36 @@
+"""Whether and when to try again: a pure decision."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.execution.model import AttemptError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDecision:
+    """`delay_seconds` until the next attempt; None: this was the last one."""
+
+    delay_seconds: float | None
+
+
+def decide_retry(
+    policy: Mapping[str, Any], failed_attempts: int, error: AttemptError, *, draw: Callable[[], float] = random.random
+) -> RetryDecision:
+    """What follows a failed attempt; `failed_attempts` counts it, from 1.
+
+    None follows a permanent error, an end that `retry_on` does not name, or the attempt after `max_retries` retries.
+    `fixed` waits `retry_delay_seconds`. `exponential` doubles it each time, up to `max_delay_seconds`, and draws the upper half
+    of that by chance ("equal jitter", Brooker, Exponential Backoff And Jitter, 2015), so that jobs that failed together do not
+    come back together: with 300 s the waits lie in 150–300, 300–600, 600–1200 s.
+    """
+    if error.permanent or error.kind.value not in policy["retry_on"] or failed_attempts > policy["max_retries"]:
+        return RetryDecision(None)
+    base = float(policy["retry_delay_seconds"])
+    if policy["backoff"] == "fixed":
+        return RetryDecision(base)
+    full = min(base * 2.0 ** min(failed_attempts - 1, 60), float(policy["max_delay_seconds"]))
+    return RetryDecision(full / 2 + draw() * full / 2)

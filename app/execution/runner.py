@@ -1,0 +1,145 @@
+"""Between the queue and the executor: claims, judges and hands over, keeps leases, carries out cancels, sweeps up lost runs."""
+
+from __future__ import annotations
+
+import socket
+from datetime import timedelta
+
+from app.clock import Clock
+from app.config import Settings
+from app.connections.service import Connections
+from app.connections.vault import Vault
+from app.errors import JobwrightError, NotFound
+from app.events import get_logger
+from app.execution.executors.base import Executor, Run, Sink
+from app.execution.judge import CANCEL, DRAIN, LEASE_LOST, REPLACED
+from app.execution.model import Attempt, AttemptError, Outcome, Reason, Status
+from app.execution.retry import decide_retry
+from app.execution.store import ExecutionStore
+from app.jobs.model import RetryOn
+from app.jobtemplates.catalogue import Catalogue, connection_references
+
+log = get_logger(__name__)
+
+SWEEP_LIMIT = 500
+# An attempt whose lease could not be renewed is killed when this share of the lease has gone, so that it is down before another
+# worker may take the execution (the kill grace fits into the rest).
+GIVE_UP_SHARE = 0.6
+
+
+class Runner:
+    """One node's work on the queue. Its methods are called by the node's ticks; each is safe to call again after any error."""
+
+    def __init__(
+        self, *, store: ExecutionStore, executor: Executor, sink: Sink, catalogue: Catalogue, connections: Connections, vault: Vault,
+        clock: Clock, settings: Settings, owner: str,
+    ) -> None:  # fmt: skip
+        self._store, self._executor, self._sink, self._catalogue = store, executor, sink, catalogue
+        self._connections, self._vault, self._clock, self._settings, self._owner = (
+            connections,
+            vault,
+            clock,
+            settings,
+            owner,
+        )
+        self._host = socket.gethostname()
+        self._lease = timedelta(seconds=settings.lease_seconds)
+        self._renewed_at = clock.monotonic()
+        self.draining = False
+
+    def claim(self) -> int:
+        """Fill the executor's free places from the queue; returns how many attempts were started."""
+        started = 0
+        while not self.draining and (free := self._executor.free_places()) > 0:
+            attempts = self._store.claim_due(owner=self._owner, host=self._host, now=self._clock.now(), lease=self._lease, limit=free)
+            if not self._executor.held():
+                self._renewed_at = self._clock.monotonic()
+            runs = [run for attempt in attempts if (run := self._prepare(attempt)) is not None]
+            if runs:
+                self._executor.submit(runs)
+            started += len(attempts)
+            if len(attempts) < free:
+                break
+        return started
+
+    def keep_leases(self) -> None:
+        """Renew the leases of what runs; kill what is no longer ours, or what could not be renewed for too long."""
+        held = {**self._sink.unwritten(), **self._executor.held()}
+        if not held:
+            self._renewed_at = self._clock.monotonic()
+            return
+        try:
+            lost = self._store.heartbeat(
+                owner=self._owner,
+                held={key: attempt.token for key, attempt in held.items()},
+                expires_at=self._clock.now() + self._lease,
+            )
+        except Exception:
+            if self._clock.monotonic() - self._renewed_at > self._settings.lease_seconds * GIVE_UP_SHARE:
+                for execution_id in held:
+                    log.warning("attempt.lease_lost", execution=execution_id)
+                    self._executor.stop_attempt(execution_id, LEASE_LOST, grace_seconds=0.0)
+            raise
+        self._renewed_at = self._clock.monotonic()
+        for execution_id in lost & self._executor.held().keys():
+            log.error("attempt.lease_lost", execution=execution_id)
+            self._executor.stop_attempt(execution_id, LEASE_LOST, grace_seconds=0.0)
+
+    def carry_out_cancels(self) -> None:
+        """Stop what people asked to stop."""
+        held = self._executor.held()
+        if held:
+            for execution_id, cancel in self._store.cancels_wanted(held).items():
+                self._executor.stop_attempt(execution_id, REPLACED if cancel.get("reason") == Reason.REPLACED else CANCEL)
+
+    def sweep(self) -> int:
+        """End the attempts of workers that fell silent, by their retry policies; returns how many."""
+        now, swept = self._clock.now(), 0
+        for attempt in self._store.find_lost(now, SWEEP_LIMIT):
+            error = AttemptError(
+                type="LostWorker",
+                message=f"Its worker was silent for {self._settings.lease_seconds:g} s",
+                kind=RetryOn.LOST_WORKER,
+            )
+            outcome = Outcome(
+                status=Status.FAILED,
+                error=error,
+                reason=Reason.LOST_WORKER,
+                seconds=(now - attempt.started_at).total_seconds(),
+            )
+            delay = decide_retry(attempt.retry_policy, attempt.failed_attempts, error).delay_seconds
+            if self._store.end_lost(attempt, outcome, delay, now=now):
+                log.warning("attempt.lost", execution=attempt.execution_id, attempt=attempt.number, retry_in=delay)
+                swept += 1
+        self._store.end_asked_to_stop(now)
+        return swept
+
+    def give_up(self) -> int:
+        """After the grace of a drain: end what still runs; once its tree is gone each goes back into the queue. Returns how many."""
+        held = self._executor.held()
+        for execution_id in held:
+            self._executor.stop_attempt(execution_id, DRAIN, grace_seconds=0.0)
+        return len(held)
+
+    def _prepare(self, attempt: Attempt) -> Run | None:
+        """The run with secrets opened and connections granted, judged once more; a run that cannot be made ends here."""
+        try:
+            schema = self._catalogue.get(attempt.template_type).template.parameters_schema
+            parameters = self._vault.open(attempt.parameters)
+            errors = self._catalogue.check(attempt.template_type, parameters, prefix="/parameters")
+            references = list(connection_references(schema, parameters))
+            errors += self._connections.check_references(references)
+            if errors:
+                return self._refuse(attempt, "InvalidParameters", "; ".join(f"{one.pointer}: {one.message}" for one in errors[:5]))
+            grants = self._connections.grant({name for _, name, _ in references})
+        except NotFound:
+            return self._refuse(attempt, "TemplateMissing", f"There is no template {attempt.template_type!r} on this node")
+        except JobwrightError as error:
+            return self._refuse(attempt, type(error).__name__, error.detail)
+        return Run(attempt, parameters, {name: (grant.kind, grant.settings) for name, grant in grants.items()})
+
+    def _refuse(self, attempt: Attempt, kind: str, message: str) -> Run | None:
+        """End an attempt that cannot be made; there is no run."""
+        error = AttemptError(type=kind, message=message, permanent=True)
+        self._sink.ended(attempt, Outcome(status=Status.FAILED, error=error))
+        return None

@@ -1,0 +1,179 @@
+"""Executions for people and programs: run, cancel, retry, look."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from app.accounts.model import Scope, require
+from app.audit.model import Actor
+from app.audit.service import AuditTrail
+from app.clock import Clock
+from app.config import Settings
+from app.connections.vault import mask
+from app.errors import AlreadyRunning, Conflict, LimitReached, NotFound
+from app.execution.model import LIVE, Status, Trigger, new_execution
+from app.execution.store import ExecutionStore, LogStore, RunLimits
+from app.jobs.model import Overlap
+from app.jobs.service import JobRegistry
+from app.mongo import Document
+
+_RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")
+LIMIT_WINDOW = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionPage:
+    """One page, newest first; pages count from 1."""
+
+    executions: list[Document]
+    total: int
+    page: int
+    pages: int
+
+
+class Executions:
+    """The queue and the record. `wake` is called when something new waits, so that it does not wait for a tick."""
+
+    def __init__(
+        self, *, store: ExecutionStore, logs: LogStore, limits: RunLimits, registry: JobRegistry, audit: AuditTrail, clock: Clock,
+        settings: Settings,
+    ) -> None:  # fmt: skip
+        self._store, self._logs, self._limits, self._registry = store, logs, limits, registry
+        self._audit, self._clock, self._settings = audit, clock, settings
+        self.wake: Callable[[], None] = lambda: None
+
+    # -- acting ---------------------------------------------------------------------------------------------------
+
+    def run_now(
+        self,
+        actor: Actor,
+        job_id: str,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Document:
+        """Start a job by hand, with `overrides` for some of its parameters; returns the execution.
+
+        Raises AlreadyRunning while the job runs (unless its overlap policy is `queue` or `allow`), ValidationFailed for an override,
+        LimitReached after the user's runs of the hour, Conflict where `idempotency_key` belongs to another job.
+        """
+        job = self._registry.get(actor, job_id)
+        self._registry.may_run(actor, job)
+        execution_id = str(uuid.uuid5(_RUN_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
+        if idempotency_key and (replayed := self._replayed(execution_id, job_id)):
+            return replayed
+        parameters = self._registry.run_parameters(job, overrides)
+        if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job_id]):
+            raise AlreadyRunning(f"{job.definition.name!r} is still running or waiting to run")
+        document = new_execution(
+            job, now=self._clock.now(), triggered_by=Trigger.MANUAL if actor.via == "web" else Trigger.API,
+            parameters=parameters, by=actor.email, execution_id=execution_id,
+        )  # fmt: skip
+        diff = [{"field": f"/parameters/{name}", "after": mask(parameters.get(name))} for name in sorted(overrides or {})]
+        self._start(actor, "job.run", document, diff)
+        return self.get(actor, execution_id)
+
+    def retry(self, actor: Actor, execution_id: str) -> Document:
+        """Try an ended execution again, as a new one linked to it. Raises Conflict while it has not ended, else as `run_now`."""
+        old = self._found(execution_id)
+        job = self._registry.get(actor, old["job_id"])
+        self._registry.may_run(actor, job)
+        if old["status"] in LIVE:
+            raise Conflict(f"This execution is {old['status']}; it can be retried once it has ended")
+        if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job.id]):
+            raise AlreadyRunning(f"{job.definition.name!r} is still running or waiting to run")
+        same_template = old["template_type"] == job.definition.template_type
+        document = new_execution(
+            job, now=self._clock.now(), triggered_by=Trigger.RETRY, parameters=old["parameters"] if same_template else None,
+            by=actor.email, retry_of=execution_id,
+        )  # fmt: skip
+        self._start(actor, "execution.retry", document, [])
+        return self._shown(document)
+
+    def cancel(self, actor: Actor, execution_id: str) -> Document:
+        """Stop an execution: at once where it waits, within the grace where it runs. Raises Conflict where it has ended."""
+        require(actor, Scope.RUN)
+        document = self._found(execution_id)
+        if document["status"] not in LIVE:
+            raise Conflict(f"This execution has ended already: {document['status']}")
+        with self._audit.action(actor, "execution.cancel", kind="execution", target_id=execution_id, name=document["job_name"]):
+            changed = self._store.ask_cancel(execution_id, by=actor.email, now=self._clock.now())
+        if changed is None:
+            raise Conflict("This execution has just ended")
+        return self._shown(changed)
+
+    def forget_job(self, job_id: str) -> None:
+        """A job was retired: what it still has waiting will not run."""
+        self._store.drop_queued(job_id, now=self._clock.now())
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def get(self, actor: Actor, execution_id: str) -> Document:
+        """One, secrets masked. Raises NotFound."""
+        require(actor, Scope.READ)
+        return self._shown(self._found(execution_id))
+
+    def page(self, actor: Actor, *, job_id: str | None = None, status: str | None = None, page: int = 1, limit: int = 50) -> ExecutionPage:
+        """One page of a job's executions, or of all."""
+        require(actor, Scope.READ)
+        rows, total = self._store.page(job_id=job_id, status=status, skip=(page - 1) * limit, limit=limit)
+        return ExecutionPage([self._shown(row) for row in rows], total, page, max(1, -(-total // limit)))
+
+    def latest(self, actor: Actor, job_id: str, limit: int = 20) -> list[Document]:
+        """The newest executions of a job, in brief."""
+        require(actor, Scope.READ)
+        return self._store.latest(job_id, limit)
+
+    def log(self, actor: Actor, execution_id: str, *, after: str = "", limit: int = 1000) -> tuple[list[Document], str]:
+        """Log lines {timestamp, level, message, attempt} after a cursor, and the next cursor. Raises NotFound."""
+        require(actor, Scope.READ)
+        self._found(execution_id)
+        return self._logs.read(execution_id, after=after, limit=limit)
+
+    def live_counts(self) -> dict[str, int]:
+        """How many executions are queued, running, retrying."""
+        return self._store.counts_by_status()
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _start(self, actor: Actor, action: str, document: Document, diff: list[dict[str, Any]]) -> None:
+        self._count_run(actor)
+        with self._audit.action(actor, action, kind="job", target_id=document["job_id"], name=document["job_name"], diff=diff):
+            self._store.add_one(document)
+        self.wake()
+
+    def _count_run(self, actor: Actor) -> None:
+        limit = self._settings.runs_per_hour
+        wait = self._limits.take(actor.id, now=self._clock.now(), limit=limit, window=LIMIT_WINDOW)
+        if wait is not None:
+            raise LimitReached(
+                f"{actor.email} has started {limit} runs within the hour (JOBWRIGHT_RUNS_PER_HOUR)",
+                retry_after_seconds=int(wait) + 1,
+            )
+
+    def _replayed(self, execution_id: str, job_id: str) -> Document | None:
+        document = self._store.get(execution_id)
+        if document is None:
+            return None
+        if document["job_id"] != job_id:
+            raise Conflict("This Idempotency-Key was used for another job")
+        return self._shown(document)
+
+    def _found(self, execution_id: str) -> Document:
+        document = self._store.get(execution_id)
+        if document is None:
+            raise NotFound("execution", execution_id)
+        return document
+
+    @staticmethod
+    def _shown(document: Document) -> Document:
+        return {**document, "parameters": mask(document["parameters"])}
+
+
+def is_live(document: Mapping[str, Any]) -> bool:
+    """True until the execution has ended."""
+    return Status(document["status"]) in LIVE

@@ -1,0 +1,169 @@
+"""Puts the house together: the one place that names concrete classes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass, replace
+
+from flask import Flask
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from app.accounts.service import Accounts
+from app.accounts.store import SessionStore, TokenStore, UserStore
+from app.audit.service import AuditTrail
+from app.audit.store import AuditStore
+from app.clock import Clock, SystemClock
+from app.config import Settings
+from app.connections.service import Connections
+from app.connections.store import ConnectionStore
+from app.connections.vault import Vault, load_key
+from app.errors import StartError
+from app.execution.delivery import Deliveries
+from app.execution.executors.base import Executor
+from app.execution.executors.local import LocalExecutor
+from app.execution.recorder import Recorder
+from app.execution.runner import Runner
+from app.execution.service import Executions
+from app.execution.store import ExecutionStore, LogStore, RunLimits
+from app.jobs.service import JobRegistry
+from app.jobs.store import JobStore
+from app.jobtemplates.catalogue import Catalogue
+from app.local_mongod import LocalMongod
+from app.migrations import Migrator
+from app.mongo import Document, connect, is_away, open_database, store_errors
+from app.notification.mail import MailNotifier
+from app.scheduling.dispatcher import Dispatcher
+from app.scheduling.node import Node
+from app.scheduling.triggers import Triggers
+from app.services import Services
+
+
+@dataclass
+class Store:
+    """The database of this process, and the private mongod where one was started."""
+
+    client: MongoClient[Document]
+    database: Database[Document]
+    mongod: LocalMongod | None
+
+    def close(self) -> None:
+        self.client.close()
+        if self.mongod is not None:
+            self.mongod.stop()
+
+
+def open_store(settings: Settings) -> Store:
+    """Connect, starting a private mongod where `MONGODB_URI` is unset. Raises StartError that says what to do."""
+    mongod = None
+    uri = settings.mongodb_uri
+    if not uri:
+        mongod = LocalMongod(settings.data_path)
+        uri = mongod.start()
+    client = connect(uri)
+    store = Store(client, open_database(client, settings.database), mongod)
+    try:
+        hello = client.admin.command("hello")
+    except Exception as error:
+        store.close()
+        if is_away(error):
+            raise StartError(f"MongoDB does not answer: {str(error)[:300]}\nSet MONGODB_URI to a server that does.") from error
+        raise
+    if not hello.get("setName") and hello.get("msg") != "isdbgrid":
+        store.close()
+        raise StartError(
+            "MONGODB_URI names a standalone server; Jobwright needs a replica set (one node is enough).\n"
+            "Start mongod with --replSet rs0 and run rs.initiate() once, then add ?replicaSet=rs0 to MONGODB_URI."
+        )
+    return store
+
+
+def build_services(settings: Settings, store: Store, *, clock: Clock | None = None, catalogue: Catalogue | None = None) -> Services:
+    """Everything that the faces need; the database is migrated by now."""
+    clock = clock or SystemClock()
+    database = store.database
+    catalogue = catalogue or Catalogue.discover()
+    audit = AuditTrail(AuditStore(database), clock)
+    key = load_key(settings.secret_key, settings.data_path)
+    vault = Vault(key)
+    connections = Connections(ConnectionStore(database), vault, audit, clock)
+    triggers = Triggers(max_lookahead_days=settings.max_lookahead_days)
+    registry = JobRegistry(
+        store=JobStore(database), catalogue=catalogue, connections=connections, vault=vault, rules=triggers, audit=audit, clock=clock,
+        settings=settings,
+    )  # fmt: skip
+    executions = Executions(
+        store=ExecutionStore(database), logs=LogStore(database), limits=RunLimits(database), registry=registry, audit=audit,
+        clock=clock, settings=settings,
+    )  # fmt: skip
+    accounts = Accounts(
+        UserStore(database),
+        TokenStore(database),
+        SessionStore(database),
+        audit,
+        clock,
+        session_hours=settings.session_hours,
+    )
+
+    def ping() -> None:
+        with store_errors():
+            store.client.admin.command("ping")
+
+    return Services(
+        settings=settings, clock=clock, accounts=accounts, audit=audit, connections=connections, catalogue=catalogue, jobs=registry,
+        executions=executions, triggers=triggers, secret_key=key, ping=ping,
+    )  # fmt: skip
+
+
+def migrate(store: Store, clock: Clock | None = None) -> list[str]:
+    """Apply what is pending; returns the ids."""
+    return Migrator(store.database, clock or SystemClock()).upgrade()
+
+
+def launch_executor(settings: Settings) -> LocalExecutor:
+    """An executor whose zygote imports the templates while the database comes up."""
+    executor = LocalExecutor(settings)
+    executor.launch()
+    return executor
+
+
+def build_node(settings: Settings, store: Store, services: Services, executor: Executor) -> Node:
+    """The engine of this process, not started."""
+    database, clock = store.database, services.clock
+    executions, jobs = ExecutionStore(database), JobStore(database)
+    recorder = Recorder(executions, LogStore(database), jobs, clock)
+    runner = Runner(
+        store=executions, executor=executor, sink=recorder, catalogue=services.catalogue, connections=services.connections,
+        vault=Vault(services.secret_key), clock=clock, settings=settings, owner=_owner(),
+    )  # fmt: skip
+    dispatcher = Dispatcher(jobs=jobs, executions=executions, triggers=services.triggers, clock=clock)
+    notifier = MailNotifier(services.connections, clock, connection=settings.notify_connection, public_url=settings.public_url)
+    node = Node(
+        dispatcher=dispatcher, runner=runner, executor=executor, recorder=recorder, clock=clock, settings=settings,
+        deliveries=Deliveries(executions, notifier, clock),
+    )  # fmt: skip
+    services.executions.wake = node.wake
+    return node
+
+
+def with_engine(services: Services, node: Node) -> Services:
+    """The services of a process that also runs the engine."""
+    return replace(services, engine_age=node.tick_age)
+
+
+def create_app(services: Services) -> Flask:
+    """The Flask application: REST under /api, the pages, health."""
+    from app.api import register_api  # noqa: PLC0415 - the CLI's short commands need no web framework
+    from web import register_web  # noqa: PLC0415 - the same
+
+    app = Flask("jobwright", static_folder=None, template_folder=None)
+    register_api(app, services)
+    register_web(app, services)
+    return app
+
+
+def _owner() -> str:
+    """Unlike any other worker's name, also on machines with the same host name and process ids."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -1,0 +1,192 @@
+"""A job: a template with parameters, a schedule and policies. Records are frozen and change by copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from app.mongo import Document
+
+
+class ScheduleType(StrEnum):
+    """How a job's due times are given."""
+
+    CRON = "cron"  # an expression by Debian's rules, in a time zone
+    INTERVAL = "interval"  # every so many seconds from an anchor
+    ONCE = "once"  # one instant
+    MANUAL = "manual"  # never by itself
+
+
+class Overlap(StrEnum):
+    """What becomes of a due time that comes while the job still runs."""
+
+    SKIP = "skip"  # recorded as skipped
+    QUEUE = "queue"  # waits for its turn
+    REPLACE = "replace"  # the running one is cancelled
+    ALLOW = "allow"  # runs beside it, up to concurrency.max_instances
+
+
+class MisfirePolicy(StrEnum):
+    """What becomes of due times that could not be started within the grace."""
+
+    SKIP = "skip"  # all are missed
+    ONCE = "once"  # the latest runs, the others are missed
+    ALL = "all"  # the latest max_catch_up run, the others are missed
+
+
+class RetryOn(StrEnum):
+    """Which ends of an attempt are worth another."""
+
+    ERROR = "error"  # it raised, or its process died
+    TIMEOUT = "timeout"  # it ran longer than timeout_seconds
+    LOST_WORKER = "lost_worker"  # its worker fell silent past its lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a job is due. Instants are aware UTC; `start_at` is inclusive, `end_at` exclusive."""
+
+    type: ScheduleType = ScheduleType.MANUAL
+    expression: str | None = None
+    interval_seconds: int | None = None
+    run_at: datetime | None = None
+    timezone: str = "UTC"
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Attempts after the first: how many, how long apart, after what."""
+
+    max_retries: int = 3
+    retry_delay_seconds: int = 300
+    backoff: str = "exponential"
+    max_delay_seconds: int = 3600
+    retry_on: tuple[str, ...] = tuple(RetryOn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfire:
+    """Lateness in seconds that is still "in time", and what becomes of the rest."""
+
+    policy: MisfirePolicy = MisfirePolicy.ONCE
+    grace_seconds: int = 300
+    max_catch_up: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """How many executions of the job may run at once."""
+
+    max_instances: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notifications:
+    """Mail addresses that are told how an execution ended; failure is failed, timeout and missed."""
+
+    on_success: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDefinition:
+    """What a person decides about a job."""
+
+    name: str
+    template_type: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Schedule = field(default_factory=Schedule)
+    enabled: bool = True
+    timeout_seconds: int = 3600
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    overlap: Overlap = Overlap.SKIP
+    misfire: Misfire = field(default_factory=Misfire)
+    concurrency: Concurrency = field(default_factory=Concurrency)
+    priority: int = 5
+    tags: tuple[str, ...] = ()
+    group: str = ""
+    notifications: Notifications = field(default_factory=Notifications)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A definition in the registry, with what the registry and the dispatcher know of it."""
+
+    id: str
+    definition: JobDefinition
+    template_version: int
+    origin: str
+    version: int
+    created_by: str
+    created_at: datetime
+    updated_by: str
+    updated_at: datetime
+    next_run_at: datetime | None = None
+    last_run_at: datetime | None = None
+    schedule_error: str | None = None
+    request_digest: str | None = None
+
+
+DEFINITION_FIELDS = tuple(item.name for item in fields(JobDefinition))
+
+
+def to_plain(value: Any) -> Any:
+    """A record as dicts, lists and scalars, fit for BSON; enums become their text."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: to_plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, tuple | list):
+        return [to_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: to_plain(item) for key, item in value.items()}
+    return value
+
+
+def definition_from(row: Mapping[str, Any]) -> JobDefinition:
+    """The definition in a stored document or a loaded request; what is missing has its default."""
+    given = {name: row[name] for name in DEFINITION_FIELDS if name in row}
+    for name, build in _NESTED.items():
+        if name in given:
+            given[name] = build(given[name])
+    if "tags" in given:
+        given["tags"] = tuple(given["tags"])
+    return JobDefinition(**given)
+
+
+def schedule_from(row: Mapping[str, Any]) -> Schedule:
+    return Schedule(**{**row, "type": ScheduleType(row["type"])})
+
+
+_NESTED: dict[str, Any] = {
+    "schedule": schedule_from,
+    "retry_policy": lambda row: RetryPolicy(**{**row, "retry_on": tuple(row.get("retry_on", RetryPolicy().retry_on))}),
+    "misfire": lambda row: Misfire(**{**row, "policy": MisfirePolicy(row.get("policy", MisfirePolicy.ONCE))}),
+    "concurrency": lambda row: Concurrency(**row),
+    "overlap": Overlap,
+    "notifications": lambda row: Notifications(**{key: tuple(value) for key, value in row.items()}),
+}
+
+_RECORD_FIELDS = tuple(item.name for item in fields(Job) if item.name not in {"id", "definition"})
+
+
+def job_from(row: Document) -> Job:
+    """The job in a stored document."""
+    known = {name: row.get(name) for name in _RECORD_FIELDS}
+    return Job(id=row["_id"], definition=definition_from(row), **known)  # type: ignore[arg-type]  # the store wrote each of them
+
+
+def job_document(job: Job) -> Document:
+    """The stored form: the definition's fields beside the record's."""
+    return {
+        "_id": job.id,
+        **to_plain(job.definition),
+        **{name: getattr(job, name) for name in _RECORD_FIELDS},
+        "retired": False,
+    }

@@ -1,0 +1,197 @@
+"""The shape of a job as it is sent: one marshmallow schema for REST, forms and documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError
+from marshmallow import fields as ma
+from marshmallow.validate import Length, OneOf, Range, Regexp
+
+from app.config import Settings
+from app.errors import FieldError, ValidationFailed
+from app.jobs.model import JobDefinition, MisfirePolicy, Overlap, RetryOn, ScheduleType, definition_from
+from app.validation import pointer
+
+LONGEST_NAME = 120
+MAX_TAGS = 20
+# No control characters, nor the marks that turn the direction of text: a name must look like what it is.
+PRINTABLE = Regexp(r"^[^\x00-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]*$", error="must not hold control characters")
+
+
+class _Strict(Schema):
+    class Meta:
+        unknown = RAISE
+
+
+class _Int(ma.Integer):
+    """A whole number as JSON has it: neither "5" nor true nor 5.5."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strict=True, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool | str):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class _Bool(ma.Boolean):
+    """true or false as JSON has them."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class _Instant(ma.AwareDateTime):
+    """RFC 3339 with a zone; a naive time is refused rather than guessed."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow's own interface
+        "invalid": "must be a date and time with its zone, such as 2026-03-29T02:30:00Z",
+        "invalid_awareness": "needs a time zone: Z, or an offset such as +02:00",
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", default_timezone=None, **kwargs)
+
+
+class ScheduleSchema(_Strict):
+    type = ma.String(
+        required=True,
+        validate=OneOf([item.value for item in ScheduleType]),
+        metadata={"description": "How due times are given"},
+    )
+    expression = ma.String(
+        allow_none=True, validate=Length(max=200),
+        metadata={"description": "cron: five fields by Debian's rules, or six with seconds first", "example": "0 2 * * *"},
+    )  # fmt: skip
+    interval_seconds = _Int(allow_none=True, validate=Range(min=1, max=31_536_000), metadata={"description": "interval: seconds"})
+    run_at = _Instant(allow_none=True, metadata={"description": "once: the instant"})
+    timezone = ma.String(validate=Length(max=64), metadata={"description": "IANA name, for cron", "example": "Europe/Berlin"})
+    start_at = _Instant(allow_none=True, metadata={"description": "Not due before; the anchor of an interval"})
+    end_at = _Instant(allow_none=True, metadata={"description": "Not due from then on"})
+
+
+class RetryPolicySchema(_Strict):
+    max_retries = _Int(validate=Range(min=0, max=100), metadata={"title": "Retries", "description": "Attempts after the first"})
+    retry_delay_seconds = _Int(
+        validate=Range(min=0, max=86_400),
+        metadata={"title": "Delay in seconds", "description": "Before the first retry"},
+    )
+    backoff = ma.String(
+        validate=OneOf(["fixed", "exponential"]),
+        metadata={"title": "Back-off", "description": "exponential doubles the delay each time, with jitter"},
+    )
+    max_delay_seconds = _Int(validate=Range(min=1, max=604_800), metadata={"title": "Longest delay in seconds"})
+    retry_on = ma.List(
+        ma.String(validate=OneOf([item.value for item in RetryOn])),
+        metadata={"title": "Retry after", "description": "Ends of an attempt that are worth another"},
+    )
+
+
+class MisfireSchema(_Strict):
+    policy = ma.String(
+        validate=OneOf([item.value for item in MisfirePolicy]),
+        metadata={"title": "Missed due times", "description": "skip them, run once, or run all up to the cap"},
+    )
+    grace_seconds = _Int(
+        validate=Range(min=1, max=604_800),
+        metadata={"title": "Grace in seconds", "description": "Lateness that is still in time"},
+    )
+    max_catch_up = _Int(validate=Range(min=1, max=100), metadata={"title": "Most runs to catch up"})
+
+
+class ConcurrencySchema(_Strict):
+    max_instances = _Int(validate=Range(min=1, max=1000), metadata={"title": "Runs at once"})
+
+
+def _addresses(title: str) -> Any:
+    return ma.List(ma.Email(metadata={"title": "Address"}), validate=Length(max=20), metadata={"title": title})
+
+
+class NotificationsSchema(_Strict):
+    on_success = _addresses("Mail after success")
+    on_failure = _addresses("Mail after failure")
+
+
+class JobDefinitionSchema(_Strict):
+    """The body of create and update."""
+
+    name = ma.String(required=True, validate=[Length(min=1, max=LONGEST_NAME), PRINTABLE], metadata={"description": "Unique"})
+    description = ma.String(validate=Length(max=2000))
+    template_type = ma.String(required=True, validate=Length(min=1, max=100), metadata={"example": "database_cleanup"})
+    parameters = ma.Dict(keys=ma.String(), metadata={"description": "By the template's parameters_schema"})
+    schedule = ma.Nested(ScheduleSchema)
+    enabled = _Bool(metadata={"description": "Due times are started only while true"})
+    timeout_seconds = _Int(validate=Range(min=1), metadata={"description": "After that the whole process tree is ended"})
+    retry_policy = ma.Nested(RetryPolicySchema)
+    overlap = ma.String(validate=OneOf([item.value for item in Overlap]))
+    misfire = ma.Nested(MisfireSchema)
+    concurrency = ma.Nested(ConcurrencySchema)
+    priority = _Int(validate=Range(min=1, max=10), metadata={"description": "10 first"})
+    tags = ma.List(ma.String(validate=[Length(min=1, max=50), PRINTABLE]), validate=Length(max=MAX_TAGS))
+    group = ma.String(validate=[Length(max=100), PRINTABLE])
+    notifications = ma.Nested(NotificationsSchema, metadata={"description": "Who is told by mail; failure is failed, timeout and missed"})
+
+
+_SCHEMA = JobDefinitionSchema()
+
+
+def load_definition(body: Any, settings: Settings) -> JobDefinition:
+    """The definition that `body` (JSON values) describes, with the defaults of the settings.
+
+    Raises ValidationFailed with a JSON Pointer for each field.
+    """
+    if not isinstance(body, Mapping):
+        raise ValidationFailed([FieldError("", "must be an object")])
+    try:
+        loaded = _SCHEMA.load(body)
+    except ValidationError as error:
+        raise ValidationFailed(flatten_messages(error.messages)) from error
+    loaded["name"] = loaded["name"].strip()
+    if not loaded["name"]:
+        raise ValidationFailed([FieldError("/name", "must not be empty")])
+    loaded["schedule"] = {"timezone": settings.timezone, **loaded.get("schedule", {"type": "manual"})}
+    loaded["retry_policy"] = {
+        "max_retries": settings.default_max_retries,
+        "retry_delay_seconds": settings.default_retry_delay_seconds,
+        **loaded.get("retry_policy", {}),
+    }
+    loaded["misfire"] = {"grace_seconds": settings.misfire_grace_seconds, **loaded.get("misfire", {})}
+    definition = definition_from(loaded)
+    errors = []
+    if definition.timeout_seconds > settings.max_timeout_seconds:
+        errors.append(FieldError("/timeout_seconds", f"must be at most {settings.max_timeout_seconds}"))
+    if definition.concurrency.max_instances > settings.max_instances:
+        errors.append(FieldError("/concurrency/max_instances", f"must be at most {settings.max_instances}"))
+    if len(set(definition.tags)) < len(definition.tags):
+        errors.append(FieldError("/tags", "has the same entry twice"))
+    if errors:
+        raise ValidationFailed(errors)
+    return definition
+
+
+def flatten_messages(messages: Any, path: tuple[Any, ...] = ()) -> Iterator[FieldError]:
+    """marshmallow's nested messages as one FieldError each."""
+    if isinstance(messages, Mapping):
+        for key, inner in messages.items():
+            yield from flatten_messages(inner, path if key == "_schema" else (*path, key))
+    else:
+        for text in messages if isinstance(messages, list) else [messages]:
+            yield FieldError(pointer(path), _WORDS.get(str(text), str(text)))
+
+
+_WORDS = {
+    "Missing data for required field.": "is required",
+    "Unknown field.": "is not a known field",
+    "Field may not be null.": "must not be null",
+    "Not a valid string.": "must be text",
+    "Not a valid integer.": "must be a whole number",
+    "Not a valid boolean.": "must be true or false",
+    "Not a valid list.": "must be a list",
+    "Not a valid mapping type.": "must be an object",
+    "Invalid input type.": "must be an object",
+}

@@ -1,0 +1,308 @@
+"""The registry: who may make, change and retire jobs, and what must hold of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from app.accounts.model import Role, Scope, require
+from app.audit.model import Actor, field_diff
+from app.audit.service import AuditTrail
+from app.clock import Clock
+from app.config import Settings
+from app.connections.service import Connections
+from app.connections.vault import Vault, mask
+from app.errors import Conflict, DuplicateName, FieldError, Forbidden, NotFound, StaleVersion, ValidationFailed
+from app.jobs.model import Job, JobDefinition, Schedule, ScheduleType, to_plain
+from app.jobs.schema import load_definition
+from app.jobs.store import JobFilter, JobStore, SameRequest
+from app.jobtemplates.catalogue import Catalogue, Entry, connection_references, with_defaults
+
+# Objects that a partial update changes member by member; the others are replaced whole.
+MERGED = ("retry_policy", "misfire", "concurrency")
+_REQUEST_SPACE = uuid.UUID("8a7f2f6e-6f6a-4e2b-9f43-0c8b0f3f7a10")
+
+
+class ScheduleRules(Protocol):
+    """What the registry asks of app.scheduling, which lies above it."""
+
+    def check(self, schedule: Schedule, now: datetime) -> list[FieldError]:
+        """What is wrong, at pointers from the job's root; empty where the schedule can be used."""
+        ...
+
+    def next_after(self, schedule: Schedule, after: datetime) -> datetime | None:
+        """The first due time later than `after`; None where none comes any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """One page of a list: pages count from 1, `pages` is at least 1."""
+
+    jobs: list[Job]
+    total: int
+    page: int
+    pages: int
+
+
+class JobRegistry:
+    """Jobs, for people and programs alike; every face calls these methods and no other."""
+
+    def __init__(
+        self, *, store: JobStore, catalogue: Catalogue, connections: Connections, vault: Vault, rules: ScheduleRules,
+        audit: AuditTrail, clock: Clock, settings: Settings,
+    ) -> None:  # fmt: skip
+        self._store, self._catalogue, self._connections, self._vault = store, catalogue, connections, vault
+        self._rules, self._audit, self._clock, self._settings = rules, audit, clock, settings
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def get(self, actor: Actor, job_id: str) -> Job:
+        """Raises NotFound."""
+        require(actor, Scope.READ)
+        return self._stored(job_id)
+
+    def page(self, actor: Actor, query: JobFilter, *, sort: str = "name", page: int = 1, limit: int = 20) -> JobPage:
+        """One page of the jobs that match."""
+        require(actor, Scope.READ)
+        jobs, total = self._store.page(query, sort=sort, skip=(page - 1) * limit, limit=limit)
+        return JobPage(jobs, total, page, max(1, -(-total // limit)))
+
+    def shown_parameters(self, job: Job) -> dict[str, Any]:
+        """The parameters with secrets masked."""
+        shown: dict[str, Any] = mask(job.definition.parameters)
+        return shown
+
+    # -- changing -------------------------------------------------------------------------------------------------
+
+    def create(self, actor: Actor, body: Any, *, idempotency_key: str | None = None) -> tuple[Job, bool]:
+        """A new job from `body` (requirement 002); True beside it where it was made now, False for a repeated request.
+
+        Raises ValidationFailed with every field that is wrong, DuplicateName, LimitReached, Forbidden, or Conflict where
+        `idempotency_key` was used for another body.
+        """
+        require(actor, Scope.WRITE)
+        definition = self._checked(actor, body)
+        now = self._clock.now()
+        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest() if idempotency_key else None
+        job = Job(
+            id=str(uuid.uuid5(_REQUEST_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4()),
+            definition=self._sealed(definition, None),
+            template_version=self._catalogue.get(definition.template_type).template.version,
+            origin="ui" if actor.via == "web" else "api",
+            version=1, created_by=actor.email, created_at=now, updated_by=actor.email, updated_at=now,
+            next_run_at=self._first_due(definition, now), request_digest=digest,
+        )  # fmt: skip
+        replayed = self._store.get(job.id) if idempotency_key else None
+        if replayed is not None:
+            return self._replay(replayed, digest), False
+        diff = field_diff({}, mask(to_plain(job.definition)))
+        try:
+            self._refuse_taken_name(definition, None)
+            with self._audit.action(actor, "job.create", kind="job", target_id=job.id, name=definition.name, diff=diff):
+                self._store.add(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
+        except SameRequest as same:
+            return self._replay(same.job, digest), False
+        except DuplicateName:
+            # The same request, made at the same time, may have taken the name a moment ago.
+            twin = self._store.get(job.id) if idempotency_key else None
+            if twin is None:
+                raise
+            return self._replay(twin, digest), False
+        return job, True
+
+    def validate(self, actor: Actor, body: Any, *, job_id: str | None = None) -> JobDefinition:
+        """A dry create, or a dry update of `job_id`: the definition that would be stored, secrets masked. Raises as they do."""
+        require(actor, Scope.WRITE)
+        before = self._stored(job_id) if job_id else None
+        definition = self._checked(actor, self._merged(before, body) if before else body, before)
+        self._refuse_taken_name(definition, job_id)
+        return replace(definition, parameters=mask(self._sealed(definition, before).parameters))
+
+    def update(self, actor: Actor, job_id: str, body: Any, *, version: int | None = None) -> Job:
+        """The job with the fields of `body` changed; fields that `body` leaves out stay.
+
+        `version` is what the caller saw (If-Match). Raises StaleVersion where the job has moved on, else as `create`.
+        """
+        require(actor, Scope.WRITE)
+        before = self._at_version(job_id, version)
+        definition = self._checked(actor, self._merged(before, body), before)
+        if definition.name != before.definition.name:
+            self._refuse_taken_name(definition, job_id)
+        return self._store_change(actor, before, self._sealed(definition, before), "job.update")
+
+    def set_enabled(self, actor: Actor, job_id: str, *, enabled: bool, version: int | None = None) -> Job:
+        """Start or stop honouring the schedule. A due time that passed while the job was off is not made up for."""
+        require(actor, Scope.WRITE)
+        before = self._at_version(job_id, version)
+        self._refuse_destructive(actor, before.definition)
+        if before.definition.enabled == enabled:
+            return before
+        schedule, now = before.definition.schedule, self._clock.now()
+        if enabled and schedule.type is ScheduleType.ONCE and schedule.run_at is not None and schedule.run_at <= now:
+            raise ValidationFailed([FieldError("/schedule/run_at", "lies in the past; give the job another time to run")])
+        action = "job.enable" if enabled else "job.disable"
+        return self._store_change(actor, before, replace(before.definition, enabled=enabled), action)
+
+    def delete(self, actor: Actor, job_id: str, *, version: int | None = None) -> None:
+        """Retire the job: it is never due again, its executions and audit stay (design.md, 7)."""
+        require(actor, Scope.WRITE)
+        job = self._at_version(job_id, version)
+        self._refuse_destructive(actor, job.definition)
+        with self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name):
+            if not self._store.retire(job, by=actor.email, at=self._clock.now()):
+                raise StaleVersion(job.version, job.version + 1)
+
+    # -- for the stages above -------------------------------------------------------------------------------------
+
+    def may_run(self, actor: Actor, job: Job) -> None:
+        """Raises Forbidden where `actor` may not start this job by hand."""
+        require(actor, Scope.RUN)
+        self._refuse_destructive(actor, job.definition)
+
+    def run_parameters(self, job: Job, overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The stored parameters with `overrides` (replacing whole top-level members), judged and sealed.
+
+        Raises ValidationFailed with pointers below `/parameters`.
+        """
+        entry, stored = self._template(job.definition.template_type), job.definition.parameters
+        merged = {**mask(stored), **(overrides or {})}
+        self._check_parameters(entry, merged, stored)
+        sealed: dict[str, Any] = self._vault.seal(entry.template.parameters_schema, merged, stored)
+        return sealed
+
+    def names_using(self, connection: str) -> list[str]:
+        """Names of the jobs that use the connection."""
+        pointers = {path for entry in self._catalogue for path in _connection_paths(entry.template.parameters_schema)}
+        return self._store.names_using(connection, sorted(pointers))
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _checked(self, actor: Actor, body: Any, before: Job | None = None) -> JobDefinition:
+        """The definition in `body`, its parameters with defaults and in the clear; raises with all that is wrong with it."""
+        definition = load_definition(body, self._settings)
+        try:
+            entry = self._template(definition.template_type)
+        except ValidationFailed as error:
+            raise ValidationFailed([*error.errors, *self._rules.check(definition.schedule, self._clock.now())]) from error
+        self._refuse_destructive(actor, definition)
+        stored = before.definition.parameters if before and before.definition.template_type == definition.template_type else {}
+        definition = replace(definition, parameters=with_defaults(entry.template.parameters_schema, definition.parameters))
+        unchanged = before is not None and before.definition.schedule == definition.schedule
+        errors = [] if unchanged else self._rules.check(definition.schedule, self._clock.now())
+        try:
+            self._check_parameters(entry, definition.parameters, stored)
+        except ValidationFailed as error:
+            errors = [*error.errors, *errors]
+        if errors:
+            raise ValidationFailed(errors)
+        return definition
+
+    def _check_parameters(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+        schema = entry.template.parameters_schema
+        clear = self._vault.keep(schema, parameters, stored)
+        errors = self._catalogue.check(entry.template.type, clear, prefix="/parameters")
+        if not errors:
+            found = self._connections.check_references(connection_references(schema, clear))
+            errors = [FieldError(f"/parameters{one.pointer}", one.message) for one in found]
+        if errors:
+            raise ValidationFailed(errors)
+
+    def _sealed(self, definition: JobDefinition, before: Job | None) -> JobDefinition:
+        schema = self._catalogue.get(definition.template_type).template.parameters_schema
+        stored = before.definition.parameters if before and before.definition.template_type == definition.template_type else {}
+        return replace(definition, parameters=self._vault.seal(schema, definition.parameters, stored))
+
+    def _store_change(self, actor: Actor, before: Job, definition: JobDefinition, action: str) -> Job:
+        now = self._clock.now()
+        moved = (before.definition.schedule, before.definition.enabled) != (definition.schedule, definition.enabled)
+        after = replace(
+            before, definition=definition, version=before.version + 1, updated_by=actor.email, updated_at=now,
+            template_version=self._catalogue.get(definition.template_type).template.version,
+            next_run_at=self._first_due(definition, now) if moved else before.next_run_at,
+            schedule_error=None if moved else before.schedule_error,
+        )  # fmt: skip
+        diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
+        with self._audit.action(actor, action, kind="job", target_id=before.id, name=definition.name, diff=diff):
+            if not self._store.update(before, after, reschedule=moved):
+                raise StaleVersion(before.version, self._stored(before.id).version)
+        return after
+
+    def _first_due(self, definition: JobDefinition, now: datetime) -> datetime | None:
+        """The next due time from now on: a change of the schedule never fires it."""
+        return self._rules.next_after(definition.schedule, now) if definition.enabled else None
+
+    @staticmethod
+    def _merged(before: Job, body: Any) -> Any:
+        if not isinstance(body, Mapping):
+            raise ValidationFailed([FieldError("", "must be an object")])
+        current = _as_request(before.definition)
+        merged = {**current, **body}
+        for name in MERGED:
+            if isinstance(body.get(name), Mapping):
+                merged[name] = {**current[name], **body[name]}
+        if body.get("template_type", current["template_type"]) != current["template_type"] and "parameters" not in body:
+            merged["parameters"] = {}
+        return merged
+
+    def _refuse_taken_name(self, definition: JobDefinition, job_id: str | None) -> None:
+        if self._store.name_taken(definition.name, by_other_than=job_id):
+            raise DuplicateName(definition.name)
+
+    def _refuse_destructive(self, actor: Actor, definition: JobDefinition) -> None:
+        if actor.role == Role.SUPER_ADMIN or definition.template_type not in self._catalogue.types():
+            return
+        template = self._catalogue.get(definition.template_type).template
+        if template.destructive or template.risk_level == "high":
+            raise Forbidden(f"{template.name} can destroy data: only a super-admin makes, changes and runs its jobs")
+
+    def _template(self, kind: str) -> Entry:
+        try:
+            return self._catalogue.get(kind)
+        except NotFound as error:
+            known = ", ".join(self._catalogue.types())
+            raise ValidationFailed([FieldError("/template_type", f"There is no template {kind!r}; known are {known}")]) from error
+
+    def _stored(self, job_id: str) -> Job:
+        job = self._store.get(job_id)
+        if job is None:
+            raise NotFound("job", job_id)
+        return job
+
+    def _at_version(self, job_id: str, version: int | None) -> Job:
+        job = self._stored(job_id)
+        if version is not None and version != job.version:
+            raise StaleVersion(version, job.version)
+        return job
+
+    @staticmethod
+    def _replay(job: Job, digest: str | None) -> Job:
+        if job.request_digest != digest:
+            raise Conflict("This Idempotency-Key was used for another request")
+        return job
+
+
+def _as_request(definition: JobDefinition) -> dict[str, Any]:
+    """The definition as the body that would create it: instants as text, secrets masked, absent instants left out."""
+    plain: dict[str, Any] = mask(to_plain(definition))
+    plain["schedule"] = {
+        key: value.isoformat() if isinstance(value, datetime) else value for key, value in plain["schedule"].items() if value is not None
+    }
+    return plain
+
+
+def _connection_paths(schema: Mapping[str, Any], path: str = "") -> list[str]:
+    found: list[str] = []
+    for name, member in schema.get("properties", {}).items():
+        here = f"{path}.{name}" if path else name
+        if isinstance(member.get("x-options"), Mapping) and member["x-options"].get("from") == "connections":
+            found.append(here)
+        found += _connection_paths(member, here)
+        if isinstance(member.get("items"), Mapping):
+            found += _connection_paths(member["items"], here)
+    return found

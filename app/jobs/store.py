@@ -1,0 +1,216 @@
+"""The `dynamic_jobs` and `job_revisions` collections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo import UpdateOne
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from app.errors import DuplicateName, LimitReached
+from app.jobs.model import Job, job_document, job_from
+from app.mongo import Document
+
+SORTS = {
+    "name": ("name", 1), "-name": ("name", -1), "created_at": ("created_at", 1), "-created_at": ("created_at", -1),
+    "updated_at": ("updated_at", 1), "-updated_at": ("updated_at", -1), "next_run_at": ("next_run_at", 1),
+    "-next_run_at": ("next_run_at", -1), "last_run_at": ("last_run_at", 1), "-last_run_at": ("last_run_at", -1),
+}  # fmt: skip
+QUERY_TIME_MS = 5_000
+# A race for the last free seats is lost at most so often before the registry counts as full.
+SEAT_TRIES = 50
+
+
+class SameRequest(Exception):
+    """The job that this very request made is there already; carries it."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job.id)
+        self.job = job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """What a list is narrowed to; `None` and empty mean all."""
+
+    template_type: str | None = None
+    enabled: bool | None = None
+    tag: str | None = None
+    group: str | None = None
+    search: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """One job's step of the dispatcher: from which version and due time, to which, and the executions that it owes."""
+
+    job_id: str
+    version: int
+    due: datetime
+    next_run_at: datetime | None
+    executions: list[Document]
+
+
+class JobStore:
+    """Jobs, and the compare-and-sets that their changes are."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._jobs = database["dynamic_jobs"]
+        self._revisions = database["job_revisions"]
+
+    # -- the registry ---------------------------------------------------------------------------------------------
+
+    def add(self, job: Job, *, max_jobs: int, max_per_creator: int) -> None:
+        """Put a new job on a free seat.
+
+        Raises DuplicateName, LimitReached, or SameRequest where its id is taken. However many race, no more jobs than
+        `max_jobs`, and no more of one creator than `max_per_creator`, ever sit: a seat is a unique number.
+        """
+        for _ in range(SEAT_TRIES):
+            seat = _lowest_free(self._jobs.distinct("seat", {"seat": {"$exists": True}}), max_jobs)
+            if seat is None:
+                raise LimitReached(f"The registry is full: {max_jobs} jobs (JOBWRIGHT_MAX_JOBS)")
+            mine = self._jobs.distinct("creator_seat", {"created_by": job.created_by, "creator_seat": {"$exists": True}})
+            own = _lowest_free([int(text.rpartition("#")[2]) for text in mine], max_per_creator)
+            if own is None:
+                raise LimitReached(f"{job.created_by} has made {max_per_creator} jobs (MAX_SCHEDULES_PER_CREATOR)")
+            try:
+                self._jobs.insert_one({**job_document(job), "seat": seat, "creator_seat": f"{job.created_by}#{own}"})
+            except DuplicateKeyError as error:
+                field = next(iter((error.details or {}).get("keyPattern", {"seat": 1})))
+                if field == "_id":
+                    existing = self.get(job.id)
+                    if existing is not None:
+                        raise SameRequest(existing) from error
+                if field == "name":
+                    raise DuplicateName(job.definition.name) from error
+                continue
+            return
+        raise LimitReached("Too many jobs are being made at once; try again", retry_after_seconds=1)
+
+    def get(self, job_id: str) -> Job | None:
+        row = self._jobs.find_one({"_id": job_id, "retired": False})
+        return job_from(row) if row else None
+
+    def name_taken(self, name: str, *, by_other_than: str | None) -> bool:
+        return self._jobs.find_one({"name": name, "retired": False, "_id": {"$ne": by_other_than}}, {"_id": 1}) is not None
+
+    def page(self, query: JobFilter, *, sort: str, skip: int, limit: int) -> tuple[list[Job], int]:
+        """One page of the list, and how many there are in all."""
+        where: dict[str, Any] = {"retired": False}
+        for field, value in (
+            ("template_type", query.template_type), ("enabled", query.enabled), ("tags", query.tag), ("group", query.group),
+        ):  # fmt: skip
+            if value is not None and value != "":
+                where[field] = value
+        if query.search:
+            text = {"$regex": re.escape(query.search), "$options": "i"}
+            where["$or"] = [{"name": text}, {"description": text}, {"tags": text}]
+        total = self._jobs.count_documents(where, maxTimeMS=QUERY_TIME_MS)
+        rows = self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort([SORTS[sort], ("_id", 1)]).skip(skip).limit(limit)
+        return [job_from(row) for row in rows], total
+
+    def names_using(self, connection: str, pointers: Iterable[str]) -> list[str]:
+        """Names of the jobs whose parameters hold `connection` at one of the dotted `pointers`."""
+        where = {"retired": False, "$or": [{f"parameters.{path}": connection} for path in pointers]}
+        return [row["name"] for row in self._jobs.find(where, {"name": 1})]
+
+    def update(self, before: Job, after: Job, *, reschedule: bool) -> bool:
+        """Put `after` where the job is still as in `before`; False where someone was quicker.
+
+        `next_run_at` is written only with `reschedule`: else the dispatcher may have moved it meanwhile. The older
+        definition is kept as a revision first. Raises DuplicateName.
+        """
+        self._revisions.update_one(
+            {"job_id": before.id, "version": before.version},
+            {"$setOnInsert": {"definition": job_document(before)}},
+            upsert=True,
+        )
+        changed = {key: value for key, value in job_document(after).items() if key not in {"_id", "last_run_at", "next_run_at"}}
+        if reschedule:
+            changed["next_run_at"] = after.next_run_at
+        try:
+            result = self._jobs.update_one({"_id": before.id, "version": before.version, "retired": False}, {"$set": changed})
+        except DuplicateKeyError as error:
+            raise DuplicateName(after.definition.name) from error
+        return result.matched_count == 1
+
+    def retire(self, job: Job, *, by: str, at: datetime) -> bool:
+        """Take the job out of the registry; its history stays and its seat and name are free."""
+        result = self._jobs.update_one(
+            {"_id": job.id, "version": job.version, "retired": False},
+            {
+                "$set": {"retired": True, "enabled": False, "next_run_at": None, "updated_by": by, "updated_at": at},
+                "$unset": {"seat": "", "creator_seat": ""},
+                "$inc": {"version": 1},
+            },
+        )
+        return result.matched_count == 1
+
+    # -- the dispatcher -------------------------------------------------------------------------------------------
+
+    def find_due(self, now: datetime, limit: int) -> list[Job]:
+        """Enabled jobs whose due time has come, longest waiting first."""
+        rows = self._jobs.find({"enabled": True, "next_run_at": {"$lte": now}, "schedule_error": None}).sort("next_run_at", 1)
+        return [job_from(row) for row in rows.limit(limit)]
+
+    def advance(self, steps: Sequence[Advance], *, claim: str, at: datetime, settled: Sequence[tuple[str, str]]) -> set[str]:
+        """Move each job to its next due time and write what it owes into its outbox, in one compare-and-set a job.
+
+        `settled` are (job id, claim) pairs whose executions are written: their outboxes are emptied in this trip. Returns the ids of the
+        jobs that this claim moved; another scheduler moved the others.
+        """
+        operations = [UpdateOne({"_id": job_id, "dispatch.claim": old}, {"$unset": {"dispatch": ""}}) for job_id, old in settled]
+        operations += [
+            UpdateOne(
+                {"_id": step.job_id, "version": step.version, "enabled": True, "next_run_at": step.due, "dispatch": {"$exists": False}},
+                {"$set": {
+                    "next_run_at": step.next_run_at,
+                    "dispatch": {"claim": claim, "at": at, "executions": step.executions},
+                }},
+            )
+            for step in steps
+        ]  # fmt: skip
+        if not operations:
+            return set()
+        matched = self._jobs.bulk_write(operations, ordered=True).matched_count
+        ids = [step.job_id for step in steps]
+        if matched == len(operations):
+            return set(ids)
+        return {row["_id"] for row in self._jobs.find({"_id": {"$in": ids}, "dispatch.claim": claim}, {"_id": 1})} if ids else set()
+
+    def find_unsettled(self, before: datetime, limit: int) -> list[Document]:
+        """Outboxes that were filled before `before` and not emptied: their scheduler died, or is about to come back."""
+        rows = self._jobs.find({"dispatch.at": {"$lt": before}}, {"dispatch": 1}).limit(limit)
+        return list(rows)
+
+    def settle(self, job_id: str, claim: str) -> None:
+        """Empty one outbox, if it is still that claim's."""
+        self._jobs.update_one({"_id": job_id, "dispatch.claim": claim}, {"$unset": {"dispatch": ""}})
+
+    def mark_broken(self, job: Job, reason: str) -> None:
+        """A schedule that cannot be computed any more: the job is left alone and says why."""
+        self._jobs.update_one({"_id": job.id, "version": job.version}, {"$set": {"schedule_error": reason}})
+
+    def note_runs(self, started: dict[str, datetime]) -> None:
+        """`last_run_at` of each job, never backwards."""
+        self._jobs.bulk_write([UpdateOne({"_id": key}, {"$max": {"last_run_at": at}}) for key, at in started.items()], ordered=False)
+
+    def seconds_late(self, now: datetime, tolerance: timedelta) -> float:
+        """How late the longest-waiting due job is beyond `tolerance`, in seconds; 0 where none is."""
+        row = self._jobs.find_one(
+            {"enabled": True, "next_run_at": {"$lte": now - tolerance}, "schedule_error": None},
+            {"next_run_at": 1},
+            sort=[("next_run_at", 1)],
+        )
+        return (now - row["next_run_at"]).total_seconds() if row else 0.0
+
+
+def _lowest_free(taken: Iterable[int], limit: int) -> int | None:
+    used = set(taken)
+    return next((number for number in range(limit) if number not in used), None)

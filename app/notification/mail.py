@@ -1,0 +1,63 @@
+"""Outcomes as mail, through the SMTP connection that the settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from typing import Any
+
+from app.clock import Clock
+from app.connections.service import Connections
+from app.errors import Conflict
+from app.notification.base import Notifier
+from templates_lib.connections.smtp import open_settings
+
+SUBJECTS = {"success": "succeeded", "failed": "failed", "timeout": "timed out", "missed": "was missed"}
+
+
+class MailNotifier(Notifier):
+    """One plain-text mail to all recipients. `connection` is the name of an SMTP connection; `public_url` begins the link, if set."""
+
+    def __init__(self, connections: Connections, clock: Clock, *, connection: str, public_url: str) -> None:
+        self._connections, self._clock, self._connection, self._public_url = connections, clock, connection, public_url.rstrip("/")
+
+    def send(self, execution: Mapping[str, Any], recipients: Sequence[str]) -> None:
+        grant = self._connections.grant([self._connection]).get(self._connection) if self._connection else None
+        if grant is None or grant.kind != "smtp":
+            raise Conflict(
+                f"There is no mail connection {self._connection!r} (JOBWRIGHT_NOTIFY_CONNECTION)"
+                if self._connection
+                else "No mail connection is set (JOBWRIGHT_NOTIFY_CONNECTION)"
+            )
+        message = self._compose(execution, recipients, grant.settings)
+        with open_settings(grant.settings) as session:
+            session.send_message(message)
+
+    def _compose(self, execution: Mapping[str, Any], recipients: Sequence[str], settings: Mapping[str, Any]) -> EmailMessage:
+        message = EmailMessage()
+        message["Subject"] = f"{execution['job_name']} {SUBJECTS[execution['status']]}"
+        message["From"] = Address(display_name=settings.get("sender_name", "Jobwright"), addr_spec=settings["sender"])
+        message["To"] = tuple(Address(addr_spec=one) for one in recipients)
+        message["Date"] = format_datetime(self._clock.now())
+        message["Message-ID"] = f"<{execution['_id']}.outcome@jobwright>"  # the same if it is sent twice
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content("\n".join(self._lines(execution)))
+        return message
+
+    def _lines(self, execution: Mapping[str, Any]) -> list[str]:
+        error, result, missed = execution["error"], execution["result"], execution.get("missed")
+        lines = [f"{execution['job_name']} {SUBJECTS[execution['status']]}."]
+        if error:
+            lines += ["", f"{error['type']}: {error['message']}"]
+        if result and result.get("message"):
+            lines += ["", str(result["message"])]
+        if missed:
+            lines += ["", f"{missed['count']} due times were not started in time."]
+        lines += ["", f"Attempts: {len(execution['attempts'])}"]
+        if execution.get("scheduled_for"):
+            lines.append(f"Due: {execution['scheduled_for']:%Y-%m-%d %H:%M:%S} UTC")
+        if self._public_url:
+            lines += ["", f"{self._public_url}/executions/{execution['_id']}"]
+        return lines

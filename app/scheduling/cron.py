@@ -1,0 +1,284 @@
+"""Cron by Debian's rules (crontab(5), cron(8)): the one calculator for validation, preview and firing.
+
+Field matching is cronsim's; the grammar here is stricter, and the walk over clock changes is our own, because cronsim misses
+changes that are no whole hour (Australia/Lord_Howe). It works on local time, stretch by stretch between clock changes:
+
+1. Inside a stretch the offset is fixed, so matching wall times are instants.
+2. A fixed-time entry (neither minute nor hour begins with `*`) that falls into a gap of at most three hours runs at the first
+   minute after it; one that comes again in a repeated hour does not run again.
+3. A wildcard entry follows the wall clock: nothing for the gap, again in the repetition.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+MACROS = {
+    "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
+}  # fmt: skip
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+# cron(8): a clock change of three hours or more is a correction of the clock, and nothing is made up for.
+LARGEST_GAP = timedelta(hours=3)
+HORIZON_YEARS = 40  # 29 February falls on each weekday within 28 years, within 40 where a century is skipped
+_TERM = re.compile(r"(?P<first>\*|[A-Za-z0-9]+)(?:-(?P<last>[A-Za-z0-9]+))?(?:/(?P<step>[A-Za-z0-9]+))?")
+
+
+class CronError(ValueError):
+    """An expression that Debian cron would not take; `position` is the index of the character that is wrong."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    lowest: int
+    highest: int
+    names: tuple[str, ...] = ()
+    names_from: int = 0
+
+
+_SECOND = _Field("second", 0, 59)
+_FIELDS = (
+    _Field("minute", 0, 59), _Field("hour", 0, 23), _Field("day of month", 1, 31), _Field("month", 1, 12, MONTHS, 1),
+    _Field("day of week", 0, 7, DAYS, 0),
+)  # fmt: skip
+
+
+def check_expression(expression: str) -> str:
+    """The five or six fields of `expression`, macros replaced. Raises CronError that points at the character."""
+    text = expression.strip(" \t")
+    offset = expression.find(text) if text else 0
+    if text.startswith("@"):
+        if text.lower() not in MACROS:
+            raise CronError(f"{text} is not known here; known are {', '.join(MACROS)}", offset)
+        return MACROS[text.lower()]
+    fields = list(re.finditer(r"[^ \t]+", expression))
+    if len(fields) not in {5, 6}:
+        raise CronError(
+            f"needs five fields (minute hour day month weekday), or six with seconds first; it has {len(fields)}",
+            offset,
+        )
+    kinds = _FIELDS if len(fields) == 5 else (_SECOND, *_FIELDS)
+    for kind, found in zip(kinds, fields, strict=True):
+        _check_field(kind, found[0], found.start())
+    normal = " ".join(found[0] for found in fields)
+    try:
+        _compiled(normal)
+    except CronSimError as error:
+        raise CronError("names a date that never comes", fields[-3].start()) from error
+    return normal
+
+
+def _check_field(kind: _Field, text: str, start: int) -> None:
+    position = start
+    for term in text.split(","):
+        match = _TERM.fullmatch(term)
+        if match is None:
+            bad = next((i for i, ch in enumerate(term) if not (ch.isascii() and (ch.isalnum() or ch in "*-/"))), 0)
+            raise CronError(f"{kind.name}: {term!r} is not *, a number, a range or a step", position + bad)
+        first, last, step = match["first"], match["last"], match["step"]
+        if first != "*":
+            low = _number(kind, first, position)
+            if last is not None:
+                high = _number(kind, last, position + match.start("last"))
+                if high < low:
+                    raise CronError(f"{kind.name}: the range {first}-{last} runs backwards", position + match.start("last"))
+        elif last is not None:
+            raise CronError(f"{kind.name}: * takes no range", position + match.start("last"))
+        if step is not None:
+            if first != "*" and last is None:
+                raise CronError(f"{kind.name}: a step needs * or a range before it, such as {first}-{kind.highest}/{step}", position)
+            if not step.isdigit() or not 1 <= int(step) <= kind.highest:
+                raise CronError(f"{kind.name}: the step must be a number from 1 to {kind.highest}", position + match.start("step"))
+        position += len(term) + 1
+
+
+def _number(kind: _Field, text: str, position: int) -> int:
+    if text.isdigit() and len(text) <= 4:
+        value = int(text)
+    elif text.lower() in kind.names:
+        value = kind.names.index(text.lower()) + kind.names_from
+    else:
+        known = f" or a name such as {kind.names[1]}" if kind.names else ""
+        raise CronError(f"{kind.name}: {text!r} is not a number{known}", position)
+    if not kind.lowest <= value <= kind.highest:
+        raise CronError(f"{kind.name}: {text} is not from {kind.lowest} to {kind.highest}", position)
+    return value
+
+
+class _Compiled:
+    """What an expression says of days and of times within a day, by cronsim's own sets."""
+
+    def __init__(self, expression: str) -> None:
+        self._sim = CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001 - wall time is what a matcher is about
+        parts = expression.split()
+        minute, hour = parts[-5], parts[-4]
+        self.fixed = not (minute.startswith("*") or hour.startswith("*"))
+        self.times = sorted((h * 3600 + m * 60 + s) for h in self._sim.hours for m in self._sim.minutes for s in self._sim.seconds)
+
+    def matches_day(self, day: date) -> bool:
+        return day.month in self._sim.months and bool(self._sim.match_day(day))
+
+
+@lru_cache(maxsize=1024)
+def _compiled(expression: str) -> _Compiled:
+    return _Compiled(expression)
+
+
+def next_times(expression: str, timezone: str, after: datetime, count: int) -> list[datetime]:
+    """The first `count` due times later than `after`, aware UTC, ascending.
+
+    `expression` has five fields, or six with seconds first, or is a macro; `timezone` is an IANA name. Fewer than `count`
+    come back only where the calendar ends (year 9999). Raises CronError for a bad expression, ValueError for a naive `after`.
+
+    `next_times("30 2 * * *", "Europe/Berlin", 2026-03-28T12:00Z, 2)` is `[2026-03-29T01:00Z, 2026-03-30T00:30Z]`: on the 29th
+    02:30 does not exist, and the job runs at 03:00 local time.
+    """
+    if after.tzinfo is None:
+        raise ValueError("`after` must be aware")
+    found: list[datetime] = []
+    for moment in iter_times(expression, timezone, after):
+        if len(found) >= count:
+            break
+        found.append(moment)
+    return found
+
+
+def iter_times(expression: str, timezone: str, after: datetime) -> Iterator[datetime]:
+    """The due times later than `after`, ascending, without end but for year 9999 and for HORIZON_YEARS without any."""
+    compiled = _compiled(check_expression(expression))
+    zone = ZoneInfo(timezone)
+    start = after.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    last = after.astimezone(UTC)
+    limit = _years_later(start, HORIZON_YEARS)
+    for stretch in _stretches(zone, start - timedelta(days=1)):
+        if stretch.begin > limit:
+            return
+        for moment in _in_stretch(compiled, stretch, limit, start):
+            if moment > last:
+                yield moment
+                last = moment
+                limit = _years_later(moment, HORIZON_YEARS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Instants [begin, end) with one UTC offset; `shift` is how far the clock jumped at `begin` (positive: forward)."""
+
+    begin: datetime
+    end: datetime
+    offset: timedelta
+    shift: timedelta
+
+
+_END_OF_TIME = datetime(9999, 12, 30, tzinfo=UTC)
+_STEP = timedelta(days=1)
+
+
+def _stretches(zone: ZoneInfo, begin: datetime) -> Iterator[_Stretch]:
+    """The stretches from the one that holds `begin` on, cut also where a month has passed so that each is found quickly."""
+    offset, shift = _offset(zone, begin), timedelta(0)
+    while begin < _END_OF_TIME:
+        probe = begin
+        cap = min(begin + timedelta(days=31), _END_OF_TIME)
+        while probe < cap and _offset(zone, min(probe + _STEP, cap)) == offset:
+            probe = min(probe + _STEP, cap)
+        end = cap if probe >= cap else _change_between(zone, probe, min(probe + _STEP, cap), offset)
+        yield _Stretch(begin, end, offset, shift)
+        fresh = _offset(zone, end)
+        begin, shift, offset = end, fresh - offset, fresh
+
+
+def _change_between(zone: ZoneInfo, low: datetime, high: datetime, offset: timedelta) -> datetime:
+    """The first second in (low, high] at which the offset is no longer `offset`."""
+    while high - low > timedelta(seconds=1):
+        middle = low + timedelta(seconds=int((high - low).total_seconds()) // 2)
+        low, high = (middle, high) if _offset(zone, middle) == offset else (low, middle)
+    return high
+
+
+def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta(0)
+
+
+def _in_stretch(compiled: _Compiled, stretch: _Stretch, limit: datetime, start: datetime) -> Iterator[datetime]:
+    """Due times of one stretch, in order, from `start` on; the one made up for after a gap may come twice."""
+    made_up, begin, end = _bounds(compiled, stretch, limit, start)
+    if made_up is not None and made_up >= start:
+        yield made_up
+    for wall in _walls(compiled, begin, end):
+        yield wall.replace(tzinfo=UTC) - stretch.offset
+
+
+def _bounds(compiled: _Compiled, stretch: _Stretch, limit: datetime, start: datetime) -> tuple[datetime | None, datetime, datetime]:
+    """The instant at which what fell into the gap before the stretch runs, if any; and the wall times [begin, end) to match."""
+    wall_begin = (stretch.begin + stretch.offset).replace(tzinfo=None)
+    wall_end = (min(stretch.end, limit) + stretch.offset).replace(tzinfo=None)
+    made_up = None
+    if compiled.fixed and timedelta(0) < stretch.shift < LARGEST_GAP and _any_between(compiled, wall_begin - stretch.shift, wall_begin):
+        made_up = _first_minute(stretch.begin)
+    if compiled.fixed and -LARGEST_GAP < stretch.shift < timedelta(0):
+        wall_begin -= stretch.shift  # the repeated wall times ran already
+    return made_up, max(wall_begin, (start + stretch.offset).replace(tzinfo=None)), wall_end
+
+
+def _any_between(compiled: _Compiled, begin: datetime, end: datetime) -> bool:
+    return next(_walls(compiled, begin, end), None) is not None
+
+
+def _walls(compiled: _Compiled, begin: datetime, end: datetime) -> Iterator[datetime]:
+    """Matching wall times in [begin, end)."""
+    for midnight, low, high in _days(compiled, begin, end):
+        for seconds in compiled.times[low:high]:
+            yield midnight + timedelta(seconds=seconds)
+
+
+def _days(compiled: _Compiled, begin: datetime, end: datetime) -> Iterator[tuple[datetime, int, int]]:
+    """The matching days of [begin, end): midnight, and which slice of `compiled.times` lies inside."""
+    midnight = datetime(begin.year, begin.month, begin.day)  # noqa: DTZ001 - wall time
+    while midnight < end:
+        if compiled.matches_day(midnight.date()):
+            low = bisect_left(compiled.times, (begin - midnight).total_seconds())
+            high = bisect_left(compiled.times, (end - midnight).total_seconds())
+            if low < high:
+                yield midnight, low, high
+        midnight += timedelta(days=1)
+
+
+def count_times(expression: str, timezone: str, after: datetime, until: datetime) -> int:
+    """How many due times lie in (after, until]: by days, not by due times, so a year of seconds takes a millisecond."""
+    compiled = _compiled(check_expression(expression))
+    start = after.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    end = until.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    total = 0
+    for stretch in _stretches(ZoneInfo(timezone), start - timedelta(days=1)):
+        if stretch.begin >= end:
+            break
+        made_up, begin, close = _bounds(compiled, stretch, end, start)
+        slices = list(_days(compiled, begin, close))
+        total += sum(high - low for _, low, high in slices)
+        if made_up is not None and start <= made_up < end:
+            first = slices[0][0] + timedelta(seconds=compiled.times[slices[0][1]]) if slices else None
+            total += (made_up + stretch.offset).replace(tzinfo=None) != first
+    return total
+
+
+def _first_minute(moment: datetime) -> datetime:
+    return moment if moment.second == 0 else moment.replace(second=0) + timedelta(minutes=1)
+
+
+def _years_later(moment: datetime, years: int) -> datetime:
+    return min(moment + timedelta(days=366 * years), _END_OF_TIME)

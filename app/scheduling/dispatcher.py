@@ -1,0 +1,116 @@
+"""Turns due times into executions: each exactly one, whichever scheduler is killed at whichever line (design.md 5, 1 and 2)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from app.clock import Clock
+from app.events import get_logger
+from app.execution.model import Reason, Status, Trigger, new_execution
+from app.execution.store import ExecutionStore
+from app.jobs.model import Job, Overlap
+from app.jobs.store import Advance, JobStore
+from app.mongo import Document
+from app.scheduling.plan import DuePlan, plan_due
+from app.scheduling.triggers import Triggers
+
+log = get_logger(__name__)
+
+BATCH = 1000
+# An outbox this old belongs to a scheduler that died or hangs; writing it again is harmless, as executions are unique.
+RECOVER_AFTER = timedelta(seconds=3)
+
+
+class Dispatcher:
+    """One tick at a time:
+
+    1. Due jobs are read; `plan_due` decides what their due times become.
+    2. Each job is moved to its next due time and its executions go into its outbox, in one compare-and-set. From here on
+       any scheduler can finish the work: nothing is lost if this one is killed, and nobody else can plan these due times.
+    3. The executions are inserted; a second insert of the same due time is refused by the unique index.
+    4. The outbox is emptied with the next tick's writes.
+    """
+
+    def __init__(self, *, jobs: JobStore, executions: ExecutionStore, triggers: Triggers, clock: Clock) -> None:
+        self._jobs, self._executions, self._triggers, self._clock = jobs, executions, triggers, clock
+        self._settled: list[tuple[str, str]] = []
+
+    def tick(self) -> int:
+        """Dispatch what is due now; returns how many executions were written."""
+        written = 0
+        while True:
+            now = self._clock.now()
+            due = self._jobs.find_due(now, BATCH)
+            if not due and not self._settled:
+                return written
+            moved, new = self._dispatch(due, now)
+            written += new
+            if len(due) < BATCH or not moved:  # nothing moved: others are at work on these, or a dead one's outbox is still full
+                return written
+
+    def recover(self) -> int:
+        """Write what schedulers that died had planned; returns how many due times were still missing."""
+        missing = 0
+        for row in self._jobs.find_unsettled(self._clock.now() - RECOVER_AFTER, BATCH):
+            missing += self._executions.add(row["dispatch"]["executions"])
+            self._jobs.settle(row["_id"], row["dispatch"]["claim"])
+        if missing:
+            log.warning("dispatch.recovered", executions=missing)
+        return missing
+
+    def close(self) -> None:
+        """Empty the outboxes of the last tick."""
+        settled, self._settled = self._settled, []
+        self._jobs.advance([], claim="", at=self._clock.now(), settled=settled)
+
+    def _dispatch(self, due: Sequence[Job], now: datetime) -> tuple[int, int]:
+        """How many jobs were moved on, and how many executions are new."""
+        busy = self._executions.live_counts([job.id for job in due]) if due else {}
+        steps = [step for job in due if (step := self._plan(job, now, busy.get(job.id, 0))) is not None]
+        claim, settled = secrets.token_hex(12), self._settled
+        mine = self._jobs.advance(steps, claim=claim, at=now, settled=settled)
+        self._settled = [(job_id, claim) for job_id in mine]
+        won = [step for step in steps if step.job_id in mine]
+        replaced = [job.id for job in due if job.id in mine and job.definition.overlap is Overlap.REPLACE and busy.get(job.id)]
+        if replaced:
+            self._executions.replace_running(replaced, now=now)
+        written = self._executions.add([document for step in won for document in step.executions])
+        if won:
+            log.debug("dispatch.planned", jobs=len(won), executions=written)
+        return len(won), written
+
+    def _plan(self, job: Job, now: datetime, busy: int) -> Advance | None:
+        definition, due = job.definition, job.next_run_at
+        if due is None:
+            return None
+        try:
+            plan = plan_due(definition.schedule, due, now, misfire=definition.misfire, triggers=self._triggers)
+        except Exception as error:
+            log.exception("dispatch.broken_schedule", job=job.id)
+            self._jobs.mark_broken(job, f"{type(error).__name__}: {error}"[:500])
+            return None
+        return Advance(job.id, job.version, due, plan.next_run_at, _executions(job, plan, now, busy))
+
+
+def _executions(job: Job, plan: DuePlan, now: datetime, busy: int) -> list[Document]:
+    """One record a due time, and one for all that were missed."""
+    overlap, places = job.definition.overlap, job.definition.concurrency.max_instances
+    documents: list[Document] = []
+    if plan.missed is not None:
+        detail = {"first": plan.missed.first, "last": plan.missed.last, "count": plan.missed.count}
+        documents.append(
+            new_execution(job, now=now, triggered_by=Trigger.SCHEDULE, scheduled_for=plan.missed.first, status=Status.MISSED,
+                          reason=Reason.MISFIRE, detail=detail)
+        )  # fmt: skip
+    for due in plan.runs:
+        # Runs that are caught up wait for each other: that is what the misfire policy asks for.
+        policy = Overlap.QUEUE if due in plan.late and overlap is Overlap.SKIP else overlap
+        skipped = policy is Overlap.SKIP and busy >= places
+        documents.append(
+            new_execution(job, now=now, triggered_by=Trigger.SCHEDULE, scheduled_for=due, overlap=policy,
+                          status=Status.SKIPPED if skipped else Status.QUEUED, reason=Reason.OVERLAP if skipped else None)
+        )  # fmt: skip
+        busy += not skipped
+    return documents

@@ -1,0 +1,171 @@
+"""One node: APScheduler ticks the dispatcher, the claims, the leases and the sweeper. The only door to APScheduler.
+
+APScheduler keeps its own jobs, six ticks, in memory; the truth about time and claims is in MongoDB (design.md, 3).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from apscheduler.executors.base import BaseExecutor
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from app.clock import Clock
+from app.config import Settings
+from app.events import get_logger
+from app.execution.delivery import Deliveries
+from app.execution.executors.base import Executor
+from app.execution.recorder import Recorder
+from app.execution.runner import Runner
+from app.mongo import is_away
+from app.scheduling.dispatcher import Dispatcher
+
+log = get_logger(__name__)
+
+SWEEP_SECONDS = 2.0
+CANCEL_SECONDS = 0.5
+NOTIFY_SECONDS = 2.0
+SETTLE_AFTER_OUTAGE_SECONDS = 5.0  # workers write what they hold before anyone calls them lost
+POLL_SECONDS = 0.05
+
+
+class AttemptExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no types
+    """APScheduler's extension point: a submission is "look at the queue", answered by one thread that claims batches."""
+
+    def __init__(self, claim: Callable[[], int]) -> None:
+        super().__init__()
+        self._claim, self._wake = claim, threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._loop, name="claims", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look at the queue now."""
+        self._wake.set()
+
+    def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:  # noqa: ARG002 - the signature is APScheduler's
+        self.wake()
+        self._run_job_success(job.id, [])
+
+    def _loop(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._closing:
+                return
+            guarded("claim", self._claim)
+
+    def shutdown(self, wait: bool = True) -> None:
+        self._closing = True
+        self._wake.set()
+        if wait and threading.current_thread() is not self._thread:
+            self._thread.join()
+
+
+class Node:
+    """The engine of one process. `start` and `drain` once each; `tick_age` for the health page."""
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        runner: Runner,
+        executor: Executor,
+        recorder: Recorder,
+        deliveries: Deliveries,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self._dispatcher, self._runner, self._executor, self._recorder = dispatcher, runner, executor, recorder
+        self._deliveries, self._clock, self._settings = deliveries, clock, settings
+        self._ticked_at = clock.monotonic()
+        self._away_at = float("-inf")
+        self._attempts: AttemptExecutor | None = None
+        self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(6)})
+        self.draining = False
+
+    def start(self) -> None:
+        """Begin to dispatch and to claim."""
+        self._recorder.start()
+        self._attempts = AttemptExecutor(self._runner.claim)
+        self._executor.start(self._recorder, on_free=self.wake)
+        self._scheduler.add_executor(self._attempts, alias="attempts")
+        tick = self._settings.tick_seconds
+        self._every("dispatch", tick, self._dispatch)
+        self._every("claim", tick, lambda: None, executor="attempts")
+        self._every("leases", min(self._settings.lease_seconds / 4, 5.0), self._runner.keep_leases)
+        self._every("cancels", CANCEL_SECONDS, self._runner.carry_out_cancels)
+        self._every("sweep", SWEEP_SECONDS, self._sweep)
+        self._every("notify", NOTIFY_SECONDS, self._deliveries.tick)
+        self._every("recover", SWEEP_SECONDS, self._dispatcher.recover)
+        self._scheduler.start()
+
+    def wake(self) -> None:
+        """Something waits in the queue, or a place is free: claim now rather than at the next tick."""
+        if self._attempts is not None:
+            self._attempts.wake()
+
+    def tick_age(self) -> float:
+        """Seconds since the dispatcher last finished a tick; a stalled or failing one grows."""
+        return self._clock.monotonic() - self._ticked_at
+
+    def drain(self, grace_seconds: float) -> None:
+        """Stop, losing nothing.
+
+        1. Nothing new is dispatched or claimed. 2. What runs gets the grace. 3. The rest is ended and handed back.
+        4. All that was reported is written.
+        """
+        self.draining = self._runner.draining = True
+        for name in ("dispatch", "claim", "recover", "sweep", "notify"):
+            self._scheduler.remove_job(name)
+        deadline = time.monotonic() + grace_seconds
+        while self._executor.held() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        self._runner.give_up()
+        while self._executor.held() and time.monotonic() < deadline + self._settings.kill_grace_seconds + 2:
+            time.sleep(POLL_SECONDS)
+        self._recorder.flush(self._settings.lease_seconds)
+        self._scheduler.shutdown(wait=True)
+        guarded("settle", self._dispatcher.close)
+        self._executor.close()
+        self._recorder.close()
+
+    def hurry(self) -> None:
+        """A second request to stop: what still runs is handed back now."""
+        self._runner.give_up()
+
+    def _dispatch(self) -> None:
+        if self._dispatcher.tick():
+            self.wake()
+        self._ticked_at = self._clock.monotonic()
+
+    def _sweep(self) -> None:
+        if self._clock.monotonic() - self._away_at > SETTLE_AFTER_OUTAGE_SECONDS and self._runner.sweep():
+            self.wake()
+
+    def _every(self, name: str, seconds: float, work: Callable[[], Any], *, executor: str = "default") -> None:
+        """A tick that survives any exception, is never queued twice and never given up for being late."""
+        self._scheduler.add_job(
+            guarded, "interval", args=(name, work, self._note_away), id=name, seconds=seconds, executor=executor, coalesce=True,
+            max_instances=1, misfire_grace_time=None, next_run_time=datetime.now(UTC) + timedelta(milliseconds=10),
+        )  # fmt: skip
+
+    def _note_away(self) -> None:
+        self._away_at = self._clock.monotonic()
+
+
+def guarded(name: str, work: Callable[[], Any], on_away: Callable[[], None] = lambda: None) -> None:
+    """Do `work`; an error is logged and the next tick tries again. (An exception would end APScheduler's own thread.)"""
+    try:
+        work()
+    except Exception as error:
+        if is_away(error):
+            on_away()
+            log.warning("tick.failed", tick=name, reason=str(error)[:200])
+        else:
+            log.exception("tick.failed", tick=name)

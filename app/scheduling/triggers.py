@@ -1,0 +1,152 @@
+"""Pure rules over a schedule: is it sound, when is it due next, how often was it due."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from cron_descriptor import CasingTypeEnum, ExpressionDescriptor, Options
+
+from app.errors import FieldError
+from app.jobs.model import Schedule, ScheduleType
+from app.scheduling.cron import CronError, check_expression, count_times, iter_times
+
+_TICK = timedelta(milliseconds=1)  # BSON dates hold milliseconds
+_NEEDED = {
+    ScheduleType.CRON: ("expression",), ScheduleType.INTERVAL: ("interval_seconds",), ScheduleType.ONCE: ("run_at",),
+    ScheduleType.MANUAL: (),
+}  # fmt: skip
+
+
+class Triggers:
+    """The rules of schedules; implements app.jobs.service.ScheduleRules. `max_lookahead_days` bounds one-time runs."""
+
+    def __init__(self, *, max_lookahead_days: int) -> None:
+        self._lookahead = timedelta(days=max_lookahead_days)
+
+    def check(self, schedule: Schedule, now: datetime) -> list[FieldError]:
+        """What is wrong with a schedule that is to begin at `now`; pointers from the job's root."""
+        errors = [
+            FieldError(f"/schedule/{name}", f"is required for a schedule of type {schedule.type}")
+            for name in _NEEDED[schedule.type] if getattr(schedule, name) is None
+        ]  # fmt: skip
+        if schedule.timezone not in zoneinfo.available_timezones():
+            errors.append(FieldError("/schedule/timezone", f"{schedule.timezone!r} is not an IANA time zone, such as Europe/Berlin"))
+        if schedule.start_at and schedule.end_at and schedule.end_at <= schedule.start_at:
+            errors.append(FieldError("/schedule/end_at", "must be later than start_at"))
+        if schedule.type is ScheduleType.CRON and schedule.expression is not None:
+            errors += _check_cron(schedule.expression)
+        if schedule.type is ScheduleType.ONCE and schedule.run_at is not None:
+            if schedule.run_at <= now:
+                errors.append(FieldError("/schedule/run_at", f"lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC"))
+            elif schedule.run_at > now + self._lookahead:
+                errors.append(FieldError("/schedule/run_at", f"lies more than {self._lookahead.days} days ahead"))
+        if not errors and schedule.type is not ScheduleType.MANUAL and self.next_after(schedule, now) is None:
+            errors.append(FieldError("/schedule/end_at", "leaves no due time"))
+        return errors
+
+    def next_after(self, schedule: Schedule, after: datetime) -> datetime | None:
+        """The first due time later than `after`; None where there is none."""
+        return next(self.iter_after(schedule, after), None)
+
+    def iter_after(self, schedule: Schedule, after: datetime) -> Iterator[datetime]:
+        """The due times later than `after`, ascending, computed from the rule and never from a clock."""
+        begin = after if schedule.start_at is None else max(after, schedule.start_at - _TICK)
+        for moment in _all_after(schedule, begin):
+            if schedule.end_at is not None and moment >= schedule.end_at:
+                return
+            yield moment
+
+    def count(self, schedule: Schedule, after: datetime, until: datetime) -> int:
+        """How many due times lie in (after, until], without listing them."""
+        begin = after if schedule.start_at is None else max(after, schedule.start_at - _TICK)
+        end = until if schedule.end_at is None else min(until, schedule.end_at - _TICK)
+        if end <= begin:
+            return 0
+        if schedule.type is ScheduleType.CRON and schedule.expression is not None:
+            return count_times(schedule.expression, schedule.timezone, begin, end)
+        first = next(_all_after(schedule, begin), None)
+        if first is None or first > end:
+            return 0
+        return 1 if schedule.type is ScheduleType.ONCE else (end - first) // timedelta(seconds=schedule.interval_seconds or 1) + 1
+
+    def latest(self, schedule: Schedule, after: datetime, until: datetime, count: int) -> list[datetime]:
+        """The last `count` due times of (after, until], ascending: looks back from `until` in windows that grow.
+
+        An interval must have its anchor, `start_at`.
+        """
+        window = timedelta(minutes=1)
+        begin = max(after, until - window)
+        while begin > after and self.count(schedule, begin, until) < count:
+            window *= 4
+            begin = max(after, until - window)
+        found: list[datetime] = []
+        for moment in self.iter_after(schedule, begin):
+            if moment > until:
+                break
+            found.append(moment)
+        return found[-count:] if count else []
+
+
+def _all_after(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    if schedule.type is ScheduleType.CRON and schedule.expression is not None:
+        yield from iter_times(schedule.expression, schedule.timezone, after)
+    elif schedule.type is ScheduleType.ONCE and schedule.run_at is not None:
+        if schedule.run_at.astimezone(UTC) > after:
+            yield schedule.run_at.astimezone(UTC)
+    elif schedule.type is ScheduleType.INTERVAL and schedule.interval_seconds is not None:
+        step = timedelta(seconds=schedule.interval_seconds)
+        if schedule.start_at is None:
+            moment = after.astimezone(UTC).replace(microsecond=0) + step
+        elif schedule.start_at > after:
+            moment = schedule.start_at.astimezone(UTC)
+        else:
+            moment = schedule.start_at.astimezone(UTC) + ((after - schedule.start_at) // step + 1) * step
+        while moment.year < 9999:
+            yield moment
+            moment += step
+
+
+def _check_cron(expression: str) -> list[FieldError]:
+    try:
+        check_expression(expression)
+    except CronError as error:
+        return [FieldError("/schedule/expression", f"{error} (at character {error.position + 1})")]
+    return []
+
+
+def in_words(schedule: Schedule) -> str:
+    """The schedule as a sentence: "At 02:00 AM, only on Sunday", "Every 90 seconds", "Once, at …", "Only by hand"."""
+    if schedule.type is ScheduleType.CRON and schedule.expression is not None:
+        options = Options()
+        options.casing_type, options.use_24hour_time_format, options.day_of_week_start_index_zero = (
+            CasingTypeEnum.Sentence,
+            True,
+            True,
+        )
+        try:
+            fields = check_expression(schedule.expression)
+            words = str(ExpressionDescriptor(fields, options).get_description())
+        except CronError:
+            return ""
+        parts = fields.split()
+        either = len(parts) >= 5 and not parts[-3].startswith("*") and not parts[-1].startswith("*")
+        # Debian joins day of month and weekday with "or"; the describer says "and".
+        return words.replace(", and on", ", or on").replace(", only on", ", or on") if either else words
+    if schedule.type is ScheduleType.INTERVAL and schedule.interval_seconds is not None:
+        words = duration_words(schedule.interval_seconds)
+        return f"Every {words.removeprefix('1 ') if words.count(' ') == 1 else words}"
+    if schedule.type is ScheduleType.ONCE and schedule.run_at is not None:
+        return f"Once, at {schedule.run_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return "Only by hand"
+
+
+def duration_words(seconds: int) -> str:
+    """90 → "1 minute 30 seconds"; 3600 → "1 hour"."""
+    parts = []
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        amount, seconds = divmod(seconds, size)
+        if amount:
+            parts.append(f"{amount} {unit}{'s' * (amount != 1)}")
+    return " ".join(parts) or "0 seconds"

@@ -1,0 +1,38 @@
+"""The services that the faces (REST, web, CLI) call; app.factory fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.accounts.service import Accounts
+from app.audit.service import AuditTrail
+from app.clock import Clock
+from app.config import Settings
+from app.connections.service import Connections
+from app.execution.service import Executions
+from app.jobs.service import JobRegistry
+from app.jobtemplates.catalogue import Catalogue
+from app.scheduling.triggers import Triggers
+
+# Names in Flask's `app.extensions`: the services, and the function that answers errors of pages.
+EXTENSION = "jobwright"
+PAGE_ERRORS = "jobwright.page_errors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """One object a process. `ping` raises where the database does not answer; `engine_age` is None without an engine."""
+
+    settings: Settings
+    clock: Clock
+    accounts: Accounts
+    audit: AuditTrail
+    connections: Connections
+    catalogue: Catalogue
+    jobs: JobRegistry
+    executions: Executions
+    triggers: Triggers
+    secret_key: str = field(repr=False)
+    ping: Callable[[], None]
+    engine_age: Callable[[], float | None] = lambda: None

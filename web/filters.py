@@ -1,0 +1,132 @@
+"""What pages say of times, durations, numbers and states."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import json_util
+from markdown_it import MarkdownIt
+from markupsafe import Markup, escape
+
+from app.execution.model import Status
+from app.scheduling.triggers import duration_words, in_words
+
+# Outcome → (icon, words): colour, shape and word together (look.md).
+STATES: dict[str, tuple[str, str]] = {
+    Status.SUCCESS: ("circle-check", "Success"),
+    Status.FAILED: ("circle-x", "Failed"),
+    Status.TIMEOUT: ("clock", "Timed out"),
+    Status.RUNNING: ("loader", "Running"),
+    Status.QUEUED: ("circle", "Queued"),
+    Status.RETRYING: ("rotate-ccw", "Retrying"),
+    Status.CANCELLED: ("ban", "Cancelled"),
+    Status.SKIPPED: ("skip-forward", "Skipped"),
+    Status.MISSED: ("triangle", "Missed"),
+}
+REASONS = {
+    "overlap": "the job still ran", "replaced": "a newer run took its place", "misfire": "later than its grace",
+    "job_gone": "the job was deleted", "lost_worker": "its worker fell silent", "handed_back": "its worker was stopping",
+}  # fmt: skip
+
+
+def relative(moment: datetime | None, now: datetime) -> str:
+    """ "in 12 min", "3 h ago", "just now"; empty for none."""
+    if moment is None:
+        return ""
+    seconds = (moment - now).total_seconds()
+    size = abs(seconds)
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if size >= length:
+            text = f"{int(size // length)} {unit}"
+            break
+    else:
+        if size < 2:
+            return "now"
+        text = f"{int(size)} s"
+    return f"in {text}" if seconds > 0 else f"{text} ago"
+
+
+def moment(value: datetime | None, now: datetime) -> Markup:
+    """A <time>: relative to look at, exact on hover and for machines."""
+    if value is None:
+        return Markup('<span class="none">–</span>')
+    utc = value.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        utc.isoformat(timespec="milliseconds"), f"{utc:%Y-%m-%d %H:%M:%S} UTC", relative(value, now)
+    )
+
+
+def exact(value: datetime | None) -> Markup:
+    """A <time> that shows the instant itself."""
+    if value is None:
+        return Markup('<span class="none">–</span>')
+    utc = value.astimezone(UTC)
+    return Markup('<time datetime="{}" class="exact">{}</time>').format(utc.isoformat(timespec="milliseconds"), f"{utc:%Y-%m-%d %H:%M:%S}")
+
+
+def seconds(value: float | None) -> str:
+    """ "0.04 s", "12.3 s", "4 min 10 s", "2 h 5 min"."""
+    if value is None:
+        return "–"
+    if value < 10:
+        return f"{value:.2f} s"
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def pretty_json(value: Any) -> str:
+    """Indented JSON, dates in Extended JSON's relaxed form."""
+    plain = json.loads(json_util.dumps(value, json_options=json_util.RELAXED_JSON_OPTIONS))
+    return json.dumps(plain, indent=2, ensure_ascii=False)
+
+
+def state(status: str, reason: str | None = None) -> Markup:
+    """Icon and word of an outcome."""
+    icon_name, words = STATES[status]
+    hint = REASONS.get(reason or "", "")
+    return Markup('<span class="state state-{}"{}>{}{}</span>').format(
+        status, Markup(' title="{}"').format(hint) if hint else "", icon(icon_name), words
+    )
+
+
+def icon(name: str) -> Markup:
+    """An icon of the sprite; decoration only, so hidden from screen readers."""
+    return Markup('<svg class="icon" aria-hidden="true"><use href="/static/icons.svg#{}"/></svg>').format(name)
+
+
+_markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+
+
+def markdown(text: str) -> Markup:
+    """Markdown of our own files, HTML switched off all the same."""
+    return Markup(_markdown.render(text))  # noqa: S704 - markdown-it escapes with html=False
+
+
+def ticks(executions: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The last outcomes, oldest first, each with a height from 20 to 100 by its duration."""
+    longest = max((row.get("duration_seconds") or 0.0 for row in executions), default=0.0) or 1.0
+    return [
+        {"id": row["_id"], "status": row["status"], "words": f"{STATES[row['status']][1]}, {seconds(row.get('duration_seconds'))}",
+         "height": 20 + round(80 * (row.get("duration_seconds") or 0.0) / longest / 10) * 10}
+        for row in reversed(executions)
+    ]  # fmt: skip
+
+
+def number(value: Any) -> str:
+    """1,234,567"""
+    return f"{value:,}" if isinstance(value, int | float) else str(escape(value))
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "ticks": ticks,
+    "schedule_words": in_words, "duration_words": duration_words, "number": number,
+}  # fmt: skip
+GLOBALS: dict[str, Any] = {"state": state, "icon": icon, "STATES": STATES, "REASONS": REASONS}

@@ -1,0 +1,123 @@
+"""Adds the pages to the application: blueprints, security headers, sessions, errors as pages."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, url_for
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from jinja2 import StrictUndefined
+from werkzeug.exceptions import HTTPException
+
+from app.correlation import current_id
+from app.errors import FieldError, JobwrightError, NotSignedIn, StoreUnavailable, ValidationFailed
+from app.events import get_logger
+from app.mongo import is_away
+from app.services import EXTENSION, PAGE_ERRORS, Services
+from web.filters import FILTERS, GLOBALS
+from web.views import connections, executions, jobs, signin, templates
+
+log = get_logger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+# Swagger UI sets style attributes; nothing on that page comes from a user.
+DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+
+
+VIEWS = (signin, jobs, templates, executions, connections)
+_csrf = CSRFProtect()
+for _module in VIEWS:
+    _module.blueprint.before_request(_csrf.protect)
+    if _module is not signin:
+        _module.blueprint.before_request(signin.require_sign_in)
+
+
+def register_web(app: Flask, services: Services) -> None:
+    """Needs `register_api` before it."""
+    app.secret_key = hashlib.sha256(b"jobwright session 1\0" + services.secret_key.encode()).digest()
+    app.config.update(
+        SESSION_COOKIE_NAME="jobwright_session", SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=services.settings.secure_cookies, WTF_CSRF_TIME_LIMIT=None, WTF_CSRF_CHECK_DEFAULT=False,
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=services.settings.session_hours), MAX_FORM_PARTS=5000,
+        MAX_FORM_MEMORY_SIZE=2_000_000, SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),
+    )  # fmt: skip
+    _csrf.init_app(app)
+    pages = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
+    pages.add_url_rule("/", view_func=lambda: redirect(url_for("jobs_pages.list_jobs")), endpoint="home")
+    pages.add_url_rule("/admin/scheduler", view_func=lambda: redirect(url_for("jobs_pages.list_jobs")), endpoint="scheduler")
+    pages.add_url_rule("/api/docs", view_func=lambda: render_template("api_docs.html"), endpoint="api_docs")
+    app.register_blueprint(pages)
+    for module in VIEWS:
+        app.register_blueprint(module.blueprint)
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.filters.update(FILTERS)
+    app.jinja_env.globals.update(GLOBALS)
+    app.jinja_env.globals["asset"] = _asset_urls()
+    app.context_processor(_page_context)
+    app.extensions[PAGE_ERRORS] = answer_error
+    app.after_request(_security_headers)
+
+
+def _asset_urls() -> Any:
+    """`asset("app.css")` → its address with a digest, so that it may be cached for a year and is new when it changes."""
+    digests = {
+        path.relative_to(STATIC).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:10]
+        for path in STATIC.rglob("*")
+        if path.is_file()
+    }
+    return lambda name: f"/static/{name}?v={digests[name]}"
+
+
+def _page_context() -> dict[str, Any]:
+    services: Services = current_app.extensions[EXTENSION]
+    return {"actor": g.get("actor"), "now": services.clock.now()}
+
+
+def _security_headers(response: Response) -> Response:
+    policy = DOCS_POLICY if request.path == "/api/docs" else CONTENT_SECURITY_POLICY
+    response.headers.setdefault("Content-Security-Policy", policy)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    if not request.path.startswith("/static/"):
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def answer_error(error: Exception) -> Any:
+    """An error as a page, or for htmx as a message that it shows."""
+    if isinstance(error, NotSignedIn):
+        target = url_for("signin_pages.sign_in", next=request.full_path if request.method == "GET" else None)
+        if request.headers.get("HX-Request"):
+            return Response(status=401, headers={"HX-Redirect": target})
+        return redirect(target)
+    if isinstance(error, CSRFError):
+        status, title, detail = 400, "The form has expired", "Go back, reload the page and send it again."
+    elif isinstance(error, JobwrightError):
+        status, title, detail = error.status, error.title, error.detail
+        if isinstance(error, ValidationFailed):
+            detail = " ".join(_sentence(one) for one in error.errors)
+    elif isinstance(error, HTTPException):
+        if error.code is not None and error.code < 400:
+            return error.get_response()
+        status, title, detail = error.code or 500, error.name, error.description or ""
+    elif is_away(error):
+        status, title, detail = 503, StoreUnavailable.title, "Nothing was lost. Reload the page in a moment."
+    else:
+        log.exception("request.failed", method=request.method, path=request.path)
+        status, title, detail = 500, "Something broke on our side", "It is in the log under the id below."
+    fragment = bool(request.headers.get("HX-Request"))
+    page = render_template("error.html", status=status, title=title, detail=detail, correlation_id=current_id(), fragment=fragment)
+    headers = {"HX-Retarget": "#toasts", "HX-Reswap": "beforeend"} if fragment else {}
+    return Response(page, status, headers)
+
+
+def _sentence(error: FieldError) -> str:
+    return f"{error.pointer or 'The form'}: {error.message}."

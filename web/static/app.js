@@ -1,0 +1,101 @@
+// What pages do beyond HTML and htmx: theme switch, dialogs, the log that follows, links to wrong fields.
+"use strict";
+
+const THEMES = ["system", "light", "dark"];
+
+function setUpTheme() {
+  const button = document.getElementById("theme");
+  if (!button) return;
+  button.hidden = false;
+  const show = () => {
+    const current = document.documentElement.dataset.theme || "system";
+    button.setAttribute("aria-label", `Theme: ${current}`);
+    button.title = `Theme: ${current}`;
+  };
+  button.addEventListener("click", () => {
+    const current = document.documentElement.dataset.theme || "system";
+    const next = THEMES[(THEMES.indexOf(current) + 1) % THEMES.length];
+    if (next === "system") {
+      delete document.documentElement.dataset.theme;
+      localStorage.removeItem("jobwright-theme");
+    } else {
+      document.documentElement.dataset.theme = next;
+      localStorage.setItem("jobwright-theme", next);
+    }
+    show();
+  });
+  show();
+}
+
+function onClick(event) {
+  const open = event.target.closest("[data-open]");
+  if (open) {
+    open.closest("details")?.removeAttribute("open");
+    document.getElementById(open.dataset.open).showModal();
+  }
+  if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
+  const goto = event.target.closest("[data-goto]");
+  if (goto) {
+    event.preventDefault();
+    goToField(goto.dataset.goto);
+  }
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.removeAttribute("open");
+  }
+}
+
+// The control of a pointer; forms inside the page count from /parameters or /settings.
+function goToField(pointer) {
+  for (const wanted of [pointer, pointer.replace(/^\/(parameters|settings)/, "")]) {
+    const found = [...document.querySelectorAll("[data-pointer]")].find(
+      (one) => one.dataset.pointer === wanted && one.type !== "hidden" && one.tagName !== "BUTTON"
+    );
+    if (found) {
+      found.closest("details")?.setAttribute("open", "");
+      const target = found.matches("fieldset") ? found.querySelector("input:not([type=hidden]), button, select, textarea") || found : found;
+      target.scrollIntoView({ block: "center" });
+      target.focus();
+      return;
+    }
+  }
+}
+
+function setUpLog() {
+  const log = document.getElementById("log");
+  const follow = document.getElementById("follow");
+  if (!log || !follow) return;
+  const toEnd = () => {
+    if (follow.checked) log.scrollTop = log.scrollHeight;
+  };
+  log.addEventListener("scroll", () => {
+    follow.checked = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+  });
+  follow.addEventListener("change", toEnd);
+  new MutationObserver(toEnd).observe(log, { childList: true });
+  toEnd();
+}
+
+// Exact times on hover in the viewer's own zone too, where it is another.
+function localTimes(root) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone === "UTC") return;
+  for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
+    const moment = new Date(time.dateTime);
+    if (Number.isNaN(moment.getTime())) continue;
+    time.dataset.local = "";
+    const local = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    time.title = time.title ? `${time.title}\n${local} (${zone})` : `${local} (${zone})`;
+  }
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  setUpTheme();
+  setUpLog();
+  localTimes(document);
+  document.getElementById("form-errors")?.focus();
+});
+document.addEventListener("click", onClick);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") document.querySelectorAll("details.menu[open]").forEach((menu) => menu.removeAttribute("open"));
+});
+document.addEventListener("htmx:afterSwap", (event) => localTimes(event.target));

@@ -1,0 +1,105 @@
+"""/connections: what jobs talk to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+
+from app.accounts.model import Role, Scope, require
+from app.errors import FieldError, NotFound, StaleVersion, ValidationFailed
+from app.mongo import Document
+from templates_lib.connections import KINDS, ConnectionKind
+from web.forms import ABSENT, Form, Submission
+from web.forms.form import action_in
+from web.views.common import actor, posted, posted_version
+from web.views.signin import services
+
+blueprint = Blueprint("connections_pages", __name__, url_prefix="/connections")
+
+
+@blueprint.get("")
+def list_connections() -> str:
+    """All of them, by name."""
+    rows = services().connections.all(actor())
+    return render_template("connections.html", rows=rows, kinds=KINDS, super_admin=actor().role == Role.SUPER_ADMIN)
+
+
+@blueprint.route("/new", methods=["GET", "POST"])
+def new() -> Any:
+    """The form of a new one; its kind is in the address."""
+    require(actor(), Scope.ADMIN, role=Role.SUPER_ADMIN)
+    kind = KINDS.get(request.args.get("kind", ""))
+    if kind is None:
+        raise NotFound("connection kind", request.args.get("kind", ""))
+    if request.method == "GET":
+        return _page(kind)
+    submission = Form(kind.settings_schema).read(posted())
+    action = action_in(posted())
+    if action:
+        return _page(kind, submission=Form(kind.settings_schema).apply(submission, action), name=request.form.get("name", ""))
+    name = request.form.get("name", "").strip()
+    try:
+        row = services().connections.create(actor(), name=name, kind=kind.type, settings=_settings(submission))
+    except ValidationFailed as failed:
+        return _page(kind, submission=submission, name=name, errors=failed.errors), failed.status
+    flash(f"{row['name']} is there; test it once")
+    return redirect(url_for(".edit", connection_id=row["_id"]))
+
+
+@blueprint.route("/<connection_id>", methods=["GET", "POST"])
+def edit(connection_id: str) -> Any:
+    """The form of one that is there; secrets stay unless typed anew."""
+    row = services().connections.get(actor(), connection_id)
+    kind = KINDS[row["kind"]]
+    if request.method == "GET":
+        return _page(kind, row=row, name=row["name"])
+    submission = Form(kind.settings_schema).read(posted())
+    name = request.form.get("name", "").strip()
+    try:
+        services().connections.update(
+            actor(),
+            connection_id,
+            name=name,
+            settings=_settings(submission),
+            version=posted_version(),
+        )
+    except (ValidationFailed, StaleVersion) as failed:
+        errors = failed.errors if isinstance(failed, ValidationFailed) else (FieldError("", f"{failed.title}: {failed.detail}"),)
+        return _page(kind, row=row, submission=submission, name=name, errors=errors), failed.status
+    flash(f"{name} is changed")
+    return redirect(url_for(".list_connections"))
+
+
+@blueprint.post("/<connection_id>/test")
+def test(connection_id: str) -> str:
+    """Open it once and say what answered."""
+    row = services().connections.get(actor(), connection_id)
+    works, message = services().connections.probe(actor(), connection_id)
+    return _page(KINDS[row["kind"]], row=row, name=row["name"], probe=(works, message))
+
+
+@blueprint.post("/<connection_id>/delete")
+def delete(connection_id: str) -> Any:
+    """Remove one that no job uses."""
+    row = services().connections.get(actor(), connection_id)
+    services().connections.delete(actor(), connection_id, used_by=services().jobs.names_using(row["name"]))
+    flash(f"{row['name']} is deleted")
+    return redirect(url_for(".list_connections"))
+
+
+def _settings(submission: Submission) -> dict[str, Any]:
+    if submission.errors:
+        raise ValidationFailed(FieldError(f"/settings{error.pointer}", error.message) for error in submission.errors)
+    settings: dict[str, Any] = submission.value
+    return settings
+
+
+def _page(
+    kind: ConnectionKind, *, row: Document | None = None, submission: Submission | None = None, name: str = "",
+    errors: tuple[FieldError, ...] = (), probe: tuple[bool, str] | None = None,
+) -> str:  # fmt: skip
+    inner = [FieldError(e.pointer.removeprefix("/settings"), e.message) for e in errors if e.pointer.startswith("/settings")]
+    shown = None if submission is None else Submission(submission.value, (), submission.filled)
+    controls = Form(kind.settings_schema).render(row["settings"] if row else ABSENT, errors=inner, submission=shown)
+    return render_template("connection_form.html", kind=kind, row=row, name=name, controls=controls, errors=errors, probe=probe)

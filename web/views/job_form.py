@@ -1,0 +1,283 @@
+"""The job form: what the person says of the job, the template's own form, the schedule, the policies. One object reads all four."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
+
+from app.errors import FieldError, ValidationFailed
+from app.jobs.model import Job, JobDefinition, Schedule, ScheduleType, to_plain
+from app.jobs.schema import JobDefinitionSchema, load_definition
+from app.jobtemplates.catalogue import Entry
+from app.scheduling.triggers import in_words
+from web.forms import ABSENT, Form, Submission
+from web.forms.form import action_in
+from web.views.common import Pairs, live_options
+from web.views.signin import services
+
+DETAILS, PARAMETERS, POLICIES = "d", "p", "o"
+_PLACE = {DETAILS: "", PARAMETERS: "/parameters", POLICIES: ""}  # where a part's values stand in the body
+DETAIL_FIELDS = ("name", "description", "tags", "group")
+POLICY_FIELDS = ("timeout_seconds", "retry_policy", "overlap", "misfire", "concurrency", "priority", "notifications")
+PREVIEWED_RUNS = 5
+_TITLES = {
+    "name": "Name", "description": "Description", "tags": "Tags", "group": "Group", "timeout_seconds": "Timeout in seconds",
+    "retry_policy": "Retries", "overlap": "When it is due and still runs", "misfire": "When it could not start in time",
+    "concurrency": "Concurrency", "priority": "Priority", "notifications": "Notifications",
+}  # fmt: skip
+_ITEMS = {"tags": "Tag", "retry_on": "End", "on_success": "Address", "on_failure": "Address"}
+_WORDS = {
+    "overlap": {
+        "skip": "Skip the new run", "queue": "Let the new run wait", "replace": "Stop the old run", "allow": "Run both",
+    },
+    "policy": {"skip": "Leave them out", "once": "Run once", "all": "Run all, up to the cap"},
+    "backoff": {"exponential": "Longer each time", "fixed": "The same each time"},
+    "retry_on": {"error": "An error", "timeout": "A timeout", "lost_worker": "A lost worker"},
+}  # fmt: skip
+
+
+@cache
+def _definition_schema() -> dict[str, Any]:
+    """The JSON Schema of a job's body, out of the one marshmallow schema that REST uses."""
+    spec = APISpec(title="", version="", openapi_version="3.1.0")
+    converter = OpenAPIConverter(openapi_version="3.1.0", schema_name_resolver=lambda schema: None, spec=spec)
+    schema: dict[str, Any] = converter.schema2jsonschema(JobDefinitionSchema())  # type: ignore[no-untyped-call]  # apispec has few types
+    return schema
+
+
+def _part(names: Iterable[str]) -> dict[str, Any]:
+    """The form schema of some fields, with words for people."""
+    properties = _definition_schema()["properties"]
+    chosen = {name: _worded(name, {**properties[name], "title": _TITLES[name]}) for name in names}
+    return {"type": "object", "properties": chosen, "required": [name for name in names if name not in {"description", "tags", "group"}],
+            "additionalProperties": False}  # fmt: skip
+
+
+def _worded(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    worded = dict(schema)
+    if "enum" in worded and name in _WORDS:
+        worded["oneOf"] = [{"const": value, "title": _WORDS[name].get(value, value)} for value in worded.pop("enum")]
+        worded.pop("type", None)
+    if "properties" in worded:
+        worded["properties"] = {key: _worded(key, inner) for key, inner in worded["properties"].items()}
+        worded["required"] = list(worded["properties"])
+    if "items" in worded:
+        worded["items"] = _worded(name, {**worded["items"], "title": _ITEMS[name]})
+    if name == "description":
+        worded["x-widget"] = "textarea"
+        worded.pop("description", None)
+    if name in {"name", "priority", "timeout_seconds"}:
+        worded["description"] = {
+            "name": "Unique; what you will look for at 3 a.m.", "priority": "1 to 10; 10 goes first when places are short.",
+            "timeout_seconds": "After that the run and all its processes are ended.",
+        }[name]  # fmt: skip
+    return worded
+
+
+@cache
+def details_form() -> Form:
+    return Form(_part(DETAIL_FIELDS))
+
+
+@cache
+def policies_form() -> Form:
+    return Form(_part(POLICY_FIELDS))
+
+
+@dataclass
+class JobForm:
+    """One page's worth of form; `body` is what the service is given, `errors` what keeps it from being sent.
+
+    `parts` are the posted parts by their prefix, and `schedule` the posted fields; both empty for a page that was only asked for.
+    """
+
+    entry: Entry
+    job: Job | None = None
+    parts: Mapping[str, Submission] = field(default_factory=dict)
+    schedule: Mapping[str, str] = field(default_factory=dict)
+    errors: tuple[FieldError, ...] = ()
+    policies_open: bool = False
+
+    @classmethod
+    def read(cls, entry: Entry, pairs: Pairs, job: Job | None = None) -> JobForm:
+        """The posted form; a button for rows has done its work already."""
+        form = cls(entry, job, schedule=dict(pairs), policies_open=action_in(pairs, name_prefix=POLICIES) is not None)
+        form.parts = {prefix: _read(one, pairs, prefix) for prefix, one in form._forms().items()}
+        return form
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The definition as JSON. Raises ValidationFailed where a part of the form holds no value that could be sent."""
+        errors = [FieldError(_PLACE[prefix] + one.pointer, one.message) for prefix, part in self.parts.items() for one in part.errors]
+        schedule, found = read_schedule(self.schedule)
+        if errors or found:
+            raise ValidationFailed([*errors, *found])
+        emptied = {"description": "", "tags": [], "group": ""}
+        return {
+            **emptied, **self.parts[DETAILS].value, **self.parts[POLICIES].value, "template_type": self.entry.template.type,
+            "parameters": self.parts[PARAMETERS].value, "schedule": schedule,
+        }  # fmt: skip
+
+    def fail(self, errors: Iterable[FieldError]) -> None:
+        """Show these beside what was typed."""
+        self.errors = tuple(errors)
+
+    def render(self) -> dict[str, Any]:
+        """What the page needs."""
+        schedule = self.schedule or _schedule_fields(self.job.definition.schedule if self.job else None)
+        values = self._values()
+        drawn = {
+            prefix: one.render(values[prefix], errors=self._errors_of(prefix), name_prefix=prefix, submission=self._typed(prefix))
+            for prefix, one in self._forms().items()
+        }
+        return {
+            "details": drawn[DETAILS],
+            "parameters": drawn[PARAMETERS],
+            "policies": drawn[POLICIES],
+            "policies_open": self.policies_open or bool(self._errors_of(POLICIES)),
+            "schedule": schedule,
+            "schedule_errors": {e.pointer.rpartition("/")[2]: e.message for e in self.errors if e.pointer.startswith("/schedule")},
+            "preview": preview_schedule(schedule),
+            "errors": self.errors,
+            "zones": _zones(),
+            "entry": self.entry,
+            "job": self.job,
+        }
+
+    def _forms(self) -> dict[str, Form]:
+        parameters = Form(self.entry.template.parameters_schema, options=live_options)
+        return {DETAILS: details_form(), PARAMETERS: parameters, POLICIES: policies_form()}
+
+    def _values(self) -> dict[str, Any]:
+        """What each part shows before anything is typed: the job's values; for a new one defaults."""
+        plain = to_plain(self.job.definition if self.job else _defaults(self.entry.template.type))
+        return {
+            DETAILS: {name: plain[name] for name in DETAIL_FIELDS} if self.job else ABSENT,
+            PARAMETERS: services().jobs.shown_parameters(self.job) if self.job else ABSENT,
+            POLICIES: {name: plain[name] for name in POLICY_FIELDS},
+        }
+
+    def _errors_of(self, prefix: str) -> list[FieldError]:
+        """The errors that belong to one part, at pointers from its root."""
+        fields = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), POLICIES: POLICY_FIELDS}[prefix]
+        return [
+            FieldError(one.pointer.removeprefix(_PLACE[prefix]), one.message)
+            for one in self.errors
+            if one.pointer.split("/")[1:2] and one.pointer.split("/")[1] in fields
+        ]
+
+    def _typed(self, prefix: str) -> Submission | None:
+        """The posted part without its errors: those are shown once, from the list of the whole form."""
+        part = self.parts.get(prefix)
+        return None if part is None else Submission(part.value, (), part.filled)
+
+
+def _read(form: Form, pairs: Pairs, prefix: str) -> Submission:
+    submission = form.read(pairs, name_prefix=prefix)
+    action = action_in(pairs, name_prefix=prefix)
+    return form.apply(submission, action) if action else submission
+
+
+def pressed(pairs: Pairs) -> bool:
+    """True where a row button was pressed rather than "save"."""
+    return any(action_in(pairs, name_prefix=prefix) for prefix in (DETAILS, PARAMETERS, POLICIES))
+
+
+def _defaults(template_type: str) -> JobDefinition:
+    return load_definition({"name": "x", "template_type": template_type}, services().settings)
+
+
+@cache
+def _zones() -> list[str]:
+    return sorted(zoneinfo.available_timezones())
+
+
+# -- the schedule's own fields ----------------------------------------------------------------------------------------
+
+
+def read_schedule(fields: Mapping[str, str]) -> tuple[dict[str, Any], list[FieldError]]:
+    """The schedule in the posted fields `s.…`, as the body has it."""
+    kind, errors = fields.get("s.type", "manual"), []
+    schedule: dict[str, Any] = {"type": kind, "timezone": fields.get("s.timezone") or services().settings.timezone}
+    if kind == ScheduleType.CRON:
+        schedule["expression"] = fields.get("s.expression", "").strip()
+        if not schedule["expression"]:
+            errors.append(FieldError("/schedule/expression", "is required"))
+    elif kind == ScheduleType.INTERVAL:
+        amount, unit = fields.get("s.every", "").strip(), fields.get("s.unit", "1")
+        if amount.isdigit() and amount.isascii() and len(amount) < 9 and unit in {"1", "60", "3600", "86400"}:
+            schedule["interval_seconds"] = int(amount) * int(unit)
+        else:
+            errors.append(FieldError("/schedule/interval_seconds", "must be a whole number, such as 15"))
+    elif kind == ScheduleType.ONCE:
+        schedule |= _local_instant(fields.get("s.run_at", ""), schedule["timezone"], "run_at", errors, required=True)
+    for name in ("start_at", "end_at"):
+        if fields.get(f"s.{name}") and kind != ScheduleType.MANUAL:
+            schedule |= _local_instant(fields[f"s.{name}"], schedule["timezone"], name, errors, required=False)
+    return schedule, errors
+
+
+def _local_instant(text: str, zone: str, name: str, errors: list[FieldError], *, required: bool) -> dict[str, str]:
+    """A date and time as <input type=datetime-local> posts it, in the schedule's zone, as an instant."""
+    try:
+        local = datetime.fromisoformat(text)
+        aware = local if local.tzinfo else local.replace(tzinfo=zoneinfo.ZoneInfo(zone))
+    except zoneinfo.ZoneInfoNotFoundError:
+        errors.append(FieldError("/schedule/timezone", f"{zone!r} is not an IANA time zone, such as Europe/Berlin"))
+        return {}
+    except ValueError:
+        if text or required:
+            errors.append(FieldError(f"/schedule/{name}", "must be a date and time, such as 2026-03-29T02:30"))
+        return {}
+    return {name: aware.astimezone(UTC).isoformat()}
+
+
+def _schedule_fields(schedule: Schedule | None) -> dict[str, str]:
+    """The posted fields that would give this schedule; for a new job, every night at two."""
+    if schedule is None:
+        return {
+            "s.type": "cron",
+            "s.expression": "0 2 * * *",
+            "s.timezone": services().settings.timezone,
+            "s.every": "15",
+            "s.unit": "60",
+        }
+    zone = zoneinfo.ZoneInfo(schedule.timezone)
+    fields = {
+        "s.type": schedule.type.value,
+        "s.timezone": schedule.timezone,
+        "s.expression": schedule.expression or "0 2 * * *",
+    }
+    unit = next((size for size in (86400, 3600, 60) if schedule.interval_seconds and schedule.interval_seconds % size == 0), 1)
+    fields |= {"s.every": str((schedule.interval_seconds or 900) // unit), "s.unit": str(unit)}
+    for name in ("run_at", "start_at", "end_at"):
+        moment = getattr(schedule, name)
+        fields[f"s.{name}"] = moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S") if moment else ""
+    return fields
+
+
+def preview_schedule(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The schedule in words, its next runs in its own zone, or what is wrong with it."""
+    raw, errors = read_schedule(fields)
+    if not errors:
+        try:
+            schedule = load_definition({"name": "x", "template_type": "x", "schedule": raw}, services().settings).schedule
+            errors = services().triggers.check(schedule, services().clock.now())
+        except ValidationFailed as failed:
+            errors = list(failed.errors)
+    if errors:
+        return {"errors": [f"{error.message}" for error in errors], "words": "", "runs": []}
+    zone = zoneinfo.ZoneInfo(schedule.timezone)
+    runs = [
+        {"utc": moment, "local": moment.astimezone(zone)}
+        for moment in islice(services().triggers.iter_after(schedule, services().clock.now()), PREVIEWED_RUNS)
+    ]
+    return {"errors": [], "words": in_words(schedule), "runs": runs, "zone": schedule.timezone}

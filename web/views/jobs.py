@@ -1,0 +1,167 @@
+"""/jobs: the list, a job, its form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+
+from app.errors import StaleVersion, ValidationFailed
+from app.jobs.model import Job
+from app.jobs.store import SORTS, JobFilter
+from web.forms import Form
+from web.forms.form import action_in
+from web.views.common import actor, is_htmx, live_options, page_number, posted, posted_version
+from web.views.job_form import JobForm, pressed, preview_schedule
+from web.views.signin import services
+
+blueprint = Blueprint("jobs_pages", __name__, url_prefix="/jobs")
+
+PAGE_SIZE = 25
+STRIP = 20
+HISTORY = 15
+
+
+@blueprint.get("")
+def list_jobs() -> str:
+    """The registry: state, next run, switch, run button."""
+    args = request.args
+    enabled = {"on": True, "off": False}.get(args.get("state", ""))
+    query = JobFilter(
+        template_type=args.get("template") or None,
+        enabled=enabled,
+        tag=args.get("tag") or None,
+        search=args.get("q", "").strip()[:200],
+    )
+    sort = args.get("sort", "name") if args.get("sort", "name") in SORTS else "name"
+    page = services().jobs.page(actor(), query, sort=sort, page=page_number(), limit=PAGE_SIZE)
+    rows = [_row(job) for job in page.jobs]
+    narrowed = bool(query.search or query.template_type or query.tag or enabled is not None)
+    return render_template("jobs.html", rows=rows, page=page, args=args, sort=sort, narrowed=narrowed, catalogue=services().catalogue)
+
+
+def _row(job: Job) -> dict[str, Any]:
+    latest = services().executions.latest(actor(), job.id, STRIP)
+    known = job.definition.template_type in services().catalogue.types()
+    template = services().catalogue.get(job.definition.template_type).template if known else None
+    return {"job": job, "latest": latest, "template": template}
+
+
+@blueprint.get("/<job_id>/row")
+def row(job_id: str) -> str:
+    """One row of the list, for htmx."""
+    return render_template("partials/job_row.html", row=_row(services().jobs.get(actor(), job_id)))
+
+
+@blueprint.post("/<job_id>/<any(enable, disable):what>")
+def toggle(job_id: str, what: str) -> Any:
+    """The switch."""
+    job = services().jobs.set_enabled(actor(), job_id, enabled=what == "enable")
+    if is_htmx():
+        return render_template("partials/job_row.html", row=_row(job))
+    back_to_job = request.form.get("back") == "job"
+    return redirect(url_for(".show", job_id=job_id) if back_to_job else url_for(".list_jobs"))
+
+
+@blueprint.post("/<job_id>/run")
+def run(job_id: str) -> Any:
+    """The run button: on to the execution, which is live."""
+    execution = services().executions.run_now(actor(), job_id)
+    target = url_for("executions_pages.show", execution_id=execution["_id"])
+    if is_htmx():
+        return "", 204, {"HX-Redirect": target}
+    return redirect(target)
+
+
+@blueprint.route("/<job_id>/run-with", methods=["GET", "POST"])
+def run_with(job_id: str) -> Any:
+    """Run once with other values for some parameters."""
+    job = services().jobs.get(actor(), job_id)
+    entry = services().catalogue.get(job.definition.template_type)
+    form = Form(entry.template.parameters_schema, options=live_options)
+    if request.method == "GET":
+        controls = form.render(services().jobs.shown_parameters(job))
+        return render_template("run_with.html", job=job, controls=controls, errors=())
+    pairs = posted()
+    submission = form.read(pairs)
+    action = action_in(pairs)
+    if action:
+        return render_template("run_with.html", job=job, controls=form.render(submission=form.apply(submission, action)), errors=())
+    errors = list(submission.errors)
+    if not errors:
+        try:
+            execution = services().executions.run_now(actor(), job_id, overrides=submission.value)
+        except ValidationFailed as failed:
+            errors = [type(e)(e.pointer.removeprefix("/parameters"), e.message) for e in failed.errors]
+        else:
+            return redirect(url_for("executions_pages.show", execution_id=execution["_id"]))
+    return render_template("run_with.html", job=job, controls=form.render(submission=submission, errors=errors), errors=errors), 422
+
+
+@blueprint.route("/new", methods=["GET", "POST"])
+def new() -> Any:
+    """The form of a new job; without a template, the gallery."""
+    kind = request.args.get("template")
+    if not kind:
+        return redirect(url_for("templates_pages.gallery"))
+    entry = services().catalogue.get(kind)
+    if request.method == "GET":
+        return render_template("job_form.html", **JobForm(entry).render())
+    form = JobForm.read(entry, posted())
+    if pressed(posted()):
+        return render_template("job_form.html", **form.render())
+    try:
+        job, _ = services().jobs.create(actor(), form.body)
+    except ValidationFailed as failed:
+        form.fail(failed.errors)
+        return render_template("job_form.html", **form.render()), failed.status
+    flash(f"{job.definition.name} is in the registry")
+    return redirect(url_for(".show", job_id=job.id))
+
+
+@blueprint.get("/<job_id>")
+def show(job_id: str) -> str:
+    """A job: state, definition, history."""
+    job = services().jobs.get(actor(), job_id)
+    page = services().executions.page(actor(), job_id=job_id, page=page_number(), limit=HISTORY)
+    return render_template(
+        "job.html", row=_row(job), job=job, page=page, parameters=services().jobs.shown_parameters(job),
+        audit=services().audit.history(kind="job", target_id=job_id, limit=10),
+    )  # fmt: skip
+
+
+@blueprint.route("/<job_id>/edit", methods=["GET", "POST"])
+def edit(job_id: str) -> Any:
+    """The form of a job that is there; a change by someone else meanwhile is said, not overwritten."""
+    job = services().jobs.get(actor(), job_id)
+    entry = services().catalogue.get(job.definition.template_type)
+    if request.method == "GET":
+        return render_template("job_form.html", **JobForm(entry, job=job).render())
+    form = JobForm.read(entry, posted(), job)
+    if pressed(posted()):
+        return render_template("job_form.html", **form.render())
+    try:
+        changed = services().jobs.update(actor(), job_id, form.body, version=posted_version())
+    except ValidationFailed as failed:
+        form.fail(failed.errors)
+        return render_template("job_form.html", **form.render()), failed.status
+    except StaleVersion as stale:
+        return render_template("job_form.html", **form.render(), stale=stale), stale.status
+    flash(f"{changed.definition.name} is changed")
+    return redirect(url_for(".show", job_id=job_id))
+
+
+@blueprint.post("/<job_id>/delete")
+def delete(job_id: str) -> Any:
+    """Retire the job."""
+    name = services().jobs.get(actor(), job_id).definition.name
+    services().jobs.delete(actor(), job_id)
+    services().executions.forget_job(job_id)
+    flash(f"{name} is deleted; its history stays")
+    return redirect(url_for(".list_jobs"))
+
+
+@blueprint.post("/schedule-preview")
+def schedule_preview() -> str:
+    """The schedule in words and its next runs, while it is typed."""
+    return render_template("partials/schedule_preview.html", preview=preview_schedule(dict(posted())))

@@ -1,0 +1,159 @@
+"""`make bench`: figures of the engine on this machine, each beside its target and the ratio to it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import quantiles
+
+import httpx
+from pymongo import MongoClient
+
+from app.audit.model import SYSTEM
+from app.config import Settings
+from app.events import configure_logging
+from app.execution.model import Trigger, new_execution
+from app.execution.store import ExecutionStore
+from app.factory import Store, build_node, build_services, launch_executor, migrate, with_engine
+from app.local_mongod import LocalMongod
+from app.mongo import connect, open_database
+from app.scheduling.node import Node
+from app.services import Services
+from tests.support import KINDS, Service, eventually
+from web.forms import Form
+
+EXECUTIONS = 2000
+DUE_AT_ONCE = 1000
+
+
+def main() -> None:
+    os.environ["PYTHONPATH"] = str(KINDS)
+    sys.path.insert(0, str(KINDS))
+    configure_logging(level="ERROR")
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.release()}")
+    print(f"{'figure':<58} {'measured':>14} {'target':>14} {'ratio':>7}")
+    with tempfile.TemporaryDirectory() as folder:
+        mongod = LocalMongod(Path(folder) / "mongod")
+        uri = mongod.start()
+        try:
+            measured_start(uri, Path(folder))
+            throughput(uri, Path(folder))
+            thousand_at_once(uri, Path(folder))
+            form()
+        finally:
+            mongod.stop()
+
+
+def row(name: str, value: float, unit: str, target: float, *, more_is_better: bool) -> None:
+    ratio = value / target if more_is_better else target / value
+    print(f"{name:<58} {value:>9.2f} {unit:<4} {target:>9.2f} {unit:<4} {ratio:>6.1f}x")
+
+
+def measured_start(uri: str, folder: Path) -> None:
+    """From the start of the process to its first answered request, with a mongod of its own; the second start, as after a restart."""
+    for name, database_uri in (("`jobwright serve` to first answer, own mongod", ""), ("the same, MongoDB running", uri)):
+        best = []
+        for _ in range(3):
+            began = time.monotonic()
+            service = Service("serve", uri=database_uri, database=f"b_{uuid.uuid4().hex[:8]}", data_dir=folder / "start", PORT="18437")
+            eventually(lambda: _answers("http://127.0.0.1:18437/live"), every=0.01)
+            best.append(time.monotonic() - began)
+            service.stop()
+        row(name, sorted(best)[1], "s", 3.0, more_is_better=False)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(address).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+class Engine:
+    """The house in this process, over a database of its own."""
+
+    def __init__(self, uri: str, folder: Path, **changes: object) -> None:
+        settings = replace(
+            Settings(data_dir=str(folder / uuid.uuid4().hex), max_jobs=10_000, max_jobs_per_creator=10_000, pool_size=8), **changes
+        )
+        client: MongoClient = connect(uri)
+        self.store = Store(client, open_database(client, f"b_{uuid.uuid4().hex[:8]}"), None)
+        migrate(self.store)
+        executor = launch_executor(settings)
+        self.services: Services = build_services(settings, self.store)
+        self.node: Node = build_node(settings, self.store, self.services, executor)
+        self.services = with_engine(self.services, self.node)
+        self.executions = ExecutionStore(self.store.database)
+
+    def stop(self) -> None:
+        self.node.drain(1.0)
+        self.store.client.drop_database(self.store.database.name)
+        self.store.close()
+
+
+def throughput(uri: str, folder: Path) -> None:
+    """No-op executions a second, a process each, history and logs majority-durable: first start to last record."""
+    engine = Engine(uri, folder)
+    body = {"name": "noop", "template_type": "noop", "parameters": {}, "overlap": "allow", "concurrency": {"max_instances": 3}}
+    jobs = [engine.services.jobs.create(SYSTEM, {**body, "name": f"noop {n}"})[0] for n in range(20)]
+    now = datetime.now(UTC)
+    engine.executions.add([new_execution(jobs[n % 20], now=now, triggered_by=Trigger.API) for n in range(EXECUTIONS)])
+    engine.node.start()
+    done: Callable[[], bool] = lambda: engine.store.database["job_executions"].count_documents({"status": "success"}) == EXECUTIONS
+    eventually(done, seconds=60, every=0.1)
+    rows = list(engine.store.database["job_executions"].find({}, {"started_at": 1, "completed_at": 1}))
+    seconds = (max(r["completed_at"] for r in rows) - min(r["started_at"] for r in rows)).total_seconds()
+    row(f"no-op executions a second ({EXECUTIONS:,}, a process each)", EXECUTIONS / seconds, "/s", 100, more_is_better=True)
+    logs = engine.store.database["execution_logs"].count_documents({})
+    assert logs == EXECUTIONS, f"{logs} logs"
+    engine.stop()
+
+
+def thousand_at_once(uri: str, folder: Path) -> None:
+    """1,000 jobs due at one instant: when the last of them stands in the queue."""
+    engine = Engine(uri, folder)
+    due = (datetime.now(UTC) + timedelta(seconds=25)).replace(microsecond=0)
+    for n in range(DUE_AT_ONCE):
+        body = {"name": f"job {n}", "template_type": "noop", "schedule": {"type": "once", "run_at": due.isoformat()}}
+        engine.services.jobs.create(SYSTEM, body)
+    assert datetime.now(UTC) < due, "the machine is too slow to make the jobs in time"
+    engine.node.start()
+    executions = engine.store.database["job_executions"]
+    eventually(lambda: executions.count_documents({}) >= DUE_AT_ONCE, seconds=60, every=0.01)
+    queued = (datetime.now(UTC) - due).total_seconds()
+    eventually(lambda: executions.count_documents({"status": "success"}) == DUE_AT_ONCE, seconds=60, every=0.1)
+    rows = list(executions.find({}, {"job_id": 1, "queued_at": 1, "started_at": 1, "_id": 1}))
+    assert len(rows) == DUE_AT_ONCE, f"{len(rows)} executions"
+    assert len({r["job_id"] for r in rows}) == DUE_AT_ONCE, "a job ran twice"
+    started = quantiles([(r["started_at"] - due).total_seconds() for r in rows], n=100)[98]
+    row(f"{DUE_AT_ONCE:,} due at once: last one queued after", queued, "s", 2.0, more_is_better=False)
+    print(f"{'  the same: p99 of the start, 8 places':<58} {started:>9.2f} s")
+    engine.stop()
+
+
+def form() -> None:
+    """A schema with 200 fields: drawn and read."""
+    schema = {
+        "type": "object", "additionalProperties": False,
+        "properties": {f"field_{n}": {"type": "string", "title": f"Field {n}", "maxLength": 100} for n in range(200)},
+    }  # fmt: skip
+    form = Form(schema)
+    pairs = [(f"f.{n}", "value") for n in range(200)]
+    for name, work in (("form of 200 fields: render", form.render), ("form of 200 fields: read and judge", lambda: form.read(pairs))):
+        work()
+        began = time.perf_counter()
+        for _ in range(10):
+            work()
+        row(name, (time.perf_counter() - began) * 100, "ms", 30.0, more_is_better=False)
+
+
+if __name__ == "__main__":
+    main()

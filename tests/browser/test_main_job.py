@@ -1,0 +1,277 @@
+"""The main job in a real Chromium: from sign-in to documents that are gone; and what axe-core says of each page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from pymongo import MongoClient
+
+from tests.support import ADMIN, PASSWORD, Service, eventually
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def service(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    name = f"browser_{os.getpid()}"
+    started = Service("serve", uri=mongod, database=name, data_dir=tmp_path_factory.mktemp("serve")).wait_ready()
+    yield started
+    assert started.stop() == 0
+    failed = [line for line in started.events() if line.get("event") in {"request.failed", "tick.failed"}]
+    with MongoClient(mongod) as client:
+        client.drop_database(name)
+        client.drop_database(f"{name}_shop")
+    assert failed == [], "the log must be clean"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        if os.environ.get("CI"):
+            pytest.fail("no chromium: CI must have one")
+        pytest.skip("no chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A signed-in page that collects what the console and the network complain about."""
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.context, self.address, self.complaints = context, address, []
+        self.page: Page = context.new_page()
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: None if request.url.startswith((address, "data:")) else self.complaints.append(request.url))
+        self.page.goto(address)
+        self.page.get_by_label("E-mail").fill(ADMIN)
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Sign in").click()
+        expect(self.page.get_by_role("heading", level=1)).to_contain_text("Jobs")
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        # Chromium itself logs each 409 and 422; that a wrong form is answered so is meant, and other failures are not.
+        refused = "the server responded with a status of 4" in message.text and ("409" in message.text or "422" in message.text)
+        if message.type in {"error", "warning"} and not refused:
+            self.complaints.append(message.text)
+
+    def set(self, pointer: str, text: str) -> None:
+        """Fill the control of a pointer, whatever kind it is."""
+        control = self.page.locator(f"[data-pointer='{pointer}']:is([data-role=value], [data-role=json])")
+        if control.evaluate("one => one.tagName") == "SELECT":
+            control.select_option(label=text)
+        else:
+            control.fill(text)
+
+
+@pytest.fixture(params=[True, False], ids=["with JavaScript", "without JavaScript"])
+def visitor(request: pytest.FixtureRequest, chromium: Browser, service: Service) -> Iterator[Watched]:
+    context = chromium.new_context(java_script_enabled=request.param, viewport={"width": 1280, "height": 860}, locale="en-GB")
+    watched = Watched(context, service.address)
+    watched.javascript = request.param  # type: ignore[attr-defined]
+    yield watched
+    context.close()
+    assert watched.complaints == []
+
+
+def test_an_admin_makes_the_cleanup_job_and_the_documents_are_gone(visitor: Watched, service: Service, mongod: str) -> None:
+    page, suffix = visitor.page, "js" if visitor.javascript else "plain"  # type: ignore[attr-defined]
+    shop = f"{service.environment['JOBWRIGHT_DATABASE']}_shop"
+    with MongoClient(mongod, tz_aware=True) as client:
+        users = client[shop][f"users_{suffix}"]
+        now = datetime.now(UTC)
+        users.insert_many([{"_id": n, "lastActive": now - timedelta(days=300 if n < 30 else 3)} for n in range(50)])
+
+        page.goto(f"{service.address}/connections/new?kind=mongodb")
+        page.get_by_label("Name", exact=True).fill(f"Shop {suffix}")
+        visitor.set("/uri", mongod)
+        visitor.set("/database", shop)
+        page.get_by_role("button", name="Create connection").click()
+        page.get_by_role("button", name="Test").click()
+        expect(page.get_by_text("answers; database")).to_be_visible()
+
+        page.get_by_role("link", name="Templates").click()
+        page.get_by_role("link", name="Database cleanup").click()
+        visitor.set("/name", f"Nightly cleanup {suffix}")
+        visitor.set("/connection", f"Shop {suffix}")
+        visitor.set("/collection", f"users_{suffix}")
+        visitor.set("/condition", '{"lastActive": {"$lt": "half a year ago"')
+        page.get_by_label("Expression").fill("*/2 * * * * *")
+        if visitor.javascript:  # type: ignore[attr-defined]
+            expect(page.locator("#schedule-preview .schedule-words")).to_have_text("Every 2 seconds")
+            expect(page.locator("#schedule-preview li")).to_have_count(5)
+        page.get_by_role("button", name="Create job").click()
+
+        expect(page.get_by_text("is no JSON").first).to_be_visible()
+        assert page.locator("[data-pointer='/condition']").input_value() == '{"lastActive": {"$lt": "half a year ago"'
+        if visitor.javascript:  # type: ignore[attr-defined]
+            expect(page.locator("#form-errors")).to_be_focused()
+            page.locator("#form-errors a").click()
+            expect(page.locator("[data-pointer='/condition']")).to_be_focused()
+        visitor.set("/condition", '{"lastActive": {"$lt": "6 months ago"}}')
+        page.locator("[data-pointer='/dryRun']").uncheck()
+        page.get_by_role("button", name="Create job").click()
+
+        expect(page.get_by_text(f"Nightly cleanup {suffix} is in the registry")).to_be_visible()
+        eventually(lambda: users.count_documents({}) == 20, seconds=15)
+        assert sorted(row["_id"] for row in users.find()) == list(range(30, 50))
+    page.reload()
+    page.locator(".table a.plain").last.click()
+    expect(page.get_by_role("heading", name="Success")).to_be_visible()
+    expect(page.get_by_text("Deleted 30 documents", exact=True)).to_be_visible()
+    expect(page.locator("#log")).to_contain_text("30 documents match; deleting 30")
+    page.locator(".crumbs a").last.click()
+    page.locator("summary[aria-label='More actions']").click()
+    page.get_by_role("button", name="Disable").click()
+    expect(page.get_by_text("disabled", exact=True).first).to_be_visible()
+
+
+def make(service: Service, **fields: Any) -> str:
+    token = (
+        service.__dict__.setdefault("_token", None) or service.__dict__.__setitem__("_token", service.token()) or service.__dict__["_token"]
+    )
+    with service.client(token) as client:
+        answer = client.post("/api/admin/scheduler-jobs", json={"template_type": "noop", **fields})
+        assert answer.status_code == 201, answer.text
+        job_id: str = answer.json()["job"]["_id"]
+        return job_id
+
+
+@pytest.fixture
+def visitor_js(chromium: Browser, service: Service) -> Iterator[Watched]:
+    context = chromium.new_context(viewport={"width": 1280, "height": 860}, locale="en-GB")
+    watched = Watched(context, service.address)
+    yield watched
+    context.close()
+    assert watched.complaints == []
+
+
+def test_a_live_run_is_watched_cancelled_and_run_again(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    job = make(service, name="Long one", parameters={"seconds": 60})
+    page.goto(f"{service.address}/jobs/{job}")
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_role("heading", name="Running")).to_be_visible()
+    page.get_by_role("button", name="Cancel run").click()
+    expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=10_000)
+    page.get_by_role("button", name="Run again").click()
+    expect(page.get_by_text("retry of")).to_be_visible()
+    page.get_by_role("button", name="Cancel run").click()
+    expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=10_000)
+
+
+def test_the_log_grows_and_progress_is_shown_without_a_reload(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    job = make(service, name="Talker", template_type="misbehave", parameters={"how": "talk"})
+    page.goto(f"{service.address}/jobs/{job}")
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_role("heading", name="Success")).to_be_visible(timeout=10_000)
+    for line in ("to stdout", "to stderr", "from a library", "from a child", "no newline"):
+        expect(page.locator("#log .text", has_text=line)).to_have_count(1)
+    numbers = page.locator("#log .line-number").all_inner_texts()
+    assert numbers == [str(n) for n in range(1, 6)]
+
+
+def test_the_switch_the_search_and_the_run_button_of_the_list(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    make(service, name="Switch me", schedule={"type": "interval", "interval_seconds": 3600})
+    page.goto(f"{service.address}/jobs")
+    page.locator("#filter-q").fill("switch m")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page).to_have_url(f"{service.address}/jobs?q=switch%20m&template=&state=&sort=name")
+    page.get_by_role("switch", name="Switch me enabled").click()
+    expect(page.get_by_role("switch", name="Switch me enabled")).to_have_attribute("aria-checked", "false")
+    page.get_by_role("switch", name="Switch me enabled").click()
+    expect(page.get_by_role("switch", name="Switch me enabled")).to_have_attribute("aria-checked", "true")
+    page.get_by_role("button", name="Run Switch me now").click()
+    expect(page.get_by_role("heading", name="Success")).to_be_visible(timeout=10_000)
+
+
+def test_rows_change_in_place_and_keep_what_was_typed(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    page.goto(f"{service.address}/jobs/new?template=email_notification")
+    visitor_js.set("/recipients/0", "a@example.com")
+    page.get_by_role("button", name="Add recipient").or_(page.get_by_role("button", name="Add address")).click()
+    visitor_js.set("/recipients/1", "b@example.com")
+    page.get_by_role("button", name="Move address 2 up").click()
+    expect(page.locator("[data-pointer='/recipients/0'][data-role=value]")).to_have_value("b@example.com")
+    page.get_by_role("button", name="Remove address 2").click()
+    expect(page.locator("[data-pointer^='/recipients/'][data-role=value]")).to_have_count(1)
+
+
+def test_a_conflict_is_told_where_the_button_was_pressed(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    job = make(service, name="Busy", parameters={"seconds": 30})
+    page.goto(f"{service.address}/jobs?q=Busy")
+    with service.client(service.token()) as client:
+        run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
+        page.get_by_role("button", name="Run Busy now").click()
+        expect(page.locator("#toasts")).to_contain_text("Job already running")
+        client.post(f"/api/admin/job-executions/{run}/cancel")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious(chromium: Browser, service: Service, theme: Any, width: int) -> None:
+    job = make(service, name=f"Axe {theme} {width}", tags=["tag"], schedule={"type": "cron", "expression": "0 2 * * *"})
+    with service.client(service.token()) as client:
+        run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
+        eventually(lambda: client.get(f"/api/admin/job-executions/{run}").json()["execution"]["status"] == "success")
+    context = chromium.new_context(color_scheme=theme, viewport={"width": width, "height": 800}, bypass_csp=True, locale="en-GB")
+    page = Watched(context, service.address).page
+    found = []
+    paths = ["/jobs", "/jobs?q=nothing-matches", f"/jobs/{job}", f"/jobs/{job}/edit", f"/jobs/{job}/run-with", "/executions", f"/executions/{run}", "/templates",
+             "/templates/database_cleanup", "/jobs/new?template=data_export", "/connections", "/connections/new?kind=smtp", "/no-such-page"]  # fmt: skip
+    for path in paths:
+        page.goto(service.address + path)
+        for violation in Axe().run(page).response["violations"]:
+            if violation["impact"] in {"serious", "critical"}:
+                found.append((path, violation["id"], [node["html"][:160] for node in violation["nodes"][:3]]))
+        sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if sideways > 0:
+            found.append((path, "scrolls sideways", [sideways]))
+    context.close()
+    assert found == []
+
+
+def test_the_form_can_be_filled_by_keyboard_alone(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    page.goto(f"{service.address}/jobs/new?template=noop")
+    page.locator("[data-pointer='/name'][data-role=value]").focus()
+    page.keyboard.type("By keyboard")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "s-cron":
+            break
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#s-manual")).to_be_checked()
+    page.locator("[data-pointer='/name'][data-role=value]").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("By keyboard is in the registry")).to_be_visible()
+
+
+def test_the_api_page_draws_the_description(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    page.goto(f"{service.address}/api/docs")
+    expect(page.locator(".opblock-summary-path").first).to_be_visible(timeout=15_000)
+    assert page.locator(".opblock").count() > 15

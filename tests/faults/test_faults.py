@@ -1,0 +1,290 @@
+"""Real processes, killed for real (design.md 5). A short run here; `make faults MINUTES=15` goes on for longer."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from app.local_mongod import LocalMongod
+from tests.support import Service, alive, eventually
+
+MINUTES = float(os.environ.get("JOBWRIGHT_FAULT_MINUTES", "0"))
+ROUNDS = max(20, int(MINUTES * 6))
+SECONDS = max(120, int(MINUTES * 20))
+LEASE = 3.0
+
+
+@pytest.fixture
+def start(mongod: str, database_name: str, tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    running: list[Service] = []
+
+    def begin(command: str, **settings: str) -> Service:
+        service = Service(
+            command, uri=mongod, database=database_name, data_dir=tmp_path / uuid.uuid4().hex[:6], JOBWRIGHT_SECRET_KEY="k", **settings
+        )
+        running.append(service)
+        return service
+
+    yield begin
+    for service in running:
+        service.stop(kill=True)
+
+
+@pytest.fixture
+def registry(mongod: str, database_name: str) -> Iterator[Any]:
+    with MongoClient(mongod, tz_aware=True, tzinfo=UTC) as client:
+        yield client[database_name]
+        client.drop_database(database_name)
+
+
+def seconds_of(rows: list[dict[str, Any]]) -> list[datetime]:
+    """The due times that records stand for, summaries spelt out, for an every-second job."""
+    found: list[datetime] = []
+    for row in rows:
+        missed = row.get("missed")
+        found += [missed["first"] + timedelta(seconds=n) for n in range(missed["count"])] if missed else [row["scheduled_for"]]
+    return sorted(found)
+
+
+def overlapping(lines: list[str]) -> list[str]:
+    """Executions of which two attempts were alive at once, by the `start` and `end` lines that the attempts wrote themselves."""
+    spans: dict[str, list[tuple[float, float]]] = {}
+    starts: dict[tuple[str, str], float] = {}
+    for line in lines:
+        what, execution, attempt, _, at = line.split()
+        if what == "start":
+            starts[execution, attempt] = float(at)
+        else:
+            spans.setdefault(execution, []).append((starts[execution, attempt], float(at)))
+    return [key for key, found in spans.items() if any(b[0] < a[1] for a, b in zip(sorted(found), sorted(found)[1:], strict=False))]
+
+
+def test_kill_nine_at_random_moments_loses_and_doubles_nothing(start: Callable[..., Service], registry: Any, tmp_path: Path) -> None:
+    """The service is killed with -9 at a random moment, ROUNDS times, while an every-second job and slower ones run."""
+    service = start("serve").wait_ready()
+    token, trace = service.token(), tmp_path / "trace"
+    trace.touch()
+    retry = {"max_retries": 100, "retry_delay_seconds": 0, "backoff": "fixed"}
+    with service.client(token) as client:
+        body = {
+            "name": "tick", "template_type": "noop", "parameters": {"file": str(trace), "seconds": 0.3}, "retry_policy": retry,
+            "schedule": {"type": "cron", "expression": "* * * * * *"}, "overlap": "queue", "misfire": {"policy": "all", "max_catch_up": 100},
+        }  # fmt: skip
+        job = client.post("/api/admin/scheduler-jobs", json={**body, "overlap": "allow", "concurrency": {"max_instances": 3}}).json()["job"]
+        stubborn = {"name": "never retried", "template_type": "noop", "parameters": {"seconds": 1.0}, "retry_policy": {"max_retries": 0}}
+        once = client.post("/api/admin/scheduler-jobs", json={**stubborn, "schedule": {"type": "interval", "interval_seconds": 2}}).json()[
+            "job"
+        ]
+    dice = random.Random(7)
+    for _ in range(ROUNDS):
+        time.sleep(dice.uniform(0.1, 2.0))  # the moment of death is what varies
+        service.stop(kill=True)
+        service = start("serve").wait_ready()
+    last = datetime.now(UTC)
+    executions = registry["job_executions"]
+    # Only once the scheduler has come past `last` are the jobs switched off: a job that is off owes nothing any more.
+    eventually(lambda: executions.find_one({"job_id": job["_id"], "scheduled_for": {"$gte": last}}) is not None, seconds=30)
+    with service.client(token) as client:
+        for job_id in (job["_id"], once["_id"]):
+            assert client.post(f"/api/admin/scheduler-jobs/{job_id}/disable").status_code == 200
+    eventually(lambda: executions.count_documents({"status": {"$in": ["queued", "running", "retrying"]}}) == 0, seconds=90)
+    rows = list(executions.find({"job_id": job["_id"]}))
+    due = seconds_of(rows)
+    first = min(due)
+    expected = [first + timedelta(seconds=n) for n in range(int((last - first).total_seconds()))]
+    assert due[: len(expected)] == expected, "a due time is missing or doubled"
+    ends = Counter(row["status"] for row in rows)
+    assert set(ends) <= {"success", "skipped", "missed"}, ends
+    assert all(row["reason"] for row in rows if row["status"] != "success")
+    assert overlapping(trace.read_text().splitlines()) == []
+    never = list(executions.find({"job_id": once["_id"]}))
+    lost = [row for row in never if row["status"] == "failed"]
+    assert {row["status"] for row in never} <= {"success", "failed", "skipped"}
+    assert all(len(row["attempts"]) == 1 and row["error"]["type"] == "LostWorker" for row in lost), "a policy of no retries holds"
+    print(f"{ROUNDS} kills: {dict(ends)}, {len(lost)} runs without retries were lost and failed")
+
+
+@pytest.mark.slow
+def test_two_schedulers_on_one_database_run_each_second_once(start: Callable[..., Service], registry: Any, tmp_path: Path) -> None:
+    """Two `jobwright scheduler` processes and a `web`, SECONDS seconds of every-second jobs."""
+    web = start("web").wait_ready()
+    token, trace = web.token(), tmp_path / "trace"
+    trace.touch()
+    # One place each, and more than a second of work each second: one alone would fall behind, so both must work.
+    schedulers = [start("scheduler", SCHEDULER_EXECUTOR_POOL_SIZE="1"), start("scheduler", SCHEDULER_EXECUTOR_POOL_SIZE="1")]
+    for scheduler in schedulers:
+        scheduler.wait_ready()
+    begins = (datetime.now(UTC) + timedelta(seconds=4)).replace(microsecond=0)
+    ends = begins + timedelta(seconds=SECONDS)
+    jobs = []
+    with web.client(token) as client:
+        for n in range(3):
+            body = {
+                "name": f"tick {n}", "template_type": "noop", "parameters": {"file": str(trace), "seconds": 0.35}, "overlap": "queue",
+                "schedule": {"type": "cron", "expression": "* * * * * *", "start_at": begins.isoformat(), "end_at": ends.isoformat()},
+            }  # fmt: skip
+            jobs.append(client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"])
+    executions = registry["job_executions"]
+    wanted = 3 * SECONDS
+    eventually(lambda: executions.count_documents({}) >= wanted, seconds=SECONDS + 30, every=0.5)
+    eventually(lambda: executions.count_documents({"status": {"$in": ["queued", "running", "retrying"]}}) == 0, seconds=90)
+    for job_id in jobs:
+        rows = list(executions.find({"job_id": job_id}))
+        assert seconds_of(rows) == [begins + timedelta(seconds=n) for n in range(SECONDS)]
+        assert Counter(row["status"] for row in rows) == {"success": SECONDS}
+    started = Counter(line.split()[1] for line in trace.read_text().splitlines() if line.startswith("start"))
+    assert (len(started), set(started.values())) == (wanted, {1}), "each execution ran exactly once"
+    workers = {row["attempts"][0]["worker"] for row in executions.find({}, {"attempts": 1})}
+    assert len(workers) == 2, "both worked"
+
+
+def test_a_killed_service_takes_its_jobs_and_its_mongod_with_it(tmp_path: Path) -> None:
+    """kill -9 of `jobwright serve` with a mongod of its own: no job process outlives it, and the next start finds its data."""
+    service = Service("serve", uri="", database="jobwright", data_dir=tmp_path / "d").wait_ready()
+    token = service.token()
+    with service.client(token) as client:
+        body = {"name": "stay", "template_type": "misbehave", "parameters": {"how": "stubborn_tree", "file": str(tmp_path / "pids")},
+                "retry_policy": {"max_retries": 0}}  # fmt: skip
+        job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
+        run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
+    pids = eventually(lambda: (tmp_path / "pids").exists() and [int(p) for p in (tmp_path / "pids").read_text().split()])
+    mongod = service.event("mongod.started")["pid"]
+    service.stop(kill=True)
+    eventually(lambda: not any(alive(pid) for pid in pids), seconds=5)
+    again = Service("serve", uri="", database="jobwright", data_dir=tmp_path / "d").wait_ready()
+    try:
+        assert not alive(mongod), "the old server is down before a new one takes the folder"
+        with again.client(token) as client:
+            path = f"/api/admin/job-executions/{run}"
+            ended = eventually(lambda: (e := client.get(path).json()["execution"])["status"] == "failed" and e, seconds=LEASE + 10)
+        assert (ended["error"]["type"], ended["reason"]) == ("LostWorker", "lost_worker")
+    finally:
+        assert again.stop() == 0
+
+
+def test_sigterm_drains_and_hands_back_what_is_unfinished(start: Callable[..., Service], registry: Any, tmp_path: Path) -> None:
+    service = start("serve", JOBWRIGHT_DRAIN_SECONDS="2").wait_ready()
+    token, trace = service.token(), tmp_path / "trace"
+    with service.client(token) as client:
+        for name, seconds in (("short", 1.0), ("long", 20.0)):
+            body = {
+                "name": name,
+                "template_type": "noop",
+                "parameters": {"seconds": seconds, "file": str(trace)},
+                "retry_policy": {"max_retries": 0},
+            }
+            job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
+            client.post(f"/api/admin/scheduler-jobs/{job}/run")
+        eventually(lambda: trace.exists() and trace.read_text().count("start") == 2)
+    began = time.monotonic()
+    assert service.stop() == 0
+    assert time.monotonic() - began < 10
+    rows = {row["job_name"]: row for row in registry["job_executions"].find()}
+    assert (rows["short"]["status"], rows["long"]["status"]) == ("success", "queued")
+    assert [attempt["reason"] for attempt in rows["long"]["attempts"]] == ["handed_back"]
+    registry["job_executions"].update_one({"_id": rows["long"]["_id"]}, {"$set": {"parameters.seconds": 0.1}})
+    start("scheduler").wait_ready()
+    ended = eventually(lambda: registry["job_executions"].find_one({"_id": rows["long"]["_id"], "status": "success"}))
+    assert [attempt["status"] for attempt in ended["attempts"]] == ["cancelled", "success"]
+    assert overlapping(trace.read_text().splitlines()) == []
+
+
+def test_a_second_sigterm_is_quicker(start: Callable[..., Service], registry: Any, tmp_path: Path) -> None:
+    service = start("serve", JOBWRIGHT_DRAIN_SECONDS="60").wait_ready()
+    token, trace = service.token(), tmp_path / "trace"
+    with service.client(token) as client:
+        body = {"name": "long", "template_type": "noop", "parameters": {"seconds": 60, "file": str(trace)}}
+        job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
+        client.post(f"/api/admin/scheduler-jobs/{job}/run")
+        eventually(lambda: trace.exists() and "start" in trace.read_text())
+    began = time.monotonic()
+    service.process.terminate()
+    eventually(lambda: service.event("service.draining"))
+    service.process.terminate()
+    assert service.process.wait(15) == 0
+    assert time.monotonic() - began < 15
+    assert [row["status"] for row in registry["job_executions"].find()] == ["queued"]
+
+
+def test_a_stopped_owner_loses_its_run_and_cannot_write_when_it_wakes(start: Callable[..., Service], registry: Any, tmp_path: Path) -> None:
+    """SIGSTOP of one scheduler past its lease; another takes the run over; SIGCONT: the first kills its child and writes nothing."""
+    web, first = start("web").wait_ready(), start("scheduler").wait_ready()
+    token, trace = web.token(), tmp_path / "trace"
+    with web.client(token) as client:
+        body = {
+            "name": "slow", "template_type": "noop", "parameters": {"seconds": 9, "file": str(trace)},
+            "retry_policy": {"max_retries": 3, "retry_delay_seconds": 0, "backoff": "fixed"},
+        }  # fmt: skip
+        job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
+        run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
+    eventually(lambda: trace.exists() and "start" in trace.read_text())
+    child = int(trace.read_text().split()[3])
+    os.kill(first.process.pid, signal.SIGSTOP)
+    start("scheduler").wait_ready()
+    eventually(lambda: trace.read_text().count("start") == 2, seconds=LEASE + 10)
+    os.kill(first.process.pid, signal.SIGCONT)
+    eventually(lambda: not alive(child), seconds=5)
+    ended = eventually(lambda: registry["job_executions"].find_one({"_id": run, "status": "success"}), seconds=20)
+    assert [attempt["status"] for attempt in ended["attempts"]] == ["failed", "success"]
+    assert ended["attempts"][1]["worker"] != ended["attempts"][0]["worker"]
+
+
+def test_a_database_that_is_away_delays_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+    """mongod is stopped (SIGSTOP, then a real restart) under load: 503 with a clear body meanwhile, every second in the record after."""
+    folder = tmp_path / "mongod"
+    mongod = LocalMongod(folder)
+    uri = mongod.start()
+    service = Service("serve", uri=uri, database="jobwright", data_dir=tmp_path / "d", LOCK_TIMEOUT_SECONDS="30").wait_ready()
+    try:
+        token, trace = service.token(), tmp_path / "trace"
+        with service.client(token) as client:
+            body = {
+                "name": "tick", "template_type": "noop", "parameters": {"file": str(trace)}, "schedule": {"type": "cron", "expression": "* * * * * *"},
+                "overlap": "queue",
+            }  # fmt: skip
+            job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
+            slow = client.post(
+                "/api/admin/scheduler-jobs", json={"name": "slow", "template_type": "noop", "parameters": {"seconds": 3}}
+            ).json()["job"]["_id"]
+            eventually(lambda: trace.exists() and trace.read_text().count("end") >= 2)
+            run = client.post(f"/api/admin/scheduler-jobs/{slow}/run").json()["execution_id"]
+            eventually(lambda: client.get(f"/api/admin/job-executions/{run}").json()["execution"]["status"] == "running")
+            mongod.stop()
+            answer = client.get(f"/api/admin/scheduler-jobs/{job}")
+            assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+            assert (answer.json()["title"], "Retry-After" in answer.headers) == ("The database does not answer", True)
+            assert (client.get("/ready").status_code, client.get("/live").status_code) == (503, 200)
+            time.sleep(4)  # the slow run ends while nobody can be told
+            mongod.start()
+            ended = eventually(
+                lambda: (
+                    (a := client.get(f"/api/admin/job-executions/{run}")).status_code == 200
+                    and a.json()["execution"]["status"] == "success"
+                    and a.json()["execution"]
+                ),
+                seconds=30,
+            )
+            assert len(ended["attempts"]) == 1, "what ended while the database was away is not run again"
+            eventually(lambda: client.post(f"/api/admin/scheduler-jobs/{job}/disable").status_code == 200)
+        with MongoClient(uri, tz_aware=True, tzinfo=UTC) as connection:
+            executions = connection["jobwright"]["job_executions"]
+            eventually(lambda: executions.count_documents({"status": {"$in": ["queued", "running", "retrying"]}}) == 0, seconds=30)
+            rows = list(executions.find({"job_id": job}))
+        due = seconds_of(rows)
+        assert due == [due[0] + timedelta(seconds=n) for n in range(len(due))]
+        started = Counter(line.split()[1] for line in trace.read_text().splitlines() if line.startswith("start"))
+        assert set(started.values()) == {1}
+    finally:
+        service.stop()
+        mongod.stop()

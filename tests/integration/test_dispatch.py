@@ -1,0 +1,267 @@
+"""Due times become executions: exactly one each, whoever is killed at whichever line (design.md 5: 1 and 2)."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pymongo.errors import AutoReconnect
+
+from app.audit.model import Actor
+from app.clock import ManualClock
+from app.execution.store import ExecutionStore
+from app.factory import Store
+from app.jobs.model import Job
+from app.jobs.store import JobStore
+from app.scheduling.dispatcher import Dispatcher
+from app.services import Services
+from tests.conftest import START
+
+
+class Killed(BaseException):
+    """What a kill -9 looks like from inside: nothing after it runs."""
+
+
+def dispatcher(store: Store, services: Services, clock: ManualClock) -> Dispatcher:
+    return Dispatcher(jobs=JobStore(store.database), executions=ExecutionStore(store.database), triggers=services.triggers, clock=clock)
+
+
+def every_second(services: Services, actor: Actor, **fields: Any) -> Job:
+    body = {"name": "tick", "template_type": "noop", "schedule": {"type": "cron", "expression": "* * * * * *"}, **fields}
+    return services.jobs.create(actor, body)[0]
+
+
+def records(store: Store, job: Job) -> list[dict[str, Any]]:
+    return list(store.database["job_executions"].find({"job_id": job.id}).sort("scheduled_for", 1))
+
+
+def covered(rows: list[dict[str, Any]]) -> list[Any]:
+    """The due times that the records stand for, with those of a summary spelt out (every-second jobs)."""
+    found: list[Any] = []
+    for row in rows:
+        missed = row.get("missed")
+        found += [missed["first"] + timedelta(seconds=n) for n in range(missed["count"])] if missed else [row["scheduled_for"]]
+    return sorted(found)
+
+
+def test_a_due_time_is_dispatched_once_and_the_next_one_waits(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock
+) -> None:
+    job = every_second(services, super_admin)
+    engine = dispatcher(store, services, clock)
+    assert engine.tick() == 0
+    clock.advance(1)
+    assert [engine.tick(), engine.tick(), engine.tick()] == [1, 0, 0]
+    clock.advance(1)
+    assert engine.tick() == 1
+    assert [row["scheduled_for"] for row in records(store, job)] == [START + timedelta(seconds=n) for n in (1, 2)]
+
+
+@pytest.mark.parametrize("line", range(6))
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_scheduler_killed_at_any_store_call_loses_and_doubles_nothing(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock, line: int, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first scheduler dies before or after its n-th call to a store; a second one goes on a little later."""
+    job = every_second(services, super_admin)
+    clock.advance(3)
+    calls = itertools.count()
+
+    def deadly(method: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            number = next(calls)
+            if number == line and moment == "before":
+                raise Killed
+            result = method(*args, **kwargs)
+            if number == line:
+                raise Killed
+            return result
+
+        return call
+
+    first = dispatcher(store, services, clock)
+    with monkeypatch.context() as patch:
+        for owner, name in (
+            (first._jobs, "find_due"),
+            (first._executions, "live_counts"),
+            (first._jobs, "advance"),
+            (first._executions, "add"),
+        ):
+            patch.setattr(owner, name, deadly(getattr(owner, name)))
+        try:
+            for _ in range(3):
+                first.tick()
+                clock.advance(1)
+        except Killed:
+            pass
+    second = dispatcher(store, services, clock)
+    for _ in range(6):
+        clock.advance(1)
+        second.recover()
+        second.tick()
+    expected = [START + timedelta(seconds=n) for n in range(1, int((clock.now() - START).total_seconds()) + 1)]
+    assert covered(records(store, job)) == expected
+
+
+def test_eight_schedulers_at_once_write_each_due_time_once(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock
+) -> None:
+    jobs = [every_second(services, super_admin, name=f"j{n}") for n in range(10)]
+    stop = threading.Event()
+
+    def run() -> None:
+        engine = dispatcher(store, services, clock)
+        while not stop.is_set():
+            engine.tick()
+            engine.recover()
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for _ in range(12):
+        clock.advance(1)
+        threading.Event().wait(0.15)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    last = dispatcher(store, services, clock)
+    clock.advance(4)
+    for _ in range(3):
+        last.recover()
+        last.tick()
+    for job in jobs:
+        assert covered(records(store, job)) == [START + timedelta(seconds=n) for n in range(1, 17)]
+
+
+@pytest.mark.parametrize(("policy", "queued", "missed"), [("skip", 0, 3600), ("once", 1, 3599), ("all", 5, 3595)])
+def test_an_outage_is_summarised_not_listed(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock, policy: str, queued: int, missed: int
+) -> None:
+    job = every_second(services, super_admin, misfire={"policy": policy, "grace_seconds": 1, "max_catch_up": 5}, overlap="queue")
+    clock.advance(3600)
+    clock.advance(1.5)  # the newest due time is half a second late: in time
+    dispatcher(store, services, clock).tick()
+    rows = records(store, job)
+    in_time = [row for row in rows if row["scheduled_for"] >= clock.now() - timedelta(seconds=1)]
+    assert len(in_time) == 1
+    late = [row for row in rows if row["status"] == "queued" and row not in in_time]
+    summary = [row for row in rows if row["status"] == "missed"]
+    assert len(late) == (0 if policy == "once" else queued)
+    assert [row["missed"]["count"] for row in summary] == [missed + (1 if policy == "once" else 0)]
+    assert summary[0]["reason"] == "misfire"
+    assert covered(rows) == [START + timedelta(seconds=n) for n in range(1, 3602)]
+
+
+def test_a_due_time_of_a_running_job_is_skipped_with_the_reason(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock
+) -> None:
+    job = every_second(services, super_admin)
+    engine = dispatcher(store, services, clock)
+    for _ in range(3):
+        clock.advance(1)
+        engine.tick()
+    assert [(row["status"], row["reason"]) for row in records(store, job)] == [("queued", None), *[("skipped", "overlap")] * 2]
+
+
+def test_replace_stops_the_old_run(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> None:
+    job = every_second(services, super_admin, overlap="replace")
+    engine, executions = dispatcher(store, services, clock), ExecutionStore(store.database)
+    clock.advance(1)
+    engine.tick()
+    executions.claim_due(owner="w", host="h", now=clock.now(), lease=timedelta(seconds=30), limit=5)
+    clock.advance(1)
+    engine.tick()
+    old, new = records(store, job)
+    assert (old["status"], old["cancel"]["reason"], new["status"]) == ("running", "replaced", "queued")
+
+
+def test_an_edit_never_fires_and_a_switched_off_job_is_never_due(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock
+) -> None:
+    job = every_second(services, super_admin)
+    engine = dispatcher(store, services, clock)
+    services.jobs.set_enabled(super_admin, job.id, enabled=False)
+    clock.advance(100)
+    assert engine.tick() == 0
+    services.jobs.set_enabled(super_admin, job.id, enabled=True)
+    services.jobs.update(super_admin, job.id, {"schedule": {"type": "cron", "expression": "0 13 * * *"}})
+    assert engine.tick() == 0
+    clock.advance(3600 - 100)
+    assert engine.tick() == 1
+    assert [row["scheduled_for"] for row in records(store, job)] == [START.replace(hour=13)]
+
+
+def test_a_plan_made_before_an_edit_is_not_carried_out(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = every_second(services, super_admin)
+    clock.advance(1)
+    engine = dispatcher(store, services, clock)
+    advance = engine._jobs.advance
+
+    def edited_meanwhile(*args: Any, **kwargs: Any) -> Any:
+        services.jobs.update(super_admin, job.id, {"schedule": {"type": "manual"}})
+        return advance(*args, **kwargs)
+
+    monkeypatch.setattr(engine._jobs, "advance", edited_meanwhile)
+    assert engine.tick() == 0
+    assert records(store, job) == []
+
+
+def test_one_broken_schedule_does_not_stop_the_others(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> None:
+    good, bad = every_second(services, super_admin, name="good"), every_second(services, super_admin, name="bad")
+    store.database["dynamic_jobs"].update_one({"_id": bad.id}, {"$set": {"schedule.expression": "not cron"}})
+    clock.advance(1)
+    engine = dispatcher(store, services, clock)
+    assert engine.tick() == 1
+    assert len(records(store, good)) == 1
+    found = services.jobs.get(super_admin, bad.id)
+    assert "CronError" in (found.schedule_error or "")
+    services.jobs.update(super_admin, bad.id, {"schedule": {"type": "cron", "expression": "* * * * * *"}})
+    clock.advance(1)
+    engine.tick()
+    assert len(records(store, bad)) == 1
+
+
+def test_a_database_that_is_away_for_one_call_delays_and_nothing_else(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = every_second(services, super_admin)
+    clock.advance(1)
+    engine = dispatcher(store, services, clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._executions, "add", lambda documents: (_ for _ in ()).throw(AutoReconnect("away")))
+        with pytest.raises(AutoReconnect):
+            engine.tick()
+    assert records(store, job) == []
+    clock.advance(4)
+    assert engine.recover() == 1
+    engine.tick()
+    assert covered(records(store, job)) == [START + timedelta(seconds=n) for n in range(1, 6)]
+
+
+def test_intervals_keep_their_phase(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> None:
+    body = {"name": "i", "template_type": "noop", "schedule": {"type": "interval", "interval_seconds": 90}}
+    job = services.jobs.create(super_admin, body)[0]
+    engine = dispatcher(store, services, clock)
+    for _ in range(8):
+        clock.advance(37)
+        engine.tick()
+    assert [row["scheduled_for"] for row in records(store, job)] == [START + timedelta(seconds=90 * n) for n in (1, 2, 3)]
+
+
+def test_a_one_time_job_runs_once(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> None:
+    body = {"name": "o", "template_type": "noop", "schedule": {"type": "once", "run_at": "2026-03-02T13:00:00+01:30"}}
+    with pytest.raises(Exception, match="past"):
+        services.jobs.create(super_admin, body)
+    body["schedule"]["run_at"] = "2026-03-02T14:00:00+01:00"
+    job = services.jobs.create(super_admin, body)[0]
+    engine = dispatcher(store, services, clock)
+    clock.advance(7200)
+    engine.tick()
+    engine.tick()
+    assert [row["scheduled_for"] for row in records(store, job)] == [START + timedelta(hours=1)]
+    assert services.jobs.get(super_admin, job.id).next_run_at is None

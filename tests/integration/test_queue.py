@@ -1,0 +1,247 @@
+"""Claims, leases, places and ends on the real MongoDB (design.md 5: 3, 4 and 10)."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.audit.model import Actor
+from app.clock import ManualClock
+from app.execution.model import Attempt, AttemptError, Outcome, Reason, Status, Trigger, new_execution
+from app.execution.store import ExecutionStore, LogStore, RunLimits
+from app.factory import Store
+from app.jobs.model import Job, RetryOn
+from app.services import Services
+
+LEASE = timedelta(seconds=30)
+
+
+@pytest.fixture
+def executions(store: Store) -> ExecutionStore:
+    return ExecutionStore(store.database)
+
+
+def make_job(services: Services, actor: Actor, **fields: Any) -> Job:
+    return services.jobs.create(actor, {"name": f"job {fields}", "template_type": "noop", **fields})[0]
+
+
+def enqueue(executions: ExecutionStore, job: Job, clock: ManualClock, count: int = 1) -> list[str]:
+    documents = [new_execution(job, now=clock.now(), triggered_by=Trigger.API) for _ in range(count)]
+    assert executions.add(documents) == count
+    return [document["_id"] for document in documents]
+
+
+def claim(executions: ExecutionStore, clock: ManualClock, *, owner: str = "w1", limit: int = 10) -> list[Attempt]:
+    return executions.claim_due(owner=owner, host="h", now=clock.now(), lease=LEASE, limit=limit)
+
+
+def success() -> Outcome:
+    return Outcome(status=Status.SUCCESS, result={"message": "ok"}, seconds=1.0)
+
+
+def failure(kind: RetryOn = RetryOn.ERROR) -> Outcome:
+    return Outcome(status=Status.FAILED, error=AttemptError(type="E", message="m", kind=kind), seconds=1.0)
+
+
+def test_forty_workers_share_a_queue_without_sharing_a_run(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    jobs = [make_job(services, super_admin, name=f"j{n}", overlap="allow", concurrency={"max_instances": 3}) for n in range(20)]
+    for job in jobs:
+        enqueue(executions, job, clock, 3)
+    barrier = threading.Barrier(40)
+
+    def work(number: int) -> list[Attempt]:
+        barrier.wait()
+        return [a for _ in range(4) for a in claim(executions, clock, owner=f"w{number}", limit=5)]
+
+    with ThreadPoolExecutor(40) as pool:
+        won = [attempt for attempts in pool.map(work, range(40)) for attempt in attempts]
+    ids = [attempt.execution_id for attempt in won]
+    assert len(ids) == len(set(ids))
+    clock.advance(1)  # those that lost a race for a place wait half a second
+    ids += [attempt.execution_id for attempt in claim(executions, clock, limit=100)]
+    assert len(ids) == len(set(ids)) == 60
+
+
+def test_a_job_never_runs_more_often_at_once_than_it_may(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock, store: Store
+) -> None:
+    job = make_job(services, super_admin, overlap="queue", concurrency={"max_instances": 2})
+    enqueue(executions, job, clock, 12)
+    barrier, seen = threading.Barrier(8), []
+
+    def work(number: int) -> None:
+        barrier.wait()
+        for _ in range(30):
+            for attempt in claim(executions, clock, owner=f"w{number}", limit=3):
+                running = store.database["job_executions"].count_documents({"status": "running"})
+                seen.append((attempt.execution_id, running))
+                executions.finish([(attempt, success(), None)], now=clock.now())
+            clock.advance(0.3)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert sorted({key for key, _ in seen}) == sorted(row["_id"] for row in store.database["job_executions"].find())
+    assert len(seen) == 12
+    assert max(running for _, running in seen) <= 2
+
+
+def test_priority_goes_first_then_age(services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock) -> None:
+    order = []
+    for name, priority in (("old low", 1), ("old high", 9), ("new high", 9)):
+        order += [(name, enqueue(executions, make_job(services, super_admin, name=name, priority=priority), clock)[0])]
+        clock.advance(1)
+    got = [claim(executions, clock, limit=1)[0].execution_id for _ in range(3)]
+    assert got == [dict(order)[name] for name in ("old high", "new high", "old low")]
+
+
+def test_a_second_run_of_a_running_job_is_skipped_or_waits_by_policy(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    for policy, status in (("skip", "skipped"), ("queue", "queued")):
+        job = make_job(services, super_admin, overlap=policy)
+        first, second = enqueue(executions, job, clock, 2)
+        assert len(claim(executions, clock)) == 1
+        clock.advance(1)
+        claim(executions, clock)
+        states = {key: executions.get(key) for key in (first, second)}
+        assert sorted(row["status"] for row in states.values() if row) == sorted(["running", status])
+        if policy == "skip":
+            assert [row["reason"] for row in states.values() if row and row["status"] == "skipped"] == ["overlap"]
+
+
+def test_a_stale_owner_is_refused_by_its_token(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    (run,) = enqueue(executions, make_job(services, super_admin), clock)
+    (stale,) = claim(executions, clock, owner="old")
+    clock.advance(31)
+    (lost,) = executions.find_lost(clock.now(), 10)
+    assert executions.end_lost(lost, failure(RetryOn.LOST_WORKER), 0.0, now=clock.now())
+    assert not executions.end_lost(lost, failure(RetryOn.LOST_WORKER), 0.0, now=clock.now()), "two sweepers, one end"
+    (fresh,) = claim(executions, clock, owner="new")
+    assert (fresh.execution_id, fresh.number, fresh.token) == (run, 2, stale.token + 1)
+    assert executions.finish([(stale, success(), None)], now=clock.now()) == {run}
+    assert executions.heartbeat(owner="old", held={run: stale.token}, expires_at=clock.now() + LEASE) == {run}
+    executions.write_progress([(stale, {"done": 9})])
+    assert (executions.get(run) or {})["progress"] is None
+    assert executions.finish([(fresh, success(), None)], now=clock.now()) == set()
+    document = executions.get(run) or {}
+    assert [attempt["status"] for attempt in document["attempts"]] == ["failed", "success"]
+    assert document["status"] == "success"
+    assert not {"lease", "slot_key"} & set(document)
+
+
+def test_a_renewed_lease_is_not_lost(services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock) -> None:
+    enqueue(executions, make_job(services, super_admin), clock)
+    (attempt,) = claim(executions, clock)
+    clock.advance(29)
+    assert executions.heartbeat(owner="w1", held={attempt.execution_id: attempt.token}, expires_at=clock.now() + LEASE) == set()
+    (lost,) = [attempt]
+    clock.advance(29)
+    assert executions.find_lost(clock.now(), 10) == []
+    assert not executions.end_lost(lost, failure(), None, now=clock.now())
+
+
+def test_writing_an_end_twice_after_a_lost_answer_is_not_taken_for_stale(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    enqueue(executions, make_job(services, super_admin), clock)
+    (attempt,) = claim(executions, clock)
+    for _ in range(2):
+        assert executions.finish([(attempt, success(), None)], now=clock.now()) == set()
+    assert len((executions.get(attempt.execution_id) or {})["attempts"]) == 1
+
+
+def test_a_retry_keeps_its_place_and_comes_in_its_time(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    job = make_job(services, super_admin, overlap="queue")
+    first, second = enqueue(executions, job, clock, 2)
+    (attempt,) = claim(executions, clock)
+    executions.finish([(attempt, failure(), 60.0)], now=clock.now())
+    clock.advance(30)
+    assert claim(executions, clock) == [], "the other one waits while the job retries"
+    clock.advance(31)
+    assert [a.execution_id for a in claim(executions, clock)] == [attempt.execution_id]
+    assert {first, second} > {attempt.execution_id}
+
+
+def test_a_run_handed_back_counts_no_failure(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    (run,) = enqueue(executions, make_job(services, super_admin), clock)
+    (attempt,) = claim(executions, clock)
+    assert executions.hand_back(attempt, now=clock.now())
+    assert not executions.hand_back(attempt, now=clock.now())
+    (again,) = claim(executions, clock)
+    assert (again.execution_id, again.number, again.failed_attempts) == (run, 2, 1)
+
+
+def test_cancel_reaches_what_waits_and_what_runs(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    waiting, running = (enqueue(executions, make_job(services, super_admin, name=n), clock)[0] for n in ("a", "b"))
+    executions.ask_cancel(waiting, by="me", now=clock.now())
+    (attempt,) = claim(executions, clock)
+    assert attempt.execution_id == running
+    executions.ask_cancel(running, by="me", now=clock.now())
+    assert list(executions.cancels_wanted([running])) == [running]
+    # The attempt fails by itself as the request arrives: it must not come back as a retry.
+    executions.finish([(attempt, failure(), 0.0)], now=clock.now())
+    assert claim(executions, clock) == []
+    assert executions.end_asked_to_stop(clock.now()) == 1
+    assert {(executions.get(key) or {})["status"] for key in (waiting, running)} == {"cancelled"}
+    assert executions.ask_cancel(running, by="me", now=clock.now()) is None
+
+
+def test_a_due_time_is_one_execution_however_often_it_is_written(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    job = make_job(services, super_admin)
+    documents = [new_execution(job, now=clock.now(), triggered_by=Trigger.SCHEDULE, scheduled_for=clock.now()) for _ in range(3)]
+    assert [executions.add([document]) for document in documents] == [1, 0, 0]
+    assert executions.add([*documents, new_execution(job, now=clock.now(), triggered_by=Trigger.API)]) == 1
+
+
+def test_log_chunks_are_read_in_order_and_written_once(store: Store, clock: ManualClock) -> None:
+    logs = LogStore(store.database)
+    line = {"timestamp": clock.now(), "level": "INFO", "message": "m"}
+    chunks = [
+        {"execution_id": "e", "attempt": a, "seq": f"{a:05d}.{n:08d}", "lines": [{**line, "message": f"{a}.{n}"}]}
+        for a in (1, 2)
+        for n in (1, 2)
+    ]
+    logs.append([dict(one) for one in chunks])
+    logs.append([dict(one) for one in reversed(chunks)])
+    lines, cursor = logs.read("e", limit=3)
+    assert [one["message"] for one in lines] == ["1.1", "1.2", "2.1"]
+    rest, end = logs.read("e", after=cursor)
+    assert ([one["message"] for one in rest], logs.read("e", after=end)[0]) == (["2.2"], [])
+
+
+def test_ten_runs_an_hour_hold_against_forty_askers(store: Store, clock: ManualClock) -> None:
+    barrier = threading.Barrier(40)
+
+    def ask(_: int) -> float | None:
+        barrier.wait()
+        return RunLimits(store.database).take("u", now=clock.now(), limit=10, window=timedelta(hours=1))
+
+    with ThreadPoolExecutor(40) as pool:
+        waits = list(pool.map(ask, range(40)))
+    assert waits.count(None) == 10
+    assert all(wait == 3600 for wait in waits if wait is not None)
+    clock.advance(3601)
+    assert RunLimits(store.database).take("u", now=clock.now(), limit=10, window=timedelta(hours=1)) is None
+
+
+def test_reasons_are_said(services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock) -> None:
+    job = make_job(services, super_admin)
+    (run,) = enqueue(executions, job, clock)
+    assert executions.drop_queued(job.id, now=clock.now()) == 1
+    assert (executions.get(run) or {})["reason"] == Reason.JOB_GONE

@@ -1,0 +1,180 @@
+"""Kinds of job for the tests, added the way a third party adds one: by an entry point. One does nothing, one does everything wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+
+
+class Noop(JobTemplate):
+    """Returns at once; with `file`, appends a line to it first, so that a test can count what really ran."""
+
+    type = "noop"
+    name = "Nothing"
+    description = "Do nothing"
+    category = "Tests"
+    icon = "circle"
+    parameters_schema = {
+        "type": "object",
+        "properties": {
+            "file": {"type": "string"},
+            "seconds": {"type": "number", "minimum": 0, "default": 0},
+            "secret": {"type": "string", "writeOnly": True},
+        },
+        "additionalProperties": False,
+    }
+
+    def check(self, params: Mapping[str, Any]) -> list[Problem]:
+        return [Problem("/file", "must not be forbidden")] if params.get("file") == "forbidden" else []
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        if "file" in params:
+            with Path(params["file"]).open("a") as stream:
+                stream.write(f"start {ctx.execution_id} {ctx.attempt} {os.getpid()} {time.time():.3f}\n")
+        deadline = time.monotonic() + params.get("seconds", 0)
+        while time.monotonic() < deadline and not ctx.cancelled():
+            time.sleep(0.01)
+        ctx.check_cancelled()
+        ctx.log.info("ran")
+        if "file" in params:
+            with Path(params["file"]).open("a") as stream:
+                stream.write(f"end {ctx.execution_id} {ctx.attempt} {os.getpid()} {time.time():.3f}\n")
+        return JobResult("did nothing", {"attempt": ctx.attempt})
+
+
+class Misbehave(JobTemplate):
+    """Does the wrong thing named by `how`."""
+
+    type = "misbehave"
+    name = "Misbehave"
+    description = "Do the wrong thing"
+    category = "Tests"
+    icon = "ban"
+    risk_level = "high"
+    parameters_schema = {
+        "type": "object",
+        "properties": {"how": {"type": "string"}, "file": {"type": "string"}},
+        "required": ["how"],
+        "additionalProperties": False,
+    }
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> Any:
+        return getattr(self, "_" + params["how"])(params, ctx)
+
+    def _raise(self, params: Any, ctx: RunContext) -> Any:
+        raise ValueError("no good")
+
+    def _permanent(self, params: Any, ctx: RunContext) -> Any:
+        raise TemplateError("never", permanent=True, data={"done": 3})
+
+    def _until_third(self, params: Any, ctx: RunContext) -> Any:
+        if ctx.attempt < 3:
+            raise TemplateError(f"attempt {ctx.attempt} fails")
+        return JobResult("third time", {"key": ctx.idempotency_key})
+
+    def _sysexit(self, params: Any, ctx: RunContext) -> Any:
+        sys.exit(3)
+
+    def _hard_exit(self, params: Any, ctx: RunContext) -> Any:
+        os._exit(7)
+
+    def _segfault(self, params: Any, ctx: RunContext) -> Any:
+        ctypes.string_at(0)
+
+    def _unserialisable(self, params: Any, ctx: RunContext) -> Any:
+        return JobResult("x", {"a": object()})
+
+    def _nan(self, params: Any, ctx: RunContext) -> Any:
+        return JobResult("x", {"a": float("nan")})
+
+    def _wrong_type(self, params: Any, ctx: RunContext) -> Any:
+        return {"a": 1}
+
+    def _huge_result(self, params: Any, ctx: RunContext) -> Any:
+        return JobResult("x", {"a": "y" * 3_000_000})
+
+    def _memory(self, params: Any, ctx: RunContext) -> Any:
+        return JobResult(str(len(bytearray(4 << 30))))
+
+    def _flood_print(self, params: Any, ctx: RunContext) -> Any:
+        for _ in range(100):
+            print("x" * 1_000_000)
+        return JobResult("printed 100 MB")
+
+    def _flood_log(self, params: Any, ctx: RunContext) -> Any:
+        for number in range(20_000):
+            ctx.log.info("line %d", number)
+        return JobResult("logged")
+
+    def _talk(self, params: Any, ctx: RunContext) -> Any:
+        print("to stdout")
+        print("to stderr", file=sys.stderr)
+        logging.getLogger("some.library").warning("from a library")
+        subprocess.run(["echo", "from a child"], check=True)
+        print("no newline", end="")
+        ctx.progress(1, 4, "a quarter")
+        ctx.progress(4, 4, "all")
+        return JobResult("talked")
+
+    def _closed_stdout(self, params: Any, ctx: RunContext) -> Any:
+        sys.stdout.close()
+        os.close(1)
+        return JobResult("closed")
+
+    def _async(self, params: Any, ctx: RunContext) -> Any:
+        async def later() -> JobResult:
+            await asyncio.sleep(0.01)
+            return JobResult("async")
+
+        return later()
+
+    def _stubborn_tree(self, params: Any, ctx: RunContext) -> Any:
+        """Ignores SIGTERM, with children that change session, are orphaned and ignore it too."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        pids = [os.getpid()]
+        for _ in range(3):
+            read, write = os.pipe()
+            if os.fork() == 0:
+                os.setsid()
+                grandchild = os.fork()
+                if grandchild == 0:
+                    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                    os.write(write, str(os.getpid()).encode())
+                    time.sleep(600)
+                os._exit(0)
+            pids.append(int(os.read(read, 20)))
+        Path(params["file"]).write_text(" ".join(map(str, pids)))
+        time.sleep(600)
+
+    def _daemon_left(self, params: Any, ctx: RunContext) -> Any:
+        """Ends well and leaves a daemon behind."""
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        Path(params["file"]).write_text(str(child.pid))
+        return JobResult("left one behind")
+
+    def _many_processes(self, params: Any, ctx: RunContext) -> Any:
+        for _ in range(200):
+            subprocess.Popen(["sleep", "600"])
+        time.sleep(600)
+
+    def _many_files(self, params: Any, ctx: RunContext) -> Any:
+        held = [open(os.devnull) for _ in range(5000)]  # noqa: SIM115 - to run out of them
+        return JobResult(str(len(held)))
+
+    def _burn(self, params: Any, ctx: RunContext) -> Any:
+        while True:
+            pass
+
+    def _look_around(self, params: Any, ctx: RunContext) -> Any:
+        return JobResult("looked", {"environment": sorted(os.environ), "modules": sorted(m for m in sys.modules if m.startswith("app."))})

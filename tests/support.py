@@ -1,0 +1,101 @@
+"""What tests share: waiting for a condition, a signed-in client, servers that are real."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+T = TypeVar("T")
+
+KINDS = Path(__file__).parent / "kinds"
+PASSWORD = "correct horse battery"
+ADMIN = "admin@example.com"
+
+
+def eventually(condition: Callable[[], T], *, seconds: float = 15.0, every: float = 0.02) -> T:
+    """The first true value of `condition`; fails loudly after `seconds`. For what other processes do in their own time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {condition}")
+        time.sleep(every)
+
+
+def alive(pid: int) -> bool:
+    """True for a process that runs and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Service:
+    """`jobwright serve`, `web` or `scheduler` as a process of its own, with the test kinds installed."""
+
+    def __init__(self, command: str, *, uri: str, database: str, data_dir: Path, **settings: str) -> None:
+        self.data_dir = data_dir
+        self.log = data_dir / f"{command}-{os.urandom(3).hex()}.log"
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("JOBWRIGHT_", "MONGODB_", "SCHEDULER_"))},
+            "PYTHONPATH": str(KINDS), "JOBWRIGHT_DATABASE": database, "JOBWRIGHT_DATA_DIR": str(data_dir), "HOST": "127.0.0.1",
+            "PORT": "0", "JOBWRIGHT_ADMIN_EMAIL": ADMIN, "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD, "JOBWRIGHT_LOG_FORMAT": "json",
+            "JOBWRIGHT_RUNS_PER_HOUR": "100000", "JOBWRIGHT_MAX_JOBS": "2000", "LOCK_TIMEOUT_SECONDS": "3", **settings,
+        }  # fmt: skip
+        if uri:
+            self.environment["MONGODB_URI"] = uri
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app.cli", command], env=self.environment, stdout=output, stderr=output, start_new_session=True
+            )
+
+    def wait_ready(self, seconds: float = 20.0) -> Service:
+        eventually(lambda: self.event("service.ready") or self._fail_if_ended(), seconds=seconds)
+        return self
+
+    @property
+    def address(self) -> str:
+        return str(self.event("service.ready")["address"])
+
+    def event(self, name: str) -> dict[str, Any]:
+        return next((line for line in self.events() if line.get("event") == name), {})
+
+    def events(self) -> list[dict[str, Any]]:
+        import json
+
+        found = []
+        for line in self.log.read_text().splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return found
+
+    def stop(self, *, kill: bool = False) -> int:
+        if self.process.poll() is None:
+            self.process.kill() if kill else self.process.terminate()
+        return self.process.wait(60)
+
+    def token(self, email: str = ADMIN) -> str:
+        made = subprocess.run(
+            [sys.executable, "-m", "app.cli", "token", "create", "--user", email, "--name", "test"], env=self.environment,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return made.stdout.strip()
+
+    def client(self, token: str) -> httpx.Client:
+        return httpx.Client(base_url=self.address, headers={"Authorization": f"Bearer {token}"}, timeout=20)
+
+    def _fail_if_ended(self) -> bool:
+        assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}"
+        return False

@@ -1,0 +1,175 @@
+"""Pure decisions against tables: retry, the end of an attempt, the plan of due times."""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.execution.judge import judge
+from app.execution.model import AttemptError, Reason, Status
+from app.execution.retry import decide_retry
+from app.jobs.model import Misfire, MisfirePolicy, RetryOn, Schedule, ScheduleType
+from app.scheduling.plan import MOST_RUNS_A_STEP, plan_due
+from app.scheduling.triggers import Triggers, duration_words, in_words
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+POLICY = {
+    "max_retries": 3,
+    "retry_delay_seconds": 300,
+    "backoff": "exponential",
+    "max_delay_seconds": 1000,
+    "retry_on": ["error", "timeout"],
+}
+
+
+def error(**changes: Any) -> AttemptError:
+    return AttemptError(**{"type": "E", "message": "m", **changes})
+
+
+@pytest.mark.parametrize(
+    ("failed", "draw", "changes", "expected"),
+    [
+        (1, 0.0, {}, 150), (1, 1.0, {}, 300), (2, 0.0, {}, 300), (2, 1.0, {}, 600), (3, 1.0, {}, 1000), (3, 0.0, {}, 500),
+        (4, 0.5, {}, None), (1, 0.5, {"max_retries": 0}, None), (2, 0.3, {"backoff": "fixed"}, 300), (1, 0.5, {"retry_on": []}, None),
+        (1, 0.5, {"retry_on": ["timeout"]}, None), (90, 1.0, {"max_retries": 100}, 1000), (1, 0.9, {"retry_delay_seconds": 0}, 0),
+    ],
+)  # fmt: skip
+def test_the_delay_before_another_attempt(failed: int, draw: float, changes: dict[str, Any], expected: float | None) -> None:
+    assert decide_retry({**POLICY, **changes}, failed, error(), draw=lambda: draw).delay_seconds == expected
+
+
+def test_a_permanent_error_is_never_tried_again() -> None:
+    assert decide_retry(POLICY, 1, error(permanent=True)).delay_seconds is None
+    assert decide_retry(POLICY, 1, error(kind=RetryOn.LOST_WORKER)).delay_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "why", "expected", "kind"),
+    [
+        ({"result": {}}, 0, None, Status.SUCCESS, None),
+        ({"result": {}}, 0, "cancel", Status.SUCCESS, None),
+        ({"result": {}}, signal.SIGKILL, "timeout", Status.SUCCESS, None),
+        (None, signal.SIGKILL, "timeout", Status.TIMEOUT, "Timeout"),
+        ({"cancelled": "x"}, 0, "timeout", Status.TIMEOUT, "Timeout"),
+        ({"cancelled": "x"}, 0, "cancel", Status.CANCELLED, None),
+        ({"cancelled": "x"}, 0, None, Status.CANCELLED, None),
+        (None, signal.SIGKILL, "cancel", Status.CANCELLED, None),
+        (None, signal.SIGKILL, "lease_lost", Status.FAILED, "LostWorker"),
+        (None, signal.SIGKILL, None, Status.FAILED, "ProcessDied"),
+        (None, signal.SIGXCPU, None, Status.FAILED, "ProcessDied"),
+        (None, signal.SIGKILL, "processes", Status.FAILED, "TooManyProcesses"),
+        (None, signal.SIGKILL, "flood", Status.FAILED, "MessageTooLarge"),
+        ({"error": {"type": "X", "message": "m", "permanent": True}, "result": {"a": 1}}, 0, None, Status.FAILED, "X"),
+    ],
+)
+def test_the_end_of_an_attempt(message: Any, status: int, why: str | None, expected: Status, kind: str | None) -> None:
+    outcome = judge(message, status=status, why=why, timeout_seconds=5, usage={}, seconds=1.23456)
+    assert (outcome.status, outcome.error.type if outcome.error else None, outcome.seconds) == (expected, kind, 1.235)
+
+
+def test_replaced_and_handed_back_say_why_and_death_says_how() -> None:
+    end = lambda status, why: judge(None, status=status, why=why, timeout_seconds=5, usage={}, seconds=1)
+    assert end(9, "replaced").reason is Reason.REPLACED
+    assert end(9, "drain").reason is Reason.HANDED_BACK
+    assert "SIGSEGV; a library crashed" in str(end(signal.SIGSEGV, None).error)
+    assert "JOBWRIGHT_JOB_CPU_SECONDS" in str(end(signal.SIGXCPU, None).error)
+    assert "status 7" in str(end(7 << 8, None).error)
+
+
+TRIGGERS = Triggers(max_lookahead_days=365)
+MINUTELY = Schedule(type=ScheduleType.CRON, expression="* * * * *")
+
+
+def plan(schedule: Schedule, first: datetime, now: datetime, **misfire: Any) -> Any:
+    return plan_due(schedule, first, now, misfire=Misfire(**misfire), triggers=TRIGGERS)
+
+
+def test_one_due_time_in_time() -> None:
+    found = plan(MINUTELY, NOW, NOW)
+    assert (found.runs, found.missed, found.next_run_at, found.late) == ((NOW,), None, NOW + timedelta(minutes=1), frozenset())
+
+
+def test_the_worked_example_of_the_docstring() -> None:
+    found = plan(MINUTELY, NOW, NOW + timedelta(minutes=59), grace_seconds=300, policy=MisfirePolicy.ONCE)
+    assert (len(found.runs), found.missed.count) == (6, 54)
+    assert (found.missed.first, found.missed.last) == (NOW, NOW + timedelta(minutes=53))
+
+
+def test_a_year_of_seconds_is_one_summary_quickly() -> None:
+    secondly = Schedule(type=ScheduleType.CRON, expression="* * * * * *")
+    found = plan(secondly, NOW, NOW + timedelta(days=365), grace_seconds=1, policy=MisfirePolicy.ALL, max_catch_up=3)
+    assert (len(found.late), len(found.runs), found.missed.count) == (3, 5, 365 * 86400 + 1 - 5)
+
+
+@given(
+    kind=st.sampled_from(["* * * * *", "*/7 * * * * *", "0 */5 * * *", 90, 1]), late=st.integers(0, 400_000),
+    grace=st.integers(1, 4000), policy=st.sampled_from(list(MisfirePolicy)), cap=st.integers(1, 20), end=st.one_of(st.none(), st.integers(1, 500_000)),
+)  # fmt: skip
+def test_no_due_time_is_lost_or_doubled_by_any_plan(
+    kind: str | int, late: int, grace: int, policy: MisfirePolicy, cap: int, end: int | None
+) -> None:
+    """Runs and missed ones together are exactly the due times up to now, and the next one follows them."""
+    stop = NOW + timedelta(seconds=end) if end else None
+    if isinstance(kind, str):
+        schedule = Schedule(type=ScheduleType.CRON, expression=kind, end_at=stop)
+    else:
+        schedule = Schedule(type=ScheduleType.INTERVAL, interval_seconds=kind, end_at=stop)
+    first = TRIGGERS.next_after(schedule, NOW)
+    if first is None:
+        return
+    now = first + timedelta(seconds=late)
+    found = plan(schedule, first, now, grace_seconds=grace, policy=policy, max_catch_up=cap)
+    anchored = Schedule(
+        type=schedule.type, interval_seconds=schedule.interval_seconds, expression=schedule.expression, end_at=stop, start_at=first
+    )
+    total = TRIGGERS.count(anchored, first - timedelta(milliseconds=1), now)
+    runs = list(found.runs)
+    assert runs == sorted(set(runs))
+    planned = len(runs) + (found.missed.count if found.missed else 0)
+    if len(runs) < MOST_RUNS_A_STEP:
+        assert planned == total
+        assert found.next_run_at is None or found.next_run_at > now
+    else:
+        assert found.next_run_at is not None
+        assert planned + TRIGGERS.count(anchored, found.next_run_at - timedelta(milliseconds=1), now) == total
+    if found.missed:
+        assert found.missed.first == first
+        assert not [run for run in runs if run <= found.missed.last]
+    assert len(found.late) <= (cap if policy is MisfirePolicy.ALL else 1)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        (Schedule(type=ScheduleType.CRON, expression="0 2 * * 0"), "At 02:00, only on Sunday"),
+        (Schedule(type=ScheduleType.CRON, expression="0 0 13 * 5"), "At 00:00, on day 13 of the month, or on Friday"),
+        (Schedule(type=ScheduleType.CRON, expression="@hourly"), "Every hour"),
+        (Schedule(type=ScheduleType.CRON, expression="nonsense"), ""),
+        (Schedule(type=ScheduleType.INTERVAL, interval_seconds=90), "Every 1 minute 30 seconds"),
+        (Schedule(type=ScheduleType.INTERVAL, interval_seconds=3600), "Every hour"),
+        (Schedule(type=ScheduleType.INTERVAL, interval_seconds=7200), "Every 2 hours"),
+        (Schedule(type=ScheduleType.ONCE, run_at=NOW), "Once, at 2026-03-02 12:00:00 UTC"),
+        (Schedule(), "Only by hand"),
+    ],
+)
+def test_schedules_in_words(schedule: Schedule, words: str) -> None:
+    assert in_words(schedule) == words
+
+
+def test_durations_in_words() -> None:
+    assert [duration_words(n) for n in (0, 1, 61, 86400, 90061)] == [
+        "0 seconds", "1 second", "1 minute 1 second", "1 day", "1 day 1 hour 1 minute 1 second"
+    ]  # fmt: skip
+
+
+def test_start_end_and_anchor_bound_an_interval() -> None:
+    schedule = Schedule(type=ScheduleType.INTERVAL, interval_seconds=3600, start_at=NOW, end_at=NOW + timedelta(hours=3))
+    assert list(TRIGGERS.iter_after(schedule, NOW - timedelta(days=1))) == [NOW + timedelta(hours=n) for n in range(3)]
+    assert TRIGGERS.next_after(schedule, NOW + timedelta(minutes=1)) == NOW + timedelta(hours=1)
+    assert TRIGGERS.count(schedule, NOW - timedelta(days=1), NOW + timedelta(days=1)) == 3
+    assert TRIGGERS.count(schedule, NOW + timedelta(days=1), NOW) == 0

@@ -1,0 +1,71 @@
+# Everything a newcomer needs: `make run`, `make demo`, `make test`. Each sets up what it lacks.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.setup-done
+MINUTES ?= 15
+COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
+
+.PHONY: help setup setup-tests run demo test check lint types imports bench faults lock screenshots clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Install everything into .venv
+
+$(STAMP): requirements.lock pyproject.toml scripts/system-packages.sh
+	@echo "Setting up .venv: half a minute, once" >&2
+	@scripts/system-packages.sh runtime
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q app web templates_lib migrations_scripts
+	@touch $@
+
+setup-tests: $(STAMP)
+	@scripts/system-packages.sh tests
+
+run: $(STAMP) ## Serve http://127.0.0.1:8080 with a MongoDB of its own
+	@exec $(BIN)/jobwright serve
+
+demo: $(STAMP) ## Run one job of each template on sample data, print what became of it
+	@exec $(BIN)/jobwright demo
+
+test: setup-tests ## All tests
+	@$(BIN)/python -m pytest
+
+check: setup-tests lint types imports ## What CI runs: lint, types, import contracts, all tests with coverage
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m coverage run -m pytest
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/yamllint --strict compose.yaml
+	@$(BIN)/python scripts/lint_dockerfile.py Dockerfile
+
+types: $(STAMP)
+	@$(BIN)/mypy
+
+imports: $(STAMP)
+	@$(BIN)/lint-imports
+
+bench: setup-tests ## Figures, with the machine that made them
+	@$(BIN)/python -m tests.bench
+
+faults: setup-tests ## The long run of the fault tests: make faults MINUTES=15
+	@JOBWRIGHT_FAULT_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/faults
+
+screenshots: setup-tests ## The pictures in the README, from the running product
+	@$(BIN)/python scripts/screenshots.py
+
+lock: ## Resolve the lock file anew
+	@$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv
+	@$(COMPILE) --extra local --group dev --group build --output-file requirements.lock
+	@$(COMPILE) --group build --output-file requirements-runtime.lock
+
+clean: ## Remove what make made, but not ./data
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* *.egg-info

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# What pip cannot bring: libcurl4 for the mongod wheel (runtime), Chromium for the browser tests (tests).
+# Installs with apt where this is root on a Debian; elsewhere says in one line what to install.
+set -euo pipefail
+
+missing=()
+has_library() { ldconfig -p 2>/dev/null | grep -q "$1"; }
+if [ "$(uname -s)" = Linux ] && [ -z "${MONGODB_URI:-}" ] && ! command -v mongod >/dev/null; then
+  has_library 'libcurl\.so\.4' || missing+=(libcurl4)
+fi
+if [ "${1:-}" = tests ] && ! command -v chromium >/dev/null; then missing+=(chromium); fi
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  apt-get update -qq >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+else
+  echo "Install: ${missing[*]} (Debian and Ubuntu: sudo apt-get install ${missing[*]})" >&2
+  exit 1
+fi

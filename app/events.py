@@ -37,6 +37,7 @@ EVENTS: dict[str, str] = {
     "notification.failed": "A mail about an outcome could not be sent; it is tried again, five times in all.",
     "zygote.started": "The parent of attempt processes is warm.",
     "zygote.died": "The parent of attempt processes ended; a new one is started.",
+    "connection.unexplored": "A connection could not be asked for suggestions of a form; its name and the kind of error.",
     "catalogue.broken": "A template could not be loaded; its jobs cannot run.",
     "request": "One HTTP request; method, path, status, milliseconds.",
     "request.failed": "A request raised an error that nobody expected; with its traceback.",

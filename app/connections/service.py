@@ -13,11 +13,16 @@ from app.clock import Clock
 from app.connections.store import ConnectionStore
 from app.connections.vault import Vault, mask
 from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
+from app.events import get_logger
 from app.mongo import Document
 from app.validation import SchemaValidator
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS, ConnectionKind
 
+log = get_logger(__name__)
+
+EXPLORED_SECONDS = 20.0  # suggestions may be so old
+MOST_EXPLORED = 500
 NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$"}
 
 
@@ -26,6 +31,7 @@ class Connections:
 
     def __init__(self, store: ConnectionStore, vault: Vault, audit: AuditTrail, clock: Clock) -> None:
         self._store, self._vault, self._audit, self._clock = store, vault, audit, clock
+        self._explored: dict[tuple[str, int, str, str], tuple[float, list[str]]] = {}
         self._validators = {kind.type: SchemaValidator(kind.settings_schema) for kind in KINDS.values()}
 
     def all(self, actor: Actor) -> list[Document]:
@@ -95,6 +101,29 @@ class Connections:
     def options(self, kind: str) -> list[str]:
         """Names of the connections of one kind, for a form's select."""
         return [row["name"] for row in self._store.all() if row["kind"] == kind]
+
+    def explore(self, actor: Actor, what: str, name: str, *, collection: str = "") -> list[str]:
+        """What lies behind a connection, for a form's suggestions: `collections`, or the `fields` of one. Kept for EXPLORED_SECONDS.
+
+        Empty where the connection is not there, is of a kind that has no such thing, or does not answer soon.
+        """
+        require(actor, Scope.READ)
+        row = next(iter(self._store.by_names({name})), None) if name else None
+        look = KINDS[row["kind"]].explore if row else None
+        if row is None or look is None:
+            return []
+        key, now = (row["_id"], row["version"], what, collection), self._clock.monotonic()
+        kept = self._explored.get(key)
+        if kept is None or now - kept[0] > EXPLORED_SECONDS:
+            try:
+                found = look(self._vault.open(row["settings"]), what, collection)
+            except Exception as error:
+                log.info("connection.unexplored", connection=name, reason=type(error).__name__)
+                found = []
+            if len(self._explored) > MOST_EXPLORED:
+                self._explored.clear()
+            kept = self._explored[key] = (now, found)
+        return kept[1]
 
     def check_references(self, references: Iterable[tuple[str, str, str]]) -> list[FieldError]:
         """Judge (pointer, name, kind) triples of a job's parameters: the connection exists and is of that kind."""

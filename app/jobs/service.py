@@ -176,6 +176,11 @@ class JobRegistry:
         sealed: dict[str, Any] = self._vault.seal(entry.template.parameters_schema, merged, stored)
         return sealed
 
+    def names(self, actor: Actor) -> list[str]:
+        """Names of all jobs, for a form's suggestions."""
+        require(actor, Scope.READ)
+        return self._store.names()
+
     def names_using(self, connection: str) -> list[str]:
         """Names of the jobs that use the connection."""
         pointers = {path for entry in self._catalogue for path in _connection_paths(entry.template.parameters_schema)}

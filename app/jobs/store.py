@@ -115,6 +115,10 @@ class JobStore:
         rows = self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort([SORTS[sort], ("_id", 1)]).skip(skip).limit(limit)
         return [job_from(row) for row in rows], total
 
+    def names(self) -> list[str]:
+        """Names of all jobs in the registry, sorted."""
+        return [row["name"] for row in self._jobs.find({"retired": False}, {"name": 1}).sort("name", 1)]
+
     def names_using(self, connection: str, pointers: Iterable[str]) -> list[str]:
         """Names of the jobs whose parameters hold `connection` at one of the dotted `pointers`."""
         where = {"retired": False, "$or": [{f"parameters.{path}": connection} for path in pointers]}

@@ -12,6 +12,7 @@ class ConnectionKind:
     """`settings_schema` draws and judges its form; members with `writeOnly` are secrets. `probe` opens it once.
 
     `probe(settings)` returns a sentence about what answered, or raises an exception that says what did not.
+    `explore(settings, what, inside)` lists what forms suggest: for a database its `collections`, or the `fields` of one.
     """
 
     type: str
@@ -20,3 +21,4 @@ class ConnectionKind:
     description: str
     settings_schema: Mapping[str, Any]
     probe: Callable[[Mapping[str, Any]], str]
+    explore: Callable[[Mapping[str, Any], str, str], list[str]] | None = None

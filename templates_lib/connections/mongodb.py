@@ -15,6 +15,9 @@ from templates_lib.base import RunContext, TemplateError
 from templates_lib.connections.kind import ConnectionKind
 
 TIMEOUT_MS = 10_000
+EXPLORE_TIMEOUT_MS = 1500  # a form waits for it
+SAMPLED = 50  # documents whose fields are suggested
+MOST_SUGGESTED = 500
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -42,11 +45,11 @@ SCHEMA: dict[str, Any] = {
 
 
 @contextmanager
-def open_settings(settings: Mapping[str, Any]) -> Iterator[Database[dict[str, Any]]]:
+def open_settings(settings: Mapping[str, Any], *, timeout_ms: int = TIMEOUT_MS) -> Iterator[Database[dict[str, Any]]]:
     """The database that `settings` name, closed at the end; datetimes are aware UTC."""
     with MongoClient[dict[str, Any]](
         settings["uri"], tz_aware=True, tzinfo=UTC,
-        serverSelectionTimeoutMS=TIMEOUT_MS, connectTimeoutMS=TIMEOUT_MS, appname="jobwright-job",
+        serverSelectionTimeoutMS=timeout_ms, connectTimeoutMS=timeout_ms, appname="jobwright-job",
     ) as client:  # fmt: skip
         yield client[settings["database"]]
 
@@ -72,6 +75,24 @@ def _probe(settings: Mapping[str, Any]) -> str:
         return f"MongoDB {version} answers; database {database.name!r} has {len(database.list_collection_names())} collections"
 
 
+def _explore(settings: Mapping[str, Any], what: str, inside: str) -> list[str]:
+    """Names of collections, or of the fields (dotted for nested ones) of the first documents of one."""
+    with open_settings(settings, timeout_ms=EXPLORE_TIMEOUT_MS) as database:
+        if what == "collections":
+            return sorted(name for name in database.list_collection_names() if not name.startswith("system."))[:MOST_SUGGESTED]
+        found: dict[str, None] = {}
+        for document in database[inside].find(limit=SAMPLED).max_time_ms(EXPLORE_TIMEOUT_MS) if inside else ():
+            found |= dict.fromkeys(_paths(document))
+        return list(found)[:MOST_SUGGESTED]
+
+
+def _paths(document: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    for key, value in document.items():
+        yield before + key
+        if isinstance(value, Mapping) and before.count(".") < 4:
+            yield from _paths(value, f"{before}{key}.")
+
+
 KIND = ConnectionKind(
     type="mongodb",
     name="MongoDB",
@@ -79,4 +100,5 @@ KIND = ConnectionKind(
     description="A database that jobs clean up, export or report on",
     settings_schema=SCHEMA,
     probe=_probe,
+    explore=_explore,
 )

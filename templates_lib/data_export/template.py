@@ -50,6 +50,7 @@ class DataExport(JobTemplate):
                 "minLength": 1,
                 "maxLength": 200,
                 "pattern": r"^[^$\x00]+$",
+                "x-options": {"from": "collections", "free": True, "depends": {"connection": "/connection"}},
             },
             "filter": {
                 "type": "object",
@@ -69,6 +70,7 @@ class DataExport(JobTemplate):
                     "minLength": 1,
                     "maxLength": 300,
                     "pattern": r"^[^$\x00][^\x00]*$",
+                    "x-options": {"from": "fields", "free": True, "depends": {"connection": "/connection", "collection": "/collection"}},
                 },
                 "maxItems": 500,
                 "uniqueItems": True,

@@ -51,6 +51,7 @@ class DatabaseCleanup(JobTemplate):
                 "pattern": r"^[^$\x00]+$",
                 "x-pattern-words": "the name of a collection, without $",
                 "x-placeholder": "users",
+                "x-options": {"from": "collections", "free": True, "depends": {"connection": "/connection"}},
             },
             "condition": {
                 "type": "object",

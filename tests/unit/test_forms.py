@@ -3,88 +3,53 @@
 from __future__ import annotations
 
 import json
-from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from app.connections.vault import MASK
 from app.errors import FieldError
+from app.validation.words import locales, words_of
 from templates_lib.data_export.template import DataExport
 from templates_lib.database_cleanup.template import DatabaseCleanup
 from templates_lib.email_notification.template import EmailNotification
 from templates_lib.webhook_trigger.template import WebhookTrigger
-from web.forms import ABSENT, KEPT, Form, SchemaRefused
-from web.forms.form import action_in
+from tests.posting import Control, Page, Pairs
+from web.forms import ABSENT, KEPT, Form, SchemaRefused, Submission, action_in
+from web.forms.view import same
+
+EVERYTHING = json.loads((Path(__file__).parents[2] / "web/views/samples/1-everything.json").read_text("utf-8"))
 
 
-class Page(HTMLParser):
-    """The controls of a form, and what a browser would post of them (HTML Living Standard, 4.10.21)."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.controls: list[dict[str, Any]] = []
-        self.ids: set[str] = set()
-        self.described: list[str] = []
-        self.labels: set[str] = set()
-        self.text = ""
-        self._open: dict[str, Any] | None = None
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        if "id" in found:
-            assert found["id"] not in self.ids, f"id {found['id']} twice"
-            self.ids.add(str(found["id"]))
-        self.described += (found.get("aria-describedby") or "").split()
-        if tag == "label" and "for" in found:
-            self.labels.add(str(found["for"]))
-        if tag in {"input", "textarea", "select", "button"}:
-            self.controls.append({"tag": tag, "value": "", **found, "options": []})
-        if tag == "textarea":
-            self._open = self.controls[-1]
-        if tag == "option":
-            self.controls[-1]["options"].append((found.get("value"), "selected" in found))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "textarea" and self._open is not None:
-            # The newline right after <textarea> is not part of the value; a browser posts line breaks as CRLF.
-            self._open["value"] = self._open["value"].removeprefix("\n").replace("\n", "\r\n")
-            self._open = None
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-        if self._open is not None:
-            self._open["value"] += data
-
-    def pairs(self) -> list[tuple[str, str]]:
-        found = []
-        for one in self.controls:
-            if one["tag"] == "button" or (one.get("type") == "checkbox" and "checked" not in one):
-                continue
-            value = one["value"]
-            if one["tag"] == "select":
-                chosen = [value for value, selected in one["options"] if selected]
-                value = chosen[-1] if chosen else one["options"][0][0]
-            found.append((one["name"], value))
-        return found
-
-    def at(self, pointer: str, role: str = "value") -> dict[str, Any]:
-        return next(one for one in self.controls if one.get("data-pointer") == pointer and one.get("data-role") == role)
+def obj(**properties: Any) -> dict[str, Any]:
+    """A closed object schema; a name that ends with `_` is required."""
+    return {
+        "type": "object", "additionalProperties": False, "properties": {name.rstrip("_"): schema for name, schema in properties.items()},
+        "required": [name.rstrip("_") for name in properties if name.endswith("_")],
+    }  # fmt: skip
 
 
-def filled(form: Form, changes: dict[str, str], **render: Any) -> list[tuple[str, str]]:
-    """The pairs of the drawn form with other texts at some pointers."""
-    page = Page(form.render(**render))
-    names = {}
-    for pointer, text in changes.items():
-        role = "json" if any(one.get("data-pointer") == pointer and one.get("data-role") == "json" for one in page.controls) else "value"
-        names[page.at(pointer, role)["name"]] = text
-    pairs = [(name, names.pop(name, value)) for name, value in page.pairs()]
-    return pairs + list(names.items())
+def page_of(form: Form, value: Any = ABSENT) -> Page:
+    return Page(form.render(value))
+
+
+def there_and_back(schema: Any, value: Any) -> Submission:
+    form = Form(schema)
+    return form.read(page_of(form, value).pairs(), stored=value)
+
+
+def typed(form: Form, value: Any, **texts: str) -> Submission:
+    """The form of `value` with other texts in some members, sent."""
+    page = page_of(form, value)
+    for name, text in texts.items():
+        page.editor(f"/{name}").value = text
+    return form.read(page.pairs())
+
+
+def press(form: Form, pairs: Pairs, button: Control) -> Submission:
+    submission = form.read([*pairs, (button["name"], button["value"])])
+    return form.apply(submission, button["value"])
 
 
 KIND_VALUES = [
@@ -103,240 +68,583 @@ KIND_VALUES = [
 
 @pytest.mark.parametrize(("kind", "value"), KIND_VALUES)
 def test_each_kinds_value_survives_edit_and_save_unchanged(kind: Any, value: dict[str, Any]) -> None:
-    form = Form(kind.parameters_schema, options=lambda source: ["db", "m", "f"])
-    submission = form.read(Page(form.render(value)).pairs())
+    submission = there_and_back(kind.parameters_schema, value)
     assert submission.errors == ()
-    # Booleans that were absent are shown as a switch and read as what it shows.
-    read = {key: item for key, item in submission.value.items() if key in value or item is not False}
-    assert read == value
-    assert json.dumps(read, sort_keys=True) == json.dumps(value, sort_keys=True)
+    assert json.dumps(submission.value, sort_keys=True) == json.dumps(value, sort_keys=True)
 
 
 def test_a_fresh_form_shows_defaults_and_an_edited_one_does_not() -> None:
     form = Form(DatabaseCleanup.parameters_schema)
-    fresh = form.read(Page(form.render()).pairs()).value
+    fresh = form.read(page_of(form).pairs()).value
     assert fresh == {"dryRun": True, "batch_size": 1000, "max_deletes": 100_000}
-    edited = form.read(Page(form.render({"connection": "x"})).pairs()).value
-    assert edited == {"connection": "x", "dryRun": False}
+    assert form.read(page_of(form, {"connection": "x"}).pairs()).value == {"connection": "x"}
 
 
-def test_every_control_is_named_for_people_and_scripts() -> None:
-    for kind, value in KIND_VALUES:
-        page = Page(Form(kind.parameters_schema).render(value))
-        assert set(page.described) <= page.ids
-        for one in page.controls:
-            if one.get("type") in {"hidden", "checkbox"} or one["tag"] == "button":
-                continue
-            assert one.get("data-pointer", "").startswith("/")
-            assert one["data-role"] in {"value", "json"}
-            assert one.get("id") in page.labels or one.get("aria-label"), one
+def test_the_order_of_members_and_of_what_is_stored_does_not_matter() -> None:
+    schema = obj(a={"type": "string", "x-order": 2}, b={"type": "string", "x-order": 1}, c={"type": "string"})
+    page = page_of(Form(schema), {"c": "1", "a": "2", "b": "3"})
+    assert [one["data-pointer"] for one in page.controls if one.get("data-role") == "value"] == ["/b", "/a", "/c"]
+
+
+# -- absent, null, empty and false ----------------------------------------------------------------------------------------
+
+DIFFERENT = [{}, {"x": None}, {"x": ""}, {"x": " "}, {"x": []}, {"x": {}}, {"x": False}, {"x": 0}, {"x": "0"}, {"x": "null"}, {"x": [None]}, {"x": [[]]}, {"x": [{}]}]
+
+
+@pytest.mark.parametrize("schema", [
+    {}, True, {"type": ["string", "null"]}, {"type": "string"}, {"type": "integer"}, {"type": ["array", "null"]}, {"type": "object"}, {"type": ["object", "null"]}, {"type": "boolean"},
+    {"enum": ["", None, False, 0]}, {"anyOf": [{"type": "string"}, {"type": "null"}]}, {"type": "null"}, {"type": "array", "items": {"enum": ["a"]}, "uniqueItems": True}, {"const": 1},
+    {"type": "string", "minLength": 1, "format": "date"}, {"type": "string", "x-widget": "textarea"}, {"x-widget": "json"}, {"oneOf": [{"type": "object", "properties": {"a": {}}}, {"type": "array"}]},
+    {"type": "string", "format": "color"}, {"type": ["boolean", "null"]}, {"type": ["number", "object"]},
+])  # fmt: skip
+@pytest.mark.parametrize("required", [[], ["x"]])
+@pytest.mark.parametrize("value", DIFFERENT)
+def test_absent_null_and_every_kind_of_empty_differ(schema: Any, required: list[str], value: Any) -> None:
+    whole = {"type": "object", "properties": {"x": schema}, "required": required}
+    submission = there_and_back(whole, value)
+    assert json.dumps(submission.value) == json.dumps(value)
+    assert {error.pointer for error in submission.errors} <= {"/x", "/x/0"}
+
+
+def test_a_person_can_mean_each_of_them() -> None:
+    form = Form(obj(x={"type": ["string", "null"]}, s={"type": "string"}, n={"type": ["integer", "null"]}, l={"type": "array", "items": {}}))
+    for state, value in (("absent", {}), ("null", {"x": None}), ("value", {"x": ""})):
+        page = page_of(form, {"x": "before"})
+        page.editor("/x").value = ""
+        page.at("/x", "state").value = state
+        assert form.read(page.pairs()).value == value
+    page = page_of(form, {})
+    page.at("/s", "state").value = "value"
+    page.at("/n", "state").value = "null"
+    page.at("/l", "state").value = "value"
+    assert form.read(page.pairs()).value == {"s": "", "n": None, "l": []}
+    assert typed(form, {}, x="just typed", n="7").value == {"x": "just typed", "n": 7}, "who types means a value"
+    assert typed(form, {"n": 5, "s": "a"}, n="", s="").value == {"s": ""}, "a cleared number is none; a cleared text is empty"
+
+
+def test_an_empty_required_text_is_missing_until_empty_is_said() -> None:
+    members = {"url_": {"type": "string", "format": "uri"}, "code_": {"type": "string", "pattern": "^a+$"}, "note_": {"type": "string"}}
+    form = Form(obj(**members))
+    page = page_of(form)
+    submission = form.read(page.pairs())
+    assert [(error.pointer, error.message) for error in submission.errors] == [(f"/{name}", "is required") for name in ("code", "note", "url")]
+    page.at("/note", "state").value = "value"
+    assert form.read(page.pairs()).value == {"note": ""}
+    assert page.all("/url", "state") == [], "where empty cannot be meant there is nothing to choose"
+
+
+# -- texts and numbers ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["  lead and trail  ", "a\tb", "line\nline\n", "\n\nlead", "\r\n", "cr\r", "nul\x00", "\ud800", "\U0001f642" * 3, "</textarea>", "&lt;", "\x01\x7f\x85\u2028", "é\u0301"])
+@pytest.mark.parametrize("more", [{}, {"x-widget": "textarea"}, {"format": "email"}, {"format": "uri"}, {"maxLength": 3}])
+def test_texts_survive(text: str, more: dict[str, Any]) -> None:
+    assert there_and_back(obj(s={"type": "string", **more}), {"s": text}).value == {"s": text}
+
+
+@pytest.mark.parametrize(("posted", "kind", "value"), [
+    ("9007199254740993", "integer", 2**53 + 1), ("-0", "number", -0.0), ("1e-7", "number", 1e-7), ("1e3", "integer", 1000), (" 12 ", "integer", 12), ("4.0", "integer", 4.0), ("1E+2", "number", 100.0),
+    ("123456789012345678901234567890", "integer", 123456789012345678901234567890), ("5e-324", "number", 5e-324), ("0e5", "number", 0.0),
+])  # fmt: skip
+def test_numbers_keep_their_value(posted: str, kind: str, value: Any) -> None:
+    submission = typed(Form(obj(n={"type": kind})), {}, n=posted)
+    assert submission.valid
+    assert repr(submission.value["n"]) == repr(value)
+    assert there_and_back(obj(n={"type": kind}), {"n": value}).value == {"n": value}
+
+
+@pytest.mark.parametrize(("posted", "kind", "words"), [
+    ("NaN", "number", "must be a number"), ("Infinity", "number", "must be a number"), ("1e400", "number", "larger"), ("-1e400", "number", "larger"), ("1e-400", "number", "closer to zero"),
+    ("1,5", "number", "dot: 1.5"), ("1.5", "integer", "whole number"), ("many", "integer", "whole number"), ("٣", "integer", "whole number"), ("0x10", "integer", "whole number"), ("+5", "number", "must be a number"),
+    ("9" * 5000, "integer", "more digits"), ("01", "integer", "whole number"), ("1_000", "integer", "whole number"), ("4.025", "number", "multiple of 0.01"),
+])  # fmt: skip
+def test_what_is_no_number_is_explained_and_kept(posted: str, kind: str, words: str) -> None:
+    form = Form(obj(n={"type": kind, "multipleOf": 0.01} if kind == "number" else {"type": kind}))
+    submission = typed(form, {"n": 1}, n=posted)
+    assert [error.pointer for error in submission.errors] == ["/n"]
+    assert words in submission.errors[0].message
+    assert Page(form.render(submission=submission)).editor("/n").value == posted
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ('{"a": }', "line 1, column 7"), ("[1", "is no JSON"), ('{"a": NaN}', "NaN"), ('{"a": 1, "a": 2}', "has a twice"), ("1e999", "larger"), ("[" * 2000, "100 levels"), ("9" * 5000, "larger"), ("[" * 101 + "]" * 101, "100 levels"),
+])  # fmt: skip
+def test_wrong_json_is_explained_and_kept(text: str, words: str) -> None:
+    form = Form(obj(j={"x-widget": "json"}))
+    submission = typed(form, {}, j=text)
+    assert [(error.pointer, words in error.message) for error in submission.errors] == [("/j", True)]
+    page = Page(form.render(submission=submission))
+    assert page.editor("/j").value == text
+    assert page.editor("/j")["aria-invalid"] == "true"
+    assert page.editor("/j")["aria-describedby"].split() == ["f.mj-messages"]
 
 
 @pytest.mark.parametrize(
     ("changes", "pointer", "words"),
     [
-        ({"/batch_size": "12,5"}, "/batch_size", "12.5"), ({"/batch_size": "many"}, "/batch_size", "whole number"), ({"/batch_size": "1e999"}, "/batch_size", "larger"),
-        ({"/batch_size": "0"}, "/batch_size", "at least 1"), ({"/batch_size": "1.5"}, "/batch_size", "whole number"), ({"/batch_size": "NaN"}, "/batch_size", "whole number"),
-        ({"/condition": '{"a": }'}, "/condition", "line 1, column 7"), ({"/condition": "[1]"}, "/condition", "object"), ({"/condition": '{"a": NaN}'}, "/condition", "NaN"),
-        ({"/condition": ""}, "/condition", "is required"), ({"/collection": ""}, "/collection", "is required"), ({"/collection": "a$b"}, "/collection", "without $"),
+        ({"batch_size": "0"}, "/batch_size", "at least 1"), ({"condition": "[1]"}, "/condition", "object"), ({"condition": ""}, "/condition", "is required"),
+        ({"collection": ""}, "/collection", "is required"), ({"collection": "a$b"}, "/collection", "without $"), ({"connection": ""}, "/connection", "is required"),
     ],
 )  # fmt: skip
-def test_wrong_text_is_explained_at_its_field_and_kept(changes: dict[str, str], pointer: str, words: str) -> None:
+def test_wrong_values_are_explained_at_their_field_and_kept(changes: dict[str, str], pointer: str, words: str) -> None:
     form = Form(DatabaseCleanup.parameters_schema, options=lambda source: ["db"])
-    good = {"connection": "db", "collection": "users", "condition": {"a": 1}}
-    submission = form.read(filled(form, changes, value=good))
-    assert not submission.valid
+    submission = typed(form, {"connection": "db", "collection": "users", "condition": {"a": 1}}, **changes)
     assert [(error.pointer, words in error.message) for error in submission.errors] == [(pointer, True)]
     page = Page(form.render(submission=submission))
-    control = page.at(pointer, "json" if pointer == "/condition" else "value")
-    assert control["value"].replace("\r\n", "\n") == changes[pointer]
-    assert control["aria-invalid"] == "true"
-    assert f"{control['id']}-error" in control["aria-describedby"].split()
-    assert words in page.text
+    assert page.editor(pointer).value == next(iter(changes.values()))
+    assert page.editor(pointer)["aria-invalid"] == "true"
+    assert set(page.described) <= set(page.ids)
+    line = form.present(submission=submission).summary[0]
+    assert (line.pointer, line.href.removeprefix("#") in page.ids, line.message) == (pointer, True, submission.errors[0].message)
+
+
+# -- choices --------------------------------------------------------------------------------------------------------------
+
+
+def test_choices_keep_the_type_of_their_values() -> None:
+    options = ["1", 1, True, None, {"a": [1]}, 1.5, ""]
+    form = Form(obj(e={"enum": options}))
+    for option in options:
+        assert json.dumps(there_and_back(obj(e={"enum": options}), {"e": option}).value) == json.dumps({"e": option})
+    for nonsense in ("7", "-1", "x", "٣", "k"):
+        assert typed(form, {}, e=nonsense).value == {}
+
+
+def test_a_value_that_is_not_offered_is_shown_and_kept() -> None:
+    form = Form(obj(e={"enum": ["a", "b"]}))
+    page = page_of(form, {"e": {"other": 1}})
+    assert "(not offered)" in page.text
+    submission = form.read(page.pairs())
+    assert submission.value == {"e": {"other": 1}}
+    assert [error.message for error in submission.errors] == ["must be one of a, b"]
+
+
+def test_five_thousand_options_have_a_search_and_post_an_index() -> None:
+    form = Form(obj(e={"enum": [f"option {n}" for n in range(5000)]}))
+    page = page_of(form, {"e": "option 4321"})
+    assert any(one.get("type") == "search" for one in page.controls)
+    assert page.editor("/e").value == "4321"
+    assert form.read(page.pairs()).value == {"e": "option 4321"}
+
+
+def test_a_set_of_given_values_is_check_boxes_while_their_order_is_the_schemas() -> None:
+    schema = obj(d={"type": "array", "items": {"enum": ["a", "b", "c"]}, "uniqueItems": True})
+    form = Form(schema)
+    page = page_of(form, {"d": ["a", "c"]})
+    assert [(one.get("type"), one.checked) for one in page.all("/d", "value")] == [("checkbox", True), ("checkbox", False), ("checkbox", True)]
+    page.all("/d", "value")[1].checked = True
+    assert form.read(page.pairs()).value == {"d": ["a", "b", "c"]}
+    for value in (["c", "a"], ["a", "a"], ["z"]):
+        assert there_and_back(schema, {"d": value}).value == {"d": value}, "another order is shown as rows"
+    for one in page.all("/d", "value"):
+        one.checked = False
+    assert form.read(page.pairs()).value == {"d": []}
+
+
+def test_live_options_cascade_and_keep_what_is_no_longer_offered() -> None:
+    asked = []
+
+    def provider(source: Any) -> list[Any]:
+        asked.append(dict(source))
+        return {"connections": ["db1", ("db2", "Second")], "collections": [f"{source.get('connection')}.users"]}.get(source["from"], [])
+
+    schema = obj(
+        connection={"type": "string", "x-options": {"from": "connections", "kind": "mongodb"}},
+        collection={"type": "string", "x-options": {"from": "collections", "free": True, "depends": {"connection": "connection"}}},
+    )
+    form = Form(schema, options=provider)
+    page = page_of(form, {"connection": "gone", "collection": "typed"})
+    assert "gone (not there)" in page.text
+    assert form.read(page.pairs()).value == {"connection": "gone", "collection": "typed"}
+    assert "data-redraw" in page.editor("/connection").attributes
+    page.editor("/connection").choose("Second")
+    again = Page(form.render(submission=form.apply(form.read(page.pairs()), "update f.mconnection")))
+    assert [node.attributes["value"] for node in again.tree.css("datalist option")] == ["db2.users"]
+    assert {"from": "collections", "connection": "db2"} in asked
+
+
+# -- objects, maps and lists ----------------------------------------------------------------------------------------------
+
+NAMES = ["a.b", "a/b", "a~b", "[0]", 'q"q', " ", "", "__proto__", "🙂", "d", "s", "o", "r0", "ma", "f.action", "-2d-", "x\ny", "x\ry", "key", "constructor"]
+
+
+def test_names_of_any_kind_are_ordinary() -> None:
+    value = {name: f"value of {name!r}" for name in NAMES}
+    assert there_and_back({"type": "object", "additionalProperties": False, "properties": dict.fromkeys(NAMES, {"type": "string"})}, value).value == value
+    assert there_and_back({"type": "object", "additionalProperties": {"type": "string"}}, value).value == value
+
+
+def test_entries_of_a_map_are_added_named_and_removed() -> None:
+    form = Form(obj(m={"type": "object", "additionalProperties": {"type": "integer"}, "propertyNames": {"pattern": "^[a-z]+$"}, "x-item-title": "Label"}))
+    page = page_of(form, {"m": {"a": 1}})
+    page = Page(form.render(submission=press(form, page.pairs(), page.at("/m", "add"))))
+    assert page.rows == ["0", "1"]
+    page.at("/m/", "key").value = "B2"
+    page.editor("/m/").value = "2"
+    submission = form.read(page.pairs())
+    assert submission.value == {"m": {"a": 1, "B2": 2}}
+    assert [(error.pointer, error.message) for error in submission.errors] == [("/m/B2", "its name does not have the form ^[a-z]+$")]
+    page = Page(form.render(submission=submission))
+    assert press(form, page.pairs(), page.at("/m", "remove")).value == {"m": {"a": 1}}
+    for key, words in (("", "needs a name"), ("a", "the name a is there twice")):
+        page.at("/m/B2", "key").value = key
+        submission = form.read(page.pairs())
+        assert words in [error.message for error in submission.errors]
+        assert words in Page(form.render(submission=submission)).text
+
+
+def test_an_optional_object_has_a_switch_and_a_union_inside_keeps_its_branch() -> None:
+    form = Form(obj(o=obj(a_={"type": "string", "default": "x"}, b={"type": "integer"})))
+    page = page_of(form, {})
+    assert [one for one in page.controls if one.get("data-pointer") == "/o/a"] == []
+    page.at("/o", "state").checked = True
+    submission = form.apply(form.read(page.pairs()), page.at("/o", "update")["value"])
+    assert submission.value == {"o": {"a": "x"}}, "what the switch brings along has its defaults"
+    page = Page(form.render(submission=submission))
+    page.at("/o", "state").checked = False
+    assert form.read(page.pairs()).value == {}
 
 
 def test_rows_are_added_moved_and_removed_with_what_was_typed() -> None:
     form = Form(EmailNotification.parameters_schema)
     value = {"recipients": ["a@example.com", "b@example.com", "c@example.com"], "subject": "half"}
-    pairs = filled(form, {"/recipients/1": "typed"}, value=value)
-    press = lambda action: form.apply(form.read([*pairs, ("f.action", action)]), action).value
-    name = next(
-        one["value"] for one in Page(form.render(value)).controls if one.get("data-role") == "add" and one["data-pointer"] == "/recipients"
-    ).split()[1]
-    assert press(f"add {name}")["recipients"] == ["a@example.com", "typed", "c@example.com", ""]
-    assert press(f"remove {name} 1")["recipients"] == ["a@example.com", "c@example.com"]
-    assert press(f"up {name} 1")["recipients"] == ["typed", "a@example.com", "c@example.com"]
-    assert press(f"down {name} 0")["recipients"] == ["typed", "a@example.com", "c@example.com"]
-    for nonsense in (f"up {name} 0", f"down {name} 2", f"remove {name} 99", "remove f.99 0", "explode f.1", "add", ""):
-        assert press(nonsense)["recipients"] == ["a@example.com", "typed", "c@example.com"]
-    after = form.apply(form.read(pairs), f"remove {name} 0")
-    page = Page(form.render(submission=after))
-    assert page.at("/recipients/0")["value"] == "typed"
+    page = page_of(form, value)
+    page.editor("/recipients/1").value = "typed"
+    name = page.at("/recipients", "add")["value"].split()[1]
+    apply = lambda action: form.apply(form.read([*page.pairs(), ("f.action", action)]), action)
+    rows = lambda action: apply(action).value["recipients"]
+    assert rows(f"add {name}") == ["a@example.com", "typed", "c@example.com", ""]
+    assert rows(f"remove {name} 1") == ["a@example.com", "c@example.com"]
+    assert rows(f"up {name} 1") == rows(f"down {name} 0") == ["typed", "a@example.com", "c@example.com"]
+    for nonsense in (f"up {name} 0", f"down {name} 2", f"remove {name} 99", "remove f.99 0", f"explode {name}", "add", "", "add f.mrecipients.r0"):
+        assert rows(nonsense) == ["a@example.com", "typed", "c@example.com"]
+    assert Page(form.render(submission=apply(f"remove {name} 0"))).editor("/recipients/0").value == "typed"
     assert action_in([("f.action", "x")]) == "x"
     assert action_in([("g.action", "x")]) is None
 
 
+def test_wrong_text_in_a_row_survives_the_move_of_another() -> None:
+    form = Form(obj(n={"type": "array", "items": {"type": "integer"}}))
+    page = page_of(form, {"n": [1, 2, 3]})
+    page.editor("/n/1").value = "two"
+    submission = form.apply(form.read(page.pairs()), "up f.mn 2")
+    page = Page(form.render(submission=submission))
+    assert [page.editor(f"/n/{index}").value for index in range(3)] == ["1", "3", "two"]
+
+
 def test_removing_the_last_row_makes_an_optional_list_absent_and_a_required_one_empty() -> None:
-    schema = {"type": "object", "additionalProperties": False, "required": ["must"],
-              "properties": {name: {"type": "array", "items": {"type": "string"}} for name in ("must", "may")}}  # fmt: skip
-    form = Form(schema)
-    submission = form.read(Page(form.render({"must": ["x"], "may": ["y"]})).pairs())
-    for name in ("f.0", "f.1"):
+    form = Form(obj(must_={"type": "array", "items": {"type": "string"}}, may={"type": "array", "items": {"type": "string"}}))
+    submission = form.read(page_of(form, {"must": ["x"], "may": ["y"]}).pairs())
+    for name in ("f.mmust", "f.mmay"):
         submission = form.apply(submission, f"remove {name} 0")
     assert submission.value == {"must": []}
-    assert form.read(Page(form.render({"must": [], "may": []})).pairs()).value == {"must": [], "may": []}
+
+
+def test_the_entries_of_a_tuple_have_their_own_schemas_and_no_more_than_those() -> None:
+    form = Form(obj(t_={"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": False}))
+    page = page_of(form)
+    page.editor("/t/0").value, page.editor("/t/1").value = "5", "5"
+    assert form.read(page.pairs()).value == {"t": ["5", 5]}
+    assert page.all("/t", "add") == []
+    submission = there_and_back(obj(t_={"prefixItems": [{"type": "string"}], "items": False}), {"t": ["a", 1]})
+    assert [(error.pointer, error.message) for error in submission.errors] == [("/t/1", "is one entry too many")]
+
+
+def test_four_hundred_rows_come_back() -> None:
+    schema = {"type": "array", "items": obj(a={"type": "string"}, n={"type": "integer"})}
+    value = [{"a": f"row {n}", "n": n} for n in range(400)]
+    assert there_and_back(schema, value).value == value
+
+
+# -- unions, conditions, references -----------------------------------------------------------------------------------
+
+UNION = obj(c_={"oneOf": [obj(via_={"const": "mail"}, name={"type": "string"}, address_={"type": "string", "format": "email"}),
+                          obj(via_={"const": "phone"}, name={"type": "string"}, number_={"type": "string"}, hours={"type": "string", "default": "9 to 5"})]})  # fmt: skip
+
+
+def test_a_union_opens_at_the_branch_of_the_value_and_tells_that_branchs_errors() -> None:
+    form = Form(UNION)
+    page = page_of(form, {"c": {"via": "phone", "number": "1"}})
+    assert page.at("/c", "branch").value == "1"
+    submission = form.read(page_of(form, {"c": {"via": "mail", "address": "nobody"}}).pairs())
+    assert [(error.pointer, error.message) for error in submission.errors] == [("/c/address", "must be an e-mail address")]
+    submission = form.read(page_of(form, {"c": {"via": "phone"}}).pairs())
+    assert [(error.pointer, error.message) for error in submission.errors] == [("/c/number", "is required")]
+
+
+def test_another_branch_carries_along_what_it_has_too() -> None:
+    form = Form(UNION)
+    page = page_of(form, {"c": {"via": "mail", "address": "a@example.com", "name": "Ada"}})
+    page.at("/c", "branch").choose("phone")
+    saved = form.read(page.pairs())
+    assert saved.value == {"c": {"via": "phone", "name": "Ada", "hours": "9 to 5"}}, "saved at once, without an update"
+    assert [error.pointer for error in saved.errors] == ["/c/number"]
+    page = Page(form.render(submission=form.apply(saved, page.at("/c", "update")["value"])))
+    assert page.editor("/c/name").value == "Ada"
+    assert page.all("/c/address", "value") == []
+
+
+def test_a_union_with_null_is_a_state_not_a_branch() -> None:
+    form = Form(obj(x={"anyOf": [{"type": "string", "minLength": 2}, {"type": "null"}]}))
+    page = page_of(form, {"x": None})
+    assert page.all("/x", "branch") == []
+    assert page.at("/x", "state").value == "null"
+    assert [error.message for error in typed(form, {"x": "ok"}, x="y").errors] == ["must have at least 2 characters"]
+
+
+def test_the_type_is_chosen_where_it_is_open() -> None:
+    form = Form(obj(x={"type": ["string", "integer", "array", "null"]}, any={}))
+    page = page_of(form, {"x": "5"})
+    page.at("/x", "type").value = "integer"
+    assert form.read(page.pairs()).value == {"x": 5}, "a text that reads as a number is one"
+    page.at("/x", "type").value = "array"
+    assert form.read(page.pairs()).value == {"x": [5]} or form.read(page.pairs()).value == {"x": []}
+    page = page_of(form, {"any": {"a": [1]}})
+    page.at("/any", "type").value = "json"
+    page = Page(form.render(submission=form.apply(form.read(page.pairs()), "update f.many")))
+    assert json.loads(page.editor("/any").value) == {"a": [1]}
+    assert form.read(page.pairs()).value == {"any": {"a": [1]}}
+
+
+def test_conditions_draw_what_they_ask_for_and_keep_what_they_no_longer_name() -> None:
+    form = Form({
+        "type": "object", "required": ["country"], "properties": {"country": {"enum": ["DE", "US"]}},
+        "if": {"properties": {"country": {"const": "US"}}}, "then": {"properties": {"state": {"enum": ["NY", "CA"]}}, "required": ["state"]},
+        "else": {"properties": {"state": {"enum": ["BE", "BY"]}, "land": {"default": "Hessen"}}},
+    })  # fmt: skip
+    page = page_of(form, {"country": "US", "state": "NY"})
+    page.editor("/country").choose("DE")
+    assert form.read(page.pairs()).value == {"country": "DE", "state": "NY"}, "an option is read by the list that the person saw"
+    submission = form.apply(form.read(page.pairs()), "update f")
+    page = Page(form.render(submission=submission))
+    assert "NY (not offered)" in page.text.replace('"', "")
+    assert submission.value == {"country": "DE", "state": "NY", "land": "Hessen"}
+
+
+def test_dependencies_draw_what_they_ask_for() -> None:
+    form = Form({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "dependentRequired": {"a": ["c"]},
+                 "dependentSchemas": {"b": {"properties": {"d": {"type": "integer"}}}}})  # fmt: skip
+    assert [one for one in page_of(form, {}).controls if one.get("data-pointer") in {"/c", "/d"}] == []
+    page = page_of(form, {"a": "x", "b": "y"})
+    assert page.editor("/d")["inputmode"] == "numeric"
+    submission = form.read(page.pairs())
+    assert [(error.pointer, error.message) for error in submission.errors] == [("/c", "is required with a")]
+
+
+def test_all_of_is_one_form() -> None:
+    form = Form({"allOf": [{"properties": {"a": {"type": "integer", "minimum": 3}}}, {"properties": {"a": {"maximum": 5}, "b": {"type": "string"}}, "required": ["b"]}]})
+    page = page_of(form, {"a": 9, "b": "x"})
+    assert "3 to 5" in page.text
+    assert [error.message for error in form.read(page.pairs()).errors] == ["must be at most 5"]
+
+
+def test_a_recursive_schema_is_drawn_as_deep_as_its_value() -> None:
+    schema = {"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "required": ["l"], "properties": {"l": {"type": "string"}, "next": {"$ref": "#/$defs/n"}, "c": {"type": "array", "items": {"$ref": "#/$defs/n"}}}}}}
+    value: dict[str, Any] = {"l": "end"}
+    for depth in range(12):
+        value = {"l": str(depth), "next": value, "c": [{"l": "leaf"}]}
+    assert there_and_back(schema, value).value == value
+    for depth in range(70):
+        value = {"l": str(depth), "next": value}
+    assert there_and_back(schema, value).value == value, "deeper than any form: JSON below"
+
+
+def test_what_may_never_be_there_is_not_drawn_but_shown_where_it_is() -> None:
+    schema = {"type": "object", "properties": {"a": False, "b": {"type": "string"}}}
+    assert [one for one in page_of(Form(schema), {}).controls if one.get("data-pointer") == "/a"] == []
+    submission = there_and_back(schema, {"a": 1})
+    assert [(error.pointer, error.message) for error in submission.errors] == [("/a", "is not allowed here (not)")]
+    closed = there_and_back({"properties": {"a": {}}, "unevaluatedProperties": False}, {"a": 1, "b": 2})
+    assert [(error.pointer, error.message) for error in closed.errors] == [("/b", "is not a known field")]
+
+
+def test_the_whole_form_is_edited_as_json_and_back_without_loss() -> None:
+    value = {"connection": "db", "collection": "users", "condition": {"a": 2**60}, "extra": [None]}
+    form = Form(DatabaseCleanup.parameters_schema)
+    submission = form.apply(form.read(page_of(form, value).pairs()), "json f")
+    page = Page(form.render(submission=submission))
+    assert json.loads(page.editor("").value) == value
+    page.editor("").value = page.editor("").value.replace('"users"', '"wrong')
+    submission = form.apply(form.read(page.pairs()), page.at("", "update")["value"])
+    assert Page(form.render(submission=submission)).editor("").value == page.editor("").value, "what is no JSON stays as it was typed"
+    page.editor("").value = page.editor("").value.replace('"wrong', '"others"')
+    back = Page(form.render(submission=form.apply(form.read(page.pairs()), page.at("", "update")["value"])))
+    assert back.editor("/collection").value == "others"
+    assert form.read(back.pairs()).value == {**value, "collection": "others"}
+
+
+# -- secrets, what is read only ------------------------------------------------------------------------------------------
 
 
 def test_a_secret_is_never_echoed_and_stays_unless_typed_anew() -> None:
     assert KEPT == MASK
-    form = Form(
-        {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["s"],
-            "properties": {"s": {"type": "string", "writeOnly": True, "minLength": 8}},
-        }
-    )
-    shown = form.render({"s": dict(KEPT)})
-    assert 'value=""' not in shown
-    assert "unchanged" in shown
-    kept = form.read(Page(shown).pairs())
-    assert (kept.value, kept.errors) == ({"s": KEPT}, ())
-    assert form.read(filled(form, {"/s": "new secret"}, value={"s": dict(KEPT)})).value == {"s": "new secret"}
-    wrong = form.read(filled(form, {"/s": "short"}, value={"s": dict(KEPT)}))
+    form = Form(obj(s_={"type": "string", "writeOnly": True, "minLength": 8}))
+    for stored in (dict(KEPT), "canary secret"):
+        shown = form.render({"s": stored})
+        assert "canary" not in shown
+        assert "unchanged" in shown
+        kept = form.read(Page(shown).pairs())
+        assert (kept.value, kept.errors) == ({"s": KEPT}, ())
+    assert typed(form, {"s": dict(KEPT)}, s="new secret").value == {"s": "new secret"}
+    wrong = typed(form, {"s": dict(KEPT)}, s="short")
     assert not wrong.valid
     assert "short" not in form.render(submission=wrong)
-    assert [error.message for error in form.read(Page(form.render()).pairs()).errors] == ["is required"]
+    assert [error.message for error in form.read(page_of(form).pairs()).errors] == ["is required"]
+    optional = Form(obj(s={"type": "string", "format": "password"}))
+    page = page_of(optional, {"s": dict(KEPT)})
+    page.at("/s", "state").value = "absent"
+    assert optional.read(page.pairs()).value == {}
+
+
+def test_what_is_read_only_stays_as_it_was_stored_whatever_is_posted() -> None:
+    form = Form(obj(id={"type": "string", "readOnly": True}, name={"type": "string"}, rows={"type": "array", "items": obj(n={"readOnly": True}, t={"type": "string"})}))
+    stored = {"id": "x1", "name": "a", "rows": [{"n": 1, "t": "one"}, {"n": 2, "t": "two"}]}
+    page = page_of(form, stored)
+    assert [one for one in page.controls if one.get("name") == "f.mid"] == []
+    assert form.read(page.pairs(), stored=stored).value == stored
+    forged = [*page.pairs(), ("f.mid", "forged"), ("f.mid.d", "string v")]
+    assert form.read(forged, stored=stored).value == stored
+    assert form.read([("f.d", "object v"), ("f.mname.d", "string v"), ("f.mname", "b")], stored=stored).value["id"] == "x1"
+    moved = form.apply(form.read(page.pairs(), stored=stored), "up f.mrows 1").value
+    assert moved["rows"] == [{"n": 2, "t": "two"}, {"n": 1, "t": "one"}]
+    page = Page(form.render(submission=form.apply(form.read(page.pairs(), stored=stored), "remove f.mrows 0")))
+    assert form.read(page.pairs(), stored=stored).value["rows"] == [{"n": 2, "t": "two"}], "a row is known by its id"
+
+
+# -- the page -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_control_is_named_for_people_and_scripts() -> None:
+    for schema, value in [*((kind.parameters_schema, value) for kind, value in KIND_VALUES), (EVERYTHING, ABSENT)]:
+        page = page_of(Form(schema), value)
+        assert set(page.described) <= set(page.ids)
+        roles = {"value", "state", "branch", "type", "key", "json", "add", "remove", "up", "down", "update"}
+        for one in page.controls:
+            if one.get("type") == "hidden" or one.get("type") == "search":
+                continue
+            assert one["data-role"] in roles
+            assert one["data-pointer"] == "" or one["data-pointer"].startswith("/")
+            if one.tag != "button" and one.get("type") not in {"checkbox", "radio"}:
+                assert one.get("id") in page.labels or one.get("aria-label"), one
 
 
 def test_hostile_texts_are_texts() -> None:
     evil = '"><script>alert(1)</script>'
     schema = {
-        "type": "object", "additionalProperties": False, "title": evil,
-        "properties": {evil: {"type": "string", "title": evil, "description": f"{evil} [x](javascript:alert(1)) <img src=x onerror=y>", "default": evil, "x-placeholder": evil},
-                       "e": {"enum": [evil, 1, None, {"a": evil}]}, "b": {"type": "boolean", "title": evil}},
+        "type": "object", "title": evil,
+        "properties": {evil: {"type": "string", "title": evil, "description": f"{evil} [x](javascript:alert(1)) <img src=x onerror=y>", "default": evil, "x-placeholder": evil, "examples": [evil],
+                              "x-section": evil}, "e": {"enum": [evil, 1, None, {"a": evil}]}, "b": {"type": "boolean", "title": evil}, "p": {"type": "string", "pattern": f"^{evil}$"},
+                       "u": {"oneOf": [{"title": evil, "type": "object"}, {"title": "x", "type": "array"}]}, "m": {"additionalProperties": True, "x-item-title": evil}},
     }  # fmt: skip
-    html = Form(schema).render()
-    assert "<script" not in html
-    assert "<img" not in html
-    assert 'href="javascript' not in html
-    assert Form(schema).read(Page(html).pairs()).value == {evil: evil}
-
-
-def test_names_of_any_kind_are_ordinary() -> None:
-    names = ["a.b", "a/b", "a~b", "[0]", 'q"q', " ", "", "__proto__", "🙂", "d.state", "f.action"]
-    schema = {"type": "object", "additionalProperties": False, "properties": {name: {"type": "string"} for name in names}}
-    value = {name: f"value of {name!r}" for name in names}
+    html = Form(schema).render({evil: "x", "e": evil, "p": evil, evil + "2": evil, "m": {evil: evil}}, errors=[FieldError("/e", evil)])
+    tree = Page(html).tree
+    assert tree.css("script, img, [onerror]") == []
+    assert [node.attributes.get("href") for node in tree.css("a")] == []
     form = Form(schema)
-    assert form.read(Page(form.render(value)).pairs()).value == value
-
-
-def test_choices_keep_the_type_of_their_values() -> None:
-    options = ["1", 1, True, None, {"a": [1]}, 1.5, ""]
-    form = Form({"type": "object", "additionalProperties": False, "properties": {"e": {"enum": options}}})
-    for option in options:
-        read = form.read(Page(form.render({"e": option})).pairs()).value
-        assert json.dumps(read) == json.dumps({"e": option})
-    for nonsense in ("7", "-1", "x", "٣"):
-        assert form.read(filled(form, {"/e": nonsense})).value == {}
-
-
-def test_a_live_choice_keeps_a_value_that_is_no_longer_offered() -> None:
-    form = Form(DatabaseCleanup.parameters_schema, options=lambda source: ["new"])
-    page = Page(form.render({"connection": "gone"}))
-    assert ("connection", "gone") in [("connection", value) for name, value in page.pairs() if name == "f.0"]
-    assert "gone (not there)" in page.text
+    assert form.read(page_of(form).pairs()).value == {evil: evil}
 
 
 def test_errors_of_others_are_shown_at_the_nearest_control() -> None:
     form = Form(EmailNotification.parameters_schema)
-    page = Page(form.render({"recipients": ["a"]}, errors=[FieldError("/recipients/0", "first"), FieldError("/nowhere/deep", "lost")]))
-    assert "first" in page.text
-    assert "lost" in page.text
+    shown = form.present({"recipients": ["a"]}, errors=[FieldError("/recipients/0", "first"), FieldError("/nowhere/deep", "lost")])
+    assert [(line.label, line.message) for line in shown.summary] == [("nowhere › deep", "lost"), ("Recipients › 1", "first")]
+    assert Page(shown.controls).text.count("lost") == 1
 
 
-@pytest.mark.parametrize("schema", [5, {"type": "object", "properties": {"a": 5}, "additionalProperties": False}])
-def test_what_is_no_schema_is_refused_readably(schema: Any) -> None:
-    with pytest.raises(SchemaRefused) as caught:
-        Form(schema)
-    assert caught.value.reason == "is no schema"
+def test_hints_order_group_widen_and_hide() -> None:
+    schema = obj(a={"enum": ["x", "y"]}, b={"type": "string", "x-section": "More", "x-width": "half"}, c={"type": "string", "x-visible-if": {"a": ["x"]}})
+    form = Form(schema, hints={"/b": {"x-help": "*Helped*", "x-widget": "textarea"}})
+    page = page_of(form, {"a": "y", "c": "kept"})
+    hidden = page.tree.css_first("[data-visible-if]")
+    assert "hidden" in hidden.attributes
+    assert json.loads(hidden.attributes["data-visible-if"]) == {"f.ma": ["0"]}
+    assert form.read(page.pairs()).value == {"a": "y", "c": "kept"}, "hidden is not gone"
+    assert page.editor("/b").tag == "textarea"
+    assert page.tree.css_first("details.section summary").text() == "More"
+    assert "open" not in page.tree.css_first("details.section").attributes
+    assert "open" in Page(form.render({}, errors=[FieldError("/b", "wrong")])).tree.css_first("details.section").attributes
+    assert page.tree.css_first("em").text() == "Helped"
+    for hints in ({"/b": {"x-widget": "nonsense"}}, {"/b": {"x-rows": 1}}):
+        with pytest.raises(SchemaRefused, match="is no hint"):
+            Form(schema, hints=hints)
+    with pytest.raises(SchemaRefused, match="is no hint"):
+        Form(obj(a={"x-options": {}}))
+    Form(obj(a={"x-foo": {}, "x-ms-thing": 1}))
 
 
-def test_schemas_without_end_are_refused() -> None:
-    deep: Any = {"type": "string"}
-    for _ in range(40):
-        deep = {"type": "object", "properties": {"a": deep}, "additionalProperties": False}
-    with pytest.raises(SchemaRefused, match="levels deep"):
-        Form(deep)
-    wide = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(2001)}, "additionalProperties": False}
-    with pytest.raises(SchemaRefused, match="more than 2000"):
-        Form(wide)
+def test_a_pattern_goes_to_the_browser_only_where_it_means_the_same() -> None:
+    cases = {"^[a-z]+$": "[a-z]+", "^\\d{3}$": "\\d{3}", "[a-z]": None, "^a|b$": None, "^(?!x)a$": None, "^[&&]$": None, "^[a-]$": None, "^a/b$": None, "^[^a]$": "[^a]"}
+    for pattern, expected in cases.items():
+        page = page_of(Form(obj(s={"type": "string", "pattern": pattern})), {})
+        assert page.editor("/s").attributes.get("pattern") == expected, pattern
 
 
-def test_what_has_no_control_is_typed_as_json() -> None:
-    for schema in ({"anyOf": [{"type": "string"}, {"type": "null"}]}, {"type": ["string", "null"]}, {}, True, {"type": "object"}, {"type": "array"},
-                   {"type": "array", "prefixItems": [{}]}, {"$ref": "#/$defs/a", "$defs": {"a": {"type": "integer"}}}):  # fmt: skip
-        form = Form(schema)
-        for value in ("text", None, 5):
-            read = form.read(Page(form.render(value)).pairs())
-            assert read.value == value
+def test_the_words_come_from_catalogues_and_two_of_them_are_complete() -> None:
+    for folder in (Path("app/validation/locale"), Path("web/forms/locale")):
+        root = Path(__file__).parents[2] / folder
+        assert locales(root) == ["de", "en"]
+        keys = {name: set(_entries(root / f"{name}.po")) for name in ("de", "en")}
+        assert keys["de"] == keys["en"]
+        for name in ("de", "en"):
+            for key, texts in _entries(root / f"{name}.po").items():
+                assert all(texts), key
+                assert {frozenset(_places(text)) for text in texts} == {frozenset(_places(_entries(root / "en.po")[key][0]))}, (name, key)
+        with pytest.raises(KeyError):
+            words_of(root, "en")("no such key")
+    form = Form(obj(n_={"type": "integer", "minimum": 5}, t={"type": "array", "items": {"type": "string"}, "title": "Ziele"}), locale="de-AT")
+    page = page_of(form, {"n": 1, "t": ["a"]})
+    submission = form.read(page.pairs())
+    assert [error.message for error in submission.errors] == ["muss mindestens 5 sein"]
+    assert "Ziele 1 entfernen" in [one.get("aria-label") for one in page.controls]
+    assert typed(form, {"n": 5}, n="1,5").errors[0].message == "Das Dezimalzeichen ist ein Punkt: 1.5"
+    assert [error.message for error in Form({"maxItems": 1}, locale="xx").read(Page(Form({"maxItems": 1}).render([1, 2])).pairs()).errors] == ["may have at most 1 entry"]
 
 
-scalars = st.one_of(
-    st.fixed_dictionaries({"type": st.just("string")}), st.fixed_dictionaries({"type": st.sampled_from(["integer", "number", "boolean"])}),
-    st.fixed_dictionaries({"enum": st.lists(st.one_of(st.text(max_size=5), st.integers(), st.none()), min_size=1, max_size=4)}),
-)  # fmt: skip
+def _entries(path: Path) -> dict[str, list[str]]:
+    from babel.messages.pofile import read_po
+
+    with path.open("rb") as file:
+        return {
+            (one.id if isinstance(one.id, str) else one.id[0]): [one.string] if isinstance(one.string, str) else list(one.string)
+            for one in read_po(file)
+            if one.id
+        }
 
 
-def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.dictionaries(st.text(max_size=6), inner, min_size=1, max_size=3).flatmap(
-        lambda members: st.sets(st.sampled_from(sorted(members))).map(
-            lambda needed: {"type": "object", "properties": members, "required": sorted(needed), "additionalProperties": False}
-        )
-    )
+def _places(text: str) -> list[str]:
+    from string import Formatter
+
+    return [name for _, name, _, _ in Formatter().parse(text) if name]
 
 
-schemas = objects(
-    st.recursive(scalars, lambda inner: st.one_of(objects(inner), inner.map(lambda one: {"type": "array", "items": one})), max_leaves=6)
-)
-TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\x00"), max_size=8)
-
-
-def value_for(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Values that a form can tell apart: an optional empty text is absent, a switch is on or off."""
-    if "enum" in schema:
-        return st.sampled_from(schema["enum"])
-    kind = schema["type"]
-    if kind == "object":
-        return st.fixed_dictionaries(
-            {name: value_for(member) for name, member in schema["properties"].items() if name in schema["required"]},
-            optional={name: value_for(member) for name, member in schema["properties"].items() if name not in schema["required"]},
-        )
-    if kind == "array":
-        return st.lists(value_for(schema["items"]), max_size=3)
-    return {"string": TEXT, "integer": st.integers(), "boolean": st.booleans(), "number": st.floats(allow_nan=False, allow_infinity=False)}[
-        kind
-    ]
-
-
-@settings(max_examples=150, deadline=None)
-@given(schemas.flatmap(lambda schema: st.tuples(st.just(schema), value_for(schema))))
-def test_any_value_of_any_schema_survives_the_browser(case: tuple[dict[str, Any], Any]) -> None:
-    schema, value = case
-    form = Form(schema)
-    submission = form.read(Page(form.render(value)).pairs())
-    assert submission.value is not ABSENT
-    assert json.dumps(submission.value, sort_keys=True) == json.dumps(value, sort_keys=True)
+def test_the_sample_with_every_construct_is_filled_by_pointers_and_roles_alone() -> None:
+    form = Form(EVERYTHING)
+    page = page_of(form)
+    texts = {"/name": "All", "/count": "7", "/ratio": "4.02", "/contact/address": "a@example.com", "/mail": "b@example.com", "/cron": "0 2 * * 0", "/zone": "Europe/Berlin", "/wait": "PT5M",
+             "/day": "2026-03-29", "/moment": "2026-03-29T02:30:00Z", "/any": "x"}  # fmt: skip
+    for pointer, text in texts.items():
+        page.editor(pointer).value = text
+    page.editor("/agreed").checked = True
+    page.editor("/size").choose("3")
+    page.editor("/steps/0/do").choose("copy")
+    submission = form.read(page.pairs())
     assert submission.errors == ()
+    assert submission.value == {
+        "name": "All", "id": "made by the server", "count": 7, "ratio": 4.02, "agreed": True, "size": 3, "version": "v1", "mail": "b@example.com", "day": "2026-03-29",
+        "moment": "2026-03-29T02:30:00Z", "color": "#1a7f64", "cron": "0 2 * * 0", "zone": "Europe/Berlin", "wait": "PT5M", "contact": {"via": "mail", "address": "a@example.com"},
+        "steps": [{"do": "copy"}], "any": "x",
+    }  # fmt: skip
 
 
-def test_an_empty_required_field_is_missing_where_empty_cannot_be_meant() -> None:
-    members = {
-        "url": {"type": "string", "format": "uri"},
-        "code": {"type": "string", "pattern": "^a+$"},
-        "note": {"type": "string", "pattern": "^a*$"},
-    }
-    form = Form({"type": "object", "additionalProperties": False, "required": list(members), "properties": members})
-    submission = form.read(Page(form.render()).pairs())
-    assert submission.value == {"note": ""}
-    assert [(error.pointer, error.message) for error in submission.errors] == [("/code", "is required"), ("/url", "is required")]
+@pytest.mark.parametrize("junk", [
+    [("f", "x")], [("f.d", "array v"), ("f.o", "0"), ("f.o", "0"), ("f.o", "-1"), ("f.o", "x")], [("f.d", "choice v 99999999")], [("f.d", "choice v")], [("f.d", "object v"), ("f.m-zz-", "1")],
+    [("f.d", "object v"), ("f.m-110000-", "1"), ("f.m-", "1")], [("f" + ".ma" * 500, "1")], [("f.d", "checks v 0"), ("f", "9"), ("f", "x")], [("f..", "")], [("f.d", "source v"), ("f", "{")],
+    [("f.d", "object v"), ("f.o", "1"), ("f.r1.key", "a"), ("f.r1.keyjson", "1")], [("f.d", "nonsense x y z")], [("f.b0o", "77"), ("f.w0o", "0")], [("f.t", "object"), ("f.d", "string v"), ("f", "x")],
+])  # fmt: skip
+@pytest.mark.parametrize("schema", [EVERYTHING, {}, UNION, {"type": "array", "items": {"type": "string"}}, {"enum": [1]}])
+def test_no_post_breaks_a_form(schema: Any, junk: Pairs) -> None:
+    form = Form(schema)
+    submission = form.read(junk)
+    for action in ("add f", "remove f 0", "json f", "form f", "update f", "up f 0"):
+        Page(form.render(submission=form.apply(form.read(junk), action)))
+    page = Page(form.render(submission=submission))

@@ -63,7 +63,7 @@ def test_a_bad_value_stops_the_start_naming_the_variable(name: str, value: str) 
         ({"type": "integer"}, "5", "", "must be a whole number"), ({"type": ["string", "null"]}, 5, "", "must be text or null"),
         ({"required": ["a"], "properties": {"a": {}}}, {}, "/a", "is required"), ({"dependentRequired": {"a": ["b"]}}, {"a": 1}, "/b", "is required with a"),
         ({"properties": {"a": {}}, "additionalProperties": False}, {"b/c": 1}, "/b~1c", "is not a known field"), ({"minLength": 3}, "ab", "", "must have at least 3 characters"),
-        ({"maxLength": 1}, "ab", "", "must have at most 1 characters; it has 2"), ({"oneOf": [{"const": 1}, {"const": 2}]}, 3, "", "must be one of 1, 2"),
+        ({"maxLength": 1}, "ab", "", "must have at most 1 character; it has 2"), ({"oneOf": [{"const": 1}, {"const": 2}]}, 3, "", "must be one of 1, 2"),
         ({"enum": list(range(20))}, 99, "", "must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 8 more"), ({"const": 1}, 2, "", "must be 1"),
         ({"exclusiveMinimum": 0}, 0, "", "must be more than 0"), ({"exclusiveMaximum": 0}, 0, "", "must be less than 0"), ({"uniqueItems": True}, [1, 1], "", "has the same entry twice"),
         ({"minItems": 1}, [], "", "needs at least 1 entry"), ({"maxItems": 1}, [1, 2], "", "may have at most 1 entry"), ({"minProperties": 1}, {}, "", "must not be empty"),

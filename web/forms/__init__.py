@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from web.forms.filled import ABSENT, KEPT
-from web.forms.form import Form, Submission
-from web.forms.nodes import SchemaRefused
+from app.validation import SchemaRefused
+from web.forms.field import KEPT
+from web.forms.form import Form, Submission, action_in
+from web.forms.view import ABSENT
 
-__all__ = ["ABSENT", "KEPT", "Form", "SchemaRefused", "Submission"]
+__all__ = ["ABSENT", "KEPT", "Form", "SchemaRefused", "Submission", "action_in"]

@@ -1,157 +1,176 @@
-"""The form of one schema: draw it, read it, change its rows."""
+"""The form of one schema: draw it, read it, change its shape."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from app.errors import FieldError
-from app.validation import SchemaValidator
-from web.forms.filled import ABSENT, KEPT, MOST_ROWS, Filled, from_posted, from_value, small_number, value_of
-from web.forms.nodes import ArrayNode, ObjectNode, compile_schema
+from app.validation.schema import CACHED, prepare
+from app.validation.validator import SchemaValidator
+from app.validation.words import DEFAULT_LOCALE, words_of
+from web.forms.draw import Drawer, move
+from web.forms.field import Field, Post, Reader, decode, small_number
+from web.forms.hints import check_hints
+from web.forms.render import Options, Presented, present
+from web.forms.view import ABSENT, Views
 
-# What a provider answers for one `x-options`: the values to choose from.
-Options = Callable[[Mapping[str, Any]], Sequence[str]]
 PREFIX = "f"
+LOCALES = Path(__file__).parent / "locale"
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A posted form: `value` is what the person meant, `errors` what is wrong with it, `filled` keeps their own text."""
+    """A posted form: `value` is what the person meant, `errors` what is wrong with it, `root` keeps their own text."""
 
     value: Any
     errors: tuple[FieldError, ...]
-    filled: Filled
+    root: Field
 
     @property
     def valid(self) -> bool:
         return not self.errors
 
 
-class Form:
-    """Raises SchemaRefused for a schema that it will not take. `options` answers `x-options` hints; without it they offer nothing."""
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    validator: SchemaValidator
+    views: Views
+    has_read_only: bool
 
-    def __init__(self, schema: Any, *, options: Options | None = None) -> None:
-        self._root = compile_schema(schema)
-        self._validator = SchemaValidator(schema)
-        self._options = options or (lambda source: ())
+
+_compiled: OrderedDict[str, _Compiled] = OrderedDict()
+_lock = Lock()
+
+
+def _compile(schema: Any) -> _Compiled:
+    """What all forms of a schema share, kept by the digest of the schema."""
+    digest = prepare(schema).digest
+    with _lock:
+        found = _compiled.get(digest)
+        if found is not None:
+            _compiled.move_to_end(digest)
+            return found
+    validator = SchemaValidator(schema)
+    found = _Compiled(validator, Views(validator), any(one.get("readOnly") is True for one in validator.prepared.subschemas))
+    with _lock:
+        _compiled[digest] = found
+        while len(_compiled) > CACHED:
+            _compiled.popitem(last=False)
+    return found
+
+
+class Form:
+    """Raises SchemaRefused(pointer, reason) for a schema that it will not take.
+
+    `hints` are `x-` keywords by place (a JSON Pointer into the value, `*` for entries: `/rows/*/name`); they go before the schema's
+    own. `options` answers `x-options`; without it they offer nothing. `locale` is that of messages and buttons, `en` or `de`.
+    """
+
+    def __init__(
+        self, schema: Any, *, hints: Mapping[str, Mapping[str, Any]] | None = None, options: Options | None = None,
+        locale: str = DEFAULT_LOCALE,
+    ) -> None:  # fmt: skip
+        self._shared = _compile(schema)
+        self._hints = dict(hints or {})
+        for place, found in self._hints.items():
+            check_hints(found, place)
+        self._options: Options = options or (lambda source: ())
+        self._locale = locale
+        self._words = words_of(LOCALES, locale)
 
     def render(
-        self,
-        value: Any = ABSENT,
-        *,
-        errors: Iterable[FieldError] = (),
-        name_prefix: str = PREFIX,
-        submission: Submission | None = None,
-    ) -> Markup:
+        self, value: Any = ABSENT, *, errors: Iterable[FieldError] = (), name_prefix: str = PREFIX, submission: Submission | None = None,
+    ) -> Markup:  # fmt: skip
         """The controls, without a <form> around them.
 
-        A fresh form (`value` absent) shows the schema's defaults. With a `submission` the page after a wrong post: its own text and
-        errors, and `errors` besides.
+        A fresh form (`value` absent) shows the schema's defaults. With a `submission` the page after a post: its own text and errors,
+        and `errors` besides.
         """
-        if submission is not None:
-            filled, found = submission.filled, [*submission.errors, *errors]
-        else:
-            filled, found = from_value(self._root, name_prefix, "", value, fresh=value is ABSENT), list(errors)
-        by_pointer: dict[str, list[str]] = {}
-        for error in found:
-            texts = by_pointer.setdefault(_nearest(filled, error.pointer), [])
-            if error.message not in texts:
-                texts.append(error.message)
-        template = _environment.get_template("form.html")
-        return Markup(template.render(root=filled, errors=by_pointer, options=self._options, prefix=name_prefix))  # noqa: S704 - autoescaped
+        return self.present(value, errors=errors, name_prefix=name_prefix, submission=submission).controls
 
-    def read(self, pairs: Iterable[tuple[str, str]], *, name_prefix: str = PREFIX) -> Submission:
-        """The submission in (name, value) pairs, exactly as a browser posts them; names of other forms are passed over."""
-        posted: dict[str, list[str]] = {}
-        for name, value in pairs:
-            posted.setdefault(name, []).append(value)
-        return self._submission(from_posted(self._root, name_prefix, "", posted))
+    def present(
+        self, value: Any = ABSENT, *, errors: Iterable[FieldError] = (), name_prefix: str = PREFIX, submission: Submission | None = None,
+    ) -> Presented:  # fmt: skip
+        """As `render`, with a summary of the errors: each with its words, the control's name and the id to link to."""
+        drawer = self._drawer()
+        if submission is not None:
+            root, found = drawer.arrange(submission.root, self._shared.views.root, fresh=True), [*submission.errors, *errors]
+        else:
+            root, found = drawer.root(value, name_prefix), list(errors)
+        return present(root, found, drawer=drawer, options=self._options, words=self._words, prefix=name_prefix, locale=self._locale)
+
+    def read(self, pairs: Iterable[tuple[str, str]], *, name_prefix: str = PREFIX, stored: Any = ABSENT) -> Submission:
+        """The submission in (name, value) pairs, exactly as a browser posts them; names of other forms are passed over.
+
+        `stored` is the value that the form was drawn with: read-only places keep what it has there, whatever was posted.
+        """
+        views, drawer = self._shared.views, self._drawer()
+        types = views.view(views.root, ABSENT, {}).types
+        root = decode(Post.of(pairs, name_prefix), name_prefix, "", views.choices_of, drawn_as=types[0] if types else "json")
+        root = drawer.settle(root, views.root)
+        if self._shared.has_read_only:
+            root = drawer.guard(root, views.root, stored)
+        return self._submission(root)
 
     def apply(self, submission: Submission, action: str) -> Submission:
-        """The submission after a button: `add NAME`, `remove NAME ROW`, `up NAME ROW` or `down NAME ROW`; unknown ones change nothing."""
-        what, _, rest = action.partition(" ")
-        name, _, row_text = rest.partition(" ")
-        target = next((one for one in submission.filled.walk() if one.name == name and isinstance(one.node, ArrayNode)), None)
-        if target is not None:
-            _change_rows(target, what, small_number(row_text))
-        return self._submission(submission.filled)
+        """The submission after a button, whose value `action` is; one that names nothing of the form changes nothing.
 
-    def _submission(self, filled: Filled) -> Submission:
-        errors: list[FieldError] = []
-        value = value_of(filled, errors)
-        broken = {error.pointer for error in errors}
-        kept = {one.pointer for one in filled.walk() if one.state == "kept" and not one.raw}
-        judged = [] if value is ABSENT else self._validator.errors(value)
-        errors += [error for error in judged if error.pointer not in broken | kept]
-        return Submission(value, tuple(errors), filled)
+        `add NAME`, `remove NAME ROW`, `up NAME ROW`, `down NAME ROW`; `json NAME` and `form NAME` switch between a field's controls
+        and its JSON; `update NAME` shows what a change of type, branch or state brings along.
+        """
+        what, _, rest = action.partition(" ")
+        name, _, row = rest.partition(" ")
+        drawer = self._drawer()
+        root = drawer.arrange(submission.root, self._shared.views.root, fresh=True)
+        target = next((one for one in root.walk() if one.name == name), None)
+        if target is not None:
+            if what == "add" and target.kind in {"array", "object"}:
+                drawer.add(target)
+            elif what in {"remove", "up", "down"}:
+                move(target, what, small_number(row))
+            elif what == "json" and target.kind != "source":
+                drawer.as_json(target, Reader(self._words).value(target))
+            elif what == "form" and target.kind == "source":
+                self._back_to_form(drawer, target)
+        return self._submission(root)
+
+    def _back_to_form(self, drawer: Drawer, target: Field) -> None:
+        """Draw the typed JSON as controls again; JSON that is wrong stays, with its message."""
+        reader = Reader(self._words)
+        value = reader.value(target)
+        if not reader.errors:
+            target.kind = "json"
+            target.raw, target.state = ("", "absent") if value is ABSENT else (target.raw, "value")
+            drawer.redraw(target, value)
+
+    def _drawer(self) -> Drawer:
+        return Drawer(self._shared.views, self._hints, Reader(self._words))
+
+    def _submission(self, root: Field) -> Submission:
+        reader = Reader(self._words)
+        value = reader.value(root)
+        broken = {error.pointer for error in reader.errors}
+        kept = {one.pointer for one in root.walk() if one.state == "kept"}
+        picked = {(one.pointer, key): place for one in root.walk() for key, place in one.picked.items()}
+
+        def chosen(pointer: str, branches: Any) -> int | None:
+            return picked.get((pointer, self._shared.views.union_key(branches) or ""))
+
+        if value is ABSENT:
+            judged = [FieldError("", self._words("nothing"))] if not reader.errors else []
+        else:
+            judged = self._shared.validator.errors(value, locale=self._locale, chosen=chosen)
+        found = [*reader.errors, *(error for error in judged if error.pointer not in broken | kept)]
+        return Submission(value, tuple(found), root)
 
 
 def action_in(pairs: Iterable[tuple[str, str]], *, name_prefix: str = PREFIX) -> str | None:
     """The button of this form that was pressed, if one was."""
     return next((value for name, value in pairs if name == f"{name_prefix}.action"), None)
-
-
-def _change_rows(target: Filled, what: str, row: int) -> None:
-    rows, node = target.rows, target.node
-    index = next((place for place, (number, _) in enumerate(rows) if number == row), -1)
-    if what == "add" and isinstance(node, ArrayNode) and len(rows) < MOST_ROWS:
-        number = max((one for one, _ in rows), default=-1) + 1
-        rows.append((number, from_value(node.item, f"{target.name}.r{number}", "", ABSENT, fresh=True)))
-        target.state = "value"
-    elif what == "remove" and index >= 0:
-        del rows[index]
-        target.state = "value" if rows else "absent"
-    elif what in {"up", "down"} and index >= 0:
-        other = index + (-1 if what == "up" else 1)
-        if 0 <= other < len(rows):
-            rows[index], rows[other] = rows[other], rows[index]
-    for place, (_, inner) in enumerate(rows):
-        _repoint(inner, f"{target.pointer}/{place}")
-
-
-def _repoint(filled: Filled, pointer: str) -> None:
-    """New pointers for a row that has moved, and for all below it."""
-    old = filled.pointer
-    for inner in filled.walk():
-        inner.pointer = pointer + inner.pointer[len(old) :]
-
-
-def _nearest(filled: Filled, pointer: str) -> str:
-    """The pointer of the control that shows an error: its own, or of the nearest one around it."""
-    shown = {one.pointer for one in filled.walk()}
-    while pointer and pointer not in shown:
-        pointer = pointer.rpartition("/")[0]
-    return pointer
-
-
-def _bounds(schema: Mapping[str, Any]) -> str:
-    """What a number or text must keep to, in short, for the help line: "1 to 10,000"."""
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        return f"{low:,} to {high:,}"
-    if low is not None:
-        return f"at least {low:,}"
-    return f"at most {high:,}" if high is not None else ""
-
-
-_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).disable(["image", "heading", "lheading", "html_block"])
-
-
-def _inline_markdown(text: str) -> Markup:
-    return Markup(_markdown.renderInline(text))  # noqa: S704 - markdown-it escapes, with HTML switched off
-
-
-_environment = Environment(
-    loader=PackageLoader("web.forms"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
-)
-_environment.filters.update(markdown=_inline_markdown, bounds=_bounds)
-_environment.tests.update(group=lambda one: isinstance(one.node, ObjectNode), rows=lambda one: isinstance(one.node, ArrayNode))
-_environment.globals["kind_of"] = lambda one: type(one.node).__name__
-
-__all__ = ["ABSENT", "KEPT", "PREFIX", "Form", "Submission", "action_in"]

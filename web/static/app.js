@@ -34,29 +34,8 @@ function onClick(event) {
     document.getElementById(open.dataset.open).showModal();
   }
   if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
-  const goto = event.target.closest("[data-goto]");
-  if (goto) {
-    event.preventDefault();
-    goToField(goto.dataset.goto);
-  }
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target)) menu.removeAttribute("open");
-  }
-}
-
-// The control of a pointer; forms inside the page count from /parameters or /settings.
-function goToField(pointer) {
-  for (const wanted of [pointer, pointer.replace(/^\/(parameters|settings)/, "")]) {
-    const found = [...document.querySelectorAll("[data-pointer]")].find(
-      (one) => one.dataset.pointer === wanted && one.type !== "hidden" && one.tagName !== "BUTTON"
-    );
-    if (found) {
-      found.closest("details")?.setAttribute("open", "");
-      const target = found.matches("fieldset") ? found.querySelector("input:not([type=hidden]), button, select, textarea") || found : found;
-      target.scrollIntoView({ block: "center" });
-      target.focus();
-      return;
-    }
   }
 }
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import g, request
 
 from app.audit.model import Actor
-from web.forms.filled import small_number
+from app.errors import FieldError, ValidationFailed
+from app.validation.formats import time_zones
+from web.forms import ABSENT, Form, Submission, action_in
+from web.forms.field import small_number
+from web.forms.form import PREFIX
+from web.forms.render import Presented
 from web.views.signin import services
 
 Pairs = list[tuple[str, str]]
+CHECK = "check"  # the action of a page that only wants to know what is wrong so far
 
 
 def actor() -> Actor:
@@ -37,11 +44,53 @@ def posted_version() -> int | None:
     return number if number >= 0 else None
 
 
-def live_options(source: Mapping[str, Any]) -> Sequence[str]:
-    """What an `x-options` hint offers."""
-    if source.get("from") == "connections":
-        return services().connections.options(str(source.get("kind", "")))
+def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
+    """What an `x-options` hint offers; nothing for a source that is unknown or cannot be reached."""
+    match source.get("from"):
+        case "connections":
+            return services().connections.options(str(source.get("kind", "")))
+        case "collections" | "fields" as what:
+            connection, collection = source.get("connection"), source.get("collection")
+            return services().connections.explore(actor(), what, str(connection or ""), collection=str(collection or ""))
+        case "timezones":
+            return sorted(time_zones())
+        case "jobs":
+            return services().jobs.names(actor())
     return ()
+
+
+@dataclass
+class Editor:
+    """One form on a page: what was posted of it, and how it is shown again.
+
+    `stored` is the value that it edits, ABSENT for a new one. `submission` is None for a page that was only asked for.
+    """
+
+    form: Form
+    stored: Any = ABSENT
+    prefix: str = PREFIX
+    submission: Submission | None = None
+    pressed: str | None = None
+
+    def read(self, pairs: Pairs) -> Editor:
+        """Take in what was posted; a button of the form has done its work already."""
+        self.submission = self.form.read(pairs, name_prefix=self.prefix, stored=self.stored)
+        self.pressed = action_in(pairs, name_prefix=self.prefix)
+        if self.pressed and self.pressed != CHECK:
+            self.submission = self.form.apply(self.submission, self.pressed)
+        return self
+
+    @property
+    def value(self) -> Any:
+        """What the person meant. Raises ValidationFailed with what is wrong with it."""
+        if self.submission is None or self.submission.errors:
+            raise ValidationFailed(self.submission.errors if self.submission else ())
+        return self.submission.value
+
+    def present(self, errors: Iterable[FieldError] = ()) -> Presented:
+        """The controls with these errors; those of the submission are left to whoever counts all errors of a page."""
+        quiet = None if self.submission is None else replace(self.submission, errors=())
+        return self.form.present(self.stored, errors=errors, name_prefix=self.prefix, submission=quiet)
 
 
 def is_htmx() -> bool:

@@ -10,9 +10,9 @@ from app.accounts.model import Role, Scope, require
 from app.errors import FieldError, NotFound, StaleVersion, ValidationFailed
 from app.mongo import Document
 from templates_lib.connections import KINDS, ConnectionKind
-from web.forms import ABSENT, Form, Submission
-from web.forms.form import action_in
-from web.views.common import actor, posted, posted_version
+from web.forms import Form
+from web.forms.render import SummaryLine
+from web.views.common import CHECK, Editor, actor, posted, posted_version
 from web.views.signin import services
 
 blueprint = Blueprint("connections_pages", __name__, url_prefix="/connections")
@@ -32,17 +32,17 @@ def new() -> Any:
     kind = KINDS.get(request.args.get("kind", ""))
     if kind is None:
         raise NotFound("connection kind", request.args.get("kind", ""))
+    editor = Editor(Form(kind.settings_schema))
     if request.method == "GET":
-        return _page(kind)
-    submission = Form(kind.settings_schema).read(posted())
-    action = action_in(posted())
-    if action:
-        return _page(kind, submission=Form(kind.settings_schema).apply(submission, action), name=request.form.get("name", ""))
+        return _page(kind, editor)
+    editor.read(posted())
     name = request.form.get("name", "").strip()
+    if editor.pressed:
+        return _page(kind, editor, name=name, errors=_wrong(editor) if editor.pressed == CHECK else ())
     try:
-        row = services().connections.create(actor(), name=name, kind=kind.type, settings=_settings(submission))
+        row = services().connections.create(actor(), name=name, kind=kind.type, settings=_settings(editor))
     except ValidationFailed as failed:
-        return _page(kind, submission=submission, name=name, errors=failed.errors), failed.status
+        return _page(kind, editor, name=name, errors=failed.errors), failed.status
     flash(f"{row['name']} is there; test it once")
     return redirect(url_for(".edit", connection_id=row["_id"]))
 
@@ -52,21 +52,18 @@ def edit(connection_id: str) -> Any:
     """The form of one that is there; secrets stay unless typed anew."""
     row = services().connections.get(actor(), connection_id)
     kind = KINDS[row["kind"]]
+    editor = Editor(Form(kind.settings_schema), row["settings"])
     if request.method == "GET":
-        return _page(kind, row=row, name=row["name"])
-    submission = Form(kind.settings_schema).read(posted())
+        return _page(kind, editor, row=row, name=row["name"])
+    editor.read(posted())
     name = request.form.get("name", "").strip()
+    if editor.pressed:
+        return _page(kind, editor, row=row, name=name, errors=_wrong(editor) if editor.pressed == CHECK else ())
     try:
-        services().connections.update(
-            actor(),
-            connection_id,
-            name=name,
-            settings=_settings(submission),
-            version=posted_version(),
-        )
+        services().connections.update(actor(), connection_id, name=name, settings=_settings(editor), version=posted_version())
     except (ValidationFailed, StaleVersion) as failed:
         errors = failed.errors if isinstance(failed, ValidationFailed) else (FieldError("", f"{failed.title}: {failed.detail}"),)
-        return _page(kind, row=row, submission=submission, name=name, errors=errors), failed.status
+        return _page(kind, editor, row=row, name=name, errors=errors), failed.status
     flash(f"{name} is changed")
     return redirect(url_for(".list_connections"))
 
@@ -76,7 +73,8 @@ def test(connection_id: str) -> str:
     """Open it once and say what answered."""
     row = services().connections.get(actor(), connection_id)
     works, message = services().connections.probe(actor(), connection_id)
-    return _page(KINDS[row["kind"]], row=row, name=row["name"], probe=(works, message))
+    kind = KINDS[row["kind"]]
+    return _page(kind, Editor(Form(kind.settings_schema), row["settings"]), row=row, name=row["name"], probe=(works, message))
 
 
 @blueprint.post("/<connection_id>/delete")
@@ -88,18 +86,32 @@ def delete(connection_id: str) -> Any:
     return redirect(url_for(".list_connections"))
 
 
-def _settings(submission: Submission) -> dict[str, Any]:
-    if submission.errors:
-        raise ValidationFailed(FieldError(f"/settings{error.pointer}", error.message) for error in submission.errors)
-    settings: dict[str, Any] = submission.value
+def _wrong(editor: Editor) -> tuple[FieldError, ...]:
+    found = editor.submission.errors if editor.submission else ()
+    return tuple(FieldError(f"/settings{error.pointer}", error.message) for error in found)
+
+
+def _settings(editor: Editor) -> dict[str, Any]:
+    errors = _wrong(editor)
+    if errors:
+        raise ValidationFailed(errors)
+    settings: dict[str, Any] = editor.value
     return settings
 
 
 def _page(
-    kind: ConnectionKind, *, row: Document | None = None, submission: Submission | None = None, name: str = "",
-    errors: tuple[FieldError, ...] = (), probe: tuple[bool, str] | None = None,
+    kind: ConnectionKind, editor: Editor, *, row: Document | None = None, name: str = "", errors: tuple[FieldError, ...] = (),
+    probe: tuple[bool, str] | None = None,
 ) -> str:  # fmt: skip
-    inner = [FieldError(e.pointer.removeprefix("/settings"), e.message) for e in errors if e.pointer.startswith("/settings")]
-    shown = None if submission is None else Submission(submission.value, (), submission.filled)
-    controls = Form(kind.settings_schema).render(row["settings"] if row else ABSENT, errors=inner, submission=shown)
-    return render_template("connection_form.html", kind=kind, row=row, name=name, controls=controls, errors=errors, probe=probe)
+    shown = editor.present(FieldError(e.pointer.removeprefix("/settings"), e.message) for e in errors if e.pointer.startswith("/settings"))
+    others = [e for e in errors if not e.pointer.startswith("/settings")]
+    lines = [
+        SummaryLine(
+            e.pointer, "#name" if e.pointer == "/name" else "#job-form", e.pointer.strip("/").capitalize() or "Connection", e.message
+        )
+        for e in others
+    ]
+    return render_template(
+        "connection_form.html", kind=kind, row=row, name=name, controls=shown.controls, errors=[*lines, *shown.summary],
+        name_errors=[e.message for e in others if e.pointer == "/name"], probe=probe,
+    )  # fmt: skip

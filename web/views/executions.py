@@ -9,7 +9,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from app.execution.model import Status
 from app.execution.service import is_live
 from app.mongo import Document
-from web.forms.filled import small_number
+from web.forms.field import small_number
 from web.views.common import actor, is_htmx, page_number
 from web.views.signin import services
 

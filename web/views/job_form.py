@@ -18,9 +18,9 @@ from app.jobs.model import Job, JobDefinition, Schedule, ScheduleType, to_plain
 from app.jobs.schema import JobDefinitionSchema, load_definition
 from app.jobtemplates.catalogue import Entry
 from app.scheduling.triggers import in_words
-from web.forms import ABSENT, Form, Submission
-from web.forms.form import action_in
-from web.views.common import Pairs, live_options
+from web.forms import ABSENT, Form
+from web.forms.render import SummaryLine
+from web.views.common import CHECK, Editor, Pairs, live_options
 from web.views.signin import services
 
 DETAILS, PARAMETERS, POLICIES = "d", "p", "o"
@@ -28,6 +28,10 @@ _PLACE = {DETAILS: "", PARAMETERS: "/parameters", POLICIES: ""}  # where a part'
 DETAIL_FIELDS = ("name", "description", "tags", "group")
 POLICY_FIELDS = ("timeout_seconds", "retry_policy", "overlap", "misfire", "concurrency", "priority", "notifications")
 PREVIEWED_RUNS = 5
+_SCHEDULE_IDS = {
+    "/schedule/expression": "s-expression", "/schedule/interval_seconds": "s-every", "/schedule/run_at": "s-run-at",
+    "/schedule/timezone": "s-timezone", "/schedule/start_at": "s-start", "/schedule/end_at": "s-end",
+}  # fmt: skip
 _TITLES = {
     "name": "Name", "description": "Description", "tags": "Tags", "group": "Group", "timeout_seconds": "Timeout in seconds",
     "retry_policy": "Retries", "overlap": "When it is due and still runs", "misfire": "When it could not start in time",
@@ -96,35 +100,57 @@ def policies_form() -> Form:
 class JobForm:
     """One page's worth of form; `body` is what the service is given, `errors` what keeps it from being sent.
 
-    `parts` are the posted parts by their prefix, and `schedule` the posted fields; both empty for a page that was only asked for.
+    `schedule` are the posted fields of the schedule; empty for a page that was only asked for.
     """
 
     entry: Entry
     job: Job | None = None
-    parts: Mapping[str, Submission] = field(default_factory=dict)
     schedule: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[FieldError, ...] = ()
+    pressed: str | None = None
     policies_open: bool = False
+    parts: dict[str, Editor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        plain = to_plain(self.job.definition if self.job else _defaults(self.entry.template.type))
+        details = {name: plain[name] for name in DETAIL_FIELDS} if self.job else ABSENT
+        parameters = services().jobs.shown_parameters(self.job) if self.job else ABSENT
+        self.parts = {
+            DETAILS: Editor(details_form(), details, DETAILS),
+            PARAMETERS: Editor(Form(self.entry.template.parameters_schema, options=live_options), parameters, PARAMETERS),
+            POLICIES: Editor(policies_form(), {name: plain[name] for name in POLICY_FIELDS}, POLICIES),
+        }
 
     @classmethod
     def read(cls, entry: Entry, pairs: Pairs, job: Job | None = None) -> JobForm:
-        """The posted form; a button for rows has done its work already."""
-        form = cls(entry, job, schedule=dict(pairs), policies_open=action_in(pairs, name_prefix=POLICIES) is not None)
-        form.parts = {prefix: _read(one, pairs, prefix) for prefix, one in form._forms().items()}
+        """The posted form; a button has done its work already, and a check has told what is wrong so far."""
+        form = cls(entry, job, schedule=dict(pairs))
+        for part in form.parts.values():
+            part.read(pairs)
+        form.pressed = next((part.pressed for part in form.parts.values() if part.pressed), None)
+        form.policies_open = form.parts[POLICIES].pressed is not None
+        if form.pressed == CHECK:
+            form.fail(form._wrong())
         return form
 
     @property
     def body(self) -> dict[str, Any]:
         """The definition as JSON. Raises ValidationFailed where a part of the form holds no value that could be sent."""
-        errors = [FieldError(_PLACE[prefix] + one.pointer, one.message) for prefix, part in self.parts.items() for one in part.errors]
-        schedule, found = read_schedule(self.schedule)
-        if errors or found:
-            raise ValidationFailed([*errors, *found])
+        errors = self._wrong()
+        if errors:
+            raise ValidationFailed(errors)
         emptied = {"description": "", "tags": [], "group": ""}
         return {
             **emptied, **self.parts[DETAILS].value, **self.parts[POLICIES].value, "template_type": self.entry.template.type,
-            "parameters": self.parts[PARAMETERS].value, "schedule": schedule,
+            "parameters": self.parts[PARAMETERS].value, "schedule": read_schedule(self.schedule)[0],
         }  # fmt: skip
+
+    def _wrong(self) -> list[FieldError]:
+        found = [
+            FieldError(_PLACE[prefix] + one.pointer, one.message)
+            for prefix, part in self.parts.items() if part.submission is not None for one in part.submission.errors
+        ]  # fmt: skip
+        return found + read_schedule(self.schedule)[1]
 
     def fail(self, errors: Iterable[FieldError]) -> None:
         """Show these beside what was typed."""
@@ -133,62 +159,41 @@ class JobForm:
     def render(self) -> dict[str, Any]:
         """What the page needs."""
         schedule = self.schedule or _schedule_fields(self.job.definition.schedule if self.job else None)
-        values = self._values()
-        drawn = {
-            prefix: one.render(values[prefix], errors=self._errors_of(prefix), name_prefix=prefix, submission=self._typed(prefix))
-            for prefix, one in self._forms().items()
-        }
+        drawn = {prefix: part.present(self._errors_of(prefix)) for prefix, part in self.parts.items()}
         return {
-            "details": drawn[DETAILS],
-            "parameters": drawn[PARAMETERS],
-            "policies": drawn[POLICIES],
-            "policies_open": self.policies_open or bool(self._errors_of(POLICIES)),
+            "details": drawn[DETAILS].controls,
+            "parameters": drawn[PARAMETERS].controls,
+            "policies": drawn[POLICIES].controls,
+            "policies_open": self.policies_open or bool(drawn[POLICIES].summary),
             "schedule": schedule,
             "schedule_errors": {e.pointer.rpartition("/")[2]: e.message for e in self.errors if e.pointer.startswith("/schedule")},
             "preview": preview_schedule(schedule),
-            "errors": self.errors,
+            "errors": [*drawn[DETAILS].summary, *drawn[PARAMETERS].summary, *self._other_errors(), *drawn[POLICIES].summary],
             "zones": _zones(),
             "entry": self.entry,
             "job": self.job,
         }
 
-    def _forms(self) -> dict[str, Form]:
-        parameters = Form(self.entry.template.parameters_schema, options=live_options)
-        return {DETAILS: details_form(), PARAMETERS: parameters, POLICIES: policies_form()}
-
-    def _values(self) -> dict[str, Any]:
-        """What each part shows before anything is typed: the job's values; for a new one defaults."""
-        plain = to_plain(self.job.definition if self.job else _defaults(self.entry.template.type))
-        return {
-            DETAILS: {name: plain[name] for name in DETAIL_FIELDS} if self.job else ABSENT,
-            PARAMETERS: services().jobs.shown_parameters(self.job) if self.job else ABSENT,
-            POLICIES: {name: plain[name] for name in POLICY_FIELDS},
-        }
-
     def _errors_of(self, prefix: str) -> list[FieldError]:
-        """The errors that belong to one part, at pointers from its root."""
         fields = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), POLICIES: POLICY_FIELDS}[prefix]
         return [
             FieldError(one.pointer.removeprefix(_PLACE[prefix]), one.message)
             for one in self.errors
-            if one.pointer.split("/")[1:2] and one.pointer.split("/")[1] in fields
+            if one.pointer.split("/")[1:2] in [[name] for name in fields]
         ]
 
-    def _typed(self, prefix: str) -> Submission | None:
-        """The posted part without its errors: those are shown once, from the list of the whole form."""
-        part = self.parts.get(prefix)
-        return None if part is None else Submission(part.value, (), part.filled)
+    def _other_errors(self) -> list[SummaryLine]:
+        """What is wrong with the schedule, or with the job as a whole."""
+        parts = {*DETAIL_FIELDS, *POLICY_FIELDS, "parameters"}
+        return [
+            SummaryLine(one.pointer, f"#{_SCHEDULE_IDS.get(one.pointer, 'job-form')}", _in_words(one.pointer), one.message)
+            for one in self.errors
+            if one.pointer.split("/")[1:2] not in [[name] for name in parts]
+        ]
 
 
-def _read(form: Form, pairs: Pairs, prefix: str) -> Submission:
-    submission = form.read(pairs, name_prefix=prefix)
-    action = action_in(pairs, name_prefix=prefix)
-    return form.apply(submission, action) if action else submission
-
-
-def pressed(pairs: Pairs) -> bool:
-    """True where a row button was pressed rather than "save"."""
-    return any(action_in(pairs, name_prefix=prefix) for prefix in (DETAILS, PARAMETERS, POLICIES))
+def _in_words(pointer: str) -> str:
+    return pointer.strip("/").replace("/", " › ").replace("_", " ") or "Job"
 
 
 def _defaults(template_type: str) -> JobDefinition:

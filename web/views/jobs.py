@@ -6,13 +6,12 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
-from app.errors import StaleVersion, ValidationFailed
+from app.errors import FieldError, StaleVersion, ValidationFailed
 from app.jobs.model import Job
 from app.jobs.store import SORTS, JobFilter
 from web.forms import Form
-from web.forms.form import action_in
-from web.views.common import actor, is_htmx, live_options, page_number, posted, posted_version
-from web.views.job_form import JobForm, pressed, preview_schedule
+from web.views.common import CHECK, Editor, actor, is_htmx, live_options, page_number, posted, posted_version
+from web.views.job_form import JobForm, preview_schedule
 from web.views.signin import services
 
 blueprint = Blueprint("jobs_pages", __name__, url_prefix="/jobs")
@@ -78,24 +77,26 @@ def run_with(job_id: str) -> Any:
     """Run once with other values for some parameters."""
     job = services().jobs.get(actor(), job_id)
     entry = services().catalogue.get(job.definition.template_type)
-    form = Form(entry.template.parameters_schema, options=live_options)
+    editor = Editor(Form(entry.template.parameters_schema, options=live_options), services().jobs.shown_parameters(job))
     if request.method == "GET":
-        controls = form.render(services().jobs.shown_parameters(job))
-        return render_template("run_with.html", job=job, controls=controls, errors=())
-    pairs = posted()
-    submission = form.read(pairs)
-    action = action_in(pairs)
-    if action:
-        return render_template("run_with.html", job=job, controls=form.render(submission=form.apply(submission, action)), errors=())
-    errors = list(submission.errors)
-    if not errors:
-        try:
-            execution = services().executions.run_now(actor(), job_id, overrides=submission.value)
-        except ValidationFailed as failed:
-            errors = [type(e)(e.pointer.removeprefix("/parameters"), e.message) for e in failed.errors]
-        else:
-            return redirect(url_for("executions_pages.show", execution_id=execution["_id"]))
-    return render_template("run_with.html", job=job, controls=form.render(submission=submission, errors=errors), errors=errors), 422
+        return _run_with_page(job, editor)
+    editor.read(posted())
+    try:
+        if editor.pressed and editor.pressed != CHECK:
+            return _run_with_page(job, editor)
+        overrides = editor.value
+        if editor.pressed == CHECK:
+            return _run_with_page(job, editor)
+        execution = services().executions.run_now(actor(), job_id, overrides=overrides)
+    except ValidationFailed as failed:
+        errors = tuple(FieldError(e.pointer.removeprefix("/parameters"), e.message) for e in failed.errors)
+        return _run_with_page(job, editor, errors), 200 if editor.pressed else failed.status
+    return redirect(url_for("executions_pages.show", execution_id=execution["_id"]))
+
+
+def _run_with_page(job: Job, editor: Editor, errors: tuple[FieldError, ...] = ()) -> str:
+    shown = editor.present(errors)
+    return render_template("run_with.html", job=job, controls=shown.controls, errors=shown.summary)
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
@@ -108,7 +109,7 @@ def new() -> Any:
     if request.method == "GET":
         return render_template("job_form.html", **JobForm(entry).render())
     form = JobForm.read(entry, posted())
-    if pressed(posted()):
+    if form.pressed:
         return render_template("job_form.html", **form.render())
     try:
         job, _ = services().jobs.create(actor(), form.body)
@@ -138,7 +139,7 @@ def edit(job_id: str) -> Any:
     if request.method == "GET":
         return render_template("job_form.html", **JobForm(entry, job=job).render())
     form = JobForm.read(entry, posted(), job)
-    if pressed(posted()):
+    if form.pressed:
         return render_template("job_form.html", **form.render())
     try:
         changed = services().jobs.update(actor(), job_id, form.body, version=posted_version())

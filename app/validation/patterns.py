@@ -1,0 +1,168 @@
+"""`pattern` and `patternProperties` as ECMA-262 means them (JSON Schema core, 6.4), in bounded time."""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import string
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import regex
+
+SECONDS_A_MATCH = 0.1
+SECONDS_A_JUDGEMENT = 1.0  # all matches while one value is judged
+LONGEST_PATTERN = 2000
+_PROBE_SECONDS = 0.05
+_PROBE_LENGTH = 40  # long enough for what doubles with each character, short for what is merely quadratic
+
+# ECMA-262 with the u flag: \d and \w are ASCII, \s is Unicode white space with U+FEFF, "." stops at four line ends, `$` has no
+# "before a final newline", and a name in \p is case-sensitive (regex folds it, which accepts more and refuses nothing).
+_OUTSIDE = {"d": "[0-9]", "D": "[^0-9]", "w": "[A-Za-z0-9_]", "W": "[^A-Za-z0-9_]", "s": "[\\s\ufeff]", "S": "[^\\s\ufeff]"}
+_INSIDE = {"d": "0-9", "w": "A-Za-z0-9_", "s": "\\s\ufeff"}
+_PLAIN = set(string.ascii_letters + string.digits + "_ @:,;=~!#%&'\"<>")
+
+_deadline: contextvars.ContextVar[float | None] = contextvars.ContextVar("pattern_deadline", default=None)
+
+
+class PatternRefused(ValueError):
+    """A text that is no regular expression, or one that may run for seconds; the message says which."""
+
+
+class PatternTooSlow(Exception):
+    """A match took longer than it may."""
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """All matches inside take SECONDS_A_JUDGEMENT together at most."""
+    token = _deadline.set(time.monotonic() + SECONDS_A_JUDGEMENT)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def search(pattern: str, text: str) -> bool:
+    """True where `pattern` matches somewhere in `text`. Raises PatternTooSlow, and PatternRefused for what is no pattern."""
+    deadline, seconds = _deadline.get(), SECONDS_A_MATCH
+    if deadline is not None:
+        seconds = min(seconds, deadline - time.monotonic())
+    if seconds <= 0:
+        raise PatternTooSlow(pattern)
+    try:
+        return _compiled(pattern).search(text, timeout=seconds) is not None
+    except TimeoutError as error:
+        raise PatternTooSlow(pattern) from error
+
+
+def check_pattern(pattern: str) -> None:
+    """Raises PatternRefused for what is no pattern, is too long, or backtracks without end on texts that it almost matches."""
+    if len(pattern) > LONGEST_PATTERN:
+        raise PatternRefused(f"is longer than {LONGEST_PATTERN} characters")
+    compiled = _compiled(pattern)
+    if not any(sign in pattern for sign in "*+{"):
+        return
+    letters = list(dict.fromkeys(ch for ch in pattern if ch.isalnum() or ch in " -_.@/"))[:6]
+    for seed in [*letters, "a", "0", " ", *(a + b for a, b in itertools.pairwise(letters))]:
+        for end in ("", "\x00!"):
+            try:
+                compiled.search(seed * (_PROBE_LENGTH // len(seed)) + end, timeout=_PROBE_SECONDS)
+            except TimeoutError as error:
+                raise PatternRefused("may run for seconds on some texts; avoid a repeat inside a repeat") from error
+
+
+def browser_pattern(pattern: str) -> str | None:
+    """The value of an HTML `pattern` attribute that means the same as `pattern`, or None.
+
+    A browser anchors the attribute and compiles it with the v flag (HTML Living Standard, 4.10.5.3.6), so only anchored patterns of
+    plain characters, simple classes, escapes and repeats go through.
+    """
+    if not (pattern.startswith("^") and pattern.endswith("$") and not pattern.endswith("\\$")):
+        return None
+    body, index, in_class = pattern[1:-1], 0, False
+    while index < len(body):
+        ch = body[index]
+        if ch == "\\":
+            if body[index + 1 : index + 2] not in {"d", "w", ".", "-" if in_class else "."}:
+                return None
+            index += 1
+        elif in_class:
+            if ch == "]":
+                in_class = False
+            elif (ch not in _PLAIN and ch not in ".-^") or (not ch.isalnum() and body[index + 1 : index + 2] == ch):
+                return None
+            elif ch == "-" and (body[index - 1] == "[" or body[index + 1 : index + 2] == "]"):
+                return None  # a lone "-" is an error under the v flag
+        elif ch == "[":
+            in_class = True
+        elif ch not in _PLAIN and ch not in "-*+?{}":
+            return None
+        index += 1
+    return None if in_class else body
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> Any:
+    try:
+        return regex.compile(_translated(pattern))
+    except (regex.error, OverflowError, RecursionError, ValueError, IndexError) as error:
+        raise PatternRefused(f"is no regular expression: {error}") from error
+
+
+def _translated(pattern: str) -> str:
+    """The pattern in the dialect of `regex`."""
+    found: list[str] = []
+    index, in_class = 0, False
+    while index < len(pattern):
+        ch = pattern[index]
+        index += 1
+        if ch == "\\":
+            if index >= len(pattern):
+                raise PatternRefused("is no regular expression: it ends with a backslash")
+            text, index = _escape(pattern, index, in_class=in_class)
+            found.append(text)
+        elif in_class:
+            in_class = ch != "]"
+            found.append("\\" + ch if ch in "[&~|" else ch)
+        elif ch == "[":
+            if pattern.startswith("[^]", index - 1):
+                found.append("(?s:.)")
+                index += 2
+            elif pattern.startswith("[]", index - 1):
+                found.append("(?!)")
+                index += 1
+            else:
+                in_class = True
+                found.append(ch)
+                if pattern.startswith("^", index):
+                    found.append("^")
+                    index += 1
+        else:
+            found.append({"$": "\\Z", ".": "[^\\n\\r\u2028\u2029]"}.get(ch, ch))
+    return "".join(found)
+
+
+def _escape(pattern: str, index: int, *, in_class: bool) -> tuple[str, int]:
+    """What the escape whose letter stands at `index` becomes, and where the text goes on."""
+    ch, rest = pattern[index], pattern[index + 1 :]
+    table = _INSIDE if in_class else _OUTSIDE
+    if ch in table:
+        return table[ch], index + 1
+    if in_class and ch in "DWS":
+        return {"D": "\\D", "W": "\\W", "S": "\\S"}[ch], index + 1
+    if ch == "c" and rest[:1].isascii() and rest[:1].isalpha():
+        return f"\\x{ord(rest[0]) % 32:02x}", index + 2
+    if ch == "u" and rest.startswith("{"):
+        digits, _, _ = rest[1:].partition("}")
+        return regex.escape(chr(int(digits, 16))), index + len(digits) + 3
+    if ch in {"u", "x"}:
+        size = 4 if ch == "u" else 2
+        return regex.escape(chr(int(rest[:size], 16))), index + 1 + size
+    if ch in {"a", "A", "Z", "z", "G", "K", "R", "X", "Q", "E", "m", "M", "L", "l", "h", "N", "U"}:
+        # Letters that mean something in `regex` and nothing in ECMA-262, where such an escape is an error.
+        raise PatternRefused(f"is no regular expression: \\{ch} has no meaning")
+    return "\\" + ch, index + 1

@@ -1,0 +1,126 @@
+"""An error of the judge in words that a person uses, at the field that they have to change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from jsonschema import ValidationError
+
+from app.errors import FieldError
+from app.validation.schema import escape
+from app.validation.words import Words
+
+# (pointer of the value, the list of branches) → the branch that the person chose, or None where nobody chose.
+Chosen = Callable[[str, Any], int | None]
+LONGEST_VALUE = 60
+MOST_LISTED = 12
+
+_COUNTED = frozenset({"minLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains"})
+_MEASURED = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
+_UNKNOWN = frozenset({"additionalProperties", "unevaluatedProperties", "propertyNames"})
+_NAMED_FORMATS = frozenset({
+    "email", "idn-email", "uri", "uri-reference", "iri", "iri-reference", "date", "date-time", "time", "uuid", "ipv4", "ipv6", "hostname",
+    "idn-hostname", "regex", "duration", "json-pointer", "relative-json-pointer", "uri-template", "color", "cron", "timezone",
+})  # fmt: skip
+
+
+def pointer(path: Iterable[Any], prefix: str = "") -> str:
+    """A JSON Pointer (RFC 6901) from the parts of a path."""
+    return prefix + "".join(f"/{escape(part)}" for part in path)
+
+
+def readable(error: ValidationError, words: Words, chosen: Chosen, prefix: str = "") -> Iterator[FieldError]:
+    """One or more sentences for one error: a missing field is named itself, a union speaks of the branch that was meant."""
+    here, keyword = pointer(error.absolute_path, prefix), str(error.validator)
+    rule: Any = error.validator_value
+    value: Any = error.instance
+    schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
+    if keyword == "required":
+        for name in rule:
+            if name not in value:
+                yield FieldError(pointer([name], here), words("required"))
+    elif keyword == "dependentRequired":
+        for cause, names in rule.items():
+            for name in names if cause in value else ():
+                if name not in value:
+                    yield FieldError(pointer([name], here), words("dependentRequired", cause=cause))
+    elif keyword == "propertyNames" and error.context:
+        for inner in error.context:
+            for one in readable(inner, words, chosen):
+                yield FieldError(here, words("propertyNames", reason=one.message))
+    elif keyword in {"oneOf", "anyOf"}:
+        yield from _union(error, words, chosen, prefix, here)
+    elif keyword == "pattern" and schema.get("x-pattern-words"):
+        yield FieldError(here, words("patternWords", rule=schema["x-pattern-words"]))
+    else:
+        yield FieldError(here, _sentence(keyword, rule, value, words))
+
+
+def _union(error: ValidationError, words: Words, chosen: Chosen, prefix: str, here: str) -> Iterator[FieldError]:
+    rule: Any = error.validator_value
+    if all(isinstance(branch, Mapping) and "const" in branch for branch in rule):
+        yield FieldError(here, words("enum", rule=listing([branch["const"] for branch in rule], words)))
+        return
+    if not error.context:  # a oneOf with more than one right branch
+        yield FieldError(here, words("oneOf"))
+        return
+    branch = chosen(here, rule)
+    found = [inner for inner in error.context if inner.schema_path[0] == branch]
+    if not found:
+        branches: dict[Any, list[ValidationError]] = {}
+        for inner in error.context:
+            branches.setdefault(inner.schema_path[0], []).append(inner)
+        found = min(branches.values(), key=distance)
+    for inner in found:
+        yield from readable(inner, words, chosen, prefix)
+
+
+def distance(errors: Iterable[ValidationError]) -> tuple[int, int, int]:
+    """How far a value is from a branch: of the wrong type, not with its constants, by so many errors. The smallest is the best."""
+    found = list(errors)
+    wrong_type = sum(error.validator == "type" and not error.path for error in found)
+    wrong_tag = sum(error.validator in {"const", "enum"} and len(error.path) <= 1 for error in found)
+    return wrong_type, wrong_tag, len(found)
+
+
+def _sentence(keyword: str, rule: Any, value: Any, words: Words) -> str:
+    if keyword == "type":
+        kinds = [rule] if isinstance(rule, str) else rule
+        return words("type", kinds=words("or").join(words(f"type.{kind}") for kind in kinds))
+    if keyword == "enum":
+        return words("enum", rule=listing(rule, words))
+    if keyword == "const":
+        return words("const", rule=shown(rule))
+    if keyword in {"minLength", "minProperties"} and rule == 1:
+        return words("empty")
+    if keyword == "maxLength":
+        return words("maxLength", count=int(rule), length=len(value))
+    if keyword == "contains":
+        return words("contains")
+    if keyword in _COUNTED:
+        return words(keyword, count=int(rule))
+    if keyword in _MEASURED:
+        return words(keyword, rule=rule)
+    if keyword == "format":
+        return words(f"format.{rule}") if rule in _NAMED_FORMATS else words("format", rule=shown(rule))
+    if keyword in {"pattern", "patternTooSlow", "uniqueItems", "items", "unevaluatedItems"}:
+        return words(keyword, rule=shown(rule))
+    if keyword in _UNKNOWN:
+        return words("unknown")
+    return words("notAllowed", keyword=keyword)
+
+
+def listing(values: Iterable[Any], words: Words) -> str:
+    """The first MOST_LISTED of some values, and how many more there are."""
+    every = list(values)
+    text = ", ".join(shown(value) for value in every[:MOST_LISTED])
+    return words("more", listed=text, count=len(every) - MOST_LISTED) if len(every) > MOST_LISTED else text
+
+
+def shown(value: Any) -> str:
+    """A value inside a sentence: text as it is, the rest as JSON, neither of them long."""
+    plain = isinstance(value, str) and value.strip() and value.isprintable()
+    text: str = value if plain else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

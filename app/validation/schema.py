@@ -1,0 +1,301 @@
+"""The gate for schemas, and a schema made ready: checked, walked once, its references resolved inside the document."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+from app.validation.patterns import PatternRefused, check_pattern
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 64  # levels of JSON; an object in `properties` takes two
+MOST_SUBSCHEMAS = 2500
+MOST_VALUES = 100_000
+MOST_PATTERNS = 200
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+CACHED = 256
+
+# Where schemas stand inside a schema (draft 2020-12 core, 10 and 11). "Same place" keywords judge the value itself.
+ONE = (
+    "not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames", "unevaluatedItems", "unevaluatedProperties",
+    "contentSchema",
+)  # fmt: skip
+MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
+NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+SAME_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
+# `false` under these is reported by the keyword itself; under all others it becomes {"not": {}}, which keeps the pointer of an error.
+_OWN_FALSE = frozenset({
+    "additionalProperties", "unevaluatedProperties", "items", "unevaluatedItems", "contains", "propertyNames", "not", "if",
+})  # fmt: skip
+
+_DATA = frozenset({"const", "enum", "default", "examples"})  # keywords whose values are no schemas
+
+Schema = Mapping[str, Any]
+Resolver = Any  # referencing's Resolver, whose type parameters say nothing here
+
+
+class SchemaRefused(Exception):
+    """A schema that is not taken; `pointer` is where in the schema, `reason` why."""
+
+    def __init__(self, pointer: str, reason: str) -> None:
+        super().__init__(f"{pointer or '/'}: {reason}")
+        self.pointer, self.reason = pointer, reason
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A schema that passed the gate.
+
+    `schema` is a copy of its own, `registry` knows it alone, `resolver` stands at its root. `numbers` gives each subschema object
+    (by `id`) its place in the walk: the same schema gives the same numbers in every process. `subschemas` are they, by that number.
+    """
+
+    schema: Any
+    registry: Any
+    resolver: Resolver
+    numbers: Mapping[int, int]
+    subschemas: tuple[Schema, ...]
+    digest: str
+
+
+def prepare(schema: Any) -> Prepared:
+    """The schema made ready. Raises SchemaRefused.
+
+    1. Plain JSON within bounds. 2. Draft 2020-12 by its metaschema. 3. Every reference stands in the document and no schema
+    means itself without end. 4. Patterns run in bounded time. Nothing is opened and nothing fetched. Kept by digest.
+    """
+    if isinstance(schema, bool):
+        schema = {} if schema else {"not": {}}
+    _check_json(schema)
+    text = json.dumps(schema, ensure_ascii=True)
+    if len(text) > MAX_BYTES:
+        raise SchemaRefused("", f"is larger than {MAX_BYTES:,} bytes")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    with _lock:
+        found = _cache.get(digest)
+        if found is not None:
+            _cache.move_to_end(digest)
+            return found
+    prepared = _Walk(json.loads(text), digest).run()
+    with _lock:
+        _cache[digest] = prepared
+        while len(_cache) > CACHED:
+            _cache.popitem(last=False)
+    return prepared
+
+
+_cache: OrderedDict[str, Prepared] = OrderedDict()
+_lock = Lock()
+
+
+def escape(key: object) -> str:
+    """A reference token of a JSON Pointer (RFC 6901, 3)."""
+    return str(key).replace("~", "~0").replace("/", "~1")
+
+
+def _check_json(root: Any) -> None:
+    """Raises SchemaRefused for what is not plain JSON within the bounds; walks without recursion."""
+    if not isinstance(root, dict):
+        raise SchemaRefused("", "is no schema")
+    waiting: list[tuple[Any, str, int]] = [(root, "", 0)]
+    count = 0
+    while waiting:
+        value, pointer, depth = waiting.pop()
+        count += 1
+        if depth > MAX_DEPTH:
+            raise SchemaRefused(_short(pointer), f"is nested more than {MAX_DEPTH} levels deep")
+        if count > MOST_VALUES:
+            raise SchemaRefused("", f"holds more than {MOST_VALUES:,} values")
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                if not isinstance(key, str):
+                    raise SchemaRefused(_short(pointer), "has a key that is no text")
+                _check_text(key, pointer)
+                waiting.append((inner, f"{pointer}/{escape(key)}", depth + 1))
+        elif isinstance(value, list | tuple):
+            waiting += [(inner, f"{pointer}/{index}", depth + 1) for index, inner in enumerate(value)]
+        elif isinstance(value, str):
+            _check_text(value, pointer)
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                raise SchemaRefused(_short(pointer), "is no JSON number")
+        elif value is not None and not isinstance(value, bool | int):
+            raise SchemaRefused(_short(pointer), f"is no JSON value but {type(value).__name__}")
+
+
+def _check_text(text: str, pointer: str) -> None:
+    if any("\ud800" <= ch <= "\udfff" for ch in text):
+        raise SchemaRefused(_short(pointer), "holds half of a surrogate pair, which is no text")
+
+
+def _short(pointer: str) -> str:
+    return pointer if len(pointer) < 200 else f"{pointer[:200]}…"
+
+
+class _Walk:
+    """One pass over all subschemas, those that only a reference reaches included."""
+
+    def __init__(self, schema: Any, digest: str) -> None:
+        self._root, self._digest = schema, digest
+        self._numbers: dict[int, int] = {}
+        self._found: list[Schema] = []
+        self._pointers: list[str] = []
+        self._same_place: list[list[int]] = []
+        self._references: list[tuple[int, str, Resolver]] = []
+        self._patterns = 0
+
+    def run(self) -> Prepared:
+        check_shape(self._root, "")
+        self._refuse_embedded_dialects()
+        resource: Resource[Any] = DRAFT202012.create_resource(self._root)
+        try:
+            registry: Registry[Any] = Registry().with_resource("", resource).crawl()
+        except Exception as error:  # referencing raises whatever urljoin and friends do for an identifier that is none
+            raise SchemaRefused("", f"has an identifier that is none: {error}") from error
+        resolver: Resolver = registry.resolver_with_root(resource)
+        self._visit(self._root, "", resolver)
+        self._follow()
+        self._refuse_loops()
+        return Prepared(self._root, registry, resolver, self._numbers, tuple(self._found), self._digest)
+
+    def _refuse_embedded_dialects(self) -> None:
+        waiting: list[tuple[Any, str]] = [(self._root, "")]
+        while waiting:
+            value, pointer = waiting.pop()
+            if isinstance(value, dict):
+                if "$id" in value or not pointer:
+                    _check_dialect(value, pointer)
+                waiting += [(inner, f"{pointer}/{escape(key)}") for key, inner in value.items() if key not in _DATA]
+            elif isinstance(value, list):
+                waiting += [(inner, f"{pointer}/{index}") for index, inner in enumerate(value)]
+
+    def _visit(self, schema: Any, pointer: str, resolver: Resolver) -> int | None:
+        """Number `schema` and all below it; its number, None for a boolean."""
+        if isinstance(schema, bool):
+            return None
+        if not isinstance(schema, dict):
+            raise SchemaRefused(_short(pointer), "is no schema")
+        known = self._numbers.get(id(schema))
+        if known is not None:
+            return known
+        number = len(self._found)
+        if number >= MOST_SUBSCHEMAS:
+            raise SchemaRefused(_short(pointer), f"has more than {MOST_SUBSCHEMAS:,} subschemas")
+        self._numbers[id(schema)] = number
+        self._found.append(schema)
+        self._pointers.append(pointer)
+        self._same_place.append([])
+        if "$id" in schema and pointer:
+            resolver = resolver.in_subresource(DRAFT202012.create_resource(schema))
+        self._check_patterns(schema, pointer)
+        for keyword in ("$ref", "$dynamicRef"):
+            if keyword in schema:
+                self._references.append((number, keyword, resolver))
+        for keyword, key, inner in subschemas(schema):
+            if inner is False and keyword not in _OWN_FALSE:
+                inner = {"not": {}}
+                if key is None:
+                    schema[keyword] = inner
+                else:
+                    schema[keyword][key] = inner
+            below = f"{pointer}/{escape(keyword)}" if key is None else f"{pointer}/{escape(keyword)}/{escape(key)}"
+            child = self._visit(inner, below, resolver)
+            if child is not None and keyword in SAME_PLACE:
+                self._same_place[number].append(child)
+        return number
+
+    def _check_patterns(self, schema: Schema, pointer: str) -> None:
+        named = schema.get("patternProperties", {})
+        patterns = [(f"{pointer}/pattern", schema["pattern"])] if "pattern" in schema else []
+        patterns += [(f"{pointer}/patternProperties/{escape(one)}", one) for one in named]
+        self._patterns += len(patterns)
+        if self._patterns > MOST_PATTERNS:
+            raise SchemaRefused(_short(pointer), f"has more than {MOST_PATTERNS} patterns")
+        for where, pattern in patterns:
+            try:
+                check_pattern(pattern)
+            except PatternRefused as error:
+                raise SchemaRefused(_short(where), str(error)) from error
+
+    def _follow(self) -> None:
+        """Resolve each reference; what only a reference reaches is checked and walked too, so the list may grow meanwhile."""
+        done = 0
+        while done < len(self._references):
+            number, keyword, resolver = self._references[done]
+            done += 1
+            reference, pointer = self._found[number][keyword], f"{self._pointers[number]}/{keyword}"
+            try:
+                resolved = resolver.lookup(reference)
+            except (Unresolvable, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+                raise SchemaRefused(_short(pointer), f"{reference[:200]!r} is not in this document; nothing else is opened") from error
+            if isinstance(resolved.contents, dict) and id(resolved.contents) not in self._numbers:
+                check_shape(resolved.contents, pointer)
+            target = self._visit(resolved.contents, pointer, resolved.resolver)
+            if target is not None:
+                self._same_place[number].append(target)
+
+    def _refuse_loops(self) -> None:
+        """A schema that applies itself to the same value would never end. Depth first, without recursion."""
+        state = [0] * len(self._found)  # 0 unseen, 1 on the path, 2 done
+        for start in range(len(self._found)):
+            path: list[Iterator[int]] = []
+            if state[start] == 0:
+                state[start] = 1
+                path, trail = [iter(self._same_place[start])], [start]
+            while path:
+                step = next(path[-1], None)
+                if step is None:
+                    path.pop()
+                    state[trail.pop()] = 2
+                elif state[step] == 1:
+                    raise SchemaRefused(_short(self._pointers[step]), "refers to itself without end")
+                elif state[step] == 0:
+                    state[step] = 1
+                    path.append(iter(self._same_place[step]))
+                    trail.append(step)
+
+
+def subschemas(schema: Schema) -> Iterator[tuple[str, Any, Any]]:
+    """(keyword, key or index or None, subschema) of each schema right inside `schema`, in a fixed order."""
+    for keyword in ONE:
+        if keyword in schema:
+            yield keyword, None, schema[keyword]
+    for keyword in MANY:
+        for index, inner in enumerate(schema.get(keyword, ())):
+            yield keyword, index, inner
+    for keyword in NAMED:
+        named = schema.get(keyword)
+        if isinstance(named, dict):
+            yield from [(keyword, key, inner) for key, inner in named.items()]
+
+
+_metaschema: Any = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+
+
+def check_shape(schema: Any, pointer: str) -> None:
+    """Raises SchemaRefused where `schema` breaks draft 2020-12's metaschema."""
+    _check_dialect(schema, pointer)
+    try:
+        error = next(iter(_metaschema.iter_errors(schema)), None)
+    except RecursionError as deep:
+        raise SchemaRefused(pointer, "is nested too deep") from deep
+    if error is not None:
+        where = pointer + "".join(f"/{escape(part)}" for part in error.absolute_path)
+        raise SchemaRefused(_short(where), f"does not follow draft 2020-12: {error.message[:200]}")
+
+
+def _check_dialect(schema: Schema, pointer: str) -> None:
+    dialect = schema.get("$schema", DIALECT)
+    if isinstance(dialect, str) and dialect.removesuffix("#") != DIALECT:
+        raise SchemaRefused(f"{pointer}/$schema", f"must be {DIALECT}: other drafts and dialects mean other things by the same words")

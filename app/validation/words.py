@@ -1,0 +1,56 @@
+"""Messages by key and locale, out of gettext catalogues (`<locale>.po`) that Babel reads.
+
+A key is a keyword of JSON Schema, or a word of the form.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from babel import Locale, negotiate_locale
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from babel.support import Translations
+
+DEFAULT_LOCALE = "en"
+# words("minLength", count=5): the sentence in the locale at hand; `count` picks the plural form.
+Words = Callable[..., str]
+
+
+def locales(folder: Path) -> list[str]:
+    """The locales that a folder has catalogues for."""
+    return sorted(path.stem for path in folder.glob("*.po"))
+
+
+def nearest_locale(wanted: str, folder: Path) -> str:
+    """The best catalogue for a locale such as `de-AT`; English where there is none."""
+    return negotiate_locale([wanted, wanted.replace("-", "_")], locales(folder)) or DEFAULT_LOCALE
+
+
+@cache
+def words_of(folder: Path, locale: str) -> Words:
+    """The sentences of a folder's catalogue. A key that it lacks is a KeyError: catalogues are complete, which a test proves."""
+    name = nearest_locale(locale, folder)
+    with (folder / f"{name}.po").open("rb") as file:
+        catalogue = read_po(file, locale=name)
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    translations = Translations(compiled)
+    known = {message.id[0] if isinstance(message.id, tuple) else message.id for message in catalogue if message.id}
+    parsed = Locale.parse(name)
+
+    def words(key: str, **values: Any) -> str:
+        if key not in known:
+            raise KeyError(key)
+        count = values.get("count")
+        text = translations.ngettext(key, key, count) if isinstance(count, int) else translations.gettext(key)
+        shown = {name: format_decimal(value, locale=parsed) if name == "count" else value for name, value in values.items()}
+        return text.format(**shown)
+
+    return words

@@ -1,0 +1,21 @@
+"""The `x-` keywords that say how a form looks; hints.schema.json is their contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app.validation import SchemaRefused, SchemaValidator
+
+_SCHEMA = json.loads((Path(__file__).parent / "hints.schema.json").read_text(encoding="utf-8"))
+NAMES = frozenset(_SCHEMA["properties"])
+_validator = SchemaValidator(_SCHEMA)
+
+
+def check_hints(found: Mapping[str, Any], pointer: str) -> None:
+    """Raises SchemaRefused for a hint that is none. `x-` keywords of other tools are passed over."""
+    errors = _validator.errors({name: value for name, value in found.items() if name in NAMES}, limit=1)
+    if errors:
+        raise SchemaRefused(pointer + errors[0].pointer, f"is no hint: {errors[0].message}")

@@ -1,0 +1,130 @@
+// What forms do beyond HTML: redraw when their shape changes, tell what is wrong as one leaves a field, search in long lists.
+// Without it every form works: buttons post, and the page comes back.
+"use strict";
+
+// -- shape: a branch, a type, a switch; the form comes back drawn anew, focus and scroll stay --------------------------
+
+function prefixOf(control) {
+  return (control.name || control.closest("[name]")?.name || "").split(".")[0];
+}
+
+function redraw(control) {
+  const form = control.form;
+  const name = control.name.replace(/\.(s|t|b[0-9]+[oa])$/, "");
+  htmx.ajax("POST", form.action, {
+    source: control,
+    target: form,
+    select: `#${form.id}`,
+    swap: "outerHTML show:none",
+    values: { [`${prefixOf(control)}.action`]: `update ${name}` },
+  });
+}
+
+// -- wrong or not: asked of the server as one leaves a field, shown only where one has been ----------------------------
+
+const touched = new WeakMap();
+
+async function check(control) {
+  const form = control.form;
+  const holder = control.closest(".field, fieldset");
+  if (!holder || !form.hasAttribute("data-check")) return;
+  const names = touched.get(form) || new Set();
+  touched.set(form, names.add(control.name));
+  const body = new URLSearchParams(new FormData(form));
+  body.append(`${prefixOf(control)}.action`, "check");
+  let answer;
+  try {
+    answer = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
+  } catch {
+    return; // saving will tell
+  }
+  if (!answer.ok || !form.isConnected) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const name of names) show(form, page, name);
+}
+
+function show(form, page, name) {
+  const now = form.elements.namedItem(name);
+  const then = page.getElementById(form.id)?.elements.namedItem(name);
+  for (const id of [name, name.replace(/\.key$/, "")]) {
+    const here = document.getElementById(`${id}-messages`);
+    const there = page.getElementById(`${id}-messages`);
+    if (!here || !there || here.textContent === there.textContent) continue;
+    here.replaceChildren(...there.childNodes);
+    here.closest(".field, fieldset").classList.toggle("wrong", here.childElementCount > 0);
+    if (now instanceof Element && then instanceof Element) {
+      for (const attribute of ["aria-invalid", "aria-describedby"]) {
+        if (then.hasAttribute(attribute)) now.setAttribute(attribute, then.getAttribute(attribute));
+        else now.removeAttribute(attribute);
+      }
+    }
+  }
+}
+
+// -- visibility by siblings ---------------------------------------------------------------------------------------------
+
+function rawOf(form, name) {
+  const found = form.elements.namedItem(name);
+  if (!found) return "";
+  if (found.type === "checkbox") return found.checked ? "true" : "false";
+  return found.value;
+}
+
+function updateVisibility(form) {
+  for (const one of form.querySelectorAll("[data-visible-if]")) {
+    const rule = JSON.parse(one.dataset.visibleIf);
+    one.hidden = !Object.entries(rule).every(([name, raws]) => raws.includes(rawOf(form, name)));
+  }
+}
+
+// -- search in a long list of options -----------------------------------------------------------------------------------
+
+const allOptions = new WeakMap();
+const MOST_FOUND = 200;
+
+function find(box) {
+  const select = document.getElementById(box.dataset.find);
+  if (!allOptions.has(select)) allOptions.set(select, [...select.options]);
+  const wanted = box.value.trim().toLowerCase();
+  const chosen = select.selectedOptions[0];
+  const found = allOptions.get(select).filter((one) => one === chosen || one.value === "" || !wanted || one.text.toLowerCase().includes(wanted));
+  const shown = wanted ? found.slice(0, MOST_FOUND) : found;
+  if (chosen && !shown.includes(chosen)) shown.unshift(chosen);
+  select.replaceChildren(...shown);
+  select.value = chosen ? chosen.value : "";
+  const first = wanted && shown.find((one) => one.value !== "" && one.text.toLowerCase().includes(wanted));
+  if (first && !(chosen && chosen.value && chosen.text.toLowerCase().includes(wanted))) select.value = first.value;
+}
+
+// ------------------------------------------------------------------------------------------------------------------------
+
+document.addEventListener("change", (event) => {
+  const control = event.target;
+  if (!control.form || !control.dataset) return;
+  if (control.matches("[data-redraw]")) redraw(control);
+  else if (control.dataset.role) {
+    updateVisibility(control.form);
+    check(control);
+  }
+});
+document.addEventListener("input", (event) => {
+  if (event.target.matches("[data-find]")) find(event.target);
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.matches("[data-find]")) {
+    event.preventDefault(); // picks what was found, does not send the form
+    document.getElementById(event.target.dataset.find).focus();
+  }
+});
+
+// A link of the summary opens what folds its control away, and gives it the focus.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("#form-errors a[href^='#']");
+  const target = link && document.getElementById(link.getAttribute("href").slice(1));
+  if (!target) return;
+  event.preventDefault();
+  for (let fold = target.closest("details:not([open])"); fold; fold = fold.parentElement.closest("details:not([open])")) fold.open = true;
+  target.hidden = false;
+  target.scrollIntoView({ block: "center" });
+  target.focus();
+});

@@ -22,7 +22,10 @@ _PROBE_LENGTH = 40  # long enough for what doubles with each character, short fo
 # ECMA-262 with the u flag: \d and \w are ASCII, \s is Unicode white space with U+FEFF, "." stops at four line ends, `$` has no
 # "before a final newline", and a name in \p is case-sensitive (regex folds it, which accepts more and refuses nothing).
 _OUTSIDE = {"d": "[0-9]", "D": "[^0-9]", "w": "[A-Za-z0-9_]", "W": "[^A-Za-z0-9_]", "s": "[\\s\ufeff]", "S": "[^\\s\ufeff]"}
-_INSIDE = {"d": "0-9", "w": "A-Za-z0-9_", "s": "\\s\ufeff"}
+_INSIDE = {
+    "d": "0-9", "w": "A-Za-z0-9_", "s": "\\s\ufeff", "S": "\\S",
+    "D": "\\x00-\\x2f\\x3a-\\U0010ffff", "W": "\\x00-\\x2f\\x3a-\\x40\\x5b-\\x5e\\x60\\x7b-\\U0010ffff",
+}  # fmt: skip
 _PLAIN = set(string.ascii_letters + string.digits + "_ @:,;=~!#%&'\"<>")
 
 _deadline: contextvars.ContextVar[float | None] = contextvars.ContextVar("pattern_deadline", default=None)
@@ -152,8 +155,9 @@ def _escape(pattern: str, index: int, *, in_class: bool) -> tuple[str, int]:
     table = _INSIDE if in_class else _OUTSIDE
     if ch in table:
         return table[ch], index + 1
-    if in_class and ch in "DWS":
-        return {"D": "\\D", "W": "\\W", "S": "\\S"}[ch], index + 1
+    if ch == "k" and rest.startswith("<") and ">" in rest:
+        name = rest[1 : rest.index(">")]
+        return f"(?P={name})", index + len(name) + 3
     if ch == "c" and rest[:1].isascii() and rest[:1].isalpha():
         return f"\\x{ord(rest[0]) % 32:02x}", index + 2
     if ch == "u" and rest.startswith("{"):

@@ -2,94 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from pymongo import MongoClient
 
-from tests.support import ADMIN, PASSWORD, Service, eventually
-
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def service(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    name = f"browser_{os.getpid()}"
-    started = Service("serve", uri=mongod, database=name, data_dir=tmp_path_factory.mktemp("serve")).wait_ready()
-    yield started
-    assert started.stop() == 0
-    failed = [line for line in started.events() if line.get("event") in {"request.failed", "tick.failed"}]
-    with MongoClient(mongod) as client:
-        client.drop_database(name)
-        client.drop_database(f"{name}_shop")
-    assert failed == [], "the log must be clean"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        if os.environ.get("CI"):
-            pytest.fail("no chromium: CI must have one")
-        pytest.skip("no chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Watched:
-    """A signed-in page that collects what the console and the network complain about."""
-
-    def __init__(self, context: BrowserContext, address: str) -> None:
-        self.context, self.address, self.complaints = context, address, []
-        self.page: Page = context.new_page()
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: None if request.url.startswith((address, "data:")) else self.complaints.append(request.url))
-        self.page.goto(address)
-        self.page.get_by_label("E-mail").fill(ADMIN)
-        self.page.get_by_label("Password").fill(PASSWORD)
-        self.page.get_by_role("button", name="Sign in").click()
-        expect(self.page.get_by_role("heading", level=1)).to_contain_text("Jobs")
-
-    def _hear(self, message: ConsoleMessage) -> None:
-        # Chromium itself logs each 409 and 422; that a wrong form is answered so is meant, and other failures are not.
-        refused = "the server responded with a status of 4" in message.text and ("409" in message.text or "422" in message.text)
-        if message.type in {"error", "warning"} and not refused:
-            self.complaints.append(message.text)
-
-    def set(self, pointer: str, text: str) -> None:
-        """Fill the control of a pointer, whatever kind it is."""
-        control = self.page.locator(f"[data-pointer='{pointer}']:is([data-role=value], [data-role=json])")
-        if control.evaluate("one => one.tagName") == "SELECT":
-            control.select_option(label=text)
-        else:
-            control.fill(text)
-
-
-@pytest.fixture(params=[True, False], ids=["with JavaScript", "without JavaScript"])
-def visitor(request: pytest.FixtureRequest, chromium: Browser, service: Service) -> Iterator[Watched]:
-    context = chromium.new_context(java_script_enabled=request.param, viewport={"width": 1280, "height": 860}, locale="en-GB")
-    watched = Watched(context, service.address)
-    watched.javascript = request.param  # type: ignore[attr-defined]
-    yield watched
-    context.close()
-    assert watched.complaints == []
+from tests.browser.conftest import Watched
+from tests.support import Service, eventually
 
 
 def test_an_admin_makes_the_cleanup_job_and_the_documents_are_gone(visitor: Watched, service: Service, mongod: str) -> None:
@@ -127,7 +49,7 @@ def test_an_admin_makes_the_cleanup_job_and_the_documents_are_gone(visitor: Watc
             page.locator("#form-errors a").click()
             expect(page.locator("[data-pointer='/condition']")).to_be_focused()
         visitor.set("/condition", '{"lastActive": {"$lt": "6 months ago"}}')
-        page.locator("[data-pointer='/dryRun']").uncheck()
+        page.locator("[data-pointer='/dryRun'][data-role=value]").uncheck()
         page.get_by_role("button", name="Create job").click()
 
         expect(page.get_by_text(f"Nightly cleanup {suffix} is in the registry")).to_be_visible()
@@ -153,15 +75,6 @@ def make(service: Service, **fields: Any) -> str:
         assert answer.status_code == 201, answer.text
         job_id: str = answer.json()["job"]["_id"]
         return job_id
-
-
-@pytest.fixture
-def visitor_js(chromium: Browser, service: Service) -> Iterator[Watched]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 860}, locale="en-GB")
-    watched = Watched(context, service.address)
-    yield watched
-    context.close()
-    assert watched.complaints == []
 
 
 def test_a_live_run_is_watched_cancelled_and_run_again(visitor_js: Watched, service: Service) -> None:
@@ -239,7 +152,7 @@ def test_axe_finds_nothing_serious(chromium: Browser, service: Service, theme: A
     page = Watched(context, service.address).page
     found = []
     paths = ["/jobs", "/jobs?q=nothing-matches", f"/jobs/{job}", f"/jobs/{job}/edit", f"/jobs/{job}/run-with", "/executions", f"/executions/{run}", "/templates",
-             "/templates/database_cleanup", "/jobs/new?template=data_export", "/connections", "/connections/new?kind=smtp", "/no-such-page"]  # fmt: skip
+             "/templates/database_cleanup", "/templates/preview", "/templates/preview?sample=2-unions", "/jobs/new?template=data_export", "/connections", "/connections/new?kind=smtp", "/no-such-page"]  # fmt: skip
     for path in paths:
         page.goto(service.address + path)
         for violation in Axe().run(page).response["violations"]:

@@ -17,7 +17,6 @@ from templates_lib.email_notification.template import EmailNotification
 from templates_lib.webhook_trigger.template import WebhookTrigger
 from tests.posting import Control, Page, Pairs
 from web.forms import ABSENT, KEPT, Form, SchemaRefused, Submission, action_in
-from web.forms.view import same
 
 EVERYTHING = json.loads((Path(__file__).parents[2] / "web/views/samples/1-everything.json").read_text("utf-8"))
 
@@ -88,7 +87,21 @@ def test_the_order_of_members_and_of_what_is_stored_does_not_matter() -> None:
 
 # -- absent, null, empty and false ----------------------------------------------------------------------------------------
 
-DIFFERENT = [{}, {"x": None}, {"x": ""}, {"x": " "}, {"x": []}, {"x": {}}, {"x": False}, {"x": 0}, {"x": "0"}, {"x": "null"}, {"x": [None]}, {"x": [[]]}, {"x": [{}]}]
+DIFFERENT = [
+    {},
+    {"x": None},
+    {"x": ""},
+    {"x": " "},
+    {"x": []},
+    {"x": {}},
+    {"x": False},
+    {"x": 0},
+    {"x": "0"},
+    {"x": "null"},
+    {"x": [None]},
+    {"x": [[]]},
+    {"x": [{}]},
+]
 
 
 @pytest.mark.parametrize("schema", [
@@ -107,7 +120,9 @@ def test_absent_null_and_every_kind_of_empty_differ(schema: Any, required: list[
 
 
 def test_a_person_can_mean_each_of_them() -> None:
-    form = Form(obj(x={"type": ["string", "null"]}, s={"type": "string"}, n={"type": ["integer", "null"]}, l={"type": "array", "items": {}}))
+    form = Form(
+        obj(x={"type": ["string", "null"]}, s={"type": "string"}, n={"type": ["integer", "null"]}, l={"type": "array", "items": {}})
+    )
     for state, value in (("absent", {}), ("null", {"x": None}), ("value", {"x": ""})):
         page = page_of(form, {"x": "before"})
         page.editor("/x").value = ""
@@ -127,7 +142,9 @@ def test_an_empty_required_text_is_missing_until_empty_is_said() -> None:
     form = Form(obj(**members))
     page = page_of(form)
     submission = form.read(page.pairs())
-    assert [(error.pointer, error.message) for error in submission.errors] == [(f"/{name}", "is required") for name in ("code", "note", "url")]
+    assert [(error.pointer, error.message) for error in submission.errors] == [
+        (f"/{name}", "is required") for name in ("code", "note", "url")
+    ]
     page.at("/note", "state").value = "value"
     assert form.read(page.pairs()).value == {"note": ""}
     assert page.all("/url", "state") == [], "where empty cannot be meant there is nothing to choose"
@@ -136,7 +153,24 @@ def test_an_empty_required_text_is_missing_until_empty_is_said() -> None:
 # -- texts and numbers ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["  lead and trail  ", "a\tb", "line\nline\n", "\n\nlead", "\r\n", "cr\r", "nul\x00", "\ud800", "\U0001f642" * 3, "</textarea>", "&lt;", "\x01\x7f\x85\u2028", "é\u0301"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  lead and trail  ",
+        "a\tb",
+        "line\nline\n",
+        "\n\nlead",
+        "\r\n",
+        "cr\r",
+        "nul\x00",
+        "\ud800",
+        "\U0001f642" * 3,
+        "</textarea>",
+        "&lt;",
+        "\x01\x7f\x85\u2028",
+        "é\u0301",
+    ],
+)
 @pytest.mark.parametrize("more", [{}, {"x-widget": "textarea"}, {"format": "email"}, {"format": "uri"}, {"maxLength": 3}])
 def test_texts_survive(text: str, more: dict[str, Any]) -> None:
     assert there_and_back(obj(s={"type": "string", **more}), {"s": text}).value == {"s": text}
@@ -231,7 +265,11 @@ def test_a_set_of_given_values_is_check_boxes_while_their_order_is_the_schemas()
     schema = obj(d={"type": "array", "items": {"enum": ["a", "b", "c"]}, "uniqueItems": True})
     form = Form(schema)
     page = page_of(form, {"d": ["a", "c"]})
-    assert [(one.get("type"), one.checked) for one in page.all("/d", "value")] == [("checkbox", True), ("checkbox", False), ("checkbox", True)]
+    assert [(one.get("type"), one.checked) for one in page.all("/d", "value")] == [
+        ("checkbox", True),
+        ("checkbox", False),
+        ("checkbox", True),
+    ]
     page.all("/d", "value")[1].checked = True
     assert form.read(page.pairs()).value == {"d": ["a", "b", "c"]}
     for value in (["c", "a"], ["a", "a"], ["z"]):
@@ -265,17 +303,52 @@ def test_live_options_cascade_and_keep_what_is_no_longer_offered() -> None:
 
 # -- objects, maps and lists ----------------------------------------------------------------------------------------------
 
-NAMES = ["a.b", "a/b", "a~b", "[0]", 'q"q', " ", "", "__proto__", "🙂", "d", "s", "o", "r0", "ma", "f.action", "-2d-", "x\ny", "x\ry", "key", "constructor"]
+NAMES = [
+    "a.b",
+    "a/b",
+    "a~b",
+    "[0]",
+    'q"q',
+    " ",
+    "",
+    "__proto__",
+    "🙂",
+    "d",
+    "s",
+    "o",
+    "r0",
+    "ma",
+    "f.action",
+    "-2d-",
+    "x\ny",
+    "x\ry",
+    "key",
+    "constructor",
+]
 
 
 def test_names_of_any_kind_are_ordinary() -> None:
     value = {name: f"value of {name!r}" for name in NAMES}
-    assert there_and_back({"type": "object", "additionalProperties": False, "properties": dict.fromkeys(NAMES, {"type": "string"})}, value).value == value
+    assert (
+        there_and_back(
+            {"type": "object", "additionalProperties": False, "properties": {name: {"type": "string"} for name in NAMES}}, value
+        ).value
+        == value
+    )
     assert there_and_back({"type": "object", "additionalProperties": {"type": "string"}}, value).value == value
 
 
 def test_entries_of_a_map_are_added_named_and_removed() -> None:
-    form = Form(obj(m={"type": "object", "additionalProperties": {"type": "integer"}, "propertyNames": {"pattern": "^[a-z]+$"}, "x-item-title": "Label"}))
+    form = Form(
+        obj(
+            m={
+                "type": "object",
+                "additionalProperties": {"type": "integer"},
+                "propertyNames": {"pattern": "^[a-z]+$"},
+                "x-item-title": "Label",
+            }
+        )
+    )
     page = page_of(form, {"m": {"a": 1}})
     page = Page(form.render(submission=press(form, page.pairs(), page.at("/m", "add"))))
     assert page.rows == ["0", "1"]
@@ -316,7 +389,16 @@ def test_rows_are_added_moved_and_removed_with_what_was_typed() -> None:
     assert rows(f"add {name}") == ["a@example.com", "typed", "c@example.com", ""]
     assert rows(f"remove {name} 1") == ["a@example.com", "c@example.com"]
     assert rows(f"up {name} 1") == rows(f"down {name} 0") == ["typed", "a@example.com", "c@example.com"]
-    for nonsense in (f"up {name} 0", f"down {name} 2", f"remove {name} 99", "remove f.99 0", f"explode {name}", "add", "", "add f.mrecipients.r0"):
+    for nonsense in (
+        f"up {name} 0",
+        f"down {name} 2",
+        f"remove {name} 99",
+        "remove f.99 0",
+        f"explode {name}",
+        "add",
+        "",
+        "add f.mrecipients.r0",
+    ):
         assert rows(nonsense) == ["a@example.com", "typed", "c@example.com"]
     assert Page(form.render(submission=apply(f"remove {name} 0"))).editor("/recipients/0").value == "typed"
     assert action_in([("f.action", "x")]) == "x"
@@ -432,14 +514,34 @@ def test_dependencies_draw_what_they_ask_for() -> None:
 
 
 def test_all_of_is_one_form() -> None:
-    form = Form({"allOf": [{"properties": {"a": {"type": "integer", "minimum": 3}}}, {"properties": {"a": {"maximum": 5}, "b": {"type": "string"}}, "required": ["b"]}]})
+    form = Form(
+        {
+            "allOf": [
+                {"properties": {"a": {"type": "integer", "minimum": 3}}},
+                {"properties": {"a": {"maximum": 5}, "b": {"type": "string"}}, "required": ["b"]},
+            ]
+        }
+    )
     page = page_of(form, {"a": 9, "b": "x"})
     assert "3 to 5" in page.text
     assert [error.message for error in form.read(page.pairs()).errors] == ["must be at most 5"]
 
 
 def test_a_recursive_schema_is_drawn_as_deep_as_its_value() -> None:
-    schema = {"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "required": ["l"], "properties": {"l": {"type": "string"}, "next": {"$ref": "#/$defs/n"}, "c": {"type": "array", "items": {"$ref": "#/$defs/n"}}}}}}
+    schema = {
+        "$ref": "#/$defs/n",
+        "$defs": {
+            "n": {
+                "type": "object",
+                "required": ["l"],
+                "properties": {
+                    "l": {"type": "string"},
+                    "next": {"$ref": "#/$defs/n"},
+                    "c": {"type": "array", "items": {"$ref": "#/$defs/n"}},
+                },
+            }
+        },
+    }
     value: dict[str, Any] = {"l": "end"}
     for depth in range(12):
         value = {"l": str(depth), "next": value, "c": [{"l": "leaf"}]}
@@ -497,7 +599,13 @@ def test_a_secret_is_never_echoed_and_stays_unless_typed_anew() -> None:
 
 
 def test_what_is_read_only_stays_as_it_was_stored_whatever_is_posted() -> None:
-    form = Form(obj(id={"type": "string", "readOnly": True}, name={"type": "string"}, rows={"type": "array", "items": obj(n={"readOnly": True}, t={"type": "string"})}))
+    form = Form(
+        obj(
+            id={"type": "string", "readOnly": True},
+            name={"type": "string"},
+            rows={"type": "array", "items": obj(n={"readOnly": True}, t={"type": "string"})},
+        )
+    )
     stored = {"id": "x1", "name": "a", "rows": [{"n": 1, "t": "one"}, {"n": 2, "t": "two"}]}
     page = page_of(form, stored)
     assert [one for one in page.controls if one.get("name") == "f.mid"] == []
@@ -552,7 +660,11 @@ def test_errors_of_others_are_shown_at_the_nearest_control() -> None:
 
 
 def test_hints_order_group_widen_and_hide() -> None:
-    schema = obj(a={"enum": ["x", "y"]}, b={"type": "string", "x-section": "More", "x-width": "half"}, c={"type": "string", "x-visible-if": {"a": ["x"]}})
+    schema = obj(
+        a={"enum": ["x", "y"]},
+        b={"type": "string", "x-section": "More", "x-width": "half"},
+        c={"type": "string", "x-visible-if": {"a": ["x"]}},
+    )
     form = Form(schema, hints={"/b": {"x-help": "*Helped*", "x-widget": "textarea"}})
     page = page_of(form, {"a": "y", "c": "kept"})
     hidden = page.tree.css_first("[data-visible-if]")
@@ -573,7 +685,17 @@ def test_hints_order_group_widen_and_hide() -> None:
 
 
 def test_a_pattern_goes_to_the_browser_only_where_it_means_the_same() -> None:
-    cases = {"^[a-z]+$": "[a-z]+", "^\\d{3}$": "\\d{3}", "[a-z]": None, "^a|b$": None, "^(?!x)a$": None, "^[&&]$": None, "^[a-]$": None, "^a/b$": None, "^[^a]$": "[^a]"}
+    cases = {
+        "^[a-z]+$": "[a-z]+",
+        "^\\d{3}$": "\\d{3}",
+        "[a-z]": None,
+        "^a|b$": None,
+        "^(?!x)a$": None,
+        "^[&&]$": None,
+        "^[a-]$": None,
+        "^a/b$": None,
+        "^[^a]$": "[^a]",
+    }
     for pattern, expected in cases.items():
         page = page_of(Form(obj(s={"type": "string", "pattern": pattern})), {})
         assert page.editor("/s").attributes.get("pattern") == expected, pattern
@@ -591,13 +713,17 @@ def test_the_words_come_from_catalogues_and_two_of_them_are_complete() -> None:
                 assert {frozenset(_places(text)) for text in texts} == {frozenset(_places(_entries(root / "en.po")[key][0]))}, (name, key)
         with pytest.raises(KeyError):
             words_of(root, "en")("no such key")
-    form = Form(obj(n_={"type": "integer", "minimum": 5}, t={"type": "array", "items": {"type": "string"}, "title": "Ziele"}), locale="de-AT")
+    form = Form(
+        obj(n_={"type": "integer", "minimum": 5}, t={"type": "array", "items": {"type": "string"}, "title": "Ziele"}), locale="de-AT"
+    )
     page = page_of(form, {"n": 1, "t": ["a"]})
     submission = form.read(page.pairs())
     assert [error.message for error in submission.errors] == ["muss mindestens 5 sein"]
     assert "Ziele 1 entfernen" in [one.get("aria-label") for one in page.controls]
     assert typed(form, {"n": 5}, n="1,5").errors[0].message == "Das Dezimalzeichen ist ein Punkt: 1.5"
-    assert [error.message for error in Form({"maxItems": 1}, locale="xx").read(Page(Form({"maxItems": 1}).render([1, 2])).pairs()).errors] == ["may have at most 1 entry"]
+    assert [
+        error.message for error in Form({"maxItems": 1}, locale="xx").read(Page(Form({"maxItems": 1}).render([1, 2])).pairs()).errors
+    ] == ["may have at most 1 entry"]
 
 
 def _entries(path: Path) -> dict[str, list[str]]:
@@ -647,4 +773,29 @@ def test_no_post_breaks_a_form(schema: Any, junk: Pairs) -> None:
     submission = form.read(junk)
     for action in ("add f", "remove f 0", "json f", "form f", "update f", "up f 0"):
         Page(form.render(submission=form.apply(form.read(junk), action)))
-    page = Page(form.render(submission=submission))
+    Page(form.render(submission=submission))
+
+
+def test_a_typed_secret_is_not_sent_back_and_asked_for_again() -> None:
+    form = Form(obj(s={"type": "string", "writeOnly": True}, k={"type": "string", "writeOnly": True}, n={"type": "integer"}))
+    page = page_of(form, {"k": dict(KEPT)})
+    page.editor("/s").value, page.editor("/k").value, page.editor("/n").value = "typed", "other", "x"
+    submission = form.read(page.pairs())
+    assert submission.value == {"s": "typed", "k": "other", "n": "x"}
+    again = Page(form.render(submission=submission))
+    assert again.text.count("type it again") == 2
+    again.editor("/n").value = "5"
+    assert form.read(again.pairs()).value == {"k": KEPT, "n": 5}
+
+
+def test_a_default_that_came_with_a_condition_goes_with_it_unless_it_was_touched() -> None:
+    form = Form({"properties": {"on": {"type": "boolean"}}, "if": {"properties": {"on": {"const": True}}, "required": ["on"]},
+                 "then": {"properties": {"a": {"type": "string", "default": "x"}}}})  # fmt: skip
+    page = page_of(form, {})
+    page.editor("/on").choose("Yes")
+    page = Page(form.render(submission=form.apply(form.read(page.pairs()), "update f")))
+    assert form.read(page.pairs()).value == {"on": True, "a": "x"}
+    page.editor("/on").choose("No")
+    assert form.read(page.pairs()).value == {"on": False}
+    page.editor("/a").value = "mine"
+    assert form.read(page.pairs()).value == {"on": False, "a": "mine"}

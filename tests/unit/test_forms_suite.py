@@ -9,7 +9,6 @@ import sys
 import tarfile
 from collections import Counter
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,7 +39,9 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, 
     with tarfile.open(next(folder.glob("jsonschema-*.tar.gz"))) as archive:
         archive.extractall(folder, filter="data")
     tests = next(folder.glob("jsonschema-*/json/tests/draft2020-12"))
-    return {path.relative_to(tests).with_suffix("").as_posix(): json.loads(path.read_text("utf-8")) for path in sorted(tests.rglob("*.json"))}
+    return {
+        path.relative_to(tests).with_suffix("").as_posix(): json.loads(path.read_text("utf-8")) for path in sorted(tests.rglob("*.json"))
+    }
 
 
 def test_every_instance_comes_back_as_it_was_with_the_right_verdict(suite: dict[str, list[dict[str, Any]]]) -> None:
@@ -48,10 +49,9 @@ def test_every_instance_comes_back_as_it_was_with_the_right_verdict(suite: dict[
     for file, groups in suite.items():
         for group in groups:
             instances += len(group["tests"])
-            try:
-                form = Form(group["schema"])
-            except SchemaRefused as error:
-                assert "nothing else is opened" in error.reason or "other drafts and dialects" in error.reason, (file, group, error)
+            form, reason = _compiled(group["schema"])
+            if form is None:
+                assert "nothing else is opened" in reason or "other drafts and dialects" in reason, (file, group, reason)
                 refused[file] += 1
                 continue
             plain = Draft202012Validator(group["schema"], format_checker=checker)
@@ -64,7 +64,9 @@ def test_every_instance_comes_back_as_it_was_with_the_right_verdict(suite: dict[
                 different[file] += submission.valid != second
                 again = Page(form.render(submission=submission))
                 assert same(form.read(again.pairs()).value, value), where
-                shown = {one.get("data-pointer", "-") for one in again.controls} | {n.attributes["data-pointer"] for n in again.tree.css("fieldset")}
+                shown = {one.get("data-pointer", "-") for one in again.controls} | {
+                    n.attributes["data-pointer"] for n in again.tree.css("fieldset")
+                }
                 for error in submission.errors:
                     assert error.message in again.text, where
                     assert error.pointer in shown | {""} or error.pointer.rpartition("/")[0] in shown | {""}, (where, error)
@@ -81,3 +83,11 @@ def _verdict(plain: Draft202012Validator, value: Any) -> bool | None:
         return plain.is_valid(value)
     except re.error:
         return None
+
+
+def _compiled(schema: Any) -> tuple[Form | None, str]:
+    """The form, or why there is none."""
+    try:
+        return Form(schema), ""
+    except SchemaRefused as error:
+        return None, error.reason

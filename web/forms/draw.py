@@ -55,6 +55,7 @@ class Drawer:
         view = self._views.view(heads, value, picked or {})
         if value is ABSENT and fresh:
             value = self._start_value(view, at)
+            at.untouched = value is not ABSENT and depth > 0
             if value is not ABSENT and not view.static:
                 view = self._views.view(heads, value, picked or {})
         at.heads, at.view, at.picked = heads, view, {union.key: union.chosen for union in view.unions}
@@ -200,23 +201,23 @@ class Drawer:
         row = max((one.id for one in at.rows), default=-1) + 1 if number is None else number
         as_json = not key or not plain_text(key) or "\n" in key
         field = Field(f"{at.name}.r{row}", f"{at.pointer}/{escape(key)}", "json", place=f"{at.place}/*", title=self.entry_title(at))
-        found = Row(
-            row,
-            self.draw(view.child(key), value, field, fresh=value is ABSENT, depth=depth + 1),
-            json_text(key) if as_json else key,
-            as_json,
-        )
+        drawn = self._there(self.draw(view.child(key), value, field, fresh=value is ABSENT, depth=depth + 1), value)
+        found = Row(row, drawn, json_text(key) if as_json else key, as_json)
         at.rows.append(found)
         return found
 
     def _add_row(self, at: Field, view: View, value: Any, *, depth: int) -> Row:
         row, index = max((one.id for one in at.rows), default=-1) + 1, len(at.rows)
         field = Field(f"{at.name}.r{row}", f"{at.pointer}/{index}", "json", place=f"{at.place}/*", title=self.entry_title(at))
-        found = Row(row, self.draw(view.item(index), value, field, fresh=value is ABSENT, depth=depth + 1))
-        if found.field.kind == "string" and value is ABSENT and found.field.state == "absent":
-            found.field.state, found.field.was = "value", "e"  # a row of text is there, whatever it holds
+        found = Row(row, self._there(self.draw(view.item(index), value, field, fresh=value is ABSENT, depth=depth + 1), value))
         at.rows.append(found)
         return found
+
+    def _there(self, at: Field, value: Any) -> Field:
+        """An entry of text is there, whatever it holds."""
+        if at.kind == "string" and value is ABSENT and at.state == "absent":
+            at.state, at.was = "value", "e"
+        return at
 
     def value(self, at: Field) -> Any:
         """The value of a field as it stands."""
@@ -245,20 +246,21 @@ class Drawer:
 
     def settle(self, at: Field, heads: Heads, *, depth: int = 0) -> Field:
         """Carry out changes of type and branch that were posted, wherever they are; what still fits the new shape is carried along."""
-        if not any(one.moved for one in at.walk()):
+        if not any(one.moved or one.untouched for one in at.walk()):
             return at
         value = self._reader.value(at)
         if at.moved:
             return self._reshape(at, heads, value, depth)
         view = self._views.view(heads, value, at.picked)
         for key in list(at.members):
+            if at.members[key].untouched and key not in view.members:
+                del at.members[key]  # a default came with a condition, and goes with it
+                continue
             at.members[key] = self.settle(at.members[key], view.child(key), depth=depth + 1)
         for index, row in enumerate(at.rows):
-            row.field = self.settle(row.field, self._row_heads(view, row, index), depth=depth + 1)
+            heads_of_row = view.item(index) if row.key is None else view.child(row.key)
+            row.field = self.settle(row.field, heads_of_row, depth=depth + 1)
         return at
-
-    def _row_heads(self, view: View, row: Row, index: int) -> Heads:
-        return view.item(index) if row.key is None else view.child(row.key)
 
     def _reshape(self, at: Field, heads: Heads, value: Any, depth: int) -> Field:
         place = Field(at.name, at.pointer, "json", place=at.place, title=at.title, required=at.required)
@@ -328,6 +330,8 @@ class Drawer:
             for index, row in enumerate(at.rows):
                 row.field.place, row.field.title = f"{at.place}/*", self.entry_title(at)
                 row.field = self.arrange(row.field, view.item(index), fresh=fresh, depth=depth + 1)
+        if at.kind == "secret" and at.raw:
+            at.raw, at.state, at.retype = "", "kept" if at.was == "k" else "absent", True
         if at.state in {"absent", "null"}:
             at.raw, at.marks = "", ()  # the state was chosen over what the control held
         at.was, at.wanted, at.moved = self._was(at, view), "", False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,6 +84,8 @@ class Field:
     picked: dict[str, int] = field(default_factory=dict)
     wanted: str = ""  # the type that the person chose, where it is another than the drawn one
     moved: bool = False
+    retype: bool = False  # a secret that was typed and is not sent back
+    untouched: bool = False  # it holds a default that came with it, as it came
     view: View | None = None
     heads: Heads = ()
 
@@ -93,6 +96,12 @@ class Field:
             yield from member.walk()
         for row in self.rows:
             yield from row.field.walk()
+
+    @property
+    def mark(self) -> str:
+        """What is posted beside the field to read it by: the kind, how it was drawn, the sources of its choices."""
+        stamp = f"~{zlib.crc32(self.raw.encode('utf-8', 'replace')):x}" if self.untouched else ""
+        return f"{self.kind} {self.was}{stamp}" + (f" {self.choices.sources}" if self.choices else "")
 
     def points_to(self, pointer: str) -> None:
         """New pointers for a row that has moved, and for all below it."""
@@ -174,6 +183,7 @@ def decode(
     """The field as it was posted. What is missing is as if it had been absent: a browser posts every control that it shows."""
     kind, _, rest = post.last("d").partition(" ")
     was, _, sources = rest.partition(" ")
+    was, _, stamp = was.partition("~")
     if kind not in KINDS or was not in WAS:
         kind, was = _guess(post, drawn_as), "a"
     found = Field(name, pointer, kind, was=was, raw=post.last())
@@ -203,6 +213,7 @@ def decode(
             if key is not None:
                 found.members[key] = decode(node, f"{name}.{part}", f"{pointer}/{escape(key)}", choices_of, depth=depth + 1)
     found.state = _state(found, post)
+    found.untouched = bool(stamp) and f"{zlib.crc32(found.raw.encode('utf-8', 'replace')):x}" == stamp
     if kind in {"object", "array"} and depth < DEEPEST:
         ids = dict.fromkeys(small_number(text) for text in post.parts["o"].texts) if "o" in post.parts else {}
         for index, row in enumerate([one for one in ids if one >= 0][:MOST_ROWS]):

@@ -85,7 +85,8 @@ class Painter:
         return pointer
 
     def messages(self, f: Field) -> list[str]:
-        return self._errors.get(f.pointer, [])
+        found = self._errors.get(f.pointer, [])
+        return [*found, self._words("secretAgain")] if f.retype else found
 
     def holds_error(self, fields: Iterable[Field]) -> bool:
         """True where one of the fields, or one inside them, is wrong."""
@@ -301,6 +302,8 @@ class Painter:
             states.append(
                 ("value", self._words({"array": "stateList", "checks": "stateList", "object": "stateSet"}.get(f.kind, "stateValue")))
             )
+        if len(states) > 1 and f.state not in {state for state, _ in states}:
+            states.insert(0, ("absent", self._words("stateAbsent")))
         return states if len(states) > 1 else []
 
     def state_is_quiet(self, f: Field) -> bool:

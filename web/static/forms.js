@@ -8,8 +8,48 @@ function prefixOf(control) {
   return (control.name || control.closest("[name]")?.name || "").split(".")[0];
 }
 
+// What is done while the server draws is not lost, nor is a secret, which the server never sends back: both go into the new form.
+function contents(form) {
+  const found = new Map();
+  for (const one of form.querySelectorAll("input[name]:not([type=hidden]), select[name], textarea[name]")) {
+    const toggle = one.type === "checkbox" || one.type === "radio";
+    found.set(`${one.name}\n${toggle ? one.value : ""}`, { one, now: toggle ? one.checked : one.value, toggle });
+  }
+  return found;
+}
+
+function carryOver(form) {
+  const before = contents(form);
+  document.addEventListener("htmx:beforeSwap", () => {
+    const after = contents(form);
+    const mine = [...after].filter(([key, { one, now }]) => (one.type === "password" ? now : before.has(key) && before.get(key).now !== now));
+    document.addEventListener("htmx:afterSwap", () => {
+      const drawn = contents(document.getElementById(form.id));
+      for (const [key, { one, now, toggle }] of mine) {
+        const field = drawn.get(key)?.one;
+        if (!field) continue;
+        field[toggle ? "checked" : "value"] = now;
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+        if (one.type === "password") document.getElementById(`${one.name}-messages`)?.replaceChildren();
+      }
+    }, { once: true });
+  }, { once: true });
+}
+
+// A form that is drawn anew stays where it was (browsers anchor their scrolling to what is taken away), unless it has errors to tell.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (!event.target.matches?.("form")) return;
+  const top = window.scrollY;
+  document.addEventListener("htmx:afterSwap", () => {
+    const errors = document.getElementById("form-errors");
+    if (errors) errors.focus();
+    else window.scrollTo(0, top);
+  }, { once: true });
+});
+
 function redraw(control) {
   const form = control.form;
+  carryOver(form);
   const name = control.name.replace(/\.(s|t|b[0-9]+[oa])$/, "");
   htmx.ajax("POST", form.action, {
     source: control,
@@ -40,13 +80,18 @@ async function check(control) {
   }
   if (!answer.ok || !form.isConnected) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const name of names) show(form, page, name);
+  if (places(form) !== places(page.getElementById(form.id))) redraw(control); // a condition asks for other fields now
+  else for (const name of names) show(form, page, name);
+}
+
+function places(form) {
+  return [...form.querySelectorAll("[data-role][name]")].map((one) => `${one.name} ${one.dataset.role}`).join("\n");
 }
 
 function show(form, page, name) {
   const now = form.elements.namedItem(name);
   const then = page.getElementById(form.id)?.elements.namedItem(name);
-  for (const id of [name, name.replace(/\.key$/, "")]) {
+  for (const id of new Set([name, name.replace(/\.key$/, "")])) {
     const here = document.getElementById(`${id}-messages`);
     const there = page.getElementById(`${id}-messages`);
     if (!here || !there || here.textContent === there.textContent) continue;

@@ -1,0 +1,249 @@
+"""The form generator in a real Chromium: the sample with every construct, filled with and without JavaScript, and by keyboard alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Watched
+from tests.support import Service
+
+WANTED = {
+    "name": "  Ünï 🙂 <b>", "slug": "nightly", "note": "line one\nline two", "nickname": None, "secret": "long enough", "id": "made by the server", "count": 4321, "ratio": 4.02,
+    "limit": None, "agreed": True, "maybe": False, "nothing": None, "size": {"width": 4}, "level": 2, "version": "v1", "days": ["Tue", "Fri"], "mail": "a@example.com",
+    "site": "https://example.com/", "day": "2026-03-29", "moment": "2026-03-29T02:30:00Z", "color": "#0000ff", "cron": "0 2 * * 0", "zone": "Europe/Berlin", "wait": "PT5M",
+    "contact": {"via": "phone", "number": "+49 30", "hours": "9 to 5"}, "target": {"country": "US", "state": "CA"}, "steps": [{"do": "copy", "to": "/x", "tags": ["a", "b"]}, {"do": "delete"}],
+    "pair": ["left", 2], "grid": [[1, 2], []], "labels": {"env": "prod"}, "any": {"x": "y"}, "either": 5, "tree": {"label": "root", "children": [{"label": "leaf"}]}, "raw": {"$gt": [1]},
+    "mixed": "", "summer": True,
+}  # fmt: skip
+
+
+class Filler:
+    """A person who knows pointers and roles only."""
+
+    def __init__(self, watched: Watched) -> None:
+        self.page, self.scripted = watched.page, watched.javascript
+
+    def at(self, pointer: str, role: str = "value") -> Any:
+        return self.page.locator(f"[data-pointer='{pointer}'][data-role='{role}']")
+
+    def text(self, pointer: str, text: str, role: str = "value") -> None:
+        self.at(pointer, role).fill(text)
+
+    def choose(self, pointer: str, words: str, role: str = "value") -> None:
+        """A select that redraws the form: without JavaScript its "Update" is pressed."""
+        control = self.at(pointer, role)
+        redraws = control.get_attribute("data-redraw") is not None
+        if role == "state":
+            self.hover(pointer)
+        self.settle(lambda: control.select_option(label=words), redraws)
+        if redraws and not self.scripted and self.at(pointer, "update").count():
+            self.at(pointer, "update").first.click()
+
+    def hover(self, pointer: str) -> None:
+        self.page.locator(f".field:has([data-pointer='{pointer}'])").last.hover()
+
+    def switch(self, pointer: str, role: str = "value") -> None:
+        control = self.at(pointer, role)
+        redraws = control.get_attribute("data-redraw") is not None
+        self.settle(control.check, redraws)
+        if redraws and not self.scripted:
+            self.at(pointer, "update").first.click()
+
+    def press(self, pointer: str, role: str) -> None:
+        self.settle(self.at(pointer, role).last.click, True)
+
+    def settle(self, act: Any, redraws: bool) -> None:
+        if redraws and self.scripted:
+            with self.page.expect_response(lambda answer: "f.action=check" not in (answer.request.post_data or "f.action=check")):
+                act()
+            expect(self.page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)
+        else:
+            act()
+
+
+def fill_everything(f: Filler) -> None:
+    f.switch("/target", "state")
+    f.choose("/target/country", "US")
+    if not f.scripted:
+        f.page.get_by_role("button", name="Read the form").last.click()
+    f.choose("/target/state", "CA")
+    f.choose("/contact", "By phone", "branch")
+    f.text("/contact/number", "+49 30")
+    f.press("/steps", "add")
+    f.choose("/steps/0/do", "copy")
+    f.choose("/steps/1/do", "delete")
+    f.press("/steps/0/tags", "add")
+    f.press("/steps/0/tags", "add")
+    f.text("/steps/0/tags/0", "b")
+    f.text("/steps/0/tags/1", "a")
+    f.settle(f.page.get_by_role("button", name="Move tag 2 up").click, True)
+    f.text("/steps/0/to", "/x")
+    for _ in range(2):
+        f.press("/pair", "add")
+    f.text("/pair/0", "left")
+    f.text("/pair/1", "2")
+    for _ in range(2):
+        f.press("/grid", "add")
+    for number in ("1", "2"):
+        f.press("/grid/0", "add")
+        f.text(f"/grid/0/{int(number) - 1}", number)
+    f.choose("/any", "Object", "type")
+    f.press("/any", "add")
+    f.text("/any/", "x", "key")
+    f.text("/any/", "y")
+    f.choose("/either", "Whole number", "type")
+    f.text("/either", "5")
+    f.switch("/labels", "state")
+    f.press("/labels", "add")
+    f.text("/labels/", "env", "key")
+    f.text("/labels/", "prod")
+    f.switch("/tree", "state")
+    f.text("/tree/label", "root")
+    f.press("/tree/children", "add")
+    f.text("/tree/children/0/label", "leaf")
+    f.text("/zone", "Europe/Berlin")
+    if not f.scripted:
+        f.page.get_by_role("button", name="Read the form").last.click()
+    else:
+        f.settle(lambda: f.at("/zone").press("Tab"), True)
+    f.choose("/summer", "Yes")
+    for pointer, text in {
+        "/name": "  Ünï 🙂 <b>", "/slug": "nightly", "/note": "line one\nline two", "/secret": "long enough", "/count": "4321", "/ratio": "4.02", "/mail": "a@example.com",
+        "/site": "https://example.com/", "/day": "2026-03-29", "/moment": "2026-03-29T02:30:00Z", "/color": "#0000ff", "/cron": "0 2 * * 0", "/wait": "PT5M",
+    }.items():  # fmt: skip
+        f.text(pointer, text)
+    f.text("/raw", '{"$gt": [1]}', "json")
+    for pointer in ("/nickname", "/limit", "/nothing"):
+        f.choose(pointer, "Null", "state")
+    f.choose("/mixed", "As typed", "state")
+    f.switch("/agreed")
+    f.choose("/maybe", "No")
+    f.choose("/size", '{"width": 4}')
+    f.page.get_by_label("High").check()
+    for day in ("Tue", "Fri"):
+        f.page.get_by_label(day).check()
+
+
+def answer(page: Page) -> Any:
+    return json.loads(page.locator("[aria-label='The value as JSON']").inner_text())
+
+
+def test_every_construct_is_filled_and_read_back_as_it_was_meant(visitor: Watched, service: Service) -> None:
+    page, filler = visitor.page, Filler(visitor)
+    page.goto(f"{service.address}/templates/preview")
+    fill_everything(filler)
+    filler.settle(page.get_by_role("button", name="Read the form").last.click, True)
+    expect(page.get_by_text("Valid", exact=True)).to_be_visible()
+    assert answer(page) == WANTED
+    expect(page.get_by_text("type it again: a secret is not sent back")).to_be_visible()
+    filler.settle(page.get_by_role("button", name="Read the form").last.click, True)
+    expect(page.get_by_text("Valid", exact=True)).to_be_visible()
+    assert answer(page) == {name: value for name, value in WANTED.items() if name != "secret"}
+    filler.settle(page.get_by_role("button", name="Edit as JSON").click, True)
+    assert json.loads(page.locator("#f").input_value())["tree"] == WANTED["tree"]
+    filler.settle(page.get_by_role("button", name="Edit as a form").click, True)
+    expect(filler.at("/tree/children/0/label")).to_have_value("leaf")
+
+
+def test_mistakes_are_told_as_one_leaves_a_field_and_where_they_are(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    page.goto(f"{service.address}/templates/preview")
+    at = lambda pointer, role="value": page.locator(f"[data-pointer='{pointer}'][data-role={role}]")
+    at("/count").fill("1,5")
+    at("/count").press("Tab")
+    expect(page.get_by_text("Write the decimal point as a dot: 1.5")).to_be_visible()
+    expect(at("/count")).to_have_attribute("aria-invalid", "true")
+    expect(at("/ratio")).to_be_focused()
+    expect(page.get_by_text("is required")).to_have_count(0)  # nobody has been at the others yet
+    at("/count").fill("15")
+    at("/count").press("Tab")
+    expect(page.get_by_text("Write the decimal point")).to_have_count(0)
+    at("/contact", "branch").focus()
+    before = page.evaluate("scrollY")
+    at("/contact", "branch").select_option(label="By phone")
+    expect(at("/contact/number")).to_be_visible()
+    expect(at("/contact", "branch")).to_be_focused()
+    assert abs(page.evaluate("scrollY") - before) < 400
+    page.get_by_role("button", name="Read the form").last.click()
+    expect(page.locator("#form-errors")).to_be_focused()
+    page.locator("#form-errors a", has_text="Contact › Number").click()
+    expect(at("/contact/number")).to_be_focused()
+
+
+def test_a_long_list_is_searched(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    page.goto(f"{service.address}/templates/preview")
+    schema = {"type": "object", "properties": {"e": {"title": "Pick", "enum": [f"option {n}" for n in range(5000)]}}}
+    page.get_by_label("JSON Schema, draft 2020-12").fill(json.dumps(schema))
+    page.get_by_role("button", name="Draw the form").click()
+    page.get_by_label("Search in Pick").fill("4321")
+    expect(page.locator("[data-pointer='/e'][data-role=value] option")).to_have_count(2)
+    page.get_by_role("button", name="Read the form").last.click()
+    expect(page.locator("[aria-label='The value as JSON']")).to_contain_text("option 4321")
+
+
+def test_the_largest_form_is_filled_by_keyboard_alone(visitor_js: Watched, service: Service) -> None:
+    """Tab from control to control; type, arrow keys, space. Nothing is clicked."""
+    page = visitor_js.page
+    page.goto(f"{service.address}/templates/preview")
+    typed = {"/name": "Keys", "/count": None, "/ratio": "0.5", "/contact/address": "a@example.com", "/any": "text", "/cron": "0 2 * * 0"}
+    chosen = {"/size": 1, "/steps/0/do": 2}
+    page.locator("#schema").focus()
+    page.keyboard.press("Tab")
+    seen: list[str] = []
+    for _ in range(160):
+        page.keyboard.press("Tab")
+        now = page.evaluate(
+            "({pointer: document.activeElement.dataset.pointer ?? '', role: document.activeElement.dataset.role ?? '', words: document.activeElement.textContent.trim()})"
+        )
+        if now["words"] == "Read the form" and seen:
+            break
+        pointer = now["pointer"]
+        if now["role"] != "value" or pointer in seen:
+            continue
+        seen.append(pointer)
+        if typed.get(pointer):
+            page.keyboard.type(typed[pointer])
+        for _ in range(chosen.get(pointer, 0)):
+            page.keyboard.press("ArrowDown")
+        if pointer == "/agreed":
+            page.keyboard.press("Space")
+    assert set(typed) | set(chosen) | {"/agreed"} <= set(seen)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Valid", exact=True)).to_be_visible()
+    found = answer(page)
+    assert (found["name"], found["agreed"], found["size"], found["steps"], found["any"]) == (
+        "Keys",
+        True,
+        "small",
+        [{"do": "move"}],
+        "text",
+    )
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_a_form_full_of_mistakes(chromium: Any, service: Service, theme: str) -> None:
+    context = chromium.new_context(color_scheme=theme, viewport={"width": 390, "height": 800}, bypass_csp=True, locale="en-GB")
+    watched = Watched(context, service.address)
+    watched.javascript = True
+    page, filler = watched.page, Filler(watched)
+    page.goto(f"{service.address}/templates/preview")
+    fill_everything(filler)
+    filler.text("/name", "x")
+    filler.text("/ratio", "1,5")
+    filler.settle(page.get_by_role("button", name="Read the form").last.click, True)
+    expect(page.locator("#form-errors")).to_be_visible()
+    found = [
+        (one["id"], [node["html"][:200] for node in one["nodes"][:3]])
+        for one in Axe().run(page).response["violations"]
+        if one["impact"] in {"serious", "critical"}
+    ]
+    sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    context.close()
+    assert found == []
+    assert sideways <= 0

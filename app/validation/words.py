@@ -42,15 +42,16 @@ def words_of(folder: Path, locale: str) -> Words:
     write_mo(compiled, catalogue)
     compiled.seek(0)
     translations = Translations(compiled)
-    known = {message.id[0] if isinstance(message.id, tuple) else message.id for message in catalogue if message.id}
+    keys = [str(message.id[0] if isinstance(message.id, tuple) else message.id) for message in catalogue if message.id]
+    texts = {key: translations.gettext(key) for key in keys}
     parsed = Locale.parse(name)
 
     def words(key: str, **values: Any) -> str:
-        if key not in known:
-            raise KeyError(key)
+        text: str = texts[key]
         count = values.get("count")
-        text = translations.ngettext(key, key, count) if isinstance(count, int) else translations.gettext(key)
-        shown = {name: format_decimal(value, locale=parsed) if name == "count" else value for name, value in values.items()}
-        return text.format(**shown)
+        if isinstance(count, int):
+            text = translations.ngettext(key, key, count)
+            values["count"] = format_decimal(count, locale=parsed)
+        return text.format(**values) if values else text
 
     return words

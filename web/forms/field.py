@@ -205,6 +205,8 @@ def decode(
         found.marks = tuple(sorted({small_number(text) for text in post.texts} - {-1}))
     elif kind == "boolean" and found.raw not in {"true", "false", "n"}:
         found.raw = ""
+    elif kind in {"integer", "number"}:
+        found.raw = found.raw.replace("\n", " ")
     elif kind == "switch":
         found.raw = "true" if "true" in post.texts else "false"
     elif kind == "object" and depth < DEEPEST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +26,7 @@ Options = Callable[[Mapping[str, Any]], Sequence[str | tuple[str, str]]]
 SEARCHED_FROM = 50  # options; a longer list gets a search
 MOST_SUGGESTIONS = 50
 _INPUT_MODES = {"email": "email", "idn-email": "email", "uri": "url", "iri": "url", "uri-reference": "url", "ipv4": "decimal"}
-_AUTOCOMPLETE = {"email", "uri"}
+_CODE = frozenset({"cron", "duration", "regex", "json-pointer", "uuid"})
 _PLACEHOLDERS = {
     "date-time": "2026-03-29T02:30:00Z", "time": "02:30:00Z", "duration": "PT1H30M", "cron": "0 2 * * 0",
     "timezone": "Europe/Berlin", "color": "#1a7f64",
@@ -45,10 +46,11 @@ class SummaryLine:
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """The controls, and the errors with where they stand."""
+    """The controls, and the errors with where they stand; `is_json` where the whole form is typed as JSON."""
 
     controls: Markup
     summary: tuple[SummaryLine, ...]
+    is_json: bool
 
 
 def present(
@@ -57,7 +59,22 @@ def present(
     """The form as HTML with its summary."""
     painter = Painter(root, list(errors), drawer, options, words, locale)
     html = _environment.get_template("form.html").render(p=painter, w=words, root=root, prefix=prefix)
-    return Presented(Markup(html), painter.summary())  # noqa: S704 - autoescaped
+    return Presented(Markup(html), painter.summary(), root.kind == "source")  # noqa: S704 - autoescaped
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All that the page says of one field, made once."""
+
+    title: str
+    badges: Markup
+    help: Markup
+    messages: list[str]
+    described: Markup
+    visible: Markup
+    states: list[tuple[str, str]]
+    types: list[tuple[str, str, bool]]
+    branches: list[tuple[str, str, list[tuple[int, str, bool]], int]]
 
 
 class Painter:
@@ -77,6 +94,8 @@ class Painter:
         self._wrong = {pointer.rsplit("/", depth)[0] for pointer in self._errors for depth in range(pointer.count("/") + 1)}
         self._known: dict[str, Sequence[Any]] = {}
         self.uses_zones = False
+        self._optional = Markup(' <span class="optional">{}</span>').format(words("optional"))
+        self._deprecated = Markup(' <span class="badge">{}</span>').format(words("deprecated"))
 
     def _nearest(self, pointer: str) -> str:
         """The pointer of the control that shows an error: its own, or of the nearest one around it."""
@@ -112,6 +131,22 @@ class Painter:
             )
         return " › ".join(found) or self._words("form")
 
+    def shown(self, f: Field) -> Shown:
+        """What the page says of a field."""
+        found, text = self.messages(f), self.help(f)
+        described = [f"{f.name}-help"] if text else []
+        described += [f"{f.name}-messages"] if found else []
+        attribute = _attribute("aria-describedby", " ".join(described)) if described else _NOTHING
+        if found:
+            attribute += Markup(' aria-invalid="true"')
+        return Shown(
+            self.title(f), self._badges(f), text, found, attribute, self._visible(f), self.states(f), self.types(f), self.branches(f),
+        )  # fmt: skip
+
+    def _badges(self, f: Field) -> Markup:
+        found = _NOTHING if f.required or f.place[-2:] == "/*" else self._optional
+        return found + self._deprecated if f.view is not None and f.view.deprecated else found
+
     # -- words ----------------------------------------------------------------------------------------------------
 
     def title(self, f: Field) -> str:
@@ -128,9 +163,9 @@ class Painter:
         """What stands below the control: its help or description, then its bounds."""
         text = self.hint(f, "x-help") or (f.view.description if f.view else "")
         bounds = self._bounds(f)
-        shown = _inline_markdown(str(text)) if text else Markup("")
+        shown = _inline_markdown(str(text)) if text else _NOTHING
         if bounds:
-            shown += Markup(' <span class="bounds">{}</span>').format(bounds)
+            shown += Markup(' <span class="bounds">{}{}</span>').format("· " if shown else "", bounds)
         return shown
 
     def _bounds(self, f: Field) -> str:
@@ -175,6 +210,8 @@ class Painter:
         form = f.view.format if f.view else ""
         if form in _INPUT_MODES:
             found.append(("inputmode", _INPUT_MODES[form]))
+        if form in _CODE:
+            found += [("class", "code"), ("spellcheck", "false")]
         pattern = f.view.first("pattern") if f.view else None
         same_pattern = browser_pattern(pattern) if pattern else None
         if same_pattern is not None:
@@ -187,7 +224,7 @@ class Painter:
         text = self.placeholder(f)
         if text:
             found.append(("placeholder", text))
-        return Markup("").join(Markup(' {}="{}"').format(name, value) for name, value in found)
+        return _NOTHING.join([_attribute(name, value) for name, value in found])
 
     def suggestions(self, f: Field) -> list[str]:
         """Examples of the schema, for texts."""
@@ -379,22 +416,22 @@ class Painter:
             for key, members in found.items()
         ]
 
-    def visibility(self, f: Field) -> dict[str, Any] | None:
-        """For a field that shows only while siblings have some values: `rule` has the raw texts that stand for these, by the
-        siblings' control names; `hidden` says how it is now."""
+    def _visible(self, f: Field) -> Markup:
+        """The attributes of a field that shows only while siblings have some values: the raw texts that stand for these, by the
+        siblings' control names; and whether it is hidden now."""
         rule = self.hint(f, "x-visible-if")
         if not rule:
-            return None
+            return _NOTHING
         parent = f.pointer.rpartition("/")[0]
         watched, hidden = {}, False
         for sibling, values in rule.items():
             at = self._fields.get(f"{parent}/{sibling}")
-            if at is None:
-                continue
-            raws = _raws(at, values)
-            watched[at.name] = raws
-            hidden = hidden or at.raw not in raws
-        return {"rule": watched, "hidden": hidden} if watched else None
+            if at is not None:
+                watched[at.name] = _raws(at, values)
+                hidden = hidden or at.raw not in watched[at.name]
+        if not watched:
+            return _NOTHING
+        return _attribute("data-visible-if", json.dumps(watched)) + (Markup(" hidden") if hidden else _NOTHING)
 
     def may_add(self, f: Field) -> bool:
         if f.view is None:
@@ -418,8 +455,17 @@ def _raws(at: Field, values: Sequence[Any]) -> list[str]:
     return [value if isinstance(value, str) else json_text(value, indent=None) for value in values]
 
 
+_NOTHING = Markup("")
+
+
+def _attribute(name: str, value: str) -> Markup:
+    html = f' {name}="{escape(value)}"'
+    return Markup(html)  # noqa: S704 - escaped above
+
+
 def _option(value: str, words: str, selected: bool) -> Markup:
-    return Markup(f'<option value="{escape(value)}"{" selected" if selected else ""}>{escape(words)}</option>')  # noqa: S704 - escaped
+    html = f'<option value="{escape(value)}"{" selected" if selected else ""}>{escape(words)}</option>'
+    return Markup(html)  # noqa: S704 - escaped above
 
 
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).disable(["image", "heading", "lheading", "html_block"])

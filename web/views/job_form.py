@@ -163,6 +163,7 @@ class JobForm:
         return {
             "details": drawn[DETAILS].controls,
             "parameters": drawn[PARAMETERS].controls,
+            "parameters_are_json": drawn[PARAMETERS].is_json,
             "policies": drawn[POLICIES].controls,
             "policies_open": self.policies_open or bool(drawn[POLICIES].summary),
             "schedule": schedule,

@@ -96,7 +96,7 @@ def run_with(job_id: str) -> Any:
 
 def _run_with_page(job: Job, editor: Editor, errors: tuple[FieldError, ...] = ()) -> str:
     shown = editor.present(errors)
-    return render_template("run_with.html", job=job, controls=shown.controls, errors=shown.summary)
+    return render_template("run_with.html", job=job, controls=shown.controls, errors=shown.summary, is_json=shown.is_json)
 
 
 @blueprint.route("/new", methods=["GET", "POST"])

@@ -75,7 +75,7 @@ def _page(known: list[Sample], text: str, pairs: Pairs, *, sample: str, value: s
     page: dict[str, Any] = {
         "samples": known, "sample": sample, "schema": text, "value": value, "locale": locale if locale in {"en", "de"} else "en",
         "locales": _locales(), "problem": None, "value_problem": None, "controls": None, "summary": (), "submission": None, "answer": None,
-        "pairs": [],
+        "pairs": [], "is_json": False,
     }  # fmt: skip
     try:
         form = Form(_parsed(text), options=live_options, locale=page["locale"])
@@ -88,7 +88,7 @@ def _page(known: list[Sample], text: str, pairs: Pairs, *, sample: str, value: s
         except (ValueError, RecursionError) as error:
             page["value_problem"] = f"is no JSON: {error}"
             shown = form.present()
-        page["controls"] = shown.controls
+        page["controls"], page["is_json"] = shown.controls, shown.is_json
         return render_template("preview.html", **page)
     submission = form.read(pairs)
     action = action_in(pairs)
@@ -101,7 +101,14 @@ def _read(form: Form, submission: Submission, pairs: Pairs, *, quiet: bool) -> d
     shown = form.present(submission=submission if not quiet else Submission(submission.value, (), submission.root))
     answer = "" if submission.value is ABSENT else json.dumps(submission.value, indent=2, ensure_ascii=False)
     wire = [(name, value) for name, value in pairs if name not in _HIDDEN]
-    return {"controls": shown.controls, "summary": shown.summary, "submission": submission, "answer": answer, "pairs": wire}
+    return {
+        "controls": shown.controls,
+        "summary": shown.summary,
+        "is_json": shown.is_json,
+        "submission": submission,
+        "answer": answer,
+        "pairs": wire,
+    }
 
 
 def _parsed(text: str) -> Any:

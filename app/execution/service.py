@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from app.accounts.model import Scope, require
-from app.audit.model import Actor
+from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
@@ -54,9 +54,10 @@ class Executions:
         job_id: str,
         *,
         overrides: Mapping[str, Any] | None = None,
+        whole: bool = False,
         idempotency_key: str | None = None,
     ) -> Document:
-        """Start a job by hand, with `overrides` for some of its parameters; returns the execution.
+        """Start a job by hand, with `overrides` for some of its parameters, or for all with `whole`; returns the execution.
 
         Raises AlreadyRunning while the job runs (unless its overlap policy is `queue` or `allow`), ValidationFailed for an override,
         LimitReached after the user's runs of the hour, Conflict where `idempotency_key` belongs to another job.
@@ -66,7 +67,7 @@ class Executions:
         execution_id = str(uuid.uuid5(_RUN_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
         if idempotency_key and (replayed := self._replayed(execution_id, job_id)):
             return replayed
-        parameters = self._registry.run_parameters(job, overrides)
+        parameters = self._registry.run_parameters(job, overrides, whole=whole)
         if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job_id]):
             raise AlreadyRunning(f"{job.definition.name!r} is still running or waiting to run")
         document = new_execution(
@@ -77,8 +78,11 @@ class Executions:
         self._start(actor, "job.run", document, diff)
         return self.get(actor, execution_id)
 
-    def retry(self, actor: Actor, execution_id: str) -> Document:
-        """Try an ended execution again, as a new one linked to it. Raises Conflict while it has not ended, else as `run_now`."""
+    def retry(self, actor: Actor, execution_id: str, *, parameters: Mapping[str, Any] | None = None) -> Document:
+        """Try an ended execution again, as a new one linked to it; with `parameters` in place of all that it had.
+
+        Raises Conflict while it has not ended, else as `run_now`.
+        """
         old = self._found(execution_id)
         job = self._registry.get(actor, old["job_id"])
         self._registry.may_run(actor, job)
@@ -87,11 +91,17 @@ class Executions:
         if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job.id]):
             raise AlreadyRunning(f"{job.definition.name!r} is still running or waiting to run")
         same_template = old["template_type"] == job.definition.template_type
+        base = old["parameters"] if same_template else None
+        chosen = base if parameters is None else self._registry.run_parameters(job, parameters, base=base, whole=True)
         document = new_execution(
-            job, now=self._clock.now(), triggered_by=Trigger.RETRY, parameters=old["parameters"] if same_template else None,
-            by=actor.email, retry_of=execution_id,
+            job, now=self._clock.now(), triggered_by=Trigger.RETRY, parameters=chosen, by=actor.email, retry_of=execution_id,
         )  # fmt: skip
-        self._start(actor, "execution.retry", document, [])
+        self._start(
+            actor,
+            "execution.retry",
+            document,
+            [] if parameters is None else field_diff(mask(base or {}), mask(chosen), prefix="/parameters"),
+        )
         return self._shown(document)
 
     def cancel(self, actor: Actor, execution_id: str) -> Document:

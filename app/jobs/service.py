@@ -165,13 +165,16 @@ class JobRegistry:
         require(actor, Scope.RUN)
         self._refuse_destructive(actor, job.definition)
 
-    def run_parameters(self, job: Job, overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+    def run_parameters(
+        self, job: Job, overrides: Mapping[str, Any] | None, *, base: Mapping[str, Any] | None = None, whole: bool = False
+    ) -> dict[str, Any]:
         """The stored parameters with `overrides` (replacing whole top-level members), judged and sealed.
 
-        Raises ValidationFailed with pointers below `/parameters`.
+        `base` stands for the stored ones where they are an earlier run's; with `whole` the overrides are all that there is, and only
+        kept secrets come from before. Raises ValidationFailed with pointers below `/parameters`.
         """
-        entry, stored = self._template(job.definition.template_type), job.definition.parameters
-        merged = {**mask(stored), **(overrides or {})}
+        entry, stored = self._template(job.definition.template_type), job.definition.parameters if base is None else base
+        merged = dict(overrides or {}) if whole else {**mask(stored), **(overrides or {})}
         self._check_parameters(entry, merged, stored)
         sealed: dict[str, Any] = self._vault.seal(entry.template.parameters_schema, merged, stored)
         return sealed

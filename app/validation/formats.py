@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zoneinfo
 from collections.abc import Callable
@@ -117,6 +118,16 @@ def is_regex(text: str) -> bool:
     try:
         check_pattern(text)
     except PatternRefused:
+        return False
+    return True
+
+
+@_format("json")
+def is_json(text: str) -> bool:
+    """A text that is JSON (RFC 8259)."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
         return False
     return True
 

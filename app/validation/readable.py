@@ -22,7 +22,7 @@ _MEASURED = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaxim
 _UNKNOWN = frozenset({"additionalProperties", "unevaluatedProperties", "propertyNames"})
 _NAMED_FORMATS = frozenset({
     "email", "idn-email", "uri", "uri-reference", "iri", "iri-reference", "date", "date-time", "time", "uuid", "ipv4", "ipv6", "hostname",
-    "idn-hostname", "regex", "duration", "json-pointer", "relative-json-pointer", "uri-template", "color", "cron", "timezone",
+    "idn-hostname", "regex", "duration", "json-pointer", "relative-json-pointer", "uri-template", "color", "cron", "timezone", "json",
 })  # fmt: skip
 
 

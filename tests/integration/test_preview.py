@@ -149,3 +149,46 @@ def test_a_page_tells_what_is_wrong_so_far_without_saving(browser_client: FlaskC
         assert answer.status_code == 200
         assert "Write the decimal point as a dot: 1.5" in main_of(text(answer)).text
     assert [one.definition.name for one in services.jobs.page(super_admin, JobFilter()).jobs] == ["Night"]
+
+
+def test_a_job_is_cloned_without_its_name_and_its_secrets(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    body = {"name": "Hook", "template_type": "webhook_trigger", "tags": ["a"], "schedule": {"type": "interval", "interval_seconds": 7200},
+            "parameters": {"url": "https://example.com/", "secret": "canary-secret-1", "method": "PUT"}, "priority": 7}  # fmt: skip
+    job = services.jobs.create(super_admin, body)[0]
+    path = f"/jobs/new?template=webhook_trigger&like={job.id}"
+    html = text(browser_client.get(path))
+    assert "canary" not in html
+    page = main_of(html)
+    assert page.editor("/name").value == "Copy of Hook"
+    answer = send(browser_client, [pair for pair in page.pairs() if pair[0] != "s.type"] + [("s.type", "interval")], path)
+    assert answer.status_code == 302
+    copy = services.jobs.get(super_admin, answer.headers["Location"].rpartition("/")[2])
+    assert (copy.definition.name, copy.definition.tags, copy.definition.priority) == ("Copy of Hook", job.definition.tags, 7)
+    assert copy.definition.schedule.interval_seconds == 7200
+    assert services.jobs.shown_parameters(copy)["method"] == "PUT"
+    assert "secret" not in copy.definition.parameters
+
+
+def test_an_execution_is_run_again_with_other_values_and_its_secrets(
+    browser_client: FlaskClient, services: Services, super_admin: Actor
+) -> None:
+    body = {"name": "Hook", "template_type": "webhook_trigger", "overlap": "allow",
+            "parameters": {"url": "https://example.com/", "secret": "canary-secret-1", "timeout": 5}}  # fmt: skip
+    job = services.jobs.create(super_admin, body)[0]
+    first = services.executions.run_now(super_admin, job.id)
+    services.executions.cancel(super_admin, first["_id"])
+    path = f"/executions/{first['_id']}/retry-with"
+    page = main_of(text(browser_client.get(path)))
+    page.editor("/url").value = "not an address"
+    assert "must be an address" in text(send(browser_client, page.pairs(), path))
+    page.editor("/url").value = "https://example.com/other"
+    page.editor("/timeout").value = ""
+    answer = send(browser_client, page.pairs(), path)
+    assert answer.status_code == 302
+    again = services.executions.get(super_admin, answer.headers["Location"].rpartition("/")[2])
+    assert again["retry_of"] == first["_id"]
+    assert again["parameters"]["url"] == "https://example.com/other"
+    assert "timeout" not in again["parameters"], "what was cleared is gone, not the job's"
+    assert again["parameters"]["secret"] == {"$secret": "set"}
+    pressed = send(browser_client, [*page.pairs(), ("f.action", "json f")], path)
+    assert "Edit as a form" in text(pressed)

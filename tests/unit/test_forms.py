@@ -799,3 +799,15 @@ def test_a_default_that_came_with_a_condition_goes_with_it_unless_it_was_touched
     assert form.read(page.pairs()).value == {"on": False}
     page.editor("/a").value = "mine"
     assert form.read(page.pairs()).value == {"on": False, "a": "mine"}
+
+
+def test_examples_are_suggested_for_texts_and_numbers() -> None:
+    page = page_of(Form(obj(s={"type": "string", "examples": ["one", 2, None]}, n={"type": "number", "examples": [1.5, "x", True, 2]})), {})
+    assert [node.attributes["value"] for node in page.tree.css("datalist option")] == ["one", "1.5", "2"]
+    assert page.editor("/n")["list"] in page.ids
+
+
+def test_a_text_that_is_json_has_several_lines_and_is_judged() -> None:
+    form = Form(obj(j={"type": "string", "format": "json"}))
+    assert page_of(form, {"j": "{}"}).editor("/j").tag == "textarea"
+    assert [error.message for error in typed(form, {"j": "{}"}, j="{").errors] == ["must be JSON"]

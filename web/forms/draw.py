@@ -446,7 +446,7 @@ def move(at: Field, what: str, row: int) -> bool:
 def text_control(at: Field, widget: Any) -> str:
     """The HTML control of a text: one that gives back every text that it is given (HTML Living Standard, 4.10.5.1)."""
     view = at.view
-    if "\n" in at.raw or widget == "textarea" or (view is not None and view.format in {"multiline", "markdown"}):
+    if "\n" in at.raw or widget == "textarea" or (view is not None and view.format in {"multiline", "markdown", "json"}):
         return "textarea"
     form = view.format if view else ""
     if (form == "color" or widget == "color") and widget != "text" and _COLOR.fullmatch(at.raw):

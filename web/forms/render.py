@@ -227,9 +227,16 @@ class Painter:
         return _NOTHING.join([_attribute(name, value) for name, value in found])
 
     def suggestions(self, f: Field) -> list[str]:
-        """Examples of the schema, for texts."""
-        examples = f.view.first("examples") if f.view and f.kind == "string" else None
-        return [one for one in examples if isinstance(one, str)][:MOST_SUGGESTIONS] if isinstance(examples, list) else []
+        """Examples of the schema, for texts and numbers."""
+        examples = f.view.first("examples") if f.view else None
+        if not isinstance(examples, list) or f.kind not in {"string", "integer", "number"}:
+            return []
+        fitting = [
+            one
+            for one in examples
+            if isinstance(one, str) == (f.kind == "string") and isinstance(one, str | int | float) and one is not True and one is not False
+        ]
+        return [one if isinstance(one, str) else json_text(one) for one in fitting][:MOST_SUGGESTIONS]
 
     def zones(self) -> list[str]:
         return sorted(time_zones())

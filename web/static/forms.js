@@ -29,7 +29,8 @@ function carryOver(form) {
         const field = drawn.get(key)?.one;
         if (!field) continue;
         field[toggle ? "checked" : "value"] = now;
-        field.dispatchEvent(new Event("input", { bubbles: true }));
+        // What listens to it is there once htmx has settled.
+        document.addEventListener("htmx:afterSettle", () => field.dispatchEvent(new Event("input", { bubbles: true })), { once: true });
         if (one.type === "password") document.getElementById(`${one.name}-messages`)?.replaceChildren();
       }
     }, { once: true });

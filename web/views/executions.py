@@ -9,8 +9,10 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from app.execution.model import Status
 from app.execution.service import is_live
 from app.mongo import Document
+from web.forms import Form
 from web.forms.field import small_number
-from web.views.common import actor, is_htmx, page_number
+from web.views.common import Editor, actor, is_htmx, live_options, page_number
+from web.views.run_with import answer_run_with, run_with_page
 from web.views.signin import services
 
 blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
@@ -66,6 +68,19 @@ def retry(execution_id: str) -> Any:
     """Run it again, as a new one."""
     fresh: Document = services().executions.retry(actor(), execution_id)
     return _to(fresh["_id"])
+
+
+@blueprint.route("/<execution_id>/retry-with", methods=["GET", "POST"])
+def retry_with(execution_id: str) -> Any:
+    """Run it again with other values."""
+    again = services().executions.get(actor(), execution_id)
+    job = services().jobs.get(actor(), again["job_id"])
+    same = again["template_type"] == job.definition.template_type
+    schema = services().catalogue.get(job.definition.template_type).template.parameters_schema
+    editor = Editor(Form(schema, options=live_options), again["parameters"] if same else services().jobs.shown_parameters(job))
+    if request.method == "GET":
+        return run_with_page(job, editor, again=again)
+    return answer_run_with(job, editor, lambda values: services().executions.retry(actor(), execution_id, parameters=values), again=again)
 
 
 def _to(execution_id: str) -> Any:

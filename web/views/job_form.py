@@ -18,7 +18,7 @@ from app.jobs.model import Job, JobDefinition, Schedule, ScheduleType, to_plain
 from app.jobs.schema import JobDefinitionSchema, load_definition
 from app.jobtemplates.catalogue import Entry
 from app.scheduling.triggers import in_words
-from web.forms import ABSENT, Form
+from web.forms import ABSENT, KEPT, Form
 from web.forms.render import SummaryLine
 from web.views.common import CHECK, Editor, Pairs, live_options
 from web.views.signin import services
@@ -100,11 +100,13 @@ def policies_form() -> Form:
 class JobForm:
     """One page's worth of form; `body` is what the service is given, `errors` what keeps it from being sent.
 
-    `schedule` are the posted fields of the schedule; empty for a page that was only asked for.
+    `job` is the one that is edited, `like` the one that a new one is made after: without its name and its secrets. `schedule` are the
+    posted fields of the schedule; empty for a page that was only asked for.
     """
 
     entry: Entry
     job: Job | None = None
+    like: Job | None = None
     schedule: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[FieldError, ...] = ()
     pressed: str | None = None
@@ -112,9 +114,13 @@ class JobForm:
     parts: dict[str, Editor] = field(init=False)
 
     def __post_init__(self) -> None:
-        plain = to_plain(self.job.definition if self.job else _defaults(self.entry.template.type))
-        details = {name: plain[name] for name in DETAIL_FIELDS} if self.job else ABSENT
-        parameters = services().jobs.shown_parameters(self.job) if self.job else ABSENT
+        shown = self.job or self.like
+        plain = to_plain(shown.definition if shown else _defaults(self.entry.template.type))
+        details = {name: plain[name] for name in DETAIL_FIELDS} if shown else ABSENT
+        parameters = services().jobs.shown_parameters(shown) if shown else ABSENT
+        if self.like:
+            details = {**details, "name": f"Copy of {self.like.definition.name}"[:200]}
+            parameters = without_secrets(parameters)
         self.parts = {
             DETAILS: Editor(details_form(), details, DETAILS),
             PARAMETERS: Editor(Form(self.entry.template.parameters_schema, options=live_options), parameters, PARAMETERS),
@@ -158,7 +164,8 @@ class JobForm:
 
     def render(self) -> dict[str, Any]:
         """What the page needs."""
-        schedule = self.schedule or _schedule_fields(self.job.definition.schedule if self.job else None)
+        shown = self.job or self.like
+        schedule = self.schedule or _schedule_fields(shown.definition.schedule if shown else None)
         drawn = {prefix: part.present(self._errors_of(prefix)) for prefix, part in self.parts.items()}
         return {
             "details": drawn[DETAILS].controls,
@@ -191,6 +198,13 @@ class JobForm:
             for one in self.errors
             if one.pointer.split("/")[1:2] not in [[name] for name in parts]
         ]
+
+
+def without_secrets(value: Any) -> Any:
+    """A value without the places where secrets are kept: they belong to where they were typed."""
+    if isinstance(value, Mapping):
+        return {key: without_secrets(inner) for key, inner in value.items() if inner != KEPT}
+    return [without_secrets(inner) for inner in value if inner != KEPT] if isinstance(value, list) else value
 
 
 def _in_words(pointer: str) -> str:

@@ -6,12 +6,13 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
-from app.errors import FieldError, StaleVersion, ValidationFailed
+from app.errors import StaleVersion, ValidationFailed
 from app.jobs.model import Job
 from app.jobs.store import SORTS, JobFilter
 from web.forms import Form
-from web.views.common import CHECK, Editor, actor, is_htmx, live_options, page_number, posted, posted_version
+from web.views.common import Editor, actor, is_htmx, live_options, page_number, posted, posted_version
 from web.views.job_form import JobForm, preview_schedule
+from web.views.run_with import answer_run_with, run_with_page
 from web.views.signin import services
 
 blueprint = Blueprint("jobs_pages", __name__, url_prefix="/jobs")
@@ -79,24 +80,8 @@ def run_with(job_id: str) -> Any:
     entry = services().catalogue.get(job.definition.template_type)
     editor = Editor(Form(entry.template.parameters_schema, options=live_options), services().jobs.shown_parameters(job))
     if request.method == "GET":
-        return _run_with_page(job, editor)
-    editor.read(posted())
-    try:
-        if editor.pressed and editor.pressed != CHECK:
-            return _run_with_page(job, editor)
-        overrides = editor.value
-        if editor.pressed == CHECK:
-            return _run_with_page(job, editor)
-        execution = services().executions.run_now(actor(), job_id, overrides=overrides)
-    except ValidationFailed as failed:
-        errors = tuple(FieldError(e.pointer.removeprefix("/parameters"), e.message) for e in failed.errors)
-        return _run_with_page(job, editor, errors), 200 if editor.pressed else failed.status
-    return redirect(url_for("executions_pages.show", execution_id=execution["_id"]))
-
-
-def _run_with_page(job: Job, editor: Editor, errors: tuple[FieldError, ...] = ()) -> str:
-    shown = editor.present(errors)
-    return render_template("run_with.html", job=job, controls=shown.controls, errors=shown.summary, is_json=shown.is_json)
+        return run_with_page(job, editor)
+    return answer_run_with(job, editor, lambda values: services().executions.run_now(actor(), job_id, overrides=values, whole=True))
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
@@ -107,7 +92,9 @@ def new() -> Any:
         return redirect(url_for("templates_pages.gallery"))
     entry = services().catalogue.get(kind)
     if request.method == "GET":
-        return render_template("job_form.html", **JobForm(entry).render())
+        like = request.args.get("like")
+        form = JobForm(entry, like=services().jobs.get(actor(), like)) if like else JobForm(entry)
+        return render_template("job_form.html", **form.render())
     form = JobForm.read(entry, posted())
     if form.pressed:
         return render_template("job_form.html", **form.render())

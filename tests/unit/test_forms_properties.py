@@ -13,7 +13,7 @@ from tests.posting import Page
 from web.forms import ABSENT, Form, SchemaRefused
 from web.forms.view import same
 
-EXAMPLES = 700
+EXAMPLES = 600
 CALM = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 names = st.one_of(
@@ -113,7 +113,7 @@ def test_a_fresh_form_is_drawn_and_what_it_posts_is_stable(schema: Any) -> None:
     assert same_or_absent(second.value, third.value)
 
 
-@settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=350, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(schemas, values, st.data())
 def test_no_button_and_no_post_breaks_a_form(schema: Any, value: Any, data: st.DataObject) -> None:
     """Buttons pressed, branches, types and states chosen at random, names and texts made up: always a page that can be read again."""

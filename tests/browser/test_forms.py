@@ -174,6 +174,22 @@ def test_mistakes_are_told_as_one_leaves_a_field_and_where_they_are(visitor_js: 
     expect(at("/contact/number")).to_be_focused()
 
 
+def test_focus_and_a_typed_secret_outlive_the_buttons(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    page.goto(f"{service.address}/templates/preview")
+    at = lambda pointer, role="value": page.locator(f"[data-pointer='{pointer}'][data-role={role}]")
+    at("/secret").fill("long enough")
+    at("/steps", "add").press("Enter")
+    expect(at("/steps/1/do")).to_be_focused()
+    page.get_by_role("button", name="Move step 2 up").press("Enter")
+    expect(at("/steps", "up").first).to_be_disabled()
+    page.get_by_role("button", name="Remove step 2").press("Enter")
+    expect(at("/steps/1/do")).to_have_count(0)
+    expect(at("/steps", "add")).to_be_focused()
+    expect(at("/secret")).to_have_value("long enough")
+    expect(page.get_by_text("type it again")).to_have_count(0)
+
+
 def test_a_long_list_is_searched(visitor_js: Watched, service: Service) -> None:
     page = visitor_js.page
     page.goto(f"{service.address}/templates/preview")

@@ -48,17 +48,36 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }, { once: true });
 });
 
-function redraw(control) {
-  const form = control.form;
+// One after the other: who presses twice means both.
+let drawn = Promise.resolve();
+
+function draw(id, name, action) {
+  drawn = drawn.then(() => drawNow(document.getElementById(id), name, action)).catch(() => {});
+}
+
+function drawNow(form, name, action) {
+  if (!form) return null;
   carryOver(form);
-  const name = control.name.replace(/\.(s|t|b[0-9]+[oa])$/, "");
-  htmx.ajax("POST", form.action, {
-    source: control,
-    target: form,
-    select: `#${form.id}`,
-    swap: "outerHTML show:none",
-    values: { [`${prefixOf(control)}.action`]: `update ${name}` },
+  document.addEventListener("htmx:afterSwap", () => refocus(document.getElementById(form.id), name, action), { once: true });
+  return htmx.ajax("POST", form.action, {
+    source: form, target: form, select: `#${form.id}`, swap: "outerHTML show:none", values: { [name]: action },
   });
+}
+
+function redraw(control) {
+  const name = control.name.replace(/\.(s|t|b[0-9]+[oa])$/, "");
+  draw(control.form.id, `${prefixOf(control)}.action`, `update ${name}`);
+}
+
+// htmx gives the focus back to what has an id. A button goes with its row: then the new row has it, or the button's heir.
+function refocus(form, name, action) {
+  if (document.activeElement && document.activeElement !== document.body) return;
+  const [what, field] = action.split(" ");
+  const button = (value) => [...form.elements].find((one) => one.name === name && one.value === value && !one.disabled);
+  const group = document.getElementById(field);
+  const rows = group ? group.querySelectorAll(":scope > .rows > .row") : [];
+  const fresh = what === "add" && rows.length ? rows[rows.length - 1].querySelector("input:not([type=hidden]), select, textarea, button") : null;
+  (fresh || button(action) || button(`add ${field}`) || group)?.focus({ preventScroll: true });
 }
 
 // -- wrong or not: asked of the server as one leaves a field, shown only where one has been ----------------------------
@@ -152,6 +171,12 @@ document.addEventListener("change", (event) => {
     updateVisibility(control.form);
     check(control);
   }
+});
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (!button?.dataset.role || !button.name.endsWith(".action")) return;
+  event.preventDefault();
+  draw(event.target.id, button.name, button.value);
 });
 document.addEventListener("input", (event) => {
   if (event.target.matches("[data-find]")) find(event.target);

@@ -116,7 +116,7 @@ class JobForm:
     def __post_init__(self) -> None:
         shown = self.job or self.like
         plain = to_plain(shown.definition if shown else _defaults(self.entry.template.type))
-        details = {name: plain[name] for name in DETAIL_FIELDS} if shown else ABSENT
+        details: Any = {name: plain[name] for name in DETAIL_FIELDS} if shown else ABSENT
         parameters = services().jobs.shown_parameters(shown) if shown else ABSENT
         if self.like:
             details = {**details, "name": f"Copy of {self.like.definition.name}"[:200]}

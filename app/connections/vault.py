@@ -74,8 +74,8 @@ def is_sealed(value: Any) -> bool:
 
 
 def is_secret(schema: Any) -> bool:
-    """JSON Schema validation 9.4: a `writeOnly` value is never given back."""
-    return isinstance(schema, Mapping) and schema.get("writeOnly") is True
+    """JSON Schema validation 9.4: a `writeOnly` value is never given back; a password is one too, as the form has it."""
+    return isinstance(schema, Mapping) and (schema.get("writeOnly") is True or schema.get("format") == "password")
 
 
 def _walk(schema: Any, value: Any, stored: Any, visit: Any) -> Any:

@@ -118,7 +118,7 @@ class Drawer:
         if kind == "string" and isinstance(value, str) and not plain_text(value):
             return "json"
         if kind == "boolean":
-            plain = (at.required or "default" in {key for layer, _ in view.layers for key in layer}) and not view.nullable
+            plain = (at.required or widget == "switch" or view.first("default", ABSENT) is not ABSENT) and not view.nullable
             return "switch" if value is not ABSENT and value is not None and plain and widget != "select" else "boolean"
         return self._array_kind(view, value, widget) if kind == "array" else kind
 
@@ -196,9 +196,9 @@ class Drawer:
             required=key in view.required,
         )  # fmt: skip
 
-    def _add_entry(self, at: Field, view: View, key: str, value: Any, *, depth: int, number: int | None = None) -> Row:
+    def _add_entry(self, at: Field, view: View, key: str, value: Any, *, depth: int) -> Row:
         """A row of a map. A key that a text field would not give back is shown as JSON."""
-        row = max((one.id for one in at.rows), default=-1) + 1 if number is None else number
+        row = max((one.id for one in at.rows), default=-1) + 1
         as_json = not key or not plain_text(key) or "\n" in key
         field = Field(f"{at.name}.r{row}", f"{at.pointer}/{escape(key)}", "json", place=f"{at.place}/*", title=self.entry_title(at))
         drawn = self._there(self.draw(view.child(key), value, field, fresh=value is ABSENT, depth=depth + 1), value)

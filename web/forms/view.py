@@ -310,6 +310,8 @@ class Views:
     def choices_of(self, sources: str) -> Choices | None:
         """The choices that a post names; None for what is no name of choices of this schema."""
         numbers = sources.split(".")
+        if len(set(numbers)) < len(numbers):
+            return None  # no form names a source twice; a forged post could name one a million times
         if not all(one.isascii() and one.isdigit() and len(one) < 7 and int(one) < len(self._subschemas) for one in numbers):
             return None
         listings = [listing for one in numbers if (listing := _listed(self._subschemas[int(one)])) is not None]

@@ -65,7 +65,8 @@ class Choices:
 
     def index(self, value: Any) -> int | None:
         """The place of `value`, told apart by JSON equality; None where it is not offered."""
-        return next((index for index, (option, _) in enumerate(self.options) if same(option, value)), None)
+        wanted = identity(value)
+        return next((index for index, (option, _) in enumerate(self.options) if identity(option) == wanted), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,23 +458,25 @@ def _common(listings: Sequence[list[tuple[Any, str]]], sources: str) -> Choices:
     first, *others = listings
     options = list(first)
     for other in others:
-        options = [
-            (value, next(words for one, words in other if same(one, value)))
-            for value, _ in options
-            if any(same(one, value) for one, _ in other)
-        ]
+        worded = {identity(value): words for value, words in reversed(other)}
+        options = [(value, worded[identity(value)]) for value, _ in options if identity(value) in worded]
     return Choices(tuple(options), sources)
 
 
+def identity(value: Any) -> Any:
+    """What a JSON value is known by, hashable: 1 and 1.0 are equal, true and 1 are not, at any depth."""
+    if isinstance(value, bool):
+        return "boolean", value
+    if isinstance(value, Mapping):
+        return "object", frozenset((key, identity(inner)) for key, inner in value.items())
+    if isinstance(value, list):
+        return "array", tuple(identity(inner) for inner in value)
+    return value
+
+
 def same(left: Any, right: Any) -> bool:
-    """JSON equality: 1 and 1.0 are equal, true and 1 are not, at any depth."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return left.keys() == right.keys() and all(same(value, right[key]) for key, value in left.items())
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(same(one, other) for one, other in zip(left, right, strict=True))
-    return type(left) is type(right) and bool(left == right) if isinstance(left, str) or isinstance(right, str) else bool(left == right)
+    """JSON equality."""
+    return bool(identity(left) == identity(right))
 
 
 def words_of_value(value: Any) -> str:

@@ -60,7 +60,7 @@ class Filler:
         if redraws and self.scripted:
             with self.page.expect_response(lambda answer: "f.action=check" not in (answer.request.post_data or "f.action=check")):
                 act()
-            expect(self.page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)
+            expect(self.page.locator(".htmx-request, .htmx-swapping, .htmx-settling, [aria-busy=true]")).to_have_count(0)
         else:
             act()
 
@@ -188,6 +188,32 @@ def test_focus_and_a_typed_secret_outlive_the_buttons(visitor_js: Watched, servi
     expect(at("/steps", "add")).to_be_focused()
     expect(at("/secret")).to_have_value("long enough")
     expect(page.get_by_text("type it again")).to_have_count(0)
+
+
+def test_what_is_done_while_the_server_draws_is_not_lost(visitor_js: Watched, service: Service) -> None:
+    """A press that begins before the new form and ends after it counts, and so does what is typed meanwhile."""
+    page = visitor_js.page
+    page.goto(f"{service.address}/templates/preview")
+    at = lambda pointer, role="value": page.locator(f"[data-pointer='{pointer}'][data-role={role}]")
+    held: list[Any] = []
+    page.route("**/templates/preview", lambda route: held.append(route) if route.request.resource_type == "xhr" else route.continue_())
+    page.evaluate("document.addEventListener('htmx:afterRequest', () => { document.body.dataset.answered = '' })")
+    with page.expect_request(lambda request: request.resource_type == "xhr"):
+        at("/contact", "branch").select_option(label="By phone")
+    at("/slug").fill("typed-meanwhile")
+    friday = page.get_by_label("Fri")
+    friday.scroll_into_view_if_needed()
+    box = friday.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    (drawing,) = held
+    drawing.continue_()
+    expect(page.locator("body[data-answered]")).to_have_count(1)
+    expect(at("/contact/number")).to_have_count(0)  # the old form is still under the hand
+    page.mouse.up()
+    expect(at("/contact/number")).to_be_visible()
+    expect(friday).to_be_checked()
+    expect(at("/slug")).to_have_value("typed-meanwhile")
 
 
 def test_a_long_list_is_searched(visitor_js: Watched, service: Service) -> None:

@@ -18,50 +18,88 @@ function contents(form) {
   return found;
 }
 
-function carryOver(form) {
-  const before = contents(form);
-  document.addEventListener("htmx:beforeSwap", () => {
-    const after = contents(form);
-    const mine = [...after].filter(([key, { one, now }]) => (one.type === "password" ? now : before.has(key) && before.get(key).now !== now));
-    document.addEventListener("htmx:afterSwap", () => {
-      const drawn = contents(document.getElementById(form.id));
-      for (const [key, { one, now, toggle }] of mine) {
-        const field = drawn.get(key)?.one;
-        if (!field) continue;
-        field[toggle ? "checked" : "value"] = now;
-        // What listens to it is there once htmx has settled.
-        document.addEventListener("htmx:afterSettle", () => field.dispatchEvent(new Event("input", { bubbles: true })), { once: true });
-        if (one.type === "password") document.getElementById(`${one.name}-messages`)?.replaceChildren();
-      }
-    }, { once: true });
-  }, { once: true });
+function changedSince(before, form) {
+  return [...contents(form)].filter(([key, { one, now }]) => (one.type === "password" ? now : before.has(key) && before.get(key).now !== now));
 }
 
-// A form that is drawn anew stays where it was (browsers anchor their scrolling to what is taken away), unless it has errors to tell.
+function fillIn(form, changes) {
+  const fresh = contents(form);
+  const filled = [];
+  for (const [key, { one, now, toggle }] of changes) {
+    const field = fresh.get(key)?.one;
+    if (!field) continue;
+    field[toggle ? "checked" : "value"] = now;
+    filled.push(field);
+    if (one.type === "password") document.getElementById(`${one.name}-messages`)?.replaceChildren();
+  }
+  return filled;
+}
+
+// Browsers anchor their scrolling to what a swap takes away: the page stays where it was, unless the form has errors to tell.
+function stay(top) {
+  const errors = document.getElementById("form-errors");
+  if (errors) errors.focus();
+  else window.scrollTo(0, top);
+}
+
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (!event.target.matches?.("form")) return;
+  if (!event.detail.shouldSwap || !event.detail.target.matches("form")) return;
   const top = window.scrollY;
-  document.addEventListener("htmx:afterSwap", () => {
-    const errors = document.getElementById("form-errors");
-    if (errors) errors.focus();
-    else window.scrollTo(0, top);
-  }, { once: true });
+  document.addEventListener("htmx:afterSwap", () => stay(top), { once: true }); // htmx swaps in the same breath
 });
 
-// One after the other: who presses twice means both.
-let drawn = Promise.resolve();
-
-function draw(id, name, action) {
-  drawn = drawn.then(() => drawNow(document.getElementById(id), name, action)).catch(() => {});
+// A press that begins on a control and ends on its successor is no click: the new form waits until nothing is held down.
+async function handsOff(form) {
+  while (form.querySelector(":active")) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
-function drawNow(form, name, action) {
-  if (!form) return null;
-  carryOver(form);
-  document.addEventListener("htmx:afterSwap", () => refocus(document.getElementById(form.id), name, action), { once: true });
-  return htmx.ajax("POST", form.action, {
-    source: form, target: form, select: `#${form.id}`, swap: "outerHTML show:none", values: { [name]: action },
+// One after the other: who presses twice means both.
+let queue = Promise.resolve();
+
+function draw(id, name, action) {
+  document.getElementById(id).setAttribute("aria-busy", "true");
+  queue = queue.then(() => drawNow(document.getElementById(id), name, action)).catch(() => {});
+}
+
+async function drawNow(form, name, action) {
+  if (!form) return;
+  const before = contents(form);
+  form.setAttribute("aria-busy", "true");
+  const page = await drawn(form, name, action);
+  await handsOff(form);
+  form.removeAttribute("aria-busy");
+  if (page === null || !form.isConnected) return;
+  const changes = changedSince(before, form);
+  const top = window.scrollY;
+  let filled = [];
+  htmx.swap(form, page, { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 20 }, {
+    select: `#${form.id}`,
+    afterSwapCallback: () => {
+      const fresh = document.getElementById(form.id);
+      filled = fillIn(fresh, changes);
+      stay(top);
+      refocus(fresh, name, action);
+    },
+    // What listens to a control is there once htmx has settled.
+    afterSettleCallback: () => filled.forEach((field) => field.dispatchEvent(new Event("input", { bubbles: true }))),
   });
+}
+
+// The page with the form as the server draws it; null where it answers with something else, which htmx has dealt with.
+async function drawn(form, name, action) {
+  let page = null;
+  const keep = (event) => {
+    if (event.detail.target !== form || !event.detail.shouldSwap) return;
+    event.detail.shouldSwap = false;
+    page = event.detail.serverResponse;
+  };
+  form.addEventListener("htmx:beforeSwap", keep);
+  try {
+    await htmx.ajax("POST", form.action, { source: form, target: form, values: { [name]: action } });
+  } finally {
+    form.removeEventListener("htmx:beforeSwap", keep);
+  }
+  return page;
 }
 
 function redraw(control) {
@@ -86,8 +124,7 @@ const touched = new WeakMap();
 
 async function check(control) {
   const form = control.form;
-  const holder = control.closest(".field, fieldset");
-  if (!holder || !form.hasAttribute("data-check")) return;
+  if (!form.hasAttribute("data-check")) return;
   const names = touched.get(form) || new Set();
   touched.set(form, names.add(control.name));
   const body = new URLSearchParams(new FormData(form));

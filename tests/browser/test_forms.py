@@ -159,9 +159,14 @@ def test_mistakes_are_told_as_one_leaves_a_field_and_where_they_are(visitor_js: 
     expect(at("/count")).to_have_attribute("aria-invalid", "true")
     expect(at("/ratio")).to_be_focused()
     expect(page.get_by_text("is required")).to_have_count(0)  # nobody has been at the others yet
+    at("/grid", "add").click()
+    expect(at("/grid/0", "add")).to_be_visible()
+    expect(page.locator("[id='f.mcount-messages']")).to_have_text(
+        "Write the decimal point as a dot: 1.5"
+    )  # a form drawn anew tells it again
     at("/count").fill("15")
     at("/count").press("Tab")
-    expect(page.get_by_text("Write the decimal point")).to_have_count(0)
+    expect(page.locator("[id='f.mcount-messages']")).to_be_empty()
     at("/contact", "branch").focus()
     before = page.evaluate("scrollY")
     at("/contact", "branch").select_option(label="By phone")
@@ -191,16 +196,20 @@ def test_focus_and_a_typed_secret_outlive_the_buttons(visitor_js: Watched, servi
 
 
 def test_what_is_done_while_the_server_draws_is_not_lost(visitor_js: Watched, service: Service) -> None:
-    """A press that begins before the new form and ends after it counts, and so does what is typed meanwhile."""
+    """A press that begins before the new form and ends after it counts, what is typed meanwhile stays, and what it asks for comes."""
     page = visitor_js.page
     page.goto(f"{service.address}/templates/preview")
     at = lambda pointer, role="value": page.locator(f"[data-pointer='{pointer}'][data-role={role}]")
     held: list[Any] = []
-    page.route("**/templates/preview", lambda route: held.append(route) if route.request.resource_type == "xhr" else route.continue_())
+    page.route(
+        "**/templates/preview", lambda route: held.append(route) if not held and route.request.resource_type == "xhr" else route.continue_()
+    )
     page.evaluate("document.addEventListener('htmx:afterRequest', () => { document.body.dataset.answered = '' })")
     with page.expect_request(lambda request: request.resource_type == "xhr"):
         at("/contact", "branch").select_option(label="By phone")
     at("/slug").fill("typed-meanwhile")
+    at("/count").fill("1,5")
+    at("/zone").fill("Europe/Berlin")
     friday = page.get_by_label("Fri")
     friday.scroll_into_view_if_needed()
     box = friday.bounding_box()
@@ -214,6 +223,8 @@ def test_what_is_done_while_the_server_draws_is_not_lost(visitor_js: Watched, se
     expect(at("/contact/number")).to_be_visible()
     expect(friday).to_be_checked()
     expect(at("/slug")).to_have_value("typed-meanwhile")
+    expect(page.locator("[id='f.mcount-messages']")).to_have_text("Write the decimal point as a dot: 1.5")
+    expect(at("/summer")).to_be_visible()  # a zone asks whether it has a summer time
 
 
 def test_a_long_list_is_searched(visitor_js: Watched, service: Service) -> None:

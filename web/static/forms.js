@@ -19,7 +19,11 @@ function contents(form) {
 }
 
 function changedSince(before, form) {
-  return [...contents(form)].filter(([key, { one, now }]) => (one.type === "password" ? now : before.has(key) && before.get(key).now !== now));
+  return [...contents(form)].filter(([key, { now }]) => before.has(key) && before.get(key).now !== now);
+}
+
+function secretsOf(form) {
+  return [...contents(form)].filter(([, { one, now }]) => one.type === "password" && now);
 }
 
 function fillIn(form, changes) {
@@ -70,18 +74,24 @@ async function drawNow(form, name, action) {
   form.removeAttribute("aria-busy");
   if (page === null || !form.isConnected) return;
   const changes = changedSince(before, form);
+  const secrets = secretsOf(form);
   const top = window.scrollY;
   let filled = [];
   htmx.swap(form, page, { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 20 }, {
     select: `#${form.id}`,
     afterSwapCallback: () => {
       const fresh = document.getElementById(form.id);
+      fillIn(fresh, secrets);
       filled = fillIn(fresh, changes);
+      touched.set(fresh, touched.get(form) || new Set());
       stay(top);
       refocus(fresh, name, action);
     },
-    // What listens to a control is there once htmx has settled.
-    afterSettleCallback: () => filled.forEach((field) => field.dispatchEvent(new Event("input", { bubbles: true }))),
+    // What listens to a control is there once htmx has settled. The server has not seen what was filled in; what was told wrong before is told again.
+    afterSettleCallback: () => {
+      for (const field of filled) if (!field.matches("[data-redraw]")) field.dispatchEvent(new Event("change", { bubbles: true }));
+      if (!filled.length) check(document.getElementById(form.id));
+    },
   });
 }
 
@@ -121,28 +131,37 @@ function refocus(form, name, action) {
 // -- wrong or not: asked of the server as one leaves a field, shown only where one has been ----------------------------
 
 const touched = new WeakMap();
+let asked = 0;
 
-async function check(control) {
-  const form = control.form;
-  if (!form.hasAttribute("data-check")) return;
-  const names = touched.get(form) || new Set();
-  touched.set(form, names.add(control.name));
+function left(control) {
+  const names = touched.get(control.form) || new Set();
+  touched.set(control.form, names.add(control.name));
+  check(control.form, () => redraw(control));
+}
+
+async function check(form, onOtherPlaces = () => {}) {
+  const names = touched.get(form);
+  if (!names?.size || !form.hasAttribute("data-check")) return;
   const body = new URLSearchParams(new FormData(form));
-  body.append(`${prefixOf(control)}.action`, "check");
+  const [prefix] = [...names][0].split(".");
+  body.append(`${prefix}.action`, "check");
+  asked += 1;
+  const mine = asked;
   let answer;
   try {
     answer = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
   } catch {
     return; // saving will tell
   }
-  if (!answer.ok || !form.isConnected) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  if (places(form) !== places(page.getElementById(form.id))) redraw(control); // a condition asks for other fields now
+  const text = await answer.text();
+  if (!answer.ok || mine !== asked || form.hasAttribute("aria-busy") || !form.isConnected) return; // a later answer tells more
+  const page = new DOMParser().parseFromString(text, "text/html");
+  if (places(form) !== places(page.getElementById(form.id))) onOtherPlaces(); // a condition asks for other fields now
   else for (const name of names) show(form, page, name);
 }
 
 function places(form) {
-  return [...form.querySelectorAll("[data-role][name]")].map((one) => `${one.name} ${one.dataset.role}`).join("\n");
+  return [...form.querySelectorAll("[data-role][name]:not([data-role=state])")].map((one) => `${one.name} ${one.dataset.role}`).join("\n");
 }
 
 function show(form, page, name) {
@@ -206,7 +225,7 @@ document.addEventListener("change", (event) => {
   if (control.matches("[data-redraw]")) redraw(control);
   else if (control.dataset.role) {
     updateVisibility(control.form);
-    check(control);
+    left(control);
   }
 });
 document.addEventListener("submit", (event) => {

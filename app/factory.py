@@ -35,7 +35,7 @@ from app.local_mongod import LocalMongod
 from app.migrations import Migrator
 from app.mongo import Document, connect, is_away, open_database, store_errors
 from app.notification.mail import MailNotifier
-from app.scheduling.dispatcher import Dispatcher
+from app.scheduling.dispatcher import Dispatcher, Endings
 from app.scheduling.node import Node
 from app.scheduling.triggers import Triggers
 from app.services import Services
@@ -91,8 +91,8 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     connections = Connections(ConnectionStore(database), vault, audit, clock)
     triggers = Triggers(max_lookahead_days=settings.max_lookahead_days)
     registry = JobRegistry(
-        store=JobStore(database), catalogue=catalogue, connections=connections, vault=vault, rules=triggers, audit=audit, clock=clock,
-        settings=settings,
+        store=JobStore(database), catalogue=catalogue, connections=connections, vault=vault, rules=triggers, endings=Endings(triggers),
+        audit=audit, clock=clock, settings=settings,
     )  # fmt: skip
     executions = Executions(
         store=ExecutionStore(database), logs=LogStore(database), limits=RunLimits(database), registry=registry, audit=audit,

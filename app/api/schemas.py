@@ -155,7 +155,7 @@ class ExecutionOut(_Answer):
     triggered_by_user = ma.String(allow_none=True)
     retry_of = ma.String(allow_none=True)
     execution_host = ma.String(allow_none=True)
-    missed = ma.Dict(metadata={"description": "first, last and count of due times that one `missed` record stands for"})
+    due_times = ma.Dict(metadata={"description": "first, last and count of the due times that one `missed` or `skipped` record stands for"})
 
 
 class ExecutionEnvelope(_Answer):

@@ -46,6 +46,8 @@ class Reason(StrEnum):
     OVERLAP = "overlap"  # the job still ran
     REPLACED = "replaced"  # a newer due time took its place
     MISFIRE = "misfire"  # later than the grace allows
+    DISABLED = "disabled"  # the job was switched off before it ran
+    RESCHEDULED = "rescheduled"  # the job was given another schedule before it ran
     JOB_GONE = "job_gone"  # the job was retired before it ran
     LOST_WORKER = "lost_worker"  # its worker fell silent past its lease
     HANDED_BACK = "handed_back"  # its worker was draining
@@ -106,9 +108,12 @@ def owed(now: datetime) -> Document:
 def new_execution(
     job: Job, *, now: datetime, triggered_by: Trigger, scheduled_for: datetime | None = None, status: Status = Status.QUEUED,
     reason: Reason | None = None, parameters: Mapping[str, Any] | None = None, overlap: Overlap | None = None, by: str | None = None,
-    retry_of: str | None = None, execution_id: str | None = None, detail: Mapping[str, Any] | None = None,
+    retry_of: str | None = None, execution_id: str | None = None, due_times: Mapping[str, Any] | None = None,
 ) -> Document:  # fmt: skip
-    """The document of a new execution; it carries what it needs of its job, so that a later edit does not change it."""
+    """The document of a new execution; it carries what it needs of its job, so that a later edit does not change it.
+
+    `due_times` {first, last, count} are those that a record stands for which is not of one run.
+    """
     definition = job.definition
     ended = status not in LIVE
     document: Document = {
@@ -129,6 +134,6 @@ def new_execution(
         document["scheduled_for"] = scheduled_for
     if ended and recipients_of(document["notifications"], status):
         document["notify"] = owed(now)
-    if detail:
-        document["missed"] = dict(detail)
+    if due_times:
+        document["due_times"] = dict(due_times)
     return document

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -22,9 +22,12 @@ from app.jobs.model import Job, JobDefinition, Schedule, ScheduleType, to_plain
 from app.jobs.schema import load_definition
 from app.jobs.store import JobFilter, JobStore, SameRequest
 from app.jobtemplates.catalogue import Catalogue, Entry, connection_references, with_defaults
+from app.mongo import Document
 
 # Objects that a partial update changes member by member; the others are replaced whole.
 MERGED = ("retry_policy", "misfire", "concurrency")
+# The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
+WRITE_TRIES = 20
 _REQUEST_SPACE = uuid.UUID("8a7f2f6e-6f6a-4e2b-9f43-0c8b0f3f7a10")
 
 
@@ -37,6 +40,14 @@ class ScheduleRules(Protocol):
 
     def next_after(self, schedule: Schedule, after: datetime) -> datetime | None:
         """The first due time later than `after`; None where none comes any more."""
+        ...
+
+
+class Endings(Protocol):
+    """What the registry asks of app.scheduling when a schedule holds no more."""
+
+    def records(self, job: Job, *, now: datetime, reason: str) -> list[Document]:
+        """Executions for the due times that have passed and were not planned: `skipped` for `reason`, or `missed`."""
         ...
 
 
@@ -55,10 +66,10 @@ class JobRegistry:
 
     def __init__(
         self, *, store: JobStore, catalogue: Catalogue, connections: Connections, vault: Vault, rules: ScheduleRules,
-        audit: AuditTrail, clock: Clock, settings: Settings,
+        endings: Endings, audit: AuditTrail, clock: Clock, settings: Settings,
     ) -> None:  # fmt: skip
         self._store, self._catalogue, self._connections, self._vault = store, catalogue, connections, vault
-        self._rules, self._audit, self._clock, self._settings = rules, audit, clock, settings
+        self._rules, self._endings, self._audit, self._clock, self._settings = rules, endings, audit, clock, settings
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -137,7 +148,8 @@ class JobRegistry:
         return self._store_change(actor, before, self._sealed(definition, before), "job.update")
 
     def set_enabled(self, actor: Actor, job_id: str, *, enabled: bool, version: int | None = None) -> Job:
-        """Start or stop honouring the schedule. A due time that passed while the job was off is not made up for."""
+        """Start or stop honouring the schedule. A due time that passed while the job was off is not made up for; one that passed just
+        before it was switched off, and was not started yet, is recorded as skipped."""
         require(actor, Scope.WRITE)
         before = self._at_version(job_id, version)
         self._refuse_destructive(actor, before.definition)
@@ -155,8 +167,7 @@ class JobRegistry:
         job = self._at_version(job_id, version)
         self._refuse_destructive(actor, job.definition)
         with self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name):
-            if not self._store.retire(job, by=actor.email, at=self._clock.now()):
-                raise StaleVersion(job.version, job.version + 1)
+            self._until_written(job, lambda now_is: self._retired(actor, now_is))
 
     # -- for the stages above -------------------------------------------------------------------------------------
 
@@ -227,6 +238,31 @@ class JobRegistry:
         return replace(definition, parameters=self._vault.seal(schema, definition.parameters, stored))
 
     def _store_change(self, actor: Actor, before: Job, definition: JobDefinition, action: str) -> Job:
+        diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
+        with self._audit.action(actor, action, kind="job", target_id=before.id, name=definition.name, diff=diff):
+            return self._until_written(before, lambda now_is: self._changed(actor, now_is, definition))
+
+    def _until_written(self, before: Job, write: Callable[[Job], Job | None]) -> Job:
+        """What `write` makes of the job, at once or after the dispatcher, which may have moved its next due time meanwhile.
+
+        Raises StaleVersion where a person was quicker.
+        """
+        for _ in range(WRITE_TRIES):
+            after = write(before)
+            if after is not None:
+                return after
+            stored = self._store.get(before.id)
+            if stored is None or stored.version != before.version:
+                break
+            before = stored
+        raise StaleVersion(before.version, stored.version if stored else before.version + 1)
+
+    def _retired(self, actor: Actor, job: Job) -> Job | None:
+        now = self._clock.now()
+        owed = self._endings.records(job, now=now, reason="job_gone")
+        return job if self._store.retire(job, by=actor.email, at=now, owed=owed) else None
+
+    def _changed(self, actor: Actor, before: Job, definition: JobDefinition) -> Job | None:
         now = self._clock.now()
         moved = (before.definition.schedule, before.definition.enabled) != (definition.schedule, definition.enabled)
         after = replace(
@@ -235,11 +271,8 @@ class JobRegistry:
             next_run_at=self._first_due(definition, now) if moved else before.next_run_at,
             schedule_error=None if moved else before.schedule_error,
         )  # fmt: skip
-        diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
-        with self._audit.action(actor, action, kind="job", target_id=before.id, name=definition.name, diff=diff):
-            if not self._store.update(before, after, reschedule=moved):
-                raise StaleVersion(before.version, self._stored(before.id).version)
-        return after
+        owed = self._endings.records(before, now=now, reason="rescheduled" if definition.enabled else "disabled") if moved else []
+        return after if self._store.update(before, after, reschedule=moved, owed=owed) else None
 
     def _first_due(self, definition: JobDefinition, now: datetime) -> datetime | None:
         """The next due time from now on: a change of the schedule never fires it."""

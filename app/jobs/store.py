@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo import UpdateOne
@@ -24,6 +25,8 @@ SORTS = {
 QUERY_TIME_MS = 5_000
 # A race for the last free seats is lost at most so often before the registry counts as full.
 SEAT_TRIES = 50
+# An outbox with this time waits for no scheduler to come back.
+NOBODY_AT_WORK = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SameRequest(Exception):
@@ -124,11 +127,11 @@ class JobStore:
         where = {"retired": False, "$or": [{f"parameters.{path}": connection} for path in pointers]}
         return [row["name"] for row in self._jobs.find(where, {"name": 1})]
 
-    def update(self, before: Job, after: Job, *, reschedule: bool) -> bool:
+    def update(self, before: Job, after: Job, *, reschedule: bool, owed: Sequence[Document] = ()) -> bool:
         """Put `after` where the job is still as in `before`; False where someone was quicker.
 
-        `next_run_at` is written only with `reschedule`: else the dispatcher may have moved it meanwhile. The older
-        definition is kept as a revision first. Raises DuplicateName.
+        `next_run_at` is written, and must be as in `before`, only with `reschedule`: else the dispatcher may have moved it meanwhile.
+        `owed` are executions that go into the outbox with it. The older definition is kept as a revision first. Raises DuplicateName.
         """
         self._revisions.update_one(
             {"job_id": before.id, "version": before.version},
@@ -136,23 +139,28 @@ class JobStore:
             upsert=True,
         )
         changed = {key: value for key, value in job_document(after).items() if key not in {"_id", "last_run_at", "next_run_at"}}
+        where: Document = {"_id": before.id, "version": before.version, "retired": False}
         if reschedule:
             changed["next_run_at"] = after.next_run_at
+            where["next_run_at"] = before.next_run_at
         try:
-            result = self._jobs.update_one({"_id": before.id, "version": before.version, "retired": False}, {"$set": changed})
+            result = self._jobs.update_one(where, _with_owed({"$set": changed}, owed))
         except DuplicateKeyError as error:
             raise DuplicateName(after.definition.name) from error
         return result.matched_count == 1
 
-    def retire(self, job: Job, *, by: str, at: datetime) -> bool:
-        """Take the job out of the registry; its history stays and its seat and name are free."""
+    def retire(self, job: Job, *, by: str, at: datetime, owed: Sequence[Document] = ()) -> bool:
+        """Take the job out of the registry; its history stays and its seat and name are free. `owed` as in `update`."""
         result = self._jobs.update_one(
-            {"_id": job.id, "version": job.version, "retired": False},
-            {
-                "$set": {"retired": True, "enabled": False, "next_run_at": None, "updated_by": by, "updated_at": at},
-                "$unset": {"seat": "", "creator_seat": ""},
-                "$inc": {"version": 1},
-            },
+            {"_id": job.id, "version": job.version, "retired": False, "next_run_at": job.next_run_at},
+            _with_owed(
+                {
+                    "$set": {"retired": True, "enabled": False, "next_run_at": None, "updated_by": by, "updated_at": at},
+                    "$unset": {"seat": "", "creator_seat": ""},
+                    "$inc": {"version": 1},
+                },
+                owed,
+            ),
         )
         return result.matched_count == 1
 
@@ -213,6 +221,14 @@ class JobStore:
             sort=[("next_run_at", 1)],
         )
         return (now - row["next_run_at"]).total_seconds() if row else 0.0
+
+
+def _with_owed(change: Document, owed: Sequence[Document]) -> Document:
+    """`change` with executions added to the outbox, which is nobody's then: any scheduler writes it at its next look."""
+    if not owed:
+        return change
+    outbox = {"dispatch.claim": secrets.token_hex(12), "dispatch.at": NOBODY_AT_WORK}
+    return {**change, "$set": {**change["$set"], **outbox}, "$push": {"dispatch.executions": {"$each": list(owed)}}}
 
 
 def _lowest_free(taken: Iterable[int], limit: int) -> int | None:

@@ -47,7 +47,7 @@ class MailNotifier(Notifier):
         return message
 
     def _lines(self, execution: Mapping[str, Any]) -> list[str]:
-        error, result, missed = execution["error"], execution["result"], execution.get("missed")
+        error, result, missed = execution["error"], execution["result"], execution.get("due_times")
         lines = [f"{execution['job_name']} {SUBJECTS[execution['status']]}."]
         if error:
             lines += ["", f"{error['type']}: {error['message']}"]

@@ -13,7 +13,7 @@ from app.execution.store import ExecutionStore
 from app.jobs.model import Job, Overlap
 from app.jobs.store import Advance, JobStore
 from app.mongo import Document
-from app.scheduling.plan import DuePlan, plan_due
+from app.scheduling.plan import DuePlan, Span, plan_due, plan_end
 from app.scheduling.triggers import Triggers
 
 log = get_logger(__name__)
@@ -99,11 +99,7 @@ def _executions(job: Job, plan: DuePlan, now: datetime, busy: int) -> list[Docum
     overlap, places = job.definition.overlap, job.definition.concurrency.max_instances
     documents: list[Document] = []
     if plan.missed is not None:
-        detail = {"first": plan.missed.first, "last": plan.missed.last, "count": plan.missed.count}
-        documents.append(
-            new_execution(job, now=now, triggered_by=Trigger.SCHEDULE, scheduled_for=plan.missed.first, status=Status.MISSED,
-                          reason=Reason.MISFIRE, detail=detail)
-        )  # fmt: skip
+        documents.append(_summary(job, plan.missed, now, Status.MISSED, Reason.MISFIRE))
     for due in plan.runs:
         # Runs that are caught up wait for each other: that is what the misfire policy asks for.
         policy = Overlap.QUEUE if due in plan.late and overlap is Overlap.SKIP else overlap
@@ -114,3 +110,31 @@ def _executions(job: Job, plan: DuePlan, now: datetime, busy: int) -> list[Docum
         )  # fmt: skip
         busy += not skipped
     return documents
+
+
+def _summary(job: Job, span: Span, now: datetime, status: Status, reason: Reason) -> Document:
+    due_times = {"first": span.first, "last": span.last, "count": span.count}
+    return new_execution(
+        job, now=now, triggered_by=Trigger.SCHEDULE, scheduled_for=span.first, status=status, reason=reason, due_times=due_times
+    )
+
+
+class Endings:
+    """What a schedule leaves behind when it holds no more; implements app.jobs.service.Endings."""
+
+    def __init__(self, triggers: Triggers) -> None:
+        self._triggers = triggers
+
+    def records(self, job: Job, *, now: datetime, reason: str) -> list[Document]:
+        """Records of the due times of `job` that have passed and that no dispatcher has planned: what was too late is missed,
+        what was in time is skipped for `reason`. At most one of each."""
+        due, definition = job.next_run_at, job.definition
+        if due is None or due > now or not definition.enabled or job.schedule_error:
+            return []
+        late, in_time = plan_end(definition.schedule, due, now, misfire=definition.misfire, triggers=self._triggers)
+        found = []
+        if late is not None:
+            found.append(_summary(job, late, now, Status.MISSED, Reason.MISFIRE))
+        if in_time is not None:
+            found.append(_summary(job, in_time, now, Status.SKIPPED, Reason(reason)))
+        return found

@@ -15,8 +15,8 @@ _TICK = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
-    """Due times that nobody started: one record for all of them, however long the outage was."""
+class Span:
+    """Due times that nobody started and that share one record, however many they are; `first` and `last` included."""
 
     first: datetime
     last: datetime
@@ -29,7 +29,7 @@ class DuePlan:
 
     runs: tuple[datetime, ...]
     late: frozenset[datetime]
-    missed: Missed | None
+    missed: Span | None
     next_run_at: datetime | None
 
 
@@ -40,10 +40,9 @@ def plan_due(schedule: Schedule, first_due: datetime, now: datetime, *, misfire:
     `once`: the latest runs, unless one in time follows anyway; `all`: the latest `max_catch_up` run.
     With a minutely job, a grace of 300 s, an outage of an hour and `once`: the 6 of the last 300 s run, 54 are missed.
     """
-    if schedule.type is ScheduleType.INTERVAL and schedule.start_at is None:
-        schedule = replace(schedule, start_at=first_due)  # the phase that the job is in
+    schedule = _anchored(schedule, first_due)
     before = first_due - _TICK
-    boundary = max(before, now - timedelta(seconds=misfire.grace_seconds) - _TICK)
+    boundary = _boundary(first_due, now, misfire)
     in_time = list(islice(takewhile(lambda due: due <= now, triggers.iter_after(schedule, boundary)), MOST_RUNS_A_STEP))
     late_count = triggers.count(schedule, before, boundary)
     wanted = {MisfirePolicy.SKIP: 0, MisfirePolicy.ONCE: 0 if in_time else 1, MisfirePolicy.ALL: misfire.max_catch_up}[misfire.policy]
@@ -51,6 +50,31 @@ def plan_due(schedule: Schedule, first_due: datetime, now: datetime, *, misfire:
     missed = None
     if late_count > len(late):
         last = triggers.latest(schedule, before, late[0] - _TICK if late else boundary, 1)[0]
-        missed = Missed(first_due, last, late_count - len(late))
+        missed = Span(first_due, last, late_count - len(late))
     reached = max([first_due, boundary, *in_time[-1:]])
     return DuePlan((*late, *in_time), frozenset(late), missed, triggers.next_after(schedule, reached))
+
+
+def plan_end(
+    schedule: Schedule, first_due: datetime, now: datetime, *, misfire: Misfire, triggers: Triggers
+) -> tuple[Span | None, Span | None]:
+    """What was due from `first_due` to `now` of a schedule that holds no more: what is too late to run, and what was in time."""
+    schedule, boundary = _anchored(schedule, first_due), _boundary(first_due, now, misfire)
+    return _span(schedule, first_due - _TICK, boundary, triggers), _span(schedule, boundary, now, triggers)
+
+
+def _span(schedule: Schedule, after: datetime, until: datetime, triggers: Triggers) -> Span | None:
+    count = triggers.count(schedule, after, until)
+    first = triggers.next_after(schedule, after)
+    return Span(first, triggers.latest(schedule, after, until, 1)[0], count) if count and first else None
+
+
+def _anchored(schedule: Schedule, first_due: datetime) -> Schedule:
+    """An interval without a start is in the phase of the due time that it waits for."""
+    anchored = schedule.type is ScheduleType.INTERVAL and schedule.start_at is None
+    return replace(schedule, start_at=first_due) if anchored else schedule
+
+
+def _boundary(first_due: datetime, now: datetime, misfire: Misfire) -> datetime:
+    """The instant up to which a due time is too late."""
+    return max(first_due - _TICK, now - timedelta(seconds=misfire.grace_seconds) - _TICK)

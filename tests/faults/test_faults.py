@@ -52,7 +52,7 @@ def seconds_of(rows: list[dict[str, Any]]) -> list[datetime]:
     """The due times that records stand for, summaries spelt out, for an every-second job."""
     found: list[datetime] = []
     for row in rows:
-        missed = row.get("missed")
+        missed = row.get("due_times")
         found += [missed["first"] + timedelta(seconds=n) for n in range(missed["count"])] if missed else [row["scheduled_for"]]
     return sorted(found)
 

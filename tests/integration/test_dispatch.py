@@ -42,7 +42,7 @@ def covered(rows: list[dict[str, Any]]) -> list[Any]:
     """The due times that the records stand for, with those of a summary spelt out (every-second jobs)."""
     found: list[Any] = []
     for row in rows:
-        missed = row.get("missed")
+        missed = row.get("due_times")
         found += [missed["first"] + timedelta(seconds=n) for n in range(missed["count"])] if missed else [row["scheduled_for"]]
     return sorted(found)
 
@@ -150,7 +150,7 @@ def test_an_outage_is_summarised_not_listed(
     late = [row for row in rows if row["status"] == "queued" and row not in in_time]
     summary = [row for row in rows if row["status"] == "missed"]
     assert len(late) == (0 if policy == "once" else queued)
-    assert [row["missed"]["count"] for row in summary] == [missed + (1 if policy == "once" else 0)]
+    assert [row["due_times"]["count"] for row in summary] == [missed + (1 if policy == "once" else 0)]
     assert summary[0]["reason"] == "misfire"
     assert covered(rows) == [START + timedelta(seconds=n) for n in range(1, 3602)]
 
@@ -265,3 +265,88 @@ def test_a_one_time_job_runs_once(store: Store, services: Services, super_admin:
     engine.tick()
     assert [row["scheduled_for"] for row in records(store, job)] == [START + timedelta(hours=1)]
     assert services.jobs.get(super_admin, job.id).next_run_at is None
+
+
+ENDINGS = {
+    "disabled": lambda services, actor, job: services.jobs.set_enabled(actor, job.id, enabled=False),
+    "rescheduled": lambda services, actor, job: services.jobs.update(
+        actor, job.id, {"schedule": {"type": "cron", "expression": "0 3 * * *"}}
+    ),
+    "job_gone": lambda services, actor, job: services.jobs.delete(actor, job.id),
+}
+
+
+@pytest.mark.parametrize("reason", ENDINGS)
+def test_due_times_that_nobody_planned_end_in_the_record_when_the_schedule_holds_no_more(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock, reason: str
+) -> None:
+    job = every_second(services, super_admin, misfire={"policy": "once", "grace_seconds": 10, "max_catch_up": 5})
+    engine = dispatcher(store, services, clock)
+    clock.advance(2)
+    assert engine.tick() == 2  # its outbox is full still: it is emptied with the next tick
+    clock.advance(60)
+    ENDINGS[reason](services, super_admin, job)
+    for _ in range(2):
+        engine.tick()
+        engine.recover()
+    rows = records(store, job)
+    assert covered(rows) == [START + timedelta(seconds=n) for n in range(1, 63)]
+    late, in_time = rows[2:]
+    assert (late["status"], late["reason"], late["due_times"]["count"]) == ("missed", "misfire", 49)
+    assert (in_time["status"], in_time["reason"], in_time["due_times"]["count"]) == ("skipped", reason, 11)
+    assert in_time["due_times"]["last"] == clock.now()
+    assert store.database["dynamic_jobs"].find_one({"_id": job.id}).get("dispatch") is None
+
+
+def test_an_ending_before_the_first_due_time_leaves_nothing(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock
+) -> None:
+    job = every_second(services, super_admin, schedule={"type": "interval", "interval_seconds": 60})
+    clock.advance(59)
+    ENDINGS["disabled"](services, super_admin, job)
+    clock.advance(600)
+    ENDINGS["job_gone"](services, super_admin, job)
+    dispatcher(store, services, clock).recover()
+    assert records(store, job) == []
+
+
+def test_a_switch_that_races_with_dispatchers_loses_and_doubles_nothing(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock
+) -> None:
+    """People switch jobs off and on while three schedulers are at work; every due time of an enabled job is in the record once."""
+    job = every_second(services, super_admin, misfire={"policy": "skip", "grace_seconds": 3600})
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        engine = dispatcher(store, services, clock)
+        try:
+            while not stop.is_set():
+                engine.tick()
+                engine.recover()
+            engine.close()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    owed = []
+    for n in range(60):
+        clock.advance(1)
+        owed.append(clock.now())
+        if n % 3 == 2:
+            services.jobs.set_enabled(super_admin, job.id, enabled=False)
+            clock.advance(5)  # due times of a job that is off are owed to nobody
+            services.jobs.set_enabled(super_admin, job.id, enabled=True)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    last = dispatcher(store, services, clock)
+    clock.advance(4)
+    services.jobs.delete(super_admin, job.id)
+    for _ in range(2):
+        last.recover()
+        last.tick()
+    assert failures == []
+    assert covered(records(store, job)) == [*owed, *(owed[-1] + timedelta(seconds=5 + n) for n in range(1, 5))]

@@ -10,7 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from app.validation.patterns import PatternTooSlow, search
+from app.validation.patterns import PatternTooSlow, matches, search
 
 Errors = Iterator[ValidationError]
 
@@ -48,18 +48,11 @@ def _pattern(_v: Any, pattern: str, value: Any, _schema: Any) -> Errors:
             yield ValidationError("too slow", validator="patternTooSlow")
 
 
-def _matches(pattern: str, key: str) -> bool:
-    try:
-        return search(pattern, key)
-    except PatternTooSlow:
-        return False  # the key then counts as unmatched, and what judges unmatched keys has the word
-
-
 def _pattern_properties(validator: Any, named: Mapping[str, Any], value: Any, _schema: Any) -> Errors:
     if validator.is_type(value, "object"):
         for pattern, inner in named.items():
             for key, member in value.items():
-                if _matches(pattern, key):
+                if matches(pattern, key):
                     yield from validator.descend(member, inner, path=key, schema_path=pattern)
 
 
@@ -76,7 +69,7 @@ def _additional_properties(validator: Any, inner: Any, value: Any, schema: Any) 
 
 
 def _named(schema: Mapping[str, Any], key: str) -> bool:
-    return any(_matches(pattern, key) for pattern in schema.get("patternProperties", ()))
+    return any(matches(pattern, key) for pattern in schema.get("patternProperties", ()))
 
 
 def _property_names(validator: Any, inner: Any, value: Any, _schema: Any) -> Errors:

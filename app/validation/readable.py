@@ -119,8 +119,12 @@ def listing(values: Iterable[Any], words: Words) -> str:
     return words("more", listed=text, count=len(every) - MOST_LISTED) if len(every) > MOST_LISTED else text
 
 
+def as_words(value: Any) -> str:
+    """A value as a person reads it: text as it is, the rest as JSON."""
+    return value if isinstance(value, str) and value.strip() and value.isprintable() else json.dumps(value, ensure_ascii=False)
+
+
 def shown(value: Any) -> str:
     """A value inside a sentence: text as it is, the rest as JSON, neither of them long."""
-    plain = isinstance(value, str) and value.strip() and value.isprintable()
-    text: str = value if plain else json.dumps(value, ensure_ascii=False)
+    text = as_words(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

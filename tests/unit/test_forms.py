@@ -480,7 +480,7 @@ def test_the_type_is_chosen_where_it_is_open() -> None:
     page.at("/x", "type").value = "integer"
     assert form.read(page.pairs()).value == {"x": 5}, "a text that reads as a number is one"
     page.at("/x", "type").value = "array"
-    assert form.read(page.pairs()).value == {"x": [5]} or form.read(page.pairs()).value == {"x": []}
+    assert form.read(page.pairs()).value == {"x": [5]}
     page = page_of(form, {"any": {"a": [1]}})
     page.at("/any", "type").value = "json"
     page = Page(form.render(submission=form.apply(form.read(page.pairs()), "update f.many")))

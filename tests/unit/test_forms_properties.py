@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.posting import Page
 from web.forms import ABSENT, Form, SchemaRefused
-from web.forms.view import same
+from web.forms.values import same
 
 EXAMPLES = 600
 CALM = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

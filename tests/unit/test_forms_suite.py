@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from app.validation.formats import checker
 from tests.posting import Page
 from web.forms import Form, SchemaRefused
-from web.forms.view import same
+from web.forms.values import same
 
 INSTANCES = 1906
 # Schemas that mean something outside themselves (a server of the suite's, the metaschema), or another dialect.

@@ -23,7 +23,8 @@ from web.forms.field import (
     parse_json,
     plain_text,
 )
-from web.forms.view import ABSENT, MOST_CHECKBOXES, Heads, View, Views, from_name, kind_of, singular
+from web.forms.values import ABSENT, from_name, kind_of, singular
+from web.forms.view import MOST_CHECKBOXES, Heads, View, Views
 
 MOST_FRESH_ROWS = 3
 DEEPEST_FRESH = 6  # required objects inside required objects that a fresh form opens

@@ -16,7 +16,9 @@ from typing import Any
 from app.errors import FieldError
 from app.validation.schema import escape
 from app.validation.words import Words
-from web.forms.view import ABSENT, Choices, Heads, View
+from web.forms.choices import Choices
+from web.forms.values import ABSENT
+from web.forms.view import Heads, View
 
 # What a secret reads as when it was left as it is; stores keep the old one for it.
 KEPT: dict[str, str] = {"$secret": "set"}

@@ -19,7 +19,8 @@ from web.forms.draw import Drawer, move
 from web.forms.field import Field, Post, Reader, decode, small_number
 from web.forms.hints import check_hints
 from web.forms.render import Options, Presented, present
-from web.forms.view import ABSENT, Views
+from web.forms.values import ABSENT
+from web.forms.view import Views
 
 PREFIX = "f"
 LOCALES = Path(__file__).parent / "locale"

@@ -19,7 +19,8 @@ from app.validation.patterns import browser_pattern
 from app.validation.words import Words
 from web.forms.draw import Drawer, text_control
 from web.forms.field import Field, json_text
-from web.forms.view import ABSENT, MOST_RADIOS, same
+from web.forms.values import ABSENT, same
+from web.forms.view import MOST_RADIOS
 
 # What a provider answers for one `x-options`: texts, or (text, words) pairs.
 Options = Callable[[Mapping[str, Any]], Sequence[str | tuple[str, str]]]

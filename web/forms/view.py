@@ -6,7 +6,6 @@ unions, and what its conditions say of the value at hand. Together they are the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,9 +13,12 @@ from typing import Any
 
 from referencing.jsonschema import DRAFT202012
 
-from app.validation.patterns import PatternTooSlow, search
+from app.validation.patterns import matches
+from app.validation.readable import as_words
 from app.validation.validator import SchemaValidator
+from web.forms.choices import Choices, common, listed
 from web.forms.hints import NAMES, check_hints
+from web.forms.values import ABSENT, from_name
 
 Schema = Mapping[str, Any]
 Head = tuple[Any, Any]  # (schema or boolean, referencing's resolver at its place)
@@ -40,33 +42,6 @@ _TELLING = {
 _NOTHING_TO_DRAW = frozenset({
     "required", "not", "title", "description", "$comment", "minProperties", "maxProperties", "minItems", "maxItems",
 })  # fmt: skip
-_WORDING = frozenset({"const", "title", "description", "$comment", "deprecated"})
-
-
-class _Absent:
-    """No value: the member is not there. Not null, which is a value."""
-
-    def __repr__(self) -> str:
-        return "ABSENT"
-
-    def __bool__(self) -> bool:
-        return False
-
-
-ABSENT = _Absent()
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """Values to choose from, each with its words. `sources` names the schemas that list them, so that a post can be read alone."""
-
-    options: tuple[tuple[Any, str], ...]
-    sources: str
-
-    def index(self, value: Any) -> int | None:
-        """The place of `value`, told apart by JSON equality; None where it is not offered."""
-        wanted = identity(value)
-        return next((index for index, (option, _) in enumerate(self.options) if identity(option) == wanted), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +147,7 @@ class View:
     def takes_empty(self) -> bool:
         """True where an empty text may be meant."""
         return not any(
-            layer.get("minLength") or "format" in layer or ("pattern" in layer and not _matches(layer["pattern"], ""))
+            layer.get("minLength") or "format" in layer or ("pattern" in layer and not matches(layer["pattern"], ""))
             for layer, _ in self.layers
         )
 
@@ -230,7 +205,7 @@ class View:
         evaluated = False
         for layer, resolver in self.layers:
             own = [layer["properties"][key]] if key in layer.get("properties", ()) else []
-            own += [inner for pattern, inner in layer.get("patternProperties", {}).items() if _matches(pattern, key)]
+            own += [inner for pattern, inner in layer.get("patternProperties", {}).items() if matches(pattern, key)]
             if not own and "additionalProperties" in layer:
                 own = [layer["additionalProperties"]]
             evaluated = evaluated or bool(own)
@@ -315,8 +290,8 @@ class Views:
             return None  # no form names a source twice; a forged post could name one a million times
         if not all(one.isascii() and one.isdigit() and len(one) < 7 and int(one) < len(self._subschemas) for one in numbers):
             return None
-        listings = [listing for one in numbers if (listing := _listed(self._subschemas[int(one)])) is not None]
-        return _common(listings, sources) if listings else None
+        listings = [listing for one in numbers if (listing := listed(self._subschemas[int(one)])) is not None]
+        return common(listings, sources) if listings else None
 
     def view(self, heads: Heads, value: Any, picked: Mapping[str, int]) -> View:
         """What holds at a place, given its value (ABSENT too) and the branches that a person picked."""
@@ -330,7 +305,7 @@ class Views:
         for schema, resolver in heads:
             self._add(view, schema, resolver, value, picked, listings, seen)
         if listings:
-            view.choices = _common([listing for _, listing in listings], ".".join(number for number, _ in listings))
+            view.choices = common([listing for _, listing in listings], ".".join(number for number, _ in listings))
         if view.static and len(self._kept) < 5000:
             self._kept[key] = view
         return view
@@ -351,9 +326,9 @@ class Views:
         if "$id" in schema:
             resolver = resolver.in_subresource(DRAFT202012.create_resource(schema))
         view.layers.append((schema, resolver))
-        listed = _listed(schema)
-        if listed is not None:
-            listings.append((str(self._numbers[id(schema)]), listed))
+        found = listed(schema)
+        if found is not None:
+            listings.append((str(self._numbers[id(schema)]), found))
         for word in ("$ref", "$dynamicRef"):
             if word in schema:
                 resolved = resolver.lookup(schema[word])
@@ -361,7 +336,7 @@ class Views:
         for inner in schema.get("allOf", ()):
             add(inner, resolver)
         for word in ("oneOf", "anyOf"):
-            if word in schema and not (word == "oneOf" and listed is not None):
+            if word in schema and not (word == "oneOf" and found is not None):
                 self._add_union(view, schema[word], resolver, value, picked, add)
         if "if" in schema:
             view.static = False
@@ -422,90 +397,13 @@ class Views:
             return f"{place + 1}"
         for inner in schema.get("properties", {}).values():
             if isinstance(inner, Mapping) and "const" in inner:
-                return words_of_value(inner["const"])
+                return as_words(inner["const"])
         if isinstance(branch, Mapping) and isinstance(branch.get("$ref"), str) and "/" in branch["$ref"]:
             return from_name(branch["$ref"].rpartition("/")[2])
         if "const" in schema:
-            return words_of_value(schema["const"])
+            return as_words(schema["const"])
         if isinstance(schema.get("enum"), list) and len(schema["enum"]) <= 3:
-            return " / ".join(words_of_value(one) for one in schema["enum"])
+            return " / ".join(as_words(one) for one in schema["enum"])
         kind = schema.get("type")
         suffix = f" ({schema['format']})" if isinstance(schema.get("format"), str) else ""
         return f"{kind}{suffix}" if isinstance(kind, str) else f"{place + 1}"
-
-
-def _matches(pattern: str, text: str) -> bool:
-    try:
-        return search(pattern, text)
-    except PatternTooSlow:
-        return False
-
-
-def _listed(schema: Schema) -> list[tuple[Any, str]] | None:
-    """The values that one schema lists by a oneOf of nothing but constants, by const or by enum; None where it lists none."""
-    branches = schema.get("oneOf")
-    if branches and all(isinstance(one, Mapping) and "const" in one and not set(one) - _WORDING for one in branches):
-        return [(one["const"], str(one.get("title") or words_of_value(one["const"]))) for one in branches]
-    if "const" in schema:
-        return [(schema["const"], words_of_value(schema["const"]))]
-    if "enum" in schema:
-        return [(value, words_of_value(value)) for value in schema["enum"]]
-    return None
-
-
-def _common(listings: Sequence[list[tuple[Any, str]]], sources: str) -> Choices:
-    """What all listings have, with the words of the last one that has its own: a titled oneOf beside an enum names its values."""
-    first, *others = listings
-    options = list(first)
-    for other in others:
-        worded = {identity(value): words for value, words in reversed(other)}
-        options = [(value, worded[identity(value)]) for value, _ in options if identity(value) in worded]
-    return Choices(tuple(options), sources)
-
-
-def identity(value: Any) -> Any:
-    """What a JSON value is known by, hashable: 1 and 1.0 are equal, true and 1 are not, at any depth."""
-    if isinstance(value, bool):
-        return "boolean", value
-    if isinstance(value, Mapping):
-        return "object", frozenset((key, identity(inner)) for key, inner in value.items())
-    if isinstance(value, list):
-        return "array", tuple(identity(inner) for inner in value)
-    return value
-
-
-def same(left: Any, right: Any) -> bool:
-    """JSON equality."""
-    return bool(identity(left) == identity(right))
-
-
-def words_of_value(value: Any) -> str:
-    """A value as the words of an option: text as it is, the rest as JSON."""
-    return value if isinstance(value, str) and value.strip() and value.isprintable() else json.dumps(value, ensure_ascii=False)
-
-
-def from_name(name: str) -> str:
-    """`batch_size` and `batchSize` → "Batch size"."""
-    spaced = "".join(f" {ch.lower()}" if ch.isupper() and i and name[i - 1].islower() else ch for i, ch in enumerate(name))
-    words = spaced.replace("_", " ").replace("-", " ").strip()
-    return words[:1].upper() + words[1:] if words else name
-
-
-def singular(title: str) -> str:
-    """ "Recipients" → "Recipient"."""
-    return title[:-1] if title.endswith("s") and not title.endswith("ss") else title
-
-
-def kind_of(value: Any) -> str:
-    """The JSON type of a value; `integer` for a whole number that is written as one."""
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
-        return "integer"
-    if isinstance(value, float):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, Mapping):
-        return "object"
-    return "array" if isinstance(value, list) else "null"

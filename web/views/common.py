@@ -72,13 +72,12 @@ class Editor:
     submission: Submission | None = None
     pressed: str | None = None
 
-    def read(self, pairs: Pairs) -> Editor:
+    def read(self, pairs: Pairs) -> Submission:
         """Take in what was posted; a button of the form has done its work already."""
-        self.submission = self.form.read(pairs, name_prefix=self.prefix, stored=self.stored)
+        found = self.form.read(pairs, name_prefix=self.prefix, stored=self.stored)
         self.pressed = action_in(pairs, name_prefix=self.prefix)
-        if self.pressed and self.pressed != CHECK:
-            self.submission = self.form.apply(self.submission, self.pressed)
-        return self
+        self.submission = self.form.apply(found, self.pressed) if self.pressed and self.pressed != CHECK else found
+        return self.submission
 
     @property
     def value(self) -> Any:

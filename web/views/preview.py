@@ -8,20 +8,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from babel import Locale
 from flask import Blueprint, render_template, request
 
 from app.accounts.model import Role, Scope, require
-from web.forms import ABSENT, Form, SchemaRefused, Submission, action_in
+from app.validation.words import DEFAULT_LOCALE, locales
+from web.forms import ABSENT, Form, SchemaRefused
 from web.forms.field import JsonRefused, parse_json
 from web.forms.form import LOCALES, PREFIX
-from web.views.common import CHECK, Pairs, actor, live_options, posted
+from web.views.common import CHECK, Editor, Pairs, actor, live_options, posted
 from web.views.signin import services
 
 blueprint = Blueprint("preview_pages", __name__, url_prefix="/templates")
 
 LONGEST_SCHEMA = 300_000
 SAMPLES = Path(__file__).parent / "samples"
-_HIDDEN = frozenset({"csrf_token", "schema", "sample", "locale", "value"})
 
 
 @dataclass(frozen=True)
@@ -71,44 +72,28 @@ def preview() -> str:
 
 
 def _page(known: list[Sample], text: str, pairs: Pairs, *, sample: str, value: str = "") -> str:
-    locale = dict(pairs).get("locale", request.form.get("locale", "en"))
+    offered = _languages()
+    locale = request.form.get("locale", "")
     page: dict[str, Any] = {
-        "samples": known, "sample": sample, "schema": text, "value": value, "locale": locale if locale in {"en", "de"} else "en",
-        "locales": _locales(), "problem": None, "value_problem": None, "controls": None, "summary": (), "submission": None, "answer": None,
-        "pairs": [], "is_json": False,
+        "samples": known, "sample": sample, "schema": text, "value": value, "locales": offered, "problem": None, "value_problem": None,
+        "locale": locale if locale in dict(offered) else DEFAULT_LOCALE, "shown": None, "submission": None, "answer": None, "pairs": [],
     }  # fmt: skip
     try:
-        form = Form(_parsed(text), options=live_options, locale=page["locale"])
+        editor = Editor(Form(_parsed(text), options=live_options, locale=page["locale"]))
     except SchemaRefused as refused:
-        page["problem"] = f"{refused.pointer or 'The schema'} {refused.reason}"
-        return render_template("preview.html", **page)
-    if not any(name.startswith(f"{PREFIX}.") or name == PREFIX for name, _ in pairs):
+        return render_template("preview.html", **page | {"problem": f"{refused.pointer or 'The schema'} {refused.reason}"})
+    wire = [(name, text) for name, text in pairs if name == PREFIX or name.startswith(f"{PREFIX}.")]
+    if not wire:
         try:
-            shown = form.present(parse_json(value) if value.strip() else ABSENT)
+            editor.stored = parse_json(value) if value.strip() else ABSENT
         except (ValueError, RecursionError) as error:
             page["value_problem"] = f"is no JSON: {error}"
-            shown = form.present()
-        page["controls"], page["is_json"] = shown.controls, shown.is_json
-        return render_template("preview.html", **page)
-    submission = form.read(pairs)
-    action = action_in(pairs)
-    if action and action != CHECK:
-        submission = form.apply(submission, action)
-    return render_template("preview.html", **page | _read(form, submission, pairs, quiet=action is not None and action != CHECK))
-
-
-def _read(form: Form, submission: Submission, pairs: Pairs, *, quiet: bool) -> dict[str, Any]:
-    shown = form.present(submission=submission if not quiet else Submission(submission.value, (), submission.root))
+        return render_template("preview.html", **page | {"shown": editor.present()})
+    submission = editor.read(wire)
+    redrawn = editor.pressed not in {None, CHECK}
     answer = "" if submission.value is ABSENT else json.dumps(submission.value, indent=2, ensure_ascii=False)
-    wire = [(name, value) for name, value in pairs if name not in _HIDDEN]
-    return {
-        "controls": shown.controls,
-        "summary": shown.summary,
-        "is_json": shown.is_json,
-        "submission": submission,
-        "answer": answer,
-        "pairs": wire,
-    }
+    shown = editor.present(() if redrawn else submission.errors)
+    return render_template("preview.html", **page | {"shown": shown, "submission": submission, "answer": answer, "pairs": wire})
 
 
 def _parsed(text: str) -> Any:
@@ -124,6 +109,7 @@ def _parsed(text: str) -> Any:
         raise SchemaRefused("", "is nested too deep") from error
 
 
-def _locales() -> list[tuple[str, str]]:
-    names = {"en": "English", "de": "Deutsch"}
-    return [(path.stem, names.get(path.stem, path.stem)) for path in sorted(LOCALES.glob("*.po"), key=lambda one: one.stem != "en")]
+def _languages() -> list[tuple[str, str]]:
+    """The languages of forms, each in its own words, English first."""
+    found = sorted(locales(LOCALES), key=lambda one: one != DEFAULT_LOCALE)
+    return [(one, str(Locale.parse(one).get_display_name(one)).capitalize()) for one in found]

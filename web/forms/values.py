@@ -1,0 +1,62 @@
+"""JSON values of a form: the absent one, when two are the same, and how they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class _Absent:
+    """No value: the member is not there. Not null, which is a value."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+ABSENT = _Absent()
+
+
+def identity(value: Any) -> Any:
+    """What a JSON value is known by, hashable: 1 and 1.0 are equal, true and 1 are not, at any depth."""
+    if isinstance(value, bool):
+        return "boolean", value
+    if isinstance(value, Mapping):
+        return "object", frozenset((key, identity(inner)) for key, inner in value.items())
+    if isinstance(value, list):
+        return "array", tuple(identity(inner) for inner in value)
+    return value
+
+
+def same(left: Any, right: Any) -> bool:
+    """JSON equality."""
+    return bool(identity(left) == identity(right))
+
+
+def from_name(name: str) -> str:
+    """`batch_size` and `batchSize` → "Batch size"."""
+    spaced = "".join(f" {ch.lower()}" if ch.isupper() and i and name[i - 1].islower() else ch for i, ch in enumerate(name))
+    words = spaced.replace("_", " ").replace("-", " ").strip()
+    return words[:1].upper() + words[1:] if words else name
+
+
+def singular(title: str) -> str:
+    """ "Recipients" → "Recipient"."""
+    return title[:-1] if title.endswith("s") and not title.endswith("ss") else title
+
+
+def kind_of(value: Any) -> str:
+    """The JSON type of a value; `integer` for a whole number that is written as one."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, Mapping):
+        return "object"
+    return "array" if isinstance(value, list) else "null"

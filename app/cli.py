@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -123,6 +125,24 @@ def migrate_command(down_to: str | None) -> None:
         migrator = Migrator(store.database, SystemClock())
         done = migrator.downgrade(down_to) if down_to else migrator.upgrade()
         click.echo("\n".join(done) if done else "nothing to do")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def doctor(as_json: bool) -> None:
+    """Look at the database, its indexes, clocks, disk, key, nodes, jobs and runs; say what to do. Exit code 1 on a problem."""
+    from app.doctor import Doctor, Level  # noqa: PLC0415 - only here
+
+    problems = 0
+    with _store() as (store, settings):
+        for finding in Doctor(build_services(settings, store), store).examine():
+            problems += finding.level is Level.PROBLEM
+            if as_json:
+                click.echo(json.dumps(asdict(finding), ensure_ascii=False))
+            else:
+                advice = f"\n{' ' * 34}{finding.advice}" if finding.advice else ""
+                click.echo(f"{finding.level:<10}{finding.subject:<24}{finding.text}{advice}")
+    sys.exit(1 if problems else 0)
 
 
 @contextmanager

@@ -126,6 +126,13 @@ class Settings:
     max_jobs_per_creator: int = _var("MAX_SCHEDULES_PER_CREATOR", "int", 1000, "Jobs one person may have made", **_at_least(1))
     runs_per_hour: int = _var("JOBWRIGHT_RUNS_PER_HOUR", "int", 10, "Manual runs an hour a user", **_at_least(1))
     max_lookahead_days: int = _var("MAX_SCHEDULE_LOOKAHEAD_DAYS", "int", 365, "How far ahead a one-time run may lie", **_at_least(1, 36500))
+    keep_success_days: int = _var("JOBWRIGHT_KEEP_SUCCESS_DAYS", "int", 90, "Days that successes are kept; 0: for ever", **_at_least(0))
+    keep_failure_days: int = _var(
+        "JOBWRIGHT_KEEP_FAILURE_DAYS", "int", 365, "Days that failed, timed-out, cancelled and missed runs are kept; 0: for ever",
+        **_at_least(0),
+    )  # fmt: skip
+    keep_skipped_days: int = _var("JOBWRIGHT_KEEP_SKIPPED_DAYS", "int", 30, "Days that skipped runs are kept; 0: for ever", **_at_least(0))
+    keep_per_job: int = _var("JOBWRIGHT_KEEP_PER_JOB", "int", 10_000, "Executions kept of a job; 0: all", **_at_least(0))
     notify_connection: str = _var("JOBWRIGHT_NOTIFY_CONNECTION", "str", "", "Name of the SMTP connection that outcomes are mailed through")
     public_url: str = _var("JOBWRIGHT_PUBLIC_URL", "str", "", "Where people reach Jobwright, for links in mails")
     allowed_hosts: tuple[str, ...] = _var(

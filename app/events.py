@@ -22,6 +22,7 @@ EVENTS: dict[str, str] = {
     "migration.applied": "A numbered database migration ran.",
     "migration.reverted": "A numbered database migration was taken back.",
     "dispatch.planned": "Due times became executions; counts a tick.",
+    "retention.removed": "Executions that were older or more than is kept were forgotten, with their logs.",
     "dispatch.recovered": "Due times that a killed scheduler had claimed were written by this one.",
     "dispatch.broken_schedule": "A schedule cannot be computed; the job is left alone and shows the reason.",
     "tick.failed": "A periodic task raised; it is tried again at its next tick.",

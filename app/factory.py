@@ -25,6 +25,7 @@ from app.execution.delivery import Deliveries
 from app.execution.executors.base import Executor
 from app.execution.executors.local import LocalExecutor
 from app.execution.recorder import Recorder
+from app.execution.retention import Retention
 from app.execution.runner import Runner
 from app.execution.service import Executions
 from app.execution.store import ExecutionStore, LogStore, RunLimits
@@ -37,6 +38,7 @@ from app.mongo import Document, connect, is_away, open_database, store_errors
 from app.notification.mail import MailNotifier
 from app.scheduling.dispatcher import Dispatcher, Endings
 from app.scheduling.node import Node
+from app.scheduling.nodes import NodeStore
 from app.scheduling.triggers import Triggers
 from app.services import Services
 
@@ -132,17 +134,18 @@ def launch_executor(settings: Settings) -> LocalExecutor:
 def build_node(settings: Settings, store: Store, services: Services, executor: Executor) -> Node:
     """The engine of this process, not started."""
     database, clock = store.database, services.clock
-    executions, jobs = ExecutionStore(database), JobStore(database)
-    recorder = Recorder(executions, LogStore(database), jobs, clock)
+    executions, jobs, logs, name = ExecutionStore(database), JobStore(database), LogStore(database), _owner()
+    recorder = Recorder(executions, logs, jobs, clock)
     runner = Runner(
         store=executions, executor=executor, sink=recorder, catalogue=services.catalogue, connections=services.connections,
-        vault=Vault(services.secret_key), clock=clock, settings=settings, owner=_owner(),
+        vault=Vault(services.secret_key), clock=clock, settings=settings, owner=name,
     )  # fmt: skip
     dispatcher = Dispatcher(jobs=jobs, executions=executions, triggers=services.triggers, clock=clock)
     notifier = MailNotifier(services.connections, clock, connection=settings.notify_connection, public_url=settings.public_url)
     node = Node(
         dispatcher=dispatcher, runner=runner, executor=executor, recorder=recorder, clock=clock, settings=settings,
-        deliveries=Deliveries(executions, notifier, clock),
+        deliveries=Deliveries(executions, notifier, clock), nodes=NodeStore(database), name=name,
+        retention=Retention(executions=executions, logs=logs, jobs=jobs, clock=clock, settings=settings),
     )  # fmt: skip
     services.executions.wake = node.wake
     return node

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ QUERY_TIME_MS = 5_000
 # A run that its job's other runs keep waiting is looked at again after so long.
 BLOCKED_RECHECK = timedelta(milliseconds=500)
 LIVE_VALUES = [status.value for status in LIVE]
+ENDED_VALUES = [status.value for status in Status if status not in LIVE]
 
 
 class ExecutionStore:
@@ -305,6 +306,46 @@ class ExecutionStore:
         """How many are live, by status."""
         return {status: self._executions.count_documents({"status": status}) for status in LIVE_VALUES}
 
+    def stuck(self, now: datetime, *, silent: timedelta, waiting: timedelta) -> dict[str, int]:
+        """How many hang: `silent` run with a lease that ended so long ago, `waiting` have been free to run for so long,
+        `untold` are those of whose end people were to be told and could not be."""
+        return {
+            "silent": self._executions.count_documents({"status": Status.RUNNING.value, "lease.expires_at": {"$lt": now - silent}}),
+            "waiting": self._executions.count_documents(
+                {"status": {"$in": [Status.QUEUED.value, Status.RETRYING.value]}, "available_at": {"$lt": now - waiting}}
+            ),
+            "untold": self._executions.count_documents({"notify.state": "failed", "queued_at": {"$gt": now - timedelta(days=7)}}),
+        }
+
+    # -- forgetting -----------------------------------------------------------------------------------------------
+
+    def forgettable(
+        self, *, before: datetime, status: Status | None = None, job_id: str | None = None, spare_jobs: Sequence[str] = (), limit: int
+    ) -> list[str]:
+        """Ids of ended executions that were queued before `before`, oldest first, of one status or of one job."""
+        if job_id is not None and job_id in spare_jobs:
+            return []
+        where: Document = {
+            "status": status.value if status else {"$in": ENDED_VALUES},
+            "queued_at": {"$lt": before},
+            "job_id": {"$nin": list(spare_jobs)} if job_id is None else job_id,
+            "notify.state": {"$ne": "pending"},
+        }
+        rows = self._executions.find(where, {"_id": 1}).sort("queued_at", 1).limit(limit)
+        return [row["_id"] for row in rows]
+
+    def crowded(self, most: int) -> Iterator[tuple[str, datetime]]:
+        """Jobs with more than `most` executions, each with the time of the last one that may stay."""
+        for job_id in self._executions.distinct("job_id"):
+            newest = self._executions.find({"job_id": job_id}, {"queued_at": 1}).sort("queued_at", -1).skip(most - 1).limit(2)
+            rows = list(newest)
+            if len(rows) == 2:
+                yield job_id, rows[0]["queued_at"]
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Forget these, if they have ended."""
+        self._executions.delete_many({"_id": {"$in": list(ids)}, "status": {"$in": ENDED_VALUES}})
+
 
 class LogStore:
     """Log lines in chunks; a line is {timestamp, level, message}, its number its place in the execution."""
@@ -319,6 +360,10 @@ class LogStore:
         except BulkWriteError as error:
             if any(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
                 raise
+
+    def remove(self, execution_ids: Sequence[str]) -> None:
+        """Forget all lines of these executions."""
+        self._logs.delete_many({"execution_id": {"$in": list(execution_ids)}})
 
     def read(self, execution_id: str, *, after: str = "", limit: int = 1000) -> tuple[list[Document], str]:
         """Lines after the cursor `after` (empty: from the start), and the cursor to go on with; about `limit` lines at most."""

@@ -201,6 +201,15 @@ class JobStore:
         rows = self._jobs.find({"dispatch.at": {"$lt": before}}, {"dispatch": 1}).limit(limit)
         return list(rows)
 
+    def with_full_outbox(self) -> list[str]:
+        """Ids of the jobs whose outbox holds executions that may still be written."""
+        return [row["_id"] for row in self._jobs.find({"dispatch.at": {"$gte": NOBODY_AT_WORK}}, {"_id": 1})]
+
+    def broken(self) -> dict[str, str]:
+        """Names of the jobs whose schedule cannot be computed, with the reason."""
+        rows = self._jobs.find({"retired": False, "schedule_error": {"$ne": None}}, {"name": 1, "schedule_error": 1})
+        return {row["name"]: row["schedule_error"] for row in rows}
+
     def settle(self, job_id: str, claim: str) -> None:
         """Empty one outbox, if it is still that claim's."""
         self._jobs.update_one({"_id": job_id, "dispatch.claim": claim}, {"$unset": {"dispatch": ""}})

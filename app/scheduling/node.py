@@ -1,10 +1,11 @@
 """One node: APScheduler ticks the dispatcher, the claims, the leases and the sweeper. The only door to APScheduler.
 
-APScheduler keeps its own jobs, six ticks, in memory; the truth about time and claims is in MongoDB (design.md, 3).
+APScheduler keeps its own jobs, the ticks, in memory; the truth about time and claims is in MongoDB (design.md, 3).
 """
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -21,15 +22,19 @@ from app.events import get_logger
 from app.execution.delivery import Deliveries
 from app.execution.executors.base import Executor
 from app.execution.recorder import Recorder
+from app.execution.retention import Retention
 from app.execution.runner import Runner
 from app.mongo import is_away
 from app.scheduling.dispatcher import Dispatcher
+from app.scheduling.nodes import NodeStore
 
 log = get_logger(__name__)
 
 SWEEP_SECONDS = 2.0
 CANCEL_SECONDS = 0.5
 NOTIFY_SECONDS = 2.0
+BEAT_SECONDS = 5.0
+RETENTION_SECONDS = 600.0
 SETTLE_AFTER_OUTAGE_SECONDS = 5.0  # workers write what they hold before anyone calls them lost
 POLL_SECONDS = 0.05
 
@@ -78,11 +83,15 @@ class Node:
         executor: Executor,
         recorder: Recorder,
         deliveries: Deliveries,
+        retention: Retention,
+        nodes: NodeStore,
+        name: str,
         clock: Clock,
         settings: Settings,
     ) -> None:
         self._dispatcher, self._runner, self._executor, self._recorder = dispatcher, runner, executor, recorder
-        self._deliveries, self._clock, self._settings = deliveries, clock, settings
+        self._deliveries, self._retention, self._clock, self._settings = deliveries, retention, clock, settings
+        self._nodes, self._name = nodes, name
         self._ticked_at = clock.monotonic()
         self._away_at = float("-inf")
         self._attempts: AttemptExecutor | None = None
@@ -103,6 +112,8 @@ class Node:
         self._every("sweep", SWEEP_SECONDS, self._sweep)
         self._every("notify", NOTIFY_SECONDS, self._deliveries.tick)
         self._every("recover", SWEEP_SECONDS, self._dispatcher.recover)
+        self._every("beat", BEAT_SECONDS, self._beat)
+        self._every("retention", RETENTION_SECONDS, self._retention.tick, first=RETENTION_SECONDS / 2)
         self._scheduler.start()
 
     def wake(self) -> None:
@@ -121,7 +132,7 @@ class Node:
         4. All that was reported is written.
         """
         self.draining = self._runner.draining = True
-        for name in ("dispatch", "claim", "recover", "sweep", "notify"):
+        for name in ("dispatch", "claim", "recover", "sweep", "notify", "beat", "retention"):
             self._scheduler.remove_job(name)
         deadline = time.monotonic() + grace_seconds
         while self._executor.held() and time.monotonic() < deadline:
@@ -132,6 +143,7 @@ class Node:
         self._recorder.flush(self._settings.lease_seconds)
         self._scheduler.shutdown(wait=True)
         guarded("settle", self._dispatcher.close)
+        guarded("leave", lambda: self._nodes.leave(self._name))
         self._executor.close()
         self._recorder.close()
 
@@ -144,15 +156,18 @@ class Node:
             self.wake()
         self._ticked_at = self._clock.monotonic()
 
+    def _beat(self) -> None:
+        self._nodes.beat(self._name, host=socket.gethostname(), clock=self._clock.now(), tick_age=self.tick_age())
+
     def _sweep(self) -> None:
         if self._clock.monotonic() - self._away_at > SETTLE_AFTER_OUTAGE_SECONDS and self._runner.sweep():
             self.wake()
 
-    def _every(self, name: str, seconds: float, work: Callable[[], Any], *, executor: str = "default") -> None:
+    def _every(self, name: str, seconds: float, work: Callable[[], Any], *, executor: str = "default", first: float = 0.01) -> None:
         """A tick that survives any exception, is never queued twice and never given up for being late."""
         self._scheduler.add_job(
             guarded, "interval", args=(name, work, self._note_away), id=name, seconds=seconds, executor=executor, coalesce=True,
-            max_instances=1, misfire_grace_time=None, next_run_time=datetime.now(UTC) + timedelta(milliseconds=10),
+            max_instances=1, misfire_grace_time=None, next_run_time=datetime.now(UTC) + timedelta(seconds=first),
         )  # fmt: skip
 
     def _note_away(self) -> None:

@@ -1,0 +1,231 @@
+"""`jobwright doctor`: looks at everything that the promises rest on, and says what to do where something is wrong."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+import zoneinfo
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from app.connections.store import ConnectionStore
+from app.connections.vault import Vault
+from app.errors import StartError
+from app.execution.store import ExecutionStore
+from app.factory import Store
+from app.jobs.store import JobStore
+from app.migrations import Migrator, find_migrations
+from app.scheduling.nodes import NodeStore
+from app.services import Services
+
+OLDEST_MONGODB = (6, 0)
+# The last day of support of each release line (mongodb.com/legal/support-policy/lifecycles).
+SUPPORT_ENDS = {(6, 0): "2025-07-31", (7, 0): "2027-08-31", (8, 0): "2029-10-31"}
+SKEW_NOTICED, SKEW_TOO_MUCH = 1.0, 5.0  # seconds; leases compare clocks (docs/explanation/guarantees.md)
+NODE_SILENT = timedelta(seconds=30)
+LEAST_FREE = 1 << 30
+LATE = timedelta(seconds=60)
+OUTBOX_OLD = timedelta(seconds=60)
+RUN_SILENT, RUN_WAITING = timedelta(seconds=60), timedelta(minutes=15)
+
+
+class Level(StrEnum):
+    """How bad a finding is. A `problem` makes the exit code 1."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: what it is like and, unless all is well, what to do."""
+
+    subject: str
+    level: Level
+    text: str
+    advice: str = ""
+
+
+class Doctor:
+    """Reads only. A check that fails itself is a problem of its subject; the others go on."""
+
+    def __init__(self, services: Services, store: Store) -> None:
+        self._services, self._store, self._database = services, store, store.database
+
+    def examine(self) -> Iterator[Finding]:
+        """All findings, in the order in which one would mend them."""
+        checks: dict[str, Callable[[], Iterator[Finding]]] = {
+            "MongoDB": self._mongodb, "Clock": self._clock, "Migrations": self._migrations, "Indexes": self._indexes, "Disk": self._disk,
+            "Time zones": self._time_zones, "Key": self._key, "Templates": self._templates, "Nodes": self._nodes, "Jobs": self._jobs,
+            "Executions": self._executions,
+        }  # fmt: skip
+        for subject, check in checks.items():
+            try:
+                yield from check()
+            except Exception as error:
+                yield Finding(subject, Level.PROBLEM, f"could not be looked at: {type(error).__name__}: {str(error)[:200]}")
+
+    def _mongodb(self) -> Iterator[Finding]:
+        began = time.monotonic()
+        hello = self._store.client.admin.command("hello")
+        took = (time.monotonic() - began) * 1000
+        found = str(self._store.client.server_info()["version"])
+        line = tuple(int(part) for part in found.split(".")[:2])
+        nodes = len(hello.get("hosts", ()))
+        text = f"{found}, {nodes} node{'s' * (nodes != 1)}, answers in {took:.1f} ms"
+        ends = SUPPORT_ENDS.get((line[0], line[1]))
+        if line < OLDEST_MONGODB:
+            yield Finding("MongoDB", Level.PROBLEM, text, "Jobwright needs MongoDB 6.0 or newer.")
+        elif ends is not None and ends < self._services.clock.now().date().isoformat():
+            private = self._store.mongod is not None
+            advice = "Set MONGODB_URI to a newer one for production." if private else "Upgrade it."
+            yield Finding("MongoDB", Level.WARNING, f"{text}; its support ended on {ends}", advice)
+        else:
+            yield Finding("MongoDB", Level.OK, text)
+
+    def _clock(self) -> Iterator[Finding]:
+        before = self._services.clock.now()
+        theirs = self._store.client.admin.command("hello")["localTime"].replace(tzinfo=UTC)
+        after = self._services.clock.now()
+        yield _skew("Clock", "this machine", (before + (after - before) / 2 - theirs).total_seconds())
+
+    def _migrations(self) -> Iterator[Finding]:
+        known, applied = [name for name, _ in find_migrations()], Migrator(self._database, self._services.clock).applied()
+        pending, strange = [name for name in known if name not in applied], [name for name in applied if name not in known]
+        if pending:
+            yield Finding("Migrations", Level.PROBLEM, f"{', '.join(pending)} not applied", "Run `jobwright migrate`.")
+        if strange:
+            yield Finding(
+                "Migrations", Level.PROBLEM, f"{', '.join(strange)} came with a newer release",
+                "Run that release, or take them back with it: `jobwright migrate --down-to`.",
+            )  # fmt: skip
+        if not pending and not strange:
+            yield Finding("Migrations", Level.OK, f"all {len(known)} applied")
+
+    def _indexes(self) -> Iterator[Finding]:
+        missing, count = [], 0
+        for _, module in find_migrations():
+            wanted: Mapping[str, list[Any]] = getattr(module, "INDEXES", {})
+            for collection, indexes in wanted.items():
+                there = self._database[collection].index_information()
+                count += len(indexes)
+                missing += [f"{collection}.{index.document['name']}" for index in indexes if index.document["name"] not in there]
+        if missing:
+            yield Finding(
+                "Indexes", Level.PROBLEM, f"{', '.join(missing)} missing",
+                "Unique ones keep runs from doubling: stop all nodes, `jobwright migrate --down-to zero`, `jobwright migrate`.",
+            )  # fmt: skip
+        else:
+            yield Finding("Indexes", Level.OK, f"all {count} there")
+
+    def _disk(self) -> Iterator[Finding]:
+        stats = self._database.command("dbStats")
+        yield _space("Disk of the database", stats.get("fsTotalSize", 0) - stats.get("fsUsedSize", 0), stats.get("fsTotalSize", 0))
+        folder = self._services.settings.data_path
+        if folder.exists():
+            usage = shutil.disk_usage(folder)
+            yield _space("Disk of the data folder", usage.free, usage.total)
+
+    def _time_zones(self) -> Iterator[Finding]:
+        found = _tz_version() or f"of the package tzdata {version('tzdata')}"
+        year = re.search(r"20\d\d", found)
+        old = year is not None and int(year[0]) < self._services.clock.now().year - 1
+        yield Finding(
+            "Time zones", Level.WARNING if old else Level.OK, f"data {found}, {len(zoneinfo.available_timezones())} zones",
+            "Update the system's tzdata: clock changes of the last years are not in it." if old else "",
+        )  # fmt: skip
+
+    def _key(self) -> Iterator[Finding]:
+        vault, rows = Vault(self._services.secret_key), ConnectionStore(self._database).all()
+        unreadable = []
+        for row in rows:
+            try:
+                vault.open(row["settings"])
+            except StartError:
+                unreadable.append(row["name"])
+        if unreadable:
+            yield Finding(
+                "Key", Level.PROBLEM, f"opens not the secrets of {', '.join(unreadable)}",
+                "Set JOBWRIGHT_SECRET_KEY to the key that they were sealed with, or enter them anew.",
+            )  # fmt: skip
+        else:
+            yield Finding("Key", Level.OK, f"opens the secrets of all {len(rows)} connections")
+
+    def _templates(self) -> Iterator[Finding]:
+        catalogue = self._services.catalogue
+        for name, reason in catalogue.broken.items():
+            yield Finding("Templates", Level.PROBLEM, f"{name} cannot be loaded: {reason}", "Its jobs do not run. Mend or reinstall it.")
+        if not catalogue.broken:
+            yield Finding("Templates", Level.OK, f"{len(catalogue.types())} loaded")
+
+    def _nodes(self) -> Iterator[Finding]:
+        now, seen = self._services.clock.now(), NodeStore(self._database).all()
+        live = [node for node in seen if now - node.seen_at < NODE_SILENT]
+        if not live:
+            yield Finding("Nodes", Level.WARNING, "no engine runs on this database", "Start `jobwright serve` or `jobwright scheduler`.")
+        for node in live:
+            if node.tick_age_seconds > NODE_SILENT.total_seconds():
+                text = f"{node.id} lives, but its scheduler has not ticked for {node.tick_age_seconds:.0f} s"
+                yield Finding("Nodes", Level.PROBLEM, text, "Look for `tick.failed` in its log; restart it.")
+            else:
+                yield _skew("Nodes", node.id, node.skew_seconds)
+
+    def _jobs(self) -> Iterator[Finding]:
+        jobs, now = JobStore(self._database), self._services.clock.now()
+        broken, late = jobs.broken(), jobs.seconds_late(now, LATE)
+        for name, reason in broken.items():
+            yield Finding("Jobs", Level.PROBLEM, f"{name} is never due: {reason}", "Open it and give it another schedule.")
+        if late:
+            yield Finding("Jobs", Level.PROBLEM, f"one is late by {late:.0f} s", "No scheduler plans it.")
+        waiting = len(jobs.find_unsettled(now - OUTBOX_OLD, 1000))
+        if waiting:
+            yield Finding("Jobs", Level.WARNING, f"{waiting} have runs that are not written yet", "A running scheduler writes them.")
+        if not broken and not late and not waiting:
+            yield Finding("Jobs", Level.OK, "none late, none broken")
+
+    def _executions(self) -> Iterator[Finding]:
+        stuck = ExecutionStore(self._database).stuck(self._services.clock.now(), silent=RUN_SILENT, waiting=RUN_WAITING)
+        told = {
+            "silent": ("run on a worker that fell silent", "A running scheduler takes them from it within seconds."),
+            "waiting": (
+                f"have waited for a place for more than {RUN_WAITING.seconds // 60} minutes",
+                "Raise SCHEDULER_EXECUTOR_POOL_SIZE or start another node.",
+            ),
+            "untold": ("ended and nobody could be told", "Look at JOBWRIGHT_NOTIFY_CONNECTION and `notification.failed` in the log."),
+        }
+        for what, count in stuck.items():
+            if count:
+                yield Finding("Executions", Level.WARNING, f"{count} {told[what][0]}", told[what][1])
+        if not any(stuck.values()):
+            yield Finding("Executions", Level.OK, "none stuck")
+
+
+def _skew(subject: str, whose: str, seconds: float) -> Finding:
+    text = f"{whose} is {abs(seconds):.2f} s {'ahead of' if seconds > 0 else 'behind'} the database"
+    if abs(seconds) < SKEW_NOTICED:
+        return Finding(subject, Level.OK, text)
+    level = Level.PROBLEM if abs(seconds) > SKEW_TOO_MUCH else Level.WARNING
+    return Finding(subject, level, text, "Leases compare clocks: synchronise both machines (NTP).")
+
+
+def _space(subject: str, free: float, total: float) -> Finding:
+    text = f"{free / (1 << 30):.1f} of {total / (1 << 30):.1f} GiB free"
+    scarce = total > 0 and free < max(LEAST_FREE, total / 50)
+    return Finding(subject, Level.PROBLEM if scarce else Level.OK, text, "Make room: a full disk stops every job." if scarce else "")
+
+
+def _tz_version() -> str:
+    """The version of the system's time-zone data, such as 2026a; empty where it does not say."""
+    for folder in zoneinfo.TZPATH:
+        path = Path(folder) / "tzdata.zi"
+        if path.is_file():
+            with path.open(encoding="utf-8") as file:
+                return file.readline().removeprefix("# version ").strip()
+    return ""

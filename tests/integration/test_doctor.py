@@ -1,0 +1,194 @@
+"""`jobwright doctor` on a real MongoDB: a healthy house, and one thing broken at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.audit.model import Actor
+from app.config import Settings
+from app.doctor import Doctor, Finding, Level
+from app.factory import Store, build_services
+from app.migrations import find_migrations
+from app.scheduling.nodes import NodeStore
+from app.services import Services
+from tests.support import Service
+
+
+class Ahead:
+    """The machine's clock, so many seconds ahead."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._ahead = timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        now = datetime.now(UTC) + self._ahead
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+@pytest.fixture
+def healthy(store: Store, settings: Settings) -> Services:
+    settings.data_path.mkdir(parents=True, exist_ok=True)
+    NodeStore(store.database).beat("node-1", host="a", clock=Ahead().now(), tick_age=0.1)
+    return build_services(settings, store, clock=Ahead())
+
+
+def findings(services: Services, store: Store) -> list[Finding]:
+    return list(Doctor(services, store).examine())
+
+
+def worse(services: Services, store: Store) -> list[tuple[str, str, str]]:
+    """All that is not well, but for the age of the MongoDB that tests run on."""
+    return [(f.subject, f.level.value, f.text) for f in findings(services, store) if f.level is not Level.OK and f.subject != "MongoDB"]
+
+
+def test_a_healthy_house_is_said_to_be_one(healthy: Services, store: Store) -> None:
+    assert worse(healthy, store) == []
+    found = findings(healthy, store)
+    assert [f.subject for f in found] == [
+        "MongoDB", "Clock", "Migrations", "Indexes", "Disk of the database", "Disk of the data folder", "Time zones", "Key", "Templates",
+        "Nodes", "Jobs", "Executions",
+    ]  # fmt: skip
+    assert all(f.advice for f in found if f.level is not Level.OK)
+
+
+def test_a_mongodb_past_its_support_is_told(healthy: Services, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = tuple(store.client.server_info()["versionArray"][:2])
+    monkeypatch.setattr("app.doctor.SUPPORT_ENDS", {line: "2020-01-31"})
+    assert (findings(healthy, store)[0].level, "support ended on 2020-01-31" in findings(healthy, store)[0].text) == (Level.WARNING, True)
+    monkeypatch.setattr("app.doctor.OLDEST_MONGODB", (99, 0))
+    assert findings(healthy, store)[0].level is Level.PROBLEM
+
+
+def hang(store: Store, services: Services, actor: Actor, **fields: Any) -> None:
+    job, _ = services.jobs.create(actor, {"name": "j", "template_type": "noop", "schedule": {"type": "manual"}})
+    execution = services.executions.run_now(actor, job.id)
+    store.database["job_executions"].update_one({"_id": execution["_id"]}, {"$set": fields})
+
+
+OLD = datetime.now(UTC) - timedelta(hours=1)
+BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str, str]]] = {
+    "an index is gone": (
+        lambda store, services, actor: store.database["job_executions"].drop_index("one_per_due_time"),
+        ("Indexes", "problem", "job_executions.one_per_due_time missing"),
+    ),
+    "a migration is pending": (
+        lambda store, services, actor: store.database["migrations"].delete_one({"_id": "0002_due_times"}),
+        ("Migrations", "problem", "0002_due_times not applied"),
+    ),
+    "a newer release was here": (
+        lambda store, services, actor: store.database["migrations"].insert_one({"_id": "9999_later", "applied_at": OLD}),
+        ("Migrations", "problem", "9999_later came with a newer release"),
+    ),
+    "another key": (
+        lambda store, services, actor: store.database["connections"].insert_one(
+            {"name": "shop", "kind": "mongodb", "settings": {"uri": {"$sealed": "gAAAAA=="}}}
+        ),
+        ("Key", "problem", "opens not the secrets of shop"),
+    ),
+    "a scheduler that does not tick": (
+        lambda store, services, actor: NodeStore(store.database).beat("node-2", host="b", clock=Ahead().now(), tick_age=90.0),
+        ("Nodes", "problem", "node-2 lives, but its scheduler has not ticked for 90 s"),
+    ),
+    "no node": (
+        lambda store, services, actor: NodeStore(store.database).leave("node-1"),
+        ("Nodes", "warning", "no engine runs on this database"),
+    ),
+    "a schedule that cannot be computed": (
+        lambda store, services, actor: store.database["dynamic_jobs"].insert_one({"name": "sick", "retired": False, "schedule_error": "gone"}),
+        ("Jobs", "problem", "sick is never due: gone"),
+    ),
+    "a full outbox": (
+        lambda store, services, actor: store.database["dynamic_jobs"].insert_one({"name": "x", "dispatch": {"at": OLD}}),
+        ("Jobs", "warning", "1 have runs that are not written yet"),
+    ),
+    "a silent worker": (
+        lambda store, services, actor: hang(store, services, actor, status="running", lease={"expires_at": OLD}),
+        ("Executions", "warning", "1 run on a worker that fell silent"),
+    ),
+    "a full queue": (
+        lambda store, services, actor: hang(store, services, actor, available_at=OLD),
+        ("Executions", "warning", "1 have waited for a place for more than 15 minutes"),
+    ),
+    "a mail that could not be sent": (
+        lambda store, services, actor: hang(store, services, actor, status="failed", notify={"state": "failed"}),
+        ("Executions", "warning", "1 ended and nobody could be told"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+def test_what_is_broken_is_found_and_nothing_else(healthy: Services, store: Store, super_admin: Actor, broken: str) -> None:
+    act, expected = BREAKS[broken]
+    act(store, healthy, super_admin)
+    try:
+        assert worse(healthy, store) == [expected]
+    finally:  # the registry is one for all tests
+        dict(find_migrations())["0001_registry"].up(store.database)
+        store.database["migrations"].delete_one({"_id": "9999_later"})
+        store.database["migrations"].update_one({"_id": "0002_due_times"}, {"$set": {"applied_at": OLD}}, upsert=True)
+
+
+def test_a_late_job_is_told(healthy: Services, store: Store, super_admin: Actor) -> None:
+    job, _ = healthy.jobs.create(
+        super_admin, {"name": "j", "template_type": "noop", "schedule": {"type": "interval", "interval_seconds": 60}}
+    )
+    store.database["dynamic_jobs"].update_one({"_id": job.id}, {"$set": {"next_run_at": Ahead().now() - timedelta(seconds=90)}})
+    ((subject, level, text),) = worse(healthy, store)
+    assert (subject, level, text.startswith("one is late by 9")) == ("Jobs", "problem", True)
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(2.5, "warning"), (-2.5, "warning"), (60.0, "problem")])
+def test_clocks_that_differ_are_told(store: Store, settings: Settings, seconds: float, level: str) -> None:
+    NodeStore(store.database).beat("node-1", host="a", clock=Ahead(seconds).now(), tick_age=0.1)
+    here = build_services(settings, store, clock=Ahead())
+    assert [found[:2] for found in worse(here, store)] == [("Nodes", level)]
+    there = build_services(settings, store, clock=Ahead(seconds))
+    assert ("Clock", level) in [found[:2] for found in worse(there, store)]
+
+
+def test_a_check_that_fails_itself_is_a_problem_and_the_others_go_on(
+    healthy: Services, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.doctor.shutil.disk_usage", lambda path: 1 / 0)
+    assert worse(healthy, store) == [("Disk", "problem", "could not be looked at: ZeroDivisionError: division by zero")]
+
+
+def test_little_room_and_old_zones_are_told(healthy: Services, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage("/")._replace(free=1 << 20)
+    monkeypatch.setattr("app.doctor.shutil.disk_usage", lambda path: usage)
+    (tmp_path / "tzdata.zi").write_text("# version 2019c\n")
+    monkeypatch.setattr("app.doctor.zoneinfo.TZPATH", (str(tmp_path),))
+    assert [found[:2] for found in worse(healthy, store)] == [("Disk of the data folder", "problem"), ("Time zones", "warning")]
+
+
+def test_the_command_says_it_for_people_and_for_programs(mongod: str, database_name: str, tmp_path: Path, store: Store) -> None:
+    service = Service("serve", uri=mongod, database=database_name, data_dir=tmp_path / "d").wait_ready()
+    command = [sys.executable, "-m", "app.cli", "doctor"]
+    try:
+        told = subprocess.run(command, env=service.environment, capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert "opens the secrets of all 0 connections" in told.stdout
+        assert re.search(r"^ok +Nodes +\S+ is ", told.stdout, re.M)
+        assert service.stop() == 0
+        assert store.client[database_name]["nodes"].count_documents({}) == 0, "a node that drains says good-bye"
+        store.client[database_name]["job_executions"].drop_index("slot")
+        told = subprocess.run([*command, "--json"], env=service.environment, capture_output=True, text=True, check=False)
+        rows = [json.loads(line) for line in told.stdout.splitlines()]
+        assert told.returncode == 1
+        assert [row["subject"] for row in rows if row["level"] == "problem"] == ["Indexes"]
+    finally:
+        service.stop()
+        store.client.drop_database(database_name)

@@ -144,7 +144,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
     notifier = MailNotifier(services.connections, clock, connection=settings.notify_connection, public_url=settings.public_url)
     node = Node(
         dispatcher=dispatcher, runner=runner, executor=executor, recorder=recorder, clock=clock, settings=settings,
-        deliveries=Deliveries(executions, notifier, clock), nodes=NodeStore(database), name=name,
+        deliveries=Deliveries(executions, notifier, clock), nodes=NodeStore(database), name=name, asked_for=executions.asked_for,
         retention=Retention(executions=executions, logs=logs, jobs=jobs, clock=clock, settings=settings),
     )  # fmt: skip
     services.executions.wake = node.wake

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,12 +12,13 @@ from pymongo import InsertOne, ReturnDocument, UpdateOne
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from app.execution.model import LIVE, Attempt, Outcome, Reason, Status, owed
+from app.execution.model import LIVE, Attempt, Outcome, Reason, Status, Trigger, owed
 from app.mongo import Document
 from app.notification.base import recipients_of
 
 _DUPLICATE = 11000
 QUERY_TIME_MS = 5_000
+STREAM_WAIT_MS = 500  # how often a change stream without changes looks whether it is to stop
 # A run that its job's other runs keep waiting is looked at again after so long.
 BLOCKED_RECHECK = timedelta(milliseconds=500)
 LIVE_VALUES = [status.value for status in LIVE]
@@ -150,6 +151,15 @@ class ExecutionStore:
         ]
         if operations:
             self._executions.bulk_write(operations, ordered=False)
+
+    def asked_for(self, stopped: Callable[[], bool]) -> Iterator[str]:
+        """Ids of the runs that people and programs ask for, as they are written by whatever process, until `stopped` says so."""
+        by_request = {"operationType": "insert", "fullDocument.triggered_by": {"$ne": Trigger.SCHEDULE.value}}
+        with self._executions.watch([{"$match": by_request}, {"$project": {"documentKey": 1}}], max_await_time_ms=STREAM_WAIT_MS) as stream:
+            while stream.alive and not stopped():
+                change = stream.try_next()
+                if change is not None:
+                    yield change["documentKey"]["_id"]
 
     # -- while running --------------------------------------------------------------------------------------------
 

@@ -110,20 +110,21 @@ class Doctor:
             yield Finding("Migrations", Level.OK, f"all {len(known)} applied")
 
     def _indexes(self) -> Iterator[Finding]:
-        missing, count = [], 0
+        wanted: set[tuple[str, str]] = set()
         for _, module in find_migrations():
-            wanted: Mapping[str, list[Any]] = getattr(module, "INDEXES", {})
-            for collection, indexes in wanted.items():
-                there = self._database[collection].index_information()
-                count += len(indexes)
-                missing += [f"{collection}.{index.document['name']}" for index in indexes if index.document["name"] not in there]
+            made: Mapping[str, list[Any]] = getattr(module, "INDEXES", {})
+            dropped: Mapping[str, list[str]] = getattr(module, "DROPS", {})
+            wanted -= {(collection, name) for collection, names in dropped.items() for name in names}
+            wanted |= {(collection, index.document["name"]) for collection, indexes in made.items() for index in indexes}
+        there = {(collection, name) for collection in {one for one, _ in wanted} for name in self._database[collection].index_information()}
+        missing = sorted(f"{collection}.{name}" for collection, name in wanted - there)
         if missing:
             yield Finding(
                 "Indexes", Level.PROBLEM, f"{', '.join(missing)} missing",
                 "Unique ones keep runs from doubling: stop all nodes, `jobwright migrate --down-to zero`, `jobwright migrate`.",
             )  # fmt: skip
         else:
-            yield Finding("Indexes", Level.OK, f"all {count} there")
+            yield Finding("Indexes", Level.OK, f"all {len(wanted)} there")
 
     def _disk(self) -> Iterator[Finding]:
         stats = self._database.command("dbStats")

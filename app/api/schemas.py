@@ -67,6 +67,12 @@ class ScheduleOut(_Answer):
 
     type = ma.String(required=True)
     timezone = ma.String(required=True)
+    expression = ma.String()
+    interval_seconds = ma.Integer()
+    jitter_seconds = ma.Integer()
+    run_at = ma.String(metadata=INSTANT)
+    start_at = ma.String(metadata=INSTANT)
+    end_at = ma.String(metadata=INSTANT)
 
 
 class JobOut(JobDefinitionSchema):

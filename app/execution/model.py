@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -28,6 +28,8 @@ class Status(StrEnum):
     MISSED = "missed"  # it was due and nobody was there to start it
 
 
+# The queue is served by age, and a level of priority is worth so much of it: high ones go first, and low ones do not wait for ever.
+PRIORITY_STEP = timedelta(minutes=1)
 LIVE = (Status.QUEUED, Status.RUNNING, Status.RETRYING)
 
 
@@ -109,10 +111,11 @@ def new_execution(
     job: Job, *, now: datetime, triggered_by: Trigger, scheduled_for: datetime | None = None, status: Status = Status.QUEUED,
     reason: Reason | None = None, parameters: Mapping[str, Any] | None = None, overlap: Overlap | None = None, by: str | None = None,
     retry_of: str | None = None, execution_id: str | None = None, due_times: Mapping[str, Any] | None = None,
+    available_at: datetime | None = None,
 ) -> Document:  # fmt: skip
     """The document of a new execution; it carries what it needs of its job, so that a later edit does not change it.
 
-    `due_times` {first, last, count} are those that a record stands for which is not of one run.
+    `due_times` {first, last, count} are those that a record stands for which is not of one run. It waits at least until `available_at`.
     """
     definition = job.definition
     ended = status not in LIVE
@@ -122,7 +125,8 @@ def new_execution(
         "template_type": definition.template_type, "template_version": job.template_version,
         "parameters": dict(definition.parameters if parameters is None else parameters),
         "status": status.value, "reason": reason.value if reason else None,
-        "available_at": now, "queued_at": now, "priority": definition.priority,
+        "available_at": max(now, available_at or now), "queued_at": now, "priority": definition.priority,
+        "queue_rank": now - definition.priority * PRIORITY_STEP,
         "overlap": (overlap or definition.overlap).value, "max_instances": definition.concurrency.max_instances,
         "timeout_seconds": definition.timeout_seconds, "retry_policy": to_plain(definition.retry_policy),
         "started_at": None, "completed_at": now if ended else None, "duration_seconds": None,

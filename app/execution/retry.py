@@ -23,9 +23,9 @@ def decide_retry(
     """What follows a failed attempt; `failed_attempts` counts it, from 1.
 
     None follows a permanent error, an end that `retry_on` does not name, or the attempt after `max_retries` retries.
-    `fixed` waits `retry_delay_seconds`. `exponential` doubles it each time, up to `max_delay_seconds`, and draws the upper half
-    of that by chance ("equal jitter", Brooker, Exponential Backoff And Jitter, 2015), so that jobs that failed together do not
-    come back together: with 300 s the waits lie in 150–300, 300–600, 600–1200 s.
+    `fixed` waits `retry_delay_seconds`. `exponential` doubles it each time, up to `max_delay_seconds`, and draws the wait evenly from
+    nothing to that ("full jitter", Brooker, Exponential Backoff And Jitter, 2015), so that jobs that failed together do not come back
+    together: with 300 s the waits lie in 0–300, 0–600, 0–1200 s.
     """
     if error.permanent or error.kind.value not in policy["retry_on"] or failed_attempts > policy["max_retries"]:
         return RetryDecision(None)
@@ -33,4 +33,4 @@ def decide_retry(
     if policy["backoff"] == "fixed":
         return RetryDecision(base)
     full = min(base * 2.0 ** min(failed_attempts - 1, 60), float(policy["max_delay_seconds"]))
-    return RetryDecision(full / 2 + draw() * full / 2)
+    return RetryDecision(draw() * full)

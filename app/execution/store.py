@@ -66,7 +66,7 @@ class ExecutionStore:
     # -- out of the queue -----------------------------------------------------------------------------------------
 
     def claim_due(self, *, owner: str, host: str, now: datetime, lease: timedelta, limit: int) -> list[Attempt]:
-        """Take up to `limit` executions whose time has come, by priority, then age.
+        """Take up to `limit` executions whose time has come, by age, to which a priority adds (PRIORITY_STEP).
 
         1. Candidates are read: queued or retrying, available, not asked to stop.
         2. Each is set running by compare-and-set, with a higher token and a lease, on one of its job's places (`slot_key`, unique).
@@ -95,7 +95,7 @@ class ExecutionStore:
             "cancel": {"$exists": False},
         }
         fields = {"job_id": 1, "status": 1, "slot_key": 1, "overlap": 1, "max_instances": 1}
-        return list(self._executions.find(where, fields).sort([("priority", -1), ("queued_at", 1)]).limit(limit))
+        return list(self._executions.find(where, fields).sort("queue_rank", 1).limit(limit))
 
     def _places(self, candidates: Sequence[Document]) -> dict[str, str]:
         """A free place for each candidate that can have one: the one it holds, else the lowest of its job's free ones."""

@@ -47,7 +47,7 @@ class RetryOn(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """When a job is due. Instants are aware UTC; `start_at` is inclusive, `end_at` exclusive."""
+    """When a job is due. Instants are aware UTC; `start_at` is inclusive, `end_at` exclusive. Runs start up to `jitter_seconds` later."""
 
     type: ScheduleType = ScheduleType.MANUAL
     expression: str | None = None
@@ -56,6 +56,7 @@ class Schedule:
     timezone: str = "UTC"
     start_at: datetime | None = None
     end_at: datetime | None = None
+    jitter_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

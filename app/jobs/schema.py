@@ -73,6 +73,10 @@ class ScheduleSchema(_Strict):
     timezone = ma.String(validate=Length(max=64), metadata={"description": "IANA name, for cron", "example": "Europe/Berlin"})
     start_at = _Instant(allow_none=True, metadata={"description": "Not due before; the anchor of an interval"})
     end_at = _Instant(allow_none=True, metadata={"description": "Not due from then on"})
+    jitter_seconds = _Int(
+        validate=Range(min=0, max=86_400),
+        metadata={"description": "Start up to so many seconds after each due time: always the same for a job, another for the next"},
+    )
 
 
 class RetryPolicySchema(_Strict):
@@ -83,7 +87,7 @@ class RetryPolicySchema(_Strict):
     )
     backoff = ma.String(
         validate=OneOf(["fixed", "exponential"]),
-        metadata={"title": "Back-off", "description": "exponential doubles the delay each time, with jitter"},
+        metadata={"title": "Back-off", "description": "exponential draws it from nothing to a span that doubles each time"},
     )
     max_delay_seconds = _Int(validate=Range(min=1, max=604_800), metadata={"title": "Longest delay in seconds"})
     retry_on = ma.List(
@@ -131,7 +135,7 @@ class JobDefinitionSchema(_Strict):
     overlap = ma.String(validate=OneOf([item.value for item in Overlap]))
     misfire = ma.Nested(MisfireSchema)
     concurrency = ma.Nested(ConcurrencySchema)
-    priority = _Int(validate=Range(min=1, max=10), metadata={"description": "10 first"})
+    priority = _Int(validate=Range(min=1, max=10), metadata={"description": "10 first; a level is worth a minute of waiting"})
     tags = ma.List(ma.String(validate=[Length(min=1, max=50), PRINTABLE]), validate=Length(max=MAX_TAGS))
     group = ma.String(validate=[Length(max=100), PRINTABLE])
     notifications = ma.Nested(NotificationsSchema, metadata={"description": "Who is told by mail; failure is failed, timeout and missed"})

@@ -13,7 +13,7 @@ from app.execution.store import ExecutionStore
 from app.jobs.model import Job, Overlap
 from app.jobs.store import Advance, JobStore
 from app.mongo import Document
-from app.scheduling.plan import DuePlan, Span, plan_due, plan_end
+from app.scheduling.plan import DuePlan, Span, plan_due, plan_end, spread
 from app.scheduling.triggers import Triggers
 
 log = get_logger(__name__)
@@ -97,15 +97,17 @@ class Dispatcher:
 def _executions(job: Job, plan: DuePlan, now: datetime, busy: int) -> list[Document]:
     """One record a due time, and one for all that were missed."""
     overlap, places = job.definition.overlap, job.definition.concurrency.max_instances
+    offset = spread(job.id, job.definition.schedule.jitter_seconds)
     documents: list[Document] = []
     if plan.missed is not None:
         documents.append(_summary(job, plan.missed, now, Status.MISSED, Reason.MISFIRE))
     for due in plan.runs:
         # Runs that are caught up wait for each other: that is what the misfire policy asks for.
         policy = Overlap.QUEUE if due in plan.late and overlap is Overlap.SKIP else overlap
-        skipped = policy is Overlap.SKIP and busy >= places
+        # One that starts later is judged by what runs then: at its claim.
+        skipped = policy is Overlap.SKIP and busy >= places and not offset
         documents.append(
-            new_execution(job, now=now, triggered_by=Trigger.SCHEDULE, scheduled_for=due, overlap=policy,
+            new_execution(job, now=now, triggered_by=Trigger.SCHEDULE, scheduled_for=due, overlap=policy, available_at=due + offset,
                           status=Status.SKIPPED if skipped else Status.QUEUED, reason=Reason.OVERLAP if skipped else None)
         )  # fmt: skip
         busy += not skipped

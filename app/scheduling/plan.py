@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
@@ -78,3 +79,10 @@ def _anchored(schedule: Schedule, first_due: datetime) -> Schedule:
 def _boundary(first_due: datetime, now: datetime, misfire: Misfire) -> datetime:
     """The instant up to which a due time is too late."""
     return max(first_due - _TICK, now - timedelta(seconds=misfire.grace_seconds) - _TICK)
+
+
+def spread(job_id: str, jitter_seconds: int) -> timedelta:
+    """How long after each due time the job starts: drawn once from its id, evenly over [0, `jitter_seconds`], so that jobs that are due
+    together do not start together and each keeps its distance from run to run."""
+    draw = int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:8])
+    return timedelta(milliseconds=draw % (jitter_seconds * 1000 + 1))

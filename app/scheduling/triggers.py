@@ -142,6 +142,14 @@ def in_words(schedule: Schedule) -> str:
     return "Only by hand"
 
 
+def clock_change(moment: datetime, timezone: str) -> timedelta:
+    """How far the clock of `timezone` jumps on the local day of `moment`: positive for forward, zero on most days."""
+    zone = zoneinfo.ZoneInfo(timezone)
+    day = moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    before, after = day.utcoffset(), (day + timedelta(days=1)).utcoffset()
+    return (after or timedelta(0)) - (before or timedelta(0))
+
+
 def duration_words(seconds: int) -> str:
     """90 → "1 minute 30 seconds"; 3600 → "1 hour"."""
     parts = []

@@ -350,3 +350,24 @@ def test_a_switch_that_races_with_dispatchers_loses_and_doubles_nothing(
         last.tick()
     assert failures == []
     assert covered(records(store, job)) == [*owed, *(owed[-1] + timedelta(seconds=5 + n) for n in range(1, 5))]
+
+
+def test_jobs_that_are_due_together_start_apart_and_each_keeps_its_distance(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock
+) -> None:
+    schedule = {"type": "cron", "expression": "* * * * *", "jitter_seconds": 40}
+    jobs = [every_second(services, super_admin, name=f"j{n}", schedule=schedule, overlap="skip") for n in range(20)]
+    engine = dispatcher(store, services, clock)
+    for _ in range(3):
+        clock.advance(60)
+        engine.tick()
+    offsets = []
+    for job in jobs:
+        rows = records(store, job)
+        assert [row["scheduled_for"] for row in rows] == [START + timedelta(minutes=n) for n in (1, 2, 3)]
+        assert {row["status"] for row in rows} == {"queued"}, "what runs when it starts decides, not what waits now"
+        (offset,) = {row["available_at"] - row["scheduled_for"] for row in rows}
+        offsets.append(offset.total_seconds())
+    assert 0 <= min(offsets) < 15
+    assert 25 < max(offsets) <= 40
+    assert len(set(offsets)) == 20

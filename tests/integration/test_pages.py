@@ -301,7 +301,7 @@ def test_missed_and_skipped_are_explained(
 
     job = make_job(services, super_admin)
     missed = new_execution(job, now=clock.now(), triggered_by=Trigger.SCHEDULE, scheduled_for=clock.now(), status=Status.MISSED, reason=Reason.MISFIRE,
-                           detail={"first": clock.now(), "last": clock.now(), "count": 1234})  # fmt: skip
+                           due_times={"first": clock.now(), "last": clock.now(), "count": 1234})  # fmt: skip
     ExecutionStore(store.database).add([missed])
     assert "1,234 due times" in text(browser_client.get(f"/executions/{missed['_id']}"))
     assert "1,234 due times" in text(browser_client.get(f"/jobs/{job.id}"))
@@ -334,6 +334,11 @@ def test_the_schedule_preview_says_words_runs_or_what_is_wrong(browser_client: F
     assert berlin.count("<li>") == 5
     assert "Tue 03 Mar 2026, 02:30:00" in berlin
     assert "01:30 UTC" in berlin
+    spring = ask(type="cron", expression="30 2 29 3 *", timezone="Europe/Berlin", jitter="300")
+    assert "Sun 29 Mar 2026, 03:00:00" in spring
+    assert spring.count("the clock goes forward by 1 hour that day") == 1
+    assert "up to 5 minutes later" in spring
+    assert "must be a whole number, such as 300" in ask(type="cron", expression="* * * * *", jitter="5 min")
     assert "99 is not from 0 to 59" in ask(type="cron", expression="99 * * * *")
     assert "Every 15 minutes" in ask(type="interval", every="15", unit="60")
     assert "Only by hand" in ask(type="manual")

@@ -100,6 +100,38 @@ def test_priority_goes_first_then_age(services: Services, super_admin: Actor, ex
     assert got == [dict(order)[name] for name in ("old high", "new high", "old low")]
 
 
+def test_no_run_waits_for_ever_behind_those_of_a_higher_priority(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    """One place that runs of priority 10 could fill for ever: one of priority 1 has its turn after nine minutes."""
+    (low,) = enqueue(executions, make_job(services, super_admin, name="low", priority=1), clock)
+    high = make_job(services, super_admin, name="high", priority=10, overlap="allow", concurrency={"max_instances": 3})
+    waited = 0
+    while True:
+        enqueue(executions, high, clock)
+        (attempt,) = claim(executions, clock, limit=1)
+        executions.finish([(attempt, success(), None)], now=clock.now())
+        if attempt.execution_id == low:
+            break
+        clock.advance(11)
+        waited += 11
+    assert waited == 550
+
+
+def test_a_run_waits_until_its_time_and_keeps_its_rank(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    job = make_job(services, super_admin, overlap="allow", concurrency={"max_instances": 3})
+    later = new_execution(job, now=clock.now(), triggered_by=Trigger.API, available_at=clock.now() + timedelta(seconds=60))
+    executions.add([later])
+    clock.advance(59)
+    (other,) = enqueue(executions, job, clock)
+    assert [one.execution_id for one in claim(executions, clock)] == [other]
+    clock.advance(1)
+    enqueue(executions, job, clock)
+    assert claim(executions, clock, limit=1)[0].execution_id == later["_id"]
+
+
 def test_a_second_run_of_a_running_job_is_skipped_or_waits_by_policy(
     services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
 ) -> None:

@@ -48,6 +48,23 @@ def test_create_answers_as_the_document_says(api: Api) -> None:
     assert api("GET", f"{JOBS}/{job['_id']}").json == {"job": job}
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"type": "cron", "expression": "0 2 * * 0", "timezone": "Europe/Berlin", "end_at": "2027-01-01T00:00:00Z", "jitter_seconds": 60},
+        {"type": "interval", "interval_seconds": 900, "start_at": "2026-03-03T00:00:00Z"},
+        {"type": "once", "run_at": "2026-03-03T00:00:00Z"},
+        {"type": "manual"},
+    ],
+)
+def test_a_job_is_shown_the_same_wherever_it_is_shown(api: Api, schedule: dict[str, Any]) -> None:
+    made = make(api, schedule=schedule)
+    assert made["schedule"].items() >= {key: value for key, value in schedule.items() if not key.endswith("_at")}.items()
+    assert {key for key in schedule if key.endswith("_at")} == {key for key in made["schedule"] if key.endswith("_at")}
+    assert api("GET", f"{JOBS}/{made['_id']}").json["job"] == made
+    assert api("GET", JOBS).json["jobs"] == [made]
+
+
 def test_list_filters_searches_sorts_and_pages(api: Api) -> None:
     for n in range(7):
         make(api, name=f"job {n}", tags=["odd" if n % 2 else "even"], enabled=n != 3, group="g" if n == 5 else "")
@@ -380,7 +397,8 @@ def test_what_cannot_be_audited_does_not_happen(api: Api, services: Services, mo
     ]
     assert [api(*call).status_code for call in calls] == [503] * 5
     monkeypatch.undo()
-    assert api("GET", JOBS).json["jobs"] == [job]
+    (now,) = api("GET", JOBS).json["jobs"]
+    assert now == job
     assert api("GET", RUNS).json["total"] == 0
 
 

@@ -14,8 +14,8 @@ from app.execution.judge import judge
 from app.execution.model import AttemptError, Reason, Status
 from app.execution.retry import decide_retry
 from app.jobs.model import Misfire, MisfirePolicy, RetryOn, Schedule, ScheduleType
-from app.scheduling.plan import MOST_RUNS_A_STEP, plan_due
-from app.scheduling.triggers import Triggers, duration_words, in_words
+from app.scheduling.plan import MOST_RUNS_A_STEP, plan_due, spread
+from app.scheduling.triggers import Triggers, clock_change, duration_words, in_words
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 POLICY = {
@@ -34,7 +34,7 @@ def error(**changes: Any) -> AttemptError:
 @pytest.mark.parametrize(
     ("failed", "draw", "changes", "expected"),
     [
-        (1, 0.0, {}, 150), (1, 1.0, {}, 300), (2, 0.0, {}, 300), (2, 1.0, {}, 600), (3, 1.0, {}, 1000), (3, 0.0, {}, 500),
+        (1, 0.0, {}, 0), (1, 1.0, {}, 300), (2, 0.5, {}, 300), (2, 1.0, {}, 600), (3, 1.0, {}, 1000), (3, 0.5, {}, 500),
         (4, 0.5, {}, None), (1, 0.5, {"max_retries": 0}, None), (2, 0.3, {"backoff": "fixed"}, 300), (1, 0.5, {"retry_on": []}, None),
         (1, 0.5, {"retry_on": ["timeout"]}, None), (90, 1.0, {"max_retries": 100}, 1000), (1, 0.9, {"retry_delay_seconds": 0}, 0),
     ],
@@ -173,3 +173,22 @@ def test_start_end_and_anchor_bound_an_interval() -> None:
     assert TRIGGERS.next_after(schedule, NOW + timedelta(minutes=1)) == NOW + timedelta(hours=1)
     assert TRIGGERS.count(schedule, NOW - timedelta(days=1), NOW + timedelta(days=1)) == 3
     assert TRIGGERS.count(schedule, NOW + timedelta(days=1), NOW) == 0
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "jump"),
+    [
+        ("Europe/Berlin", "2026-03-29T12:00+00:00", 3600), ("Europe/Berlin", "2026-03-28T22:59+00:00", 0),
+        ("Europe/Berlin", "2026-10-25T00:30+00:00", -3600), ("Australia/Lord_Howe", "2026-10-04T00:00+00:00", 1800),
+        ("America/Havana", "2026-03-08T12:00+00:00", 3600), ("UTC", "2026-03-29T12:00+00:00", 0),
+    ],
+)  # fmt: skip
+def test_a_day_on_which_the_clock_jumps_is_known(zone: str, moment: str, jump: int) -> None:
+    assert clock_change(datetime.fromisoformat(moment), zone) == timedelta(seconds=jump)
+
+
+@given(st.uuids(), st.integers(0, 86_400))
+def test_a_job_keeps_its_share_of_the_spread(job: Any, seconds: int) -> None:
+    share = spread(str(job), seconds)
+    assert timedelta(0) <= share <= timedelta(seconds=seconds)
+    assert share == spread(str(job), seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -17,7 +17,7 @@ from app.errors import FieldError, ValidationFailed
 from app.jobs.model import Job, JobDefinition, Schedule, ScheduleType, to_plain
 from app.jobs.schema import JobDefinitionSchema, load_definition
 from app.jobtemplates.catalogue import Entry
-from app.scheduling.triggers import in_words
+from app.scheduling.triggers import clock_change, duration_words, in_words
 from web.forms import ABSENT, KEPT, Form
 from web.forms.render import SummaryLine
 from web.views.common import CHECK, Editor, Pairs, live_options
@@ -31,6 +31,7 @@ PREVIEWED_RUNS = 5
 _SCHEDULE_IDS = {
     "/schedule/expression": "s-expression", "/schedule/interval_seconds": "s-every", "/schedule/run_at": "s-run-at",
     "/schedule/timezone": "s-timezone", "/schedule/start_at": "s-start", "/schedule/end_at": "s-end",
+    "/schedule/jitter_seconds": "s-jitter",
 }  # fmt: skip
 _TITLES = {
     "name": "Name", "description": "Description", "tags": "Tags", "group": "Group", "timeout_seconds": "Timeout in seconds",
@@ -80,7 +81,8 @@ def _worded(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         worded.pop("description", None)
     if name in {"name", "priority", "timeout_seconds"}:
         worded["description"] = {
-            "name": "Unique; what you will look for at 3 a.m.", "priority": "1 to 10; 10 goes first when places are short.",
+            "name": "Unique; what you will look for at 3 a.m.",
+            "priority": "1 to 10; when places are short, a level is worth a minute of waiting.",
             "timeout_seconds": "After that the run and all its processes are ended.",
         }[name]  # fmt: skip
     return worded
@@ -242,6 +244,12 @@ def read_schedule(fields: Mapping[str, str]) -> tuple[dict[str, Any], list[Field
     for name in ("start_at", "end_at"):
         if fields.get(f"s.{name}") and kind != ScheduleType.MANUAL:
             schedule |= _local_instant(fields[f"s.{name}"], schedule["timezone"], name, errors, required=False)
+    jitter = fields.get("s.jitter", "").strip()
+    if jitter and kind != ScheduleType.MANUAL:
+        if jitter.isdigit() and jitter.isascii() and len(jitter) < 9:
+            schedule["jitter_seconds"] = int(jitter)
+        else:
+            errors.append(FieldError("/schedule/jitter_seconds", "must be a whole number, such as 300"))
     return schedule, errors
 
 
@@ -275,6 +283,7 @@ def _schedule_fields(schedule: Schedule | None) -> dict[str, str]:
         "s.type": schedule.type.value,
         "s.timezone": schedule.timezone,
         "s.expression": schedule.expression or "0 2 * * *",
+        "s.jitter": str(schedule.jitter_seconds or ""),
     }
     unit = next((size for size in (86400, 3600, 60) if schedule.interval_seconds and schedule.interval_seconds % size == 0), 1)
     fields |= {"s.every": str((schedule.interval_seconds or 900) // unit), "s.unit": str(unit)}
@@ -297,7 +306,15 @@ def preview_schedule(fields: Mapping[str, str]) -> dict[str, Any]:
         return {"errors": [f"{error.message}" for error in errors], "words": "", "runs": []}
     zone = zoneinfo.ZoneInfo(schedule.timezone)
     runs = [
-        {"utc": moment, "local": moment.astimezone(zone)}
+        {"utc": moment, "local": moment.astimezone(zone), "note": _change_in_words(clock_change(moment, schedule.timezone))}
         for moment in islice(services().triggers.iter_after(schedule, services().clock.now()), PREVIEWED_RUNS)
     ]
-    return {"errors": [], "words": in_words(schedule), "runs": runs, "zone": schedule.timezone}
+    late = duration_words(schedule.jitter_seconds) if schedule.jitter_seconds else ""
+    return {"errors": [], "words": in_words(schedule), "spread": late, "runs": runs, "zone": schedule.timezone}
+
+
+def _change_in_words(jump: timedelta) -> str:
+    """ "The clock goes forward by 1 hour that day"; empty for a day like others."""
+    if not jump:
+        return ""
+    return f"the clock goes {'forward' if jump > timedelta(0) else 'back'} by {duration_words(int(abs(jump).total_seconds()))} that day"

@@ -9,6 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from app.errors import StaleVersion, ValidationFailed
 from app.jobs.model import Job
 from app.jobs.store import SORTS, JobFilter
+from app.scheduling.plan import spread
 from web.forms import Form
 from web.views.common import Editor, actor, is_htmx, live_options, page_number, posted, posted_version
 from web.views.job_form import JobForm, preview_schedule
@@ -113,7 +114,8 @@ def show(job_id: str) -> str:
     job = services().jobs.get(actor(), job_id)
     page = services().executions.page(actor(), job_id=job_id, page=page_number(), limit=HISTORY)
     return render_template(
-        "job.html", row=_row(job), job=job, page=page, parameters=services().jobs.shown_parameters(job),
+        "job.html", spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=_row(job), job=job,
+        page=page, parameters=services().jobs.shown_parameters(job),
         audit=services().audit.history(kind="job", target_id=job_id, limit=10),
     )  # fmt: skip
 

@@ -1,0 +1,32 @@
+"""The queue's order: a rank that grows old, where priority alone let low ones wait for ever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.database import Database
+
+A, D = ASCENDING, DESCENDING
+INDEXES: dict[str, list[IndexModel]] = {
+    "job_executions": [IndexModel([("status", A), ("queue_rank", A), ("available_at", A)], name="queue")],
+}
+DROPS: dict[str, list[str]] = {"job_executions": ["claim"]}
+MINUTE_MS = 60_000
+
+
+def up(database: Database[dict[str, Any]]) -> None:
+    executions = database["job_executions"]
+    rank = {"$subtract": ["$queued_at", {"$multiply": ["$priority", MINUTE_MS]}]}
+    executions.update_many({"status": {"$in": ["queued", "running", "retrying"]}}, [{"$set": {"queue_rank": rank}}])
+    executions.create_indexes(INDEXES["job_executions"])
+    if "claim" in executions.index_information():
+        executions.drop_index("claim")
+
+
+def down(database: Database[dict[str, Any]]) -> None:
+    executions = database["job_executions"]
+    executions.create_indexes([IndexModel([("status", A), ("priority", D), ("queued_at", A)], name="claim")])
+    if "queue" in executions.index_information():
+        executions.drop_index("queue")
+    executions.update_many({}, {"$unset": {"queue_rank": ""}})

@@ -21,6 +21,7 @@ from app.clock import ManualClock
 from app.config import Settings
 from app.events import configure_logging
 from app.factory import Store, build_services, create_app, migrate
+from app.jobtemplates.catalogue import Catalogue
 from app.local_mongod import LocalMongod, find_mongod
 from app.mongo import connect, open_database
 from app.services import Services
@@ -96,16 +97,21 @@ def clock() -> ManualClock:
     return ManualClock(START)
 
 
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return Catalogue.discover()
+
+
 @pytest.fixture
-def services(store: Store, settings: Settings, clock: ManualClock) -> Services:
+def services(store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue) -> Services:
     """The house with a clock that stands still."""
-    return build_services(settings, store, clock=clock)
+    return build_services(settings, store, clock=clock, catalogue=catalogue)
 
 
 @pytest.fixture
-def live_services(store: Store, settings: Settings) -> Services:
+def live_services(store: Store, settings: Settings, catalogue: Catalogue) -> Services:
     """The house with the machine's clock, for tests that run attempts."""
-    return build_services(replace(settings, runs_per_hour=1000), store)
+    return build_services(replace(settings, runs_per_hour=1000), store, catalogue=catalogue)
 
 
 @pytest.fixture

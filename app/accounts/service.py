@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
@@ -41,8 +42,11 @@ class Accounts:
         self._users, self._tokens, self._sessions, self._audit, self._clock = users, tokens, sessions, audit, clock
         self._session_life = timedelta(hours=session_hours)
         self._hasher = PasswordHasher()
-        # Verified where the address is unknown, so that an answer takes as long for a stranger as for a wrong password.
-        self._decoy = self._hasher.hash(secrets.token_hex(16))
+
+    @cached_property
+    def _decoy(self) -> str:
+        """Verified where the address is unknown, so that an answer takes as long for a stranger as for a wrong password."""
+        return self._hasher.hash(secrets.token_hex(16))
 
     def create_user(self, actor: Actor, *, email: str, password: str, role: Role, name: str = "") -> User:
         """A new local account. Raises ValidationFailed or DuplicateName."""
@@ -72,9 +76,9 @@ class Accounts:
 
     def sign_in(self, email: str, password: str, *, address: str) -> str:
         """The secret of a new session. Raises NotSignedIn, which never says which of the two was wrong."""
-        user = self._users.by_email(email)
+        user, decoy = self._users.by_email(email), self._decoy  # made for whoever comes first, known or not
         try:
-            self._hasher.verify(user.password_hash if user else self._decoy, password)
+            self._hasher.verify(user.password_hash if user else decoy, password)
         except (VerifyMismatchError, InvalidHashError):
             user = None
         if user is None or user.disabled:

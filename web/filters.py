@@ -28,6 +28,7 @@ STATES: dict[str, tuple[str, str]] = {
 }
 REASONS = {
     "overlap": "the job still ran", "replaced": "a newer run took its place", "misfire": "later than its grace",
+    "paused": "the job was paused",
     "disabled": "the job was switched off", "rescheduled": "the job was given another schedule", "job_gone": "the job was deleted",
     "lost_worker": "its worker fell silent", "handed_back": "its worker was stopping",
 }  # fmt: skip

@@ -24,7 +24,7 @@ from app.api.schemas import (
 )
 from app.errors import FieldError, ValidationFailed
 from app.jobs.model import Job, to_plain
-from app.jobs.schema import JobDefinitionSchema
+from app.jobs.schema import JobDefinitionSchema, PauseSchema
 from app.jobs.store import JobFilter
 from app.scheduling.triggers import in_words
 
@@ -32,6 +32,7 @@ blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/admin/scheduler-jobs
 
 JOB_BODY = {"required": True, "content": {"application/json": {"schema": JobDefinitionSchema}}}
 JOB_CHANGES = {"required": True, "content": {"application/json": {"schema": JobChanges}}}
+PAUSE_BODY = {"required": True, "content": {"application/json": {"schema": PauseSchema}}}
 RUN_BODY = {"content": {"application/json": {"schema": RunBody}}}
 IF_MATCH = {
     "in": "header",
@@ -134,6 +135,24 @@ def disable_job(job_id: str) -> Any:
     """Ignore the schedule until the job is enabled again"""
     job = services().jobs.set_enabled(actor(), job_id, enabled=False, version=if_match(request))
     return _tagged({"job": job_json(job), "message": "Job disabled"}, job)
+
+
+@blueprint.post("/<job_id>/pause")
+@blueprint.doc(requestBody=PAUSE_BODY, parameters=[IF_MATCH])
+@blueprint.response(200, JobEnvelope)
+def pause_job(job_id: str) -> Any:
+    """Let due times go by until an instant, or until the job is resumed; they end in one skipped record"""
+    job = services().jobs.pause(actor(), job_id, json_body(request), version=if_match(request))
+    return _tagged({"job": job_json(job), "message": "Job paused"}, job)
+
+
+@blueprint.post("/<job_id>/resume")
+@blueprint.doc(parameters=[IF_MATCH])
+@blueprint.response(200, JobEnvelope)
+def resume_job(job_id: str) -> Any:
+    """End a pause; what was due meanwhile is not made up for"""
+    job = services().jobs.resume(actor(), job_id, version=if_match(request))
+    return _tagged({"job": job_json(job), "message": "Job resumed"}, job)
 
 
 @blueprint.post("/<job_id>/run")

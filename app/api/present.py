@@ -40,10 +40,15 @@ def job_json(job: Job) -> dict[str, Any]:
         "_id": job.id, "template_version": job.template_version, "origin": job.origin, "created_by": job.created_by,
         "created_at": job.created_at, "updated_by": job.updated_by, "updated_at": job.updated_at, "last_run_at": job.last_run_at,
         "next_run_at": job.next_run_at, "schedule_words": in_words(job.definition.schedule), "schedule_error": job.schedule_error,
-        "version": job.version,
+        "version": job.version, "paused": _pause_json(job),
     }  # fmt: skip
     shown: dict[str, Any] = jsonable({**definition, **record})
     return shown
+
+
+def _pause_json(job: Job) -> dict[str, Any] | None:
+    pause = job.paused
+    return {"reason": pause.reason, "until": pause.until, "by": pause.by, "at": pause.at} if pause else None
 
 
 def execution_json(document: Document) -> dict[str, Any]:

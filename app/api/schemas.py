@@ -75,6 +75,13 @@ class ScheduleOut(_Answer):
     end_at = ma.String(metadata=INSTANT)
 
 
+class PauseOut(_Answer):
+    reason = ma.String(required=True)
+    until = ma.String(allow_none=True, metadata=INSTANT)
+    by = ma.String(required=True)
+    at = ma.String(required=True, metadata=INSTANT)
+
+
 class JobOut(JobDefinitionSchema):
     class Meta:
         unknown = EXCLUDE
@@ -94,6 +101,7 @@ class JobOut(JobDefinitionSchema):
     next_run_at = ma.String(allow_none=True, metadata=INSTANT)
     schedule_words = ma.String()
     schedule_error = ma.String(allow_none=True)
+    paused = ma.Nested(PauseOut, allow_none=True)
     version = ma.Integer(required=True)
 
 

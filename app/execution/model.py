@@ -48,6 +48,7 @@ class Reason(StrEnum):
     OVERLAP = "overlap"  # the job still ran
     REPLACED = "replaced"  # a newer due time took its place
     MISFIRE = "misfire"  # later than the grace allows
+    PAUSED = "paused"  # the job was paused
     DISABLED = "disabled"  # the job was switched off before it ran
     RESCHEDULED = "rescheduled"  # the job was given another schedule before it ran
     JOB_GONE = "job_gone"  # the job was retired before it ran

@@ -116,6 +116,18 @@ class JobDefinition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Why and until when a job's due times are let go by. `until` is exclusive, None: until someone resumes it; `since_due` is the
+    first due time that was not planned when the pause began."""
+
+    reason: str
+    by: str
+    at: datetime
+    since_due: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A definition in the registry, with what the registry and the dispatcher know of it."""
 
@@ -131,6 +143,7 @@ class Job:
     next_run_at: datetime | None = None
     last_run_at: datetime | None = None
     schedule_error: str | None = None
+    paused: Pause | None = None
     request_digest: str | None = None
 
 
@@ -180,6 +193,7 @@ _RECORD_FIELDS = tuple(item.name for item in fields(Job) if item.name not in {"i
 def job_from(row: Document) -> Job:
     """The job in a stored document."""
     known = {name: row.get(name) for name in _RECORD_FIELDS}
+    known["paused"] = Pause(**row["paused"]) if row.get("paused") else None
     return Job(id=row["_id"], definition=definition_from(row), **known)  # type: ignore[arg-type]  # the store wrote each of them
 
 
@@ -188,6 +202,6 @@ def job_document(job: Job) -> Document:
     return {
         "_id": job.id,
         **to_plain(job.definition),
-        **{name: getattr(job, name) for name in _RECORD_FIELDS},
+        **{name: to_plain(getattr(job, name)) for name in _RECORD_FIELDS},
         "retired": False,
     }

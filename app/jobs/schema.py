@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError
@@ -141,7 +142,27 @@ class JobDefinitionSchema(_Strict):
     notifications = ma.Nested(NotificationsSchema, metadata={"description": "Who is told by mail; failure is failed, timeout and missed"})
 
 
+class PauseSchema(_Strict):
+    """The body of a pause."""
+
+    reason = ma.String(required=True, validate=[Length(min=1, max=500), PRINTABLE], metadata={"description": "Why; shown with the job"})
+    until = _Instant(allow_none=True, metadata={"description": "Due again from then on; absent: until someone resumes the job"})
+
+
 _SCHEMA = JobDefinitionSchema()
+
+
+def load_pause(body: Any) -> tuple[str, datetime | None]:
+    """Reason and end of the pause that `body` (JSON values) describes. Raises ValidationFailed."""
+    if not isinstance(body, Mapping):
+        raise ValidationFailed([FieldError("", "must be an object")])
+    try:
+        loaded = PauseSchema().load(body)
+    except ValidationError as error:
+        raise ValidationFailed(flatten_messages(error.messages)) from error
+    if not loaded["reason"].strip():
+        raise ValidationFailed([FieldError("/reason", "must not be empty")])
+    return loaded["reason"].strip(), loaded.get("until")
 
 
 def load_definition(body: Any, settings: Settings) -> JobDefinition:

@@ -18,8 +18,8 @@ from app.config import Settings
 from app.connections.service import Connections
 from app.connections.vault import Vault, mask
 from app.errors import Conflict, DuplicateName, FieldError, Forbidden, NotFound, StaleVersion, ValidationFailed
-from app.jobs.model import Job, JobDefinition, Schedule, ScheduleType, to_plain
-from app.jobs.schema import load_definition
+from app.jobs.model import Job, JobDefinition, Pause, Schedule, ScheduleType, to_plain
+from app.jobs.schema import load_definition, load_pause
 from app.jobs.store import JobFilter, JobStore, SameRequest
 from app.jobtemplates.catalogue import Catalogue, Entry, connection_references, with_defaults
 from app.mongo import Document
@@ -48,6 +48,10 @@ class Endings(Protocol):
 
     def records(self, job: Job, *, now: datetime, reason: str) -> list[Document]:
         """Executions for the due times that have passed and were not planned: `skipped` for `reason`, or `missed`."""
+        ...
+
+    def resume(self, job: Job, *, now: datetime) -> tuple[list[Document], datetime | None]:
+        """Executions for the due times that a pause let go by, and the first due time after now."""
         ...
 
 
@@ -161,6 +165,50 @@ class JobRegistry:
         action = "job.enable" if enabled else "job.disable"
         return self._store_change(actor, before, replace(before.definition, enabled=enabled), action)
 
+    def pause(self, actor: Actor, job_id: str, body: Any, *, version: int | None = None) -> Job:
+        """Let the job's due times go by, until an instant or until someone resumes it; `body` is {reason, until?}.
+
+        They end in one `skipped` record when the pause ends. Runs that were queued before go on, and so do manual ones.
+        Raises ValidationFailed, or Conflict for a job that is never due.
+        """
+        require(actor, Scope.WRITE)
+        reason, until = load_pause(body)
+        before = self._at_version(job_id, version)
+        self._refuse_destructive(actor, before.definition)
+        now = self._clock.now()
+        if until is not None and until <= now:
+            raise ValidationFailed([FieldError("/until", f"lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC")])
+
+        def paused(job: Job) -> Job | None:
+            first = job.paused.since_due if job.paused else job.next_run_at
+            if first is None:
+                raise Conflict("This job is never due by itself: there is nothing to pause")
+            pause = Pause(reason=reason, until=until, by=actor.email, at=now, since_due=first)
+            after = replace(job, paused=pause, next_run_at=until, version=job.version + 1, updated_by=actor.email, updated_at=now)
+            return after if self._store.update(job, after, reschedule=True) else None
+
+        diff = [{"field": "/paused", "before": _paused_words(before), "after": {"reason": reason, "until": until}}]
+        with self._audit.action(actor, "job.pause", kind="job", target_id=job_id, name=before.definition.name, diff=diff):
+            return self._until_written(before, paused)
+
+    def resume(self, actor: Actor, job_id: str, *, version: int | None = None) -> Job:
+        """End a pause now; a job that is not paused stays as it is. What was due meanwhile is not made up for."""
+        require(actor, Scope.WRITE)
+        before = self._at_version(job_id, version)
+        self._refuse_destructive(actor, before.definition)
+        if before.paused is None:
+            return before
+
+        def resumed(job: Job) -> Job | None:
+            now = self._clock.now()
+            owed, due = self._endings.resume(job, now=now)
+            after = replace(job, paused=None, next_run_at=due, version=job.version + 1, updated_by=actor.email, updated_at=now)
+            return after if self._store.update(job, after, reschedule=True, owed=owed) else None
+
+        diff = [{"field": "/paused", "before": _paused_words(before), "after": None}]
+        with self._audit.action(actor, "job.resume", kind="job", target_id=job_id, name=before.definition.name, diff=diff):
+            return self._until_written(before, resumed)
+
     def delete(self, actor: Actor, job_id: str, *, version: int | None = None) -> None:
         """Retire the job: it is never due again, its executions and audit stay (design.md, 7)."""
         require(actor, Scope.WRITE)
@@ -268,11 +316,19 @@ class JobRegistry:
         after = replace(
             before, definition=definition, version=before.version + 1, updated_by=actor.email, updated_at=now,
             template_version=self._catalogue.get(definition.template_type).template.version,
-            next_run_at=self._first_due(definition, now) if moved else before.next_run_at,
+            **(self._due_again(before, definition, now) if moved else {}),
             schedule_error=None if moved else before.schedule_error,
         )  # fmt: skip
         owed = self._endings.records(before, now=now, reason="rescheduled" if definition.enabled else "disabled") if moved else []
         return after if self._store.update(before, after, reschedule=moved, owed=owed) else None
+
+    def _due_again(self, before: Job, definition: JobDefinition, now: datetime) -> dict[str, Any]:
+        """When a job with another schedule is due. A pause goes on; switching the job off ends it."""
+        first = self._first_due(definition, now)
+        pause = before.paused
+        if first is None or pause is None or (pause.until is not None and pause.until <= now):
+            return {"next_run_at": first, "paused": None}
+        return {"next_run_at": pause.until, "paused": replace(pause, since_due=first)}
 
     def _first_due(self, definition: JobDefinition, now: datetime) -> datetime | None:
         """The next due time from now on: a change of the schedule never fires it."""
@@ -335,6 +391,10 @@ def _as_request(definition: JobDefinition) -> dict[str, Any]:
         key: value.isoformat() if isinstance(value, datetime) else value for key, value in plain["schedule"].items() if value is not None
     }
     return plain
+
+
+def _paused_words(job: Job) -> dict[str, Any] | None:
+    return {"reason": job.paused.reason, "until": job.paused.until} if job.paused else None
 
 
 def _connection_paths(schema: Mapping[str, Any], path: str = "") -> list[str]:

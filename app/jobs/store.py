@@ -14,7 +14,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName, LimitReached
-from app.jobs.model import Job, job_document, job_from
+from app.jobs.model import Job, job_document, job_from, to_plain
 from app.mongo import Document
 
 SORTS = {
@@ -57,6 +57,7 @@ class Advance:
     due: datetime
     next_run_at: datetime | None
     executions: list[Document]
+    ends_pause: bool = False
 
 
 class JobStore:
@@ -130,7 +131,8 @@ class JobStore:
     def update(self, before: Job, after: Job, *, reschedule: bool, owed: Sequence[Document] = ()) -> bool:
         """Put `after` where the job is still as in `before`; False where someone was quicker.
 
-        `next_run_at` is written, and must be as in `before`, only with `reschedule`: else the dispatcher may have moved it meanwhile.
+        `next_run_at` and `paused` are written, and the former must be as in `before`, only with `reschedule`: else the dispatcher
+        may have moved them meanwhile.
         `owed` are executions that go into the outbox with it. The older definition is kept as a revision first. Raises DuplicateName.
         """
         self._revisions.update_one(
@@ -138,10 +140,10 @@ class JobStore:
             {"$setOnInsert": {"definition": job_document(before)}},
             upsert=True,
         )
-        changed = {key: value for key, value in job_document(after).items() if key not in {"_id", "last_run_at", "next_run_at"}}
+        changed = {key: value for key, value in job_document(after).items() if key not in {"_id", "last_run_at", "next_run_at", "paused"}}
         where: Document = {"_id": before.id, "version": before.version, "retired": False}
         if reschedule:
-            changed["next_run_at"] = after.next_run_at
+            changed |= {"next_run_at": after.next_run_at, "paused": to_plain(after.paused)}
             where["next_run_at"] = before.next_run_at
         try:
             result = self._jobs.update_one(where, _with_owed({"$set": changed}, owed))
@@ -183,6 +185,7 @@ class JobStore:
                 {"_id": step.job_id, "version": step.version, "enabled": True, "next_run_at": step.due, "dispatch": {"$exists": False}},
                 {"$set": {
                     "next_run_at": step.next_run_at,
+                    **({"paused": None} if step.ends_pause else {}),
                     "dispatch": {"claim": claim, "at": at, "executions": step.executions},
                 }},
             )

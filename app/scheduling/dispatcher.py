@@ -13,12 +13,13 @@ from app.execution.store import ExecutionStore
 from app.jobs.model import Job, Overlap
 from app.jobs.store import Advance, JobStore
 from app.mongo import Document
-from app.scheduling.plan import DuePlan, Span, plan_due, plan_end, spread
+from app.scheduling.plan import DuePlan, Span, plan_due, plan_end, plan_pause, spread
 from app.scheduling.triggers import Triggers
 
 log = get_logger(__name__)
 
 BATCH = 1000
+INSTANT = timedelta(milliseconds=1)  # BSON dates hold milliseconds
 # An outbox this old belongs to a scheduler that died or hangs; writing it again is harmless, as executions are unique.
 RECOVER_AFTER = timedelta(seconds=3)
 
@@ -82,16 +83,24 @@ class Dispatcher:
         return len(won), written
 
     def _plan(self, job: Job, now: datetime, busy: int) -> Advance | None:
-        definition, due = job.definition, job.next_run_at
-        if due is None:
+        definition, seen = job.definition, job.next_run_at
+        if seen is None:
             return None
+        documents: list[Document] = []
+        due: datetime | None = seen
         try:
-            plan = plan_due(definition.schedule, due, now, misfire=definition.misfire, triggers=self._triggers)
+            if job.paused is not None and job.paused.until is not None:
+                documents, due = _after_pause(job, job.paused.until, now, self._triggers)
+            if due is None or due > now:
+                plan = DuePlan((), frozenset(), None, due)
+            else:
+                plan = plan_due(definition.schedule, due, now, misfire=definition.misfire, triggers=self._triggers)
         except Exception as error:
             log.exception("dispatch.broken_schedule", job=job.id)
             self._jobs.mark_broken(job, f"{type(error).__name__}: {error}"[:500])
             return None
-        return Advance(job.id, job.version, due, plan.next_run_at, _executions(job, plan, now, busy))
+        documents += _executions(job, plan, now, busy)
+        return Advance(job.id, job.version, seen, plan.next_run_at, documents, ends_pause=job.paused is not None)
 
 
 def _executions(job: Job, plan: DuePlan, now: datetime, busy: int) -> list[Document]:
@@ -121,6 +130,14 @@ def _summary(job: Job, span: Span, now: datetime, status: Status, reason: Reason
     )
 
 
+def _after_pause(job: Job, end: datetime, now: datetime, triggers: Triggers) -> tuple[list[Document], datetime | None]:
+    """The record of what a pause up to `end` (exclusive) let go by, and the first due time after it."""
+    if job.paused is None:
+        return [], job.next_run_at
+    span, due = plan_pause(job.definition.schedule, job.paused, end, triggers=triggers)
+    return [_summary(job, span, now, Status.SKIPPED, Reason.PAUSED)] if span else [], due
+
+
 class Endings:
     """What a schedule leaves behind when it holds no more; implements app.jobs.service.Endings."""
 
@@ -130,13 +147,20 @@ class Endings:
     def records(self, job: Job, *, now: datetime, reason: str) -> list[Document]:
         """Records of the due times of `job` that have passed and that no dispatcher has planned: what was too late is missed,
         what was in time is skipped for `reason`. At most one of each."""
-        due, definition = job.next_run_at, job.definition
-        if due is None or due > now or not definition.enabled or job.schedule_error:
+        definition = job.definition
+        if not definition.enabled or job.schedule_error:
             return []
+        until = job.paused.until if job.paused else None
+        found, due = _after_pause(job, min(until or now + INSTANT, now + INSTANT), now, self._triggers)
+        if due is None or due > now:
+            return found
         late, in_time = plan_end(definition.schedule, due, now, misfire=definition.misfire, triggers=self._triggers)
-        found = []
         if late is not None:
             found.append(_summary(job, late, now, Status.MISSED, Reason.MISFIRE))
         if in_time is not None:
             found.append(_summary(job, in_time, now, Status.SKIPPED, Reason(reason)))
         return found
+
+    def resume(self, job: Job, *, now: datetime) -> tuple[list[Document], datetime | None]:
+        """The record of what a pause that ends now let go by, and the first due time after now."""
+        return _after_pause(job, now + INSTANT, now, self._triggers)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
-from app.jobs.model import Misfire, MisfirePolicy, Schedule, ScheduleType
+from app.jobs.model import Misfire, MisfirePolicy, Pause, Schedule, ScheduleType
 from app.scheduling.triggers import Triggers
 
 # More due times than this within the grace are planned in several steps, so that no step grows without bound.
@@ -64,8 +64,17 @@ def plan_end(
     return _span(schedule, first_due - _TICK, boundary, triggers), _span(schedule, boundary, now, triggers)
 
 
+def plan_pause(schedule: Schedule, pause: Pause, end: datetime, *, triggers: Triggers) -> tuple[Span | None, datetime | None]:
+    """What a pause that ends at `end` (exclusive) let go by, and the first due time after it."""
+    schedule = _anchored(schedule, pause.since_due)
+    return (
+        _span(schedule, pause.since_due - _TICK, end - _TICK, triggers),
+        triggers.next_after(schedule, max(end, pause.since_due) - _TICK),
+    )
+
+
 def _span(schedule: Schedule, after: datetime, until: datetime, triggers: Triggers) -> Span | None:
-    count = triggers.count(schedule, after, until)
+    count = triggers.count(schedule, after, until) if until > after else 0
     first = triggers.next_after(schedule, after)
     return Span(first, triggers.latest(schedule, after, until, 1)[0], count) if count and first else None
 

@@ -151,7 +151,7 @@ def test_axe_finds_nothing_serious(chromium: Browser, service: Service, theme: A
     context = chromium.new_context(color_scheme=theme, viewport={"width": width, "height": 800}, bypass_csp=True, locale="en-GB")
     page = Watched(context, service.address).page
     found = []
-    paths = ["/jobs", "/jobs?q=nothing-matches", f"/jobs/{job}", f"/jobs/{job}/edit", f"/jobs/{job}/run-with", "/executions", f"/executions/{run}", "/templates",
+    paths = ["/jobs", "/jobs?q=nothing-matches", f"/jobs/{job}", f"/jobs/{job}/edit", f"/jobs/{job}/run-with", f"/jobs/{job}/pause", "/executions", f"/executions/{run}", "/templates",
              "/templates/database_cleanup", "/templates/preview", "/templates/preview?sample=2-unions", "/jobs/new?template=data_export", "/connections", "/connections/new?kind=smtp", "/no-such-page"]  # fmt: skip
     for path in paths:
         page.goto(service.address + path)

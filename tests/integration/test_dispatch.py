@@ -12,6 +12,7 @@ from pymongo.errors import AutoReconnect
 
 from app.audit.model import Actor
 from app.clock import ManualClock
+from app.errors import Conflict
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import Job
@@ -371,3 +372,136 @@ def test_jobs_that_are_due_together_start_apart_and_each_keeps_its_distance(
     assert 0 <= min(offsets) < 15
     assert 25 < max(offsets) <= 40
     assert len(set(offsets)) == 20
+
+
+def test_a_pause_lets_due_times_go_by_and_ends_in_one_record(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock
+) -> None:
+    job = every_second(services, super_admin, misfire={"policy": "all", "grace_seconds": 600, "max_catch_up": 9})
+    engine = dispatcher(store, services, clock)
+    clock.advance(2)
+    engine.tick()
+    until = clock.now() + timedelta(minutes=5)
+    paused = services.jobs.pause(super_admin, job.id, {"reason": "moving house", "until": until.isoformat()})
+    assert (paused.paused.reason, paused.paused.until, paused.version) == ("moving house", until, 2)
+    for _ in range(4):
+        clock.advance(70)
+        assert engine.tick() == 0
+    clock.advance(21)
+    assert engine.tick() == 3, "the record of the pause, and the first two runs after it"
+    rows = records(store, job)
+    assert covered(rows) == [START + timedelta(seconds=n) for n in range(1, 304)]
+    (skipped,) = [row for row in rows if row["status"] == "skipped" and row["reason"] == "paused"]
+    assert skipped["due_times"] == {"first": START + timedelta(seconds=3), "last": until - timedelta(seconds=1), "count": 299}
+    assert services.jobs.get(super_admin, job.id).paused is None
+    actions = [event["action"] for event in services.audit.history(kind="job", target_id=job.id, limit=9)]
+    assert "job.pause" in actions
+
+
+def test_a_pause_without_end_waits_for_someone_and_an_interval_keeps_its_phase(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock
+) -> None:
+    job = every_second(services, super_admin, schedule={"type": "interval", "interval_seconds": 60})
+    engine = dispatcher(store, services, clock)
+    clock.advance(61)
+    engine.tick()
+    services.jobs.pause(super_admin, job.id, {"reason": "x"})
+    clock.advance(3 * 86_400 + 29)
+    assert engine.tick() == 0
+    assert services.jobs.get(super_admin, job.id).next_run_at is None
+    resumed = services.jobs.resume(super_admin, job.id)
+    assert (resumed.paused, resumed.next_run_at) == (None, START + timedelta(seconds=3 * 86_400 + 120))
+    assert services.jobs.resume(super_admin, job.id).version == resumed.version
+    engine.recover()
+    first, skipped = records(store, job)
+    assert (first["status"], skipped["reason"], skipped["due_times"]["count"]) == ("queued", "paused", 3 * 1440)
+
+
+@pytest.mark.parametrize("ending", ["disabled", "job_gone"])
+def test_a_paused_job_that_is_switched_off_or_deleted_leaves_its_record(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock, ending: str
+) -> None:
+    job = every_second(services, super_admin)
+    services.jobs.pause(super_admin, job.id, {"reason": "x", "until": (clock.now() + timedelta(seconds=30)).isoformat()})
+    clock.advance(40)  # over, and no scheduler has noticed
+    ENDINGS[ending](services, super_admin, job)
+    dispatcher(store, services, clock).recover()
+    rows = records(store, job)
+    assert [(row["reason"], row["due_times"]["count"]) for row in rows] == [("paused", 29), (ending, 11)]
+    assert covered(rows) == [START + timedelta(seconds=n) for n in range(1, 41)]
+    if ending == "disabled":
+        assert services.jobs.get(super_admin, job.id).paused is None
+
+
+def test_a_paused_job_with_another_schedule_stays_paused(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> None:
+    job = every_second(services, super_admin)
+    until = clock.now() + timedelta(hours=1)
+    services.jobs.pause(super_admin, job.id, {"reason": "x", "until": until.isoformat()})
+    clock.advance(10)
+    changed = services.jobs.update(super_admin, job.id, {"schedule": {"type": "cron", "expression": "* * * * *"}})
+    assert (changed.paused.until, changed.next_run_at) == (until, until)
+    services.jobs.update(super_admin, job.id, {"description": "an edit of something else"})
+    clock.advance(3600)
+    engine = dispatcher(store, services, clock)
+    engine.recover()
+    engine.tick()
+    rows = records(store, job)
+    assert [(row["reason"], row.get("due_times", {}).get("count")) for row in rows] == [("paused", 10), ("paused", 59), (None, None)]
+    assert services.jobs.get(super_admin, job.id).paused is None
+
+
+def test_a_pause_that_is_longer_than_the_schedule_ends_in_the_record_too(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock
+) -> None:
+    once = {"type": "once", "run_at": (clock.now() + timedelta(minutes=1)).isoformat()}
+    job = every_second(services, super_admin, schedule=once)
+    services.jobs.pause(super_admin, job.id, {"reason": "x", "until": (clock.now() + timedelta(minutes=2)).isoformat()})
+    engine = dispatcher(store, services, clock)
+    clock.advance(119)
+    assert engine.tick() == 0
+    clock.advance(1)
+    assert engine.tick() == 1
+    ((reason, count),) = [(row["reason"], row["due_times"]["count"]) for row in records(store, job)]
+    assert (reason, count) == ("paused", 1)
+    left = services.jobs.get(super_admin, job.id)
+    assert (left.paused, left.next_run_at) == (None, None)
+    with pytest.raises(Conflict, match="never due"):
+        services.jobs.pause(super_admin, job.id, {"reason": "x"})
+
+
+def test_pauses_that_race_with_dispatchers_lose_and_double_nothing(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock
+) -> None:
+    job = every_second(services, super_admin, misfire={"policy": "skip", "grace_seconds": 3600})
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        engine = dispatcher(store, services, clock)
+        try:
+            while not stop.is_set():
+                engine.tick()
+                engine.recover()
+            engine.close()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for n in range(40):
+        clock.advance(1)
+        until = (clock.now() + timedelta(seconds=1)).isoformat() if n % 2 else None
+        services.jobs.pause(super_admin, job.id, {"reason": "x", "until": until})
+        clock.advance(2)
+        services.jobs.resume(super_admin, job.id)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    clock.advance(4)
+    last = dispatcher(store, services, clock)
+    for _ in range(2):
+        last.recover()
+        last.tick()
+    assert failures == []
+    assert covered(records(store, job)) == [START + timedelta(seconds=n) for n in range(1, 125)]

@@ -346,6 +346,30 @@ def test_the_schedule_preview_says_words_runs_or_what_is_wrong(browser_client: F
     assert "field-error" in ask(type="interval", every="1", unit="9")
 
 
+def test_a_job_is_paused_with_a_reason_and_resumed(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    job = services.jobs.create(
+        super_admin, {"name": "n", "template_type": "noop", "schedule": {"type": "cron", "expression": "0 3 * * *"}}
+    )[0]
+    path = f"/jobs/{job.id}"
+    assert f'href="{path}/pause"' in text(browser_client.get(path))
+    wrong = post(browser_client, f"{path}/pause", {"/until": "tomorrow"})
+    assert (wrong.status_code, "2 fields need another value" in text(wrong), "tomorrow" in text(wrong)) == (422, True, True)
+    past = post(browser_client, f"{path}/pause", {"/reason": "x", "/until": "2026-03-01T00:00:00Z"})
+    assert (past.status_code, "lies in the past" in text(past)) == (422, True)
+    told = post(browser_client, f"{path}/pause", {"/until": "tomorrow"}, action="f.action=check")
+    assert (told.status_code, "2 fields need another value" in text(told)) == (200, True)
+    assert services.jobs.get(super_admin, job.id).paused is None
+    done = post(browser_client, f"{path}/pause", {"/reason": "<b>new</b> disks", "/until": "2026-03-05T00:00:00Z"})
+    assert (done.status_code, done.headers["Location"]) == (302, path)
+    page = text(browser_client.get(path))
+    assert "Paused until" in page
+    assert "&lt;b&gt;new&lt;/b&gt; disks" in page
+    assert 'title="&lt;b&gt;new&lt;/b&gt; disks">paused' in text(browser_client.get("/jobs"))
+    assert "2026-03-05T00:00:00Z" in text(browser_client.get(f"{path}/pause"))
+    assert browser_client.post(f"{path}/resume", data={"csrf_token": csrf(page)}).status_code == 302
+    assert "Paused" not in text(browser_client.get(path))
+
+
 def test_connections_through_the_browser(browser_client: FlaskClient, services: Services, super_admin: Actor, mongod: str) -> None:
     new = "/connections/new?kind=mongodb"
     wrong = post(browser_client, new, {"name": "Shop", "/uri": "http://x", "/database": "shop"})

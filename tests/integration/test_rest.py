@@ -130,6 +130,30 @@ def test_enable_disable_and_idempotent_repeats(api: Api) -> None:
     assert (on["enabled"], on["next_run_at"]) == (True, "2026-03-02T12:01:00.000Z")
 
 
+def test_a_job_is_paused_and_resumed(api: Api) -> None:
+    path = f"{JOBS}/{make(api, schedule={'type': 'interval', 'interval_seconds': 60})['_id']}"
+    paused = api("POST", f"{path}/pause", {"reason": " new disks ", "until": "2026-03-03T08:00:00+01:00"})
+    assert paused.status_code == 200
+    assert paused.json["job"]["paused"] == {
+        "reason": "new disks", "until": "2026-03-03T07:00:00.000Z", "by": "admin@example.com", "at": "2026-03-02T12:00:00.000Z",
+    }  # fmt: skip
+    assert api("GET", path).json["job"] == paused.json["job"] == api("GET", JOBS).json["jobs"][0]
+    assert api("POST", f"{path}/run").status_code == 202, "by hand it still runs"
+    resumed = api("POST", f"{path}/resume").json["job"]
+    assert (resumed["paused"], resumed["next_run_at"], resumed["version"]) == (None, "2026-03-02T12:01:00.000Z", 3)
+    assert api("POST", f"{path}/pause", {"reason": "x"}, If_Match='"1"').status_code == 412
+    for wrong, pointer in (
+        ({}, "/reason"), ({"reason": ""}, "/reason"), ({"reason": "  "}, "/reason"), ({"reason": "x" * 501}, "/reason"), ({"reason": 5}, "/reason"),
+        ({"reason": "a\u202eb"}, "/reason"), ({"reason": "x", "until": "2026-03-02T11:00:00Z"}, "/until"), ({"reason": "x", "until": "tomorrow"}, "/until"),
+        ({"reason": "x", "until": "2026-03-03T08:00:00"}, "/until"), ({"reason": "x", "by": "me"}, "/by"), ([], ""),
+    ):  # fmt: skip
+        answer = api("POST", f"{path}/pause", wrong)
+        assert (answer.status_code, [*pointers(answer)]) == (422, [pointer]), wrong
+    by_hand = make(api, name="by hand", schedule={"type": "manual"})["_id"]
+    assert api("POST", f"{JOBS}/{by_hand}/pause", {"reason": "x"}).status_code == 409
+    assert api("POST", f"{JOBS}/nobody/pause", {"reason": "x"}).status_code == 404
+
+
 def test_run_with_overrides_records_them_and_asks_nothing_of_the_job(api: Api) -> None:
     job = make(api, parameters={"seconds": 1, "secret": "hunter2hunter2"})
     answer = api("POST", f"{JOBS}/{job['_id']}/run", {"parameters": {"seconds": 3}})
@@ -315,8 +339,8 @@ def test_roles_and_scopes(app: Flask, api: Api, admin_api: Api, services: Servic
     job = api("POST", JOBS, destructive).json["job"]["_id"]
     assert [admin_api(*call).status_code for call in (
         ("GET", f"{JOBS}/{job}"), ("PUT", f"{JOBS}/{job}", {"description": "x"}), ("DELETE", f"{JOBS}/{job}"), ("POST", f"{JOBS}/{job}/run"),
-        ("POST", f"{JOBS}/{job}/disable"), ("GET", "/api/admin/connections"), ("POST", "/api/admin/connections", {"name": "x", "kind": "smtp", "settings": {}}),
-    )] == [200, 403, 403, 403, 403, 200, 403]  # fmt: skip
+        ("POST", f"{JOBS}/{job}/disable"), ("POST", f"{JOBS}/{job}/pause", {"reason": "x"}), ("POST", f"{JOBS}/{job}/resume"), ("GET", "/api/admin/connections"), ("POST", "/api/admin/connections", {"name": "x", "kind": "smtp", "settings": {}}),
+    )] == [200, 403, 403, 403, 403, 403, 403, 200, 403]  # fmt: skip
     reader = Api(app, services.accounts.create_token(SYSTEM, email=super_admin.email, name="r", scopes=[Scope.READ]))
     assert [reader(*call).status_code for call in (("GET", JOBS), ("POST", JOBS, body(name="n")), ("POST", f"{JOBS}/{job}/run"))] == [
         200,

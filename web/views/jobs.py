@@ -6,12 +6,12 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
-from app.errors import StaleVersion, ValidationFailed
+from app.errors import FieldError, StaleVersion, ValidationFailed
 from app.jobs.model import Job
 from app.jobs.store import SORTS, JobFilter
 from app.scheduling.plan import spread
-from web.forms import Form
-from web.views.common import Editor, actor, is_htmx, live_options, page_number, posted, posted_version
+from web.forms import ABSENT, Form
+from web.views.common import CHECK, Editor, actor, is_htmx, live_options, page_number, posted, posted_version
 from web.views.job_form import JobForm, preview_schedule
 from web.views.run_with import answer_run_with, run_with_page
 from web.views.signin import services
@@ -62,6 +62,56 @@ def toggle(job_id: str, what: str) -> Any:
         return render_template("partials/job_row.html", row=_row(job))
     back_to_job = request.form.get("back") == "job"
     return redirect(url_for(".show", job_id=job_id) if back_to_job else url_for(".list_jobs"))
+
+
+PAUSE_FORM = {
+    "type": "object",
+    "required": ["reason"],
+    "additionalProperties": False,
+    "properties": {
+        "reason": {
+            "type": "string",
+            "title": "Why",
+            "minLength": 1,
+            "maxLength": 500,
+            "description": "Whoever looks for the job's runs reads it.",
+        },
+        "until": {
+            "type": "string",
+            "format": "date-time",
+            "title": "Until",
+            "description": "Leave it out to pause until someone resumes the job.",
+        },
+    },
+}
+
+
+@blueprint.route("/<job_id>/pause", methods=["GET", "POST"])
+def pause(job_id: str) -> Any:
+    """Why and until when; then the job's due times go by."""
+    job = services().jobs.get(actor(), job_id)
+    old = job.paused
+    stored: Any = {"reason": old.reason, **({"until": f"{old.until:%Y-%m-%dT%H:%M:%SZ}"} if old.until else {})} if old else ABSENT
+    errors: tuple[FieldError, ...] = ()
+    editor, status = Editor(Form(PAUSE_FORM), stored), 200
+    if request.method == "POST":
+        editor.read(posted())
+        try:
+            value = editor.value
+            if not editor.pressed:
+                services().jobs.pause(actor(), job_id, value)
+                return redirect(url_for(".show", job_id=job_id))
+        except ValidationFailed as failed:
+            errors, status = failed.errors, 200 if editor.pressed else failed.status
+    shown = editor.present(errors if editor.pressed in {None, CHECK} else ())
+    return render_template("pause.html", job=job, controls=shown.controls, errors=shown.summary), status
+
+
+@blueprint.post("/<job_id>/resume")
+def resume(job_id: str) -> Any:
+    """End a pause."""
+    services().jobs.resume(actor(), job_id)
+    return redirect(url_for(".show", job_id=job_id))
 
 
 @blueprint.post("/<job_id>/run")

@@ -22,6 +22,8 @@ EVENTS: dict[str, str] = {
     "migration.applied": "A numbered database migration ran.",
     "migration.reverted": "A numbered database migration was taken back.",
     "dispatch.planned": "Due times became executions; counts a tick.",
+    "verdict.nothing_to_pause": "A job failed too often in a row and is never due by itself, or is gone.",
+    "job.paused_itself": "A job failed as often in a row as it may, and is paused.",
     "retention.removed": "Executions that were older or more than is kept were forgotten, with their logs.",
     "dispatch.recovered": "Due times that a killed scheduler had claimed were written by this one.",
     "dispatch.broken_schedule": "A schedule cannot be computed; the job is left alone and shows the reason.",

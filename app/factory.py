@@ -29,6 +29,7 @@ from app.execution.retention import Retention
 from app.execution.runner import Runner
 from app.execution.service import Executions
 from app.execution.store import ExecutionStore, LogStore, RunLimits
+from app.execution.verdict import Verdicts
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobStore
 from app.jobtemplates.catalogue import Catalogue
@@ -145,6 +146,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
     node = Node(
         dispatcher=dispatcher, runner=runner, executor=executor, recorder=recorder, clock=clock, settings=settings,
         deliveries=Deliveries(executions, notifier, clock), nodes=NodeStore(database), name=name, asked_for=executions.asked_for,
+        verdicts=Verdicts(executions, services.jobs),
         retention=Retention(executions=executions, logs=logs, jobs=jobs, clock=clock, settings=settings),
     )  # fmt: skip
     services.executions.wake = node.wake

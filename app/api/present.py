@@ -13,7 +13,8 @@ from app.mongo import Document
 from app.scheduling.triggers import in_words
 
 # What an execution's document holds for the engine alone.
-_INTERNAL = ("lease", "last_token", "slot_key", "cancel", "available_at", "retry_policy", "overlap", "max_instances")
+_INTERNAL = ("lease", "last_token", "slot_key", "cancel", "available_at", "retry_policy", "overlap", "max_instances", "queue_rank",
+             "pause_after_failures", "verdict")  # fmt: skip
 
 
 def instant(value: datetime) -> str:

@@ -89,6 +89,7 @@ class Attempt:
     retry_policy: Mapping[str, Any]
     failed_attempts: int
     notifications: Mapping[str, Any] = field(default_factory=dict)
+    pause_after_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,7 @@ def new_execution(
         "started_at": None, "completed_at": now if ended else None, "duration_seconds": None,
         "attempts": [], "result": None, "error": None, "progress": None,
         "triggered_by": triggered_by.value, "triggered_by_user": by, "retry_of": retry_of, "execution_host": None,
-        "notifications": to_plain(definition.notifications),
+        "notifications": to_plain(definition.notifications), "pause_after_failures": definition.pause_after_failures,
     }  # fmt: skip
     if scheduled_for is not None:
         document["scheduled_for"] = scheduled_for

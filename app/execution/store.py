@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from pymongo import InsertOne, ReturnDocument, UpdateOne
@@ -21,6 +22,7 @@ QUERY_TIME_MS = 5_000
 STREAM_WAIT_MS = 500  # how often a change stream without changes looks whether it is to stop
 # A run that its job's other runs keep waiting is looked at again after so long.
 BLOCKED_RECHECK = timedelta(milliseconds=500)
+FAILURES = (Status.FAILED.value, Status.TIMEOUT.value)
 LIVE_VALUES = [status.value for status in LIVE]
 ENDED_VALUES = [status.value for status in Status if status not in LIVE]
 
@@ -291,6 +293,22 @@ class ExecutionStore:
         """Record how try number `tries` went; a later try's record is left alone."""
         self._executions.update_one({"_id": execution_id, "notify.tries": tries}, {"$set": {"notify.state": state, "notify.error": error}})
 
+    # -- failures in a row ----------------------------------------------------------------------------------------
+
+    def unjudged(self, limit: int) -> list[Document]:
+        """Failed executions of jobs that may pause themselves, whose job was not looked at since: id and job."""
+        return list(self._executions.find({"verdict": "pending"}, {"job_id": 1}).limit(limit))
+
+    def failures_in_a_row(self, job_id: str, since: datetime, limit: int) -> int:
+        """How many of the newest executions that were queued from `since` on and ran to an end failed, up to `limit`."""
+        ran = {"job_id": job_id, "status": {"$in": [Status.SUCCESS.value, *FAILURES]}, "queued_at": {"$gte": since}}
+        rows = self._executions.find(ran, {"status": 1}).sort("queued_at", -1).limit(limit)
+        return sum(1 for _ in takewhile(lambda row: row["status"] in FAILURES, rows))
+
+    def judged(self, execution_id: str) -> None:
+        """Its job was looked at."""
+        self._executions.update_one({"_id": execution_id}, {"$unset": {"verdict": ""}})
+
     # -- reading --------------------------------------------------------------------------------------------------
 
     def get(self, execution_id: str) -> Document | None:
@@ -440,6 +458,8 @@ def _end(attempt: Attempt, outcome: Outcome, delay_seconds: float | None, now: d
         }
         if recipients_of(attempt.notifications, outcome.status.value):
             fields["notify"] = {"$literal": owed(now)}
+        if attempt.pause_after_failures and outcome.status in FAILURES:
+            fields["verdict"] = "pending"
         return [{"$set": fields}, {"$unset": ["lease", "slot_key"]}]
     fields |= {"status": Status.RETRYING.value, "available_at": now + timedelta(seconds=delay_seconds)}
     return [{"$set": fields}, {"$unset": ["lease"]}]
@@ -452,5 +472,5 @@ def _attempt(row: Document) -> Attempt:
         template_type=row["template_type"], parameters=row["parameters"], timeout_seconds=row["timeout_seconds"],
         started_at=attempts[-1]["started_at"], began_at=row["started_at"], retry_policy=row["retry_policy"],
         failed_attempts=1 + sum(one["status"] in {Status.FAILED.value, Status.TIMEOUT.value} for one in attempts[:-1]),
-        notifications=row.get("notifications", {}),
+        notifications=row.get("notifications", {}), pause_after_failures=row.get("pause_after_failures", 0),
     )  # fmt: skip

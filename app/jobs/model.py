@@ -113,6 +113,7 @@ class JobDefinition:
     tags: tuple[str, ...] = ()
     group: str = ""
     notifications: Notifications = field(default_factory=Notifications)
+    pause_after_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,6 +140,10 @@ class JobDefinitionSchema(_Strict):
     tags = ma.List(ma.String(validate=[Length(min=1, max=50), PRINTABLE]), validate=Length(max=MAX_TAGS))
     group = ma.String(validate=[Length(max=100), PRINTABLE])
     notifications = ma.Nested(NotificationsSchema, metadata={"description": "Who is told by mail; failure is failed, timeout and missed"})
+    pause_after_failures = _Int(
+        validate=Range(min=0, max=1000),
+        metadata={"description": "The job pauses itself after so many failures in a row; 0: never"},
+    )
 
 
 class PauseSchema(_Strict):

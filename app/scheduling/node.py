@@ -24,6 +24,7 @@ from app.execution.executors.base import Executor
 from app.execution.recorder import Recorder
 from app.execution.retention import Retention
 from app.execution.runner import Runner
+from app.execution.verdict import Verdicts
 from app.mongo import is_away
 from app.scheduling.dispatcher import Dispatcher
 from app.scheduling.nodes import NodeStore
@@ -110,6 +111,7 @@ class Node:
         recorder: Recorder,
         deliveries: Deliveries,
         retention: Retention,
+        verdicts: Verdicts,
         asked_for: Callable[[Callable[[], bool]], Iterator[str]],
         nodes: NodeStore,
         name: str,
@@ -118,7 +120,7 @@ class Node:
     ) -> None:
         self._dispatcher, self._runner, self._executor, self._recorder = dispatcher, runner, executor, recorder
         self._deliveries, self._retention, self._clock, self._settings = deliveries, retention, clock, settings
-        self._nodes, self._name = nodes, name
+        self._nodes, self._name, self._verdicts = nodes, name, verdicts
         self._arrivals = Arrivals(asked_for, self.wake)
         self._ticked_at = clock.monotonic()
         self._away_at = float("-inf")
@@ -140,6 +142,7 @@ class Node:
         self._every("sweep", SWEEP_SECONDS, self._sweep)
         self._every("notify", NOTIFY_SECONDS, self._deliveries.tick)
         self._every("recover", SWEEP_SECONDS, self._dispatcher.recover)
+        self._every("verdicts", NOTIFY_SECONDS, self._verdicts.tick)
         self._every("beat", BEAT_SECONDS, self._beat)
         self._every("retention", RETENTION_SECONDS, self._retention.tick, first=RETENTION_SECONDS / 2)
         self._scheduler.start()
@@ -161,7 +164,7 @@ class Node:
         4. All that was reported is written.
         """
         self.draining = self._runner.draining = True
-        for name in ("dispatch", "claim", "recover", "sweep", "notify", "beat", "retention"):
+        for name in ("dispatch", "claim", "recover", "sweep", "notify", "verdicts", "beat", "retention"):
             self._scheduler.remove_job(name)
         self._arrivals.close()
         deadline = time.monotonic() + grace_seconds

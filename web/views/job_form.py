@@ -26,7 +26,16 @@ from web.views.signin import services
 DETAILS, PARAMETERS, POLICIES = "d", "p", "o"
 _PLACE = {DETAILS: "", PARAMETERS: "/parameters", POLICIES: ""}  # where a part's values stand in the body
 DETAIL_FIELDS = ("name", "description", "tags", "group")
-POLICY_FIELDS = ("timeout_seconds", "retry_policy", "overlap", "misfire", "concurrency", "priority", "notifications")
+POLICY_FIELDS = (
+    "timeout_seconds",
+    "retry_policy",
+    "overlap",
+    "misfire",
+    "concurrency",
+    "priority",
+    "pause_after_failures",
+    "notifications",
+)
 PREVIEWED_RUNS = 5
 _SCHEDULE_IDS = {
     "/schedule/expression": "s-expression", "/schedule/interval_seconds": "s-every", "/schedule/run_at": "s-run-at",
@@ -36,7 +45,8 @@ _SCHEDULE_IDS = {
 _TITLES = {
     "name": "Name", "description": "Description", "tags": "Tags", "group": "Group", "timeout_seconds": "Timeout in seconds",
     "retry_policy": "Retries", "overlap": "When it is due and still runs", "misfire": "When it could not start in time",
-    "concurrency": "Concurrency", "priority": "Priority", "notifications": "Notifications",
+    "concurrency": "Concurrency", "priority": "Priority",
+    "pause_after_failures": "Pause after failures in a row", "notifications": "Notifications",
 }  # fmt: skip
 _ITEMS = {"tags": "Tag", "retry_on": "End", "on_success": "Address", "on_failure": "Address"}
 _WORDS = {

@@ -1,0 +1,21 @@
+"""Failed executions whose job is to be looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo import ASCENDING, IndexModel
+from pymongo.database import Database
+
+INDEXES: dict[str, list[IndexModel]] = {
+    "job_executions": [IndexModel([("verdict", ASCENDING)], name="verdict", partialFilterExpression={"verdict": "pending"})],
+}
+
+
+def up(database: Database[dict[str, Any]]) -> None:
+    database["job_executions"].create_indexes(INDEXES["job_executions"])
+
+
+def down(database: Database[dict[str, Any]]) -> None:
+    if "verdict" in database["job_executions"].index_information():
+        database["job_executions"].drop_index("verdict")

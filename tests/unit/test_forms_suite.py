@@ -37,7 +37,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, 
     fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", "jsonschema"]
     subprocess.run([*fetch, "--dest", str(folder), f"jsonschema=={version('jsonschema')}"], check=True, timeout=300)
     with tarfile.open(next(folder.glob("jsonschema-*.tar.gz"))) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # Python 3.11.4 has it, 3.11.0 not
     tests = next(folder.glob("jsonschema-*/json/tests/draft2020-12"))
     return {
         path.relative_to(tests).with_suffix("").as_posix(): json.loads(path.read_text("utf-8")) for path in sorted(tests.rglob("*.json"))

@@ -300,8 +300,8 @@ class ExecutionStore:
         return list(self._executions.find({"verdict": "pending"}, {"job_id": 1}).limit(limit))
 
     def failures_in_a_row(self, job_id: str, since: datetime, limit: int) -> int:
-        """How many of the newest executions that were queued from `since` on and ran to an end failed, up to `limit`."""
-        ran = {"job_id": job_id, "status": {"$in": [Status.SUCCESS.value, *FAILURES]}, "queued_at": {"$gte": since}}
+        """How many of the newest executions that were queued after `since` and ran to an end failed, up to `limit`."""
+        ran = {"job_id": job_id, "status": {"$in": [Status.SUCCESS.value, *FAILURES]}, "queued_at": {"$gt": since}}
         rows = self._executions.find(ran, {"status": 1}).sort("queued_at", -1).limit(limit)
         return sum(1 for _ in takewhile(lambda row: row["status"] in FAILURES, rows))
 

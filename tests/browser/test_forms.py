@@ -192,7 +192,16 @@ def test_focus_and_a_typed_secret_outlive_the_buttons(visitor_js: Watched, servi
     expect(at("/steps/1/do")).to_have_count(0)
     expect(at("/steps", "add")).to_be_focused()
     expect(at("/secret")).to_have_value("long enough")
+    with page.expect_response(lambda answer: "f.action=check" in (answer.request.post_data or "")):
+        at("/note").fill("x")
+        at("/note").press("Tab")
+    at("/count").fill("1,5")
+    at("/count").press("Tab")
+    expect(page.locator("[id='f.mcount-messages']")).not_to_be_empty()  # so that a check's answer has come, and told nothing of the secret
     expect(page.get_by_text("type it again")).to_have_count(0)
+    at("/secret").fill("short")
+    at("/secret").press("Tab")
+    expect(page.locator("[id='f.msecret-messages']")).to_have_text("must have at least 8 characters")
 
 
 def test_what_is_done_while_the_server_draws_is_not_lost(visitor_js: Watched, service: Service) -> None:

@@ -98,13 +98,20 @@ class Form:
 
     def present(
         self, value: Any = ABSENT, *, errors: Iterable[FieldError] = (), name_prefix: str = PREFIX, submission: Submission | None = None,
+        in_place: bool = False,
     ) -> Presented:  # fmt: skip
-        """As `render`, with a summary of the errors: each with its words, the control's name and the id to link to."""
+        """As `render`, with a summary of the errors: each with its words, the control's name and the id to link to.
+
+        `in_place` is for whoever keeps the controls that were posted and takes the messages only: their secrets are still there.
+        """
         drawer = self._drawer()
         if submission is not None:
             root, found = drawer.arrange(submission.root, self._shared.views.root, fresh=True), [*submission.errors, *errors]
         else:
             root, found = drawer.root(value, name_prefix), list(errors)
+        if in_place:
+            for field in root.walk():
+                field.retype = False
         return present(root, found, drawer=drawer, options=self._options, words=self._words, prefix=name_prefix, locale=self._locale)
 
     def read(self, pairs: Iterable[tuple[str, str]], *, name_prefix: str = PREFIX, stored: Any = ABSENT) -> Submission:

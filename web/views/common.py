@@ -89,7 +89,7 @@ class Editor:
     def present(self, errors: Iterable[FieldError] = ()) -> Presented:
         """The controls with these errors; those of the submission are left to whoever counts all errors of a page."""
         quiet = None if self.submission is None else replace(self.submission, errors=())
-        return self.form.present(self.stored, errors=errors, name_prefix=self.prefix, submission=quiet)
+        return self.form.present(self.stored, errors=errors, name_prefix=self.prefix, submission=quiet, in_place=self.pressed == CHECK)
 
 
 def is_htmx() -> bool:

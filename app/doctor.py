@@ -76,12 +76,12 @@ class Doctor:
         began = time.monotonic()
         hello = self._store.client.admin.command("hello")
         took = (time.monotonic() - began) * 1000
-        found = str(self._store.client.server_info()["version"])
-        line = tuple(int(part) for part in found.split(".")[:2])
+        server = self._store.client.server_info()
+        major, minor = server["versionArray"][:2]
         nodes = len(hello.get("hosts", ()))
-        text = f"{found}, {nodes} node{'s' * (nodes != 1)}, answers in {took:.1f} ms"
-        ends = SUPPORT_ENDS.get((line[0], line[1]))
-        if line < OLDEST_MONGODB:
+        text = f"{server['version']}, {nodes} node{'s' * (nodes != 1)}, answers in {took:.1f} ms"
+        ends = SUPPORT_ENDS.get((major, minor))
+        if (major, minor) < OLDEST_MONGODB:
             yield Finding("MongoDB", Level.PROBLEM, text, "Jobwright needs MongoDB 6.0 or newer.")
         elif ends is not None and ends < self._services.clock.now().date().isoformat():
             private = self._store.mongod is not None

@@ -15,7 +15,7 @@ log = get_logger(__name__)
 
 BATCH = 500
 BATCHES_A_TICK = 40  # 20,000 executions; the next tick goes on
-_FAILURES = (Status.FAILED, Status.TIMEOUT, Status.CANCELLED, Status.MISSED)
+_UNSUCCESSFUL = (Status.FAILED, Status.TIMEOUT, Status.CANCELLED, Status.MISSED)
 
 
 class Retention:
@@ -30,7 +30,7 @@ class Retention:
         days = {
             Status.SUCCESS: settings.keep_success_days,
             Status.SKIPPED: settings.keep_skipped_days,
-            **dict.fromkeys(_FAILURES, settings.keep_failure_days),
+            **dict.fromkeys(_UNSUCCESSFUL, settings.keep_failure_days),
         }
         self._ages = {status: timedelta(days=count) for status, count in days.items() if count}
         self._most = settings.keep_per_job

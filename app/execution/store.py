@@ -471,6 +471,6 @@ def _attempt(row: Document) -> Attempt:
         execution_id=row["_id"], number=len(attempts), token=row["lease"]["token"], job_id=row["job_id"],
         template_type=row["template_type"], parameters=row["parameters"], timeout_seconds=row["timeout_seconds"],
         started_at=attempts[-1]["started_at"], began_at=row["started_at"], retry_policy=row["retry_policy"],
-        failed_attempts=1 + sum(one["status"] in {Status.FAILED.value, Status.TIMEOUT.value} for one in attempts[:-1]),
+        failed_attempts=1 + sum(one["status"] in FAILURES for one in attempts[:-1]),
         notifications=row.get("notifications", {}), pause_after_failures=row.get("pause_after_failures", 0),
     )  # fmt: skip

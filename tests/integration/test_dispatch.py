@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -28,6 +30,34 @@ class Killed(BaseException):
 
 def dispatcher(store: Store, services: Services, clock: ManualClock) -> Dispatcher:
     return Dispatcher(jobs=JobStore(store.database), executions=ExecutionStore(store.database), triggers=services.triggers, clock=clock)
+
+
+@contextmanager
+def at_work(count: int, store: Store, services: Services, clock: ManualClock) -> Iterator[None]:
+    """So many dispatchers in threads of their own; what one of them raises fails the test."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        engine = dispatcher(store, services, clock)
+        try:
+            while not stop.is_set():
+                engine.tick()
+                engine.recover()
+            engine.close()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
 
 
 def every_second(services: Services, actor: Actor, **fields: Any) -> Job:
@@ -316,40 +346,21 @@ def test_a_switch_that_races_with_dispatchers_loses_and_doubles_nothing(
 ) -> None:
     """People switch jobs off and on while three schedulers are at work; every due time of an enabled job is in the record once."""
     job = every_second(services, super_admin, misfire={"policy": "skip", "grace_seconds": 3600})
-    stop = threading.Event()
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        engine = dispatcher(store, services, clock)
-        try:
-            while not stop.is_set():
-                engine.tick()
-                engine.recover()
-            engine.close()
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    owed = []
-    for n in range(60):
-        clock.advance(1)
-        owed.append(clock.now())
-        if n % 3 == 2:
-            services.jobs.set_enabled(super_admin, job.id, enabled=False)
-            clock.advance(5)  # due times of a job that is off are owed to nobody
-            services.jobs.set_enabled(super_admin, job.id, enabled=True)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with at_work(3, store, services, clock):
+        owed = []
+        for n in range(60):
+            clock.advance(1)
+            owed.append(clock.now())
+            if n % 3 == 2:
+                services.jobs.set_enabled(super_admin, job.id, enabled=False)
+                clock.advance(5)  # due times of a job that is off are owed to nobody
+                services.jobs.set_enabled(super_admin, job.id, enabled=True)
     last = dispatcher(store, services, clock)
     clock.advance(4)
     services.jobs.delete(super_admin, job.id)
     for _ in range(2):
         last.recover()
         last.tick()
-    assert failures == []
     assert covered(records(store, job)) == [*owed, *(owed[-1] + timedelta(seconds=5 + n) for n in range(1, 5))]
 
 
@@ -473,35 +484,16 @@ def test_pauses_that_race_with_dispatchers_lose_and_double_nothing(
     store: Store, services: Services, super_admin: Actor, clock: ManualClock
 ) -> None:
     job = every_second(services, super_admin, misfire={"policy": "skip", "grace_seconds": 3600})
-    stop = threading.Event()
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        engine = dispatcher(store, services, clock)
-        try:
-            while not stop.is_set():
-                engine.tick()
-                engine.recover()
-            engine.close()
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for n in range(40):
-        clock.advance(1)
-        until = (clock.now() + timedelta(seconds=1)).isoformat() if n % 2 else None
-        services.jobs.pause(super_admin, job.id, {"reason": "x", "until": until})
-        clock.advance(2)
-        services.jobs.resume(super_admin, job.id)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with at_work(3, store, services, clock):
+        for n in range(40):
+            clock.advance(1)
+            until = (clock.now() + timedelta(seconds=1)).isoformat() if n % 2 else None
+            services.jobs.pause(super_admin, job.id, {"reason": "x", "until": until})
+            clock.advance(2)
+            services.jobs.resume(super_admin, job.id)
     clock.advance(4)
     last = dispatcher(store, services, clock)
     for _ in range(2):
         last.recover()
         last.tick()
-    assert failures == []
     assert covered(records(store, job)) == [START + timedelta(seconds=n) for n in range(1, 125)]

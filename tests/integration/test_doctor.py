@@ -17,6 +17,7 @@ import pytest
 from app.audit.model import Actor
 from app.config import Settings
 from app.doctor import Doctor, Finding, Level
+from app.doctor import _tz_version as system_tz_version
 from app.factory import Store, build_services
 from app.scheduling.nodes import NodeStore
 from app.services import Services
@@ -36,6 +37,12 @@ class Ahead:
 
     def monotonic(self) -> float:
         return 0.0
+
+
+@pytest.fixture(autouse=True)
+def _zones_of_this_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own may be old, and will be one day."""
+    monkeypatch.setattr("app.doctor._tz_version", lambda: f"{datetime.now(UTC).year}a")
 
 
 @pytest.fixture
@@ -171,6 +178,7 @@ def test_little_room_and_old_zones_are_told(healthy: Services, store: Store, tmp
     usage = shutil.disk_usage("/")._replace(free=1 << 20)
     monkeypatch.setattr("app.doctor.shutil.disk_usage", lambda path: usage)
     (tmp_path / "tzdata.zi").write_text("# version 2019c\n")
+    monkeypatch.setattr("app.doctor._tz_version", system_tz_version)
     monkeypatch.setattr("app.doctor.zoneinfo.TZPATH", (str(tmp_path),))
     assert [found[:2] for found in worse(healthy, store)] == [("Disk of the data folder", "problem"), ("Time zones", "warning")]
 

@@ -147,7 +147,9 @@ class JobForm:
             part.read(pairs)
         form.pressed = next((part.pressed for part in form.parts.values() if part.pressed), None)
         form.policies_open = form.parts[POLICIES].pressed is not None
-        if form.pressed == CHECK:
+        if form.pressed == CHECK:  # one of the whole page, whichever part it was posted with
+            for part in form.parts.values():
+                part.pressed = CHECK
             form.fail(form._wrong())
         return form
 

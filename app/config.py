@@ -38,8 +38,22 @@ class _Hosts(ma.String):
         return tuple(part.strip().lower() for part in value.split(",") if part.strip())
 
 
+class _Counts(ma.String):
+    """`name=number`, comma-separated, as pairs."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        counts: dict[str, int] = {}
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            name, equals, number = (piece.strip() for piece in part.rpartition("="))
+            if not (name and equals and number.isascii() and number.isdigit() and int(number) > 0):
+                raise ValidationError(f"{part!r} is not name=number, with a number from 1")
+            counts[name] = int(number)
+        return tuple(counts.items())
+
+
 _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "str": ma.String, "int": ma.Integer, "float": ma.Float, "bool": ma.Boolean, "upper": _Upper, "zone": _Zone, "hosts": _Hosts,
+    "counts": _Counts,
 }  # fmt: skip
 
 
@@ -91,6 +105,17 @@ class Settings:
         "SCHEDULER_MAX_INSTANCES", "int", 3, "Upper bound for a job's concurrency.max_instances", **_at_least(1, 1000)
     )
     pool_size: int = _var("SCHEDULER_EXECUTOR_POOL_SIZE", "int", 10, "Attempts run at once on a node", **_at_least(1, 1000))
+    max_running: int = _var("JOBWRIGHT_MAX_RUNNING", "int", 0, "Attempts run at once on all nodes together; 0: any number", **_at_least(0))
+    template_limits: tuple[tuple[str, int], ...] = _var(
+        "JOBWRIGHT_TEMPLATE_LIMITS",
+        "counts",
+        (),
+        "Attempts run at once of a template, `template=number`, comma-separated",
+    )
+    group_limits: tuple[tuple[str, int], ...] = _var(
+        "JOBWRIGHT_GROUP_LIMITS", "counts", (),
+        "Attempts run at once of the jobs of a concurrency group, `group=number`, comma-separated; 1 for others",
+    )  # fmt: skip
     default_max_retries: int = _var("DEFAULT_MAX_RETRIES", "int", 3, "Retries of a job that says nothing", **_at_least(0, 100))
     default_retry_delay_seconds: int = _var("DEFAULT_RETRY_DELAY", "int", 300, "Base delay in seconds between attempts", **_at_least(0))
     lease_seconds: float = _var(

@@ -24,11 +24,13 @@ from app.errors import StartError
 from app.execution.delivery import Deliveries
 from app.execution.executors.base import Executor
 from app.execution.executors.local import LocalExecutor
+from app.execution.log_store import LogStore
 from app.execution.recorder import Recorder
 from app.execution.retention import Retention
+from app.execution.run_limits import RunLimits
 from app.execution.runner import Runner
 from app.execution.service import Executions
-from app.execution.store import ExecutionStore, LogStore, RunLimits
+from app.execution.store import ExecutionStore
 from app.execution.verdict import Verdicts
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobStore

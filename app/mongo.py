@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -21,6 +21,8 @@ Document = dict[str, Any]
 # A request waits so long for a server before it says 503; the health page shows the same figure.
 SERVER_WAIT_MS = 3_000
 SOCKET_TIMEOUT_MS = 20_000
+ANY_DATE = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}  # what a query says of a date that a partial index is of
+DUPLICATE_KEY = 11000  # the server's code of a write that a unique index refused
 
 CODEC: CodecOptions[Document] = CodecOptions(document_class=dict, tz_aware=True, tzinfo=UTC)
 

@@ -90,6 +90,8 @@ class Attempt:
     failed_attempts: int
     notifications: Mapping[str, Any] = field(default_factory=dict)
     pause_after_failures: int = 0
+    rank: datetime | None = None
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +130,9 @@ def new_execution(
         "parameters": dict(definition.parameters if parameters is None else parameters),
         "status": status.value, "reason": reason.value if reason else None,
         "available_at": max(now, available_at or now), "queued_at": now, "priority": definition.priority,
-        "queue_rank": now - definition.priority * PRIORITY_STEP,
+        "rank": now - definition.priority * PRIORITY_STEP,
         "overlap": (overlap or definition.overlap).value, "max_instances": definition.concurrency.max_instances,
+        "concurrency_group": definition.concurrency.group,
         "timeout_seconds": definition.timeout_seconds, "retry_policy": to_plain(definition.retry_policy),
         "started_at": None, "completed_at": now if ended else None, "duration_seconds": None,
         "attempts": [], "result": None, "error": None, "progress": None,
@@ -138,7 +141,9 @@ def new_execution(
     }  # fmt: skip
     if scheduled_for is not None:
         document["scheduled_for"] = scheduled_for
-    if ended and recipients_of(document["notifications"], status):
+    if not ended:
+        document |= {"live": True, "queue_rank": document["rank"]}
+    elif recipients_of(document["notifications"], status):
         document["notify"] = owed(now)
     if due_times:
         document["due_times"] = dict(due_times)

@@ -12,9 +12,10 @@ from typing import Any
 from app.clock import Clock
 from app.events import get_logger
 from app.execution.executors.base import LogLine
+from app.execution.log_store import LogStore, chunk_id
 from app.execution.model import Attempt, Outcome, Reason, Status
 from app.execution.retry import decide_retry
-from app.execution.store import ExecutionStore, LogStore
+from app.execution.store import ExecutionStore
 from app.jobs.store import JobStore
 from app.mongo import Document, is_away
 
@@ -177,7 +178,7 @@ class Recorder:
             for start in range(0, len(lines), LINES_A_CHUNK):
                 number = self._chunk_numbers[key] = self._chunk_numbers.get(key, 0) + 1
                 chunks.append(
-                    {"execution_id": attempt.execution_id, "attempt": attempt.number, "seq": f"{attempt.number:05d}.{number:08d}",
+                    {"_id": chunk_id(attempt.execution_id, attempt.number, number), "attempt": attempt.number,
                      "lines": lines[start : start + LINES_A_CHUNK]}
                 )  # fmt: skip
         return chunks

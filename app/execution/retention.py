@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from app.clock import Clock
 from app.config import Settings
 from app.events import get_logger
+from app.execution.log_store import LogStore
 from app.execution.model import Status
-from app.execution.store import ExecutionStore, LogStore
+from app.execution.store import ExecutionStore
 from app.jobs.store import JobStore
 
 log = get_logger(__name__)

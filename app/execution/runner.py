@@ -14,6 +14,7 @@ from app.events import get_logger
 from app.execution.executors.base import Executor, Run, Sink
 from app.execution.judge import CANCEL, DRAIN, LEASE_LOST, REPLACED
 from app.execution.model import Attempt, AttemptError, Outcome, Reason, Status
+from app.execution.places import RunBounds
 from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
 from app.jobs.model import RetryOn
@@ -45,13 +46,16 @@ class Runner:
         self._host = socket.gethostname()
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._renewed_at = clock.monotonic()
+        self._bounds = RunBounds(groups=dict(settings.group_limits), templates=dict(settings.template_limits), overall=settings.max_running)
         self.draining = False
 
     def claim(self) -> int:
         """Fill the executor's free places from the queue; returns how many attempts were started."""
         started = 0
         while not self.draining and (free := self._executor.free_places()) > 0:
-            attempts = self._store.claim_due(owner=self._owner, host=self._host, now=self._clock.now(), lease=self._lease, limit=free)
+            attempts = self._store.claim_due(
+                owner=self._owner, host=self._host, now=self._clock.now(), lease=self._lease, limit=free, bounds=self._bounds
+            )
             if not self._executor.held():
                 self._renewed_at = self._clock.monotonic()
             runs = [run for attempt in attempts if (run := self._prepare(attempt)) is not None]
@@ -111,7 +115,6 @@ class Runner:
             if self._store.end_lost(attempt, outcome, delay, now=now):
                 log.warning("attempt.lost", execution=attempt.execution_id, attempt=attempt.number, retry_in=delay)
                 swept += 1
-        self._store.end_asked_to_stop(now)
         return swept
 
     def give_up(self) -> int:

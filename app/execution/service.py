@@ -15,8 +15,10 @@ from app.clock import Clock
 from app.config import Settings
 from app.connections.vault import mask
 from app.errors import AlreadyRunning, Conflict, LimitReached, NotFound
+from app.execution.log_store import LogStore
 from app.execution.model import LIVE, Status, Trigger, new_execution
-from app.execution.store import ExecutionStore, LogStore, RunLimits
+from app.execution.run_limits import RunLimits
+from app.execution.store import ExecutionStore
 from app.jobs.model import Overlap
 from app.jobs.service import JobRegistry
 from app.mongo import Document

@@ -1,10 +1,10 @@
-"""The `job_executions`, `execution_logs` and `run_limits` collections."""
+"""The `job_executions` collection."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
@@ -14,16 +14,24 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.execution.model import LIVE, Attempt, Outcome, Reason, Status, Trigger, owed
-from app.mongo import Document
+from app.execution.places import RunBounds, assign, places_query
+from app.jobs.model import Overlap
+from app.mongo import ANY_DATE, DUPLICATE_KEY, Document
 from app.notification.base import recipients_of
 
-_DUPLICATE = 11000
 QUERY_TIME_MS = 5_000
 STREAM_WAIT_MS = 500  # how often a change stream without changes looks whether it is to stop
 # A run that its job's other runs keep waiting is looked at again after so long.
 BLOCKED_RECHECK = timedelta(milliseconds=500)
 FAILURES = (Status.FAILED.value, Status.TIMEOUT.value)
 LIVE_VALUES = [status.value for status in LIVE]
+# What an execution has only while it waits or runs, and what the indexes of the queue are made of.
+LEAVES_QUEUE = {"live": "", "queue_rank": "", "slots": ""}
+NO_BOUNDS = RunBounds()
+CLAIM_FIELDS = (
+    "job_id", "status", "slots", "overlap", "max_instances", "concurrency_group", "template_type", "parameters", "timeout_seconds",
+    "retry_policy", "attempts.status", "notifications", "pause_after_failures", "started_at", "last_token", "rank", "cancel",
+)  # fmt: skip
 ENDED_VALUES = [status.value for status in Status if status not in LIVE]
 
 
@@ -42,7 +50,7 @@ class ExecutionStore:
         try:
             return self._executions.bulk_write([InsertOne(one) for one in documents], ordered=False).inserted_count
         except BulkWriteError as error:
-            others = [one for one in error.details["writeErrors"] if one["code"] != _DUPLICATE]
+            others = [one for one in error.details["writeErrors"] if one["code"] != DUPLICATE_KEY]
             if others:
                 raise
             return int(error.details["nInserted"])
@@ -59,7 +67,7 @@ class ExecutionStore:
         """How many executions of each job are queued, running or retrying."""
         rows = self._executions.aggregate(
             [
-                {"$match": {"job_id": {"$in": list(job_ids)}, "status": {"$in": LIVE_VALUES}}},
+                {"$match": {"job_id": {"$in": list(job_ids)}, "live": True}},
                 {"$group": {"_id": "$job_id", "count": {"$sum": 1}}},
             ]
         )
@@ -67,92 +75,56 @@ class ExecutionStore:
 
     # -- out of the queue -----------------------------------------------------------------------------------------
 
-    def claim_due(self, *, owner: str, host: str, now: datetime, lease: timedelta, limit: int) -> list[Attempt]:
-        """Take up to `limit` executions whose time has come, by age, to which a priority adds (PRIORITY_STEP).
+    def claim_due(
+        self, *, owner: str, host: str, now: datetime, lease: timedelta, limit: int, bounds: RunBounds = NO_BOUNDS
+    ) -> list[Attempt]:
+        """Take up to `limit` executions whose time has come, by age, to which a priority adds (PRIORITY_STEP). Three round trips:
 
-        1. Candidates are read: queued or retrying, available, not asked to stop.
-        2. Each is set running by compare-and-set, with a higher token and a lease, on one of its job's places (`slot_key`, unique).
-        3. What this claim won is read back. One that found no place is skipped or waits, as its overlap policy says.
+        1. Candidates are read: they wait, are available, and nobody asked them to stop.
+        2. Who holds the places that they could have (app.execution.places).
+        3. Each is set running by compare-and-set on its token, with a lease and its places. One that found no place is skipped or
+           looked at again a little later, as its overlap policy says.
+        A fourth trip reads back what was won, only where another worker was quicker with some.
         """
-        candidates = self._candidates(now, limit)
+        found = self._candidates(now, limit)
+        candidates = [row for row in found if "cancel" not in row]
+        if len(candidates) < len(found):
+            self._end_asked_to_stop([row["_id"] for row in found if "cancel" in row], now)
         if not candidates:
             return []
-        claim, places = secrets.token_hex(12), self._places(candidates)
-        operations = [self._take(row, places[row["_id"]], claim, owner, host, now, lease) for row in candidates if row["_id"] in places]
-        if operations:
-            try:
-                self._executions.bulk_write(operations, ordered=False)
-            except BulkWriteError as error:
-                if any(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
-                    raise
-        won = list(self._executions.find({"lease.claim": claim})) if operations else []
-        taken = {row["_id"] for row in won}
-        self._settle_blocked([row for row in candidates if row["_id"] not in taken], now)
-        return [_attempt(row) for row in won]
-
-    def _candidates(self, now: datetime, limit: int) -> list[Document]:
-        where = {
-            "status": {"$in": [Status.QUEUED.value, Status.RETRYING.value]},
-            "available_at": {"$lte": now},
-            "cancel": {"$exists": False},
-        }
-        fields = {"job_id": 1, "status": 1, "slot_key": 1, "overlap": 1, "max_instances": 1}
-        return list(self._executions.find(where, fields).sort("queue_rank", 1).limit(limit))
-
-    def _places(self, candidates: Sequence[Document]) -> dict[str, str]:
-        """A free place for each candidate that can have one: the one it holds, else the lowest of its job's free ones."""
-        jobs = {row["job_id"] for row in candidates if "slot_key" not in row}
-        held = self._executions.find({"job_id": {"$in": list(jobs)}, "slot_key": {"$exists": True}}, {"slot_key": 1}) if jobs else ()
-        used = {row["slot_key"] for row in held}
-        places: dict[str, str] = {}
-        for row in candidates:
-            keys = [row["slot_key"]] if "slot_key" in row else [f"{row['job_id']}#{n}" for n in range(row["max_instances"])]
-            key = next((key for key in keys if key not in used or "slot_key" in row), None)
-            if key is not None:
-                used.add(key)
-                places[row["_id"]] = key
-        return places
-
-    @staticmethod
-    def _take(row: Document, place: str, claim: str, owner: str, host: str, now: datetime, lease: timedelta) -> UpdateOne:
-        attempt = {
-            "number": {"$add": [{"$size": "$attempts"}, 1]}, "started_at": now, "completed_at": None,
-            "status": Status.RUNNING.value, "error": None, "host": {"$literal": host}, "worker": {"$literal": owner},
-        }  # fmt: skip
-        return UpdateOne(
-            {"_id": row["_id"], "status": row["status"], "cancel": {"$exists": False}},
-            [
-                {
-                    "$set": {
-                        "status": Status.RUNNING.value,
-                        "slot_key": {"$literal": place},
-                        "lease": {
-                            "owner": {"$literal": owner}, "claim": claim, "expires_at": now + lease,
-                            "token": {"$add": [{"$ifNull": ["$last_token", 0]}, 1]},
-                        },
-                        "last_token": {"$add": [{"$ifNull": ["$last_token", 0]}, 1]},
-                        "started_at": {"$ifNull": ["$started_at", now]},
-                        "execution_host": {"$literal": host},
-                        "progress": None,
-                        "attempts": {"$concatArrays": ["$attempts", [attempt]]},
-                    }
-                }
-            ],
-        )  # fmt: skip
-
-    def _settle_blocked(self, rows: Sequence[Document], now: datetime) -> None:
-        """Those that found their job running: skipped where the policy is skip, else looked at again a little later."""
-        operations = [
-            UpdateOne(
-                {"_id": row["_id"], "status": Status.QUEUED.value},
-                {"$set": {"status": Status.SKIPPED.value, "reason": Reason.OVERLAP.value, "completed_at": now}}
-                if row["overlap"] == "skip"
-                else {"$set": {"available_at": now + BLOCKED_RECHECK}},
+        who_holds = places_query(candidates, bounds)
+        held = self._executions.find(who_holds, {"slots": 1}) if who_holds else ()
+        places, job_busy = assign(candidates, {key for row in held for key in row["slots"]}, bounds)
+        claim = secrets.token_hex(12)
+        rows = [row for row in candidates if row["_id"] in places]
+        lease_of: Document = {"owner": owner, "claim": claim, "expires_at": now + lease}
+        operations = [_take(row, places[row["_id"]], lease_of, host, now) for row in rows]
+        operations += [_step_aside(row, row["_id"] in job_busy, now) for row in candidates if row["_id"] not in places]
+        try:
+            all_won = self._executions.bulk_write(operations, ordered=False).matched_count == len(operations)
+        except BulkWriteError as error:
+            if any(one["code"] != DUPLICATE_KEY for one in error.details["writeErrors"]):
+                raise
+            all_won = False
+        if not all_won:
+            won = {row["_id"] for row in self._executions.find({"_id": {"$in": list(places)}, "lease.claim": claim}, {"_id": 1})}
+            rows = [row for row in rows if row["_id"] in won]
+        return [
+            _attempt(
+                {**row, "slots": places[row["_id"]]}, number=len(row["attempts"]) + 1, token=row.get("last_token", 0) + 1, started_at=now
             )
             for row in rows
         ]
-        if operations:
-            self._executions.bulk_write(operations, ordered=False)
+
+    def _candidates(self, now: datetime, limit: int) -> list[Document]:
+        where = {"queue_rank": {"$exists": True}, "available_at": {"$lte": now}}
+        return list(self._executions.find(where, CLAIM_FIELDS).sort("queue_rank", 1).limit(limit))
+
+    def _end_asked_to_stop(self, ids: Sequence[str], now: datetime) -> None:
+        """Cancel what was put back into the queue although someone had asked it to stop."""
+        waiting = {"_id": {"$in": list(ids)}, "queue_rank": {"$exists": True}}
+        ended = {"$set": {"status": Status.CANCELLED.value, "completed_at": now}, "$unset": LEAVES_QUEUE}
+        self._executions.update_many(waiting, ended)
 
     def asked_for(self, stopped: Callable[[], bool]) -> Iterator[str]:
         """Ids of the runs that people and programs ask for, as they are written by whatever process, until `stopped` says so."""
@@ -169,7 +141,7 @@ class ExecutionStore:
         """Renew the leases of `held` (execution id → token) to `expires_at`; returns the ids whose lease is no longer ours."""
         if not held:
             return set()
-        mine = {"_id": {"$in": list(held)}, "status": Status.RUNNING.value, "lease.owner": owner}
+        mine = {"_id": {"$in": list(held)}, "lease.owner": owner, "status": Status.RUNNING.value}
         matched = self._executions.update_many(mine, {"$set": {"lease.expires_at": expires_at}}).matched_count
         if matched == len(held):
             return set()
@@ -192,45 +164,64 @@ class ExecutionStore:
 
         Returns the ids that were refused: their lease had gone to another worker.
         """
-        operations = [UpdateOne(_held(attempt), _end(attempt, outcome, delay, now)) for attempt, outcome, delay in ends]
+        operations = [
+            UpdateOne(
+                _held(attempt) if delay is None else {**_held(attempt), "cancel": {"$exists": False}},
+                _end(attempt, outcome, delay, now),
+            )
+            for attempt, outcome, delay in ends
+        ]
         if self._executions.bulk_write(operations, ordered=False).matched_count == len(ends):
             return set()
         refused = set()
-        for attempt, _, _ in ends:  # rare: find which ones; a written end has this token in `last_token` and no lease
+        for attempt, outcome, delay in ends:  # rare: find which ones; a written end has this token in `last_token` and no lease
             ended = {"_id": attempt.execution_id, "last_token": attempt.token, "lease": {"$exists": False}}
+            if delay is not None and self._end_crossed(_held(attempt), attempt, outcome, now):
+                continue
             if self._executions.find_one(ended, {"_id": 1}) is None:
                 refused.add(attempt.execution_id)
         return refused
 
+    def _end_crossed(self, held: Document, attempt: Attempt, outcome: Outcome, now: datetime) -> bool:
+        """The attempt failed and would be tried again, and meanwhile someone asked the execution to stop: it stops."""
+        stopped = _end(attempt, replace(outcome, status=Status.CANCELLED), None, now)
+        return self._executions.update_one({**held, "cancel": {"$exists": True}}, stopped).matched_count == 1
+
     def hand_back(self, attempt: Attempt, *, now: datetime) -> bool:
         """Put an unfinished run back into the queue, without counting the attempt as a failure; False where it was not ours."""
-        update = {
-            "$set": {
-                "status": Status.QUEUED.value, "available_at": now, "attempts.$[last].completed_at": now,
-                "attempts.$[last].status": Status.CANCELLED.value, "attempts.$[last].reason": Reason.HANDED_BACK.value,
-            },
-            "$unset": {"lease": "", "slot_key": ""},
-        }  # fmt: skip
-        result = self._executions.update_one(_held(attempt), update, array_filters=[{"last.completed_at": None}])
-        return result.matched_count == 1
+        last = f"attempts.{attempt.number - 1}"
+        ended = {f"{last}.completed_at": now, f"{last}.status": Status.CANCELLED.value, f"{last}.reason": Reason.HANDED_BACK.value}
+        update = {"$set": {**_back_in_queue(attempt, Status.QUEUED, now), **ended}, "$unset": {"lease": ""}}
+        return self._executions.update_one(_held(attempt), update).matched_count == 1
+
+    def put_back(self, attempts: Sequence[Attempt], *, now: datetime) -> None:
+        """Runs that were claimed and not begun wait again, as if they had not been claimed; one that is no longer ours is left alone."""
+        changes = []
+        for attempt in attempts:
+            started_at = None if attempt.number == 1 else attempt.began_at
+            waiting = {**_back_in_queue(attempt, Status.QUEUED, now), "started_at": started_at, "execution_host": None}
+            changes.append(UpdateOne(_held(attempt), {"$set": waiting, "$pop": {"attempts": 1}, "$unset": {"lease": ""}}))
+        self._executions.bulk_write(changes, ordered=False)
 
     # -- lost workers ---------------------------------------------------------------------------------------------
 
     def find_lost(self, now: datetime, limit: int) -> list[Attempt]:
         """Running executions whose lease has run out."""
-        where = {"status": Status.RUNNING.value, "lease.expires_at": {"$lt": now}}
-        return [_attempt(row) for row in self._executions.find(where).sort("lease.expires_at", 1).limit(limit)]
+        where = {"lease.expires_at": {"$lt": now}, "status": Status.RUNNING.value}
+        rows = self._executions.find(where).sort("lease.expires_at", 1).limit(limit)
+        return [
+            _attempt(row, number=len(row["attempts"]), token=row["lease"]["token"], started_at=row["attempts"][-1]["started_at"])
+            for row in rows
+        ]
 
     def end_lost(self, attempt: Attempt, outcome: Outcome, delay_seconds: float | None, *, now: datetime) -> bool:
         """End an attempt whose worker is lost; False where the lease was renewed, or another sweeper was quicker."""
-        where = {**_held(attempt), "lease.expires_at": {"$lt": now}}
-        return self._executions.update_one(where, _end(attempt, outcome, delay_seconds, now)).matched_count == 1
-
-    def end_asked_to_stop(self, now: datetime) -> int:
-        """Cancel what waits although someone asked it to stop: the request and the end of its attempt crossed."""
-        waiting = {"status": {"$in": [Status.QUEUED.value, Status.RETRYING.value]}, "cancel": {"$exists": True}}
-        ended = {"$set": {"status": Status.CANCELLED.value, "completed_at": now}, "$unset": {"slot_key": ""}}
-        return self._executions.update_many(waiting, ended).modified_count
+        lost = {**_held(attempt), "lease.expires_at": {"$lt": now}}
+        if delay_seconds is not None:
+            if self._end_crossed(lost, attempt, outcome, now):
+                return True
+            lost["cancel"] = {"$exists": False}
+        return self._executions.update_one(lost, _end(attempt, outcome, delay_seconds, now)).matched_count == 1
 
     # -- by people ------------------------------------------------------------------------------------------------
 
@@ -238,7 +229,7 @@ class ExecutionStore:
         """Stop an execution: at once where it waits, by its worker where it runs. The document after; None where it has ended."""
         ended = {
             "$set": {"status": Status.CANCELLED.value, "completed_at": now, "cancel": {"by": by, "at": now}},
-            "$unset": {"slot_key": ""},
+            "$unset": LEAVES_QUEUE,
         }
         waiting = {"_id": execution_id, "status": {"$in": [Status.QUEUED.value, Status.RETRYING.value]}}
         document = self._executions.find_one_and_update(waiting, ended, return_document=ReturnDocument.AFTER)
@@ -252,7 +243,7 @@ class ExecutionStore:
     def replace_running(self, job_ids: Sequence[str], *, now: datetime) -> None:
         """Stop what these jobs run or have waiting: newer due times take their place."""
         cancel = {"by": "system", "at": now, "reason": Reason.REPLACED.value}
-        live = {"job_id": {"$in": list(job_ids)}, "cancel": {"$exists": False}}
+        live = {"job_id": {"$in": list(job_ids)}, "live": True, "cancel": {"$exists": False}}
         self._executions.update_many({**live, "status": Status.RUNNING.value}, {"$set": {"cancel": cancel}})
         self._executions.update_many(
             {**live, "status": {"$in": [Status.QUEUED.value, Status.RETRYING.value]}},
@@ -263,17 +254,17 @@ class ExecutionStore:
                     "completed_at": now,
                     "cancel": cancel,
                 },
-                "$unset": {"slot_key": ""},
+                "$unset": LEAVES_QUEUE,
             },
         )
 
     def drop_queued(self, job_id: str, *, now: datetime) -> int:
         """Skip what a retired job still has waiting; returns how many."""
         result = self._executions.update_many(
-            {"job_id": job_id, "status": {"$in": [Status.QUEUED.value, Status.RETRYING.value]}},
+            {"job_id": job_id, "live": True, "status": {"$in": [Status.QUEUED.value, Status.RETRYING.value]}},
             {
                 "$set": {"status": Status.SKIPPED.value, "reason": Reason.JOB_GONE.value, "completed_at": now},
-                "$unset": {"slot_key": ""},
+                "$unset": LEAVES_QUEUE,
             },
         )
         return result.modified_count
@@ -320,7 +311,7 @@ class ExecutionStore:
         if job_id is not None:
             where["job_id"] = job_id
         if status is not None:
-            where["status"] = status
+            where |= {"status": status, **({"live": True} if status in LIVE_VALUES else {"completed_at": ANY_DATE})}
         rows = self._executions.find(where, max_time_ms=QUERY_TIME_MS).sort("queued_at", -1).skip(skip).limit(limit)
         total = self._executions.count_documents(where, maxTimeMS=QUERY_TIME_MS) if where else self._executions.estimated_document_count()
         return list(rows), total
@@ -332,16 +323,14 @@ class ExecutionStore:
 
     def counts_by_status(self) -> dict[str, int]:
         """How many are live, by status."""
-        return {status: self._executions.count_documents({"status": status}) for status in LIVE_VALUES}
+        return {status: self._executions.count_documents({"live": True, "status": status}) for status in LIVE_VALUES}
 
     def stuck(self, now: datetime, *, silent: timedelta, waiting: timedelta) -> dict[str, int]:
         """How many hang: `silent` run with a lease that ended so long ago, `waiting` have been free to run for so long,
         `untold` are those of whose end people were to be told and could not be."""
         return {
-            "silent": self._executions.count_documents({"status": Status.RUNNING.value, "lease.expires_at": {"$lt": now - silent}}),
-            "waiting": self._executions.count_documents(
-                {"status": {"$in": [Status.QUEUED.value, Status.RETRYING.value]}, "available_at": {"$lt": now - waiting}}
-            ),
+            "silent": self._executions.count_documents({"lease.expires_at": {"$lt": now - silent}, "status": Status.RUNNING.value}),
+            "waiting": self._executions.count_documents({"queue_rank": {"$exists": True}, "available_at": {"$lt": now - waiting}}),
             "untold": self._executions.count_documents({"notify.state": "failed", "queued_at": {"$gt": now - timedelta(days=7)}}),
         }
 
@@ -355,6 +344,7 @@ class ExecutionStore:
             return []
         where: Document = {
             "status": status.value if status else {"$in": ENDED_VALUES},
+            "completed_at": ANY_DATE,
             "queued_at": {"$lt": before},
             "job_id": {"$nin": list(spare_jobs)} if job_id is None else job_id,
             "notify.state": {"$ne": "pending"},
@@ -375,102 +365,73 @@ class ExecutionStore:
         self._executions.delete_many({"_id": {"$in": list(ids)}, "status": {"$in": ENDED_VALUES}})
 
 
-class LogStore:
-    """Log lines in chunks; a line is {timestamp, level, message}, its number its place in the execution."""
-
-    def __init__(self, database: Database[Document]) -> None:
-        self._logs = database["execution_logs"]
-
-    def append(self, chunks: Sequence[Document]) -> None:
-        """Write chunks {execution_id, attempt, seq, lines}; one that is there already is left as it is."""
-        try:
-            self._logs.insert_many(list(chunks), ordered=False)
-        except BulkWriteError as error:
-            if any(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
-                raise
-
-    def remove(self, execution_ids: Sequence[str]) -> None:
-        """Forget all lines of these executions."""
-        self._logs.delete_many({"execution_id": {"$in": list(execution_ids)}})
-
-    def read(self, execution_id: str, *, after: str = "", limit: int = 1000) -> tuple[list[Document], str]:
-        """Lines after the cursor `after` (empty: from the start), and the cursor to go on with; about `limit` lines at most."""
-        lines: list[Document] = []
-        for chunk in self._logs.find({"execution_id": execution_id, "seq": {"$gt": after}}).sort("seq", 1):
-            lines += [{**line, "attempt": chunk["attempt"]} for line in chunk["lines"]]
-            after = chunk["seq"]
-            if len(lines) >= limit:
-                break
-        return lines, after
-
-
-class RunLimits:
-    """Manual runs of each user in a sliding hour, exact however many ask at once: one document a user, one compare-and-set."""
-
-    def __init__(self, database: Database[Document]) -> None:
-        self._limits = database["run_limits"]
-
-    def take(self, user_id: str, *, now: datetime, limit: int, window: timedelta) -> float | None:
-        """Count one run; None where it fits, else the seconds until one will."""
-        recent = {"$filter": {"input": {"$ifNull": ["$at", []]}, "cond": {"$gt": ["$$this", now - window]}}}
-        fits = {"_id": user_id, "$expr": {"$lt": [{"$size": recent}, limit]}}
-        update = [{"$set": {"at": {"$concatArrays": [recent, [now]]}}}]
-        if self._limits.update_one(fits, update).matched_count:
-            return None
-        with suppress(DuplicateKeyError):  # a first run; of two that race one makes the document
-            self._limits.update_one({"_id": user_id}, {"$setOnInsert": {"at": []}}, upsert=True)
-        if self._limits.update_one(fits, update).matched_count:
-            return None
-        times = sorted((self._limits.find_one({"_id": user_id}) or {}).get("at", []))[-limit:]
-        return max(1.0, (times[0] + window - now).total_seconds()) if times else 1.0
-
-
 def _held(attempt: Attempt) -> Document:
     return {"_id": attempt.execution_id, "status": Status.RUNNING.value, "lease.token": attempt.token}
 
 
-def _end(attempt: Attempt, outcome: Outcome, delay_seconds: float | None, now: datetime) -> list[Document]:
-    """The pipeline update that ends the running attempt and, without a delay, the execution."""
-    error = outcome.error.as_document() if outcome.error else None
-    last = {
-        "completed_at": now, "status": outcome.status.value, "error": error, "duration_seconds": outcome.seconds,
-        "reason": outcome.reason.value if outcome.reason else None, "usage": dict(outcome.usage),
+def _take(row: Document, places: list[str], lease: Document, host: str, now: datetime) -> UpdateOne:
+    """Set a waiting execution running, if nobody has touched its token since it was read."""
+    token = row.get("last_token", 0) + 1
+    attempt = {
+        "number": len(row["attempts"]) + 1, "started_at": now, "completed_at": None, "status": Status.RUNNING.value, "error": None,
+        "host": host, "worker": lease["owner"],
     }  # fmt: skip
-    size = {"$subtract": [{"$size": "$attempts"}, 1]}
-    ended = {"$mergeObjects": [{"$arrayElemAt": ["$attempts", size]}, {"$literal": last}]}
-    fields: Document = {
-        "attempts": {
-            "$cond": [
-                {"$gt": [size, 0]},
-                {"$concatArrays": [{"$slice": ["$attempts", 0, {"$max": [size, 1]}]}, [ended]]},
-                [ended],
-            ]
+    return UpdateOne(
+        {"_id": row["_id"], "status": row["status"], "last_token": row.get("last_token"), "cancel": {"$exists": False}},
+        {
+            "$set": {
+                "status": Status.RUNNING.value, "slots": places, "lease": {**lease, "token": token}, "last_token": token,
+                "started_at": row["started_at"] or now, "execution_host": host, "progress": None,
+            },
+            "$push": {"attempts": attempt},
+            "$unset": {"queue_rank": ""},
         },
-        "error": {"$literal": error},
-        "result": {"$literal": outcome.result},
-        "reason": outcome.reason.value if outcome.reason else None,
-    }
-    if delay_seconds is None:
-        fields |= {
-            "status": outcome.status.value,
-            "completed_at": now,
-            "duration_seconds": {"$divide": [{"$subtract": [now, "$started_at"]}, 1000]},
-        }
-        if recipients_of(attempt.notifications, outcome.status.value):
-            fields["notify"] = {"$literal": owed(now)}
-        if attempt.pause_after_failures and outcome.status in FAILURES:
-            fields["verdict"] = "pending"
-        return [{"$set": fields}, {"$unset": ["lease", "slot_key"]}]
-    fields |= {"status": Status.RETRYING.value, "available_at": now + timedelta(seconds=delay_seconds)}
-    return [{"$set": fields}, {"$unset": ["lease"]}]
+    )  # fmt: skip
 
 
-def _attempt(row: Document) -> Attempt:
-    attempts = row["attempts"]
+def _step_aside(row: Document, job_busy: bool, now: datetime) -> UpdateOne:
+    """One that found no place: skipped where its own job still runs and the policy says so, else looked at again a little later."""
+    waiting = {"_id": row["_id"], "status": row["status"]}
+    if job_busy and row["overlap"] == Overlap.SKIP.value:
+        skipped = {"status": Status.SKIPPED.value, "reason": Reason.OVERLAP.value, "completed_at": now}
+        return UpdateOne(waiting, {"$set": skipped, "$unset": LEAVES_QUEUE})
+    return UpdateOne(waiting, {"$set": {"available_at": now + BLOCKED_RECHECK}})
+
+
+def _back_in_queue(attempt: Attempt, status: Status, available_at: datetime) -> Document:
+    """What makes a running execution wait again: at its old rank, on its job's place, so that no other run overtakes it."""
+    return {"status": status.value, "available_at": available_at, "queue_rank": attempt.rank, "slots": list(attempt.places[:1])}
+
+
+def _end(attempt: Attempt, outcome: Outcome, delay_seconds: float | None, now: datetime) -> Document:
+    """The update that ends the running attempt and, without a delay, the execution."""
+    error, last = outcome.error.as_document() if outcome.error else None, f"attempts.{attempt.number - 1}"
+    reason = outcome.reason.value if outcome.reason else None
+    fields: Document = {
+        f"{last}.completed_at": now, f"{last}.status": outcome.status.value, f"{last}.error": error,
+        f"{last}.duration_seconds": outcome.seconds, f"{last}.reason": reason, f"{last}.usage": dict(outcome.usage),
+        "error": error, "result": outcome.result, "reason": reason,
+    }  # fmt: skip
+    if delay_seconds is not None:
+        fields |= _back_in_queue(attempt, Status.RETRYING, now + timedelta(seconds=delay_seconds))
+        return {"$set": fields, "$unset": {"lease": ""}}
+    fields |= {
+        "status": outcome.status.value, "completed_at": now, "duration_seconds": (now - attempt.began_at) / timedelta(seconds=1),
+    }  # fmt: skip
+    if recipients_of(attempt.notifications, outcome.status.value):
+        fields["notify"] = owed(now)
+    if attempt.pause_after_failures and outcome.status in FAILURES:
+        fields["verdict"] = "pending"
+    return {"$set": fields, "$unset": {"lease": "", **LEAVES_QUEUE}}
+
+
+def _attempt(row: Document, *, number: int, token: int, started_at: datetime) -> Attempt:
+    """Attempt `number` of an execution; of the ones before it, those that failed count for the retry policy."""
     return Attempt(
-        execution_id=row["_id"], number=len(attempts), token=row["lease"]["token"], job_id=row["job_id"],
+        execution_id=row["_id"], number=number, token=token, job_id=row["job_id"],
         template_type=row["template_type"], parameters=row["parameters"], timeout_seconds=row["timeout_seconds"],
-        started_at=attempts[-1]["started_at"], began_at=row["started_at"], retry_policy=row["retry_policy"],
-        failed_attempts=1 + sum(one["status"] in FAILURES for one in attempts[:-1]),
+        started_at=started_at, began_at=row["started_at"] or started_at, retry_policy=row["retry_policy"],
+        failed_attempts=1 + sum(one["status"] in FAILURES for one in row["attempts"][: number - 1]),
         notifications=row.get("notifications", {}), pause_after_failures=row.get("pause_after_failures", 0),
+        rank=row["rank"], places=tuple(row.get("slots", ())),
     )  # fmt: skip

@@ -81,9 +81,11 @@ class Misfire:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concurrency:
-    """How many executions of the job may run at once."""
+    """How many executions of the job may run at once; those of all jobs of a `group` share its places (one, unless the operator gives
+    it more) and wait for each other."""
 
     max_instances: int = 1
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,6 +111,10 @@ class MisfireSchema(_Strict):
 
 class ConcurrencySchema(_Strict):
     max_instances = _Int(validate=Range(min=1, max=1000), metadata={"title": "Runs at once"})
+    group = ma.String(
+        validate=[Length(max=100), PRINTABLE],
+        metadata={"title": "Runs one at a time with", "description": "Jobs that name the same group wait for each other"},
+    )
 
 
 def _addresses(title: str) -> Any:

@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName, LimitReached
 from app.jobs.model import Job, job_document, job_from, to_plain
-from app.mongo import Document
+from app.mongo import ANY_DATE, Document
 
 SORTS = {
     "name": ("name", 1), "-name": ("name", -1), "created_at": ("created_at", 1), "-created_at": ("created_at", -1),
@@ -170,7 +170,7 @@ class JobStore:
 
     def find_due(self, now: datetime, limit: int) -> list[Job]:
         """Enabled jobs whose due time has come, longest waiting first."""
-        rows = self._jobs.find({"enabled": True, "next_run_at": {"$lte": now}, "schedule_error": None}).sort("next_run_at", 1)
+        rows = self._jobs.find({"enabled": True, "next_run_at": {**ANY_DATE, "$lte": now}, "schedule_error": None}).sort("next_run_at", 1)
         return [job_from(row) for row in rows.limit(limit)]
 
     def advance(self, steps: Sequence[Advance], *, claim: str, at: datetime, settled: Sequence[tuple[str, str]]) -> set[str]:
@@ -228,7 +228,7 @@ class JobStore:
     def seconds_late(self, now: datetime, tolerance: timedelta) -> float:
         """How late the longest-waiting due job is beyond `tolerance`, in seconds; 0 where none is."""
         row = self._jobs.find_one(
-            {"enabled": True, "next_run_at": {"$lte": now - tolerance}, "schedule_error": None},
+            {"enabled": True, "next_run_at": {**ANY_DATE, "$lte": now - tolerance}, "schedule_error": None},
             {"next_run_at": 1},
             sort=[("next_run_at", 1)],
         )

@@ -193,7 +193,7 @@ def test_the_command_says_it_for_people_and_for_programs(mongod: str, database_n
         assert re.search(r"^ok +Nodes +\S+ is ", told.stdout, re.M)
         assert service.stop() == 0
         assert store.client[database_name]["nodes"].count_documents({}) == 0, "a node that drains says good-bye"
-        store.client[database_name]["job_executions"].drop_index("slot")
+        store.client[database_name]["job_executions"].drop_index("slots")
         told = subprocess.run([*command, "--json"], env=service.environment, capture_output=True, text=True, check=False)
         rows = [json.loads(line) for line in told.stdout.splitlines()]
         assert told.returncode == 1

@@ -12,8 +12,9 @@ from flask.testing import FlaskClient
 from app.accounts.model import Role
 from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
+from app.execution.log_store import LogStore, chunk_id
 from app.execution.model import AttemptError, Outcome, Status
-from app.execution.store import ExecutionStore, LogStore
+from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import Job
 from app.services import Services
@@ -247,12 +248,12 @@ def test_run_cancel_again_and_the_live_part(
     (attempt,) = executions.claim_due(owner="w", host="h", now=clock.now(), lease=timedelta(seconds=30), limit=5)
     executions.write_progress([(attempt, {"done": 5, "total": 10, "note": ""})])
     line = {"timestamp": clock.now(), "level": "WARNING", "message": "<b>first</b> line"}
-    logs.append([{"execution_id": attempt.execution_id, "attempt": 1, "seq": "00001.00000001", "lines": [line]}])
+    logs.append([{"_id": chunk_id(attempt.execution_id, 1, 1), "attempt": 1, "lines": [line]}])
     page = text(browser_client.get(path))
     assert "&lt;b&gt;first&lt;/b&gt; line" in page
     assert 'max="10" value="5"' in page
     assert "after=00001.00000001" in page
-    logs.append([{"execution_id": attempt.execution_id, "attempt": 1, "seq": "00001.00000002", "lines": [{**line, "message": "second"}]}])
+    logs.append([{"_id": chunk_id(attempt.execution_id, 1, 2), "attempt": 1, "lines": [{**line, "message": "second"}]}])
     live = text(browser_client.get(f"{path}/live?after=00001.00000001&lines=1"))
     assert 'hx-swap-oob="beforeend:#log"' in live
     assert 'id="L2"' in live

@@ -11,8 +11,11 @@ import pytest
 
 from app.audit.model import Actor
 from app.clock import ManualClock
+from app.execution.log_store import LogStore, chunk_id
 from app.execution.model import Attempt, AttemptError, Outcome, Reason, Status, Trigger, new_execution
-from app.execution.store import ExecutionStore, LogStore, RunLimits
+from app.execution.places import RunBounds
+from app.execution.run_limits import RunLimits
+from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import Job, RetryOn
 from app.services import Services
@@ -166,7 +169,7 @@ def test_a_stale_owner_is_refused_by_its_token(
     document = executions.get(run) or {}
     assert [attempt["status"] for attempt in document["attempts"]] == ["failed", "success"]
     assert document["status"] == "success"
-    assert not {"lease", "slot_key"} & set(document)
+    assert not {"lease", "slots", "live", "queue_rank"} & set(document)
 
 
 def test_a_renewed_lease_is_not_lost(services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock) -> None:
@@ -225,11 +228,118 @@ def test_cancel_reaches_what_waits_and_what_runs(
     executions.ask_cancel(running, by="me", now=clock.now())
     assert list(executions.cancels_wanted([running])) == [running]
     # The attempt fails by itself as the request arrives: it must not come back as a retry.
-    executions.finish([(attempt, failure(), 0.0)], now=clock.now())
+    assert executions.finish([(attempt, failure(), 3600.0)], now=clock.now()) == set()
     assert claim(executions, clock) == []
-    assert executions.end_asked_to_stop(clock.now()) == 1
     assert {(executions.get(key) or {})["status"] for key in (waiting, running)} == {"cancelled"}
     assert executions.ask_cancel(running, by="me", now=clock.now()) is None
+
+
+def test_a_request_to_stop_that_crosses_a_lost_worker_or_a_drain_is_obeyed(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    lost, drained = (enqueue(executions, make_job(services, super_admin, name=n), clock)[0] for n in ("lost", "drained"))
+    attempts = {attempt.execution_id: attempt for attempt in claim(executions, clock)}
+    for run in attempts:
+        executions.ask_cancel(run, by="me", now=clock.now())
+    assert executions.hand_back(attempts[drained], now=clock.now())
+    clock.advance(LEASE.total_seconds() + 1)
+    (silent,) = executions.find_lost(clock.now(), 10)
+    assert executions.end_lost(silent, failure(RetryOn.LOST_WORKER), 60.0, now=clock.now())
+    assert claim(executions, clock) == []
+    assert {(executions.get(run) or {})["status"] for run in (lost, drained)} == {"cancelled"}
+
+
+def test_what_was_claimed_and_not_begun_waits_as_before_and_keeps_its_place(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock, store: Store
+) -> None:
+    job = make_job(services, super_admin, overlap="skip")
+    (run,) = enqueue(executions, job, clock)
+    before = executions.get(run)
+    (attempt,) = claim(executions, clock)
+    executions.put_back([attempt], now=clock.now())
+    after = executions.get(run)
+    assert before
+    assert after
+    assert {key: after[key] for key in before} == before
+    (other,) = enqueue(executions, job, clock)
+    (again,) = claim(executions, clock)
+    assert (again.execution_id, again.number, again.token) == (run, 1, 2), "the other one must not have taken its place"
+    assert (executions.get(other) or {})["reason"] == "overlap"
+    executions.put_back([attempt], now=clock.now())
+    assert (executions.get(run) or {})["status"] == "running", "a stale owner puts nothing back"
+
+
+def test_bounds_of_groups_templates_and_all_hold_whoever_races(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock, store: Store
+) -> None:
+    """Two jobs of a group of one, four of a group of two, six of a template of three, under five in all: twelve workers at once."""
+    bounds = RunBounds(groups={"pair": 2}, templates={"noop": 3}, overall=5)
+    jobs = [make_job(services, super_admin, name=f"alone {n}", concurrency={"group": "alone"}, overlap="queue") for n in range(2)]
+    jobs += [make_job(services, super_admin, name=f"pair {n}", concurrency={"group": "pair"}, overlap="skip") for n in range(4)]
+    other = {"template_type": "misbehave", "parameters": {"how": "raise"}}
+    jobs += [make_job(services, super_admin, name=f"free {n}", overlap="queue", **other) for n in range(4)]
+    for job in jobs:
+        enqueue(executions, job, clock, 1 if job.definition.overlap == "skip" else 3)
+    lock, most = threading.Lock(), dict.fromkeys(("alone", "pair", "noop", "all"), 0)
+
+    def count() -> None:
+        rows = list(store.database["job_executions"].find({"status": "running"}, {"concurrency_group": 1, "template_type": 1}))
+        groups = [row["concurrency_group"] for row in rows]
+        now = {"alone": groups.count("alone"), "pair": groups.count("pair"), "all": len(rows)}
+        now["noop"] = sum(row["template_type"] == "noop" for row in rows)
+        with lock:
+            most.update({key: max(most[key], now[key]) for key in most})
+
+    def work(number: int) -> list[str]:
+        done = []
+        for _ in range(25):
+            took = executions.claim_due(owner=f"w{number}", host="h", now=clock.now(), lease=LEASE, limit=4, bounds=bounds)
+            count()
+            executions.finish([(attempt, success(), None) for attempt in took], now=clock.now()) if took else None
+            done += [attempt.execution_id for attempt in took]
+            clock.advance(0.2)
+        return done
+
+    with ThreadPoolExecutor(12) as pool:
+        done = [run for runs in pool.map(work, range(12)) for run in runs]
+    while rest := executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=40, bounds=bounds):
+        executions.finish([(attempt, success(), None) for attempt in rest], now=clock.now())
+        done += [attempt.execution_id for attempt in rest]
+        clock.advance(1)
+    assert len(done) == len(set(done)) == 2 * 3 + 4 + 4 * 3, "a run of a busy group waits, it is never skipped"
+    assert most["alone"] == 1
+    assert 1 <= most["pair"] <= 2
+    assert 1 <= most["noop"] <= 3
+    assert 3 <= most["all"] <= 5
+
+
+def test_a_large_bound_is_counted_too(services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock) -> None:
+    bounds = RunBounds(overall=100)
+    jobs = [make_job(services, super_admin, name=f"j{n}", overlap="allow", concurrency={"max_instances": 3}) for n in range(35)]
+    for job in jobs:
+        enqueue(executions, job, clock, 3)
+    assert (
+        sum(len(executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=30, bounds=bounds)) for _ in range(6)) == 100
+    )
+
+
+def test_a_run_that_waits_to_be_tried_again_leaves_its_group_to_others(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    first, second = (make_job(services, super_admin, name=n, concurrency={"group": "g"}) for n in ("first", "second"))
+    (failing,) = enqueue(executions, first, clock)
+    (attempt,) = claim(executions, clock)
+    (other,) = enqueue(executions, second, clock)
+    assert claim(executions, clock) == []
+    executions.finish([(attempt, failure(), 60.0)], now=clock.now())
+    clock.advance(1)
+    (next_one,) = claim(executions, clock)
+    assert next_one.execution_id == other
+    clock.advance(60)
+    assert claim(executions, clock) == [], "and waits for them in its turn"
+    executions.finish([(next_one, success(), None)], now=clock.now())
+    clock.advance(1)
+    assert [(one.execution_id, one.number) for one in claim(executions, clock)] == [(failing, 2)]
 
 
 def test_a_due_time_is_one_execution_however_often_it_is_written(
@@ -244,11 +354,7 @@ def test_a_due_time_is_one_execution_however_often_it_is_written(
 def test_log_chunks_are_read_in_order_and_written_once(store: Store, clock: ManualClock) -> None:
     logs = LogStore(store.database)
     line = {"timestamp": clock.now(), "level": "INFO", "message": "m"}
-    chunks = [
-        {"execution_id": "e", "attempt": a, "seq": f"{a:05d}.{n:08d}", "lines": [{**line, "message": f"{a}.{n}"}]}
-        for a in (1, 2)
-        for n in (1, 2)
-    ]
+    chunks = [{"_id": chunk_id("e", a, n), "attempt": a, "lines": [{**line, "message": f"{a}.{n}"}]} for a in (1, 2) for n in (1, 2)]
     logs.append([dict(one) for one in chunks])
     logs.append([dict(one) for one in reversed(chunks)])
     lines, cursor = logs.read("e", limit=3)

@@ -11,9 +11,10 @@ import pytest
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
-from app.execution.model import Status
+from app.execution.log_store import LogStore
+from app.execution.model import LIVE, Status
 from app.execution.retention import Retention
-from app.execution.store import ExecutionStore, LogStore
+from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.store import JobStore
 from app.services import Services
@@ -33,13 +34,14 @@ def keep(store: Store, settings: Settings, clock: ManualClock) -> Any:
 
 def put(store: Store, clock: ManualClock, name: str, *, status: str, days: float, job: str = "j", **fields: Any) -> None:
     at = clock.now() - timedelta(days=days)
-    store.database["job_executions"].insert_one({"_id": name, "job_id": job, "status": status, "queued_at": at, **fields})
-    store.database["execution_logs"].insert_one({"execution_id": name, "attempt": 1, "seq": "1", "lines": []})
+    ended = {"live": True} if status in LIVE else {"completed_at": at}
+    store.database["job_executions"].insert_one({"_id": name, "job_id": job, "status": status, "queued_at": at, **ended, **fields})
+    store.database["execution_logs"].insert_one({"_id": f"{name}/1", "attempt": 1, "lines": []})
 
 
 def left(store: Store) -> set[str]:
     ids = {row["_id"] for row in store.database["job_executions"].find()}
-    logs = {row["execution_id"] for row in store.database["execution_logs"].find()}
+    logs = {row["_id"].rpartition("/")[0] for row in store.database["execution_logs"].find()}
     assert logs == ids, "an execution goes with its log"
     return ids
 

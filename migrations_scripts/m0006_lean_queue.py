@@ -1,0 +1,94 @@
+"""What waits or runs has the fields of the queue, and only that is in the queue's indexes; a run holds places of several kinds; chunks
+of logs are found by their `_id`. An execution costs 13 index writes from its insert to its end, 28 before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+A, D = ASCENDING, DESCENDING
+EXISTS, TEXT, DATE = {"$exists": True}, {"$type": "string"}, {"$type": "date"}
+# A query is answered from a partial index only where it says the same: MongoDB derives "later than 1970" from a comparison, but not
+# "is a date".
+ANY_DATE = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
+WAITING, LIVE = ["queued", "retrying"], ["queued", "running", "retrying"]
+
+INDEXES: dict[str, list[IndexModel]] = {
+    "job_executions": [
+        IndexModel([("queue_rank", A), ("available_at", A)], name="waiting", partialFilterExpression={"queue_rank": EXISTS}),
+        IndexModel([("job_id", A)], name="live", partialFilterExpression={"live": True}),
+        IndexModel([("lease.expires_at", A)], name="leases", partialFilterExpression={"lease.expires_at": EXISTS}),
+        # A place under a bound (app.execution.places) is held by one execution at most.
+        IndexModel([("slots", A)], name="slots", unique=True, partialFilterExpression={"slots": EXISTS}),
+        IndexModel([("status", A), ("queued_at", D)], name="ended", partialFilterExpression={"completed_at": ANY_DATE}),
+    ],
+    "dynamic_jobs": [
+        IndexModel([("next_run_at", A)], name="next_due", partialFilterExpression={"enabled": True, "next_run_at": ANY_DATE}),
+        IndexModel([("dispatch.at", A)], name="outboxes", partialFilterExpression={"dispatch.at": EXISTS}),
+    ],
+}
+DROPS: dict[str, list[str]] = {
+    "job_executions": ["queue", "slot", "lost", "claimed", "by_job_status", "by_status"],
+    "dynamic_jobs": ["due", "outbox"],
+    "execution_logs": ["order"],
+}
+_OLD_JOBS: list[IndexModel] = [
+    IndexModel([("next_run_at", A)], name="due", partialFilterExpression={"enabled": True, "next_run_at": DATE}),
+    IndexModel([("dispatch.at", A)], name="outbox", partialFilterExpression={"dispatch.at": DATE}),
+]
+_OLD: list[IndexModel] = [
+    IndexModel([("slot_key", A)], name="slot", unique=True, partialFilterExpression={"slot_key": TEXT}),
+    IndexModel([("status", A), ("queue_rank", A), ("available_at", A)], name="queue"),
+    IndexModel([("status", A), ("lease.expires_at", A)], name="lost"),
+    IndexModel([("lease.claim", A)], name="claimed", partialFilterExpression={"lease.claim": TEXT}),
+    IndexModel([("job_id", A), ("status", A)], name="by_job_status"),
+    IndexModel([("status", A), ("queued_at", D)], name="by_status"),
+]
+BATCH = 1000
+
+
+def up(database: Database[dict[str, Any]]) -> None:
+    executions, logs = database["job_executions"], database["execution_logs"]
+    _drop(database, DROPS)
+    executions.update_many({"status": {"$in": LIVE}}, [{"$set": {"live": True, "rank": "$queue_rank"}}])
+    executions.update_many({"status": {"$nin": WAITING}}, {"$unset": {"queue_rank": ""}})
+    executions.update_many({"slot_key": EXISTS}, [{"$set": {"slots": ["$slot_key"]}}, {"$unset": "slot_key"}])
+    for collection, indexes in INDEXES.items():
+        database[collection].create_indexes(indexes)
+    for rows in _batches(logs, {"execution_id": EXISTS}):
+        renewed = [{"_id": f"{row['execution_id']}/{row['seq']}", "attempt": row["attempt"], "lines": row["lines"]} for row in rows]
+        logs.bulk_write([ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in renewed], ordered=False)
+
+
+def down(database: Database[dict[str, Any]]) -> None:
+    executions, logs = database["job_executions"], database["execution_logs"]
+    _drop(database, {collection: [index.document["name"] for index in indexes] for collection, indexes in INDEXES.items()})
+    executions.update_many({"live": True}, [{"$set": {"queue_rank": "$rank"}}])
+    executions.update_many({"slots": EXISTS}, [{"$set": {"slot_key": {"$arrayElemAt": ["$slots", 0]}}}])
+    executions.update_many({}, {"$unset": {"live": "", "rank": "", "slots": ""}})
+    executions.create_indexes(_OLD)
+    database["dynamic_jobs"].create_indexes(_OLD_JOBS)
+    for rows in _batches(logs, {"execution_id": {"$exists": False}}):
+        keys = [dict(zip(("execution_id", "seq"), row["_id"].rsplit("/", 1), strict=True)) for row in rows]
+        older = [{**key, "attempt": row["attempt"], "lines": row["lines"]} for key, row in zip(keys, rows, strict=True)]
+        logs.bulk_write([ReplaceOne(key, row, upsert=True) for key, row in zip(keys, older, strict=True)], ordered=False)
+    logs.create_indexes([IndexModel([("execution_id", A), ("seq", A)], name="order", unique=True)])
+
+
+def _drop(database: Database[dict[str, Any]], names: dict[str, list[str]]) -> None:
+    for collection, gone in names.items():
+        for name in set(gone) & set(database[collection].index_information()):
+            database[collection].drop_index(name)
+
+
+def _batches(collection: Collection[dict[str, Any]], old: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """Documents of the form `old`, which go once the caller has written their successors: an `_id` cannot be changed. A migration that
+    was killed between the two writes the same successors again."""
+    while rows := list(collection.find(old).limit(BATCH)):
+        yield rows
+        collection.delete_many({"_id": {"$in": [row["_id"] for row in rows]}})

@@ -105,6 +105,11 @@ class Settings:
         "SCHEDULER_MAX_INSTANCES", "int", 3, "Upper bound for a job's concurrency.max_instances", **_at_least(1, 1000)
     )
     pool_size: int = _var("SCHEDULER_EXECUTOR_POOL_SIZE", "int", 10, "Attempts run at once on a node", **_at_least(1, 1000))
+    isolation: str = _var(
+        "JOBWRIGHT_ISOLATION", "str", "template",
+        "process: each attempt has a process of its own; reused: attempts follow each other in warm ones; template: as each template says",
+        validate=OneOf(["template", "process", "reused"]),
+    )  # fmt: skip
     max_running: int = _var("JOBWRIGHT_MAX_RUNNING", "int", 0, "Attempts run at once on all nodes together; 0: any number", **_at_least(0))
     template_limits: tuple[tuple[str, int], ...] = _var(
         "JOBWRIGHT_TEMPLATE_LIMITS",

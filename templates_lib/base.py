@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 from abc import ABC, abstractmethod
@@ -129,6 +130,8 @@ class JobTemplate(ABC):
     destructive: ClassVar[bool] = False
     estimated_duration: ClassVar[str] = "seconds"
     resource_usage: ClassVar[Risk] = "low"
+    #: `process`: each attempt has a process of its own. `reused`: attempts follow each other in a warm process, which ends after any
+    #: that failed, was stopped or left something behind; for kinds that are short, many, and keep nothing between two runs.
     isolation: ClassVar[Isolation] = "process"
     parameters_schema: ClassVar[Mapping[str, Any]]
 
@@ -138,6 +141,10 @@ class JobTemplate(ABC):
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:  # noqa: ARG002 - for kinds to override
         """What the schema cannot say about `params`, which already satisfy it. Pure: no connection is opened."""
         return ()
+
+    def asynchronous(self) -> bool:
+        """True where `run` is a coroutine function."""
+        return inspect.iscoroutinefunction(self.run)
 
     @abstractmethod
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult | Awaitable[JobResult]:

@@ -1,31 +1,55 @@
-"""The attempt's own process: builds the context, runs the template, says how it went. JSON lines over one socket."""
+"""An attempt's own process: builds the context, runs the template, says how it went. JSON lines over one socket.
+
+`run_one` is for a process that is one attempt's. `serve` is for a reused one: it works through attempts that its runner lines up, and
+ends after the first that failed, was stopped, or left something behind. Each line that it sends names nothing but its own: what runs is
+known from `{"begin": id}` and `{"end": id, …}` around it.
+
+This module is in every job process: it imports only what each attempt needs.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import fcntl
 import inspect
 import json
 import logging
 import os
+import resource
+import shutil
 import signal
 import socket
+import struct
 import sys
-import tempfile
+import termios
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from app.jobtemplates.catalogue import Catalogue
-from templates_lib.base import Cancelled, ConnectionGrant, JobResult, RunContext, TemplateError
+from templates_lib.base import Cancelled, ConnectionGrant, JobResult, JobTemplate, RunContext, TemplateError
 
 PROGRESS_EVERY_SECONDS = 0.1
 LONGEST_LINE = 8_000  # characters of one log message
 LONGEST_TRACEBACK = 8_000
+READ_BYTES = 262_144
+PRINTS_POLL_SECONDS = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What an attempt may: the largest result and its memory in bytes, its processor time in seconds; and after how many attempts a
+    reused process ends."""
+
+    result_bytes: int
+    memory_bytes: int
+    cpu_seconds: int
+    most_runs: int
 
 
 class _Pipe:
@@ -33,11 +57,23 @@ class _Pipe:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock, self._lock = sock, threading.Lock()
+        self._held = b""
 
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: Mapping[str, Any], *, hold: bool = False) -> None:
+        """`hold`: with the next message, so that two that follow at once are one call of the kernel."""
         data = json.dumps(message, ensure_ascii=False, allow_nan=False).encode("utf-8", errors="replace") + b"\n"
         with self._lock:
-            self._sock.sendall(data)
+            data, self._held = self._held + data, b""
+            if hold:
+                self._held = data
+            else:
+                self._sock.sendall(data)
+
+    def flush(self) -> None:
+        with self._lock:
+            data, self._held = self._held, b""
+            if data:
+                self._sock.sendall(data)
 
 
 class _PipeHandler(logging.Handler):
@@ -71,73 +107,208 @@ class _Progress:
             self._pending, self._next = None, time.monotonic() + PROGRESS_EVERY_SECONDS
 
 
-def run_attempt(sock: socket.socket, catalogue: Catalogue) -> int:
+def prepare() -> None:
+    """What all attempts have in common, done once in their parent: each page of memory that they do not write they share."""
+    for chatty in ("httpx", "httpcore", "pymongo"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def run_one(sock: socket.socket, template: JobTemplate, config: Config) -> int:
     """Run what the runner sends over `sock`; returns the process's exit status, 0 where a result was sent."""
-    with sock.makefile("rb") as reader:
-        spec = json.loads(reader.readline())
-    pipe = _Pipe(sock)
-    log = _redirect_logging(pipe)
-    stop = threading.Event()
+    data = b""
+    while not data.endswith(b"\n"):
+        received = sock.recv(READ_BYTES)
+        if not received:
+            return 1  # the runner is gone
+        data += received
+    spec = json.loads(data)
+    pipe, stop = _Pipe(sock), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    files = Path(spec["files"])
-    files.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _open_streams()
+    pipe.send(_run(template, spec, pipe, _Journal(pipe), stop, config))
+    return 0
+
+
+def serve(sock: socket.socket, template: JobTemplate, config: Config) -> int:
+    """Run one attempt after the other, as the runner sends them, until it closes the socket or one of them ends this process."""
+    return _Server(sock, template, config).run()
+
+
+class _Server:
+    """A reused process. The signal handler and the loop read the same socket: the handler between two steps of a template."""
+
+    def __init__(self, sock: socket.socket, template: JobTemplate, config: Config) -> None:
+        self._sock, self._template, self._config = sock, template, config
+        self._pipe = _Pipe(sock)
+        self._journal = _Journal(self._pipe)
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._dropped: list[str] = []  # said by the loop: the signal handler must not wait for the pipe's lock
+        self._unread = b""
+        self._current: str | None = None
+        self._stop = threading.Event()
+        self._doomed = self._closed = self._reading = False
+        self._environment = dict(os.environ)
+
+    def run(self) -> int:
+        _open_streams()
+        served = 0
+        while not self._doomed and served < self._config.most_runs:
+            while self._dropped:
+                self._pipe.send({"dropped": self._dropped.pop()})
+            if not self._waiting:
+                self._pipe.flush()
+                self._read(wait=True)
+                if self._closed:
+                    break
+                continue
+            served += 1
+            if not self._attempt(self._waiting.popleft(), last=served == self._config.most_runs):
+                break
+        self._pipe.flush()
+        return 0
+
+    def _attempt(self, spec: dict[str, Any], *, last: bool) -> bool:
+        """True where the next attempt may follow in this process."""
+        self._current = spec["execution_id"]
+        signal.signal(signal.SIGTERM, self._hear)
+        self._stop.clear()
+        self._pipe.send({"begin": self._current})
+        used, began = time.process_time(), time.monotonic()
+        soft = int(used) + 1 + self._config.cpu_seconds
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+        message = _run(self._template, spec, self._pipe, self._journal, self._stop, self._config)
+        self._current = None
+        clean = "result" in message and "error" not in message and not self._doomed and not last and self._nothing_left(spec)
+        usage = {
+            "cpu_seconds": round(time.process_time() - used, 4),
+            "max_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        }
+        seconds = round(time.monotonic() - began, 4)
+        end = {"end": spec["execution_id"], "seconds": seconds, "usage": usage, "more": clean, **message}
+        self._read(wait=False)
+        self._pipe.send(end, hold=clean and bool(self._waiting))
+        return clean
+
+    def _nothing_left(self, spec: Mapping[str, Any]) -> bool:
+        """True where the attempt left no process, no thread, no file and no change of the environment, and its prints are read."""
+        files = spec["files"]
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            pass
+        else:
+            return False
+        if threading.active_count() > 1 or dict(os.environ) != {**self._environment, "TMPDIR": files}:
+            return False
+        if any(Path(files).iterdir()):
+            shutil.rmtree(files, ignore_errors=True)
+        for stream in (sys.stdout, sys.stderr):
+            if stream is None or stream.closed:
+                return False
+        try:
+            while _unread_prints():  # a print is the attempt's during which it is read
+                time.sleep(PRINTS_POLL_SECONDS)
+        except OSError:
+            return False
+        return True
+
+    def _hear(self, *_: Any) -> None:
+        """SIGTERM: the runner wants one attempt stopped and has said which; this process ends after it either way."""
+        self._doomed = True
+        if not self._reading:  # else what it interrupts takes the message
+            self._read(wait=False)
+
+    def _read(self, *, wait: bool) -> None:
+        """Take what the runner sent: attempts, and `{"stop": id}`."""
+        self._reading = True
+        with suppress(BlockingIOError):
+            data = self._sock.recv(READ_BYTES, 0 if wait else socket.MSG_DONTWAIT)
+            self._closed = not data
+            *whole, self._unread = (self._unread + data).split(b"\n")
+            for line in whole:
+                message = json.loads(line)
+                if "stop" not in message:
+                    self._waiting.append(message)
+                elif message["stop"] == self._current:
+                    self._stop.set()
+                elif (kept := deque(spec for spec in self._waiting if spec["execution_id"] != message["stop"])) != self._waiting:
+                    self._waiting = kept
+                    self._dropped.append(message["stop"])
+        self._reading = False
+
+
+class _Journal:
+    """Where a run's log goes; put in place anew before each run, as a template may have moved it."""
+
+    def __init__(self, pipe: _Pipe) -> None:
+        self._handler = _PipeHandler(pipe)
+
+    def open(self) -> logging.Logger:
+        """Everything that the template or its libraries log goes to the job's log; prints arrive through the output pipe."""
+        root = logging.getLogger()
+        root.handlers[:] = [self._handler]
+        root.setLevel(logging.INFO)
+        return logging.getLogger("job")
+
+
+def _open_streams() -> None:
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - they live as long as we
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - the same
+
+
+def _unread_prints() -> int:
+    """Bytes in the output pipe that the runner has not read yet (FIONREAD, ioctl_pipe)."""
+    return int(struct.unpack("i", fcntl.ioctl(1, termios.FIONREAD, b"\0\0\0\0"))[0])
+
+
+def _run(
+    template: JobTemplate, spec: Mapping[str, Any], pipe: _Pipe, journal: _Journal, stop: threading.Event, config: Config
+) -> dict[str, Any]:
+    """One attempt; its last message."""
+    files = spec["files"]
+    with suppress(FileExistsError):
+        os.mkdir(files, 0o700)  # noqa: PTH102 - a third of the pages that Path.mkdir touches, in each attempt
     os.chdir(files)
-    tempfile.tempdir = str(files)
+    os.environ["TMPDIR"] = files
+    if "tempfile" in sys.modules:
+        sys.modules["tempfile"].__dict__["tempdir"] = files
     progress = _Progress(pipe)
     context = RunContext(
-        log=log,
+        log=journal.open(),
         execution_id=spec["execution_id"],
         attempt=spec["attempt"],
         now=datetime.fromisoformat(spec["now"]),
-        files=files,
+        files=Path(files),
         grants={name: ConnectionGrant(name, kind, settings) for name, (kind, settings) in spec["connections"].items()},
         allowed_hosts=tuple(spec["allowed_hosts"]),
         report=progress,
         stop=stop,
     )
-    message = _outcome(catalogue, spec, context)
+    message = _outcome(template, spec["parameters"], context, config)
     progress.flush()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # the template may have closed it
+        with suppress(AttributeError, OSError, ValueError):  # the template may have closed it
             stream.flush()
-    pipe.send(message)
-    return 0
+    return message
 
 
-def _redirect_logging(pipe: _Pipe) -> logging.Logger:
-    """Everything that the template or its libraries log goes to the job's log; prints arrive through the output pipe."""
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - they live as long as we
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - the same
-    root = logging.getLogger()
-    root.handlers[:] = [_PipeHandler(pipe)]
-    root.setLevel(logging.INFO)
-    for chatty in ("httpx", "httpcore", "pymongo"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    return logging.getLogger("job")
-
-
-def _outcome(catalogue: Catalogue, spec: Mapping[str, Any], context: RunContext) -> dict[str, Any]:
+def _outcome(template: JobTemplate, parameters: Mapping[str, Any], context: RunContext, config: Config) -> dict[str, Any]:
     """The last message: `{"result": …}` or `{"error": …}`. Whatever a template may raise ends here."""
     try:
-        template = catalogue.get(spec["template_type"]).template
-        result = template.run(spec["parameters"], context)
+        result = template.run(parameters, context)
         if inspect.isawaitable(result):
+            import asyncio  # noqa: PLC0415 - the zygote of an asynchronous kind has it; the others do without its pages
+
             result = asyncio.run(_await(result))
-        return _result_message(result, spec["limits"]["result_bytes"])
+        return _result_message(result, config.result_bytes)
     except Cancelled as stopped:
         return {"cancelled": str(stopped)}
     except TemplateError as error:
-        return _error(
-            type(error).__name__,
-            str(error),
-            permanent=error.permanent,
-            data=error.data,
-            limit=spec["limits"]["result_bytes"],
-        )
+        return _error(type(error).__name__, str(error), permanent=error.permanent, data=error.data, limit=config.result_bytes)
     except SystemExit as error:
         return _error("SystemExit", f"The template called sys.exit({error.code!r})")
     except MemoryError:
-        limit = spec["limits"]["memory_bytes"] // (1 << 20)
+        limit = config.memory_bytes // (1 << 20)
         return _error("MemoryError", f"The run needed more memory than it may have ({limit} MiB, JOBWRIGHT_JOB_MEMORY_MB)")
     except BaseException as error:
         text = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]

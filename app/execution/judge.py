@@ -13,6 +13,7 @@ from app.jobs.model import RetryOn
 # Why the runner itself ended an attempt.
 TIMEOUT, CANCEL, REPLACED, LEASE_LOST, DRAIN = "timeout", "cancel", "replaced", "lease_lost", "drain"
 PROCESSES, FLOOD = "processes", "flood"
+BROKEN = "broken: "  # and why its kind could not be imported
 
 
 def judge(
@@ -53,6 +54,8 @@ def judge(
 
 def _death(status: int, why: str | None) -> AttemptError:
     """The process ended without a word."""
+    if why and why.startswith(BROKEN):
+        return AttemptError(type="TemplateBroken", message=f"Its template cannot be loaded: {why.removeprefix(BROKEN)}", permanent=True)
     if why == PROCESSES:
         return AttemptError(type="TooManyProcesses", message="Started more processes than it may (JOBWRIGHT_JOB_PROCESSES)")
     if why == FLOOD:

@@ -33,6 +33,11 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def own_children() -> list[int]:
+    """Direct children of this process, which must be single-threaded."""
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()]
+
+
 def descendants(pid: int) -> list[int]:
     """All processes below `pid`, parents before children."""
     found, queue = [], [pid]

@@ -39,6 +39,7 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"  # its due time
     MANUAL = "manual"  # someone in the browser
     API = "api"  # a program
+    BACKFILL = "backfill"  # someone asked for the runs of a time that has passed
     RETRY = "retry"  # someone asked for another try of an ended execution
 
 
@@ -49,6 +50,8 @@ class Reason(StrEnum):
     REPLACED = "replaced"  # a newer due time took its place
     MISFIRE = "misfire"  # later than the grace allows
     PAUSED = "paused"  # the job was paused
+    BLACKOUT = "blackout"  # a calendar of the job keeps the time free
+    MAINTENANCE = "maintenance"  # nothing was started anywhere
     DISABLED = "disabled"  # the job was switched off before it ran
     RESCHEDULED = "rescheduled"  # the job was given another schedule before it ran
     JOB_GONE = "job_gone"  # the job was retired before it ran
@@ -103,6 +106,7 @@ class Outcome:
     error: AttemptError | None = None
     reason: Reason | None = None
     seconds: float = 0.0
+    began_at: datetime | None = None  # when its process began it, which may be a little after it was claimed
     usage: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -6,7 +6,7 @@ ever exceeded, and a place is free in the very write that ends its run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.mongo import Document
@@ -59,30 +59,26 @@ def assign(rows: Sequence[Document], used: set[str], bounds: RunBounds) -> tuple
     has none left. `used` are the keys that are taken."""
     places: dict[str, list[str]] = {}
     job_busy: set[str] = set()
-    taken = set(used)
-    full: set[str] = set()
+    free: dict[str, Iterator[str]] = {}
+    spare: dict[str, str] = {}  # the next free key of a bound, looked at and not taken
     for row in rows:
-        held = list(row.get("slots", ()))
-        wanted = [_lowest(prefix, most, taken, full) for prefix, most in _missing(row, bounds)]
-        if not held and wanted[0] is None:
-            job_busy.add(row["_id"])
-        keys = [key for key in wanted if key is not None]
-        if len(keys) == len(wanted):
-            taken.update(keys)
-            places[row["_id"]] = held + keys
+        held: list[str] = list(row.get("slots", ()))
+        keys: list[str] = []
+        for prefix, most in _missing(row, bounds):
+            if prefix not in free:
+                free[prefix] = (key for key in (f"{prefix}{n}" for n in range(most)) if key not in used)
+            if prefix not in spare and (key := next(free[prefix], None)) is not None:
+                spare[prefix] = key
+            if prefix not in spare:
+                if not held and not keys:
+                    job_busy.add(row["_id"])
+                break
+            keys.append(prefix)
+        else:
+            places[row["_id"]] = held + [spare.pop(prefix) for prefix in keys]
     return places, job_busy
 
 
 def _missing(row: Document, bounds: RunBounds) -> list[tuple[str, int]]:
     """The bounds under which the execution has no place yet; one that was put back holds its job's."""
     return bounds.of(row)[1 if row.get("slots") else 0 :]
-
-
-def _lowest(prefix: str, most: int, taken: set[str], full: set[str]) -> str | None:
-    if prefix in full:
-        return None
-    for n in range(most):
-        if (key := f"{prefix}{n}") not in taken:
-            return key
-    full.add(prefix)
-    return None

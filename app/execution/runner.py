@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import socket
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from typing import Any
 
 from app.clock import Clock
 from app.config import Settings
 from app.connections.service import Connections
 from app.connections.vault import Vault
-from app.errors import JobwrightError, NotFound
+from app.errors import FieldError, JobwrightError, NotFound
 from app.events import get_logger
 from app.execution.executors.base import Executor, Run, Sink
 from app.execution.judge import CANCEL, DRAIN, LEASE_LOST, REPLACED
@@ -23,6 +26,8 @@ from app.jobtemplates.catalogue import Catalogue, connection_references
 log = get_logger(__name__)
 
 SWEEP_LIMIT = 500
+MOST_REMEMBERED = 1000
+AHEAD_LIMIT_SECONDS = 1.0
 # An attempt whose lease could not be renewed is killed when this share of the lease has gone, so that it is down before another
 # worker may take the execution (the kill grace fits into the rest).
 GIVE_UP_SHARE = 0.6
@@ -47,12 +52,15 @@ class Runner:
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._renewed_at = clock.monotonic()
         self._bounds = RunBounds(groups=dict(settings.group_limits), templates=dict(settings.template_limits), overall=settings.max_running)
+        self._not_begun: list[Attempt] = []
+        self._right: set[tuple[str, str]] = set()
         self.draining = False
+        self.resting = False  # maintenance: nothing starts, what runs goes on
 
     def claim(self) -> int:
         """Fill the executor's free places from the queue; returns how many attempts were started."""
         started = 0
-        while not self.draining and (free := self._executor.free_places()) > 0:
+        while not (self.draining or self.resting) and (free := self._executor.free_places()) > 0:
             attempts = self._store.claim_due(
                 owner=self._owner, host=self._host, now=self._clock.now(), lease=self._lease, limit=free, bounds=self._bounds
             )
@@ -66,9 +74,23 @@ class Runner:
                 break
         return started
 
+    def warm_up(self, types: Iterable[str]) -> None:
+        """Have the executor ready for runs of these templates, so that the first does not wait for its imports."""
+        known = set(self._catalogue.types())
+        self._executor.warm_up([self._catalogue.get(kind).load for kind in types if kind in known])
+
+    def put_back(self) -> int:
+        """What was taken ahead of a free place and found none for so long goes back to where others may take it; returns how many."""
+        self._not_begun += self._executor.take_back(AHEAD_LIMIT_SECONDS)
+        if not self._not_begun:
+            return 0
+        self._store.put_back(self._not_begun, now=self._clock.now())
+        done, self._not_begun = len(self._not_begun), []
+        return done
+
     def keep_leases(self) -> None:
         """Renew the leases of what runs; kill what is no longer ours, or what could not be renewed for too long."""
-        held = {**self._sink.unwritten(), **self._executor.held()}
+        held = {**self._sink.unwritten(), **self._executor.held(), **{one.execution_id: one for one in self._not_begun}}
         if not held:
             self._renewed_at = self._clock.monotonic()
             return
@@ -127,9 +149,10 @@ class Runner:
     def _prepare(self, attempt: Attempt) -> Run | None:
         """The run with secrets opened and connections granted, judged once more; a run that cannot be made ends here."""
         try:
-            schema = self._catalogue.get(attempt.template_type).template.parameters_schema
+            entry = self._catalogue.get(attempt.template_type)
+            schema = entry.template.parameters_schema
             parameters = self._vault.open(attempt.parameters)
-            errors = self._catalogue.check(attempt.template_type, parameters, prefix="/parameters")
+            errors = self._judge(attempt, parameters)
             references = list(connection_references(schema, parameters))
             errors += self._connections.check_references(references)
             if errors:
@@ -139,7 +162,23 @@ class Runner:
             return self._refuse(attempt, "TemplateMissing", f"There is no template {attempt.template_type!r} on this node")
         except JobwrightError as error:
             return self._refuse(attempt, type(error).__name__, error.detail)
-        return Run(attempt, parameters, {name: (grant.kind, grant.settings) for name, grant in grants.items()})
+        return Run(
+            attempt, parameters, {name: (grant.kind, grant.settings) for name, grant in grants.items()}, entry.load,
+            reused=(self._settings.isolation if self._settings.isolation != "template" else entry.template.isolation) == "reused",
+        )  # fmt: skip
+
+    def _judge(self, attempt: Attempt, parameters: Mapping[str, Any]) -> list[FieldError]:
+        """What is wrong with the parameters. Those that were found right are not judged again: the catalogue stays as it is for as long
+        as this process, and a template's judgement is of nothing but them."""
+        key = (attempt.template_type, json.dumps(attempt.parameters, sort_keys=True, default=str))
+        if key in self._right:
+            return []
+        errors = self._catalogue.check(attempt.template_type, parameters, prefix="/parameters")
+        if not errors:
+            if len(self._right) >= MOST_REMEMBERED:
+                self._right.clear()
+            self._right.add(key)
+        return errors
 
     def _refuse(self, attempt: Attempt, kind: str, message: str) -> Run | None:
         """End an attempt that cannot be made; there is no run."""

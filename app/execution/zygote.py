@@ -1,20 +1,26 @@
-"""The parent of attempt processes: small, single-threaded, with every template imported, so that a fork takes a millisecond.
+"""The parents of job processes: small, single-threaded, with what they need imported, so that a fork takes a millisecond.
 
-It starts children, ends them at their deadline, sees that no descendant outlives its attempt, and says what became of each.
-It knows nothing of MongoDB. Over one SOCK_SEQPACKET socket it takes JSON messages:
+There is one root, which has imported nothing but this; it forks one zygote a kind of job, which imports that kind and forks its
+attempts. A kind's memory, its libraries and its crashes are its own, and no attempt copies the page tables of what it does not use.
 
-- `{"op": "fork", "id", "timeout", "grace", "limits"}` with two descriptors (the attempt's socket and its output pipe);
-- `{"op": "stop", "id", "grace", "why"}`.
+A zygote starts children, ends them at their deadline, sees that no descendant outlives its attempt, and says what became of each. It
+knows nothing of MongoDB. Over one SOCK_SEQPACKET socket it takes JSON messages:
 
-and sends `{"ended": id, "status", "why", "usage"}` with the wait status (wait(2)); `why` is `timeout`, `processes` or what `stop` gave.
+- the root: `{"op": "kind", "load": "module:class"}` with one descriptor, the new zygote's own socket;
+- a kind's: `{"op": "fork", "id", "timeout", "grace", "limits", "reused"}` with two descriptors (the messages' socket and the output
+  pipe), without a timeout where `reused`: the executor knows what such a child works on; and `{"op": "stop", "id", "grace", "why"}`.
 
-How the tree of an attempt is held: the child is a subreaper, so its orphans stay below it; when it ends they become children of
-the zygote, itself a subreaper. A child of the zygote that it did not start is therefore always a left-over, and is killed.
+Each says `{"ready": true}`, or `{"broken": why}` and ends. A kind's sends `{"ended": id, "status", "why", "usage"}` with the wait status
+(wait(2)); `why` is `timeout`, `processes` or what `stop` gave.
+
+How the tree of an attempt is held: the child is a subreaper, so its orphans stay below it; when it ends they become children of its
+zygote, itself a subreaper. A child of a zygote that it did not start is therefore always a left-over, and is killed.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import resource
@@ -28,29 +34,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.execution import kernel
-from app.execution.child import run_attempt
-from app.jobtemplates.catalogue import Catalogue
+from app.execution.child import Config, prepare, run_one, serve
 
 COUNT_EVERY_SECONDS = 0.5  # how often the processes of each tree are counted
 LONGEST_MESSAGE = 65_536
+NEVER = float("inf")
 
 
 @dataclass(slots=True)
 class _Child:
     id: str
     pid: int
-    deadline: float
-    grace: float
-    most_processes: int
+    deadline: float = NEVER
+    grace: float = 0.0
+    most_processes: float = NEVER
     why: str | None = None
     kill_at: float | None = None
 
 
 class Zygote:
-    """The event loop."""
+    """The event loop. `template` is the kind's instance; None makes it the root."""
 
-    def __init__(self, control: socket.socket, catalogue: Catalogue) -> None:
-        self._control, self._catalogue = control, catalogue
+    def __init__(self, control: socket.socket, template: Any = None) -> None:
+        self._control, self._template = control, template
         self._children: dict[int, _Child] = {}
         self._next_count = time.monotonic()
         self._wake_read, self._wake_write = os.pipe()
@@ -63,6 +69,7 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # the runner drains and then closes the socket
+        self._send({"ready": True})
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
             selector.register(self._wake_read, selectors.EVENT_READ)
@@ -77,11 +84,17 @@ class Zygote:
         self._end_all()
 
     def _patience(self) -> float | None:
-        if not self._children:
+        if not self._children or self._template is None:
             return None
         now = time.monotonic()
         nearest = min(child.kill_at or child.deadline for child in self._children.values())
         return max(0.0, min(nearest, self._next_count) - now)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            self._control.send(json.dumps(message).encode())
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the runner is gone; the loop sees the closed socket next
 
     def _receive(self) -> bool:
         try:
@@ -91,44 +104,52 @@ class Zygote:
         if not data:
             return False
         message = json.loads(data)
-        if message["op"] == "fork":
-            self._fork(message, fds)
-        else:
+        if message["op"] == "stop":
             for child in self._children.values():
                 if child.id == message["id"]:
                     self._stop(child, message["why"], message["grace"])
-        return True
-
-    def _fork(self, message: dict[str, Any], fds: list[int]) -> None:
+            return True
         pid = os.fork()
         if pid == 0:
-            self._become_child(message, fds)
+            self._become(message, fds)
         for fd in fds:
             os.close(fd)
-        limits = message["limits"]
-        self._children[pid] = _Child(message["id"], pid, time.monotonic() + message["timeout"], message["grace"], limits["processes"])
+        if message["op"] == "kind":
+            self._children[pid] = _Child(message["load"], pid)
+        else:
+            deadline = NEVER if message["reused"] else time.monotonic() + message["timeout"]
+            self._children[pid] = _Child(message["id"], pid, deadline, message["grace"], message["limits"]["processes"])
+        return True
 
-    def _become_child(self, message: dict[str, Any], fds: list[int]) -> None:
-        """The child's side of the fork; does not return."""
+    # -- the other side of the fork; nothing here returns ---------------------------------------------------------
+
+    def _become(self, message: dict[str, Any], fds: list[int]) -> None:
         status = 70  # EX_SOFTWARE (sysexits.h): only where the frame around the template itself fails
         try:
             kernel.die_with_parent()
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_DFL)
-            os.setsid()
-            kernel.become_subreaper()
             for fd in (self._wake_read, self._wake_write, self._control.fileno()):
                 os.close(fd)
-            for target in (1, 2):
-                os.dup2(fds[1], target)
-            os.close(fds[1])
-            _limit(message["limits"])
-            status = run_attempt(socket.socket(fileno=fds[0]), self._catalogue)
+            kernel.become_subreaper()
+            status = _become_kind(message, fds[0]) if message["op"] == "kind" else self._become_attempt(message, fds)
         except BaseException:
             os.write(2, traceback.format_exc().encode(errors="replace"))
         finally:
             os._exit(status)
+
+    def _become_attempt(self, message: dict[str, Any], fds: list[int]) -> int:
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        for target in (1, 2):
+            os.dup2(fds[1], target)
+        os.close(fds[1])
+        limits = message["limits"]
+        _limit(limits, reused=message["reused"])
+        config = Config(limits["result_bytes"], limits["memory_bytes"], limits["cpu_seconds"], message.get("most_runs", 1))
+        return (serve if message["reused"] else run_one)(socket.socket(fileno=fds[0]), self._template, config)
+
+    # -- ends -----------------------------------------------------------------------------------------------------
 
     def _reap(self) -> None:
         ended: list[tuple[_Child, int, Any]] = []
@@ -144,12 +165,15 @@ class Zygote:
                 ended.append((child, status, usage))
         if ended:
             self._end_strays()
+        if self._template is None:
+            return  # a kind's zygote that ended is seen by whoever holds the other end of its socket
         for child, status, usage in ended:
-            self._say(child, status, usage)
+            cpu, memory = round(usage.ru_utime + usage.ru_stime, 3), round(usage.ru_maxrss / 1024, 1)
+            self._send({"ended": child.id, "status": status, "why": child.why, "usage": {"cpu_seconds": cpu, "max_memory_mb": memory}})
 
     def _end_strays(self) -> None:
         """Kill whatever an ended attempt has left, until nothing is left: killed ones hand their own children up to us."""
-        while strays := [pid for pid in kernel.children(os.getpid()) if pid not in self._children]:
+        while strays := [pid for pid in kernel.own_children() if pid not in self._children]:
             for pid in strays:
                 for below in (pid, *kernel.descendants(pid)):
                     kernel.send(below, signal.SIGKILL)
@@ -158,16 +182,6 @@ class Zygote:
                     os.waitpid(pid, 0)
                 except ChildProcessError:
                     continue
-
-    def _say(self, child: _Child, status: int, usage: Any) -> None:
-        message = {
-            "ended": child.id, "status": status, "why": child.why,
-            "usage": {"cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3), "max_memory_mb": round(usage.ru_maxrss / 1024, 1)},
-        }  # fmt: skip
-        try:
-            self._control.send(json.dumps(message).encode())
-        except (BrokenPipeError, ConnectionResetError):
-            return  # the runner is gone; the loop sees the closed socket next
 
     def _enforce(self, now: float) -> None:
         for child in list(self._children.values()):
@@ -179,8 +193,12 @@ class Zygote:
         if now >= self._next_count:
             self._next_count = now + COUNT_EVERY_SECONDS
             for child in self._children.values():
-                if child.why is None and len(kernel.descendants(child.pid)) + 1 > child.most_processes:
+                if child.why is None and self._processes(child) > child.most_processes:
                     self._stop(child, "processes", 0.0)
+
+    @staticmethod
+    def _processes(child: _Child) -> int:
+        return len(kernel.descendants(child.pid)) + 1 if child.most_processes < NEVER else 0
 
     def _stop(self, child: _Child, why: str, grace: float) -> None:
         """Ask the tree to end, and note when it is to be killed. A later, quicker stop overrides; the first reason stays."""
@@ -212,29 +230,47 @@ class Zygote:
         self._end_strays()
 
 
-def _limit(limits: dict[str, int]) -> None:
-    """rlimits of one attempt (setrlimit(2)); processes are counted by the zygote, as RLIMIT_NPROC counts the user's."""
+def _become_kind(message: dict[str, Any], fd: int) -> int:
+    """Import the kind and serve its attempts."""
+    control = socket.socket(fileno=fd)
+    try:
+        module, _, name = message["load"].partition(":")
+        template = getattr(importlib.import_module(module), name)()
+        if template.asynchronous():
+            importlib.import_module("asyncio")  # once here rather than in each attempt
+    except Exception as error:
+        traceback.print_exc()
+        control.send(json.dumps({"broken": f"{type(error).__name__}: {error}"[:1000]}).encode())
+        return 1
+    prepare()
+    gc.collect()
+    gc.freeze()  # the children share these pages for as long as they can
+    Zygote(control, template).run()
+    return 0
+
+
+def _limit(limits: dict[str, int], *, reused: bool) -> None:
+    """rlimits of one attempt (setrlimit(2)); processes are counted by the zygote, as RLIMIT_NPROC counts the user's. A reused child
+    raises its soft limit of processor time before each attempt."""
     for what, value in (
         (resource.RLIMIT_AS, limits["memory_bytes"]),
-        (resource.RLIMIT_CPU, limits["cpu_seconds"]),
+        (resource.RLIMIT_CPU, resource.RLIM_INFINITY if reused else limits["cpu_seconds"]),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
         (resource.RLIMIT_FSIZE, limits["file_bytes"]),
         (resource.RLIMIT_CORE, 0),
     ):
         _, hard = resource.getrlimit(what)
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        bound = value if hard == resource.RLIM_INFINITY else hard if value == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(what, (bound, bound))
 
 
 def main() -> None:
-    """`python -m app.execution.zygote FD`, started by the local executor."""
+    """`python -m app.execution.zygote FD`, started by the local executor: the root."""
     control = socket.socket(fileno=int(sys.argv[1]))
     kernel.become_subreaper()
-    catalogue = Catalogue.discover()
     gc.collect()
-    gc.freeze()  # the children share these pages for as long as they can
-    control.send(b'{"ready": true}')
-    Zygote(control, catalogue).run()
+    gc.freeze()
+    Zygote(control).run()
 
 
 if __name__ == "__main__":

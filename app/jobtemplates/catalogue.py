@@ -28,6 +28,11 @@ class Entry:
     validator: SchemaValidator
 
     @property
+    def load(self) -> str:
+        """Where its class is, "module:class"."""
+        return f"{type(self.template).__module__}:{type(self.template).__qualname__}"
+
+    @property
     def previews(self) -> bool:
         """True where the template can say what a run would do."""
         return self.template.preview is not None

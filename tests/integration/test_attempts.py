@@ -45,9 +45,12 @@ class RecordingSink:
         return {}
 
 
+LOADS = {"noop": "jobwright_noop:Noop", "misbehave": "jobwright_test_kinds:Misbehave"}
+
+
 class Bench:
-    def __init__(self, executor: LocalExecutor, sink: RecordingSink) -> None:
-        self.executor, self.sink, self._count = executor, sink, 0
+    def __init__(self, executor: LocalExecutor, sink: RecordingSink, *, reused: bool = False) -> None:
+        self.executor, self.sink, self.reused, self._count = executor, sink, reused, 0
 
     def start(self, template: str, parameters: dict[str, Any], *, timeout: float = 30.0) -> str:
         self._count += 1
@@ -56,7 +59,7 @@ class Bench:
             execution_id=f"e{self._count}", number=1, token=1, job_id="j", template_type=template, parameters=parameters,
             timeout_seconds=timeout, started_at=now, began_at=now, retry_policy={}, failed_attempts=1,
         )  # fmt: skip
-        self.executor.submit([Run(attempt, parameters, {})])
+        self.executor.submit([Run(attempt, parameters, {}, LOADS.get(template, template), reused=self.reused)])
         return attempt.execution_id
 
     def outcome(self, execution_id: str, seconds: float = 20.0) -> Outcome:
@@ -66,15 +69,16 @@ class Bench:
         return [line.message for line in self.sink.logs.get(execution_id, [])]
 
 
-@pytest.fixture
-def bench(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+@pytest.fixture(params=["process", "reused"])
+def bench(settings: Settings, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """An executor, once for each isolation: whatever a run does wrong ends the same in both."""
     monkeypatch.setenv("PYTHONPATH", str(KINDS))
     monkeypatch.setenv("MONGODB_URI", "mongodb://canary-secret")
     monkeypatch.setenv("JOBWRIGHT_SECRET_KEY", "canary-secret")
     bounded = replace(settings, job_memory_mb=1024, job_log_bytes=200_000, job_processes=20, kill_grace_seconds=0.5, pool_size=8)
     executor, sink = LocalExecutor(bounded), RecordingSink()
     executor.start(sink, on_free=lambda: None)
-    yield Bench(executor, sink)
+    yield Bench(executor, sink, reused=request.param == "reused")
     executor.close()
 
 
@@ -197,19 +201,26 @@ def test_the_child_sees_no_credential_and_not_the_registry(bench: Bench) -> None
 
 
 def test_the_attempts_own_folder_is_gone_after_it(bench: Bench, settings: Settings) -> None:
-    bench.outcome(bench.start("noop", {}))
-    assert list((settings.data_path / "work").glob("*/*")) == []
+    outcome = bench.outcome(bench.start("misbehave", {"how": "write_here"}))
+    assert outcome.result is not None
+    assert outcome.result["found"] == [], "what an earlier one wrote"
+    assert list((settings.data_path / "work").glob("*/*" if not bench.reused else "*/*/*")) == []
+    assert bench.outcome(bench.start("misbehave", {"how": "write_here"})).result == outcome.result
 
 
-def test_a_dead_zygote_loses_its_attempts_loudly_and_is_replaced(bench: Bench) -> None:
-    run = bench.start("noop", {"seconds": 60})
-    time.sleep(0.2)  # it must be running, not waiting in the inbox
-    zygote = bench.executor._zygote
-    assert zygote is not None
-    os.kill(zygote.pid, signal.SIGKILL)
+@pytest.mark.parametrize("which", ["root", "kind"])
+def test_a_dead_zygote_loses_its_attempts_loudly_and_is_replaced(bench: Bench, tmp_path: Path, which: str) -> None:
+    trace = tmp_path / "trace"
+    run = bench.start("noop", {"seconds": 60, "file": str(trace)})
+    child = eventually(lambda: trace.exists() and int(trace.read_text().split()[3]))
+    root = bench.executor._root.pid
+    assert root is not None
+    kind = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(root if which == "root" else kind, signal.SIGKILL)
     outcome = bench.outcome(run)
     assert outcome.error is not None
     assert (outcome.status, outcome.error.kind) == (Status.FAILED, RetryOn.LOST_WORKER)
+    eventually(lambda: not alive(child))
     assert bench.outcome(bench.start("noop", {})).status is Status.SUCCESS
 
 
@@ -228,3 +239,120 @@ def test_closing_the_executor_ends_every_tree(settings: Settings, monkeypatch: p
     executor.close()
     assert [pid for pid in pids if alive(pid)] == []
     assert not [thread for thread in threading.enumerate() if thread.name == "local-executor"]
+
+
+# -- reused processes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_place(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """One place, so that short runs are lined up in one reused process."""
+    monkeypatch.setenv("PYTHONPATH", str(KINDS))
+    executor, sink = LocalExecutor(replace(settings, pool_size=1, kill_grace_seconds=0.5)), RecordingSink()
+    executor.start(sink, on_free=lambda: None)
+    yield Bench(executor, sink, reused=True)
+    executor.close()
+
+
+def pid_of(bench: Bench, run: str) -> int:
+    result = bench.outcome(run).result
+    assert result is not None
+    return int(result["pid"])
+
+
+def practise(bench: Bench) -> None:
+    """Runs so short that the executor takes more of them than there are places."""
+    for _ in range(60):
+        bench.outcome(bench.start("noop", {}))
+    assert bench.executor.free_places() > 1
+
+
+def test_runs_that_are_lined_up_keep_what_they_print_apart(one_place: Bench) -> None:
+    practise(one_place)
+    runs = [one_place.start("misbehave", {"how": "echo", "file": str(n)}) for n in range(200)]
+    pids = {pid_of(one_place, run) for run in runs}
+    for n, run in enumerate(runs):
+        assert "".join(one_place.text(run)) == f"raw {n};print {n}"
+    assert len(pids) == 1
+
+
+@pytest.mark.parametrize("how", ["raise", "sysexit", "hard_exit", "leave_environment", "leave_thread", "daemon_left", "closed_stdout"])
+def test_a_process_that_may_be_spoilt_is_not_used_again(one_place: Bench, tmp_path: Path, how: str) -> None:
+    before = pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"}))
+    assert pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"})) == before
+    spoilt = one_place.start("misbehave", {"how": how, "file": str(tmp_path / "pid")})
+    after = [one_place.start("misbehave", {"how": "echo", "file": "y"}) for _ in range(5)]
+    one_place.outcome(spoilt)
+    assert before not in {pid_of(one_place, run) for run in after}
+
+
+def test_a_template_that_moves_the_log_or_the_signal_hurts_only_itself(one_place: Bench) -> None:
+    first = pid_of(one_place, one_place.start("misbehave", {"how": "leave_logging"}))
+    run = one_place.start("noop", {})
+    assert one_place.outcome(run).status is Status.SUCCESS
+    talk = one_place.start("misbehave", {"how": "talk"})
+    assert one_place.outcome(talk).status is Status.SUCCESS
+    assert "from a library" in one_place.text(talk)
+    assert pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"})) == first
+
+
+def test_stopping_one_of_those_lined_up_stops_no_other(one_place: Bench) -> None:
+    """The first is at work, one behind it is stopped: before it has begun, and after."""
+    practise(one_place)
+    runs = [one_place.start("noop", {"seconds": 0.05}) for _ in range(12)]
+    for number in (5, 9):
+        one_place.executor.stop_attempt(runs[number], CANCEL)
+    statuses = [one_place.outcome(run).status for run in runs]
+    assert statuses == [Status.CANCELLED if n in (5, 9) else Status.SUCCESS for n in range(12)]
+
+
+def test_those_behind_one_that_dies_run_all_the_same(one_place: Bench) -> None:
+    practise(one_place)
+    dying = one_place.start("misbehave", {"how": "hard_exit"})
+    behind = [one_place.start("misbehave", {"how": "echo", "file": "x"}) for _ in range(8)]
+    assert one_place.outcome(dying).status is Status.FAILED
+    assert {one_place.outcome(run).status for run in behind} == {Status.SUCCESS}
+
+
+def test_what_finds_no_place_is_given_back(one_place: Bench) -> None:
+    practise(one_place)
+    long = one_place.start("noop", {"seconds": 60})
+    waiting = [one_place.start("misbehave", {"how": "echo", "file": "x"}) for _ in range(3)]
+    assert one_place.executor.take_back(60.0) == []
+    taken = eventually(lambda: one_place.executor.take_back(0.2))
+    assert [attempt.execution_id for attempt in taken] == waiting
+    assert set(one_place.executor.held()) == {long}
+    assert one_place.executor.free_places() == 0, "it has learnt that it took too much"
+    one_place.executor.stop_attempt(waiting[0], CANCEL)  # it is no longer here
+    one_place.executor.stop_attempt(long, CANCEL)
+    assert one_place.outcome(long).status is Status.CANCELLED
+    assert not set(waiting) & set(one_place.sink.outcomes)
+
+
+def test_a_run_that_waits_for_a_place_can_be_stopped(one_place: Bench) -> None:
+    one_place.start("noop", {"seconds": 60})
+    waiting = one_place.start("misbehave", {"how": "echo", "file": "x"})
+    one_place.executor.stop_attempt(waiting, CANCEL)
+    assert one_place.outcome(waiting).status is Status.CANCELLED
+
+
+def test_a_kind_that_cannot_be_imported_says_so_and_harms_no_other(bench: Bench) -> None:
+    run = bench.start("jobwright_noop:Missing", {})
+    outcome = bench.outcome(run)
+    assert outcome.error is not None
+    assert (outcome.error.type, outcome.error.permanent) == ("TemplateBroken", True)
+    assert "Missing" in outcome.error.message
+    assert bench.outcome(bench.start("noop", {})).status is Status.SUCCESS
+
+
+def test_an_idle_process_ends(one_place: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.execution.executors.local.IDLE_SECONDS", 0.2)
+    pid = pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"}))
+    eventually(lambda: not alive(pid))
+    assert pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"})) != pid
+
+
+def test_a_process_serves_so_many_runs_and_no_more(one_place: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.execution.executors.local.RUNS_A_PROCESS", 10)
+    pids = [pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"})) for _ in range(35)]
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [10, 10, 10, 5]

@@ -122,7 +122,7 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
         ("Jobs", "warning", "1 have runs that are not written yet"),
     ),
     "a silent worker": (
-        lambda store, services, actor: hang(store, services, actor, status="running", lease={"expires_at": OLD}),
+        lambda store, services, actor: hang(store, services, actor, status="running", slots=["j#0"], lease={"expires_at": OLD}),
         ("Executions", "warning", "1 run on a worker that fell silent"),
     ),
     "a full queue": (

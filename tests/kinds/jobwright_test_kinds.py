@@ -1,4 +1,4 @@
-"""Kinds of job for the tests, added the way a third party adds one: by an entry point. One does nothing, one does everything wrong."""
+"""A kind of job that does everything wrong, added the way a third party adds one: by an entry point."""
 
 from __future__ import annotations
 
@@ -9,48 +9,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
-
-
-class Noop(JobTemplate):
-    """Returns at once; with `file`, appends a line to it first, so that a test can count what really ran."""
-
-    type = "noop"
-    name = "Nothing"
-    description = "Do nothing"
-    category = "Tests"
-    icon = "circle"
-    parameters_schema = {
-        "type": "object",
-        "properties": {
-            "file": {"type": "string"},
-            "seconds": {"type": "number", "minimum": 0, "default": 0},
-            "secret": {"type": "string", "writeOnly": True},
-        },
-        "additionalProperties": False,
-    }
-
-    def check(self, params: Mapping[str, Any]) -> list[Problem]:
-        return [Problem("/file", "must not be forbidden")] if params.get("file") == "forbidden" else []
-
-    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        if "file" in params:
-            with Path(params["file"]).open("a") as stream:
-                stream.write(f"start {ctx.execution_id} {ctx.attempt} {os.getpid()} {time.time():.3f}\n")
-        deadline = time.monotonic() + params.get("seconds", 0)
-        while time.monotonic() < deadline and not ctx.cancelled():
-            time.sleep(0.01)
-        ctx.check_cancelled()
-        ctx.log.info("ran")
-        if "file" in params:
-            with Path(params["file"]).open("a") as stream:
-                stream.write(f"end {ctx.execution_id} {ctx.attempt} {os.getpid()} {time.time():.3f}\n")
-        return JobResult("did nothing", {"attempt": ctx.attempt})
+from templates_lib.base import JobResult, JobTemplate, RunContext, TemplateError
 
 
 class Misbehave(JobTemplate):
@@ -171,6 +137,33 @@ class Misbehave(JobTemplate):
     def _many_files(self, params: Any, ctx: RunContext) -> Any:
         held = [open(os.devnull) for _ in range(5000)]  # noqa: SIM115 - to run out of them
         return JobResult(str(len(held)))
+
+    def _write_here(self, params: Any, ctx: RunContext) -> Any:
+        found = sorted(path.name for path in ctx.files.iterdir())
+        Path("here").write_text("x")
+        with tempfile.NamedTemporaryFile(delete=False) as stream:
+            assert Path(stream.name).parent == ctx.files
+        return JobResult("wrote", {"found": found})
+
+    def _echo(self, params: Any, ctx: RunContext) -> Any:
+        """Prints in each way, without an end of the line."""
+        os.write(1, f"raw {params['file']};".encode())
+        print(f"print {params['file']}", end="")
+        return JobResult("echoed", {"pid": os.getpid()})
+
+    def _leave_environment(self, params: Any, ctx: RunContext) -> Any:
+        os.environ["LEFT_BEHIND"] = "x"
+        return JobResult("left", {"pid": os.getpid()})
+
+    def _leave_thread(self, params: Any, ctx: RunContext) -> Any:
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        return JobResult("left", {"pid": os.getpid()})
+
+    def _leave_logging(self, params: Any, ctx: RunContext) -> Any:
+        logging.getLogger().handlers.clear()
+        logging.getLogger().setLevel(logging.CRITICAL)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        return JobResult("left", {"pid": os.getpid()})
 
     def _burn(self, params: Any, ctx: RunContext) -> Any:
         while True:

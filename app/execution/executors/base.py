@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,8 @@ class Run:
     attempt: Attempt
     parameters: Mapping[str, Any]
     connections: Mapping[str, tuple[str, Mapping[str, Any]]]
+    load: str  # the template's class, "module:class"
+    reused: bool = False  # in a process that works through several
 
     def __repr__(self) -> str:
         return f"Run({self.attempt.execution_id}, attempt {self.attempt.number})"
@@ -53,12 +55,20 @@ class Executor(ABC):
         """Be ready to take runs; reports go to `sink`, and `on_free` is called whenever a place becomes free."""
 
     @abstractmethod
+    def warm_up(self, loads: Iterable[str]) -> None:
+        """Runs of these template classes are to be expected."""
+
+    @abstractmethod
     def free_places(self) -> int:
-        """How many runs may be submitted now."""
+        """How many runs may be submitted now; more than can run at once where recent ones were so short that they would wait for us."""
 
     @abstractmethod
     def submit(self, runs: Sequence[Run]) -> None:
         """Start these, in this order."""
+
+    @abstractmethod
+    def take_back(self, seconds: float) -> list[Attempt]:
+        """What has not begun, if some of it has waited so long; it is no longer held."""
 
     @abstractmethod
     def stop_attempt(self, execution_id: str, why: str, *, grace_seconds: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Runs attempts on this machine, one process each, forked by the zygote. One thread moves all messages."""
+"""Runs attempts on this machine, in processes that zygotes fork. One thread moves all messages."""
 
 from __future__ import annotations
 
@@ -8,59 +8,41 @@ import queue
 import selectors
 import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from app.config import Settings
-from app.errors import StartError
 from app.events import get_logger
 from app.execution.executors.base import Executor, LogLine, Run, Sink
-from app.execution.judge import FLOOD, LEASE_LOST, judge
+from app.execution.executors.parents import Parent, Root
+from app.execution.executors.worker import Running, Worker
+from app.execution.judge import BROKEN, CANCEL, DRAIN, FLOOD, LEASE_LOST, REPLACED, TIMEOUT, judge
 from app.execution.model import Attempt
 
 log = get_logger(__name__)
 
-READ_BYTES = 262_144
-LONGEST_PRINT = 8_000  # characters of one printed line
 MESSAGE_OVERHEAD = 100_000  # what a last message may hold beside its result: error text and traceback
-ZYGOTE_START_SECONDS = 30.0
-# All that the zygote's environment keeps: nothing in it is a secret, and JOBWRIGHT_* and MONGODB_URI are not in it.
-KEPT_ENVIRONMENT = (
-    "PATH", "PYTHONPATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "COVERAGE_PROCESS_START",
-    "COVERAGE_PROCESS_CONFIG",
-)  # fmt: skip
-
-
-@dataclass(slots=True)
-class _Running:
-    run: Run
-    messages: socket.socket
-    prints: int
-    began: float
-    files: Path
-    unsent: bytearray = field(default_factory=bytearray)
-    unread: bytearray = field(default_factory=bytearray)
-    unprinted: bytearray = field(default_factory=bytearray)
-    last: dict[str, Any] | None = None
-    kept_bytes: int = 0
-    why: str | None = None
-    ended: dict[str, Any] | None = None
-    open_ends: list[socket.socket | int] = field(default_factory=list)
-
-    @property
-    def attempt(self) -> Attempt:
-        return self.run.attempt
+# Runs that are taken ahead of a free place, so that short ones do not wait for the database: as many as are worth so much time, …
+AHEAD_SECONDS = 0.1
+MOST_AHEAD = 500
+SMOOTHING = 0.05  # … by the mean duration, to which each run adds this share
+LINED_UP = 16  # short runs given to a reused process before it has ended the first
+SHORT_SECONDS = 0.005
+CHECK_SECONDS = 0.1  # how often the deadlines of reused processes are looked at
+IDLE_SECONDS = 10.0  # then a reused process ends
+RUNS_A_PROCESS = 1000
+# Why a zygote ended a reused process: for the one run that its executor named, whichever it works on by then.
+_OF_ANOTHER = {TIMEOUT, CANCEL, REPLACED, LEASE_LOST, DRAIN}
 
 
 class LocalExecutor(Executor):
-    """Attempts as child processes of a zygote."""
+    """Attempts as child processes: of their own, or one after the other in reused ones where the template says so."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -70,46 +52,74 @@ class LocalExecutor(Executor):
         self._inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._held: dict[str, Attempt] = {}
-        self._running: dict[str, _Running] = {}
+        self._backlog: deque[tuple[float, Run]] = deque()  # with when it came
+        self._mean_seconds: float | None = None
         self._wake_read, self._wake_write = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._loop, name="local-executor", daemon=True)
-        self._zygote: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._closed = False
+        self._root = Root()
+        self._launched = self._closed = False
+        # What only the thread touches.
+        self._parents: dict[str, Parent] = {}
+        self._broken: dict[str, str] = {}
+        self._workers: dict[str, Worker] = {}
+        self._where: dict[str, Worker] = {}
+        self._count = 0
+        self._next_check = 0.0
+        self._limits = {
+            "memory_bytes": settings.job_memory_mb << 20, "cpu_seconds": settings.job_cpu_seconds,
+            "open_files": settings.job_open_files, "file_bytes": settings.job_file_mb << 20, "processes": settings.job_processes,
+            "result_bytes": settings.job_result_bytes,
+        }  # fmt: skip
 
     # -- the Executor interface -----------------------------------------------------------------------------------
 
     def launch(self) -> None:
-        """Start the zygote and do not wait for it; `start` does. Call it early: it imports while the rest starts."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-        command = [sys.executable, "-m", "app.execution.zygote", str(theirs.fileno())]
-        self._zygote = subprocess.Popen(  # noqa: S603 - our own module, no shell
-            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, process_group=0
-        )
-        theirs.close()
-        self._control = ours
+        """Start the root zygote and do not wait for it; `start` does. Call it early: it starts while the rest does."""
+        self._root.launch()
+        self._launched = True
 
     def start(self, sink: Sink, *, on_free: Callable[[], None]) -> None:
         self._sink, self._on_free = sink, on_free
-        if self._zygote is None:
+        if not self._launched:
             self.launch()
         self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._await_zygote()
+        self._root.wait_ready()
         self._wake_read.setblocking(False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._take_inbox)
-        self._watch_zygote()
+        self._selector.register(self._root.control, selectors.EVENT_READ, self._replace_root)
         self._thread.start()
+
+    def warm_up(self, loads: Iterable[str]) -> None:
+        self._post("warm", list(loads))
 
     def free_places(self) -> int:
         with self._lock:
-            return self._settings.pool_size - len(self._held)
+            held, mean = len(self._held), self._mean_seconds
+        ahead = 0
+        if mean is not None and mean < AHEAD_SECONDS:
+            ahead = min(MOST_AHEAD, int(self._settings.pool_size * AHEAD_SECONDS / max(mean, 1e-6)))
+        room = self._settings.pool_size + ahead - held
+        return room if room > ahead // 4 else 0  # a claim is for many runs, or for a place that is free now
 
     def submit(self, runs: Sequence[Run]) -> None:
+        now = time.monotonic()
         with self._lock:
             self._held.update({run.attempt.execution_id: run.attempt for run in runs})
-        self._post("start", list(runs))
+            self._backlog.extend((now, run) for run in runs)
+        self._post("fill", None)
+
+    def take_back(self, seconds: float) -> list[Attempt]:
+        before = time.monotonic() - seconds
+        with self._lock:
+            if not self._backlog or self._backlog[0][0] > before:
+                return []
+            late = [run.attempt for _, run in self._backlog]
+            self._backlog.clear()
+            for attempt in late:
+                del self._held[attempt.execution_id]
+            self._mean_seconds = None  # it promised too much
+        return late
 
     def stop_attempt(self, execution_id: str, why: str, *, grace_seconds: float | None = None) -> None:
         grace = self._settings.kill_grace_seconds if grace_seconds is None else grace_seconds
@@ -126,10 +136,7 @@ class LocalExecutor(Executor):
         if self._thread.is_alive():
             self._post("close", None)
             self._thread.join()
-        if self._control is not None:
-            self._control.close()  # the zygote ends every tree and itself
-        if self._zygote is not None:
-            self._zygote.wait()
+        self._root.close()
         for end in (self._wake_read, self._wake_write):
             end.close()
         self._selector.close()
@@ -144,7 +151,7 @@ class LocalExecutor(Executor):
 
     def _loop(self) -> None:
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(self._patience()):
                 try:
                     closing = key.data() == "close"
                 except Exception:
@@ -152,9 +159,12 @@ class LocalExecutor(Executor):
                     log.exception("executor.failed")
                     continue
                 if closing:
-                    for running in list(self._running.values()):
-                        self._let_go(running)
+                    self._let_all_go()
                     return
+            self._enforce(time.monotonic())
+
+    def _patience(self) -> float | None:
+        return CHECK_SECONDS if any(worker.reused for worker in self._workers.values()) else None
 
     def _take_inbox(self) -> str | None:
         with suppress(BlockingIOError):
@@ -166,181 +176,224 @@ class LocalExecutor(Executor):
                 return None
             if what == "close":
                 return what
-            if what == "start":
-                for run in argument:
-                    self._begin(run)
+            if what == "fill":
+                self._fill()
+            elif what == "warm":
+                for load in argument:
+                    self._parent(load)
             else:
                 self._stop(*argument)
 
-    def _begin(self, run: Run) -> None:
-        attempt, settings = run.attempt, self._settings
+    # -- to the processes -----------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Give what waits to processes, as places allow, in its order."""
+        while True:
+            with self._lock:
+                if not self._backlog:
+                    return
+                first = self._backlog[0][1]
+                worker = self._place_for(first)
+                if worker is None:
+                    return
+                runs = [self._backlog.popleft()[1]]
+                if worker.reused and (self._mean_seconds or 1.0) < SHORT_SECONDS:
+                    # Only what would wait here anyway: every place has some by now, or gets its own in the next round.
+                    share = min(LINED_UP - len(worker.runs), len(self._backlog) // self._settings.pool_size)
+                    while len(runs) < share and self._backlog[0][1].reused and self._backlog[0][1].load == first.load:
+                        runs.append(self._backlog.popleft()[1])
+            for run in runs:
+                self._give(worker, run)
+            worker.send(self._selector)
+
+    def _place_for(self, run: Run) -> Worker | None:
+        busy = sum(1 for worker in self._workers.values() if worker.runs or not worker.reused)
+        free = busy < self._settings.pool_size
+        if not run.reused:
+            return self._fork(run) if free else None
+        warm = [one for one in self._workers.values() if one.reused and one.parent.name == run.load and not one.closing]
+        if free:
+            return next((worker for worker in warm if not worker.runs), None) or self._fork(run)
+        if warm and (self._mean_seconds or 1.0) < SHORT_SECONDS:
+            shortest = min(warm, key=lambda worker: len(worker.runs))
+            if len(shortest.runs) <= LINED_UP // 2:
+                return shortest
+        return None
+
+    def _fork(self, run: Run) -> Worker:
+        self._count += 1
         ours, theirs = socket.socketpair()
         prints, child_prints = os.pipe()
-        limits = {
-            "memory_bytes": settings.job_memory_mb << 20, "cpu_seconds": settings.job_cpu_seconds,
-            "open_files": settings.job_open_files, "file_bytes": settings.job_file_mb << 20, "processes": settings.job_processes,
-            "result_bytes": settings.job_result_bytes,
-        }  # fmt: skip
-        running = _Running(run, ours, prints, time.monotonic(), self._work / f"{attempt.execution_id}-{attempt.number}")
-        self._running[attempt.execution_id] = running
-        self._tell(
-            {"op": "fork", "id": attempt.execution_id, "timeout": attempt.timeout_seconds, "grace": settings.kill_grace_seconds,
-             "limits": limits},
+        parent = self._parent(run.load)
+        worker = Worker(f"p{self._count}", parent, run.reused, self._work / f"p{self._count}", ours, prints)
+        parent.tell(
+            {"op": "fork", "id": worker.id, "timeout": run.attempt.timeout_seconds, "grace": self._settings.kill_grace_seconds,
+             "limits": self._limits, "reused": run.reused, "most_runs": RUNS_A_PROCESS},
             [theirs.fileno(), child_prints],
         )  # fmt: skip
         theirs.close()
         os.close(child_prints)
-        log.info("attempt.started", execution=attempt.execution_id, attempt=attempt.number, template=attempt.template_type)
-        spec = {
-            "execution_id": attempt.execution_id, "attempt": attempt.number, "now": attempt.began_at.isoformat(),
-            "template_type": attempt.template_type, "parameters": run.parameters, "connections": run.connections,
-            "files": str(running.files), "allowed_hosts": settings.allowed_hosts, "limits": limits,
-        }  # fmt: skip
-        running.unsent += json.dumps(spec).encode() + b"\n"
-        for end in (ours.fileno(), prints):
-            os.set_blocking(end, False)
-        running.open_ends = [ours, prints]
-        self._selector.register(ours, selectors.EVENT_READ, lambda: self._read_messages(running))
-        self._selector.register(prints, selectors.EVENT_READ, lambda: self._read_prints(running))
-        self._hand_over(running)
+        worker.open(self._selector, lambda: self._read_messages(worker), lambda: self._read_prints(worker))
+        self._workers[worker.id] = worker
+        return worker
 
-    def _hand_over(self, running: _Running) -> None:
-        """Send what is left of the spec, as far as the socket takes it; a large one goes on whenever the child has read some."""
-        with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
-            while running.unsent:
-                del running.unsent[: running.messages.send(running.unsent)]
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if running.unsent else 0)
-        self._selector.modify(running.messages, events, lambda: self._read_messages(running))
+    def _give(self, worker: Worker, run: Run) -> None:
+        attempt = run.attempt
+        log.info("attempt.started", execution=attempt.execution_id, attempt=attempt.number, template=attempt.template_type)
+        worker.runs.append(Running(run, None if worker.reused else time.monotonic()))
+        self._where[attempt.execution_id] = worker
+        worker.line_up({
+            "execution_id": attempt.execution_id, "attempt": attempt.number, "now": attempt.began_at.isoformat(),
+            "parameters": run.parameters, "connections": run.connections, "files": str(worker.files),
+            "allowed_hosts": self._settings.allowed_hosts,
+        })  # fmt: skip
 
     def _stop(self, execution_id: str, why: str, grace: float) -> None:
-        running = self._running.get(execution_id)
-        if running is None:
+        worker = self._where.get(execution_id)
+        if worker is None:
+            self._stop_waiting(execution_id, why)
             return
-        running.why = running.why or why
         log.info("attempt.killed", execution=execution_id, reason=why)
-        self._tell({"op": "stop", "id": execution_id, "grace": grace, "why": why})
+        running = next(one for one in worker.runs if one.attempt.execution_id == execution_id)
+        running.why = running.why or why
+        if worker.reused:
+            worker.closing = True
+            worker.line_up({"stop": execution_id})
+            worker.send(self._selector)
+        if running is worker.current:
+            worker.parent.tell({"op": "stop", "id": worker.id, "grace": grace, "why": why})
 
-    def _tell(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
-        if self._control is None:
+    def _stop_waiting(self, execution_id: str, why: str) -> None:
+        with self._lock:
+            found = next((item for item in self._backlog if item[1].attempt.execution_id == execution_id), None)
+            if found is None:
+                return
+            self._backlog.remove(found)
+        self._conclude(Running(found[1], why=why), status=0, usage={})
+
+    # -- the zygotes ----------------------------------------------------------------------------------------------
+
+    def _parent(self, load: str) -> Parent:
+        if load not in self._parents:
+            parent = self._parents[load] = self._root.kind(load)
+            self._selector.register(parent.control, selectors.EVENT_READ, lambda: self._hear_parent(parent))
+        return self._parents[load]
+
+    def _hear_parent(self, parent: Parent) -> None:
+        message = parent.hear()
+        if message is None:
+            self._lose_parent(parent)
+        elif "broken" in message:
+            self._broken[parent.name] = message["broken"]
+        elif "ended" in message:
+            worker = self._workers.get(message["ended"])
+            if worker is not None:
+                worker.ended = message
+                self._end_if_done(worker)
+
+    def _lose_parent(self, parent: Parent) -> None:
+        """A zygote is gone, and its children with it: what they ran is lost, or its kind cannot be imported. It comes back when needed."""
+        self._selector.unregister(parent.control)
+        parent.control.close()
+        del self._parents[parent.name]
+        broken = self._broken.pop(parent.name, None)
+        log.error("zygote.died", kind=parent.name, reason=broken)
+        for worker in [one for one in self._workers.values() if one.parent is parent]:
+            worker.ended = {"status": 9, "why": f"{BROKEN}{broken}" if broken else LEASE_LOST, "usage": {}, "with_parent": True}
+            for end in tuple(worker.open_ends):
+                worker.drop(self._selector, end)
+            self._end_if_done(worker)
+
+    def _replace_root(self) -> None:
+        """The root died, and every zygote with it: each of them is heard to end."""
+        self._selector.unregister(self._root.control)
+        log.error("zygote.died", kind="root", code=self._root.close())
+        self._root.launch()
+        self._root.wait_ready()
+        self._selector.register(self._root.control, selectors.EVENT_READ, self._replace_root)
+
+    # -- from the processes ---------------------------------------------------------------------------------------
+
+    def _read_messages(self, worker: Worker) -> None:
+        if worker.unsent:
+            worker.send(self._selector)
+        data = worker.receive()
+        if data is None:
             return
-        with suppress(BrokenPipeError, ConnectionResetError):  # a dead zygote is seen by the reading side
-            socket.send_fds(self._control, [json.dumps(message).encode()], list(fds))
-
-    # -- messages of the zygote -----------------------------------------------------------------------------------
-
-    def _await_zygote(self) -> None:
-        assert self._control is not None  # noqa: S101 - launch() made it
-        self._control.settimeout(ZYGOTE_START_SECONDS)
-        try:
-            answer = self._control.recv(1024)
-        except TimeoutError as error:
-            raise StartError(f"The parent of job processes was not ready within {ZYGOTE_START_SECONDS:g} s") from error
-        if not answer:
-            raise StartError("The parent of job processes ended at its start; its error is above")
-        self._control.settimeout(None)
-        log.info("zygote.started", pid=self._zygote.pid if self._zygote else None)
-
-    def _watch_zygote(self) -> None:
-        if self._control is not None:
-            self._selector.register(self._control, selectors.EVENT_READ, self._hear_zygote)
-
-    def _hear_zygote(self) -> None:
-        assert self._control is not None  # noqa: S101 - registered with it
-        try:
-            data = self._control.recv(65_536)
-        except ConnectionResetError:
-            data = b""
         if not data:
-            self._replace_zygote()
+            worker.drop(self._selector, worker.messages)
+            self._end_if_done(worker)
             return
-        message = json.loads(data)
-        running = self._running.get(message["ended"])
-        if running is not None:
-            running.ended = message
-            self._conclude_if_done(running)
-
-    def _replace_zygote(self) -> None:
-        """The zygote died, and its children with it: their attempts are lost, a new one is started."""
-        assert self._control is not None  # noqa: S101 - as above
-        assert self._zygote is not None  # noqa: S101 - as above
-        self._selector.unregister(self._control)
-        self._control.close()
-        self._zygote.wait()
-        log.error("zygote.died", code=self._zygote.returncode)
-        for running in list(self._running.values()):
-            running.why = LEASE_LOST
-            running.ended = {"status": 9, "why": LEASE_LOST, "usage": {}}
-            for end in tuple(running.open_ends):
-                self._drop_end(running, end)
-            self._conclude_if_done(running)
-        self.launch()
-        self._await_zygote()
-        self._watch_zygote()
-
-    # -- messages of an attempt -----------------------------------------------------------------------------------
-
-    def _read_messages(self, running: _Running) -> None:
-        if running.messages not in running.open_ends:
-            return  # closed by what was handled just before, in the same round
-        if running.unsent:
-            self._hand_over(running)
-        try:
-            data = running.messages.recv(READ_BYTES)
-        except BlockingIOError:
+        worker.unread += data
+        if len(worker.unread) > self._settings.job_result_bytes * 2 + MESSAGE_OVERHEAD and b"\n" not in data:
+            worker.unread.clear()
+            if worker.current is not None:
+                self._stop(worker.current.attempt.execution_id, FLOOD, 0.0)
             return
-        except ConnectionResetError:
-            data = b""
-        if not data:
-            self._close_end(running, running.messages)
-            return
-        running.unread += data
-        if len(running.unread) > self._settings.job_result_bytes * 2 + MESSAGE_OVERHEAD and b"\n" not in data:
-            running.unread.clear()
-            self._stop(running.attempt.execution_id, FLOOD, 0.0)
-            return
-        *whole, rest = running.unread.split(b"\n")
-        running.unread = bytearray(rest)
+        *whole, rest = worker.unread.split(b"\n")
+        worker.unread = bytearray(rest)
         lines: list[LogLine] = []
         for raw in whole:
-            self._take_message(running, bytes(raw), lines)
-        self._keep(running, lines)
+            try:
+                message = json.loads(raw)
+                if "log" in message:
+                    lines.append(LogLine(message["at"], message["level"], message["log"]))
+                    continue
+                self._keep(worker.current, lines)
+                lines = []
+                self._take_message(worker, message)
+            except (ValueError, TypeError, KeyError):
+                lines.append(LogLine(time.time(), "WARNING", "The process wrote something unreadable to its message socket"))
+        self._keep(worker.current, lines)
 
-    def _take_message(self, running: _Running, raw: bytes, lines: list[LogLine]) -> None:
-        try:
-            message = json.loads(raw)
-        except ValueError:
-            lines.append(LogLine(time.time(), "WARNING", "The process wrote something unreadable to its message socket"))
-            return
-        if "log" in message:
-            lines.append(LogLine(message["at"], message["level"], message["log"]))
-        elif "progress" in message:
-            self._sink.progress(running.attempt, message["progress"])
-        else:
-            running.last = message
+    def _take_message(self, worker: Worker, message: dict[str, Any]) -> None:
+        current = worker.current
+        if current is None:
+            return  # it has ended and been judged
+        if "progress" in message:
+            self._sink.progress(current.attempt, message["progress"])
+        elif not worker.reused:
+            current.last = message
+        elif "dropped" in message:
+            self._take_from(worker, message["dropped"])
+        elif message.get("begin") == current.attempt.execution_id:
+            current.began = time.monotonic()
+            if current.why is not None:  # it was to be stopped before it began
+                grace = self._settings.kill_grace_seconds
+                worker.parent.tell({"op": "stop", "id": worker.id, "grace": grace, "why": current.why})
+        elif message.get("end") == current.attempt.execution_id:
+            current.last = message
+            if message["more"] and current.why is None:
+                self._keep(current, worker.print_lines(b""))
+                worker.runs.popleft()
+                worker.idle_since = time.monotonic()
+                self._conclude(current, status=0, usage=message["usage"])
+                self._fill()
+            else:
+                worker.closing = True  # it ends now, and with it whatever the run has left
 
-    def _read_prints(self, running: _Running) -> None:
-        if running.prints not in running.open_ends:
-            return  # as above
-        try:
-            data = os.read(running.prints, READ_BYTES)
-        except BlockingIOError:
+    def _take_from(self, worker: Worker, execution_id: str) -> None:
+        """A reused process dropped a run that it had not begun."""
+        for running in list(worker.runs):
+            if running.attempt.execution_id == execution_id:
+                worker.runs.remove(running)
+                self._conclude(running, status=0, usage={})
+
+    def _read_prints(self, worker: Worker) -> None:
+        data, current = worker.printed(), worker.current
+        if data is None:
             return
+        full = current is not None and current.kept_bytes > self._settings.job_log_bytes
+        if data == b"" or not full:  # what is beyond the limit is read, so that the job does not block, and dropped
+            self._keep(current, worker.print_lines(data))
         if not data:
-            if running.unprinted:
-                self._keep(running, [_printed(bytes(running.unprinted))])
-            self._close_end(running, running.prints)
-            return
-        if running.kept_bytes > self._settings.job_log_bytes:
-            return  # read, so that the job does not block, and dropped
-        running.unprinted += data
-        *whole, rest = running.unprinted.split(b"\n")
-        if len(rest) > LONGEST_PRINT:
-            whole, rest = [*whole, rest], bytearray()
-        running.unprinted = bytearray(rest)
-        self._keep(running, [_printed(bytes(raw)) for raw in whole])
+            worker.drop(self._selector, worker.prints)
+            self._end_if_done(worker)
 
-    def _keep(self, running: _Running, lines: list[LogLine]) -> None:
+    def _keep(self, running: Running | None, lines: list[LogLine]) -> None:
         """Pass on log lines until the attempt has used up its bytes; then say so, once."""
+        if running is None or not lines:
+            return
         limit, kept = self._settings.job_log_bytes, []
         for line in lines:
             if running.kept_bytes > limit:
@@ -348,53 +401,74 @@ class LocalExecutor(Executor):
             running.kept_bytes += len(line.message) + 40
             kept.append(line)
             if running.kept_bytes > limit:
-                kept.append(
-                    LogLine(
-                        line.at,
-                        "WARNING",
-                        f"The log is full ({limit:,} bytes, JOBWRIGHT_JOB_LOG_BYTES); the rest is dropped",
-                    )
-                )
+                text = f"The log is full ({limit:,} bytes, JOBWRIGHT_JOB_LOG_BYTES); the rest is dropped"
+                kept.append(LogLine(line.at, "WARNING", text))
         if kept:
             self._sink.lines(running.attempt, kept)
 
-    def _close_end(self, running: _Running, end: socket.socket | int) -> None:
-        self._drop_end(running, end)
-        self._conclude_if_done(running)
+    # -- ends -----------------------------------------------------------------------------------------------------
 
-    def _drop_end(self, running: _Running, end: socket.socket | int) -> None:
-        """Close one end, once: a descriptor's number may belong to another attempt a moment later."""
-        if end not in running.open_ends:
+    def _enforce(self, now: float) -> None:
+        """Deadlines of reused processes, which their zygote does not know, and the end of those that nobody needs."""
+        if now < self._next_check:
             return
-        running.open_ends.remove(end)
-        self._selector.unregister(end)
-        if isinstance(end, int):
-            os.close(end)
-        else:
-            end.close()
+        self._next_check = now + CHECK_SECONDS
+        for worker in [one for one in self._workers.values() if one.reused]:
+            current = worker.current
+            if current is None and not worker.closing and now - worker.idle_since > IDLE_SECONDS:
+                worker.closing = True
+                worker.messages.shutdown(socket.SHUT_WR)
+            elif current and current.began and not current.why and now - current.began > current.attempt.timeout_seconds:
+                self._stop(current.attempt.execution_id, TIMEOUT, self._settings.kill_grace_seconds)
 
-    def _conclude_if_done(self, running: _Running) -> None:
+    def _end_if_done(self, worker: Worker) -> None:
         """The end: the zygote has reaped the tree and both pipes are read to their ends."""
-        if running.ended is None or running.open_ends:
+        if worker.ended is None or worker.open_ends or worker.id not in self._workers:
             return
-        attempt, ended = running.attempt, running.ended
-        self._let_go(running)
+        del self._workers[worker.id]
+        if worker.files.exists():
+            shutil.rmtree(worker.files, ignore_errors=True)
+        ended, runs = worker.ended, list(worker.runs)
+        worker.runs.clear()
+        again: list[Run] = []
+        for place, running in enumerate(runs):
+            if worker.reused and place and running.began is None and running.why is None:
+                del self._where[running.attempt.execution_id]
+                again.append(running.run)
+                continue
+            if worker.reused and running.why is None and ended["why"] in _OF_ANOTHER and "with_parent" not in ended:
+                running.why = DRAIN  # the process was stopped for another run, which had just ended
+            usage = running.last["usage"] if running.last and worker.reused else ended["usage"]
+            self._conclude(running, status=ended["status"], usage=usage, why=ended["why"])
+        now = time.monotonic()
+        with self._lock:
+            self._backlog.extendleft((now, run) for run in reversed(again))
+        self._fill()
+
+    def _conclude(self, running: Running, *, status: int, usage: dict[str, float], why: str | None = None) -> None:
+        """Judge a run and report it."""
+        attempt = running.attempt
+        self._where.pop(attempt.execution_id, None)
+        seconds = 0.0 if running.began is None else time.monotonic() - running.began
+        if running.last is not None and "seconds" in running.last:
+            seconds = running.last["seconds"]
         outcome = judge(
-            running.last, status=ended["status"], why=running.why or ended["why"], timeout_seconds=attempt.timeout_seconds,
-            usage=ended["usage"], seconds=time.monotonic() - running.began,
-        )  # fmt: skip
+            running.last, status=status, why=running.why or why, timeout_seconds=attempt.timeout_seconds, usage=usage, seconds=seconds
+        )
+        if running.began is not None:
+            ago = time.monotonic() - running.began
+            outcome = replace(outcome, began_at=datetime.fromtimestamp(time.time() - ago, UTC))
         self._sink.ended(attempt, outcome)
         with self._lock:
             self._held.pop(attempt.execution_id, None)
+            mean = self._mean_seconds
+            self._mean_seconds = seconds if mean is None else mean + SMOOTHING * (seconds - mean)
         self._on_free()
 
-    def _let_go(self, running: _Running) -> None:
-        self._running.pop(running.attempt.execution_id, None)
-        for end in tuple(running.open_ends):
-            self._drop_end(running, end)
-        if running.files.exists():
-            shutil.rmtree(running.files, ignore_errors=True)
-
-
-def _printed(raw: bytes) -> LogLine:
-    return LogLine(time.time(), "INFO", raw.decode("utf-8", errors="replace")[:LONGEST_PRINT])
+    def _let_all_go(self) -> None:
+        for worker in self._workers.values():
+            for end in tuple(worker.open_ends):
+                worker.drop(self._selector, end)
+        for parent in self._parents.values():
+            self._selector.unregister(parent.control)
+            parent.control.close()

@@ -23,6 +23,7 @@ EVENTS: dict[str, str] = {
     "migration.reverted": "A numbered database migration was taken back.",
     "dispatch.planned": "Due times became executions; counts a tick.",
     "verdict.nothing_to_pause": "A job failed too often in a row and is never due by itself, or is gone.",
+    "calendar.changed": "A calendar was changed; jobs in one of its blackouts look again.",
     "job.paused_itself": "A job failed as often in a row as it may, and is paused.",
     "retention.removed": "Executions that were older or more than is kept were forgotten, with their logs.",
     "dispatch.recovered": "Due times that a killed scheduler had claimed were written by this one.",
@@ -74,7 +75,7 @@ def configure_logging(*, level: str = "INFO", style: str = "auto") -> None:
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

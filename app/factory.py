@@ -39,7 +39,11 @@ from app.local_mongod import LocalMongod
 from app.migrations import Migrator
 from app.mongo import Document, connect, is_away, open_database, store_errors
 from app.notification.mail import MailNotifier
+from app.scheduling.calendar_service import Calendars
+from app.scheduling.calendar_store import CalendarStore
 from app.scheduling.dispatcher import Dispatcher, Endings
+from app.scheduling.maintenance import Maintenance
+from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node import Node
 from app.scheduling.nodes import NodeStore
 from app.scheduling.triggers import Triggers
@@ -94,9 +98,11 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     key = load_key(settings.secret_key, settings.data_path)
     vault = Vault(key)
     connections = Connections(ConnectionStore(database), vault, audit, clock)
-    triggers = Triggers(max_lookahead_days=settings.max_lookahead_days)
+    jobs = JobStore(database)
+    calendars = Calendars(CalendarStore(database), jobs, audit, clock)
+    triggers = Triggers(max_lookahead_days=settings.max_lookahead_days, calendars=calendars)
     registry = JobRegistry(
-        store=JobStore(database), catalogue=catalogue, connections=connections, vault=vault, rules=triggers, endings=Endings(triggers),
+        store=jobs, catalogue=catalogue, connections=connections, vault=vault, rules=triggers, endings=Endings(triggers),
         audit=audit, clock=clock, settings=settings,
     )  # fmt: skip
     executions = Executions(
@@ -119,6 +125,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     return Services(
         settings=settings, clock=clock, accounts=accounts, audit=audit, connections=connections, catalogue=catalogue, jobs=registry,
         executions=executions, triggers=triggers, secret_key=key, ping=ping,
+        calendars=calendars, maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),
     )  # fmt: skip
 
 
@@ -143,12 +150,14 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         store=executions, executor=executor, sink=recorder, catalogue=services.catalogue, connections=services.connections,
         vault=Vault(services.secret_key), clock=clock, settings=settings, owner=name,
     )  # fmt: skip
-    dispatcher = Dispatcher(jobs=jobs, executions=executions, triggers=services.triggers, clock=clock)
+    dispatcher = Dispatcher(
+        jobs=jobs, executions=executions, triggers=services.triggers, clock=clock, maintenance=services.maintenance.reason
+    )
     notifier = MailNotifier(services.connections, clock, connection=settings.notify_connection, public_url=settings.public_url)
     node = Node(
         dispatcher=dispatcher, runner=runner, executor=executor, recorder=recorder, clock=clock, settings=settings,
         deliveries=Deliveries(executions, notifier, clock), nodes=NodeStore(database), name=name, asked_for=executions.asked_for,
-        verdicts=Verdicts(executions, services.jobs),
+        verdicts=Verdicts(executions, services.jobs), kinds_in_use=jobs.kinds_in_use, maintenance=services.maintenance,
         retention=Retention(executions=executions, logs=logs, jobs=jobs, clock=clock, settings=settings),
     )  # fmt: skip
     services.executions.wake = node.wake

@@ -13,6 +13,8 @@ from app.connections.service import Connections
 from app.execution.service import Executions
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
+from app.scheduling.calendar_service import Calendars
+from app.scheduling.maintenance import Maintenance
 from app.scheduling.triggers import Triggers
 
 # Names in Flask's `app.extensions`: the services, and the function that answers errors of pages.
@@ -33,6 +35,8 @@ class Services:
     jobs: JobRegistry
     executions: Executions
     triggers: Triggers
+    calendars: Calendars
+    maintenance: Maintenance
     secret_key: str = field(repr=False)
     ping: Callable[[], None]
     engine_age: Callable[[], float | None] = lambda: None

@@ -1,5 +1,5 @@
 """What waits or runs has the fields of the queue, and only that is in the queue's indexes; a run holds places of several kinds; chunks
-of logs are found by their `_id`. An execution costs 13 index writes from its insert to its end, 28 before."""
+of logs are found by their `_id`. An execution costs 11 index writes from its insert to its end, 28 before."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ INDEXES: dict[str, list[IndexModel]] = {
     "job_executions": [
         IndexModel([("queue_rank", A), ("available_at", A)], name="waiting", partialFilterExpression={"queue_rank": EXISTS}),
         IndexModel([("job_id", A)], name="live", partialFilterExpression={"live": True}),
-        IndexModel([("lease.expires_at", A)], name="leases", partialFilterExpression={"lease.expires_at": EXISTS}),
         # A place under a bound (app.execution.places) is held by one execution at most.
         IndexModel([("slots", A)], name="slots", unique=True, partialFilterExpression={"slots": EXISTS}),
         IndexModel([("status", A), ("queued_at", D)], name="ended", partialFilterExpression={"completed_at": ANY_DATE}),

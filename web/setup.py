@@ -18,7 +18,7 @@ from app.events import get_logger
 from app.mongo import is_away
 from app.services import EXTENSION, PAGE_ERRORS, Services
 from web.filters import FILTERS, GLOBALS
-from web.views import connections, executions, jobs, preview, signin, templates
+from web.views import calendars, connections, executions, jobs, preview, signin, templates
 
 log = get_logger(__name__)
 
@@ -31,7 +31,7 @@ CONTENT_SECURITY_POLICY = (
 DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 
-VIEWS = (signin, jobs, templates, preview, executions, connections)
+VIEWS = (signin, jobs, templates, preview, executions, connections, calendars)
 _csrf = CSRFProtect()
 for _module in VIEWS:
     _module.blueprint.before_request(_csrf.protect)
@@ -77,7 +77,8 @@ def _asset_urls() -> Any:
 
 def _page_context() -> dict[str, Any]:
     services: Services = current_app.extensions[EXTENSION]
-    return {"actor": g.get("actor"), "now": services.clock.now()}
+    actor = g.get("actor")
+    return {"actor": actor, "now": services.clock.now(), "maintenance": services.maintenance.get() if actor else None}
 
 
 def _security_headers(response: Response) -> Response:

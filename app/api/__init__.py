@@ -9,7 +9,7 @@ from flask import Flask, current_app, request
 from flask_smorest import Api
 
 from app import correlation
-from app.api import auth, connections, executions, health, jobs, templates
+from app.api import auth, calendars, connections, executions, health, jobs, maintenance, templates
 from app.api.problems import from_error
 from app.api.schemas import ProblemOut
 from app.services import EXTENSION, PAGE_ERRORS, Services
@@ -18,7 +18,7 @@ ADMIN = "/api/"
 MAX_BODY_BYTES = 2_000_000
 
 
-RESOURCES = (jobs, templates, executions, connections)
+RESOURCES = (jobs, templates, executions, connections, calendars, maintenance)
 for _module in RESOURCES:
     _module.blueprint.before_request(lambda: auth.authenticate(request))
 

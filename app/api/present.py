@@ -49,7 +49,7 @@ def job_json(job: Job) -> dict[str, Any]:
 
 def _pause_json(job: Job) -> dict[str, Any] | None:
     pause = job.paused
-    return {"reason": pause.reason, "until": pause.until, "by": pause.by, "at": pause.at} if pause else None
+    return {"cause": pause.cause.value, "reason": pause.reason, "until": pause.until, "by": pause.by, "at": pause.at} if pause else None
 
 
 def execution_json(document: Document) -> dict[str, Any]:

@@ -70,12 +70,14 @@ class ScheduleOut(_Answer):
     expression = ma.String()
     interval_seconds = ma.Integer()
     jitter_seconds = ma.Integer()
+    calendars = ma.List(ma.String())
     run_at = ma.String(metadata=INSTANT)
     start_at = ma.String(metadata=INSTANT)
     end_at = ma.String(metadata=INSTANT)
 
 
 class PauseOut(_Answer):
+    cause = ma.String(required=True, metadata={"description": "person, calendar (reason is its name) or maintenance"})
     reason = ma.String(required=True)
     until = ma.String(allow_none=True, metadata=INSTANT)
     by = ma.String(required=True)
@@ -245,6 +247,40 @@ class ConnectionList(_Answer):
 class ProbeOut(_Answer):
     ok = ma.Boolean(required=True)
     message = ma.String(required=True)
+
+
+class BlackoutOut(_Answer):
+    start = ma.String(required=True, metadata=INSTANT)
+    end = ma.String(required=True, metadata=INSTANT)
+
+
+class CalendarOut(_Answer):
+    name = ma.String(required=True)
+    description = ma.String()
+    timezone = ma.String(required=True)
+    dates = ma.List(ma.Dict())
+    weekly = ma.List(ma.Dict())
+    ical = ma.String()
+    version = ma.Integer(required=True)
+    updated_by = ma.String(required=True)
+    updated_at = ma.String(required=True, metadata=INSTANT)
+
+
+class CalendarEnvelope(_Answer):
+    calendar = ma.Nested(CalendarOut, required=True)
+    upcoming = ma.List(ma.Nested(BlackoutOut), required=True)
+    message = ma.String()
+
+
+class CalendarList(_Answer):
+    calendars = ma.List(ma.Nested(CalendarOut), required=True)
+
+
+class MaintenanceOut(_Answer):
+    on = ma.Boolean(required=True)
+    reason = ma.String()
+    by = ma.String()
+    at = ma.String(metadata=INSTANT)
 
 
 class ProblemOut(_Answer):

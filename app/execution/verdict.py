@@ -6,6 +6,7 @@ from app.audit.model import SYSTEM
 from app.errors import Conflict, NotFound, StaleVersion
 from app.events import get_logger
 from app.execution.store import ExecutionStore
+from app.jobs.model import Cause
 from app.jobs.service import JobRegistry
 
 log = get_logger(__name__)
@@ -36,7 +37,7 @@ class Verdicts:
         """Counts from the job's last change on: whoever resumes or edits it gives it a fresh start."""
         job = self._registry.get(SYSTEM, job_id)
         limit = job.definition.pause_after_failures
-        if not limit or job.paused is not None or not job.definition.enabled:
+        if not limit or (job.paused and job.paused.cause is Cause.PERSON) or not job.definition.enabled:
             return False
         if self._executions.failures_in_a_row(job_id, job.updated_at, limit) < limit:
             return False

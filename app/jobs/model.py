@@ -47,7 +47,8 @@ class RetryOn(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """When a job is due. Instants are aware UTC; `start_at` is inclusive, `end_at` exclusive. Runs start up to `jitter_seconds` later."""
+    """When a job is due. Instants are aware UTC; `start_at` is inclusive, `end_at` exclusive. Runs start up to `jitter_seconds` later.
+    `calendars` are the names of those in whose blackouts the job does not start."""
 
     type: ScheduleType = ScheduleType.MANUAL
     expression: str | None = None
@@ -57,6 +58,7 @@ class Schedule:
     start_at: datetime | None = None
     end_at: datetime | None = None
     jitter_seconds: int = 0
+    calendars: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +120,20 @@ class JobDefinition:
     pause_after_failures: int = 0
 
 
+class Cause(StrEnum):
+    """What pauses a job."""
+
+    PERSON = "person"  # someone, or the job itself after too many failures
+    CALENDAR = "calendar"  # a blackout of one of its calendars
+    MAINTENANCE = "maintenance"  # the switch that stops everything
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
     """Why and until when a job's due times are let go by. `until` is exclusive, None: until someone resumes it; `since_due` is the
-    first due time that was not planned when the pause began."""
+    first due time that was not planned when the pause began. Of a blackout, `reason` is its calendar's name."""
 
+    cause: Cause = Cause.PERSON
     reason: str
     by: str
     at: datetime
@@ -178,7 +189,7 @@ def definition_from(row: Mapping[str, Any]) -> JobDefinition:
 
 
 def schedule_from(row: Mapping[str, Any]) -> Schedule:
-    return Schedule(**{**row, "type": ScheduleType(row["type"])})
+    return Schedule(**{**row, "type": ScheduleType(row["type"]), "calendars": tuple(row.get("calendars", ()))})
 
 
 _NESTED: dict[str, Any] = {
@@ -196,8 +207,12 @@ _RECORD_FIELDS = tuple(item.name for item in fields(Job) if item.name not in {"i
 def job_from(row: Document) -> Job:
     """The job in a stored document."""
     known = {name: row.get(name) for name in _RECORD_FIELDS}
-    known["paused"] = Pause(**row["paused"]) if row.get("paused") else None
+    known["paused"] = _pause_from(row["paused"]) if row.get("paused") else None
     return Job(id=row["_id"], definition=definition_from(row), **known)  # type: ignore[arg-type]  # the store wrote each of them
+
+
+def _pause_from(row: Document) -> Pause:
+    return Pause(**{**row, "cause": Cause(row.get("cause", Cause.PERSON))})
 
 
 def job_document(job: Job) -> Document:

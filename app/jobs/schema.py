@@ -18,7 +18,8 @@ from app.validation import pointer
 LONGEST_NAME = 120
 MAX_TAGS = 20
 # No control characters, nor the marks that turn the direction of text: a name must look like what it is.
-PRINTABLE = Regexp(r"^[^\x00-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]*$", error="must not hold control characters")
+PRINTABLE_TEXT = r"^[^\x00-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]*$"
+PRINTABLE = Regexp(PRINTABLE_TEXT, error="must not hold control characters")
 
 
 class _Strict(Schema):
@@ -78,6 +79,10 @@ class ScheduleSchema(_Strict):
         validate=Range(min=0, max=86_400),
         metadata={"description": "Start up to so many seconds after each due time: always the same for a job, another for the next"},
     )
+    calendars = ma.List(
+        ma.String(validate=Length(min=1, max=100)), validate=Length(max=10),
+        metadata={"description": "Names of calendars in whose blackouts the job does not start"},
+    )  # fmt: skip
 
 
 class RetryPolicySchema(_Strict):

@@ -18,7 +18,7 @@ from app.config import Settings
 from app.connections.service import Connections
 from app.connections.vault import Vault, mask
 from app.errors import Conflict, DuplicateName, FieldError, Forbidden, NotFound, StaleVersion, ValidationFailed
-from app.jobs.model import Job, JobDefinition, Pause, Schedule, ScheduleType, to_plain
+from app.jobs.model import Cause, Job, JobDefinition, Pause, Schedule, ScheduleType, to_plain
 from app.jobs.schema import load_definition, load_pause
 from app.jobs.store import JobFilter, JobStore, SameRequest
 from app.jobtemplates.catalogue import Catalogue, Entry, connection_references, with_defaults
@@ -53,6 +53,9 @@ class Endings(Protocol):
     def resume(self, job: Job, *, now: datetime) -> tuple[list[Document], datetime | None]:
         """Executions for the due times that a pause let go by, and the first due time after now."""
         ...
+
+
+_CAUSES = {Cause.CALENDAR: "a calendar: change that, or the job's schedule", Cause.MAINTENANCE: "maintenance: end that"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,8 @@ class JobRegistry:
         self._refuse_destructive(actor, before.definition)
         if before.paused is None:
             return before
+        if before.paused.cause is not Cause.PERSON:
+            raise Conflict(f"It is not paused by a person, but by {_CAUSES[before.paused.cause]}")
 
         def resumed(job: Job) -> Job | None:
             now = self._clock.now()
@@ -326,7 +331,7 @@ class JobRegistry:
         """When a job with another schedule is due. A pause goes on; switching the job off ends it."""
         first = self._first_due(definition, now)
         pause = before.paused
-        if first is None or pause is None or (pause.until is not None and pause.until <= now):
+        if first is None or pause is None or pause.cause is not Cause.PERSON or (pause.until is not None and pause.until <= now):
             return {"next_run_at": first, "paused": None}
         return {"next_run_at": pause.until, "paused": replace(pause, since_due=first)}
 
@@ -394,7 +399,7 @@ def _as_request(definition: JobDefinition) -> dict[str, Any]:
 
 
 def _paused_words(job: Job) -> dict[str, Any] | None:
-    return {"reason": job.paused.reason, "until": job.paused.until} if job.paused else None
+    return {"reason": job.paused.reason, "until": job.paused.until} if job.paused and job.paused.cause is Cause.PERSON else None
 
 
 def _connection_paths(schema: Mapping[str, Any], path: str = "") -> list[str]:

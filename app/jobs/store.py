@@ -14,7 +14,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName, LimitReached
-from app.jobs.model import Job, job_document, job_from, to_plain
+from app.jobs.model import Cause, Job, Pause, job_document, job_from, to_plain
 from app.mongo import ANY_DATE, Document
 
 SORTS = {
@@ -58,6 +58,7 @@ class Advance:
     next_run_at: datetime | None
     executions: list[Document]
     ends_pause: bool = False
+    pause: Pause | None = None  # the one that begins
 
 
 class JobStore:
@@ -128,6 +129,10 @@ class JobStore:
         where = {"retired": False, "$or": [{f"parameters.{path}": connection} for path in pointers]}
         return [row["name"] for row in self._jobs.find(where, {"name": 1})]
 
+    def kinds_in_use(self) -> list[str]:
+        """Template types of the jobs that are switched on."""
+        return sorted(self._jobs.distinct("template_type", {"retired": False, "enabled": True}))
+
     def update(self, before: Job, after: Job, *, reschedule: bool, owed: Sequence[Document] = ()) -> bool:
         """Put `after` where the job is still as in `before`; False where someone was quicker.
 
@@ -185,7 +190,7 @@ class JobStore:
                 {"_id": step.job_id, "version": step.version, "enabled": True, "next_run_at": step.due, "dispatch": {"$exists": False}},
                 {"$set": {
                     "next_run_at": step.next_run_at,
-                    **({"paused": None} if step.ends_pause else {}),
+                    **({"paused": to_plain(step.pause)} if step.ends_pause or step.pause else {}),
                     "dispatch": {"claim": claim, "at": at, "executions": step.executions},
                 }},
             )
@@ -216,6 +221,16 @@ class JobStore:
     def settle(self, job_id: str, claim: str) -> None:
         """Empty one outbox, if it is still that claim's."""
         self._jobs.update_one({"_id": job_id, "dispatch.claim": claim}, {"$unset": {"dispatch": ""}})
+
+    def look_again(self, cause: Cause, reason: str | None, now: datetime) -> int:
+        """Have the dispatcher look at the jobs that `cause` (and, if given, `reason`) pauses, as if it had ended; returns how many."""
+        paused = {"paused.cause": cause.value, **({} if reason is None else {"paused.reason": reason})}
+        return self._jobs.update_many(paused, {"$set": {"next_run_at": now, "paused.until": now}}).modified_count
+
+    def names_on(self, calendar: str) -> list[str]:
+        """Names of the jobs that name the calendar."""
+        rows = self._jobs.find({"retired": False, "schedule.calendars": calendar}, {"name": 1})
+        return sorted(row["name"] for row in rows)
 
     def mark_broken(self, job: Job, reason: str) -> None:
         """A schedule that cannot be computed any more: the job is left alone and says why."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from app.clock import Clock
 from app.events import get_logger
 from app.execution.model import Reason, Status, Trigger, new_execution
 from app.execution.store import ExecutionStore
-from app.jobs.model import Job, Overlap
+from app.jobs.model import Cause, Job, Overlap, Pause
 from app.jobs.store import Advance, JobStore
 from app.mongo import Document
 from app.scheduling.plan import DuePlan, Span, plan_due, plan_end, plan_pause, spread
@@ -22,6 +22,7 @@ BATCH = 1000
 INSTANT = timedelta(milliseconds=1)  # BSON dates hold milliseconds
 # An outbox this old belongs to a scheduler that died or hangs; writing it again is harmless, as executions are unique.
 RECOVER_AFTER = timedelta(seconds=3)
+_REASONS = {Cause.PERSON: Reason.PAUSED, Cause.CALENDAR: Reason.BLACKOUT, Cause.MAINTENANCE: Reason.MAINTENANCE}
 
 
 class Dispatcher:
@@ -34,8 +35,11 @@ class Dispatcher:
     4. The outbox is emptied with the next tick's writes.
     """
 
-    def __init__(self, *, jobs: JobStore, executions: ExecutionStore, triggers: Triggers, clock: Clock) -> None:
-        self._jobs, self._executions, self._triggers, self._clock = jobs, executions, triggers, clock
+    def __init__(
+        self, *, jobs: JobStore, executions: ExecutionStore, triggers: Triggers, clock: Clock,
+        maintenance: Callable[[], str | None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._jobs, self._executions, self._triggers, self._clock, self._maintenance = jobs, executions, triggers, clock, maintenance
         self._settled: list[tuple[str, str]] = []
 
     def tick(self) -> int:
@@ -69,7 +73,8 @@ class Dispatcher:
     def _dispatch(self, due: Sequence[Job], now: datetime) -> tuple[int, int]:
         """How many jobs were moved on, and how many executions are new."""
         busy = self._executions.live_counts([job.id for job in due]) if due else {}
-        steps = [step for job in due if (step := self._plan(job, now, busy.get(job.id, 0))) is not None]
+        closed = self._maintenance() if due else None
+        steps = [step for job in due if (step := self._plan(job, now, busy.get(job.id, 0), closed)) is not None]
         claim, settled = secrets.token_hex(12), self._settled
         mine = self._jobs.advance(steps, claim=claim, at=now, settled=settled)
         self._settled = [(job_id, claim) for job_id in mine]
@@ -82,25 +87,36 @@ class Dispatcher:
             log.debug("dispatch.planned", jobs=len(won), executions=written)
         return len(won), written
 
-    def _plan(self, job: Job, now: datetime, busy: int) -> Advance | None:
+    def _plan(self, job: Job, now: datetime, busy: int, maintenance: str | None) -> Advance | None:
+        """`maintenance`: why nothing starts, None where it may."""
         definition, seen = job.definition, job.next_run_at
         if seen is None:
             return None
         documents: list[Document] = []
         due: datetime | None = seen
+        pause = None
         try:
             if job.paused is not None and job.paused.until is not None:
                 documents, due = _after_pause(job, job.paused.until, now, self._triggers)
             if due is None or due > now:
                 plan = DuePlan((), frozenset(), None, due)
+            elif maintenance is not None:
+                plan = DuePlan((), frozenset(), None, None)
+                pause = Pause(cause=Cause.MAINTENANCE, reason=maintenance, by="system", at=now, since_due=due)
             else:
-                plan = plan_due(definition.schedule, due, now, misfire=definition.misfire, triggers=self._triggers)
+                blackouts = self._triggers.blackouts(definition.schedule)
+                plan = plan_due(definition.schedule, due, now, misfire=definition.misfire, triggers=self._triggers, blackouts=blackouts)
+                if plan.closed is not None:
+                    closed = plan.closed
+                    pause = Pause(
+                        cause=Cause.CALENDAR, reason=closed.calendar, by="system", at=now, since_due=closed.since_due, until=closed.until
+                    )
         except Exception as error:
             log.exception("dispatch.broken_schedule", job=job.id)
             self._jobs.mark_broken(job, f"{type(error).__name__}: {error}"[:500])
             return None
         documents += _executions(job, plan, now, busy)
-        return Advance(job.id, job.version, seen, plan.next_run_at, documents, ends_pause=job.paused is not None)
+        return Advance(job.id, job.version, seen, plan.next_run_at, documents, ends_pause=job.paused is not None, pause=pause)
 
 
 def _executions(job: Job, plan: DuePlan, now: datetime, busy: int) -> list[Document]:
@@ -110,6 +126,8 @@ def _executions(job: Job, plan: DuePlan, now: datetime, busy: int) -> list[Docum
     documents: list[Document] = []
     if plan.missed is not None:
         documents.append(_summary(job, plan.missed, now, Status.MISSED, Reason.MISFIRE))
+    if plan.blackout is not None:
+        documents.append(_summary(job, plan.blackout, now, Status.SKIPPED, Reason.BLACKOUT))
     for due in plan.runs:
         # Runs that are caught up wait for each other: that is what the misfire policy asks for.
         policy = Overlap.QUEUE if due in plan.late and overlap is Overlap.SKIP else overlap
@@ -135,7 +153,7 @@ def _after_pause(job: Job, end: datetime, now: datetime, triggers: Triggers) -> 
     if job.paused is None:
         return [], job.next_run_at
     span, due = plan_pause(job.definition.schedule, job.paused, end, triggers=triggers)
-    return [_summary(job, span, now, Status.SKIPPED, Reason.PAUSED)] if span else [], due
+    return [_summary(job, span, now, Status.SKIPPED, _REASONS[job.paused.cause])] if span else [], due
 
 
 class Endings:

@@ -27,6 +27,7 @@ from app.execution.runner import Runner
 from app.execution.verdict import Verdicts
 from app.mongo import is_away
 from app.scheduling.dispatcher import Dispatcher
+from app.scheduling.maintenance import Maintenance
 from app.scheduling.nodes import NodeStore
 
 log = get_logger(__name__)
@@ -112,6 +113,8 @@ class Node:
         deliveries: Deliveries,
         retention: Retention,
         verdicts: Verdicts,
+        maintenance: Maintenance,
+        kinds_in_use: Callable[[], list[str]],
         asked_for: Callable[[Callable[[], bool]], Iterator[str]],
         nodes: NodeStore,
         name: str,
@@ -120,7 +123,8 @@ class Node:
     ) -> None:
         self._dispatcher, self._runner, self._executor, self._recorder = dispatcher, runner, executor, recorder
         self._deliveries, self._retention, self._clock, self._settings = deliveries, retention, clock, settings
-        self._nodes, self._name, self._verdicts = nodes, name, verdicts
+        self._nodes, self._name, self._verdicts, self._kinds_in_use = nodes, name, verdicts, kinds_in_use
+        self._maintenance = maintenance
         self._arrivals = Arrivals(asked_for, self.wake)
         self._ticked_at = clock.monotonic()
         self._away_at = float("-inf")
@@ -133,12 +137,15 @@ class Node:
         self._recorder.start()
         self._attempts = AttemptExecutor(self._runner.claim)
         self._executor.start(self._recorder, on_free=self.wake)
+        guarded("warm_up", lambda: self._runner.warm_up(self._kinds_in_use()))
         self._scheduler.add_executor(self._attempts, alias="attempts")
         tick = self._settings.tick_seconds
         self._every("dispatch", tick, self._dispatch)
         self._every("claim", tick, lambda: None, executor="attempts")
         self._every("leases", min(self._settings.lease_seconds / 4, 5.0), self._runner.keep_leases)
         self._every("cancels", CANCEL_SECONDS, self._runner.carry_out_cancels)
+        self._every("maintenance", CANCEL_SECONDS, self._look_for_maintenance)
+        self._every("put_back", CANCEL_SECONDS, self._runner.put_back)
         self._every("sweep", SWEEP_SECONDS, self._sweep)
         self._every("notify", NOTIFY_SECONDS, self._deliveries.tick)
         self._every("recover", SWEEP_SECONDS, self._dispatcher.recover)
@@ -164,7 +171,7 @@ class Node:
         4. All that was reported is written.
         """
         self.draining = self._runner.draining = True
-        for name in ("dispatch", "claim", "recover", "sweep", "notify", "verdicts", "beat", "retention"):
+        for name in ("dispatch", "claim", "recover", "sweep", "notify", "verdicts", "beat", "retention", "maintenance"):
             self._scheduler.remove_job(name)
         self._arrivals.close()
         deadline = time.monotonic() + grace_seconds
@@ -191,6 +198,14 @@ class Node:
 
     def _beat(self) -> None:
         self._nodes.beat(self._name, host=socket.gethostname(), clock=self._clock.now(), tick_age=self.tick_age())
+
+    def _look_for_maintenance(self) -> None:
+        """Stop claiming while it is on; once it is off, finish an end that was killed half-way."""
+        resting, self._runner.resting = self._runner.resting, self._maintenance.reason() is not None
+        if not self._runner.resting:
+            self._maintenance.settle()
+            if resting:
+                self.wake()
 
     def _sweep(self) -> None:
         if self._clock.monotonic() - self._away_at > SETTLE_AFTER_OUTAGE_SECONDS and self._runner.sweep():

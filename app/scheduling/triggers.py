@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from cron_descriptor import CasingTypeEnum, ExpressionDescriptor, Options
 
 from app.errors import FieldError
 from app.jobs.model import Schedule, ScheduleType
+from app.scheduling.calendars import NO_BLACKOUTS, Blackouts
 from app.scheduling.cron import CronError, check_expression, count_times, iter_times
+
+
+class CalendarBook(Protocol):
+    """Where the calendars are that schedules name."""
+
+    def of(self, names: Sequence[str]) -> Blackouts:
+        """Those of these names as one; a name that is gone keeps nothing free."""
+        ...
+
+    def names(self) -> Collection[str]: ...
+
 
 _TICK = timedelta(milliseconds=1)  # BSON dates hold milliseconds
 _NEEDED = {
@@ -22,8 +35,8 @@ _NEEDED = {
 class Triggers:
     """The rules of schedules; implements app.jobs.service.ScheduleRules. `max_lookahead_days` bounds one-time runs."""
 
-    def __init__(self, *, max_lookahead_days: int) -> None:
-        self._lookahead = timedelta(days=max_lookahead_days)
+    def __init__(self, *, max_lookahead_days: int, calendars: CalendarBook | None = None) -> None:
+        self._lookahead, self._calendars = timedelta(days=max_lookahead_days), calendars
 
     def check(self, schedule: Schedule, now: datetime) -> list[FieldError]:
         """What is wrong with a schedule that is to begin at `now`; pointers from the job's root."""
@@ -42,9 +55,22 @@ class Triggers:
                 errors.append(FieldError("/schedule/run_at", f"lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC"))
             elif schedule.run_at > now + self._lookahead:
                 errors.append(FieldError("/schedule/run_at", f"lies more than {self._lookahead.days} days ahead"))
+        errors += self._check_calendars(schedule)
         if not errors and schedule.type is not ScheduleType.MANUAL and self.next_after(schedule, now) is None:
             errors.append(FieldError("/schedule/end_at", "leaves no due time"))
         return errors
+
+    def blackouts(self, schedule: Schedule) -> Blackouts:
+        """The blackouts of its calendars."""
+        return self._calendars.of(schedule.calendars) if self._calendars and schedule.calendars else NO_BLACKOUTS
+
+    def _check_calendars(self, schedule: Schedule) -> list[FieldError]:
+        known = self._calendars.names() if self._calendars and schedule.calendars else ()
+        return [
+            FieldError(f"/schedule/calendars/{place}", f"There is no calendar {name!r}")
+            for place, name in enumerate(schedule.calendars)
+            if name not in known
+        ]
 
     def next_after(self, schedule: Schedule, after: datetime) -> datetime | None:
         """The first due time later than `after`; None where there is none."""

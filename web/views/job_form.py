@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import islice
+from statistics import median
 from typing import Any
 
 from apispec import APISpec
@@ -19,8 +20,9 @@ from app.jobs.schema import JobDefinitionSchema, load_definition
 from app.jobtemplates.catalogue import Entry
 from app.scheduling.triggers import clock_change, duration_words, in_words
 from web.forms import ABSENT, KEPT, Form
+from web.forms.field import small_number
 from web.forms.render import SummaryLine
-from web.views.common import CHECK, Editor, Pairs, live_options
+from web.views.common import CHECK, Editor, Pairs, actor, live_options
 from web.views.signin import services
 
 DETAILS, PARAMETERS, POLICIES = "d", "p", "o"
@@ -37,6 +39,7 @@ POLICY_FIELDS = (
     "notifications",
 )
 PREVIEWED_RUNS = 5
+CALENDAR = "s.calendar:"  # a box a calendar, by name
 _SCHEDULE_IDS = {
     "/schedule/expression": "s-expression", "/schedule/interval_seconds": "s-every", "/schedule/run_at": "s-run-at",
     "/schedule/timezone": "s-timezone", "/schedule/start_at": "s-start", "/schedule/end_at": "s-end",
@@ -189,12 +192,21 @@ class JobForm:
             "policies_open": self.policies_open or bool(drawn[POLICIES].summary),
             "schedule": schedule,
             "schedule_errors": {e.pointer.rpartition("/")[2]: e.message for e in self.errors if e.pointer.startswith("/schedule")},
-            "preview": preview_schedule(schedule),
+            "preview": preview_schedule({**schedule, "s.typical": str(self._typical_seconds())}),
             "errors": [*drawn[DETAILS].summary, *drawn[PARAMETERS].summary, *self._other_errors(), *drawn[POLICIES].summary],
             "zones": _zones(),
+            "calendars": services().calendars.names(),
+            "chosen_calendars": [name.removeprefix(CALENDAR) for name in schedule if name.startswith(CALENDAR)],
+            "typical": schedule.get("s.typical") or self._typical_seconds(),
             "entry": self.entry,
             "job": self.job,
         }
+
+    def _typical_seconds(self) -> int:
+        """How long a run of the job takes, as the middle of the latest ones; 0 where none has succeeded."""
+        latest = services().executions.latest(actor(), self.job.id) if self.job else []
+        spans = [row["duration_seconds"] for row in latest if row["status"] == "success" and row["duration_seconds"] is not None]
+        return round(median(spans)) if spans else 0
 
     def _errors_of(self, prefix: str) -> list[FieldError]:
         fields = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), POLICIES: POLICY_FIELDS}[prefix]
@@ -262,6 +274,9 @@ def read_schedule(fields: Mapping[str, str]) -> tuple[dict[str, Any], list[Field
             schedule["jitter_seconds"] = int(jitter)
         else:
             errors.append(FieldError("/schedule/jitter_seconds", "must be a whole number, such as 300"))
+    calendars = sorted(name.removeprefix(CALENDAR) for name in fields if name.startswith(CALENDAR))
+    if calendars and kind != ScheduleType.MANUAL:
+        schedule["calendars"] = calendars
     return schedule, errors
 
 
@@ -302,7 +317,7 @@ def _schedule_fields(schedule: Schedule | None) -> dict[str, str]:
     for name in ("run_at", "start_at", "end_at"):
         moment = getattr(schedule, name)
         fields[f"s.{name}"] = moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S") if moment else ""
-    return fields
+    return fields | {f"{CALENDAR}{name}": "1" for name in schedule.calendars}
 
 
 def preview_schedule(fields: Mapping[str, str]) -> dict[str, Any]:
@@ -317,10 +332,16 @@ def preview_schedule(fields: Mapping[str, str]) -> dict[str, Any]:
     if errors:
         return {"errors": [f"{error.message}" for error in errors], "words": "", "runs": []}
     zone = zoneinfo.ZoneInfo(schedule.timezone)
-    runs = [
-        {"utc": moment, "local": moment.astimezone(zone), "note": _change_in_words(clock_change(moment, schedule.timezone))}
-        for moment in islice(services().triggers.iter_after(schedule, services().clock.now()), PREVIEWED_RUNS)
-    ]
+    moments = list(islice(services().triggers.iter_after(schedule, services().clock.now()), PREVIEWED_RUNS))
+    blackouts, typical = services().triggers.blackouts(schedule), small_number(fields.get("s.typical", ""))
+    runs = []
+    for place, moment in enumerate(moments):
+        hit = blackouts.at(moment)
+        notes = [f"skipped: {hit.calendar}"] if hit else []
+        notes += [_change_in_words(clock_change(moment, schedule.timezone))]
+        if place and typical > (moment - moments[place - 1]).total_seconds():
+            notes.append(f"the run before it takes about {duration_words(typical)}")
+        runs.append({"utc": moment, "local": moment.astimezone(zone), "note": "; ".join(filter(None, notes))})
     late = duration_words(schedule.jitter_seconds) if schedule.jitter_seconds else ""
     return {"errors": [], "words": in_words(schedule), "spread": late, "runs": runs, "zone": schedule.timezone}
 

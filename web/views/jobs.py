@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from app.errors import FieldError, StaleVersion, ValidationFailed
-from app.jobs.model import Job
+from app.jobs.model import Cause, Job
 from app.jobs.store import SORTS, JobFilter
 from app.scheduling.plan import spread
 from web.forms import ABSENT, Form
@@ -90,7 +90,7 @@ PAUSE_FORM = {
 def pause(job_id: str) -> Any:
     """Why and until when; then the job's due times go by."""
     job = services().jobs.get(actor(), job_id)
-    old = job.paused
+    old = job.paused if job.paused and job.paused.cause is Cause.PERSON else None
     stored: Any = {"reason": old.reason, **({"until": f"{old.until:%Y-%m-%dT%H:%M:%SZ}"} if old.until else {})} if old else ABSENT
     errors: tuple[FieldError, ...] = ()
     editor, status = Editor(Form(PAUSE_FORM), stored), 200

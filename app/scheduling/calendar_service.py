@@ -1,0 +1,134 @@
+"""Calendars for people and programs, and for the schedules that name them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from app.accounts.model import Scope, require
+from app.audit.model import Actor, field_diff
+from app.audit.service import AuditTrail
+from app.clock import Clock
+from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
+from app.events import get_logger
+from app.jobs.model import Cause
+from app.jobs.store import JobStore
+from app.mongo import Document
+from app.scheduling.calendar_store import CalendarStore
+from app.scheduling.calendars import SCHEMA, Blackout, Blackouts, Calendar, problems
+from app.validation import SchemaValidator
+
+log = get_logger(__name__)
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
+LOOKS_AHEAD = timedelta(days=366)
+_RECORD = ("_id", "version", "updated_by", "updated_at")
+
+
+class Calendars:
+    """The registry of calendars; implements app.scheduling.triggers.CalendarBook."""
+
+    def __init__(self, store: CalendarStore, jobs: JobStore, audit: AuditTrail, clock: Clock) -> None:
+        self._store, self._jobs, self._audit, self._clock = store, jobs, audit, clock
+        self._validator = SchemaValidator(SCHEMA)
+        self._known: dict[str, tuple[int, Calendar]] = {}
+
+    # -- for schedules --------------------------------------------------------------------------------------------
+
+    def of(self, names: Sequence[str]) -> Blackouts:
+        """Those of these names as one; a name that is gone keeps nothing free. One trip to the database, more only after a change."""
+        versions = self._store.versions(names)
+        for name, version in versions.items():
+            if self._known.get(name, (None, None))[0] != version:
+                row = self._store.get(name)
+                if row is not None:
+                    self._known[name] = (row["version"], Calendar(name, body_of(row)))
+        return Blackouts([self._known[name][1] for name in names if name in versions and name in self._known])
+
+    def names(self) -> Collection[str]:
+        return self._store.names()
+
+    # -- for people and programs ----------------------------------------------------------------------------------
+
+    def all(self, actor: Actor) -> list[Document]:
+        """By name."""
+        require(actor, Scope.READ)
+        return self._store.all()
+
+    def get(self, actor: Actor, name: str) -> Document:
+        """Raises NotFound."""
+        require(actor, Scope.READ)
+        row = self._store.get(name)
+        if row is None:
+            raise NotFound("calendar", name)
+        return row
+
+    def upcoming(self, actor: Actor, name: str, count: int = 8) -> list[Blackout]:
+        """The next blackouts of a year, the present one first."""
+        row, now = self.get(actor, name), self._clock.now()
+        return Blackouts([Calendar(name, body_of(row))]).between(now, now + LOOKS_AHEAD)[:count]
+
+    def used_by(self, actor: Actor, name: str) -> list[str]:
+        """Names of the jobs that name it."""
+        require(actor, Scope.READ)
+        return self._jobs.names_on(name)
+
+    def create(self, actor: Actor, name: str, body: Any) -> Document:
+        """A new calendar; the name stays for good. Raises ValidationFailed, DuplicateName."""
+        require(actor, Scope.WRITE)
+        self._check(body, name)
+        row = self._row(actor, name, body, version=1)
+        with self._audit.action(actor, "calendar.create", kind="calendar", target_id=name, name=name, diff=field_diff({}, dict(body))):
+            self._store.add(row)
+        return row
+
+    def update(self, actor: Actor, name: str, body: Any, *, version: int | None = None) -> Document:
+        """Another `body`; jobs in one of its blackouts look again at once. Raises ValidationFailed, StaleVersion, NotFound."""
+        require(actor, Scope.WRITE)
+        before = self.get(actor, name)
+        if version is not None and version != before["version"]:
+            raise StaleVersion(version, before["version"])
+        self._check(body)
+        row = self._row(actor, name, body, version=before["version"] + 1)
+        diff = field_diff(body_of(before), dict(body))
+        with self._audit.action(actor, "calendar.update", kind="calendar", target_id=name, name=name, diff=diff):
+            if not self._store.replace_version(row, version=before["version"]):
+                raise StaleVersion(before["version"], before["version"] + 1)
+            self._look_again(name)
+        return row
+
+    def delete(self, actor: Actor, name: str) -> None:
+        """Raises Conflict while a job names it, NotFound."""
+        require(actor, Scope.WRITE)
+        self.get(actor, name)
+        using = self._jobs.names_on(name)
+        if using:
+            raise Conflict(f"{len(using)} jobs name this calendar: {', '.join(using[:5])}" if len(using) > 1 else f"{using[0]!r} names it")
+        with self._audit.action(actor, "calendar.delete", kind="calendar", target_id=name, name=name):
+            self._store.delete(name)
+            self._look_again(name)
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _check(self, body: Any, name: str | None = None) -> None:
+        errors = []
+        if name is not None and NAME.fullmatch(name) is None:
+            errors.append(FieldError("/name", "must begin with a letter or digit and hold letters, digits, spaces, . _ - (at most 100)"))
+        wrong = self._validator.errors(body)
+        errors += wrong or problems(body)
+        if errors:
+            raise ValidationFailed(errors)
+
+    def _row(self, actor: Actor, name: str, body: Mapping[str, Any], *, version: int) -> Document:
+        return {"_id": name, "version": version, "updated_by": actor.email, "updated_at": self._clock.now(), **body}
+
+    def _look_again(self, name: str) -> None:
+        found = self._jobs.look_again(Cause.CALENDAR, name, self._clock.now())
+        log.info("calendar.changed", calendar=name, jobs=found)
+
+
+def body_of(row: Document) -> dict[str, Any]:
+    """What a person decided about a calendar."""
+    return {key: value for key, value in row.items() if key not in _RECORD}

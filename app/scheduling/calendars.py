@@ -1,0 +1,220 @@
+"""Blackout calendars: when jobs that name them do not start. Pure rules over dates, weekly windows and iCalendar events."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Any
+
+import icalendar
+import recurring_ical_events
+
+from app.errors import FieldError, ValidationFailed
+
+WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+LONGEST = timedelta(days=400)  # of one blackout; what is longer ends there and begins again
+MOST_EVENTS = 5000
+MOST_INTERVALS = 2000  # of one look
+REMEMBERED_DAYS = 512
+_DAY = timedelta(days=1)
+_TOO_OFTEN = ("SECONDLY", "MINUTELY", "HOURLY")
+
+SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["timezone"],
+    "properties": {
+        "description": {"type": "string", "title": "Description", "maxLength": 500, "description": "What it keeps free, and for whom."},
+        "timezone": {
+            "type": "string", "title": "Time zone", "maxLength": 64, "default": "UTC", "examples": ["Europe/Berlin"],
+            "description": "IANA name; days and times below are of this zone.",
+        },
+        "dates": {
+            "type": "array", "title": "Days", "maxItems": 500, "description": "Whole days: holidays, a stocktaking.",
+            "items": {
+                "type": "object", "title": "Days", "additionalProperties": False, "required": ["from"],
+                "properties": {
+                    "from": {"type": "string", "format": "date", "title": "From"},
+                    "to": {"type": "string", "format": "date", "title": "To", "description": "Included; the same day if left out."},
+                    "note": {"type": "string", "title": "Note", "maxLength": 200},
+                },
+            },
+        },
+        "weekly": {
+            "type": "array", "title": "Every week", "maxItems": 50,
+            "description": "Windows that come again each week: opening hours, a weekend.",
+            "items": {
+                "type": "object", "title": "Window", "additionalProperties": False, "required": ["days", "from", "to"],
+                "properties": {
+                    "days": {
+                        "type": "array", "title": "On", "minItems": 1, "uniqueItems": True,
+                        "items": {"oneOf": [{"const": day, "title": name} for day, name in zip(DAYS, WEEK, strict=True)]},
+                    },
+                    "from": {"type": "string", "title": "From", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "examples": ["22:00"]},
+                    "to": {
+                        "type": "string", "title": "To", "pattern": "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", "examples": ["06:00"],
+                        "description": "Not included. Earlier than the beginning means the next day; 24:00 is the end of the day.",
+                    },
+                },
+            },
+        },
+        "ical": {
+            "type": "string", "title": "iCalendar", "maxLength": 1_000_000, "x-widget": "textarea",
+            "description": "The text of an .ics file; each event that is not cancelled is a blackout.",
+        },
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Blackout:
+    """From `start` to before `end`, UTC, by the calendar of that name."""
+
+    start: datetime
+    end: datetime
+    calendar: str
+
+
+class Calendar:
+    """One calendar's rules. `body` is valid by SCHEMA and `problems`."""
+
+    def __init__(self, name: str, body: Mapping[str, Any]) -> None:
+        self.name, self._body = name, body
+        self._zone = zoneinfo.ZoneInfo(body["timezone"])
+        self._events = recurring_ical_events.of(_parsed(body["ical"]), skip_bad_series=True) if body.get("ical", "").strip() else None
+        self._of_day = lru_cache(REMEMBERED_DAYS)(self._intervals_of_day)
+
+    def intervals(self, after: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """(start, end) of what overlaps [after, until], UTC, in no order; some may come twice."""
+        for row in self._body.get("dates", ()):
+            first, last = date.fromisoformat(row["from"]), date.fromisoformat(row.get("to") or row["from"])
+            yield self._instant(first, time()), self._instant(last + _DAY, time())
+        day = after.astimezone(self._zone).date() - _DAY
+        while day <= until.astimezone(self._zone).date():
+            yield from self._windows(day)
+            day += _DAY
+        if self._events is not None:
+            day, last_day = after.astimezone(UTC).date(), until.astimezone(UTC).date()
+            while day <= last_day:
+                yield from self._of_day(day)
+                day += _DAY
+
+    def _windows(self, day: date) -> Iterator[tuple[datetime, datetime]]:
+        for row in self._body.get("weekly", ()):
+            if DAYS[day.weekday()] in row["days"]:
+                begin, end = row["from"], row["to"]
+                last = day + _DAY if end == "24:00" or end <= begin else day
+                yield self._instant(day, time.fromisoformat(begin)), self._instant(last, time.fromisoformat(end.replace("24:", "00:")))
+
+    def _intervals_of_day(self, day: date) -> list[tuple[datetime, datetime]]:
+        begin = datetime.combine(day, time(), UTC)
+        found = []
+        for event in self._events.between(begin - _DAY, begin + 2 * _DAY) if self._events is not None else ():
+            if str(event.get("STATUS", "")).upper() != "CANCELLED":
+                found.append((self._moment(event.start), self._moment(event.end)))
+        return found
+
+    def _moment(self, value: date) -> datetime:
+        """An event's date or time; one without a zone is in the calendar's."""
+        if not isinstance(value, datetime):
+            return self._instant(value, time())
+        return (value if value.tzinfo else value.replace(tzinfo=self._zone)).astimezone(UTC)
+
+    def _instant(self, day: date, at: time) -> datetime:
+        return datetime.combine(day, at, self._zone).astimezone(UTC)
+
+
+class Blackouts:
+    """Several calendars as one."""
+
+    def __init__(self, calendars: Sequence[Calendar] = ()) -> None:
+        self._calendars = tuple(calendars)
+
+    def __bool__(self) -> bool:
+        return bool(self._calendars)
+
+    def at(self, moment: datetime) -> Blackout | None:
+        """The blackout that `moment` lies in, with what follows it without a gap as one; None where it lies in none."""
+        end, name = moment, ""
+        while end - moment < LONGEST:
+            reached = max(
+                (
+                    (stop, calendar.name)
+                    for calendar in self._calendars
+                    for start, stop in calendar.intervals(end, end)
+                    if start <= end < stop
+                ),
+                default=None,
+            )
+            if reached is None:
+                break
+            end, name = reached[0], name or reached[1]
+        return Blackout(moment, end, name) if end > moment else None
+
+    def between(self, after: datetime, until: datetime) -> list[Blackout]:
+        """The blackouts that overlap [after, until], ascending, none touching the next; at most MOST_INTERVALS."""
+        found = sorted(
+            (start, end, calendar.name)
+            for calendar in self._calendars
+            for start, end in calendar.intervals(after, until)
+            if end > after and start <= until and end > start
+        )
+        merged: list[Blackout] = []
+        for start, end, name in found:
+            if merged and start <= merged[-1].end:
+                merged[-1] = Blackout(merged[-1].start, max(end, merged[-1].end), merged[-1].calendar)
+            else:
+                merged.append(Blackout(start, end, name))
+        return merged[:MOST_INTERVALS]
+
+
+NO_BLACKOUTS = Blackouts()
+
+
+def problems(body: Mapping[str, Any]) -> list[FieldError]:
+    """What SCHEMA cannot say of a calendar that satisfies it."""
+    errors: list[FieldError] = []
+    if body["timezone"] not in zoneinfo.available_timezones():
+        errors.append(FieldError("/timezone", f"{body['timezone']!r} is not an IANA time zone, such as Europe/Berlin"))
+    for place, row in enumerate(body.get("dates", ())):
+        if row.get("to") and row["to"] < row["from"]:
+            errors.append(FieldError(f"/dates/{place}/to", "must not be earlier than from"))
+        if not "1971" <= row["from"][:4] <= "9000" or not "1971" <= (row.get("to") or row["from"])[:4] <= "9000":
+            errors.append(FieldError(f"/dates/{place}/from", "must lie between 1971 and 9000"))
+    if body.get("ical", "").strip():
+        try:
+            _check_events(_parsed(body["ical"]))
+        except ValidationFailed as failed:
+            errors += failed.errors
+    if not errors and not (body.get("dates") or body.get("weekly") or body.get("ical", "").strip()):
+        errors.append(FieldError("", "needs days, weekly windows or events: an empty calendar keeps nothing free"))
+    return errors
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return icalendar.Calendar.from_ical(text)
+    except Exception as error:  # whatever a parser of other people's files may raise
+        raise ValidationFailed([FieldError("/ical", f"is no iCalendar: {str(error)[:200] or type(error).__name__}")]) from error
+
+
+def _check_events(calendar: Any) -> None:
+    events = calendar.walk("VEVENT")
+    if not events:
+        raise ValidationFailed([FieldError("/ical", "holds no event")])
+    if len(events) > MOST_EVENTS:
+        raise ValidationFailed([FieldError("/ical", f"holds {len(events):,} events; at most {MOST_EVENTS:,} are taken")])
+    for event in events:
+        rule = event.get("RRULE") or {}
+        for one in rule if isinstance(rule, list) else [rule]:
+            if any(str(often).upper() in _TOO_OFTEN for often in one.get("FREQ", ())):
+                summary = str(event.get("SUMMARY", "an event"))[:80]
+                raise ValidationFailed([FieldError("/ical", f"{summary!r} comes again more often than daily")])
+    try:
+        recurring_ical_events.of(calendar).between(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 8, tzinfo=UTC))
+    except Exception as error:  # as above: a rule that cannot be followed
+        raise ValidationFailed([FieldError("/ical", f"holds an event that cannot be followed: {str(error)[:200]}")]) from error

@@ -1,0 +1,76 @@
+"""Maintenance: nothing starts anywhere until it ends; then everything is as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.accounts.model import Role, Scope, require
+from app.audit.model import Actor
+from app.audit.service import AuditTrail
+from app.clock import Clock
+from app.errors import FieldError, ValidationFailed
+from app.jobs.model import Cause
+from app.jobs.schema import PRINTABLE_TEXT
+from app.jobs.store import JobStore
+from app.mongo import Document
+from app.scheduling.maintenance_store import MaintenanceStore
+from app.validation import SchemaValidator
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["reason"],
+    "additionalProperties": False,
+    "properties": {
+        "reason": {
+            "type": "string", "title": "Why", "minLength": 1, "maxLength": 500, "pattern": PRINTABLE_TEXT,
+            "description": "Everybody reads it on every page.",
+        },
+    },
+}  # fmt: skip
+
+
+class Maintenance:
+    """While it is on, no attempt is started and due times are let go by: each job records its own in one `skipped` record at the end.
+    What runs goes on; what waits in the queue, runs by hand included, starts afterwards. No job is changed."""
+
+    def __init__(self, store: MaintenanceStore, jobs: JobStore, audit: AuditTrail, clock: Clock) -> None:
+        self._store, self._jobs, self._audit, self._clock = store, jobs, audit, clock
+        self._validator = SchemaValidator(SCHEMA)
+
+    def get(self) -> Document | None:
+        """{reason, by, at} while it is on, else None."""
+        return self._store.get()
+
+    def reason(self) -> str | None:
+        """Why nothing starts; None where everything may."""
+        row = self._store.get()
+        return row["reason"] if row else None
+
+    def begin(self, actor: Actor, body: Any) -> Document:
+        """`body` is {reason}. Raises ValidationFailed, Forbidden but for a super-admin."""
+        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        errors = self._validator.errors(body) or ([] if body["reason"].strip() else [FieldError("/reason", "must not be empty")])
+        if errors:
+            raise ValidationFailed(errors)
+        before, reason = self._store.get(), body["reason"].strip()
+        diff = [{"field": "/reason", "before": before["reason"] if before else None, "after": reason}]
+        with self._audit.action(actor, "maintenance.begin", kind="installation", target_id="maintenance", diff=diff):
+            return self._store.put(reason=reason, by=actor.email, at=self._clock.now())
+
+    def end(self, actor: Actor) -> bool:
+        """Everything goes on; False where it was off."""
+        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        if self._store.get() is None:
+            self._restore()  # of an end that was killed half-way
+            return False
+        with self._audit.action(actor, "maintenance.end", kind="installation", target_id="maintenance"):
+            ended = self._store.remove()
+            self._restore()
+        return ended
+
+    def settle(self) -> int:
+        """Have jobs that an ended maintenance still pauses look again: its end was killed half-way, or a dispatcher was in between."""
+        return self._restore() if self._store.get() is None else 0
+
+    def _restore(self) -> int:
+        return self._jobs.look_again(Cause.MAINTENANCE, None, self._clock.now())

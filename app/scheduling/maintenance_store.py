@@ -1,0 +1,32 @@
+"""The `switches` collection: what holds for the whole installation."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pymongo.database import Database
+
+from app.mongo import Document
+
+_ID = "maintenance"
+
+
+class MaintenanceStore:
+    """The switch is on while its document is there."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._switches = database["switches"]
+
+    def get(self) -> Document | None:
+        """{reason, by, at}, or None."""
+        return self._switches.find_one({"_id": _ID})
+
+    def put(self, *, reason: str, by: str, at: datetime) -> Document:
+        """On, or on for another reason."""
+        row = {"_id": _ID, "reason": reason, "by": by, "at": at}
+        self._switches.replace_one({"_id": _ID}, row, upsert=True)
+        return row
+
+    def remove(self) -> bool:
+        """Off; False where it was off."""
+        return self._switches.delete_one({"_id": _ID}).deleted_count == 1

@@ -1,0 +1,117 @@
+"""/calendars: when jobs do not start; and /maintenance, when nothing does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+
+from app.accounts.model import Role, Scope, require
+from app.errors import DuplicateName, FieldError, StaleVersion, ValidationFailed
+from app.mongo import Document
+from app.scheduling.calendar_service import body_of
+from app.scheduling.calendars import SCHEMA
+from app.scheduling.maintenance import SCHEMA as MAINTENANCE_SCHEMA
+from web.forms import ABSENT, Form
+from web.forms.render import SummaryLine
+from web.views.common import CHECK, Editor, actor, posted, posted_version
+from web.views.signin import services
+
+blueprint = Blueprint("calendars_pages", __name__)
+
+
+@blueprint.get("/calendars")
+def list_calendars() -> str:
+    """All of them, with the next blackout of each."""
+    rows = services().calendars.all(actor())
+    upcoming = {row["_id"]: next(iter(services().calendars.upcoming(actor(), row["_id"], 1)), None) for row in rows}
+    users = {row["_id"]: services().calendars.used_by(actor(), row["_id"]) for row in rows}
+    return render_template("calendars.html", rows=rows, upcoming=upcoming, users=users)
+
+
+@blueprint.route("/calendars/new", methods=["GET", "POST"])
+def new() -> Any:
+    """The form of a new one."""
+    require(actor(), Scope.WRITE)
+    editor = Editor(Form(SCHEMA), {"timezone": services().settings.timezone})
+    if request.method == "GET":
+        return _page(editor)
+    name = request.form.get("name", "").strip()
+    return _answer(editor, None, name, lambda body: services().calendars.create(actor(), name, body))
+
+
+@blueprint.route("/calendars/<name>", methods=["GET", "POST"])
+def edit(name: str) -> Any:
+    """The form of one that is there, with its next blackouts."""
+    row = services().calendars.get(actor(), name)
+    editor = Editor(Form(SCHEMA), body_of(row))
+    if request.method == "GET":
+        return _page(editor, row)
+    return _answer(editor, row, name, lambda body: services().calendars.update(actor(), name, body, version=posted_version()))
+
+
+@blueprint.post("/calendars/<name>/delete")
+def delete(name: str) -> Any:
+    """Remove one that no job names."""
+    services().calendars.delete(actor(), name)
+    flash(f"{name} is deleted")
+    return redirect(url_for(".list_calendars"))
+
+
+def _answer(editor: Editor, row: Document | None, name: str, save: Any) -> Any:
+    editor.read(posted())
+    if editor.pressed:
+        errors = editor.submission.errors if editor.submission and editor.pressed == CHECK else ()
+        return _page(editor, row, name, errors)
+    try:
+        save(editor.value)
+    except (ValidationFailed, StaleVersion, DuplicateName) as failed:
+        errors = failed.errors if isinstance(failed, ValidationFailed) else (_as_error(failed),)
+        return _page(editor, row, name, errors), failed.status
+    flash(f"{name} is {'changed' if row else 'there; name it in the schedule of a job'}")
+    return redirect(url_for(".edit", name=name))
+
+
+def _as_error(failed: StaleVersion | DuplicateName) -> FieldError:
+    return FieldError("/name" if isinstance(failed, DuplicateName) else "", f"{failed.title}: {failed.detail}")
+
+
+def _page(editor: Editor, row: Document | None = None, name: str = "", errors: tuple[FieldError, ...] = ()) -> str:
+    others = [one for one in errors if one.pointer in {"", "/name"}]
+    shown = editor.present(one for one in errors if one not in others)
+    lines = [
+        SummaryLine(one.pointer, "#name" if one.pointer == "/name" else "#job-form", "Name" if one.pointer else "Calendar", one.message)
+        for one in others
+    ]
+    return render_template(
+        "calendar_form.html", row=row, name=row["_id"] if row else name, controls=shown.controls, errors=[*lines, *shown.summary],
+        name_errors=[one.message for one in others if one.pointer == "/name"],
+        upcoming=services().calendars.upcoming(actor(), row["_id"]) if row else [],
+        users=services().calendars.used_by(actor(), row["_id"]) if row else [],
+    )  # fmt: skip
+
+
+@blueprint.route("/maintenance", methods=["GET", "POST"])
+def maintenance() -> Any:
+    """The switch."""
+    require(actor(), Scope.ADMIN, role=Role.SUPER_ADMIN)
+    errors: tuple[FieldError, ...] = ()
+    editor, status = Editor(Form(MAINTENANCE_SCHEMA), ABSENT), 200
+    if request.method == "POST":
+        editor.read(posted())
+        try:
+            if not editor.pressed:
+                services().maintenance.begin(actor(), editor.value)
+                return redirect(url_for(".maintenance"))
+        except ValidationFailed as failed:
+            errors, status = failed.errors, failed.status
+    shown = editor.present(errors)
+    return render_template("maintenance.html", controls=shown.controls, errors=shown.summary), status
+
+
+@blueprint.post("/maintenance/end")
+def end_maintenance() -> Any:
+    """Let everything go on."""
+    services().maintenance.end(actor())
+    flash("Maintenance has ended")
+    return redirect(url_for(".maintenance"))

@@ -22,6 +22,7 @@ MOST_INTERVALS = 2000  # of one look
 REMEMBERED_DAYS = 512
 _DAY = timedelta(days=1)
 _TOO_OFTEN = ("SECONDLY", "MINUTELY", "HOURLY")
+_PARTS_OF_A_DAY = ("BYHOUR", "BYMINUTE", "BYSECOND")
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -203,18 +204,25 @@ def _parsed(text: str) -> Any:
 
 
 def _check_events(calendar: Any) -> None:
+    try:
+        problem = _problem_of(calendar)
+        if not problem:
+            recurring_ical_events.of(calendar).between(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 8, tzinfo=UTC))
+    except Exception as error:  # as above: a rule that cannot be followed
+        problem = f"holds an event that cannot be followed: {str(error)[:200]}"
+    if problem:
+        raise ValidationFailed([FieldError("/ical", problem)])
+
+
+def _problem_of(calendar: Any) -> str:
     events = calendar.walk("VEVENT")
     if not events:
-        raise ValidationFailed([FieldError("/ical", "holds no event")])
+        return "holds no event"
     if len(events) > MOST_EVENTS:
-        raise ValidationFailed([FieldError("/ical", f"holds {len(events):,} events; at most {MOST_EVENTS:,} are taken")])
+        return f"holds {len(events):,} events; at most {MOST_EVENTS:,} are taken"
     for event in events:
-        rule = event.get("RRULE") or {}
-        for one in rule if isinstance(rule, list) else [rule]:
-            if any(str(often).upper() in _TOO_OFTEN for often in one.get("FREQ", ())):
-                summary = str(event.get("SUMMARY", "an event"))[:80]
-                raise ValidationFailed([FieldError("/ical", f"{summary!r} comes again more often than daily")])
-    try:
-        recurring_ical_events.of(calendar).between(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 8, tzinfo=UTC))
-    except Exception as error:  # as above: a rule that cannot be followed
-        raise ValidationFailed([FieldError("/ical", f"holds an event that cannot be followed: {str(error)[:200]}")]) from error
+        rules = event.get("RRULE") or []
+        for rule in rules if isinstance(rules, list) else [rules]:
+            if any(str(often).upper() in _TOO_OFTEN for often in rule.get("FREQ", ())) or any(part in rule for part in _PARTS_OF_A_DAY):
+                return f"{str(event.get('SUMMARY', 'an event'))[:80]!r} comes again more often than daily"
+    return ""

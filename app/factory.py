@@ -39,6 +39,7 @@ from app.local_mongod import LocalMongod
 from app.migrations import Migrator
 from app.mongo import Document, connect, is_away, open_database, store_errors
 from app.notification.mail import MailNotifier
+from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.calendar_store import CalendarStore
 from app.scheduling.dispatcher import Dispatcher, Endings
@@ -125,6 +126,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     return Services(
         settings=settings, clock=clock, accounts=accounts, audit=audit, connections=connections, catalogue=catalogue, jobs=registry,
         executions=executions, triggers=triggers, secret_key=key, ping=ping,
+        backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
         calendars=calendars, maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from app.connections.service import Connections
 from app.execution.service import Executions
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
+from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.maintenance import Maintenance
 from app.scheduling.triggers import Triggers
@@ -37,6 +38,7 @@ class Services:
     triggers: Triggers
     calendars: Calendars
     maintenance: Maintenance
+    backfills: Backfills
     secret_key: str = field(repr=False)
     ping: Callable[[], None]
     engine_age: Callable[[], float | None] = lambda: None

@@ -72,8 +72,9 @@ class RunContext:
     """All that a run may touch. A template opens nothing that this did not give it.
 
     `now` is when the execution began (aware, UTC): the same in each attempt, so that relative dates do not move under
-    a retry. `idempotency_key` is the same for each attempt of one execution. `files` is a folder of this attempt's own,
-    removed after it. `allowed_hosts` are private hosts that outgoing calls may reach, as `host` or `host:port`.
+    a retry; of a backfill, the due time that it stands for. `idempotency_key` is the same for each attempt of one execution. `files` is
+    a folder of this attempt's own, removed after it. `allowed_hosts` are private hosts that outgoing calls may reach, as `host` or
+    `host:port`.
     """
 
     log: logging.Logger

@@ -9,8 +9,9 @@ from flask import Response, jsonify, request, url_for
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
 from app.api.body import idempotency_key, if_match, json_body
-from app.api.present import execution_json, instant, job_json
+from app.api.present import execution_json, instant, job_json, jsonable
 from app.api.schemas import (
+    BackfillOut,
     ExecutionList,
     ExecutionQuery,
     JobChanges,
@@ -26,6 +27,7 @@ from app.errors import FieldError, ValidationFailed
 from app.jobs.model import Job, to_plain
 from app.jobs.schema import JobDefinitionSchema, PauseSchema
 from app.jobs.store import JobFilter
+from app.scheduling.backfill import SCHEMA as BACKFILL
 from app.scheduling.triggers import in_words
 
 blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/admin/scheduler-jobs", description="The registry of jobs")
@@ -33,6 +35,8 @@ blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/admin/scheduler-jobs
 JOB_BODY = {"required": True, "content": {"application/json": {"schema": JobDefinitionSchema}}}
 JOB_CHANGES = {"required": True, "content": {"application/json": {"schema": JobChanges}}}
 PAUSE_BODY = {"required": True, "content": {"application/json": {"schema": PauseSchema}}}
+BACKFILL_SCHEMA = {**BACKFILL, "properties": {**BACKFILL["properties"], "dry_run": {"type": "boolean", "default": False}}}
+BACKFILL_BODY = {"required": True, "content": {"application/json": {"schema": BACKFILL_SCHEMA}}}
 RUN_BODY = {"content": {"application/json": {"schema": RunBody}}}
 IF_MATCH = {
     "in": "header",
@@ -173,6 +177,26 @@ def run_job(job_id: str) -> Any:
     response = jsonify({"execution_id": execution["_id"], "message": "Job started"})
     response.headers["Location"] = url_for("executions.get_execution", execution_id=execution["_id"])
     return response, 202
+
+
+@blueprint.post("/<job_id>/backfill")
+@blueprint.doc(requestBody=BACKFILL_BODY)
+@blueprint.response(202, BackfillOut)
+def backfill_job(job_id: str) -> dict[str, Any]:
+    """Run the job for due times of a range that has passed; with `dry_run`, only say which"""
+    body = json_body(request)
+    dry_run = body.pop("dry_run", False) if isinstance(body, dict) else False
+    if not isinstance(dry_run, bool):
+        raise ValidationFailed([FieldError("/dry_run", "must be true or false")])
+    plan = (services().backfills.plan if dry_run else services().backfills.start)(actor(), job_id, body)
+    return {"runs": len(plan.due_times), "due_times": jsonable(plan.due_times), "done": plan.done, "blackout": plan.blackout}
+
+
+@blueprint.delete("/<job_id>/backfill")
+@blueprint.response(200, Message)
+def cancel_backfill(job_id: str) -> dict[str, str]:
+    """Cancel what waits of the job's backfills; what runs goes on"""
+    return {"message": f"{services().executions.cancel_backfill(actor(), job_id)} runs cancelled"}
 
 
 @blueprint.get("/<job_id>/executions")

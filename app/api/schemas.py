@@ -157,6 +157,7 @@ class ExecutionOut(_Answer):
     status = ma.String(required=True, validate=OneOf([status.value for status in Status]))
     reason = ma.String(allow_none=True)
     scheduled_for = ma.String(allow_none=True, metadata=INSTANT)
+    stands_for = ma.String(metadata={**INSTANT, "description": "Of a backfill: the due time that it makes up for"})
     queued_at = ma.String(metadata=INSTANT)
     started_at = ma.String(allow_none=True, metadata=INSTANT)
     completed_at = ma.String(allow_none=True, metadata=INSTANT)
@@ -247,6 +248,13 @@ class ConnectionList(_Answer):
 class ProbeOut(_Answer):
     ok = ma.Boolean(required=True)
     message = ma.String(required=True)
+
+
+class BackfillOut(_Answer):
+    runs = ma.Integer(required=True)
+    due_times = ma.List(ma.String(metadata=INSTANT), required=True)
+    done = ma.Integer(required=True, metadata={"description": "Left out: they have a run already"})
+    blackout = ma.Integer(required=True, metadata={"description": "Left out: they lie in a blackout"})
 
 
 class BlackoutOut(_Answer):

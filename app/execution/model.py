@@ -30,6 +30,7 @@ class Status(StrEnum):
 
 # The queue is served by age, and a level of priority is worth so much of it: high ones go first, and low ones do not wait for ever.
 PRIORITY_STEP = timedelta(minutes=1)
+BEHIND_ALL = timedelta(days=365)  # a backfill is as young as nothing else in the queue
 LIVE = (Status.QUEUED, Status.RUNNING, Status.RETRYING)
 
 
@@ -95,6 +96,7 @@ class Attempt:
     pause_after_failures: int = 0
     rank: datetime | None = None
     places: tuple[str, ...] = ()
+    stands_for: datetime | None = None  # of a backfill: the due time that it makes up for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +121,12 @@ def new_execution(
     job: Job, *, now: datetime, triggered_by: Trigger, scheduled_for: datetime | None = None, status: Status = Status.QUEUED,
     reason: Reason | None = None, parameters: Mapping[str, Any] | None = None, overlap: Overlap | None = None, by: str | None = None,
     retry_of: str | None = None, execution_id: str | None = None, due_times: Mapping[str, Any] | None = None,
-    available_at: datetime | None = None,
+    available_at: datetime | None = None, stands_for: datetime | None = None,
 ) -> Document:  # fmt: skip
     """The document of a new execution; it carries what it needs of its job, so that a later edit does not change it.
 
     `due_times` {first, last, count} are those that a record stands for which is not of one run. It waits at least until `available_at`.
+    `stands_for` is the due time that a backfill makes up for: it goes behind whatever else waits.
     """
     definition = job.definition
     ended = status not in LIVE
@@ -134,7 +137,7 @@ def new_execution(
         "parameters": dict(definition.parameters if parameters is None else parameters),
         "status": status.value, "reason": reason.value if reason else None,
         "available_at": max(now, available_at or now), "queued_at": now, "priority": definition.priority,
-        "rank": now - definition.priority * PRIORITY_STEP,
+        "rank": now + BEHIND_ALL if stands_for else now - definition.priority * PRIORITY_STEP,
         "overlap": (overlap or definition.overlap).value, "max_instances": definition.concurrency.max_instances,
         "concurrency_group": definition.concurrency.group,
         "timeout_seconds": definition.timeout_seconds, "retry_policy": to_plain(definition.retry_policy),
@@ -149,6 +152,8 @@ def new_execution(
         document |= {"live": True, "queue_rank": document["rank"]}
     elif recipients_of(document["notifications"], status):
         document["notify"] = owed(now)
+    if stands_for is not None:
+        document["stands_for"] = stands_for
     if due_times:
         document["due_times"] = dict(due_times)
     return document

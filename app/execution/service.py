@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.accounts.model import Scope, require
@@ -24,6 +24,7 @@ from app.jobs.service import JobRegistry
 from app.mongo import Document
 
 _RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")
+_BACKFILL_SPACE = uuid.UUID("0b6b3f0e-4c1d-4a55-9d0f-6f0f1f1c7a3e")
 LIMIT_WINDOW = timedelta(hours=1)
 
 
@@ -97,6 +98,7 @@ class Executions:
         chosen = base if parameters is None else self._registry.run_parameters(job, parameters, base=base, whole=True)
         document = new_execution(
             job, now=self._clock.now(), triggered_by=Trigger.RETRY, parameters=chosen, by=actor.email, retry_of=execution_id,
+            stands_for=old.get("stands_for"),
         )  # fmt: skip
         self._start(
             actor,
@@ -105,6 +107,48 @@ class Executions:
             [] if parameters is None else field_diff(mask(base or {}), mask(chosen), prefix="/parameters"),
         )
         return self._shown(document)
+
+    def may_run(self, actor: Actor, job_id: str) -> None:
+        """Raises Forbidden where `actor` may not start this job by hand, NotFound."""
+        self._registry.may_run(actor, self._registry.get(actor, job_id))
+
+    def backfill(self, actor: Actor, job_id: str, due_times: Sequence[datetime]) -> int:
+        """Queue a run for each of these due times, oldest first; returns how many are new. Counts as one run of the user's hour.
+
+        Raises Forbidden, LimitReached. Killed in the middle, the same call queues the rest: an id is of its job, due time and minute.
+        """
+        job = self._registry.get(actor, job_id)
+        self._registry.may_run(actor, job)
+        now = self._clock.now()
+        documents = [
+            new_execution(
+                job, now=now + place * timedelta(milliseconds=1), triggered_by=Trigger.BACKFILL, by=actor.email, overlap=Overlap.QUEUE,
+                stands_for=due, execution_id=str(uuid.uuid5(_BACKFILL_SPACE, f"{job_id}\0{due.isoformat()}\0{now:%Y-%m-%dT%H:%M}")),
+            )
+            for place, due in enumerate(due_times)
+        ]  # fmt: skip
+        diff = [{"field": "/backfill", "before": None, "after": {"from": due_times[0], "to": due_times[-1], "runs": len(due_times)}}]
+        self._count_run(actor)
+        with self._audit.action(actor, "job.backfill", kind="job", target_id=job_id, name=job.definition.name, diff=diff):
+            new = self._store.add(documents)
+        self.wake()
+        return new
+
+    def made_up_for(self, job_id: str, begin: datetime, end: datetime) -> set[datetime]:
+        """Due times of [begin, end) that have a run which succeeded or is still to end."""
+        return self._store.made_up_for(job_id, begin, end)
+
+    def waiting_of_backfill(self, actor: Actor, job_id: str) -> int:
+        """How many runs of backfills the job has not ended yet."""
+        require(actor, Scope.READ)
+        return self._store.waiting_of_backfill(job_id)
+
+    def cancel_backfill(self, actor: Actor, job_id: str) -> int:
+        """Cancel what waits of the job's backfills; what runs goes on. Returns how many."""
+        job = self._registry.get(actor, job_id)
+        self._registry.may_run(actor, job)
+        with self._audit.action(actor, "job.backfill_cancel", kind="job", target_id=job_id, name=job.definition.name):
+            return self._store.drop_backfill(job_id, by=actor.email, now=self._clock.now())
 
     def cancel(self, actor: Actor, execution_id: str) -> Document:
         """Stop an execution: at once where it waits, within the grace where it runs. Raises Conflict where it has ended."""

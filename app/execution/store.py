@@ -34,6 +34,7 @@ SMALL_RESULT = 4_000  # bytes; larger results are written one by one, as a comma
 CLAIM_FIELDS = (
     "job_id", "status", "slots", "overlap", "max_instances", "concurrency_group", "template_type", "parameters", "timeout_seconds",
     "retry_policy", "attempts.status", "notifications", "pause_after_failures", "started_at", "last_token", "rank", "cancel",
+    "triggered_by", "stands_for",
 )  # fmt: skip
 ENDED_VALUES = [status.value for status in Status if status not in LIVE]
 
@@ -67,10 +68,10 @@ class ExecutionStore:
         return True
 
     def live_counts(self, job_ids: Iterable[str]) -> dict[str, int]:
-        """How many executions of each job are queued, running or retrying."""
+        """How many executions of each job are queued, running or retrying, without those of backfills."""
         rows = self._executions.aggregate(
             [
-                {"$match": {"job_id": {"$in": list(job_ids)}, "live": True}},
+                {"$match": {"job_id": {"$in": list(job_ids)}, "live": True, "triggered_by": {"$ne": Trigger.BACKFILL.value}}},
                 {"$group": {"_id": "$job_id", "count": {"$sum": 1}}},
             ]
         )
@@ -106,9 +107,13 @@ class ExecutionStore:
         if not candidates:
             return [], False
         who_holds = places_query(candidates, bounds)
-        held = self._executions.find(who_holds, {"slots": 1}) if who_holds else ()
+        held = list(self._executions.find(who_holds, {"slots": 1, "triggered_by": 1, "job_id": 1})) if who_holds else []
         places, job_busy = assign(candidates, {key for row in held for key in row["slots"]}, bounds)
         blocked = [row for row in candidates if row["_id"] not in places]
+        # A backfill has time: what is due now waits for its present run and is not skipped because of it.
+        taking = [*held, *(row for row in candidates if row["_id"] in places)]
+        in_backfill = {row["job_id"] for row in taking if row["triggered_by"] == Trigger.BACKFILL.value}
+        job_busy -= {row["_id"] for row in blocked if row["job_id"] in in_backfill}
         skipped = [row["_id"] for row in blocked if row["_id"] in job_busy and row["overlap"] == Overlap.SKIP.value]
         self._step_aside([row["_id"] for row in blocked if row["_id"] not in skipped], skipped, now)
         rows = [row for row in candidates if row["_id"] in places]
@@ -294,6 +299,24 @@ class ExecutionStore:
             },
         )
         return result.modified_count
+
+    def made_up_for(self, job_id: str, begin: datetime, end: datetime) -> set[datetime]:
+        """Due times of [begin, end) that have a run which succeeded or is still to end."""
+        wanted = [Status.SUCCESS.value, *LIVE_VALUES]
+        within = {"$gte": begin, "$lt": end}
+        due = self._executions.find({"job_id": job_id, "scheduled_for": within, "status": {"$in": wanted}}, {"scheduled_for": 1})
+        again = {"job_id": job_id, "triggered_by": Trigger.BACKFILL.value, "stands_for": within, "status": {"$in": wanted}}
+        return {row["scheduled_for"] for row in due} | {row["stands_for"] for row in self._executions.find(again, {"stands_for": 1})}
+
+    def drop_backfill(self, job_id: str, *, by: str, now: datetime) -> int:
+        """Cancel what a job still has waiting of backfills; returns how many."""
+        waiting = {"job_id": job_id, "live": True, "triggered_by": Trigger.BACKFILL.value, "queue_rank": {"$exists": True}}
+        ended = {"status": Status.CANCELLED.value, "completed_at": now, "cancel": {"by": by, "at": now}}
+        return self._executions.update_many(waiting, {"$set": ended, "$unset": LEAVES_QUEUE}).modified_count
+
+    def waiting_of_backfill(self, job_id: str) -> int:
+        """How many runs of backfills a job still has waiting."""
+        return self._executions.count_documents({"job_id": job_id, "live": True, "triggered_by": Trigger.BACKFILL.value})
 
     # -- telling people -------------------------------------------------------------------------------------------
 
@@ -534,4 +557,5 @@ def _attempt(row: Document, *, number: int, token: int, started_at: datetime) ->
         failed_attempts=1 + sum(one["status"] in FAILURES for one in row["attempts"][: number - 1]),
         notifications=row.get("notifications", {}), pause_after_failures=row.get("pause_after_failures", 0),
         rank=row["rank"], places=tuple(row.get("slots", ())),
+        stands_for=row.get("stands_for"),
     )  # fmt: skip

@@ -9,8 +9,10 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from app.errors import FieldError, StaleVersion, ValidationFailed
 from app.jobs.model import Cause, Job
 from app.jobs.store import SORTS, JobFilter
+from app.scheduling.backfill import SCHEMA as BACKFILL_FORM
 from app.scheduling.plan import spread
 from web.forms import ABSENT, Form
+from web.forms.render import SummaryLine
 from web.views.common import CHECK, Editor, actor, is_htmx, live_options, page_number, posted, posted_version
 from web.views.job_form import JobForm, preview_schedule
 from web.views.run_with import answer_run_with, run_with_page
@@ -114,6 +116,37 @@ def resume(job_id: str) -> Any:
     return redirect(url_for(".show", job_id=job_id))
 
 
+@blueprint.route("/<job_id>/backfill", methods=["GET", "POST"])
+def backfill(job_id: str) -> Any:
+    """A range of the past, what would run of it, and the button that queues that."""
+    job = services().jobs.get(actor(), job_id)
+    services().executions.may_run(actor(), job_id)
+    errors: tuple[FieldError, ...] = ()
+    editor, status, plan = Editor(Form(BACKFILL_FORM)), 200, None
+    if request.method == "POST":
+        editor.read(posted())
+        try:
+            value = editor.value
+            if not editor.pressed and "show" in request.form:
+                plan = services().backfills.plan(actor(), job_id, value)
+            elif not editor.pressed:
+                plan = services().backfills.start(actor(), job_id, value)
+                flash(f"{len(plan.due_times):,} runs are queued")
+                return redirect(url_for(".show", job_id=job_id))
+        except ValidationFailed as failed:
+            errors, status = failed.errors, 200 if editor.pressed else failed.status
+    shown = editor.present(errors if editor.pressed in {None, CHECK} else ())
+    lines = [SummaryLine("", "#job-form", "Backfill", one.message) for one in errors if not one.pointer]
+    return render_template("backfill.html", job=job, controls=shown.controls, errors=[*lines, *shown.summary], plan=plan), status
+
+
+@blueprint.post("/<job_id>/backfill/cancel")
+def cancel_backfill(job_id: str) -> Any:
+    """Cancel what waits of the job's backfills."""
+    flash(f"{services().executions.cancel_backfill(actor(), job_id):,} runs are cancelled")
+    return redirect(url_for(".show", job_id=job_id))
+
+
 @blueprint.post("/<job_id>/run")
 def run(job_id: str) -> Any:
     """The run button: on to the execution, which is live."""
@@ -166,6 +199,7 @@ def show(job_id: str) -> str:
     return render_template(
         "job.html", spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=_row(job), job=job,
         page=page, parameters=services().jobs.shown_parameters(job),
+        backfill=services().executions.waiting_of_backfill(actor(), job_id),
         audit=services().audit.history(kind="job", target_id=job_id, limit=10),
     )  # fmt: skip
 

@@ -243,7 +243,7 @@ class LocalExecutor(Executor):
         worker.runs.append(Running(run, None if worker.reused else time.monotonic()))
         self._where[attempt.execution_id] = worker
         worker.line_up({
-            "execution_id": attempt.execution_id, "attempt": attempt.number, "now": attempt.began_at.isoformat(),
+            "execution_id": attempt.execution_id, "attempt": attempt.number, "now": (attempt.stands_for or attempt.began_at).isoformat(),
             "parameters": run.parameters, "connections": run.connections, "files": str(worker.files),
             "allowed_hosts": self._settings.allowed_hosts,
         })  # fmt: skip

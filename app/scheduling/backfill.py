@@ -1,0 +1,99 @@
+"""Backfill: runs for due times that have passed, asked for by a person or a program."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from typing import Any
+
+from app.audit.model import Actor
+from app.clock import Clock
+from app.errors import FieldError, ValidationFailed
+from app.execution.service import Executions
+from app.jobs.model import ScheduleType
+from app.jobs.service import JobRegistry
+from app.scheduling.triggers import Triggers
+from app.validation import SchemaValidator
+
+MOST = 1000  # runs of one backfill
+_TICK = timedelta(milliseconds=1)
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["from", "to"],
+    "additionalProperties": False,
+    "properties": {
+        "from": {"type": "string", "format": "date-time", "title": "From", "description": "The first due time that may be made up for."},
+        "to": {"type": "string", "format": "date-time", "title": "To", "description": "Not included; not later than now."},
+        "again": {
+            "type": "boolean", "title": "Also what has run already", "default": False,
+            "description": "Without it, due times with a successful run, or one that is still to end, are left out.",
+        },
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillPlan:
+    """The due times that would be run, ascending, and how many of the range are left out, with a run already or in a blackout."""
+
+    due_times: tuple[datetime, ...]
+    done: int
+    blackout: int
+
+
+class Backfills:
+    """Works out which due times of a job a range holds and has them run, one after the other, behind everything else."""
+
+    def __init__(self, *, registry: JobRegistry, executions: Executions, triggers: Triggers, clock: Clock) -> None:
+        self._registry, self._executions, self._triggers, self._clock = registry, executions, triggers, clock
+        self._validator = SchemaValidator(SCHEMA)
+
+    def plan(self, actor: Actor, job_id: str, body: Any) -> BackfillPlan:
+        """What `body` {from, to, again?} would run of the job; nothing is written. Raises ValidationFailed, NotFound."""
+        job = self._registry.get(actor, job_id)
+        begin, end, again = self._checked(body)
+        schedule = job.definition.schedule
+        if schedule.type in {ScheduleType.MANUAL, ScheduleType.ONCE}:
+            raise ValidationFailed([FieldError("", "A job without a repeating schedule has no due times to make up for")])
+        if schedule.type is ScheduleType.INTERVAL and schedule.start_at is None:
+            raise ValidationFailed([FieldError("", "Its interval has no start_at: what was due before the job was made is not defined")])
+        total = self._triggers.count(schedule, begin - _TICK, end - _TICK)
+        if total > MOST:
+            raise ValidationFailed([FieldError("/to", f"{total:,} due times lie in the range; a backfill is at most {MOST:,}")])
+        due = list(takewhile(lambda moment: moment < end, self._triggers.iter_after(schedule, begin - _TICK)))
+        blackouts = self._triggers.blackouts(schedule)
+        opens = [moment for moment in due if blackouts.at(moment) is None]
+        done = set() if again else self._executions.made_up_for(job_id, begin, end)
+        wanted = tuple(moment for moment in opens if moment not in done)
+        return BackfillPlan(wanted, len(opens) - len(wanted), len(due) - len(opens))
+
+    def start(self, actor: Actor, job_id: str, body: Any) -> BackfillPlan:
+        """Queue what `plan` says. Raises as it does, Forbidden, LimitReached, or ValidationFailed where nothing is left to run."""
+        plan = self.plan(actor, job_id, body)
+        if not plan.due_times:
+            raise ValidationFailed([FieldError("/from", "nothing in the range is left to run")])
+        self._executions.backfill(actor, job_id, plan.due_times)
+        return plan
+
+    def _checked(self, body: Any) -> tuple[datetime, datetime, bool]:
+        errors = self._validator.errors(body)
+        if errors:
+            raise ValidationFailed(errors)
+        begin, end = _instant(body, "from"), _instant(body, "to")
+        now = self._clock.now()
+        if end <= begin:
+            raise ValidationFailed([FieldError("/to", "must be later than from")])
+        if end > now:
+            raise ValidationFailed([FieldError("/to", f"lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC")])
+        return begin, end, bool(body.get("again", False))
+
+
+def _instant(body: Mapping[str, Any], name: str) -> datetime:
+    try:
+        return datetime.fromisoformat(body[name]).astimezone(UTC)
+    except (ValueError, OverflowError, zoneinfo.ZoneInfoNotFoundError) as error:
+        raise ValidationFailed([FieldError(f"/{name}", "must be a date and time with its zone, such as 2026-03-29T02:30:00Z")]) from error

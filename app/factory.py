@@ -24,10 +24,10 @@ from app.errors import StartError
 from app.execution.delivery import Deliveries
 from app.execution.executors.base import Executor
 from app.execution.executors.local import LocalExecutor
+from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
 from app.execution.recorder import Recorder
 from app.execution.retention import Retention
-from app.execution.run_limits import RunLimits
 from app.execution.runner import Runner
 from app.execution.service import Executions
 from app.execution.store import ExecutionStore

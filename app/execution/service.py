@@ -15,9 +15,9 @@ from app.clock import Clock
 from app.config import Settings
 from app.connections.vault import mask
 from app.errors import AlreadyRunning, Conflict, LimitReached, NotFound
+from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
 from app.execution.model import LIVE, Status, Trigger, new_execution
-from app.execution.run_limits import RunLimits
 from app.execution.store import ExecutionStore
 from app.jobs.model import Overlap
 from app.jobs.service import JobRegistry

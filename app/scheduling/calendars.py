@@ -46,7 +46,7 @@ SCHEMA: Mapping[str, Any] = {
             },
         },
         "weekly": {
-            "type": "array", "title": "Every week", "maxItems": 50,
+            "type": "array", "title": "Weekly windows", "maxItems": 50,
             "description": "Windows that come again each week: opening hours, a weekend.",
             "items": {
                 "type": "object", "title": "Window", "additionalProperties": False, "required": ["days", "from", "to"],

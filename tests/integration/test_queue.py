@@ -11,10 +11,10 @@ import pytest
 
 from app.audit.model import Actor
 from app.clock import ManualClock
+from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, chunk_id
 from app.execution.model import Attempt, AttemptError, Outcome, Reason, Status, Trigger, new_execution
 from app.execution.places import RunBounds
-from app.execution.run_limits import RunLimits
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import Job, RetryOn

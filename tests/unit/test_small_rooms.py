@@ -251,11 +251,19 @@ def test_a_collection_is_touched_only_by_its_store() -> None:
         "job_revisions",
         "audit_log",
         "run_limits",
+        "calendars",
+        "switches",
     }
+    stores: dict[str, list[str]] = {}
     for path in _sources("app", "web"):
         used = set(re.findall(r'(?:database|db)\["(\w+)"\]', path.read_text())) & collections
-        # The demo's `users` are those of its sample shop, in another database.
-        assert not used or path.name in {"store.py", "demo.py"}, f"{path} touches {used}"
+        if path.name == "demo.py":  # its `users` are those of its sample shop, in another database
+            continue
+        assert not used or path.name == "store.py" or path.name.endswith("_store.py"), f"{path} touches {used}"
+        for name in used:
+            stores.setdefault(name, []).append(str(path))
+    assert {name: found for name, found in stores.items() if len(found) > 1} == {}
+    assert set(stores) == collections
 
 
 def test_code_uses_only_events_that_are_declared_and_the_docs_have_each() -> None:

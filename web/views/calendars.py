@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
@@ -87,7 +88,7 @@ def _page(editor: Editor, row: Document | None = None, name: str = "", errors: t
         "calendar_form.html", row=row, name=row["_id"] if row else name, controls=shown.controls, errors=[*lines, *shown.summary],
         name_errors=[one.message for one in others if one.pointer == "/name"],
         upcoming=services().calendars.upcoming(actor(), row["_id"]) if row else [],
-        users=services().calendars.used_by(actor(), row["_id"]) if row else [],
+        users=services().calendars.used_by(actor(), row["_id"]) if row else [], zone=ZoneInfo(row["timezone"]) if row else None,
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ class ExecutionStore:
 
     def __init__(self, database: Database[Document]) -> None:
         self._executions = database["job_executions"]
+        self._unsure: dict[str, dict[str, Attempt]] = {}  # claims whose answer did not come, with what they wanted
 
     # -- into the queue -------------------------------------------------------------------------------------------
 
@@ -90,6 +91,9 @@ class ExecutionStore:
         Where another worker was quicker with some, what was won is read back; one that found no place is skipped, or looked at again a
         little later, as its overlap policy says.
         """
+        found = self._after_silence(now)
+        if found:
+            return found
         for _ in range(CLAIM_TRIES):
             attempts, raced = self._claim_once(owner=owner, host=host, now=now, lease=lease, limit=limit, bounds=bounds)
             if attempts or not raced:
@@ -122,19 +126,36 @@ class ExecutionStore:
         claim = secrets.token_hex(12)
         lease_of: Document = {"owner": owner, "claim": claim, "expires_at": now + lease}
         operations = _takes(rows, places, lease_of, host, now)
+        wanted = {
+            row["_id"]: _attempt(
+                {**row, "slots": places[row["_id"]]}, number=len(row["attempts"]) + 1, token=_token(row) + 1, started_at=now
+            )
+            for row in rows
+        }
         try:
             raced = self._executions.bulk_write(operations, ordered=False).matched_count < len(rows)
         except BulkWriteError as error:
             if any(one["code"] != DUPLICATE_KEY for one in error.details["writeErrors"]):
                 raise
             raced = True
-        if raced:
-            won = {row["_id"] for row in self._executions.find({"_id": {"$in": list(places)}, "lease.claim": claim}, {"_id": 1})}
-            rows = [row for row in rows if row["_id"] in won]
-        return [
-            _attempt({**row, "slots": places[row["_id"]]}, number=len(row["attempts"]) + 1, token=_token(row) + 1, started_at=now)
-            for row in rows
-        ], raced
+        except Exception:
+            self._unsure[claim] = wanted
+            raise
+        won = self._won(claim, wanted, now) if raced else list(wanted.values())
+        return won, raced
+
+    def _won(self, claim: str, wanted: Mapping[str, Attempt], now: datetime) -> list[Attempt]:
+        """What a claim has got of what it wanted, and still holds."""
+        mine = {"_id": {"$in": list(wanted)}, "lease.claim": claim, "lease.expires_at": {"$gt": now}}
+        return [wanted[row["_id"]] for row in self._executions.find(mine, {"_id": 1})]
+
+    def _after_silence(self, now: datetime) -> list[Attempt]:
+        """What claims won whose answers never came (a driver does not repeat an update of many). Leases that ran out are the sweeper's."""
+        found = []
+        for claim, wanted in list(self._unsure.items()):
+            found += self._won(claim, wanted, now)
+            self._unsure.pop(claim, None)
+        return found
 
     def _step_aside(self, later: Sequence[str], skipped: Sequence[str], now: datetime) -> None:
         """Those that found no place: looked at again a little later, or skipped where their own job runs and their policy says so."""

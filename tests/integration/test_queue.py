@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pymongo.errors import AutoReconnect
 
 from app.audit.model import Actor
 from app.clock import ManualClock
@@ -267,6 +268,48 @@ def test_what_was_claimed_and_not_begun_waits_as_before_and_keeps_its_place(
     assert (executions.get(other) or {})["reason"] == "overlap"
     executions.put_back([attempt], now=clock.now())
     assert (executions.get(run) or {})["status"] == "running", "a stale owner puts nothing back"
+
+
+def test_a_claim_whose_answer_never_came_is_found_again(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [enqueue(executions, make_job(services, super_admin, name=f"j{n}"), clock)[0] for n in range(4)]
+    write = executions._executions.bulk_write
+
+    def swallowed(*args: Any, **kwargs: Any) -> Any:
+        write(*args, **kwargs)
+        raise AutoReconnect("the reply is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(executions._executions, "bulk_write", swallowed)
+        with pytest.raises(AutoReconnect):
+            claim(executions, clock, limit=3)
+    clock.advance(1)
+    found = claim(executions, clock)
+    assert sorted(attempt.execution_id for attempt in found) == sorted(runs[:3])
+    assert executions.finish([(attempt, success(), None) for attempt in found], now=clock.now()) == set()
+    assert [attempt.execution_id for attempt in claim(executions, clock)] == runs[3:]
+    assert [len((executions.get(run) or {})["attempts"]) for run in runs] == [1, 1, 1, 1]
+
+
+def test_a_claim_that_was_silent_past_its_lease_is_left_to_the_sweeper(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = enqueue(executions, make_job(services, super_admin), clock)
+    write = executions._executions.bulk_write
+
+    def swallowed(*args: Any, **kwargs: Any) -> Any:
+        write(*args, **kwargs)
+        raise AutoReconnect("the reply is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(executions._executions, "bulk_write", swallowed)
+        with pytest.raises(AutoReconnect):
+            claim(executions, clock)
+    clock.advance(LEASE.total_seconds() + 1)
+    assert claim(executions, clock) == []
+    (lost,) = executions.find_lost(clock.now(), 10)
+    assert lost.execution_id == run
 
 
 def test_bounds_of_groups_templates_and_all_hold_whoever_races(

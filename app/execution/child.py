@@ -9,7 +9,6 @@ This module is in every job process: it imports only what each attempt needs.
 
 from __future__ import annotations
 
-import fcntl
 import inspect
 import json
 import logging
@@ -18,9 +17,7 @@ import resource
 import shutil
 import signal
 import socket
-import struct
 import sys
-import termios
 import threading
 import time
 import traceback
@@ -38,18 +35,18 @@ PROGRESS_EVERY_SECONDS = 0.1
 LONGEST_LINE = 8_000  # characters of one log message
 LONGEST_TRACEBACK = 8_000
 READ_BYTES = 262_144
-PRINTS_POLL_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What an attempt may: the largest result and its memory in bytes, its processor time in seconds; and after how many attempts a
-    reused process ends."""
+    """What an attempt may: the largest result and its memory in bytes, its processor time in seconds. Of a reused process: after how
+    many attempts it ends, and what it prints, with an attempt's id and the end of the line, before that attempt."""
 
     result_bytes: int
     memory_bytes: int
     cpu_seconds: int
     most_runs: int
+    mark: str
 
 
 class _Pipe:
@@ -173,6 +170,7 @@ class _Server:
         signal.signal(signal.SIGTERM, self._hear)
         self._stop.clear()
         self._pipe.send({"begin": self._current})
+        os.write(1, f"{self._config.mark}{self._current}\n".encode())  # what is printed from here on is this attempt's
         used, began = time.process_time(), time.monotonic()
         soft = int(used) + 1 + self._config.cpu_seconds
         resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
@@ -190,7 +188,7 @@ class _Server:
         return clean
 
     def _nothing_left(self, spec: Mapping[str, Any]) -> bool:
-        """True where the attempt left no process, no thread, no file and no change of the environment, and its prints are read."""
+        """True where the attempt left no process, no thread and no change of the environment; its files go."""
         files = spec["files"]
         try:
             os.waitpid(-1, os.WNOHANG)
@@ -202,15 +200,7 @@ class _Server:
             return False
         if any(Path(files).iterdir()):
             shutil.rmtree(files, ignore_errors=True)
-        for stream in (sys.stdout, sys.stderr):
-            if stream is None or stream.closed:
-                return False
-        try:
-            while _unread_prints():  # a print is the attempt's during which it is read
-                time.sleep(PRINTS_POLL_SECONDS)
-        except OSError:
-            return False
-        return True
+        return not any(stream is None or stream.closed for stream in (sys.stdout, sys.stderr))
 
     def _hear(self, *_: Any) -> None:
         """SIGTERM: the runner wants one attempt stopped and has said which; this process ends after it either way."""
@@ -254,11 +244,6 @@ class _Journal:
 def _open_streams() -> None:
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - they live as long as we
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - the same
-
-
-def _unread_prints() -> int:
-    """Bytes in the output pipe that the runner has not read yet (FIONREAD, ioctl_pipe)."""
-    return int(struct.unpack("i", fcntl.ioctl(1, termios.FIONREAD, b"\0\0\0\0"))[0])
 
 
 def _run(

@@ -146,7 +146,7 @@ class Zygote:
         os.close(fds[1])
         limits = message["limits"]
         _limit(limits, reused=message["reused"])
-        config = Config(limits["result_bytes"], limits["memory_bytes"], limits["cpu_seconds"], message.get("most_runs", 1))
+        config = Config(limits["result_bytes"], limits["memory_bytes"], limits["cpu_seconds"], message["most_runs"], message["mark"])
         return (serve if message["reused"] else run_one)(socket.socket(fileno=fds[0]), self._template, config)
 
     # -- ends -----------------------------------------------------------------------------------------------------

@@ -6,9 +6,8 @@ import os
 import random
 import signal
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,57 +16,12 @@ import pytest
 from pymongo import MongoClient
 
 from app.local_mongod import LocalMongod
+from tests.faults.conftest import MINUTES, overlapping, seconds_of
 from tests.support import Service, alive, eventually
 
-MINUTES = float(os.environ.get("JOBWRIGHT_FAULT_MINUTES", "0"))
 ROUNDS = max(20, int(MINUTES * 6))
 SECONDS = max(120, int(MINUTES * 20))
 LEASE = 3.0
-
-
-@pytest.fixture
-def start(mongod: str, database_name: str, tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    running: list[Service] = []
-
-    def begin(command: str, **settings: str) -> Service:
-        service = Service(
-            command, uri=mongod, database=database_name, data_dir=tmp_path / uuid.uuid4().hex[:6], JOBWRIGHT_SECRET_KEY="k", **settings
-        )
-        running.append(service)
-        return service
-
-    yield begin
-    for service in running:
-        service.stop(kill=True)
-
-
-@pytest.fixture
-def registry(mongod: str, database_name: str) -> Iterator[Any]:
-    with MongoClient(mongod, tz_aware=True, tzinfo=UTC) as client:
-        yield client[database_name]
-        client.drop_database(database_name)
-
-
-def seconds_of(rows: list[dict[str, Any]]) -> list[datetime]:
-    """The due times that records stand for, summaries spelt out, for an every-second job."""
-    found: list[datetime] = []
-    for row in rows:
-        missed = row.get("due_times")
-        found += [missed["first"] + timedelta(seconds=n) for n in range(missed["count"])] if missed else [row["scheduled_for"]]
-    return sorted(found)
-
-
-def overlapping(lines: list[str]) -> list[str]:
-    """Executions of which two attempts were alive at once, by the `start` and `end` lines that the attempts wrote themselves."""
-    spans: dict[str, list[tuple[float, float]]] = {}
-    starts: dict[tuple[str, str], float] = {}
-    for line in lines:
-        what, execution, attempt, _, at = line.split()
-        if what == "start":
-            starts[execution, attempt] = float(at)
-        else:
-            spans.setdefault(execution, []).append((starts[execution, attempt], float(at)))
-    return [key for key, found in spans.items() if any(b[0] < a[1] for a, b in zip(sorted(found), sorted(found)[1:], strict=False))]
 
 
 def test_kill_nine_at_random_moments_loses_and_doubles_nothing(start: Callable[..., Service], registry: Any, tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def test_a_job_is_paused_and_resumed(api: Api) -> None:
     paused = api("POST", f"{path}/pause", {"reason": " new disks ", "until": "2026-03-03T08:00:00+01:00"})
     assert paused.status_code == 200
     assert paused.json["job"]["paused"] == {
+        "cause": "person",
         "reason": "new disks", "until": "2026-03-03T07:00:00.000Z", "by": "admin@example.com", "at": "2026-03-02T12:00:00.000Z",
     }  # fmt: skip
     assert api("GET", path).json["job"] == paused.json["job"] == api("GET", JOBS).json["jobs"][0]

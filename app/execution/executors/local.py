@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import secrets
 import selectors
 import shutil
 import socket
@@ -225,10 +226,11 @@ class LocalExecutor(Executor):
         ours, theirs = socket.socketpair()
         prints, child_prints = os.pipe()
         parent = self._parent(run.load)
-        worker = Worker(f"p{self._count}", parent, run.reused, self._work / f"p{self._count}", ours, prints)
+        mark = f"\0{secrets.token_hex(8)} " if run.reused else ""
+        worker = Worker(f"p{self._count}", parent, run.reused, self._work / f"p{self._count}", ours, prints, mark)
         parent.tell(
             {"op": "fork", "id": worker.id, "timeout": run.attempt.timeout_seconds, "grace": self._settings.kill_grace_seconds,
-             "limits": self._limits, "reused": run.reused, "most_runs": RUNS_A_PROCESS},
+             "limits": self._limits, "reused": run.reused, "most_runs": RUNS_A_PROCESS, "mark": mark},
             [theirs.fileno(), child_prints],
         )  # fmt: skip
         theirs.close()
@@ -324,6 +326,7 @@ class LocalExecutor(Executor):
             worker.drop(self._selector, worker.messages)
             self._end_if_done(worker)
             return
+        self._read_prints(worker)  # all that a run printed was there before it said that it has ended
         worker.unread += data
         if len(worker.unread) > self._settings.job_result_bytes * 2 + MESSAGE_OVERHEAD and b"\n" not in data:
             worker.unread.clear()
@@ -364,7 +367,9 @@ class LocalExecutor(Executor):
         elif message.get("end") == current.attempt.execution_id:
             current.last = message
             if message["more"] and current.why is None:
-                self._keep(current, worker.print_lines(b""))
+                if worker.printing is current:
+                    for running, lines in worker.print_lines(b""):  # a last line without an end
+                        self._keep(running, lines)
                 worker.runs.popleft()
                 worker.idle_since = time.monotonic()
                 self._conclude(current, status=0, usage=message["usage"])
@@ -380,12 +385,11 @@ class LocalExecutor(Executor):
                 self._conclude(running, status=0, usage={})
 
     def _read_prints(self, worker: Worker) -> None:
-        data, current = worker.printed(), worker.current
+        data = worker.printed()
         if data is None:
             return
-        full = current is not None and current.kept_bytes > self._settings.job_log_bytes
-        if data == b"" or not full:  # what is beyond the limit is read, so that the job does not block, and dropped
-            self._keep(current, worker.print_lines(data))
+        for running, lines in worker.print_lines(data):
+            self._keep(running, lines)
         if not data:
             worker.drop(self._selector, worker.prints)
             self._end_if_done(worker)

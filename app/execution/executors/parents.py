@@ -40,8 +40,8 @@ class Parent:
         """The next message; None where the zygote is gone."""
         try:
             data = self.control.recv(LONGEST_MESSAGE)
-        except ConnectionResetError:
-            data = b""
+        except ConnectionResetError:  # it ended with something of ours unread: said once, before what it sent (unix(7))
+            data = self.control.recv(LONGEST_MESSAGE)
         message: dict[str, Any] | None = json.loads(data) if data else None
         return message
 

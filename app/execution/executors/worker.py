@@ -48,6 +48,7 @@ class Worker:
     files: Path
     messages: socket.socket
     prints: int
+    mark: str = ""
     runs: deque[Running] = field(default_factory=deque)
     unsent: bytearray = field(default_factory=bytearray)
     unread: bytearray = field(default_factory=bytearray)
@@ -56,6 +57,7 @@ class Worker:
     closing: bool = False  # no further run: it ends after what it has
     idle_since: float = field(default_factory=time.monotonic)
     open_ends: list[socket.socket | int] = field(default_factory=list)
+    printing: Running | None = None  # whose prints come now
 
     @property
     def current(self) -> Running | None:
@@ -105,15 +107,37 @@ class Worker:
         except BlockingIOError:
             return None
 
-    def print_lines(self, data: bytes) -> list[LogLine]:
-        """Whole lines of what was printed so far; the rest waits for its end."""
+    def print_lines(self, data: bytes) -> list[tuple[Running, list[LogLine]]]:
+        """Whole lines of what was printed so far, with the run that printed them. The rest waits for its end, which no data is."""
         self.unprinted += data
-        *whole, rest = self.unprinted.split(b"\n")
-        if len(rest) > LONGEST_PRINT or (rest and not data):
-            whole, rest = [*whole, rest], bytearray()
-        self.unprinted = bytearray(rest)
-        now = time.time()
-        return [LogLine(now, "INFO", raw.decode("utf-8", errors="replace")[:LONGEST_PRINT]) for raw in whole]
+        found: list[tuple[Running, list[LogLine]]] = []
+        mark = self.mark.encode()
+        while mark and (place := self.unprinted.find(mark)) >= 0:
+            end = self.unprinted.find(b"\n", place)
+            if end < 0:
+                break  # the rest of the mark is still to come
+            self._take(self.unprinted[:place], found, whole=True)
+            name = self.unprinted[place + len(mark) : end].decode("ascii", errors="replace")
+            self.printing = next((one for one in self.runs if one.attempt.execution_id == name), None)
+            del self.unprinted[: end + 1]
+        begun = max(self.unprinted.rfind(b"\0"), -1) if mark and data else -1
+        if begun >= 0 and len(self.unprinted) - begun < len(mark) + 64:  # it may be the beginning of a mark
+            self.unprinted[:begun] = self._take(self.unprinted[:begun], found, whole=False)
+        else:
+            self.unprinted = self._take(self.unprinted, found, whole=not data)
+        return found
+
+    def _take(self, text: bytearray, found: list[tuple[Running, list[LogLine]]], *, whole: bool) -> bytearray:
+        """Add the lines of `text` to `found`; returns the last one where it has no end yet and may go on."""
+        *lines, rest = text.split(b"\n")
+        if rest and (whole or len(rest) > LONGEST_PRINT):
+            lines, rest = [*lines, rest], bytearray()
+        running = self.printing if self.reused else self.current
+        if lines and running is not None:
+            now = time.time()
+            texts = (raw.decode("utf-8", errors="replace")[:LONGEST_PRINT] for raw in lines)
+            found.append((running, [LogLine(now, "INFO", text) for text in texts]))
+        return bytearray(rest)
 
     def drop(self, selector: selectors.BaseSelector, end: socket.socket | int) -> None:
         """Close one end, once: a descriptor's number may belong to another process a moment later."""

@@ -33,13 +33,13 @@ demo: $(STAMP) ## Run one job of each template on sample data, print what became
 	@exec $(BIN)/jobwright demo
 
 test: setup-tests ## All tests
-	@$(BIN)/python -m pytest -n auto tests/unit
-	@$(BIN)/python -m pytest tests/integration tests/browser tests/faults
+	@$(BIN)/python -m pytest -n auto --dist loadfile tests/unit tests/integration
+	@$(BIN)/python -m pytest tests/browser tests/faults
 
 check: setup-tests lint types imports ## What CI runs: lint, types, import contracts, all tests with coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m coverage run -m pytest -n auto tests/unit
-	@$(BIN)/python -m coverage run -m pytest tests/integration tests/browser tests/faults
+	@$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile tests/unit tests/integration
+	@$(BIN)/python -m coverage run -m pytest tests/browser tests/faults
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 

@@ -130,7 +130,10 @@ class Settings:
         "A run whose worker is silent for so long is taken from it",
         **_positive(),
     )
-    tick_seconds: float = _var("JOBWRIGHT_TICK_SECONDS", "float", 0.25, "Poll for due jobs and queued runs", **_positive(60))
+    tick_seconds: float = _var(
+        "JOBWRIGHT_TICK_SECONDS", "float", 1.0,
+        "Poll for what other nodes left: due times, ends and requests are acted on at once", **_positive(60),
+    )  # fmt: skip
     kill_grace_seconds: float = _var(
         "JOBWRIGHT_KILL_GRACE_SECONDS", "float", 3.0, "From SIGTERM to SIGKILL, at timeout and cancel", **_positive(4.5)
     )

@@ -13,8 +13,8 @@ from app.mongo import Document
 from app.scheduling.triggers import in_words
 
 # What an execution's document holds for the engine alone.
-_INTERNAL = ("lease", "last_token", "slots", "live", "rank", "queue_rank", "concurrency_group", "cancel", "available_at", "retry_policy",
-             "overlap", "max_instances", "pause_after_failures", "verdict")  # fmt: skip
+_INTERNAL = ("lease", "last_token", "slots", "live", "rank", "queue_rank", "waits_for", "concurrency_group", "cancel", "available_at",
+             "retry_policy", "overlap", "max_instances", "pause_after_failures", "verdict")  # fmt: skip
 
 
 def instant(value: datetime) -> str:

@@ -54,11 +54,11 @@ def places_query(rows: Iterable[Document], bounds: RunBounds) -> Document | None
     return alternatives[0] if len(alternatives) == 1 else {"$or": alternatives}
 
 
-def assign(rows: Sequence[Document], used: set[str], bounds: RunBounds) -> tuple[dict[str, list[str]], set[str]]:
-    """Places for each row that can have all it needs, by its id, in the order of the rows; and the ids of those whose own job
-    has none left. `used` are the keys that are taken."""
+def assign(rows: Sequence[Document], used: set[str], bounds: RunBounds) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Places for each row that can have all it needs, by its id, in the order of the rows; and for each other the prefix of the bound
+    that has none left. `used` are the keys that are taken."""
     places: dict[str, list[str]] = {}
-    job_busy: set[str] = set()
+    blocked: dict[str, str] = {}
     free: dict[str, Iterator[str]] = {}
     spare: dict[str, str] = {}  # the next free key of a bound, looked at and not taken
     for row in rows:
@@ -70,13 +70,17 @@ def assign(rows: Sequence[Document], used: set[str], bounds: RunBounds) -> tuple
             if prefix not in spare and (key := next(free[prefix], None)) is not None:
                 spare[prefix] = key
             if prefix not in spare:
-                if not held and not keys:
-                    job_busy.add(row["_id"])
+                blocked[row["_id"]] = prefix
                 break
             keys.append(prefix)
         else:
             places[row["_id"]] = held + [spare.pop(prefix) for prefix in keys]
-    return places, job_busy
+    return places, blocked
+
+
+def prefix_of(key: str) -> str:
+    """The bound that a place is under."""
+    return key.rpartition("#")[0] + "#"
 
 
 def _missing(row: Document, bounds: RunBounds) -> list[tuple[str, int]]:

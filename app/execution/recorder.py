@@ -30,17 +30,9 @@ PENDING_LIMIT = 20_000  # reports waiting while the database is away; beyond it 
 class Recorder:
     """The sink of executors. Order holds within an attempt: its lines are written before its end."""
 
-    def __init__(
-        self, executions: ExecutionStore, logs: LogStore, jobs: JobStore, clock: Clock, *,
-        on_refused: Callable[[Attempt], None] = lambda attempt: None,
-    ) -> None:  # fmt: skip
-        self._executions, self._logs, self._jobs, self._clock, self._on_refused = (
-            executions,
-            logs,
-            jobs,
-            clock,
-            on_refused,
-        )
+    def __init__(self, executions: ExecutionStore, logs: LogStore, jobs: JobStore, clock: Clock) -> None:
+        self._executions, self._logs, self._jobs, self._clock = executions, logs, jobs, clock
+        self._on_written: Callable[[], None] = lambda: None
         self._reports: queue.Queue[tuple[str, Attempt, Any] | None] = queue.Queue(PENDING_LIMIT)
         self._chunk_numbers: dict[tuple[str, int], int] = {}
         self._thread = threading.Thread(target=self._loop, name="recorder", daemon=True)
@@ -48,7 +40,9 @@ class Recorder:
         self._ending: dict[str, Attempt] = {}
         self._lock = threading.Condition()
 
-    def start(self) -> None:
+    def start(self, *, on_written: Callable[[], None] = lambda: None) -> None:
+        """`on_written` is called after ends are in the database, and places and retries with them."""
+        self._on_written = on_written
         self._thread.start()
 
     def close(self) -> None:
@@ -140,6 +134,7 @@ class Recorder:
             self._executions.write_progress(list(newest.values()))
         if ends:
             self._write_ends(ends, last)
+            self._on_written()
 
     def _write_ends(self, ends: list[tuple[Attempt, Outcome]], last_progress: Mapping[str, Any]) -> None:
         rows = [(attempt, outcome, _delay(attempt, outcome)) for attempt, outcome in ends if outcome.reason is not Reason.HANDED_BACK]
@@ -156,7 +151,6 @@ class Recorder:
             self._chunk_numbers.pop((attempt.execution_id, attempt.number), None)
             if attempt.execution_id in refused:
                 log.warning("attempt.stale", execution=attempt.execution_id, attempt=attempt.number, token=attempt.token)
-                self._on_refused(attempt)
                 continue
             log.info(
                 "attempt.ended", execution=attempt.execution_id, attempt=attempt.number, status=outcome.status.value,

@@ -15,19 +15,19 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.execution.model import LIVE, Attempt, Outcome, Reason, Status, Trigger, owed
-from app.execution.places import RunBounds, assign, places_query
+from app.execution.places import RunBounds, assign, places_query, prefix_of
 from app.jobs.model import Overlap
 from app.mongo import ANY_DATE, DUPLICATE_KEY, Document
 from app.notification.base import recipients_of
 
 QUERY_TIME_MS = 5_000
-STREAM_WAIT_MS = 500  # how often a change stream without changes looks whether it is to stop
+STREAM_WAIT_MS = 2000  # how often a change stream without changes looks whether it is to stop
 # A run that its job's other runs keep waiting is looked at again after so long.
-BLOCKED_RECHECK = timedelta(milliseconds=500)
+BLOCKED_RECHECK = timedelta(seconds=1)
 FAILURES = (Status.FAILED.value, Status.TIMEOUT.value)
 LIVE_VALUES = [status.value for status in LIVE]
 # What an execution has only while it waits or runs, and what the indexes of the queue are made of.
-LEAVES_QUEUE = {"live": "", "queue_rank": "", "slots": ""}
+LEAVES_QUEUE = {"live": "", "queue_rank": "", "slots": "", "waits_for": ""}
 NO_BOUNDS = RunBounds()
 CLAIM_TRIES = 3
 SMALL_RESULT = 4_000  # bytes; larger results are written one by one, as a command has room for 16 MB
@@ -44,6 +44,7 @@ class ExecutionStore:
 
     def __init__(self, database: Database[Document]) -> None:
         self._executions = database["job_executions"]
+        self._full: set[str] = set()  # bounds that this worker found full, for which some may wait
         self._unsure: dict[str, dict[str, Attempt]] = {}  # claims whose answer did not come, with what they wanted
 
     # -- into the queue -------------------------------------------------------------------------------------------
@@ -112,14 +113,16 @@ class ExecutionStore:
             return [], False
         who_holds = places_query(candidates, bounds)
         held = list(self._executions.find(who_holds, {"slots": 1, "triggered_by": 1, "job_id": 1})) if who_holds else []
-        places, job_busy = assign(candidates, {key for row in held for key in row["slots"]}, bounds)
-        blocked = [row for row in candidates if row["_id"] not in places]
+        places, full = assign(candidates, {key for row in held for key in row["slots"]}, bounds)
+        blocked = [row for row in candidates if row["_id"] in full]
         # A backfill has time: what is due now waits for its present run and is not skipped because of it.
         taking = [*held, *(row for row in candidates if row["_id"] in places)]
         in_backfill = {row["job_id"] for row in taking if row["triggered_by"] == Trigger.BACKFILL.value}
-        job_busy -= {row["_id"] for row in blocked if row["job_id"] in in_backfill}
-        skipped = [row["_id"] for row in blocked if row["_id"] in job_busy and row["overlap"] == Overlap.SKIP.value]
-        self._step_aside([row["_id"] for row in blocked if row["_id"] not in skipped], skipped, now)
+        skipped = [
+            row["_id"] for row in blocked
+            if full[row["_id"]] == f"{row['job_id']}#" and row["overlap"] == Overlap.SKIP.value and row["job_id"] not in in_backfill
+        ]  # fmt: skip
+        self._step_aside({key: prefix for key, prefix in full.items() if key not in skipped}, skipped, now)
         rows = [row for row in candidates if row["_id"] in places]
         if not rows:
             return [], False
@@ -157,15 +160,35 @@ class ExecutionStore:
             self._unsure.pop(claim, None)
         return found
 
-    def _step_aside(self, later: Sequence[str], skipped: Sequence[str], now: datetime) -> None:
-        """Those that found no place: looked at again a little later, or skipped where their own job runs and their policy says so."""
-        if later:
-            waiting = {"_id": {"$in": list(later)}, "queue_rank": {"$exists": True}}
-            self._executions.update_many(waiting, {"$set": {"available_at": now + BLOCKED_RECHECK}})
+    def _step_aside(self, later: Mapping[str, str], skipped: Sequence[str], now: datetime) -> None:
+        """Those that found no place: they wait for one of the bound that was full, or are skipped where their own job runs and their
+        policy says so. An end wakes the oldest of them (`_give_way`); ends on other nodes are found by looking again."""
+        by_bound: dict[str, list[str]] = {}
+        for key, prefix in later.items():
+            by_bound.setdefault(prefix, []).append(key)
+        operations = [
+            UpdateMany(
+                {"_id": {"$in": ids}, "queue_rank": {"$exists": True}},
+                {"$set": {"available_at": now + BLOCKED_RECHECK, "waits_for": prefix}},
+            )
+            for prefix, ids in by_bound.items()
+        ]
         if skipped:
-            waiting = {"_id": {"$in": list(skipped)}, "status": Status.QUEUED.value}
             ended = {"status": Status.SKIPPED.value, "reason": Reason.OVERLAP.value, "completed_at": now}
-            self._executions.update_many(waiting, {"$set": ended, "$unset": LEAVES_QUEUE})
+            waiting = {"_id": {"$in": list(skipped)}, "status": Status.QUEUED.value}
+            operations.append(UpdateMany(waiting, {"$set": ended, "$unset": LEAVES_QUEUE}))
+        self._full |= set(by_bound)
+        if operations:
+            self._executions.bulk_write(operations, ordered=False)
+
+    def _give_way(self, ends: Sequence[tuple[Attempt, Outcome, float | None]], now: datetime) -> None:
+        """Places are free: the oldest of those that wait for each may have it now."""
+        freed = {prefix_of(key) for attempt, _, delay in ends for key in (attempt.places if delay is None else attempt.places[1:])}
+        for prefix in freed & self._full:
+            waiting = {"waits_for": prefix, "queue_rank": {"$exists": True}}
+            woken = {"$set": {"available_at": now}, "$unset": {"waits_for": ""}}
+            if self._executions.find_one_and_update(waiting, woken, {"_id": 1}, sort=[("queue_rank", 1)]) is None:
+                self._full.discard(prefix)
 
     def _candidates(self, now: datetime, limit: int) -> list[Document]:
         where = {"queue_rank": {"$exists": True}, "available_at": {"$lte": now}}
@@ -223,7 +246,9 @@ class ExecutionStore:
         for attempt, outcome, delay in others:
             held = _held(attempt) if delay is None else {**_held(attempt), "cancel": {"$exists": False}}
             operations.append(UpdateOne(held, _end(attempt, outcome, delay, now)))
-        if self._executions.bulk_write(operations, ordered=False).matched_count == len(ends):
+        matched = self._executions.bulk_write(operations, ordered=False).matched_count
+        self._give_way(ends, now)
+        if matched == len(ends):
             return set()
         refused = set()
         for attempt, outcome, delay in ends:  # rare: find which ones; a written end has this token in `last_token` and no lease
@@ -470,7 +495,7 @@ def _takes(
                         "attempts": {"$concatArrays": ["$attempts", [attempt]]},
                     }
                 },
-                {"$unset": "queue_rank"},
+                {"$unset": ["queue_rank", "waits_for"]},
             ],
             hint="_id_",
         )

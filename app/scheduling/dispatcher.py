@@ -55,6 +55,10 @@ class Dispatcher:
             if len(due) < BATCH or not moved:  # nothing moved: others are at work on these, or a dead one's outbox is still full
                 return written
 
+    def next_due_at(self) -> datetime | None:
+        """When the next job is due that is not due yet."""
+        return self._jobs.next_due_at(self._clock.now())
+
     def recover(self) -> int:
         """Write what schedulers that died had planned; returns how many due times were still missing."""
         missing = 0

@@ -9,11 +9,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from app.clock import Clock
@@ -26,15 +28,15 @@ from app.execution.retention import Retention
 from app.execution.runner import Runner
 from app.execution.verdict import Verdicts
 from app.mongo import is_away
-from app.scheduling.dispatcher import Dispatcher
+from app.scheduling.dispatcher import INSTANT, Dispatcher
 from app.scheduling.maintenance import Maintenance
 from app.scheduling.nodes import NodeStore
 
 log = get_logger(__name__)
 
-SWEEP_SECONDS = 2.0
+UPKEEP_SECONDS = 2.0
 CANCEL_SECONDS = 0.5
-NOTIFY_SECONDS = 2.0
+MAINTENANCE_SECONDS = 1.0
 BEAT_SECONDS = 5.0
 RELISTEN_SECONDS = 1.0  # after the database was away
 RETENTION_SECONDS = 600.0
@@ -134,7 +136,7 @@ class Node:
 
     def start(self) -> None:
         """Begin to dispatch and to claim."""
-        self._recorder.start()
+        self._recorder.start(on_written=self.wake)
         self._attempts = AttemptExecutor(self._runner.claim)
         self._executor.start(self._recorder, on_free=self.wake)
         guarded("warm_up", lambda: self._runner.warm_up(self._kinds_in_use()))
@@ -143,13 +145,9 @@ class Node:
         self._every("dispatch", tick, self._dispatch)
         self._every("claim", tick, lambda: None, executor="attempts")
         self._every("leases", min(self._settings.lease_seconds / 4, 5.0), self._runner.keep_leases)
-        self._every("cancels", CANCEL_SECONDS, self._runner.carry_out_cancels)
-        self._every("maintenance", CANCEL_SECONDS, self._look_for_maintenance)
-        self._every("put_back", CANCEL_SECONDS, self._runner.put_back)
-        self._every("sweep", SWEEP_SECONDS, self._sweep)
-        self._every("notify", NOTIFY_SECONDS, self._deliveries.tick)
-        self._every("recover", SWEEP_SECONDS, self._dispatcher.recover)
-        self._every("verdicts", NOTIFY_SECONDS, self._verdicts.tick)
+        self._every("cancels", CANCEL_SECONDS, self._look_after_runs)
+        self._every("maintenance", MAINTENANCE_SECONDS, self._look_for_maintenance)
+        self._every("upkeep", UPKEEP_SECONDS, self._upkeep)
         self._every("beat", BEAT_SECONDS, self._beat)
         self._every("retention", RETENTION_SECONDS, self._retention.tick, first=RETENTION_SECONDS / 2)
         self._scheduler.start()
@@ -171,8 +169,10 @@ class Node:
         4. All that was reported is written.
         """
         self.draining = self._runner.draining = True
-        for name in ("dispatch", "claim", "recover", "sweep", "notify", "verdicts", "beat", "retention", "maintenance"):
-            self._scheduler.remove_job(name)
+        for job in self._scheduler.get_jobs():
+            if job.id not in {"leases", "cancels"}:
+                with suppress(JobLookupError):  # one that ran its last time meanwhile
+                    job.remove()
         self._arrivals.close()
         deadline = time.monotonic() + grace_seconds
         while self._executor.held() and time.monotonic() < deadline:
@@ -195,9 +195,26 @@ class Node:
         if self._dispatcher.tick():
             self.wake()
         self._ticked_at = self._clock.monotonic()
+        due = self._dispatcher.next_due_at()
+        if due is not None and not self.draining and due < self._clock.now() + timedelta(seconds=self._settings.tick_seconds):
+            self._scheduler.add_job(  # the poll would be late; it stays for what others put in between
+                guarded, "date", args=("dispatch", self._dispatch, self._note_away), id="due", run_date=due + INSTANT,
+                replace_existing=True, misfire_grace_time=None,
+            )  # fmt: skip
 
     def _beat(self) -> None:
         self._nodes.beat(self._name, host=socket.gethostname(), clock=self._clock.now(), tick_age=self.tick_age())
+
+    def _upkeep(self) -> None:
+        """What others left: lost runs, full outboxes, notifications that are owed, jobs that failed too often."""
+        for name, work in (
+            ("sweep", self._sweep), ("recover", self._dispatcher.recover), ("notify", self._deliveries.tick), ("verdicts", self._verdicts.tick),
+        ):  # fmt: skip
+            guarded(name, work, self._note_away)
+
+    def _look_after_runs(self) -> None:
+        self._runner.carry_out_cancels()
+        self._runner.put_back()
 
     def _look_for_maintenance(self) -> None:
         """Stop claiming while it is on; once it is off, finish an end that was killed half-way."""

@@ -356,6 +356,22 @@ def test_bounds_of_groups_templates_and_all_hold_whoever_races(
     assert 3 <= most["all"] <= 5
 
 
+def test_the_end_that_frees_a_place_wakes_the_oldest_that_waits_for_it(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock
+) -> None:
+    """Without a tick of the clock: runs of one job, and of two jobs of a group, follow each other at once."""
+    job = make_job(services, super_admin, name="one", overlap="queue")
+    pair = [make_job(services, super_admin, name=f"g{n}", concurrency={"group": "g"}) for n in range(3)]
+    for jobs in ([job] * 3, pair):
+        runs = [enqueue(executions, one, clock)[0] for one in jobs]
+        order = []
+        while found := claim(executions, clock):
+            assert len(found) == 1
+            executions.finish([(found[0], success(), None)], now=clock.now())
+            order.append(found[0].execution_id)
+        assert sorted(order) == sorted(runs)
+
+
 def test_a_large_bound_is_counted_too(services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock) -> None:
     bounds = RunBounds(overall=100)
     jobs = [make_job(services, super_admin, name=f"j{n}", overlap="allow", concurrency={"max_instances": 3}) for n in range(35)]

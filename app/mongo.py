@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +49,11 @@ def open_database(client: MongoClient[Document], name: str) -> Database[Document
         write_concern=WriteConcern("majority", wtimeout=15_000),
         read_concern=ReadConcern("majority"),
     )
+
+
+def by_id(ids: Sequence[str], values: Sequence[Any]) -> Document:
+    """An expression: of `values`, the one in the place that the document's id has among `ids`."""
+    return {"$arrayElemAt": [{"$literal": list(values)}, {"$indexOfArray": [{"$literal": list(ids)}, "$_id"]}]}
 
 
 @contextmanager

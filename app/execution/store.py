@@ -17,7 +17,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from app.execution.model import LIVE, Attempt, Outcome, Reason, Status, Trigger, owed
 from app.execution.places import RunBounds, assign, places_query, prefix_of
 from app.jobs.model import Overlap
-from app.mongo import ANY_DATE, DUPLICATE_KEY, Document
+from app.mongo import ANY_DATE, DUPLICATE_KEY, Document, by_id
 from app.notification.base import recipients_of
 
 QUERY_TIME_MS = 5_000
@@ -489,7 +489,7 @@ def _takes(
             [
                 {
                     "$set": {
-                        "status": Status.RUNNING.value, "slots": _by_id(ids, [places[one] for one in ids]),
+                        "status": Status.RUNNING.value, "slots": by_id(ids, [places[one] for one in ids]),
                         "lease": {"$literal": {**lease, "token": token + 1}}, "last_token": token + 1,
                         "started_at": {"$ifNull": ["$started_at", now]}, "execution_host": {"$literal": host}, "progress": None,
                         "attempts": {"$concatArrays": ["$attempts", [attempt]]},
@@ -501,11 +501,6 @@ def _takes(
         )
         for token, ids in by_token.items()
     ]  # fmt: skip
-
-
-def _by_id(ids: Sequence[str], values: Sequence[Any]) -> Document:
-    """An expression: of `values`, the one in the place that the document's id has among `ids`."""
-    return {"$arrayElemAt": [{"$literal": list(values)}, {"$indexOfArray": [{"$literal": list(ids)}, "$_id"]}]}
 
 
 def _is_plain(attempt: Attempt, outcome: Outcome, delay_seconds: float | None) -> bool:
@@ -537,7 +532,7 @@ def _plain_ends(ends: Sequence[tuple[Attempt, Outcome]], now: datetime) -> list[
             UpdateMany(
                 {"_id": {"$in": ids}, "lease.token": token, "status": Status.RUNNING.value},
                 [
-                    {"$set": {"end": _by_id(ids, ended)}},
+                    {"$set": {"end": by_id(ids, ended)}},
                     {
                         "$set": {
                             "status": Status.SUCCESS.value, "reason": None, "error": None, "completed_at": now,

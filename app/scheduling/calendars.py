@@ -9,9 +9,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
-import icalendar
-import recurring_ical_events
-
 from app.errors import FieldError, ValidationFailed
 
 WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -86,7 +83,7 @@ class Calendar:
     def __init__(self, name: str, body: Mapping[str, Any]) -> None:
         self.name, self._body = name, body
         self._zone = zoneinfo.ZoneInfo(body["timezone"])
-        self._events = recurring_ical_events.of(_parsed(body["ical"]), skip_bad_series=True) if body.get("ical", "").strip() else None
+        self._events = _followed(_parsed(body["ical"])) if body.get("ical", "").strip() else None
         self._of_day = lru_cache(REMEMBERED_DAYS)(self._intervals_of_day)
 
     def intervals(self, after: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
@@ -196,7 +193,15 @@ def problems(body: Mapping[str, Any]) -> list[FieldError]:
     return errors
 
 
+def _followed(calendar: Any) -> Any:
+    import recurring_ical_events  # noqa: PLC0415 - a tenth of a second that only those pay who use it
+
+    return recurring_ical_events.of(calendar, skip_bad_series=True)
+
+
 def _parsed(text: str) -> Any:
+    import icalendar  # noqa: PLC0415 - as above
+
     try:
         return icalendar.Calendar.from_ical(text)
     except Exception as error:  # whatever a parser of other people's files may raise
@@ -207,7 +212,7 @@ def _check_events(calendar: Any) -> None:
     try:
         problem = _problem_of(calendar)
         if not problem:
-            recurring_ical_events.of(calendar).between(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 8, tzinfo=UTC))
+            _followed(calendar).between(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 8, tzinfo=UTC))
     except Exception as error:  # as above: a rule that cannot be followed
         problem = f"holds an event that cannot be followed: {str(error)[:200]}"
     if problem:

@@ -207,9 +207,11 @@ class Node:
 
     def _upkeep(self) -> None:
         """What others left: lost runs, full outboxes, notifications that are owed, jobs that failed too often."""
-        for name, work in (
-            ("sweep", self._sweep), ("recover", self._dispatcher.recover), ("notify", self._deliveries.tick), ("verdicts", self._verdicts.tick),
-        ):  # fmt: skip
+        steps: tuple[tuple[str, Callable[[], Any]], ...] = (
+            ("sweep", self._sweep), ("recover", self._dispatcher.recover), ("notify", self._deliveries.tick),
+            ("verdicts", self._verdicts.tick),
+        )  # fmt: skip
+        for name, work in steps:
             guarded(name, work, self._note_away)
 
     def _look_after_runs(self) -> None:

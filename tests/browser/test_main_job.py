@@ -146,13 +146,16 @@ def test_a_conflict_is_told_where_the_button_was_pressed(visitor_js: Watched, se
 def test_axe_finds_nothing_serious(chromium: Browser, service: Service, theme: Any, width: int) -> None:
     job = make(service, name=f"Axe {theme} {width}", tags=["tag"], schedule={"type": "cron", "expression": "0 2 * * *"})
     with service.client(service.token()) as client:
+        weekends = {"name": "Weekends", "timezone": "Europe/Berlin", "weekly": [{"days": ["sat", "sun"], "from": "00:00", "to": "24:00"}]}
+        assert client.post("/api/admin/calendars", json=weekends).status_code in {201, 409}
         run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
         eventually(lambda: client.get(f"/api/admin/job-executions/{run}").json()["execution"]["status"] == "success")
     context = chromium.new_context(color_scheme=theme, viewport={"width": width, "height": 800}, bypass_csp=True, locale="en-GB")
     page = Watched(context, service.address).page
     found = []
     paths = ["/jobs", "/jobs?q=nothing-matches", f"/jobs/{job}", f"/jobs/{job}/edit", f"/jobs/{job}/run-with", f"/jobs/{job}/pause", "/executions", f"/executions/{run}", "/templates",
-             "/templates/database_cleanup", "/templates/preview", "/templates/preview?sample=2-unions", "/jobs/new?template=data_export", "/connections", "/connections/new?kind=smtp", "/no-such-page"]  # fmt: skip
+             "/templates/database_cleanup", "/templates/preview", "/templates/preview?sample=2-unions", "/jobs/new?template=data_export", "/connections", "/connections/new?kind=smtp",
+             "/calendars", "/calendars/new", "/calendars/Weekends", f"/jobs/{job}/backfill", "/maintenance", "/no-such-page"]  # fmt: skip
     for path in paths:
         page.goto(service.address + path)
         for violation in Axe().run(page).response["violations"]:
@@ -163,6 +166,49 @@ def test_axe_finds_nothing_serious(chromium: Browser, service: Service, theme: A
             found.append((path, "scrolls sideways", [sideways]))
     context.close()
     assert found == []
+
+
+def test_a_calendar_is_made_and_a_job_keeps_out_of_it(visitor: Watched, service: Service) -> None:
+    page, suffix = visitor.page, "js" if visitor.javascript else "plain"  # type: ignore[attr-defined]
+    page.goto(f"{service.address}/calendars/new")
+    page.get_by_role("button", name="Create calendar").click()
+    expect(page.get_by_text("must begin with a letter or digit").first).to_be_visible()
+    page.get_by_label("Name", exact=True).fill(f"Every day {suffix}")
+    page.get_by_role("button", name="Add weekly window").click()
+    for day in ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"):
+        page.get_by_label(day, exact=True).check()
+    visitor.set("/weekly/0/from", "01:30")
+    visitor.set("/weekly/0/to", "02:30")
+    page.get_by_role("button", name="Create calendar").click()
+    expect(page.get_by_text(f"Every day {suffix} is there")).to_be_visible()
+    expect(page.get_by_role("heading", name="Next blackouts")).to_be_visible()
+    page.goto(f"{service.address}/jobs/new?template=noop")
+    visitor.set("/name", f"Kept out {suffix}")
+    page.get_by_text("Not before, not after").click()
+    page.get_by_label(f"Every day {suffix}").check()
+    if visitor.javascript:  # type: ignore[attr-defined]
+        expect(page.get_by_text(f"skipped: Every day {suffix}")).to_have_count(5)
+    page.get_by_role("button", name="Create job").click()
+    expect(page.get_by_role("link", name=f"Every day {suffix}")).to_be_visible()
+    page.locator("summary[aria-label='More actions']").click()
+    page.get_by_role("link", name="Backfill").click()
+    visitor.set("/from", "2026-01-01T00:00:00Z")
+    visitor.set("/to", "2026-01-08T00:00:00Z")
+    page.get_by_role("button", name="Show what would run").click()
+    expect(page.get_by_text("7 in a blackout")).to_be_visible()
+
+
+def test_maintenance_is_told_on_every_page_until_it_ends(visitor: Watched, service: Service) -> None:
+    page = visitor.page
+    page.goto(f"{service.address}/maintenance")
+    visitor.set("/reason", "A larger machine")
+    page.get_by_role("button", name="Begin maintenance").click()
+    page.goto(f"{service.address}/templates")
+    expect(page.get_by_text("A larger machine")).to_be_visible()
+    page.get_by_role("button", name="End maintenance").click()
+    expect(page.get_by_text("Maintenance has ended")).to_be_visible()
+    page.goto(f"{service.address}/templates")
+    expect(page.get_by_text("A larger machine")).to_have_count(0)
 
 
 def test_the_form_can_be_filled_by_keyboard_alone(visitor_js: Watched, service: Service) -> None:

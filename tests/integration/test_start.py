@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from pymongo import MongoClient
 from app.clock import SystemClock
 from app.config import Settings
 from app.errors import StartError
+from app.execution.log_store import LogStore
 from app.factory import Store, open_store
 from app.local_mongod import LocalMongod, find_mongod
 from app.migrations import MARKER, Migrator, find_migrations
@@ -209,6 +211,35 @@ def test_migrations_run_once_whoever_races_and_can_be_taken_back(bare: Store) ->
     assert bare.database["job_executions"].find_one() == {"_id": "kept"}
     assert migrator.downgrade("zero") == []
     assert migrator.upgrade() == names
+
+
+def test_the_lean_queue_comes_and_goes_with_all_that_it_found(bare: Store) -> None:
+    migrator, at = Migrator(bare.database, SystemClock()), datetime(2026, 3, 2, tzinfo=UTC)
+    migrator.upgrade()
+    migrator.downgrade("0005_verdicts")
+    executions, logs = bare.database["job_executions"], bare.database["execution_logs"]
+    old = [
+        {"_id": "q", "job_id": "j", "status": "queued", "queued_at": at, "queue_rank": at},
+        {"_id": "r", "job_id": "j", "status": "running", "queued_at": at, "queue_rank": at, "slot_key": "j#0"},
+        {"_id": "t", "job_id": "k", "status": "retrying", "queued_at": at, "queue_rank": at, "slot_key": "k#0"},
+        {"_id": "s", "job_id": "j", "status": "success", "queued_at": at, "completed_at": at},
+    ]
+    lines = [{"execution_id": "r", "attempt": 1, "seq": f"00001.{n:08d}", "lines": [{"message": f"{n}"}]} for n in range(2500)]
+    executions.insert_many(old)
+    logs.insert_many([dict(one) for one in lines])
+    assert migrator.upgrade() == ["0006_lean_queue"]
+    rows = {row["_id"]: row for row in executions.find()}
+    assert {key: sorted({"live", "queue_rank", "rank", "slots"} & set(row)) for key, row in rows.items()} == {
+        "q": ["live", "queue_rank", "rank"], "r": ["live", "rank", "slots"], "t": ["live", "queue_rank", "rank", "slots"], "s": [],
+    }  # fmt: skip
+    assert (rows["r"]["slots"], "slot_key" in rows["r"]) == (["j#0"], False)
+    read, _ = LogStore(bare.database).read("r", limit=5000)
+    assert [line["message"] for line in read] == [str(n) for n in range(2500)]
+    migrator.downgrade("0005_verdicts")
+    assert {row["_id"]: row for row in executions.find()} == {row["_id"]: row for row in old}
+    back = sorted(logs.find({}, {"_id": 0}), key=lambda row: row["seq"])
+    assert back == lines
+    assert migrator.upgrade() == ["0006_lean_queue"]
 
 
 def test_a_lock_that_is_held_is_waited_for_and_one_that_is_stale_is_taken(bare: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from app.execution.model import Status
-from app.scheduling.triggers import duration_words, in_words
+from app.scheduling.words import duration_words, in_words
 
 # Outcome → (icon, words): colour, shape and word together (look.md).
 STATES: dict[str, tuple[str, str]] = {

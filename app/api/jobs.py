@@ -28,7 +28,8 @@ from app.jobs.model import Job, to_plain
 from app.jobs.schema import JobDefinitionSchema, PauseSchema
 from app.jobs.store import JobFilter
 from app.scheduling.backfill import SCHEMA as BACKFILL
-from app.scheduling.triggers import in_words
+from app.scheduling.words import LOCALES, in_words
+from app.validation.words import DEFAULT_LOCALE, locales
 
 blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/admin/scheduler-jobs", description="The registry of jobs")
 
@@ -57,6 +58,15 @@ def _tagged(answer: Any, job: Job) -> Response:
     return response
 
 
+def _locale() -> str:
+    """The language that the client wants words in (Accept-Language)."""
+    return request.accept_languages.best_match(locales(LOCALES)) or DEFAULT_LOCALE
+
+
+def _shown(job: Job) -> dict[str, Any]:
+    return job_json(job, locale=_locale())
+
+
 @blueprint.get("")
 @blueprint.arguments(JobQuery, location="query")
 @blueprint.response(200, JobList)
@@ -64,7 +74,7 @@ def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
     """List jobs, filtered, searched, sorted, in pages"""
     filters = JobFilter(**{key: query[key] for key in ("template_type", "enabled", "tag", "group", "search") if key in query})
     page = services().jobs.page(actor(), filters, sort=query["sort"], page=query["page"], limit=query["limit"])
-    return {"jobs": [job_json(job) for job in page.jobs], "total": page.total, "page": page.page, "pages": page.pages}
+    return {"jobs": [_shown(job) for job in page.jobs], "total": page.total, "page": page.page, "pages": page.pages}
 
 
 @blueprint.post("")
@@ -73,7 +83,7 @@ def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
 def create_job() -> Any:
     """Create a job"""
     job, _ = services().jobs.create(actor(), json_body(request), idempotency_key=idempotency_key(request))
-    response = _tagged({"job": job_json(job), "message": "Job created successfully"}, job)
+    response = _tagged({"job": _shown(job), "message": "Job created successfully"}, job)
     response.headers["Location"] = url_for("jobs.get_job", job_id=job.id)
     return response, 201
 
@@ -91,7 +101,7 @@ def validate_job() -> dict[str, Any]:
             break
     plain = to_plain(definition)
     plain["schedule"] = {key: instant(v) if hasattr(v, "isoformat") else v for key, v in plain["schedule"].items() if v is not None}
-    return {"valid": True, "job": plain, "schedule_words": in_words(definition.schedule), "next_runs": runs}
+    return {"valid": True, "job": plain, "schedule_words": in_words(definition.schedule, _locale()), "next_runs": runs}
 
 
 @blueprint.get("/<job_id>")
@@ -101,7 +111,7 @@ def get_job(job_id: str) -> Any:
     job = services().jobs.get(actor(), job_id)
     if request.headers.get("If-None-Match") == f'"{job.version}"':
         return Response(status=304, headers={"ETag": f'"{job.version}"'})
-    return _tagged({"job": job_json(job)}, job)
+    return _tagged({"job": _shown(job)}, job)
 
 
 @blueprint.put("/<job_id>")
@@ -110,7 +120,7 @@ def get_job(job_id: str) -> Any:
 def update_job(job_id: str) -> Any:
     """Change the fields that are sent; `schedule` and `parameters` are replaced whole, the others of a policy stay"""
     job = services().jobs.update(actor(), job_id, json_body(request), version=if_match(request))
-    return _tagged({"job": job_json(job), "message": "Job updated"}, job)
+    return _tagged({"job": _shown(job), "message": "Job updated"}, job)
 
 
 @blueprint.delete("/<job_id>")
@@ -129,7 +139,7 @@ def delete_job(job_id: str) -> dict[str, str]:
 def enable_job(job_id: str) -> Any:
     """Honour the schedule from now on"""
     job = services().jobs.set_enabled(actor(), job_id, enabled=True, version=if_match(request))
-    return _tagged({"job": job_json(job), "message": "Job enabled"}, job)
+    return _tagged({"job": _shown(job), "message": "Job enabled"}, job)
 
 
 @blueprint.post("/<job_id>/disable")
@@ -138,7 +148,7 @@ def enable_job(job_id: str) -> Any:
 def disable_job(job_id: str) -> Any:
     """Ignore the schedule until the job is enabled again"""
     job = services().jobs.set_enabled(actor(), job_id, enabled=False, version=if_match(request))
-    return _tagged({"job": job_json(job), "message": "Job disabled"}, job)
+    return _tagged({"job": _shown(job), "message": "Job disabled"}, job)
 
 
 @blueprint.post("/<job_id>/pause")
@@ -147,7 +157,7 @@ def disable_job(job_id: str) -> Any:
 def pause_job(job_id: str) -> Any:
     """Let due times go by until an instant, or until the job is resumed; they end in one skipped record"""
     job = services().jobs.pause(actor(), job_id, json_body(request), version=if_match(request))
-    return _tagged({"job": job_json(job), "message": "Job paused"}, job)
+    return _tagged({"job": _shown(job), "message": "Job paused"}, job)
 
 
 @blueprint.post("/<job_id>/resume")
@@ -156,7 +166,7 @@ def pause_job(job_id: str) -> Any:
 def resume_job(job_id: str) -> Any:
     """End a pause; what was due meanwhile is not made up for"""
     job = services().jobs.resume(actor(), job_id, version=if_match(request))
-    return _tagged({"job": job_json(job), "message": "Job resumed"}, job)
+    return _tagged({"job": _shown(job), "message": "Job resumed"}, job)
 
 
 @blueprint.post("/<job_id>/run")

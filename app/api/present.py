@@ -10,7 +10,8 @@ from app.connections.vault import mask
 from app.jobs.model import Job, to_plain
 from app.jobtemplates.catalogue import Entry
 from app.mongo import Document
-from app.scheduling.triggers import in_words
+from app.scheduling.words import in_words
+from app.validation.words import DEFAULT_LOCALE
 
 # What an execution's document holds for the engine alone.
 _INTERNAL = ("lease", "last_token", "slots", "live", "rank", "queue_rank", "waits_for", "concurrency_group", "cancel", "available_at",
@@ -33,14 +34,14 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def job_json(job: Job) -> dict[str, Any]:
-    """A job with `_id`, all fields of its definition and its record; secrets masked."""
+def job_json(job: Job, *, locale: str = DEFAULT_LOCALE) -> dict[str, Any]:
+    """A job with `_id`, all fields of its definition and its record; secrets masked, the schedule in words of `locale`."""
     definition = mask(to_plain(job.definition))
     definition["schedule"] = {key: value for key, value in definition["schedule"].items() if value is not None}
     record = {
         "_id": job.id, "template_version": job.template_version, "origin": job.origin, "created_by": job.created_by,
         "created_at": job.created_at, "updated_by": job.updated_by, "updated_at": job.updated_at, "last_run_at": job.last_run_at,
-        "next_run_at": job.next_run_at, "schedule_words": in_words(job.definition.schedule), "schedule_error": job.schedule_error,
+        "next_run_at": job.next_run_at, "schedule_words": in_words(job.definition.schedule, locale), "schedule_error": job.schedule_error,
         "version": job.version, "paused": _pause_json(job),
     }  # fmt: skip
     shown: dict[str, Any] = jsonable({**definition, **record})

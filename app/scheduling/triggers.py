@@ -7,8 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from cron_descriptor import CasingTypeEnum, ExpressionDescriptor, Options
-
 from app.errors import FieldError
 from app.jobs.model import Schedule, ScheduleType
 from app.scheduling.calendars import NO_BLACKOUTS, Blackouts
@@ -142,45 +140,9 @@ def _check_cron(expression: str) -> list[FieldError]:
     return []
 
 
-def in_words(schedule: Schedule) -> str:
-    """The schedule as a sentence: "At 02:00 AM, only on Sunday", "Every 90 seconds", "Once, at …", "Only by hand"."""
-    if schedule.type is ScheduleType.CRON and schedule.expression is not None:
-        options = Options()
-        options.casing_type, options.use_24hour_time_format, options.day_of_week_start_index_zero = (
-            CasingTypeEnum.Sentence,
-            True,
-            True,
-        )
-        try:
-            fields = check_expression(schedule.expression)
-            words = str(ExpressionDescriptor(fields, options).get_description())
-        except CronError:
-            return ""
-        parts = fields.split()
-        either = len(parts) >= 5 and not parts[-3].startswith("*") and not parts[-1].startswith("*")
-        # Debian joins day of month and weekday with "or"; the describer says "and".
-        return words.replace(", and on", ", or on").replace(", only on", ", or on") if either else words
-    if schedule.type is ScheduleType.INTERVAL and schedule.interval_seconds is not None:
-        words = duration_words(schedule.interval_seconds)
-        return f"Every {words.removeprefix('1 ') if words.count(' ') == 1 else words}"
-    if schedule.type is ScheduleType.ONCE and schedule.run_at is not None:
-        return f"Once, at {schedule.run_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    return "Only by hand"
-
-
 def clock_change(moment: datetime, timezone: str) -> timedelta:
     """How far the clock of `timezone` jumps on the local day of `moment`: positive for forward, zero on most days."""
     zone = zoneinfo.ZoneInfo(timezone)
     day = moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     before, after = day.utcoffset(), (day + timedelta(days=1)).utcoffset()
     return (after or timedelta(0)) - (before or timedelta(0))
-
-
-def duration_words(seconds: int) -> str:
-    """90 → "1 minute 30 seconds"; 3600 → "1 hour"."""
-    parts = []
-    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
-        amount, seconds = divmod(seconds, size)
-        if amount:
-            parts.append(f"{amount} {unit}{'s' * (amount != 1)}")
-    return " ".join(parts) or "0 seconds"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from babel.messages.pofile import read_po
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,10 @@ from app.execution.model import AttemptError, Reason, Status
 from app.execution.retry import decide_retry
 from app.jobs.model import Misfire, MisfirePolicy, RetryOn, Schedule, ScheduleType
 from app.scheduling.plan import MOST_RUNS_A_STEP, plan_due, spread
-from app.scheduling.triggers import Triggers, clock_change, duration_words, in_words
+from app.scheduling.triggers import Triggers, clock_change
+from app.scheduling.words import LOCALES as WORDS
+from app.scheduling.words import duration_words, in_words
+from app.validation.words import locales
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 POLICY = {
@@ -159,6 +163,30 @@ def test_no_due_time_is_lost_or_doubled_by_any_plan(
 )
 def test_schedules_in_words(schedule: Schedule, words: str) -> None:
     assert in_words(schedule) == words
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        (Schedule(type=ScheduleType.CRON, expression="0 2 * * 0"), "Um 02:00, nur am Sonntag"),
+        (Schedule(type=ScheduleType.CRON, expression="0 0 13 * 5"), "Um 00:00, am 13 Tag des Monats, oder am Freitag"),
+        (Schedule(type=ScheduleType.INTERVAL, interval_seconds=5400), "Alle 1 Stunde 30 Minuten"),
+        (Schedule(type=ScheduleType.INTERVAL, interval_seconds=86400), "Jeden Tag"),
+        (Schedule(type=ScheduleType.INTERVAL, interval_seconds=900), "Alle 15 Minuten"),
+        (Schedule(type=ScheduleType.ONCE, run_at=NOW), "Einmal, am 2026-03-02 12:00:00 UTC"),
+        (Schedule(), "Nur von Hand"),
+    ],
+)
+def test_schedules_in_german_words(schedule: Schedule, words: str) -> None:
+    assert in_words(schedule, "de-AT") == words
+
+
+def test_catalogues_of_schedules_are_complete() -> None:
+    def keys(name: str) -> set[str]:
+        with (WORDS / f"{name}.po").open("rb") as file:
+            return {str(message.id) for message in read_po(file) if message.id and message.string}
+
+    assert [name for name in locales(WORDS) if keys(name) != keys("en")] == []
 
 
 def test_durations_in_words() -> None:

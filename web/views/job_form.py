@@ -18,7 +18,8 @@ from app.errors import FieldError, ValidationFailed
 from app.jobs.model import Job, JobDefinition, Schedule, ScheduleType, to_plain
 from app.jobs.schema import JobDefinitionSchema, load_definition
 from app.jobtemplates.catalogue import Entry
-from app.scheduling.triggers import clock_change, duration_words, in_words
+from app.scheduling.triggers import clock_change
+from app.scheduling.words import duration_words, in_words
 from web.forms import ABSENT, KEPT, Form
 from web.forms.field import small_number
 from web.forms.render import SummaryLine

@@ -110,6 +110,11 @@ class Settings:
         "process: each attempt has a process of its own; reused: attempts follow each other in warm ones; template: as each template says",
         validate=OneOf(["template", "process", "reused"]),
     )  # fmt: skip
+    cgroup: str = _var(
+        "JOBWRIGHT_CGROUP", "str", "auto",
+        "Control groups (version 2): auto holds attempts together; own also bounds them, in a group that is Jobwright's alone; off",
+        validate=OneOf(["auto", "own", "off"]),
+    )  # fmt: skip
     max_running: int = _var("JOBWRIGHT_MAX_RUNNING", "int", 0, "Attempts run at once on all nodes together; 0: any number", **_at_least(0))
     template_limits: tuple[tuple[str, int], ...] = _var(
         "JOBWRIGHT_TEMPLATE_LIMITS",

@@ -72,6 +72,7 @@ def open_store(settings: Settings) -> Store:
     if not uri:
         mongod = LocalMongod(settings.data_path)
         uri = mongod.start()
+        mongod.keep_up()
     client = connect(uri)
     store = Store(client, open_database(client, settings.database), mongod)
     try:

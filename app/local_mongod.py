@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -25,6 +26,8 @@ from app.events import get_logger
 log = get_logger(__name__)
 
 START_SECONDS = 20.0  # a cold disk; measured 0.6 s here, replica set election included
+WATCH_SECONDS = 0.5
+RESTART_PAUSE_SECONDS = 5.0  # between two tries to start one that cannot
 STOP_SECONDS = 15.0  # a clean shutdown writes a checkpoint; after that SIGKILL, which mongod survives by its journal
 LONGEST_SOCKET_PATH = 100  # sockaddr_un holds 107 characters (unix(7))
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -59,6 +62,7 @@ class LocalMongod:
         self._pid_file = data_dir / "mongod.pid"  # its process id, ours, and when ours began (proc(5), starttime)
         self._start_lock = data_dir / "mongod.start"
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock, self._closing = threading.Lock(), threading.Event()
         direct = self.dbpath / "m.sock"
         self.socket = direct if len(str(direct)) <= LONGEST_SOCKET_PATH else self._short_socket()
 
@@ -93,8 +97,33 @@ class LocalMongod:
         log.info("mongod.started", pid=self.pid, seconds=round(time.monotonic() - began, 3))
         return self.uri
 
+    def keep_up(self) -> None:
+        """Start our child again whenever it ends by itself (killed, out of memory, a full disk), until `stop`."""
+        # The kernel ends the server with the thread that started it: this one lives as long as the process.
+        threading.Thread(target=self._watch, name="mongod-watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        pause = 0.0
+        while not self._closing.wait(WATCH_SECONDS + pause):
+            with self._lock:
+                process = self._process
+                if process is None or process.poll() is None or self._closing.is_set():
+                    pause = 0.0
+                    continue
+                log.error("mongod.died", pid=process.pid, code=process.returncode)
+                try:
+                    self.start()
+                except (StartError, OSError) as error:
+                    pause = RESTART_PAUSE_SECONDS
+                    log.error("mongod.down", reason=str(error).splitlines()[0][:200])  # noqa: TRY400 - the reason says it all
+
     def stop(self) -> None:
         """End our child, cleanly if it can; a shared server is left alone."""
+        self._closing.set()
+        with self._lock:
+            self._end_child()
+
+    def _end_child(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -207,7 +236,7 @@ class LocalMongod:
                 "Free disk space, a folder of this user, libcurl4 and OpenSSL 3 are what it needs; or set MONGODB_URI."
             )
         if time.monotonic() > deadline:
-            self.stop()
+            self._end_child()
             raise StartError(f"mongod was not ready within {START_SECONDS:g} s.\nIts log is {self.dbpath / 'mongod.log'}.")
 
     def _answers(self) -> bool:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What pip cannot bring: libcurl4 for the mongod wheel (runtime), Chromium for the browser tests (tests).
+# What pip cannot bring: libcurl4 for the mongod wheel (runtime), Chromium for the browser tests and libfaketime for those of clocks (tests).
 # Installs with apt where this is root on a Debian; elsewhere says in one line what to install.
 set -euo pipefail
 
@@ -9,6 +9,7 @@ if [ "$(uname -s)" = Linux ] && [ -z "${MONGODB_URI:-}" ] && ! command -v mongod
   has_library 'libcurl\.so\.4' || missing+=(libcurl4)
 fi
 if [ "${1:-}" = tests ] && ! command -v chromium >/dev/null; then missing+=(chromium); fi
+if [ "${1:-}" = tests ] && [ -z "$(find /usr/lib -name libfaketimeMT.so.1 -print -quit)" ]; then missing+=(libfaketime); fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

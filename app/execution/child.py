@@ -251,9 +251,12 @@ def _run(
 ) -> dict[str, Any]:
     """One attempt; its last message."""
     files = spec["files"]
-    with suppress(FileExistsError):
-        os.mkdir(files, 0o700)  # noqa: PTH102 - a third of the pages that Path.mkdir touches, in each attempt
-    os.chdir(files)
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(files, 0o700)  # noqa: PTH102 - a third of the pages that Path.mkdir touches, in each attempt
+        os.chdir(files)
+    except OSError as error:
+        return _error("NoFolder", f"The folder of its files could not be made: {error}")
     os.environ["TMPDIR"] = files
     if "tempfile" in sys.modules:
         sys.modules["tempfile"].__dict__["tempdir"] = files

@@ -90,7 +90,7 @@ class Runner:
 
     def keep_leases(self) -> None:
         """Renew the leases of what runs; kill what is no longer ours, or what could not be renewed for too long."""
-        held = {**self._sink.unwritten(), **self._executor.held(), **{one.execution_id: one for one in self._not_begun}}
+        held = self._held()
         if not held:
             self._renewed_at = self._clock.monotonic()
             return
@@ -111,6 +111,10 @@ class Runner:
             log.error("attempt.lease_lost", execution=execution_id)
             self._executor.stop_attempt(execution_id, LEASE_LOST, grace_seconds=0.0)
 
+    def _held(self) -> dict[str, Attempt]:
+        """All that this worker has claimed and not handed over to the database."""
+        return {**self._sink.unwritten(), **self._executor.held(), **{one.execution_id: one for one in self._not_begun}}
+
     def carry_out_cancels(self) -> None:
         """Stop what people asked to stop."""
         held = self._executor.held()
@@ -119,9 +123,13 @@ class Runner:
                 self._executor.stop_attempt(execution_id, REPLACED if cancel.get("reason") == Reason.REPLACED else CANCEL)
 
     def sweep(self) -> int:
-        """End the attempts of workers that fell silent, by their retry policies; returns how many."""
+        """End the attempts of workers that fell silent, by their retry policies; returns how many. What runs here is not lost, whatever a
+        clock says that has just been set."""
         now, swept = self._clock.now(), 0
+        ours = {key: attempt.token for key, attempt in self._held().items()}
         for attempt in self._store.find_lost(now, SWEEP_LIMIT):
+            if ours.get(attempt.execution_id) == attempt.token:
+                continue
             error = AttemptError(
                 type="LostWorker",
                 message=f"Its worker was silent for {self._settings.lease_seconds:g} s",

@@ -31,9 +31,11 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from app.execution import kernel
+from app.execution.cgroup import Group, make_home, remove_home
 from app.execution.child import Config, prepare, run_one, serve
 
 COUNT_EVERY_SECONDS = 0.5  # how often the processes of each tree are counted
@@ -48,15 +50,16 @@ class _Child:
     deadline: float = NEVER
     grace: float = 0.0
     most_processes: float = NEVER
+    group: Group | None = None
     why: str | None = None
     kill_at: float | None = None
 
 
 class Zygote:
-    """The event loop. `template` is the kind's instance; None makes it the root."""
+    """The event loop. `template` is the kind's instance; None makes it the root. `home` is the control group of attempts' groups."""
 
-    def __init__(self, control: socket.socket, template: Any = None) -> None:
-        self._control, self._template = control, template
+    def __init__(self, control: socket.socket, template: Any = None, home: Path | None = None) -> None:
+        self._control, self._template, self._home = control, template, home
         self._children: dict[int, _Child] = {}
         self._next_count = time.monotonic()
         self._wake_read, self._wake_write = os.pipe()
@@ -109,8 +112,11 @@ class Zygote:
                 if child.id == message["id"]:
                     self._stop(child, message["why"], message["grace"])
             return True
+        group = Group(self._home, message["id"], message["limits"]) if self._home and message["op"] == "fork" else None
         pid = os.fork()
         if pid == 0:
+            if group is not None:
+                group.enter()
             self._become(message, fds)
         for fd in fds:
             os.close(fd)
@@ -118,7 +124,7 @@ class Zygote:
             self._children[pid] = _Child(message["load"], pid)
         else:
             deadline = NEVER if message["reused"] else time.monotonic() + message["timeout"]
-            self._children[pid] = _Child(message["id"], pid, deadline, message["grace"], message["limits"]["processes"])
+            self._children[pid] = _Child(message["id"], pid, deadline, message["grace"], message["limits"]["processes"], group)
         return True
 
     # -- the other side of the fork; nothing here returns ---------------------------------------------------------
@@ -131,11 +137,29 @@ class Zygote:
             for fd in (self._wake_read, self._wake_write, self._control.fileno()):
                 os.close(fd)
             kernel.become_subreaper()
-            status = _become_kind(message, fds[0]) if message["op"] == "kind" else self._become_attempt(message, fds)
+            status = self._become_kind(message, fds[0]) if message["op"] == "kind" else self._become_attempt(message, fds)
         except BaseException:
             os.write(2, traceback.format_exc().encode(errors="replace"))
         finally:
             os._exit(status)
+
+    def _become_kind(self, message: dict[str, Any], fd: int) -> int:
+        """Import the kind and serve its attempts."""
+        control = socket.socket(fileno=fd)
+        try:
+            module, _, name = message["load"].partition(":")
+            template = getattr(importlib.import_module(module), name)()
+            if template.asynchronous():
+                importlib.import_module("asyncio")  # once here rather than in each attempt
+        except Exception as error:
+            traceback.print_exc()
+            control.send(json.dumps({"broken": f"{type(error).__name__}: {error}"[:1000]}).encode())
+            return 1
+        prepare()
+        gc.collect()
+        gc.freeze()  # the children share these pages for as long as they can
+        Zygote(control, template, self._home).run()
+        return 0
 
     def _become_attempt(self, message: dict[str, Any], fds: list[int]) -> int:
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -163,6 +187,9 @@ class Zygote:
             child = self._children.pop(pid, None)
             if child is not None:
                 ended.append((child, status, usage))
+        for child, _, _ in ended:
+            if child.group is not None:
+                child.group.remove()
         if ended:
             self._end_strays()
         if self._template is None:
@@ -214,7 +241,9 @@ class Zygote:
 
     @staticmethod
     def _kill(child: _Child) -> None:
-        """The descendants first, while the child still gathers their orphans; then the child."""
+        """The whole group where there is one. Else the descendants first, while the child still gathers their orphans; then the child."""
+        if child.group is not None:
+            child.group.kill()
         for _ in range(3):
             below = kernel.descendants(child.pid)
             for pid in below:
@@ -226,27 +255,11 @@ class Zygote:
     def _end_all(self) -> None:
         for child in self._children.values():
             self._kill(child)
+        groups = [child.group for child in self._children.values() if child.group is not None]
         self._children.clear()
         self._end_strays()
-
-
-def _become_kind(message: dict[str, Any], fd: int) -> int:
-    """Import the kind and serve its attempts."""
-    control = socket.socket(fileno=fd)
-    try:
-        module, _, name = message["load"].partition(":")
-        template = getattr(importlib.import_module(module), name)()
-        if template.asynchronous():
-            importlib.import_module("asyncio")  # once here rather than in each attempt
-    except Exception as error:
-        traceback.print_exc()
-        control.send(json.dumps({"broken": f"{type(error).__name__}: {error}"[:1000]}).encode())
-        return 1
-    prepare()
-    gc.collect()
-    gc.freeze()  # the children share these pages for as long as they can
-    Zygote(control, template).run()
-    return 0
+        for group in groups:
+            group.remove()
 
 
 def _limit(limits: dict[str, int], *, reused: bool) -> None:
@@ -265,12 +278,15 @@ def _limit(limits: dict[str, int], *, reused: bool) -> None:
 
 
 def main() -> None:
-    """`python -m app.execution.zygote FD`, started by the local executor: the root."""
+    """`python -m app.execution.zygote FD CGROUP`, started by the local executor: the root. CGROUP is JOBWRIGHT_CGROUP."""
     control = socket.socket(fileno=int(sys.argv[1]))
     kernel.become_subreaper()
+    home = None if sys.argv[2] == "off" else make_home(whole=sys.argv[2] == "own")
     gc.collect()
     gc.freeze()
-    Zygote(control).run()
+    Zygote(control, home=home).run()
+    if home is not None:
+        remove_home(home)
 
 
 if __name__ == "__main__":

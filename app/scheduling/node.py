@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from apscheduler.executors.base import BaseExecutor
@@ -40,6 +41,8 @@ MAINTENANCE_SECONDS = 1.0
 BEAT_SECONDS = 5.0
 RELISTEN_SECONDS = 1.0  # after the database was away
 RETENTION_SECONDS = 600.0
+CLOCK_SECONDS = 1.0
+LARGEST_SLEW_SECONDS = 0.7  # a clock that differs more from one second to the next was set
 SETTLE_AFTER_OUTAGE_SECONDS = 5.0  # workers write what they hold before anyone calls them lost
 POLL_SECONDS = 0.05
 
@@ -102,6 +105,34 @@ class Arrivals:
             self._wake()
 
 
+class ClockWatch:
+    """Notices that the machine's clock was set. APScheduler keeps its times by that clock: after a step back its ticks would rest for as
+    long as the step was, leases and all."""
+
+    def __init__(self, clock: Clock, on_step: Callable[[float], None]) -> None:
+        self._clock, self._on_step, self._closing = clock, on_step, threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="clock-watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _loop(self) -> None:
+        known = self._ahead()
+        while not self._closing.wait(CLOCK_SECONDS):
+            found = self._ahead()
+            if abs(found - known) > LARGEST_SLEW_SECONDS:
+                guarded("clock", partial(self._on_step, found - known))
+            known = found
+
+    def _ahead(self) -> float:
+        return self._clock.now().timestamp() - self._clock.monotonic()
+
+
 class Node:
     """The engine of one process. `start` and `drain` once each; `tick_age` for the health page."""
 
@@ -128,8 +159,9 @@ class Node:
         self._nodes, self._name, self._verdicts, self._kinds_in_use = nodes, name, verdicts, kinds_in_use
         self._maintenance = maintenance
         self._arrivals = Arrivals(asked_for, self.wake)
+        self._clock_watch = ClockWatch(clock, self._clock_was_set)
         self._ticked_at = clock.monotonic()
-        self._away_at = float("-inf")
+        self._away_at = self._set_at = float("-inf")
         self._attempts: AttemptExecutor | None = None
         self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(6)})
         self.draining = False
@@ -152,6 +184,7 @@ class Node:
         self._every("retention", RETENTION_SECONDS, self._retention.tick, first=RETENTION_SECONDS / 2)
         self._scheduler.start()
         self._arrivals.start()
+        self._clock_watch.start()
 
     def wake(self) -> None:
         """Something waits in the queue, or a place is free: claim now rather than at the next tick."""
@@ -174,6 +207,7 @@ class Node:
                 with suppress(JobLookupError):  # one that ran its last time meanwhile
                     job.remove()
         self._arrivals.close()
+        self._clock_watch.close()
         deadline = time.monotonic() + grace_seconds
         while self._executor.held() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
@@ -227,8 +261,17 @@ class Node:
                 self.wake()
 
     def _sweep(self) -> None:
-        if self._clock.monotonic() - self._away_at > SETTLE_AFTER_OUTAGE_SECONDS and self._runner.sweep():
+        now = self._clock.monotonic()
+        if now - self._away_at > SETTLE_AFTER_OUTAGE_SECONDS and now - self._set_at > self._settings.lease_seconds and self._runner.sweep():
             self.wake()
+
+    def _clock_was_set(self, step: float) -> None:
+        """Every tick has its turn now, and none is called lost before each worker has had the time to renew its leases."""
+        self._set_at = self._clock.monotonic()
+        log.warning("clock.was_set", seconds=round(step, 1))
+        for job in self._scheduler.get_jobs():
+            with suppress(JobLookupError):
+                job.modify(next_run_time=datetime.now(UTC))
 
     def _every(self, name: str, seconds: float, work: Callable[[], Any], *, executor: str = "default", first: float = 0.01) -> None:
         """A tick that survives any exception, is never queued twice and never given up for being late."""

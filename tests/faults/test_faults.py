@@ -127,6 +127,39 @@ def test_a_killed_service_takes_its_jobs_and_its_mongod_with_it(tmp_path: Path) 
         assert again.stop() == 0
 
 
+def test_a_private_mongod_that_is_killed_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
+    """kill -9 of the mongod under a running `jobwright serve`, three times."""
+    service = Service("serve", uri="", database="jobwright", data_dir=tmp_path / "d").wait_ready()
+    trace = tmp_path / "trace"
+    try:
+        with service.client(service.token()) as client:
+            body = {
+                "name": "tick", "template_type": "noop", "parameters": {"file": str(trace)}, "overlap": "queue",
+                "schedule": {"type": "cron", "expression": "* * * * * *"},
+            }  # fmt: skip
+            job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
+            for round_ in range(3):
+                ran = trace.read_text().count("end") if trace.exists() else 0
+                eventually(lambda ran=ran: trace.exists() and trace.read_text().count("end") > ran + 1, seconds=30)
+                started = [line["pid"] for line in service.events() if line.get("event") == "mongod.started"]
+                assert len(started) == round_ + 1
+                os.kill(started[-1], signal.SIGKILL)
+                eventually(lambda n=round_: sum(line.get("event") == "mongod.started" for line in service.events()) == n + 2, seconds=30)
+            last = datetime.now(UTC)
+            path = f"/api/admin/scheduler-jobs/{job}/executions?limit=100"
+            eventually(lambda: (a := client.get(path)).status_code == 200 and a.json()["executions"][0]["scheduled_for"] > last.isoformat())
+            eventually(lambda: client.post(f"/api/admin/scheduler-jobs/{job}/disable").status_code == 200)
+            live = "/api/admin/job-executions?status="
+            eventually(lambda: not any(client.get(live + one).json()["total"] for one in ("queued", "running", "retrying")), seconds=30)
+            rows = client.get(path).json()["executions"]
+            due = [datetime.fromisoformat(row["scheduled_for"]) for row in reversed(rows)]
+            assert due == [due[0] + timedelta(seconds=n) for n in range(len(due))]
+        runs = Counter(line.split()[1] for line in trace.read_text().splitlines() if line.startswith("start"))
+        assert set(runs.values()) == {1}
+    finally:
+        assert service.stop() == 0
+
+
 def test_sigterm_drains_and_hands_back_what_is_unfinished(start: Callable[..., Service], registry: Any, tmp_path: Path) -> None:
     service = start("serve", JOBWRIGHT_DRAIN_SECONDS="2").wait_ready()
     token, trace = service.token(), tmp_path / "trace"

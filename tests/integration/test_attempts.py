@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from app.config import Settings
+from app.execution.cgroup import make_home, remove_home
 from app.execution.executors.base import LogLine, Run
 from app.execution.executors.local import LocalExecutor
 from app.execution.judge import CANCEL, DRAIN
@@ -356,3 +357,59 @@ def test_a_process_serves_so_many_runs_and_no_more(one_place: Bench, monkeypatch
     monkeypatch.setattr("app.execution.executors.local.RUNS_A_PROCESS", 10)
     pids = [pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"})) for _ in range(35)]
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [10, 10, 10, 5]
+
+
+# -- control groups -----------------------------------------------------------------------------------------------------
+
+GROUPS = make_home(whole=False)
+if GROUPS is not None:
+    remove_home(GROUPS)
+in_groups = pytest.mark.skipif(GROUPS is None, reason="no control groups of version 2 that this user may make")
+
+
+def group_of(pid: int) -> str:
+    return next(line[3:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines() if line.startswith("0::"))
+
+
+@in_groups
+def test_an_attempt_has_a_control_group_that_goes_with_it(bench: Bench, tmp_path: Path) -> None:
+    run = bench.start("misbehave", {"how": "stubborn_tree", "file": str(tmp_path / "pids")})
+    pids = eventually(lambda: (tmp_path / "pids").exists() and [int(p) for p in (tmp_path / "pids").read_text().split()])
+    (group,) = {group_of(pid) for pid in pids}
+    assert f"jobwright-{bench.executor._root.pid}/" in group
+    other = bench.start("noop", {})
+    bench.outcome(other)
+    bench.executor.stop_attempt(run, CANCEL, grace_seconds=0.0)
+    bench.outcome(run)
+    assert [pid for pid in pids if alive(pid)] == []
+    assert not [path for path in Path("/sys/fs/cgroup").rglob(group.rpartition("/")[2]) if path.parent.name == group.split("/")[-2]]
+
+
+@in_groups
+def test_what_outlives_both_parents_is_ended_by_the_next_root(bench: Bench, tmp_path: Path) -> None:
+    """Root and zygote are killed at once: the attempt dies with them, its orphans in sessions of their own have no parent left."""
+    run = bench.start("misbehave", {"how": "stubborn_tree", "file": str(tmp_path / "pids")})
+    child, *orphans = eventually(lambda: (tmp_path / "pids").exists() and [int(p) for p in (tmp_path / "pids").read_text().split()])
+    root = bench.executor._root.pid
+    assert root is not None
+    kind = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
+    for pid in (root, kind):
+        os.kill(pid, signal.SIGSTOP)  # neither can end the tree in the moment in which it outlives the other
+    for pid in (root, kind):
+        os.kill(pid, signal.SIGKILL)
+    assert bench.outcome(run).reason is Reason.LOST_WORKER
+    eventually(lambda: not any(alive(pid) for pid in (child, *orphans)))
+    assert bench.outcome(bench.start("noop", {})).status is Status.SUCCESS
+
+
+def test_without_control_groups_a_tree_is_ended_all_the_same(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(KINDS))
+    executor, sink = LocalExecutor(replace(settings, cgroup="off", kill_grace_seconds=0.5)), RecordingSink()
+    executor.start(sink, on_free=lambda: None)
+    bench = Bench(executor, sink)
+    run = bench.start("misbehave", {"how": "stubborn_tree", "file": str(tmp_path / "pids")}, timeout=1.0)
+    pids = eventually(lambda: (tmp_path / "pids").exists() and [int(p) for p in (tmp_path / "pids").read_text().split()])
+    assert not [pid for pid in pids if "jobwright-" in group_of(pid)]
+    assert bench.outcome(run).status is Status.TIMEOUT
+    assert [pid for pid in pids if alive(pid)] == []
+    executor.close()

@@ -514,3 +514,12 @@ def test_paths_that_are_not_there_and_methods_that_are_not_allowed(api: Api) -> 
 def test_odd_ids_are_not_found(api: Api, job_id: str) -> None:
     for path in (f"{JOBS}/{job_id}", f"{RUNS}/{job_id}"):
         assert api("GET", path).status_code in {400, 404}
+
+
+def test_schedules_are_told_in_the_language_that_is_asked_for(api: Api) -> None:
+    made = api(
+        "POST", "/api/admin/scheduler-jobs", {"name": "w", "template_type": "noop", "schedule": {"type": "cron", "expression": "0 2 * * 0"}}
+    )
+    path = f"/api/admin/scheduler-jobs/{made.json['job']['_id']}"
+    told = {language: api("GET", path, Accept_Language=language).json["job"]["schedule_words"] for language in ("de-AT,de;q=0.9", "fr", "")}
+    assert told == {"de-AT,de;q=0.9": "Um 02:00, nur am Sonntag", "fr": "At 02:00, only on Sunday", "": "At 02:00, only on Sunday"}

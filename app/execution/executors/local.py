@@ -58,7 +58,7 @@ class LocalExecutor(Executor):
         self._wake_read, self._wake_write = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._loop, name="local-executor", daemon=True)
-        self._root = Root()
+        self._root = Root(settings.cgroup)
         self._launched = self._closed = False
         # What only the thread touches.
         self._parents: dict[str, Parent] = {}

@@ -49,7 +49,8 @@ class Parent:
 class Root:
     """The process that all job processes come from."""
 
-    def __init__(self) -> None:
+    def __init__(self, cgroup: str = "auto") -> None:
+        self._cgroup = cgroup
         self._process: subprocess.Popen[bytes] | None = None
         self._parent: Parent | None = None
 
@@ -61,7 +62,7 @@ class Root:
         """Start it and do not wait for it; `wait_ready` does."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-        command = [sys.executable, "-m", "app.execution.zygote", str(theirs.fileno())]
+        command = [sys.executable, "-m", "app.execution.zygote", str(theirs.fileno()), self._cgroup]
         self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, process_group=0
         )

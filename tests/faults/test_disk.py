@@ -30,7 +30,10 @@ def test_a_full_disk_fails_runs_in_words_and_the_service_goes_on(
 ) -> None:
     service = start("serve", JOBWRIGHT_DATA_DIR=str(small_disk)).wait_ready()
     with service.client(service.token()) as client:
-        body = {"name": "j", "template_type": "noop", "retry_policy": {"max_retries": 0}, "overlap": "queue"}
+        body = {
+            "name": "j", "template_type": "misbehave", "parameters": {"how": "write_here"}, "retry_policy": {"max_retries": 0},
+            "overlap": "queue",
+        }  # fmt: skip
         job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
 
         def outcome() -> dict[str, Any]:
@@ -45,7 +48,7 @@ def test_a_full_disk_fails_runs_in_words_and_the_service_goes_on(
             while True:
                 stream.write(b"x" * 4096)
         failed = outcome()
-        assert (failed["status"], failed["error"]["type"]) == ("failed", "NoFolder")
+        assert (failed["status"], failed["error"]["type"]) == ("failed", "OSError")
         assert "No space left on device" in failed["error"]["message"]
         assert client.get("/ready").status_code == 200
         filler.unlink()

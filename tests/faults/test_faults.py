@@ -152,7 +152,7 @@ def test_a_private_mongod_that_is_killed_comes_back_and_nothing_is_lost(tmp_path
             live = "/api/admin/job-executions?status="
             eventually(lambda: not any(client.get(live + one).json()["total"] for one in ("queued", "running", "retrying")), seconds=30)
             rows = client.get(path).json()["executions"]
-            due = [datetime.fromisoformat(row["scheduled_for"]) for row in reversed(rows)]
+            due = sorted(datetime.fromisoformat(row["scheduled_for"]) for row in rows)
             assert due == [due[0] + timedelta(seconds=n) for n in range(len(due))]
         runs = Counter(line.split()[1] for line in trace.read_text().splitlines() if line.startswith("start"))
         assert set(runs.values()) == {1}

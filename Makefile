@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 MINUTES ?= 15
+# Tests that ask how soon something starts run beside no others.
+ALONE := tests/faults/test_bombs.py
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
 .PHONY: help setup setup-tests run demo test check lint types imports bench faults lock screenshots clean
@@ -34,12 +36,14 @@ demo: $(STAMP) ## Run one job of each template on sample data, print what became
 
 test: setup-tests ## All tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile tests/unit tests/integration
-	@$(BIN)/python -m pytest tests/browser tests/faults
+	@$(BIN)/python -m pytest tests/browser $(ALONE)
+	@$(BIN)/python -m pytest -n auto tests/faults $(ALONE:%=--ignore=%)
 
 check: setup-tests lint types imports ## What CI runs: lint, types, import contracts, all tests with coverage
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile tests/unit tests/integration
-	@$(BIN)/python -m coverage run -m pytest tests/browser tests/faults
+	@$(BIN)/python -m coverage run -m pytest tests/browser $(ALONE)
+	@$(BIN)/python -m coverage run -m pytest -n auto tests/faults $(ALONE:%=--ignore=%)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 

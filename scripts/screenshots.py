@@ -113,7 +113,7 @@ def _photograph(address: str, run: str) -> None:
         wide.locator("[data-pointer='/steps/0'][data-role=branch]").select_option(label="Call")
         wide.locator("[data-pointer='/steps/0/url'][data-role=value]").fill("https://example.com/hook")
         wide.locator("[data-pointer='/retry'][data-role=branch]").select_option(label="In words")
-        wide.locator("[data-pointer='/retry'][data-role=value]").select_option(label="never")
+        wide.locator("select[data-pointer='/retry'][data-role=value]").select_option(label="never")
         wide.get_by_role("button", name="Read the form").last.click()
         wide.get_by_text("Valid", exact=True).wait_for()
         wide.evaluate("document.activeElement.blur(); scrollTo(0, 0)")

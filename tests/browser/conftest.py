@@ -24,6 +24,9 @@ FLAGS = [
 ]
 
 
+expect.set_options(timeout=15_000)  # what is waited for comes when it comes: a busy machine is no failure
+
+
 @pytest.fixture(scope="module")
 def service(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     name = f"browser_{os.getpid()}"

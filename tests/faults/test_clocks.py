@@ -1,4 +1,6 @@
-"""A scheduler whose clock is set while it runs (libfaketime): two hours ahead, two hours back, and to the year 2200."""
+"""A scheduler whose clock is set while it runs (libfaketime): two hours ahead and two hours back.
+
+The year 2200 is in test_scale_and_time.py: under libfaketime a sleep fails there."""
 
 from __future__ import annotations
 
@@ -15,7 +17,6 @@ from tests.faults.conftest import LIVE, overlapping
 from tests.support import Service, eventually
 
 HOURS = 3600
-YEAR_2200 = (datetime(2200, 1, 2, tzinfo=UTC) - datetime(2026, 11, 21, tzinfo=UTC)).total_seconds()
 
 
 def library() -> str:
@@ -24,7 +25,7 @@ def library() -> str:
     return str(found)
 
 
-@pytest.mark.parametrize("step", [2 * HOURS, -2 * HOURS, YEAR_2200])
+@pytest.mark.parametrize("step", [2 * HOURS, -2 * HOURS])
 def test_a_clock_that_is_set_under_a_scheduler_doubles_and_loses_nothing(
     start: Callable[..., Service], registry: Any, tmp_path: Path, step: float
 ) -> None:
@@ -68,7 +69,9 @@ def test_a_clock_that_is_set_under_a_scheduler_doubles_and_loses_nothing(
         ended = eventually(lambda: executions.find_one({"_id": run, "status": "success"}), seconds=60)
         assert len(ended["attempts"]) == 1, "a run of its own is not lost because the clock says so"
         client.post(f"/api/admin/scheduler-jobs/{job}/disable").raise_for_status()
-        eventually(lambda: executions.count_documents({"job_id": job, **LIVE}) == 0, seconds=30)
+        # What the wrong clock queued waits for its due time, which has not come: the future is not run early.
+        ready = {"job_id": job, **LIVE, "scheduled_for": {"$lte": datetime.now(UTC)}}
+        eventually(lambda: executions.count_documents(ready) == 0, seconds=30)
     rows = sorted(executions.find({"job_id": job}), key=lambda row: row["scheduled_for"])
     reached = rows[0]["scheduled_for"]
     for row in rows:

@@ -15,7 +15,7 @@ from tests.faults.conftest import LIVE, MINUTES, overlapping, seconds_of
 from tests.support import Service, eventually
 
 CROWD_SECONDS = max(15, int(MINUTES * 20))
-WORKERS_KILLED = 100 if MINUTES else 12
+WORKERS_KILLED = 99 if MINUTES else 11  # and once more at the end: a policy has a hundred retries at most
 
 
 def test_five_schedulers_one_killed_each_second_double_and_miss_nothing(
@@ -55,7 +55,7 @@ def test_five_schedulers_one_killed_each_second_double_and_miss_nothing(
 def test_a_worker_killed_mid_job_is_noticed_each_time_and_its_run_succeeds_in_the_end(
     start: Callable[..., Service], registry: Any, tmp_path: Path
 ) -> None:
-    """One run, whose worker dies in the middle WORKERS_KILLED times: so many lost attempts, one success, never two at once."""
+    """One run, whose worker dies in the middle WORKERS_KILLED times and once more: so many lost attempts, one success, never two at once."""
     web = start("web").wait_ready()
     token, trace = web.token(), tmp_path / "trace"
     trace.touch()

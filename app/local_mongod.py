@@ -174,11 +174,12 @@ class LocalMongod:
                 os._exit(1)
 
         command = [
-            binary, "--dbpath", str(self.dbpath), "--bind_ip", str(self.socket), "--filePermissions", "0600",
+            binary, "--dbpath", str(self.dbpath), "--bind_ip", str(self.socket), "--nounixsocket", "--filePermissions", "0600",
             "--replSet", "local", "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25",
             "--logpath", str(self.dbpath / "mongod.log"), "--logappend",
             "--setParameter", "diagnosticDataCollectionEnabled=false",
         ]  # fmt: skip
+        # --nounixsocket: else it also makes /tmp/mongodb-27017.sock, and of two that start at once one finds that taken and ends.
         # Its own group: Ctrl-C in a terminal reaches us, and we end it after the drain.
         self._process = subprocess.Popen(  # noqa: S603 - a fixed command without a shell
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -30,6 +30,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     "dynamic_jobs": [
         IndexModel([("next_run_at", A)], name="next_due", partialFilterExpression={"enabled": True, "next_run_at": ANY_DATE}),
         IndexModel([("dispatch.at", A)], name="outboxes", partialFilterExpression={"dispatch.at": EXISTS}),
+        IndexModel([("paused.cause", A)], name="paused", partialFilterExpression={"paused.cause": EXISTS}),
     ],
 }
 DROPS: dict[str, list[str]] = {

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +38,15 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def seconds_of(rows: list[dict[str, Any]]) -> list[datetime]:
+    """The due times that records stand for, summaries spelt out, for an every-second job."""
+    found: list[datetime] = []
+    for row in rows:
+        missed = row.get("due_times")
+        found += [missed["first"] + timedelta(seconds=n) for n in range(missed["count"])] if missed else [row["scheduled_for"]]
+    return sorted(found)
 
 
 class Service:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +42,6 @@ def registry(mongod: str, database_name: str) -> Iterator[Any]:
     with MongoClient(mongod, tz_aware=True, tzinfo=UTC) as client:
         yield client[database_name]
         client.drop_database(database_name)
-
-
-def seconds_of(rows: list[dict[str, Any]]) -> list[datetime]:
-    """The due times that records stand for, summaries spelt out, for an every-second job."""
-    found: list[datetime] = []
-    for row in rows:
-        missed = row.get("due_times")
-        found += [missed["first"] + timedelta(seconds=n) for n in range(missed["count"])] if missed else [row["scheduled_for"]]
-    return sorted(found)
 
 
 def overlapping(lines: list[str]) -> list[str]:

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.faults.conftest import LIVE, MINUTES, overlapping, seconds_of
-from tests.support import Service, eventually
+from tests.faults.conftest import LIVE, MINUTES, overlapping
+from tests.support import Service, eventually, seconds_of
 
 CROWD_SECONDS = max(15, int(MINUTES * 20))
 WORKERS_KILLED = 99 if MINUTES else 11  # and once more at the end: a policy has a hundred retries at most

@@ -16,8 +16,8 @@ import pytest
 from pymongo import MongoClient
 
 from app.local_mongod import LocalMongod
-from tests.faults.conftest import MINUTES, overlapping, seconds_of
-from tests.support import Service, alive, eventually
+from tests.faults.conftest import MINUTES, overlapping
+from tests.support import Service, alive, eventually, seconds_of
 
 ROUNDS = max(20, int(MINUTES * 6))
 SECONDS = max(120, int(MINUTES * 20))

@@ -12,9 +12,9 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from tests.faults.conftest import LIVE, MINUTES, seconds_of
+from tests.faults.conftest import LIVE, MINUTES
 from tests.faults.proxy import Proxy
-from tests.support import Service, eventually
+from tests.support import Service, eventually, seconds_of
 
 ROUNDS = max(1, int(MINUTES))
 

@@ -15,7 +15,8 @@ from app.config import Settings
 from app.execution.model import Outcome, Status
 from app.execution.store import ExecutionStore
 from app.factory import Store, build_services
-from app.jobs.model import job_document
+from app.jobs.model import Cause, job_document
+from app.jobs.store import JobStore
 from app.jobtemplates.catalogue import Catalogue
 from app.scheduling.cron import iter_times
 from app.services import Services
@@ -58,6 +59,8 @@ def test_a_tick_over_a_hundred_thousand_jobs_scans_no_collection(crowd: Store, s
             while won := executions.claim_due(owner="w", host="h", now=clock.now(), lease=timedelta(minutes=9), limit=500):
                 executions.finish([(attempt, Outcome(status=Status.SUCCESS), None) for attempt in won], now=clock.now())
             executions.find_lost(clock.now(), 10)
+            services.maintenance.settle()  # each node, each second
+            JobStore(database).look_again(Cause.CALENDAR, "holidays", clock.now())
         database.command("profile", 0)
         looked = list(database["system.profile"].find({"ns": {"$regex": r"\.(dynamic_jobs|job_executions)$"}}))
         scans = [(row["ns"], row["op"], row.get("command")) for row in looked if "COLLSCAN" in row.get("planSummary", "")]

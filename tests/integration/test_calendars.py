@@ -17,7 +17,8 @@ from app.jobs.model import Cause
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
 from tests.conftest import START, Api, csrf
-from tests.integration.test_dispatch import at_work, covered, dispatcher, every_second, records
+from tests.integration.test_dispatch import at_work, dispatcher, every_second, records
+from tests.support import seconds_of
 
 # START is a Monday, 12:00 UTC.
 LUNCH = {"timezone": "UTC", "weekly": [{"days": ["mon"], "from": "12:01", "to": "12:03"}]}
@@ -50,7 +51,7 @@ def test_a_blackout_is_one_record_and_what_surrounds_it_runs(
     assert closed.version == job.version, "nobody changed the job"
     run_for(engine, clock, 125)
     rows = records(store, job)
-    assert covered(rows) == seconds(1, 185)
+    assert seconds_of(rows) == seconds(1, 185)
     (skipped,) = [row for row in rows if row["status"] == "skipped"]
     assert (skipped["reason"], skipped["due_times"]["count"]) == ("blackout", 120)
     assert services.jobs.get(super_admin, job.id).paused is None
@@ -64,7 +65,7 @@ def test_a_blackout_that_is_taken_away_ends_at_once(store: Store, services: Serv
     services.calendars.update(super_admin, "lunch", {"timezone": "UTC", "dates": [{"from": "2030-01-01"}]})
     run_for(engine, clock, 10)
     rows = records(store, job)
-    assert covered(rows) == seconds(1, 100)
+    assert seconds_of(rows) == seconds(1, 100)
     assert [row["due_times"]["count"] for row in rows if row["reason"] == "blackout"] == [30]
 
 
@@ -88,10 +89,10 @@ def test_whatever_ends_a_blackout_early_leaves_no_due_time_out(
         services.jobs.update(super_admin, job.id, {"schedule": {"type": "cron", "expression": "* * * * * *"}})
     engine.recover()
     until = 100 if ending == "pause" else 90
-    assert covered(records(store, job)) == seconds(1, until)
+    assert seconds_of(records(store, job)) == seconds(1, until)
     if ending in {"reschedule", "pause"}:
         run_for(engine, clock, 5)
-        assert covered(records(store, job))[:until] == seconds(1, until)
+        assert seconds_of(records(store, job))[:until] == seconds(1, until)
 
 
 def test_a_person_cannot_resume_what_a_calendar_holds(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> None:
@@ -118,7 +119,7 @@ def test_maintenance_starts_nothing_and_restores_what_was(store: Store, services
     run_for(engine, clock, 5)
     for job in jobs:
         rows = records(store, job)
-        assert covered(rows) == seconds(1, 40)
+        assert seconds_of(rows) == seconds(1, 40)
         (skipped,) = [row for row in rows if row["status"] == "skipped"]
         assert (skipped["reason"], skipped["due_times"]["count"]) == ("maintenance", 29), "its end is not part of it"
         after = services.jobs.get(super_admin, job.id)
@@ -142,7 +143,7 @@ def test_an_end_of_maintenance_that_was_killed_half_way_is_finished(
     assert records(store, job) == []
     assert services.maintenance.settle() == 1
     run_for(engine, clock, 3)
-    assert covered(records(store, job)) == seconds(1, 9)
+    assert seconds_of(records(store, job)) == seconds(1, 9)
 
 
 def test_switches_of_maintenance_race_with_dispatchers_and_lose_nothing(
@@ -171,7 +172,7 @@ def test_switches_of_maintenance_race_with_dispatchers_and_lose_nothing(
         services.maintenance.settle()
         run_for(last, clock, 1)
     for job in jobs:
-        assert covered(records(store, job)) == seconds(1, 43)
+        assert seconds_of(records(store, job)) == seconds(1, 43)
 
 
 def test_calendars_over_rest(api: Api, admin_api: Api) -> None:

@@ -22,6 +22,7 @@ from app.jobs.store import JobStore
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
 from tests.conftest import START
+from tests.support import seconds_of
 
 
 class Killed(BaseException):
@@ -70,15 +71,6 @@ def every_second(services: Services, actor: Actor, **fields: Any) -> Job:
 
 def records(store: Store, job: Job) -> list[dict[str, Any]]:
     return list(store.database["job_executions"].find({"job_id": job.id}).sort("scheduled_for", 1))
-
-
-def covered(rows: list[dict[str, Any]]) -> list[Any]:
-    """The due times that the records stand for, with those of a summary spelt out (every-second jobs)."""
-    found: list[Any] = []
-    for row in rows:
-        missed = row.get("due_times")
-        found += [missed["first"] + timedelta(seconds=n) for n in range(missed["count"])] if missed else [row["scheduled_for"]]
-    return sorted(found)
 
 
 def test_a_due_time_is_dispatched_once_and_the_next_one_waits(
@@ -137,7 +129,7 @@ def test_a_scheduler_killed_at_any_store_call_loses_and_doubles_nothing(
         second.recover()
         second.tick()
     expected = [START + timedelta(seconds=n) for n in range(1, int((clock.now() - START).total_seconds()) + 1)]
-    assert covered(records(store, job)) == expected
+    assert seconds_of(records(store, job)) == expected
 
 
 def test_eight_schedulers_at_once_write_each_due_time_once(
@@ -167,7 +159,7 @@ def test_eight_schedulers_at_once_write_each_due_time_once(
         last.recover()
         last.tick()
     for job in jobs:
-        assert covered(records(store, job)) == [START + timedelta(seconds=n) for n in range(1, 17)]
+        assert seconds_of(records(store, job)) == [START + timedelta(seconds=n) for n in range(1, 17)]
 
 
 @pytest.mark.parametrize(("policy", "queued", "missed"), [("skip", 0, 3600), ("once", 1, 3599), ("all", 5, 3595)])
@@ -186,7 +178,7 @@ def test_an_outage_is_summarised_not_listed(
     assert len(late) == (0 if policy == "once" else queued)
     assert [row["due_times"]["count"] for row in summary] == [missed + (1 if policy == "once" else 0)]
     assert summary[0]["reason"] == "misfire"
-    assert covered(rows) == [START + timedelta(seconds=n) for n in range(1, 3602)]
+    assert seconds_of(rows) == [START + timedelta(seconds=n) for n in range(1, 3602)]
 
 
 def test_a_due_time_of_a_running_job_is_skipped_with_the_reason(
@@ -274,7 +266,7 @@ def test_a_database_that_is_away_for_one_call_delays_and_nothing_else(
     clock.advance(4)
     assert engine.recover() == 1
     engine.tick()
-    assert covered(records(store, job)) == [START + timedelta(seconds=n) for n in range(1, 6)]
+    assert seconds_of(records(store, job)) == [START + timedelta(seconds=n) for n in range(1, 6)]
 
 
 def test_intervals_keep_their_phase(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> None:
@@ -324,7 +316,7 @@ def test_due_times_that_nobody_planned_end_in_the_record_when_the_schedule_holds
         engine.tick()
         engine.recover()
     rows = records(store, job)
-    assert covered(rows) == [START + timedelta(seconds=n) for n in range(1, 63)]
+    assert seconds_of(rows) == [START + timedelta(seconds=n) for n in range(1, 63)]
     late, in_time = rows[2:]
     assert (late["status"], late["reason"], late["due_times"]["count"]) == ("missed", "misfire", 49)
     assert (in_time["status"], in_time["reason"], in_time["due_times"]["count"]) == ("skipped", reason, 11)
@@ -364,7 +356,7 @@ def test_a_switch_that_races_with_dispatchers_loses_and_doubles_nothing(
     for _ in range(2):
         last.recover()
         last.tick()
-    assert covered(records(store, job)) == [*owed, *(owed[-1] + timedelta(seconds=5 + n) for n in range(1, 5))]
+    assert seconds_of(records(store, job)) == [*owed, *(owed[-1] + timedelta(seconds=5 + n) for n in range(1, 5))]
 
 
 def test_jobs_that_are_due_together_start_apart_and_each_keeps_its_distance(
@@ -404,7 +396,7 @@ def test_a_pause_lets_due_times_go_by_and_ends_in_one_record(
     clock.advance(21)
     assert engine.tick() == 3, "the record of the pause, and the first two runs after it"
     rows = records(store, job)
-    assert covered(rows) == [START + timedelta(seconds=n) for n in range(1, 304)]
+    assert seconds_of(rows) == [START + timedelta(seconds=n) for n in range(1, 304)]
     (skipped,) = [row for row in rows if row["status"] == "skipped" and row["reason"] == "paused"]
     assert skipped["due_times"] == {"first": START + timedelta(seconds=3), "last": until - timedelta(seconds=1), "count": 299}
     assert services.jobs.get(super_admin, job.id).paused is None
@@ -442,7 +434,7 @@ def test_a_paused_job_that_is_switched_off_or_deleted_leaves_its_record(
     dispatcher(store, services, clock).recover()
     rows = records(store, job)
     assert [(row["reason"], row["due_times"]["count"]) for row in rows] == [("paused", 29), (ending, 11)]
-    assert covered(rows) == [START + timedelta(seconds=n) for n in range(1, 41)]
+    assert seconds_of(rows) == [START + timedelta(seconds=n) for n in range(1, 41)]
     if ending == "disabled":
         assert services.jobs.get(super_admin, job.id).paused is None
 
@@ -499,4 +491,4 @@ def test_pauses_that_race_with_dispatchers_lose_and_double_nothing(
     for _ in range(2):
         last.recover()
         last.tick()
-    assert covered(records(store, job)) == [START + timedelta(seconds=n) for n in range(1, 125)]
+    assert seconds_of(records(store, job)) == [START + timedelta(seconds=n) for n in range(1, 125)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -270,10 +272,9 @@ def test_what_was_claimed_and_not_begun_waits_as_before_and_keeps_its_place(
     assert (executions.get(run) or {})["status"] == "running", "a stale owner puts nothing back"
 
 
-def test_a_claim_whose_answer_never_came_is_found_again(
-    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runs = [enqueue(executions, make_job(services, super_admin, name=f"j{n}"), clock)[0] for n in range(4)]
+@contextmanager
+def reply_lost(executions: ExecutionStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The write inside is done, and its caller told that the connection broke."""
     write = executions._executions.bulk_write
 
     def swallowed(*args: Any, **kwargs: Any) -> Any:
@@ -283,7 +284,15 @@ def test_a_claim_whose_answer_never_came_is_found_again(
     with monkeypatch.context() as patch:
         patch.setattr(executions._executions, "bulk_write", swallowed)
         with pytest.raises(AutoReconnect):
-            claim(executions, clock, limit=3)
+            yield
+
+
+def test_a_claim_whose_answer_never_came_is_found_again(
+    services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [enqueue(executions, make_job(services, super_admin, name=f"j{n}"), clock)[0] for n in range(4)]
+    with reply_lost(executions, monkeypatch):
+        claim(executions, clock, limit=3)
     clock.advance(1)
     found = claim(executions, clock)
     assert sorted(attempt.execution_id for attempt in found) == sorted(runs[:3])
@@ -296,16 +305,8 @@ def test_a_claim_that_was_silent_past_its_lease_is_left_to_the_sweeper(
     services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (run,) = enqueue(executions, make_job(services, super_admin), clock)
-    write = executions._executions.bulk_write
-
-    def swallowed(*args: Any, **kwargs: Any) -> Any:
-        write(*args, **kwargs)
-        raise AutoReconnect("the reply is lost")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(executions._executions, "bulk_write", swallowed)
-        with pytest.raises(AutoReconnect):
-            claim(executions, clock)
+    with reply_lost(executions, monkeypatch):
+        claim(executions, clock)
     clock.advance(LEASE.total_seconds() + 1)
     assert claim(executions, clock) == []
     (lost,) = executions.find_lost(clock.now(), 10)

@@ -120,7 +120,7 @@ class Worker:
             name = self.unprinted[place + len(mark) : end].decode("ascii", errors="replace")
             self.printing = next((one for one in self.runs if one.attempt.execution_id == name), None)
             del self.unprinted[: end + 1]
-        begun = max(self.unprinted.rfind(b"\0"), -1) if mark and data else -1
+        begun = self.unprinted.rfind(b"\0") if mark and data else -1
         if begun >= 0 and len(self.unprinted) - begun < len(mark) + 64:  # it may be the beginning of a mark
             self.unprinted[:begun] = self._take(self.unprinted[:begun], found, whole=False)
         else:

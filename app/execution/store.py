@@ -9,28 +9,24 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
-import bson
 from pymongo import InsertOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from app.execution.model import LIVE, Attempt, Outcome, Reason, Status, Trigger, owed
+from app.execution import updates
+from app.execution.model import LIVE, Attempt, Outcome, Reason, Status, Trigger
 from app.execution.places import RunBounds, assign, places_query, prefix_of
+from app.execution.updates import FAILURES, LEAVES_QUEUE
 from app.jobs.model import Overlap
-from app.mongo import ANY_DATE, DUPLICATE_KEY, Document, by_id
-from app.notification.base import recipients_of
+from app.mongo import ANY_DATE, DUPLICATE_KEY, Document
 
 QUERY_TIME_MS = 5_000
 STREAM_WAIT_MS = 2000  # how often a change stream without changes looks whether it is to stop
 # A run that its job's other runs keep waiting is looked at again after so long.
 BLOCKED_RECHECK = timedelta(seconds=1)
-FAILURES = (Status.FAILED.value, Status.TIMEOUT.value)
 LIVE_VALUES = [status.value for status in LIVE]
-# What an execution has only while it waits or runs, and what the indexes of the queue are made of.
-LEAVES_QUEUE = {"live": "", "queue_rank": "", "slots": "", "waits_for": ""}
 NO_BOUNDS = RunBounds()
 CLAIM_TRIES = 3
-SMALL_RESULT = 4_000  # bytes; larger results are written one by one, as a command has room for 16 MB
 CLAIM_FIELDS = (
     "job_id", "status", "slots", "overlap", "max_instances", "concurrency_group", "template_type", "parameters", "timeout_seconds",
     "retry_policy", "attempts.status", "notifications", "pause_after_failures", "started_at", "last_token", "rank", "cancel",
@@ -128,10 +124,10 @@ class ExecutionStore:
             return [], False
         claim = secrets.token_hex(12)
         lease_of: Document = {"owner": owner, "claim": claim, "expires_at": now + lease}
-        operations = _takes(rows, places, lease_of, host, now)
+        operations = updates.takes(rows, places, lease_of, host, now)
         wanted = {
-            row["_id"]: _attempt(
-                {**row, "slots": places[row["_id"]]}, number=len(row["attempts"]) + 1, token=_token(row) + 1, started_at=now
+            row["_id"]: updates.attempt_from(
+                {**row, "slots": places[row["_id"]]}, number=len(row["attempts"]) + 1, token=updates.token_of(row) + 1, started_at=now
             )
             for row in rows
         }
@@ -230,7 +226,7 @@ class ExecutionStore:
     def write_progress(self, rows: Sequence[tuple[Attempt, Document]]) -> None:
         """Progress of running attempts; a stale one matches nothing."""
         self._executions.bulk_write(
-            [UpdateOne(_held(attempt), {"$set": {"progress": progress}}) for attempt, progress in rows], ordered=False
+            [UpdateOne(updates.held(attempt), {"$set": {"progress": progress}}) for attempt, progress in rows], ordered=False
         )
 
     def finish(self, ends: Sequence[tuple[Attempt, Outcome, float | None]], *, now: datetime) -> set[str]:
@@ -241,11 +237,11 @@ class ExecutionStore:
         alike: list[tuple[Attempt, Outcome, float | None]] = []
         others: list[tuple[Attempt, Outcome, float | None]] = []
         for end in ends:
-            (alike if _is_plain(*end) else others).append(end)
-        operations: list[UpdateOne | UpdateMany] = _plain_ends([(attempt, outcome) for attempt, outcome, _ in alike], now)
+            (alike if updates.is_plain(*end) else others).append(end)
+        operations: list[UpdateOne | UpdateMany] = updates.plain_ends([(attempt, outcome) for attempt, outcome, _ in alike], now)
         for attempt, outcome, delay in others:
-            held = _held(attempt) if delay is None else {**_held(attempt), "cancel": {"$exists": False}}
-            operations.append(UpdateOne(held, _end(attempt, outcome, delay, now)))
+            held = updates.held(attempt) if delay is None else {**updates.held(attempt), "cancel": {"$exists": False}}
+            operations.append(UpdateOne(held, updates.end(attempt, outcome, delay, now)))
         matched = self._executions.bulk_write(operations, ordered=False).matched_count
         self._give_way(ends, now)
         if matched == len(ends):
@@ -253,7 +249,7 @@ class ExecutionStore:
         refused = set()
         for attempt, outcome, delay in ends:  # rare: find which ones; a written end has this token in `last_token` and no lease
             ended = {"_id": attempt.execution_id, "last_token": attempt.token, "lease": {"$exists": False}}
-            if delay is not None and self._end_crossed(_held(attempt), attempt, outcome, now):
+            if delay is not None and self._end_crossed(updates.held(attempt), attempt, outcome, now):
                 continue
             if self._executions.find_one(ended, {"_id": 1}) is None:
                 refused.add(attempt.execution_id)
@@ -261,23 +257,23 @@ class ExecutionStore:
 
     def _end_crossed(self, held: Document, attempt: Attempt, outcome: Outcome, now: datetime) -> bool:
         """The attempt failed and would be tried again, and meanwhile someone asked the execution to stop: it stops."""
-        stopped = _end(attempt, replace(outcome, status=Status.CANCELLED), None, now)
+        stopped = updates.end(attempt, replace(outcome, status=Status.CANCELLED), None, now)
         return self._executions.update_one({**held, "cancel": {"$exists": True}}, stopped).matched_count == 1
 
     def hand_back(self, attempt: Attempt, *, now: datetime) -> bool:
         """Put an unfinished run back into the queue, without counting the attempt as a failure; False where it was not ours."""
         last = f"attempts.{attempt.number - 1}"
         ended = {f"{last}.completed_at": now, f"{last}.status": Status.CANCELLED.value, f"{last}.reason": Reason.HANDED_BACK.value}
-        update = {"$set": {**_back_in_queue(attempt, Status.QUEUED, now), **ended}, "$unset": {"lease": ""}}
-        return self._executions.update_one(_held(attempt), update).matched_count == 1
+        update = {"$set": {**updates.back_in_queue(attempt, Status.QUEUED, now), **ended}, "$unset": {"lease": ""}}
+        return self._executions.update_one(updates.held(attempt), update).matched_count == 1
 
     def put_back(self, attempts: Sequence[Attempt], *, now: datetime) -> None:
         """Runs that were claimed and not begun wait again, as if they had not been claimed; one that is no longer ours is left alone."""
         changes = []
         for attempt in attempts:
             started_at = None if attempt.number == 1 else attempt.began_at
-            waiting = {**_back_in_queue(attempt, Status.QUEUED, now), "started_at": started_at, "execution_host": None}
-            changes.append(UpdateOne(_held(attempt), {"$set": waiting, "$pop": {"attempts": 1}, "$unset": {"lease": ""}}))
+            waiting = {**updates.back_in_queue(attempt, Status.QUEUED, now), "started_at": started_at, "execution_host": None}
+            changes.append(UpdateOne(updates.held(attempt), {"$set": waiting, "$pop": {"attempts": 1}, "$unset": {"lease": ""}}))
         self._executions.bulk_write(changes, ordered=False)
 
     # -- lost workers ---------------------------------------------------------------------------------------------
@@ -287,18 +283,20 @@ class ExecutionStore:
         where = {"slots": {"$exists": True}, "lease.expires_at": {"$lt": now}, "status": Status.RUNNING.value}
         rows = self._executions.find(where).sort("lease.expires_at", 1).limit(limit)
         return [
-            _attempt(row, number=len(row["attempts"]), token=row["lease"]["token"], started_at=row["attempts"][-1]["started_at"])
+            updates.attempt_from(
+                row, number=len(row["attempts"]), token=row["lease"]["token"], started_at=row["attempts"][-1]["started_at"]
+            )
             for row in rows
         ]
 
     def end_lost(self, attempt: Attempt, outcome: Outcome, delay_seconds: float | None, *, now: datetime) -> bool:
         """End an attempt whose worker is lost; False where the lease was renewed, or another sweeper was quicker."""
-        lost = {**_held(attempt), "lease.expires_at": {"$lt": now}}
+        lost = {**updates.held(attempt), "lease.expires_at": {"$lt": now}}
         if delay_seconds is not None:
             if self._end_crossed(lost, attempt, outcome, now):
                 return True
             lost["cancel"] = {"$exists": False}
-        return self._executions.update_one(lost, _end(attempt, outcome, delay_seconds, now)).matched_count == 1
+        return self._executions.update_one(lost, updates.end(attempt, outcome, delay_seconds, now)).matched_count == 1
 
     # -- by people ------------------------------------------------------------------------------------------------
 
@@ -459,144 +457,3 @@ class ExecutionStore:
     def remove(self, ids: Sequence[str]) -> None:
         """Forget these, if they have ended."""
         self._executions.delete_many({"_id": {"$in": list(ids)}, "status": {"$in": ENDED_VALUES}})
-
-
-def _held(attempt: Attempt) -> Document:
-    return {"_id": attempt.execution_id, "status": Status.RUNNING.value, "lease.token": attempt.token}
-
-
-def _token(row: Document) -> int:
-    return int(row.get("last_token", 0))
-
-
-def _takes(
-    rows: Sequence[Document], places: Mapping[str, list[str]], lease: Document, host: str, now: datetime
-) -> list[UpdateOne | UpdateMany]:
-    """Set waiting executions running, each if nobody has touched its token since it was read.
-
-    Those of the same token go in one update: an update a document costs the server three times as much.
-    """
-    by_token: dict[int, list[str]] = {}
-    for row in rows:
-        by_token.setdefault(_token(row), []).append(row["_id"])
-    attempt = {
-        "number": {"$add": [{"$size": "$attempts"}, 1]}, "started_at": now, "completed_at": None, "status": Status.RUNNING.value,
-        "error": None, "host": {"$literal": host}, "worker": {"$literal": lease["owner"]},
-    }  # fmt: skip
-    return [
-        UpdateMany(
-            {"_id": {"$in": ids}, "queue_rank": {"$exists": True}, "last_token": token or None, "cancel": {"$exists": False}},
-            [
-                {
-                    "$set": {
-                        "status": Status.RUNNING.value, "slots": by_id(ids, [places[one] for one in ids]),
-                        "lease": {"$literal": {**lease, "token": token + 1}}, "last_token": token + 1,
-                        "started_at": {"$ifNull": ["$started_at", now]}, "execution_host": {"$literal": host}, "progress": None,
-                        "attempts": {"$concatArrays": ["$attempts", [attempt]]},
-                    }
-                },
-                {"$unset": ["queue_rank", "waits_for"]},
-            ],
-            hint="_id_",
-        )
-        for token, ids in by_token.items()
-    ]  # fmt: skip
-
-
-def _is_plain(attempt: Attempt, outcome: Outcome, delay_seconds: float | None) -> bool:
-    """A success of which nobody is to be told: nearly all ends, and small enough to be written many at a time."""
-    if delay_seconds is not None or outcome.status is not Status.SUCCESS or recipients_of(attempt.notifications, outcome.status.value):
-        return False
-    return len(bson.encode({"result": outcome.result})) <= SMALL_RESULT
-
-
-def _plain_ends(ends: Sequence[tuple[Attempt, Outcome]], now: datetime) -> list[UpdateOne | UpdateMany]:
-    """Write successes, those of the same token in one update, as in `_takes`."""
-    by_token: dict[int, list[tuple[Attempt, Outcome]]] = {}
-    for attempt, outcome in ends:
-        by_token.setdefault(attempt.token, []).append((attempt, outcome))
-    operations: list[UpdateOne | UpdateMany] = []
-    for token, group in by_token.items():
-        ids = [attempt.execution_id for attempt, _ in group]
-        ended = [
-            {
-                "attempt": {**_ended_attempt(outcome, now), "started_at": outcome.began_at or attempt.started_at},
-                "result": outcome.result,
-                **_span_of(attempt, outcome, now),
-            }
-            for attempt, outcome in group
-        ]
-        earlier = {"$slice": ["$attempts", {"$max": [{"$subtract": [{"$size": "$attempts"}, 1]}, 1]}]}
-        rest = {"$cond": [{"$gt": [{"$size": "$attempts"}, 1]}, earlier, []]}
-        operations.append(
-            UpdateMany(
-                {"_id": {"$in": ids}, "lease.token": token, "status": Status.RUNNING.value},
-                [
-                    {"$set": {"end": by_id(ids, ended)}},
-                    {
-                        "$set": {
-                            "status": Status.SUCCESS.value, "reason": None, "error": None, "completed_at": now,
-                            "result": "$end.result", "started_at": "$end.started_at", "duration_seconds": "$end.duration_seconds",
-                            "attempts": {"$concatArrays": [rest, [{"$mergeObjects": [{"$last": "$attempts"}, "$end.attempt"]}]]},
-                        }
-                    },
-                    {"$unset": ["end", "lease", *LEAVES_QUEUE]},
-                ],
-                hint="_id_",
-            )
-        )  # fmt: skip
-    return operations
-
-
-def _ended_attempt(outcome: Outcome, now: datetime) -> Document:
-    """What an attempt's record gains by its end."""
-    return {
-        "completed_at": now, "status": outcome.status.value, "error": outcome.error.as_document() if outcome.error else None,
-        "duration_seconds": outcome.seconds, "reason": outcome.reason.value if outcome.reason else None, "usage": dict(outcome.usage),
-    }  # fmt: skip
-
-
-def _span_of(attempt: Attempt, outcome: Outcome, now: datetime) -> Document:
-    """When the execution began, to which its first process has the last word, and how long it took."""
-    began_at = outcome.began_at if outcome.began_at and attempt.number == 1 else attempt.began_at
-    return {"started_at": began_at, "duration_seconds": max(0.0, (now - began_at) / timedelta(seconds=1))}
-
-
-def _back_in_queue(attempt: Attempt, status: Status, available_at: datetime) -> Document:
-    """What makes a running execution wait again: at its old rank, on its job's place, so that no other run overtakes it."""
-    return {"status": status.value, "available_at": available_at, "queue_rank": attempt.rank, "slots": list(attempt.places[:1])}
-
-
-def _end(attempt: Attempt, outcome: Outcome, delay_seconds: float | None, now: datetime) -> Document:
-    """The update that ends the running attempt and, without a delay, the execution."""
-    last = f"attempts.{attempt.number - 1}"
-    ended = _ended_attempt(outcome, now)
-    fields: Document = {
-        **{f"{last}.{name}": value for name, value in ended.items()},
-        "error": ended["error"], "result": outcome.result, "reason": ended["reason"],
-    }  # fmt: skip
-    span = _span_of(attempt, outcome, now)
-    if outcome.began_at is not None:
-        fields |= {f"{last}.started_at": outcome.began_at, "started_at": span["started_at"]}
-    if delay_seconds is not None:
-        fields |= _back_in_queue(attempt, Status.RETRYING, now + timedelta(seconds=delay_seconds))
-        return {"$set": fields, "$unset": {"lease": ""}}
-    fields |= {"status": outcome.status.value, "completed_at": now, "duration_seconds": span["duration_seconds"]}
-    if recipients_of(attempt.notifications, outcome.status.value):
-        fields["notify"] = owed(now)
-    if attempt.pause_after_failures and outcome.status in FAILURES:
-        fields["verdict"] = "pending"
-    return {"$set": fields, "$unset": {"lease": "", **LEAVES_QUEUE}}
-
-
-def _attempt(row: Document, *, number: int, token: int, started_at: datetime) -> Attempt:
-    """Attempt `number` of an execution; of the ones before it, those that failed count for the retry policy."""
-    return Attempt(
-        execution_id=row["_id"], number=number, token=token, job_id=row["job_id"],
-        template_type=row["template_type"], parameters=row["parameters"], timeout_seconds=row["timeout_seconds"],
-        started_at=started_at, began_at=row["started_at"] or started_at, retry_policy=row["retry_policy"],
-        failed_attempts=1 + sum(one["status"] in FAILURES for one in row["attempts"][: number - 1]),
-        notifications=row.get("notifications", {}), pause_after_failures=row.get("pause_after_failures", 0),
-        rank=row["rank"], places=tuple(row.get("slots", ())),
-        stands_for=row.get("stands_for"),
-    )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from app.mongo import Document
@@ -161,13 +162,17 @@ class Job:
     request_digest: str | None = None
 
 
+_SCALARS = frozenset({str, int, float, bool, type(None), datetime})
 DEFINITION_FIELDS = tuple(item.name for item in fields(JobDefinition))
 
 
 def to_plain(value: Any) -> Any:
     """A record as dicts, lists and scalars, fit for BSON; enums become their text."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: to_plain(getattr(value, item.name)) for item in fields(value)}
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if is_dataclass(kind):
+        return {name: to_plain(getattr(value, name)) for name in _field_names(kind)}
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, tuple | list):
@@ -175,6 +180,11 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     return value
+
+
+@lru_cache
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(kind))
 
 
 def definition_from(row: Mapping[str, Any]) -> JobDefinition:

@@ -57,6 +57,7 @@ _FIELDS = (
 )  # fmt: skip
 
 
+@lru_cache(maxsize=1024)
 def check_expression(expression: str) -> str:
     """The five or six fields of `expression`, macros replaced. Raises CronError that points at the character."""
     text = expression.strip(" \t")
@@ -189,17 +190,24 @@ _STEP = timedelta(days=1)
 
 
 def _stretches(zone: ZoneInfo, begin: datetime) -> Iterator[_Stretch]:
-    """The stretches from the one that holds `begin` on, cut also where a month has passed so that each is found quickly."""
-    offset, shift = _offset(zone, begin), timedelta(0)
+    """The stretches from the one that holds the midnight before `begin` on: whoever asks on one day shares them."""
+    begin, shift = begin.replace(hour=0, minute=0, second=0), timedelta(0)
     while begin < _END_OF_TIME:
-        probe = begin
-        cap = min(begin + timedelta(days=31), _END_OF_TIME)
-        while probe < cap and _offset(zone, min(probe + _STEP, cap)) == offset:
-            probe = min(probe + _STEP, cap)
-        end = cap if probe >= cap else _change_between(zone, probe, min(probe + _STEP, cap), offset)
-        yield _Stretch(begin, end, offset, shift)
-        fresh = _offset(zone, end)
-        begin, shift, offset = end, fresh - offset, fresh
+        stretch = _stretch(zone, begin, shift)
+        yield stretch
+        begin, shift = stretch.end, _offset(zone, stretch.end) - stretch.offset
+
+
+@lru_cache(maxsize=4096)
+def _stretch(zone: ZoneInfo, begin: datetime, shift: timedelta) -> _Stretch:
+    """The stretch from `begin` to the next change of the clock, or until a month has passed, so that each is found quickly."""
+    offset = _offset(zone, begin)
+    probe = begin
+    cap = min(begin + timedelta(days=31), _END_OF_TIME)
+    while probe < cap and _offset(zone, min(probe + _STEP, cap)) == offset:
+        probe = min(probe + _STEP, cap)
+    end = cap if probe >= cap else _change_between(zone, probe, min(probe + _STEP, cap), offset)
+    return _Stretch(begin, end, offset, shift)
 
 
 def _change_between(zone: ZoneInfo, low: datetime, high: datetime, offset: timedelta) -> datetime:

@@ -226,15 +226,11 @@ class Node:
         self._runner.give_up()
 
     def _dispatch(self) -> None:
-        if self._dispatcher.tick():
-            self.wake()
+        self._dispatcher.tick(on_written=self.wake)
         self._ticked_at = self._clock.monotonic()
-        due = self._dispatcher.next_due_at()
-        if due is not None and not self.draining and due < self._clock.now() + timedelta(seconds=self._settings.tick_seconds):
-            self._scheduler.add_job(  # the poll would be late; it stays for what others put in between
-                guarded, "date", args=("dispatch", self._dispatch, self._note_away), id="due", run_date=due + INSTANT,
-                replace_existing=True, misfire_grace_time=None,
-            )  # fmt: skip
+        due, tick = self._dispatcher.next_due_at(), self._scheduler.get_job("dispatch")
+        if due is not None and tick is not None and due + INSTANT < tick.next_run_time:
+            tick.modify(next_run_time=due + INSTANT)  # the poll would be late; it stays for what others put in between
 
     def _beat(self) -> None:
         self._nodes.beat(self._name, host=socket.gethostname(), clock=self._clock.now(), tick_age=self.tick_age())

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 from pymongo.errors import AutoReconnect
 
 from app.audit.model import Actor
 from app.clock import ManualClock
+from app.config import Settings
 from app.errors import Conflict
+from app.execution.executors.base import Executor
 from app.execution.store import ExecutionStore
-from app.factory import Store
+from app.factory import Store, build_node
 from app.jobs.model import Job
 from app.jobs.store import JobStore
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
 from tests.conftest import START
-from tests.support import seconds_of
+from tests.support import eventually, seconds_of
 
 
 class Killed(BaseException):
@@ -492,3 +497,35 @@ def test_pauses_that_race_with_dispatchers_lose_and_double_nothing(
         last.recover()
         last.tick()
     assert seconds_of(records(store, job)) == [START + timedelta(seconds=n) for n in range(1, 125)]
+
+
+def test_a_node_never_dispatches_beside_itself(
+    store: Store, live_services: Services, super_admin: Actor, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The poll and the wake-up for the next due time are one tick: two would read and plan the same jobs."""
+    every_second(live_services, super_admin)
+    nowhere = create_autospec(Executor, instance=True)
+    nowhere.free_places.return_value, nowhere.held.return_value, nowhere.take_back.return_value = 0, {}, []
+    node = build_node(replace(settings, tick_seconds=1.0), store, live_services, nowhere)
+    inside, most, inner = [0], [0], Dispatcher.tick
+
+    def slow(self: Dispatcher, **known: Any) -> int:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        try:
+            time.sleep(0.7)
+            return inner(self, **known)
+        finally:
+            inside[0] -= 1
+
+    monkeypatch.setattr(Dispatcher, "tick", slow)
+    node.start()
+    found = eventually(lambda: records_after_three(store), seconds=20)
+    node.drain(0.1)
+    assert most == [1]
+    assert [b - a for a, b in itertools.pairwise(one["scheduled_for"] for one in found)] == [timedelta(seconds=1)] * (len(found) - 1)
+
+
+def records_after_three(store: Store) -> list[dict[str, Any]]:
+    rows = list(store.database["job_executions"].find().sort("scheduled_for", 1))
+    return rows if len(rows) > 3 else []

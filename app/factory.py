@@ -6,8 +6,8 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from flask import Flask
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -49,6 +49,9 @@ from app.scheduling.node import Node
 from app.scheduling.nodes import NodeStore
 from app.scheduling.triggers import Triggers
 from app.services import Services
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 
 @dataclass
@@ -174,8 +177,11 @@ def with_engine(services: Services, node: Node) -> Services:
 
 def create_app(services: Services) -> Flask:
     """The Flask application: REST under /api, the pages, health."""
-    from app.api import register_api  # noqa: PLC0415 - the CLI's short commands need no web framework
-    from web import register_web  # noqa: PLC0415 - the same
+    # The scheduler and the CLI's short commands need no web framework.
+    from flask import Flask  # noqa: PLC0415
+
+    from app.api import register_api  # noqa: PLC0415
+    from web import register_web  # noqa: PLC0415
 
     app = Flask("jobwright", static_folder=None, template_folder=None)
     register_api(app, services)

@@ -180,9 +180,9 @@ class JobStore:
         rows = self._jobs.find({"enabled": True, "next_run_at": {**ANY_DATE, "$lte": now}, "schedule_error": None}).sort("next_run_at", 1)
         return [job_from(row) for row in rows.limit(limit)]
 
-    def next_due_at(self, after: datetime) -> datetime | None:
-        """When the next job is due that is not due at `after` yet; None where none is."""
-        where = {"enabled": True, "next_run_at": {"$gt": after}, "schedule_error": None}
+    def next_due_at(self, after: datetime | None = None) -> datetime | None:
+        """When the first job is due, of those that are not due at `after` yet; None where none is."""
+        where = {"enabled": True, "next_run_at": ANY_DATE if after is None else {"$gt": after}, "schedule_error": None}
         row = self._jobs.find_one(where, {"next_run_at": 1}, sort=[("next_run_at", 1)])
         return row["next_run_at"] if row else None
 

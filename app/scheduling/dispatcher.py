@@ -41,14 +41,15 @@ class Dispatcher:
     ) -> None:  # fmt: skip
         self._jobs, self._executions, self._triggers, self._clock, self._maintenance = jobs, executions, triggers, clock, maintenance
         self._settled: list[tuple[str, str]] = []
-        self._looked_at = clock.now()
+        self.next_due_at: datetime | None = None  # when the next job is due that was not due yet when the last tick looked
 
     def tick(self, on_written: Callable[[], None] = lambda: None) -> int:
         """Dispatch what is due now; returns how many executions were written. `on_written` is called whenever some were."""
         written = 0
         while True:
-            now = self._looked_at = self._clock.now()
-            due = self._jobs.find_due(now, BATCH)
+            now = self._clock.now()
+            self.next_due_at = self._jobs.next_due_at()
+            due = self._jobs.find_due(now, BATCH) if self.next_due_at is not None and self.next_due_at <= now else []
             if not due and (written or not self._settled):  # what was just written is to start first
                 return written
             moved, new = self._dispatch(due, now)
@@ -56,11 +57,8 @@ class Dispatcher:
             if new:
                 on_written()
             if len(due) < BATCH or not moved:  # nothing moved: others are at work on these, or a dead one's outbox is still full
+                self.next_due_at = self._jobs.next_due_at(after=now) if due else self.next_due_at
                 return written
-
-    def next_due_at(self) -> datetime | None:
-        """When the next job is due that was not due yet when the last tick looked."""
-        return self._jobs.next_due_at(self._looked_at)
 
     def recover(self) -> int:
         """Write what schedulers that died had planned; returns how many due times were still missing."""

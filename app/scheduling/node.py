@@ -228,7 +228,7 @@ class Node:
     def _dispatch(self) -> None:
         self._dispatcher.tick(on_written=self.wake)
         self._ticked_at = self._clock.monotonic()
-        due, tick = self._dispatcher.next_due_at(), self._scheduler.get_job("dispatch")
+        due, tick = self._dispatcher.next_due_at, self._scheduler.get_job("dispatch")
         if due is not None and tick is not None and due + INSTANT < tick.next_run_time:
             tick.modify(next_run_time=due + INSTANT)  # the poll would be late; it stays for what others put in between
 
@@ -236,10 +236,11 @@ class Node:
         self._nodes.beat(self._name, host=socket.gethostname(), clock=self._clock.now(), tick_age=self.tick_age())
 
     def _upkeep(self) -> None:
-        """What others left: lost runs, full outboxes, notifications that are owed, jobs that failed too often."""
+        """What others left: lost runs, full outboxes, an end of maintenance that was killed half-way, notifications that are owed, jobs
+        that failed too often."""
         steps: tuple[tuple[str, Callable[[], Any]], ...] = (
-            ("sweep", self._sweep), ("recover", self._dispatcher.recover), ("notify", self._deliveries.tick),
-            ("verdicts", self._verdicts.tick),
+            ("sweep", self._sweep), ("recover", self._dispatcher.recover), ("maintenance", self._maintenance.settle),
+            ("notify", self._deliveries.tick), ("verdicts", self._verdicts.tick),
         )  # fmt: skip
         for name, work in steps:
             guarded(name, work, self._note_away)
@@ -249,12 +250,11 @@ class Node:
         self._runner.put_back()
 
     def _look_for_maintenance(self) -> None:
-        """Stop claiming while it is on; once it is off, finish an end that was killed half-way."""
+        """Stop claiming while it is on."""
         resting, self._runner.resting = self._runner.resting, self._maintenance.reason() is not None
-        if not self._runner.resting:
+        if resting and not self._runner.resting:
             self._maintenance.settle()
-            if resting:
-                self.wake()
+            self.wake()
 
     def _sweep(self) -> None:
         now = self._clock.monotonic()

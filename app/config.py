@@ -38,6 +38,11 @@ class _Hosts(ma.String):
         return tuple(part.strip().lower() for part in value.split(",") if part.strip())
 
 
+class _Words(ma.String):
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        return tuple(value.split())
+
+
 class _Counts(ma.String):
     """`name=number`, comma-separated, as pairs."""
 
@@ -53,7 +58,7 @@ class _Counts(ma.String):
 
 _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "str": ma.String, "int": ma.Integer, "float": ma.Float, "bool": ma.Boolean, "upper": _Upper, "zone": _Zone, "hosts": _Hosts,
-    "counts": _Counts,
+    "counts": _Counts, "words": _Words,
 }  # fmt: skip
 
 
@@ -78,6 +83,9 @@ class Settings:
         "",
         "Key that signs sessions and encrypts connections; empty: made in the data folder",
     )
+    old_secret_keys: tuple[str, ...] = _var(
+        "JOBWRIGHT_OLD_SECRET_KEYS", "words", (), "Earlier keys, between spaces: they open what they sealed, and seal nothing",
+    )  # fmt: skip
     host: str = _var("HOST", "str", "127.0.0.1", "Address the web server listens on")
     port: int = _var("PORT", "int", 8080, "Port the web server listens on; 0 picks a free one", **_at_least(0, 65535))
     web_threads: int = _var("JOBWRIGHT_WEB_THREADS", "int", 16, "Requests served at once", **_at_least(1, 512))

@@ -63,8 +63,8 @@ class Doctor:
         """All findings, in the order in which one would mend them."""
         checks: dict[str, Callable[[], Iterator[Finding]]] = {
             "MongoDB": self._mongodb, "Clock": self._clock, "Migrations": self._migrations, "Indexes": self._indexes, "Disk": self._disk,
-            "Time zones": self._time_zones, "Key": self._key, "Templates": self._templates, "Nodes": self._nodes, "Jobs": self._jobs,
-            "Executions": self._executions,
+            "Time zones": self._time_zones, "Key": self._key, "Audit trail": self._audit, "Templates": self._templates,
+            "Nodes": self._nodes, "Jobs": self._jobs, "Executions": self._executions,
         }  # fmt: skip
         for subject, check in checks.items():
             try:
@@ -144,7 +144,7 @@ class Doctor:
         )  # fmt: skip
 
     def _key(self) -> Iterator[Finding]:
-        vault, rows = Vault(self._services.secret_key), ConnectionStore(self._database).all()
+        vault, rows = Vault(self._services.keys), ConnectionStore(self._database).all()
         unreadable = []
         for row in rows:
             try:
@@ -154,10 +154,23 @@ class Doctor:
         if unreadable:
             yield Finding(
                 "Key", Level.PROBLEM, f"opens not the secrets of {', '.join(unreadable)}",
-                "Set JOBWRIGHT_SECRET_KEY to the key that they were sealed with, or enter them anew.",
+                "Name the key that they were sealed with in JOBWRIGHT_OLD_SECRET_KEYS, or enter them anew.",
             )  # fmt: skip
         else:
             yield Finding("Key", Level.OK, f"opens the secrets of all {len(rows)} connections")
+
+    def _audit(self) -> Iterator[Finding]:
+        verdict = self._services.audit.verify()
+        if verdict.breaks:
+            yield Finding(
+                "Audit trail", Level.PROBLEM, "; ".join(f"event {one.seq}: {one.reason}" for one in verdict.breaks),
+                "Someone changed the trail in the database. Keep a copy, compare it with the log (audit.written) and with backups.",
+            )  # fmt: skip
+            return
+        older = f", {verdict.older} older than the chain" if verdict.older else ""
+        yield Finding(
+            "Audit trail", Level.OK, f"{verdict.events} events hold{older}; the last is {verdict.head.seq}, {verdict.head.seal[:16]}…"
+        )
 
     def _templates(self) -> Iterator[Finding]:
         catalogue = self._services.catalogue

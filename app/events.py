@@ -15,6 +15,7 @@ EVENTS: dict[str, str] = {
     "service.draining": "SIGTERM or SIGINT came: nothing new is claimed.",
     "service.stopped": "All is down; the exit code follows.",
     "service.first_admin": "The first super-admin was made.",
+    "audit.written": "An audit event is in the trail; its number, action, outcome and seal, to compare the trail with.",
     "mongod.started": "The private mongod runs; process id and seconds it took.",
     "mongod.reused": "A private mongod of the same folder already ran and is used.",
     "mongod.orphan_stopped": "A private mongod whose Jobwright was killed was stopped.",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from app.accounts.auditors import Auditors
 from app.accounts.service import Accounts
 from app.accounts.store import SessionStore, TokenStore, UserStore
 from app.audit.service import AuditTrail
@@ -19,7 +20,7 @@ from app.clock import Clock, SystemClock
 from app.config import Settings
 from app.connections.service import Connections
 from app.connections.store import ConnectionStore
-from app.connections.vault import Vault, load_key
+from app.connections.vault import Vault
 from app.errors import StartError
 from app.execution.delivery import Deliveries
 from app.execution.executors.base import Executor
@@ -35,6 +36,7 @@ from app.execution.verdict import Verdicts
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobStore
 from app.jobtemplates.catalogue import Catalogue
+from app.keys import KeyRing, load_key
 from app.local_mongod import LocalMongod
 from app.migrations import Migrator
 from app.mongo import Document, connect, is_away, open_database, store_errors
@@ -99,9 +101,9 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     clock = clock or SystemClock()
     database = store.database
     catalogue = catalogue or Catalogue.discover()
-    audit = AuditTrail(AuditStore(database), clock)
-    key = load_key(settings.secret_key, settings.data_path)
-    vault = Vault(key)
+    keys = KeyRing(load_key(settings.secret_key, settings.data_path), settings.old_secret_keys)
+    audit = AuditTrail(AuditStore(database), clock, keys)
+    vault = Vault(keys)
     connections = Connections(ConnectionStore(database), vault, audit, clock)
     jobs = JobStore(database)
     calendars = Calendars(CalendarStore(database), jobs, audit, clock)
@@ -128,8 +130,9 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
             store.client.admin.command("ping")
 
     return Services(
-        settings=settings, clock=clock, accounts=accounts, audit=audit, connections=connections, catalogue=catalogue, jobs=registry,
-        executions=executions, triggers=triggers, secret_key=key, ping=ping,
+        settings=settings, clock=clock, accounts=accounts, audit=audit, auditors=Auditors(audit),
+        connections=connections, catalogue=catalogue, jobs=registry,
+        executions=executions, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
         calendars=calendars, maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),
     )  # fmt: skip
@@ -154,7 +157,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
     recorder = Recorder(executions, logs, jobs, clock)
     runner = Runner(
         store=executions, executor=executor, sink=recorder, catalogue=services.catalogue, connections=services.connections,
-        vault=Vault(services.secret_key), clock=clock, settings=settings, owner=name,
+        vault=Vault(services.keys), clock=clock, settings=settings, owner=name,
     )  # fmt: skip
     dispatcher = Dispatcher(
         jobs=jobs, executions=executions, triggers=services.triggers, clock=clock, maintenance=services.maintenance.reason

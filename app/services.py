@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from app.accounts.auditors import Auditors
 from app.accounts.service import Accounts
 from app.audit.service import AuditTrail
 from app.clock import Clock
@@ -13,6 +14,7 @@ from app.connections.service import Connections
 from app.execution.service import Executions
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
+from app.keys import KeyRing
 from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.maintenance import Maintenance
@@ -31,6 +33,7 @@ class Services:
     clock: Clock
     accounts: Accounts
     audit: AuditTrail
+    auditors: Auditors
     connections: Connections
     catalogue: Catalogue
     jobs: JobRegistry
@@ -39,6 +42,6 @@ class Services:
     calendars: Calendars
     maintenance: Maintenance
     backfills: Backfills
-    secret_key: str = field(repr=False)
+    keys: KeyRing
     ping: Callable[[], None]
     engine_age: Callable[[], float | None] = lambda: None

@@ -18,7 +18,7 @@ from app.events import get_logger
 from app.mongo import is_away
 from app.services import EXTENSION, PAGE_ERRORS, Services
 from web.filters import FILTERS, GLOBALS
-from web.views import calendars, connections, executions, jobs, preview, signin, templates
+from web.views import audit, calendars, connections, executions, jobs, preview, signin, templates
 
 log = get_logger(__name__)
 
@@ -31,7 +31,7 @@ CONTENT_SECURITY_POLICY = (
 DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 
-VIEWS = (signin, jobs, templates, preview, executions, connections, calendars)
+VIEWS = (signin, jobs, templates, preview, executions, connections, calendars, audit)
 _csrf = CSRFProtect()
 for _module in VIEWS:
     _module.blueprint.before_request(_csrf.protect)
@@ -41,10 +41,11 @@ for _module in VIEWS:
 
 def register_web(app: Flask, services: Services) -> None:
     """Needs `register_api` before it."""
-    app.secret_key = hashlib.sha256(b"jobwright session 1\0" + services.secret_key.encode()).digest()
+    app.secret_key = services.keys.derive("session")
     app.config.update(
         SESSION_COOKIE_NAME="jobwright_session", SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=services.settings.secure_cookies, WTF_CSRF_TIME_LIMIT=None, WTF_CSRF_CHECK_DEFAULT=False,
+        SECRET_KEY_FALLBACKS=services.keys.derive_all("session")[1:],
         PERMANENT_SESSION_LIFETIME=timedelta(hours=services.settings.session_hours), MAX_FORM_PARTS=5000,
         MAX_FORM_MEMORY_SIZE=2_000_000, SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),
     )  # fmt: skip

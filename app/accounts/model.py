@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from app.audit.model import Actor
-from app.errors import Forbidden
-
 
 class Role(StrEnum):
     """What someone may do (design.md, 6)."""
@@ -38,12 +35,3 @@ class User:
     password_hash: str
     created_at: datetime
     disabled: bool = False
-
-
-def require(actor: Actor, scope: Scope, *, role: Role = Role.ADMIN) -> None:
-    """Pass where `actor` has at least `role` and, for a token, `scope`. Raises Forbidden, naming what lacks."""
-    order = list(Role)
-    if order.index(Role(actor.role)) < order.index(role):
-        raise Forbidden(f"This needs the role {role.value}; you are {actor.role}")
-    if actor.scopes is not None and scope not in actor.scopes:
-        raise Forbidden(f"This token lacks the scope {scope.value!r}")

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 from flask_smorest import Api
+from pymongo.errors import PyMongoError
 
 from app import correlation
-from app.api import auth, calendars, connections, executions, health, jobs, maintenance, templates
+from app.api import audit, auth, calendars, connections, executions, health, jobs, maintenance, templates
 from app.api.problems import from_error
 from app.api.schemas import ProblemOut
+from app.errors import Forbidden, StoreUnavailable
 from app.services import EXTENSION, PAGE_ERRORS, Services
 
 ADMIN = "/api/"
 MAX_BODY_BYTES = 2_000_000
+LONGEST_TARGET = 300
 
 
-RESOURCES = (jobs, templates, executions, connections, calendars, maintenance)
+RESOURCES = (jobs, templates, executions, connections, calendars, maintenance, audit)
 for _module in RESOURCES:
     _module.blueprint.before_request(lambda: auth.authenticate(request))
 
@@ -55,6 +59,11 @@ def register_api(app: Flask, services: Services) -> None:
 
 def _answer(error: Exception) -> Any:
     """Errors under /api and of the health pages are problem documents; the web's own handler answers for its pages."""
+    if isinstance(error, Forbidden) and (who := g.get("actor")) is not None:
+        # One place for every face: whoever was not let is in the audit trail.
+        what = f"{request.method} {request.path}"[:LONGEST_TARGET]
+        with suppress(StoreUnavailable, PyMongoError):  # nothing was done, so nothing is lost but the event
+            auth.services().audit.refused(who, "request.refuse", kind="request", target_id=what, reason=error.detail)
     pages = current_app.extensions.get(PAGE_ERRORS)
     if pages is None or request.path.startswith(ADMIN) or request.blueprint == "health":
         return from_error(error)

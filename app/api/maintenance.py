@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import request
 
-from app.accounts.model import Scope, require
+from app.accounts.permissions import May, require
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
 from app.api.body import json_body
@@ -29,7 +29,7 @@ def _json(row: Document | None) -> dict[str, Any]:
 @blueprint.response(200, MaintenanceOut)
 def get_maintenance() -> dict[str, Any]:
     """Whether it is on, and why"""
-    require(actor(), Scope.READ)
+    require(actor(), May.SEE_MAINTENANCE)
     return _json(services().maintenance.get())
 
 

@@ -55,6 +55,32 @@ class NoQuery(_Query):
     pass
 
 
+class AuditExportQuery(_Query):
+    actor = ma.String(load_default="", validate=Length(max=320), metadata={"description": "Part of an e-mail address"})
+    action = ma.String(load_default="", validate=Length(max=100), metadata={"description": "`job.run`, or `job` for all that begin so"})
+    kind = ma.String(load_default="", validate=Length(max=50), metadata={"description": "Kind of target: job, connection, user …"})
+    target_id = ma.String(load_default="", validate=Length(max=200))
+    outcome = ma.String(load_default="", validate=OneOf(["", "done", "failed", "refused"]))
+    correlation_id = ma.String(load_default="", validate=Length(max=100))
+    begin = ma.AwareDateTime(load_default=None, metadata={"description": "Inclusive"})
+    end = ma.AwareDateTime(load_default=None, metadata={"description": "Exclusive"})
+    format = ma.String(load_default="jsonl", validate=OneOf(["jsonl", "csv"]))
+
+
+class AuditQuery(AuditExportQuery):
+    class Meta:
+        exclude = ("format",)
+        unknown = RAISE
+
+    before = ma.Integer(load_default=None, validate=Range(min=1), metadata={"description": "`older` of the answer before"})
+    limit = ma.Integer(load_default=50, validate=Range(min=1, max=500))
+
+
+class AuditList(_Answer):
+    events = ma.List(ma.Dict(), metadata={"description": "seq, at, action, outcome, actor, via, address, target, diff, reason, seal"})
+    older = ma.Integer(allow_none=True)
+
+
 class JobChanges(JobDefinitionSchema):
     """Any of a job's fields."""
 

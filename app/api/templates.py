@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.accounts.model import Scope, require
+from app.accounts.permissions import May, require
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
 from app.api.present import template_json
@@ -17,7 +17,7 @@ blueprint = ApiBlueprint("templates", __name__, url_prefix="/api/admin/job-templ
 @blueprint.response(200, TemplateList)
 def list_templates() -> dict[str, Any]:
     """List the templates"""
-    require(actor(), Scope.READ)
+    require(actor(), May.SEE_TEMPLATES)
     return {"templates": [template_json(entry) for entry in services().catalogue]}
 
 
@@ -25,7 +25,7 @@ def list_templates() -> dict[str, Any]:
 @blueprint.response(200, TemplateEnvelope)
 def get_template(template_type: str) -> dict[str, Any]:
     """Read one template and its schema"""
-    require(actor(), Scope.READ)
+    require(actor(), May.SEE_TEMPLATES)
     shown = template_json(services().catalogue.get(template_type))
     return {"template": shown, "schema": shown["parameters_schema"]}
 
@@ -34,5 +34,5 @@ def get_template(template_type: str) -> dict[str, Any]:
 @blueprint.response(200, SchemaEnvelope)
 def get_schema(template_type: str) -> dict[str, Any]:
     """Read the JSON Schema of a template's parameters"""
-    require(actor(), Scope.READ)
+    require(actor(), May.SEE_TEMPLATES)
     return {"schema": services().catalogue.get(template_type).template.parameters_schema}

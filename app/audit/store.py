@@ -2,11 +2,55 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
+from app.audit.chain import BEGINNING, Head
 from app.mongo import Document
+
+QUERY_TIME_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """What a list of events is narrowed to; empty means all. `action` matches itself and, as `job`, each that begins with `job.`.
+
+    `actor` is part of an e-mail address; `begin` is inclusive, `end` exclusive.
+    """
+
+    actor: str = ""
+    action: str = ""
+    kind: str = ""
+    target_id: str = ""
+    outcome: str = ""
+    correlation_id: str = ""
+    begin: datetime | None = None
+    end: datetime | None = None
+
+    def query(self) -> Document:
+        found: Document = {}
+        for field, value in (
+            ("target.kind", self.kind), ("target.id", self.target_id), ("outcome", self.outcome), ("correlation_id", self.correlation_id),
+        ):  # fmt: skip
+            if value:
+                found[field] = value
+        if self.action:
+            found["action"] = {"$regex": rf"^{re.escape(self.action)}(\.|$)"}
+        if self.actor:
+            found["actor.email"] = {"$regex": re.escape(self.actor), "$options": "i"}
+        between = {name: value for name, value in (("$gte", self.begin), ("$lt", self.end)) if value is not None}
+        if between:
+            found["at"] = between
+        return found
+
+
+EVERYTHING = AuditFilter()
 
 
 class AuditStore:
@@ -15,15 +59,30 @@ class AuditStore:
     def __init__(self, database: Database[Document]) -> None:
         self._events = database["audit_log"]
 
-    def append(self, event: Document) -> None:
-        """Write one event, majority-acknowledged."""
-        self._events.insert_one(event)
+    def head(self) -> Head:
+        """The end of the chain."""
+        row = self._events.find_one({}, {"seq": 1, "seal": 1}, sort=[("seq", -1)])
+        return Head(row["seq"], row.get("seal", BEGINNING)) if row else Head()
 
-    def find(self, *, kind: str | None = None, target_id: str | None = None, limit: int = 50) -> list[Document]:
-        """The newest events first, of one target or of all."""
-        query: dict[str, Any] = {}
-        if kind is not None:
-            query["target.kind"] = kind
-        if target_id is not None:
-            query["target.id"] = target_id
-        return list(self._events.find(query).sort([("at", -1), ("_id", -1)]).limit(limit))
+    def append(self, event: Document) -> bool:
+        """Write one event, majority-acknowledged; False where another has its number."""
+        try:
+            self._events.insert_one(event)
+        except DuplicateKeyError:
+            return False
+        return True
+
+    def find(self, query: AuditFilter, *, before: int | None = None, limit: int = 50) -> list[Document]:
+        """The newest events first, those with a smaller number than `before`."""
+        where: dict[str, Any] = query.query()
+        if before is not None:
+            where["seq"] = {"$lt": before}
+        return list(self._events.find(where).sort("seq", -1).limit(limit).max_time_ms(QUERY_TIME_MS))
+
+    def walk(self, query: AuditFilter = EVERYTHING) -> Iterator[Document]:
+        """All events that match, oldest first."""
+        yield from self._events.find(query.query()).sort("seq", 1)
+
+    def actions(self) -> list[str]:
+        """Every action that ever was, sorted."""
+        return sorted(self._events.distinct("action"))

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from app.accounts.model import Role, Scope, require
+from app.accounts.permissions import May, lacks, require
 from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
@@ -36,20 +36,20 @@ class Connections:
 
     def all(self, actor: Actor) -> list[Document]:
         """Every connection, by name, secrets masked. Admins see names and kinds; settings are a super-admin's."""
-        require(actor, Scope.READ)
+        require(actor, May.NAME_CONNECTIONS)
         rows = [self._shown(row) for row in self._store.all()]
-        if actor.role != Role.SUPER_ADMIN:
+        if lacks(actor, May.MANAGE_CONNECTIONS):
             rows = [{key: row[key] for key in ("_id", "name", "kind")} for row in rows]
         return rows
 
     def get(self, actor: Actor, connection_id: str) -> Document:
         """One, masked. Raises NotFound."""
-        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        require(actor, May.MANAGE_CONNECTIONS)
         return self._shown(self._stored(connection_id))
 
     def create(self, actor: Actor, *, name: str, kind: str, settings: Mapping[str, Any]) -> Document:
         """A new one, returned masked. Raises ValidationFailed (`/name`, `/kind`, `/settings/…`) or DuplicateName."""
-        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        require(actor, May.MANAGE_CONNECTIONS)
         definition, now = self._checked(name, kind, settings, {}), self._clock.now()
         row: Document = {
             "_id": str(uuid.uuid4()), "name": name, "kind": kind, "settings": self._vault.seal(definition.settings_schema, settings),
@@ -62,7 +62,7 @@ class Connections:
 
     def update(self, actor: Actor, connection_id: str, *, name: str, settings: Mapping[str, Any], version: int | None = None) -> Document:
         """The changed one, masked. A secret given as MASK stays. Raises as `create`, and StaleVersion for an older `version`."""
-        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        require(actor, May.MANAGE_CONNECTIONS)
         old = self._stored(connection_id)
         if version is not None and version != old["version"]:
             raise StaleVersion(version, old["version"])
@@ -80,7 +80,7 @@ class Connections:
 
     def delete(self, actor: Actor, connection_id: str, *, used_by: Iterable[str] = ()) -> None:
         """Remove it. Raises Conflict, naming them, while jobs use it (`used_by`: their names)."""
-        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        require(actor, May.MANAGE_CONNECTIONS)
         row = self._stored(connection_id)
         users = sorted(used_by)
         if users:
@@ -91,7 +91,7 @@ class Connections:
 
     def probe(self, actor: Actor, connection_id: str) -> tuple[bool, str]:
         """Open it once: whether it worked, and a sentence about what answered or what did not."""
-        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        require(actor, May.MANAGE_CONNECTIONS)
         row = self._stored(connection_id)
         try:
             return True, KINDS[row["kind"]].probe(self._vault.open(row["settings"]))
@@ -107,7 +107,7 @@ class Connections:
 
         Empty where the connection is not there, is of a kind that has no such thing, or does not answer soon.
         """
-        require(actor, Scope.READ)
+        require(actor, May.NAME_CONNECTIONS)
         row = next(iter(self._store.by_names({name})), None) if name else None
         look = KINDS[row["kind"]].explore if row else None
         if row is None or look is None:

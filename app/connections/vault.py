@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import os
-import secrets
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from app.errors import StartError
+from app.keys import KeyRing
 
 SEALED = "$sealed"  # {"$sealed": "<Fernet token>"}: what MongoDB holds
 MASK: dict[str, str] = {"$secret": "set"}  # what the API and the form show, and what they send back for "leave it as it is"
@@ -22,9 +19,9 @@ MASK: dict[str, str] = {"$secret": "set"}  # what the API and the form show, and
 class Vault:
     """Seals the `writeOnly` members of values by their schema. Fernet: AES-128-CBC with HMAC-SHA256 (cryptography.io)."""
 
-    def __init__(self, key: str) -> None:
-        digest = hashlib.sha256(b"jobwright vault 1\0" + key.encode()).digest()
-        self._fernet = Fernet(base64.urlsafe_b64encode(digest))
+    def __init__(self, keys: KeyRing) -> None:
+        each = [Fernet(base64.urlsafe_b64encode(key)) for key in keys.derive_all("vault")]
+        self._current, self._fernet = each[0], MultiFernet(each)
 
     def seal(self, schema: Mapping[str, Any], value: Any, stored: Any = None) -> Any:
         """`value` with each secret sealed. A secret that is MASK keeps the sealed one at its place in `stored`."""
@@ -50,12 +47,26 @@ class Vault:
             try:
                 return json.loads(self._fernet.decrypt(value[SEALED].encode()))
             except InvalidToken as error:
-                raise StartError("A secret was sealed with another key; set JOBWRIGHT_SECRET_KEY to the one it was made with") from error
+                raise StartError(
+                    "A secret was sealed with another key; name the one that it was made with in JOBWRIGHT_OLD_SECRET_KEYS"
+                ) from error
         if isinstance(value, Mapping):
             return {key: self.open(item) for key, item in value.items()}
         if isinstance(value, list):
             return [self.open(item) for item in value]
         return value
+
+    def is_current(self, sealed: Mapping[str, str]) -> bool:
+        """True where it was sealed with the key that is used now."""
+        try:
+            self._current.decrypt(sealed[SEALED].encode())
+        except InvalidToken:
+            return False
+        return True
+
+    def reseal(self, sealed: Mapping[str, str]) -> dict[str, str]:
+        """The same secret under the key that is used now. Raises StartError where no key opens it."""
+        return {SEALED: self._fernet.encrypt(json.dumps(self.open(sealed), ensure_ascii=False).encode()).decode()}
 
 
 def mask(value: Any) -> Any:
@@ -89,22 +100,3 @@ def _walk(schema: Any, value: Any, stored: Any, visit: Any) -> Any:
         rows = stored if isinstance(stored, list) else []
         return [visit(schema["items"], item, rows[i] if i < len(rows) else None) for i, item in enumerate(value)]
     return value
-
-
-def load_key(configured: str, data_dir: Path) -> str:
-    """The key: the configured one, else the one in the data folder, made at the first start (mode 0600)."""
-    if configured:
-        return configured
-    path = data_dir / "secret.key"
-    if not path.exists():
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = path.with_suffix(f".{secrets.token_hex(6)}")
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_urlsafe(48), encoding="ascii")
-        try:
-            os.link(fresh, path)  # of two that start at once, one wins and both read the same
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    return path.read_text(encoding="ascii").strip()

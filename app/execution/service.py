@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.accounts.model import Scope, require
+from app.accounts.permissions import May, require
 from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
@@ -140,7 +140,7 @@ class Executions:
 
     def waiting_of_backfill(self, actor: Actor, job_id: str) -> int:
         """How many runs of backfills the job has not ended yet."""
-        require(actor, Scope.READ)
+        require(actor, May.SEE_EXECUTIONS)
         return self._store.waiting_of_backfill(job_id)
 
     def cancel_backfill(self, actor: Actor, job_id: str) -> int:
@@ -152,7 +152,7 @@ class Executions:
 
     def cancel(self, actor: Actor, execution_id: str) -> Document:
         """Stop an execution: at once where it waits, within the grace where it runs. Raises Conflict where it has ended."""
-        require(actor, Scope.RUN)
+        require(actor, May.CANCEL)
         document = self._found(execution_id)
         if document["status"] not in LIVE:
             raise Conflict(f"This execution has ended already: {document['status']}")
@@ -170,23 +170,23 @@ class Executions:
 
     def get(self, actor: Actor, execution_id: str) -> Document:
         """One, secrets masked. Raises NotFound."""
-        require(actor, Scope.READ)
+        require(actor, May.SEE_EXECUTIONS)
         return self._shown(self._found(execution_id))
 
     def page(self, actor: Actor, *, job_id: str | None = None, status: str | None = None, page: int = 1, limit: int = 50) -> ExecutionPage:
         """One page of a job's executions, or of all."""
-        require(actor, Scope.READ)
+        require(actor, May.SEE_EXECUTIONS)
         rows, total = self._store.page(job_id=job_id, status=status, skip=(page - 1) * limit, limit=limit)
         return ExecutionPage([self._shown(row) for row in rows], total, page, max(1, -(-total // limit)))
 
     def latest(self, actor: Actor, job_id: str, limit: int = 20) -> list[Document]:
         """The newest executions of a job, in brief."""
-        require(actor, Scope.READ)
+        require(actor, May.SEE_EXECUTIONS)
         return self._store.latest(job_id, limit)
 
     def log(self, actor: Actor, execution_id: str, *, after: str = "", limit: int = 1000) -> tuple[list[Document], str]:
         """Log lines {timestamp, level, message, attempt} after a cursor, and the next cursor. Raises NotFound."""
-        require(actor, Scope.READ)
+        require(actor, May.SEE_EXECUTIONS)
         self._found(execution_id)
         return self._logs.read(execution_id, after=after, limit=limit)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from app.accounts.model import Role, Scope, require
+from app.accounts.permissions import May, lacks, require
 from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
@@ -82,12 +82,12 @@ class JobRegistry:
 
     def get(self, actor: Actor, job_id: str) -> Job:
         """Raises NotFound."""
-        require(actor, Scope.READ)
+        require(actor, May.SEE_JOBS)
         return self._stored(job_id)
 
     def page(self, actor: Actor, query: JobFilter, *, sort: str = "name", page: int = 1, limit: int = 20) -> JobPage:
         """One page of the jobs that match."""
-        require(actor, Scope.READ)
+        require(actor, May.SEE_JOBS)
         jobs, total = self._store.page(query, sort=sort, skip=(page - 1) * limit, limit=limit)
         return JobPage(jobs, total, page, max(1, -(-total // limit)))
 
@@ -104,7 +104,7 @@ class JobRegistry:
         Raises ValidationFailed with every field that is wrong, DuplicateName, LimitReached, Forbidden, or Conflict where
         `idempotency_key` was used for another body.
         """
-        require(actor, Scope.WRITE)
+        require(actor, May.CHANGE_JOBS)
         definition = self._checked(actor, body)
         now = self._clock.now()
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest() if idempotency_key else None
@@ -136,7 +136,7 @@ class JobRegistry:
 
     def validate(self, actor: Actor, body: Any, *, job_id: str | None = None) -> JobDefinition:
         """A dry create, or a dry update of `job_id`: the definition that would be stored, secrets masked. Raises as they do."""
-        require(actor, Scope.WRITE)
+        require(actor, May.CHANGE_JOBS)
         before = self._stored(job_id) if job_id else None
         definition = self._checked(actor, self._merged(before, body) if before else body, before)
         self._refuse_taken_name(definition, job_id)
@@ -147,7 +147,7 @@ class JobRegistry:
 
         `version` is what the caller saw (If-Match). Raises StaleVersion where the job has moved on, else as `create`.
         """
-        require(actor, Scope.WRITE)
+        require(actor, May.CHANGE_JOBS)
         before = self._at_version(job_id, version)
         definition = self._checked(actor, self._merged(before, body), before)
         if definition.name != before.definition.name:
@@ -157,7 +157,7 @@ class JobRegistry:
     def set_enabled(self, actor: Actor, job_id: str, *, enabled: bool, version: int | None = None) -> Job:
         """Start or stop honouring the schedule. A due time that passed while the job was off is not made up for; one that passed just
         before it was switched off, and was not started yet, is recorded as skipped."""
-        require(actor, Scope.WRITE)
+        require(actor, May.CHANGE_JOBS)
         before = self._at_version(job_id, version)
         self._refuse_destructive(actor, before.definition)
         if before.definition.enabled == enabled:
@@ -174,7 +174,7 @@ class JobRegistry:
         They end in one `skipped` record when the pause ends. Runs that were queued before go on, and so do manual ones.
         Raises ValidationFailed, or Conflict for a job that is never due.
         """
-        require(actor, Scope.WRITE)
+        require(actor, May.CHANGE_JOBS)
         reason, until = load_pause(body)
         before = self._at_version(job_id, version)
         self._refuse_destructive(actor, before.definition)
@@ -196,7 +196,7 @@ class JobRegistry:
 
     def resume(self, actor: Actor, job_id: str, *, version: int | None = None) -> Job:
         """End a pause now; a job that is not paused stays as it is. What was due meanwhile is not made up for."""
-        require(actor, Scope.WRITE)
+        require(actor, May.CHANGE_JOBS)
         before = self._at_version(job_id, version)
         self._refuse_destructive(actor, before.definition)
         if before.paused is None:
@@ -216,7 +216,7 @@ class JobRegistry:
 
     def delete(self, actor: Actor, job_id: str, *, version: int | None = None) -> None:
         """Retire the job: it is never due again, its executions and audit stay (design.md, 7)."""
-        require(actor, Scope.WRITE)
+        require(actor, May.CHANGE_JOBS)
         job = self._at_version(job_id, version)
         self._refuse_destructive(actor, job.definition)
         with self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name):
@@ -226,7 +226,7 @@ class JobRegistry:
 
     def may_run(self, actor: Actor, job: Job) -> None:
         """Raises Forbidden where `actor` may not start this job by hand."""
-        require(actor, Scope.RUN)
+        require(actor, May.RUN_JOBS)
         self._refuse_destructive(actor, job.definition)
 
     def run_parameters(
@@ -245,7 +245,7 @@ class JobRegistry:
 
     def names(self, actor: Actor) -> list[str]:
         """Names of all jobs, for a form's suggestions."""
-        require(actor, Scope.READ)
+        require(actor, May.SEE_JOBS)
         return self._store.names()
 
     def names_using(self, connection: str) -> list[str]:
@@ -357,7 +357,7 @@ class JobRegistry:
             raise DuplicateName(definition.name)
 
     def _refuse_destructive(self, actor: Actor, definition: JobDefinition) -> None:
-        if actor.role == Role.SUPER_ADMIN or definition.template_type not in self._catalogue.types():
+        if lacks(actor, May.DESTROY) is None or definition.template_type not in self._catalogue.types():
             return
         template = self._catalogue.get(definition.template_type).template
         if template.destructive or template.risk_level == "high":

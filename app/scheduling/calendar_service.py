@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from app.accounts.model import Scope, require
+from app.accounts.permissions import May, require
 from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
@@ -54,12 +54,12 @@ class Calendars:
 
     def all(self, actor: Actor) -> list[Document]:
         """By name."""
-        require(actor, Scope.READ)
+        require(actor, May.SEE_CALENDARS)
         return self._store.all()
 
     def get(self, actor: Actor, name: str) -> Document:
         """Raises NotFound."""
-        require(actor, Scope.READ)
+        require(actor, May.SEE_CALENDARS)
         row = self._store.get(name)
         if row is None:
             raise NotFound("calendar", name)
@@ -72,12 +72,12 @@ class Calendars:
 
     def used_by(self, actor: Actor, name: str) -> list[str]:
         """Names of the jobs that name it."""
-        require(actor, Scope.READ)
+        require(actor, May.SEE_CALENDARS)
         return self._jobs.names_on(name)
 
     def create(self, actor: Actor, name: str, body: Any) -> Document:
         """A new calendar; the name stays for good. Raises ValidationFailed, DuplicateName."""
-        require(actor, Scope.WRITE)
+        require(actor, May.CHANGE_CALENDARS)
         self._check(body, name)
         row = self._row(actor, name, body, version=1)
         with self._audit.action(actor, "calendar.create", kind="calendar", target_id=name, name=name, diff=field_diff({}, dict(body))):
@@ -86,7 +86,7 @@ class Calendars:
 
     def update(self, actor: Actor, name: str, body: Any, *, version: int | None = None) -> Document:
         """Another `body`; jobs in one of its blackouts look again at once. Raises ValidationFailed, StaleVersion, NotFound."""
-        require(actor, Scope.WRITE)
+        require(actor, May.CHANGE_CALENDARS)
         before = self.get(actor, name)
         if version is not None and version != before["version"]:
             raise StaleVersion(version, before["version"])
@@ -101,7 +101,7 @@ class Calendars:
 
     def delete(self, actor: Actor, name: str) -> None:
         """Raises Conflict while a job names it, NotFound."""
-        require(actor, Scope.WRITE)
+        require(actor, May.CHANGE_CALENDARS)
         self.get(actor, name)
         using = self._jobs.names_on(name)
         if using:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.accounts.model import Role, Scope, require
+from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
@@ -48,7 +48,7 @@ class Maintenance:
 
     def begin(self, actor: Actor, body: Any) -> Document:
         """`body` is {reason}. Raises ValidationFailed, Forbidden but for a super-admin."""
-        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        require(actor, May.SWITCH_MAINTENANCE)
         errors = self._validator.errors(body) or ([] if body["reason"].strip() else [FieldError("/reason", "must not be empty")])
         if errors:
             raise ValidationFailed(errors)
@@ -59,7 +59,7 @@ class Maintenance:
 
     def end(self, actor: Actor) -> bool:
         """Everything goes on; False where it was off."""
-        require(actor, Scope.ADMIN, role=Role.SUPER_ADMIN)
+        require(actor, May.SWITCH_MAINTENANCE)
         if self._store.get() is None:
             self._restore()  # of an end that was killed half-way
             return False

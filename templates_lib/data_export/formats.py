@@ -14,9 +14,8 @@ import xlsxwriter
 from bson import json_util
 
 from templates_lib.base import TemplateError
+from templates_lib.cells import formula_safe
 
-# A cell that begins so is run as a formula by spreadsheets (OWASP, CSV injection).
-_FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 XLSX_MAX_ROWS = 1_048_576  # Excel specifications and limits
 XLSX_MAX_CELL = 32_767
 
@@ -47,11 +46,6 @@ def cell_text(value: Any) -> str | int | float | bool:
     if isinstance(value, dict | list):
         return json_util.dumps(value, json_options=json_util.RELAXED_JSON_OPTIONS, ensure_ascii=False)
     return str(value)
-
-
-def formula_safe(value: str | int | float | bool) -> str | int | float | bool:
-    """Text that a spreadsheet would run gets a leading apostrophe, which it shows as text."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_START) else value
 
 
 class RowWriter(ABC):

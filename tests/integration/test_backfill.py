@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.audit.model import Actor
+from app.audit.store import AuditFilter
 from app.clock import ManualClock
 from app.errors import ValidationFailed
 from app.execution.model import AttemptError, Outcome, Status
@@ -152,7 +153,7 @@ def test_over_rest(api: Api, admin_api: Api, services: Services, super_admin: Ac
         super_admin, {"name": "d", "template_type": "misbehave", "parameters": {"how": "raise"}, "schedule": HOURLY}
     )[0].id
     assert admin_api("POST", f"/api/admin/scheduler-jobs/{dangerous}/backfill", span(-3, 0)).status_code == 403
-    actions = [event["action"] for event in services.audit.history(kind="job", target_id=job)]
+    actions = [event["action"] for event in services.audit.history(AuditFilter(kind="job", target_id=job))]
     assert actions[:2] == ["job.backfill_cancel", "job.backfill"]
 
 

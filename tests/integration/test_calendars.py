@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.audit.model import Actor
+from app.audit.store import AuditFilter
 from app.clock import ManualClock
 from app.errors import Conflict, ValidationFailed
 from app.factory import Store
@@ -211,7 +212,7 @@ def test_maintenance_over_rest_is_a_super_admins(api: Api, admin_api: Api, servi
     assert (on["on"], on["reason"], on["by"]) == (True, "moving", "admin@example.com")
     assert admin_api("GET", "/api/admin/maintenance").json["on"] is True
     assert api("DELETE", "/api/admin/maintenance").json == {"on": False}
-    actions = [event["action"] for event in services.audit.history(kind="installation", target_id="maintenance")]
+    actions = [event["action"] for event in services.audit.history(AuditFilter(kind="installation", target_id="maintenance"))]
     assert actions == ["maintenance.end", "maintenance.begin"]
 
 

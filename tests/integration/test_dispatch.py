@@ -16,6 +16,7 @@ import pytest
 from pymongo.errors import AutoReconnect
 
 from app.audit.model import Actor
+from app.audit.store import AuditFilter
 from app.clock import ManualClock
 from app.config import Settings
 from app.errors import Conflict
@@ -405,7 +406,7 @@ def test_a_pause_lets_due_times_go_by_and_ends_in_one_record(
     (skipped,) = [row for row in rows if row["status"] == "skipped" and row["reason"] == "paused"]
     assert skipped["due_times"] == {"first": START + timedelta(seconds=3), "last": until - timedelta(seconds=1), "count": 299}
     assert services.jobs.get(super_admin, job.id).paused is None
-    actions = [event["action"] for event in services.audit.history(kind="job", target_id=job.id, limit=9)]
+    actions = [event["action"] for event in services.audit.history(AuditFilter(kind="job", target_id=job.id), limit=9)]
     assert "job.pause" in actions
 
 

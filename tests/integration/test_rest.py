@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 
 from app.audit.model import SYSTEM, Actor
+from app.audit.store import AuditFilter
 from app.clock import ManualClock
 from app.factory import Store, build_services, create_app
 from app.services import Services
@@ -395,7 +396,7 @@ def test_every_change_and_run_is_audited_with_its_diff(api: Api, services: Servi
     job = make(api, parameters={"secret": "canary-secret-value"})
     api("PUT", f"{JOBS}/{job['_id']}", {"description": "new"}, X_Request_Id="req-7")
     api("POST", f"{JOBS}/{job['_id']}/run", {"parameters": {"seconds": 4}})
-    events = [event for event in services.audit.history(limit=100) if event["target"]["id"] == job["_id"]][::-1]
+    events = [event for event in services.audit.history(AuditFilter(), limit=100) if event["target"]["id"] == job["_id"]][::-1]
     assert [event["action"] for event in events] == ["job.create", "job.update", "job.run"]
     assert events[1]["diff"] == [{"field": "/description", "before": "", "after": "new"}]
     assert (events[1]["actor"]["email"], events[1]["address"], events[1]["correlation_id"]) == ("admin@example.com", "127.0.0.1", "req-7")
@@ -431,7 +432,7 @@ def test_a_change_that_fails_after_its_audit_says_so(api: Api, services: Service
     job = make(api)
     monkeypatch.setattr("app.jobs.store.JobStore.update", lambda *args, **kwargs: False)
     assert api("PUT", f"{JOBS}/{job['_id']}", {"description": "x"}).status_code == 412
-    newest = services.audit.history(kind="job", target_id=job["_id"], limit=2)
+    newest = services.audit.history(AuditFilter(kind="job", target_id=job["_id"]), limit=2)
     assert sorted(event["outcome"] for event in newest) == ["done", "failed"]
     assert {event.get("of") for event in newest} == {None, *(event["_id"] for event in newest if event["outcome"] == "done")}
 

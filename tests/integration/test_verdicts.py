@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.audit.model import Actor
+from app.audit.store import AuditFilter
 from app.clock import ManualClock
 from app.errors import StaleVersion
 from app.execution.model import AttemptError, Outcome, Status, Trigger, new_execution
@@ -52,7 +53,7 @@ def test_the_third_failure_in_a_row_pauses_the_job(
     found = services.jobs.get(super_admin, job.id)
     assert found.paused is not None
     assert (found.paused.reason, found.paused.by, found.paused.until, found.next_run_at) == ("3 failed in a row", "system", None, None)
-    newest = services.audit.history(kind="job", target_id=job.id, limit=1)[0]
+    newest = services.audit.history(AuditFilter(kind="job", target_id=job.id), limit=1)[0]
     assert (newest["action"], newest["actor"]["email"]) == ("job.pause", "system")
     services.jobs.resume(super_admin, job.id)
     for _ in range(2):

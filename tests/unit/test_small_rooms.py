@@ -15,10 +15,11 @@ import pytest
 
 from app.clock import SystemClock
 from app.config import Settings, load_settings
-from app.connections.vault import MASK, Vault, load_key, mask
+from app.connections.vault import MASK, Vault, mask
 from app.errors import ConfigError, StartError
 from app.events import EVENTS, mask_secrets
 from app.jobtemplates.catalogue import Catalogue, connection_references, with_defaults
+from app.keys import KeyRing, load_key
 from app.validation import SchemaValidator
 from templates_lib.base import JobResult, JobTemplate, RunContext
 from templates_lib.net import GuardedBackend, TargetRefused, is_public
@@ -91,13 +92,13 @@ SECRETS = {
 
 
 def test_what_is_sealed_opens_only_with_its_key() -> None:
-    vault = Vault("key")
+    vault = Vault(KeyRing("key"))
     sealed = vault.seal(SECRETS, {"s": "geheim", "p": 1, "list": [{"t": {"deep": 1}}]})
     assert "geheim" not in str(sealed)
     assert vault.open(sealed) == {"s": "geheim", "p": 1, "list": [{"t": {"deep": 1}}]}
     assert mask(sealed) == {"s": MASK, "p": 1, "list": [{"t": MASK}]}
     with pytest.raises(StartError, match="another key"):
-        Vault("other").open(sealed)
+        Vault(KeyRing("other")).open(sealed)
     kept = vault.seal(SECRETS, {"s": dict(MASK), "p": 2}, sealed)
     assert (kept["s"], kept["p"]) == (sealed["s"], 2)
     assert vault.keep(SECRETS, {"s": dict(MASK)}, sealed) == {"s": "geheim"}

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
-from app.accounts.model import Role, Scope, require
+from app.accounts.permissions import May, require
 from app.errors import DuplicateName, FieldError, StaleVersion, ValidationFailed
 from app.mongo import Document
 from app.scheduling.calendar_service import body_of
@@ -33,7 +33,7 @@ def list_calendars() -> str:
 @blueprint.route("/calendars/new", methods=["GET", "POST"])
 def new() -> Any:
     """The form of a new one."""
-    require(actor(), Scope.WRITE)
+    require(actor(), May.CHANGE_CALENDARS)
     editor = Editor(Form(SCHEMA), {"timezone": services().settings.timezone})
     if request.method == "GET":
         return _page(editor)
@@ -95,7 +95,7 @@ def _page(editor: Editor, row: Document | None = None, name: str = "", errors: t
 @blueprint.route("/maintenance", methods=["GET", "POST"])
 def maintenance() -> Any:
     """The switch."""
-    require(actor(), Scope.ADMIN, role=Role.SUPER_ADMIN)
+    require(actor(), May.SWITCH_MAINTENANCE)
     errors: tuple[FieldError, ...] = ()
     editor, status = Editor(Form(MAINTENANCE_SCHEMA), ABSENT), 200
     if request.method == "POST":

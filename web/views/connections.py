@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
-from app.accounts.model import Role, Scope, require
+from app.accounts.permissions import May, lacks, require
 from app.errors import FieldError, NotFound, StaleVersion, ValidationFailed
 from app.mongo import Document
 from templates_lib.connections import KINDS, ConnectionKind
@@ -22,13 +22,13 @@ blueprint = Blueprint("connections_pages", __name__, url_prefix="/connections")
 def list_connections() -> str:
     """All of them, by name."""
     rows = services().connections.all(actor())
-    return render_template("connections.html", rows=rows, kinds=KINDS, super_admin=actor().role == Role.SUPER_ADMIN)
+    return render_template("connections.html", rows=rows, kinds=KINDS, super_admin=lacks(actor(), May.MANAGE_CONNECTIONS) is None)
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
 def new() -> Any:
     """The form of a new one; its kind is in the address."""
-    require(actor(), Scope.ADMIN, role=Role.SUPER_ADMIN)
+    require(actor(), May.MANAGE_CONNECTIONS)
     kind = KINDS.get(request.args.get("kind", ""))
     if kind is None:
         raise NotFound("connection kind", request.args.get("kind", ""))

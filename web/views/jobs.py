@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
+from app.audit.store import AuditFilter
 from app.errors import FieldError, StaleVersion, ValidationFailed
 from app.jobs.model import Cause, Job
 from app.jobs.store import SORTS, JobFilter
@@ -200,7 +201,7 @@ def show(job_id: str) -> str:
         "job.html", spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=_row(job), job=job,
         page=page, parameters=services().jobs.shown_parameters(job),
         backfill=services().executions.waiting_of_backfill(actor(), job_id),
-        audit=services().audit.history(kind="job", target_id=job_id, limit=10),
+        audit=services().audit.history(AuditFilter(kind="job", target_id=job_id), limit=10),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from babel import Locale
 from flask import Blueprint, render_template, request
 
-from app.accounts.model import Role, Scope, require
+from app.accounts.permissions import May, require
 from app.validation.words import DEFAULT_LOCALE, locales
 from web.forms import ABSENT, Form, SchemaRefused
 from web.forms.field import JsonRefused, parse_json
@@ -55,7 +55,7 @@ def samples() -> list[Sample]:
 @blueprint.route("/preview", methods=["GET", "POST"])
 def preview() -> str:
     """The page; a post draws the schema that it holds, and reads the form that stood beside it."""
-    require(actor(), Scope.ADMIN, role=Role.SUPER_ADMIN)
+    require(actor(), May.TRY_SCHEMAS)
     known = samples()
     if request.method == "GET":
         chosen = next((one for one in known if one.key == request.args.get("sample")), known[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
-from app.accounts.model import Role, Scope, require
+from app.accounts.permissions import May, lacks, require
 from web.views.common import actor
 from web.views.signin import services
 
@@ -14,13 +14,13 @@ blueprint = Blueprint("templates_pages", __name__, url_prefix="/templates")
 @blueprint.get("")
 def gallery() -> str:
     """What a job can do, by category."""
-    require(actor(), Scope.READ)
+    require(actor(), May.SEE_TEMPLATES)
     found = services().catalogue
-    return render_template("gallery.html", entries=list(found), broken=found.broken, super_admin=actor().role == Role.SUPER_ADMIN)
+    return render_template("gallery.html", entries=list(found), broken=found.broken, super_admin=lacks(actor(), May.TRY_SCHEMAS) is None)
 
 
 @blueprint.get("/<kind>")
 def show(kind: str) -> str:
     """A template's help page: its README, and its parameters as a table."""
-    require(actor(), Scope.READ)
+    require(actor(), May.SEE_TEMPLATES)
     return render_template("template.html", entry=services().catalogue.get(kind), help_text=services().catalogue.help_text(kind))

@@ -1,0 +1,42 @@
+"""/api/admin/audit-events"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from app.accounts.auditors import FORMATS, event_json
+from app.api.auth import actor, services
+from app.api.blueprint import ApiBlueprint
+from app.api.schemas import AuditExportQuery, AuditList, AuditQuery
+from app.audit.store import AuditFilter
+
+blueprint = ApiBlueprint("audit", __name__, url_prefix="/api/admin/audit-events", description="Who did what, and who was not let")
+
+MIME_TYPES = dict(zip(FORMATS, ("application/x-ndjson", "text/csv"), strict=True))
+
+
+@blueprint.get("")
+@blueprint.arguments(AuditQuery, location="query")
+@blueprint.response(200, AuditList)
+def list_events(query: dict[str, Any]) -> dict[str, Any]:
+    """List events, newest first; go on with `before`, the number in `older`"""
+    before, limit = query.pop("before"), query.pop("limit")
+    page = services().auditors.page(actor(), AuditFilter(**query), before=before, limit=limit)
+    return {"events": [event_json(event) for event in page.events], "older": page.older}
+
+
+@blueprint.get("/export")
+@blueprint.arguments(AuditExportQuery, location="query")
+@blueprint.response(200, {"type": "string"}, content_type="application/x-ndjson")
+def export_events(query: dict[str, Any]) -> Response:
+    """Export events, oldest first, as JSON lines or CSV"""
+    kind = query.pop("format")
+    return export_response(services().auditors.export(actor(), AuditFilter(**query), kind), kind)
+
+
+def export_response(lines: Any, kind: str) -> Response:
+    """The answer to an export, sent as it is read."""
+    headers = {"Content-Disposition": f'attachment; filename="audit.{kind}"'}
+    return Response(lines, mimetype=MIME_TYPES[kind], headers=headers)

@@ -1,0 +1,49 @@
+"""The installation's keys: one that is used, and earlier ones that still open what they closed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """`current` signs and seals; `earlier` ones only check and open."""
+
+    current: str = field(repr=False)
+    earlier: tuple[str, ...] = field(default=(), repr=False)
+
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes of the current key, for one purpose and no other."""
+        return _derive(self.current, purpose)
+
+    def derive_all(self, purpose: str) -> list[bytes]:
+        """The same of every key, the current one first."""
+        return [_derive(key, purpose) for key in (self.current, *self.earlier)]
+
+
+def _derive(key: str, purpose: str) -> bytes:
+    # A plain hash is right for a random key: there is nothing to guess.
+    return hashlib.sha256(f"jobwright {purpose} 1\0{key}".encode()).digest()
+
+
+def load_key(configured: str, data_dir: Path) -> str:
+    """The key: the configured one, else the one in the data folder, made at the first start (mode 0600)."""
+    if configured:
+        return configured
+    path = data_dir / "secret.key"
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = path.with_suffix(f".{secrets.token_hex(6)}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(48), encoding="ascii")
+        try:
+            os.link(fresh, path)  # of two that start at once, one wins and both read the same
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return path.read_text(encoding="ascii").strip()

@@ -1,0 +1,52 @@
+"""/audit: who did what, and who was not let."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import Blueprint, render_template, request
+
+from app.accounts.auditors import FORMATS
+from app.api.audit import export_response
+from app.audit.store import AuditFilter
+from app.errors import NotFound
+from web.views.common import actor
+from web.views.signin import services
+
+blueprint = Blueprint("audit_pages", __name__, url_prefix="/audit")
+
+OUTCOMES = {"done": "Done", "failed": "Failed", "refused": "Refused"}
+LONGEST = 320
+
+
+@blueprint.get("")
+def list_events() -> str:
+    """The newest events first, narrowed by the filters in the address."""
+    before = request.args.get("before", "")
+    number = int(before) if before.isascii() and before.isdigit() and len(before) < 16 else None
+    page = services().auditors.page(actor(), _filter(), before=number)
+    shown = {name: value for name, value in request.args.items() if name != "before"}
+    return render_template("audit.html", page=page, args=shown, actions=services().auditors.actions(actor()), outcomes=OUTCOMES)
+
+
+@blueprint.get("/export.<kind>")
+def export(kind: str) -> Any:
+    """All events that match, as a file."""
+    if kind not in FORMATS:
+        raise NotFound("export format", kind)
+    return export_response(services().auditors.export(actor(), _filter(), kind), kind)
+
+
+def _filter() -> AuditFilter:
+    text = {name: request.args.get(name, "").strip()[:LONGEST] for name in ("actor", "action", "kind", "target_id", "correlation_id")}
+    outcome = request.args.get("outcome", "")
+    return AuditFilter(**text, outcome=outcome if outcome in OUTCOMES else "", begin=_day("begin"), end=_day("end", timedelta(days=1)))
+
+
+def _day(name: str, plus: timedelta = timedelta(0)) -> datetime | None:
+    """A day of the filter, UTC; one that is no day is left out."""
+    try:
+        return datetime.strptime(request.args.get(name, ""), "%Y-%m-%d").replace(tzinfo=UTC) + plus
+    except (ValueError, OverflowError):
+        return None

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.accounts.model import Role, Scope
-from app.audit.model import Actor
+from app.accounts.model import Role, Scope, User
+from app.audit.model import SYSTEM, Actor
 from app.clock import SystemClock
 from app.config import Settings, load_settings
-from app.errors import JobwrightError
+from app.errors import JobwrightError, NotFound
 from app.events import configure_logging, get_logger
 from app.factory import Store, build_node, build_services, launch_executor, migrate, open_store, with_engine
 from app.migrations import Migrator
@@ -99,6 +99,47 @@ def user_create(email: str, role: str, name: str, password: str) -> None:
         click.echo(f"{made.email} is {made.role.value}")
 
 
+@user.command("list")
+def user_list() -> None:
+    """Print each account: address, role, kind, whether it is closed, when it was last seen."""
+    with _services() as (services, _):
+        for one in services.accounts.all(CLI):
+            state = "closed" if one.disabled else "open"
+            click.echo(f"{one.email}\t{one.role.value}\t{one.kind.value}\t{state}\t{one.last_seen_at or 'never'}")
+
+
+@user.command("reset")
+@click.argument("email")
+def user_reset(email: str) -> None:
+    """Print the link on which someone sets another password; good once, within a day."""
+    with _services() as (services, _):
+        secret = services.accounts.start_reset(CLI, _account(services, email).id)
+        click.echo(f"{services.settings.public_url.rstrip('/')}/reset/{secret}")
+
+
+@user.command("change")
+@click.argument("email")
+@click.option("--role", type=click.Choice([role.value for role in Role]))
+@click.option("--close/--open", "disabled", default=None, help="Whether sign-in and tokens are refused.")
+@click.option("--remove-second-factor", is_flag=True, help="For someone who lost the device and the recovery codes.")
+def user_change(email: str, role: str | None, disabled: bool | None, remove_second_factor: bool) -> None:
+    """Change an account; holds from the next request on."""
+    with _services() as (services, _):
+        found = _account(services, email)
+        changes = {name: value for name, value in (("role", role), ("disabled", disabled)) if value is not None}
+        changed = services.accounts.change(CLI, found.id, changes)
+        if remove_second_factor:
+            services.accounts.remove_second_factor(CLI, found.id)
+        click.echo(f"{changed.email} is {changed.role.value}{', closed' if changed.disabled else ''}")
+
+
+def _account(services: Services, email: str) -> User:
+    found = next((one for one in services.accounts.all(CLI) if one.email == email.strip().lower()), None)
+    if found is None:
+        raise NotFound("account", email)
+    return found
+
+
 @cli.group()
 def token() -> None:
     """API tokens."""
@@ -114,7 +155,24 @@ def token_create(email: str, name: str, scopes: tuple[str, ...], days: int | Non
     with _services() as (services, _):
         expires = services.clock.now() + timedelta(days=days) if days else None
         chosen = tuple(Scope(scope) for scope in scopes) or tuple(Scope)
-        click.echo(services.accounts.create_token(CLI, email=email, name=name, scopes=chosen, expires_at=expires))
+        click.echo(services.tokens.create(CLI, email=email, name=name, scopes=chosen, expires_at=expires))
+
+
+@token.command("list")
+def token_list() -> None:
+    """Print each token: id, owner, name, scopes, when it expires and whether it is revoked. Never its text."""
+    with _services() as (services, _):
+        for row in services.tokens.all(CLI):
+            state = "revoked" if row["revoked_at"] else f"until {row['expires_at']}" if row["expires_at"] else "without an end"
+            click.echo(f"{row['_id']}\t{row['owner']}\t{row['name']}\t{','.join(row['scopes'])}\t{state}")
+
+
+@token.command("revoke")
+@click.argument("token_id")
+def token_revoke(token_id: str) -> None:
+    """Revoke a token for ever."""
+    with _services() as (services, _):
+        services.tokens.revoke(CLI, token_id)
 
 
 @cli.command("migrate")
@@ -207,7 +265,7 @@ def _run(*, web: bool, engine: bool) -> None:
 
 def _first_admin(services: Services) -> None:
     settings = services.settings
-    made = services.accounts.ensure_first_admin(email=settings.admin_email, password=settings.admin_password)
+    made = services.accounts.ensure_first_admin(SYSTEM, email=settings.admin_email, password=settings.admin_password)
     if made is not None:
         log.info("service.first_admin", email=settings.admin_email)
         click.echo(f"\n  Sign in as {settings.admin_email} with the password {made}\n  It is shown this once.\n", err=True)

@@ -188,6 +188,9 @@ class Settings:
         "Private hosts that jobs may call, `host` or `host:port`, comma-separated",
     )
     session_hours: int = _var("JOBWRIGHT_SESSION_HOURS", "int", 12, "A sign-in ends after so many hours", **_at_least(1, 720))
+    session_idle_minutes: int = _var(
+        "JOBWRIGHT_SESSION_IDLE_MINUTES", "int", 120, "A sign-in ends after so many minutes without a request", **_at_least(1, 43_200)
+    )
     secure_cookies: bool = _var("JOBWRIGHT_SECURE_COOKIES", "bool", False, "Set where TLS ends in front of Jobwright")
 
     @property

@@ -12,8 +12,13 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from app.accounts.auditors import Auditors
+from app.accounts.passwords import Passwords
+from app.accounts.second_factor import SecondFactor
 from app.accounts.service import Accounts
+from app.accounts.signin import SignIn
 from app.accounts.store import SessionStore, TokenStore, UserStore
+from app.accounts.throttle import Throttle
+from app.accounts.tokens import Tokens
 from app.audit.service import AuditTrail
 from app.audit.store import AuditStore
 from app.clock import Clock, SystemClock
@@ -116,21 +121,21 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         store=ExecutionStore(database), logs=LogStore(database), limits=RunLimits(database), registry=registry, audit=audit,
         clock=clock, settings=settings,
     )  # fmt: skip
-    accounts = Accounts(
-        UserStore(database),
-        TokenStore(database),
-        SessionStore(database),
-        audit,
-        clock,
-        session_hours=settings.session_hours,
-    )
+    users, sessions, throttle, passwords = UserStore(database), SessionStore(database), Throttle(database), Passwords()
+    second = SecondFactor(users, keys)
+    accounts = Accounts(users=users, sessions=sessions, passwords=passwords, second=second, throttle=throttle, audit=audit, clock=clock)
+    signin = SignIn(
+        users=users, sessions=sessions, throttle=throttle, passwords=passwords, second=second, audit=audit, clock=clock, keys=keys,
+        session_hours=settings.session_hours, idle_minutes=settings.session_idle_minutes,
+    )  # fmt: skip
 
     def ping() -> None:
         with store_errors():
             store.client.admin.command("ping")
 
     return Services(
-        settings=settings, clock=clock, accounts=accounts, audit=audit, auditors=Auditors(audit),
+        settings=settings, clock=clock, accounts=accounts, signin=signin,
+        tokens=Tokens(users, TokenStore(database), audit, clock), audit=audit, auditors=Auditors(audit),
         connections=connections, catalogue=catalogue, jobs=registry,
         executions=executions, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),

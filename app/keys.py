@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from cryptography.fernet import Fernet, MultiFernet
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +23,21 @@ class KeyRing:
         """32 bytes of the current key, for one purpose and no other."""
         return _derive(self.current, purpose)
 
+    def fernet(self, purpose: str) -> MultiFernet:
+        """Seals with the current key, opens with each. Fernet: AES-128-CBC with HMAC-SHA256 (cryptography.io)."""
+        return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in self.derive_all(purpose)])
+
     def derive_all(self, purpose: str) -> list[bytes]:
         """The same of every key, the current one first."""
         return [_derive(key, purpose) for key in (self.current, *self.earlier)]
 
 
+def digest(secret: str) -> str:
+    """What is kept of a random secret that someone else holds. A plain hash is right for it: there is nothing to guess."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
 def _derive(key: str, purpose: str) -> bytes:
-    # A plain hash is right for a random key: there is nothing to guess.
     return hashlib.sha256(f"jobwright {purpose} 1\0{key}".encode()).digest()
 
 

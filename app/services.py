@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from app.accounts.auditors import Auditors
 from app.accounts.service import Accounts
+from app.accounts.signin import SignIn
+from app.accounts.tokens import Tokens
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
@@ -32,6 +34,8 @@ class Services:
     settings: Settings
     clock: Clock
     accounts: Accounts
+    signin: SignIn
+    tokens: Tokens
     audit: AuditTrail
     auditors: Auditors
     connections: Connections

@@ -148,12 +148,12 @@ class Api:
 
 @pytest.fixture
 def api(app: Flask, services: Services, super_admin: Actor) -> Api:
-    return Api(app, services.accounts.create_token(SYSTEM, email=super_admin.email, name="t"))
+    return Api(app, services.tokens.create(SYSTEM, email=super_admin.email, name="t"))
 
 
 @pytest.fixture
 def admin_api(app: Flask, services: Services, admin: Actor) -> Api:
-    return Api(app, services.accounts.create_token(SYSTEM, email=admin.email, name="t"))
+    return Api(app, services.tokens.create(SYSTEM, email=admin.email, name="t"))
 
 
 @pytest.fixture

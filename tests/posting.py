@@ -119,3 +119,30 @@ def wire(pairs: Pairs) -> Pairs:
     """The pairs encoded and decoded as application/x-www-form-urlencoded: line breaks become CRLF, half surrogates are lost."""
     lines = [(name, re.sub("\r\n|\r|\n", "\r\n", value)) for name, value in pairs]
     return parse_qsl(urlencode(lines, errors="replace"), keep_blank_values=True)
+
+
+def text(answer: Any) -> str:
+    return str(answer.get_data(as_text=True))
+
+
+def post(client: Any, page_path: str, changes: dict[str, str], *, action: str | None = None, to: str | None = None, **more: Any) -> Any:
+    """Fetch a page, fill its form at some pointers or names, and post all of it."""
+    html = text(client.get(page_path))
+    main = html[html.index("<main") :]
+    page = Page(main)
+    names = {}
+    for key, value in changes.items():
+        editors = page.all(key, "value", "json") or [one for one in page.controls if one.get("data-pointer") == key]
+        names[editors[0]["name"] if editors else key] = value
+    pairs: list[tuple[str, str]] = []
+    for name, value in page.pairs():
+        if name == "s.type":
+            continue
+        pairs.append((name, names.pop(name, value)))
+    pairs += [(name, value) for name, value in names.items() if value != "\0"]
+    if action:
+        pairs.append(tuple(action.split("=", 1)))  # type: ignore[arg-type]
+    data: dict[str, list[str]] = {}
+    for name, value in pairs:
+        data.setdefault(name, []).append(value)
+    return client.post(to or page_path, data=data, **more)

@@ -124,6 +124,26 @@ def ticks(executions: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def browser(agent: str | None) -> str:
+    """ "Firefox on Linux": what most browsers call themselves, in words; the rest as they say."""
+    text = agent or ""
+    name = next((word for mark, word in _BROWSERS if mark in text), None)
+    system = next((word for mark, word in _SYSTEMS if mark in text), None)
+    return f"{name} on {system}" if name and system else name or text[:60] or "Unknown"
+
+
+# The order matters: most claim to be those that come after them.
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
 def number(value: Any) -> str:
     """1,234,567"""
     return f"{value:,}" if isinstance(value, int | float) else str(escape(value))
@@ -132,5 +152,6 @@ def number(value: Any) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "ticks": ticks,
     "schedule_words": in_words, "duration_words": duration_words, "number": number,
+    "browser": browser,
 }  # fmt: skip
 GLOBALS: dict[str, Any] = {"state": state, "icon": icon, "STATES": STATES, "REASONS": REASONS}

@@ -18,7 +18,7 @@ from app.events import get_logger
 from app.mongo import is_away
 from app.services import EXTENSION, PAGE_ERRORS, Services
 from web.filters import FILTERS, GLOBALS
-from web.views import audit, calendars, connections, executions, jobs, preview, signin, templates
+from web.views import accounts, audit, calendars, connections, executions, jobs, preview, signin, templates
 
 log = get_logger(__name__)
 
@@ -31,7 +31,7 @@ CONTENT_SECURITY_POLICY = (
 DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 
-VIEWS = (signin, jobs, templates, preview, executions, connections, calendars, audit)
+VIEWS = (signin, jobs, templates, preview, executions, connections, calendars, accounts, audit)
 _csrf = CSRFProtect()
 for _module in VIEWS:
     _module.blueprint.before_request(_csrf.protect)

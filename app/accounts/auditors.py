@@ -17,7 +17,7 @@ from app.audit.store import AuditFilter
 from app.mongo import Document
 from templates_lib.cells import formula_safe
 
-FORMATS = ("jsonl", "csv")
+FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
 COLUMNS = ("seq", "at", "outcome", "action", "actor", "role", "via", "address", "target_kind", "target_id", "target_name", "diff", "reason",
            "correlation_id", "seal")  # fmt: skip
 

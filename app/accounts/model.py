@@ -1,8 +1,8 @@
-"""People, roles, tokens and sessions."""
+"""People, services, roles, tokens and sessions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -24,14 +24,28 @@ class Scope(StrEnum):
     ADMIN = "admin"  # connections and whatever else is a super-admin's
 
 
+class AccountKind(StrEnum):
+    """Who an account is."""
+
+    PERSON = "person"  # signs in
+    SERVICE = "service"  # a program: has tokens, and no sign-in
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A local account. `password_hash` is argon2id in PHC form."""
+    """An account. `password_hash` is argon2id in PHC form, empty where nobody can sign in with a password.
+
+    `totp` is None without a second factor, else `{sealed, confirmed_at, last_step, recovery}` (app.accounts.second_factor).
+    """
 
     id: str
     email: str
     name: str
     role: Role
-    password_hash: str
+    password_hash: str = field(repr=False)
     created_at: datetime
     disabled: bool = False
+    kind: AccountKind = AccountKind.PERSON
+    totp: dict[str, object] | None = field(default=None, repr=False)
+    last_seen_at: datetime | None = None
+    version: int = 1

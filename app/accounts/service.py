@@ -1,154 +1,277 @@
-"""Sign-in, tokens and the first super-admin."""
+"""Accounts: made, changed and closed by super-admins; each person minds their own password and second factor."""
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import uuid
-from collections.abc import Iterable
-from dataclasses import replace
-from datetime import datetime, timedelta
-from functools import cached_property
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
-
-from app.accounts.model import Role, Scope, User
-from app.accounts.store import SessionStore, TokenStore, UserStore
-from app.audit.model import SYSTEM, Actor, Via
+from app.accounts.model import AccountKind, Role, User
+from app.accounts.passwords import Passwords
+from app.accounts.permissions import May, require
+from app.accounts.second_factor import Enrolment, SecondFactor
+from app.accounts.store import SessionStore, UserStore
+from app.accounts.throttle import DEVICE, Throttle
+from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
-from app.errors import FieldError, NotFound, NotSignedIn, ValidationFailed
+from app.errors import Conflict, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
+from app.keys import digest
 from app.mongo import Document
+from app.validation import SchemaValidator
 
-TOKEN_PREFIX = "jw_"  # lets secret scanners know one when they see it  # noqa: S105
-SHORTEST_PASSWORD = 12  # NIST SP 800-63B asks for 8; 15 where it is the only factor
-LAST_USED_STEP = timedelta(minutes=1)  # a token's last use is written at most so often
+RESET_LIFE = timedelta(hours=24)
+
+_NAME: dict[str, Any] = {
+    "type": "string", "title": "Name", "maxLength": 200, "pattern": r"^[^\x00-\x1f\x7f]*$", "x-pattern-words": "text of one line",
+}  # fmt: skip
+_ROLE: dict[str, Any] = {
+    "title": "Role",
+    "oneOf": [
+        {"const": "user", "title": "User: an account of their own, nothing else"},
+        {"const": "admin", "title": "Admin: sees everything, makes and runs jobs"},
+        {"const": "super_admin", "title": "Super-admin: everything"},
+    ],
+}  # fmt: skip
+NEW_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["email", "role"],
+    "properties": {
+        "email": {"type": "string", "title": "E-mail address", "format": "email", "maxLength": 320},
+        "name": _NAME,
+        "role": {**_ROLE, "default": "admin"},
+        "kind": {
+            "title": "Kind", "default": "person",
+            "oneOf": [
+                {"const": "person", "title": "Person: gets a link to set a password"},
+                {"const": "service", "title": "Service: has tokens, and no sign-in"},
+            ],
+        },
+    },
+}  # fmt: skip
+CHANGE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"name": _NAME, "role": _ROLE, "disabled": {"type": "boolean", "title": "Closed: neither sign-in nor tokens work"}},
+}
 
 
 class Accounts:
-    """People and how they prove who they are."""
+    """People and services."""
 
     def __init__(
-        self,
-        users: UserStore,
-        tokens: TokenStore,
-        sessions: SessionStore,
-        audit: AuditTrail,
-        clock: Clock,
-        *,
-        session_hours: int,
-    ) -> None:
-        self._users, self._tokens, self._sessions, self._audit, self._clock = users, tokens, sessions, audit, clock
-        self._session_life = timedelta(hours=session_hours)
-        self._hasher = PasswordHasher()
+        self, *, users: UserStore, sessions: SessionStore, passwords: Passwords, second: SecondFactor, throttle: Throttle,
+        audit: AuditTrail, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._users, self._sessions, self._passwords, self._second, self._throttle = users, sessions, passwords, second, throttle
+        self._audit, self._clock = audit, clock
+        self._new, self._change = SchemaValidator(NEW_SCHEMA), SchemaValidator(CHANGE_SCHEMA)
 
-    @cached_property
-    def _decoy(self) -> str:
-        """Verified where the address is unknown, so that an answer takes as long for a stranger as for a wrong password."""
-        return self._hasher.hash(secrets.token_hex(16))
+    # -- a super-admin's ------------------------------------------------------------------------------------------
 
-    def create_user(self, actor: Actor, *, email: str, password: str, role: Role, name: str = "") -> User:
-        """A new local account. Raises ValidationFailed or DuplicateName."""
-        address = email.strip().lower()
-        errors = []
-        if not 3 <= len(address) <= 320 or address.count("@") != 1 or not address.isprintable() or " " in address:
-            errors.append(FieldError("/email", "must be an e-mail address"))
-        if len(password) < SHORTEST_PASSWORD:
-            errors.append(FieldError("/password", f"must have at least {SHORTEST_PASSWORD} characters"))
+    def all(self, actor: Actor) -> list[User]:
+        """By e-mail address."""
+        require(actor, May.MANAGE_ACCOUNTS)
+        return self._users.all()
+
+    def get(self, actor: Actor, user_id: str) -> User:
+        """One's own, or for who manages accounts any. Raises NotFound."""
+        if user_id != actor.id:
+            require(actor, May.MANAGE_ACCOUNTS)
+        return self._found(user_id)
+
+    def add(self, actor: Actor, body: Any) -> tuple[User, str | None]:
+        """A new account by `body` (NEW_SCHEMA), and for a person the secret of the link that sets the password.
+
+        Raises ValidationFailed, DuplicateName.
+        """
+        require(actor, May.MANAGE_ACCOUNTS)
+        errors = self._new.errors(body)
         if errors:
             raise ValidationFailed(errors)
-        user = User(
-            id=str(uuid.uuid4()), email=address, name=name or address.partition("@")[0], role=role,
-            password_hash=self._hasher.hash(password), created_at=self._clock.now(),
-        )  # fmt: skip
-        with self._audit.action(actor, "user.create", kind="user", target_id=user.id, name=address):
-            self._users.add(user)
-        return user
+        kind = AccountKind(body.get("kind", AccountKind.PERSON))
+        user = self._insert(actor, email=body["email"], password_hash="", role=Role(body["role"]), name=body.get("name", ""), kind=kind)
+        return user, self._reset(user) if kind is AccountKind.PERSON else None
 
-    def ensure_first_admin(self, *, email: str, password: str) -> str | None:
+    def create_user(self, actor: Actor, *, email: str, password: str, role: Role, name: str = "") -> User:
+        """A new account of a person with a password. For faces that have asked who may. Raises ValidationFailed or DuplicateName."""
+        address = email.strip().lower()
+        errors = []
+        # The first super-admin may be one of a machine without a domain, which no e-mail format allows.
+        if not 3 <= len(address) <= 320 or address.count("@") != 1 or not address.isprintable() or " " in address:
+            errors.append(FieldError("/email", "must be an e-mail address"))
+        errors += self._passwords.problems(password, known=(address, name))
+        if errors:
+            raise ValidationFailed(errors)
+        return self._insert(actor, email=address, password_hash=self._passwords.hash(password), role=role, name=name)
+
+    def change(self, actor: Actor, user_id: str, body: Any, *, version: int | None = None) -> User:
+        """The account with the fields of `body` (CHANGE_SCHEMA) changed. Who loses a right or the account loses it at once.
+
+        Raises ValidationFailed, StaleVersion, Conflict for the last super-admin.
+        """
+        require(actor, May.MANAGE_ACCOUNTS)
+        before = self._found(user_id)
+        if version is not None and version != before.version:
+            raise StaleVersion(version, before.version)
+        errors = self._change.errors(body)
+        if errors:
+            raise ValidationFailed(errors)
+        fields = {name: value for name, value in body.items() if _plain(before)[name] != value}
+        if not fields:
+            return before
+        weaker = fields.get("role", Role.SUPER_ADMIN) != Role.SUPER_ADMIN or fields.get("disabled", False)
+        if weaker and before.role is Role.SUPER_ADMIN and not self._users.active(Role.SUPER_ADMIN, but=user_id):
+            raise Conflict(f"{before.email} is the last super-admin: make another one first")
+        diff = field_diff({name: _plain(before)[name] for name in fields}, fields)
+        with self._audit.action(actor, "user.update", kind="user", target_id=user_id, name=before.email, diff=diff):
+            after = self._users.change(before, fields)
+            if after is None:
+                raise StaleVersion(before.version, self._found(user_id).version)
+            if "role" in fields or fields.get("disabled"):
+                self._sessions.remove_of(user_id)  # a session of a new role begins with a sign-in
+        return after
+
+    def start_reset(self, actor: Actor, user_id: str) -> str:
+        """The secret of a link that sets another password, good once and for RESET_LIFE; the old password works until then.
+
+        Raises Conflict for a service.
+        """
+        require(actor, May.MANAGE_ACCOUNTS)
+        user = self._found(user_id)
+        if user.kind is AccountKind.SERVICE:
+            raise Conflict("A service has no password; make it a token")
+        with self._audit.action(actor, "user.reset", kind="user", target_id=user_id, name=user.email):
+            return self._reset(user)
+
+    def remove_second_factor(self, actor: Actor, user_id: str) -> None:
+        """For someone who lost the device and the recovery codes; ends their sessions."""
+        require(actor, May.MANAGE_ACCOUNTS)
+        user = self._found(user_id)
+        with self._audit.action(actor, "user.second_factor_remove", kind="user", target_id=user_id, name=user.email):
+            self._change_own(user, {"totp": None})
+            self._sessions.remove_of(user_id)
+
+    # -- of the person --------------------------------------------------------------------------------------------
+
+    def ensure_first_admin(self, actor: Actor, *, email: str, password: str) -> str | None:
         """At the first start make the super-admin. Returns the password made for it, or None where one was given or people exist."""
         if self._users.any_exists():
             return None
         made = password or secrets.token_urlsafe(15)
-        self.create_user(SYSTEM, email=email, password=made, role=Role.SUPER_ADMIN)
+        self.create_user(actor, email=email, password=made, role=Role.SUPER_ADMIN)
         return None if password else made
 
-    def sign_in(self, email: str, password: str, *, address: str) -> str:
-        """The secret of a new session. Raises NotSignedIn, which never says which of the two was wrong."""
-        user, decoy = self._users.by_email(email), self._decoy  # made for whoever comes first, known or not
-        try:
-            self._hasher.verify(user.password_hash if user else decoy, password)
-        except (VerifyMismatchError, InvalidHashError):
-            user = None
+    def change_password(self, actor: Actor, *, old: str, new: str, keep: str) -> int:
+        """Another password of one's own; every session but `keep` (its secret) ends. Returns how many ended.
+
+        Raises ValidationFailed at /old or /new, LimitReached after too many wrong ones.
+        """
+        require(actor, May.OWN_ACCOUNT)
+        user = self._found(actor.id)
+        self._prove(user, old)
+        errors = self._passwords.problems(new, known=(user.email, user.name), pointer="/new")
+        if errors:
+            raise ValidationFailed(errors)
+        with self._audit.action(actor, "user.password", kind="user", target_id=user.id, name=user.email):
+            self._change_own(user, {"password_hash": self._passwords.hash(new)})
+            self._users.set_reset(user.id, None)
+            return self._sessions.remove_of(user.id, but=digest(keep))
+
+    def whose_reset(self, secret: str) -> User | None:
+        """Whose link this is; None where it is unknown, used or too old."""
+        return self._users.by_reset(digest(secret), self._clock.now())
+
+    def finish_reset(self, secret: str, password: str) -> User:
+        """Set the password through a link; every session ends. Raises ValidationFailed at /new, NotFound."""
+        user = self.whose_reset(secret)
         if user is None or user.disabled:
-            raise NotSignedIn("The e-mail address or the password is wrong")
-        if self._hasher.check_needs_rehash(user.password_hash):
-            self._users.set_password_hash(user.id, self._hasher.hash(password))
-        secret, now = secrets.token_urlsafe(32), self._clock.now()
-        with self._audit.action(self._actor(user, "web", address), "session.start", kind="user", target_id=user.id, name=user.email):
-            self._sessions.add({"_id": _digest(secret), "user_id": user.id, "created_at": now, "expires_at": now + self._session_life})
-        return secret
-
-    def sign_out(self, secret: str) -> None:
-        """End a session; one that is unknown has ended already."""
-        self._sessions.remove(_digest(secret))
-
-    def by_session(self, secret: str, *, address: str) -> Actor:
-        """Whose session this is. Raises NotSignedIn."""
-        session = self._sessions.get(_digest(secret))
-        if session is None or session["expires_at"] <= self._clock.now():
-            raise NotSignedIn("The session has ended; sign in again")
-        return self._actor(self._live_user(session["user_id"]), "web", address)
-
-    def create_token(
-        self,
-        actor: Actor,
-        *,
-        email: str,
-        name: str,
-        scopes: Iterable[Scope] = tuple(Scope),
-        expires_at: datetime | None = None,
-    ) -> str:
-        """A new API token of the account `email`; its text is returned once and kept nowhere."""
-        user = self._users.by_email(email)
-        if user is None:
-            raise NotFound("user", email)
-        if not 1 <= len(name.strip()) <= 100:
-            raise ValidationFailed([FieldError("/name", "must have 1 to 100 characters")])
-        text = TOKEN_PREFIX + secrets.token_urlsafe(32)
-        token: Document = {
-            "_id": str(uuid.uuid4()), "user_id": user.id, "name": name.strip(), "prefix": text[:8], "hash": _digest(text),
-            "scopes": sorted(scope.value for scope in scopes), "created_at": self._clock.now(), "expires_at": expires_at,
-            "revoked_at": None,
-        }  # fmt: skip
-        with self._audit.action(actor, "token.create", kind="token", target_id=token["_id"], name=f"{user.email}: {name.strip()}"):
-            self._tokens.add(token)
-        return text
-
-    def by_token(self, text: str, *, address: str) -> Actor:
-        """Whose token this is, with its scopes. Raises NotSignedIn."""
-        token, now = self._tokens.by_hash(_digest(text)), self._clock.now()
-        if token is None:
-            raise NotSignedIn("The token is unknown or revoked")
-        if token["expires_at"] is not None and token["expires_at"] <= now:
-            raise NotSignedIn(f"The token expired at {token['expires_at']:%Y-%m-%d %H:%M} UTC")
-        if token.get("last_used_at") is None or now - token["last_used_at"] > LAST_USED_STEP:
-            self._tokens.mark_used(token["_id"], now)
-        actor = self._actor(self._live_user(token["user_id"]), "api", address)
-        return replace(actor, scopes=frozenset(token["scopes"]))
-
-    def _live_user(self, user_id: str) -> User:
-        user = self._users.get(user_id)
-        if user is None or user.disabled:
-            raise NotSignedIn("The account is closed")
+            raise NotFound("reset", "of this link: it was used, or is older than a day")
+        errors = self._passwords.problems(password, known=(user.email, user.name), pointer="/new")
+        if errors:
+            raise ValidationFailed(errors)
+        with self._audit.action(_self(user), "user.password", kind="user", target_id=user.id, name=user.email):
+            if not self._users.finish_reset(user, digest(secret), self._passwords.hash(password)):
+                raise NotFound("reset", "of this link: it was used, or is older than a day")
+            self._sessions.remove_of(user.id)
         return user
 
-    @staticmethod
-    def _actor(user: User, via: Via, address: str) -> Actor:
-        return Actor(id=user.id, email=user.email, role=user.role.value, via=via, address=address)
+    def offer_second_factor(self, actor: Actor) -> Enrolment:
+        """A secret for one's app; nothing holds before `confirm_second_factor`."""
+        require(actor, May.OWN_ACCOUNT)
+        return self._second.offer(self._found(actor.id))
+
+    def confirm_second_factor(self, actor: Actor, *, password: str, secret: str, code: str) -> list[str]:
+        """From now on a code is asked for. Returns the recovery codes, which are shown this once.
+
+        Raises ValidationFailed at /old or /code.
+        """
+        require(actor, May.OWN_ACCOUNT)
+        user = self._found(actor.id)
+        self._prove(user, password)
+        made = self._second.confirm(secret, code.replace(" ", ""), self._clock.now())
+        if made is None:
+            raise ValidationFailed([FieldError("/code", "is not the code that the app shows now; look at the clock of the device")])
+        stored, codes = made
+        with self._audit.action(actor, "user.second_factor", kind="user", target_id=user.id, name=user.email):
+            self._change_own(user, {"totp": stored})
+        return codes
+
+    def drop_second_factor(self, actor: Actor, *, password: str) -> None:
+        """The password alone is enough again. Raises ValidationFailed at /old."""
+        require(actor, May.OWN_ACCOUNT)
+        user = self._found(actor.id)
+        self._prove(user, password)
+        with self._audit.action(actor, "user.second_factor_remove", kind="user", target_id=user.id, name=user.email):
+            self._change_own(user, {"totp": None})
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _insert(
+        self, actor: Actor, *, email: str, password_hash: str, role: Role, name: str, kind: AccountKind = AccountKind.PERSON
+    ) -> User:
+        address = email.strip().lower()
+        user = User(
+            id=str(uuid.uuid4()), email=address, name=name.strip() or address.partition("@")[0], role=role, kind=kind,
+            password_hash=password_hash, created_at=self._clock.now(),
+        )  # fmt: skip
+        diff = field_diff({}, {**_plain(user), "kind": kind.value})
+        with self._audit.action(actor, "user.create", kind="user", target_id=user.id, name=address, diff=diff):
+            self._users.add(user)
+        return user
+
+    def _prove(self, user: User, password: str) -> None:
+        """Whoever sits at an open session is not yet its owner."""
+        wait = self._throttle.take(DEVICE, f"own|{user.id}", self._clock.now())
+        if wait is not None:
+            raise LimitReached(f"Too many attempts; try again in {int(wait) + 1} s", retry_after_seconds=int(wait) + 1)
+        if not self._passwords.verify(user.password_hash, password):
+            raise ValidationFailed([FieldError("/old", "is not your password")])
+        self._throttle.forget(DEVICE, f"own|{user.id}")
+
+    def _change_own(self, user: User, fields: Mapping[str, Any]) -> None:
+        if self._users.change(user, dict(fields)) is None:
+            raise StaleVersion(user.version, self._found(user.id).version)
+
+    def _reset(self, user: User) -> str:
+        secret = secrets.token_urlsafe(32)
+        reset: Document = {"digest": digest(secret), "expires_at": self._clock.now() + RESET_LIFE}
+        self._users.set_reset(user.id, reset)
+        return secret
+
+    def _found(self, user_id: str) -> User:
+        user = self._users.get(user_id)
+        if user is None:
+            raise NotFound("account", user_id)
+        return user
 
 
-def _digest(secret: str) -> str:
-    # A plain hash is right for 256 random bits: there is nothing to guess.
-    return hashlib.sha256(secret.encode()).hexdigest()
+def _plain(user: User) -> dict[str, Any]:
+    return {"email": user.email, "name": user.name, "role": user.role.value, "disabled": user.disabled}
+
+
+def _self(user: User) -> Actor:
+    return Actor(id=user.id, email=user.email, role=user.role.value, via="web")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
+from pymongo import ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from app.accounts.model import Role, User
+from app.accounts.model import AccountKind, Role, User
 from app.errors import DuplicateName
 from app.mongo import Document
 
@@ -23,8 +25,8 @@ class UserStore:
         try:
             self._users.insert_one(
                 {
-                    "_id": user.id, "email": user.email, "name": user.name, "role": user.role.value,
-                    "password_hash": user.password_hash, "created_at": user.created_at, "disabled": user.disabled,
+                    "_id": user.id, "email": user.email, "name": user.name, "role": user.role.value, "kind": user.kind.value,
+                    "password_hash": user.password_hash, "created_at": user.created_at, "disabled": user.disabled, "version": 1,
                 }
             )  # fmt: skip
         except DuplicateKeyError as error:
@@ -36,11 +38,52 @@ class UserStore:
     def by_email(self, email: str) -> User | None:
         return _user(self._users.find_one({"email": email.strip().lower()}))
 
+    def all(self) -> list[User]:
+        """By e-mail address."""
+        return [user for row in self._users.find().sort("email", 1) if (user := _user(row)) is not None]
+
     def any_exists(self) -> bool:
         return self._users.find_one({}, {"_id": 1}) is not None
 
+    def active(self, role: Role, *, but: str) -> bool:
+        """True where someone other than `but` has the role, is a person, and is not closed."""
+        where = {"_id": {"$ne": but}, "role": role.value, "disabled": False, "kind": {"$ne": AccountKind.SERVICE.value}}
+        return self._users.find_one(where, {"_id": 1}) is not None
+
+    def change(self, user: User, fields: Document) -> User | None:
+        """Set `fields` where the account is still at its version; the changed one, or None where someone was quicker."""
+        at_version = {"_id": user.id, "version": user.version if user.version > 1 else {"$in": [1, None]}}
+        change = {"$set": {**fields, "version": user.version + 1}}
+        return _user(self._users.find_one_and_update(at_version, change, return_document=ReturnDocument.AFTER))
+
     def set_password_hash(self, user_id: str, password_hash: str) -> None:
         self._users.update_one({"_id": user_id}, {"$set": {"password_hash": password_hash}})
+
+    def seen(self, user_id: str, at: datetime) -> None:
+        self._users.update_one({"_id": user_id}, {"$max": {"last_seen_at": at}})
+
+    def use_step(self, user_id: str, step: int) -> bool:
+        """Take the time step of a code; False where it, or a later one, was taken before."""
+        unused = {"_id": user_id, "totp.last_step": {"$lt": step}}
+        return self._users.update_one(unused, {"$set": {"totp.last_step": step}}).modified_count == 1
+
+    def use_recovery(self, user_id: str, digest: str) -> bool:
+        """Take a recovery code; False where it is not there (any more)."""
+        return self._users.update_one({"_id": user_id, "totp.recovery": digest}, {"$pull": {"totp.recovery": digest}}).modified_count == 1
+
+    def set_reset(self, user_id: str, reset: Document | None) -> None:
+        """Remember the one way in that a password reset is, or forget it."""
+        self._users.update_one({"_id": user_id}, {"$set": {"reset": reset}} if reset else {"$unset": {"reset": ""}})
+
+    def by_reset(self, digest: str, now: datetime) -> User | None:
+        """Whose reset this is."""
+        return _user(self._users.find_one({"reset.digest": digest, "reset.expires_at": {"$gt": now}}))
+
+    def finish_reset(self, user: User, digest: str, password_hash: str) -> bool:
+        """Set the password and use the reset up, in one write; False where it was used before."""
+        where = {"_id": user.id, "reset.digest": digest}
+        change = {"$set": {"password_hash": password_hash}, "$unset": {"reset": ""}, "$inc": {"version": 1}}
+        return self._users.update_one(where, change).modified_count == 1
 
 
 class TokenStore:
@@ -52,8 +95,23 @@ class TokenStore:
     def add(self, token: Document) -> None:
         self._tokens.insert_one(token)
 
+    def get(self, token_id: str) -> Document | None:
+        return self._tokens.find_one({"_id": token_id})
+
+    def of(self, user_id: str | None) -> list[Document]:
+        """Those of one account, or of all, newest first; without their hashes."""
+        return list(self._tokens.find({"user_id": user_id} if user_id else {}, {"hash": 0}).sort([("created_at", -1), ("_id", 1)]))
+
     def by_hash(self, digest: str) -> Document | None:
         return self._tokens.find_one({"hash": digest, "revoked_at": None})
+
+    def replace_hash(self, token: Document, fields: Document) -> bool:
+        """Give a token that still has its hash another one; False where someone was quicker."""
+        where = {"_id": token["_id"], "hash": token["hash"], "revoked_at": None}
+        return self._tokens.update_one(where, {"$set": fields}).modified_count == 1
+
+    def revoke(self, token_id: str, at: datetime) -> bool:
+        return self._tokens.update_one({"_id": token_id, "revoked_at": None}, {"$set": {"revoked_at": at}}).modified_count == 1
 
     def mark_used(self, token_id: str, at: datetime) -> None:
         self._tokens.update_one({"_id": token_id}, {"$max": {"last_used_at": at}})
@@ -71,14 +129,31 @@ class SessionStore:
     def get(self, digest: str) -> Document | None:
         return self._sessions.find_one({"_id": digest})
 
-    def remove(self, digest: str) -> None:
-        self._sessions.delete_one({"_id": digest})
+    def of(self, user_id: str) -> list[Document]:
+        """Those of one account, latest seen first."""
+        return list(self._sessions.find({"user_id": user_id, "pending": {"$ne": True}}).sort([("seen_at", -1), ("_id", 1)]))
+
+    def touch(self, digest: str, at: datetime) -> None:
+        self._sessions.update_one({"_id": digest}, {"$max": {"seen_at": at}})
+
+    def remove(self, digest: str) -> bool:
+        return self._sessions.delete_one({"_id": digest}).deleted_count == 1
+
+    def remove_of(self, user_id: str, *, but: str | None = None, handle: str | None = None) -> int:
+        """End those of an account: all, all `but` one digest, or the one whose public `handle` is given. Returns how many."""
+        where: dict[str, Any] = {"user_id": user_id}
+        if but is not None:
+            where["_id"] = {"$ne": but}
+        if handle is not None:
+            where["handle"] = handle
+        return self._sessions.delete_many(where).deleted_count
 
 
 def _user(row: Document | None) -> User | None:
     if row is None:
         return None
     return User(
-        id=row["_id"], email=row["email"], name=row["name"], role=Role(row["role"]),
-        password_hash=row["password_hash"], created_at=row["created_at"], disabled=row["disabled"],
+        id=row["_id"], email=row["email"], name=row["name"], role=Role(row["role"]), password_hash=row["password_hash"],
+        created_at=row["created_at"], disabled=row["disabled"], kind=AccountKind(row.get("kind", AccountKind.PERSON)),
+        totp=row.get("totp"), last_seen_at=row.get("last_seen_at"), version=row.get("version", 1),
     )  # fmt: skip

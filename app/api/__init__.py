@@ -11,7 +11,7 @@ from flask_smorest import Api
 from pymongo.errors import PyMongoError
 
 from app import correlation
-from app.api import audit, auth, calendars, connections, executions, health, jobs, maintenance, templates
+from app.api import accounts, audit, auth, calendars, connections, executions, health, jobs, maintenance, templates
 from app.api.problems import from_error
 from app.api.schemas import ProblemOut
 from app.errors import Forbidden, StoreUnavailable
@@ -22,9 +22,12 @@ MAX_BODY_BYTES = 2_000_000
 LONGEST_TARGET = 300
 
 
-RESOURCES = (jobs, templates, executions, connections, calendars, maintenance, audit)
-for _module in RESOURCES:
-    _module.blueprint.before_request(lambda: auth.authenticate(request))
+RESOURCES = (
+    *(module.blueprint for module in (jobs, templates, executions, connections, calendars, maintenance, audit)),
+    accounts.users, accounts.tokens,
+)  # fmt: skip
+for _blueprint in RESOURCES:
+    _blueprint.before_request(lambda: auth.authenticate(request))
 
 
 class JobwrightApi(Api):  # type: ignore[misc]  # flask-smorest has no types
@@ -51,8 +54,8 @@ def register_api(app: Flask, services: Services) -> None:
     )  # fmt: skip
     correlation.install(app)
     api = JobwrightApi(app)
-    for module in RESOURCES:
-        api.register_blueprint(module.blueprint)
+    for blueprint in RESOURCES:
+        api.register_blueprint(blueprint)
     app.register_blueprint(health.blueprint)
     app.register_error_handler(Exception, _answer)
 

@@ -23,7 +23,7 @@ def authenticate(request: Request) -> None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise NotSignedIn("Send a token: Authorization: Bearer jw_… (jobwright token create)")
-    actor = services().accounts.by_token(token.strip(), address=request.remote_addr or "")
+    actor = services().tokens.by_token(token.strip(), address=request.remote_addr or "")
     g.actor = replace(actor, correlation_id=current_id())
 
 

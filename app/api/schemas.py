@@ -317,6 +317,55 @@ class MaintenanceOut(_Answer):
     at = ma.String(metadata=INSTANT)
 
 
+class UserOut(_Answer):
+    _id = ma.String(required=True)
+    email = ma.String(required=True)
+    name = ma.String(required=True)
+    role = ma.String(required=True)
+    kind = ma.String(required=True, metadata={"description": "person or service"})
+    disabled = ma.Boolean(required=True)
+    second_factor = ma.Boolean(required=True)
+    created_at = ma.String(required=True, metadata=INSTANT)
+    last_seen_at = ma.String(allow_none=True, metadata=INSTANT)
+    version = ma.Integer(required=True)
+
+
+class UserList(_Answer):
+    users = ma.List(ma.Nested(UserOut), required=True)
+
+
+class UserEnvelope(_Answer):
+    user = ma.Nested(UserOut, required=True)
+    message = ma.String()
+    reset = ma.String(metadata={"description": "Path of the page on which a person sets the password; shown this once"})
+
+
+class ResetOut(_Answer):
+    reset = ma.String(required=True)
+
+
+class TokenOut(_Answer):
+    _id = ma.String(required=True)
+    owner = ma.String(allow_none=True)
+    user_id = ma.String(required=True)
+    name = ma.String(required=True)
+    prefix = ma.String(required=True)
+    scopes = ma.List(ma.String(), required=True)
+    created_at = ma.String(required=True, metadata=INSTANT)
+    expires_at = ma.String(allow_none=True, metadata=INSTANT)
+    last_used_at = ma.String(metadata=INSTANT)
+    revoked_at = ma.String(allow_none=True, metadata=INSTANT)
+
+
+class TokenList(_Answer):
+    tokens = ma.List(ma.Nested(TokenOut), required=True)
+
+
+class TokenEnvelope(_Answer):
+    text = ma.String(required=True, metadata={"description": "The token; shown this once"})
+    token = ma.Nested(TokenOut, required=True)
+
+
 class ProblemOut(_Answer):
     type = ma.String()
     title = ma.String()

@@ -148,6 +148,7 @@ def test_axe_finds_nothing_serious(chromium: Browser, service: Service, theme: A
     with service.client(service.token()) as client:
         weekends = {"name": "Weekends", "timezone": "Europe/Berlin", "weekly": [{"days": ["sat", "sun"], "from": "00:00", "to": "24:00"}]}
         assert client.post("/api/admin/calendars", json=weekends).status_code in {201, 409}
+        me = client.get("/api/admin/users").json()["users"][0]["_id"]
         run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
         eventually(lambda: client.get(f"/api/admin/job-executions/{run}").json()["execution"]["status"] == "success")
     context = chromium.new_context(color_scheme=theme, viewport={"width": width, "height": 800}, bypass_csp=True, locale="en-GB")
@@ -155,7 +156,8 @@ def test_axe_finds_nothing_serious(chromium: Browser, service: Service, theme: A
     found = []
     paths = ["/jobs", "/jobs?q=nothing-matches", f"/jobs/{job}", f"/jobs/{job}/edit", f"/jobs/{job}/run-with", f"/jobs/{job}/pause", "/executions", f"/executions/{run}", "/templates",
              "/templates/database_cleanup", "/templates/preview", "/templates/preview?sample=2-unions", "/jobs/new?template=data_export", "/connections", "/connections/new?kind=smtp",
-             "/calendars", "/calendars/new", "/calendars/Weekends", f"/jobs/{job}/backfill", "/maintenance", "/no-such-page"]  # fmt: skip
+             "/calendars", "/calendars/new", "/calendars/Weekends", f"/jobs/{job}/backfill", "/maintenance", "/users", "/users/new", f"/users/{me}", f"/users/{me}/tokens/new", "/account", "/account/second-factor", "/audit",
+             "/no-such-page"]  # fmt: skip
     for path in paths:
         page.goto(service.address + path)
         for violation in Axe().run(page).response["violations"]:

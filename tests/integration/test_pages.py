@@ -19,38 +19,9 @@ from app.factory import Store
 from app.jobs.model import Job
 from app.services import Services
 from tests.conftest import csrf
-from tests.posting import Page
+from tests.posting import Page, post, text
 from tests.support import PASSWORD
 from web.views.signin import safe_target
-
-
-def text(answer: Any) -> str:
-    return str(answer.get_data(as_text=True))
-
-
-def post(
-    client: FlaskClient, page_path: str, changes: dict[str, str], *, action: str | None = None, to: str | None = None, **more: Any
-) -> Any:
-    """Fetch a page, fill its form at some pointers or names, and post all of it."""
-    html = text(client.get(page_path))
-    main = html[html.index("<main") :]
-    page = Page(main)
-    names = {}
-    for key, value in changes.items():
-        editors = page.all(key, "value", "json") or [one for one in page.controls if one.get("data-pointer") == key]
-        names[editors[0]["name"] if editors else key] = value
-    pairs: list[tuple[str, str]] = []
-    for name, value in page.pairs():
-        if name == "s.type":
-            continue
-        pairs.append((name, names.pop(name, value)))
-    pairs += [(name, value) for name, value in names.items() if value != "\0"]
-    if action:
-        pairs.append(tuple(action.split("=", 1)))  # type: ignore[arg-type]
-    data: dict[str, list[str]] = {}
-    for name, value in pairs:
-        data.setdefault(name, []).append(value)
-    return client.post(to or page_path, data=data, **more)
 
 
 def make_job(services: Services, actor: Actor, **fields: Any) -> Job:

@@ -322,7 +322,7 @@ def test_no_token_a_wrong_one_and_an_expired_one(app: Flask, api: Api, services:
     assert Api(app, None)("GET", JOBS).status_code == 401
     wrong = Api(app, "jw_wrong")("GET", JOBS)
     assert (wrong.status_code, wrong.headers["WWW-Authenticate"]) == (401, 'Bearer realm="jobwright"')
-    short = services.accounts.create_token(SYSTEM, email=super_admin.email, name="s", expires_at=clock.now() + timedelta(hours=1))
+    short = services.tokens.create(SYSTEM, email=super_admin.email, name="s", expires_at=clock.now() + timedelta(hours=1))
     assert Api(app, short)("GET", JOBS).status_code == 200
     clock.advance(3601)
     assert Api(app, short)("GET", JOBS).status_code == 401
@@ -332,7 +332,7 @@ def test_roles_and_scopes(app: Flask, api: Api, admin_api: Api, services: Servic
     from app.accounts.model import Role, Scope
 
     services.accounts.create_user(SYSTEM, email="u@example.com", password="long enough password", role=Role.USER)
-    user = Api(app, services.accounts.create_token(SYSTEM, email="u@example.com", name="u"))
+    user = Api(app, services.tokens.create(SYSTEM, email="u@example.com", name="u"))
     assert user("GET", JOBS).status_code == 403
     assert admin_api("POST", JOBS, body(name="mine")).status_code == 201
     destructive = {"name": "d", "template_type": "misbehave", "parameters": {"how": "raise"}}
@@ -343,7 +343,7 @@ def test_roles_and_scopes(app: Flask, api: Api, admin_api: Api, services: Servic
         ("GET", f"{JOBS}/{job}"), ("PUT", f"{JOBS}/{job}", {"description": "x"}), ("DELETE", f"{JOBS}/{job}"), ("POST", f"{JOBS}/{job}/run"),
         ("POST", f"{JOBS}/{job}/disable"), ("POST", f"{JOBS}/{job}/pause", {"reason": "x"}), ("POST", f"{JOBS}/{job}/resume"), ("GET", "/api/admin/connections"), ("POST", "/api/admin/connections", {"name": "x", "kind": "smtp", "settings": {}}),
     )] == [200, 403, 403, 403, 403, 403, 403, 200, 403]  # fmt: skip
-    reader = Api(app, services.accounts.create_token(SYSTEM, email=super_admin.email, name="r", scopes=[Scope.READ]))
+    reader = Api(app, services.tokens.create(SYSTEM, email=super_admin.email, name="r", scopes=[Scope.READ]))
     assert [reader(*call).status_code for call in (("GET", JOBS), ("POST", JOBS, body(name="n")), ("POST", f"{JOBS}/{job}/run"))] == [
         200,
         403,
@@ -355,7 +355,7 @@ def test_manual_runs_are_limited_and_say_when_to_come_back(
     store: Store, services: Services, super_admin: Actor, clock: ManualClock
 ) -> None:
     limited = build_services(replace(services.settings, runs_per_hour=3), store, clock=clock)
-    api = Api(create_app(limited), limited.accounts.create_token(SYSTEM, email=super_admin.email, name="t"))
+    api = Api(create_app(limited), limited.tokens.create(SYSTEM, email=super_admin.email, name="t"))
     jobs = [make(api, name=f"j{n}")["_id"] for n in range(4)]
     answers = [api("POST", f"{JOBS}/{job}/run") for job in jobs]
     assert [answer.status_code for answer in answers] == [202, 202, 202, 429]

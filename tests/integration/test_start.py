@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
+from app.audit.model import SYSTEM
 from app.clock import SystemClock
 from app.config import Settings
 from app.errors import StartError
@@ -241,7 +242,7 @@ def test_the_lean_queue_comes_and_goes_with_all_that_it_found(bare: Store) -> No
     lines = [{"execution_id": "r", "attempt": 1, "seq": f"00001.{n:08d}", "lines": [{"message": f"{n}"}]} for n in range(2500)]
     executions.insert_many(old)
     logs.insert_many([dict(one) for one in lines])
-    assert migrator.upgrade() == ["0006_lean_queue"]
+    assert migrator.upgrade()[0] == "0006_lean_queue"
     rows = {row["_id"]: row for row in executions.find()}
     assert {key: sorted({"live", "queue_rank", "rank", "slots"} & set(row)) for key, row in rows.items()} == {
         "q": ["live", "queue_rank", "rank"], "r": ["live", "rank", "slots"], "t": ["live", "queue_rank", "rank", "slots"], "s": [],
@@ -253,7 +254,7 @@ def test_the_lean_queue_comes_and_goes_with_all_that_it_found(bare: Store) -> No
     assert {row["_id"]: row for row in executions.find()} == {row["_id"]: row for row in old}
     back = sorted(logs.find({}, {"_id": 0}), key=lambda row: row["seq"])
     assert back == lines
-    assert migrator.upgrade() == ["0006_lean_queue"]
+    assert migrator.upgrade()[0] == "0006_lean_queue"
 
 
 def test_a_lock_that_is_held_is_waited_for_and_one_that_is_stale_is_taken(bare: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,5 +346,5 @@ def test_a_first_start_prints_a_generated_password_once(mongod: str, database_na
 
 
 def test_the_first_admin_is_made_once(services: Services) -> None:
-    assert services.accounts.ensure_first_admin(email="First@Example.com", password="") is not None
-    assert services.accounts.ensure_first_admin(email="second@example.com", password="") is None
+    assert services.accounts.ensure_first_admin(SYSTEM, email="First@Example.com", password="") is not None
+    assert services.accounts.ensure_first_admin(SYSTEM, email="second@example.com", password="") is None

@@ -13,6 +13,7 @@ from typing import Any
 import httpcore
 import pytest
 
+from app.accounts.permissions import RULES, May
 from app.clock import SystemClock
 from app.config import Settings, load_settings
 from app.connections.vault import MASK, Vault, mask
@@ -295,6 +296,15 @@ def test_every_setting_stands_in_the_docs_with_its_default() -> None:
         assert f"`{default}`" in line or default in ("", ()), f"{item.metadata['name']}: the docs give another default than {default}"
     named = set(re.findall(r"^\| `([A-Z_]+)`", papers, re.M))
     assert named == {item.metadata["name"] for item in fields(Settings)}
+
+
+def test_every_permission_stands_in_the_docs_with_its_role_and_scope() -> None:
+    papers = (ROOT / "docs/reference/permissions.md").read_text()
+    assert set(RULES) == set(May)
+    for may, rule in RULES.items():
+        scope = rule.scope.value if rule.scope else "–" if rule.by_token else "no token"
+        assert f"| `{may.value}` | {rule.words} | {rule.role.value} | {scope} |" in papers
+    assert set(re.findall(r"^\| `([a-z.]+)`", papers, re.M)) == {may.value for may in May}
 
 
 def test_every_command_status_and_kind_stands_in_the_docs() -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, Response, render_template, request
 
 from app.accounts.auditors import FORMATS
-from app.api.audit import export_response
 from app.audit.store import AuditFilter
 from app.errors import NotFound
 from web.views.common import actor
@@ -31,11 +29,12 @@ def list_events() -> str:
 
 
 @blueprint.get("/export.<kind>")
-def export(kind: str) -> Any:
+def export(kind: str) -> Response:
     """All events that match, as a file."""
     if kind not in FORMATS:
         raise NotFound("export format", kind)
-    return export_response(services().auditors.export(actor(), _filter(), kind), kind)
+    lines = services().auditors.export(actor(), _filter(), kind)
+    return Response(lines, mimetype=FORMATS[kind], headers={"Content-Disposition": f'attachment; filename="audit.{kind}"'})
 
 
 def _filter() -> AuditFilter:

@@ -6,15 +6,20 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, current_app, g, redirect, render_template, request, session, url_for
+from flask import Blueprint, current_app, flash, g, redirect, render_template, request, session, url_for
+from werkzeug.wrappers import Response
 
+from app.accounts.signin import SignedIn, Visitor
 from app.correlation import current_id
-from app.errors import NotSignedIn
+from app.errors import LimitReached, NotFound, NotSignedIn, ValidationFailed
 from app.services import EXTENSION, Services
 
 blueprint = Blueprint("signin_pages", __name__)
 
 SECRET = "s"  # the session's secret in the signed cookie  # noqa: S105
+PENDING = "p"  # the same of a session that waits for the second factor
+DEVICE_COOKIE = "jobwright_device"
+DEVICE_SECONDS = 365 * 86_400
 
 
 def services() -> Services:
@@ -28,7 +33,7 @@ def require_sign_in() -> None:
     secret = session.get(SECRET)
     if not isinstance(secret, str):
         raise NotSignedIn("Sign in first")
-    found = services().accounts.by_session(secret, address=request.remote_addr or "")
+    found = services().signin.by_session(secret, address=request.remote_addr or "")
     g.actor = replace(found, correlation_id=current_id())
 
 
@@ -40,13 +45,46 @@ def sign_in() -> Any:
         return render_template("sign_in.html", error=None, email="", next=target)
     email = request.form.get("email", "")
     try:
-        secret = services().accounts.sign_in(email, request.form.get("password", ""), address=request.remote_addr or "")
-    except NotSignedIn as error:
-        return render_template("sign_in.html", error=error.detail, email=email, next=target), 401
-    session.clear()  # a fresh session: nothing of the visitor's old one is carried over
-    session[SECRET] = secret
-    session.permanent = True
-    return redirect(target)
+        signed = services().signin.with_password(email, request.form.get("password", ""), visitor())
+    except (NotSignedIn, LimitReached) as error:
+        return _refused(error, render_template("sign_in.html", error=error.detail, email=email, next=target))
+    if signed.needs_code:
+        session.clear()
+        session[PENDING] = signed.secret
+        return redirect(url_for(".code", next=target))
+    return _admit(signed, target)
+
+
+@blueprint.route("/sign-in/code", methods=["GET", "POST"])
+def code() -> Any:
+    """The second factor."""
+    target = safe_target(request.values.get("next"))
+    pending = session.get(PENDING)
+    if not isinstance(pending, str):
+        return redirect(url_for(".sign_in", next=target))
+    if request.method == "GET":
+        return render_template("sign_in_code.html", error=None, next=target)
+    try:
+        signed = services().signin.with_code(pending, request.form.get("code", ""), visitor())
+    except (NotSignedIn, LimitReached) as error:
+        return _refused(error, render_template("sign_in_code.html", error=error.detail, next=target))
+    return _admit(signed, target)
+
+
+@blueprint.route("/reset/<secret>", methods=["GET", "POST"])
+def reset(secret: str) -> Any:
+    """The link on which someone sets a password."""
+    user = services().accounts.whose_reset(secret)
+    if user is None:
+        raise NotFound("reset", "of this link: it was used, or is older than a day")
+    if request.method == "GET":
+        return render_template("reset.html", user=user, errors={})
+    try:
+        services().accounts.finish_reset(secret, request.form.get("new", ""))
+    except ValidationFailed as failed:
+        return render_template("reset.html", user=user, errors={"new": failed.errors[0].message}), failed.status
+    flash("The password is set; sign in with it")
+    return redirect(url_for(".sign_in"))
 
 
 @blueprint.post("/sign-out")
@@ -54,9 +92,14 @@ def sign_out() -> Any:
     """End the session here and on the server."""
     secret = session.pop(SECRET, None)
     if isinstance(secret, str):
-        services().accounts.sign_out(secret)
+        services().signin.sign_out(secret)
     session.clear()
     return redirect(url_for("signin_pages.sign_in"))
+
+
+def visitor() -> Visitor:
+    """Where this request comes from."""
+    return Visitor(request.remote_addr or "", request.headers.get("User-Agent", ""), request.cookies.get(DEVICE_COOKIE, ""))
 
 
 def safe_target(text: str | None) -> str:
@@ -66,3 +109,20 @@ def safe_target(text: str | None) -> str:
         return home
     parts = urlsplit(text)
     return home if parts.scheme or parts.netloc else text.rstrip("?")
+
+
+def _admit(signed: SignedIn, target: str) -> Response:
+    session.clear()  # a fresh session: nothing of the visitor's old one is carried over
+    session[SECRET] = signed.secret
+    session.permanent = True
+    answer = redirect(target)
+    answer.set_cookie(
+        DEVICE_COOKIE, signed.device, max_age=DEVICE_SECONDS, httponly=True, samesite="Lax", path="/sign-in",
+        secure=services().settings.secure_cookies,
+    )  # fmt: skip
+    return answer
+
+
+def _refused(error: NotSignedIn | LimitReached, page: str) -> Any:
+    waits = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, LimitReached) else {}
+    return page, error.status, waits

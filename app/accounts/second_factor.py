@@ -1,0 +1,75 @@
+"""Time-based one-time codes (RFC 6238) as a second factor, and recovery codes for who lost the device."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyotp
+
+from app.accounts.model import User
+from app.accounts.store import UserStore
+from app.keys import KeyRing, digest
+from app.mongo import Document
+
+ISSUER = "Jobwright"
+STEP_SECONDS = 30
+SLACK_STEPS = 1  # clocks of phones differ by some seconds
+RECOVERY_CODES = 10
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What someone adds to their app: the secret in base32, and the same as an address for a QR code (Key Uri Format)."""
+
+    secret: str
+    uri: str
+
+
+class SecondFactor:
+    """A code is good once, within half a minute of its time."""
+
+    def __init__(self, users: UserStore, keys: KeyRing) -> None:
+        self._users, self._fernet = users, keys.fernet("totp")
+
+    def offer(self, user: User) -> Enrolment:
+        """A new secret; nothing holds before `confirm`."""
+        secret = pyotp.random_base32()
+        return Enrolment(secret, pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER))
+
+    def confirm(self, secret: str, code: str, now: datetime) -> tuple[Document, list[str]] | None:
+        """What to store of a secret that the code proves to be in someone's app, and the recovery codes, which are shown this once."""
+        step = _step_of(secret, code, now)
+        if step is None:
+            return None
+        codes = ["-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(2)) for _ in range(RECOVERY_CODES)]
+        stored = {
+            "sealed": self._fernet.encrypt(secret.encode()).decode(), "confirmed_at": now, "last_step": step,
+            "recovery": [digest(one) for one in codes],
+        }  # fmt: skip
+        return stored, codes
+
+    def passes(self, user: User, code: str, now: datetime) -> bool:
+        """Whether this is a code of the user's that was not used before; it is used up by the question."""
+        factor: dict[str, Any] = dict(user.totp or {})
+        text = code.strip().lower().replace(" ", "")
+        if not factor or len(text) > 64:
+            return False
+        if text.isascii() and text.isdigit():
+            step = _step_of(self._fernet.decrypt(factor["sealed"].encode()).decode(), text, now)
+            return step is not None and self._users.use_step(user.id, step)
+        return self._users.use_recovery(user.id, digest(text))
+
+
+def _step_of(secret: str, code: str, now: datetime) -> int | None:
+    """The time step whose code this is, of those close to `now`."""
+    try:
+        totp = pyotp.TOTP(secret)
+        current = int(now.timestamp()) // STEP_SECONDS
+        steps = (current + away for away in range(-SLACK_STEPS, SLACK_STEPS + 1))
+        return next((step for step in steps if pyotp.utils.strings_equal(totp.generate_otp(step), code)), None)
+    except ValueError:  # no base32
+        return None

@@ -1,0 +1,208 @@
+"""Signing in, and the sessions that it makes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NoReturn
+
+from app.accounts.model import AccountKind, User
+from app.accounts.passwords import Passwords
+from app.accounts.permissions import May, require
+from app.accounts.second_factor import SecondFactor
+from app.accounts.store import SessionStore, UserStore
+from app.accounts.throttle import ACCOUNT, DEVICE, PAIR, PLACE, Bound, Throttle, place_of
+from app.audit.model import Actor
+from app.audit.service import AuditTrail
+from app.clock import Clock
+from app.errors import LimitReached, NotSignedIn
+from app.keys import KeyRing, digest
+from app.mongo import Document
+
+WRONG = "The e-mail address or the password is wrong"  # never which of the two
+PENDING = timedelta(minutes=5)  # between the password and the code
+SEEN_STEP = timedelta(minutes=1)  # a session's last use is written at most so often
+LONGEST_AGENT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """`secret` is the session's, for a cookie; `device` marks the browser as one that its owner has signed in from.
+
+    With `needs_code` the session is good for nothing but to send the code of the second factor.
+    """
+
+    secret: str = field(repr=False)
+    device: str = field(repr=False)
+    needs_code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Where a request comes from: the address, the browser's name for itself, and its device mark."""
+
+    address: str
+    agent: str = ""
+    device: str = field(default="", repr=False)
+
+
+class SignIn:
+    """Passwords, codes and sessions; every attempt is counted before it is judged."""
+
+    def __init__(
+        self, *, users: UserStore, sessions: SessionStore, throttle: Throttle, passwords: Passwords, second: SecondFactor,
+        audit: AuditTrail, clock: Clock, keys: KeyRing, session_hours: int, idle_minutes: int,
+    ) -> None:  # fmt: skip
+        self._users, self._sessions, self._throttle, self._passwords, self._second = users, sessions, throttle, passwords, second
+        self._audit, self._clock, self._keys = audit, clock, keys
+        self._life, self._idle = timedelta(hours=session_hours), timedelta(minutes=idle_minutes)
+
+    def with_password(self, email: str, password: str, visitor: Visitor) -> SignedIn:
+        """A new session. Raises NotSignedIn, which never says what was wrong, and LimitReached after too many attempts."""
+        address = email.strip().lower()[:320]
+        user = self._users.by_email(address)
+        counted = self._count(address, user, visitor)
+        if not self._passwords.verify(user.password_hash if user else "", password) or user is None:
+            self._refuse(user, visitor, "the password is wrong" if user else "the address is unknown")
+        if user.disabled or user.kind is AccountKind.SERVICE:
+            self._refuse(user, visitor, "the account is closed" if user.disabled else "a service does not sign in")
+        if self._passwords.is_old(user.password_hash):
+            self._users.set_password_hash(user.id, self._passwords.hash(password))
+        if user.totp is not None:
+            secret = self._open(user, visitor, pending=True)
+            return SignedIn(secret, self._device(user), needs_code=True)
+        self._forgive(counted)
+        return self.admit(user, visitor, "password")
+
+    def with_code(self, pending: str, code: str, visitor: Visitor) -> SignedIn:
+        """The session of one who gave the password before. Raises NotSignedIn, LimitReached."""
+        session, now = self._sessions.get(digest(pending)), self._clock.now()
+        if session is None or not session.get("pending") or session["expires_at"] <= now:
+            raise NotSignedIn("It took too long; sign in again")
+        user = self._live(session["user_id"])
+        counted = self._count(f"code of {user.id}", user, visitor)
+        if not self._second.passes(user, code, now):
+            self._refuse(user, visitor, "the code is wrong", "This code is not right, or was used before")
+        self._forgive(counted)
+        self._sessions.remove(digest(pending))
+        return self.admit(user, visitor, "password and code")
+
+    def admit(self, user: User, visitor: Visitor, how: str) -> SignedIn:
+        """A new session of someone who has proved who they are."""
+        with self._audit.action(
+            _actor(user, visitor.address), "session.start", kind="user", target_id=user.id, name=user.email,
+            diff=[{"field": "/how", "after": how}],
+        ):  # fmt: skip
+            secret = self._open(user, visitor, pending=False)
+        self._users.seen(user.id, self._clock.now())
+        return SignedIn(secret, self._device(user))
+
+    def sign_out(self, secret: str) -> None:
+        """End a session; one that is unknown has ended already."""
+        session = self._sessions.get(digest(secret))
+        user = self._users.get(session["user_id"]) if session else None
+        if session is not None and user is not None:
+            with self._audit.action(
+                _actor(user, session.get("address", "")), "session.end", kind="user", target_id=user.id, name=user.email
+            ):
+                self._sessions.remove(session["_id"])
+
+    def by_session(self, secret: str, *, address: str) -> Actor:
+        """Whose session this is. Raises NotSignedIn where it has ended: by its age, by idleness, by someone."""
+        session, now = self._sessions.get(digest(secret)), self._clock.now()
+        if session is None or session.get("pending") or session["expires_at"] <= now:
+            raise NotSignedIn("The session has ended; sign in again")
+        seen: datetime = session.get("seen_at") or session["created_at"]
+        if seen + self._idle <= now:
+            self._sessions.remove(session["_id"])
+            raise NotSignedIn("The session was not used for a while and has ended; sign in again")
+        if now - seen > SEEN_STEP:
+            self._sessions.touch(session["_id"], now)
+        return _actor(self._live(session["user_id"]), address)
+
+    def sessions(self, actor: Actor, secret: str) -> list[Document]:
+        """The actor's own: {handle, created_at, seen_at, expires_at, address, agent, current}."""
+        require(actor, May.OWN_ACCOUNT)
+        shown = ("handle", "created_at", "seen_at", "expires_at", "address", "agent")
+        now, here = self._clock.now(), digest(secret)
+        rows = [row for row in self._sessions.of(actor.id) if row["expires_at"] > now and row.get("seen_at", now) + self._idle > now]
+        return [{**{name: row.get(name) for name in shown}, "current": row["_id"] == here} for row in rows]
+
+    def end(self, actor: Actor, handle: str) -> int:
+        """End one of the actor's own sessions."""
+        require(actor, May.OWN_ACCOUNT)
+        with self._audit.action(actor, "session.revoke", kind="user", target_id=actor.id, name=actor.email):
+            return self._sessions.remove_of(actor.id, handle=handle)
+
+    def end_others(self, actor: Actor, secret: str) -> int:
+        """End all of the actor's sessions but this one."""
+        require(actor, May.OWN_ACCOUNT)
+        with self._audit.action(actor, "session.revoke_others", kind="user", target_id=actor.id, name=actor.email):
+            return self._sessions.remove_of(actor.id, but=digest(secret))
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _count(self, what: str, user: User | None, visitor: Visitor) -> list[tuple[Bound, str]]:
+        """Count an attempt at `what`; returns under what it was counted. Raises LimitReached."""
+        now, place = self._clock.now(), place_of(visitor.address)
+        if user is not None and self._knows(user, visitor.device):
+            bounds = [(DEVICE, f"{what}|{digest(visitor.device)[:32]}")]
+        else:
+            bounds = [(PAIR, f"{what}|{place}"), (PLACE, place), (ACCOUNT, what)]
+        for bound, key in bounds:
+            wait = self._throttle.take(bound, key, now)
+            if wait is not None:
+                raise LimitReached(f"Too many attempts; try again in {int(wait) + 1} s", retry_after_seconds=int(wait) + 1)
+        return bounds
+
+    def _forgive(self, counted: list[tuple[Bound, str]]) -> None:
+        """Attempts at one account from one place; a good sign-in of one's own forgives no guesses at other accounts."""
+        for bound, key in counted:
+            if bound in {PAIR, DEVICE}:
+                self._throttle.forget(bound, key)
+
+    def _refuse(self, user: User | None, visitor: Visitor, reason: str, words: str = WRONG) -> NoReturn:
+        who = _actor(user, visitor.address) if user else Actor(id="", email="", role="user", via="web", address=visitor.address)
+        self._audit.refused(
+            who, "session.refuse", kind="user", target_id=user.id if user else "", name=user.email if user else "", reason=reason
+        )
+        raise NotSignedIn(words)
+
+    def _open(self, user: User, visitor: Visitor, *, pending: bool) -> str:
+        secret, now = secrets.token_urlsafe(32), self._clock.now()
+        self._sessions.add(
+            {
+                "_id": digest(secret), "handle": secrets.token_hex(8), "user_id": user.id, "created_at": now, "seen_at": now,
+                "expires_at": now + (PENDING if pending else self._life), "pending": pending, "address": visitor.address,
+                "agent": visitor.agent[:LONGEST_AGENT],
+            }
+        )  # fmt: skip
+        return secret
+
+    def _live(self, user_id: str) -> User:
+        user = self._users.get(user_id)
+        if user is None or user.disabled:
+            raise NotSignedIn("The account is closed")
+        return user
+
+    def _device(self, user: User) -> str:
+        nonce = secrets.token_hex(8)
+        return f"{nonce}.{self._mark(user, nonce, self._keys.derive('device'))}"
+
+    def _knows(self, user: User, device: str) -> bool:
+        """Whether this account has signed in from that browser: the mark is ours, and for this account."""
+        nonce, dot, mark = device[:200].partition(".")
+        return bool(dot) and any(
+            hmac.compare_digest(mark.encode(), self._mark(user, nonce, key).encode()) for key in self._keys.derive_all("device")
+        )
+
+    @staticmethod
+    def _mark(user: User, nonce: str, key: bytes) -> str:
+        return hmac.new(key, f"{user.id}|{nonce}".encode(), hashlib.sha256).hexdigest()
+
+
+def _actor(user: User, address: str) -> Actor:
+    return Actor(id=user.id, email=user.email, role=user.role.value, via="web", address=address)

@@ -1,0 +1,168 @@
+"""API tokens: at most their owner's rights at the time of use, for a while, revocable."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.accounts.model import Role, Scope, User
+from app.accounts.permissions import May, require
+from app.accounts.store import TokenStore, UserStore
+from app.audit.model import Actor
+from app.audit.service import AuditTrail
+from app.clock import Clock
+from app.errors import Conflict, FieldError, Forbidden, NotFound, NotSignedIn, ValidationFailed
+from app.keys import digest
+from app.mongo import Document
+from app.validation import SchemaValidator
+
+PREFIX = "jw_"  # lets secret scanners know one when they see it
+SHOWN = 8  # characters of its text, to tell it from others
+LAST_USED_STEP = timedelta(minutes=1)  # a token's last use is written at most so often
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name", "scopes"],
+    "properties": {
+        "name": {
+            "type": "string", "title": "Name", "minLength": 1, "maxLength": 100, "pattern": r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$",
+            "x-pattern-words": "text of one line", "description": "What it is for.",
+        },
+        "scopes": {
+            "type": "array", "title": "May", "uniqueItems": True, "minItems": 1,
+            "items": {
+                "oneOf": [
+                    {"const": "read", "title": "Read: jobs, templates, executions, logs"},
+                    {"const": "write", "title": "Write: create, change and delete jobs"},
+                    {"const": "run", "title": "Run: start, cancel and retry"},
+                    {"const": "admin", "title": "Admin: what is a super-admin's"},
+                ],
+            },
+        },
+        "days": {
+            "type": "integer", "title": "Expires after days", "minimum": 1, "maximum": 3650, "default": 90,
+            "description": "Left empty: never.",
+        },
+    },
+}  # fmt: skip
+
+
+class Tokens:
+    """Made and shown once; what is kept is a hash."""
+
+    def __init__(self, users: UserStore, tokens: TokenStore, audit: AuditTrail, clock: Clock) -> None:
+        self._users, self._tokens, self._audit, self._clock = users, tokens, audit, clock
+        self._validator = SchemaValidator(SCHEMA)
+
+    def request(self, actor: Actor, user_id: str, body: Any) -> tuple[str, Document]:
+        """A new token of the account by `body` {name, scopes, days?}: its text, which is returned once, and its record.
+
+        Raises ValidationFailed, NotFound, Forbidden.
+        """
+        owner = self._owner(actor, user_id)
+        errors = self._validator.errors(body)
+        if not errors and Scope.ADMIN.value in body["scopes"] and owner.role is not Role.SUPER_ADMIN:
+            errors = [FieldError("/scopes", f"admin is a super-admin's; {owner.email} is {owner.role.value}")]
+        if errors:
+            raise ValidationFailed(errors)
+        expires = self._clock.now() + timedelta(days=body["days"]) if "days" in body else None
+        text = self.create(actor, email=owner.email, name=body["name"], scopes=[Scope(one) for one in body["scopes"]], expires_at=expires)
+        found = self._tokens.by_hash(digest(text))
+        return text, _shown(found or {}, owner)
+
+    def create(
+        self, actor: Actor, *, email: str, name: str, scopes: Iterable[Scope] = tuple(Scope), expires_at: datetime | None = None
+    ) -> str:
+        """A new token of the account `email`; its text is returned once and kept nowhere. For faces that have asked who may."""
+        user = self._users.by_email(email)
+        if user is None:
+            raise NotFound("user", email)
+        if not 1 <= len(name.strip()) <= 100:
+            raise ValidationFailed([FieldError("/name", "must have 1 to 100 characters")])
+        wanted = sorted(scope.value for scope in scopes)
+        text = PREFIX + secrets.token_urlsafe(32)
+        token: Document = {
+            "_id": str(uuid.uuid4()), "user_id": user.id, "name": name.strip(), "prefix": text[:SHOWN], "hash": digest(text),
+            "scopes": wanted, "created_at": self._clock.now(), "created_by": actor.email, "expires_at": expires_at, "revoked_at": None,
+        }  # fmt: skip
+        diff: list[dict[str, Any]] = [{"field": "/scopes", "after": wanted}, {"field": "/expires_at", "after": expires_at}]
+        with self._audit.action(actor, "token.create", kind="token", target_id=token["_id"], name=_name(user, token), diff=diff):
+            self._tokens.add(token)
+        return text
+
+    def all(self, actor: Actor, user_id: str | None = None) -> list[Document]:
+        """Those of one account, or everybody's, newest first, each with its owner's address. Never their text."""
+        if user_id != actor.id or actor.scopes is not None:
+            require(actor, May.MANAGE_ACCOUNTS)
+        users = {user.id: user for user in self._users.all()}
+        return [_shown(row, users.get(row["user_id"])) for row in self._tokens.of(user_id)]
+
+    def rotate(self, actor: Actor, token_id: str) -> tuple[str, Document]:
+        """Another text for the same token, which expires as it did; the old one is good no longer. Raises NotFound, Conflict."""
+        token, owner = self._found(actor, token_id)
+        if token["revoked_at"] is not None:
+            raise Conflict("This token is revoked; make a new one")
+        text = PREFIX + secrets.token_urlsafe(32)
+        fields = {"hash": digest(text), "prefix": text[:SHOWN], "rotated_at": self._clock.now()}
+        with self._audit.action(actor, "token.rotate", kind="token", target_id=token_id, name=_name(owner, token)):
+            if not self._tokens.replace_hash(token, fields):
+                raise Conflict("Someone else has just rotated or revoked this token")
+        return text, _shown({**token, **fields}, owner)
+
+    def revoke(self, actor: Actor, token_id: str) -> None:
+        """It is good no longer, for ever; one that is revoked stays so. Raises NotFound."""
+        token, owner = self._found(actor, token_id)
+        if token["revoked_at"] is None:
+            with self._audit.action(actor, "token.revoke", kind="token", target_id=token_id, name=_name(owner, token)):
+                self._tokens.revoke(token_id, self._clock.now())
+
+    def by_token(self, text: str, *, address: str) -> Actor:
+        """Whose token this is, with its scopes. Raises NotSignedIn."""
+        token, now = self._tokens.by_hash(digest(text)), self._clock.now()
+        if token is None:
+            raise NotSignedIn("The token is unknown or revoked")
+        if token["expires_at"] is not None and token["expires_at"] <= now:
+            raise NotSignedIn(f"The token expired at {token['expires_at']:%Y-%m-%d %H:%M} UTC")
+        user = self._users.get(token["user_id"])
+        if user is None or user.disabled:
+            raise NotSignedIn("The account is closed")
+        if token.get("last_used_at") is None or now - token["last_used_at"] > LAST_USED_STEP:
+            self._tokens.mark_used(token["_id"], now)
+        actor = Actor(id=user.id, email=user.email, role=user.role.value, via="api", address=address)
+        return replace(actor, scopes=frozenset(token["scopes"]))
+
+    def _owner(self, actor: Actor, user_id: str) -> User:
+        """The account, which is the actor's own or which they manage."""
+        if user_id == actor.id and actor.scopes is None:
+            require(actor, May.OWN_ACCOUNT)
+        else:
+            require(actor, May.MANAGE_ACCOUNTS)
+        user = self._users.get(user_id)
+        if user is None:
+            raise NotFound("account", user_id)
+        return user
+
+    def _found(self, actor: Actor, token_id: str) -> tuple[Document, User]:
+        token = self._tokens.get(token_id)
+        if token is None:
+            require(actor, May.OWN_ACCOUNT)
+            raise NotFound("token", token_id)
+        try:
+            return token, self._owner(actor, token["user_id"])
+        except Forbidden:
+            if actor.scopes is None:  # whose it is is nobody's business
+                raise NotFound("token", token_id) from None
+            raise
+
+
+def _name(user: User, token: Document) -> str:
+    return f"{user.email}: {token['name']}"
+
+
+def _shown(token: Document, owner: User | None) -> Document:
+    return {**{key: value for key, value in token.items() if key != "hash"}, "owner": owner.email if owner else None}

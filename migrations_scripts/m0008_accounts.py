@@ -1,0 +1,26 @@
+"""Counted sign-in attempts, resets of passwords, sessions of one account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo import ASCENDING, IndexModel
+from pymongo.database import Database
+
+A = ASCENDING
+INDEXES: dict[str, list[IndexModel]] = {
+    "sign_in_attempts": [IndexModel([("expires_at", A)], name="expiry", expireAfterSeconds=0)],
+    "sessions": [IndexModel([("user_id", A)], name="of_user")],
+    "users": [IndexModel([("reset.digest", A)], name="reset", partialFilterExpression={"reset.digest": {"$exists": True}})],
+}
+
+
+def up(database: Database[dict[str, Any]]) -> None:
+    for collection, indexes in INDEXES.items():
+        database[collection].create_indexes(indexes)
+
+
+def down(database: Database[dict[str, Any]]) -> None:
+    for collection, indexes in INDEXES.items():
+        for index in indexes:
+            database[collection].drop_index(index.document["name"])

@@ -1,0 +1,244 @@
+"""/users: who may; and /account: what is one's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import segno
+from flask import Blueprint, flash, redirect, render_template, request, session, url_for
+from markupsafe import Markup
+
+from app.accounts.model import AccountKind, User
+from app.accounts.permissions import May, lacks, require
+from app.accounts.service import CHANGE_SCHEMA, NEW_SCHEMA
+from app.accounts.tokens import SCHEMA as TOKEN_SCHEMA
+from app.errors import Conflict, DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
+from web.forms import Form
+from web.views.common import CHECK, Editor, actor, posted, posted_version
+from web.views.signin import SECRET, services
+
+blueprint = Blueprint("accounts_pages", __name__)
+
+CHANGE_FORM = {**CHANGE_SCHEMA, "required": list(CHANGE_SCHEMA["properties"])}  # a form shows and sends all of it
+
+
+# -- of all, for super-admins -----------------------------------------------------------------------------------------
+
+
+@blueprint.get("/users")
+def list_users() -> str:
+    """All accounts, by address."""
+    found = services().accounts.all(actor())
+    live = [row for row in services().tokens.all(actor()) if row["revoked_at"] is None]
+    counts = {user.id: sum(row["user_id"] == user.id for row in live) for user in found}
+    return render_template("users.html", users=found, tokens=counts)
+
+
+@blueprint.route("/users/new", methods=["GET", "POST"])
+def new_user() -> Any:
+    """The form of a new account; afterwards the link that its owner needs, shown once."""
+    require(actor(), May.MANAGE_ACCOUNTS)
+    editor, status = Editor(Form(NEW_SCHEMA)), 200
+    errors: tuple[FieldError, ...] = ()
+    if request.method == "POST":
+        try:
+            if _read(editor):
+                user, secret = services().accounts.add(actor(), editor.value)
+                return _user_page(user, link=_link(secret) if secret else None)
+        except ValidationFailed as failed:
+            errors, status = _at(failed, "/email"), failed.status
+    shown = editor.present(errors)
+    return render_template("user_new.html", controls=shown.controls, errors=shown.summary), status
+
+
+@blueprint.route("/users/<user_id>", methods=["GET", "POST"])
+def edit_user(user_id: str) -> Any:
+    """One account: its role, its tokens, a way back in."""
+    require(actor(), May.MANAGE_ACCOUNTS)
+    user = services().accounts.get(actor(), user_id)
+    if request.method == "GET":
+        return _user_page(user)
+    editor = Editor(Form(CHANGE_FORM), _stored(user))
+    try:
+        if not _read(editor):
+            return _user_page(user, editor=editor)
+        services().accounts.change(actor(), user_id, editor.value, version=posted_version())
+    except (ValidationFailed, StaleVersion, Conflict) as failed:
+        errors = failed.errors if isinstance(failed, ValidationFailed) else (FieldError("", failed.detail),)
+        return _user_page(user, editor=editor, errors=errors), failed.status
+    flash(f"{user.email} is changed")
+    return redirect(url_for(".edit_user", user_id=user_id))
+
+
+@blueprint.post("/users/<user_id>/reset")
+def reset(user_id: str) -> str:
+    """A link that sets another password, shown once."""
+    secret = services().accounts.start_reset(actor(), user_id)
+    return _user_page(services().accounts.get(actor(), user_id), link=_link(secret))
+
+
+@blueprint.post("/users/<user_id>/second-factor/remove")
+def remove_second_factor(user_id: str) -> Any:
+    """For someone who lost it."""
+    services().accounts.remove_second_factor(actor(), user_id)
+    flash("The password alone is enough again; tell its owner")
+    return redirect(url_for(".edit_user", user_id=user_id))
+
+
+@blueprint.route("/users/<user_id>/tokens/new", methods=["GET", "POST"])
+def new_token(user_id: str) -> Any:
+    """A token of that account."""
+    user = services().accounts.get(actor(), user_id)
+    back = url_for(".account") if user.id == actor().id else url_for(".edit_user", user_id=user_id)
+    editor, status = Editor(Form(TOKEN_SCHEMA)), 200
+    errors: tuple[FieldError, ...] = ()
+    if request.method == "POST":
+        try:
+            if _read(editor):
+                text, row = services().tokens.request(actor(), user_id, editor.value)
+                return render_template("token.html", text=text, token=row, back=back)
+        except ValidationFailed as failed:
+            errors, status = failed.errors, failed.status
+    shown = editor.present(errors)
+    return render_template("token_new.html", user=user, controls=shown.controls, errors=shown.summary, back=back), status
+
+
+@blueprint.post("/tokens/<token_id>/rotate")
+def rotate_token(token_id: str) -> str:
+    """Another text, shown once."""
+    text, row = services().tokens.rotate(actor(), token_id)
+    return render_template("token.html", text=text, token=row, back=_back(row["user_id"]))
+
+
+@blueprint.post("/tokens/<token_id>/revoke")
+def revoke_token(token_id: str) -> Any:
+    """Good no longer."""
+    services().tokens.revoke(actor(), token_id)
+    flash("The token is revoked")
+    return redirect(_back(request.form.get("user_id", "")))
+
+
+# -- one's own --------------------------------------------------------------------------------------------------------
+
+
+@blueprint.get("/account")
+def account() -> str:
+    """Password, second factor, sessions, tokens."""
+    return _account_page()
+
+
+@blueprint.post("/account/password")
+def change_password() -> Any:
+    """Another password; other sessions end."""
+    try:
+        ended = services().accounts.change_password(
+            actor(), old=request.form.get("old", ""), new=request.form.get("new", ""), keep=session[SECRET]
+        )
+    except (ValidationFailed, LimitReached) as failed:
+        return _account_page(errors=_own_errors(failed)), failed.status
+    flash("The password is changed" + (f"; {ended} other {'session has' if ended == 1 else 'sessions have'} ended" if ended else ""))
+    return redirect(url_for(".account"))
+
+
+@blueprint.post("/account/sessions/end")
+def end_session() -> Any:
+    """One other session, or all others."""
+    handle = request.form.get("handle", "")
+    if handle:
+        services().signin.end(actor(), handle)
+    else:
+        services().signin.end_others(actor(), session[SECRET])
+    flash("Ended")
+    return redirect(url_for(".account"))
+
+
+@blueprint.route("/account/second-factor", methods=["GET", "POST"])
+def second_factor() -> Any:
+    """Enrolment: a QR code, then a code that proves it."""
+    require(actor(), May.OWN_ACCOUNT)
+    if request.method == "GET":
+        offer = services().accounts.offer_second_factor(actor())
+        return _enrolment(offer.secret, offer.uri)
+    form = request.form
+    try:
+        codes = services().accounts.confirm_second_factor(
+            actor(), password=form.get("old", ""), secret=form.get("secret", ""), code=form.get("code", "")
+        )
+    except (ValidationFailed, LimitReached) as failed:
+        offer = services().accounts.offer_second_factor(actor())
+        return _enrolment(offer.secret, offer.uri, _own_errors(failed)), failed.status
+    return render_template("recovery_codes.html", codes=codes)
+
+
+@blueprint.post("/account/second-factor/remove")
+def drop_second_factor() -> Any:
+    """The password alone is enough again."""
+    try:
+        services().accounts.drop_second_factor(actor(), password=request.form.get("old", ""))
+    except (ValidationFailed, LimitReached) as failed:
+        return _account_page(factor_errors=_own_errors(failed)), failed.status
+    flash("The password alone is enough again")
+    return redirect(url_for(".account"))
+
+
+# -- steps ------------------------------------------------------------------------------------------------------------
+
+
+def _read(editor: Editor) -> bool:
+    """Take in what was posted; True where it is to be saved. Raises ValidationFailed with what a check of the fields found."""
+    editor.read(posted())
+    if editor.pressed == CHECK and editor.submission:
+        raise ValidationFailed(editor.submission.errors)
+    return not editor.pressed
+
+
+def _at(failed: ValidationFailed, pointer: str) -> tuple[FieldError, ...]:
+    """A name that is taken is an address here."""
+    return tuple(FieldError(pointer, one.message) for one in failed.errors) if isinstance(failed, DuplicateName) else failed.errors
+
+
+def _stored(user: User) -> dict[str, Any]:
+    return {"name": user.name, "role": user.role.value, "disabled": user.disabled}
+
+
+def _user_page(user: User, *, editor: Editor | None = None, errors: tuple[FieldError, ...] = (), link: str | None = None) -> str:
+    editor = editor or Editor(Form(CHANGE_FORM), _stored(user))
+    shown = editor.present(errors)
+    return render_template(
+        "user.html", user=user, controls=shown.controls, errors=shown.summary, link=link, service=user.kind is AccountKind.SERVICE,
+        tokens=services().tokens.all(actor(), user.id), own=user.id == actor().id,
+    )  # fmt: skip
+
+
+def _account_page(*, errors: dict[str, str] | None = None, factor_errors: dict[str, str] | None = None) -> str:
+    user = services().accounts.get(actor(), actor().id)
+    return render_template(
+        "account.html", user=user, sessions=services().signin.sessions(actor(), session[SECRET]), errors=errors or {},
+        factor_errors=factor_errors or {}, tokens=services().tokens.all(actor(), user.id),
+    )  # fmt: skip
+
+
+def _enrolment(secret: str, uri: str, errors: dict[str, str] | None = None) -> str:
+    picture = segno.make(uri, error="m").svg_inline(scale=4, border=2, omitsize=True, svgclass="qr", lineclass=None)
+    # segno draws the picture from numbers; nothing of the address is in it as text.
+    return render_template("second_factor.html", secret=secret, picture=Markup(picture), errors=errors or {})  # noqa: S704
+
+
+def _own_errors(failed: ValidationFailed | LimitReached) -> dict[str, str]:
+    if isinstance(failed, LimitReached):
+        return {"old": failed.detail}
+    return {one.pointer.removeprefix("/"): one.message for one in failed.errors}
+
+
+def _link(secret: str) -> str:
+    base = services().settings.public_url.rstrip("/") or request.host_url.rstrip("/")
+    return f"{base}{url_for('signin_pages.reset', secret=secret)}"
+
+
+def _back(user_id: str) -> str:
+    if user_id == actor().id or lacks(actor(), May.MANAGE_ACCOUNTS):
+        return url_for(".account")
+    try:
+        return url_for(".edit_user", user_id=services().accounts.get(actor(), user_id).id)
+    except NotFound:
+        return url_for(".list_users")

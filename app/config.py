@@ -171,6 +171,8 @@ class Settings:
     max_jobs: int = _var("JOBWRIGHT_MAX_JOBS", "int", 100, "Jobs in the registry", **_at_least(1))
     max_jobs_per_creator: int = _var("MAX_SCHEDULES_PER_CREATOR", "int", 1000, "Jobs one person may have made", **_at_least(1))
     runs_per_hour: int = _var("JOBWRIGHT_RUNS_PER_HOUR", "int", 10, "Manual runs an hour a user", **_at_least(1))
+    strict: bool = _var("JOBWRIGHT_STRICT", "bool", False, "Only super-admins create jobs")
+    approval_days: int = _var("JOBWRIGHT_APPROVAL_DAYS", "int", 7, "Days that a request waits for approval", **_at_least(1, 365))
     max_lookahead_days: int = _var("MAX_SCHEDULE_LOOKAHEAD_DAYS", "int", 365, "How far ahead a one-time run may lie", **_at_least(1, 36500))
     keep_success_days: int = _var("JOBWRIGHT_KEEP_SUCCESS_DAYS", "int", 90, "Days that successes are kept; 0: for ever", **_at_least(0))
     keep_failure_days: int = _var(

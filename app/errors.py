@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,16 @@ class Forbidden(JobwrightError):
 
     status = 403
     title = "Not allowed"
+
+
+class ApprovalNeeded(Forbidden):
+    """Allowed once a super-admin approves; `ask` is what to put before them (app.approvals). The faces do that in one place each."""
+
+    title = "Needs approval"
+
+    def __init__(self, ask: Any, detail: str) -> None:
+        self.ask = ask
+        super().__init__(detail)
 
 
 class NotFound(JobwrightError):

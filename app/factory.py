@@ -19,6 +19,8 @@ from app.accounts.signin import SignIn
 from app.accounts.store import SessionStore, TokenStore, UserStore
 from app.accounts.throttle import Throttle
 from app.accounts.tokens import Tokens
+from app.approvals.service import Approvals
+from app.approvals.store import ApprovalStore
 from app.audit.service import AuditTrail
 from app.audit.store import AuditStore
 from app.clock import Clock, SystemClock
@@ -129,6 +131,11 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         session_hours=settings.session_hours, idle_minutes=settings.session_idle_minutes,
     )  # fmt: skip
 
+    approvals = Approvals(
+        store=ApprovalStore(database), users=users, registry=registry, executions=executions, audit=audit, clock=clock,
+        days=settings.approval_days,
+    )  # fmt: skip
+
     def ping() -> None:
         with store_errors():
             store.client.admin.command("ping")
@@ -136,7 +143,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     return Services(
         settings=settings, clock=clock, accounts=accounts, signin=signin,
         tokens=Tokens(users, TokenStore(database), audit, clock), audit=audit, auditors=Auditors(audit),
-        connections=connections, catalogue=catalogue, jobs=registry,
+        connections=connections, catalogue=catalogue, jobs=registry, approvals=approvals,
         executions=executions, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
         calendars=calendars, maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),

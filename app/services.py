@@ -9,6 +9,7 @@ from app.accounts.auditors import Auditors
 from app.accounts.service import Accounts
 from app.accounts.signin import SignIn
 from app.accounts.tokens import Tokens
+from app.approvals.service import Approvals
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
@@ -41,6 +42,7 @@ class Services:
     connections: Connections
     catalogue: Catalogue
     jobs: JobRegistry
+    approvals: Approvals
     executions: Executions
     triggers: Triggers
     calendars: Calendars

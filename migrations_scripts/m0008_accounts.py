@@ -1,16 +1,20 @@
-"""Counted sign-in attempts, resets of passwords, sessions of one account."""
+"""Counted sign-in attempts, resets of passwords, sessions of one account, approvals."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
 A = ASCENDING
 INDEXES: dict[str, list[IndexModel]] = {
     "sign_in_attempts": [IndexModel([("expires_at", A)], name="expiry", expireAfterSeconds=0)],
     "sessions": [IndexModel([("user_id", A)], name="of_user")],
+    "approvals": [
+        IndexModel([("state", A), ("requested_at", DESCENDING)], name="by_state"),
+        IndexModel([("job_id", A), ("state", A)], name="of_job"),
+    ],
     "users": [IndexModel([("reset.digest", A)], name="reset", partialFilterExpression={"reset.digest": {"$exists": True}})],
 }
 

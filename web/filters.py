@@ -114,6 +114,11 @@ def markdown(text: str) -> Markup:
     return Markup(_markdown.render(text))  # noqa: S704 - markdown-it escapes with html=False
 
 
+def without_message(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The rest of a result, whose message stands apart."""
+    return {name: value for name, value in result.items() if name != "message"}
+
+
 def ticks(executions: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The last outcomes, oldest first, each with a height from 20 to 100 by its duration."""
     longest = max((row.get("duration_seconds") or 0.0 for row in executions), default=0.0) or 1.0
@@ -152,6 +157,6 @@ def number(value: Any) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "ticks": ticks,
     "schedule_words": in_words, "duration_words": duration_words, "number": number,
-    "browser": browser,
+    "browser": browser, "without_message": without_message,
 }  # fmt: skip
 GLOBALS: dict[str, Any] = {"state": state, "icon": icon, "STATES": STATES, "REASONS": REASONS}

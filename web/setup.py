@@ -12,13 +12,14 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
+from app.accounts.permissions import May, lacks
 from app.correlation import current_id
-from app.errors import FieldError, JobwrightError, NotSignedIn, StoreUnavailable, ValidationFailed
+from app.errors import ApprovalNeeded, FieldError, JobwrightError, NotSignedIn, StoreUnavailable, ValidationFailed
 from app.events import get_logger
 from app.mongo import is_away
 from app.services import EXTENSION, PAGE_ERRORS, Services
 from web.filters import FILTERS, GLOBALS
-from web.views import accounts, audit, calendars, connections, executions, jobs, preview, signin, templates
+from web.views import accounts, approvals, audit, calendars, connections, executions, jobs, preview, signin, templates
 
 log = get_logger(__name__)
 
@@ -31,7 +32,7 @@ CONTENT_SECURITY_POLICY = (
 DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 
-VIEWS = (signin, jobs, templates, preview, executions, connections, calendars, accounts, audit)
+VIEWS = (signin, jobs, templates, preview, executions, connections, calendars, approvals, accounts, audit)
 _csrf = CSRFProtect()
 for _module in VIEWS:
     _module.blueprint.before_request(_csrf.protect)
@@ -79,7 +80,11 @@ def _asset_urls() -> Any:
 def _page_context() -> dict[str, Any]:
     services: Services = current_app.extensions[EXTENSION]
     actor = g.get("actor")
-    return {"actor": actor, "now": services.clock.now(), "maintenance": services.maintenance.get() if actor else None}
+    sees = actor is not None and lacks(actor, May.SEE_APPROVALS) is None
+    return {
+        "actor": actor, "now": services.clock.now(), "maintenance": services.maintenance.get() if actor else None,
+        "waiting_approvals": services.approvals.waiting() if sees else 0,
+    }  # fmt: skip
 
 
 def _security_headers(response: Response) -> Response:
@@ -95,6 +100,8 @@ def _security_headers(response: Response) -> Response:
 
 def answer_error(error: Exception) -> Any:
     """An error as a page, or for htmx as a message that it shows."""
+    if isinstance(error, ApprovalNeeded):
+        return approvals.answer_asked(error)
     if isinstance(error, NotSignedIn):
         target = url_for("signin_pages.sign_in", next=request.full_path if request.method == "GET" else None)
         if request.headers.get("HX-Request"):

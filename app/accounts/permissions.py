@@ -70,6 +70,8 @@ RULES: dict[May, Rule] = {
 def lacks(actor: Actor, may: May) -> str | None:
     """Why `actor` may not, or None where they may."""
     rule, order = RULES[may], list(Role)
+    if may is May.DESTROY and actor.approved_by:
+        return None
     if order.index(Role(actor.role)) < order.index(rule.role):
         return f"This needs the role {rule.role.value}; you are {actor.role}"
     if actor.scopes is None:

@@ -11,10 +11,10 @@ from flask_smorest import Api
 from pymongo.errors import PyMongoError
 
 from app import correlation
-from app.api import accounts, audit, auth, calendars, connections, executions, health, jobs, maintenance, templates
+from app.api import accounts, approvals, audit, auth, calendars, connections, executions, health, jobs, maintenance, templates
 from app.api.problems import from_error
 from app.api.schemas import ProblemOut
-from app.errors import Forbidden, StoreUnavailable
+from app.errors import ApprovalNeeded, Forbidden, StoreUnavailable
 from app.services import EXTENSION, PAGE_ERRORS, Services
 
 ADMIN = "/api/"
@@ -23,7 +23,7 @@ LONGEST_TARGET = 300
 
 
 RESOURCES = (
-    *(module.blueprint for module in (jobs, templates, executions, connections, calendars, maintenance, audit)),
+    *(module.blueprint for module in (jobs, templates, executions, connections, calendars, maintenance, approvals, audit)),
     accounts.users, accounts.tokens,
 )  # fmt: skip
 for _blueprint in RESOURCES:
@@ -62,12 +62,26 @@ def register_api(app: Flask, services: Services) -> None:
 
 def _answer(error: Exception) -> Any:
     """Errors under /api and of the health pages are problem documents; the web's own handler answers for its pages."""
+    if isinstance(error, ApprovalNeeded):
+        return _asked(error)
     if isinstance(error, Forbidden) and (who := g.get("actor")) is not None:
         # One place for every face: whoever was not let is in the audit trail.
         what = f"{request.method} {request.path}"[:LONGEST_TARGET]
         with suppress(StoreUnavailable, PyMongoError):  # nothing was done, so nothing is lost but the event
             auth.services().audit.refused(who, "request.refuse", kind="request", target_id=what, reason=error.detail)
     pages = current_app.extensions.get(PAGE_ERRORS)
-    if pages is None or request.path.startswith(ADMIN) or request.blueprint == "health":
-        return from_error(error)
-    return pages(error)
+    return from_error(error) if pages is None or _by_program() else pages(error)
+
+
+def _asked(error: ApprovalNeeded) -> Any:
+    """What needs approval is put before the super-admins, in the way of the face; that may fail as everything may."""
+    try:
+        if _by_program():
+            return approvals.answer_asked(error)
+        return current_app.extensions[PAGE_ERRORS](error)
+    except Exception as failed:
+        return _answer(failed)
+
+
+def _by_program() -> bool:
+    return request.path.startswith(ADMIN) or request.blueprint == "health"

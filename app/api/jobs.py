@@ -11,6 +11,7 @@ from app.api.blueprint import ApiBlueprint
 from app.api.body import idempotency_key, if_match, json_body
 from app.api.present import execution_json, instant, job_json, jsonable
 from app.api.schemas import (
+    ApprovalEnvelope,
     BackfillOut,
     ExecutionList,
     ExecutionQuery,
@@ -80,6 +81,7 @@ def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.post("")
 @blueprint.doc(requestBody=JOB_BODY, parameters=[IDEMPOTENCY_KEY])
 @blueprint.response(201, JobEnvelope)
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
 def create_job() -> Any:
     """Create a job"""
     job, _ = services().jobs.create(actor(), json_body(request), idempotency_key=idempotency_key(request))
@@ -117,6 +119,7 @@ def get_job(job_id: str) -> Any:
 @blueprint.put("/<job_id>")
 @blueprint.doc(requestBody=JOB_CHANGES, parameters=[IF_MATCH])
 @blueprint.response(200, JobEnvelope)
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
 def update_job(job_id: str) -> Any:
     """Change the fields that are sent; `schedule` and `parameters` are replaced whole, the others of a policy stay"""
     job = services().jobs.update(actor(), job_id, json_body(request), version=if_match(request))
@@ -126,6 +129,7 @@ def update_job(job_id: str) -> Any:
 @blueprint.delete("/<job_id>")
 @blueprint.doc(parameters=[IF_MATCH])
 @blueprint.response(200, Message)
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
 def delete_job(job_id: str) -> dict[str, str]:
     """Retire a job; its history stays"""
     services().jobs.delete(actor(), job_id, version=if_match(request))
@@ -136,6 +140,7 @@ def delete_job(job_id: str) -> dict[str, str]:
 @blueprint.post("/<job_id>/enable")
 @blueprint.doc(parameters=[IF_MATCH])
 @blueprint.response(200, JobEnvelope)
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
 def enable_job(job_id: str) -> Any:
     """Honour the schedule from now on"""
     job = services().jobs.set_enabled(actor(), job_id, enabled=True, version=if_match(request))
@@ -163,6 +168,7 @@ def pause_job(job_id: str) -> Any:
 @blueprint.post("/<job_id>/resume")
 @blueprint.doc(parameters=[IF_MATCH])
 @blueprint.response(200, JobEnvelope)
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
 def resume_job(job_id: str) -> Any:
     """End a pause; what was due meanwhile is not made up for"""
     job = services().jobs.resume(actor(), job_id, version=if_match(request))

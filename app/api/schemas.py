@@ -6,6 +6,7 @@ from marshmallow import EXCLUDE, INCLUDE, RAISE, Schema
 from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf, Range
 
+from app.approvals.service import STATES
 from app.execution.model import Status
 from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, RetryPolicySchema
 from app.jobs.store import SORTS
@@ -161,8 +162,9 @@ class RunBody(_Query):
 
 
 class RunEnvelope(_Answer):
-    execution_id = ma.String(required=True)
+    execution_id = ma.String(metadata={"description": "Left out where the run waits for approval"})
     message = ma.String(required=True)
+    approval = ma.Nested(lambda: ApprovalOut())
 
 
 class LogLineOut(_Answer):
@@ -277,10 +279,11 @@ class ProbeOut(_Answer):
 
 
 class BackfillOut(_Answer):
-    runs = ma.Integer(required=True)
-    due_times = ma.List(ma.String(metadata=INSTANT), required=True)
-    done = ma.Integer(required=True, metadata={"description": "Left out: they have a run already"})
-    blackout = ma.Integer(required=True, metadata={"description": "Left out: they lie in a blackout"})
+    runs = ma.Integer(metadata={"description": "This and the others are left out where the backfill waits for approval"})
+    due_times = ma.List(ma.String(metadata=INSTANT))
+    done = ma.Integer(metadata={"description": "Left out: they have a run already"})
+    blackout = ma.Integer(metadata={"description": "Left out: they lie in a blackout"})
+    approval = ma.Nested(lambda: ApprovalOut())
 
 
 class BlackoutOut(_Answer):
@@ -315,6 +318,43 @@ class MaintenanceOut(_Answer):
     reason = ma.String()
     by = ma.String()
     at = ma.String(metadata=INSTANT)
+
+
+class ApprovalQuery(PageQuery):
+    state = ma.String(validate=OneOf(STATES))
+
+
+class DecisionBody(_Query):
+    note = ma.String(validate=Length(max=1000))
+
+
+class ApprovalOut(_Answer):
+    _id = ma.String(required=True)
+    operation = ma.String(required=True, metadata={"description": "job.create, job.update, job.run …"})
+    state = ma.String(required=True)
+    job_id = ma.String(required=True, metadata={"description": "Of job.create, the id that the job will have"})
+    job_name = ma.String(required=True)
+    requested_by = ma.Dict(required=True)
+    requested_at = ma.String(required=True, metadata=INSTANT)
+    expires_at = ma.String(required=True, metadata=INSTANT)
+    decided_by = ma.String(allow_none=True)
+    decided_at = ma.String(allow_none=True, metadata=INSTANT)
+    note = ma.String()
+    diff = ma.List(ma.Dict())
+    preview = ma.Dict(allow_none=True, metadata={"description": "state running or done; then status, result, error"})
+    result = ma.Dict(allow_none=True, metadata={"description": "kind and id of what was made, or the error"})
+
+
+class ApprovalEnvelope(_Answer):
+    approval = ma.Nested(ApprovalOut, required=True)
+    message = ma.String()
+
+
+class ApprovalList(_Answer):
+    approvals = ma.List(ma.Nested(ApprovalOut), required=True)
+    total = ma.Integer(required=True)
+    page = ma.Integer(required=True)
+    pages = ma.Integer(required=True)
 
 
 class UserOut(_Answer):

@@ -13,7 +13,8 @@ Via = Literal["web", "api", "cli", "system"]
 class Actor:
     """Someone who may do things. `role` is `super_admin`, `admin` or `user`; `address` is where the request came from.
 
-    `scopes` narrow a token (`None`: all that the role may); `correlation_id` ties log lines, audit and answer together.
+    `scopes` narrow a token (`None`: all that the role may); `correlation_id` ties log lines, audit and answer together. `approved_by` is
+    the super-admin who approved what is being done in this actor's name.
     """
 
     id: str
@@ -23,6 +24,7 @@ class Actor:
     address: str = ""
     correlation_id: str = ""
     scopes: frozenset[str] | None = None
+    approved_by: str | None = None
 
 
 SYSTEM = Actor(id="system", email="system", role="super_admin", via="system")

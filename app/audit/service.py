@@ -97,6 +97,7 @@ class AuditTrail:
             "action": action,
             "outcome": "done",
             "actor": {"id": actor.id, "email": actor.email, "role": actor.role},
+            **({"approved_by": actor.approved_by} if actor.approved_by else {}),
             "via": actor.via,
             "address": actor.address,
             "correlation_id": actor.correlation_id,

@@ -22,7 +22,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -272,7 +272,7 @@ def _run(
         report=progress,
         stop=stop,
     )
-    message = _outcome(template, spec["parameters"], context, config)
+    message = _outcome(template.preview if spec.get("dry") else template.run, spec["parameters"], context, config)
     progress.flush()
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # the template may have closed it
@@ -280,10 +280,12 @@ def _run(
     return message
 
 
-def _outcome(template: JobTemplate, parameters: Mapping[str, Any], context: RunContext, config: Config) -> dict[str, Any]:
-    """The last message: `{"result": …}` or `{"error": …}`. Whatever a template may raise ends here."""
+def _outcome(work: Callable[..., Any] | None, parameters: Mapping[str, Any], context: RunContext, config: Config) -> dict[str, Any]:
+    """The last message of a template's `run` or `preview`: `{"result": …}` or `{"error": …}`. Whatever it may raise ends here."""
     try:
-        result = template.run(parameters, context)
+        if work is None:
+            raise TemplateError("This template has no preview", permanent=True)
+        result = work(parameters, context)
         if inspect.isawaitable(result):
             import asyncio  # noqa: PLC0415 - the zygote of an asynchronous kind has it; the others do without its pages
 

@@ -41,6 +41,7 @@ class Trigger(StrEnum):
     MANUAL = "manual"  # someone in the browser
     API = "api"  # a program
     BACKFILL = "backfill"  # someone asked for the runs of a time that has passed
+    PREVIEW = "preview"  # says what a run would do, for who is to approve it
     RETRY = "retry"  # someone asked for another try of an ended execution
 
 
@@ -97,6 +98,7 @@ class Attempt:
     rank: datetime | None = None
     places: tuple[str, ...] = ()
     stands_for: datetime | None = None  # of a backfill: the due time that it makes up for
+    dry: bool = False  # the template's preview, which changes nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +123,13 @@ def new_execution(
     job: Job, *, now: datetime, triggered_by: Trigger, scheduled_for: datetime | None = None, status: Status = Status.QUEUED,
     reason: Reason | None = None, parameters: Mapping[str, Any] | None = None, overlap: Overlap | None = None, by: str | None = None,
     retry_of: str | None = None, execution_id: str | None = None, due_times: Mapping[str, Any] | None = None,
-    available_at: datetime | None = None, stands_for: datetime | None = None,
+    available_at: datetime | None = None, stands_for: datetime | None = None, dry: bool = False,
 ) -> Document:  # fmt: skip
     """The document of a new execution; it carries what it needs of its job, so that a later edit does not change it.
 
     `due_times` {first, last, count} are those that a record stands for which is not of one run. It waits at least until `available_at`.
-    `stands_for` is the due time that a backfill makes up for: it goes behind whatever else waits.
+    `stands_for` is the due time that a backfill makes up for: it goes behind whatever else waits. A `dry` one runs the preview, once, and
+    nobody is told.
     """
     definition = job.definition
     ended = status not in LIVE
@@ -152,6 +155,9 @@ def new_execution(
         document |= {"live": True, "queue_rank": document["rank"]}
     elif recipients_of(document["notifications"], status):
         document["notify"] = owed(now)
+    if dry:
+        document |= {"dry": True, "notifications": {}, "pause_after_failures": 0}
+        document["retry_policy"] = {**document["retry_policy"], "max_retries": 0}
     if stands_for is not None:
         document["stands_for"] = stands_for
     if due_times:

@@ -170,9 +170,10 @@ class Runner:
             return self._refuse(attempt, "TemplateMissing", f"There is no template {attempt.template_type!r} on this node")
         except JobwrightError as error:
             return self._refuse(attempt, type(error).__name__, error.detail)
+        isolation = entry.template.isolation if self._settings.isolation == "template" else self._settings.isolation
         return Run(
             attempt, parameters, {name: (grant.kind, grant.settings) for name, grant in grants.items()}, entry.load,
-            reused=(self._settings.isolation if self._settings.isolation != "template" else entry.template.isolation) == "reused",
+            reused=isolation == "reused" and not attempt.dry,
         )  # fmt: skip
 
     def _judge(self, attempt: Attempt, parameters: Mapping[str, Any]) -> list[FieldError]:

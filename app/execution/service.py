@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,8 +19,8 @@ from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
 from app.execution.model import LIVE, Status, Trigger, new_execution
 from app.execution.store import ExecutionStore
-from app.jobs.model import Overlap
-from app.jobs.service import JobRegistry
+from app.jobs.model import Job, Overlap
+from app.jobs.service import JobRegistry, Operation
 from app.mongo import Document
 
 _RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")
@@ -66,7 +66,7 @@ class Executions:
         LimitReached after the user's runs of the hour, Conflict where `idempotency_key` belongs to another job.
         """
         job = self._registry.get(actor, job_id)
-        self._registry.may_run(actor, job)
+        require(actor, May.RUN_JOBS)
         execution_id = str(uuid.uuid5(_RUN_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
         if idempotency_key and (replayed := self._replayed(execution_id, job_id)):
             return replayed
@@ -78,6 +78,7 @@ class Executions:
             parameters=parameters, by=actor.email, execution_id=execution_id,
         )  # fmt: skip
         diff = [{"field": f"/parameters/{name}", "after": mask(parameters.get(name))} for name in sorted(overrides or {})]
+        self._registry.ask_to_run(actor, job, Operation.RUN, {"parameters": parameters}, diff)
         self._start(actor, "job.run", document, diff)
         return self.get(actor, execution_id)
 
@@ -88,7 +89,7 @@ class Executions:
         """
         old = self._found(execution_id)
         job = self._registry.get(actor, old["job_id"])
-        self._registry.may_run(actor, job)
+        require(actor, May.RUN_JOBS)
         if old["status"] in LIVE:
             raise Conflict(f"This execution is {old['status']}; it can be retried once it has ended")
         if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job.id]):
@@ -100,34 +101,82 @@ class Executions:
             job, now=self._clock.now(), triggered_by=Trigger.RETRY, parameters=chosen, by=actor.email, retry_of=execution_id,
             stands_for=old.get("stands_for"),
         )  # fmt: skip
-        self._start(
-            actor,
-            "execution.retry",
-            document,
-            [] if parameters is None else field_diff(mask(base or {}), mask(chosen), prefix="/parameters"),
-        )
+        diff = [] if parameters is None else field_diff(mask(base or {}), mask(chosen), prefix="/parameters")
+        payload = {"parameters": document["parameters"], "retry_of": execution_id, "stands_for": old.get("stands_for")}
+        self._registry.ask_to_run(actor, job, Operation.RETRY, payload, diff)
+        self._start(actor, "execution.retry", document, diff)
         return self._shown(document)
 
-    def may_run(self, actor: Actor, job_id: str) -> None:
-        """Raises Forbidden where `actor` may not start this job by hand, NotFound."""
-        self._registry.may_run(actor, self._registry.get(actor, job_id))
+    def run_approved(
+        self, actor: Actor, job_id: str, *, execution_id: str, parameters: Mapping[str, Any], retry_of: str | None = None,
+        stands_for: datetime | None = None,
+    ) -> Document:  # fmt: skip
+        """Start the run of an approved request, with parameters as they are stored; one that is there already is returned.
 
-    def backfill(self, actor: Actor, job_id: str, due_times: Sequence[datetime]) -> int:
-        """Queue a run for each of these due times, oldest first; returns how many are new. Counts as one run of the user's hour.
-
-        Raises Forbidden, LimitReached. Killed in the middle, the same call queues the rest: an id is of its job, due time and minute.
+        Raises AlreadyRunning, LimitReached, NotFound.
         """
         job = self._registry.get(actor, job_id)
-        self._registry.may_run(actor, job)
+        if replayed := self._replayed(execution_id, job_id):
+            return replayed
+        if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job_id]):
+            raise AlreadyRunning(f"{job.definition.name!r} is still running or waiting to run")
+        document = new_execution(
+            job, now=self._clock.now(), triggered_by=Trigger.RETRY if retry_of else Trigger.MANUAL, parameters=parameters, by=actor.email,
+            execution_id=execution_id, retry_of=retry_of, stands_for=stands_for,
+        )  # fmt: skip
+        self._start(actor, "execution.retry" if retry_of else "job.run", document, [])
+        return self.get(actor, execution_id)
+
+    def preview(self, job: Job, *, of: str, parameters: Mapping[str, Any] | None = None) -> str:
+        """Have a job's template say what a run would do; returns the execution's id. `of` stands for the job, whose history it is not."""
+        document = new_execution(
+            replace(job, id=of), now=self._clock.now(), triggered_by=Trigger.PREVIEW, parameters=parameters, overlap=Overlap.ALLOW,
+            dry=True, execution_id=self.preview_id(of),
+        )  # fmt: skip
+        self._store.add_one(document)
+        self.wake()
+        return str(document["_id"])
+
+    @staticmethod
+    def preview_id(of: str) -> str:
+        """The id of the execution that `preview` makes."""
+        return str(uuid.uuid5(_RUN_SPACE, f"preview {of}"))
+
+    def end_preview(self, execution_id: str) -> Document | None:
+        """What a preview found, once it has ended, after which it is forgotten; None before."""
+        document = self._store.get(execution_id)
+        if document is None:
+            return {"status": Status.FAILED.value, "result": None, "error": {"message": "The preview is gone"}}
+        if document["status"] in LIVE:
+            return None
+        found = {name: document[name] for name in ("status", "result", "error")}
+        self._store.remove_dry(execution_id)
+        return found
+
+    def may_run(self, actor: Actor, job_id: str) -> None:
+        """Raises Forbidden where `actor` starts no jobs by hand (of some jobs they may, and it waits for approval), NotFound."""
+        require(actor, May.RUN_JOBS)
+        self._registry.get(actor, job_id)
+
+    def backfill(self, actor: Actor, job_id: str, due_times: Sequence[datetime], *, key: str = "") -> int:
+        """Queue a run for each of these due times, oldest first; returns how many are new. Counts as one run of the user's hour.
+
+        Raises Forbidden, LimitReached. Killed in the middle, the same call queues the rest: an id is of its job, due time, and `key` or
+        the minute.
+        """
+        job = self._registry.get(actor, job_id)
+        require(actor, May.RUN_JOBS)
         now = self._clock.now()
+        name = key or f"{now:%Y-%m-%dT%H:%M}"
         documents = [
             new_execution(
                 job, now=now + place * timedelta(milliseconds=1), triggered_by=Trigger.BACKFILL, by=actor.email, overlap=Overlap.QUEUE,
-                stands_for=due, execution_id=str(uuid.uuid5(_BACKFILL_SPACE, f"{job_id}\0{due.isoformat()}\0{now:%Y-%m-%dT%H:%M}")),
+                stands_for=due, execution_id=str(uuid.uuid5(_BACKFILL_SPACE, f"{job_id}\0{due.isoformat()}\0{name}")),
             )
             for place, due in enumerate(due_times)
         ]  # fmt: skip
         diff = [{"field": "/backfill", "before": None, "after": {"from": due_times[0], "to": due_times[-1], "runs": len(due_times)}}]
+        self._registry.ask_to_run(actor, job, Operation.BACKFILL, {"due_times": list(due_times)}, diff)
         self._count_run(actor)
         with self._audit.action(actor, "job.backfill", kind="job", target_id=job_id, name=job.definition.name, diff=diff):
             new = self._store.add(documents)
@@ -146,7 +195,7 @@ class Executions:
     def cancel_backfill(self, actor: Actor, job_id: str) -> int:
         """Cancel what waits of the job's backfills; what runs goes on. Returns how many."""
         job = self._registry.get(actor, job_id)
-        self._registry.may_run(actor, job)
+        require(actor, May.CANCEL)
         with self._audit.action(actor, "job.backfill_cancel", kind="job", target_id=job_id, name=job.definition.name):
             return self._store.drop_backfill(job_id, by=actor.email, now=self._clock.now())
 

@@ -30,7 +30,7 @@ CLAIM_TRIES = 3
 CLAIM_FIELDS = (
     "job_id", "status", "slots", "overlap", "max_instances", "concurrency_group", "template_type", "parameters", "timeout_seconds",
     "retry_policy", "attempts.status", "notifications", "pause_after_failures", "started_at", "last_token", "rank", "cancel",
-    "triggered_by", "stands_for",
+    "triggered_by", "stands_for", "dry",
 )  # fmt: skip
 ENDED_VALUES = [status.value for status in Status if status not in LIVE]
 
@@ -56,6 +56,10 @@ class ExecutionStore:
             if others:
                 raise
             return int(error.details["nInserted"])
+
+    def remove_dry(self, execution_id: str) -> bool:
+        """Forget a preview that has ended."""
+        return self._executions.delete_one({"_id": execution_id, "dry": True, "status": {"$in": ENDED_VALUES}}).deleted_count == 1
 
     def add_one(self, document: Document) -> bool:
         """Write one; False where its id is there already."""

@@ -155,5 +155,5 @@ def attempt_from(row: Document, *, number: int, token: int, started_at: datetime
         failed_attempts=1 + sum(one["status"] in FAILURES for one in row["attempts"][: number - 1]),
         notifications=row.get("notifications", {}), pause_after_failures=row.get("pause_after_failures", 0),
         rank=row["rank"], places=tuple(row.get("slots", ())),
-        stands_for=row.get("stands_for"),
+        stands_for=row.get("stands_for"), dry=row.get("dry", False),
     )  # fmt: skip

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
+from app.accounts.model import Role
 from app.accounts.permissions import May, lacks, require
 from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
@@ -17,8 +19,8 @@ from app.clock import Clock
 from app.config import Settings
 from app.connections.service import Connections
 from app.connections.vault import Vault, mask
-from app.errors import Conflict, DuplicateName, FieldError, Forbidden, NotFound, StaleVersion, ValidationFailed
-from app.jobs.model import Cause, Job, JobDefinition, Pause, Schedule, ScheduleType, to_plain
+from app.errors import ApprovalNeeded, Conflict, DuplicateName, FieldError, Forbidden, NotFound, StaleVersion, ValidationFailed
+from app.jobs.model import Cause, Job, JobDefinition, Pause, Schedule, ScheduleType, job_document, job_from, to_plain
 from app.jobs.schema import load_definition, load_pause
 from app.jobs.store import JobFilter, JobStore, SameRequest
 from app.jobtemplates.catalogue import Catalogue, Entry, connection_references, with_defaults
@@ -56,6 +58,31 @@ class Endings(Protocol):
 
 
 _CAUSES = {Cause.CALENDAR: "a calendar: change that, or the job's schedule", Cause.MAINTENANCE: "maintenance: end that"}
+
+
+class Operation(StrEnum):
+    """What may wait for approval."""
+
+    CREATE = "job.create"
+    UPDATE = "job.update"
+    ENABLE = "job.enable"
+    RESUME = "job.resume"
+    DELETE = "job.delete"
+    RUN = "job.run"
+    RETRY = "execution.retry"
+    BACKFILL = "job.backfill"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """All that it takes to do something later, in someone's name, and to judge it: `payload` as it is stored (secrets sealed), `diff` as
+    it is shown (secrets masked). `job` is the job as it is, or as it would be. `previews`: its template can say what a run would do."""
+
+    operation: Operation
+    job: Job
+    diff: list[dict[str, Any]]
+    payload: Document
+    previews: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +132,9 @@ class JobRegistry:
         `idempotency_key` was used for another body.
         """
         require(actor, May.CHANGE_JOBS)
-        definition = self._checked(actor, body)
+        if self._settings.strict and actor.role != Role.SUPER_ADMIN and not actor.approved_by:
+            raise Forbidden("Here only a super-admin makes jobs (JOBWRIGHT_STRICT)")
+        definition = self._checked(body)
         now = self._clock.now()
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest() if idempotency_key else None
         job = Job(
@@ -119,11 +148,10 @@ class JobRegistry:
         replayed = self._store.get(job.id) if idempotency_key else None
         if replayed is not None:
             return self._replay(replayed, digest), False
-        diff = field_diff({}, mask(to_plain(job.definition)))
         try:
             self._refuse_taken_name(definition, None)
-            with self._audit.action(actor, "job.create", kind="job", target_id=job.id, name=definition.name, diff=diff):
-                self._store.add(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
+            self._ask_first(actor, job, Operation.CREATE, diff=_chosen(job.definition), payload={"job": job_document(job)})
+            self._add(actor, job)
         except SameRequest as same:
             return self._replay(same.job, digest), False
         except DuplicateName:
@@ -138,7 +166,7 @@ class JobRegistry:
         """A dry create, or a dry update of `job_id`: the definition that would be stored, secrets masked. Raises as they do."""
         require(actor, May.CHANGE_JOBS)
         before = self._stored(job_id) if job_id else None
-        definition = self._checked(actor, self._merged(before, body) if before else body, before)
+        definition = self._checked(self._merged(before, body) if before else body, before)
         self._refuse_taken_name(definition, job_id)
         return replace(definition, parameters=mask(self._sealed(definition, before).parameters))
 
@@ -149,22 +177,26 @@ class JobRegistry:
         """
         require(actor, May.CHANGE_JOBS)
         before = self._at_version(job_id, version)
-        definition = self._checked(actor, self._merged(before, body), before)
+        definition = self._sealed(self._checked(self._merged(before, body), before), before)
         if definition.name != before.definition.name:
             self._refuse_taken_name(definition, job_id)
-        return self._store_change(actor, before, self._sealed(definition, before), "job.update")
+        after, diff = replace(before, definition=definition), field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
+        for one in (before, after):  # what it was, or becomes, may destroy
+            self._ask_first(actor, one, Operation.UPDATE, diff=diff, payload={"job": job_document(after)})
+        return self._store_change(actor, before, definition, "job.update")
 
     def set_enabled(self, actor: Actor, job_id: str, *, enabled: bool, version: int | None = None) -> Job:
         """Start or stop honouring the schedule. A due time that passed while the job was off is not made up for; one that passed just
         before it was switched off, and was not started yet, is recorded as skipped."""
         require(actor, May.CHANGE_JOBS)
         before = self._at_version(job_id, version)
-        self._refuse_destructive(actor, before.definition)
         if before.definition.enabled == enabled:
             return before
         schedule, now = before.definition.schedule, self._clock.now()
         if enabled and schedule.type is ScheduleType.ONCE and schedule.run_at is not None and schedule.run_at <= now:
             raise ValidationFailed([FieldError("/schedule/run_at", "lies in the past; give the job another time to run")])
+        if enabled:  # whoever may change jobs may stop any of them
+            self._ask_first(actor, before, Operation.ENABLE, diff=[{"field": "/enabled", "before": False, "after": True}])
         action = "job.enable" if enabled else "job.disable"
         return self._store_change(actor, before, replace(before.definition, enabled=enabled), action)
 
@@ -177,7 +209,6 @@ class JobRegistry:
         require(actor, May.CHANGE_JOBS)
         reason, until = load_pause(body)
         before = self._at_version(job_id, version)
-        self._refuse_destructive(actor, before.definition)
         now = self._clock.now()
         if until is not None and until <= now:
             raise ValidationFailed([FieldError("/until", f"lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC")])
@@ -198,11 +229,11 @@ class JobRegistry:
         """End a pause now; a job that is not paused stays as it is. What was due meanwhile is not made up for."""
         require(actor, May.CHANGE_JOBS)
         before = self._at_version(job_id, version)
-        self._refuse_destructive(actor, before.definition)
         if before.paused is None:
             return before
         if before.paused.cause is not Cause.PERSON:
             raise Conflict(f"It is not paused by a person, but by {_CAUSES[before.paused.cause]}")
+        self._ask_first(actor, before, Operation.RESUME, diff=[{"field": "/paused", "before": _paused_words(before), "after": None}])
 
         def resumed(job: Job) -> Job | None:
             now = self._clock.now()
@@ -218,16 +249,40 @@ class JobRegistry:
         """Retire the job: it is never due again, its executions and audit stay (design.md, 7)."""
         require(actor, May.CHANGE_JOBS)
         job = self._at_version(job_id, version)
-        self._refuse_destructive(actor, job.definition)
+        self._ask_first(actor, job, Operation.DELETE)
         with self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name):
             self._until_written(job, lambda now_is: self._retired(actor, now_is))
 
     # -- for the stages above -------------------------------------------------------------------------------------
 
-    def may_run(self, actor: Actor, job: Job) -> None:
-        """Raises Forbidden where `actor` may not start this job by hand."""
-        require(actor, May.RUN_JOBS)
-        self._refuse_destructive(actor, job.definition)
+    def create_approved(self, actor: Actor, document: Mapping[str, Any]) -> Job:
+        """Make the job of an approved request (the stored form of it), judged again as of now; one that is there already is returned.
+
+        Raises as `create`.
+        """
+        wanted, now = job_from(dict(document)), self._clock.now()
+        self._still_right(wanted.definition, moved=True)
+        job = replace(
+            wanted, created_at=now, updated_at=now, next_run_at=self._first_due(wanted.definition, now),
+            template_version=self._catalogue.get(wanted.definition.template_type).template.version,
+        )  # fmt: skip
+        try:
+            return self._add(actor, job)
+        except SameRequest as same:
+            return same.job
+
+    def update_approved(self, actor: Actor, job_id: str, document: Mapping[str, Any], *, version: int) -> Job:
+        """Put the definition of an approved request in place; done already, it is left as it is. Raises as `update`."""
+        wanted, before = job_from(dict(document)).definition, self._stored(job_id)
+        if before.version == version + 1 and before.definition == wanted:
+            return before
+        before = self._at_version(job_id, version)
+        self._still_right(wanted, moved=wanted.schedule != before.definition.schedule)
+        return self._store_change(actor, before, wanted, "job.update")
+
+    def ask_to_run(self, actor: Actor, job: Job, operation: Operation, payload: Document, diff: list[dict[str, Any]]) -> None:
+        """Raises ApprovalNeeded where `actor` may not start this job by themselves."""
+        self._ask_first(actor, job, operation, diff=diff, payload=payload)
 
     def run_parameters(
         self, job: Job, overrides: Mapping[str, Any] | None, *, base: Mapping[str, Any] | None = None, whole: bool = False
@@ -255,14 +310,13 @@ class JobRegistry:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _checked(self, actor: Actor, body: Any, before: Job | None = None) -> JobDefinition:
+    def _checked(self, body: Any, before: Job | None = None) -> JobDefinition:
         """The definition in `body`, its parameters with defaults and in the clear; raises with all that is wrong with it."""
         definition = load_definition(body, self._settings)
         try:
             entry = self._template(definition.template_type)
         except ValidationFailed as error:
             raise ValidationFailed([*error.errors, *self._rules.check(definition.schedule, self._clock.now())]) from error
-        self._refuse_destructive(actor, definition)
         stored = before.definition.parameters if before and before.definition.template_type == definition.template_type else {}
         definition = replace(definition, parameters=with_defaults(entry.template.parameters_schema, definition.parameters))
         unchanged = before is not None and before.definition.schedule == definition.schedule
@@ -356,12 +410,36 @@ class JobRegistry:
         if self._store.name_taken(definition.name, by_other_than=job_id):
             raise DuplicateName(definition.name)
 
-    def _refuse_destructive(self, actor: Actor, definition: JobDefinition) -> None:
-        if lacks(actor, May.DESTROY) is None or definition.template_type not in self._catalogue.types():
+    def _ask_first(
+        self, actor: Actor, job: Job, operation: Operation, *, diff: Sequence[dict[str, Any]] = (), payload: Document | None = None
+    ) -> None:
+        """Pass where the job's template destroys nothing, or `actor` may destroy. Raises ApprovalNeeded with all that it takes to do it
+        later."""
+        kind = job.definition.template_type
+        if lacks(actor, May.DESTROY) is None or kind not in self._catalogue.types():
             return
-        template = self._catalogue.get(definition.template_type).template
+        template = self._catalogue.get(kind).template
         if template.destructive or template.risk_level == "high":
-            raise Forbidden(f"{template.name} can destroy data: only a super-admin makes, changes and runs its jobs")
+            ask = Ask(operation=operation, job=job, diff=list(diff), payload=payload or {}, previews=template.preview is not None)
+            raise ApprovalNeeded(ask, f"{template.name} can destroy data: a super-admin is to approve it")
+
+    def _add(self, actor: Actor, job: Job) -> Job:
+        """Raises SameRequest, DuplicateName, LimitReached."""
+        diff = field_diff({}, mask(to_plain(job.definition)))
+        with self._audit.action(actor, "job.create", kind="job", target_id=job.id, name=job.definition.name, diff=diff):
+            self._store.add(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
+        return job
+
+    def _still_right(self, definition: JobDefinition, *, moved: bool) -> None:
+        """What was right when it was asked for may be wrong now: a template has another schema, a connection is gone, a time has passed."""
+        entry = self._template(definition.template_type)
+        errors = self._rules.check(definition.schedule, self._clock.now()) if moved else []
+        try:
+            self._check_parameters(entry, mask(definition.parameters), definition.parameters)
+        except ValidationFailed as error:
+            errors = [*error.errors, *errors]
+        if errors:
+            raise ValidationFailed(errors)
 
     def _template(self, kind: str) -> Entry:
         try:
@@ -396,6 +474,12 @@ def _as_request(definition: JobDefinition) -> dict[str, Any]:
         key: value.isoformat() if isinstance(value, datetime) else value for key, value in plain["schedule"].items() if value is not None
     }
     return plain
+
+
+def _chosen(definition: JobDefinition) -> list[dict[str, Any]]:
+    """What a new definition says that is not a default, for who is to judge it."""
+    rows = field_diff(to_plain(JobDefinition(name="", template_type="")), mask(to_plain(definition)))
+    return [{name: value for name, value in row.items() if name != "before"} for row in rows]
 
 
 def _paused_words(job: Job) -> dict[str, Any] | None:

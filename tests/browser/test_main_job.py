@@ -156,7 +156,7 @@ def test_axe_finds_nothing_serious(chromium: Browser, service: Service, theme: A
     found = []
     paths = ["/jobs", "/jobs?q=nothing-matches", f"/jobs/{job}", f"/jobs/{job}/edit", f"/jobs/{job}/run-with", f"/jobs/{job}/pause", "/executions", f"/executions/{run}", "/templates",
              "/templates/database_cleanup", "/templates/preview", "/templates/preview?sample=2-unions", "/jobs/new?template=data_export", "/connections", "/connections/new?kind=smtp",
-             "/calendars", "/calendars/new", "/calendars/Weekends", f"/jobs/{job}/backfill", "/maintenance", "/users", "/users/new", f"/users/{me}", f"/users/{me}/tokens/new", "/account", "/account/second-factor", "/audit",
+             "/calendars", "/calendars/new", "/calendars/Weekends", f"/jobs/{job}/backfill", "/maintenance", "/users", "/users/new", f"/users/{me}", f"/users/{me}/tokens/new", "/account", "/account/second-factor", "/audit", "/approvals", "/approvals?state=all",
              "/no-such-page"]  # fmt: skip
     for path in paths:
         page.goto(service.address + path)

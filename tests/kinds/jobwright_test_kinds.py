@@ -30,7 +30,7 @@ class Misbehave(JobTemplate):
     risk_level = "high"
     parameters_schema = {
         "type": "object",
-        "properties": {"how": {"type": "string"}, "file": {"type": "string"}},
+        "properties": {"how": {"type": "string"}, "file": {"type": "string"}, "secret": {"type": "string", "writeOnly": True}},
         "required": ["how"],
         "additionalProperties": False,
     }

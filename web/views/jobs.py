@@ -200,7 +200,7 @@ def show(job_id: str) -> str:
     return render_template(
         "job.html", spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=_row(job), job=job,
         page=page, parameters=services().jobs.shown_parameters(job),
-        backfill=services().executions.waiting_of_backfill(actor(), job_id),
+        backfill=services().executions.waiting_of_backfill(actor(), job_id), asked=services().approvals.waiting_for(actor(), job_id),
         audit=services().audit.history(AuditFilter(kind="job", target_id=job_id), limit=10),
     )  # fmt: skip
 

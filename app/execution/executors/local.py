@@ -247,7 +247,7 @@ class LocalExecutor(Executor):
         worker.line_up({
             "execution_id": attempt.execution_id, "attempt": attempt.number, "now": (attempt.stands_for or attempt.began_at).isoformat(),
             "parameters": run.parameters, "connections": run.connections, "files": str(worker.files),
-            "allowed_hosts": self._settings.allowed_hosts,
+            "allowed_hosts": self._settings.allowed_hosts, "dry": attempt.dry,
         })  # fmt: skip
 
     def _stop(self, execution_id: str, why: str, grace: float) -> None:

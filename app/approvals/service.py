@@ -1,0 +1,263 @@
+"""Destructive work of an admin waits here until another person, a super-admin, has looked at it (design.md, 6)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.accounts.model import Role
+from app.accounts.permissions import May, require
+from app.accounts.store import UserStore
+from app.approvals.store import APPROVING, PENDING, ApprovalStore
+from app.audit.model import Actor
+from app.audit.service import AuditTrail
+from app.clock import Clock
+from app.connections.vault import mask
+from app.errors import (
+    AlreadyRunning,
+    Conflict,
+    FieldError,
+    Forbidden,
+    JobwrightError,
+    LimitReached,
+    NotFound,
+    StoreUnavailable,
+    ValidationFailed,
+)
+from app.execution.service import Executions
+from app.jobs.model import job_document
+from app.jobs.service import Ask, JobRegistry, Operation
+from app.mongo import Document, is_away
+
+# Whoever approved was killed in between: another may approve again, as doing it twice does it once.
+STUCK_AFTER = timedelta(seconds=60)
+LONGEST_NOTE = 1000
+PREVIEWED = {Operation.CREATE, Operation.UPDATE, Operation.ENABLE, Operation.RUN, Operation.RETRY, Operation.BACKFILL}
+STATES = ("pending", "approved", "refused", "withdrawn", "expired", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalPage:
+    """One page, newest first; pages count from 1."""
+
+    approvals: list[Document]
+    total: int
+    page: int
+    pages: int
+
+
+class Approvals:
+    """Asks, shows, decides, does. What is done is done in the name of who asked, with the name of who approved beside it."""
+
+    def __init__(
+        self, *, store: ApprovalStore, users: UserStore, registry: JobRegistry, executions: Executions, audit: AuditTrail, clock: Clock,
+        days: int,
+    ) -> None:  # fmt: skip
+        self._store, self._users, self._registry, self._executions = store, users, registry, executions
+        self._audit, self._clock, self._life = audit, clock, timedelta(days=days)
+
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    def ask(self, actor: Actor, ask: Ask) -> Document:
+        """Put a request before the super-admins; the same one of the same person that waits already is returned.
+
+        A preview of what it would do is started where its template has one.
+        """
+        require(actor, May.SEE_JOBS)
+        now, job = self._clock.now(), ask.job
+        for row in self._store.waiting_for(job.id, now):
+            same = row["operation"] == ask.operation and row["version"] == job.version and row["requested_by"]["id"] == actor.id
+            if same and ask.operation is not Operation.RUN and row["diff"] == _stored(ask.diff):
+                return self._shown(row)
+        approval_id = str(uuid.uuid4())
+        parameters = ask.payload.get("parameters")
+        shown = mask(parameters if parameters is not None else job.definition.parameters)
+        row = {
+            "_id": approval_id, "operation": ask.operation.value, "state": PENDING, "job_id": job.id, "job_name": job.definition.name,
+            "template_type": job.definition.template_type, "version": job.version, "diff": _stored(ask.diff), "parameters": shown,
+            "payload": ask.payload, "subject": job_document(job), "via": actor.via,
+            "requested_by": {"id": actor.id, "email": actor.email}, "requested_at": now, "expires_at": now + self._life,
+            "decided_by": None, "decided_at": None, "note": "", "result": None, "preview": None,
+        }  # fmt: skip
+        with self._audit.action(
+            actor,
+            "approval.ask",
+            kind="approval",
+            target_id=approval_id,
+            name=f"{ask.operation.value} {job.definition.name}",
+            diff=ask.diff,
+        ):
+            self._store.add(row)
+        if ask.previews and ask.operation in PREVIEWED:
+            self._executions.preview(job, of=approval_id, parameters=parameters)
+            self._store.set_preview(approval_id, {"state": "running"})
+        return self.get(actor, approval_id)
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def get(self, actor: Actor, approval_id: str) -> Document:
+        """One, secrets masked, with what the preview has found by now. Raises NotFound."""
+        require(actor, May.SEE_APPROVALS)
+        row = self._found(approval_id)
+        if row["preview"] is not None and row["preview"].get("state") == "running":
+            found = self._executions.end_preview(self._executions.preview_id(approval_id))
+            if found is not None:
+                row["preview"] = {"state": "done", **found}
+                self._store.set_preview(approval_id, row["preview"])
+        return self._shown(row)
+
+    def page(self, actor: Actor, *, state: str | None = None, page: int = 1, limit: int = 50) -> ApprovalPage:
+        """One page of the requests, all or of one state (STATES)."""
+        require(actor, May.SEE_APPROVALS)
+        now, query = self._clock.now(), Document()
+        waits = {"$in": [PENDING, APPROVING]}
+        if state == "pending":
+            query = {"state": waits, "expires_at": {"$gt": now}}
+        elif state == "expired":
+            query = {"state": waits, "expires_at": {"$lte": now}}
+        elif state is not None:
+            query = {"state": state}
+        rows, total = self._store.page(query, skip=(page - 1) * limit, limit=limit)
+        return ApprovalPage([self._shown(row) for row in rows], total, page, max(1, -(-total // limit)))
+
+    def waiting(self) -> int:
+        """How many wait, for the number beside the link."""
+        return self._store.waiting(self._clock.now())
+
+    def waiting_for(self, actor: Actor, job_id: str) -> list[Document]:
+        """Those of one job that wait."""
+        require(actor, May.SEE_APPROVALS)
+        return [self._shown(row) for row in self._store.waiting_for(job_id, self._clock.now())]
+
+    # -- deciding -------------------------------------------------------------------------------------------------
+
+    def approve(self, actor: Actor, approval_id: str, *, note: str = "") -> Document:
+        """Do what was asked for, in the name of who asked. Raises Forbidden for one's own, Conflict where it no longer waits, and what
+        the doing raises: what can never succeed any more has failed, what may succeed later waits on."""
+        row = self._to_decide(actor, approval_id, note)
+        now = self._clock.now()
+        requester = self._requester(row, actor)
+        free = {"$or": [{"state": PENDING}, {"state": APPROVING, "decided_at": {"$lte": now - STUCK_AFTER}}]}
+        taken = {"state": APPROVING, "decided_by": actor.email, "decided_at": now, "note": note}
+        with self._audit.action(actor, "approval.approve", kind="approval", target_id=approval_id, name=_name(row)):
+            if self._store.move(approval_id, free, taken) is None:
+                raise Conflict("Someone else has just decided this")
+            mine = {"state": APPROVING, "decided_by": actor.email, "decided_at": now}
+            try:
+                result = self._do(requester, row)
+            except Exception as error:
+                fields: Document = {"state": PENDING, "decided_by": None, "decided_at": None}
+                if isinstance(error, JobwrightError) and not _may_pass(error):
+                    fields = {"state": "failed", "result": {"error": error.detail}}
+                self._store.move(approval_id, mine, fields)
+                raise
+            self._store.move(approval_id, mine, {"state": "approved", "result": result})
+        return self.get(actor, approval_id)
+
+    def refuse(self, actor: Actor, approval_id: str, *, note: str = "") -> Document:
+        """It is not done. Raises as `approve`."""
+        row = self._to_decide(actor, approval_id, note)
+        with self._audit.action(actor, "approval.refuse", kind="approval", target_id=approval_id, name=_name(row)):
+            return self._close(actor, approval_id, "refused", note)
+
+    def withdraw(self, actor: Actor, approval_id: str) -> Document:
+        """Who asked does not ask any more. Raises Forbidden for anybody else, Conflict."""
+        require(actor, May.SEE_APPROVALS)
+        row = self._found(approval_id)
+        if row["requested_by"]["id"] != actor.id:
+            raise Forbidden("Only who asked takes a request back")
+        self._waits(row)
+        with self._audit.action(actor, "approval.withdraw", kind="approval", target_id=approval_id, name=_name(row)):
+            return self._close(actor, approval_id, "withdrawn", "")
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _to_decide(self, actor: Actor, approval_id: str, note: str) -> Document:
+        require(actor, May.DECIDE_APPROVALS)
+        row = self._found(approval_id)
+        if row["requested_by"]["id"] == actor.id:
+            raise Forbidden("Nobody decides on what they asked for themselves")
+        if len(note) > LONGEST_NOTE:
+            raise ValidationFailed([FieldError("/note", f"must have at most {LONGEST_NOTE} characters")])
+        self._waits(row)
+        return row
+
+    def _waits(self, row: Document) -> None:
+        state = self._state(row)
+        if state != PENDING:
+            raise Conflict(f"This request no longer waits: it is {state}")
+
+    def _close(self, actor: Actor, approval_id: str, state: str, note: str) -> Document:
+        fields = {"state": state, "decided_by": actor.email, "decided_at": self._clock.now(), "note": note}
+        if self._store.move(approval_id, {"state": PENDING}, fields) is None:
+            raise Conflict("Someone else has just decided this")
+        return self.get(actor, approval_id)
+
+    def _requester(self, row: Document, approver: Actor) -> Actor:
+        """Who asked, with the rights that they have now, and the approver's name."""
+        user = self._users.get(row["requested_by"]["id"])
+        if user is None or user.disabled or user.role is Role.USER:
+            raise Conflict(f"{row['requested_by']['email']} may no longer ask for this; refuse it")
+        return Actor(
+            id=user.id, email=user.email, role=user.role.value, via=row["via"], address=approver.address,
+            correlation_id=approver.correlation_id, approved_by=approver.email,
+        )  # fmt: skip
+
+    def _do(self, actor: Actor, row: Document) -> Document:
+        """Do it; done before by someone who was killed in between, it is not done again."""
+        payload, job_id, version = row["payload"], row["job_id"], row["version"]
+        operation = Operation(row["operation"])
+        match operation:
+            case Operation.CREATE:
+                self._registry.create_approved(actor, payload["job"])
+            case Operation.UPDATE:
+                self._registry.update_approved(actor, job_id, payload["job"], version=version)
+            case Operation.ENABLE:
+                if not self._registry.get(actor, job_id).definition.enabled:
+                    self._registry.set_enabled(actor, job_id, enabled=True, version=version)
+            case Operation.RESUME:
+                self._registry.resume(actor, job_id)
+            case Operation.DELETE:
+                with suppress(NotFound):
+                    self._registry.delete(actor, job_id, version=version)
+                self._executions.forget_job(job_id)
+            case Operation.RUN | Operation.RETRY:
+                more: Mapping[str, Any] = {name: payload[name] for name in ("retry_of", "stands_for") if name in payload}
+                execution_id = str(uuid.uuid5(uuid.UUID(row["_id"]), "run"))
+                self._executions.run_approved(actor, job_id, execution_id=execution_id, parameters=payload["parameters"], **more)
+                return {"kind": "execution", "id": execution_id}
+            case Operation.BACKFILL:
+                self._executions.backfill(actor, job_id, payload["due_times"], key=row["_id"])
+        return {"kind": "job", "id": job_id}
+
+    def _state(self, row: Document) -> str:
+        if row["state"] in {PENDING, APPROVING}:
+            return "expired" if row["expires_at"] <= self._clock.now() else PENDING
+        return str(row["state"])
+
+    def _shown(self, row: Document) -> Document:
+        return {**{key: value for key, value in row.items() if key not in {"payload", "subject"}}, "state": self._state(row)}
+
+    def _found(self, approval_id: str) -> Document:
+        row = self._store.get(approval_id)
+        if row is None:
+            raise NotFound("approval", approval_id)
+        return row
+
+
+def _may_pass(error: JobwrightError) -> bool:
+    """True where the same request may work a little later."""
+    return isinstance(error, LimitReached | AlreadyRunning | StoreUnavailable) or is_away(error)
+
+
+def _stored(diff: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows as the database gives them back: instants as text, as rows are for people."""
+    return [{name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()} for row in diff]
+
+
+def _name(row: Document) -> str:
+    return f"{row['operation']} {row['job_name']}"

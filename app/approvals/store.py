@@ -1,0 +1,54 @@
+"""The `approvals` collection."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from app.mongo import Document
+
+PENDING, APPROVING = "pending", "approving"
+
+
+class ApprovalStore:
+    """Requests, and the compare-and-sets that move them."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._approvals = database["approvals"]
+
+    def add(self, approval: Document) -> bool:
+        """False where its id is there already."""
+        try:
+            self._approvals.insert_one(approval)
+        except DuplicateKeyError:
+            return False
+        return True
+
+    def get(self, approval_id: str) -> Document | None:
+        return self._approvals.find_one({"_id": approval_id})
+
+    def page(self, query: Document, *, skip: int, limit: int) -> tuple[list[Document], int]:
+        """Newest first, without what they would do in full, and how many there are in all."""
+        rows = self._approvals.find(query, {"payload": 0, "subject": 0}).sort([("requested_at", -1), ("_id", 1)]).skip(skip).limit(limit)
+        return list(rows), self._approvals.count_documents(query)
+
+    def waiting(self, now: datetime) -> int:
+        """How many wait."""
+        return self._approvals.count_documents({"state": {"$in": [PENDING, APPROVING]}, "expires_at": {"$gt": now}})
+
+    def waiting_for(self, job_id: str, now: datetime) -> list[Document]:
+        """Those of one job that wait, oldest first."""
+        where = {"job_id": job_id, "state": {"$in": [PENDING, APPROVING]}, "expires_at": {"$gt": now}}
+        return list(self._approvals.find(where, {"payload": 0, "subject": 0}).sort("requested_at", 1))
+
+    def move(self, approval_id: str, where: Document, fields: Document) -> Document | None:
+        """Set `fields` of the request that is as in `where`; the changed one, or None where someone was quicker."""
+        return self._approvals.find_one_and_update({"_id": approval_id, **where}, {"$set": fields}, return_document=ReturnDocument.AFTER)
+
+    def set_preview(self, approval_id: str, preview: dict[str, Any]) -> None:
+        """What the preview found."""
+        self._approvals.update_one({"_id": approval_id}, {"$set": {"preview": preview}})

@@ -1,0 +1,76 @@
+"""/approvals: what an admin asked for and a super-admin is to look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+
+from app.accounts.permissions import May, lacks
+from app.approvals.service import STATES
+from app.errors import ApprovalNeeded, JobwrightError
+from app.mongo import Document
+from web.views.common import actor, is_htmx, page_number
+from web.views.signin import services
+
+blueprint = Blueprint("approvals_pages", __name__, url_prefix="/approvals")
+
+WORDS = {
+    "job.create": "Create", "job.update": "Change", "job.enable": "Enable", "job.resume": "Resume", "job.delete": "Delete",
+    "job.run": "Run", "execution.retry": "Run again", "job.backfill": "Backfill",
+}  # fmt: skip
+
+
+def answer_asked(error: ApprovalNeeded) -> Any:
+    """Put the request before the super-admins and show it."""
+    row = services().approvals.ask(actor(), error.ask)
+    flash("Nothing has changed yet: a super-admin is to approve it")
+    target = url_for("approvals_pages.show", approval_id=row["_id"])
+    return Response(status=204, headers={"HX-Redirect": target}) if is_htmx() else redirect(target, 303)
+
+
+@blueprint.get("")
+def list_approvals() -> str:
+    """What waits; or what became of the others."""
+    state = request.args.get("state", "pending")
+    wanted = state if state in STATES else None
+    page = services().approvals.page(actor(), state=wanted, page=page_number())
+    return render_template("approvals.html", page=page, state=wanted, states=STATES, words=WORDS, args=request.args)
+
+
+@blueprint.get("/<approval_id>")
+def show(approval_id: str) -> str:
+    """One request."""
+    return _page(services().approvals.get(actor(), approval_id))
+
+
+@blueprint.get("/<approval_id>/preview")
+def preview(approval_id: str) -> str:
+    """What the preview has found by now."""
+    return render_template("partials/approval_preview.html", row=services().approvals.get(actor(), approval_id))
+
+
+@blueprint.post("/<approval_id>/<any(approve, refuse, withdraw):decision>")
+def decide(approval_id: str, decision: str) -> Any:
+    """Do it, do it not, or take it back."""
+    note = request.form.get("note", "").strip()
+    try:
+        if decision == "approve":
+            services().approvals.approve(actor(), approval_id, note=note)
+        elif decision == "refuse":
+            services().approvals.refuse(actor(), approval_id, note=note)
+        else:
+            services().approvals.withdraw(actor(), approval_id)
+    except JobwrightError as error:
+        if error.status in {401, 403, 404}:
+            raise
+        return _page(services().approvals.get(actor(), approval_id), wrong=error.detail), error.status
+    flash({"approve": "Approved, and done", "refuse": "Refused", "withdraw": "Taken back"}[decision])
+    return redirect(url_for(".show", approval_id=approval_id))
+
+
+def _page(row: Document, *, wrong: str = "") -> str:
+    own = row["requested_by"]["id"] == actor().id
+    decides = lacks(actor(), May.DECIDE_APPROVALS) is None and not own
+    entry = services().catalogue.get(row["template_type"]) if row["template_type"] in services().catalogue.types() else None
+    return render_template("approval.html", row=row, own=own, decides=decides, words=WORDS, wrong=wrong, entry=entry)

@@ -34,7 +34,7 @@ START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)  # a Monday
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in {"integration", "browser", "faults"}:
+        if folder in {"integration", "security", "browser", "faults"}:
             item.add_marker(getattr(pytest.mark, folder))
 
 

@@ -29,7 +29,7 @@ def _json(row: Document) -> dict[str, Any]:
 
 
 def _tagged(row: Document, message: str | None = None) -> Response:
-    upcoming = [{"start": instant(one.start), "end": instant(one.end)} for one in services().calendars.upcoming(actor(), row["_id"])]
+    upcoming = [{"start": instant(one.start), "end": instant(one.end)} for one in services().calendars.upcoming(row)]
     told = {"message": message} if message else {}
     response: Response = jsonify({"calendar": _json(row), "upcoming": upcoming, **told})
     response.headers["ETag"] = f'"{row["version"]}"'

@@ -67,7 +67,6 @@ class Approvals:
 
         A preview of what it would do is started where its template has one.
         """
-        require(actor, May.SEE_JOBS)
         now, job = self._clock.now(), ask.job
         for row in self._store.waiting_for(job.id, now):
             same = row["operation"] == ask.operation and row["version"] == job.version and row["requested_by"]["id"] == actor.id
@@ -95,7 +94,7 @@ class Approvals:
         if ask.previews and ask.operation in PREVIEWED:
             self._executions.preview(job, of=approval_id, parameters=parameters)
             self._store.set_preview(approval_id, {"state": "running"})
-        return self.get(actor, approval_id)
+        return self._shown(self._found(approval_id))
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -156,7 +155,7 @@ class Approvals:
                 self._store.move(approval_id, mine, fields)
                 raise
             self._store.move(approval_id, mine, {"state": "approved", "result": result})
-        return self.get(actor, approval_id)
+        return self._shown(self._found(approval_id))
 
     def refuse(self, actor: Actor, approval_id: str, *, note: str = "") -> Document:
         """It is not done. Raises as `approve`."""
@@ -195,7 +194,7 @@ class Approvals:
         fields = {"state": state, "decided_by": actor.email, "decided_at": self._clock.now(), "note": note}
         if self._store.move(approval_id, {"state": PENDING}, fields) is None:
             raise Conflict("Someone else has just decided this")
-        return self.get(actor, approval_id)
+        return self._shown(self._found(approval_id))
 
     def _requester(self, row: Document, approver: Actor) -> Actor:
         """Who asked, with the rights that they have now, and the approver's name."""
@@ -217,7 +216,7 @@ class Approvals:
             case Operation.UPDATE:
                 self._registry.update_approved(actor, job_id, payload["job"], version=version)
             case Operation.ENABLE:
-                if not self._registry.get(actor, job_id).definition.enabled:
+                if not self._registry.known(job_id).definition.enabled:
                     self._registry.set_enabled(actor, job_id, enabled=True, version=version)
             case Operation.RESUME:
                 self._registry.resume(actor, job_id)

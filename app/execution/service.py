@@ -65,8 +65,8 @@ class Executions:
         Raises AlreadyRunning while the job runs (unless its overlap policy is `queue` or `allow`), ValidationFailed for an override,
         LimitReached after the user's runs of the hour, Conflict where `idempotency_key` belongs to another job.
         """
-        job = self._registry.get(actor, job_id)
         require(actor, May.RUN_JOBS)
+        job = self._registry.known(job_id)
         execution_id = str(uuid.uuid5(_RUN_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
         if idempotency_key and (replayed := self._replayed(execution_id, job_id)):
             return replayed
@@ -80,16 +80,16 @@ class Executions:
         diff = [{"field": f"/parameters/{name}", "after": mask(parameters.get(name))} for name in sorted(overrides or {})]
         self._registry.ask_to_run(actor, job, Operation.RUN, {"parameters": parameters}, diff)
         self._start(actor, "job.run", document, diff)
-        return self.get(actor, execution_id)
+        return self._shown(self._found(execution_id))
 
     def retry(self, actor: Actor, execution_id: str, *, parameters: Mapping[str, Any] | None = None) -> Document:
         """Try an ended execution again, as a new one linked to it; with `parameters` in place of all that it had.
 
         Raises Conflict while it has not ended, else as `run_now`.
         """
-        old = self._found(execution_id)
-        job = self._registry.get(actor, old["job_id"])
         require(actor, May.RUN_JOBS)
+        old = self._found(execution_id)
+        job = self._registry.known(old["job_id"])
         if old["status"] in LIVE:
             raise Conflict(f"This execution is {old['status']}; it can be retried once it has ended")
         if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job.id]):
@@ -115,7 +115,7 @@ class Executions:
 
         Raises AlreadyRunning, LimitReached, NotFound.
         """
-        job = self._registry.get(actor, job_id)
+        job = self._registry.known(job_id)
         if replayed := self._replayed(execution_id, job_id):
             return replayed
         if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job_id]):
@@ -125,7 +125,7 @@ class Executions:
             execution_id=execution_id, retry_of=retry_of, stands_for=stands_for,
         )  # fmt: skip
         self._start(actor, "execution.retry" if retry_of else "job.run", document, [])
-        return self.get(actor, execution_id)
+        return self._shown(self._found(execution_id))
 
     def preview(self, job: Job, *, of: str, parameters: Mapping[str, Any] | None = None) -> str:
         """Have a job's template say what a run would do; returns the execution's id. `of` stands for the job, whose history it is not."""
@@ -156,7 +156,7 @@ class Executions:
     def may_run(self, actor: Actor, job_id: str) -> None:
         """Raises Forbidden where `actor` starts no jobs by hand (of some jobs they may, and it waits for approval), NotFound."""
         require(actor, May.RUN_JOBS)
-        self._registry.get(actor, job_id)
+        self._registry.known(job_id)
 
     def backfill(self, actor: Actor, job_id: str, due_times: Sequence[datetime], *, key: str = "") -> int:
         """Queue a run for each of these due times, oldest first; returns how many are new. Counts as one run of the user's hour.
@@ -164,8 +164,8 @@ class Executions:
         Raises Forbidden, LimitReached. Killed in the middle, the same call queues the rest: an id is of its job, due time, and `key` or
         the minute.
         """
-        job = self._registry.get(actor, job_id)
         require(actor, May.RUN_JOBS)
+        job = self._registry.known(job_id)
         now = self._clock.now()
         name = key or f"{now:%Y-%m-%dT%H:%M}"
         documents = [
@@ -194,8 +194,8 @@ class Executions:
 
     def cancel_backfill(self, actor: Actor, job_id: str) -> int:
         """Cancel what waits of the job's backfills; what runs goes on. Returns how many."""
-        job = self._registry.get(actor, job_id)
         require(actor, May.CANCEL)
+        job = self._registry.known(job_id)
         with self._audit.action(actor, "job.backfill_cancel", kind="job", target_id=job_id, name=job.definition.name):
             return self._store.drop_backfill(job_id, by=actor.email, now=self._clock.now())
 

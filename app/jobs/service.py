@@ -255,6 +255,10 @@ class JobRegistry:
 
     # -- for the stages above -------------------------------------------------------------------------------------
 
+    def known(self, job_id: str) -> Job:
+        """A job, for a stage that has asked by itself who may do what. Raises NotFound."""
+        return self._stored(job_id)
+
     def create_approved(self, actor: Actor, document: Mapping[str, Any]) -> Job:
         """Make the job of an approved request (the stored form of it), judged again as of now; one that is there already is returned.
 

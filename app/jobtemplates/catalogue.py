@@ -85,6 +85,8 @@ class Catalogue:
     def help_text(self, kind: str) -> str:
         """The README of a template's folder, Markdown; empty where it has none."""
         package = type(self.get(kind).template).__module__.rpartition(".")[0]
+        if not package:  # a module by itself
+            return ""
         readme = importlib.resources.files(package).joinpath("README.md")
         return readme.read_text(encoding="utf-8") if readme.is_file() else ""
 

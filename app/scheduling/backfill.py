@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
+from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.clock import Clock
 from app.errors import FieldError, ValidationFailed
@@ -54,7 +55,8 @@ class Backfills:
 
     def plan(self, actor: Actor, job_id: str, body: Any) -> BackfillPlan:
         """What `body` {from, to, again?} would run of the job; nothing is written. Raises ValidationFailed, NotFound."""
-        job = self._registry.get(actor, job_id)
+        require(actor, May.RUN_JOBS)
+        job = self._registry.known(job_id)
         begin, end, again = self._checked(body)
         schedule = job.definition.schedule
         if schedule.type in {ScheduleType.MANUAL, ScheduleType.ONCE}:

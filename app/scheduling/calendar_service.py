@@ -60,15 +60,12 @@ class Calendars:
     def get(self, actor: Actor, name: str) -> Document:
         """Raises NotFound."""
         require(actor, May.SEE_CALENDARS)
-        row = self._store.get(name)
-        if row is None:
-            raise NotFound("calendar", name)
-        return row
+        return self._found(name)
 
-    def upcoming(self, actor: Actor, name: str, count: int = 8) -> list[Blackout]:
-        """The next blackouts of a year, the present one first."""
-        row, now = self.get(actor, name), self._clock.now()
-        return Blackouts([Calendar(name, body_of(row))]).between(now, now + LOOKS_AHEAD)[:count]
+    def upcoming(self, row: Document, count: int = 8) -> list[Blackout]:
+        """The next blackouts of a year of a calendar that someone has got, the present one first."""
+        now = self._clock.now()
+        return Blackouts([Calendar(row["_id"], body_of(row))]).between(now, now + LOOKS_AHEAD)[:count]
 
     def used_by(self, actor: Actor, name: str) -> list[str]:
         """Names of the jobs that name it."""
@@ -87,7 +84,7 @@ class Calendars:
     def update(self, actor: Actor, name: str, body: Any, *, version: int | None = None) -> Document:
         """Another `body`; jobs in one of its blackouts look again at once. Raises ValidationFailed, StaleVersion, NotFound."""
         require(actor, May.CHANGE_CALENDARS)
-        before = self.get(actor, name)
+        before = self._found(name)
         if version is not None and version != before["version"]:
             raise StaleVersion(version, before["version"])
         self._check(body)
@@ -102,7 +99,7 @@ class Calendars:
     def delete(self, actor: Actor, name: str) -> None:
         """Raises Conflict while a job names it, NotFound."""
         require(actor, May.CHANGE_CALENDARS)
-        self.get(actor, name)
+        self._found(name)
         using = self._jobs.names_on(name)
         if using:
             raise Conflict(f"{len(using)} jobs name this calendar: {', '.join(using[:5])}" if len(using) > 1 else f"{using[0]!r} names it")
@@ -111,6 +108,12 @@ class Calendars:
             self._look_again(name)
 
     # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _found(self, name: str) -> Document:
+        row = self._store.get(name)
+        if row is None:
+            raise NotFound("calendar", name)
+        return row
 
     def _check(self, body: Any, name: str | None = None) -> None:
         errors = []

@@ -25,7 +25,7 @@ blueprint = Blueprint("calendars_pages", __name__)
 def list_calendars() -> str:
     """All of them, with the next blackout of each."""
     rows = services().calendars.all(actor())
-    upcoming = {row["_id"]: next(iter(services().calendars.upcoming(actor(), row["_id"], 1)), None) for row in rows}
+    upcoming = {row["_id"]: next(iter(services().calendars.upcoming(row, 1)), None) for row in rows}
     users = {row["_id"]: services().calendars.used_by(actor(), row["_id"]) for row in rows}
     return render_template("calendars.html", rows=rows, upcoming=upcoming, users=users)
 
@@ -87,7 +87,7 @@ def _page(editor: Editor, row: Document | None = None, name: str = "", errors: t
     return render_template(
         "calendar_form.html", row=row, name=row["_id"] if row else name, controls=shown.controls, errors=[*lines, *shown.summary],
         name_errors=[one.message for one in others if one.pointer == "/name"],
-        upcoming=services().calendars.upcoming(actor(), row["_id"]) if row else [],
+        upcoming=services().calendars.upcoming(row) if row else [],
         users=services().calendars.used_by(actor(), row["_id"]) if row else [], zone=ZoneInfo(row["timezone"]) if row else None,
     )  # fmt: skip
 

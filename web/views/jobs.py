@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
+from app.accounts.permissions import May, require
 from app.audit.store import AuditFilter
 from app.errors import FieldError, StaleVersion, ValidationFailed
 from app.jobs.model import Cause, Job
@@ -172,6 +173,7 @@ def run_with(job_id: str) -> Any:
 @blueprint.route("/new", methods=["GET", "POST"])
 def new() -> Any:
     """The form of a new job; without a template, the gallery."""
+    require(actor(), May.CHANGE_JOBS)
     kind = request.args.get("template")
     if not kind:
         return redirect(url_for("templates_pages.gallery"))
@@ -239,4 +241,5 @@ def delete(job_id: str) -> Any:
 @blueprint.post("/schedule-preview")
 def schedule_preview() -> str:
     """The schedule in words and its next runs, while it is typed."""
+    require(actor(), May.SEE_JOBS)
     return render_template("partials/schedule_preview.html", preview=preview_schedule(dict(posted())))

@@ -1,0 +1,242 @@
+"""Every endpoint, every role, every scope: nobody reaches what the table of permissions denies, and nobody is kept from what it allows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.accounts.model import Role, Scope
+from app.accounts.permissions import May, lacks
+from app.accounts.signin import Visitor
+from app.audit.model import SYSTEM, Actor
+from app.errors import ApprovalNeeded
+from app.factory import create_app
+from app.jobtemplates.catalogue import Catalogue
+from app.services import Services
+from tests.conftest import START
+
+OPEN = None  # anybody may
+A = "/api/admin"
+JOB, RUN, CONNECTION, USER, TOKEN, ASK = f"{A}/scheduler-jobs/<job_id>", f"{A}/job-executions/<execution_id>", f"{A}/connections/<connection_id>", f"{A}/users/<user_id>", f"{A}/tokens/<token_id>", f"{A}/approvals/<approval_id>"  # fmt: skip
+
+REST: dict[tuple[str, str], May | None] = {
+    ("GET", "/api/openapi.json"): OPEN,
+    ("GET", f"{A}/scheduler-jobs"): May.SEE_JOBS, ("POST", f"{A}/scheduler-jobs"): May.CHANGE_JOBS,
+    ("POST", f"{A}/scheduler-jobs/validate"): May.CHANGE_JOBS,
+    ("GET", JOB): May.SEE_JOBS, ("PUT", JOB): May.CHANGE_JOBS, ("DELETE", JOB): May.CHANGE_JOBS,
+    ("POST", f"{JOB}/enable"): May.CHANGE_JOBS, ("POST", f"{JOB}/disable"): May.CHANGE_JOBS, ("POST", f"{JOB}/pause"): May.CHANGE_JOBS,
+    ("POST", f"{JOB}/resume"): May.CHANGE_JOBS, ("POST", f"{JOB}/run"): May.RUN_JOBS, ("POST", f"{JOB}/backfill"): May.RUN_JOBS,
+    ("DELETE", f"{JOB}/backfill"): May.CANCEL, ("GET", f"{JOB}/executions"): May.SEE_EXECUTIONS,
+    ("GET", f"{A}/job-executions"): May.SEE_EXECUTIONS, ("GET", RUN): May.SEE_EXECUTIONS, ("GET", f"{RUN}/logs"): May.SEE_EXECUTIONS,
+    ("POST", f"{RUN}/cancel"): May.CANCEL, ("POST", f"{RUN}/retry"): May.RUN_JOBS,
+    ("GET", f"{A}/job-templates"): May.SEE_TEMPLATES, ("GET", f"{A}/job-templates/<template_type>"): May.SEE_TEMPLATES,
+    ("GET", f"{A}/job-templates/<template_type>/schema"): May.SEE_TEMPLATES,
+    ("GET", f"{A}/calendars"): May.SEE_CALENDARS, ("GET", f"{A}/calendars/<name>"): May.SEE_CALENDARS,
+    ("POST", f"{A}/calendars"): May.CHANGE_CALENDARS, ("PUT", f"{A}/calendars/<name>"): May.CHANGE_CALENDARS,
+    ("DELETE", f"{A}/calendars/<name>"): May.CHANGE_CALENDARS,
+    ("GET", f"{A}/maintenance"): May.SEE_MAINTENANCE, ("PUT", f"{A}/maintenance"): May.SWITCH_MAINTENANCE,
+    ("DELETE", f"{A}/maintenance"): May.SWITCH_MAINTENANCE,
+    ("GET", f"{A}/connections"): May.NAME_CONNECTIONS, ("POST", f"{A}/connections"): May.MANAGE_CONNECTIONS,
+    ("GET", CONNECTION): May.MANAGE_CONNECTIONS, ("PUT", CONNECTION): May.MANAGE_CONNECTIONS, ("DELETE", CONNECTION): May.MANAGE_CONNECTIONS,
+    ("POST", f"{CONNECTION}/test"): May.MANAGE_CONNECTIONS,
+    ("GET", f"{A}/approvals"): May.SEE_APPROVALS, ("GET", ASK): May.SEE_APPROVALS, ("POST", f"{ASK}/approve"): May.DECIDE_APPROVALS,
+    ("POST", f"{ASK}/refuse"): May.DECIDE_APPROVALS,
+    ("GET", f"{A}/audit-events"): May.SEE_AUDIT, ("GET", f"{A}/audit-events/export"): May.SEE_AUDIT,
+    ("GET", f"{A}/users"): May.MANAGE_ACCOUNTS, ("POST", f"{A}/users"): May.MANAGE_ACCOUNTS, ("GET", USER): May.MANAGE_ACCOUNTS,
+    ("PATCH", USER): May.MANAGE_ACCOUNTS, ("POST", f"{USER}/reset"): May.MANAGE_ACCOUNTS,
+    ("DELETE", f"{USER}/second-factor"): May.MANAGE_ACCOUNTS, ("GET", f"{USER}/tokens"): May.MANAGE_ACCOUNTS,
+    ("POST", f"{USER}/tokens"): May.MANAGE_ACCOUNTS, ("GET", f"{A}/tokens"): May.MANAGE_ACCOUNTS,
+    ("POST", f"{TOKEN}/rotate"): May.MANAGE_ACCOUNTS, ("DELETE", TOKEN): May.MANAGE_ACCOUNTS,
+}  # fmt: skip
+OWN_REQUEST = ("POST", f"{ASK}/withdraw")  # whose request it is decides, not the role: test_approvals
+
+WEB: dict[tuple[str, str], May | None] = {
+    ("GET", "/"): OPEN, ("GET", "/admin/scheduler"): OPEN, ("GET", "/api/docs"): OPEN, ("GET", "/sign-in"): OPEN, ("POST", "/sign-in"): OPEN,
+    ("GET", "/sign-in/code"): OPEN, ("POST", "/sign-in/code"): OPEN, ("POST", "/sign-out"): OPEN, ("GET", "/reset/<secret>"): OPEN,
+    ("POST", "/reset/<secret>"): OPEN, ("GET", "/static/<path:filename>"): OPEN, ("GET", "/health"): OPEN, ("GET", "/health/detailed"): OPEN,
+    ("GET", "/live"): OPEN, ("GET", "/ready"): OPEN,
+    ("GET", "/account"): May.OWN_ACCOUNT, ("POST", "/account/password"): May.OWN_ACCOUNT, ("GET", "/account/second-factor"): May.OWN_ACCOUNT,
+    ("POST", "/account/second-factor"): May.OWN_ACCOUNT, ("POST", "/account/second-factor/remove"): May.OWN_ACCOUNT,
+    ("POST", "/account/sessions/end"): May.OWN_ACCOUNT,
+    ("GET", "/jobs"): May.SEE_JOBS, ("GET", "/jobs/<job_id>"): May.SEE_JOBS, ("GET", "/jobs/<job_id>/row"): May.SEE_JOBS,
+    ("GET", "/jobs/new"): May.CHANGE_JOBS, ("POST", "/jobs/new"): May.CHANGE_JOBS, ("POST", "/jobs/schedule-preview"): May.SEE_JOBS,
+    ("GET", "/jobs/<job_id>/edit"): May.SEE_JOBS, ("POST", "/jobs/<job_id>/edit"): May.CHANGE_JOBS, ("GET", "/jobs/<job_id>/pause"): May.SEE_JOBS,
+    ("POST", "/jobs/<job_id>/pause"): May.CHANGE_JOBS, ("POST", "/jobs/<job_id>/resume"): May.CHANGE_JOBS,
+    ("POST", "/jobs/<job_id>/<any(enable, disable):what>"): May.CHANGE_JOBS, ("POST", "/jobs/<job_id>/delete"): May.CHANGE_JOBS,
+    ("GET", "/jobs/<job_id>/backfill"): May.RUN_JOBS, ("POST", "/jobs/<job_id>/backfill"): May.RUN_JOBS,
+    ("POST", "/jobs/<job_id>/backfill/cancel"): May.CANCEL, ("POST", "/jobs/<job_id>/run"): May.RUN_JOBS,
+    ("GET", "/jobs/<job_id>/run-with"): May.SEE_JOBS, ("POST", "/jobs/<job_id>/run-with"): May.RUN_JOBS,
+    ("GET", "/executions"): May.SEE_EXECUTIONS, ("GET", "/executions/<execution_id>"): May.SEE_EXECUTIONS,
+    ("GET", "/executions/<execution_id>/live"): May.SEE_EXECUTIONS, ("POST", "/executions/<execution_id>/cancel"): May.CANCEL,
+    ("POST", "/executions/<execution_id>/retry"): May.RUN_JOBS, ("GET", "/executions/<execution_id>/retry-with"): May.SEE_EXECUTIONS,
+    ("POST", "/executions/<execution_id>/retry-with"): May.RUN_JOBS,
+    ("GET", "/templates"): May.SEE_TEMPLATES, ("GET", "/templates/<kind>"): May.SEE_TEMPLATES, ("GET", "/templates/preview"): May.TRY_SCHEMAS,
+    ("POST", "/templates/preview"): May.TRY_SCHEMAS,
+    ("GET", "/calendars"): May.SEE_CALENDARS, ("GET", "/calendars/new"): May.CHANGE_CALENDARS, ("POST", "/calendars/new"): May.CHANGE_CALENDARS,
+    ("GET", "/calendars/<name>"): May.SEE_CALENDARS, ("POST", "/calendars/<name>"): May.CHANGE_CALENDARS,
+    ("POST", "/calendars/<name>/delete"): May.CHANGE_CALENDARS,
+    ("GET", "/maintenance"): May.SWITCH_MAINTENANCE, ("POST", "/maintenance"): May.SWITCH_MAINTENANCE,
+    ("POST", "/maintenance/end"): May.SWITCH_MAINTENANCE,
+    ("GET", "/connections"): May.NAME_CONNECTIONS, ("GET", "/connections/new"): May.MANAGE_CONNECTIONS,
+    ("POST", "/connections/new"): May.MANAGE_CONNECTIONS, ("GET", "/connections/<connection_id>"): May.MANAGE_CONNECTIONS,
+    ("POST", "/connections/<connection_id>"): May.MANAGE_CONNECTIONS, ("POST", "/connections/<connection_id>/delete"): May.MANAGE_CONNECTIONS,
+    ("POST", "/connections/<connection_id>/test"): May.MANAGE_CONNECTIONS,
+    ("GET", "/approvals"): May.SEE_APPROVALS, ("GET", "/approvals/<approval_id>"): May.SEE_APPROVALS,
+    ("GET", "/approvals/<approval_id>/preview"): May.SEE_APPROVALS,
+    ("POST", "/approvals/<approval_id>/<any(approve, refuse, withdraw):decision>"): May.DECIDE_APPROVALS,
+    ("GET", "/audit"): May.SEE_AUDIT, ("GET", "/audit/export.<kind>"): May.SEE_AUDIT,
+    ("GET", "/users"): May.MANAGE_ACCOUNTS, ("GET", "/users/new"): May.MANAGE_ACCOUNTS, ("POST", "/users/new"): May.MANAGE_ACCOUNTS,
+    ("GET", "/users/<user_id>"): May.MANAGE_ACCOUNTS, ("POST", "/users/<user_id>"): May.MANAGE_ACCOUNTS,
+    ("POST", "/users/<user_id>/reset"): May.MANAGE_ACCOUNTS, ("POST", "/users/<user_id>/second-factor/remove"): May.MANAGE_ACCOUNTS,
+    ("GET", "/users/<user_id>/tokens/new"): May.MANAGE_ACCOUNTS, ("POST", "/users/<user_id>/tokens/new"): May.MANAGE_ACCOUNTS,
+    ("POST", "/tokens/<token_id>/rotate"): May.MANAGE_ACCOUNTS, ("POST", "/tokens/<token_id>/revoke"): May.MANAGE_ACCOUNTS,
+}  # fmt: skip
+
+CALENDAR: dict[str, Any] = {"timezone": "UTC", "dates": [{"from": "2030-01-01"}]}
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", f"{A}/scheduler-jobs"): {"name": "new", "template_type": "noop"},
+    ("POST", f"{A}/scheduler-jobs/validate"): {"name": "new", "template_type": "noop"},
+    ("PUT", JOB): {"description": "x"}, ("POST", f"{JOB}/pause"): {"reason": "x"},
+    ("POST", f"{JOB}/backfill"): {"from": "2026-03-01T00:00:00Z", "to": "2026-03-01T02:00:00Z", "dry_run": False},
+    ("POST", f"{A}/calendars"): {"name": "new", **CALENDAR}, ("PUT", f"{A}/calendars/<name>"): CALENDAR,
+    ("PUT", f"{A}/maintenance"): {"reason": "x"},
+    ("POST", f"{A}/connections"): {"name": "new", "kind": "file_store", "settings": {"path": "/nowhere"}},
+    ("PUT", CONNECTION): {"name": "c", "settings": {"path": "/nowhere"}},
+    ("POST", f"{A}/users"): {"email": "new@example.com", "role": "user"}, ("PATCH", USER): {"name": "x"},
+    ("POST", f"{USER}/tokens"): {"name": "x", "scopes": ["read"]},
+}  # fmt: skip
+
+
+@pytest.fixture
+def cast(services: Services) -> dict[str, Actor]:
+    """Someone of each role, at a browser."""
+    actors = {}
+    for role in Role:
+        user, _ = services.accounts.add(SYSTEM, {"email": f"{role.value}@example.com", "role": role.value})
+        actors[role.value] = Actor(id=user.id, email=user.email, role=role.value, via="web")
+    return actors
+
+
+@pytest.fixture
+def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
+    """One of each thing, of somebody who is none of the callers."""
+    boss = replace(SYSTEM, id="boss", email="boss@example.com")
+    schedule = {"type": "cron", "expression": "0 * * * *"}
+    job = services.jobs.create(boss, {"name": "theirs", "template_type": "noop", "schedule": schedule, "overlap": "allow"})[0]
+    run = services.executions.run_now(boss, job.id)
+    connection = services.connections.create(boss, name="c", kind="file_store", settings={"path": "/nowhere"})
+    services.calendars.create(boss, "cal", CALENDAR)
+    other, _ = services.accounts.add(SYSTEM, {"email": "other@example.com", "role": "admin"})
+    _, token = services.tokens.request(replace(boss, scopes=None), other.id, {"name": "t", "scopes": ["read"]})
+    asker = Actor(id=other.id, email=other.email, role="admin", via="web")
+    with pytest.raises(ApprovalNeeded) as needed:
+        services.jobs.create(asker, {"name": "d", "template_type": "misbehave", "parameters": {"how": "raise"}})
+    asked = services.approvals.ask(asker, needed.value.ask)
+    return {
+        "job_id": job.id, "execution_id": run["_id"], "connection_id": connection["_id"], "user_id": other.id, "token_id": token["_id"],
+        "approval_id": asked["_id"], "name": "cal", "template_type": "noop", "kind": "noop", "secret": "x", "filename": "app.css",
+    }  # fmt: skip
+
+
+def address(rule: str, targets: dict[str, str]) -> str:
+    path = rule.replace("<any(enable, disable):what>", "disable").replace("<any(approve, refuse, withdraw):decision>", "refuse")
+    path = path.replace("export.<kind>", "export.csv").replace("<path:filename>", targets["filename"])
+    for name, value in targets.items():
+        path = path.replace(f"<{name}>", value)
+    assert "<" not in path, path
+    return path
+
+
+def test_every_endpoint_is_in_the_matrix(app: Flask) -> None:
+    """A new endpoint needs a line here: who may reach it is decided, not left open."""
+    found = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    assert found == {*REST, *WEB, OWN_REQUEST}
+
+
+def _denied(status: int, rule: str) -> bool:
+    # Whose token it is is nobody's business: one that is another's is not there.
+    return status in {401, 403} or (status == 404 and "<token_id>" in rule)
+
+
+@pytest.mark.parametrize(("method", "rule"), sorted(REST), ids=lambda part: str(part))
+def test_rest(method: str, rule: str, app: Flask, services: Services, cast: dict[str, Actor], targets: dict[str, str]) -> None:
+    may, path, body = REST[(method, rule)], address(rule, targets), BODIES.get((method, rule))
+    client = app.test_client()
+
+    def status(token: str | None) -> int:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with client.open(path, method=method, json=body, headers=headers) as answer:
+            return answer.status_code
+
+    if may is OPEN:
+        assert status(None) == 200
+        return
+    for token in (None, "jw_" + "x" * 43, "", "null"):
+        assert status(token) == 401
+    callers = [(role, scopes) for role in ("user", "admin") for scopes in (tuple(Scope),)]
+    callers += [("super_admin", tuple(Scope(one) for one in Scope if one is not left_out)) for left_out in Scope]
+    callers += [("super_admin", (one,)) for one in Scope] + [("super_admin", tuple(Scope))]
+    for role, scopes in callers:
+        text = services.tokens.create(SYSTEM, email=cast[role].email, name="t", scopes=scopes)
+        reason = lacks(replace(cast[role], scopes=frozenset(scopes)), may)
+        got = status(text)
+        assert got < 500
+        assert _denied(got, rule) == (reason is not None), (
+            f"{role} {[one.value for one in scopes]} got {got}; the table says {reason or 'yes'}"
+        )
+    if any(one in path for one in targets.values()) and method == "GET":
+        assert client.get(path.replace(targets.get("job_id", "?"), "none")).status_code == 401  # nobody learns what is there
+
+
+@pytest.mark.parametrize(("method", "rule"), sorted(WEB), ids=lambda part: str(part))
+def test_pages(method: str, rule: str, services: Services, cast: dict[str, Actor], targets: dict[str, str], catalogue: Catalogue) -> None:
+    app = create_app(services)
+    app.config["WTF_CSRF_METHODS"] = set()  # test_attacks has what goes without a token
+    may, path = WEB[(method, rule)], address(rule, targets)
+    path += {"/jobs/new": "?template=noop", "/connections/new": "?kind=smtp"}.get(rule, "")
+
+    def status(client: FlaskClient) -> int:
+        return client.open(path, method=method, data={} if method == "POST" else None).status_code
+
+    stranger = app.test_client()
+    with stranger.open(path, method=method, data={} if method == "POST" else None) as answer:
+        if may is OPEN:
+            assert answer.status_code not in {401, 403} or rule == "/sign-in"
+            return
+        assert answer.status_code == 302
+        assert answer.headers["Location"].startswith("/sign-in")
+    for role in ("user", "admin", "super_admin"):
+        client = app.test_client()
+        user = services.accounts.get(replace(SYSTEM), cast[role].id)
+        signed = services.signin.admit(user, Visitor("192.0.2.1"), "test")
+        with client.session_transaction() as session:
+            session["s"] = signed.secret
+        got = status(client)
+        assert got < 500
+        reason = lacks(cast[role], may)
+        assert _denied(got, rule) == (reason is not None), f"{role} got {got}; the table says {reason or 'yes'}"
+
+
+def test_ones_own_and_anothers(app: Flask, services: Services, cast: dict[str, Actor], targets: dict[str, str]) -> None:
+    """What is one's own by its owner's session: tokens, sessions, requests; never another's."""
+    me = cast["admin"]
+    mine = services.tokens.request(me, me.id, {"name": "mine", "scopes": ["read"]})[1]["_id"]
+    user = services.accounts.get(me, me.id)
+    client = create_app(services).test_client()
+    client.application.config["WTF_CSRF_METHODS"] = set()
+    with client.session_transaction() as session:
+        session["s"] = services.signin.admit(user, Visitor("192.0.2.1"), "test").secret
+    assert client.post(f"/tokens/{targets['token_id']}/rotate").status_code == 404
+    assert client.post(f"/tokens/{targets['token_id']}/revoke").status_code == 404
+    assert client.post(f"/tokens/{mine}/rotate").status_code == 200
+    assert client.post(f"/tokens/{mine}/revoke").status_code == 302
+    assert client.get(f"/users/{me.id}/tokens/new").status_code == 200
+    assert client.get(f"/users/{targets['user_id']}/tokens/new").status_code == 403
+    assert client.get(f"/users/{me.id}").status_code == 403
+    assert client.post(f"/approvals/{targets['approval_id']}/withdraw").status_code == 403
+    assert services.approvals.get(me, targets["approval_id"])["state"] == "pending"
+    assert services.clock.now() == START

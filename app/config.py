@@ -171,6 +171,17 @@ class Settings:
     max_jobs: int = _var("JOBWRIGHT_MAX_JOBS", "int", 100, "Jobs in the registry", **_at_least(1))
     max_jobs_per_creator: int = _var("MAX_SCHEDULES_PER_CREATOR", "int", 1000, "Jobs one person may have made", **_at_least(1))
     runs_per_hour: int = _var("JOBWRIGHT_RUNS_PER_HOUR", "int", 10, "Manual runs an hour a user", **_at_least(1))
+    api_rate: int = _var("JOBWRIGHT_API_RATE", "int", 1200, "REST requests a minute an account, on all nodes together", **_at_least(1))
+    proxy_hops: int = _var(
+        "JOBWRIGHT_PROXY_HOPS",
+        "int",
+        0,
+        "Proxies in front whose X-Forwarded-* headers are believed",
+        **_at_least(0, 10),
+    )
+    trusted_hosts: tuple[str, ...] = _var(
+        "JOBWRIGHT_TRUSTED_HOSTS", "hosts", (), "Names that requests may call this server by, comma-separated; empty: any"
+    )
     strict: bool = _var("JOBWRIGHT_STRICT", "bool", False, "Only super-admins create jobs")
     approval_days: int = _var("JOBWRIGHT_APPROVAL_DAYS", "int", 7, "Days that a request waits for approval", **_at_least(1, 365))
     max_lookahead_days: int = _var("MAX_SCHEDULE_LOOKAHEAD_DAYS", "int", 365, "How far ahead a one-time run may lie", **_at_least(1, 36500))

@@ -13,6 +13,7 @@ from pymongo.database import Database
 
 from app.accounts.auditors import Auditors
 from app.accounts.passwords import Passwords
+from app.accounts.rates import Rates
 from app.accounts.second_factor import SecondFactor
 from app.accounts.service import Accounts
 from app.accounts.signin import SignIn
@@ -141,7 +142,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
             store.client.admin.command("ping")
 
     return Services(
-        settings=settings, clock=clock, accounts=accounts, signin=signin,
+        settings=settings, clock=clock, accounts=accounts, signin=signin, rates=Rates(database, per_minute=settings.api_rate),
         tokens=Tokens(users, TokenStore(database), audit, clock), audit=audit, auditors=Auditors(audit),
         connections=connections, catalogue=catalogue, jobs=registry, approvals=approvals,
         executions=executions, triggers=triggers, keys=keys, ping=ping,

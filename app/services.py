@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.accounts.auditors import Auditors
+from app.accounts.rates import Rates
 from app.accounts.service import Accounts
 from app.accounts.signin import SignIn
 from app.accounts.tokens import Tokens
@@ -36,6 +37,7 @@ class Services:
     clock: Clock
     accounts: Accounts
     signin: SignIn
+    rates: Rates
     tokens: Tokens
     audit: AuditTrail
     auditors: Auditors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from cheroot.wsgi import Server
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.errors import StartError
 from app.factory import create_app
@@ -20,6 +21,10 @@ class WebServer:
     def __init__(self, services: Services) -> None:
         settings = services.settings
         app = create_app(services)
+        app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
+        if settings.proxy_hops:
+            hops = settings.proxy_hops
+            app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
         self._server = Server(
             (settings.host, settings.port), app, numthreads=settings.web_threads, timeout=REQUEST_TIMEOUT_SECONDS,
             shutdown_timeout=5, request_queue_size=256,

@@ -60,7 +60,8 @@ class Service:
             **{key: value for key, value in os.environ.items() if not key.startswith(("JOBWRIGHT_", "MONGODB_", "SCHEDULER_"))},
             "PYTHONPATH": str(KINDS), "JOBWRIGHT_DATABASE": database, "JOBWRIGHT_DATA_DIR": str(data_dir), "HOST": "127.0.0.1",
             "PORT": "0", "JOBWRIGHT_ADMIN_EMAIL": ADMIN, "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD, "JOBWRIGHT_LOG_FORMAT": "json",
-            "JOBWRIGHT_RUNS_PER_HOUR": "100000", "JOBWRIGHT_MAX_JOBS": "2000", "LOCK_TIMEOUT_SECONDS": "3", **settings,
+            "JOBWRIGHT_RUNS_PER_HOUR": "100000", "JOBWRIGHT_API_RATE": "100000", "JOBWRIGHT_MAX_JOBS": "2000",
+            "LOCK_TIMEOUT_SECONDS": "3", **settings,
         }  # fmt: skip
         if uri:
             self.environment["MONGODB_URI"] = uri

@@ -17,7 +17,7 @@ from app.accounts.throttle import DEVICE, Throttle
 from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
-from app.errors import Conflict, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
+from app.errors import Conflict, DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.keys import digest
 from app.mongo import Document
 from app.validation import SchemaValidator
@@ -162,7 +162,10 @@ class Accounts:
         if self._users.any_exists():
             return None
         made = password or secrets.token_urlsafe(15)
-        self.create_user(actor, email=email, password=made, role=Role.SUPER_ADMIN)
+        try:
+            self.create_user(actor, email=email, password=made, role=Role.SUPER_ADMIN)
+        except DuplicateName:  # another process starts at the same time
+            return None
         return None if password else made
 
     def change_password(self, actor: Actor, *, old: str, new: str, keep: str) -> int:

@@ -21,9 +21,15 @@ def services() -> Services:
 def authenticate(request: Request) -> None:
     """Set the actor of this request. Raises NotSignedIn."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise NotSignedIn("Send a token: Authorization: Bearer jw_… (jobwright token create)")
-    actor = services().tokens.by_token(token.strip(), address=request.remote_addr or "")
+    address = request.remote_addr or ""
+    try:
+        if scheme.lower() != "bearer" or not token.strip():
+            raise NotSignedIn("Send a token: Authorization: Bearer jw_… (jobwright token create)")
+        actor = services().tokens.by_token(token.strip(), address=address)
+    except NotSignedIn:
+        services().rates.count_stranger(address)
+        raise
+    services().rates.count_request(actor.id)
     g.actor = replace(actor, correlation_id=current_id())
 
 

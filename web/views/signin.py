@@ -45,6 +45,7 @@ def sign_in() -> Any:
         return render_template("sign_in.html", error=None, email="", next=target)
     email = request.form.get("email", "")
     try:
+        services().rates.count_stranger(request.remote_addr or "")
         signed = services().signin.with_password(email, request.form.get("password", ""), visitor())
     except (NotSignedIn, LimitReached) as error:
         return _refused(error, render_template("sign_in.html", error=error.detail, email=email, next=target))
@@ -74,6 +75,7 @@ def code() -> Any:
 @blueprint.route("/reset/<secret>", methods=["GET", "POST"])
 def reset(secret: str) -> Any:
     """The link on which someone sets a password."""
+    services().rates.count_stranger(request.remote_addr or "")
     user = services().accounts.whose_reset(secret)
     if user is None:
         raise NotFound("reset", "of this link: it was used, or is older than a day")

@@ -1,0 +1,45 @@
+"""How often anyone may ask: counted in MongoDB, so that the bound holds over all processes together."""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pymongo.database import Database
+
+from app.accounts.throttle import place_of
+from app.errors import LimitReached
+from app.mongo import Document
+
+if TYPE_CHECKING:
+    from app.accounts.rate_storage import Counter
+
+STRANGERS_PER_MINUTE = 120  # requests of one place that prove nobody: wrong tokens, sign-in forms, reset links
+
+
+class Rates:
+    """Requests a minute: of an account by its tokens, and of a place that proves nobody."""
+
+    def __init__(self, database: Database[Document], *, per_minute: int) -> None:
+        self._database, self._per_minute = database, per_minute
+
+    @cached_property
+    def _counter(self) -> Counter:
+        from app.accounts.rate_storage import Counter  # noqa: PLC0415 - the scheduler does without it
+
+        return Counter(self._database)
+
+    def count_request(self, account_id: str) -> None:
+        """One request of an account. Raises LimitReached."""
+        self._count("account", account_id, self._per_minute, f"This account has made {self._per_minute} requests within a minute")
+
+    def count_stranger(self, address: str) -> None:
+        """One request that proves nobody. Raises LimitReached."""
+        self._count("stranger", place_of(address), STRANGERS_PER_MINUTE, "Too many requests from your network without a valid sign-in")
+
+    def _count(self, name: str, key: str, per_minute: int, words: str) -> None:
+        until = self._counter.hit(name, key, per_minute)
+        if until is not None:
+            raise LimitReached(words, retry_after_seconds=max(1, math.ceil(until - time.time())))

@@ -1,0 +1,132 @@
+"""Limits that hold over processes: run by two real servers on one database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from pymongo import MongoClient
+
+from tests.support import Service
+
+CALLS = 25
+
+
+@pytest.fixture(scope="module")
+def two(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Service]]:
+    """Two web processes on one database, with one key."""
+    name, folder = "limits_of_two", tmp_path_factory.mktemp("two")
+    limits = {
+        "JOBWRIGHT_RUNS_PER_HOUR": "10", "JOBWRIGHT_MAX_JOBS": "12", "JOBWRIGHT_API_RATE": "90", "JOBWRIGHT_SECRET_KEY": "k" * 40,
+        "JOBWRIGHT_TRUSTED_HOSTS": "127.0.0.1,jobs.example.com",
+    }  # fmt: skip
+    services = [Service("web", uri=mongod, database=name, data_dir=folder / str(n), **limits) for n in range(2)]
+    for one in services:
+        one.wait_ready()
+    yield services
+    for one in services:
+        assert one.stop() == 0
+    with MongoClient(mongod) as client:
+        client.drop_database(name)
+
+
+def at_once(two: list[Service], path: str, token: str, body: object = None) -> Counter[int]:
+    """25 calls at the same time, to both processes in turn; each 429 says when to come again."""
+
+    def call(n: int) -> int:
+        answer = httpx.post(f"{two[n % 2].address}{path}", headers={"Authorization": f"Bearer {token}"}, json=body, timeout=30)
+        if answer.status_code == 429:
+            assert 1 <= int(answer.headers.get("Retry-After", "1")) <= 3600
+            assert answer.json()["status"] == 429
+        return answer.status_code
+
+    with ThreadPoolExecutor(CALLS) as pool:
+        return Counter(pool.map(call, range(CALLS)))
+
+
+def test_ten_manual_runs_an_hour(two: list[Service]) -> None:
+    token = two[0].token()
+    with two[0].client(token) as client:
+        job = client.post("/api/admin/scheduler-jobs", json={"name": "j", "template_type": "noop", "overlap": "allow"}).json()["job"]["_id"]
+    assert at_once(two, f"/api/admin/scheduler-jobs/{job}/run", token) == {202: 10, 429: 15}
+
+
+def test_jobs_of_the_registry(two: list[Service]) -> None:
+    token = two[0].token()
+
+    def body(n: int) -> dict[str, str]:
+        return {"name": f"seat {n}", "template_type": "noop"}
+
+    with two[0].client(token) as client:
+        taken = client.get("/api/admin/scheduler-jobs").json()["total"]
+
+        def create(n: int) -> int:
+            headers = {"Authorization": f"Bearer {token}"}
+            return httpx.post(f"{two[n % 2].address}/api/admin/scheduler-jobs", headers=headers, json=body(n), timeout=30).status_code
+
+        with ThreadPoolExecutor(CALLS) as pool:
+            told = Counter(pool.map(create, range(CALLS)))
+        assert told == {201: 12 - taken, 429: CALLS - 12 + taken}
+        assert client.get("/api/admin/scheduler-jobs").json()["total"] == 12
+
+
+def test_guesses_at_a_password(two: list[Service]) -> None:
+    def guess(n: int) -> int:
+        with httpx.Client(base_url=two[n % 2].address, timeout=30) as client:
+            page = client.get("/sign-in").text
+            token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+            form = {"csrf_token": token, "email": "nobody@example.com", "password": "guess"}
+            return client.post("/sign-in", data=form).status_code
+
+    with ThreadPoolExecutor(CALLS) as pool:
+        assert Counter(pool.map(guess, range(CALLS))) == {401: 5, 429: 20}
+
+
+def test_requests_a_minute(two: list[Service], tmp_path: Path) -> None:
+    environment = two[0].environment
+    with MongoClient(environment["MONGODB_URI"]) as client:
+        client[environment["JOBWRIGHT_DATABASE"]]["rate_counters"].delete_many({})
+    token = two[0].token()
+    headers = {"Authorization": f"Bearer {token}"}
+
+    def ask(n: int) -> tuple[int, str | None]:
+        answer = httpx.get(f"{two[n % 2].address}/api/admin/maintenance", headers=headers, timeout=30)
+        return answer.status_code, answer.headers.get("Retry-After")
+
+    with ThreadPoolExecutor(CALLS) as pool:
+        told = list(pool.map(ask, range(120)))
+    statuses = Counter(status for status, _ in told)
+    # A window is a minute of the clock: the calls lie in one, or in two.
+    assert statuses[200] in {90, 120}
+    assert all(1 <= int(wait or 0) <= 60 for status, wait in told if status == 429)
+
+
+def test_wrong_tokens_of_one_place(two: list[Service]) -> None:
+    def ask(n: int) -> int:
+        return httpx.get(f"{two[n % 2].address}/api/admin/maintenance", headers={"Authorization": f"Bearer jw_{n}"}, timeout=30).status_code
+
+    with ThreadPoolExecutor(CALLS) as pool:
+        told = Counter(pool.map(ask, range(260)))
+    assert set(told) == {401, 429}
+    assert told[401] <= 240
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("jobs.example.com", 200), ("evil.example", 400), ("127.0.0.1.evil.example", 400), ("a b", 400)]
+)
+def test_a_host_that_is_not_ours_is_refused(two: list[Service], host: str, status: int) -> None:
+    assert httpx.get(f"{two[0].address}/live", headers={"Host": host}).status_code == status
+
+
+def test_forwarded_headers_are_not_believed_unasked(two: list[Service]) -> None:
+    for n in range(8):
+        with httpx.Client(base_url=two[0].address, headers={"X-Forwarded-For": f"203.0.113.{n}"}, timeout=30) as client:
+            page = client.get("/sign-in").text
+            token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+            form = {"csrf_token": token, "email": "forwarded@example.com", "password": "guess"}
+            status = client.post("/sign-in", data=form).status_code
+    assert status == 429

@@ -5,11 +5,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 MINUTES ?= 15
+# Tools that look at the project from outside, in a place of their own.
+TOOLS := .venv/tools
+PIP_AUDIT := 2.10.1
+CYCLONEDX := 7.5.0
 # Tests that ask how soon something starts run beside no others.
 ALONE := tests/faults/test_bombs.py
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup setup-tests run demo test check lint types imports bench faults lock screenshots clean
+.PHONY: help setup setup-tests run demo test check lint types imports bench faults audit sbom lock screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -64,6 +68,18 @@ bench: setup-tests ## Figures, with the machine that made them
 
 faults: setup-tests ## The long run of the fault tests: make faults MINUTES=15
 	@JOBWRIGHT_FAULT_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/faults
+
+$(TOOLS)/.pip-audit-$(PIP_AUDIT) $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX): $(STAMP)
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==$(PIP_AUDIT) cyclonedx-bom==$(CYCLONEDX)
+	@touch $(TOOLS)/.pip-audit-$(PIP_AUDIT) $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX)
+
+audit: $(TOOLS)/.pip-audit-$(PIP_AUDIT) ## Known vulnerabilities of what is locked (pip-audit; asks an advisory database)
+	@$(BIN)/python scripts/audit.py $(TOOLS)/bin/pip-audit requirements-runtime.lock
+
+sbom: $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX) ## Bill of materials of what is locked, as CycloneDX: sbom.json
+	@$(TOOLS)/bin/cyclonedx-py requirements requirements-runtime.lock --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json
+	@echo "sbom.json: $$($(PYTHON) -c "import json; print(len(json.load(open('sbom.json'))['components']))") components"
 
 screenshots: setup-tests ## The pictures in the README, from the running product
 	@$(BIN)/python scripts/screenshots.py

@@ -12,7 +12,7 @@ from app.factory import create_app
 from app.services import Services
 
 MAX_HEADER_BYTES = 64_000
-REQUEST_TIMEOUT_SECONDS = 30
+REQUEST_TIMEOUT_SECONDS = 10  # a client that sends its request more slowly than this keeps no thread
 
 
 class WebServer:

@@ -205,10 +205,18 @@ def _operator_always_true(field: str, operator: str, operators: Mapping[str, Any
 
 
 def _never_true(query: Any) -> bool:
-    return isinstance(query, Mapping) and any(
-        (isinstance(value, Mapping) and value.get("$in") == [])
-        or (key == "_id" and (value is None or value in ({"$exists": False}, {"$eq": None})))
-        for key, value in query.items()
+    return isinstance(query, Mapping) and any(_member_never_true(key, value) for key, value in query.items())
+
+
+def _member_never_true(key: str, value: Any) -> bool:
+    if key == "$and":
+        return any(_never_true(item) for item in value)
+    if key == "$or":
+        return all(_never_true(item) for item in value)
+    if key == "$nor":
+        return any(always_true(item) for item in value) or _covers_presence(value)
+    return (isinstance(value, Mapping) and value.get("$in") == []) or (
+        key == "_id" and (value is None or value in ({"$exists": False}, {"$eq": None}))
     )
 
 

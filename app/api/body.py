@@ -28,6 +28,10 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
         raise UnsupportedMediaType("Send the body as application/json")
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        if b"\\u" in raw:
+            json.dumps(value, ensure_ascii=False).encode()  # an escape may name half of a surrogate pair, which is no text
+    except UnicodeEncodeError as error:
+        raise BadRequest("The body holds half of a surrogate pair, which is no text") from error
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"The body is no JSON: {error}") from error
     if _depth(value) > MAX_DEPTH:

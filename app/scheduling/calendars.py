@@ -226,6 +226,9 @@ def _problem_of(calendar: Any) -> str:
     if len(events) > MOST_EVENTS:
         return f"holds {len(events):,} events; at most {MOST_EVENTS:,} are taken"
     for event in events:
+        if event.errors or "DTSTART" not in event:
+            name, wrong = event.errors[0] if event.errors else ("DTSTART", "is missing")
+            return f"{str(event.get('SUMMARY', 'an event'))[:80]!r} cannot be read: {name}: {str(wrong)[:120]}"
         rules = event.get("RRULE") or []
         for rule in rules if isinstance(rules, list) else [rules]:
             if any(str(often).upper() in _TOO_OFTEN for often in rule.get("FREQ", ())) or any(part in rule for part in _PARTS_OF_A_DAY):

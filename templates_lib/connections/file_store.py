@@ -45,11 +45,11 @@ class FileStore:
         Raises TemplateError (permanent) for a name that leaves the folder, by `..`, as an absolute path or by a symbolic link.
         """
         parts = name.split("/")
-        if not name or name.startswith("/") or "\\" in name or "\0" in name or ".." in parts or "" in parts:
+        if not name or name.startswith("/") or "\\" in name or "\0" in name or {".", "..", ""} & set(parts):
             raise TemplateError(f"{name!r} is not a plain path inside the file store", permanent=True)
         root = os.path.realpath(self.root)
         full = os.path.realpath(posixpath.join(root, name))
-        if os.path.commonpath([root, full]) != root:
+        if full == root or os.path.commonpath([root, full]) != root:
             raise TemplateError(f"{name!r} leads out of the file store", permanent=True)
         return full
 

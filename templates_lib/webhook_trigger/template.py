@@ -124,6 +124,8 @@ class WebhookTrigger(JobTemplate):
             url = httpx.URL(params["url"])
             if not url.host or url.userinfo:
                 yield Problem("/url", "must name a host, and no user name or password")
+            if url.port is not None and not 0 < url.port < 65_536:
+                yield Problem("/url", f"names port {url.port}; ports go from 1 to 65535")
         except httpx.InvalidURL as error:
             yield Problem("/url", f"is not an address: {error}")
         for index, header in enumerate(params.get("headers", ())):

@@ -118,7 +118,7 @@ def test_icalendar_events_recur_in_their_own_zones(moment: datetime, end: dateti
         ({"ical": "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\nEND:VCALENDAR"}, "/ical", "no event"),
         ({"ical": ICAL.replace("FREQ=YEARLY", "FREQ=SECONDLY")}, "/ical", "'Christmas' comes again more often than daily"),
         ({"ical": ICAL.replace("FREQ=YEARLY", "FREQ=DAILY;BYSECOND=1,2,3")}, "/ical", "more often than daily"),
-        ({"ical": ICAL.replace("RRULE:FREQ=YEARLY", "RRULE:FREQ=NONSENSE")}, "/ical", "cannot be followed"),
+        ({"ical": ICAL.replace("RRULE:FREQ=YEARLY", "RRULE:FREQ=NONSENSE")}, "/ical", "cannot be read"),
     ],
 )
 def test_a_calendar_that_makes_no_sense_is_refused(body: dict[str, Any], pointer: str, words: str) -> None:

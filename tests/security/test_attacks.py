@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from markupsafe import escape
 from pymongo import MongoClient
 
 from tests.support import ADMIN, PASSWORD, Service, eventually
@@ -493,7 +494,8 @@ def test_text_of_people_is_text_on_every_page(target: Target, text: str) -> None
         page = target.web.get(path).text
         for raw in ("<script>alert", "<img src=x", "<svg/onload", "</textarea><script"):
             assert raw not in page, path
-        assert "49" not in page if text in {"{{7*7}}", "${7*7}"} and path.endswith("pause") else True
+        if path == f"/jobs/{ident}":
+            assert escape(text) in page  # as it was typed: nothing in it was run
     target.rest("DELETE", f"{JOBS}/{ident}")
 
 

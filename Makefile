@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 MINUTES ?= 15
+EXAMPLES ?= 200
 # Tools that look at the project from outside, in a place of their own.
 TOOLS := .venv/tools
 PIP_AUDIT := 2.10.1
@@ -13,7 +14,7 @@ CYCLONEDX := 7.5.0
 ALONE := tests/faults/test_bombs.py
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup setup-tests run demo test check lint types imports bench faults audit sbom lock screenshots clean
+.PHONY: help setup setup-tests run demo test check lint types imports bench faults fuzz audit sbom lock screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -73,6 +74,9 @@ $(TOOLS)/.pip-audit-$(PIP_AUDIT) $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX): $(STAMP)
 	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
 	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==$(PIP_AUDIT) cyclonedx-bom==$(CYCLONEDX)
 	@touch $(TOOLS)/.pip-audit-$(PIP_AUDIT) $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX)
+
+fuzz: setup-tests ## The long run of schemathesis over the REST interface: make fuzz EXAMPLES=200
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/security/test_fuzz.py
 
 audit: $(TOOLS)/.pip-audit-$(PIP_AUDIT) ## Known vulnerabilities of what is locked (pip-audit; asks an advisory database)
 	@$(BIN)/python scripts/audit.py $(TOOLS)/bin/pip-audit requirements-runtime.lock

@@ -172,6 +172,9 @@ class Settings:
     max_jobs_per_creator: int = _var("MAX_SCHEDULES_PER_CREATOR", "int", 1000, "Jobs one person may have made", **_at_least(1))
     runs_per_hour: int = _var("JOBWRIGHT_RUNS_PER_HOUR", "int", 10, "Manual runs an hour a user", **_at_least(1))
     api_rate: int = _var("JOBWRIGHT_API_RATE", "int", 1200, "REST requests a minute an account, on all nodes together", **_at_least(1))
+    stranger_rate: int = _var(
+        "JOBWRIGHT_STRANGER_RATE", "int", 120, "Requests a minute of one network that prove nobody: wrong tokens, sign-ins", **_at_least(1)
+    )
     proxy_hops: int = _var(
         "JOBWRIGHT_PROXY_HOPS",
         "int",

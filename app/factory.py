@@ -126,6 +126,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     )  # fmt: skip
     users, sessions, throttle, passwords = UserStore(database), SessionStore(database), Throttle(database), Passwords()
     second = SecondFactor(users, keys)
+    rates = Rates(database, per_minute=settings.api_rate, strangers_per_minute=settings.stranger_rate)
     accounts = Accounts(users=users, sessions=sessions, passwords=passwords, second=second, throttle=throttle, audit=audit, clock=clock)
     signin = SignIn(
         users=users, sessions=sessions, throttle=throttle, passwords=passwords, second=second, audit=audit, clock=clock, keys=keys,
@@ -142,7 +143,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
             store.client.admin.command("ping")
 
     return Services(
-        settings=settings, clock=clock, accounts=accounts, signin=signin, rates=Rates(database, per_minute=settings.api_rate),
+        settings=settings, clock=clock, accounts=accounts, signin=signin, rates=rates,
         tokens=Tokens(users, TokenStore(database), audit, clock), audit=audit, auditors=Auditors(audit),
         connections=connections, catalogue=catalogue, jobs=registry, approvals=approvals,
         executions=executions, triggers=triggers, keys=keys, ping=ping,

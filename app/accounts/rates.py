@@ -16,14 +16,12 @@ from app.mongo import Document
 if TYPE_CHECKING:
     from app.accounts.rate_storage import Counter
 
-STRANGERS_PER_MINUTE = 120  # requests of one place that prove nobody: wrong tokens, sign-in forms, reset links
-
 
 class Rates:
     """Requests a minute: of an account by its tokens, and of a place that proves nobody."""
 
-    def __init__(self, database: Database[Document], *, per_minute: int) -> None:
-        self._database, self._per_minute = database, per_minute
+    def __init__(self, database: Database[Document], *, per_minute: int, strangers_per_minute: int) -> None:
+        self._database, self._per_minute, self._strangers = database, per_minute, strangers_per_minute
 
     @cached_property
     def _counter(self) -> Counter:
@@ -36,8 +34,8 @@ class Rates:
         self._count("account", account_id, self._per_minute, f"This account has made {self._per_minute} requests within a minute")
 
     def count_stranger(self, address: str) -> None:
-        """One request that proves nobody. Raises LimitReached."""
-        self._count("stranger", place_of(address), STRANGERS_PER_MINUTE, "Too many requests from your network without a valid sign-in")
+        """One request that proves nobody: a wrong token, a sign-in form, a reset link. Raises LimitReached."""
+        self._count("stranger", place_of(address), self._strangers, "Too many requests from your network without a valid sign-in")
 
     def _count(self, name: str, key: str, per_minute: int, words: str) -> None:
         until = self._counter.hit(name, key, per_minute)

@@ -56,8 +56,17 @@ def register_api(app: Flask, services: Services) -> None:
     api = JobwrightApi(app)
     for blueprint in RESOURCES:
         api.register_blueprint(blueprint)
+    _say_problems(api)
     app.register_blueprint(health.blueprint)
     app.register_error_handler(Exception, _answer)
+
+
+def _say_problems(api: JobwrightApi) -> None:
+    """Errors are `application/problem+json`; flask-smorest describes them as any other answer."""
+    for response in api.spec.components.responses.values():
+        content = response.get("content", {})
+        if "application/json" in content:
+            content["application/problem+json"] = content.pop("application/json")
 
 
 def _answer(error: Exception) -> Any:

@@ -27,7 +27,9 @@ def list_events(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/export")
 @blueprint.arguments(AuditExportQuery, location="query")
-@blueprint.response(200, {"type": "string"}, content_type="application/x-ndjson")
+@blueprint.doc(
+    responses={"200": {"description": "The events", "content": {kind: {"schema": {"type": "string"}} for kind in FORMATS.values()}}}
+)
 def export_events(query: dict[str, Any]) -> Response:
     """Export events, oldest first, as JSON lines or CSV"""
     kind = query.pop("format")

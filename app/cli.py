@@ -175,6 +175,24 @@ def token_revoke(token_id: str) -> None:
         services.tokens.revoke(CLI, token_id)
 
 
+@cli.group()
+def secrets() -> None:
+    """What is kept encrypted."""
+
+
+@secrets.command("reseal")
+def secrets_reseal() -> None:
+    """Encrypt every secret with the key that is used now; afterwards JOBWRIGHT_OLD_SECRET_KEYS is needed for the audit trail alone."""
+    from app.reseal import Resealer  # noqa: PLC0415 - only here
+
+    with (
+        _services() as (services, store),
+        services.audit.action(CLI, "secrets.reseal", kind="installation", target_id="secrets"),
+    ):
+        for collection, count in Resealer(store.database, services.keys).run():
+            click.echo(f"{collection}: {count}")
+
+
 @cli.command("migrate")
 @click.option("--down-to", help="Take back each migration after this id; `zero` takes back all.")
 def migrate_command(down_to: str | None) -> None:

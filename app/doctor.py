@@ -21,6 +21,7 @@ from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.store import JobStore
 from app.migrations import Migrator, find_migrations
+from app.reseal import Resealer
 from app.scheduling.nodes import NodeStore
 from app.services import Services
 
@@ -156,6 +157,9 @@ class Doctor:
                 "Key", Level.PROBLEM, f"opens not the secrets of {', '.join(unreadable)}",
                 "Name the key that they were sealed with in JOBWRIGHT_OLD_SECRET_KEYS, or enter them anew.",
             )  # fmt: skip
+        elif old := Resealer(self._database, self._services.keys).old():
+            where = ", ".join(f"{count} in {collection}" for collection, count in old.items())
+            yield Finding("Key", Level.WARNING, f"secrets of an earlier key: {where}", "Run `jobwright secrets reseal`.")
         else:
             yield Finding("Key", Level.OK, f"opens the secrets of all {len(rows)} connections")
 

@@ -598,6 +598,7 @@ def test_the_command_line_helps_who_is_locked_out(mongod: str, database_name: st
     row = jobwright("token", "list").split("\t")
     assert row[1:] == ["b@example.com", "ci", "read", "without an end\n"]
     jobwright("token", "revoke", row[0])
+    assert "connections: 0" in jobwright("secrets", "reseal")
     assert "revoked" in jobwright("token", "list")
     with connect(mongod) as client:
         client.drop_database(database_name)

@@ -22,6 +22,9 @@ class _Storage(MongoDBStorageBase):
         self._client: MongoClient[Document] = database.client
         super().__init__("", database_name=database.name, counter_collection_name="rate_counters", window_collection_name="rate_windows")
 
+    def __del__(self) -> None:
+        """The base would close the client, which is the registry's and not ours."""
+
     def _init_mongo_client(self, uri: str | None, **options: Any) -> MongoClient[Document]:  # noqa: ARG002 - the base's signature
         return self._client
 

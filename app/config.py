@@ -207,7 +207,14 @@ class Settings:
     session_idle_minutes: int = _var(
         "JOBWRIGHT_SESSION_IDLE_MINUTES", "int", 120, "A sign-in ends after so many minutes without a request", **_at_least(1, 43_200)
     )
-    secure_cookies: bool = _var("JOBWRIGHT_SECURE_COOKIES", "bool", False, "Set where TLS ends in front of Jobwright")
+    secure_cookies: bool = _var(
+        "JOBWRIGHT_SECURE_COOKIES", "bool", False, "Cookies over TLS alone; on by itself where JOBWRIGHT_PUBLIC_URL begins with https"
+    )
+
+    @property
+    def behind_tls(self) -> bool:
+        """Whether browsers come over TLS: then cookies go no other way."""
+        return self.secure_cookies or self.public_url.lower().startswith("https://")
 
     @property
     def data_path(self) -> Path:

@@ -45,7 +45,7 @@ def register_web(app: Flask, services: Services) -> None:
     app.secret_key = services.keys.derive("session")
     app.config.update(
         SESSION_COOKIE_NAME="jobwright_session", SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=services.settings.secure_cookies, WTF_CSRF_TIME_LIMIT=None, WTF_CSRF_CHECK_DEFAULT=False,
+        SESSION_COOKIE_SECURE=services.settings.behind_tls, WTF_CSRF_TIME_LIMIT=None, WTF_CSRF_CHECK_DEFAULT=False,
         SECRET_KEY_FALLBACKS=services.keys.derive_all("session")[1:],
         PERMANENT_SESSION_LIFETIME=timedelta(hours=services.settings.session_hours), MAX_FORM_PARTS=5000,
         MAX_FORM_MEMORY_SIZE=2_000_000, SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),
@@ -91,6 +91,9 @@ def _security_headers(response: Response) -> Response:
     policy = DOCS_POLICY if request.path == "/api/docs" else CONTENT_SECURITY_POLICY
     response.headers.setdefault("Content-Security-Policy", policy)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    services: Services = current_app.extensions[EXTENSION]
+    if services.settings.behind_tls:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     response.headers.setdefault("Referrer-Policy", "same-origin")
     response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     if not request.path.startswith("/static/"):

@@ -18,6 +18,7 @@ from app.mongo import Document
 from app.validation import SchemaValidator
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS, ConnectionKind
+from templates_lib.connections.mongodb import may_use
 
 log = get_logger(__name__)
 
@@ -125,15 +126,24 @@ class Connections:
             kept = self._explored[key] = (now, found)
         return kept[1]
 
-    def check_references(self, references: Iterable[tuple[str, str, str]]) -> list[FieldError]:
-        """Judge (pointer, name, kind) triples of a job's parameters: the connection exists and is of that kind."""
+    def check_references(
+        self, references: Iterable[tuple[str, str, str]], *, template: str, collections: Iterable[tuple[str, str, str]] = ()
+    ) -> list[FieldError]:
+        """Judge (pointer, name, kind) triples of the parameters of a job of `template`: the connection exists, is of that kind, and is for
+        such jobs; and (pointer, name, collection) triples: it reaches the collection."""
         wanted = list(references)
-        kinds = {row["name"]: row["kind"] for row in self._store.by_names({name for _, name, _ in wanted})}
-        return [
-            FieldError(pointer, f"There is no {KINDS[kind].name} connection {name!r}")
-            for pointer, name, kind in wanted
-            if kinds.get(name) != kind
-        ]
+        found = {row["name"]: row for row in self._store.by_names({name for _, name, _ in wanted})}
+        errors = []
+        for pointer, name, kind in wanted:
+            row = found.get(name)
+            if row is None or row["kind"] != kind:
+                errors.append(FieldError(pointer, f"There is no {KINDS[kind].name} connection {name!r}"))
+            elif row["settings"].get("templates") and template not in row["settings"]["templates"]:
+                errors.append(FieldError(pointer, f"{name!r} is not for jobs of {template}; a super-admin can allow it"))
+        for pointer, name, collection in collections:
+            if name in found and found[name]["kind"] == "mongodb" and not may_use(found[name]["settings"], collection):
+                errors.append(FieldError(pointer, f"{name!r} does not reach {collection!r}; a super-admin can allow it"))
+        return errors
 
     def grant(self, names: Iterable[str]) -> dict[str, ConnectionGrant]:
         """The named connections in the clear, for one attempt; a missing one is left out."""

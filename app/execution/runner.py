@@ -21,7 +21,7 @@ from app.execution.places import RunBounds
 from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
 from app.jobs.model import RetryOn
-from app.jobtemplates.catalogue import Catalogue, connection_references
+from app.jobtemplates.catalogue import Catalogue, collection_references, connection_references
 
 log = get_logger(__name__)
 
@@ -162,7 +162,9 @@ class Runner:
             parameters = self._vault.open(attempt.parameters)
             errors = self._judge(attempt, parameters)
             references = list(connection_references(schema, parameters))
-            errors += self._connections.check_references(references)
+            errors += self._connections.check_references(
+                references, template=attempt.template_type, collections=collection_references(schema, parameters)
+            )
             if errors:
                 return self._refuse(attempt, "InvalidParameters", "; ".join(f"{one.pointer}: {one.message}" for one in errors[:5]))
             grants = self._connections.grant({name for _, name, _ in references})

@@ -23,7 +23,7 @@ from app.errors import ApprovalNeeded, Conflict, DuplicateName, FieldError, Forb
 from app.jobs.model import Cause, Job, JobDefinition, Pause, Schedule, ScheduleType, job_document, job_from, to_plain
 from app.jobs.schema import load_definition, load_pause
 from app.jobs.store import JobFilter, JobStore, SameRequest
-from app.jobtemplates.catalogue import Catalogue, Entry, connection_references, with_defaults
+from app.jobtemplates.catalogue import Catalogue, Entry, collection_references, connection_references, with_defaults
 from app.mongo import Document
 
 # Objects that a partial update changes member by member; the others are replaced whole.
@@ -338,7 +338,9 @@ class JobRegistry:
         clear = self._vault.keep(schema, parameters, stored)
         errors = self._catalogue.check(entry.template.type, clear, prefix="/parameters")
         if not errors:
-            found = self._connections.check_references(connection_references(schema, clear))
+            found = self._connections.check_references(
+                connection_references(schema, clear), template=entry.template.type, collections=collection_references(schema, clear)
+            )
             errors = [FieldError(f"/parameters{one.pointer}", one.message) for one in found]
         if errors:
             raise ValidationFailed(errors)

@@ -108,6 +108,17 @@ def connection_references(schema: Any, value: Any, path: tuple[str | int, ...] =
             yield from connection_references(schema.get("items"), item, (*path, index))
 
 
+def collection_references(schema: Any, value: Any) -> Iterator[tuple[str, str, str]]:
+    """Each (JSON Pointer, connection name, collection) in the top level of `value`, where `schema` says `x-options: {from: collections,
+    depends: {connection: …}}`."""
+    for name, member in schema.get("properties", {}).items():
+        options = member.get("x-options") if isinstance(member, Mapping) else None
+        if isinstance(options, Mapping) and options.get("from") == "collections" and isinstance(value.get(name), str):
+            connection = value.get(str(options.get("depends", {}).get("connection", "")).removeprefix("/"))
+            if isinstance(connection, str):
+                yield pointer((name,)), connection, value[name]
+
+
 def with_defaults(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
     """`value` with the default of each top-level property that it leaves out."""
     missing = {

@@ -14,7 +14,7 @@ from typing import IO, Any
 import fsspec
 
 from templates_lib.base import RunContext, TemplateError
-from templates_lib.connections.kind import ConnectionKind
+from templates_lib.connections.kind import TEMPLATES, ConnectionKind
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -27,6 +27,7 @@ SCHEMA: dict[str, Any] = {
             "x-pattern-words": "an absolute path, such as /srv/exports",
             "maxLength": 1000,
         },
+        "templates": TEMPLATES,
     },
     "required": ["path"],
     "additionalProperties": False,

@@ -6,6 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# A member of the settings of every kind.
+TEMPLATES: dict[str, Any] = {
+    "type": "array",
+    "title": "Only for these templates",
+    "description": "Jobs of others cannot use it. None: jobs of any template.",
+    "uniqueItems": True,
+    "maxItems": 100,
+    "items": {"type": "string", "title": "Template", "minLength": 1, "maxLength": 100, "x-options": {"from": "templates"}},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionKind:

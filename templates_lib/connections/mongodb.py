@@ -8,11 +8,12 @@ from datetime import UTC
 from typing import Any
 
 from pymongo import MongoClient
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError, ConnectionFailure, InvalidURI
 
 from templates_lib.base import RunContext, TemplateError
-from templates_lib.connections.kind import ConnectionKind
+from templates_lib.connections.kind import TEMPLATES, ConnectionKind
 
 TIMEOUT_MS = 10_000
 EXPLORE_TIMEOUT_MS = 1500  # a form waits for it
@@ -38,10 +39,45 @@ SCHEMA: dict[str, Any] = {
             "pattern": r"^[^/\\. \"$*<>:|?\x00]{1,63}$",
             "x-pattern-words": "the name of a database: at most 63 characters, without spaces, dots, slashes or $",
         },
+        "collections": {
+            "type": "array",
+            "title": "Only these collections",
+            "description": "Names, or beginnings such as `sessions_*`. None: every collection of the database.",
+            "uniqueItems": True,
+            "maxItems": 200,
+            "items": {"type": "string", "title": "Collection", "minLength": 1, "maxLength": 200, "pattern": r"^[^$*\x00]*\*?$"},
+        },
+        "templates": TEMPLATES,
     },
     "required": ["uri", "database"],
     "additionalProperties": False,
 }
+
+
+def may_use(settings: Mapping[str, Any], collection: str) -> bool:
+    """Whether jobs with this connection reach the collection."""
+    allowed = settings.get("collections") or ["*"]
+    return any(collection.startswith(one[:-1]) if one.endswith("*") else collection == one for one in allowed)
+
+
+class _Narrow(Database[dict[str, Any]]):
+    """A database of which some collections are to be reached."""
+
+    def __init__(self, client: MongoClient[dict[str, Any]], settings: Mapping[str, Any]) -> None:
+        super().__init__(client, settings["database"])
+        self._settings = settings
+
+    def __getitem__(self, name: str) -> Collection[dict[str, Any]]:
+        self._check(name)
+        return super().__getitem__(name)
+
+    def get_collection(self, name: str, *args: Any, **options: Any) -> Collection[dict[str, Any]]:
+        self._check(name)
+        return super().get_collection(name, *args, **options)
+
+    def _check(self, name: str) -> None:
+        if name != "$cmd" and not may_use(self._settings, name):  # the driver's own way to send a command
+            raise TemplateError(f"This connection does not reach the collection {name!r}", permanent=True)
 
 
 @contextmanager
@@ -51,7 +87,7 @@ def open_settings(settings: Mapping[str, Any], *, timeout_ms: int = TIMEOUT_MS) 
         settings["uri"], tz_aware=True, tzinfo=UTC,
         serverSelectionTimeoutMS=timeout_ms, connectTimeoutMS=timeout_ms, appname="jobwright-job",
     ) as client:  # fmt: skip
-        yield client[settings["database"]]
+        yield _Narrow(client, settings) if settings.get("collections") else client[settings["database"]]
 
 
 @contextmanager
@@ -79,7 +115,8 @@ def _explore(settings: Mapping[str, Any], what: str, inside: str) -> list[str]:
     """Names of collections, or of the fields (dotted for nested ones) of the first documents of one."""
     with open_settings(settings, timeout_ms=EXPLORE_TIMEOUT_MS) as database:
         if what == "collections":
-            return sorted(name for name in database.list_collection_names() if not name.startswith("system."))[:MOST_SUGGESTED]
+            names = database.list_collection_names()
+            return sorted(name for name in names if not name.startswith("system.") and may_use(settings, name))[:MOST_SUGGESTED]
         found: dict[str, None] = {}
         for document in database[inside].find(limit=SAMPLED).max_time_ms(EXPLORE_TIMEOUT_MS) if inside else ():
             found |= dict.fromkeys(_paths(document))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from templates_lib.base import RunContext, TemplateError
-from templates_lib.connections.kind import ConnectionKind
+from templates_lib.connections.kind import TEMPLATES, ConnectionKind
 
 TIMEOUT_SECONDS = 30.0
 
@@ -33,6 +33,7 @@ SCHEMA: dict[str, Any] = {
         "sender": {"type": "string", "title": "Sender address", "format": "email", "maxLength": 320},
         "sender_name": {"type": "string", "title": "Sender name", "maxLength": 200, "pattern": r"^[^\r\n]*$"},
         "verify_certificate": {"type": "boolean", "title": "Check the server's certificate", "default": True},
+        "templates": TEMPLATES,
     },
     "required": ["host", "port", "security", "sender"],
     "dependentRequired": {"password": ["username"]},

@@ -130,7 +130,7 @@ class DatabaseCleanup(JobTemplate):
     ) -> tuple[Collection[dict[str, Any]], dict[str, Any]]:
         for problem in self.check(params):
             raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
-        if database["migrations"].find_one(OWN_MARKER) is not None:
+        if database.client[database.name]["migrations"].find_one(OWN_MARKER) is not None:
             raise TemplateError(f"Database {database.name!r} is Jobwright's own; jobs do not delete there", permanent=True)
         return database[params["collection"]], conditions.resolve(params["condition"], ctx.now)
 

@@ -24,8 +24,9 @@ from app.accounts.throttle import ACCOUNT, PAIR, Throttle, place_of
 from app.audit.model import SYSTEM, Actor
 from app.audit.store import AuditFilter
 from app.clock import ManualClock
+from app.config import Settings
 from app.errors import Conflict, Forbidden, JobwrightError, LimitReached, NotFound, NotSignedIn, StaleVersion, ValidationFailed
-from app.factory import Store
+from app.factory import Store, build_services, create_app
 from app.mongo import connect
 from app.services import Services
 from tests.conftest import START, Api, csrf
@@ -571,6 +572,23 @@ def test_the_users_pages_change_and_help(browser_client: FlaskClient, services: 
     assert services.accounts.get(super_admin, admin.id).name == "Ada L."
     boss = f"/users/{super_admin.id}"
     assert "badge" not in text(browser_client.get(boss))
+
+
+@pytest.mark.parametrize(
+    ("change", "secure"), [({}, False), ({"public_url": "https://jobs.example.com"}, True), ({"secure_cookies": True}, True)]
+)
+def test_behind_tls_cookies_go_no_other_way(
+    store: Store, settings: Settings, clock: ManualClock, admin: Actor, change: dict[str, Any], secure: bool
+) -> None:
+    client = create_app(build_services(replace(settings, **change), store, clock=clock)).test_client()
+    page = client.get("/sign-in", base_url="https://localhost")
+    form = {"csrf_token": csrf(page.get_data(as_text=True)), "email": admin.email, "password": PASSWORD}
+    answer = client.post("/sign-in", data=form, base_url="https://localhost", headers={"Referer": "https://localhost/sign-in"})
+    cookies = answer.headers.getlist("Set-Cookie")
+    assert answer.status_code == 302
+    assert len(cookies) == 2
+    assert all(("Secure" in one) == secure and "HttpOnly" in one for one in cookies)
+    assert ("Strict-Transport-Security" in page.headers) == secure
 
 
 # -- command line -----------------------------------------------------------------------------------------------------

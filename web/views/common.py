@@ -54,6 +54,8 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
             return services().connections.explore(actor(), what, str(connection or ""), collection=str(collection or ""))
         case "timezones":
             return sorted(time_zones())
+        case "templates":
+            return [(entry.template.type, entry.template.name) for entry in services().catalogue]
         case "jobs":
             return services().jobs.names(actor())
     return ()

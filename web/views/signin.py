@@ -120,7 +120,7 @@ def _admit(signed: SignedIn, target: str) -> Response:
     answer = redirect(target)
     answer.set_cookie(
         DEVICE_COOKIE, signed.device, max_age=DEVICE_SECONDS, httponly=True, samesite="Lax", path="/sign-in",
-        secure=services().settings.secure_cookies,
+        secure=services().settings.behind_tls,
     )  # fmt: skip
     return answer
 

@@ -8,6 +8,7 @@ from typing import Any
 from cryptography.fernet import InvalidToken
 from pymongo.database import Database
 
+from app.accounts.store import UserStore
 from app.connections.vault import Vault, is_sealed
 from app.errors import StartError
 from app.keys import KeyRing
@@ -62,18 +63,13 @@ class Resealer:
         raise StartError(f"{collection} {row['_id']} is being changed all the time; run this again")
 
     def _factors(self) -> int:
-        done = 0
-        for row in self._database["users"].find({"totp.sealed": {"$exists": True}}, {"totp.sealed": 1}):
-            sealed = row["totp"]["sealed"]
+        users, done = UserStore(self._database), 0
+        for user_id, sealed in users.sealed_factors():
             try:
                 fresh = self._totp.rotate(sealed.encode()).decode()
             except InvalidToken as error:
                 raise StartError("A second factor was sealed with a key that is not known (JOBWRIGHT_OLD_SECRET_KEYS)") from error
-            done += (
-                self._database["users"]
-                .update_one({"_id": row["_id"], "totp.sealed": sealed}, {"$set": {"totp.sealed": fresh}})
-                .modified_count
-            )
+            done += users.reseal_factor(user_id, sealed, fresh)
         return done
 
     def _is_old(self, value: Any) -> bool:

@@ -6,7 +6,6 @@ import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pymongo import ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
@@ -50,13 +49,16 @@ class Throttle:
             {"$set": {"until": {"$cond": [{"$gte": [over, 0]}, {"$add": [now, {"$toLong": wait}]}, None]}}},
         ]
         free_now = {"_id": name, "$or": [{"until": None}, {"until": {"$lte": now}}]}
-        try:
-            self._attempts.find_one_and_update(free_now, update, upsert=True, return_document=ReturnDocument.AFTER)
-        except DuplicateKeyError:  # it is there, and its wait is not over
-            row = self._attempts.find_one({"_id": name})
-            until = row["until"] if row else None
-            return max(1.0, (until - now).total_seconds()) if until is not None else 1.0
-        return None
+        while True:
+            try:
+                self._attempts.find_one_and_update(free_now, update, upsert=True)
+            except DuplicateKeyError:  # it is there: its wait is not over, or another attempt has made it a moment ago
+                row = self._attempts.find_one({"_id": name}) or {}
+                until: datetime | None = row.get("until")
+                if until is not None and until > now:
+                    return max(1.0, (until - now).total_seconds())
+            else:
+                return None
 
     def forget(self, bound: Bound, key: str) -> None:
         """The attempt was a good one: those before it are forgiven."""

@@ -64,7 +64,9 @@ class LocalMongod:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock, self._closing = threading.Lock(), threading.Event()
         direct = self.dbpath / "m.sock"
-        self.socket = direct if len(str(direct)) <= LONGEST_SOCKET_PATH else self._short_socket()
+        # A driver writes the names of a replica set's members in small letters, also where they are paths.
+        plain = len(str(direct)) <= LONGEST_SOCKET_PATH and str(direct) == str(direct).lower()
+        self.socket = direct if plain else self._short_socket()
 
     @property
     def uri(self) -> str:
@@ -250,9 +252,11 @@ class LocalMongod:
             return False
 
     def _short_socket(self) -> Path:
-        """A socket for a folder whose own path is too long, in a folder that only this user may enter."""
+        """A socket for a folder whose own path is too long or has capital letters, in a folder that only this user may enter."""
         digest = hashlib.sha256(str(self.dbpath).encode()).hexdigest()[:12]
-        folder = Path(tempfile.gettempdir()) / f"jobwright-{os.getuid()}-{digest}"
+        here = tempfile.gettempdir()
+        here = here if here == here.lower() else "/tmp"  # noqa: S108 - the folder in it is ours alone, and checked
+        folder = Path(here) / f"jobwright-{os.getuid()}-{digest}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.stat().st_uid != os.getuid() or folder.is_symlink():
             raise StartError(f"{folder} belongs to someone else; set JOBWRIGHT_DATA_DIR to a shorter path")

@@ -9,18 +9,21 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
 
 from app.audit.model import SYSTEM
+from app.audit.service import AuditTrail
+from app.audit.store import AuditStore
 from app.clock import SystemClock
 from app.config import Settings
 from app.errors import StartError
 from app.execution.log_store import LogStore
 from app.factory import Store, open_store
+from app.keys import KeyRing
 from app.local_mongod import LocalMongod, find_mongod
 from app.migrations import MARKER, Migrator, find_migrations
 from app.mongo import connect, open_database
@@ -192,6 +195,16 @@ def bare(mongod: str, database_name: str):  # type: ignore[no-untyped-def]
     client.close()
 
 
+@pytest.mark.parametrize("folder", ["Projects/My Jobs", "very-long-" * 12, "ÄÖÜ", "a b"])
+def test_a_data_folder_may_have_any_name(tmp_path: Path, folder: str) -> None:
+    server = LocalMongod(tmp_path / folder)
+    try:
+        with connect(server.start()) as client:
+            assert client["x"]["y"].insert_one({"_id": 1}).acknowledged
+    finally:
+        server.stop()
+
+
 def test_servers_that_start_at_once_listen_on_their_own_sockets_alone(tmp_path: Path) -> None:
     def sockets() -> set[str]:
         return {line.split()[7] for line in Path("/proc/net/unix").read_text().splitlines()[1:] if len(line.split()) == 8}
@@ -199,7 +212,8 @@ def test_servers_that_start_at_once_listen_on_their_own_sockets_alone(tmp_path: 
     before, servers = sockets(), [LocalMongod(tmp_path / f"{n}") for n in range(4)]
     with ThreadPoolExecutor(4) as pool:  # a server ends with the thread that started it
         list(pool.map(LocalMongod.start, servers))
-        made = {path for path in sockets() - before if path.endswith(".sock")}
+        ours = (str(tmp_path), "/tmp/mongodb-")  # others may start servers meanwhile
+        made = {path for path in sockets() - before if path.endswith(".sock") and path.startswith(ours)}
         for server in servers:
             server.stop()
     assert made == {str(server.socket) for server in servers}
@@ -255,6 +269,25 @@ def test_the_lean_queue_comes_and_goes_with_all_that_it_found(bare: Store) -> No
     back = sorted(logs.find({}, {"_id": 0}), key=lambda row: row["seq"])
     assert back == lines
     assert migrator.upgrade()[0] == "0006_lean_queue"
+
+
+def test_the_chain_begins_after_the_events_that_are_there(bare: Store) -> None:
+    migrator, events = Migrator(bare.database, SystemClock()), bare.database["audit_log"]
+    migrator.upgrade()
+    migrator.downgrade("0006_lean_queue")
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    events.insert_many([{"_id": n, "at": at + timedelta(seconds=(n * 7) % 2500), "action": "job.create"} for n in range(2500)])
+    assert migrator.upgrade()[0] == "0007_audit_chain"
+    numbers = [row["seq"] for row in events.find().sort([("at", 1), ("_id", 1)])]
+    assert numbers == list(range(1, 2501))
+    trail = AuditTrail(AuditStore(bare.database), SystemClock(), KeyRing("key"))
+    with trail.action(SYSTEM, "job.create", kind="job", target_id="j"):
+        pass
+    verdict = trail.verify()
+    assert (verdict.events, verdict.older, verdict.breaks) == (2501, 2500, ())
+    migrator.downgrade("0006_lean_queue")
+    assert events.count_documents({"seq": {"$exists": True}}) == 1  # a sealed event keeps its number
+    assert migrator.upgrade()[0] == "0007_audit_chain"
 
 
 def test_a_lock_that_is_held_is_waited_for_and_one_that_is_stale_is_taken(bare: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import bson
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -54,6 +55,11 @@ def open_database(client: MongoClient[Document], name: str) -> Database[Document
 def by_id(ids: Sequence[str], values: Sequence[Any]) -> Document:
     """An expression: of `values`, the one in the place that the document's id has among `ids`."""
     return {"$arrayElemAt": [{"$literal": list(values)}, {"$indexOfArray": [{"$literal": list(ids)}, "$_id"]}]}
+
+
+def as_stored(document: Document) -> Document:
+    """The document as the database gives it back: milliseconds, plain types."""
+    return bson.decode(bson.encode(document), CODEC)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
-from app.accounts.permissions import May, lacks
 from app.correlation import current_id
 from app.errors import ApprovalNeeded, FieldError, JobwrightError, NotSignedIn, StoreUnavailable, ValidationFailed
 from app.events import get_logger
@@ -80,10 +79,9 @@ def _asset_urls() -> Any:
 def _page_context() -> dict[str, Any]:
     services: Services = current_app.extensions[EXTENSION]
     actor = g.get("actor")
-    sees = actor is not None and lacks(actor, May.SEE_APPROVALS) is None
     return {
         "actor": actor, "now": services.clock.now(), "maintenance": services.maintenance.get() if actor else None,
-        "waiting_approvals": services.approvals.waiting() if sees else 0,
+        "waiting_approvals": services.approvals.waiting,  # asked by whole pages, not by each part of one
     }  # fmt: skip
 
 

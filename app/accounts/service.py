@@ -124,13 +124,20 @@ class Accounts:
         if not fields:
             return before
         weaker = fields.get("role", Role.SUPER_ADMIN) != Role.SUPER_ADMIN or fields.get("disabled", False)
-        if weaker and before.role is Role.SUPER_ADMIN and not self._users.active(Role.SUPER_ADMIN, but=user_id):
-            raise Conflict(f"{before.email} is the last super-admin: make another one first")
+        last = weaker and before.role is Role.SUPER_ADMIN
+        if last:
+            self._refuse_without_others(before)
         diff = field_diff({name: _plain(before)[name] for name in fields}, fields)
         with self._audit.action(actor, "user.update", kind="user", target_id=user_id, name=before.email, diff=diff):
             after = self._users.change(before, fields)
             if after is None:
                 raise StaleVersion(before.version, self._found(user_id).version)
+            if last:
+                try:  # of two who take the role from each other at the same time both see it here
+                    self._refuse_without_others(before)
+                except Conflict:
+                    self._users.change(after, {name: _plain(before)[name] for name in fields})
+                    raise
             if "role" in fields or fields.get("disabled"):
                 self._sessions.remove_of(user_id)  # a session of a new role begins with a sign-in
         return after
@@ -245,6 +252,10 @@ class Accounts:
         with self._audit.action(actor, "user.create", kind="user", target_id=user.id, name=address, diff=diff):
             self._users.add(user)
         return user
+
+    def _refuse_without_others(self, user: User) -> None:
+        if not self._users.active(Role.SUPER_ADMIN, but=user.id):
+            raise Conflict(f"{user.email} is the last super-admin: make another one first")
 
     def _prove(self, user: User, password: str) -> None:
         """Whoever sits at an open session is not yet its owner."""

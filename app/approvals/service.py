@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from app.accounts.model import Role
@@ -31,7 +30,7 @@ from app.errors import (
 from app.execution.service import Executions
 from app.jobs.model import job_document
 from app.jobs.service import Ask, JobRegistry, Operation
-from app.mongo import Document, is_away
+from app.mongo import Document, as_stored, is_away
 
 # Whoever approved was killed in between: another may approve again, as doing it twice does it once.
 STUCK_AFTER = timedelta(seconds=60)
@@ -68,32 +67,27 @@ class Approvals:
         A preview of what it would do is started where its template has one.
         """
         now, job = self._clock.now(), ask.job
+        wanted = as_stored({"diff": ask.diff, "payload": ask.payload})
         for row in self._store.waiting_for(job.id, now):
-            same = row["operation"] == ask.operation and row["version"] == job.version and row["requested_by"]["id"] == actor.id
-            if same and ask.operation is not Operation.RUN and row["diff"] == _stored(ask.diff):
-                return self._shown(row)
+            if row["operation"] == ask.operation and row["version"] == job.version and row["requested_by"]["id"] == actor.id:
+                there = self._found(row["_id"])
+                if _same(ask.operation, wanted, there):
+                    return self._shown(there)
         approval_id = str(uuid.uuid4())
         parameters = ask.payload.get("parameters")
         shown = mask(parameters if parameters is not None else job.definition.parameters)
+        previews = ask.previews and ask.operation in PREVIEWED
         row = {
             "_id": approval_id, "operation": ask.operation.value, "state": PENDING, "job_id": job.id, "job_name": job.definition.name,
-            "template_type": job.definition.template_type, "version": job.version, "diff": _stored(ask.diff), "parameters": shown,
+            "template_type": job.definition.template_type, "version": job.version, "diff": ask.diff, "parameters": shown,
             "payload": ask.payload, "subject": job_document(job), "via": actor.via,
             "requested_by": {"id": actor.id, "email": actor.email}, "requested_at": now, "expires_at": now + self._life,
-            "decided_by": None, "decided_at": None, "note": "", "result": None, "preview": None,
+            "decided_by": None, "decided_at": None, "note": "", "result": None, "preview": {"state": "running"} if previews else None,
         }  # fmt: skip
-        with self._audit.action(
-            actor,
-            "approval.ask",
-            kind="approval",
-            target_id=approval_id,
-            name=f"{ask.operation.value} {job.definition.name}",
-            diff=ask.diff,
-        ):
+        with self._audit.action(actor, "approval.ask", kind="approval", target_id=approval_id, name=_name(row), diff=ask.diff):
+            if previews:  # first: whoever is killed here leaves a preview that nobody asks for, and no request that waits for none
+                self._executions.preview(job, of=approval_id, parameters=parameters)
             self._store.add(row)
-        if ask.previews and ask.operation in PREVIEWED:
-            self._executions.preview(job, of=approval_id, parameters=parameters)
-            self._store.set_preview(approval_id, {"state": "running"})
         return self._shown(self._found(approval_id))
 
     # -- looking --------------------------------------------------------------------------------------------------
@@ -149,7 +143,7 @@ class Approvals:
             try:
                 result = self._do(requester, row)
             except Exception as error:
-                fields: Document = {"state": PENDING, "decided_by": None, "decided_at": None}
+                fields: Document = {"state": PENDING, "decided_by": None, "decided_at": None, "note": ""}
                 if isinstance(error, JobwrightError) and not _may_pass(error):
                     fields = {"state": "failed", "result": {"error": error.detail}}
                 self._store.move(approval_id, mine, fields)
@@ -219,17 +213,21 @@ class Approvals:
                 if not self._registry.known(job_id).definition.enabled:
                     self._registry.set_enabled(actor, job_id, enabled=True, version=version)
             case Operation.RESUME:
-                self._registry.resume(actor, job_id)
+                if self._registry.known(job_id).paused:
+                    self._registry.resume(actor, job_id, version=version)
             case Operation.DELETE:
                 with suppress(NotFound):
                     self._registry.delete(actor, job_id, version=version)
                 self._executions.forget_job(job_id)
             case Operation.RUN | Operation.RETRY:
-                more: Mapping[str, Any] = {name: payload[name] for name in ("retry_of", "stands_for") if name in payload}
-                execution_id = str(uuid.uuid5(uuid.UUID(row["_id"]), "run"))
-                self._executions.run_approved(actor, job_id, execution_id=execution_id, parameters=payload["parameters"], **more)
+                execution_id = payload.get("execution_id") or str(uuid.uuid5(uuid.UUID(row["_id"]), "run"))
+                self._executions.run_approved(
+                    actor, job_id, version=version, execution_id=execution_id, parameters=payload["parameters"],
+                    retry_of=payload.get("retry_of"), stands_for=payload.get("stands_for"),
+                )  # fmt: skip
                 return {"kind": "execution", "id": execution_id}
             case Operation.BACKFILL:
+                self._registry.known(job_id, version=version)
                 self._executions.backfill(actor, job_id, payload["due_times"], key=row["_id"])
         return {"kind": "job", "id": job_id}
 
@@ -253,9 +251,17 @@ def _may_pass(error: JobwrightError) -> bool:
     return isinstance(error, LimitReached | AlreadyRunning | StoreUnavailable) or is_away(error)
 
 
-def _stored(diff: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows as the database gives them back: instants as text, as rows are for people."""
-    return [{name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()} for row in diff]
+def _same(operation: Operation, wanted: Document, there: Document) -> bool:
+    """Whether a request that waits is this very one. Two runs are two requests, but for the same Idempotency-Key; secrets are masked in
+    a diff, so what is stored has its word too."""
+    before, now = there["payload"], wanted["payload"]
+    if operation is Operation.RUN:
+        return "execution_id" in now and before.get("execution_id") == now["execution_id"]
+    return bool(there["diff"] == wanted["diff"] and _parameters(before) == _parameters(now))
+
+
+def _parameters(payload: Document) -> Any:
+    return payload.get("parameters", payload.get("job", {}).get("parameters"))
 
 
 def _name(row: Document) -> str:

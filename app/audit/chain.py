@@ -12,11 +12,10 @@ import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import bson
 from bson.json_util import CANONICAL_JSON_OPTIONS, dumps
 
 from app.keys import KeyRing
-from app.mongo import CODEC, Document
+from app.mongo import Document, as_stored
 
 PURPOSE = "audit"
 BEGINNING = "0" * 64  # what the first event holds in place of a seal before it
@@ -52,8 +51,7 @@ class Verdict:
 def link(event: Document, head: Head, keys: KeyRing) -> Document:
     """`event` as the one after `head`, in the form that the database gives back (milliseconds, plain types)."""
     key = keys.derive(PURPOSE)
-    linked = {**event, "seq": head.seq + 1, "previous": head.seal, "key": _name(key)}
-    stored = bson.decode(bson.encode(linked), CODEC)
+    stored = as_stored({**event, "seq": head.seq + 1, "previous": head.seal, "key": _name(key)})
     return {**stored, "seal": _seal(stored, key)}
 
 

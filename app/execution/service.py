@@ -71,14 +71,14 @@ class Executions:
         if idempotency_key and (replayed := self._replayed(execution_id, job_id)):
             return replayed
         parameters = self._registry.run_parameters(job, overrides, whole=whole)
-        if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job_id]):
-            raise AlreadyRunning(f"{job.definition.name!r} is still running or waiting to run")
+        self._refuse_beside_another(job)
         document = new_execution(
             job, now=self._clock.now(), triggered_by=Trigger.MANUAL if actor.via == "web" else Trigger.API,
             parameters=parameters, by=actor.email, execution_id=execution_id,
         )  # fmt: skip
         diff = [{"field": f"/parameters/{name}", "after": mask(parameters.get(name))} for name in sorted(overrides or {})]
-        self._registry.ask_to_run(actor, job, Operation.RUN, {"parameters": parameters}, diff)
+        named = {"execution_id": execution_id} if idempotency_key else {}
+        self._registry.ask_to_run(actor, job, Operation.RUN, {"parameters": parameters, **named}, diff)
         self._start(actor, "job.run", document, diff)
         return self._shown(self._found(execution_id))
 
@@ -92,8 +92,7 @@ class Executions:
         job = self._registry.known(old["job_id"])
         if old["status"] in LIVE:
             raise Conflict(f"This execution is {old['status']}; it can be retried once it has ended")
-        if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job.id]):
-            raise AlreadyRunning(f"{job.definition.name!r} is still running or waiting to run")
+        self._refuse_beside_another(job)
         same_template = old["template_type"] == job.definition.template_type
         base = old["parameters"] if same_template else None
         chosen = base if parameters is None else self._registry.run_parameters(job, parameters, base=base, whole=True)
@@ -108,18 +107,18 @@ class Executions:
         return self._shown(document)
 
     def run_approved(
-        self, actor: Actor, job_id: str, *, execution_id: str, parameters: Mapping[str, Any], retry_of: str | None = None,
+        self, actor: Actor, job_id: str, *, version: int, execution_id: str, parameters: Mapping[str, Any], retry_of: str | None = None,
         stands_for: datetime | None = None,
     ) -> Document:  # fmt: skip
-        """Start the run of an approved request, with parameters as they are stored; one that is there already is returned.
+        """Start the run of an approved request, with parameters as they are stored, of the job that was looked at (`version`); one that is
+        there already is returned.
 
-        Raises AlreadyRunning, LimitReached, NotFound.
+        Raises StaleVersion, AlreadyRunning, LimitReached, NotFound.
         """
-        job = self._registry.known(job_id)
         if replayed := self._replayed(execution_id, job_id):
             return replayed
-        if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job_id]):
-            raise AlreadyRunning(f"{job.definition.name!r} is still running or waiting to run")
+        job = self._registry.known(job_id, version=version)
+        self._refuse_beside_another(job)
         document = new_execution(
             job, now=self._clock.now(), triggered_by=Trigger.RETRY if retry_of else Trigger.MANUAL, parameters=parameters, by=actor.email,
             execution_id=execution_id, retry_of=retry_of, stands_for=stands_for,
@@ -244,6 +243,10 @@ class Executions:
         return self._store.counts_by_status()
 
     # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _refuse_beside_another(self, job: Job) -> None:
+        if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job.id]):
+            raise AlreadyRunning(f"{job.definition.name!r} is still running or waiting to run")
 
     def _start(self, actor: Actor, action: str, document: Document, diff: list[dict[str, Any]]) -> None:
         self._count_run(actor)

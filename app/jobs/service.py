@@ -255,9 +255,9 @@ class JobRegistry:
 
     # -- for the stages above -------------------------------------------------------------------------------------
 
-    def known(self, job_id: str) -> Job:
-        """A job, for a stage that has asked by itself who may do what. Raises NotFound."""
-        return self._stored(job_id)
+    def known(self, job_id: str, *, version: int | None = None) -> Job:
+        """A job, for a stage that has asked by itself who may do what. Raises NotFound, StaleVersion where it is not at `version`."""
+        return self._at_version(job_id, version)
 
     def create_approved(self, actor: Actor, document: Mapping[str, Any]) -> Job:
         """Make the job of an approved request (the stored form of it), judged again as of now; one that is there already is returned.

@@ -392,6 +392,34 @@ def test_there_is_always_a_super_admin(services: Services, super_admin: Actor) -
     assert services.accounts.change(super_admin, super_admin.id, {"role": "admin"}).role is Role.ADMIN
 
 
+def test_two_who_take_the_role_from_each_other_leave_one(services: Services, super_admin: Actor) -> None:
+    for n in range(10):
+        other, _ = services.accounts.add(super_admin, {"email": f"other{n}@example.com", "role": "super_admin"})
+        second = Actor(id=other.id, email=other.email, role="super_admin", via="api")
+        barrier = threading.Barrier(2)
+        told: list[str] = []
+
+        def take(who: Actor, whose: str, barrier: threading.Barrier = barrier, told: list[str] = told) -> None:
+            barrier.wait()
+            told.append(refused(lambda: services.accounts.change(who, whose, {"role": "admin"})))
+
+        pair = ((super_admin, other.id), (second, super_admin.id))
+        threads = [threading.Thread(target=take, args=one) for one in pair]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        left = [user for user in services.accounts.all(SYSTEM) if user.role is Role.SUPER_ADMIN]
+        assert left, told
+        for user in services.accounts.all(SYSTEM):  # as it was
+            wanted = "super_admin" if user.id == super_admin.id else "admin"
+            if wanted == "super_admin":
+                services.accounts.change(SYSTEM, user.id, {"role": wanted})
+        for user in services.accounts.all(SYSTEM):
+            if user.id != super_admin.id:
+                services.accounts.change(SYSTEM, user.id, {"role": "admin"})
+
+
 def test_of_two_changes_at_once_one_is_told(services: Services, super_admin: Actor, admin: Actor) -> None:
     before = services.accounts.get(super_admin, admin.id)
     services.accounts.change(super_admin, admin.id, {"name": "Ada L."}, version=before.version)

@@ -265,6 +265,47 @@ def test_the_same_request_again_is_the_same_request(services: Services, admin: A
     assert first["_id"] == again["_id"] != other["_id"]
 
 
+def test_another_secret_is_another_request_and_the_same_key_the_same_run(services: Services, admin: Actor, super_admin: Actor) -> None:
+    """A diff shows no secret: what is stored tells the two apart."""
+    made = services.jobs.create(super_admin, {**DESTRUCTIVE, "parameters": {"how": "raise", "secret": "first secret"}})[0]
+
+    def with_secret(text: str) -> Document:
+        change = {"parameters": {"how": "raise", "secret": text}}
+        return asked(services, admin, lambda: services.jobs.update(admin, made.id, change))
+
+    first, second = with_secret("second secret"), with_secret("third secret")
+    assert first["_id"] != second["_id"]
+    runs = [
+        asked(services, admin, lambda key=key: services.executions.run_now(admin, made.id, idempotency_key=key))["_id"] for key in "aab"
+    ]
+    assert (runs[0] == runs[1], runs[1] == runs[2]) == (True, False)
+    services.approvals.approve(super_admin, runs[0])
+    again = services.executions.run_now(admin, made.id, idempotency_key="a")  # approved meanwhile: the run itself
+    assert again["triggered_by_user"] == admin.email
+
+
+@pytest.mark.parametrize("operation", ["run", "resume", "backfill"])
+def test_what_was_looked_at_is_what_runs(
+    services: Services, admin: Actor, super_admin: Actor, clock: ManualClock, store: Store, operation: str
+) -> None:
+    """The job was changed after the request: nobody has looked at that."""
+    job = services.jobs.create(super_admin, {**DESTRUCTIVE, "schedule": {"type": "cron", "expression": "0 * * * *"}})[0]
+    clock.advance(7200)
+    services.jobs.pause(super_admin, job.id, {"reason": "x"})
+    window = {"from": START.isoformat(), "to": clock.now().isoformat()}
+    calls: dict[str, Any] = {
+        "run": lambda: services.executions.run_now(admin, job.id), "resume": lambda: services.jobs.resume(admin, job.id),
+        "backfill": lambda: services.backfills.start(admin, job.id, window),
+    }  # fmt: skip
+    row = asked(services, admin, calls[operation])
+    services.jobs.update(super_admin, job.id, {"parameters": {"how": "exit"}})
+    with pytest.raises(StaleVersion):
+        services.approvals.approve(super_admin, row["_id"])
+    assert services.approvals.get(admin, row["_id"])["state"] == "failed"
+    assert store.database["job_executions"].count_documents({"job_id": job.id}) == 0
+    assert services.jobs.get(admin, job.id).paused is not None
+
+
 def test_the_installation_may_keep_creation_to_super_admins(
     store: Store, settings: Any, clock: ManualClock, catalogue: Any, admin: Actor, super_admin: Actor
 ) -> None:

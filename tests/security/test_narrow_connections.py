@@ -68,32 +68,35 @@ def test_a_job_of_another_template_or_collection_is_refused_at_its_field(service
         services.jobs.create(super_admin, {"name": "k", "template_type": "data_export", "parameters": export})
 
 
-def test_what_is_narrowed_later_holds_for_jobs_that_are_there(mongod: str, database_name: str, tmp_path: Path) -> None:
-    """The moment before the run it is judged again, and the process gets nothing that is not allowed."""
+def test_what_is_narrowed_later_holds_for_runs_that_wait(mongod: str, database_name: str, tmp_path: Path) -> None:
+    """Runs are queued where nothing starts them, the connections are narrowed, and then a scheduler comes: it judges again."""
     shop = f"{database_name}_shop"
-    service = Service("serve", uri=mongod, database=database_name, data_dir=tmp_path).wait_ready()
+    web = Service("web", uri=mongod, database=database_name, data_dir=tmp_path).wait_ready()
+    services = [web]
     try:
-        with MongoClient(mongod) as mongo, service.client(service.token()) as client:
+        with MongoClient(mongod) as mongo, web.client(web.token()) as client:
             mongo[shop]["users"].insert_many([{"a": 1} for _ in range(3)])
-            settings = {"uri": mongod, "database": shop}
-            made = client.post("/api/admin/connections", json={"name": "db", "kind": "mongodb", "settings": settings}).json()["connection"]
-            parameters = {**CLEANUP, "collection": "users", "dryRun": False}
-            body = {
-                "name": "j",
-                "template_type": "database_cleanup",
-                "parameters": parameters,
-                "retry_policy": {"max_retries": 3, "retry_delay_seconds": 1},
-            }
-            job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
-            kept = {"uri": {"$secret": "set"}, "database": shop}
-            for narrow, where in (({"collections": ["sessions_*"]}, "/collection"), ({"templates": ["data_export"]}, "/connection")):
-                changed = client.put(f"/api/admin/connections/{made['_id']}", json={"name": "db", "settings": {**kept, **narrow}})
-                assert changed.status_code == 200, changed.text
-                run = client.post(f"/api/admin/scheduler-jobs/{job}/run")
-                assert run.status_code == 422 or _failed(client, run.json()["execution_id"], where)
+            settings, runs = {"uri": mongod, "database": shop}, []
+            for name, narrow, where in (
+                ("c", {"collections": ["sessions_*"]}, "/collection"),
+                ("t", {"templates": ["data_export"]}, "/connection"),
+            ):
+                made = client.post("/api/admin/connections", json={"name": name, "kind": "mongodb", "settings": settings}).json()[
+                    "connection"
+                ]
+                parameters = {**CLEANUP, "connection": name, "collection": "users", "dryRun": False}
+                retries = {"max_retries": 3, "retry_delay_seconds": 1}
+                body = {"name": name, "template_type": "database_cleanup", "parameters": parameters, "retry_policy": retries}
+                job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
+                runs.append((client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"], where))
+                kept = {"uri": {"$secret": "set"}, "database": shop, **narrow}
+                client.put(f"/api/admin/connections/{made['_id']}", json={"name": name, "settings": kept}).raise_for_status()
+            services.append(Service("scheduler", uri=mongod, database=database_name, data_dir=tmp_path).wait_ready())
+            assert [_failed(client, run, where) for run, where in runs] == [True, True]
             assert mongo[shop]["users"].count_documents({}) == 3
     finally:
-        service.stop()
+        for service in services:
+            service.stop()
     with MongoClient(mongod) as mongo:
         mongo.drop_database(database_name)
         mongo.drop_database(shop)

@@ -157,7 +157,7 @@ class Doctor:
                 "Key", Level.PROBLEM, f"opens not the secrets of {', '.join(unreadable)}",
                 "Name the key that they were sealed with in JOBWRIGHT_OLD_SECRET_KEYS, or enter them anew.",
             )  # fmt: skip
-        elif old := Resealer(self._database, self._services.keys).old():
+        elif self._services.keys.earlier and (old := Resealer(self._database, self._services.keys).old()):
             where = ", ".join(f"{count} in {collection}" for collection, count in old.items())
             yield Finding("Key", Level.WARNING, f"secrets of an earlier key: {where}", "Run `jobwright secrets reseal`.")
         else:

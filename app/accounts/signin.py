@@ -18,7 +18,7 @@ from app.accounts.throttle import ACCOUNT, DEVICE, PAIR, PLACE, Bound, Throttle,
 from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
-from app.errors import LimitReached, NotSignedIn
+from app.errors import NotSignedIn
 from app.keys import KeyRing, digest
 from app.mongo import Document
 
@@ -153,9 +153,7 @@ class SignIn:
         else:
             bounds = [(PAIR, f"{what}|{place}"), (PLACE, place), (ACCOUNT, what)]
         for bound, key in bounds:
-            wait = self._throttle.take(bound, key, now)
-            if wait is not None:
-                raise LimitReached(f"Too many attempts; try again in {int(wait) + 1} s", retry_after_seconds=int(wait) + 1)
+            self._throttle.take(bound, key, now)
         return bounds
 
     def _forgive(self, counted: list[tuple[Bound, str]]) -> None:

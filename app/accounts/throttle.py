@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from app.errors import LimitReached
 from app.mongo import Document
 
 FORGOTTEN_AFTER = timedelta(hours=24)
@@ -38,8 +39,8 @@ class Throttle:
     def __init__(self, database: Database[Document]) -> None:
         self._attempts = database["sign_in_attempts"]
 
-    def take(self, bound: Bound, key: str, now: datetime) -> float | None:
-        """Count one attempt; None where it may be judged, else the seconds until one may."""
+    def take(self, bound: Bound, key: str, now: datetime) -> None:
+        """Count one attempt, which may be judged then. Raises LimitReached with the seconds until one may."""
         name = f"{bound.name}:{key}"
         count = {"$add": [{"$ifNull": ["$count", 0]}, 1]}
         over = {"$subtract": ["$count", bound.free]}
@@ -51,14 +52,15 @@ class Throttle:
         free_now = {"_id": name, "$or": [{"until": None}, {"until": {"$lte": now}}]}
         while True:
             try:
-                self._attempts.find_one_and_update(free_now, update, upsert=True)
+                self._attempts.update_one(free_now, update, upsert=True)
             except DuplicateKeyError:  # it is there: its wait is not over, or another attempt has made it a moment ago
                 row = self._attempts.find_one({"_id": name}) or {}
                 until: datetime | None = row.get("until")
                 if until is not None and until > now:
-                    return max(1.0, (until - now).total_seconds())
+                    seconds = int((until - now).total_seconds()) + 1
+                    raise LimitReached(f"Too many attempts; try again in {seconds} s", retry_after_seconds=seconds) from None
             else:
-                return None
+                return
 
     def forget(self, bound: Bound, key: str) -> None:
         """The attempt was a good one: those before it are forgiven."""

@@ -14,7 +14,6 @@ from app.api.blueprint import ApiBlueprint
 from app.api.body import if_match, json_body
 from app.api.present import jsonable
 from app.api.schemas import Message, ResetOut, TokenEnvelope, TokenList, UserEnvelope, UserList
-from app.mongo import Document
 
 users = ApiBlueprint("users", __name__, url_prefix="/api/admin/users", description="People and services, and what they may")
 tokens = ApiBlueprint("tokens", __name__, url_prefix="/api/admin/tokens", description="What programs prove themselves with")
@@ -42,11 +41,6 @@ def _tagged(user: User, **more: Any) -> Response:
     response: Response = jsonify({"user": user_json(user), **more})
     response.headers["ETag"] = f'"{user.version}"'
     return response
-
-
-def _token_json(token: Document) -> dict[str, Any]:
-    shown: dict[str, Any] = jsonable(token)
-    return shown
 
 
 @users.get("")
@@ -99,7 +93,7 @@ def remove_second_factor(user_id: str) -> dict[str, str]:
 @users.response(200, TokenList)
 def list_tokens_of(user_id: str) -> dict[str, Any]:
     """List the tokens of an account"""
-    return {"tokens": [_token_json(row) for row in services().tokens.all(actor(), user_id)]}
+    return {"tokens": [jsonable(row) for row in services().tokens.all(actor(), user_id)]}
 
 
 @users.post("/<user_id>/tokens")
@@ -108,14 +102,14 @@ def list_tokens_of(user_id: str) -> dict[str, Any]:
 def create_token(user_id: str) -> dict[str, Any]:
     """Make a token; its text is in this answer and nowhere else"""
     text, row = services().tokens.request(actor(), user_id, json_body(request))
-    return {"text": text, "token": _token_json(row)}
+    return {"text": text, "token": jsonable(row)}
 
 
 @tokens.get("")
 @tokens.response(200, TokenList)
 def list_tokens() -> dict[str, Any]:
     """List everybody's tokens, newest first"""
-    return {"tokens": [_token_json(row) for row in services().tokens.all(actor())]}
+    return {"tokens": [jsonable(row) for row in services().tokens.all(actor())]}
 
 
 @tokens.post("/<token_id>/rotate")
@@ -123,7 +117,7 @@ def list_tokens() -> dict[str, Any]:
 def rotate_token(token_id: str) -> dict[str, Any]:
     """Give a token another text; the old one is good no longer"""
     text, row = services().tokens.rotate(actor(), token_id)
-    return {"text": text, "token": _token_json(row)}
+    return {"text": text, "token": jsonable(row)}
 
 
 @tokens.delete("/<token_id>")

@@ -14,7 +14,6 @@ from app.api.present import jsonable
 from app.api.schemas import ApprovalEnvelope, ApprovalList, ApprovalQuery, DecisionBody
 from app.errors import ApprovalNeeded, ValidationFailed
 from app.jobs.schema import flatten_messages
-from app.mongo import Document
 
 blueprint = ApiBlueprint(
     "approvals", __name__, url_prefix="/api/admin/approvals", description="Destructive work of an admin, which a super-admin is to look at"
@@ -23,15 +22,10 @@ blueprint = ApiBlueprint(
 BODY = {"required": False, "content": {"application/json": {"schema": DecisionBody}}}
 
 
-def _json(row: Document) -> dict[str, Any]:
-    shown: dict[str, Any] = jsonable(row)
-    return shown
-
-
 def answer_asked(error: ApprovalNeeded) -> Response:
     """202: nothing was done; the request waits where `Location` says."""
     row = services().approvals.ask(actor(), error.ask)
-    response: Response = jsonify({"approval": _json(row), "message": "Waits for the approval of a super-admin"})
+    response: Response = jsonify({"approval": jsonable(row), "message": "Waits for the approval of a super-admin"})
     response.status_code = 202
     response.headers["Location"] = url_for("approvals.get_approval", approval_id=row["_id"])
     return response
@@ -51,14 +45,14 @@ def _note() -> str:
 def list_approvals(query: dict[str, Any]) -> dict[str, Any]:
     """List requests, newest first"""
     page = services().approvals.page(actor(), state=query.get("state"), page=query["page"], limit=query["limit"])
-    return {"approvals": [_json(row) for row in page.approvals], "total": page.total, "page": page.page, "pages": page.pages}
+    return {"approvals": [jsonable(row) for row in page.approvals], "total": page.total, "page": page.page, "pages": page.pages}
 
 
 @blueprint.get("/<approval_id>")
 @blueprint.response(200, ApprovalEnvelope)
 def get_approval(approval_id: str) -> dict[str, Any]:
     """Read a request: what would change, and what the preview found"""
-    return {"approval": _json(services().approvals.get(actor(), approval_id))}
+    return {"approval": jsonable(services().approvals.get(actor(), approval_id))}
 
 
 @blueprint.post("/<approval_id>/approve")
@@ -66,7 +60,7 @@ def get_approval(approval_id: str) -> dict[str, Any]:
 @blueprint.response(200, ApprovalEnvelope)
 def approve(approval_id: str) -> dict[str, Any]:
     """Do what was asked for; never one's own"""
-    return {"approval": _json(services().approvals.approve(actor(), approval_id, note=_note()))}
+    return {"approval": jsonable(services().approvals.approve(actor(), approval_id, note=_note()))}
 
 
 @blueprint.post("/<approval_id>/refuse")
@@ -74,11 +68,11 @@ def approve(approval_id: str) -> dict[str, Any]:
 @blueprint.response(200, ApprovalEnvelope)
 def refuse(approval_id: str) -> dict[str, Any]:
     """Do it not; never one's own"""
-    return {"approval": _json(services().approvals.refuse(actor(), approval_id, note=_note()))}
+    return {"approval": jsonable(services().approvals.refuse(actor(), approval_id, note=_note()))}
 
 
 @blueprint.post("/<approval_id>/withdraw")
 @blueprint.response(200, ApprovalEnvelope)
 def withdraw(approval_id: str) -> dict[str, Any]:
     """Take one's own request back"""
-    return {"approval": _json(services().approvals.withdraw(actor(), approval_id))}
+    return {"approval": jsonable(services().approvals.withdraw(actor(), approval_id))}

@@ -18,7 +18,6 @@ from app.mongo import Document
 from app.validation import SchemaValidator
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS, ConnectionKind
-from templates_lib.connections.mongodb import may_use
 
 log = get_logger(__name__)
 
@@ -141,7 +140,7 @@ class Connections:
             elif row["settings"].get("templates") and template not in row["settings"]["templates"]:
                 errors.append(FieldError(pointer, f"{name!r} is not for jobs of {template}; a super-admin can allow it"))
         for pointer, name, collection in collections:
-            if name in found and found[name]["kind"] == "mongodb" and not may_use(found[name]["settings"], collection):
+            if name in found and not KINDS[found[name]["kind"]].reaches(found[name]["settings"], collection):
                 errors.append(FieldError(pointer, f"{name!r} does not reach {collection!r}; a super-admin can allow it"))
         return errors
 

@@ -138,4 +138,5 @@ KIND = ConnectionKind(
     settings_schema=SCHEMA,
     probe=_probe,
     explore=_explore,
+    reaches=may_use,
 )

@@ -180,8 +180,10 @@ def test_one_network_is_one_place(address: str, place: str) -> None:
 def test_a_wait_has_an_end_however_many_the_attempts(store: Store) -> None:
     throttle = Throttle(store.database)
     store.database["sign_in_attempts"].insert_one({"_id": "pair:x", "count": 10_000_000})
-    assert throttle.take(PAIR, "x", START) is None
-    assert throttle.take(PAIR, "x", START) == PAIR.longest_seconds
+    throttle.take(PAIR, "x", START)
+    with pytest.raises(LimitReached) as limit:
+        throttle.take(PAIR, "x", START)
+    assert limit.value.retry_after_seconds == PAIR.longest_seconds + 1
 
 
 # -- sessions ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -57,7 +58,7 @@ class Throttle:
                 row = self._attempts.find_one({"_id": name}) or {}
                 until: datetime | None = row.get("until")
                 if until is not None and until > now:
-                    seconds = int((until - now).total_seconds()) + 1
+                    seconds = math.ceil((until - now).total_seconds())
                     raise LimitReached(f"Too many attempts; try again in {seconds} s", retry_after_seconds=seconds) from None
             else:
                 return

@@ -29,4 +29,5 @@ class RunLimits:
         if self._limits.update_one(fits, update).matched_count:
             return None
         times = sorted((self._limits.find_one({"_id": user_id}) or {}).get("at", []))[-limit:]
-        return max(1.0, (times[0] + window - now).total_seconds()) if times else 1.0
+        # Another process may have counted by a clock that is a little ahead of `now`.
+        return min(max(1.0, (times[0] + window - now).total_seconds()), window.total_seconds()) if times else 1.0

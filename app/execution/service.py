@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -260,7 +261,7 @@ class Executions:
         if wait is not None:
             raise LimitReached(
                 f"{actor.email} has started {limit} runs within the hour (JOBWRIGHT_RUNS_PER_HOUR)",
-                retry_after_seconds=int(wait) + 1,
+                retry_after_seconds=math.ceil(wait),
             )
 
     def _replayed(self, execution_id: str, job_id: str) -> Document | None:

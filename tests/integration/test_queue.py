@@ -438,6 +438,12 @@ def test_ten_runs_an_hour_hold_against_forty_askers(store: Store, clock: ManualC
     assert RunLimits(store.database).take("u", now=clock.now(), limit=10, window=timedelta(hours=1)) is None
 
 
+def test_who_counts_by_a_slower_clock_waits_an_hour_at_most(store: Store, clock: ManualClock) -> None:
+    limits, ahead = RunLimits(store.database), clock.now() + timedelta(seconds=5)
+    assert limits.take("u", now=ahead, limit=1, window=timedelta(hours=1)) is None
+    assert limits.take("u", now=clock.now(), limit=1, window=timedelta(hours=1)) == 3600
+
+
 def test_reasons_are_said(services: Services, super_admin: Actor, executions: ExecutionStore, clock: ManualClock) -> None:
     job = make_job(services, super_admin)
     (run,) = enqueue(executions, job, clock)

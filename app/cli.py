@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
+import socket
 import sys
 import threading
 import time
@@ -13,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -121,16 +123,23 @@ def user_reset(email: str) -> None:
 @click.argument("email")
 @click.option("--role", type=click.Choice([role.value for role in Role]))
 @click.option("--close/--open", "disabled", default=None, help="Whether sign-in and tokens are refused.")
+@click.option("--group", "groups", multiple=True, help="Keep to the jobs of this group; may be given more than once.")
+@click.option("--all-groups", is_flag=True, help="Keep to no group.")
 @click.option("--remove-second-factor", is_flag=True, help="For someone who lost the device and the recovery codes.")
-def user_change(email: str, role: str | None, disabled: bool | None, remove_second_factor: bool) -> None:
+def user_change(
+    email: str, role: str | None, disabled: bool | None, groups: tuple[str, ...], all_groups: bool, remove_second_factor: bool
+) -> None:
     """Change an account; holds from the next request on."""
     with _services() as (services, _):
         found = _account(services, email)
-        changes = {name: value for name, value in (("role", role), ("disabled", disabled)) if value is not None}
+        changes: dict[str, Any] = {name: value for name, value in (("role", role), ("disabled", disabled)) if value is not None}
+        if groups or all_groups:
+            changes["groups"] = [] if all_groups else list(groups)
         changed = services.accounts.change(CLI, found.id, changes)
         if remove_second_factor:
             services.accounts.remove_second_factor(CLI, found.id)
-        click.echo(f"{changed.email} is {changed.role.value}{', closed' if changed.disabled else ''}")
+        kept = f", kept to {', '.join(changed.groups)}" if changed.groups else ""
+        click.echo(f"{changed.email} is {changed.role.value}{kept}{', closed' if changed.disabled else ''}")
 
 
 def _account(services: Services, email: str) -> User:
@@ -249,6 +258,7 @@ def _run(*, web: bool, engine: bool) -> None:
     began = time.monotonic()
     settings = load_settings()
     configure_logging(level=settings.log_level, style=settings.log_format)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold keys, and passwords of connections
     role = "serve" if web and engine else "web" if web else "scheduler"
     log.info("service.starting", version=version("jobwright"), role=role)
     signals = _Signals()
@@ -259,6 +269,7 @@ def _run(*, web: bool, engine: bool) -> None:
         migrate(store)
         services = build_services(settings, store)
         _first_admin(services)
+        services.settings_trail.record(f"{socket.gethostname()} {role}", *settings.chosen())
         node = build_node(settings, store, services, executor) if executor is not None else None
         if node is not None:
             services = with_engine(services, node)

@@ -16,9 +16,12 @@ from marshmallow.validate import OneOf, Range
 from app.errors import ConfigError
 
 
-def _var(name: str, kind: str, default: Any, text: str, **options: Any) -> Any:
-    """A dataclass field that knows its variable, its parser, its bounds and its line in docs/reference/settings.md."""
-    return field(default=default, metadata={"name": name, "parse": _PARSERS[kind](**options), "text": text})
+def _var(name: str, kind: str, default: Any, text: str, *, secret: bool = False, **options: Any) -> Any:
+    """A dataclass field that knows its variable, its parser, its bounds, its line in docs/reference/settings.md, and whether it may be
+    shown."""
+    return field(
+        default=default, repr=not secret, metadata={"name": name, "parse": _PARSERS[kind](**options), "text": text, "secret": secret}
+    )
 
 
 class _Upper(ma.String):
@@ -74,7 +77,7 @@ def _at_least(minimum: int, maximum: int | None = None) -> dict[str, Any]:
 class Settings:
     """All that the environment decides. `docs/reference/settings.md` is checked against this class by a test."""
 
-    mongodb_uri: str = _var("MONGODB_URI", "str", "", "MongoDB to use; empty: a private mongod in the data folder")
+    mongodb_uri: str = _var("MONGODB_URI", "str", "", "MongoDB to use; empty: a private mongod in the data folder", secret=True)
     database: str = _var("JOBWRIGHT_DATABASE", "str", "jobwright", "Name of the registry's database")
     data_dir: str = _var("JOBWRIGHT_DATA_DIR", "str", "./data", "Folder for the private mongod, the key and job files")
     secret_key: str = _var(
@@ -82,9 +85,11 @@ class Settings:
         "str",
         "",
         "Key that signs sessions and encrypts connections; empty: made in the data folder",
+        secret=True,
     )
     old_secret_keys: tuple[str, ...] = _var(
         "JOBWRIGHT_OLD_SECRET_KEYS", "words", (), "Earlier keys, between spaces: they open what they sealed, and seal nothing",
+        secret=True,
     )  # fmt: skip
     host: str = _var("HOST", "str", "127.0.0.1", "Address the web server listens on")
     port: int = _var("PORT", "int", 8080, "Port the web server listens on; 0 picks a free one", **_at_least(0, 65535))
@@ -99,7 +104,7 @@ class Settings:
     )  # fmt: skip
     admin_email: str = _var("JOBWRIGHT_ADMIN_EMAIL", "str", "admin@localhost", "Super-admin made at the first start")
     admin_password: str = _var(
-        "JOBWRIGHT_ADMIN_PASSWORD", "str", "", "The first super-admin's password; empty: one is made and printed once"
+        "JOBWRIGHT_ADMIN_PASSWORD", "str", "", "The first super-admin's password; empty: one is made and printed once", secret=True
     )
     timezone: str = _var("SCHEDULER_TIMEZONE", "zone", "UTC", "Time zone of a schedule that names none")
     misfire_grace_seconds: int = _var(
@@ -216,10 +221,27 @@ class Settings:
         """Whether browsers come over TLS: then cookies go no other way."""
         return self.secure_cookies or self.public_url.lower().startswith("https://")
 
+    def chosen(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """What differs from the defaults, by variable: what may be shown, and what may not as text."""
+        shown: dict[str, Any] = {}
+        secrets: dict[str, str] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value != item.default:
+                if item.metadata["secret"]:
+                    secrets[item.metadata["name"]] = str(value)
+                else:
+                    shown[item.metadata["name"]] = _plain(value)
+        return shown, secrets
+
     @property
     def data_path(self) -> Path:
         """The data folder, absolute."""
         return Path(self.data_dir).expanduser().resolve()
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

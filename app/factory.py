@@ -23,6 +23,7 @@ from app.accounts.tokens import Tokens
 from app.approvals.service import Approvals
 from app.approvals.store import ApprovalStore
 from app.audit.service import AuditTrail
+from app.audit.settings import SettingsTrail
 from app.audit.store import AuditStore
 from app.clock import Clock, SystemClock
 from app.config import Settings
@@ -145,6 +146,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     return Services(
         settings=settings, clock=clock, accounts=accounts, signin=signin, rates=rates,
         tokens=Tokens(users, TokenStore(database), audit, clock), audit=audit, auditors=Auditors(audit),
+        settings_trail=SettingsTrail(database, audit, keys),
         connections=connections, catalogue=catalogue, jobs=registry, approvals=approvals,
         executions=executions, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),

@@ -12,6 +12,7 @@ from app.accounts.signin import SignIn
 from app.accounts.tokens import Tokens
 from app.approvals.service import Approvals
 from app.audit.service import AuditTrail
+from app.audit.settings import SettingsTrail
 from app.clock import Clock
 from app.config import Settings
 from app.connections.service import Connections
@@ -41,6 +42,7 @@ class Services:
     tokens: Tokens
     audit: AuditTrail
     auditors: Auditors
+    settings_trail: SettingsTrail
     connections: Connections
     catalogue: Catalogue
     jobs: JobRegistry

@@ -81,7 +81,7 @@ def _page_context() -> dict[str, Any]:
     actor = g.get("actor")
     return {
         "actor": actor, "now": services.clock.now(), "maintenance": services.maintenance.get() if actor else None,
-        "waiting_approvals": services.approvals.waiting,  # asked by whole pages, not by each part of one
+        "waiting_approvals": lambda: services.approvals.waiting(actor) if actor else 0,  # asked by whole pages, not by each part of one
     }  # fmt: skip
 
 

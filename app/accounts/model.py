@@ -35,7 +35,9 @@ class AccountKind(StrEnum):
 class User:
     """An account. `password_hash` is argon2id in PHC form, empty where nobody can sign in with a password.
 
-    `totp` is None without a second factor, else `{sealed, confirmed_at, last_step, recovery}` (app.accounts.second_factor).
+    `totp` is None without a second factor, else `{sealed, confirmed_at, last_step, recovery}` (app.accounts.second_factor). `groups` are
+    those whose jobs an admin is kept to; without any, all. `identity` is who they are at the provider of single sign-on: `{issuer,
+    subject}`.
     """
 
     id: str
@@ -48,4 +50,6 @@ class User:
     kind: AccountKind = AccountKind.PERSON
     totp: dict[str, object] | None = field(default=None, repr=False)
     last_seen_at: datetime | None = None
+    groups: tuple[str, ...] = ()
+    identity: dict[str, str] | None = None
     version: int = 1

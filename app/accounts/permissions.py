@@ -81,6 +81,11 @@ def lacks(actor: Actor, may: May) -> str | None:
     return f"This token lacks the scope {rule.scope.value!r}" if rule.scope and rule.scope not in actor.scopes else None
 
 
+def sees_group(actor: Actor, group: str) -> bool:
+    """Whether the jobs of a group are among those that `actor` is kept to."""
+    return actor.groups is None or group in actor.groups
+
+
 def require(actor: Actor, may: May) -> None:
     """Pass where `actor` may. Raises Forbidden, naming what lacks."""
     reason = lacks(actor, may)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from app.accounts.actors import actor_of
 from app.accounts.model import AccountKind, Role, User
 from app.accounts.passwords import Passwords
 from app.accounts.permissions import May, require
@@ -35,6 +36,11 @@ _ROLE: dict[str, Any] = {
         {"const": "super_admin", "title": "Super-admin: everything"},
     ],
 }  # fmt: skip
+_GROUPS: dict[str, Any] = {
+    "type": "array", "title": "Only jobs of these groups", "uniqueItems": True, "maxItems": 100,
+    "description": "An admin sees, makes and runs the jobs of these groups and no others. None: all jobs. Super-admins always see all.",
+    "items": {"type": "string", "title": "Group", "minLength": 1, "maxLength": 100, "x-options": {"from": "groups", "free": True}},
+}  # fmt: skip
 NEW_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -50,13 +56,17 @@ NEW_SCHEMA: dict[str, Any] = {
                 {"const": "service", "title": "Service: has tokens, and no sign-in"},
             ],
         },
+        "groups": _GROUPS,
     },
 }  # fmt: skip
 CHANGE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
-    "properties": {"name": _NAME, "role": _ROLE, "disabled": {"type": "boolean", "title": "Closed: neither sign-in nor tokens work"}},
-}
+    "properties": {
+        "name": _NAME, "role": _ROLE, "groups": _GROUPS,
+        "disabled": {"type": "boolean", "title": "Closed: neither sign-in nor tokens work"},
+    },
+}  # fmt: skip
 
 
 class Accounts:
@@ -93,7 +103,10 @@ class Accounts:
         if errors:
             raise ValidationFailed(errors)
         kind = AccountKind(body.get("kind", AccountKind.PERSON))
-        user = self._insert(actor, email=body["email"], password_hash="", role=Role(body["role"]), name=body.get("name", ""), kind=kind)
+        user = self._insert(
+            actor, email=body["email"], password_hash="", role=Role(body["role"]), name=body.get("name", ""), kind=kind,
+            groups=tuple(body.get("groups", ())),
+        )  # fmt: skip
         return user, self._reset(user) if kind is AccountKind.PERSON else None
 
     def create_user(self, actor: Actor, *, email: str, password: str, role: Role, name: str = "") -> User:
@@ -203,7 +216,7 @@ class Accounts:
         errors = self._passwords.problems(password, known=(user.email, user.name), pointer="/new")
         if errors:
             raise ValidationFailed(errors)
-        with self._audit.action(_self(user), "user.password", kind="user", target_id=user.id, name=user.email):
+        with self._audit.action(actor_of(user, via="web"), "user.password", kind="user", target_id=user.id, name=user.email):
             if not self._users.finish_reset(user, digest(secret), self._passwords.hash(password)):
                 raise NotFound("reset", "of this link: it was used, or is older than a day")
             self._sessions.remove_of(user.id)
@@ -241,12 +254,13 @@ class Accounts:
     # -- steps ----------------------------------------------------------------------------------------------------
 
     def _insert(
-        self, actor: Actor, *, email: str, password_hash: str, role: Role, name: str, kind: AccountKind = AccountKind.PERSON
-    ) -> User:
+        self, actor: Actor, *, email: str, password_hash: str, role: Role, name: str, kind: AccountKind = AccountKind.PERSON,
+        groups: tuple[str, ...] = (), identity: dict[str, str] | None = None,
+    ) -> User:  # fmt: skip
         address = email.strip().lower()
         user = User(
             id=str(uuid.uuid4()), email=address, name=name.strip() or address.partition("@")[0], role=role, kind=kind,
-            password_hash=password_hash, created_at=self._clock.now(),
+            password_hash=password_hash, created_at=self._clock.now(), groups=groups, identity=identity,
         )  # fmt: skip
         diff = field_diff({}, {**_plain(user), "kind": kind.value})
         with self._audit.action(actor, "user.create", kind="user", target_id=user.id, name=address, diff=diff):
@@ -282,8 +296,4 @@ class Accounts:
 
 
 def _plain(user: User) -> dict[str, Any]:
-    return {"email": user.email, "name": user.name, "role": user.role.value, "disabled": user.disabled}
-
-
-def _self(user: User) -> Actor:
-    return Actor(id=user.id, email=user.email, role=user.role.value, via="web")
+    return {"email": user.email, "name": user.name, "role": user.role.value, "groups": list(user.groups), "disabled": user.disabled}

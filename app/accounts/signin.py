@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NoReturn
 
+from app.accounts.actors import actor_of
 from app.accounts.model import AccountKind, User
 from app.accounts.passwords import Passwords
 from app.accounts.permissions import May, require
@@ -93,7 +94,7 @@ class SignIn:
     def admit(self, user: User, visitor: Visitor, how: str) -> SignedIn:
         """A new session of someone who has proved who they are."""
         with self._audit.action(
-            _actor(user, visitor.address), "session.start", kind="user", target_id=user.id, name=user.email,
+            actor_of(user, via="web", address=visitor.address), "session.start", kind="user", target_id=user.id, name=user.email,
             diff=[{"field": "/how", "after": how}],
         ):  # fmt: skip
             secret = self._open(user, visitor, pending=False)
@@ -105,9 +106,8 @@ class SignIn:
         session = self._sessions.get(digest(secret))
         user = self._users.get(session["user_id"]) if session else None
         if session is not None and user is not None:
-            with self._audit.action(
-                _actor(user, session.get("address", "")), "session.end", kind="user", target_id=user.id, name=user.email
-            ):
+            who = actor_of(user, via="web", address=session.get("address", ""))
+            with self._audit.action(who, "session.end", kind="user", target_id=user.id, name=user.email):
                 self._sessions.remove(session["_id"])
 
     def by_session(self, secret: str, *, address: str) -> Actor:
@@ -121,7 +121,7 @@ class SignIn:
             raise NotSignedIn("The session was not used for a while and has ended; sign in again")
         if now - seen > SEEN_STEP:
             self._sessions.touch(session["_id"], now)
-        return _actor(self._live(session["user_id"]), address)
+        return actor_of(self._live(session["user_id"]), via="web", address=address)
 
     def sessions(self, actor: Actor, secret: str) -> list[Document]:
         """The actor's own: {handle, created_at, seen_at, expires_at, address, agent, current}."""
@@ -163,7 +163,11 @@ class SignIn:
                 self._throttle.forget(bound, key)
 
     def _refuse(self, user: User | None, visitor: Visitor, reason: str, words: str = WRONG) -> NoReturn:
-        who = _actor(user, visitor.address) if user else Actor(id="", email="", role="user", via="web", address=visitor.address)
+        who = (
+            actor_of(user, via="web", address=visitor.address)
+            if user
+            else Actor(id="", email="", role="user", via="web", address=visitor.address)
+        )
         self._audit.refused(
             who, "session.refuse", kind="user", target_id=user.id if user else "", name=user.email if user else "", reason=reason
         )
@@ -200,7 +204,3 @@ class SignIn:
     @staticmethod
     def _mark(user: User, nonce: str, key: bytes) -> str:
         return hmac.new(key, f"{user.id}|{nonce}".encode(), hashlib.sha256).hexdigest()
-
-
-def _actor(user: User, address: str) -> Actor:
-    return Actor(id=user.id, email=user.email, role=user.role.value, via="web", address=address)

@@ -27,6 +27,7 @@ class UserStore:
                 {
                     "_id": user.id, "email": user.email, "name": user.name, "role": user.role.value, "kind": user.kind.value,
                     "password_hash": user.password_hash, "created_at": user.created_at, "disabled": user.disabled, "version": 1,
+                    "groups": list(user.groups), **({"identity": user.identity} if user.identity else {}),
                 }
             )  # fmt: skip
         except DuplicateKeyError as error:
@@ -37,6 +38,9 @@ class UserStore:
 
     def by_email(self, email: str) -> User | None:
         return _user(self._users.find_one({"email": email.strip().lower()}))
+
+    def by_identity(self, issuer: str, subject: str) -> User | None:
+        return _user(self._users.find_one({"identity.issuer": issuer, "identity.subject": subject}))
 
     def all(self) -> list[User]:
         """By e-mail address."""
@@ -163,5 +167,6 @@ def _user(row: Document | None) -> User | None:
     return User(
         id=row["_id"], email=row["email"], name=row["name"], role=Role(row["role"]), password_hash=row["password_hash"],
         created_at=row["created_at"], disabled=row["disabled"], kind=AccountKind(row.get("kind", AccountKind.PERSON)),
-        totp=row.get("totp"), last_seen_at=row.get("last_seen_at"), version=row.get("version", 1),
+        totp=row.get("totp"), last_seen_at=row.get("last_seen_at"), groups=tuple(row.get("groups", ())), identity=row.get("identity"),
+        version=row.get("version", 1),
     )  # fmt: skip

@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from app.accounts.actors import actor_of
 from app.accounts.model import Role, Scope, User
 from app.accounts.permissions import May, require
 from app.accounts.store import TokenStore, UserStore
@@ -133,8 +133,7 @@ class Tokens:
             raise NotSignedIn("The account is closed")
         if token.get("last_used_at") is None or now - token["last_used_at"] > LAST_USED_STEP:
             self._tokens.mark_used(token["_id"], now)
-        actor = Actor(id=user.id, email=user.email, role=user.role.value, via="api", address=address)
-        return replace(actor, scopes=frozenset(token["scopes"]))
+        return actor_of(user, via="api", address=address, scopes=frozenset(token["scopes"]))
 
     def _owner(self, actor: Actor, user_id: str) -> User:
         """The account, which is the actor's own or which they manage."""

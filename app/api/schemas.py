@@ -362,6 +362,7 @@ class UserOut(_Answer):
     email = ma.String(required=True)
     name = ma.String(required=True)
     role = ma.String(required=True)
+    groups = ma.List(ma.String(), required=True, metadata={"description": "An admin sees the jobs of these alone; empty: all"})
     kind = ma.String(required=True, metadata={"description": "person or service"})
     disabled = ma.Boolean(required=True)
     second_factor = ma.Boolean(required=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from app.accounts.actors import actor_of
 from app.accounts.model import Role
-from app.accounts.permissions import May, require
+from app.accounts.permissions import May, require, sees_group
 from app.accounts.store import UserStore
 from app.approvals.store import APPROVING, PENDING, ApprovalStore
 from app.audit.model import Actor
@@ -95,7 +96,7 @@ class Approvals:
     def get(self, actor: Actor, approval_id: str) -> Document:
         """One, secrets masked, with what the preview has found by now. Raises NotFound."""
         require(actor, May.SEE_APPROVALS)
-        row = self._found(approval_id)
+        row = self._visible(actor, approval_id)
         if row["preview"] is not None and row["preview"].get("state") == "running":
             found = self._executions.end_preview(self._executions.preview_id(approval_id))
             if found is not None:
@@ -114,15 +115,18 @@ class Approvals:
             query = {"state": waits, "expires_at": {"$lte": now}}
         elif state is not None:
             query = {"state": state}
+        if actor.groups is not None:
+            query["subject.group"] = {"$in": sorted(actor.groups)}
         rows, total = self._store.page(query, skip=(page - 1) * limit, limit=limit)
         return ApprovalPage([self._shown(row) for row in rows], total, page, max(1, -(-total // limit)))
 
-    def waiting(self) -> int:
+    def waiting(self, actor: Actor) -> int:
         """How many wait, for the number beside the link."""
-        return self._store.waiting(self._clock.now())
+        return self._store.waiting(self._clock.now(), groups=actor.groups)
 
     def waiting_for(self, actor: Actor, job_id: str) -> list[Document]:
         """Those of one job that wait."""
+        self._registry.get(actor, job_id)
         require(actor, May.SEE_APPROVALS)
         return [self._shown(row) for row in self._store.waiting_for(job_id, self._clock.now())]
 
@@ -160,7 +164,7 @@ class Approvals:
     def withdraw(self, actor: Actor, approval_id: str) -> Document:
         """Who asked does not ask any more. Raises Forbidden for anybody else, Conflict."""
         require(actor, May.SEE_APPROVALS)
-        row = self._found(approval_id)
+        row = self._visible(actor, approval_id)
         if row["requested_by"]["id"] != actor.id:
             raise Forbidden("Only who asked takes a request back")
         self._waits(row)
@@ -195,10 +199,7 @@ class Approvals:
         user = self._users.get(row["requested_by"]["id"])
         if user is None or user.disabled or user.role is Role.USER:
             raise Conflict(f"{row['requested_by']['email']} may no longer ask for this; refuse it")
-        return Actor(
-            id=user.id, email=user.email, role=user.role.value, via=row["via"], address=approver.address,
-            correlation_id=approver.correlation_id, approved_by=approver.email,
-        )  # fmt: skip
+        return actor_of(user, via=row["via"], address=approver.address, correlation_id=approver.correlation_id, approved_by=approver.email)
 
     def _do(self, actor: Actor, row: Document) -> Document:
         """Do it; done before by someone who was killed in between, it is not done again."""
@@ -210,10 +211,10 @@ class Approvals:
             case Operation.UPDATE:
                 self._registry.update_approved(actor, job_id, payload["job"], version=version)
             case Operation.ENABLE:
-                if not self._registry.known(job_id).definition.enabled:
+                if not self._registry.known(actor, job_id).definition.enabled:
                     self._registry.set_enabled(actor, job_id, enabled=True, version=version)
             case Operation.RESUME:
-                if self._registry.known(job_id).paused:
+                if self._registry.known(actor, job_id).paused:
                     self._registry.resume(actor, job_id, version=version)
             case Operation.DELETE:
                 with suppress(NotFound):
@@ -227,7 +228,7 @@ class Approvals:
                 )  # fmt: skip
                 return {"kind": "execution", "id": execution_id}
             case Operation.BACKFILL:
-                self._registry.known(job_id, version=version)
+                self._registry.known(actor, job_id, version=version)
                 self._executions.backfill(actor, job_id, payload["due_times"], key=row["_id"])
         return {"kind": "job", "id": job_id}
 
@@ -238,6 +239,12 @@ class Approvals:
 
     def _shown(self, row: Document) -> Document:
         return {**{key: value for key, value in row.items() if key not in {"payload", "subject"}}, "state": self._state(row)}
+
+    def _visible(self, actor: Actor, approval_id: str) -> Document:
+        row = self._found(approval_id)
+        if not sees_group(actor, row["subject"].get("group", "")):
+            raise NotFound("approval", approval_id)
+        return row
 
     def _found(self, approval_id: str) -> Document:
         row = self._store.get(approval_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -36,9 +37,10 @@ class ApprovalStore:
         rows = self._approvals.find(query, {"payload": 0, "subject": 0}).sort([("requested_at", -1), ("_id", 1)]).skip(skip).limit(limit)
         return list(rows), self._approvals.count_documents(query)
 
-    def waiting(self, now: datetime) -> int:
-        """How many wait."""
-        return self._approvals.count_documents({"state": {"$in": [PENDING, APPROVING]}, "expires_at": {"$gt": now}})
+    def waiting(self, now: datetime, *, groups: Collection[str] | None = None) -> int:
+        """How many wait, of all jobs or of those of some groups."""
+        narrowed = {} if groups is None else {"subject.group": {"$in": sorted(groups)}}
+        return self._approvals.count_documents({"state": {"$in": [PENDING, APPROVING]}, "expires_at": {"$gt": now}, **narrowed})
 
     def waiting_for(self, job_id: str, now: datetime) -> list[Document]:
         """Those of one job that wait, oldest first."""

@@ -14,7 +14,8 @@ class Actor:
     """Someone who may do things. `role` is `super_admin`, `admin` or `user`; `address` is where the request came from.
 
     `scopes` narrow a token (`None`: all that the role may); `correlation_id` ties log lines, audit and answer together. `approved_by` is
-    the super-admin who approved what is being done in this actor's name.
+    the super-admin who approved what is being done in this actor's name. `groups` keeps the actor to the jobs of these groups (`None`:
+    to none).
     """
 
     id: str
@@ -25,6 +26,7 @@ class Actor:
     correlation_id: str = ""
     scopes: frozenset[str] | None = None
     approved_by: str | None = None
+    groups: frozenset[str] | None = None
 
 
 SYSTEM = Actor(id="system", email="system", role="super_admin", via="system")

@@ -67,7 +67,7 @@ class Executions:
         LimitReached after the user's runs of the hour, Conflict where `idempotency_key` belongs to another job.
         """
         require(actor, May.RUN_JOBS)
-        job = self._registry.known(job_id)
+        job = self._registry.known(actor, job_id)
         execution_id = str(uuid.uuid5(_RUN_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
         if idempotency_key and (replayed := self._replayed(execution_id, job_id)):
             return replayed
@@ -89,8 +89,8 @@ class Executions:
         Raises Conflict while it has not ended, else as `run_now`.
         """
         require(actor, May.RUN_JOBS)
-        old = self._found(execution_id)
-        job = self._registry.known(old["job_id"])
+        old = self._visible(actor, execution_id)
+        job = self._registry.known(actor, old["job_id"])
         if old["status"] in LIVE:
             raise Conflict(f"This execution is {old['status']}; it can be retried once it has ended")
         self._refuse_beside_another(job)
@@ -118,7 +118,7 @@ class Executions:
         """
         if replayed := self._replayed(execution_id, job_id):
             return replayed
-        job = self._registry.known(job_id, version=version)
+        job = self._registry.known(actor, job_id, version=version)
         self._refuse_beside_another(job)
         document = new_execution(
             job, now=self._clock.now(), triggered_by=Trigger.RETRY if retry_of else Trigger.MANUAL, parameters=parameters, by=actor.email,
@@ -156,7 +156,7 @@ class Executions:
     def may_run(self, actor: Actor, job_id: str) -> None:
         """Raises Forbidden where `actor` starts no jobs by hand (of some jobs they may, and it waits for approval), NotFound."""
         require(actor, May.RUN_JOBS)
-        self._registry.known(job_id)
+        self._registry.known(actor, job_id)
 
     def backfill(self, actor: Actor, job_id: str, due_times: Sequence[datetime], *, key: str = "") -> int:
         """Queue a run for each of these due times, oldest first; returns how many are new. Counts as one run of the user's hour.
@@ -165,7 +165,7 @@ class Executions:
         the minute.
         """
         require(actor, May.RUN_JOBS)
-        job = self._registry.known(job_id)
+        job = self._registry.known(actor, job_id)
         now = self._clock.now()
         name = key or f"{now:%Y-%m-%dT%H:%M}"
         documents = [
@@ -190,19 +190,20 @@ class Executions:
     def waiting_of_backfill(self, actor: Actor, job_id: str) -> int:
         """How many runs of backfills the job has not ended yet."""
         require(actor, May.SEE_EXECUTIONS)
+        self._registry.known(actor, job_id)
         return self._store.waiting_of_backfill(job_id)
 
     def cancel_backfill(self, actor: Actor, job_id: str) -> int:
         """Cancel what waits of the job's backfills; what runs goes on. Returns how many."""
         require(actor, May.CANCEL)
-        job = self._registry.known(job_id)
+        job = self._registry.known(actor, job_id)
         with self._audit.action(actor, "job.backfill_cancel", kind="job", target_id=job_id, name=job.definition.name):
             return self._store.drop_backfill(job_id, by=actor.email, now=self._clock.now())
 
     def cancel(self, actor: Actor, execution_id: str) -> Document:
         """Stop an execution: at once where it waits, within the grace where it runs. Raises Conflict where it has ended."""
         require(actor, May.CANCEL)
-        document = self._found(execution_id)
+        document = self._visible(actor, execution_id)
         if document["status"] not in LIVE:
             raise Conflict(f"This execution has ended already: {document['status']}")
         with self._audit.action(actor, "execution.cancel", kind="execution", target_id=execution_id, name=document["job_name"]):
@@ -220,23 +221,24 @@ class Executions:
     def get(self, actor: Actor, execution_id: str) -> Document:
         """One, secrets masked. Raises NotFound."""
         require(actor, May.SEE_EXECUTIONS)
-        return self._shown(self._found(execution_id))
+        return self._shown(self._visible(actor, execution_id))
 
     def page(self, actor: Actor, *, job_id: str | None = None, status: str | None = None, page: int = 1, limit: int = 50) -> ExecutionPage:
         """One page of a job's executions, or of all."""
         require(actor, May.SEE_EXECUTIONS)
-        rows, total = self._store.page(job_id=job_id, status=status, skip=(page - 1) * limit, limit=limit)
+        visible = self._registry.visible_ids(actor)
+        rows, total = self._store.page(job_id=job_id, of_jobs=visible, status=status, skip=(page - 1) * limit, limit=limit)
         return ExecutionPage([self._shown(row) for row in rows], total, page, max(1, -(-total // limit)))
 
     def latest(self, actor: Actor, job_id: str, limit: int = 20) -> list[Document]:
         """The newest executions of a job, in brief."""
         require(actor, May.SEE_EXECUTIONS)
-        return self._store.latest(job_id, limit)
+        return self._store.latest(job_id, limit) if self._registry.sees(actor, job_id) else []
 
     def log(self, actor: Actor, execution_id: str, *, after: str = "", limit: int = 1000) -> tuple[list[Document], str]:
         """Log lines {timestamp, level, message, attempt} after a cursor, and the next cursor. Raises NotFound."""
         require(actor, May.SEE_EXECUTIONS)
-        self._found(execution_id)
+        self._visible(actor, execution_id)
         return self._logs.read(execution_id, after=after, limit=limit)
 
     def live_counts(self) -> dict[str, int]:
@@ -271,6 +273,12 @@ class Executions:
         if document["job_id"] != job_id:
             raise Conflict("This Idempotency-Key was used for another job")
         return self._shown(document)
+
+    def _visible(self, actor: Actor, execution_id: str) -> Document:
+        document = self._found(execution_id)
+        if not self._registry.sees(actor, document["job_id"]):
+            raise NotFound("execution", execution_id)
+        return document
 
     def _found(self, execution_id: str) -> Document:
         document = self._store.get(execution_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -402,11 +402,16 @@ class ExecutionStore:
     def get(self, execution_id: str) -> Document | None:
         return self._executions.find_one({"_id": execution_id})
 
-    def page(self, *, job_id: str | None = None, status: str | None = None, skip: int = 0, limit: int = 50) -> tuple[list[Document], int]:
-        """Newest first, with how many there are in all."""
+    def page(
+        self, *, job_id: str | None = None, of_jobs: Collection[str] | None = None, status: str | None = None, skip: int = 0,
+        limit: int = 50,
+    ) -> tuple[list[Document], int]:  # fmt: skip
+        """Newest first, with how many there are in all; of one job, and of these jobs alone."""
         where: dict[str, Any] = {}
         if job_id is not None:
             where["job_id"] = job_id
+        if of_jobs is not None:
+            where["$and"] = [{"job_id": {"$in": list(of_jobs)}}]
         if status is not None:
             where |= {"status": status, **({"live": True} if status in LIVE_VALUES else {"completed_at": ANY_DATE})}
         rows = self._executions.find(where, max_time_ms=QUERY_TIME_MS).sort("queued_at", -1).skip(skip).limit(limit)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from app.accounts.model import Role
-from app.accounts.permissions import May, lacks, require
+from app.accounts.permissions import May, lacks, require, sees_group
 from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
@@ -110,12 +110,12 @@ class JobRegistry:
     def get(self, actor: Actor, job_id: str) -> Job:
         """Raises NotFound."""
         require(actor, May.SEE_JOBS)
-        return self._stored(job_id)
+        return self._visible(actor, job_id)
 
     def page(self, actor: Actor, query: JobFilter, *, sort: str = "name", page: int = 1, limit: int = 20) -> JobPage:
         """One page of the jobs that match."""
         require(actor, May.SEE_JOBS)
-        jobs, total = self._store.page(query, sort=sort, skip=(page - 1) * limit, limit=limit)
+        jobs, total = self._store.page(replace(query, groups=actor.groups), sort=sort, skip=(page - 1) * limit, limit=limit)
         return JobPage(jobs, total, page, max(1, -(-total // limit)))
 
     def shown_parameters(self, job: Job) -> dict[str, Any]:
@@ -135,6 +135,7 @@ class JobRegistry:
         if self._settings.strict and actor.role != Role.SUPER_ADMIN and not actor.approved_by:
             raise Forbidden("Here only a super-admin makes jobs (JOBWRIGHT_STRICT)")
         definition = self._checked(body)
+        self._refuse_foreign_group(actor, definition)
         now = self._clock.now()
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest() if idempotency_key else None
         job = Job(
@@ -165,8 +166,9 @@ class JobRegistry:
     def validate(self, actor: Actor, body: Any, *, job_id: str | None = None) -> JobDefinition:
         """A dry create, or a dry update of `job_id`: the definition that would be stored, secrets masked. Raises as they do."""
         require(actor, May.CHANGE_JOBS)
-        before = self._stored(job_id) if job_id else None
+        before = self._visible(actor, job_id) if job_id else None
         definition = self._checked(self._merged(before, body) if before else body, before)
+        self._refuse_foreign_group(actor, definition)
         self._refuse_taken_name(definition, job_id)
         return replace(definition, parameters=mask(self._sealed(definition, before).parameters))
 
@@ -176,8 +178,9 @@ class JobRegistry:
         `version` is what the caller saw (If-Match). Raises StaleVersion where the job has moved on, else as `create`.
         """
         require(actor, May.CHANGE_JOBS)
-        before = self._at_version(job_id, version)
+        before = self._at_version(actor, job_id, version)
         definition = self._sealed(self._checked(self._merged(before, body), before), before)
+        self._refuse_foreign_group(actor, definition)
         if definition.name != before.definition.name:
             self._refuse_taken_name(definition, job_id)
         after, diff = replace(before, definition=definition), field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
@@ -189,7 +192,7 @@ class JobRegistry:
         """Start or stop honouring the schedule. A due time that passed while the job was off is not made up for; one that passed just
         before it was switched off, and was not started yet, is recorded as skipped."""
         require(actor, May.CHANGE_JOBS)
-        before = self._at_version(job_id, version)
+        before = self._at_version(actor, job_id, version)
         if before.definition.enabled == enabled:
             return before
         schedule, now = before.definition.schedule, self._clock.now()
@@ -208,7 +211,7 @@ class JobRegistry:
         """
         require(actor, May.CHANGE_JOBS)
         reason, until = load_pause(body)
-        before = self._at_version(job_id, version)
+        before = self._at_version(actor, job_id, version)
         now = self._clock.now()
         if until is not None and until <= now:
             raise ValidationFailed([FieldError("/until", f"lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC")])
@@ -228,7 +231,7 @@ class JobRegistry:
     def resume(self, actor: Actor, job_id: str, *, version: int | None = None) -> Job:
         """End a pause now; a job that is not paused stays as it is. What was due meanwhile is not made up for."""
         require(actor, May.CHANGE_JOBS)
-        before = self._at_version(job_id, version)
+        before = self._at_version(actor, job_id, version)
         if before.paused is None:
             return before
         if before.paused.cause is not Cause.PERSON:
@@ -248,16 +251,17 @@ class JobRegistry:
     def delete(self, actor: Actor, job_id: str, *, version: int | None = None) -> None:
         """Retire the job: it is never due again, its executions and audit stay (design.md, 7)."""
         require(actor, May.CHANGE_JOBS)
-        job = self._at_version(job_id, version)
+        job = self._at_version(actor, job_id, version)
         self._ask_first(actor, job, Operation.DELETE)
         with self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name):
             self._until_written(job, lambda now_is: self._retired(actor, now_is))
 
     # -- for the stages above -------------------------------------------------------------------------------------
 
-    def known(self, job_id: str, *, version: int | None = None) -> Job:
-        """A job, for a stage that has asked by itself who may do what. Raises NotFound, StaleVersion where it is not at `version`."""
-        return self._at_version(job_id, version)
+    def known(self, actor: Actor, job_id: str, *, version: int | None = None) -> Job:
+        """A job that `actor` sees, for a stage that has asked by itself who may do what. Raises NotFound, StaleVersion where it is not at
+        `version`."""
+        return self._at_version(actor, job_id, version)
 
     def create_approved(self, actor: Actor, document: Mapping[str, Any]) -> Job:
         """Make the job of an approved request (the stored form of it), judged again as of now; one that is there already is returned.
@@ -265,6 +269,7 @@ class JobRegistry:
         Raises as `create`.
         """
         wanted, now = job_from(dict(document)), self._clock.now()
+        self._refuse_foreign_group(actor, wanted.definition)
         self._still_right(wanted.definition, moved=True)
         job = replace(
             wanted, created_at=now, updated_at=now, next_run_at=self._first_due(wanted.definition, now),
@@ -277,10 +282,11 @@ class JobRegistry:
 
     def update_approved(self, actor: Actor, job_id: str, document: Mapping[str, Any], *, version: int) -> Job:
         """Put the definition of an approved request in place; done already, it is left as it is. Raises as `update`."""
-        wanted, before = job_from(dict(document)).definition, self._stored(job_id)
+        wanted, before = job_from(dict(document)).definition, self._visible(actor, job_id)
         if before.version == version + 1 and before.definition == wanted:
             return before
-        before = self._at_version(job_id, version)
+        before = self._at_version(actor, job_id, version)
+        self._refuse_foreign_group(actor, wanted)
         self._still_right(wanted, moved=wanted.schedule != before.definition.schedule)
         return self._store_change(actor, before, wanted, "job.update")
 
@@ -303,9 +309,22 @@ class JobRegistry:
         return sealed
 
     def names(self, actor: Actor) -> list[str]:
-        """Names of all jobs, for a form's suggestions."""
+        """Names of all jobs that `actor` sees, for a form's suggestions."""
         require(actor, May.SEE_JOBS)
-        return self._store.names()
+        return self._store.names(groups=actor.groups)
+
+    def groups(self, actor: Actor) -> list[str]:
+        """The groups that `actor` may put a job into, as far as they are known."""
+        require(actor, May.SEE_JOBS)
+        return self._store.groups() if actor.groups is None else sorted(actor.groups)
+
+    def visible_ids(self, actor: Actor) -> list[str] | None:
+        """Ids of the jobs that `actor` is kept to, retired ones too; None where they see all."""
+        return None if actor.groups is None else self._store.ids_in(actor.groups)
+
+    def sees(self, actor: Actor, job_id: str) -> bool:
+        """Whether what is recorded of a job, which may be retired, is for `actor` to see."""
+        return actor.groups is None or self._store.group_of(job_id) in actor.groups
 
     def names_using(self, connection: str) -> list[str]:
         """Names of the jobs that use the connection."""
@@ -416,6 +435,11 @@ class JobRegistry:
         if self._store.name_taken(definition.name, by_other_than=job_id):
             raise DuplicateName(definition.name)
 
+    @staticmethod
+    def _refuse_foreign_group(actor: Actor, definition: JobDefinition) -> None:
+        if not sees_group(actor, definition.group):
+            raise ValidationFailed([FieldError("/group", f"must be one of yours: {', '.join(sorted(actor.groups or ()))}")])
+
     def _ask_first(
         self, actor: Actor, job: Job, operation: Operation, *, diff: Sequence[dict[str, Any]] = (), payload: Document | None = None
     ) -> None:
@@ -460,8 +484,14 @@ class JobRegistry:
             raise NotFound("job", job_id)
         return job
 
-    def _at_version(self, job_id: str, version: int | None) -> Job:
+    def _visible(self, actor: Actor, job_id: str) -> Job:
         job = self._stored(job_id)
+        if not sees_group(actor, job.definition.group):
+            raise NotFound("job", job_id)  # that there is one is nobody's business
+        return job
+
+    def _at_version(self, actor: Actor, job_id: str, version: int | None) -> Job:
+        job = self._visible(actor, job_id)
         if version is not None and version != job.version:
             raise StaleVersion(version, job.version)
         return job

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,6 +47,7 @@ class JobFilter:
     enabled: bool | None = None
     tag: str | None = None
     group: str | None = None
+    groups: Collection[str] | None = None
     search: str = ""
 
 
@@ -115,6 +116,8 @@ class JobStore:
         ):  # fmt: skip
             if value is not None and value != "":
                 where[field] = value
+        if query.groups is not None:
+            where["$and"] = [{"group": {"$in": sorted(query.groups)}}]
         if query.search:
             text = {"$regex": re.escape(query.search), "$options": "i"}
             where["$or"] = [{"name": text}, {"description": text}, {"tags": text}]
@@ -122,9 +125,22 @@ class JobStore:
         rows = self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort([SORTS[sort], ("_id", 1)]).skip(skip).limit(limit)
         return [job_from(row) for row in rows], total
 
-    def names(self) -> list[str]:
-        """Names of all jobs in the registry, sorted."""
-        return [row["name"] for row in self._jobs.find({"retired": False}, {"name": 1}).sort("name", 1)]
+    def names(self, *, groups: Collection[str] | None = None) -> list[str]:
+        """Names of all jobs in the registry, or of those of some groups, sorted."""
+        return [row["name"] for row in self._jobs.find({"retired": False, **_within(groups)}, {"name": 1}).sort("name", 1)]
+
+    def groups(self) -> list[str]:
+        """Every group that a job is in, sorted."""
+        return sorted(filter(None, self._jobs.distinct("group", {"retired": False})))
+
+    def ids_in(self, groups: Collection[str]) -> list[str]:
+        """Ids of the jobs of some groups, retired ones too: their history is theirs."""
+        return [row["_id"] for row in self._jobs.find(_within(groups), {"_id": 1})]
+
+    def group_of(self, job_id: str) -> str | None:
+        """The group of a job, retired or not; None where there never was such a job."""
+        row = self._jobs.find_one({"_id": job_id}, {"group": 1})
+        return row.get("group", "") if row else None
 
     def names_using(self, connection: str, pointers: Iterable[str]) -> list[str]:
         """Names of the jobs whose parameters hold `connection` at one of the dotted `pointers`."""
@@ -229,9 +245,9 @@ class JobStore:
         paused = {"paused.cause": cause.value, **({} if reason is None else {"paused.reason": reason})}
         return self._jobs.update_many(paused, {"$set": {"next_run_at": now, "paused.until": now}}).modified_count
 
-    def names_on(self, calendar: str) -> list[str]:
-        """Names of the jobs that name the calendar."""
-        rows = self._jobs.find({"retired": False, "schedule.calendars": calendar}, {"name": 1})
+    def names_on(self, calendar: str, *, groups: Collection[str] | None = None) -> list[str]:
+        """Names of the jobs, all or of some groups, that name the calendar."""
+        rows = self._jobs.find({"retired": False, "schedule.calendars": calendar, **_within(groups)}, {"name": 1})
         return sorted(row["name"] for row in rows)
 
     def mark_broken(self, job: Job, reason: str) -> None:
@@ -293,6 +309,10 @@ def _with_owed(change: Document, owed: Sequence[Document]) -> Document:
         return change
     outbox = {"dispatch.claim": secrets.token_hex(12), "dispatch.at": NOBODY_AT_WORK}
     return {**change, "$set": {**change["$set"], **outbox}, "$push": {"dispatch.executions": {"$each": list(owed)}}}
+
+
+def _within(groups: Collection[str] | None) -> Document:
+    return {} if groups is None else {"group": {"$in": sorted(groups)}}
 
 
 def _lowest_free(taken: Iterable[int], limit: int) -> int | None:

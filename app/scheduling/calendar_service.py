@@ -68,9 +68,9 @@ class Calendars:
         return Blackouts([Calendar(row["_id"], body_of(row))]).between(now, now + LOOKS_AHEAD)[:count]
 
     def used_by(self, actor: Actor, name: str) -> list[str]:
-        """Names of the jobs that name it."""
+        """Names of the jobs that name it, of those that the actor sees."""
         require(actor, May.SEE_CALENDARS)
-        return self._jobs.names_on(name)
+        return self._jobs.names_on(name, groups=actor.groups)
 
     def create(self, actor: Actor, name: str, body: Any) -> Document:
         """A new calendar; the name stays for good. Raises ValidationFailed, DuplicateName."""
@@ -102,7 +102,10 @@ class Calendars:
         self._found(name)
         using = self._jobs.names_on(name)
         if using:
-            raise Conflict(f"{len(using)} jobs name this calendar: {', '.join(using[:5])}" if len(using) > 1 else f"{using[0]!r} names it")
+            seen = self._jobs.names_on(name, groups=actor.groups)[:5]  # how many there are may be known, what they are called not
+            raise Conflict(
+                f"{len(using)} {'jobs name' if len(using) > 1 else 'job names'} this calendar" + ": " * bool(seen) + ", ".join(seen)
+            )
         with self._audit.action(actor, "calendar.delete", kind="calendar", target_id=name, name=name):
             self._store.delete(name)
             self._look_again(name)

@@ -53,13 +53,13 @@ def test_nothing_happens_before_and_all_of_it_after(services: Services, admin: A
     assert store.database["dynamic_jobs"].count_documents({}) == 0
     assert row["state"] == "pending"
     assert {"field": "/name", "after": "d"} in row["diff"]
-    assert services.approvals.waiting() == 1
+    assert services.approvals.waiting(SYSTEM) == 1
     done = services.approvals.approve(super_admin, row["_id"], note="fine")
     made = services.jobs.get(admin, row["job_id"])
     assert (done["state"], done["decided_by"], done["note"]) == ("approved", super_admin.email, "fine")
     assert (made.definition.name, made.created_by, made.definition.enabled) == ("d", admin.email, True)
     assert made.next_run_at is not None
-    assert services.approvals.waiting() == 0
+    assert services.approvals.waiting(SYSTEM) == 0
     event = services.audit.history(AuditFilter(action="job.create"))[0]
     assert (event["actor"]["email"], event["approved_by"]) == (admin.email, super_admin.email)
     assert services.audit.verify().breaks == ()
@@ -85,7 +85,7 @@ def test_every_way_to_destroy_waits_and_every_way_to_stop_does_not(
     asked(services, admin, lambda: jobs.resume(admin, job.id))
     jobs.set_enabled(admin, job.id, enabled=False)
     asked(services, admin, lambda: jobs.set_enabled(admin, job.id, enabled=True))
-    assert services.approvals.waiting() == 8
+    assert services.approvals.waiting(SYSTEM) == 8
     assert executions.page(admin, job_id=job.id).total == 1
 
 
@@ -214,7 +214,7 @@ def test_what_is_wrong_is_said_at_once_and_not_to_the_approver(services: Service
             call()
     with pytest.raises(NotFound):
         services.jobs.delete(admin, "no-such")
-    assert services.approvals.waiting() == 0
+    assert services.approvals.waiting(SYSTEM) == 0
 
 
 def test_a_request_that_time_has_overtaken_fails_and_says_why(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
+import re
 import threading
 from datetime import timedelta
 from typing import Any
@@ -17,6 +19,7 @@ from app.audit.model import SYSTEM, Actor
 from app.audit.service import AuditTrail
 from app.audit.store import AuditFilter, AuditStore
 from app.clock import ManualClock, SystemClock
+from app.config import Settings
 from app.errors import Forbidden
 from app.factory import Store
 from app.keys import KeyRing
@@ -184,3 +187,34 @@ def test_the_page_filters_pages_and_shows_hostile_text_as_text(browser_client: F
     assert "No event is like that" in browser_client.get("/audit?actor=nobody").get_data(as_text=True)
     assert browser_client.get("/audit/export.csv?action=job").headers["Content-Disposition"] == 'attachment; filename="audit.csv"'
     assert browser_client.get("/audit/export.exe").status_code == 404
+
+
+def test_settings_that_a_start_finds_changed_are_recorded_and_their_secrets_not(services: Services) -> None:
+    def seen() -> list[dict[str, Any]]:
+        return services.audit.history(AuditFilter(action="settings.change"))
+
+    def start(**chosen: Any) -> int:
+        return services.settings_trail.record("host serve", *Settings(**chosen).chosen())
+
+    assert start(port=8081, secret_key="first secret", allowed_hosts=("a", "b"), group_limits=(("g", 2),)) == 4
+    assert start(port=8081, secret_key="first secret", allowed_hosts=("a", "b"), group_limits=(("g", 2),)) == 0
+    assert start(port=8082, secret_key="other secret", allowed_hosts=("a", "b")) == 3
+    changed, first = seen()
+    assert {row["field"]: row for row in changed["diff"]} == {
+        "/PORT": {"field": "/PORT", "before": 8081, "after": 8082},
+        "/JOBWRIGHT_GROUP_LIMITS": {"field": "/JOBWRIGHT_GROUP_LIMITS", "before": [["g", 2]]},
+        "/JOBWRIGHT_SECRET_KEY": {"field": "/JOBWRIGHT_SECRET_KEY", "before": {"$secret": "set"}, "after": {"$secret": "set"}},
+    }
+    assert first["target"]["name"] == "host serve"
+    assert "secret" not in json.dumps([one["diff"] for one in seen()], default=str).replace('{"$secret": "set"}', "")
+    assert start() == 3  # what goes back to its default is said too
+    assert services.settings_trail.record("other host serve", *Settings(port=8081).chosen()) == 1
+
+
+def test_every_setting_that_may_hold_a_secret_is_marked_as_one() -> None:
+    secrets = {item.metadata["name"] for item in dataclasses.fields(Settings) if item.metadata["secret"]}
+    telling = {
+        item.metadata["name"] for item in dataclasses.fields(Settings) if re.search("SECRET|PASSWORD|TOKEN|_URI", item.metadata["name"])
+    }
+    assert telling == secrets
+    assert "hunter2" not in repr(Settings(admin_password="hunter2", mongodb_uri="mongodb://u:hunter2@h", secret_key="hunter2"))

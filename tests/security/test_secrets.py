@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pyotp
@@ -15,6 +16,7 @@ from app.config import Settings
 from app.connections.vault import MASK
 from app.doctor import Doctor, Level
 from app.errors import ApprovalNeeded, StartError
+from app.execution import kernel
 from app.factory import Store, build_services
 from app.jobtemplates.catalogue import Catalogue
 from app.mongo import Document
@@ -89,8 +91,13 @@ def test_the_canary_is_in_no_answer_no_record_and_no_log(mongod: str, database_n
     """Through a whole life: made, shown, changed, run, failed, exported, looked at by every page and resource."""
     from pymongo import MongoClient
 
-    service = Service("serve", uri=mongod, database=database_name, data_dir=tmp_path).wait_ready()
+    keys = {"JOBWRIGHT_OLD_SECRET_KEYS": f"{CANARY}-key"}
+    service = Service("serve", uri=mongod, database=database_name, data_dir=tmp_path, **keys).wait_ready()
     try:
+        # A core would hold every secret in the clear: nothing of the service leaves one.
+        limits = [Path(f"/proc/{pid}/limits").read_text() for pid in (service.process.pid, *kernel.descendants(service.process.pid))]
+        assert len(limits) > 1
+        assert all(re.search(r"Max core file size +0 +0 ", text) for text in limits)
         with service.client(service.token()) as client:
             uri = f"mongodb://user:{CANARY}@127.0.0.1:9/?serverSelectionTimeoutMS=200"
             made = client.post(

@@ -198,7 +198,7 @@ def _at(failed: ValidationFailed, pointer: str) -> tuple[FieldError, ...]:
 
 
 def _stored(user: User) -> dict[str, Any]:
-    return {"name": user.name, "role": user.role.value, "disabled": user.disabled}
+    return {"name": user.name, "role": user.role.value, "groups": list(user.groups), "disabled": user.disabled}
 
 
 def _user_page(user: User, *, editor: Editor | None = None, errors: tuple[FieldError, ...] = (), link: str | None = None) -> str:

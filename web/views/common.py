@@ -58,6 +58,8 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
             return [(entry.template.type, entry.template.name) for entry in services().catalogue]
         case "jobs":
             return services().jobs.names(actor())
+        case "groups":
+            return services().jobs.groups(actor())
     return ()
 
 

@@ -93,6 +93,8 @@ def _worded(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     if name == "description":
         worded["x-widget"] = "textarea"
         worded.pop("description", None)
+    if name == "group":
+        worded["x-options"] = {"from": "groups", "free": True}
     if name in {"name", "priority", "timeout_seconds"}:
         worded["description"] = {
             "name": "Unique; what you will look for at 3 a.m.",
@@ -104,7 +106,7 @@ def _worded(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def details_form() -> Form:
-    return Form(_part(DETAIL_FIELDS))
+    return Form(_part(DETAIL_FIELDS), options=live_options)
 
 
 @cache
@@ -133,6 +135,8 @@ class JobForm:
         shown = self.job or self.like
         plain = to_plain(shown.definition if shown else _defaults(self.entry.template.type))
         details: Any = {name: plain[name] for name in DETAIL_FIELDS} if shown else ABSENT
+        if not shown and actor().groups:  # whoever is kept to groups makes jobs of theirs
+            details = {"group": min(actor().groups or ())}
         parameters = services().jobs.shown_parameters(shown) if shown else ABSENT
         if self.like:
             details = {**details, "name": f"Copy of {self.like.definition.name}"[:200]}

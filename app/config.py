@@ -15,6 +15,8 @@ from marshmallow.validate import OneOf, Range
 
 from app.errors import ConfigError
 
+ROLES = ("user", "admin", "super_admin")  # app.accounts.model, which lies above
+
 
 def _var(name: str, kind: str, default: Any, text: str, *, secret: bool = False, **options: Any) -> Any:
     """A dataclass field that knows its variable, its parser, its bounds, its line in docs/reference/settings.md, and whether it may be
@@ -59,9 +61,22 @@ class _Counts(ma.String):
         return tuple(counts.items())
 
 
+class _Roles(ma.String):
+    """`value=role`, comma-separated, as pairs."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        pairs = []
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            name, equals, role = (piece.strip() for piece in part.rpartition("="))
+            if not (name and equals and role in ROLES):
+                raise ValidationError(f"{part!r} is not value=role, with a role of {', '.join(ROLES)}")
+            pairs.append((name, role))
+        return tuple(pairs)
+
+
 _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "str": ma.String, "int": ma.Integer, "float": ma.Float, "bool": ma.Boolean, "upper": _Upper, "zone": _Zone, "hosts": _Hosts,
-    "counts": _Counts, "words": _Words,
+    "counts": _Counts, "words": _Words, "roles": _Roles,
 }  # fmt: skip
 
 
@@ -216,6 +231,22 @@ class Settings:
         "JOBWRIGHT_SECURE_COOKIES", "bool", False, "Cookies over TLS alone; on by itself where JOBWRIGHT_PUBLIC_URL begins with https"
     )
 
+    password_sign_in: bool = _var("JOBWRIGHT_PASSWORD_SIGN_IN", "bool", True, "People sign in with passwords; off where all come by OIDC")
+    oidc_issuer: str = _var("JOBWRIGHT_OIDC_ISSUER", "str", "", "Address of the OpenID Connect provider that people sign in through")
+    oidc_client_id: str = _var("JOBWRIGHT_OIDC_CLIENT_ID", "str", "", "What the provider knows Jobwright by")
+    oidc_client_secret: str = _var("JOBWRIGHT_OIDC_CLIENT_SECRET", "str", "", "What Jobwright proves that with", secret=True)
+    oidc_name: str = _var("JOBWRIGHT_OIDC_NAME", "str", "single sign-on", "What the button says: Sign in with …")
+    oidc_scopes: str = _var("JOBWRIGHT_OIDC_SCOPES", "str", "openid email profile", "Scopes that the provider is asked for")
+    oidc_role_claim: str = _var("JOBWRIGHT_OIDC_ROLE_CLAIM", "str", "groups", "Claim that says the role; dots lead inwards")
+    oidc_roles: tuple[tuple[str, str], ...] = _var(
+        "JOBWRIGHT_OIDC_ROLES", "roles", (),
+        "Roles of the claim's values, `value=role`, comma-separated: asked at each sign-in; empty: accounts keep the role that they have",
+    )  # fmt: skip
+    oidc_default_role: str = _var(
+        "JOBWRIGHT_OIDC_DEFAULT_ROLE", "str", "", "Role of people for whom the claim says none: user or admin; empty: they are not let in",
+        validate=OneOf(["", "user", "admin"]),
+    )  # fmt: skip
+
     @property
     def behind_tls(self) -> bool:
         """Whether browsers come over TLS: then cookies go no other way."""
@@ -262,9 +293,26 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             problems.append(f"{name}: {' '.join(map(str, error.messages))} (it is {raw!r})")
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{name}_FILE: {error}")
+    if not problems:
+        problems = _together(Settings(**values))
     if problems:
         raise ConfigError("\n".join(problems))
     return Settings(**values)
+
+
+def _together(settings: Settings) -> list[str]:
+    """What is wrong with settings that are right each by itself."""
+    problems = []
+    if settings.oidc_issuer:
+        if not settings.oidc_issuer.startswith(("https://", "http://")):
+            problems.append(f"JOBWRIGHT_OIDC_ISSUER: must begin with https:// (it is {settings.oidc_issuer!r})")
+        if not settings.oidc_client_id:
+            problems.append("JOBWRIGHT_OIDC_CLIENT_ID: is needed with JOBWRIGHT_OIDC_ISSUER")
+        if "openid" not in settings.oidc_scopes.split():
+            problems.append(f"JOBWRIGHT_OIDC_SCOPES: must hold openid (it is {settings.oidc_scopes!r})")
+    elif not settings.password_sign_in:
+        problems.append("JOBWRIGHT_PASSWORD_SIGN_IN: without JOBWRIGHT_OIDC_ISSUER nobody could sign in")
+    return problems
 
 
 def _raw(source: Mapping[str, str], name: str) -> str | None:

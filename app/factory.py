@@ -12,11 +12,13 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from app.accounts.auditors import Auditors
+from app.accounts.model import Role
 from app.accounts.passwords import Passwords
 from app.accounts.rates import Rates
 from app.accounts.second_factor import SecondFactor
 from app.accounts.service import Accounts
 from app.accounts.signin import SignIn
+from app.accounts.single_signon import RoleRules, SingleSignOn
 from app.accounts.store import SessionStore, TokenStore, UserStore
 from app.accounts.throttle import Throttle
 from app.accounts.tokens import Tokens
@@ -134,6 +136,11 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         session_hours=settings.session_hours, idle_minutes=settings.session_idle_minutes,
     )  # fmt: skip
 
+    default_role = Role(settings.oidc_default_role) if settings.oidc_default_role else None
+    single_signon = SingleSignOn(
+        users=users, accounts=accounts, signin=signin, audit=audit, issuer=settings.oidc_issuer,
+        rules=RoleRules(settings.oidc_role_claim, settings.oidc_roles, default_role),
+    )  # fmt: skip
     approvals = Approvals(
         store=ApprovalStore(database), users=users, registry=registry, executions=executions, audit=audit, clock=clock,
         days=settings.approval_days,
@@ -144,7 +151,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
             store.client.admin.command("ping")
 
     return Services(
-        settings=settings, clock=clock, accounts=accounts, signin=signin, rates=rates,
+        settings=settings, clock=clock, accounts=accounts, signin=signin, single_signon=single_signon, rates=rates,
         tokens=Tokens(users, TokenStore(database), audit, clock), audit=audit, auditors=Auditors(audit),
         settings_trail=SettingsTrail(database, audit, keys),
         connections=connections, catalogue=catalogue, jobs=registry, approvals=approvals,

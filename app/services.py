@@ -9,6 +9,7 @@ from app.accounts.auditors import Auditors
 from app.accounts.rates import Rates
 from app.accounts.service import Accounts
 from app.accounts.signin import SignIn
+from app.accounts.single_signon import SingleSignOn
 from app.accounts.tokens import Tokens
 from app.approvals.service import Approvals
 from app.audit.service import AuditTrail
@@ -38,6 +39,7 @@ class Services:
     clock: Clock
     accounts: Accounts
     signin: SignIn
+    single_signon: SingleSignOn
     rates: Rates
     tokens: Tokens
     audit: AuditTrail

@@ -18,7 +18,7 @@ from app.events import get_logger
 from app.mongo import is_away
 from app.services import EXTENSION, PAGE_ERRORS, Services
 from web.filters import FILTERS, GLOBALS
-from web.views import accounts, approvals, audit, calendars, connections, executions, jobs, preview, signin, templates
+from web.views import accounts, approvals, audit, calendars, connections, executions, jobs, preview, signin, single_signon, templates
 
 log = get_logger(__name__)
 
@@ -31,11 +31,11 @@ CONTENT_SECURITY_POLICY = (
 DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 
-VIEWS = (signin, jobs, templates, preview, executions, connections, calendars, approvals, accounts, audit)
+VIEWS = (signin, single_signon, jobs, templates, preview, executions, connections, calendars, approvals, accounts, audit)
 _csrf = CSRFProtect()
 for _module in VIEWS:
     _module.blueprint.before_request(_csrf.protect)
-    if _module is not signin:
+    if _module not in {signin, single_signon}:
         _module.blueprint.before_request(signin.require_sign_in)
 
 
@@ -80,7 +80,8 @@ def _page_context() -> dict[str, Any]:
     services: Services = current_app.extensions[EXTENSION]
     actor = g.get("actor")
     return {
-        "actor": actor, "now": services.clock.now(), "maintenance": services.maintenance.get() if actor else None,
+        "actor": actor, "settings": services.settings, "now": services.clock.now(),
+        "maintenance": services.maintenance.get() if actor else None,
         "waiting_approvals": lambda: services.approvals.waiting(actor) if actor else 0,  # asked by whole pages, not by each part of one
     }  # fmt: skip
 

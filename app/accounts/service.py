@@ -109,6 +109,14 @@ class Accounts:
         )  # fmt: skip
         return user, self._reset(user) if kind is AccountKind.PERSON else None
 
+    def add_identity(self, actor: Actor, *, email: str, name: str, role: Role, identity: dict[str, str]) -> User:
+        """A new account of a person without a password, who signs in through a provider. Raises ValidationFailed, DuplicateName."""
+        cleaned = "".join(character for character in name if character.isprintable())[:200]
+        errors = self._new.errors({"email": email, "name": cleaned, "role": role.value})
+        if errors:
+            raise ValidationFailed(errors)
+        return self._insert(actor, email=email, password_hash="", role=role, name=cleaned, identity=identity)
+
     def create_user(self, actor: Actor, *, email: str, password: str, role: Role, name: str = "") -> User:
         """A new account of a person with a password. For faces that have asked who may. Raises ValidationFailed or DuplicateName."""
         address = email.strip().lower()

@@ -640,6 +640,8 @@ def test_the_command_line_helps_who_is_locked_out(mongod: str, database_name: st
     jobwright("token", "create", "--user", "b@example.com", "--name", "ci", "--scope", "read")
     assert re.match(r"https://jobs\.example\.com/reset/[\w-]{43}\n", jobwright("user", "reset", "A@example.com"))
     assert "closed" in jobwright("user", "change", "b@example.com", "--role", "user", "--close", "--remove-second-factor")
+    assert "kept to north, south" in jobwright("user", "change", "b@example.com", "--group", "north", "--group", "south")
+    assert "kept to" not in jobwright("user", "change", "b@example.com", "--all-groups")
     assert "b@example.com\tuser\tperson\tclosed\tnever" in jobwright("user", "list")
     assert "last super-admin" in jobwright("user", "change", "a@example.com", "--close", code=78)
     assert "no account" in jobwright("user", "reset", "nobody@example.com", code=78)

@@ -55,7 +55,8 @@ OWN_REQUEST = ("POST", f"{ASK}/withdraw")  # whose request it is decides, not th
 
 WEB: dict[tuple[str, str], May | None] = {
     ("GET", "/"): OPEN, ("GET", "/admin/scheduler"): OPEN, ("GET", "/api/docs"): OPEN, ("GET", "/sign-in"): OPEN, ("POST", "/sign-in"): OPEN,
-    ("GET", "/sign-in/code"): OPEN, ("POST", "/sign-in/code"): OPEN, ("POST", "/sign-out"): OPEN, ("GET", "/reset/<secret>"): OPEN,
+    ("GET", "/sign-in/code"): OPEN, ("POST", "/sign-in/code"): OPEN, ("POST", "/sign-out"): OPEN,
+    ("GET", "/sign-in/provider"): OPEN, ("GET", "/sign-in/provider/back"): OPEN, ("GET", "/reset/<secret>"): OPEN,
     ("POST", "/reset/<secret>"): OPEN, ("GET", "/static/<path:filename>"): OPEN, ("GET", "/health"): OPEN, ("GET", "/health/detailed"): OPEN,
     ("GET", "/live"): OPEN, ("GET", "/ready"): OPEN,
     ("GET", "/account"): May.OWN_ACCOUNT, ("POST", "/account/password"): May.OWN_ACCOUNT, ("GET", "/account/second-factor"): May.OWN_ACCOUNT,

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from app.accounts.signin import SignedIn, Visitor
 from app.correlation import current_id
-from app.errors import LimitReached, NotFound, NotSignedIn, ValidationFailed
+from app.errors import Forbidden, LimitReached, NotFound, NotSignedIn, ValidationFailed
 from app.services import EXTENSION, Services
 
 blueprint = Blueprint("signin_pages", __name__)
@@ -43,6 +43,8 @@ def sign_in() -> Any:
     target = safe_target(request.values.get("next"))
     if request.method == "GET":
         return render_template("sign_in.html", error=None, email="", next=target)
+    if not services().settings.password_sign_in:
+        raise Forbidden("Passwords are off here (JOBWRIGHT_PASSWORD_SIGN_IN); sign in through the provider")
     email = request.form.get("email", "")
     try:
         services().rates.count_stranger(request.remote_addr or "")
@@ -53,7 +55,7 @@ def sign_in() -> Any:
         session.clear()
         session[PENDING] = signed.secret
         return redirect(url_for(".code", next=target))
-    return _admit(signed, target)
+    return admit(signed, target)
 
 
 @blueprint.route("/sign-in/code", methods=["GET", "POST"])
@@ -69,7 +71,7 @@ def code() -> Any:
         signed = services().signin.with_code(pending, request.form.get("code", ""), visitor())
     except (NotSignedIn, LimitReached) as error:
         return _refused(error, render_template("sign_in_code.html", error=error.detail, next=target))
-    return _admit(signed, target)
+    return admit(signed, target)
 
 
 @blueprint.route("/reset/<secret>", methods=["GET", "POST"])
@@ -113,7 +115,8 @@ def safe_target(text: str | None) -> str:
     return home if parts.scheme or parts.netloc else text.rstrip("?")
 
 
-def _admit(signed: SignedIn, target: str) -> Response:
+def admit(signed: SignedIn, target: str) -> Response:
+    """The answer to someone who has proved who they are: the cookie of a fresh session, and where they wanted to go."""
     session.clear()  # a fresh session: nothing of the visitor's old one is carried over
     session[SECRET] = signed.secret
     session.permanent = True
@@ -123,6 +126,11 @@ def _admit(signed: SignedIn, target: str) -> Response:
         secure=services().settings.behind_tls,
     )  # fmt: skip
     return answer
+
+
+def answer_refused(error: NotSignedIn, target: str) -> Any:
+    """The form again, saying why not."""
+    return render_template("sign_in.html", error=error.detail, email="", next=target), error.status
 
 
 def _refused(error: NotSignedIn | LimitReached, page: str) -> Any:

@@ -45,6 +45,7 @@ EVENTS: dict[str, str] = {
     "notification.failed": "A mail about an outcome could not be sent; it is tried again, five times in all.",
     "zygote.started": "The root parent of attempt processes is there.",
     "zygote.died": "A parent of attempt processes ended, of which kind and why; it comes back when it is needed.",
+    "signin.provider_failed": "The provider of single sign-on did not answer, or what it sent cannot be believed; the reason.",
     "connection.unexplored": "A connection could not be asked for suggestions of a form; its name and the kind of error.",
     "catalogue.broken": "A template could not be loaded; its jobs cannot run.",
     "request": "One HTTP request; method, path, status, milliseconds.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import httpcore
@@ -13,6 +13,8 @@ import httpx
 
 from templates_lib.base import TemplateError
 
+# Whether a host, with its port, may be private.
+Allows = Callable[[str, int], bool]
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # RFC 6052 and 6145 prefixes that embed an IPv4 address: judged by the address inside.
@@ -51,8 +53,8 @@ def is_public(address: IPAddress) -> bool:
 class GuardedBackend(httpcore.NetworkBackend):
     """Resolves a name once, checks each address, and connects to a checked address and no other (no DNS rebinding)."""
 
-    def __init__(self, allowed_hosts: Iterable[str]) -> None:
-        self._allowed = {host.lower() for host in allowed_hosts}
+    def __init__(self, allowed_hosts: Iterable[str], allows: Allows = lambda host, port: False) -> None:
+        self._allowed, self._allows = {host.lower() for host in allowed_hosts}, allows
         self._inner = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -64,7 +66,7 @@ class GuardedBackend(httpcore.NetworkBackend):
         except OSError as error:
             raise httpcore.ConnectError(f"{host} cannot be resolved: {error.strerror}") from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        if not {host.lower(), f"{host.lower()}:{port}"} & self._allowed:
+        if not {host.lower(), f"{host.lower()}:{port}"} & self._allowed and not self._allows(host, port):
             for text in addresses:
                 if not is_public(ipaddress.ip_address(text.partition("%")[0])):
                     raise TargetRefused(host, text)
@@ -102,11 +104,11 @@ class _Body(httpx.SyncByteStream):
 class GuardedTransport(httpx.BaseTransport):
     """An httpx transport over GuardedBackend. Proxies of the environment are not used: they would hide the address."""
 
-    def __init__(self, allowed_hosts: Iterable[str] = (), *, verify: bool = True) -> None:
+    def __init__(self, allowed_hosts: Iterable[str] = (), *, allows: Allows = lambda host, port: False, verify: bool = True) -> None:
         context = ssl.create_default_context()
         if not verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        self._pool = httpcore.ConnectionPool(ssl_context=context, network_backend=GuardedBackend(allowed_hosts), max_connections=10)
+        self._pool = httpcore.ConnectionPool(ssl_context=context, network_backend=GuardedBackend(allowed_hosts, allows), max_connections=10)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = httpcore.URL(scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path)
@@ -123,10 +125,16 @@ class GuardedTransport(httpx.BaseTransport):
         self._pool.close()
 
 
-def open_http(*, allowed_hosts: Iterable[str], timeout_seconds: float, verify: bool = True, redirects: int = 5) -> httpx.Client:
-    """A client for outgoing calls: guarded addresses, no cookies of others, no environment proxies, at most `redirects` hops."""
+def open_http(
+    *, allowed_hosts: Iterable[str], timeout_seconds: float, verify: bool = True, redirects: int = 5,
+    allows: Allows = lambda host, port: False,
+) -> httpx.Client:  # fmt: skip
+    """A client for outgoing calls: guarded addresses, no cookies of others, no environment proxies, at most `redirects` hops.
+
+    Private addresses are those of `allowed_hosts` (`host` or `host:port`), and of what `allows` says.
+    """
     return httpx.Client(
-        transport=GuardedTransport(allowed_hosts, verify=verify),
+        transport=GuardedTransport(allowed_hosts, allows=allows, verify=verify),
         timeout=httpx.Timeout(timeout_seconds),
         max_redirects=redirects,
         follow_redirects=redirects > 0,

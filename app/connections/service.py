@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.accounts.permissions import May, lacks, require
 from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
+from app.connections.references import connection_references, named_secrets, reached_places, with_secrets
 from app.connections.store import ConnectionStore
 from app.connections.vault import Vault, mask
 from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
 from app.events import get_logger
 from app.mongo import Document
-from app.validation import SchemaValidator
+from app.validation import SchemaValidator, pointer
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS, ConnectionKind
 
@@ -23,6 +24,7 @@ log = get_logger(__name__)
 
 EXPLORED_SECONDS = 20.0  # suggestions may be so old
 MOST_EXPLORED = 500
+NAMED_KIND = "secret"  # the kind of connection that parameters name instead of holding a secret
 NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$"}
 
 
@@ -126,23 +128,35 @@ class Connections:
         return kept[1]
 
     def check_references(
-        self, references: Iterable[tuple[str, str, str]], *, template: str, collections: Iterable[tuple[str, str, str]] = ()
+        self, references: Iterable[tuple[str, str, str]], *, template: str, places: Iterable[tuple[str, str, str]] = ()
     ) -> list[FieldError]:
         """Judge (pointer, name, kind) triples of the parameters of a job of `template`: the connection exists, is of that kind, and is for
-        such jobs; and (pointer, name, collection) triples: it reaches the collection."""
+        such jobs; and (pointer, name, collection or address) triples: it reaches the place."""
         wanted = list(references)
         found = {row["name"]: row for row in self._store.by_names({name for _, name, _ in wanted})}
         errors = []
-        for pointer, name, kind in wanted:
+        for place, name, kind in wanted:
             row = found.get(name)
             if row is None or row["kind"] != kind:
-                errors.append(FieldError(pointer, f"There is no {KINDS[kind].name} connection {name!r}"))
+                errors.append(FieldError(place, f"There is no {KINDS[kind].name} connection {name!r}"))
             elif row["settings"].get("templates") and template not in row["settings"]["templates"]:
-                errors.append(FieldError(pointer, f"{name!r} is not for jobs of {template}; a super-admin can allow it"))
-        for pointer, name, collection in collections:
-            if name in found and not KINDS[found[name]["kind"]].reaches(found[name]["settings"], collection):
-                errors.append(FieldError(pointer, f"{name!r} does not reach {collection!r}; a super-admin can allow it"))
+                errors.append(FieldError(place, f"{name!r} is not for jobs of {template}; a super-admin can allow it"))
+        for place, name, what in places:
+            if name in found and not KINDS[found[name]["kind"]].reaches(found[name]["settings"], what):
+                errors.append(FieldError(place, f"{name!r} does not reach {what!r}; a super-admin can allow it"))
         return errors
+
+    def check_parameters(self, schema: Mapping[str, Any], parameters: Mapping[str, Any], *, template: str) -> list[FieldError]:
+        """What is wrong with the connections and secrets that the parameters of a job of `template` name, at pointers into them."""
+        references = [*connection_references(schema, parameters), *_secret_references(schema, parameters)]
+        return self.check_references(references, template=template, places=reached_places(schema, parameters))
+
+    def open_secrets(self, schema: Mapping[str, Any], parameters: Any) -> Any:
+        """The parameters with each secret that they name in the clear; one that is not there stays named."""
+        names = {name for _, name in named_secrets(schema, parameters)}
+        rows = [row for row in self._store.by_names(names) if row["kind"] == NAMED_KIND]
+        found = {row["name"]: str(self._vault.open(row["settings"])["value"]) for row in rows}
+        return with_secrets(schema, parameters, found) if found else parameters
 
     def grant(self, names: Iterable[str]) -> dict[str, ConnectionGrant]:
         """The named connections in the clear, for one attempt; a missing one is left out."""
@@ -170,3 +184,8 @@ class Connections:
     @staticmethod
     def _shown(row: Document) -> Document:
         return {**row, "settings": mask(row["settings"])}
+
+
+def _secret_references(schema: Mapping[str, Any], parameters: Any) -> Iterator[tuple[str, str, str]]:
+    for path, name in named_secrets(schema, parameters):
+        yield pointer(path), name, NAMED_KIND

@@ -13,6 +13,7 @@ from app.errors import StartError
 from app.keys import KeyRing
 
 SEALED = "$sealed"  # {"$sealed": "<Fernet token>"}: what MongoDB holds
+NAMED = "named"  # {"$secret": "named", "name": …}: a secret that is a connection of its own, by its name
 MASK: dict[str, str] = {"$secret": "set"}  # what the API and the form show, and what they send back for "leave it as it is"
 
 
@@ -27,10 +28,12 @@ class Vault:
         """`value` with each secret sealed. A secret that is MASK keeps the sealed one at its place in `stored`."""
         if is_secret(schema):
             if value == MASK:
-                return stored if is_sealed(stored) else None
+                return stored if is_sealed(stored) or secret_name(stored) is not None else None
+            if secret_name(value) is not None:
+                return dict(value)
             token = self._fernet.encrypt(json.dumps(value, ensure_ascii=False).encode()).decode()
             return {SEALED: token}
-        return _walk(schema, value, stored, self.seal)
+        return walk(schema, value, stored, self.seal)
 
     def keep(self, schema: Mapping[str, Any], value: Any, stored: Any) -> Any:
         """`value` in the clear, with MASK replaced by the secret that `stored` holds at that place; for validation.
@@ -38,8 +41,9 @@ class Vault:
         A MASK with nothing stored stays as it is, and the validator refuses it.
         """
         if is_secret(schema):
-            return self.open(stored) if value == MASK and is_sealed(stored) else value
-        return _walk(schema, value, stored, self.keep)
+            kept = value == MASK and (is_sealed(stored) or secret_name(stored) is not None)
+            return self.open(stored) if kept else value
+        return walk(schema, value, stored, self.keep)
 
     def open(self, value: Any) -> Any:
         """`value` with each sealed secret in the clear. Raises StartError where it was sealed with another key."""
@@ -80,6 +84,12 @@ def mask(value: Any) -> Any:
     return value
 
 
+def secret_name(value: Any) -> str | None:
+    """The name that a value gives instead of a secret; None for any other value."""
+    named = isinstance(value, Mapping) and set(value) == {"$secret", "name"} and value["$secret"] == NAMED
+    return value["name"] if named and isinstance(value["name"], str) else None
+
+
 def is_sealed(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) == {SEALED} and isinstance(value[SEALED], str)
 
@@ -89,7 +99,8 @@ def is_secret(schema: Any) -> bool:
     return isinstance(schema, Mapping) and (schema.get("writeOnly") is True or schema.get("format") == "password")
 
 
-def _walk(schema: Any, value: Any, stored: Any, visit: Any) -> Any:
+def walk(schema: Any, value: Any, stored: Any, visit: Any) -> Any:
+    """`value` with `visit(schema, item, stored)` of each member and entry that `schema` describes, in its place."""
     if not isinstance(schema, Mapping):
         return value
     if isinstance(value, Mapping):

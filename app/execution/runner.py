@@ -10,6 +10,7 @@ from typing import Any
 
 from app.clock import Clock
 from app.config import Settings
+from app.connections.references import connection_references
 from app.connections.service import Connections
 from app.connections.vault import Vault
 from app.errors import FieldError, JobwrightError, NotFound
@@ -21,7 +22,7 @@ from app.execution.places import RunBounds
 from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
 from app.jobs.model import RetryOn
-from app.jobtemplates.catalogue import Catalogue, collection_references, connection_references
+from app.jobtemplates.catalogue import Catalogue
 
 log = get_logger(__name__)
 
@@ -159,15 +160,13 @@ class Runner:
         try:
             entry = self._catalogue.get(attempt.template_type)
             schema = entry.template.parameters_schema
-            parameters = self._vault.open(attempt.parameters)
-            errors = self._judge(attempt, parameters)
-            references = list(connection_references(schema, parameters))
-            errors += self._connections.check_references(
-                references, template=attempt.template_type, collections=collection_references(schema, parameters)
-            )
+            kept = self._vault.open(attempt.parameters)
+            errors = self._connections.check_parameters(schema, kept, template=attempt.template_type)
+            parameters = self._connections.open_secrets(schema, kept)
+            errors = errors or self._judge(attempt, parameters)
             if errors:
                 return self._refuse(attempt, "InvalidParameters", "; ".join(f"{one.pointer}: {one.message}" for one in errors[:5]))
-            grants = self._connections.grant({name for _, name, _ in references})
+            grants = self._connections.grant({name for _, name, _ in connection_references(schema, parameters)})
         except NotFound:
             return self._refuse(attempt, "TemplateMissing", f"There is no template {attempt.template_type!r} on this node")
         except JobwrightError as error:

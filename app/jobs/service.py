@@ -18,12 +18,12 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
 from app.connections.service import Connections
-from app.connections.vault import Vault, mask
+from app.connections.vault import Vault, is_secret, mask
 from app.errors import ApprovalNeeded, Conflict, DuplicateName, FieldError, Forbidden, NotFound, StaleVersion, ValidationFailed
 from app.jobs.model import Cause, Job, JobDefinition, Pause, Schedule, ScheduleType, job_document, job_from, to_plain
 from app.jobs.schema import load_definition, load_pause
 from app.jobs.store import JobFilter, JobStore, SameRequest
-from app.jobtemplates.catalogue import Catalogue, Entry, collection_references, connection_references, with_defaults
+from app.jobtemplates.catalogue import Catalogue, Entry, with_defaults
 from app.mongo import Document
 
 # Objects that a partial update changes member by member; the others are replaced whole.
@@ -354,13 +354,13 @@ class JobRegistry:
 
     def _check_parameters(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
         schema = entry.template.parameters_schema
-        clear = self._vault.keep(schema, parameters, stored)
+        kept = self._vault.keep(schema, parameters, stored)
+        clear = self._connections.open_secrets(schema, kept)
         errors = self._catalogue.check(entry.template.type, clear, prefix="/parameters")
-        if not errors:
-            found = self._connections.check_references(
-                connection_references(schema, clear), template=entry.template.type, collections=collection_references(schema, clear)
-            )
-            errors = [FieldError(f"/parameters{one.pointer}", one.message) for one in found]
+        found = self._connections.check_parameters(schema, kept, template=entry.template.type)
+        named = {f"/parameters{one.pointer}": one.message for one in found}
+        # A secret that is not there is no text, as the schema has it too: said once, by its name.
+        errors = [one for one in errors if one.pointer not in named] or [FieldError(at, message) for at, message in named.items()]
         if errors:
             raise ValidationFailed(errors)
 
@@ -528,6 +528,8 @@ def _connection_paths(schema: Mapping[str, Any], path: str = "") -> list[str]:
         here = f"{path}.{name}" if path else name
         if isinstance(member.get("x-options"), Mapping) and member["x-options"].get("from") == "connections":
             found.append(here)
+        if is_secret(member):
+            found.append(f"{here}.name")  # where it is named instead of held
         found += _connection_paths(member, here)
         if isinstance(member.get("items"), Mapping):
             found += _connection_paths(member["items"], here)

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from app.errors import FieldError, NotFound
 from app.events import get_logger
-from app.validation import SchemaValidator, pointer
+from app.validation import SchemaValidator
 from templates_lib.base import JobTemplate
 
 log = get_logger(__name__)
@@ -89,34 +89,6 @@ class Catalogue:
             return ""
         readme = importlib.resources.files(package).joinpath("README.md")
         return readme.read_text(encoding="utf-8") if readme.is_file() else ""
-
-
-def connection_references(schema: Any, value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, str, str]]:
-    """Each (JSON Pointer, connection name, kind) in `value`, where `schema` says `x-options: {from: connections, kind: …}`."""
-    if not isinstance(schema, Mapping):
-        return
-    options = schema.get("x-options")
-    if isinstance(options, Mapping) and options.get("from") == "connections":
-        if isinstance(value, str):
-            yield pointer(path), value, str(options["kind"])
-    elif isinstance(value, Mapping):
-        for name, member in schema.get("properties", {}).items():
-            if name in value:
-                yield from connection_references(member, value[name], (*path, name))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from connection_references(schema.get("items"), item, (*path, index))
-
-
-def collection_references(schema: Any, value: Any) -> Iterator[tuple[str, str, str]]:
-    """Each (JSON Pointer, connection name, collection) in the top level of `value`, where `schema` says `x-options: {from: collections,
-    depends: {connection: …}}`."""
-    for name, member in schema.get("properties", {}).items():
-        options = member.get("x-options") if isinstance(member, Mapping) else None
-        if isinstance(options, Mapping) and options.get("from") == "collections" and isinstance(value.get(name), str):
-            connection = value.get(str(options.get("depends", {}).get("connection", "")).removeprefix("/"))
-            if isinstance(connection, str):
-                yield pointer((name,)), connection, value[name]
 
 
 def with_defaults(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:

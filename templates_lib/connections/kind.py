@@ -22,8 +22,9 @@ class ConnectionKind:
     """`settings_schema` draws and judges its form; members with `writeOnly` are secrets. `probe` opens it once.
 
     `probe(settings)` returns a sentence about what answered, or raises an exception that says what did not.
-    `reaches(settings, collection)` says whether jobs may use a collection behind it.
-    `explore(settings, what, inside)` lists what forms suggest: for a database its `collections`, or the `fields` of one.
+    `reaches(settings, what)` says whether jobs may use a collection behind it, or call an address.
+    `explore(settings, what, inside)` lists what forms suggest: for a database its `collections`, or the `fields` of one; for a service
+    the `addresses` of its hosts.
     """
 
     type: str
@@ -33,4 +34,4 @@ class ConnectionKind:
     settings_schema: Mapping[str, Any]
     probe: Callable[[Mapping[str, Any]], str]
     explore: Callable[[Mapping[str, Any], str, str], list[str]] | None = None
-    reaches: Callable[[Mapping[str, Any], str], bool] = lambda settings, collection: True
+    reaches: Callable[[Mapping[str, Any], str], bool] = lambda settings, what: True

@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 import httpx
 
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
-from templates_lib.net import open_http
+from templates_lib.connections.http import open_connection
 
 MAX_REDIRECTS = 5
 KEPT_ANSWER_BYTES = 4_000
@@ -53,9 +53,17 @@ class WebhookTrigger(JobTemplate):
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "properties": {
+            "connection": {
+                "type": "string",
+                "title": "HTTP service",
+                "x-options": {"from": "connections", "kind": "http"},
+                "minLength": 1,
+                "description": "Says which hosts may be called and what proves to them who calls. None: any public address.",
+            },
             "url": {
                 "type": "string",
                 "title": "Address",
+                "x-options": {"from": "addresses", "free": True, "depends": {"connection": "connection"}},
                 "format": "uri",
                 "pattern": r"^https?://[^\s]+$",
                 "x-pattern-words": "an address that begins with http:// or https://",
@@ -157,11 +165,8 @@ class WebhookTrigger(JobTemplate):
         for problem in self.check(params):
             raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
         began = time.monotonic()
-        with open_http(
-            allowed_hosts=ctx.allowed_hosts,
-            timeout_seconds=params.get("timeout", 30),
-            verify=params.get("verify_certificate", True),
-            redirects=0,
+        with open_connection(
+            ctx, params.get("connection"), timeout_seconds=params.get("timeout", 30), verify=params.get("verify_certificate", True)
         ) as client:
             try:
                 status, answer = self._call(client, params, ctx)

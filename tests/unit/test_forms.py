@@ -776,6 +776,27 @@ def test_no_post_breaks_a_form(schema: Any, junk: Pairs) -> None:
     Page(form.render(submission=submission))
 
 
+def test_a_secret_may_be_named_instead_of_typed() -> None:
+    schema = obj(s={"type": "string", "writeOnly": True, "minLength": 8}, t={"type": "string"})
+    form, named = Form(schema, saved_secrets=["stripe", 'a "b" <c>']), {"$secret": "named", "name": 'a "b" <c>'}
+    page = page_of(form)
+    assert form.read(page.pairs()).value == {}
+    page.at("/s", "saved").value = 'a "b" <c>'
+    chosen = form.read(page.pairs())
+    assert (chosen.value, chosen.errors) == ({"s": named}, ())
+    assert form.read(Page(form.render(submission=chosen)).pairs()).value == {"s": named}, "it survives a page that is drawn anew"
+    page = page_of(form, {"s": named})
+    assert form.read(page.pairs()).value == {"s": named}
+    page.at("/s", "saved").value = ""
+    assert form.read(page.pairs()).value == {}
+    assert typed(form, {"s": named}, s="typed anew").value == {"s": "typed anew"}, "what was typed is what is meant"
+    gone = Form(schema)
+    assert gone.read(page_of(gone, {"s": named}).pairs()).value == {"s": named}, "a name that is no longer offered stays"
+    assert "saved-secret" not in gone.render({"t": "x"})
+    for other in ({"$secret": "named"}, {"$secret": "named", "name": 5}, {"$secret": "other", "name": "x"}, {"name": "x"}):
+        assert there_and_back(schema, {"s": other}).errors, other
+
+
 def test_a_typed_secret_is_not_sent_back_and_asked_for_again() -> None:
     form = Form(obj(s={"type": "string", "writeOnly": True}, k={"type": "string", "writeOnly": True}, n={"type": "integer"}))
     page = page_of(form, {"k": dict(KEPT)})

@@ -14,6 +14,7 @@ from web.forms.field import (
     KEPT,
     MOST_FIELDS,
     MOST_ROWS,
+    NAMED,
     Field,
     JsonRefused,
     Reader,
@@ -22,6 +23,7 @@ from web.forms.field import (
     member_name,
     parse_json,
     plain_text,
+    secret_name,
 )
 from web.forms.values import ABSENT, from_name, kind_of, singular
 from web.forms.view import MOST_CHECKBOXES, Heads, View, Views
@@ -98,7 +100,7 @@ class Drawer:
         if (
             view.secret
             and (view.allows("string") or not view.types)
-            and (value in (ABSENT, None) or isinstance(value, str) or value == KEPT)
+            and (value in (ABSENT, None) or isinstance(value, str) or value == KEPT or secret_name(value) is not None)
         ):
             return "secret"
         if widget == "json":
@@ -151,7 +153,9 @@ class Drawer:
                 found = [at.choices.index(item) for item in value or ()] if at.choices and value is not ABSENT else []
                 at.marks = tuple(one for one in found if one is not None)
             case "secret":
-                at.state = "kept" if at.state == "value" else at.state
+                at.named = secret_name(value) or ""
+                if at.state == "value":
+                    at.state = NAMED if at.named else "kept"
             case "object":
                 self._fill_object(at, view, value, fresh=fresh, depth=depth)
             case "array":
@@ -235,8 +239,8 @@ class Drawer:
 
     def _was(self, at: Field, view: View) -> str:
         """How the field is drawn, for the one who reads the post (field.WAS)."""
-        if at.state in {"absent", "null", "kept"}:
-            return {"absent": "a", "null": "n", "kept": "k"}[at.state]
+        if at.state in {"absent", "null", "kept", NAMED}:
+            return {"absent": "a", "null": "n", "kept": "k", NAMED: "s"}[at.state]
         if at.kind in _SCALARS:
             options = self.hints(at).get("x-options")
             clearing_unsets = at.kind != "string" or not view.takes_empty or (options is not None and not options.get("free"))
@@ -368,7 +372,7 @@ class Drawer:
             return at.choices is None or self._kind(view, value, at, "", depth) != at.kind or (
                 at.kind == "choice" and view.choices is not None and at.choices.sources != view.choices.sources
             )  # fmt: skip
-        if value is ABSENT or at.state in {"kept", "null"}:
+        if value is ABSENT or at.state in {"kept", "null", NAMED}:
             natural = self._kind(view, ABSENT, at, "", depth)
             return natural != at.kind and not view.allows(at.kind) and at.kind in {"null", "json"}
         broken = isinstance(value, str) and at.kind not in {"string", "secret", "json"} and at.kind in _SCALARS

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,8 @@ from web.forms.view import Heads, View
 
 # What a secret reads as when it was left as it is; stores keep the old one for it.
 KEPT: dict[str, str] = {"$secret": "set"}
+# What a secret reads as that is kept elsewhere, under a name: {"$secret": "named", "name": …}.
+NAMED = "named"
 MOST_ROWS = 2000
 MOST_FIELDS = 20_000
 DEEPEST = 40
@@ -48,8 +50,8 @@ KINDS = (
     "array",
     "readonly",
 )
-# How the field was drawn: absent, null, with a value (an empty text then means empty, or unset), empty, or with a secret kept.
-WAS = {"a": "absent", "n": "null", "v": "value", "u": "value", "e": "value", "k": "kept"}
+# How the field was drawn: absent, null, with a value (an empty text then means empty, or unset), empty, with a secret kept, or named.
+WAS = {"a": "absent", "n": "null", "v": "value", "u": "value", "e": "value", "k": "kept", "s": NAMED}
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class Field:
     picked: dict[str, int] = field(default_factory=dict)
     wanted: str = ""  # the type that the person chose, where it is another than the drawn one
     moved: bool = False
+    named: str = ""  # the name of a secret that is kept elsewhere
     retype: bool = False  # a secret that was typed and is not sent back
     untouched: bool = False  # it holds a default that came with it, as it came
     view: View | None = None
@@ -130,6 +133,12 @@ def member_key(part: str) -> str | None:
             found.append(rest[0])
             rest = rest[1:]
     return "".join(found)
+
+
+def secret_name(value: Any) -> str | None:
+    """The name of a secret that is kept elsewhere; None for any other value."""
+    named = isinstance(value, Mapping) and set(value) == {"$secret", "name"} and value["$secret"] == NAMED
+    return value["name"] if named and isinstance(value["name"], str) else None
 
 
 def small_number(text: str) -> int:
@@ -205,6 +214,8 @@ def decode(
     elif kind == "checks":
         found.choices = choices_of(sources)
         found.marks = tuple(sorted({small_number(text) for text in post.texts} - {-1}))
+    elif kind == "secret":
+        found.named = post.last("n")
     elif kind == "boolean" and found.raw not in {"true", "false", "n"}:
         found.raw = ""
     elif kind in {"integer", "number"}:
@@ -255,7 +266,9 @@ def _state(found: Field, post: Post) -> str:
         case "object" | "array" | "null" | "readonly":
             return before
         case "secret":
-            return "value" if found.raw else before
+            if found.raw or found.named:
+                return "value" if found.raw else NAMED
+            return "absent" if before == NAMED else before
         case _:
             if found.raw:
                 return "value"
@@ -275,6 +288,8 @@ class Reader:
             return ABSENT if one.state == "absent" else None
         match one.kind:
             case "secret":
+                if one.state == NAMED:
+                    return {"$secret": NAMED, "name": one.named}
                 return dict(KEPT) if one.state == "kept" else one.raw
             case "string":
                 return one.raw

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -16,7 +16,7 @@ from app.validation.schema import CACHED, prepare
 from app.validation.validator import SchemaValidator
 from app.validation.words import DEFAULT_LOCALE, words_of
 from web.forms.draw import Drawer, move
-from web.forms.field import Field, Post, Reader, decode, small_number
+from web.forms.field import NAMED, Field, Post, Reader, decode, small_number
 from web.forms.hints import check_hints
 from web.forms.render import Options, Presented, present
 from web.forms.values import ABSENT
@@ -71,19 +71,20 @@ class Form:
     """Raises SchemaRefused(pointer, reason) for a schema that it will not take.
 
     `hints` are `x-` keywords by place (a JSON Pointer into the value, `*` for entries: `/rows/*/name`); they go before the schema's
-    own. `options` answers `x-options`; without it they offer nothing. `locale` is that of messages and buttons, `en` or `de`.
+    own. `options` answers `x-options`; without it they offer nothing. `saved_secrets` are names that a secret may be given by. `locale`
+    is that of messages and buttons, `en` or `de`.
     """
 
     def __init__(
         self, schema: Any, *, hints: Mapping[str, Mapping[str, Any]] | None = None, options: Options | None = None,
-        locale: str = DEFAULT_LOCALE,
+        saved_secrets: Sequence[str] = (), locale: str = DEFAULT_LOCALE,
     ) -> None:  # fmt: skip
         self._shared = _compile(schema)
         self._hints = dict(hints or {})
         for place, found in self._hints.items():
             check_hints(found, place)
         self._options: Options = options or (lambda source: ())
-        self._locale = locale
+        self._locale, self._saved = locale, tuple(saved_secrets)
         self._words = words_of(LOCALES, locale)
 
     def render(
@@ -112,7 +113,9 @@ class Form:
         if in_place:
             for field in root.walk():
                 field.retype = False
-        return present(root, found, drawer=drawer, options=self._options, words=self._words, prefix=name_prefix, locale=self._locale)
+        return present(
+            root, found, drawer=drawer, options=self._options, saved=self._saved, words=self._words, prefix=name_prefix, locale=self._locale
+        )
 
     def read(self, pairs: Iterable[tuple[str, str]], *, name_prefix: str = PREFIX, stored: Any = ABSENT) -> Submission:
         """The submission in (name, value) pairs, exactly as a browser posts them; names of other forms are passed over.
@@ -165,7 +168,7 @@ class Form:
         reader = Reader(self._words)
         value = reader.value(root)
         broken = {error.pointer for error in reader.errors}
-        kept = {one.pointer for one in root.walk() if one.state == "kept"}
+        kept = {one.pointer for one in root.walk() if one.state in {"kept", NAMED}}
         picked = {(one.pointer, key): place for one in root.walk() for key, place in one.picked.items()}
 
         def chosen(pointer: str, branches: Any) -> int | None:

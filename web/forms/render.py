@@ -55,10 +55,11 @@ class Presented:
 
 
 def present(
-    root: Field, errors: Iterable[FieldError], *, drawer: Drawer, options: Options, words: Words, prefix: str, locale: str
-) -> Presented:
+    root: Field, errors: Iterable[FieldError], *, drawer: Drawer, options: Options, saved: Sequence[str] = (), words: Words, prefix: str,
+    locale: str,
+) -> Presented:  # fmt: skip
     """The form as HTML with its summary."""
-    painter = Painter(root, list(errors), drawer, options, words, locale)
+    painter = Painter(root, list(errors), drawer, options, words, locale, saved)
     html = _environment.get_template("form.html").render(p=painter, w=words, root=root, prefix=prefix)
     return Presented(Markup(html), painter.summary(), root.kind == "source")  # noqa: S704 - autoescaped
 
@@ -81,7 +82,10 @@ class Shown:
 class Painter:
     """What the page asks of a field."""
 
-    def __init__(self, root: Field, errors: list[FieldError], drawer: Drawer, options: Options, words: Words, locale: str) -> None:
+    def __init__(
+        self, root: Field, errors: list[FieldError], drawer: Drawer, options: Options, words: Words, locale: str, saved: Sequence[str]
+    ) -> None:
+        self._saved = saved
         self._root, self._drawer, self._provider, self._words, self._locale = root, drawer, options, words, locale
         self._fields: dict[str, Field] = {}
         for one in root.walk():
@@ -276,6 +280,10 @@ class Painter:
         ]
         chosen = "n" if f.state == "null" else f.raw
         return Markup("").join(_option(value, self._words(key), value == chosen) for value, key, there in states if there)
+
+    def saved_secrets(self, f: Field) -> list[str]:
+        """Names that this secret may be given by, its own first where it is not among them any more."""
+        return [*([f.named] if f.named and f.named not in self._saved else []), *self._saved]
 
     def live_options(self, f: Field) -> list[tuple[str, str]]:
         """What the provider offers, asked with the values that the hint depends on."""

@@ -49,7 +49,7 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
     match source.get("from"):
         case "connections":
             return services().connections.options(str(source.get("kind", "")))
-        case "collections" | "fields" as what:
+        case "collections" | "fields" | "addresses" as what:
             connection, collection = source.get("connection"), source.get("collection")
             return services().connections.explore(actor(), what, str(connection or ""), collection=str(collection or ""))
         case "timezones":
@@ -61,6 +61,11 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
         case "groups":
             return services().jobs.groups(actor())
     return ()
+
+
+def parameters_form(schema: Any) -> Form:
+    """The form of a job's parameters."""
+    return Form(schema, options=live_options, saved_secrets=services().connections.options("secret"))
 
 
 @dataclass

@@ -9,9 +9,8 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from app.execution.model import Status
 from app.execution.service import is_live
 from app.mongo import Document
-from web.forms import Form
 from web.forms.field import small_number
-from web.views.common import Editor, actor, is_htmx, live_options, page_number
+from web.views.common import Editor, actor, is_htmx, page_number, parameters_form
 from web.views.run_with import answer_run_with, run_with_page
 from web.views.signin import services
 
@@ -77,7 +76,7 @@ def retry_with(execution_id: str) -> Any:
     job = services().jobs.get(actor(), again["job_id"])
     same = again["template_type"] == job.definition.template_type
     schema = services().catalogue.get(job.definition.template_type).template.parameters_schema
-    editor = Editor(Form(schema, options=live_options), again["parameters"] if same else services().jobs.shown_parameters(job))
+    editor = Editor(parameters_form(schema), again["parameters"] if same else services().jobs.shown_parameters(job))
     if request.method == "GET":
         return run_with_page(job, editor, again=again)
     return answer_run_with(job, editor, lambda values: services().executions.retry(actor(), execution_id, parameters=values), again=again)

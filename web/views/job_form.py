@@ -23,7 +23,7 @@ from app.scheduling.words import duration_words, in_words
 from web.forms import ABSENT, KEPT, Form
 from web.forms.field import small_number
 from web.forms.render import SummaryLine
-from web.views.common import CHECK, Editor, Pairs, actor, live_options
+from web.views.common import CHECK, Editor, Pairs, actor, live_options, parameters_form
 from web.views.signin import services
 
 DETAILS, PARAMETERS, POLICIES = "d", "p", "o"
@@ -143,7 +143,7 @@ class JobForm:
             parameters = without_secrets(parameters)
         self.parts = {
             DETAILS: Editor(details_form(), details, DETAILS),
-            PARAMETERS: Editor(Form(self.entry.template.parameters_schema, options=live_options), parameters, PARAMETERS),
+            PARAMETERS: Editor(parameters_form(self.entry.template.parameters_schema), parameters, PARAMETERS),
             POLICIES: Editor(policies_form(), {name: plain[name] for name in POLICY_FIELDS}, POLICIES),
         }
 

@@ -15,7 +15,7 @@ from app.scheduling.backfill import SCHEMA as BACKFILL_FORM
 from app.scheduling.plan import spread
 from web.forms import ABSENT, Form
 from web.forms.render import SummaryLine
-from web.views.common import CHECK, Editor, actor, is_htmx, live_options, page_number, posted, posted_version
+from web.views.common import CHECK, Editor, actor, is_htmx, page_number, parameters_form, posted, posted_version
 from web.views.job_form import JobForm, preview_schedule
 from web.views.run_with import answer_run_with, run_with_page
 from web.views.signin import services
@@ -164,7 +164,7 @@ def run_with(job_id: str) -> Any:
     """Run once with other values for some parameters."""
     job = services().jobs.get(actor(), job_id)
     entry = services().catalogue.get(job.definition.template_type)
-    editor = Editor(Form(entry.template.parameters_schema, options=live_options), services().jobs.shown_parameters(job))
+    editor = Editor(parameters_form(entry.template.parameters_schema), services().jobs.shown_parameters(job))
     if request.method == "GET":
         return run_with_page(job, editor)
     return answer_run_with(job, editor, lambda values: services().executions.run_now(actor(), job_id, overrides=values, whole=True))

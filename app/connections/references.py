@@ -1,0 +1,59 @@
+"""What parameters name: connections, what lies behind them, and secrets that are kept elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from app.connections.vault import is_secret, secret_name, walk
+from app.validation import pointer
+
+
+def connection_references(schema: Any, value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, str, str]]:
+    """Each (JSON Pointer, connection name, kind) in `value`, where `schema` says `x-options: {from: connections, kind: …}`."""
+    if not isinstance(schema, Mapping):
+        return
+    options = schema.get("x-options")
+    if isinstance(options, Mapping) and options.get("from") == "connections":
+        if isinstance(value, str):
+            yield pointer(path), value, str(options["kind"])
+    elif isinstance(value, Mapping):
+        for name, member in schema.get("properties", {}).items():
+            if name in value:
+                yield from connection_references(member, value[name], (*path, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from connection_references(schema.get("items"), item, (*path, index))
+
+
+def reached_places(schema: Any, value: Any) -> Iterator[tuple[str, str, str]]:
+    """Each (JSON Pointer, connection name, collection or address) in the top level of `value`, where `schema` says `x-options: {from:
+    collections or addresses, depends: {connection: …}}`."""
+    for name, member in schema.get("properties", {}).items():
+        options = member.get("x-options") if isinstance(member, Mapping) else None
+        if isinstance(options, Mapping) and options.get("from") in {"collections", "addresses"} and isinstance(value.get(name), str):
+            connection = value.get(str(options.get("depends", {}).get("connection", "")).removeprefix("/"))
+            if isinstance(connection, str):
+                yield pointer((name,)), connection, value[name]
+
+
+def named_secrets(schema: Mapping[str, Any], value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Each place in `value` where `schema` has a secret and a name is given instead, as (path, name)."""
+    if is_secret(schema):
+        name = secret_name(value)
+        if name is not None:
+            yield path, name
+    elif isinstance(schema, Mapping) and isinstance(value, Mapping):
+        for key, member in schema.get("properties", {}).items():
+            if key in value:
+                yield from named_secrets(member, value[key], (*path, key))
+    elif isinstance(schema, Mapping) and isinstance(value, list) and isinstance(schema.get("items"), Mapping):
+        for index, item in enumerate(value):
+            yield from named_secrets(schema["items"], item, (*path, index))
+
+
+def with_secrets(schema: Mapping[str, Any], value: Any, secrets: Mapping[str, str]) -> Any:
+    """`value` with the secret itself in each place that names one of `secrets`."""
+    if is_secret(schema):
+        return secrets.get(secret_name(value) or "", value)
+    return walk(schema, value, None, lambda member, item, _: with_secrets(member, item, secrets))

@@ -1,0 +1,165 @@
+"""HTTP servers that jobs call: which hosts, and what proves to them who calls."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import httpx
+
+from templates_lib.base import RunContext, TemplateError
+from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+from templates_lib.net import open_http
+
+PROBE_SECONDS = 10.0
+_HOST = r"^(\*\.)?([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?$"
+_ONE_LINE = r"^[\x20-\x7e]*$"
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "hosts": {
+            "type": "array", "title": "Hosts", "minItems": 1, "maxItems": 50, "uniqueItems": True,
+
+            "description": "`host`, `host:port`, or `*.example.com`. Jobs call these, private ones as well, and no others.",
+            "items": {
+                "type": "string", "title": "Host", "maxLength": 260, "pattern": _HOST,
+                "x-pattern-words": "a host name such as api.example.com, with :port where that is meant",
+            },
+        },
+        "plain": {
+            "type": "boolean", "title": "Allow http:// too", "default": False,
+            "description": "Without TLS everybody on the way reads what is sent.",
+        },
+        "proof": {
+            "title": "What proves who calls", "default": "none",
+            "oneOf": [
+                {"const": "none", "title": "Nothing"},
+                {"const": "bearer", "title": "A token (Authorization: Bearer)"},
+                {"const": "basic", "title": "User name and password (Authorization: Basic)"},
+                {"const": "header", "title": "A header of its own"},
+            ],
+        },
+        "username": {
+            "type": "string", "title": "User name", "maxLength": 320, "pattern": r"^[^:\x00-\x1f]*$",
+            "x-visible-if": {"proof": ["basic"]},
+        },
+        "header": {
+            "type": "string", "title": "Header", "maxLength": 100, "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+            "x-placeholder": "X-Api-Key", "x-visible-if": {"proof": ["header"]},
+        },
+        "secret": {
+            "type": "string", "title": "Token, password or header's value", "maxLength": 4000, "pattern": _ONE_LINE, "writeOnly": True,
+            "x-pattern-words": "text of one line", "x-visible-if": {"proof": ["bearer", "basic", "header"]},
+        },
+        "verify_certificate": {"type": "boolean", "title": "Check the server's certificate", "default": True},
+        "templates": TEMPLATES,
+    },
+    "required": ["hosts", "proof"],
+    "allOf": [
+        {"if": {"properties": {"proof": {"const": "bearer"}}}, "then": {"required": ["secret"]}},
+        {"if": {"properties": {"proof": {"const": "basic"}}}, "then": {"required": ["username", "secret"]}},
+        {"if": {"properties": {"proof": {"const": "header"}}}, "then": {"required": ["header", "secret"]}},
+    ],
+    "additionalProperties": False,
+}  # fmt: skip
+
+
+def may_call(settings: Mapping[str, Any], address: str) -> bool:
+    """Whether jobs with this connection may call an address."""
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL:
+        return False
+    return _reaches(settings, url)
+
+
+def _reaches(settings: Mapping[str, Any], url: httpx.URL) -> bool:
+    if url.scheme not in ({"http", "https"} if settings.get("plain") else {"https"}):
+        return False
+    default = {"https": 443, "http": 80}[url.scheme]
+    return any(_fits(one.lower(), url.host.lower(), url.port or default, default) for one in settings["hosts"])
+
+
+def _fits(pattern: str, host: str, port: int, default: int) -> bool:
+    name, colon, number = pattern.rpartition(":") if not pattern.endswith("]") else (pattern, "", "")
+    name, wanted = (name, int(number)) if colon else (pattern, default)
+    name = name.strip("[]")
+    return port == wanted and (host.endswith(name[1:]) and host != name[2:] if name.startswith("*.") else host == name)
+
+
+class Proof(httpx.Auth):
+    """Puts the credential on requests to the connection's hosts, and lets no request go elsewhere, redirected ones included."""
+
+    def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
+        self._name, self._settings = name, settings
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if not _reaches(self._settings, request.url):
+            raise TemplateError(
+                f"Connection {self._name!r} does not reach {request.url.scheme}://{request.url.netloc.decode()}", permanent=True
+            )
+        secret = self._settings.get("secret", "")
+        match self._settings["proof"]:
+            case "bearer":
+                request.headers["Authorization"] = f"Bearer {secret}"
+            case "basic":
+                yield from httpx.BasicAuth(self._settings["username"], secret).auth_flow(request)
+                return
+            case "header":
+                request.headers[self._settings["header"]] = secret
+        yield request
+
+
+def open_connection(ctx: RunContext, name: str | None, *, timeout_seconds: float, verify: bool = True) -> httpx.Client:
+    """A client for calls with connection `name` of this run, or without one to any public host and those of `ctx.allowed_hosts`.
+
+    It follows no redirects. Raises TemplateError (permanent) where the connection was not granted; each call does where it leads elsewhere.
+    """
+    if name is None:
+        return open_http(allowed_hosts=ctx.allowed_hosts, timeout_seconds=timeout_seconds, verify=verify, redirects=0)
+    settings = ctx.connection(name, "http").settings
+    client = open_http(
+        allowed_hosts=(), allows=lambda host, port: _names(settings, host, port), timeout_seconds=timeout_seconds,
+        verify=settings.get("verify_certificate", True), redirects=0,
+    )  # fmt: skip
+    client.auth = Proof(name, settings)
+    return client
+
+
+def _names(settings: Mapping[str, Any], host: str, port: int) -> bool:
+    """Whether the settings name a host, so that it may be private."""
+    return any(_fits(one.lower(), host.lower(), port, 443 if port == 443 else 80) for one in settings["hosts"])
+
+
+def _probe(settings: Mapping[str, Any]) -> str:
+    named = [one for one in settings["hosts"] if not one.startswith("*.")]
+    if not named:
+        return "Every host is a pattern: there is none to call"
+    scheme = "http" if settings.get("plain") else "https"
+    with open_http(
+        allowed_hosts=(), allows=lambda host, port: _names(settings, host, port), timeout_seconds=PROBE_SECONDS,
+        verify=settings.get("verify_certificate", True), redirects=0,
+    ) as client:  # fmt: skip
+        client.auth = Proof("", settings)
+        answer = client.head(f"{scheme}://{named[0]}/")
+    if answer.status_code in {401, 403}:
+        raise PermissionError(f"{named[0]} answers {answer.status_code}: it does not take this proof")
+    return f"{named[0]} answers {answer.status_code}"
+
+
+def _explore(settings: Mapping[str, Any], what: str, inside: str) -> list[str]:  # noqa: ARG001 - the kind's signature
+    scheme = "http" if settings.get("plain") else "https"
+    return [f"{scheme}://{one}/" for one in settings["hosts"] if not one.startswith("*.")]
+
+
+KIND = ConnectionKind(
+    type="http",
+    name="HTTP service",
+    icon="globe",
+    description="Hosts that jobs call, and what proves to them who calls",
+    settings_schema=SCHEMA,
+    probe=_probe,
+    explore=_explore,
+    reaches=may_call,
+)

@@ -143,6 +143,18 @@ class Settings:
         "Control groups (version 2): auto holds attempts together; own also bounds them, in a group that is Jobwright's alone; off",
         validate=OneOf(["auto", "own", "off"]),
     )  # fmt: skip
+    cage: str = _var(
+        "JOBWRIGHT_CAGE", "str", "auto",
+        "auto: job processes are kept in as far as the kernel lets that be (docs/how-to/secure.md); off: they are not",
+        validate=OneOf(["auto", "off"]),
+    )  # fmt: skip
+    job_user: str = _var("JOBWRIGHT_JOB_USER", "str", "", "User that job processes run as; needs a service that runs as root")
+    job_paths: tuple[str, ...] = _var(
+        "JOBWRIGHT_JOB_PATHS",
+        "words",
+        (),
+        "Folders, between spaces, that job processes may write to beside their own and their file stores",
+    )
     max_running: int = _var("JOBWRIGHT_MAX_RUNNING", "int", 0, "Attempts run at once on all nodes together; 0: any number", **_at_least(0))
     template_limits: tuple[tuple[str, int], ...] = _var(
         "JOBWRIGHT_TEMPLATE_LIMITS",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import shutil
 import time
@@ -17,6 +19,7 @@ from typing import Any
 from app.connections.store import ConnectionStore
 from app.connections.vault import Vault
 from app.errors import StartError
+from app.execution.cage import try_out
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.store import JobStore
@@ -64,7 +67,7 @@ class Doctor:
         """All findings, in the order in which one would mend them."""
         checks: dict[str, Callable[[], Iterator[Finding]]] = {
             "MongoDB": self._mongodb, "Clock": self._clock, "Migrations": self._migrations, "Indexes": self._indexes, "Disk": self._disk,
-            "Time zones": self._time_zones, "Key": self._key, "Audit trail": self._audit, "Templates": self._templates,
+            "Time zones": self._time_zones, "Key": self._key, "Job processes": self._cage, "Audit trail": self._audit, "Templates": self._templates,
             "Nodes": self._nodes, "Jobs": self._jobs, "Executions": self._executions,
         }  # fmt: skip
         for subject, check in checks.items():
@@ -162,6 +165,26 @@ class Doctor:
             yield Finding("Key", Level.WARNING, f"secrets of an earlier key: {where}", "Run `jobwright secrets reseal`.")
         else:
             yield Finding("Key", Level.OK, f"opens the secrets of all {len(rows)} connections")
+
+    def _cage(self) -> Iterator[Finding]:
+        settings = self._services.settings
+        who = f"run as {settings.job_user}" if settings.job_user else f"run as the service does ({pwd.getpwuid(os.getuid()).pw_name})"
+        if settings.cage == "off":
+            yield Finding("Job processes", Level.WARNING, f"{who}; nothing keeps them in", "Set JOBWRIGHT_CAGE=auto.")
+            return
+        holds = try_out()
+        lacking = [
+            words for there, words in (
+                (holds.landlock, "Landlock: they write wherever the user may, and read each other's files"),
+                (holds.mounts, "mount namespaces: the key and the private MongoDB are in their reach"),
+                (holds.network, "network namespaces: kinds that need no network have one"),
+            ) if not there
+        ]  # fmt: skip
+        if lacking:
+            text = f"{who}; this kernel refuses {'; '.join(lacking)}"
+            yield Finding("Job processes", Level.WARNING, text, "Set JOBWRIGHT_JOB_USER, or let the service make user namespaces.")
+        else:
+            yield Finding("Job processes", Level.OK, f"{who}; Landlock {holds.landlock} and namespaces keep them in")
 
     def _audit(self) -> Iterator[Finding]:
         verdict = self._services.audit.verify()

@@ -44,6 +44,7 @@ EVENTS: dict[str, str] = {
     "recorder.waiting": "The database does not answer; outcomes are kept and tried again.",
     "notification.failed": "A mail about an outcome could not be sent; it is tried again, five times in all.",
     "zygote.started": "The root parent of attempt processes is there.",
+    "cage.holds": "What keeps the processes of a kind of job in: the version of Landlock, and whether namespaces hold.",
     "zygote.died": "A parent of attempt processes ended, of which kind and why; it comes back when it is needed.",
     "signin.provider_failed": "The provider of single sign-on did not answer, or what it sent cannot be believed; the reason.",
     "connection.unexplored": "A connection could not be asked for suggestions of a form; its name and the kind of error.",

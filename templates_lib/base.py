@@ -134,6 +134,8 @@ class JobTemplate(ABC):
     #: `process`: each attempt has a process of its own. `reused`: attempts follow each other in a warm process, which ends after any
     #: that failed, was stopped or left something behind; for kinds that are short, many, and keep nothing between two runs.
     isolation: ClassVar[Isolation] = "process"
+    #: False for a kind that calls nothing: its processes have no network, where the kernel lets that be.
+    network: ClassVar[bool] = True
     parameters_schema: ClassVar[Mapping[str, Any]]
 
     #: Set by a kind that changes things: says what a run would do, and changes nothing.

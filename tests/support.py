@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,6 +17,8 @@ import httpx
 T = TypeVar("T")
 
 KINDS = Path(__file__).parent / "kinds"
+# Kinds made for tests leave marks in the test's own folder; a run under coverage leaves its data in the project's.
+JOB_PATHS = (tempfile.gettempdir(), *([str(Path(__file__).parents[1])] if "COVERAGE_PROCESS_CONFIG" in os.environ else []))
 PASSWORD = "correct horse battery"
 ADMIN = "admin@example.com"
 
@@ -61,7 +64,7 @@ class Service:
             "PYTHONPATH": str(KINDS), "JOBWRIGHT_DATABASE": database, "JOBWRIGHT_DATA_DIR": str(data_dir), "HOST": "127.0.0.1",
             "PORT": "0", "JOBWRIGHT_ADMIN_EMAIL": ADMIN, "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD, "JOBWRIGHT_LOG_FORMAT": "json",
             "JOBWRIGHT_RUNS_PER_HOUR": "100000", "JOBWRIGHT_API_RATE": "100000", "JOBWRIGHT_MAX_JOBS": "2000",
-            "LOCK_TIMEOUT_SECONDS": "3", **settings,
+            "LOCK_TIMEOUT_SECONDS": "3", "JOBWRIGHT_JOB_PATHS": " ".join(JOB_PATHS), **settings,
         }  # fmt: skip
         if uri:
             self.environment["MONGODB_URI"] = uri

@@ -110,8 +110,9 @@ def prepare() -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def run_one(sock: socket.socket, template: JobTemplate, config: Config) -> int:
-    """Run what the runner sends over `sock`; returns the process's exit status, 0 where a result was sent."""
+def run_one(sock: socket.socket, template: JobTemplate, config: Config, close: Callable[[list[str]], object]) -> int:
+    """Run what the runner sends over `sock`, with nothing but the folders that it names once `close` was called with them; returns the
+    process's exit status, 0 where a result was sent."""
     data = b""
     while not data.endswith(b"\n"):
         received = sock.recv(READ_BYTES)
@@ -121,6 +122,7 @@ def run_one(sock: socket.socket, template: JobTemplate, config: Config) -> int:
     spec = json.loads(data)
     pipe, stop = _Pipe(sock), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    close(spec["folders"])
     _open_streams()
     pipe.send(_run(template, spec, pipe, _Journal(pipe), stop, config))
     return 0

@@ -174,7 +174,7 @@ class Runner:
         isolation = entry.template.isolation if self._settings.isolation == "template" else self._settings.isolation
         return Run(
             attempt, parameters, {name: (grant.kind, grant.settings) for name, grant in grants.items()}, entry.load,
-            reused=isolation == "reused" and not attempt.dry,
+            reused=isolation == "reused" and not attempt.dry, stores=entry.stores,
         )  # fmt: skip
 
     def _judge(self, attempt: Attempt, parameters: Mapping[str, Any]) -> list[FieldError]:

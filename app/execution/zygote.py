@@ -7,8 +7,9 @@ A zygote starts children, ends them at their deadline, sees that no descendant o
 knows nothing of MongoDB. Over one SOCK_SEQPACKET socket it takes JSON messages:
 
 - the root: `{"op": "kind", "load": "module:class"}` with one descriptor, the new zygote's own socket;
-- a kind's: `{"op": "fork", "id", "timeout", "grace", "limits", "reused"}` with two descriptors (the messages' socket and the output
-  pipe), without a timeout where `reused`: the executor knows what such a child works on; and `{"op": "stop", "id", "grace", "why"}`.
+- a kind's: `{"op": "fork", "id", "timeout", "grace", "limits", "reused", "files", "stores"}` with
+  two descriptors (the messages' socket and the output pipe), without a timeout where `reused`: the executor knows what such a child
+  works on; and `{"op": "stop", "id", "grace", "why"}`.
 
 Each says `{"ready": true}`, or `{"broken": why}` and ends. A kind's sends `{"ended": id, "status", "why", "usage"}` with the wait status
 (wait(2)); `why` is `timeout`, `processes` or what `stop` gave.
@@ -30,11 +31,12 @@ import socket
 import sys
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from app.execution import kernel
+from app.execution.cage import Cage, Holds, Plan
 from app.execution.cgroup import Group, make_home, remove_home
 from app.execution.child import Config, prepare, run_one, serve
 
@@ -56,15 +58,21 @@ class _Child:
 
 
 class Zygote:
-    """The event loop. `template` is the kind's instance; None makes it the root. `home` is the control group of attempts' groups."""
+    """The event loop. `template` is the kind's instance; None makes it the root. `home` is the control group of attempts' groups, `cage`
+    what keeps them in."""
 
-    def __init__(self, control: socket.socket, template: Any = None, home: Path | None = None) -> None:
-        self._control, self._template, self._home = control, template, home
+    def __init__(self, control: socket.socket, cage: Cage, template: Any = None, home: Path | None = None) -> None:
+        self._control, self._cage, self._template, self._home = control, cage, template, home
         self._children: dict[int, _Child] = {}
+        self._holds = Holds()
         self._next_count = time.monotonic()
         self._wake_read, self._wake_write = os.pipe()
         for fd in (self._wake_read, self._wake_write):
             os.set_blocking(fd, False)
+
+    def close(self, *, network: bool) -> None:
+        """What keeps in all that comes from here; `network` where the kind needs one."""
+        self._holds = self._cage.close_kind(network=network)
 
     def run(self) -> None:
         """Serve until the other end closes, then end every tree."""
@@ -72,7 +80,7 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # the runner drains and then closes the socket
-        self._send({"ready": True})
+        self._send({"ready": True, **asdict(self._holds)})
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
             selector.register(self._wake_read, selectors.EVENT_READ)
@@ -156,9 +164,11 @@ class Zygote:
             control.send(json.dumps({"broken": f"{type(error).__name__}: {error}"[:1000]}).encode())
             return 1
         prepare()
+        zygote = Zygote(control, self._cage, template, self._home)
+        zygote.close(network=template.network)
         gc.collect()
         gc.freeze()  # the children share these pages for as long as they can
-        Zygote(control, template, self._home).run()
+        zygote.run()
         return 0
 
     def _become_attempt(self, message: dict[str, Any], fds: list[int]) -> int:
@@ -169,9 +179,18 @@ class Zygote:
             os.dup2(fds[1], target)
         os.close(fds[1])
         limits = message["limits"]
+        self._cage.take_folder(message["files"])
+        if message["reused"]:
+            if message["stores"]:
+                self._cage.close_shared()
+            else:
+                self._cage.close_attempt(message["files"], ())
         _limit(limits, reused=message["reused"])
         config = Config(limits["result_bytes"], limits["memory_bytes"], limits["cpu_seconds"], message["most_runs"], message["mark"])
-        return (serve if message["reused"] else run_one)(socket.socket(fileno=fds[0]), self._template, config)
+        sock = socket.socket(fileno=fds[0])
+        if message["reused"]:
+            return serve(sock, self._template, config)
+        return run_one(sock, self._template, config, lambda folders: self._cage.close_attempt(message["files"], folders))
 
     # -- ends -----------------------------------------------------------------------------------------------------
 
@@ -278,13 +297,14 @@ def _limit(limits: dict[str, int], *, reused: bool) -> None:
 
 
 def main() -> None:
-    """`python -m app.execution.zygote FD CGROUP`, started by the local executor: the root. CGROUP is JOBWRIGHT_CGROUP."""
+    """`python -m app.execution.zygote FD CGROUP PLAN`, started by the local executor: the root. CGROUP is JOBWRIGHT_CGROUP, PLAN what keeps
+    attempts in, as JSON."""
     control = socket.socket(fileno=int(sys.argv[1]))
     kernel.become_subreaper()
     home = None if sys.argv[2] == "off" else make_home(whole=sys.argv[2] == "own")
     gc.collect()
     gc.freeze()
-    Zygote(control, home=home).run()
+    Zygote(control, Cage(Plan.from_json(json.loads(sys.argv[3]))), home=home).run()
     if home is not None:
         remove_home(home)
 

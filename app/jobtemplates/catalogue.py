@@ -26,6 +26,7 @@ class Entry:
 
     template: JobTemplate
     validator: SchemaValidator
+    stores: bool  # its parameters can name a file store
 
     @property
     def load(self) -> str:
@@ -42,7 +43,10 @@ class Catalogue:
     """Templates by type. A template that cannot be loaded is in `broken` with the reason, and the others work."""
 
     def __init__(self, templates: Mapping[str, JobTemplate], broken: Mapping[str, str] | None = None) -> None:
-        self._entries = {kind: Entry(one, SchemaValidator(one.parameters_schema)) for kind, one in templates.items()}
+        self._entries = {
+            kind: Entry(one, SchemaValidator(one.parameters_schema), _names_stores(one.parameters_schema))
+            for kind, one in templates.items()
+        }
         self.broken = dict(broken or {})
 
     @classmethod
@@ -97,6 +101,13 @@ def with_defaults(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[s
         name: member["default"] for name, member in schema.get("properties", {}).items() if "default" in member and name not in value
     }
     return {**value, **missing}
+
+
+def _names_stores(schema: Any) -> bool:
+    if isinstance(schema, Mapping):
+        options = schema.get("x-options")
+        return (isinstance(options, Mapping) and options.get("kind") == "file_store") or any(map(_names_stores, schema.values()))
+    return isinstance(schema, list) and any(map(_names_stores, schema))
 
 
 def _check_declaration(template: Any) -> None:

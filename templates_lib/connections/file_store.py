@@ -111,4 +111,5 @@ KIND = ConnectionKind(
     description="A folder that jobs write to and read from",
     settings_schema=SCHEMA,
     probe=_probe,
+    folders=lambda settings: (str(settings["path"]),),
 )

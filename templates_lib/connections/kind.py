@@ -24,7 +24,7 @@ class ConnectionKind:
     `probe(settings)` returns a sentence about what answered, or raises an exception that says what did not.
     `reaches(settings, what)` says whether jobs may use a collection behind it, or call an address.
     `explore(settings, what, inside)` lists what forms suggest: for a database its `collections`, or the `fields` of one; for a service
-    the `addresses` of its hosts.
+    the `addresses` of its hosts. `folders(settings)` are those on this machine that jobs read and write.
     """
 
     type: str
@@ -34,4 +34,5 @@ class ConnectionKind:
     settings_schema: Mapping[str, Any]
     probe: Callable[[Mapping[str, Any]], str]
     explore: Callable[[Mapping[str, Any], str, str], list[str]] | None = None
+    folders: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda settings: ()
     reaches: Callable[[Mapping[str, Any], str], bool] = lambda settings, what: True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.execution.model import Attempt, Outcome
+from templates_lib.connections import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,11 @@ class Run:
     connections: Mapping[str, tuple[str, Mapping[str, Any]]]
     load: str  # the template's class, "module:class"
     reused: bool = False  # in a process that works through several
+    stores: bool = False  # its kind writes to file stores
+
+    def folders(self) -> list[str]:
+        """Folders on this machine that its connections lead to."""
+        return [folder for kind, settings in self.connections.values() for folder in KINDS[kind].folders(settings)]
 
     def __repr__(self) -> str:
         return f"Run({self.attempt.execution_id}, attempt {self.attempt.number})"

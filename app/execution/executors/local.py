@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import queue
 import secrets
 import selectors
@@ -19,12 +20,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.config import Settings
+from app.errors import StartError
 from app.events import get_logger
+from app.execution.cage import Plan
 from app.execution.executors.base import Executor, LogLine, Run, Sink
 from app.execution.executors.parents import Parent, Root
 from app.execution.executors.worker import Running, Worker
 from app.execution.judge import BROKEN, CANCEL, DRAIN, FLOOD, LEASE_LOST, REPLACED, TIMEOUT, judge
 from app.execution.model import Attempt
+from app.local_mongod import LocalMongod
 
 log = get_logger(__name__)
 
@@ -58,7 +62,7 @@ class LocalExecutor(Executor):
         self._wake_read, self._wake_write = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._loop, name="local-executor", daemon=True)
-        self._root = Root(settings.cgroup)
+        self._root = Root(settings.cgroup, _plan(settings))
         self._launched = self._closed = False
         # What only the thread touches.
         self._parents: dict[str, Parent] = {}
@@ -85,6 +89,9 @@ class LocalExecutor(Executor):
         if not self._launched:
             self.launch()
         self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._settings.job_user:  # who runs there passes through to its own folder, and reads nothing on the way
+            for folder in (self._settings.data_path, self._work.parent, self._work):
+                folder.chmod(0o711)
         self._root.wait_ready()
         self._wake_read.setblocking(False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._take_inbox)
@@ -230,7 +237,8 @@ class LocalExecutor(Executor):
         worker = Worker(f"p{self._count}", parent, run.reused, self._work / f"p{self._count}", ours, prints, mark)
         parent.tell(
             {"op": "fork", "id": worker.id, "timeout": run.attempt.timeout_seconds, "grace": self._settings.kill_grace_seconds,
-             "limits": self._limits, "reused": run.reused, "most_runs": RUNS_A_PROCESS, "mark": mark},
+             "limits": self._limits, "reused": run.reused, "most_runs": RUNS_A_PROCESS, "mark": mark, "files": str(worker.files),
+             "stores": run.stores},
             [theirs.fileno(), child_prints],
         )  # fmt: skip
         theirs.close()
@@ -246,7 +254,7 @@ class LocalExecutor(Executor):
         self._where[attempt.execution_id] = worker
         worker.line_up({
             "execution_id": attempt.execution_id, "attempt": attempt.number, "now": (attempt.stands_for or attempt.began_at).isoformat(),
-            "parameters": run.parameters, "connections": run.connections, "files": str(worker.files),
+            "parameters": run.parameters, "connections": run.connections, "files": str(worker.files), "folders": run.folders(),
             "allowed_hosts": self._settings.allowed_hosts, "dry": attempt.dry,
         })  # fmt: skip
 
@@ -287,6 +295,8 @@ class LocalExecutor(Executor):
             self._lose_parent(parent)
         elif "broken" in message:
             self._broken[parent.name] = message["broken"]
+        elif "ready" in message:
+            log.info("cage.holds", kind=parent.name, **{name: message[name] for name in ("landlock", "mounts", "network")})
         elif "ended" in message:
             worker = self._workers.get(message["ended"])
             if worker is not None:
@@ -476,3 +486,25 @@ class LocalExecutor(Executor):
         for parent in self._parents.values():
             self._selector.unregister(parent.control)
             parent.control.close()
+
+
+def _plan(settings: Settings) -> Plan:
+    """What keeps attempts in. Raises StartError where they cannot run as the user that is set."""
+    if settings.job_user:
+        try:
+            pwd.getpwnam(settings.job_user)
+        except KeyError:
+            raise StartError(f"JOBWRIGHT_JOB_USER: there is no user {settings.job_user!r} on this machine") from None
+        if os.geteuid() != 0:
+            raise StartError("JOBWRIGHT_JOB_USER: only a service that runs as root can switch to another user")
+    data = settings.data_path
+    hidden = {data / "secret.key", data / "mongo"}
+    if not settings.mongodb_uri:
+        hidden.add(LocalMongod(data).socket.parent)
+    return Plan(
+        on=settings.cage != "off",
+        hidden=tuple(sorted(map(str, hidden))),
+        data=str(data),
+        writable=settings.job_paths,
+        user=settings.job_user,
+    )

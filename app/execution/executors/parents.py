@@ -13,6 +13,7 @@ from typing import Any
 
 from app.errors import StartError
 from app.events import get_logger
+from app.execution.cage import Plan
 
 log = get_logger(__name__)
 
@@ -49,8 +50,8 @@ class Parent:
 class Root:
     """The process that all job processes come from."""
 
-    def __init__(self, cgroup: str = "auto") -> None:
-        self._cgroup = cgroup
+    def __init__(self, cgroup: str = "auto", plan: Plan = Plan()) -> None:  # noqa: B008 - it is frozen
+        self._cgroup, self._plan = cgroup, plan
         self._process: subprocess.Popen[bytes] | None = None
         self._parent: Parent | None = None
 
@@ -62,7 +63,7 @@ class Root:
         """Start it and do not wait for it; `wait_ready` does."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-        command = [sys.executable, "-m", "app.execution.zygote", str(theirs.fileno()), self._cgroup]
+        command = [sys.executable, "-m", "app.execution.zygote", str(theirs.fileno()), self._cgroup, json.dumps(self._plan.to_json())]
         self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, process_group=0
         )

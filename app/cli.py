@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -25,6 +26,7 @@ from app.clock import SystemClock
 from app.config import Settings, load_settings
 from app.errors import JobwrightError, NotFound
 from app.events import configure_logging, get_logger
+from app.exchange.service import Action, Plan, Result
 from app.factory import Store, build_node, build_services, launch_executor, migrate, open_store, with_engine
 from app.migrations import Migrator
 from app.services import Services
@@ -200,6 +202,70 @@ def secrets_reseal() -> None:
     ):
         for collection, count in Resealer(store.database, services.keys).run():
             click.echo(f"{collection}: {count}")
+
+
+@cli.command("export")
+@click.option("--format", "kind", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Default: standard output.")
+def export_command(kind: str, output: Path | None) -> None:
+    """Write all jobs into a file for Git: defaults left out, secrets masked."""
+    with _services() as (services, _):
+        text = services.exchange.export(CLI, kind)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+@cli.command("import")
+@click.argument("file", type=click.File(encoding="utf-8"))
+def import_command(file: TextIO) -> None:
+    """Create the jobs of a file that are not there; those that are stay as they are."""
+    _carry_out(file, only_new=True)
+
+
+@cli.command("plan")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--prune", is_flag=True, help="Jobs that came out of a file and are in it no more would be deleted.")
+def plan_command(file: TextIO, prune: bool) -> None:
+    """Print what `apply` would do, and do nothing. Exit code 1 for a file with an invalid job, 2 where something would change."""
+    with _services() as (services, _):
+        plan = services.exchange.plan(CLI, file.read(), prune=prune)
+        _print_plan(plan)
+    if not plan.valid:
+        sys.exit(1)
+    if any(step.action is not Action.KEEP for step in plan.steps):
+        sys.exit(2)
+
+
+@cli.command("apply")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--prune", is_flag=True, help="Delete jobs that came out of a file and are in it no more.")
+def apply_command(file: TextIO, prune: bool) -> None:
+    """Make the registry as a file says. Exit code 1 where something could not be done; a file with an invalid job does nothing."""
+    _carry_out(file, prune=prune)
+
+
+def _carry_out(file: TextIO, **options: bool) -> None:
+    with _services() as (services, _):
+        plan = services.exchange.plan(CLI, text := file.read(), **options)
+        if not plan.valid:
+            _print_plan(plan)
+            sys.exit(1)
+        done = services.exchange.apply(CLI, text, **options)
+        _print_plan(done)
+        if any(step.result is Result.FAILED for step in done.steps):
+            sys.exit(1)
+
+
+def _print_plan(plan: Plan) -> None:
+    for step in plan.steps:
+        click.echo(f"{step.result or step.action:<10}{step.name}{f': {step.detail}' if step.detail else ''}")
+        for error in step.errors:
+            click.echo(f"  {error.pointer or '/'}: {error.message}")
+        for row in step.diff if step.action is Action.UPDATE else ():
+            before, after = (json.dumps(row.get(side), default=str, ensure_ascii=False) for side in ("before", "after"))
+            click.echo(f"  {row['field']}: {before} -> {after}")
 
 
 @cli.command("migrate")

@@ -67,8 +67,8 @@ class Doctor:
         """All findings, in the order in which one would mend them."""
         checks: dict[str, Callable[[], Iterator[Finding]]] = {
             "MongoDB": self._mongodb, "Clock": self._clock, "Migrations": self._migrations, "Indexes": self._indexes, "Disk": self._disk,
-            "Time zones": self._time_zones, "Key": self._key, "Job processes": self._cage, "Audit trail": self._audit, "Templates": self._templates,
-            "Nodes": self._nodes, "Jobs": self._jobs, "Executions": self._executions,
+            "Time zones": self._time_zones, "Key": self._key, "Job processes": self._cage, "Audit trail": self._audit,
+            "Templates": self._templates, "Nodes": self._nodes, "Jobs": self._jobs, "Executions": self._executions,
         }  # fmt: skip
         for subject, check in checks.items():
             try:

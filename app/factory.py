@@ -33,6 +33,7 @@ from app.connections.service import Connections
 from app.connections.store import ConnectionStore
 from app.connections.vault import Vault
 from app.errors import StartError
+from app.exchange.service import Exchange
 from app.execution.delivery import Deliveries
 from app.execution.executors.base import Executor
 from app.execution.executors.local import LocalExecutor
@@ -154,7 +155,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         settings=settings, clock=clock, accounts=accounts, signin=signin, single_signon=single_signon, rates=rates,
         tokens=Tokens(users, TokenStore(database), audit, clock), audit=audit, auditors=Auditors(audit),
         settings_trail=SettingsTrail(database, audit, keys),
-        connections=connections, catalogue=catalogue, jobs=registry, approvals=approvals,
+        connections=connections, catalogue=catalogue, jobs=registry, approvals=approvals, exchange=Exchange(registry, approvals),
         executions=executions, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
         calendars=calendars, maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),

@@ -17,6 +17,7 @@ from app.audit.settings import SettingsTrail
 from app.clock import Clock
 from app.config import Settings
 from app.connections.service import Connections
+from app.exchange.service import Exchange
 from app.execution.service import Executions
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
@@ -49,6 +50,7 @@ class Services:
     catalogue: Catalogue
     jobs: JobRegistry
     approvals: Approvals
+    exchange: Exchange
     executions: Executions
     triggers: Triggers
     calendars: Calendars

@@ -18,7 +18,20 @@ from app.events import get_logger
 from app.mongo import is_away
 from app.services import EXTENSION, PAGE_ERRORS, Services
 from web.filters import FILTERS, GLOBALS
-from web.views import accounts, approvals, audit, calendars, connections, executions, jobs, preview, signin, single_signon, templates
+from web.views import (
+    accounts,
+    approvals,
+    audit,
+    calendars,
+    connections,
+    exchange,
+    executions,
+    jobs,
+    preview,
+    signin,
+    single_signon,
+    templates,
+)
 
 log = get_logger(__name__)
 
@@ -31,7 +44,7 @@ CONTENT_SECURITY_POLICY = (
 DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 
-VIEWS = (signin, single_signon, jobs, templates, preview, executions, connections, calendars, approvals, accounts, audit)
+VIEWS = (signin, single_signon, exchange, jobs, templates, preview, executions, connections, calendars, approvals, accounts, audit)
 _csrf = CSRFProtect()
 for _module in VIEWS:
     _module.blueprint.before_request(_csrf.protect)

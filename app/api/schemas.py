@@ -415,3 +415,34 @@ class ProblemOut(_Answer):
     instance = ma.String()
     errors = ma.List(ma.Dict(), metadata={"description": "pointer (RFC 6901) or parameter, and detail, for each field"})
     correlation_id = ma.String()
+
+
+class ExportQuery(_Query):
+    format = ma.String(load_default="yaml", validate=OneOf(["yaml", "json"]))
+    template_type = ma.String(validate=Length(max=100))
+    enabled = ma.Boolean()
+    tag = ma.String(validate=Length(max=50))
+    group = ma.String(validate=Length(max=100))
+    search = ma.String(load_default="", validate=Length(max=200), metadata={"description": "In name, description and tags"})
+
+
+class PlanQuery(_Query):
+    prune = ma.Boolean(load_default=False, metadata={"description": "Delete jobs that came out of a file and are in it no more"})
+    only_new = ma.Boolean(load_default=False, metadata={"description": "Jobs that are there stay as they are"})
+
+
+class StepOut(_Answer):
+    name = ma.String(required=True)
+    action = ma.String(required=True, metadata={"description": "create, update, unchanged, delete, invalid"})
+    job_id = ma.String(allow_none=True)
+    place = ma.Integer(allow_none=True, metadata={"description": "Of the job in the file, from 0"})
+    diff = ma.List(ma.Dict(), metadata={"description": "field, before, after; secrets masked"})
+    errors = ma.List(ma.Dict(), metadata={"description": "pointer into the job, detail"})
+    result = ma.String(allow_none=True, metadata={"description": "Of apply: done, approval (a super-admin is to approve it), failed"})
+    detail = ma.String(metadata={"description": "Why it failed, or the id of the request for approval"})
+
+
+class PlanOut(_Answer):
+    steps = ma.List(ma.Nested(StepOut), required=True)
+    counts = ma.Dict(keys=ma.String(), values=ma.Integer())
+    valid = ma.Boolean(required=True)

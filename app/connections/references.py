@@ -37,19 +37,25 @@ def reached_places(schema: Any, value: Any) -> Iterator[tuple[str, str, str]]:
                 yield pointer((name,)), connection, value[name]
 
 
-def named_secrets(schema: Mapping[str, Any], value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Each place in `value` where `schema` has a secret and a name is given instead, as (path, name)."""
+def secret_places(schema: Any, value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Each (JSON Pointer, value) in `value` where `schema` has a secret."""
     if is_secret(schema):
-        name = secret_name(value)
-        if name is not None:
-            yield path, name
+        yield pointer(path), value
     elif isinstance(schema, Mapping) and isinstance(value, Mapping):
         for key, member in schema.get("properties", {}).items():
             if key in value:
-                yield from named_secrets(member, value[key], (*path, key))
+                yield from secret_places(member, value[key], (*path, key))
     elif isinstance(schema, Mapping) and isinstance(value, list) and isinstance(schema.get("items"), Mapping):
         for index, item in enumerate(value):
-            yield from named_secrets(schema["items"], item, (*path, index))
+            yield from secret_places(schema["items"], item, (*path, index))
+
+
+def named_secrets(schema: Any, value: Any) -> Iterator[tuple[str, str]]:
+    """Each (JSON Pointer, name) in `value` where `schema` has a secret and a name is given instead."""
+    for place, found in secret_places(schema, value):
+        name = secret_name(found)
+        if name is not None:
+            yield place, name
 
 
 def with_secrets(schema: Mapping[str, Any], value: Any, secrets: Mapping[str, str]) -> Any:

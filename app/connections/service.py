@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.accounts.permissions import May, lacks, require
@@ -16,7 +16,7 @@ from app.connections.vault import Vault, mask
 from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
 from app.events import get_logger
 from app.mongo import Document
-from app.validation import SchemaValidator, pointer
+from app.validation import SchemaValidator
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS, ConnectionKind
 
@@ -148,7 +148,8 @@ class Connections:
 
     def check_parameters(self, schema: Mapping[str, Any], parameters: Mapping[str, Any], *, template: str) -> list[FieldError]:
         """What is wrong with the connections and secrets that the parameters of a job of `template` name, at pointers into them."""
-        references = [*connection_references(schema, parameters), *_secret_references(schema, parameters)]
+        named = ((place, name, NAMED_KIND) for place, name in named_secrets(schema, parameters))
+        references = [*connection_references(schema, parameters), *named]
         return self.check_references(references, template=template, places=reached_places(schema, parameters))
 
     def open_secrets(self, schema: Mapping[str, Any], parameters: Any) -> Any:
@@ -184,8 +185,3 @@ class Connections:
     @staticmethod
     def _shown(row: Document) -> Document:
         return {**row, "settings": mask(row["settings"])}
-
-
-def _secret_references(schema: Mapping[str, Any], parameters: Any) -> Iterator[tuple[str, str, str]]:
-    for path, name in named_secrets(schema, parameters):
-        yield pointer(path), name, NAMED_KIND

@@ -17,6 +17,7 @@ from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
+from app.connections.references import secret_places
 from app.connections.service import Connections
 from app.connections.vault import Vault, is_secret, mask
 from app.errors import ApprovalNeeded, Conflict, DuplicateName, FieldError, Forbidden, NotFound, StaleVersion, ValidationFailed
@@ -105,6 +106,11 @@ class JobRegistry:
         self._store, self._catalogue, self._connections, self._vault = store, catalogue, connections, vault
         self._rules, self._endings, self._audit, self._clock, self._settings = rules, endings, audit, clock, settings
 
+    @property
+    def settings(self) -> Settings:
+        """What jobs are held to."""
+        return self._settings
+
     # -- reading --------------------------------------------------------------------------------------------------
 
     def get(self, actor: Actor, job_id: str) -> Job:
@@ -125,7 +131,7 @@ class JobRegistry:
 
     # -- changing -------------------------------------------------------------------------------------------------
 
-    def create(self, actor: Actor, body: Any, *, idempotency_key: str | None = None) -> tuple[Job, bool]:
+    def create(self, actor: Actor, body: Any, *, idempotency_key: str | None = None, origin: str | None = None) -> tuple[Job, bool]:
         """A new job from `body` (requirement 002); True beside it where it was made now, False for a repeated request.
 
         Raises ValidationFailed with every field that is wrong, DuplicateName, LimitReached, Forbidden, or Conflict where
@@ -142,7 +148,7 @@ class JobRegistry:
             id=str(uuid.uuid5(_REQUEST_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4()),
             definition=self._sealed(definition, None),
             template_version=self._catalogue.get(definition.template_type).template.version,
-            origin="ui" if actor.via == "web" else "api",
+            origin=origin or ("ui" if actor.via == "web" else "api"),
             version=1, created_by=actor.email, created_at=now, updated_by=actor.email, updated_at=now,
             next_run_at=self._first_due(definition, now), request_digest=digest,
         )  # fmt: skip
@@ -171,6 +177,12 @@ class JobRegistry:
         self._refuse_foreign_group(actor, definition)
         self._refuse_taken_name(definition, job_id)
         return replace(definition, parameters=mask(self._sealed(definition, before).parameters))
+
+    def changed_secrets(self, job: Job, parameters: Mapping[str, Any]) -> list[str]:
+        """Pointers, from the parameters, of the secrets in `parameters` that the job has not, or has otherwise."""
+        schema, stored = self._template(job.definition.template_type).template.parameters_schema, job.definition.parameters
+        before = dict(secret_places(schema, self._vault.open(stored)))
+        return [place for place, value in secret_places(schema, self._vault.keep(schema, parameters, stored)) if before.get(place) != value]
 
     def update(self, actor: Actor, job_id: str, body: Any, *, version: int | None = None) -> Job:
         """The job with the fields of `body` changed; fields that `body` leaves out stay.
@@ -422,7 +434,7 @@ class JobRegistry:
     def _merged(before: Job, body: Any) -> Any:
         if not isinstance(body, Mapping):
             raise ValidationFailed([FieldError("", "must be an object")])
-        current = _as_request(before.definition)
+        current = as_request(before.definition)
         merged = {**current, **body}
         for name in MERGED:
             if isinstance(body.get(name), Mapping):
@@ -503,7 +515,7 @@ class JobRegistry:
         return job
 
 
-def _as_request(definition: JobDefinition) -> dict[str, Any]:
+def as_request(definition: JobDefinition) -> dict[str, Any]:
     """The definition as the body that would create it: instants as text, secrets masked, absent instants left out."""
     plain: dict[str, Any] = mask(to_plain(definition))
     plain["schedule"] = {

@@ -26,6 +26,7 @@ REST: dict[tuple[str, str], May | None] = {
     ("GET", "/api/openapi.json"): OPEN,
     ("GET", f"{A}/scheduler-jobs"): May.SEE_JOBS, ("POST", f"{A}/scheduler-jobs"): May.CHANGE_JOBS,
     ("POST", f"{A}/scheduler-jobs/validate"): May.CHANGE_JOBS,
+    ("GET", f"{A}/scheduler-jobs/export"): May.SEE_JOBS,
     ("GET", JOB): May.SEE_JOBS, ("PUT", JOB): May.CHANGE_JOBS, ("DELETE", JOB): May.CHANGE_JOBS,
     ("POST", f"{JOB}/enable"): May.CHANGE_JOBS, ("POST", f"{JOB}/disable"): May.CHANGE_JOBS, ("POST", f"{JOB}/pause"): May.CHANGE_JOBS,
     ("POST", f"{JOB}/resume"): May.CHANGE_JOBS, ("POST", f"{JOB}/run"): May.RUN_JOBS, ("POST", f"{JOB}/backfill"): May.RUN_JOBS,
@@ -51,6 +52,11 @@ REST: dict[tuple[str, str], May | None] = {
     ("POST", f"{USER}/tokens"): May.MANAGE_ACCOUNTS, ("GET", f"{A}/tokens"): May.MANAGE_ACCOUNTS,
     ("POST", f"{TOKEN}/rotate"): May.MANAGE_ACCOUNTS, ("DELETE", TOKEN): May.MANAGE_ACCOUNTS,
 }  # fmt: skip
+# A plan tells what there is besides what would be.
+BOTH = {
+    ("POST", f"{A}/scheduler-jobs/plan"): (May.CHANGE_JOBS, May.SEE_JOBS),
+    ("POST", f"{A}/scheduler-jobs/apply"): (May.CHANGE_JOBS, May.SEE_JOBS),
+}
 OWN_REQUEST = ("POST", f"{ASK}/withdraw")  # whose request it is decides, not the role: test_approvals
 
 WEB: dict[tuple[str, str], May | None] = {
@@ -62,6 +68,7 @@ WEB: dict[tuple[str, str], May | None] = {
     ("GET", "/account"): May.OWN_ACCOUNT, ("POST", "/account/password"): May.OWN_ACCOUNT, ("GET", "/account/second-factor"): May.OWN_ACCOUNT,
     ("POST", "/account/second-factor"): May.OWN_ACCOUNT, ("POST", "/account/second-factor/remove"): May.OWN_ACCOUNT,
     ("POST", "/account/sessions/end"): May.OWN_ACCOUNT,
+    ("GET", "/jobs/export.<any(yaml, json):kind>"): May.SEE_JOBS, ("GET", "/jobs/import"): May.CHANGE_JOBS, ("POST", "/jobs/import"): May.CHANGE_JOBS,
     ("GET", "/jobs"): May.SEE_JOBS, ("GET", "/jobs/<job_id>"): May.SEE_JOBS, ("GET", "/jobs/<job_id>/row"): May.SEE_JOBS,
     ("GET", "/jobs/new"): May.CHANGE_JOBS, ("POST", "/jobs/new"): May.CHANGE_JOBS, ("POST", "/jobs/schedule-preview"): May.SEE_JOBS,
     ("GET", "/jobs/<job_id>/edit"): May.SEE_JOBS, ("POST", "/jobs/<job_id>/edit"): May.CHANGE_JOBS, ("GET", "/jobs/<job_id>/pause"): May.SEE_JOBS,
@@ -100,6 +107,7 @@ CALENDAR: dict[str, Any] = {"timezone": "UTC", "dates": [{"from": "2030-01-01"}]
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", f"{A}/scheduler-jobs"): {"name": "new", "template_type": "noop"},
     ("POST", f"{A}/scheduler-jobs/validate"): {"name": "new", "template_type": "noop"},
+    ("POST", f"{A}/scheduler-jobs/plan"): {"jobwright": 1, "jobs": []}, ("POST", f"{A}/scheduler-jobs/apply"): {"jobwright": 1, "jobs": []},
     ("PUT", JOB): {"description": "x"}, ("POST", f"{JOB}/pause"): {"reason": "x"},
     ("POST", f"{JOB}/backfill"): {"from": "2026-03-01T00:00:00Z", "to": "2026-03-01T02:00:00Z", "dry_run": False},
     ("POST", f"{A}/calendars"): {"name": "new", **CALENDAR}, ("PUT", f"{A}/calendars/<name>"): CALENDAR,
@@ -144,7 +152,11 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
 
 def address(rule: str, targets: dict[str, str]) -> str:
     path = rule.replace("<any(enable, disable):what>", "disable").replace("<any(approve, refuse, withdraw):decision>", "refuse")
-    path = path.replace("export.<kind>", "export.csv").replace("<path:filename>", targets["filename"])
+    path = (
+        path.replace("<any(yaml, json):kind>", "yaml")
+        .replace("export.<kind>", "export.csv")
+        .replace("<path:filename>", targets["filename"])
+    )
     for name, value in targets.items():
         path = path.replace(f"<{name}>", value)
     assert "<" not in path, path
@@ -154,7 +166,7 @@ def address(rule: str, targets: dict[str, str]) -> str:
 def test_every_endpoint_is_in_the_matrix(app: Flask) -> None:
     """A new endpoint needs a line here: who may reach it is decided, not left open."""
     found = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
-    assert found == {*REST, *WEB, OWN_REQUEST}
+    assert found == {*REST, *BOTH, *WEB, OWN_REQUEST}
 
 
 def _denied(status: int, rule: str) -> bool:
@@ -162,9 +174,10 @@ def _denied(status: int, rule: str) -> bool:
     return status in {401, 403} or (status == 404 and "<token_id>" in rule)
 
 
-@pytest.mark.parametrize(("method", "rule"), sorted(REST), ids=lambda part: str(part))
+@pytest.mark.parametrize(("method", "rule"), sorted({**REST, **BOTH}), ids=lambda part: str(part))
 def test_rest(method: str, rule: str, app: Flask, services: Services, cast: dict[str, Actor], targets: dict[str, str]) -> None:
-    may, path, body = REST[(method, rule)], address(rule, targets), BODIES.get((method, rule))
+    may, path, body = REST.get((method, rule)), address(rule, targets), BODIES.get((method, rule))
+    all_of = BOTH.get((method, rule), (may,))
     client = app.test_client()
 
     def status(token: str | None) -> int:
@@ -172,7 +185,7 @@ def test_rest(method: str, rule: str, app: Flask, services: Services, cast: dict
         with client.open(path, method=method, json=body, headers=headers) as answer:
             return answer.status_code
 
-    if may is OPEN:
+    if all_of == (OPEN,):
         assert status(None) == 200
         return
     for token in (None, "jw_" + "x" * 43, "", "null"):
@@ -182,7 +195,8 @@ def test_rest(method: str, rule: str, app: Flask, services: Services, cast: dict
     callers += [("super_admin", (one,)) for one in Scope] + [("super_admin", tuple(Scope))]
     for role, scopes in callers:
         text = services.tokens.create(SYSTEM, email=cast[role].email, name="t", scopes=scopes)
-        reason = lacks(replace(cast[role], scopes=frozenset(scopes)), may)
+        actor = replace(cast[role], scopes=frozenset(scopes))
+        reason = next(filter(None, (lacks(actor, one) for one in all_of if one)), None)
         got = status(text)
         assert got < 500
         assert _denied(got, rule) == (reason is not None), (

@@ -10,6 +10,7 @@ from flask import g, request
 
 from app.audit.model import Actor
 from app.errors import FieldError, ValidationFailed
+from app.jobs.store import JobFilter
 from app.validation.formats import time_zones
 from web.forms import ABSENT, Form, Submission, action_in
 from web.forms.field import small_number
@@ -36,6 +37,15 @@ def page_number() -> int:
     """`?page=`, from 1; anything else is 1."""
     text = request.args.get("page", "1")
     return min(int(text), 100_000) if text.isdigit() and text.isascii() and len(text) < 7 and int(text) > 0 else 1
+
+
+def job_filter() -> JobFilter:
+    """What the address of a list of jobs narrows it to."""
+    args = request.args
+    return JobFilter(
+        template_type=args.get("template") or None, enabled={"on": True, "off": False}.get(args.get("state", "")),
+        tag=args.get("tag") or None, search=args.get("q", "").strip()[:200],
+    )  # fmt: skip
 
 
 def posted_version() -> int | None:

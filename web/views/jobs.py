@@ -10,12 +10,12 @@ from app.accounts.permissions import May, require
 from app.audit.store import AuditFilter
 from app.errors import FieldError, StaleVersion, ValidationFailed
 from app.jobs.model import Cause, Job
-from app.jobs.store import SORTS, JobFilter
+from app.jobs.store import SORTS
 from app.scheduling.backfill import SCHEMA as BACKFILL_FORM
 from app.scheduling.plan import spread
 from web.forms import ABSENT, Form
 from web.forms.render import SummaryLine
-from web.views.common import CHECK, Editor, actor, is_htmx, page_number, parameters_form, posted, posted_version
+from web.views.common import CHECK, Editor, actor, is_htmx, job_filter, page_number, parameters_form, posted, posted_version
 from web.views.job_form import JobForm, preview_schedule
 from web.views.run_with import answer_run_with, run_with_page
 from web.views.signin import services
@@ -30,18 +30,11 @@ HISTORY = 15
 @blueprint.get("")
 def list_jobs() -> str:
     """The registry: state, next run, switch, run button."""
-    args = request.args
-    enabled = {"on": True, "off": False}.get(args.get("state", ""))
-    query = JobFilter(
-        template_type=args.get("template") or None,
-        enabled=enabled,
-        tag=args.get("tag") or None,
-        search=args.get("q", "").strip()[:200],
-    )
+    args, query = request.args, job_filter()
     sort = args.get("sort", "name") if args.get("sort", "name") in SORTS else "name"
     page = services().jobs.page(actor(), query, sort=sort, page=page_number(), limit=PAGE_SIZE)
     rows = [_row(job) for job in page.jobs]
-    narrowed = bool(query.search or query.template_type or query.tag or enabled is not None)
+    narrowed = bool(query.search or query.template_type or query.tag or query.enabled is not None)
     return render_template("jobs.html", rows=rows, page=page, args=args, sort=sort, narrowed=narrowed, catalogue=services().catalogue)
 
 

@@ -1,0 +1,173 @@
+"""Jobs as a file for people and for Git: YAML or JSON, read strictly and within bounds.
+
+What a file may hold is what JSON may (YAML 1.2, 10.2: the JSON schema), so that `no`, `2026-01-01` and `1e3` mean the same to everybody:
+text, text and a number. Anchors, aliases, tags, merge keys and documents after the first are refused: a file says what it says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, cast
+
+import yaml
+
+from app.errors import FieldError, ValidationFailed
+
+FORMAT = 1
+LONGEST = 1_000_000  # characters
+DEEPEST = 64
+LONGEST_NUMBER = 4_000  # digits; Python's own limit for turning text into a number is 4,300
+MOST_JOBS = 2_000
+MEDIA = {"yaml": "application/yaml", "json": "application/json"}
+
+
+class FileRefused(ValidationFailed):
+    """The text is no file of jobs; `line` and `column` count from 1 where a place is known."""
+
+    def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
+        self.line, self.column = line, column
+        words = f"line {line}, column {column}: {reason}" if line else reason
+        super().__init__([FieldError("", words)], words)
+
+
+class _Loader(yaml.CSafeLoader):
+    """Values as JSON has them; see the module."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own interface
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: ARG002 - PyYAML's
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            mark = key_node.start_mark
+            if not isinstance(key, str):
+                raise FileRefused("a name must be text; put it into quotes", mark.line + 1, mark.column + 1)
+            if key in found:
+                raise FileRefused(f"the name {key!r} occurs twice in one object", mark.line + 1, mark.column + 1)
+            found[key] = self.construct_object(value_node, deep=True)
+        return found
+
+
+for _tag, _pattern, _first in (
+    ("tag:yaml.org,2002:null", r"^(?:null|~|)$", ["n", "~", ""]),
+    ("tag:yaml.org,2002:bool", r"^(?:true|false)$", ["t", "f"]),
+    ("tag:yaml.org,2002:int", r"^-?(?:0|[1-9][0-9]*)$", list("-0123456789")),
+    ("tag:yaml.org,2002:float", r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$", list("-0123456789")),
+):
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), _first)
+
+
+def _whole(_loader: Any, node: Any) -> int:
+    if len(node.value) > LONGEST_NUMBER:
+        raise FileRefused("the number is too long", node.start_mark.line + 1, node.start_mark.column + 1)
+    return int(node.value)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", lambda loader, node: loader.construct_mapping(cast(yaml.MappingNode, node)))
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole)
+_Loader.add_constructor("tag:yaml.org,2002:float", lambda _loader, node: float(node.value))
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True
+
+
+# What another reader of YAML takes for something else than text is put into quotes, here too.
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style=_style(text)),
+)
+
+
+def _style(text: str) -> str | None:
+    """Lines as lines; what readers of YAML take for the end of one, escaped."""
+    if not all(character == "\n" or character.isprintable() for character in text):
+        return '"'
+    return "|" if "\n" in text else None
+
+
+def read(text: str) -> list[dict[str, Any]]:
+    """The bodies of the jobs in a file. Raises FileRefused where it is none, with the place."""
+    if len(text) > LONGEST:
+        raise FileRefused(f"the file is longer than {LONGEST:,} characters")
+    found = _value(text)
+    if not isinstance(found, Mapping) or "jobs" not in found:
+        raise FileRefused("the file must be an object with `jobwright: 1` and `jobs`")
+    unknown = sorted(set(found) - {"jobwright", "jobs"})
+    if unknown:
+        raise FileRefused(f"{unknown[0]!r} is not a known field; there are jobwright and jobs")
+    if found.get("jobwright") != FORMAT or isinstance(found["jobwright"], bool):
+        raise FileRefused(f"`jobwright` must be {FORMAT}, the format that this release reads")
+    jobs = found["jobs"] if found["jobs"] is not None else []
+    if not isinstance(jobs, list):
+        raise FileRefused("`jobs` must be a list")
+    if len(jobs) > MOST_JOBS:
+        raise FileRefused(f"the file has {len(jobs):,} jobs; {MOST_JOBS:,} are the most")
+    for place, job in enumerate(jobs):
+        if not isinstance(job, dict):
+            raise FileRefused(f"job {place + 1} must be an object")
+    return jobs
+
+
+def write(bodies: list[dict[str, Any]], kind: str) -> str:
+    """A file of jobs, `yaml` or `json`; what `read` reads."""
+    whole = {"jobwright": FORMAT, "jobs": bodies}
+    if kind == "json":
+        return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    return str(yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise FileRefused(f"the name {key!r} occurs twice in one object")
+        found[key] = value
+    return found
+
+
+def _no_constant(text: str) -> Any:
+    raise FileRefused(f"{text} is no number")
+
+
+def _within_depth(value: Any) -> Any:
+    json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for one in level if isinstance(one, dict | list) for inner in (one.values() if isinstance(one, dict) else one)]
+        if not level:
+            return value
+    raise FileRefused(f"it is nested more than {DEEPEST} levels deep")
+
+
+def _value(text: str) -> Any:
+    """The one value of the text, which is JSON or YAML. YAML's events are looked at before anything is built."""
+    if text.lstrip().startswith("{"):
+        with suppress(ValueError, RecursionError):  # else YAML says what is wrong with it, or takes it: {a: 1}
+            return _within_depth(json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant))
+    depth = 0
+    try:
+        events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
+        for event in events:
+            place = (event.start_mark.line + 1, event.start_mark.column + 1)
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                raise FileRefused("anchors and aliases are not read; write the value out", *place)
+            if getattr(event, "tag", None) not in {None, "!"}:
+                raise FileRefused(f"the tag {event.tag!r} is not read", *place)
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > DEEPEST:
+                    raise FileRefused(f"it is nested more than {DEEPEST} levels deep", *place)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, narrowed further
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise FileRefused(str(error.problem or error.context), *((mark.line + 1, mark.column + 1) if mark else ())) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise FileRefused(f"it is no YAML: {str(error)[:200]}") from error
+    return value

@@ -1,0 +1,193 @@
+"""Jobs out of a file, and into one: what would change is said before it is done, job by job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from app.accounts.permissions import May, require
+from app.approvals.service import Approvals
+from app.audit.model import Actor, field_diff
+from app.connections.vault import MASK, mask
+from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFailed
+from app.exchange import file
+from app.jobs.model import Job, JobDefinition, to_plain
+from app.jobs.schema import load_definition
+from app.jobs.service import JobRegistry, as_request
+from app.jobs.store import JobFilter
+
+ORIGIN = "import"
+PAGE = 200
+
+
+class Action(StrEnum):
+    """What becomes of a job."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    KEEP = "unchanged"
+    DELETE = "delete"
+    REFUSE = "invalid"
+
+
+class Result(StrEnum):
+    """What became of it."""
+
+    DONE = "done"
+    WAITS = "approval"  # a super-admin is to approve it
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One job of a plan. `place` counts the file's jobs from 0, None for one that is not in it; `diff` is by field, secrets masked."""
+
+    name: str
+    action: Action
+    place: int | None = None
+    job_id: str | None = None
+    version: int | None = None
+    diff: list[dict[str, Any]] = field(default_factory=list)
+    errors: tuple[FieldError, ...] = ()
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    result: Result | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a file would do, in its order; then what it would delete."""
+
+    steps: tuple[Step, ...]
+
+    def count(self, action: Action) -> int:
+        return sum(step.action is action for step in self.steps)
+
+    @property
+    def valid(self) -> bool:
+        return not self.count(Action.REFUSE)
+
+
+class Exchange:
+    """A file says what each of its jobs is, whole: what it leaves out has its default. Only whether a job that is there is switched on
+    stays as it is where the file does not say."""
+
+    def __init__(self, registry: JobRegistry, approvals: Approvals) -> None:
+        self._registry, self._approvals = registry, approvals
+
+    def export(self, actor: Actor, kind: str, query: JobFilter | None = None) -> str:
+        """The jobs that `actor` sees and `query` leaves, by name, as a file (`yaml`, `json`); what is a default is left out, secrets are
+        masked, but for the names of those that are kept elsewhere."""
+        found: list[Job] = []
+        while True:
+            page = self._registry.page(actor, query or JobFilter(), page=len(found) // PAGE + 1, limit=PAGE)
+            found += page.jobs
+            if page.page >= page.pages:
+                return file.write([self._written(job) for job in found], kind)
+
+    def plan(self, actor: Actor, text: str, *, prune: bool = False, only_new: bool = False) -> Plan:
+        """What `apply` would do; nothing is changed. Raises FileRefused, Forbidden.
+
+        `prune`: jobs that came out of a file before and are in it no more are deleted. `only_new`: those that are there stay as they are.
+        """
+        require(actor, May.CHANGE_JOBS)
+        bodies = file.read(text)
+        there = {job.definition.name: job for job in self._all(actor)}
+        seen: dict[str, int] = {}
+        steps = []
+        for place, body in enumerate(bodies):
+            name = str(body.get("name", ""))[:200].strip()
+            if name and name in seen:
+                twice = FieldError("/name", f"is the name of job {seen[name] + 1} of the file, too")
+                steps.append(Step(name=name, action=Action.REFUSE, place=place, errors=(twice,)))
+                continue
+            seen[name] = place
+            steps.append(self._step(actor, place, name, body, there.get(name), only_new=only_new))
+        if prune:
+            gone = [job for name, job in sorted(there.items()) if name not in seen and job.origin == ORIGIN]
+            steps += [Step(name=job.definition.name, action=Action.DELETE, job_id=job.id, version=job.version) for job in gone]
+        return Plan(tuple(steps))
+
+    def apply(self, actor: Actor, text: str, *, prune: bool = False, only_new: bool = False) -> Plan:
+        """Do what `plan` says, job by job; each step says what became of it. A file with an invalid job does nothing: raises
+        ValidationFailed with pointers into `/jobs`, else as `plan`."""
+        plan = self.plan(actor, text, prune=prune, only_new=only_new)
+        if not plan.valid:
+            raise ValidationFailed([
+                FieldError(f"/jobs/{step.place}{error.pointer}", error.message) for step in plan.steps for error in step.errors
+            ])  # fmt: skip
+        return Plan(tuple(step if step.action is Action.KEEP else self._done(actor, step) for step in plan.steps))
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _all(self, actor: Actor) -> list[Job]:
+        found: list[Job] = []
+        while True:
+            page = self._registry.page(actor, JobFilter(), page=len(found) // PAGE + 1, limit=PAGE)
+            found += page.jobs
+            if page.page >= page.pages:
+                return found
+
+    def _step(self, actor: Actor, place: int, name: str, body: dict[str, Any], job: Job | None, *, only_new: bool) -> Step:
+        try:
+            if job is None:
+                definition = self._registry.validate(actor, body)
+                diff = field_diff({}, _telling(definition))
+                return Step(name=name, action=Action.CREATE, place=place, diff=diff, body=body)
+            if only_new:
+                return Step(name=name, action=Action.KEEP, place=place, job_id=job.id)
+            whole = self._whole(body, job)
+            definition = self._registry.validate(actor, whole, job_id=job.id)
+        except ValidationFailed as failed:
+            return Step(name=name, action=Action.REFUSE, place=place, job_id=job.id if job else None, errors=failed.errors)
+        except JobwrightError as error:
+            return Step(name=name, action=Action.REFUSE, place=place, errors=(FieldError("", error.detail),))
+        diff = field_diff(mask(to_plain(job.definition)), to_plain(definition))
+        if definition.template_type == job.definition.template_type:
+            secrets = self._registry.changed_secrets(job, whole["parameters"])
+            diff += [{"field": f"/parameters{place}", "before": MASK, "after": MASK} for place in secrets]
+        action = Action.UPDATE if diff else Action.KEEP
+        return Step(name=name, action=action, place=place, job_id=job.id, version=job.version, diff=diff, body=whole)
+
+    def _whole(self, body: dict[str, Any], job: Job) -> dict[str, Any]:
+        """The file's job with a value for each field that it leaves out. Raises ValidationFailed."""
+        definition = load_definition(body, self._registry.settings)
+        enabled = definition.enabled if "enabled" in body else job.definition.enabled
+        return {**as_request(replace(definition, enabled=enabled)), "parameters": body.get("parameters", {})}
+
+    def _done(self, actor: Actor, step: Step) -> Step:
+        try:
+            match step.action:
+                case Action.CREATE:
+                    job, _ = self._registry.create(actor, step.body, origin=ORIGIN)
+                    step = replace(step, job_id=job.id)
+                case Action.UPDATE:
+                    self._registry.update(actor, step.job_id or "", step.body, version=step.version)
+                case Action.DELETE:
+                    self._registry.delete(actor, step.job_id or "", version=step.version)
+        except ApprovalNeeded as needed:
+            asked = self._approvals.ask(actor, needed.ask)
+            return replace(step, result=Result.WAITS, detail=str(asked["_id"]))
+        except JobwrightError as error:
+            return replace(step, result=Result.FAILED, detail=error.detail)
+        return replace(step, result=Result.DONE)
+
+    def _written(self, job: Job) -> dict[str, Any]:
+        """A job as a file has it: what is no default, in the order of the fields."""
+        whole, plain = as_request(job.definition), as_request(JobDefinition(name="", template_type=""))
+        kept = {"name", "template_type", "enabled"}
+        return {name: _without(value, plain[name]) for name, value in whole.items() if name in kept or value != plain[name]}
+
+
+def _without(value: Any, plain: Any) -> Any:
+    """A policy without the members that are defaults; a schedule keeps its type."""
+    if not (isinstance(value, dict) and isinstance(plain, dict)):
+        return value
+    return {name: inner for name, inner in value.items() if name == "type" or name not in plain or inner != plain[name]}
+
+
+def _telling(definition: JobDefinition) -> dict[str, Any]:
+    plain = to_plain(JobDefinition(name="", template_type=""))
+    return {name: value for name, value in to_plain(definition).items() if value != plain.get(name)}

@@ -1,0 +1,68 @@
+"""Jobs as a file: what it would do, and doing it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+
+from app.accounts.permissions import May, require
+from app.errors import ValidationFailed
+from app.exchange.file import MEDIA
+from app.exchange.service import Action, Plan, Result
+from web.views.common import actor, job_filter
+from web.views.signin import services
+
+blueprint = Blueprint("exchange_pages", __name__, url_prefix="/jobs")
+
+
+@blueprint.get("/export.<any(yaml, json):kind>")
+def export(kind: str) -> Response:
+    """The jobs of the list that the link stands on, as a file."""
+    text = services().exchange.export(actor(), kind, job_filter())
+    return Response(
+        text, content_type=f"{MEDIA[kind]}; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="jobs.{kind}"'}
+    )
+
+
+@blueprint.route("/import", methods=["GET", "POST"])
+def bring() -> Any:
+    """A file, then what it would do, then doing it."""
+    require(actor(), May.CHANGE_JOBS)
+    if request.method == "GET":
+        return _page("", None)
+    upload = request.files.get("upload")
+    text = request.form.get("file", "").replace("\r\n", "\n")
+    try:
+        if upload is not None and upload.filename:
+            text = upload.read().decode("utf-8")
+        options = {"prune": "prune" in request.form, "only_new": "only_new" in request.form}
+        if request.form.get("action") != "apply":
+            return _page(text, services().exchange.plan(actor(), text, **options))
+        done = services().exchange.apply(actor(), text, **options)
+    except UnicodeDecodeError:
+        return _page("", None, "The file is no UTF-8 text"), 422
+    except ValidationFailed as failed:
+        return _page(text, None, failed.detail), failed.status
+    if any(step.result is Result.FAILED for step in done.steps):
+        return _page(text, done, "Not everything could be done; what failed says why"), 409
+    flash(_told(done))
+    return redirect(url_for("jobs_pages.list_jobs"))
+
+
+def _page(text: str, plan: Plan | None, error: str = "") -> str:
+    changes = [step for step in plan.steps if step.action is not Action.KEEP] if plan else []
+    return render_template("import.html", text=text, plan=plan, changes=changes, error=error, told=_told(plan) if plan else "")
+
+
+def _told(plan: Plan) -> str:
+    words = {
+        Action.CREATE: "created",
+        Action.UPDATE: "changed",
+        Action.DELETE: "deleted",
+        Action.KEEP: "unchanged",
+        Action.REFUSE: "invalid",
+    }
+    told = [f"{plan.count(action)} {word}" for action, word in words.items() if plan.count(action)]
+    waiting = sum(step.result is Result.WAITS for step in plan.steps)
+    return ", ".join([*told, *([f"{waiting} wait for approval"] if waiting else [])]) or "The file has no jobs"

@@ -51,7 +51,7 @@ BOMB = "a: &a [x,x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*'
         (HEAD + "- a: " + "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "nested more than"), ("x" * (LONGEST + 1), "longer than"),
         (HEAD + "- a: 'x\x00y'", "control characters"), (HEAD + "- {}\n" * (MOST_JOBS + 1), "the most"), ('{"jobwright": 1, "jobs": [{"a": 1, "a": 2}]}', "occurs twice"),
         (HEAD + '- a: "\\ud800"', ""), ('{"jobwright": 1, "jobs": [{"a": "\\ud800"}]}', ""), ('{"jobwright": 1, "jobs": [{"a": NaN}]}', "no number"),
-        ('{"jobwright": 1, "jobs": [' + "[" * DEEPEST + "]" * DEEPEST + "]}", "nested more than"), ('{"jobwright": 1, "jobs": []', "line 1"),
+        ('{"jobwright": 1, "jobs": [' + "[" * DEEPEST + "]" * DEEPEST + "]}", "nested more than"), ('{"jobwright": 1, "jobs": []', "line 2"),
     ],
 )  # fmt: skip
 def test_what_is_refused_says_where_and_why(text: str, words: str) -> None:

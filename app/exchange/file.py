@@ -51,12 +51,13 @@ class _Loader(yaml.CSafeLoader):
         return found
 
 
-for _tag, _pattern, _first in (
+_SCALARS = (
     ("tag:yaml.org,2002:null", r"^(?:null|~|)$", ["n", "~", ""]),
     ("tag:yaml.org,2002:bool", r"^(?:true|false)$", ["t", "f"]),
     ("tag:yaml.org,2002:int", r"^-?(?:0|[1-9][0-9]*)$", list("-0123456789")),
     ("tag:yaml.org,2002:float", r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$", list("-0123456789")),
-):
+)
+for _tag, _pattern, _first in _SCALARS:
     _Loader.add_implicit_resolver(_tag, re.compile(_pattern), _first)
 
 
@@ -84,9 +85,11 @@ _Dumper.add_representer(
 
 
 def _style(text: str) -> str | None:
-    """Lines as lines; what readers of YAML take for the end of one, escaped."""
+    """Lines as lines; what readers of YAML take for the end of one, escaped; what would be read as a number and is none, in quotes."""
     if not all(character == "\n" or character.isprintable() for character in text):
         return '"'
+    if any(re.match(pattern, text) for _, pattern, _ in _SCALARS):
+        return "'"
     return "|" if "\n" in text else None
 
 

@@ -81,7 +81,7 @@ def scheduler() -> None:
 @cli.command()
 def demo() -> None:
     """Start the service, make and run one job a template on sample data, print what became of each, stop."""
-    from app.demo import run_demo  # noqa: PLC0415 - only here
+    from app.demo.run import run_demo  # noqa: PLC0415 - only here
 
     sys.exit(run_demo())
 

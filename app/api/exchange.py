@@ -47,7 +47,7 @@ def _text() -> str:
 
 @blueprint.get("/export")
 @blueprint.arguments(ExportQuery, location="query")
-@blueprint.alt_response(200, content_type="application/yaml", schema={"type": "string"}, description="The file")
+@blueprint.doc(responses={"200": {"description": "The file", "content": {kind: {"schema": {"type": "object"}} for kind in MEDIA.values()}}})
 def export_jobs(query: dict[str, Any]) -> Response:
     """Write jobs into a file, filtered as the list: what is a default is left out, secrets are masked"""
     kind = query.pop("format")

@@ -73,6 +73,19 @@ class FileStore:
             if filesystem.exists(part):
                 filesystem.rm(part)
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        return Path(self.resolve(name)).is_file()
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """A file to read. Raises TemplateError (permanent) where there is none."""
+        path = self.resolve(name)
+        if not Path(path).is_file():
+            raise TemplateError(f"There is no file {name!r} in the store", permanent=True)
+        with fsspec.filesystem("file").open(path, "rb") as stream:
+            yield stream
+
     def size(self, name: str) -> int:
         """Bytes of a file that exists."""
         return int(fsspec.filesystem("file").size(self.resolve(name)))

@@ -11,7 +11,7 @@ from typing import IO, Any, ClassVar, cast
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
-from templates_lib import conditions
+from templates_lib import conditions, fields
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.mongodb import open_mongodb
@@ -36,22 +36,11 @@ class DataExport(JobTemplate):
     estimated_duration = "1–10 minutes"
     resource_usage = "medium"
     parameters_schema: ClassVar[Mapping[str, Any]] = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": fields.DIALECT,
         "type": "object",
         "properties": {
-            "connection": {
-                "type": "string",
-                "title": "Connection",
-                "x-options": {"from": "connections", "kind": "mongodb"},
-            },
-            "collection": {
-                "type": "string",
-                "title": "Collection",
-                "minLength": 1,
-                "maxLength": 200,
-                "pattern": r"^[^$\x00]+$",
-                "x-options": {"from": "collections", "free": True, "depends": {"connection": "/connection"}},
-            },
+            "connection": fields.connection("mongodb", "Connection"),
+            "collection": fields.collection(),
             "filter": {
                 "type": "object",
                 "title": "Filter",
@@ -64,14 +53,7 @@ class DataExport(JobTemplate):
                 "type": "array",
                 "title": "Fields",
                 "description": "Columns in this order, dots for nested ones. None: all top-level fields.",
-                "items": {
-                    "type": "string",
-                    "title": "Field",
-                    "minLength": 1,
-                    "maxLength": 300,
-                    "pattern": r"^[^$\x00][^\x00]*$",
-                    "x-options": {"from": "fields", "free": True, "depends": {"connection": "/connection", "collection": "/collection"}},
-                },
+                "items": fields.field("Field"),
                 "maxItems": 500,
                 "uniqueItems": True,
             },
@@ -111,28 +93,7 @@ class DataExport(JobTemplate):
                 ],
                 "default": "csv",
             },
-            "destination": {
-                "type": "object",
-                "title": "Destination",
-                "properties": {
-                    "connection": {
-                        "type": "string",
-                        "title": "File store",
-                        "x-options": {"from": "connections", "kind": "file_store"},
-                    },
-                    "path": {
-                        "type": "string",
-                        "title": "Path",
-                        "description": "Below the store's folder. `{date}`, `{time}` and `{execution_id}` are filled in.",
-                        "minLength": 1,
-                        "maxLength": 500,
-                        "pattern": r"^[^/\x00\\][^\x00\\]*$",
-                        "x-placeholder": "exports/users-{date}.csv",
-                    },
-                },
-                "required": ["connection", "path"],
-                "additionalProperties": False,
-            },
+            "destination": fields.destination("exports/users-{date}.csv"),
             "compress": {
                 "title": "Compression",
                 "oneOf": [{"const": "none", "title": "None"}, {"const": "gzip", "title": "gzip"}],
@@ -226,11 +187,7 @@ class DataExport(JobTemplate):
         return [row["_id"] for row in collection.aggregate(stages, allowDiskUse=True, maxTimeMS=QUERY_TIME_MS)]
 
     def _path(self, params: Mapping[str, Any], ctx: RunContext) -> str:
-        path: str = params["destination"]["path"]
-        for name, value in {
-            "{date}": f"{ctx.now:%Y-%m-%d}", "{time}": f"{ctx.now:%H%M%S}", "{execution_id}": ctx.execution_id,
-        }.items():  # fmt: skip
-            path = path.replace(name, value)
+        path = fields.fill_path(params["destination"]["path"], ctx)
         suffix = _SUFFIX[params.get("compress", "none")]
         return path if path.endswith(suffix) else path + suffix
 

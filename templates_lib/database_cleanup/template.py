@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from bson import json_util
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import OperationFailure
 
-from templates_lib import conditions
+from templates_lib import conditions, documents, fields
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.mongodb import open_mongodb
-
-COUNT_TIME_MS = 300_000  # a count over a large collection without an index; the job's own timeout still holds
-FIND_TIME_MS = 300_000
-SAMPLES = 5
-# The registry writes this document into its own database (app/migrations.py); jobs never delete there.
-OWN_MARKER = {"_id": "jobwright"}
 
 
 class DatabaseCleanup(JobTemplate):
@@ -34,33 +26,14 @@ class DatabaseCleanup(JobTemplate):
     estimated_duration = "5–30 minutes"
     resource_usage = "low"
     parameters_schema: ClassVar[Mapping[str, Any]] = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": fields.DIALECT,
         "type": "object",
         "properties": {
-            "connection": {
-                "type": "string",
-                "title": "Connection",
-                "description": "The database to clean up.",
-                "x-options": {"from": "connections", "kind": "mongodb"},
-            },
-            "collection": {
-                "type": "string",
-                "title": "Collection",
-                "minLength": 1,
-                "maxLength": 200,
-                "pattern": r"^[^$\x00]+$",
-                "x-pattern-words": "the name of a collection, without $",
-                "x-placeholder": "users",
-                "x-options": {"from": "collections", "free": True, "depends": {"connection": "/connection"}},
-            },
-            "condition": {
-                "type": "object",
-                "title": "Condition",
-                "description": 'Which documents to delete, in MongoDB query form. Dates may be relative: `"6 months ago"`, `"today"`.',
-                "minProperties": 1,
-                "x-widget": "json",
-                "x-placeholder": '{"lastActive": {"$lt": "6 months ago"}}',
-            },
+            "connection": fields.connection("mongodb", "Connection", "The database to clean up."),
+            "collection": {**fields.collection(), "x-placeholder": "users"},
+            "condition": fields.condition(
+                "Condition", 'Which documents to delete, in MongoDB query form. Dates may be relative: `"6 months ago"`, `"today"`.'
+            ),
             "dryRun": {
                 "type": "boolean",
                 "title": "Dry run",
@@ -97,29 +70,19 @@ class DatabaseCleanup(JobTemplate):
             yield Problem("/condition", "matches every document; name the ones to delete")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """How many documents a run would delete now, and up to five of their ids."""
+        """How many documents a run would delete now, and up to five of them."""
+        most = params.get("max_deletes", 100_000)
         with open_mongodb(ctx, params["connection"]) as database:
             collection, query = self._prepare(database, params, ctx)
-            matching = _count(collection, query)
-            total = collection.estimated_document_count()
-            samples = [row["_id"] for row in collection.find(query, {"_id": 1}, limit=SAMPLES, max_time_ms=FIND_TIME_MS)]
-        most = params.get("max_deletes", 100_000)
-        return JobResult(
-            f"Would delete {min(matching, most):,} of {total:,} documents",
-            {
-                "matching": matching,
-                "would_delete": min(matching, most),
-                "total": total,
-                "samples": [str(item) for item in samples],
-                "condition": _readable(query),
-            },
-        )
+            found = documents.preview(collection, query, most)
+        would = found.pop("would_change")
+        return JobResult(f"Would delete {would:,} of {found['total']:,} documents", {**found, "would_delete": would})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         with open_mongodb(ctx, params["connection"]) as database:
             collection, query = self._prepare(database, params, ctx)
-            ctx.log.info("Condition is %s", _readable(query))
-            matching = _count(collection, query)
+            ctx.log.info("Condition is %s", documents.readable(query))
+            matching = documents.count(collection, query)
             if params.get("dryRun", True):
                 ctx.log.info("Dry run: nothing is deleted")
                 return JobResult(f"Would delete {matching:,} documents (dry run)", _result(matching, 0, dry_run=True))
@@ -130,8 +93,7 @@ class DatabaseCleanup(JobTemplate):
     ) -> tuple[Collection[dict[str, Any]], dict[str, Any]]:
         for problem in self.check(params):
             raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
-        if database.client[database.name]["migrations"].find_one(OWN_MARKER) is not None:
-            raise TemplateError(f"Database {database.name!r} is Jobwright's own; jobs do not delete there", permanent=True)
+        documents.refuse_own(database)
         return database[params["collection"]], conditions.resolve(params["condition"], ctx.now)
 
     def _delete(
@@ -145,7 +107,7 @@ class DatabaseCleanup(JobTemplate):
         most, deleted = params.get("max_deletes", 100_000), 0
         goal = min(matching, most)
         ctx.log.info("%s documents match; deleting %s", f"{matching:,}", f"{goal:,}")
-        for ids in _batches(collection, query, params.get("batch_size", 1000), most):
+        for ids in documents.batches(collection, query, size=params.get("batch_size", 1000), most=most):
             ctx.check_cancelled()
             # The condition again: a document that changed since the batch was read is left alone.
             deleted += collection.delete_many({"$and": [{"_id": {"$in": ids}}, query]}).deleted_count
@@ -159,29 +121,5 @@ class DatabaseCleanup(JobTemplate):
         )
 
 
-def _batches(collection: Collection[dict[str, Any]], query: dict[str, Any], size: int, most: int) -> Iterator[list[Any]]:
-    """The ids of up to `most` matching documents, `size` at a time, each batch read afresh after the last one has gone."""
-    left = most
-    while left > 0:
-        rows = collection.find(query, {"_id": 1}, limit=min(size, left), max_time_ms=FIND_TIME_MS)
-        ids = [row["_id"] for row in rows]
-        if not ids:
-            return
-        yield ids
-        left -= len(ids)
-
-
-def _count(collection: Collection[dict[str, Any]], query: dict[str, Any]) -> int:
-    try:
-        return collection.count_documents(query, maxTimeMS=COUNT_TIME_MS)
-    except OperationFailure as error:
-        permanent = error.code != 50  # MaxTimeMSExpired may pass another time; a query the server refuses never does
-        raise TemplateError(f"The database refused the condition: {str(error)[:300]}", permanent=permanent) from error
-
-
 def _result(processed: int, deleted: int, *, dry_run: bool) -> dict[str, Any]:
     return {"records_processed": processed, "records_deleted": deleted, "errors": 0, "dry_run": dry_run}
-
-
-def _readable(query: Mapping[str, Any]) -> str:
-    return json_util.dumps(query, json_options=json_util.RELAXED_JSON_OPTIONS)

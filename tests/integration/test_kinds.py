@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import json
-import logging
 import ssl
 import subprocess
 import sys
@@ -25,7 +24,6 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from bson import ObjectId, json_util
-from pymongo.database import Database
 
 from app.factory import Store
 from app.migrations import MARKER
@@ -35,45 +33,7 @@ from templates_lib.database_cleanup.template import DatabaseCleanup
 from templates_lib.email_notification.template import EmailNotification
 from templates_lib.net import TargetRefused
 from templates_lib.webhook_trigger.template import WebhookTrigger, sign
-
-NOW = datetime(2026, 8, 31, 12, 0, tzinfo=UTC)
-Data = Database[dict[str, Any]]
-
-
-class Ctx:
-    """Builds a run context and keeps what the run reports."""
-
-    def __init__(self, files: Path, grants: dict[str, ConnectionGrant]) -> None:
-        self.files, self.grants, self.steps = files, grants, []
-        self.stop = threading.Event()
-
-    def __call__(self, **changes: Any) -> RunContext:
-        def report(done: int, total: int | None, note: str) -> None:
-            self.steps.append((done, total))
-
-        given = {"execution_id": "exec-1", "attempt": 1, "now": NOW, "files": self.files, "grants": self.grants, "stop": self.stop}
-        return RunContext(log=logging.getLogger("job"), **{"report": report, **given, **changes})
-
-
-@pytest.fixture
-def data(mongod: str, database_name: str, store: Store) -> Iterator[Data]:
-    name = f"{database_name}_d"
-    yield store.client[name]
-    store.client.drop_database(name)
-
-
-@pytest.fixture
-def ctx(tmp_path: Path, mongod: str, data: Data) -> Ctx:
-    files = tmp_path / "scratch"
-    files.mkdir()
-    return Ctx(
-        files,
-        {
-            "db": ConnectionGrant("db", "mongodb", {"uri": mongod, "database": data.name}),
-            "files": ConnectionGrant("files", "file_store", {"path": str(tmp_path / "store")}),
-        },
-    )
-
+from tests.running import NOW, Ctx, Data
 
 # -- database_cleanup -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,200 @@
+"""The demo's jobs, one a template: what each is given, and what proves that it did it."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from app.demo.servers import Inbox
+from app.demo.surprise import must
+from templates_lib.webhook_trigger.template import sign
+
+WEBHOOK_SECRET = "demo-webhook-secret"  # noqa: S105 - of a call from this machine to itself
+OLD, FRESH = 250, 120
+FILES = "Files"
+SHOP = "Shop database"
+MAIL = "Mail"
+Execution = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """All that the jobs work on: a shop's database, its files, and who hears of them."""
+
+    database: Database[dict[str, Any]]
+    inbox: Inbox
+    folder: Path
+    hook_port: int
+
+    @property
+    def hook(self) -> str:
+        return f"http://127.0.0.1:{self.hook_port}/hook"
+
+
+@dataclass(frozen=True)
+class DemoJob:
+    """`parameters` of the shop; `prove` looks whether it did it, says so in a few words, and raises Surprise where it did not."""
+
+    template: str
+    name: str
+    parameters: Callable[[Shop], dict[str, Any]]
+    prove: Callable[[Shop, Execution], str]
+
+
+@contextmanager
+def sample_data(uri: str) -> Iterator[Database[dict[str, Any]]]:
+    """A shop: customers, orders and tickets, OLD of each of long ago, FRESH of yesterday."""
+    with MongoClient[dict[str, Any]](uri) as client:
+        database, now = client[f"jobwright_demo_shop_{os.getpid()}"], datetime.now(UTC)
+        when = [now - timedelta(days=400 if n < OLD else 1) for n in range(OLD + FRESH)]
+        database["customers"].insert_many([{"_id": n, "email": f"customer{n}@example.com", "lastActive": at} for n, at in enumerate(when)])
+        database["orders"].insert_many([{"_id": n, "at": at, "cents": n * 7} for n, at in enumerate(when)])
+        database["tickets"].insert_many([{"_id": n, "status": "resolved", "resolvedAt": at} for n, at in enumerate(when)])
+        try:
+            yield database
+        finally:
+            client.drop_database(database.name)
+
+
+def _left(shop: Shop, collection: str, expected: range) -> None:
+    left = sorted(row["_id"] for row in shop.database[collection].find({}, {"_id": 1}))
+    must(left == list(expected), f"{len(left)} documents are left in {collection}, or the wrong ones")
+
+
+def _export_parameters(_shop: Shop) -> dict[str, Any]:
+    return {
+        "connection": SHOP, "collection": "customers", "filter": {"lastActive": {"$gte": "6 months ago"}},
+        "fields": ["_id", "email", "lastActive"], "sort": [{"field": "_id"}], "format": "csv", "compress": "gzip",
+        "destination": {"connection": FILES, "path": "customers-{date}.csv.gz"},
+    }  # fmt: skip
+
+
+def _prove_export(shop: Shop, execution: Execution) -> str:
+    path = shop.folder / "exports" / execution["result"]["path"]
+    rows = list(csv.DictReader(io.StringIO(gzip.decompress(path.read_bytes()).decode())))
+    must([row["_id"] for row in rows] == [str(n) for n in range(OLD, OLD + FRESH)], "the export has other rows")
+    return f"{len(rows)} rows in {path.name}"
+
+
+def _cleanup_parameters(_shop: Shop) -> dict[str, Any]:
+    return {
+        "connection": SHOP, "collection": "customers", "condition": {"lastActive": {"$lt": "6 months ago"}}, "dryRun": False, "batch_size": 100,
+    }  # fmt: skip
+
+
+def _prove_cleanup(shop: Shop, execution: Execution) -> str:
+    _left(shop, "customers", range(OLD, OLD + FRESH))
+    must(execution["result"]["records_deleted"] == OLD, "the count is wrong")
+    return f"{OLD} deleted, {FRESH} left, the right ones"
+
+
+def _mail_parameters(_shop: Shop) -> dict[str, Any]:
+    return {
+        "connection": MAIL, "recipients": ["ada@example.com", "grace@example.com"], "subject": "The night's work",
+        "body": "The cleanup **ran**.", "template": "simple",
+    }  # fmt: skip
+
+
+def _prove_mail(shop: Shop, execution: Execution) -> str:
+    subjects = [message_from_bytes(mail)["Subject"] for mail in shop.inbox.mails]
+    must(subjects == ["The night's work"] * 2, f"the mail server got {subjects}")
+    return f"{execution['result']['sent']} mails arrived by SMTP"
+
+
+def _hook_parameters(shop: Shop) -> dict[str, Any]:
+    return {"url": shop.hook, "body": {"event": "nightly"}, "secret": WEBHOOK_SECRET}
+
+
+def _prove_hook(shop: Shop, execution: Execution) -> str:
+    must(len(shop.inbox.calls) == 1, f"{len(shop.inbox.calls)} calls arrived")
+    headers, body = shop.inbox.calls[0]
+    expected = sign(WEBHOOK_SECRET, headers["webhook-id"], int(headers["webhook-timestamp"]), body)
+    must(headers["webhook-signature"] == expected, "the signature does not verify")
+    must(headers["idempotency-key"] == execution["_id"], "the idempotency key is another")
+    must(json.loads(body) == {"event": "nightly"}, "the body is another")
+    return "one call, its signature verifies"
+
+
+def _prove_test(_shop: Shop, execution: Execution) -> str:
+    must(execution["progress"]["done"] == execution["progress"]["total"] > 0, "the progress stopped half-way")
+    return f"said {execution['result']['message']!r}"
+
+
+def _check_parameters(shop: Shop) -> dict[str, Any]:
+    return {"checks": [{"url": shop.hook, "within_seconds": 5}]}
+
+
+def _prove_check(_shop: Shop, execution: Execution) -> str:
+    (row,) = execution["result"]["checks"]
+    must(row["ok"] and row["status"] == 200, f"the check says {row}")
+    return str(row["words"])
+
+
+def _archive_parameters(_shop: Shop) -> dict[str, Any]:
+    return {
+        "connection": SHOP, "collection": "orders", "condition": {"at": {"$lt": "1 year ago"}}, "to": "files", "dryRun": False,
+        "destination": {"connection": FILES, "path": "archive/orders-{date}"},
+    }  # fmt: skip
+
+
+def _prove_archive(shop: Shop, execution: Execution) -> str:
+    _left(shop, "orders", range(OLD, OLD + FRESH))
+    (file,) = execution["result"]["files"]
+    lines = gzip.decompress((shop.folder / "exports" / file["path"]).read_bytes()).splitlines()
+    ids = sorted(int(json.loads(line)["_id"]["$numberInt"]) for line in lines)
+    must(ids == list(range(OLD)), "the archive holds other orders")
+    return f"{len(ids)} orders moved into a file, {FRESH} left"
+
+
+def _ticket_parameters(_shop: Shop) -> dict[str, Any]:
+    return {
+        "connection": SHOP, "collection": "tickets", "older_than_days": 90, "statuses": ["resolved"], "archive": "tickets_archive",
+        "dryRun": False,
+    }  # fmt: skip
+
+
+def _prove_tickets(shop: Shop, _execution: Execution) -> str:
+    _left(shop, "tickets", range(OLD, OLD + FRESH))
+    _left(shop, "tickets_archive", range(OLD))
+    return f"{OLD} archived, {FRESH} left"
+
+
+def _file_parameters(shop: Shop) -> dict[str, Any]:
+    for name, days in (("customers-2025-01-01.csv.gz", 400), ("customers-yesterday.csv.gz", 1)):
+        path = shop.folder / "exports" / name
+        path.write_text("an export")
+        stamp = (datetime.now(UTC) - timedelta(days=days)).timestamp()
+        os.utime(path, (stamp, stamp))
+    return {"store": FILES, "pattern": "*.csv.gz", "older_than_days": 30, "dryRun": False}
+
+
+def _prove_files(shop: Shop, execution: Execution) -> str:
+    names = {path.name for path in (shop.folder / "exports").glob("*.csv.gz")}
+    must("customers-2025-01-01.csv.gz" not in names and "customers-yesterday.csv.gz" in names, f"there are {sorted(names)}")
+    return f"{execution['result']['files_deleted']} old file deleted, {len(names)} left"
+
+
+JOBS = (
+    DemoJob("data_export", "Export of fresh customers", _export_parameters, _prove_export),
+    DemoJob("database_cleanup", "Cleanup of inactive customers", _cleanup_parameters, _prove_cleanup),
+    DemoJob("email_notification", "Note to the team", _mail_parameters, _prove_mail),
+    DemoJob("webhook_trigger", "Call after the night", _hook_parameters, _prove_hook),
+    DemoJob("test_scheduler", "Heartbeat", lambda shop: {"seconds": 0.4}, _prove_test),
+    DemoJob("http_health_check", "Is the shop up?", _check_parameters, _prove_check),
+    DemoJob("data_archive", "Archive of old orders", _archive_parameters, _prove_archive),
+    DemoJob("ticket_cleanup", "Archive of resolved tickets", _ticket_parameters, _prove_tickets),
+    DemoJob("file_cleanup", "Cleanup of old exports", _file_parameters, _prove_files),
+)

@@ -1,0 +1,108 @@
+"""Runs the demo's jobs through the REST interface of a service that it starts."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.demo.jobs import FILES, JOBS, MAIL, SHOP, DemoJob, Shop, sample_data
+from app.demo.servers import WAIT_SECONDS, Inbox, mail_server, mongod, service, web_server
+from app.demo.surprise import Surprise, must
+from app.events import configure_logging
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    template: str
+    outcome: str
+    seconds: float
+    proof: str
+    page: str
+
+
+def run_demo() -> int:
+    """Do it all; returns the exit code, 0 where everything was as it must be."""
+    began = time.monotonic()
+    configure_logging(level="WARNING")
+    try:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jobwright-demo-")))
+            uri = os.environ.get("MONGODB_URI") or stack.enter_context(mongod(folder / "mongod"))
+            inbox = Inbox()
+            smtp_port = stack.enter_context(mail_server(inbox))
+            hook_port = stack.enter_context(web_server(inbox))
+            address, token = stack.enter_context(service(folder, uri, hook_port))
+            shop = Shop(stack.enter_context(sample_data(uri)), inbox, folder, hook_port)
+            client = stack.enter_context(httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=10))
+            demo = _Demo(client, address)
+            demo.connect(SHOP, "mongodb", {"uri": uri, "database": shop.database.name})
+            demo.connect(MAIL, "smtp", {"host": "127.0.0.1", "port": smtp_port, "security": "none", "sender": "jobs@example.com"})
+            demo.connect(FILES, "file_store", {"path": str(folder / "exports")})
+            demo.every_template_has_a_job()
+            _print_table([demo.run(job, shop) for job in JOBS], address, time.monotonic() - began)
+    except Surprise as surprise:
+        print(f"\nThis should not be: {surprise}", file=sys.stderr)
+        return 1
+    return 0
+
+
+@dataclass
+class _Demo:
+    client: httpx.Client
+    address: str
+
+    def connect(self, name: str, kind: str, settings: dict[str, Any]) -> None:
+        row = self._call("POST", "/api/admin/connections", {"name": name, "kind": kind, "settings": settings})["connection"]
+        probe = self._call("POST", f"/api/admin/connections/{row['_id']}/test", {})
+        must(probe["ok"], f"connection {name}: {probe['message']}")
+
+    def every_template_has_a_job(self) -> None:
+        """But for those of other packages."""
+        known = {job.template for job in JOBS}
+        ours = {row["_id"] for row in self._call("GET", "/api/admin/job-templates")["templates"]}
+        must(known <= ours, f"there are no templates {sorted(known - ours)}")
+
+    def run(self, job: DemoJob, shop: Shop) -> Row:
+        """Make the job, run it, prove it."""
+        schedule = {"type": "cron", "expression": "0 2 * * *", "timezone": "Europe/Berlin"}
+        body = {"name": job.name, "template_type": job.template, "parameters": job.parameters(shop), "schedule": schedule, "tags": ["demo"]}
+        made = self._call("POST", "/api/admin/scheduler-jobs", body)["job"]
+        execution_id = self._call("POST", f"/api/admin/scheduler-jobs/{made['_id']}/run", {})["execution_id"]
+        execution = self._await_end(execution_id)
+        must(execution["status"] == "success", f"{job.name} ended as {execution['status']}: {execution['error']}")
+        page = f"{self.address}/executions/{execution_id}"
+        return Row(job.template, execution["status"], execution["duration_seconds"], job.prove(shop, execution), page)
+
+    def _await_end(self, execution_id: str) -> dict[str, Any]:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            execution: dict[str, Any] = self._call("GET", f"/api/admin/job-executions/{execution_id}")["execution"]
+            if execution["status"] not in {"queued", "running", "retrying"}:
+                return execution
+            time.sleep(0.05)
+        raise Surprise(
+            f"execution {execution_id} of {execution['job_name']} did not end within {WAIT_SECONDS:g} s: {execution['attempts']}"
+        )
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        answer = self.client.request(method, path, json=body)
+        must(answer.is_success, f"{method} {path} answered {answer.status_code}: {answer.text[:500]}")
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+def _print_table(rows: list[Row], address: str, seconds: float) -> None:
+    print(f"\n{'template':<20} {'outcome':<9} {'seconds':>7}  proof")
+    for row in rows:
+        print(f"{row.template:<20} {row.outcome:<9} {row.seconds:>7.2f}  {row.proof}\n{'':<20} {row.page}")
+    print(f"\nAll as it must be, at {address}, in {seconds:.1f} s; what was started is stopped. `make run` serves for good.")

@@ -1,0 +1,154 @@
+"""What the demo's jobs talk to: a mail server, a web server, and the service itself as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pymongo import MongoClient
+
+from app.demo.surprise import Surprise, must
+from app.local_mongod import LocalMongod
+
+PASSWORD = "demo-only-password"  # noqa: S105 - of a service that lives for seconds, on this machine alone
+WAIT_SECONDS = 60.0
+
+
+@dataclass
+class Inbox:
+    """What the demo's own mail server and web server were sent."""
+
+    mails: list[bytes] = field(default_factory=list)
+    calls: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+
+@contextmanager
+def mongod(data_dir: Path) -> Iterator[str]:
+    server = LocalMongod(data_dir)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@contextmanager
+def mail_server(inbox: Inbox) -> Iterator[int]:
+    """A mail server of a hundred lines less: it takes what SMTP clients send (RFC 5321) and keeps it."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def say(text: str) -> None:
+            writer.write(f"{text}\r\n".encode())
+            await writer.drain()
+
+        await say("220 demo ESMTP")
+        while line := (await reader.readline()).decode().strip():
+            verb = line.partition(" ")[0].upper()
+            if verb == "DATA":
+                await say("354 go on")
+                inbox.mails.append((await reader.readuntil(b"\r\n.\r\n"))[:-5])
+            await say("221 bye" if verb == "QUIT" else "250 demo" if verb in {"EHLO", "HELO"} else "250 ok")
+            if verb == "QUIT":
+                break
+        writer.close()
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(talk, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+
+
+@contextmanager
+def web_server(inbox: Inbox) -> Iterator[int]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            inbox.calls.append(({key.lower(): value for key, value in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Stay silent: the table is the demo's output."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _registry() -> str:
+    return f"jobwright_demo_{os.getpid()}"
+
+
+@contextmanager
+def service(folder: Path, uri: str, hook_port: int) -> Iterator[tuple[str, str]]:
+    """`jobwright serve` as its own process on a free port, with a token from `jobwright token create`; yields address and token."""
+    environment = {
+        **os.environ, "MONGODB_URI": uri, "JOBWRIGHT_DATABASE": _registry(), "JOBWRIGHT_DATA_DIR": str(folder / "data"),
+        "HOST": "127.0.0.1", "PORT": str(_free_port()), "JOBWRIGHT_ADMIN_EMAIL": "admin@localhost", "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD,
+        "JOBWRIGHT_ALLOWED_HOSTS": f"127.0.0.1:{hook_port}", "JOBWRIGHT_LOG_FORMAT": "json", "JOBWRIGHT_RUNS_PER_HOUR": "1000",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "app.cli"]
+    output = folder / "serve.log"
+    with output.open("wb") as stream:
+        process = subprocess.Popen([*command, "serve"], env=environment, stdout=stream, stderr=stream)  # noqa: S603 - ourselves
+    try:
+        address = f"http://127.0.0.1:{environment['PORT']}"
+        _await_ready(process, address, output)
+        create = [*command, "token", "create", "--user", "admin@localhost", "--name", "demo"]
+        made = subprocess.run(create, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
+        must(re.fullmatch(r"jw_\S+\n", made.stdout), f"no token was printed: {made.stdout}{made.stderr}")
+        yield address, made.stdout.strip()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(60)
+        with MongoClient[dict[str, Any]](uri) as client:
+            client.drop_database(_registry())
+    must(code == 0, f"the service stopped with code {code}:\n{output.read_text()[-2000:]}")
+
+
+def _await_ready(service: subprocess.Popen[bytes], address: str, output: Path) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        must(service.poll() is None, f"the service ended at its start:\n{output.read_text()[-2000:]}")
+        try:
+            if httpx.get(f"{address}/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise Surprise(f"the service was not ready within {WAIT_SECONDS:g} s:\n{output.read_text()[-2000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

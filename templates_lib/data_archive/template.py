@@ -1,0 +1,107 @@
+"""Moves old documents to another collection or into files; none is lost, none is there twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any, ClassVar
+
+from pymongo.database import Database
+
+from templates_lib import conditions, documents, fields, moving
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.connections.file_store import open_file_store
+from templates_lib.connections.mongodb import open_mongodb
+
+
+class DataArchive(JobTemplate):
+    """Copied first, durably, then deleted where it is still what was copied: killed at any moment it goes on from there."""
+
+    type = "data_archive"
+    name = "Data archive"
+    description = "Move old documents to another collection or into files"
+    category = "Maintenance"
+    icon = "archive"
+    risk_level = "high"
+    destructive = True
+    estimated_duration = "5–30 minutes"
+    resource_usage = "medium"
+    parameters_schema: ClassVar[Mapping[str, Any]] = {
+        "$schema": fields.DIALECT,
+        "type": "object",
+        "properties": {
+            "connection": fields.connection("mongodb", "Connection", "The database that becomes smaller."),
+            "collection": fields.collection(),
+            "condition": fields.condition("Condition", 'Which documents to move, in MongoDB query form. Dates may be relative: `"1 year ago"`.'),
+            "to": {
+                "title": "To", "default": "collection",
+                "oneOf": [{"const": "collection", "title": "A collection"}, {"const": "files", "title": "Files (JSON lines, compressed)"}],
+            },
+            "target_connection": {**fields.connection("mongodb", "Connection of the archive", "None: the same."), "x-visible-if": {"to": ["collection"]}},
+            "target_collection": {
+                **fields.collection("Collection of the archive", of="/target_connection"), "x-placeholder": "orders_archive", "x-visible-if": {"to": ["collection"]},
+            },
+            "destination": {**fields.destination("archive/orders-{date}", "Files"), "x-visible-if": {"to": ["files"]}},
+            "dryRun": fields.DRY_RUN,
+            "batch_size": {"type": "integer", "title": "Batch size", "description": "Documents moved in one step between collections.", "minimum": 1, "maximum": 10_000, "default": 1000},
+            "max_documents": {"type": "integer", "title": "Most documents", "minimum": 1, "maximum": 1_000_000_000, "default": 1_000_000},
+        },
+        "required": ["connection", "collection", "condition", "to"],
+        "allOf": [
+            {"if": {"properties": {"to": {"const": "collection"}}}, "then": {"required": ["target_collection"]}},
+            {"if": {"properties": {"to": {"const": "files"}}}, "then": {"required": ["destination"]}},
+        ],
+        "additionalProperties": False,
+    }  # fmt: skip
+
+    def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
+        for name in ("collection", "target_collection"):
+            if params.get(name, "").startswith("system."):
+                yield Problem(f"/{name}", "system.* collections belong to MongoDB")
+        yield from conditions.problems(params["condition"], "/condition")
+        same = params.get("target_connection", params["connection"]) == params["connection"]
+        if params["to"] == "collection" and same and params["target_collection"] == params["collection"]:
+            yield Problem("/target_collection", "is the collection itself")
+        if params["to"] == "files" and fields.leaves_store(params["destination"]["path"]):
+            yield Problem("/destination/path", "must stay inside the file store")
+
+    def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        """How many documents a run would move now, and up to five of them."""
+        with open_mongodb(ctx, params["connection"]) as database:
+            collection, query = self._source(database, params, ctx)
+            found = documents.preview(collection, query, params.get("max_documents", 1_000_000))
+        would = found.pop("would_change")
+        return JobResult(f"Would move {would:,} of {found['total']:,} documents", {**found, "would_move": would})
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        most = params.get("max_documents", 1_000_000)
+        with ExitStack() as opened:
+            database = opened.enter_context(open_mongodb(ctx, params["connection"]))
+            source, query = self._source(database, params, ctx)
+            total = min(documents.count(source, query), most)
+            ctx.log.info("%s documents are to move; the condition is %s", f"{total:,}", documents.readable(query))
+            if params.get("dryRun", True):
+                return JobResult(
+                    f"Would move {total:,} documents (dry run)",
+                    {"records_processed": total, "records_moved": 0, "errors": 0, "dry_run": True},
+                )
+            if params["to"] == "files":
+                store = open_file_store(ctx, params["destination"]["connection"])
+                path = fields.fill_path(params["destination"]["path"], ctx)
+                moved = moving.to_files(source, store, path, query, most=most, total=total, ctx=ctx)
+            else:
+                other = params.get("target_connection", params["connection"])
+                into = database if other == params["connection"] else opened.enter_context(open_mongodb(ctx, other))
+                documents.refuse_own(into)
+                target = into[params["target_collection"]]
+                moved = moving.to_collection(source, target, query, size=params.get("batch_size", 1000), most=most, total=total, ctx=ctx)
+        data = {"records_processed": moved.documents, "records_moved": moved.documents, "errors": 0, "dry_run": False}
+        return JobResult(f"Moved {moved.documents:,} documents", {**data, **({"files": moved.files} if moved.files is not None else {})})
+
+    def _source(
+        self, database: Database[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext
+    ) -> tuple[documents.Documents, dict[str, Any]]:
+        for problem in self.check(params):
+            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        documents.refuse_own(database)
+        return database[params["collection"]], conditions.resolve(params["condition"], ctx.now)

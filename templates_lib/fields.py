@@ -1,0 +1,78 @@
+"""Members that the schemas of several kinds have, and what they mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from templates_lib.base import RunContext
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def connection(kind: str, title: str, description: str = "") -> dict[str, Any]:
+    """The name of a connection of one kind."""
+    words = {"description": description} if description else {}
+    return {"type": "string", "title": title, **words, "minLength": 1, "x-options": {"from": "connections", "kind": kind}}
+
+
+def collection(title: str = "Collection", description: str = "", *, of: str = "/connection") -> dict[str, Any]:
+    """A collection behind the MongoDB connection that the member at `of` names."""
+    words = {"description": description} if description else {}
+    return {
+        "type": "string", "title": title, **words, "minLength": 1, "maxLength": 200, "pattern": r"^[^$\x00]+$",
+        "x-pattern-words": "the name of a collection, without $",
+        "x-options": {"from": "collections", "free": True, "depends": {"connection": of}},
+    }  # fmt: skip
+
+
+def condition(title: str, description: str) -> dict[str, Any]:
+    """A condition as templates_lib.conditions takes it."""
+    return {
+        "type": "object", "title": title, "description": description, "minProperties": 1, "x-widget": "json",
+        "x-placeholder": '{"lastActive": {"$lt": "6 months ago"}}',
+    }  # fmt: skip
+
+
+def field(title: str, description: str = "") -> dict[str, Any]:
+    """The name of a field of documents, dots for a nested one."""
+    words = {"description": description} if description else {}
+    return {
+        "type": "string", "title": title, **words, "minLength": 1, "maxLength": 300, "pattern": r"^[^$\x00][^\x00]*$",
+        "x-options": {"from": "fields", "free": True, "depends": {"connection": "/connection", "collection": "/collection"}},
+    }  # fmt: skip
+
+
+def destination(placeholder: str, title: str = "Destination") -> dict[str, Any]:
+    """A file below a file store; see `fill_path`."""
+    return {
+        "type": "object",
+        "title": title,
+        "properties": {
+            "connection": connection("file_store", "File store"),
+            "path": {
+                "type": "string", "title": "Path", "minLength": 1, "maxLength": 500, "pattern": r"^[^/\x00\\][^\x00\\]*$",
+                "description": "Below the store's folder. `{date}`, `{time}` and `{execution_id}` are filled in.",
+                "x-placeholder": placeholder,
+            },
+        },
+        "required": ["connection", "path"],
+        "additionalProperties": False,
+    }  # fmt: skip
+
+
+DRY_RUN: dict[str, Any] = {
+    "type": "boolean", "title": "Dry run", "description": "Say what would be done and do nothing.", "default": True,
+}  # fmt: skip
+
+
+def fill_path(path: str, ctx: RunContext) -> str:
+    """`path` with `{date}`, `{time}` and `{execution_id}` of this run: the same in each attempt."""
+    filled = {"{date}": f"{ctx.now:%Y-%m-%d}", "{time}": f"{ctx.now:%H%M%S}", "{execution_id}": ctx.execution_id}
+    for name, value in filled.items():
+        path = path.replace(name, value)
+    return path
+
+
+def leaves_store(path: str) -> bool:
+    """Whether a path is seen to lead out of its file store."""
+    return bool({"..", ".", ""} & set(path.split("/")))

@@ -1,0 +1,140 @@
+"""Deletes old files below a file store."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from templates_lib import fields
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.connections.file_store import open_file_store
+
+SAMPLES = 5
+REPORT_EVERY = 100
+
+
+class FileCleanup(JobTemplate):
+    """Plain files below one folder, never through a symbolic link."""
+
+    type = "file_cleanup"
+    name = "File cleanup"
+    description = "Delete old files below a file store, by age and name"
+    category = "Maintenance"
+    icon = "folder"
+    risk_level = "high"
+    destructive = True
+    network = False
+    parameters_schema: ClassVar[Mapping[str, Any]] = {
+        "$schema": fields.DIALECT,
+        "type": "object",
+        "properties": {
+            "store": fields.connection("file_store", "File store"),
+            "folder": {"type": "string", "title": "Folder", "maxLength": 500, "pattern": r"^[^/\x00\\][^\x00\\]*$", "description": "Below the store. None: all of it.", "x-placeholder": "exports"},
+            "pattern": {"type": "string", "title": "Names", "minLength": 1, "maxLength": 200, "pattern": r"^[^/\x00]+$", "default": "*", "description": "`*` and `?` stand for any characters and any one.", "x-placeholder": "*.csv.gz"},
+            "older_than_days": {"type": "number", "title": "Older than days", "minimum": 0, "maximum": 36_500, "description": "By the time of the last change."},
+            "keep_newest": {"type": "integer", "title": "Keep the newest", "minimum": 0, "maximum": 1_000_000, "default": 0, "description": "So many are never deleted, however old."},
+            "recursive": {"type": "boolean", "title": "Folders inside, too", "default": False},
+            "remove_empty_folders": {"type": "boolean", "title": "Remove folders that become empty", "default": False},
+            "dryRun": fields.DRY_RUN,
+            "max_deletes": {"type": "integer", "title": "Most deletes", "minimum": 1, "maximum": 10_000_000, "default": 10_000},
+        },
+        "required": ["store", "older_than_days"],
+        "additionalProperties": False,
+    }  # fmt: skip
+
+    def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
+        if params.get("folder") and fields.leaves_store(params["folder"]):
+            yield Problem("/folder", "must stay inside the file store")
+
+    def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        """How many files and bytes a run would delete now, the oldest and newest of them, and up to five names."""
+        _, old = self._old(params, ctx)
+        size = sum(entry.size for entry in old)
+        data: dict[str, Any] = {"would_delete": len(old), "bytes": size, "samples": [entry.name for entry in old[:SAMPLES]]}
+        if old:
+            data |= {"oldest": _day(old[0].changed), "newest": _day(old[-1].changed)}
+        return JobResult(f"Would delete {len(old):,} files ({size:,} bytes)", data)
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        root, old = self._old(params, ctx)
+        if params.get("dryRun", True):
+            size = sum(entry.size for entry in old)
+            ctx.log.info("Dry run: nothing is deleted")
+            return JobResult(f"Would delete {len(old):,} files ({size:,} bytes, dry run)", _result(len(old), 0, 0, dry_run=True))
+        deleted = size = errors = 0
+        for number, entry in enumerate(old):
+            if number % REPORT_EVERY == 0:
+                ctx.check_cancelled()
+                ctx.progress(number, len(old))
+            try:
+                if entry.path.stat(follow_symlinks=False).st_mtime != entry.changed:
+                    continue  # it was written to since
+                entry.path.unlink()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                errors += 1
+                ctx.log.warning("%s stays: %s", entry.name, error.strerror)
+                continue
+            deleted, size = deleted + 1, size + entry.size
+        if params.get("remove_empty_folders"):
+            _remove_empty(root)
+        ctx.progress(len(old), len(old))
+        return JobResult(f"Deleted {deleted:,} files ({size:,} bytes)", _result(len(old), deleted, size, errors=errors))
+
+    def _old(self, params: Mapping[str, Any], ctx: RunContext) -> tuple[Path, list[_Entry]]:
+        """The folder, and what is old enough in it, oldest first."""
+        for problem in self.check(params):
+            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        store = open_file_store(ctx, params["store"])
+        root = Path(store.resolve(params["folder"]) if params.get("folder") else os.path.realpath(store.root))
+        if not root.is_dir():
+            raise TemplateError(f"There is no folder {params.get('folder', '')!r} in the store", permanent=True)
+        pattern, edge = params.get("pattern", "*"), (ctx.now - timedelta(days=params["older_than_days"])).timestamp()
+        found = [one for one in _files(root, recursive=params.get("recursive", False)) if fnmatch.fnmatchcase(one.path.name, pattern)]
+        found.sort(key=lambda one: (one.changed, one.name))
+        keep = params.get("keep_newest", 0)
+        spared = found[: len(found) - keep] if keep else found
+        return root, [one for one in spared if one.changed < edge][: params.get("max_deletes", 10_000)]
+
+
+class _Entry:
+    __slots__ = ("changed", "name", "path", "size")
+
+    def __init__(self, entry: os.DirEntry[str], root: Path) -> None:
+        status = entry.stat(follow_symlinks=False)
+        self.path, self.changed, self.size = Path(entry.path), status.st_mtime, status.st_size
+        self.name = str(self.path.relative_to(root))
+
+
+def _files(root: Path, *, recursive: bool) -> Iterator[_Entry]:
+    """Plain files; links are neither followed nor deleted."""
+    folders = [root]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    yield _Entry(entry, root)
+                elif recursive and entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+
+
+def _remove_empty(root: Path) -> None:
+    """Folders inside that hold nothing; those of the last minute may be about to be filled."""
+    for folder, _, _ in os.walk(root, topdown=False):
+        path = Path(folder)
+        if path != root and not any(path.iterdir()) and path.stat().st_ctime < time.time() - 60:
+            path.rmdir()
+
+
+def _day(stamp: float) -> str:
+    return datetime.fromtimestamp(stamp, UTC).isoformat(timespec="seconds")
+
+
+def _result(processed: int, deleted: int, size: int, *, errors: int = 0, dry_run: bool = False) -> dict[str, Any]:
+    return {"records_processed": processed, "files_deleted": deleted, "bytes_freed": size, "errors": errors, "dry_run": dry_run}

@@ -1,0 +1,150 @@
+"""Calls addresses and says which are not well: status, words, time, certificate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import httpx
+
+from templates_lib import fields
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.connections.http import open_connection
+
+READ_BYTES = 1_000_000
+_ADDRESS: dict[str, Any] = {
+    "type": "string", "title": "Address", "format": "uri", "pattern": r"^https?://[^\s]+$", "maxLength": 2000,
+    "x-pattern-words": "an address that begins with http:// or https://", "x-placeholder": "https://example.com/health",
+}  # fmt: skip
+
+
+class HttpHealthCheck(JobTemplate):
+    """Fails where one address is not well; the result says how each of them is."""
+
+    type = "http_health_check"
+    name = "HTTP health check"
+    description = "Call addresses and fail where one is down, slow, wrong or about to lose its certificate"
+    category = "Monitoring"
+    icon = "heart-pulse"
+    parameters_schema: ClassVar[Mapping[str, Any]] = {
+        "$schema": fields.DIALECT,
+        "type": "object",
+        "properties": {
+            "connection": fields.connection("http", "HTTP service", "For private hosts, or to prove who calls. None: any public address."),
+            "checks": {
+                "type": "array",
+                "title": "Addresses",
+                "minItems": 1,
+                "maxItems": 100,
+                "items": {
+                    "type": "object",
+                    "title": "Address",
+                    "properties": {
+                        "url": _ADDRESS,
+                        "method": {"title": "Method", "enum": ["GET", "HEAD"], "default": "GET"},
+                        "status": {"type": "integer", "title": "Status", "minimum": 100, "maximum": 599, "default": 200},
+                        "contains": {"type": "string", "title": "Answer contains", "minLength": 1, "maxLength": 1000},
+                        "within_seconds": {"type": "number", "title": "Answers within seconds", "exclusiveMinimum": 0, "maximum": 300, "default": 10},
+                        "certificate_days": {
+                            "type": "integer", "title": "Certificate is good for days", "minimum": 1, "maximum": 3650,
+                            "description": "Fails once it has fewer left.",
+                        },
+                    },
+                    "required": ["url"],
+                    "additionalProperties": False,
+                },
+            },
+            "tries": {
+                "type": "integer", "title": "Tries", "minimum": 1, "maximum": 10, "default": 2,
+                "description": "An address is not well after so many failures in a row, two seconds apart.",
+            },
+        },
+        "required": ["checks"],
+        "additionalProperties": False,
+    }  # fmt: skip
+
+    def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
+        for place, one in enumerate(params["checks"]):
+            try:
+                url = httpx.URL(one["url"])
+                if not url.host or url.userinfo:
+                    yield Problem(f"/checks/{place}/url", "must name a host, and no user name or password")
+                elif one.get("certificate_days") and url.scheme != "https":
+                    yield Problem(f"/checks/{place}/certificate_days", "is of an address that begins with https://")
+            except httpx.InvalidURL as error:
+                yield Problem(f"/checks/{place}/url", f"is not an address: {error}")
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        for problem in self.check(params):
+            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        checks, rows = params["checks"], []
+        for done, one in enumerate(checks):
+            ctx.check_cancelled()
+            ctx.progress(done, len(checks))
+            row = self._look(one, params, ctx)
+            ctx.log.log(20 if row["ok"] else 40, "%s: %s", row["url"], row["words"])
+            rows.append(row)
+        ctx.progress(len(checks), len(checks))
+        bad = [row for row in rows if not row["ok"]]
+        data = {"checks": rows, "records_processed": len(rows), "errors": len(bad)}
+        if bad:
+            raise TemplateError(f"{len(bad)} of {len(rows)} not well: {bad[0]['url']} {bad[0]['words']}", data=data)
+        return JobResult(f"All {len(rows)} are well", data)
+
+    def _look(self, one: Mapping[str, Any], params: Mapping[str, Any], ctx: RunContext) -> dict[str, Any]:
+        row: dict[str, Any] = {}
+        for number in range(params.get("tries", 2)):
+            if number:
+                ctx.stop.wait(2)
+                ctx.check_cancelled()
+            row = {"url": one["url"], "ok": False, **self._once(one, params, ctx)}
+            if row["ok"]:
+                break
+        return row
+
+    def _once(self, one: Mapping[str, Any], params: Mapping[str, Any], ctx: RunContext) -> dict[str, Any]:
+        limit, began = one.get("within_seconds", 10), time.monotonic()
+        try:
+            with (
+                open_connection(ctx, params.get("connection"), timeout_seconds=limit) as client,
+                client.stream(one.get("method", "GET"), one["url"], headers={"User-Agent": "Jobwright"}) as answer,
+            ):
+                left = _certificate_days(answer, ctx.now) if one.get("certificate_days") else None
+                text = _text(answer) if one.get("contains") else ""
+                seconds = round(time.monotonic() - began, 3)
+        except httpx.TimeoutException:
+            return {"words": f"did not answer within {limit:g} s"}
+        except httpx.HTTPError as error:
+            return {"words": f"cannot be reached: {str(error)[:200]}"}
+        found = {"status": answer.status_code, "seconds": seconds, **({"certificate_days": left} if left is not None else {})}
+        wrong = [
+            words for is_wrong, words in (
+                (answer.status_code != one.get("status", 200), f"answers {answer.status_code}"),
+                (seconds > limit, f"took {seconds:g} s"),
+                (bool(one.get("contains")) and one["contains"] not in text, f"does not contain {one.get('contains')!r}"),
+                (left is not None and left < one["certificate_days"], f"has a certificate for {left} more days"),
+            ) if is_wrong
+        ]  # fmt: skip
+        return {**found, "ok": not wrong, "words": ", ".join(wrong) or f"answers {answer.status_code} in {seconds:g} s"}
+
+
+def _certificate_days(answer: httpx.Response, now: datetime) -> int | None:
+    """Whole days until the server's certificate ends; None where none was seen."""
+    stream = answer.extensions.get("network_stream")
+    tls = stream.get_extra_info("ssl_object") if stream is not None else None
+    found = tls.getpeercert() if tls is not None else None
+    if not found:
+        return None
+    ends = datetime.strptime(str(found["notAfter"]), "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
+    return (ends - now).days
+
+
+def _text(answer: httpx.Response) -> str:
+    kept = b""
+    for chunk in answer.iter_bytes():
+        kept += chunk
+        if len(kept) > READ_BYTES:
+            break
+    return kept[:READ_BYTES].decode(errors="replace")

@@ -1,0 +1,127 @@
+"""Moves documents so that none is lost and none is there twice, however often it is killed.
+
+A batch is copied first, durably; then each of its documents is deleted where it still is what was copied, byte for byte, which the server
+compares. What changed in between stays where it is and is copied anew.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+import bson
+from bson import CodecOptions, json_util
+from bson.raw_bson import RawBSONDocument
+from pymongo import DeleteOne, ReplaceOne, WriteConcern
+from pymongo.collection import Collection
+
+from templates_lib import documents
+from templates_lib.base import RunContext, TemplateError
+from templates_lib.connections.file_store import FileStore
+from templates_lib.documents import Documents
+
+Raw = Collection[RawBSONDocument]
+_RAW = CodecOptions(document_class=RawBSONDocument, tz_aware=True)
+DURABLE = WriteConcern("majority", j=True)
+A_PART = 10_000  # documents of one file of an archive
+DELETED_AT_ONCE = 1_000
+
+
+@dataclass(slots=True)
+class Moved:
+    """What a move has achieved: documents, and the files that hold them as {path, documents, sha256}."""
+
+    documents: int = 0
+    files: list[dict[str, Any]] | None = None
+
+
+def to_collection(
+    source: Documents, target: Documents, query: Mapping[str, Any], *, size: int, most: int, total: int, ctx: RunContext
+) -> Moved:
+    """Move up to `most` matching documents, `size` at a time; each keeps its `_id`. One that is in the target already is replaced."""
+    raw, copy, moved = _raw(source), _raw(target), Moved()
+    for batch in documents.batches(cast("Documents", raw), query, size=size, most=most, whole=True):
+        ctx.check_cancelled()
+        copy.bulk_write([ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in batch], ordered=False)
+        moved.documents += _delete(raw, batch, ctx)
+        ctx.progress(moved.documents, max(total, moved.documents), f"{moved.documents:,} moved")
+    return moved
+
+
+def to_files(source: Documents, store: FileStore, path: str, query: Mapping[str, Any], *, most: int, total: int, ctx: RunContext) -> Moved:
+    """Move up to `most` matching documents into files `PATH.EXECUTION.00001.jsonl.gz` and on: Extended JSON, canonical, one a line.
+
+    A part is there whole or not at all. Another attempt first deletes what the parts of the one before hold, and goes on with the next.
+    """
+    raw, moved = _raw(source), Moved(files=[])
+    number = _go_on(raw, store, path, moved, ctx)
+    while moved.documents < most:
+        ctx.check_cancelled()
+        batch = list(raw.find(query, limit=min(A_PART, most - moved.documents), max_time_ms=documents.FIND_TIME_MS))
+        if not batch:
+            break
+        number += 1
+        name, digest = _part(path, number, ctx), hashlib.sha256()
+        with store.write_atomically(name) as stream, gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as packed:
+            for document in batch:
+                line = json_util.dumps(document, json_options=json_util.CANONICAL_JSON_OPTIONS).encode() + b"\n"
+                digest.update(line)
+                packed.write(line)
+        moved.files = [*(moved.files or []), {"path": name, "documents": len(batch), "sha256": digest.hexdigest()}]
+        moved.documents += _delete(raw, batch, ctx)
+        ctx.progress(moved.documents, max(total, moved.documents), f"{moved.documents:,} moved into {number} files")
+    return moved
+
+
+def _delete(raw: Raw, batch: Sequence[RawBSONDocument], ctx: RunContext) -> int:
+    """Delete those that are still what was copied; returns how many. Raises TemplateError where none of them is."""
+    deleted = _delete_same(raw, batch)
+    if deleted < len(batch):
+        ctx.log.warning("%s documents changed while they were copied; they stay, and are copied anew", f"{len(batch) - deleted:,}")
+    if not deleted and batch:
+        raise TemplateError(f"Not one of {len(batch):,} documents stayed as it was for as long as it takes to copy them")
+    return deleted
+
+
+def _delete_same(raw: Raw, batch: Sequence[RawBSONDocument]) -> int:
+    deleted = 0
+    for place in range(0, len(batch), DELETED_AT_ONCE):
+        some = batch[place : place + DELETED_AT_ONCE]
+        same = [DeleteOne({"_id": one["_id"], "$expr": {"$eq": ["$$ROOT", {"$literal": one}]}}) for one in some]
+        deleted += raw.bulk_write(same, ordered=False).deleted_count
+    return deleted
+
+
+def _go_on(raw: Raw, store: FileStore, path: str, moved: Moved, ctx: RunContext) -> int:
+    """Delete what parts of an attempt before this one hold; returns the number of the last part. All but the last are done with."""
+    number = 0
+    while store.exists(_part(path, number + 1, ctx)):
+        number += 1
+        name, digest, batch, count = _part(path, number, ctx), hashlib.sha256(), [], 0
+        with store.open(name) as stream:
+            for line in _lines(stream):
+                digest.update(line)
+                batch.append(RawBSONDocument(bson.encode(json_util.loads(line, json_options=json_util.CANONICAL_JSON_OPTIONS))))
+                count += 1
+        if ctx.attempt > 1 and batch:
+            ctx.log.info("%s holds %s documents of an attempt before", name, f"{count:,}")
+            _delete_same(raw, batch)
+        moved.documents += count
+        moved.files = [*(moved.files or []), {"path": name, "documents": count, "sha256": digest.hexdigest()}]
+    return number
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    with gzip.GzipFile(fileobj=stream) as packed:
+        yield from packed
+
+
+def _part(path: str, number: int, ctx: RunContext) -> str:
+    return f"{path}.{ctx.execution_id[:8]}.{number:05d}.jsonl.gz"
+
+
+def _raw(collection: Documents) -> Raw:
+    return cast("Raw", collection.with_options(codec_options=cast("Any", _RAW), write_concern=DURABLE))

@@ -145,6 +145,10 @@ class JobTemplate(ABC):
         """What the schema cannot say about `params`, which already satisfy it. Pure: no connection is opened."""
         return ()
 
+    def warm(self) -> None:
+        """Import what a run needs and the service that lists this kind does not: done once, in the parent of its processes."""
+        return
+
     def asynchronous(self) -> bool:
         """True where `run` is a coroutine function."""
         return inspect.iscoroutinefunction(self.run)

@@ -7,8 +7,9 @@ import gzip
 import io
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -27,6 +28,8 @@ OLD, FRESH = 250, 120
 FILES = "Files"
 SHOP = "Shop database"
 MAIL = "Mail"
+LEDGER = "Ledger"
+SERVICE = "Crawler"
 Execution = Mapping[str, Any]
 
 
@@ -42,6 +45,11 @@ class Shop:
     @property
     def hook(self) -> str:
         return f"http://127.0.0.1:{self.hook_port}/hook"
+
+    @property
+    def ledger(self) -> Path:
+        """A SQLite file."""
+        return self.folder / "ledger.db"
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,8 @@ def _prove_export(shop: Shop, execution: Execution) -> str:
 
 def _cleanup_parameters(_shop: Shop) -> dict[str, Any]:
     return {
-        "connection": SHOP, "collection": "customers", "condition": {"lastActive": {"$lt": "6 months ago"}}, "dryRun": False, "batch_size": 100,
+        "connection": SHOP, "collection": "customers", "condition": {"lastActive": {"$lt": "6 months ago"}}, "dryRun": False,
+        "batch_size": 100,
     }  # fmt: skip
 
 
@@ -187,6 +196,48 @@ def _prove_files(shop: Shop, execution: Execution) -> str:
     return f"{execution['result']['files_deleted']} old file deleted, {len(names)} left"
 
 
+def _aggregation_parameters(_shop: Shop) -> dict[str, Any]:
+    sums = {"$group": {"_id": "$status", "tickets": {"$sum": 1}}}
+    return {"connection": SHOP, "collection": "tickets", "pipeline": [sums], "into": "tickets_by_status"}
+
+
+def _prove_aggregation(shop: Shop, _execution: Execution) -> str:
+    rows = list(shop.database["tickets_by_status"].find())
+    must(rows == [{"_id": "resolved", "tickets": FRESH}], f"the rows are {rows}")
+    return f"one row: {FRESH} resolved"
+
+
+def _sql_parameters(shop: Shop) -> dict[str, Any]:
+    with closing(sqlite3.connect(shop.ledger)) as database, database:
+        database.execute("CREATE TABLE bookings (day TEXT, cents INTEGER)")
+        database.executemany("INSERT INTO bookings VALUES (?, ?)", [("2026-01-01", 100), ("2026-01-01", 50), ("2026-01-02", 7)])
+    return {
+        "connection": LEDGER, "statement": "SELECT day, sum(cents) AS cents FROM bookings WHERE cents > :least GROUP BY day ORDER BY day",
+        "values": {"least": 10}, "destination": {"connection": FILES, "path": "bookings-{date}.csv"},
+    }  # fmt: skip
+
+
+def _prove_sql(shop: Shop, execution: Execution) -> str:
+    rows = list(csv.reader((shop.folder / "exports" / execution["result"]["path"]).read_text().splitlines()))
+    must(rows == [["day", "cents"], ["2026-01-01", "150"]], f"the rows are {rows}")
+    return "the sum of a day, in a file"
+
+
+def _service_parameters(shop: Shop) -> dict[str, Any]:
+    return {
+        "connection": SERVICE,
+        "url": f"http://127.0.0.1:{shop.hook_port}/work",
+        "job_name": "crawl_pending",
+        "config": {"batchSize": 2},
+    }
+
+
+def _prove_service(_shop: Shop, execution: Execution) -> str:
+    found = execution["result"]
+    must((found["records_processed"], found["batches"]) == (6, 3), f"the service counted {found}")
+    return "6 items in 3 batches"
+
+
 JOBS = (
     DemoJob("data_export", "Export of fresh customers", _export_parameters, _prove_export),
     DemoJob("database_cleanup", "Cleanup of inactive customers", _cleanup_parameters, _prove_cleanup),
@@ -196,5 +247,8 @@ JOBS = (
     DemoJob("http_health_check", "Is the shop up?", _check_parameters, _prove_check),
     DemoJob("data_archive", "Archive of old orders", _archive_parameters, _prove_archive),
     DemoJob("ticket_cleanup", "Archive of resolved tickets", _ticket_parameters, _prove_tickets),
+    DemoJob("mongodb_aggregation", "Tickets by status", _aggregation_parameters, _prove_aggregation),
+    DemoJob("sql_query", "Bookings by day", _sql_parameters, _prove_sql),
+    DemoJob("service_call", "Work of the crawler", _service_parameters, _prove_service),
     DemoJob("file_cleanup", "Cleanup of old exports", _file_parameters, _prove_files),
 )

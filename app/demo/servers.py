@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -82,14 +83,21 @@ def web_server(inbox: Inbox) -> Iterator[int]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/work":
+                self._answer(200, _work(json.loads(body)))
+                return
             inbox.calls.append(({key.lower(): value for key, value in self.headers.items()}, body))
-            self.send_response(204)
+            self._answer(204, None)
+
+        def _answer(self, status: int, value: Any) -> None:
+            data = b"" if value is None else json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
             self.end_headers()
+            self.wfile.write(data)
 
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self._answer(200, {})
 
         def log_message(self, format: str, *args: Any) -> None:
             """Stay silent: the table is the demo's output."""
@@ -101,6 +109,12 @@ def web_server(inbox: Inbox) -> Iterator[int]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _work(body: Any) -> dict[str, Any]:
+    """What a service with six items answers, two at a time."""
+    at = body.get("cursor", 0)
+    return {"success": True, "itemsProcessed": 2, "itemsSucceeded": 2, "itemsFailed": 0, "more": at < 4, "cursor": at + 2}
 
 
 def _registry() -> str:

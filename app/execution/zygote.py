@@ -157,6 +157,7 @@ class Zygote:
         try:
             module, _, name = message["load"].partition(":")
             template = getattr(importlib.import_module(module), name)()
+            template.warm()
             if template.asynchronous():
                 importlib.import_module("asyncio")  # once here rather than in each attempt
         except Exception as error:

@@ -1,0 +1,99 @@
+"""A relational database, through SQLAlchemy; read only unless it says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from templates_lib.base import RunContext, TemplateError
+from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+TIMEOUT_SECONDS = 10
+# What is tested; others that SQLAlchemy has a dialect for work where their driver is installed.
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "url": {
+            "type": "string", "title": "Address", "maxLength": 2000, "writeOnly": True, "pattern": r"^[a-z][a-z0-9_+]*://.*", "x-placeholder": "postgresql+psycopg://user:password@db.example.com/shop",
+            "x-pattern-words": "an address such as postgresql+psycopg://user:password@host/database",
+            "description": "As SQLAlchemy has it: `postgresql+psycopg://…`, `mysql+pymysql://…`, `sqlite:////data/shop.db`. Kept encrypted, never shown again.",
+        },
+        "read_only": {"type": "boolean", "title": "Read only", "default": True, "description": "Statements that change anything are refused by the database."},
+        "templates": TEMPLATES,
+    },
+    "required": ["url"],
+    "additionalProperties": False,
+}  # fmt: skip
+
+
+@contextmanager
+def open_settings(settings: Mapping[str, Any]) -> Iterator[Connection]:
+    """A connection in a transaction, which is committed at the end unless it is read only.
+
+    SQLite is opened by `PRAGMA query_only`, others by `SET TRANSACTION READ ONLY` (SQL:1999; PostgreSQL, MySQL).
+    """
+    from sqlalchemy import create_engine, text  # noqa: PLC0415 - the service that lists this kind does without it
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - the same
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415 - the same
+
+    url, read_only = make_url(settings["url"]), settings.get("read_only", True)
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        if read_only:
+            connection.execute(text("PRAGMA query_only = ON" if url.get_backend_name() == "sqlite" else "SET TRANSACTION READ ONLY"))
+        yield connection
+        if read_only:
+            connection.rollback()
+        else:
+            connection.commit()
+
+
+@contextmanager
+def open_sql(ctx: RunContext, name: str) -> Iterator[Connection]:
+    """The database behind connection `name` of this run. Raises TemplateError; permanent where the database refuses what it is asked."""
+    from sqlalchemy import exc  # noqa: PLC0415 - as above
+
+    try:
+        with open_settings(ctx.connection(name, "sql").settings) as connection:
+            yield connection
+    except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        raise TemplateError(f"Connection {name!r}: {str(error)[:300]}", permanent=True) from error
+    except exc.OperationalError as error:
+        words = str(error.orig or error)[:300]
+        # Elsewhere a connection that broke; SQLite says so of everything, and these are what may pass.
+        sqlite = type(error.orig).__module__.startswith("sqlite3")
+        passes = not sqlite or any(one in words for one in ("locked", "busy", "unable to open", "disk"))
+        raise TemplateError(f"Connection {name!r}: {words}", permanent=not passes) from error
+    except exc.DBAPIError as error:
+        raise TemplateError(
+            f"The database refused it: {str(error.orig or error)[:300]}", permanent=not error.connection_invalidated
+        ) from error
+
+
+def _folders(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The folder of a SQLite file: its journal lies beside it."""
+    path = str(settings["url"]).partition(":///")[2].partition("?")[0] if str(settings["url"]).startswith("sqlite") else ""
+    return (path.rpartition("/")[0],) if path.startswith("/") and path.count("/") > 1 else ()
+
+
+def _probe(settings: Mapping[str, Any]) -> str:
+    from sqlalchemy import inspect, text  # noqa: PLC0415 - as above
+
+    with open_settings(settings) as connection:
+        connection.execute(text("SELECT 1"))
+        return f"{connection.engine.name} answers; it has {len(inspect(connection).get_table_names())} tables"
+
+
+KIND = ConnectionKind(
+    type="sql",
+    name="SQL database",
+    icon="table-2",
+    description="A relational database that jobs ask, through SQLAlchemy",
+    settings_schema=SCHEMA,
+    probe=_probe,
+    folders=_folders,
+)

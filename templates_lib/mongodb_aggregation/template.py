@@ -1,0 +1,99 @@
+"""Runs an aggregation: its rows into a collection, or the first of them into the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any, ClassVar
+
+from templates_lib import documents, fields, pipelines
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.connections.mongodb import open_mongodb
+
+TIME_MS = 1_800_000
+SAMPLES = 5
+
+
+class MongodbAggregation(JobTemplate):
+    """`$merge` is ours to add, into a collection that the connection reaches; a pipeline has none of its own."""
+
+    type = "mongodb_aggregation"
+    name = "MongoDB aggregation"
+    description = "Compute with an aggregation pipeline and keep the rows in a collection"
+    category = "Data"
+    icon = "sigma"
+    risk_level = "high"
+    estimated_duration = "1–10 minutes"
+    resource_usage = "medium"
+    parameters_schema: ClassVar[Mapping[str, Any]] = {
+        "$schema": fields.DIALECT,
+        "type": "object",
+        "properties": {
+            "connection": fields.connection("mongodb", "Connection"),
+            "collection": fields.collection(),
+            "pipeline": pipelines.SCHEMA,
+            "into": {**fields.collection("Into", "The rows go here. None: the first of them go into the result and nothing is written."), "x-placeholder": "orders_by_day"},
+            "on": {
+                "type": "array", "title": "Same row by", "maxItems": 10, "uniqueItems": True, "default": ["_id"], "items": fields.field("Field"),
+                "description": "Fields that tell rows apart. Other than `_id` they need a unique index.",
+            },
+            "when_there": {
+                "title": "A row that is there", "default": "replace",
+                "oneOf": [
+                    {"const": "replace", "title": "Is replaced"}, {"const": "merge", "title": "Keeps its other fields"},
+                    {"const": "keepExisting", "title": "Stays as it is"}, {"const": "fail", "title": "Ends the run"},
+                ],
+            },
+            "most_rows": {"type": "integer", "title": "Rows in the result", "minimum": 1, "maximum": 1000, "default": 100},
+        },
+        "required": ["connection", "collection", "pipeline"],
+        "additionalProperties": False,
+    }  # fmt: skip
+
+    def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
+        for name in ("collection", "into"):
+            if params.get(name, "").startswith("system."):
+                yield Problem(f"/{name}", "system.* collections belong to MongoDB")
+        if params.get("into") == params["collection"]:
+            yield Problem("/into", "is the collection itself")
+        yield from pipelines.problems(params["pipeline"], "/pipeline")
+
+    def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        """How many rows there are now, and up to five of them."""
+        with open_mongodb(ctx, params["connection"]) as database:
+            stages = self._stages(params, ctx)
+            counted = list(pipelines.run(database, params["collection"], [*stages, {"$count": "rows"}], time_ms=TIME_MS))
+            samples = [
+                documents.readable(row) for row in islice(pipelines.run(database, params["collection"], stages, time_ms=TIME_MS), SAMPLES)
+            ]
+        rows = counted[0]["rows"] if counted else 0
+        where = f"into {params['into']}" if params.get("into") else "into the result"
+        return JobResult(f"Would write {rows:,} rows {where}", {"rows": rows, "samples": samples})
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        with open_mongodb(ctx, params["connection"]) as database:
+            stages = self._stages(params, ctx)
+            ctx.check_cancelled()
+            if not params.get("into"):
+                rows = [
+                    documents.readable(row)
+                    for row in islice(pipelines.run(database, params["collection"], stages, time_ms=TIME_MS), params.get("most_rows", 100))
+                ]
+                return JobResult(f"{len(rows):,} rows", {"rows": rows, "records_processed": len(rows), "errors": 0})
+            documents.refuse_own(database)
+            into = database[params["into"]]  # a narrowed connection refuses it
+            merge = {
+                "into": params["into"],
+                "on": list(params.get("on") or ["_id"]),
+                "whenMatched": params.get("when_there", "replace"),
+                "whenNotMatched": "insert",
+            }
+            list(pipelines.run(database, params["collection"], [*stages, {"$merge": merge}], time_ms=TIME_MS))
+            total = into.estimated_document_count()
+        ctx.log.info("%s holds %s documents", params["into"], f"{total:,}")
+        return JobResult(f"{params['into']} holds {total:,} documents", {"records_processed": total, "errors": 0, "into": params["into"]})
+
+    def _stages(self, params: Mapping[str, Any], ctx: RunContext) -> list[dict[str, Any]]:
+        for problem in self.check(params):
+            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        return pipelines.resolve(params["pipeline"], ctx.now)

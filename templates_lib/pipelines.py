@@ -1,0 +1,116 @@
+"""Aggregation pipelines, made safe: stages by allow-list, nothing that runs code, writes by itself or looks elsewhere unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from templates_lib import conditions
+from templates_lib.base import Problem, TemplateError
+from templates_lib.documents import MAX_TIME_EXPIRED
+
+STAGES = frozenset({
+    "$match", "$project", "$set", "$addFields", "$unset", "$group", "$sort", "$limit", "$skip", "$unwind", "$count", "$sortByCount", "$bucket",
+    "$bucketAuto", "$replaceRoot", "$replaceWith", "$sample", "$lookup", "$graphLookup", "$unionWith", "$facet", "$setWindowFields", "$densify", "$fill",
+})  # fmt: skip
+# Run code, or tell what the server is; at any depth.
+FORBIDDEN = frozenset({"$function", "$accumulator", "$where", "$eval", "$out", "$merge", "$toHashedIndexKey"})
+MOST_STAGES = 50
+DEEPEST = 30
+SCHEMA: dict[str, Any] = {
+    "type": "array", "title": "Pipeline", "minItems": 1, "maxItems": MOST_STAGES, "x-widget": "json", "items": {"type": "object", "minProperties": 1, "maxProperties": 1},
+    "description": "Stages of a MongoDB aggregation. Dates in `$match` may be relative: `\"1 month ago\"`.",
+    "x-placeholder": '[{"$match": {"at": {"$gte": "1 month ago"}}}, {"$group": {"_id": "$country", "orders": {"$sum": 1}}}]',
+}  # fmt: skip
+
+
+def problems(pipeline: Sequence[Any], pointer: str, *, depth: int = 0) -> Iterator[Problem]:
+    """What is not allowed in a pipeline, each at its JSON Pointer."""
+    if depth > 3:
+        yield Problem(pointer, "holds pipelines in pipelines too deep")
+        return
+    for place, stage in enumerate(pipeline):
+        here = f"{pointer}/{place}"
+        if not isinstance(stage, Mapping) or len(stage) != 1:
+            yield Problem(here, 'must be one stage, such as {"$match": {"status": "open"}}')
+            continue
+        (name, value) = next(iter(stage.items()))
+        if name not in STAGES:
+            yield Problem(f"{here}/{name}", f"The stage {name} is not allowed here")
+        elif name == "$match":
+            yield from conditions.problems(value, f"{here}/$match")
+        else:
+            yield from _forbidden(value, f"{here}/{name}", 0)
+            for at, inner in _inner(name, value):
+                yield from problems(inner, f"{here}/{name}{at}", depth=depth + 1)
+
+
+def _inner(name: str, value: Any) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Pipelines in a stage, with where they stand."""
+    if name == "$facet" and isinstance(value, Mapping):
+        for key, inner in value.items():
+            if isinstance(inner, list):
+                yield f"/{key}", inner
+    elif name in {"$lookup", "$unionWith"} and isinstance(value, Mapping) and isinstance(value.get("pipeline"), list):
+        yield "/pipeline", value["pipeline"]
+
+
+def _forbidden(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
+    if depth > DEEPEST:
+        yield Problem(pointer, f"is nested more than {DEEPEST} levels deep")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key in FORBIDDEN:
+                yield Problem(f"{pointer}/{key}", f"The operator {key} is not allowed")
+            else:
+                yield from _forbidden(item, f"{pointer}/{key}", depth + 1)
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from _forbidden(item, f"{pointer}/{place}", depth + 1)
+
+
+def collections(pipeline: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Other collections that a pipeline reads."""
+    found: set[str] = set()
+    for stage in pipeline:
+        for name, value in stage.items():
+            if name in {"$lookup", "$graphLookup"} and isinstance(value, Mapping) and isinstance(value.get("from"), str):
+                found.add(value["from"])
+            if name == "$unionWith":
+                found.add(str(value.get("coll", "")) if isinstance(value, Mapping) else str(value))
+            for _, inner in _inner(name, value):
+                found |= collections(inner)
+    return found
+
+
+def resolve(pipeline: Sequence[Mapping[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """The pipeline to send: conditions with their dates made instants. It must have passed `problems`."""
+
+    def stage(one: Mapping[str, Any]) -> dict[str, Any]:
+        (name, value) = next(iter(one.items()))
+        if name == "$match":
+            return {name: conditions.resolve(value, now)}
+        if name == "$facet":
+            return {name: {key: resolve(inner, now) for key, inner in value.items()}}
+        if name in {"$lookup", "$unionWith"} and isinstance(value, Mapping) and isinstance(value.get("pipeline"), list):
+            return {name: {**value, "pipeline": resolve(value["pipeline"], now)}}
+        return {name: value}
+
+    return [stage(one) for one in pipeline]
+
+
+def run(
+    database: Database[dict[str, Any]], collection: str, stages: Sequence[Mapping[str, Any]], *, time_ms: int
+) -> Iterator[dict[str, Any]]:
+    """The rows of a resolved pipeline. Raises TemplateError where the connection does not reach a collection, or the server refuses it."""
+    for other in collections(stages):
+        database[other]  # a narrowed connection refuses it
+    try:
+        with database[collection].aggregate(list(stages), allowDiskUse=True, maxTimeMS=time_ms) as cursor:
+            yield from cursor
+    except OperationFailure as error:
+        raise TemplateError(f"The database refused the pipeline: {str(error)[:300]}", permanent=error.code != MAX_TIME_EXPIRED) from error

@@ -1,0 +1,132 @@
+"""Calls a service with what is to be done, and takes its account of what was done: in batches, until there is nothing left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import httpx
+
+from templates_lib import fields
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.connections.http import open_connection
+
+READ_BYTES = 1_000_000
+MOST_ERRORS = 100
+TRANSIENT_STATUS = frozenset({408, 425, 429})
+
+
+class ServiceCall(JobTemplate):
+    """Requirements 000.22, 001.19–21, 003.15: POST of a JobContext, JobResult back."""
+
+    type = "service_call"
+    name = "Service call"
+    description = "Have a service of yours do its work, in batches, and count what it did"
+    category = "Integration"
+    icon = "server"
+    risk_level = "medium"
+    estimated_duration = "1–10 minutes"
+    parameters_schema: ClassVar[Mapping[str, Any]] = {
+        "$schema": fields.DIALECT,
+        "type": "object",
+        "properties": {
+            "connection": fields.connection("http", "HTTP service"),
+            "url": {
+                "type": "string", "title": "Address", "format": "uri", "pattern": r"^https?://[^\s]+$", "maxLength": 2000, "x-pattern-words": "an address that begins with http:// or https://",
+                "x-options": {"from": "addresses", "free": True, "depends": {"connection": "/connection"}}, "x-placeholder": "https://moderation.example.com/api/jobs/crawl_pending/execute",
+            },
+            "job_name": {"type": "string", "title": "Name of the work", "minLength": 1, "maxLength": 200, "description": "What the service knows it by: `jobName`."},
+            "config": {"type": "object", "title": "Settings", "description": "Sent as `config`.", "x-widget": "json", "x-placeholder": '{"batchSize": 100}'},
+            "timeout": {"type": "number", "title": "Timeout of a call in seconds", "exclusiveMinimum": 0, "maximum": 3600, "default": 60},
+            "most_batches": {"type": "integer", "title": "Most batches", "minimum": 1, "maximum": 100_000, "default": 1000, "description": "A service that always says there is more is stopped here."},
+            "fail_on_items": {"type": "boolean", "title": "Fail when items failed", "default": False, "description": "Otherwise they are counted, and the run succeeds."},
+        },
+        "required": ["connection", "url", "job_name"],
+        "additionalProperties": False,
+    }  # fmt: skip
+
+    def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
+        try:
+            if httpx.URL(params["url"]).userinfo:
+                yield Problem("/url", "must hold no user name or password; the connection has what proves who calls")
+        except httpx.InvalidURL as error:
+            yield Problem("/url", f"is not an address: {error}")
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        for problem in self.check(params):
+            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        counts = {"itemsProcessed": 0, "itemsSucceeded": 0, "itemsFailed": 0}
+        errors: list[str] = []
+        cursor: Any = None
+        batches, more = 0, True
+        with open_connection(ctx, params["connection"], timeout_seconds=params.get("timeout", 60)) as client:
+            while more and batches < params.get("most_batches", 1000):
+                ctx.check_cancelled()
+                batches += 1
+                answer = self._call(client, params, ctx, batches, cursor, {**counts, "batches": batches})
+                for name in counts:
+                    counts[name] += _whole(answer.get(name))
+                errors += (
+                    [str(one)[:500] for one in answer.get("errors", ())][: MOST_ERRORS - len(errors)]
+                    if isinstance(answer.get("errors"), list)
+                    else []
+                )
+                if answer.get("success") is False:
+                    raise TemplateError(
+                        f"The service says: {str(answer.get('error') or 'it failed')[:500]}", data=_result(counts, batches, errors)
+                    )
+                cursor, more = answer.get("cursor"), answer.get("more") is True
+                ctx.progress(counts["itemsProcessed"], None, f"{counts['itemsProcessed']:,} items in {batches:,} batches")
+        data = _result(counts, batches, errors)
+        if more:
+            ctx.log.warning("Stopped after %s batches; the service says that there is more", f"{batches:,}")
+        if counts["itemsFailed"] and params.get("fail_on_items"):
+            raise TemplateError(f"{counts['itemsFailed']:,} of {counts['itemsProcessed']:,} items failed", data=data)
+        return JobResult(f"{counts['itemsSucceeded']:,} of {counts['itemsProcessed']:,} items in {batches:,} batches", data)
+
+    @staticmethod
+    def _call(
+        client: httpx.Client, params: Mapping[str, Any], ctx: RunContext, batch: int, cursor: Any, so_far: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """One batch. The key is of the run and the batch: a service that keeps it does a repeated one once."""
+        body = {
+            "jobName": params["job_name"], "config": params.get("config", {}), "executionId": ctx.execution_id, "attempt": ctx.attempt, "batch": batch,
+            **({} if cursor is None else {"cursor": cursor}),
+        }  # fmt: skip
+        try:
+            with client.stream(
+                "POST", params["url"], json=body, headers={"User-Agent": "Jobwright", "Idempotency-Key": f"{ctx.idempotency_key}.{batch}"}
+            ) as answer:
+                read = b""
+                for chunk in answer.iter_bytes():
+                    read += chunk
+                    if len(read) > READ_BYTES:
+                        raise TemplateError(f"The answer is longer than {READ_BYTES:,} bytes", permanent=True, data=dict(so_far))
+        except httpx.TimeoutException as error:
+            raise TemplateError(f"No answer within {params.get('timeout', 60):g} s", data=dict(so_far)) from error
+        except httpx.HTTPError as error:
+            raise TemplateError(f"The call failed: {str(error)[:300]}", data=dict(so_far)) from error
+        if answer.status_code // 100 != 2:
+            permanent = answer.status_code < 500 and answer.status_code not in TRANSIENT_STATUS
+            raise TemplateError(
+                f"The service answers {answer.status_code}: {read[:300].decode(errors='replace')}", permanent=permanent, data=dict(so_far)
+            )
+        try:
+            found = json.loads(read) if read.strip() else {}
+        except ValueError as error:
+            raise TemplateError("The answer is no JSON", permanent=True, data=dict(so_far)) from error
+        if not isinstance(found, dict):
+            raise TemplateError("The answer is no JSON object", permanent=True, data=dict(so_far))
+        return found
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+
+def _result(counts: Mapping[str, int], batches: int, errors: list[str]) -> dict[str, Any]:
+    return {
+        "records_processed": counts["itemsProcessed"], "items_succeeded": counts["itemsSucceeded"], "items_failed": counts["itemsFailed"],
+        "errors": counts["itemsFailed"], "error_messages": errors, "batches": batches,
+    }  # fmt: skip

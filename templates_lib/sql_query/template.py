@@ -1,0 +1,121 @@
+"""Asks a relational database, and writes the rows to a file or the first of them into the result."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from templates_lib import fields
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.cells import formula_safe
+from templates_lib.connections.file_store import open_file_store
+from templates_lib.connections.sql import open_sql
+
+FETCHED = 1000
+
+
+class SqlQuery(JobTemplate):
+    """One statement, whose values are bound, never pasted; read only by its connection unless that says otherwise."""
+
+    type = "sql_query"
+    name = "SQL query"
+    description = "Ask a relational database; rows go to a file or into the result"
+    category = "Data"
+    icon = "table-2"
+    risk_level = "high"
+    estimated_duration = "1–10 minutes"
+    parameters_schema: ClassVar[Mapping[str, Any]] = {
+        "$schema": fields.DIALECT,
+        "type": "object",
+        "properties": {
+            "connection": fields.connection("sql", "SQL database"),
+            "statement": {
+                "type": "string", "title": "Statement", "minLength": 1, "maxLength": 50_000, "x-widget": "textarea", "x-rows": 8,
+                "x-placeholder": "SELECT country, count(*) AS orders FROM orders WHERE at >= :since GROUP BY country", "description": "One. Values are bound by name: `:since`.",
+            },
+            "values": {
+                "type": "object", "title": "Values", "maxProperties": 100, "description": "What the names in the statement stand for.", "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"},
+                "additionalProperties": {"type": ["string", "number", "boolean", "null"], "title": "Value"},
+            },
+            "destination": fields.destination("reports/orders-{date}.csv", "File"),
+            "format": {"title": "Format of the file", "oneOf": [{"const": "csv", "title": "CSV"}, {"const": "jsonl", "title": "JSON lines"}], "default": "csv"},
+            "most_rows": {"type": "integer", "title": "Rows in the result", "minimum": 1, "maximum": 1000, "default": 100, "description": "Where there is no file."},
+        },
+        "required": ["connection", "statement"],
+        "additionalProperties": False,
+    }  # fmt: skip
+
+    def warm(self) -> None:
+        import sqlalchemy  # noqa: F401, PLC0415 - once, in the parent of its processes
+
+    def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
+        if ";" in params["statement"].rstrip().rstrip(";"):
+            yield Problem("/statement", "must be one statement; it holds a semicolon before its end")
+        if params.get("destination") and fields.leaves_store(params["destination"]["path"]):
+            yield Problem("/destination/path", "must stay inside the file store")
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        from sqlalchemy import text  # noqa: PLC0415 - warm() has it
+
+        for problem in self.check(params):
+            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        with open_sql(ctx, params["connection"]) as connection:
+            result = connection.execution_options(stream_results=True).execute(text(params["statement"]), dict(params.get("values", {})))
+            if not result.returns_rows:
+                changed = max(0, result.rowcount)
+                return JobResult(f"{changed:,} rows changed", {"records_processed": changed, "errors": 0})
+            columns = list(result.keys())
+            rows = self._rows(result, ctx)
+            if params.get("destination"):
+                return self._to_file(columns, rows, params, ctx)
+            kept = [
+                dict(zip(columns, map(_plain, row), strict=True)) for row, _ in zip(rows, range(params.get("most_rows", 100)), strict=False)
+            ]
+            return JobResult(f"{len(kept):,} rows", {"rows": kept, "columns": columns, "records_processed": len(kept), "errors": 0})
+
+    @staticmethod
+    def _rows(result: Any, ctx: RunContext) -> Iterator[Sequence[Any]]:
+        done = 0
+        for portion in result.partitions(FETCHED):
+            ctx.check_cancelled()
+            yield from portion
+            done += len(portion)
+            ctx.progress(done, None, f"{done:,} rows")
+
+    @staticmethod
+    def _to_file(columns: list[str], rows: Iterator[Sequence[Any]], params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        store, path = open_file_store(ctx, params["destination"]["connection"]), fields.fill_path(params["destination"]["path"], ctx)
+        done = 0
+        with store.write_atomically(path) as raw:
+            stream = io.TextIOWrapper(raw, encoding="utf-8", newline="", write_through=True)
+            writer = csv.writer(stream)
+            if params.get("format", "csv") == "csv":
+                writer.writerow(columns)
+            for row in rows:
+                values = list(map(_plain, row))
+                if params.get("format", "csv") == "csv":
+                    writer.writerow(["" if value is None else formula_safe(value) for value in values])
+                else:
+                    stream.write(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")
+                done += 1
+            stream.flush()
+            stream.detach()
+        return JobResult(f"{done:,} rows in {path}", {"records_processed": done, "errors": 0, "path": path, "columns": columns})
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; what it has not, as text that loses nothing."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    return value.hex() if isinstance(value, bytes | memoryview) else str(value)

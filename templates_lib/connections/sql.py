@@ -72,6 +72,8 @@ def open_sql(ctx: RunContext, name: str) -> Iterator[Connection]:
         raise TemplateError(
             f"The database refused it: {str(error.orig or error)[:300]}", permanent=not error.connection_invalidated
         ) from error
+    except exc.SQLAlchemyError as error:  # the statement and its values do not fit together
+        raise TemplateError(str(error).partition(" (Background")[0][:300], permanent=True) from error
 
 
 def _folders(settings: Mapping[str, Any]) -> tuple[str, ...]:

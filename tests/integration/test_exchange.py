@@ -173,7 +173,7 @@ def test_on_the_page(browser_client: FlaskClient, services: Services, super_admi
         return browser_client.post("/jobs/import", data={"csrf_token": csrf(page), **form}, content_type="multipart/form-data")
 
     shown = send(upload=(io.BytesIO(FILE.encode()), "jobs.yaml"), action="plan").get_data(as_text=True)
-    assert "2 created" in shown
+    assert "2 to create" in shown
     assert "Apply 2 changes" in shown
     assert "hidden thing" in shown, "the text stays for the next step"
     answer = send(file=FILE, action="apply")

@@ -17,6 +17,7 @@ from templates_lib.email_notification.template import EmailNotification
 from templates_lib.webhook_trigger.template import WebhookTrigger
 from tests.posting import Control, Page, Pairs
 from web.forms import ABSENT, KEPT, Form, SchemaRefused, Submission, action_in
+from web.forms.values import singular
 
 EVERYTHING = json.loads((Path(__file__).parents[2] / "web/views/samples/1-everything.json").read_text("utf-8"))
 
@@ -573,6 +574,15 @@ def test_the_whole_form_is_edited_as_json_and_back_without_loss() -> None:
     back = Page(form.render(submission=form.apply(form.read(page.pairs()), page.at("", "update")["value"])))
     assert back.editor("/collection").value == "others"
     assert form.read(back.pairs()).value == {**value, "collection": "others"}
+
+
+@pytest.mark.parametrize(
+    ("title", "one"),
+    [("Recipients", "Recipient"), ("Entries", "Entry"), ("Addresses", "Address"), ("Expected status", "Expected status"), ("Statuses", "Status"), ("Boxes", "Box"),
+     ("Branches", "Branch"), ("Databases", "Database"), ("Analysis", "Analysis"), ("Class", "Class"), ("Headers", "Header"), ("s", ""), ("", "")],
+)  # fmt: skip
+def test_what_one_entry_of_a_list_is_called(title: str, one: str) -> None:
+    assert singular(title) == one
 
 
 # -- secrets, what is read only ------------------------------------------------------------------------------------------

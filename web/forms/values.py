@@ -43,8 +43,12 @@ def from_name(name: str) -> str:
 
 
 def singular(title: str) -> str:
-    """ "Recipients" → "Recipient"."""
-    return title[:-1] if title.endswith("s") and not title.endswith("ss") else title
+    """ "Recipients" → "Recipient", "Entries" → "Entry", "Addresses" → "Address", "Status" → "Status"."""
+    if title.endswith(("ss", "us", "is")):
+        return title
+    if title.endswith("ies"):
+        return f"{title[:-3]}y"
+    return title[:-2] if title.endswith(("sses", "uses", "xes", "ches", "shes")) else title.removesuffix("s")
 
 
 def kind_of(value: Any) -> str:

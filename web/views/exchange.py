@@ -55,14 +55,12 @@ def _page(text: str, plan: Plan | None, error: str = "") -> str:
     return render_template("import.html", text=text, plan=plan, changes=changes, error=error, told=_told(plan) if plan else "")
 
 
+_DID = {Action.CREATE: "created", Action.UPDATE: "changed", Action.DELETE: "deleted", Action.KEEP: "unchanged", Action.REFUSE: "invalid"}
+_WOULD = {**_DID, Action.CREATE: "to create", Action.UPDATE: "to change", Action.DELETE: "to delete"}
+
+
 def _told(plan: Plan) -> str:
-    words = {
-        Action.CREATE: "created",
-        Action.UPDATE: "changed",
-        Action.DELETE: "deleted",
-        Action.KEEP: "unchanged",
-        Action.REFUSE: "invalid",
-    }
+    words = _DID if any(step.result for step in plan.steps) else _WOULD
     told = [f"{plan.count(action)} {word}" for action, word in words.items() if plan.count(action)]
     waiting = sum(step.result is Result.WAITS for step in plan.steps)
     return ", ".join([*told, *([f"{waiting} wait for approval"] if waiting else [])]) or "The file has no jobs"

@@ -1,0 +1,141 @@
+"""In a real Chromium: jobs as a file, a secret that is named, people who are kept to groups, sign-in through a real provider."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Watched
+from tests.security.test_single_signon import free_port, person
+from tests.support import Service, eventually
+
+FILE = """jobwright: 1
+jobs:
+- name: {name}
+  template_type: test_scheduler
+  parameters: {{message: out of a file}}
+  schedule: {{type: cron, expression: 0 3 * * *}}
+"""
+
+
+def accessible(page: Page) -> None:
+    for violation in Axe().run(page).response["violations"]:
+        assert violation["impact"] not in {"serious", "critical"}, (page.url, violation["id"], violation["nodes"][:2])
+
+
+def test_a_file_is_looked_at_applied_and_comes_back_out(visitor: Watched, service: Service, tmp_path: Path) -> None:
+    page, name = visitor.page, f"Filed {visitor.javascript}"  # type: ignore[attr-defined]
+    file = tmp_path / "jobs.yaml"
+    file.write_text(FILE.format(name=name))
+    page.goto(f"{service.address}/jobs")
+    page.get_by_label("More", exact=True).first.click()
+    page.get_by_role("link", name="Import").click()
+    page.locator("#upload").set_input_files(file)
+    page.get_by_role("button", name="Show what it would do").click()
+    expect(page.get_by_role("heading", name="What it would do: 1 to create")).to_be_visible()
+    page.get_by_role("button", name="Apply 1 change").click()
+    expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    page.goto(f"{service.address}/jobs/import")
+    page.get_by_label("Or its text").fill(FILE.format(name=name).replace("0 3", "0 4") + "- name: broken\n  template_type: nope\n")
+    page.get_by_role("button", name="Show what it would do").click()
+    expect(page.get_by_text("There is no template 'nope'")).to_be_visible()
+    assert page.get_by_role("button", name=re.compile("Apply")).count() == 0
+    page.get_by_label("Or its text").fill("jobs: [")
+    page.get_by_role("button", name="Show what it would do").click()
+    expect(page.get_by_role("alert")).to_contain_text("line 2")
+    page.goto(f"{service.address}/jobs")
+    page.get_by_label("More", exact=True).first.click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name=re.compile("as YAML")).click()
+    assert name in Path(download.value.path()).read_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_new_pages_are_for_everybody(chromium: Browser, service: Service, scheme: str, width: int) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme, locale="en-GB", bypass_csp=True)  # type: ignore[arg-type]
+    watched = Watched(context, service.address)
+    page = watched.page
+    with service.client(service.token()) as api:
+        api.post("/api/admin/connections", json={"name": "a key", "kind": "secret", "settings": {"value": "hidden value"}})
+        user = api.post("/api/admin/users", json={"email": f"{scheme}{width}@example.com", "role": "admin", "groups": ["north"]}).json()[
+            "user"
+        ]["_id"]
+    paths = ["/jobs/import", "/templates", "/jobs/new?template=webhook_trigger", "/jobs/new?template=data_archive", "/jobs/new?template=http_health_check",
+             "/connections/new?kind=http", "/connections/new?kind=secret", f"/users/{user}", "/users"]  # fmt: skip
+    for path in paths:
+        page.goto(f"{service.address}{path}")
+        accessible(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{path} is wider than the screen"
+    context.close()
+    assert watched.complaints == []
+
+
+def test_a_secret_is_named_instead_of_typed(visitor: Watched, service: Service) -> None:
+    page, name = visitor.page, f"Signed {visitor.javascript}"  # type: ignore[attr-defined]
+    with service.client(service.token()) as api:
+        api.post("/api/admin/connections", json={"name": "signing key", "kind": "secret", "settings": {"value": "hidden value"}})
+    page.goto(f"{service.address}/jobs/new?template=webhook_trigger")
+    visitor.set("/name", name)
+    visitor.set("/url", "https://example.com/hook")
+    page.get_by_label("Saved secret for Signing secret").select_option(label="Saved secret: signing key")
+    page.get_by_role("button", name="Create job").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(name)
+    expect(page.get_by_text("signing key")).to_be_visible()
+    page.goto(page.url + "/edit")
+    assert page.get_by_label("Saved secret for Signing secret").input_value() == "signing key"
+    assert "hidden value" not in page.content()
+
+
+# -- single sign-on ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def provider() -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce", "true"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{address}/.well-known/openid-configuration", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    eventually(answers, seconds=30)
+    yield address
+    process.terminate()
+    process.wait(10)
+
+
+def test_someone_comes_in_through_the_provider(chromium: Browser, provider: str, mongod: str, tmp_path: Path) -> None:
+    chosen = {
+        "JOBWRIGHT_OIDC_ISSUER": provider, "JOBWRIGHT_OIDC_CLIENT_ID": "jobwright", "JOBWRIGHT_OIDC_CLIENT_SECRET": "x", "JOBWRIGHT_OIDC_NAME": "Example ID",
+        "JOBWRIGHT_OIDC_ROLES": "ops=admin",
+    }  # fmt: skip
+    service = Service("web", uri=mongod, database=f"sso_{tmp_path.name}"[:60], data_dir=tmp_path, **chosen).wait_ready()
+    try:
+        person(provider, "nina", email="nina@example.com", email_verified=True, name="Nina", groups=["ops"])
+        context = chromium.new_context(locale="en-GB", bypass_csp=True)
+        page = context.new_page()
+        page.goto(f"{service.address}/executions")
+        accessible(page)
+        page.get_by_role("link", name="Sign in with Example ID").click()
+        page.locator("input[name=sub]").fill("nina")
+        page.locator("input[name=sub]").press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Executions")
+        page.goto(f"{service.address}/account")
+        expect(page.get_by_text("nina@example.com, admin")).to_be_visible()
+        accessible(page)
+        context.close()
+    finally:
+        assert service.stop() == 0

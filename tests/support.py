@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -113,3 +115,28 @@ class Service:
     def _fail_if_ended(self) -> bool:
         assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}"
         return False
+
+
+@contextmanager
+def oidc_provider() -> Iterator[str]:
+    """A real OpenID provider as a process (oidc-provider-mock), whose users say who they are: its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce", "true"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        assert process.poll() is None
+        try:
+            return httpx.get(f"{address}/.well-known/openid-configuration", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        eventually(answers, seconds=30)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -10,6 +9,7 @@ from flask import Request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from app.errors import FieldError, ValidationFailed
+from app.validation import strict_json
 
 MAX_DEPTH = 64
 _ETAG = re.compile(r'(?:W/)?"([0-9]{1,18})"')
@@ -27,16 +27,11 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     if request.mimetype not in {"application/json", "application/merge-patch+json"}:
         raise UnsupportedMediaType("Send the body as application/json")
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
-        if b"\\u" in raw:
-            json.dumps(value, ensure_ascii=False).encode()  # an escape may name half of a surrogate pair, which is no text
-    except UnicodeEncodeError as error:
-        raise BadRequest("The body holds half of a surrogate pair, which is no text") from error
-    except (ValueError, RecursionError) as error:
+        return strict_json.parse(raw.decode("utf-8"), deepest=MAX_DEPTH)
+    except strict_json.JsonRefused as error:
+        raise BadRequest(f"The body is refused: {error}") from error
+    except ValueError as error:
         raise BadRequest(f"The body is no JSON: {error}") from error
-    if _depth(value) > MAX_DEPTH:
-        raise BadRequest(f"The body is nested more than {MAX_DEPTH} levels deep")
-    return value
 
 
 def if_match(request: Request) -> int | None:
@@ -58,28 +53,3 @@ def idempotency_key(request: Request) -> str | None:
     if _KEY.fullmatch(header) is None:
         raise ValidationFailed([FieldError("", "Idempotency-Key must be 1 to 255 printable ASCII characters")])
     return header
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the name {key!r} occurs twice in one object")
-        found[key] = value
-    return found
-
-
-def _no_constants(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON number")
-
-
-def _depth(value: Any) -> int:
-    deepest, stack = 0, [(value, 1)]
-    while stack:
-        item, depth = stack.pop()
-        deepest = max(deepest, depth)
-        if isinstance(item, dict):
-            stack += [(inner, depth + 1) for inner in item.values()]
-        elif isinstance(item, list):
-            stack += [(inner, depth + 1) for inner in item]
-    return deepest

@@ -21,6 +21,7 @@ from pymongo.database import Database
 
 from app.demo.servers import Inbox
 from app.demo.surprise import must
+from templates_lib.backup.restore import restore
 from templates_lib.webhook_trigger.template import sign
 
 WEBHOOK_SECRET = "demo-webhook-secret"  # noqa: S105 - of a call from this machine to itself
@@ -238,6 +239,17 @@ def _prove_service(_shop: Shop, execution: Execution) -> str:
     return "6 items in 3 batches"
 
 
+def _prove_backup(shop: Shop, execution: Execution) -> str:
+    file = shop.folder / "exports" / execution["result"]["path"]
+    copy = shop.database.client[f"{shop.database.name}_copy"]
+    try:
+        counts = restore(file, copy)
+        must(counts["customers"] == copy["customers"].count_documents({}) == FRESH, f"the backup gives back {counts}")
+    finally:
+        shop.database.client.drop_database(copy.name)
+    return f"{sum(counts.values())} documents come back out of {file.name}"
+
+
 JOBS = (
     DemoJob("data_export", "Export of fresh customers", _export_parameters, _prove_export),
     DemoJob("database_cleanup", "Cleanup of inactive customers", _cleanup_parameters, _prove_cleanup),
@@ -250,5 +262,6 @@ JOBS = (
     DemoJob("mongodb_aggregation", "Tickets by status", _aggregation_parameters, _prove_aggregation),
     DemoJob("sql_query", "Bookings by day", _sql_parameters, _prove_sql),
     DemoJob("service_call", "Work of the crawler", _service_parameters, _prove_service),
+    DemoJob("backup", "Backup of the shop", lambda shop: {"connection": SHOP, "store": FILES, "name": "shop", "keep": 7}, _prove_backup),
     DemoJob("file_cleanup", "Cleanup of old exports", _file_parameters, _prove_files),
 )

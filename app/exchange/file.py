@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any, cast
 
 import yaml
 
 from app.errors import FieldError, ValidationFailed
+from app.validation import strict_json
 
 FORMAT = 1
 LONGEST = 1_000_000  # characters
@@ -124,34 +124,15 @@ def write(bodies: list[dict[str, Any]], kind: str) -> str:
     return str(yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise FileRefused(f"the name {key!r} occurs twice in one object")
-        found[key] = value
-    return found
-
-
-def _no_constant(text: str) -> Any:
-    raise FileRefused(f"{text} is no number")
-
-
-def _within_depth(value: Any) -> Any:
-    json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [inner for one in level if isinstance(one, dict | list) for inner in (one.values() if isinstance(one, dict) else one)]
-        if not level:
-            return value
-    raise FileRefused(f"it is nested more than {DEEPEST} levels deep")
-
-
 def _value(text: str) -> Any:
     """The one value of the text, which is JSON or YAML. YAML's events are looked at before anything is built."""
     if text.lstrip().startswith("{"):
-        with suppress(ValueError, RecursionError):  # else YAML says what is wrong with it, or takes it: {a: 1}
-            return _within_depth(json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant))
+        try:
+            return strict_json.parse(text, deepest=DEEPEST)
+        except strict_json.JsonRefused as error:
+            raise FileRefused(str(error)) from error
+        except ValueError:
+            pass  # YAML says what is wrong with it, or takes it: {a: 1}
     depth = 0
     try:
         events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Watched
-from tests.security.test_single_signon import free_port, person
-from tests.support import Service, eventually
+from tests.security.test_single_signon import person
+from tests.support import Service, oidc_provider
 
 FILE = """jobwright: 1
 jobs:
@@ -100,21 +97,8 @@ def test_a_secret_is_named_instead_of_typed(visitor: Watched, service: Service) 
 
 @pytest.fixture
 def provider() -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce", "true"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        try:
-            return httpx.get(f"{address}/.well-known/openid-configuration", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    eventually(answers, seconds=30)
-    yield address
-    process.terminate()
-    process.wait(10)
+    with oidc_provider() as address:
+        yield address
 
 
 def test_someone_comes_in_through_the_provider(chromium: Browser, provider: str, mongod: str, tmp_path: Path) -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,15 +27,9 @@ from app.errors import ConfigError
 from app.factory import Store, build_services, create_app
 from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
-from tests.support import Service, eventually
+from tests.support import Service, oidc_provider
 
 ROLES = "jobwright-admins=admin,root=super_admin"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # -- a real provider --------------------------------------------------------------------------------------------------
@@ -46,23 +37,8 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
-    """The address of oidc-provider-mock, an OpenID provider whose users say who they are."""
-    port = free_port()
-    command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce", "true"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        assert process.poll() is None
-        try:
-            return httpx.get(f"{address}/.well-known/openid-configuration", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    eventually(answers, seconds=30)
-    yield address
-    process.terminate()
-    process.wait(10)
+    with oidc_provider() as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -130,3 +130,19 @@ def test_agrees_with_the_clock_on_the_wall(minute: str, hour: str, day: str, wee
 
 def test_a_year_of_seconds_is_counted_without_listing() -> None:
     assert count_times("* * * * * *", "Europe/Berlin", utc("2026-01-01T00:00"), utc("2027-01-01T00:00")) == 365 * 86400
+
+
+@given(text=st.text(max_size=60) | st.text(alphabet="0123456789*,-/ @LW#?janmonsufriwkdly\t\n", max_size=60))
+@settings(max_examples=500, deadline=None)
+def test_any_text_is_an_expression_or_is_refused_at_one_of_its_characters(text: str) -> None:
+    try:
+        normal, refused = check_expression(text), None
+    except CronError as error:
+        normal, refused = "", error
+    if refused is not None:
+        assert 0 <= refused.position <= len(text)
+        return
+    assert check_expression(normal) == normal
+    times = next_times(text, "Europe/Berlin", utc("2026-03-02T12:00"), 3)
+    assert times == sorted(set(times))
+    assert times[0] > utc("2026-03-02T12:00")

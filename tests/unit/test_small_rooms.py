@@ -306,6 +306,13 @@ def test_every_permission_stands_in_the_docs_with_its_role_and_scope() -> None:
     assert set(re.findall(r"^\| `([a-z.]+)`", papers, re.M)) == {may.value for may in May}
 
 
+def test_every_kind_of_ours_can_be_loaded_and_has_an_icon() -> None:
+    found = Catalogue.discover()
+    assert found.broken == {}
+    sprite = (ROOT / "web/static/icons.svg").read_text()
+    assert [entry.template.icon for entry in found if f'id="{entry.template.icon}"' not in sprite] == []
+
+
 def test_every_command_status_and_kind_stands_in_the_docs() -> None:
     from app.cli import cli
     from app.execution.model import Reason, Status

@@ -1,0 +1,143 @@
+"""Saves collections into an archive, reads it back, and keeps as many as are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from templates_lib import fields
+from templates_lib.backup import archive
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.connections.file_store import FileStore, open_file_store
+from templates_lib.connections.mongodb import open_mongodb
+
+SUFFIX = ".backup.zip"
+
+
+class Backup(JobTemplate):
+    """Requirement 002.94: compressed, with checksums, verified, with retention and a restore command."""
+
+    type = "backup"
+    name = "Backup"
+    description = "Save collections of a MongoDB database as a verified archive"
+    category = "Data"
+    icon = "hard-drive"
+    risk_level = "medium"
+    estimated_duration = "5–30 minutes"
+    resource_usage = "medium"
+    parameters_schema: ClassVar[Mapping[str, Any]] = {
+        "$schema": fields.DIALECT,
+        "type": "object",
+        "properties": {
+            "connection": fields.connection("mongodb", "Connection"),
+            "collections": {
+                "type": "array", "title": "Collections", "description": "None: all that the connection reaches.", "uniqueItems": True, "maxItems": 500, "items": fields.collection(),
+            },
+            "store": fields.connection("file_store", "File store"),
+            "name": {
+                "type": "string", "title": "Name", "minLength": 1, "maxLength": 200, "pattern": r"^[^/\\\x00-\x1f.][^\\\x00-\x1f]*$", "x-placeholder": "backups/shop",
+                "description": "The file is called so, with date, time and `.backup.zip` after it.",
+            },
+            "keep": {"type": "integer", "title": "Keep the newest", "minimum": 0, "maximum": 10_000, "default": 0, "description": "Older ones of this name are deleted once the new one is verified. 0: all are kept."},
+        },
+        "required": ["connection", "store", "name"],
+        "additionalProperties": False,
+    }  # fmt: skip
+
+    def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
+        if fields.leaves_store(params["name"]):
+            yield Problem("/name", "must stay inside the file store")
+        for place, name in enumerate(params.get("collections", ())):
+            if name.startswith("system."):
+                yield Problem(f"/collections/{place}", "system.* collections belong to MongoDB")
+
+    def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        """Which collections would be saved, about how many documents, and which older archives would go."""
+        with open_mongodb(ctx, params["connection"]) as database:
+            names = self._names(database, params)
+            documents = sum(database[name].estimated_document_count() for name in names)
+        older = self._older(open_file_store(ctx, params["store"]), params)
+        gone = older[max(0, params["keep"] - 1) :] if params.get("keep") else []
+        return JobResult(
+            f"Would save about {documents:,} documents of {len(names)} collections",
+            {"collections": names, "documents": documents, "would_delete": gone},
+        )
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        store, path = open_file_store(ctx, params["store"]), f"{params['name']}-{ctx.now:%Y-%m-%d-%H%M%S}{SUFFIX}"
+        done = 0
+
+        def step(count: int) -> None:
+            nonlocal done
+            ctx.check_cancelled()
+            done += count
+            ctx.progress(done, max(total, done), f"{done:,} documents saved")
+
+        with open_mongodb(ctx, params["connection"]) as database:
+            names = self._names(database, params)
+            total = sum(database[name].estimated_document_count() for name in names)
+            ctx.log.info("Saving %s collections, about %s documents, to %s", len(names), f"{total:,}", path)
+            try:
+                with store.write_atomically(path) as stream:
+                    parts = archive.write(stream, database, names, ctx.now.isoformat(), step)
+            except OperationFailure as error:
+                raise TemplateError(f"The database refused it: {str(error)[:300]}") from error
+        ctx.check_cancelled()
+        try:
+            with store.open(path) as stream:
+                archive.verify(stream)
+        except archive.ArchiveBroken as error:
+            raise TemplateError(f"{path} is not what was written: {error}") from error
+        removed = self._remove(store, params, ctx) if params.get("keep") else []
+        size = store.size(path)
+        data = {
+            "path": path, "bytes": size, "records_processed": done, "errors": 0, "removed": removed,
+            "collections": [{"name": part.name, "documents": part.documents, "sha256": part.sha256} for part in parts],
+        }  # fmt: skip
+        return JobResult(f"Saved {done:,} documents of {len(parts)} collections to {path} ({size:,} bytes), verified", data)
+
+    def _names(self, database: Database[dict[str, Any]], params: Mapping[str, Any]) -> list[str]:
+        """The collections to save, by name. Raises TemplateError for one that is not there or that the connection does not reach."""
+        for problem in self.check(params):
+            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        there = sorted(name for name in database.list_collection_names(filter={"type": "collection"}) if not name.startswith("system."))
+        wanted = list(params.get("collections", ()))
+        missing = [name for name in wanted if name not in there]
+        if missing:
+            raise TemplateError(f"There is no collection {missing[0]!r}", permanent=True)
+        for name in wanted:
+            database[name]  # a narrowed connection refuses it
+        return wanted or [name for name in there if _reached(database, name)]
+
+    @staticmethod
+    def _older(store: FileStore, params: Mapping[str, Any]) -> list[str]:
+        """Archives of this name, the newest first."""
+        name = PurePosixPath(params["name"])
+        folder = Path(store.resolve(str(name.parent))) if str(name.parent) != "." else Path(store.root)
+        stamp = "[0-9]" * 4 + "-" + "[0-9]" * 2 + "-" + "[0-9]" * 2 + "-" + "[0-9]" * 6
+        found = [path.name for path in folder.glob(f"{_literal(name.name)}-{stamp}{SUFFIX}") if path.is_file()] if folder.is_dir() else []
+        return [str(name.parent / one) for one in sorted(found, reverse=True)]
+
+    def _remove(self, store: FileStore, params: Mapping[str, Any], ctx: RunContext) -> list[str]:
+        gone = self._older(store, params)[params["keep"] :]
+        for name in gone:
+            Path(store.resolve(name)).unlink(missing_ok=True)
+            ctx.log.info("%s is older than the newest %s; deleted", name, params["keep"])
+        return gone
+
+
+def _reached(database: Database[dict[str, Any]], name: str) -> bool:
+    try:
+        database[name]
+    except TemplateError:
+        return False
+    return True
+
+
+def _literal(text: str) -> str:
+    """For a glob: nothing of it stands for anything else."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in text)

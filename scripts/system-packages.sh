@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What pip cannot bring: libcurl4 for the mongod wheel (runtime), Chromium for the browser tests and libfaketime for those of clocks (tests).
+# What pip cannot bring: libcurl4 for the mongod wheel (runtime), Chromium for the browser tests, libfaketime for those of clocks
+# and nats-server for those of the bus (tests).
 # Installs with apt where this is root on a Debian; elsewhere says in one line what to install.
 set -euo pipefail
 
@@ -10,6 +11,7 @@ if [ "$(uname -s)" = Linux ] && [ -z "${MONGODB_URI:-}" ] && ! command -v mongod
 fi
 if [ "${1:-}" = tests ] && ! command -v chromium >/dev/null; then missing+=(chromium); fi
 if [ "${1:-}" = tests ] && [ -z "$(find /usr/lib -name libfaketimeMT.so.1 -print -quit)" ]; then missing+=(libfaketime); fi
+if [ "${1:-}" = tests ] && ! command -v nats-server >/dev/null; then missing+=(nats-server); fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -27,11 +27,15 @@ def connection_references(schema: Any, value: Any, path: tuple[str | int, ...] =
 
 
 def reached_places(schema: Any, value: Any) -> Iterator[tuple[str, str, str]]:
-    """Each (JSON Pointer, connection name, collection or address) in the top level of `value`, where `schema` says `x-options: {from:
-    collections or addresses, depends: {connection: …}}`."""
+    """Each (JSON Pointer, connection name, what is reached) in the top level of `value`, where `schema` says `x-options: {from:
+    collections, addresses or subjects, depends: {connection: …}}`."""
     for name, member in schema.get("properties", {}).items():
         options = member.get("x-options") if isinstance(member, Mapping) else None
-        if isinstance(options, Mapping) and options.get("from") in {"collections", "addresses"} and isinstance(value.get(name), str):
+        if (
+            isinstance(options, Mapping)
+            and options.get("from") in {"collections", "addresses", "subjects"}
+            and isinstance(value.get(name), str)
+        ):
             connection = value.get(str(options.get("depends", {}).get("connection", "")).removeprefix("/"))
             if isinstance(connection, str):
                 yield pointer((name,)), connection, value[name]

@@ -31,6 +31,7 @@ SHOP = "Shop database"
 MAIL = "Mail"
 LEDGER = "Ledger"
 SERVICE = "Crawler"
+BUS = "Bus"
 Execution = Mapping[str, Any]
 
 
@@ -250,6 +251,15 @@ def _prove_backup(shop: Shop, execution: Execution) -> str:
     return f"{sum(counts.values())} documents come back out of {file.name}"
 
 
+def _command_parameters(_shop: Shop) -> dict[str, Any]:
+    return {"connection": BUS, "subject": "shop.cleanup", "payload": {"olderThanDays": 30}}
+
+
+def _prove_command(shop: Shop, _execution: Execution) -> str:
+    must(shop.inbox.commands == [("shop.cleanup", b'{"olderThanDays":30}')], f"the bus got {shop.inbox.commands}")
+    return "one command on shop.cleanup"
+
+
 JOBS = (
     DemoJob("data_export", "Export of fresh customers", _export_parameters, _prove_export),
     DemoJob("database_cleanup", "Cleanup of inactive customers", _cleanup_parameters, _prove_cleanup),
@@ -262,6 +272,7 @@ JOBS = (
     DemoJob("mongodb_aggregation", "Tickets by status", _aggregation_parameters, _prove_aggregation),
     DemoJob("sql_query", "Bookings by day", _sql_parameters, _prove_sql),
     DemoJob("service_call", "Work of the crawler", _service_parameters, _prove_service),
+    DemoJob("message_command", "Command to the shop", _command_parameters, _prove_command),
     DemoJob("backup", "Backup of the shop", lambda shop: {"connection": SHOP, "store": FILES, "name": "shop", "keep": 7}, _prove_backup),
     DemoJob("file_cleanup", "Cleanup of old exports", _file_parameters, _prove_files),
 )

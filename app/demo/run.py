@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 
-from app.demo.jobs import FILES, JOBS, LEDGER, MAIL, SERVICE, SHOP, DemoJob, Shop, sample_data
-from app.demo.servers import WAIT_SECONDS, Inbox, mail_server, mongod, service, web_server
+from app.demo.jobs import BUS, FILES, JOBS, LEDGER, MAIL, SERVICE, SHOP, DemoJob, Shop, sample_data
+from app.demo.servers import WAIT_SECONDS, Inbox, bus_server, mail_server, mongod, service, web_server
 from app.demo.surprise import Surprise, must
 from app.events import configure_logging
 
@@ -50,6 +50,8 @@ def run_demo() -> int:
             demo.connect(FILES, "file_store", {"path": str(folder / "exports")})
             demo.connect(LEDGER, "sql", {"url": f"sqlite:///{shop.ledger}"})
             demo.connect(SERVICE, "http", {"hosts": [f"127.0.0.1:{hook_port}"], "plain": True, "proof": "none"})
+            bus_port = stack.enter_context(bus_server(inbox))
+            demo.connect(BUS, "nats", {"servers": [f"nats://127.0.0.1:{bus_port}"], "subjects": ["shop.>"]})
             demo.every_template_has_a_job()
             _print_table([demo.run(job, shop) for job in JOBS], address, time.monotonic() - began)
     except Surprise as surprise:

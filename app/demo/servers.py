@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,10 +31,11 @@ WAIT_SECONDS = 60.0
 
 @dataclass
 class Inbox:
-    """What the demo's own mail server and web server were sent."""
+    """What the demo's own mail server, web server and bus were sent."""
 
     mails: list[bytes] = field(default_factory=list)
     calls: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    commands: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 @contextmanager
@@ -66,6 +67,31 @@ def mail_server(inbox: Inbox) -> Iterator[int]:
                 break
         writer.close()
 
+    with _serving(talk) as port:
+        yield port
+
+
+@contextmanager
+def bus_server(inbox: Inbox) -> Iterator[int]:
+    """As much of a NATS server as takes what is published (docs.nats.io, client protocol) and keeps it."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        about = {"server_id": "demo", "server_name": "demo", "version": "2.9.0", "proto": 1, "headers": True, "max_payload": 1_000_000}
+        writer.write(b"INFO " + json.dumps(about).encode() + b"\r\n")
+        while line := (await reader.readline()).decode().split():
+            if line[0] == "PING":
+                writer.write(b"PONG\r\n")
+            elif line[0] == "HPUB":
+                inbox.commands.append((line[1], (await reader.readexactly(int(line[-1]) + 2))[int(line[-2]) : -2]))
+        writer.close()
+
+    with _serving(talk) as port:
+        yield port
+
+
+@contextmanager
+def _serving(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> Iterator[int]:
+    """A server in a thread of its own; its port."""
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(talk, "127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -59,7 +59,7 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
     match source.get("from"):
         case "connections":
             return services().connections.options(str(source.get("kind", "")))
-        case "collections" | "fields" | "addresses" as what:
+        case "collections" | "fields" | "addresses" | "subjects" as what:
             connection, collection = source.get("connection"), source.get("collection")
             return services().connections.explore(actor(), what, str(connection or ""), collection=str(collection or ""))
         case "timezones":

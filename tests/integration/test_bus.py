@@ -1,0 +1,223 @@
+"""Commands over a real nats-server: who hears them, who may send them, and what an answer decides."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+
+from app.audit.model import Actor
+from app.errors import ValidationFailed
+from app.services import Services
+from templates_lib.base import ConnectionGrant, JobResult, TemplateError
+from templates_lib.connections.nats import KIND, may_send
+from templates_lib.message_command.template import MessageCommand
+from tests.running import Ctx
+from tests.support import eventually
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a nats-server with JetStream; `jobs` may publish to `jobs.>` alone."""
+    found = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("no nats-server: CI must have one")
+        pytest.skip("no nats-server: apt-get install nats-server")
+    folder = tmp_path_factory.mktemp("nats")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = f"""
+listen: 127.0.0.1:{port}
+jetstream {{ store_dir: "{folder}" }}
+authorization {{ users: [
+  {{ user: boss, password: boss-password }}
+  {{ user: jobs, password: jobs-password, permissions: {{ publish: ["jobs.>", "$JS.API.>"], subscribe: ["_INBOX.>"] }} }}
+] }}
+"""
+    (folder / "nats.conf").write_text(config)
+    process = subprocess.Popen([found, "-c", str(folder / "nats.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def listens() -> bool:
+        assert process.poll() is None
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    eventually(listens)
+    yield f"nats://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture
+def bus(server: str, ctx: Ctx) -> Ctx:
+    settings = {"servers": [server], "subjects": ["jobs.>", "other.x"], "username": "jobs", "password": "jobs-password"}
+    ctx.grants["bus"] = ConnectionGrant("bus", "nats", settings)
+    return ctx
+
+
+def command(**changes: Any) -> dict[str, Any]:
+    return {"connection": "bus", "subject": "jobs.start", "payload": {"olderThanDays": 30}, **changes}
+
+
+@asynccontextmanager
+async def boss(server: str) -> Any:
+    client = await nats.connect(server, user="boss", password="boss-password")
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def with_listener(server: str, ctx: Ctx, params: dict[str, Any], hear: Callable[[Any], Awaitable[None]]) -> JobResult:
+    """Run the command while somebody listens on its subject."""
+
+    async def both() -> JobResult:
+        async with boss(server) as client:
+            await client.subscribe(params["subject"], cb=hear)
+            await client.flush()
+            result = await MessageCommand().run(params, ctx())
+            await client.flush()
+            await asyncio.sleep(0.1)
+            return result
+
+    return asyncio.run(both())
+
+
+def test_whoever_listens_gets_it(server: str, bus: Ctx) -> None:
+    heard: list[Any] = []
+
+    async def hear(message: Any) -> None:
+        heard.append(message)
+
+    result = with_listener(server, bus, command(), hear)
+    assert result.message == "Published to jobs.start"
+    (message,) = heard
+    assert json.loads(message.data) == {"olderThanDays": 30}
+    assert message.headers == {"Jobwright-Execution": "exec-1", "Jobwright-Attempt": "1", "Idempotency-Key": "exec-1"}
+    shown = MessageCommand().preview(command(), bus())
+    assert (shown.data["payload"], len(heard)) == ('{"olderThanDays":30}', 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [(b'{"success": true, "deleted": 3}', None), (b"done", None), (b"", None), (b"[1]", None), (b'{"success": false, "error": "locked"}', "The answer says: locked"), (b'{"success": false}', "it failed")],
+)  # fmt: skip
+def test_an_answer_decides(answer: bytes, error: str | None, server: str, bus: Ctx) -> None:
+    async def reply(message: Any) -> None:
+        await message.respond(answer)
+
+    run = lambda: with_listener(server, bus, command(how="request", subject="jobs.ask"), reply)
+    if error is None:
+        assert run().data["answer"] == answer.decode()
+        return
+    with pytest.raises(TemplateError, match=error) as failed:
+        run()
+    assert not failed.value.permanent
+
+
+def test_no_answer_and_nobody(server: str, bus: Ctx) -> None:
+    async def silent(message: Any) -> None:
+        return
+
+    with pytest.raises(TemplateError, match=r"No answer within 0\.3 s"):
+        with_listener(server, bus, command(how="request", subject="jobs.silent", timeout=0.3), silent)
+    with pytest.raises(TemplateError, match="Nobody answers") as nobody:
+        asyncio.run(MessageCommand().run(command(how="request", subject="jobs.nobody"), bus()))
+    assert not nobody.value.permanent
+
+
+def test_a_stream_has_it_once_however_often_it_is_retried(server: str, bus: Ctx) -> None:
+    async def work() -> tuple[list[JobResult], int]:
+        async with boss(server) as client:
+            await client.jetstream().add_stream(name="ORDERS", subjects=["jobs.stored"])
+            results = [await MessageCommand().run(command(how="store", subject="jobs.stored"), bus(attempt=n)) for n in (1, 2)]
+            info = await client.jetstream().stream_info("ORDERS")
+            return results, info.state.messages
+
+    results, stored = asyncio.run(work())
+    assert stored == 1
+    assert [one.data["sequence"] for one in results] == [1, 1]
+    assert "it was there already" in results[1].message
+    with pytest.raises(TemplateError, match="No stream takes") as refused:
+        asyncio.run(MessageCommand().run(command(how="store", subject="jobs.unknown"), bus()))
+    assert refused.value.permanent
+
+
+def test_what_the_server_or_the_connection_refuses(server: str, bus: Ctx) -> None:
+    with pytest.raises(TemplateError, match="does not reach") as ours:
+        asyncio.run(MessageCommand().run(command(subject="elsewhere"), bus()))
+    with pytest.raises(TemplateError, match="ermissions") as theirs:  # the connection allows it, and the server does not
+        asyncio.run(MessageCommand().run(command(subject="other.x"), bus()))
+    settings = bus.grants["bus"].settings
+    bus.grants["bus"] = ConnectionGrant("bus", "nats", {**settings, "password": "wrong"})
+    with pytest.raises(TemplateError, match="uthorization") as stranger:
+        asyncio.run(MessageCommand().run(command(), bus()))
+    assert ours.value.permanent
+    assert theirs.value.permanent
+    assert stranger.value.permanent
+    bus.grants["bus"] = ConnectionGrant("bus", "nats", {**settings, "servers": ["nats://127.0.0.1:1"]})
+    with pytest.raises(TemplateError) as away:
+        asyncio.run(MessageCommand().run(command(), bus()))
+    assert not away.value.permanent
+    with pytest.raises(TemplateError, match="payload has"):
+        MessageCommand().preview(command(payload="x" * 1_000_001), bus())
+
+
+def test_the_connection_says_what_answers(server: str, bus: Ctx) -> None:
+    assert KIND.probe(bus.grants["bus"].settings).startswith("NATS 2.")
+    with pytest.raises(Exception, match="uthorization"):
+        KIND.probe({**bus.grants["bus"].settings, "password": "wrong"})
+
+
+@pytest.mark.parametrize(
+    ("allowed", "subject", "may"),
+    [
+        ("a.b", "a.b", True), ("a.b", "a", False), ("a.b", "a.b.c", False), ("a.*", "a.b", True), ("a.*", "a.b.c", False), ("a.*.c", "a.b.c", True), ("a.>", "a.b.c", True), ("a.>", "a", False),
+        (">", "a.b", True), ("*", "a", True), ("*", "a.b", False), ("a.b", "A.b", False), ("*.x", "a.y", False),
+    ],
+)  # fmt: skip
+def test_subjects(allowed: str, subject: str, may: bool) -> None:
+    assert may_send({"subjects": [allowed]}, subject) is may
+
+
+@pytest.mark.parametrize(
+    ("field", "bad"),
+    [
+        ("subjects", "a..b"),
+        ("subjects", "a.>.b"),
+        ("subjects", ""),
+        ("subjects", "$SYS.>"),
+        ("subjects", "a b"),
+        ("servers", "http://x"),
+        ("servers", "nats://u:p@x"),
+    ],
+)
+def test_what_a_connection_refuses(field: str, bad: str, services: Services, super_admin: Actor) -> None:
+    settings = {"servers": ["nats://x:4222"], "subjects": ["a"], field: [bad]}
+    with pytest.raises(ValidationFailed) as failed:
+        services.connections.create(super_admin, name="n", kind="nats", settings=settings)
+    assert [one.pointer for one in failed.value.errors] == [f"/settings/{field}/0"]
+
+
+def test_a_subject_out_of_reach_is_refused_at_its_field(services: Services, super_admin: Actor, admin: Actor, tmp_path: Path) -> None:
+    services.connections.create(
+        super_admin, name="n", kind="nats", settings={"servers": ["nats://x:4222"], "subjects": ["jobs.*", "jobs.stop"]}
+    )
+    with pytest.raises(ValidationFailed) as failed:
+        services.jobs.create(
+            admin, {"name": "m", "template_type": "message_command", "parameters": {"connection": "n", "subject": "other.x"}}
+        )
+    assert [one.pointer for one in failed.value.errors] == ["/parameters/subject"]
+    assert services.connections.explore(admin, "subjects", "n") == ["jobs.stop"]

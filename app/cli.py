@@ -204,6 +204,44 @@ def secrets_reseal() -> None:
             click.echo(f"{collection}: {count}")
 
 
+@cli.group()
+def template() -> None:
+    """For those who write kinds of jobs."""
+
+
+@template.command("new")
+@click.argument("name")
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where the package goes. Default: here.")
+def template_new(name: str, folder: Path) -> None:
+    """Write a package with a kind of job in it, its README and its tests."""
+    from app.template_tools.scaffold import scaffold  # noqa: PLC0415 - only here
+
+    made = scaffold(name, folder)
+    click.echo("\n".join(map(str, made)))
+    click.echo(f"\nInstall it beside Jobwright (pip install {made[0].parent}), then: jobwright template check {name}")
+
+
+@template.command("check")
+@click.argument("names", nargs=-1)
+def template_check(names: tuple[str, ...]) -> None:
+    """Say what kinds of jobs do not keep of what any must, all or the named ones. Exit code 1 where there is something."""
+    from app.jobtemplates.catalogue import Catalogue  # noqa: PLC0415 - only here
+    from app.template_tools.contract import check_kind  # noqa: PLC0415 - the same
+
+    configure_logging(level="ERROR")
+    catalogue, lapses = Catalogue.discover(), 0
+    for name, reason in catalogue.broken.items():
+        lapses += 1
+        click.echo(f"{name}: cannot be loaded: {reason.splitlines()[0]}")
+    for kind in names or catalogue.types():
+        found = check_kind(catalogue, kind)
+        lapses += len(found)
+        click.echo(f"{kind}: {'keeps all' if not found else ''}")
+        for lapse in found:
+            click.echo(f"  {lapse.rule}: {lapse.words}")
+    sys.exit(1 if lapses else 0)
+
+
 @cli.command("export")
 @click.option("--format", "kind", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Default: standard output.")

@@ -45,6 +45,7 @@ class Backup(JobTemplate):
             "keep": {"type": "integer", "title": "Keep the newest", "minimum": 0, "maximum": 10_000, "default": 0, "description": "Older ones of this name are deleted once the new one is verified. 0: all are kept."},
         },
         "required": ["connection", "store", "name"],
+        "examples": [{"connection": "shop", "store": "files", "name": "backups/shop", "keep": 7}],
         "additionalProperties": False,
     }  # fmt: skip
 

@@ -51,6 +51,7 @@ class DataArchive(JobTemplate):
             {"if": {"properties": {"to": {"const": "collection"}}}, "then": {"required": ["target_collection"]}},
             {"if": {"properties": {"to": {"const": "files"}}}, "then": {"required": ["destination"]}},
         ],
+        "examples": [{"connection": "shop", "collection": "orders", "condition": {"at": {"$lt": "1 year ago"}}, "to": "collection", "target_collection": "orders_archive"}],
         "additionalProperties": False,
     }  # fmt: skip
 

@@ -101,6 +101,15 @@ class DataExport(JobTemplate):
             },
         },
         "required": ["connection", "collection", "format", "destination"],
+        "examples": [
+            {
+                "connection": "shop",
+                "collection": "orders",
+                "filter": {"at": {"$gte": "1 month ago"}},
+                "format": "csv",
+                "destination": {"connection": "files", "path": "orders-{date}.csv"},
+            }
+        ],
         "additionalProperties": False,
     }
 

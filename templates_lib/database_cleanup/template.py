@@ -58,6 +58,7 @@ class DatabaseCleanup(JobTemplate):
             },
         },
         "required": ["connection", "collection", "condition"],
+        "examples": [{"connection": "shop", "collection": "sessions", "condition": {"lastSeen": {"$lt": "1 month ago"}}}],
         "additionalProperties": False,
     }
 

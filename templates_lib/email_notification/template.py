@@ -126,6 +126,9 @@ class EmailNotification(JobTemplate):
             },
         },
         "required": ["connection", "recipients", "subject", "body"],
+        "examples": [
+            {"connection": "mail", "recipients": ["team@example.com"], "subject": "The night's work", "body": "The cleanup **ran**."}
+        ],
         "additionalProperties": False,
     }
 

@@ -44,6 +44,7 @@ class FileCleanup(JobTemplate):
             "max_deletes": {"type": "integer", "title": "Most deletes", "minimum": 1, "maximum": 10_000_000, "default": 10_000},
         },
         "required": ["store", "older_than_days"],
+        "examples": [{"store": "files", "pattern": "*.csv.gz", "older_than_days": 30, "keep_newest": 3}],
         "additionalProperties": False,
     }  # fmt: skip
 

@@ -62,6 +62,7 @@ class HttpHealthCheck(JobTemplate):
             },
         },
         "required": ["checks"],
+        "examples": [{"checks": [{"url": "https://example.com/health", "within_seconds": 2, "certificate_days": 14}]}],
         "additionalProperties": False,
     }  # fmt: skip
 

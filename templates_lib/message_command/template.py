@@ -46,6 +46,7 @@ class MessageCommand(JobTemplate):
             "timeout": {"type": "number", "title": "Wait for the answer, seconds", "exclusiveMinimum": 0, "maximum": 3600, "default": 30},
         },
         "required": ["connection", "subject"],
+        "examples": [{"connection": "bus", "subject": "orders.cleanup.start", "payload": {"olderThanDays": 30}}],
         "additionalProperties": False,
     }  # fmt: skip
 

@@ -47,6 +47,7 @@ class MongodbAggregation(JobTemplate):
             "most_rows": {"type": "integer", "title": "Rows in the result", "minimum": 1, "maximum": 1000, "default": 100},
         },
         "required": ["connection", "collection", "pipeline"],
+        "examples": [{"connection": "shop", "collection": "orders", "pipeline": [{"$group": {"_id": "$country", "orders": {"$sum": 1}}}], "into": "orders_by_country"}],
         "additionalProperties": False,
     }  # fmt: skip
 

@@ -43,6 +43,7 @@ class ServiceCall(JobTemplate):
             "fail_on_items": {"type": "boolean", "title": "Fail when items failed", "default": False, "description": "Otherwise they are counted, and the run succeeds."},
         },
         "required": ["connection", "url", "job_name"],
+        "examples": [{"connection": "moderation", "url": "https://moderation.example.com/api/jobs/crawl/execute", "job_name": "crawl_pending", "config": {"batchSize": 100}}],
         "additionalProperties": False,
     }  # fmt: skip
 

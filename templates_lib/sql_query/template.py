@@ -47,6 +47,7 @@ class SqlQuery(JobTemplate):
             "most_rows": {"type": "integer", "title": "Rows in the result", "minimum": 1, "maximum": 1000, "default": 100, "description": "Where there is no file."},
         },
         "required": ["connection", "statement"],
+        "examples": [{"connection": "ledger", "statement": "SELECT day, sum(cents) FROM bookings WHERE day >= :since GROUP BY day", "values": {"since": "2026-01-01"}}],
         "additionalProperties": False,
     }  # fmt: skip
 

@@ -42,6 +42,7 @@ class TestScheduler(JobTemplate):
             "memory_mb": {"type": "integer", "title": "Memory in MiB", "minimum": 0, "maximum": 1_048_576, "default": 0, "description": "Taken and held while it runs. More than it may have ends it.", "x-section": "Load"},
         },
         "additionalProperties": False,
+        "examples": [{"message": "Good morning"}, {"seconds": 60, "log_lines": 10}, {"outcome": "flaky", "succeeds_at": 2}],
     }  # fmt: skip
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:

@@ -42,6 +42,7 @@ class TicketCleanup(JobTemplate):
             "max_tickets": {"type": "integer", "title": "Most tickets", "minimum": 1, "maximum": 10_000_000, "default": 10_000},
         },
         "required": ["connection", "collection", "older_than_days", "statuses"],
+        "examples": [{"connection": "shop", "collection": "tickets", "older_than_days": 90, "statuses": ["resolved", "closed"], "archive": "tickets_archive"}],
         "additionalProperties": False,
     }  # fmt: skip
 

@@ -124,6 +124,7 @@ class WebhookTrigger(JobTemplate):
             "verify_certificate": {"type": "boolean", "title": "Check the server's certificate", "default": True},
         },
         "required": ["url"],
+        "examples": [{"url": "https://example.com/hooks/jobs", "body": {"event": "nightly"}}],
         "additionalProperties": False,
     }
 

@@ -50,7 +50,7 @@ BOMB = "a: &a [x,x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*'
         ("jobwright: 1\n---\njobs: []", "another document"), (HEAD + "- a: 1e999", "no YAML"), (HEAD + f"- a: {'9' * 5000}", "too long"),
         (HEAD + "- a: " + "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "nested more than"), ("x" * (LONGEST + 1), "longer than"),
         (HEAD + "- a: 'x\x00y'", "control characters"), (HEAD + "- {}\n" * (MOST_JOBS + 1), "the most"), ('{"jobwright": 1, "jobs": [{"a": 1, "a": 2}]}', "occurs twice"),
-        (HEAD + '- a: "\\ud800"', ""), ('{"jobwright": 1, "jobs": [{"a": "\\ud800"}]}', ""), ('{"jobwright": 1, "jobs": [{"a": NaN}]}', "no number"),
+        (HEAD + '- a: "\\ud800"', ""), ('{"jobwright": 1, "jobs": [{"a": "\\ud800"}]}', ""), ('{"jobwright": 1, "jobs": [{"a": NaN}]}', "no JSON number"),
         ('{"jobwright": 1, "jobs": [' + "[" * DEEPEST + "]" * DEEPEST + "]}", "nested more than"), ('{"jobwright": 1, "jobs": []', "line 2"),
     ],
 )  # fmt: skip

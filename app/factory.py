@@ -155,8 +155,8 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         settings=settings, clock=clock, accounts=accounts, signin=signin, single_signon=single_signon, rates=rates,
         tokens=Tokens(users, TokenStore(database), audit, clock), audit=audit, auditors=Auditors(audit),
         settings_trail=SettingsTrail(database, audit, keys),
-        connections=connections, catalogue=catalogue, jobs=registry, approvals=approvals, exchange=Exchange(registry, approvals),
-        executions=executions, triggers=triggers, keys=keys, ping=ping,
+        connections=connections, catalogue=catalogue, jobs=registry, approvals=approvals,
+        exchange=Exchange(registry, executions, approvals), executions=executions, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
         calendars=calendars, maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),
     )  # fmt: skip

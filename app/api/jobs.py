@@ -132,8 +132,7 @@ def update_job(job_id: str) -> Any:
 @blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
 def delete_job(job_id: str) -> dict[str, str]:
     """Retire a job; its history stays"""
-    services().jobs.delete(actor(), job_id, version=if_match(request))
-    services().executions.forget_job(job_id)
+    services().executions.delete_job(actor(), job_id, version=if_match(request))
     return {"message": "Job deleted"}
 
 

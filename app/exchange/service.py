@@ -13,6 +13,7 @@ from app.audit.model import Actor, field_diff
 from app.connections.vault import MASK, mask
 from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFailed
 from app.exchange import file
+from app.execution.service import Executions
 from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.schema import load_definition
 from app.jobs.service import JobRegistry, as_request
@@ -74,8 +75,8 @@ class Exchange:
     """A file says what each of its jobs is, whole: what it leaves out has its default. Only whether a job that is there is switched on
     stays as it is where the file does not say."""
 
-    def __init__(self, registry: JobRegistry, approvals: Approvals) -> None:
-        self._registry, self._approvals = registry, approvals
+    def __init__(self, registry: JobRegistry, executions: Executions, approvals: Approvals) -> None:
+        self._registry, self._executions, self._approvals = registry, executions, approvals
 
     def export(self, actor: Actor, kind: str, query: JobFilter | None = None) -> str:
         """The jobs that `actor` sees and `query` leaves, by name, as a file (`yaml`, `json`); what is a default is left out, secrets are
@@ -166,7 +167,7 @@ class Exchange:
                 case Action.UPDATE:
                     self._registry.update(actor, step.job_id or "", step.body, version=step.version)
                 case Action.DELETE:
-                    self._registry.delete(actor, step.job_id or "", version=step.version)
+                    self._executions.delete_job(actor, step.job_id or "", version=step.version)
         except ApprovalNeeded as needed:
             asked = self._approvals.ask(actor, needed.ask)
             return replace(step, result=Result.WAITS, detail=str(asked["_id"]))

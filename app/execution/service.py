@@ -212,6 +212,11 @@ class Executions:
             raise Conflict("This execution has just ended")
         return self._shown(changed)
 
+    def delete_job(self, actor: Actor, job_id: str, *, version: int | None = None) -> None:
+        """Retire a job, and what it still has waiting. Raises as JobRegistry.delete."""
+        self._registry.delete(actor, job_id, version=version)
+        self.forget_job(job_id)
+
     def forget_job(self, job_id: str) -> None:
         """A job was retired: what it still has waiting will not run."""
         self._store.drop_queued(job_id, now=self._clock.now())

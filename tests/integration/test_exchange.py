@@ -90,9 +90,12 @@ def test_pruning_takes_only_what_came_out_of_a_file(services: Services, super_ad
     services.jobs.create(super_admin, {"name": "by hand", "template_type": "noop"})
     services.exchange.apply(super_admin, FILE)
     less = FILE.split("- name: second")[0]
+    second = services.jobs.page(super_admin, JobFilter(search="second")).jobs[0]
+    waiting = services.executions.run_now(super_admin, second.id)["_id"]
     assert actions(services.exchange.plan(super_admin, less)) == [("first", "unchanged")]
     assert actions(services.exchange.apply(super_admin, less, prune=True)) == [("first", "unchanged"), ("second", "delete")]
     assert services.jobs.names(super_admin) == ["by hand", "first"]
+    assert services.executions.get(super_admin, waiting)["status"] == "skipped", "what a deleted job has waiting does not run"
 
 
 def test_one_wrong_job_and_nothing_is_done(services: Services, super_admin: Actor) -> None:

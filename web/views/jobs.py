@@ -225,8 +225,7 @@ def edit(job_id: str) -> Any:
 def delete(job_id: str) -> Any:
     """Retire the job."""
     name = services().jobs.get(actor(), job_id).definition.name
-    services().jobs.delete(actor(), job_id)
-    services().executions.forget_job(job_id)
+    services().executions.delete_job(actor(), job_id)
     flash(f"{name} is deleted; its history stays")
     return redirect(url_for(".list_jobs"))
 

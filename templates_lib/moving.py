@@ -1,7 +1,7 @@
 """Moves documents so that none is lost and none is there twice, however often it is killed.
 
 A batch is copied first, durably; then each of its documents is deleted where it still is what was copied, byte for byte, which the server
-compares. What changed in between stays where it is and is copied anew.
+compares. What changed in between stays where it is and is copied anew: files then hold it as it was, too.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def to_collection(
 def to_files(source: Documents, store: FileStore, path: str, query: Mapping[str, Any], *, most: int, total: int, ctx: RunContext) -> Moved:
     """Move up to `most` matching documents into files `PATH.EXECUTION.00001.jsonl.gz` and on: Extended JSON, canonical, one a line.
 
-    A part is there whole or not at all. Another attempt first deletes what the parts of the one before hold, and goes on with the next.
+    A part is there whole or not at all. A run that starts again first deletes what its earlier parts hold, and goes on with the next.
     """
     raw, moved = _raw(source), Moved(files=[])
     number = _go_on(raw, store, path, moved, ctx)
@@ -96,7 +96,8 @@ def _delete_same(raw: Raw, batch: Sequence[RawBSONDocument]) -> int:
 
 
 def _go_on(raw: Raw, store: FileStore, path: str, moved: Moved, ctx: RunContext) -> int:
-    """Delete what parts of an attempt before this one hold; returns the number of the last part. All but the last are done with."""
+    """Delete what the parts of an earlier start of this run hold (a retry, or a run that a drain handed back, which has the same attempt's
+    number); returns the number of the last part."""
     number = 0
     while store.exists(_part(path, number + 1, ctx)):
         number += 1
@@ -106,9 +107,8 @@ def _go_on(raw: Raw, store: FileStore, path: str, moved: Moved, ctx: RunContext)
                 digest.update(line)
                 batch.append(RawBSONDocument(bson.encode(json_util.loads(line, json_options=json_util.CANONICAL_JSON_OPTIONS))))
                 count += 1
-        if ctx.attempt > 1 and batch:
-            ctx.log.info("%s holds %s documents of an attempt before", name, f"{count:,}")
-            _delete_same(raw, batch)
+        ctx.log.info("%s holds %s documents of an earlier start of this run", name, f"{count:,}")
+        _delete_same(raw, batch)
         moved.documents += count
         moved.files = [*(moved.files or []), {"path": name, "documents": count, "sha256": digest.hexdigest()}]
     return number

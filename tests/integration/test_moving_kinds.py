@@ -138,9 +138,10 @@ def test_documents_that_change_all_the_time_end_it_rather_than_turn_it_for_ever(
     assert data["orders"].count_documents({}) == 4
 
 
+@pytest.mark.parametrize("again", [1, 2], ids=["handed back", "retried"])
 @pytest.mark.parametrize(("changes", "at"), [*(({"batch_size": 20}, at) for at in range(1, 11)), *((FILES, at) for at in range(1, 6))])
 def test_killed_anywhere_it_goes_on_and_each_document_is_there_once(
-    data: Data, ctx: Ctx, changes: dict[str, Any], at: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    data: Data, ctx: Ctx, changes: dict[str, Any], at: int, again: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Each write may be the last one that happens; the next attempt of the same execution is another process."""
     monkeypatch.setattr(moving, "A_PART", 20)
@@ -160,7 +161,7 @@ def test_killed_anywhere_it_goes_on_and_each_document_is_there_once(
     with pytest.raises(TemplateError):
         DataArchive().run(archive(**changes), ctx(attempt=1))
     monkeypatch.setattr(Collection, "bulk_write", real)
-    DataArchive().run(archive(**changes), ctx(attempt=2))
+    DataArchive().run(archive(**changes), ctx(attempt=again))
     left = raw(data["orders"])
     if changes == FILES:
         found = in_files(tmp_path / "store")

@@ -93,7 +93,8 @@ def _page_context() -> dict[str, Any]:
     services: Services = current_app.extensions[EXTENSION]
     actor = g.get("actor")
     return {
-        "actor": actor, "settings": services.settings, "now": services.clock.now(),
+        "actor": actor, "now": services.clock.now(), "provider": services.settings.oidc_name if services.settings.oidc_issuer else "",
+        "passwords": services.settings.password_sign_in,
         "maintenance": services.maintenance.get() if actor else None,
         "waiting_approvals": lambda: services.approvals.waiting(actor) if actor else 0,  # asked by whole pages, not by each part of one
     }  # fmt: skip

@@ -13,8 +13,7 @@ from app.audit.model import SYSTEM, field_diff
 from app.audit.service import AuditTrail
 from app.keys import KeyRing
 from app.mongo import Document
-
-SECRET_SHOWN = {"$secret": "set"}
+from app.validation.secret import MASK
 
 
 class SettingsTrail:
@@ -33,8 +32,8 @@ class SettingsTrail:
         before, before_secret = row.get("values", {}), row.get("secrets", {})
         diff = field_diff(before, values)
         diff += [
-            {"field": f"/{name}", **({"before": SECRET_SHOWN} if name in before_secret else {}),
-             **({"after": SECRET_SHOWN} if name in digests else {})}
+            {"field": f"/{name}", **({"before": MASK} if name in before_secret else {}),
+             **({"after": MASK} if name in digests else {})}
             for name in sorted(before_secret.keys() | digests.keys()) if before_secret.get(name) != digests.get(name)
         ]  # fmt: skip
         if diff:

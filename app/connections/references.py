@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.connections.vault import is_secret, secret_name, walk
+from app.connections.vault import walk
 from app.validation import pointer
+from app.validation.secret import is_secret, secret_name
 
 
 def connection_references(schema: Any, value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, str, str]]:

@@ -11,10 +11,9 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from app.errors import StartError
 from app.keys import KeyRing
+from app.validation.secret import MASK, is_secret, secret_name
 
 SEALED = "$sealed"  # {"$sealed": "<Fernet token>"}: what MongoDB holds
-NAMED = "named"  # {"$secret": "named", "name": …}: a secret that is a connection of its own, by its name
-MASK: dict[str, str] = {"$secret": "set"}  # what the API and the form show, and what they send back for "leave it as it is"
 
 
 class Vault:
@@ -84,19 +83,8 @@ def mask(value: Any) -> Any:
     return value
 
 
-def secret_name(value: Any) -> str | None:
-    """The name that a value gives instead of a secret; None for any other value."""
-    named = isinstance(value, Mapping) and set(value) == {"$secret", "name"} and value["$secret"] == NAMED
-    return value["name"] if named and isinstance(value["name"], str) else None
-
-
 def is_sealed(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) == {SEALED} and isinstance(value[SEALED], str)
-
-
-def is_secret(schema: Any) -> bool:
-    """JSON Schema validation 9.4: a `writeOnly` value is never given back; a password is one too, as the form has it."""
-    return isinstance(schema, Mapping) and (schema.get("writeOnly") is True or schema.get("format") == "password")
 
 
 def walk(schema: Any, value: Any, stored: Any, visit: Any) -> Any:

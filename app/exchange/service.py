@@ -10,7 +10,7 @@ from typing import Any
 from app.accounts.permissions import May, require
 from app.approvals.service import Approvals
 from app.audit.model import Actor, field_diff
-from app.connections.vault import MASK, mask
+from app.connections.vault import mask
 from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFailed
 from app.exchange import file
 from app.execution.service import Executions
@@ -18,6 +18,7 @@ from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.schema import load_definition
 from app.jobs.service import JobRegistry, as_request
 from app.jobs.store import JobFilter
+from app.validation.secret import MASK
 
 ORIGIN = "import"
 PAGE = 200

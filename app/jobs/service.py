@@ -19,13 +19,14 @@ from app.clock import Clock
 from app.config import Settings
 from app.connections.references import secret_places
 from app.connections.service import Connections
-from app.connections.vault import Vault, is_secret, mask
+from app.connections.vault import Vault, mask
 from app.errors import ApprovalNeeded, Conflict, DuplicateName, FieldError, Forbidden, NotFound, StaleVersion, ValidationFailed
 from app.jobs.model import Cause, Job, JobDefinition, Pause, Schedule, ScheduleType, job_document, job_from, to_plain
 from app.jobs.schema import load_definition, load_pause
 from app.jobs.store import JobFilter, JobStore, SameRequest
 from app.jobtemplates.catalogue import Catalogue, Entry, with_defaults
 from app.mongo import Document
+from app.validation.secret import is_secret
 
 # Objects that a partial update changes member by member; the others are replaced whole.
 MERGED = ("retry_policy", "misfire", "concurrency")

@@ -13,7 +13,6 @@ from app.accounts.signin import Visitor
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
-from app.connections.vault import MASK
 from app.doctor import Doctor, Level
 from app.errors import ApprovalNeeded, StartError
 from app.execution import kernel
@@ -22,6 +21,7 @@ from app.jobtemplates.catalogue import Catalogue
 from app.mongo import Document
 from app.reseal import Resealer
 from app.services import Services
+from app.validation.secret import MASK
 from tests.support import PASSWORD, Service, eventually
 
 CANARY = "canary-8c1f-do-not-sing"

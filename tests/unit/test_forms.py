@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from app.connections.vault import MASK
 from app.errors import FieldError
+from app.validation.secret import MASK
 from app.validation.words import locales, words_of
 from templates_lib.data_export.template import DataExport
 from templates_lib.database_cleanup.template import DatabaseCleanup
 from templates_lib.email_notification.template import EmailNotification
 from templates_lib.webhook_trigger.template import WebhookTrigger
 from tests.posting import Control, Page, Pairs
-from web.forms import ABSENT, KEPT, Form, SchemaRefused, Submission, action_in
+from web.forms import ABSENT, Form, SchemaRefused, Submission, action_in
 from web.forms.values import singular
 
 EVERYTHING = json.loads((Path(__file__).parents[2] / "web/views/samples/1-everything.json").read_text("utf-8"))
@@ -589,21 +589,20 @@ def test_what_one_entry_of_a_list_is_called(title: str, one: str) -> None:
 
 
 def test_a_secret_is_never_echoed_and_stays_unless_typed_anew() -> None:
-    assert KEPT == MASK
     form = Form(obj(s_={"type": "string", "writeOnly": True, "minLength": 8}))
-    for stored in (dict(KEPT), "canary secret"):
+    for stored in (dict(MASK), "canary secret"):
         shown = form.render({"s": stored})
         assert "canary" not in shown
         assert "unchanged" in shown
         kept = form.read(Page(shown).pairs())
-        assert (kept.value, kept.errors) == ({"s": KEPT}, ())
-    assert typed(form, {"s": dict(KEPT)}, s="new secret").value == {"s": "new secret"}
-    wrong = typed(form, {"s": dict(KEPT)}, s="short")
+        assert (kept.value, kept.errors) == ({"s": MASK}, ())
+    assert typed(form, {"s": dict(MASK)}, s="new secret").value == {"s": "new secret"}
+    wrong = typed(form, {"s": dict(MASK)}, s="short")
     assert not wrong.valid
     assert "short" not in form.render(submission=wrong)
     assert [error.message for error in form.read(page_of(form).pairs()).errors] == ["is required"]
     optional = Form(obj(s={"type": "string", "format": "password"}))
-    page = page_of(optional, {"s": dict(KEPT)})
+    page = page_of(optional, {"s": dict(MASK)})
     page.at("/s", "state").value = "absent"
     assert optional.read(page.pairs()).value == {}
 
@@ -809,7 +808,7 @@ def test_a_secret_may_be_named_instead_of_typed() -> None:
 
 def test_a_typed_secret_is_not_sent_back_and_asked_for_again() -> None:
     form = Form(obj(s={"type": "string", "writeOnly": True}, k={"type": "string", "writeOnly": True}, n={"type": "integer"}))
-    page = page_of(form, {"k": dict(KEPT)})
+    page = page_of(form, {"k": dict(MASK)})
     page.editor("/s").value, page.editor("/k").value, page.editor("/n").value = "typed", "other", "x"
     submission = form.read(page.pairs())
     assert submission.value == {"s": "typed", "k": "other", "n": "x"}
@@ -817,7 +816,7 @@ def test_a_typed_secret_is_not_sent_back_and_asked_for_again() -> None:
     assert again.text.count("type it again") == 2
     assert "type it again" not in form.present(submission=submission, in_place=True).controls, "the browser has it still"
     again.editor("/n").value = "5"
-    assert form.read(again.pairs()).value == {"k": KEPT, "n": 5}
+    assert form.read(again.pairs()).value == {"k": MASK, "n": 5}
 
 
 def test_a_default_that_came_with_a_condition_goes_with_it_unless_it_was_touched() -> None:

@@ -17,12 +17,13 @@ from app.accounts.permissions import RULES, May
 from app.clock import SystemClock
 from app.config import Settings, load_settings
 from app.connections.references import connection_references
-from app.connections.vault import MASK, Vault, mask
+from app.connections.vault import Vault, mask
 from app.errors import ConfigError, StartError
 from app.events import EVENTS, mask_secrets
 from app.jobtemplates.catalogue import Catalogue, with_defaults
 from app.keys import KeyRing, load_key
 from app.validation import SchemaValidator
+from app.validation.secret import MASK
 from templates_lib.base import JobResult, JobTemplate, RunContext
 from templates_lib.net import GuardedBackend, TargetRefused, is_public
 from web.filters import relative, seconds

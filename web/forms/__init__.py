@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from app.validation import SchemaRefused
-from web.forms.field import KEPT
 from web.forms.form import Form, Submission, action_in
 from web.forms.values import ABSENT
 
-__all__ = ["ABSENT", "KEPT", "Form", "SchemaRefused", "Submission", "action_in"]
+__all__ = ["ABSENT", "Form", "SchemaRefused", "Submission", "action_in"]

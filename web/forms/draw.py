@@ -9,12 +9,11 @@ from itertools import pairwise
 from typing import Any
 
 from app.validation.schema import escape
+from app.validation.secret import MASK, NAMED, secret_name
 from web.forms.field import (
     DEEPEST,
-    KEPT,
     MOST_FIELDS,
     MOST_ROWS,
-    NAMED,
     Field,
     JsonRefused,
     Reader,
@@ -23,7 +22,6 @@ from web.forms.field import (
     member_name,
     parse_json,
     plain_text,
-    secret_name,
 )
 from web.forms.values import ABSENT, from_name, kind_of, singular
 from web.forms.view import MOST_CHECKBOXES, Heads, View, Views
@@ -100,7 +98,7 @@ class Drawer:
         if (
             view.secret
             and (view.allows("string") or not view.types)
-            and (value in (ABSENT, None) or isinstance(value, str) or value == KEPT or secret_name(value) is not None)
+            and (value in (ABSENT, None) or isinstance(value, str) or value == MASK or secret_name(value) is not None)
         ):
             return "secret"
         if widget == "json":

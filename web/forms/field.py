@@ -9,21 +9,18 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import FieldError
 from app.validation.schema import escape
+from app.validation.secret import MASK, NAMED, named_secret
 from app.validation.words import Words
 from web.forms.choices import Choices
 from web.forms.values import ABSENT
 from web.forms.view import Heads, View
 
-# What a secret reads as when it was left as it is; stores keep the old one for it.
-KEPT: dict[str, str] = {"$secret": "set"}
-# What a secret reads as that is kept elsewhere, under a name: {"$secret": "named", "name": …}.
-NAMED = "named"
 MOST_ROWS = 2000
 MOST_FIELDS = 20_000
 DEEPEST = 40
@@ -133,12 +130,6 @@ def member_key(part: str) -> str | None:
             found.append(rest[0])
             rest = rest[1:]
     return "".join(found)
-
-
-def secret_name(value: Any) -> str | None:
-    """The name of a secret that is kept elsewhere; None for any other value."""
-    named = isinstance(value, Mapping) and set(value) == {"$secret", "name"} and value["$secret"] == NAMED
-    return value["name"] if named and isinstance(value["name"], str) else None
 
 
 def small_number(text: str) -> int:
@@ -289,8 +280,8 @@ class Reader:
         match one.kind:
             case "secret":
                 if one.state == NAMED:
-                    return {"$secret": NAMED, "name": one.named}
-                return dict(KEPT) if one.state == "kept" else one.raw
+                    return named_secret(one.named)
+                return dict(MASK) if one.state == "kept" else one.raw
             case "string":
                 return one.raw
             case "integer" | "number":

@@ -13,10 +13,11 @@ from markupsafe import Markup
 
 from app.errors import FieldError
 from app.validation.schema import CACHED, prepare
+from app.validation.secret import NAMED
 from app.validation.validator import SchemaValidator
 from app.validation.words import DEFAULT_LOCALE, words_of
 from web.forms.draw import Drawer, move
-from web.forms.field import NAMED, Field, Post, Reader, decode, small_number
+from web.forms.field import Field, Post, Reader, decode, small_number
 from web.forms.hints import check_hints
 from web.forms.render import Options, Presented, present
 from web.forms.values import ABSENT

@@ -15,6 +15,7 @@ from referencing.jsonschema import DRAFT202012
 
 from app.validation.patterns import matches
 from app.validation.readable import as_words
+from app.validation.secret import is_secret
 from app.validation.validator import SchemaValidator
 from web.forms.choices import Choices, common, listed
 from web.forms.hints import NAMES, check_hints
@@ -94,7 +95,7 @@ class View:
 
     @cached_property
     def secret(self) -> bool:
-        return any(layer.get("writeOnly") is True or layer.get("format") == "password" for layer, _ in self.layers)
+        return any(is_secret(layer) for layer, _ in self.layers)
 
     @cached_property
     def deprecated(self) -> bool:

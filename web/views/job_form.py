@@ -20,7 +20,8 @@ from app.jobs.schema import JobDefinitionSchema, load_definition
 from app.jobtemplates.catalogue import Entry
 from app.scheduling.triggers import clock_change
 from app.scheduling.words import duration_words, in_words
-from web.forms import ABSENT, KEPT, Form
+from app.validation.secret import MASK
+from web.forms import ABSENT, Form
 from web.forms.field import small_number
 from web.forms.render import SummaryLine
 from web.views.common import CHECK, Editor, Pairs, actor, live_options, parameters_form
@@ -234,8 +235,8 @@ class JobForm:
 def without_secrets(value: Any) -> Any:
     """A value without the places where secrets are kept: they belong to where they were typed."""
     if isinstance(value, Mapping):
-        return {key: without_secrets(inner) for key, inner in value.items() if inner != KEPT}
-    return [without_secrets(inner) for inner in value if inner != KEPT] if isinstance(value, list) else value
+        return {key: without_secrets(inner) for key, inner in value.items() if inner != MASK}
+    return [without_secrets(inner) for inner in value if inner != MASK] if isinstance(value, list) else value
 
 
 def _in_words(pointer: str) -> str:

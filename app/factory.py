@@ -26,7 +26,7 @@ from app.approvals.service import Approvals
 from app.approvals.store import ApprovalStore
 from app.audit.service import AuditTrail
 from app.audit.settings import SettingsTrail
-from app.audit.store import AuditStore
+from app.audit.store import AuditStore, SettingsStore
 from app.clock import Clock, SystemClock
 from app.config import Settings
 from app.connections.service import Connections
@@ -154,7 +154,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     return Services(
         settings=settings, clock=clock, accounts=accounts, signin=signin, single_signon=single_signon, rates=rates,
         tokens=Tokens(users, TokenStore(database), audit, clock), audit=audit, auditors=Auditors(audit),
-        settings_trail=SettingsTrail(database, audit, keys),
+        settings_trail=SettingsTrail(SettingsStore(database), audit, keys),
         connections=connections, catalogue=catalogue, jobs=registry, approvals=approvals,
         exchange=Exchange(registry, executions, approvals), executions=executions, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),

@@ -7,20 +7,18 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-from pymongo.database import Database
-
 from app.audit.model import SYSTEM, field_diff
 from app.audit.service import AuditTrail
+from app.audit.store import SettingsStore
 from app.keys import KeyRing
-from app.mongo import Document
 from app.validation.secret import MASK
 
 
 class SettingsTrail:
-    """The `settings_seen` collection: what each place last started with, secrets as keyed digests."""
+    """Tells what differs from the last start of each place; of secrets, keyed digests are kept."""
 
-    def __init__(self, database: Database[Document], audit: AuditTrail, keys: KeyRing) -> None:
-        self._seen, self._audit, self._key = database["settings_seen"], audit, keys.derive("settings")
+    def __init__(self, store: SettingsStore, audit: AuditTrail, keys: KeyRing) -> None:
+        self._store, self._audit, self._key = store, audit, keys.derive("settings")
 
     def record(self, place: str, values: Mapping[str, Any], secrets: Mapping[str, str]) -> int:
         """Write an audit event for what differs from the last start at `place` (host and role); returns how many settings do.
@@ -28,7 +26,7 @@ class SettingsTrail:
         `values` are the settings that may be shown, by variable; `secrets` those that may not.
         """
         digests = {name: self._digest(text) for name, text in secrets.items()}
-        row = self._seen.find_one({"_id": place}) or {}
+        row = self._store.last(place)
         before, before_secret = row.get("values", {}), row.get("secrets", {})
         diff = field_diff(before, values)
         diff += [
@@ -38,7 +36,7 @@ class SettingsTrail:
         ]  # fmt: skip
         if diff:
             with self._audit.action(SYSTEM, "settings.change", kind="installation", target_id=place, name=place, diff=diff):
-                self._seen.replace_one({"_id": place}, {"values": dict(values), "secrets": digests}, upsert=True)
+                self._store.keep(place, {"values": dict(values), "secrets": digests})
         return len(diff)
 
     def _digest(self, text: str) -> str:

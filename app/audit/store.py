@@ -1,4 +1,4 @@
-"""The `audit_log` collection: written, read, never changed."""
+"""The `audit_log` collection: written, read, never changed; and what settings were last seen."""
 
 from __future__ import annotations
 
@@ -86,3 +86,17 @@ class AuditStore:
     def actions(self) -> list[str]:
         """Every action that ever was, sorted."""
         return sorted(self._events.distinct("action"))
+
+
+class SettingsStore:
+    """The `settings_seen` collection: what each place last started with."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._seen = database["settings_seen"]
+
+    def last(self, place: str) -> Document:
+        """What `keep` was last given for the place; empty where it never was."""
+        return self._seen.find_one({"_id": place}, {"_id": 0}) or {}
+
+    def keep(self, place: str, seen: Document) -> None:
+        self._seen.replace_one({"_id": place}, seen, upsert=True)

@@ -177,6 +177,7 @@ def test_sigterm_drains_and_hands_back_what_is_unfinished(start: Callable[..., S
     began = time.monotonic()
     assert service.stop() == 0
     assert time.monotonic() - began < 10
+    assert [event for event in service.events() if event.get("level") == "error"] == []
     rows = {row["job_name"]: row for row in registry["job_executions"].find()}
     assert (rows["short"]["status"], rows["long"]["status"]) == ("success", "queued")
     assert [attempt["reason"] for attempt in rows["long"]["attempts"]] == ["handed_back"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +13,8 @@ from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, InvalidOperation
+from structlog.testing import capture_logs
 
 from app.audit.model import Actor
 from app.audit.store import AuditFilter
@@ -26,6 +27,7 @@ from app.factory import Store, build_node
 from app.jobs.model import Job
 from app.jobs.store import JobStore
 from app.scheduling.dispatcher import Dispatcher
+from app.scheduling.node import Arrivals
 from app.services import Services
 from tests.conftest import START
 from tests.support import eventually, seconds_of
@@ -530,3 +532,29 @@ def test_a_node_never_dispatches_beside_itself(
 def records_after_three(store: Store) -> list[dict[str, Any]]:
     rows = list(store.database["job_executions"].find().sort("scheduled_for", 1))
     return rows if len(rows) > 3 else []
+
+
+@pytest.mark.parametrize("closing", [True, False])
+def test_a_stream_that_ends_by_the_stop_is_no_failure(closing: bool) -> None:
+    listening, closed = threading.Event(), threading.Event()
+
+    def listen(stopped: Callable[[], bool]) -> Iterator[str]:
+        listening.set()
+        yield "one"
+        closed.wait(10)
+        assert stopped() == closing
+        raise InvalidOperation("Cannot use MongoClient after close")
+
+    heard: list[None] = []
+    arrivals = Arrivals(listen, lambda: heard.append(None))
+    with capture_logs() as logs:
+        arrivals.start()
+        assert listening.wait(10)
+        if closing:
+            arrivals.close()  # the stream still waits: it goes on without us
+        closed.set()
+        if not closing:
+            eventually(lambda: logs)
+        arrivals.close()  # and its thread has ended
+    assert [line["event"] for line in logs] == ([] if closing else ["tick.failed"])
+    assert heard

@@ -28,8 +28,10 @@ from app.errors import JobwrightError, NotFound
 from app.events import configure_logging, get_logger
 from app.exchange.service import Action, Plan, Result
 from app.factory import Store, build_node, build_services, launch_executor, migrate, open_store, with_engine
+from app.jobtemplates.catalogue import Catalogue
 from app.migrations import Migrator
 from app.services import Services
+from app.template_tools.contract import check_kind
 
 if TYPE_CHECKING:
     from app.webserver import WebServer
@@ -225,9 +227,6 @@ def template_new(name: str, folder: Path) -> None:
 @click.argument("names", nargs=-1)
 def template_check(names: tuple[str, ...]) -> None:
     """Say what kinds of jobs do not keep of what any must, all or the named ones. Exit code 1 where there is something."""
-    from app.jobtemplates.catalogue import Catalogue  # noqa: PLC0415 - only here
-    from app.template_tools.contract import check_kind  # noqa: PLC0415 - the same
-
     configure_logging(level="ERROR")
     catalogue, lapses = Catalogue.discover(), 0
     for name, reason in catalogue.broken.items():
@@ -286,11 +285,11 @@ def apply_command(file: TextIO, prune: bool) -> None:
 
 def _carry_out(file: TextIO, **options: bool) -> None:
     with _services() as (services, _):
-        plan = services.exchange.plan(CLI, text := file.read(), **options)
+        plan = services.exchange.plan(CLI, file.read(), **options)
         if not plan.valid:
             _print_plan(plan)
             sys.exit(1)
-        done = services.exchange.apply(CLI, text, **options)
+        done = services.exchange.carry_out(CLI, plan)
         _print_plan(done)
         if any(step.result is Result.FAILED for step in done.steps):
             sys.exit(1)

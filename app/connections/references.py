@@ -27,6 +27,21 @@ def connection_references(schema: Any, value: Any, path: tuple[str | int, ...] =
             yield from connection_references(schema.get("items"), item, (*path, index))
 
 
+def connection_paths(schema: Mapping[str, Any], path: str = "") -> list[str]:
+    """Where values of `schema` name connections, as MongoDB has it: the members' names with dots between, lists left out."""
+    found: list[str] = []
+    for name, member in schema.get("properties", {}).items():
+        here = f"{path}.{name}" if path else name
+        if isinstance(member.get("x-options"), Mapping) and member["x-options"].get("from") == "connections":
+            found.append(here)
+        if is_secret(member):
+            found.append(f"{here}.name")  # where it is named instead of held
+        found += connection_paths(member, here)
+        if isinstance(member.get("items"), Mapping):
+            found += connection_paths(member["items"], here)
+    return found
+
+
 def reached_places(schema: Any, value: Any) -> Iterator[tuple[str, str, str]]:
     """Each (JSON Pointer, connection name, what is reached) in the top level of `value`, where `schema` says `x-options: {from:
     collections, addresses or subjects, depends: {connection: …}}`."""

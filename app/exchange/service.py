@@ -14,9 +14,10 @@ from app.connections.vault import mask
 from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFailed
 from app.exchange import file
 from app.execution.service import Executions
+from app.jobs.body import as_request, chosen
 from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.schema import load_definition
-from app.jobs.service import JobRegistry, as_request
+from app.jobs.service import JobRegistry
 from app.jobs.store import JobFilter
 from app.validation.secret import MASK
 
@@ -82,12 +83,7 @@ class Exchange:
     def export(self, actor: Actor, kind: str, query: JobFilter | None = None) -> str:
         """The jobs that `actor` sees and `query` leaves, by name, as a file (`yaml`, `json`); what is a default is left out, secrets are
         masked, but for the names of those that are kept elsewhere."""
-        found: list[Job] = []
-        while True:
-            page = self._registry.page(actor, query or JobFilter(), page=len(found) // PAGE + 1, limit=PAGE)
-            found += page.jobs
-            if page.page >= page.pages:
-                return file.write([self._written(job) for job in found], kind)
+        return file.write([self._written(job) for job in self._all(actor, query or JobFilter())], kind)
 
     def plan(self, actor: Actor, text: str, *, prune: bool = False, only_new: bool = False) -> Plan:
         """What `apply` would do; nothing is changed. Raises FileRefused, Forbidden.
@@ -96,7 +92,7 @@ class Exchange:
         """
         require(actor, May.CHANGE_JOBS)
         bodies = file.read(text)
-        there = {job.definition.name: job for job in self._all(actor)}
+        there = {job.definition.name: job for job in self._all(actor, JobFilter())}
         seen: dict[str, int] = {}
         steps = []
         for place, body in enumerate(bodies):
@@ -113,9 +109,12 @@ class Exchange:
         return Plan(tuple(steps))
 
     def apply(self, actor: Actor, text: str, *, prune: bool = False, only_new: bool = False) -> Plan:
-        """Do what `plan` says, job by job; each step says what became of it. A file with an invalid job does nothing: raises
-        ValidationFailed with pointers into `/jobs`, else as `plan`."""
-        plan = self.plan(actor, text, prune=prune, only_new=only_new)
+        """`plan`, and `carry_out` of it."""
+        return self.carry_out(actor, self.plan(actor, text, prune=prune, only_new=only_new))
+
+    def carry_out(self, actor: Actor, plan: Plan) -> Plan:
+        """Do what a plan says, job by job; each step says what became of it: a job that has changed since is left alone. A plan with an
+        invalid job does nothing: raises ValidationFailed with pointers into `/jobs`."""
         if not plan.valid:
             raise ValidationFailed([
                 FieldError(f"/jobs/{step.place}{error.pointer}", error.message) for step in plan.steps for error in step.errors
@@ -124,10 +123,10 @@ class Exchange:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _all(self, actor: Actor) -> list[Job]:
+    def _all(self, actor: Actor, query: JobFilter) -> list[Job]:
         found: list[Job] = []
         while True:
-            page = self._registry.page(actor, JobFilter(), page=len(found) // PAGE + 1, limit=PAGE)
+            page = self._registry.page(actor, query, page=len(found) // PAGE + 1, limit=PAGE)
             found += page.jobs
             if page.page >= page.pages:
                 return found
@@ -136,8 +135,7 @@ class Exchange:
         try:
             if job is None:
                 definition = self._registry.validate(actor, body)
-                diff = field_diff({}, _telling(definition))
-                return Step(name=name, action=Action.CREATE, place=place, diff=diff, body=body)
+                return Step(name=name, action=Action.CREATE, place=place, diff=chosen(definition), body=body)
             if only_new:
                 return Step(name=name, action=Action.KEEP, place=place, job_id=job.id)
             whole = self._whole(body, job)
@@ -149,7 +147,7 @@ class Exchange:
         diff = field_diff(mask(to_plain(job.definition)), to_plain(definition))
         if definition.template_type == job.definition.template_type:
             secrets = self._registry.changed_secrets(job, whole["parameters"])
-            diff += [{"field": f"/parameters{place}", "before": MASK, "after": MASK} for place in secrets]
+            diff += [{"field": f"/parameters{at}", "before": MASK, "after": MASK} for at in secrets]
         action = Action.UPDATE if diff else Action.KEEP
         return Step(name=name, action=action, place=place, job_id=job.id, version=job.version, diff=diff, body=whole)
 
@@ -188,8 +186,3 @@ def _without(value: Any, plain: Any) -> Any:
     if not (isinstance(value, dict) and isinstance(plain, dict)):
         return value
     return {name: inner for name, inner in value.items() if name == "type" or name not in plain or inner != plain[name]}
-
-
-def _telling(definition: JobDefinition) -> dict[str, Any]:
-    plain = to_plain(JobDefinition(name="", template_type=""))
-    return {name: value for name, value in to_plain(definition).items() if value != plain.get(name)}

@@ -17,19 +17,17 @@ from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
-from app.connections.references import secret_places
+from app.connections.references import connection_paths, secret_places
 from app.connections.service import Connections
 from app.connections.vault import Vault, mask
 from app.errors import ApprovalNeeded, Conflict, DuplicateName, FieldError, Forbidden, NotFound, StaleVersion, ValidationFailed
+from app.jobs.body import chosen, merged
 from app.jobs.model import Cause, Job, JobDefinition, Pause, Schedule, ScheduleType, job_document, job_from, to_plain
 from app.jobs.schema import load_definition, load_pause
 from app.jobs.store import JobFilter, JobStore, SameRequest
 from app.jobtemplates.catalogue import Catalogue, Entry, with_defaults
 from app.mongo import Document
-from app.validation.secret import is_secret
 
-# Objects that a partial update changes member by member; the others are replaced whole.
-MERGED = ("retry_policy", "misfire", "concurrency")
 # The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
 WRITE_TRIES = 20
 _REQUEST_SPACE = uuid.UUID("8a7f2f6e-6f6a-4e2b-9f43-0c8b0f3f7a10")
@@ -158,7 +156,7 @@ class JobRegistry:
             return self._replay(replayed, digest), False
         try:
             self._refuse_taken_name(definition, None)
-            self._ask_first(actor, job, Operation.CREATE, diff=_chosen(job.definition), payload={"job": job_document(job)})
+            self._ask_first(actor, job, Operation.CREATE, diff=chosen(job.definition), payload={"job": job_document(job)})
             self._add(actor, job)
         except SameRequest as same:
             return self._replay(same.job, digest), False
@@ -174,7 +172,7 @@ class JobRegistry:
         """A dry create, or a dry update of `job_id`: the definition that would be stored, secrets masked. Raises as they do."""
         require(actor, May.CHANGE_JOBS)
         before = self._visible(actor, job_id) if job_id else None
-        definition = self._checked(self._merged(before, body) if before else body, before)
+        definition = self._checked(merged(before.definition, body) if before else body, before)
         self._refuse_foreign_group(actor, definition)
         self._refuse_taken_name(definition, job_id)
         return replace(definition, parameters=mask(self._sealed(definition, before).parameters))
@@ -192,7 +190,7 @@ class JobRegistry:
         """
         require(actor, May.CHANGE_JOBS)
         before = self._at_version(actor, job_id, version)
-        definition = self._sealed(self._checked(self._merged(before, body), before), before)
+        definition = self._sealed(self._checked(merged(before.definition, body), before), before)
         self._refuse_foreign_group(actor, definition)
         if definition.name != before.definition.name:
             self._refuse_taken_name(definition, job_id)
@@ -316,9 +314,9 @@ class JobRegistry:
         kept secrets come from before. Raises ValidationFailed with pointers below `/parameters`.
         """
         entry, stored = self._template(job.definition.template_type), job.definition.parameters if base is None else base
-        merged = dict(overrides or {}) if whole else {**mask(stored), **(overrides or {})}
-        self._check_parameters(entry, merged, stored)
-        sealed: dict[str, Any] = self._vault.seal(entry.template.parameters_schema, merged, stored)
+        given = dict(overrides or {}) if whole else {**mask(stored), **(overrides or {})}
+        self._check_parameters(entry, given, stored)
+        sealed: dict[str, Any] = self._vault.seal(entry.template.parameters_schema, given, stored)
         return sealed
 
     def names(self, actor: Actor) -> list[str]:
@@ -341,7 +339,7 @@ class JobRegistry:
 
     def names_using(self, connection: str) -> list[str]:
         """Names of the jobs that use the connection."""
-        pointers = {path for entry in self._catalogue for path in _connection_paths(entry.template.parameters_schema)}
+        pointers = {path for entry in self._catalogue for path in connection_paths(entry.template.parameters_schema)}
         return self._store.names_using(connection, sorted(pointers))
 
     # -- steps ----------------------------------------------------------------------------------------------------
@@ -431,19 +429,6 @@ class JobRegistry:
         """The next due time from now on: a change of the schedule never fires it."""
         return self._rules.next_after(definition.schedule, now) if definition.enabled else None
 
-    @staticmethod
-    def _merged(before: Job, body: Any) -> Any:
-        if not isinstance(body, Mapping):
-            raise ValidationFailed([FieldError("", "must be an object")])
-        current = as_request(before.definition)
-        merged = {**current, **body}
-        for name in MERGED:
-            if isinstance(body.get(name), Mapping):
-                merged[name] = {**current[name], **body[name]}
-        if body.get("template_type", current["template_type"]) != current["template_type"] and "parameters" not in body:
-            merged["parameters"] = {}
-        return merged
-
     def _refuse_taken_name(self, definition: JobDefinition, job_id: str | None) -> None:
         if self._store.name_taken(definition.name, by_other_than=job_id):
             raise DuplicateName(definition.name)
@@ -516,34 +501,5 @@ class JobRegistry:
         return job
 
 
-def as_request(definition: JobDefinition) -> dict[str, Any]:
-    """The definition as the body that would create it: instants as text, secrets masked, absent instants left out."""
-    plain: dict[str, Any] = mask(to_plain(definition))
-    plain["schedule"] = {
-        key: value.isoformat() if isinstance(value, datetime) else value for key, value in plain["schedule"].items() if value is not None
-    }
-    return plain
-
-
-def _chosen(definition: JobDefinition) -> list[dict[str, Any]]:
-    """What a new definition says that is not a default, for who is to judge it."""
-    rows = field_diff(to_plain(JobDefinition(name="", template_type="")), mask(to_plain(definition)))
-    return [{name: value for name, value in row.items() if name != "before"} for row in rows]
-
-
 def _paused_words(job: Job) -> dict[str, Any] | None:
     return {"reason": job.paused.reason, "until": job.paused.until} if job.paused and job.paused.cause is Cause.PERSON else None
-
-
-def _connection_paths(schema: Mapping[str, Any], path: str = "") -> list[str]:
-    found: list[str] = []
-    for name, member in schema.get("properties", {}).items():
-        here = f"{path}.{name}" if path else name
-        if isinstance(member.get("x-options"), Mapping) and member["x-options"].get("from") == "connections":
-            found.append(here)
-        if is_secret(member):
-            found.append(f"{here}.name")  # where it is named instead of held
-        found += _connection_paths(member, here)
-        if isinstance(member.get("items"), Mapping):
-            found += _connection_paths(member["items"], here)
-    return found

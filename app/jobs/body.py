@@ -1,0 +1,47 @@
+"""A definition as the body of a request: what would create it, what a partial update makes of it, what of it is no default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from app.audit.model import field_diff
+from app.connections.vault import mask
+from app.errors import FieldError, ValidationFailed
+from app.jobs.model import JobDefinition, to_plain
+
+# Objects that a partial update changes member by member; the others are replaced whole.
+MERGED = ("retry_policy", "misfire", "concurrency")
+
+
+def as_request(definition: JobDefinition) -> dict[str, Any]:
+    """The definition as the body that would create it: instants as text, secrets masked, absent instants left out."""
+    plain: dict[str, Any] = mask(to_plain(definition))
+    plain["schedule"] = {
+        key: value.isoformat() if isinstance(value, datetime) else value for key, value in plain["schedule"].items() if value is not None
+    }
+    return plain
+
+
+def merged(before: JobDefinition, body: Any) -> dict[str, Any]:
+    """The body that would create what `body`, a partial update, makes of `before`. Another template begins without parameters.
+
+    Raises ValidationFailed where it is no object.
+    """
+    if not isinstance(body, Mapping):
+        raise ValidationFailed([FieldError("", "must be an object")])
+    current = as_request(before)
+    whole = {**current, **body}
+    for name in MERGED:
+        if isinstance(body.get(name), Mapping):
+            whole[name] = {**current[name], **body[name]}
+    if body.get("template_type", current["template_type"]) != current["template_type"] and "parameters" not in body:
+        whole["parameters"] = {}
+    return whole
+
+
+def chosen(definition: JobDefinition) -> list[dict[str, Any]]:
+    """What a new definition says that is not a default, by field, secrets masked; for who is to judge it."""
+    rows = field_diff(to_plain(JobDefinition(name="", template_type="")), mask(to_plain(definition)))
+    return [{name: value for name, value in row.items() if name != "before"} for row in rows]

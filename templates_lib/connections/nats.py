@@ -77,8 +77,16 @@ async def open_settings(settings: Mapping[str, Any]) -> AsyncIterator[Client]:
             **options,
         )
         await asyncio.wait_for(connecting, CONNECT_SECONDS * 2)
-        yield client
-        await client.flush(CONNECT_SECONDS)
+        try:
+            yield client
+        except Exception as error:
+            refused = next((one for one in failures if _is_refusal(one)), None)
+            if refused is not None:
+                raise refused from error  # why nobody answers
+            raise
+        # The client writes a ping at once and a message a moment later, so that the first answer may come before what it is to answer.
+        for _ in range(2):
+            await client.flush(CONNECT_SECONDS)
         if failures:
             raise failures[0]  # what the server refused: it says so beside what was sent
     finally:
@@ -97,8 +105,11 @@ async def open_nats(ctx: RunContext, name: str) -> AsyncIterator[Client]:
         raise TemplateError(f"Connection {name!r}: no server answers") from error
     except (errors.Error, OSError, TimeoutError) as error:
         words = str(error) or type(error).__name__
-        refused = any(one in words.lower() for one in ("authorization", "permissions", "authentication"))
-        raise TemplateError(f"Connection {name!r}: {words[:300]}", permanent=refused) from error
+        raise TemplateError(f"Connection {name!r}: {words[:300]}", permanent=_is_refusal(error)) from error
+
+
+def _is_refusal(error: Exception) -> bool:
+    return any(one in str(error).lower() for one in ("authorization", "permissions", "authentication"))
 
 
 def _probe(settings: Mapping[str, Any]) -> str:

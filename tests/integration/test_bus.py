@@ -155,6 +155,20 @@ def test_a_stream_has_it_once_however_often_it_is_retried(server: str, bus: Ctx)
     assert refused.value.permanent
 
 
+def test_no_refusal_of_the_server_is_overtaken_by_success(server: str, bus: Ctx) -> None:
+    """It says so beside what was sent, and the client's ping may be quicker than the message."""
+    for _ in range(60):
+        with pytest.raises(TemplateError, match="ermissions"):
+            asyncio.run(MessageCommand().run(command(subject="other.x"), bus()))
+
+
+@pytest.mark.parametrize("how", ["request", "store"])
+def test_a_refusal_is_told_instead_of_the_silence_that_it_makes(how: str, server: str, bus: Ctx) -> None:
+    with pytest.raises(TemplateError, match="ermissions") as refused:
+        asyncio.run(MessageCommand().run(command(how=how, subject="other.x", timeout=1), bus()))
+    assert refused.value.permanent
+
+
 def test_what_the_server_or_the_connection_refuses(server: str, bus: Ctx) -> None:
     with pytest.raises(TemplateError, match="does not reach") as ours:
         asyncio.run(MessageCommand().run(command(subject="elsewhere"), bus()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import logging
@@ -9,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,8 @@ from templates_lib.base import Cancelled, JobResult, Problem, RunContext, Templa
 from web.forms import Form
 
 CANCEL_SECONDS = 5.0
+LONG_SECONDS = 3.0  # an example that takes longer is stopped: what it gives back is not seen
+NOTHING = object()
 # What somebody might send for parameters: none of it may make a check raise.
 HOSTILE: tuple[Any, ...] = (
     None, True, -1, 2**70, 1e308, "", "\0", "\ud7ff", "../../etc/passwd", "=cmd()", "x" * 100_000, [], [[[[[]]]]], {}, {"$where": "1"},
@@ -107,8 +111,7 @@ def _preview(entry: Entry) -> Iterator[str]:
 
 def _cancel(entry: Entry) -> Iterator[str]:
     for example in _runnable(entry):
-        with _context() as context:
-            threading.Timer(0.2, context.stop.set).start()
+        with _context(stop_after=0.2) as context:
             began = time.monotonic()
             try:
                 _run(entry, example, context)
@@ -122,36 +125,40 @@ def _cancel(entry: Entry) -> Iterator[str]:
 
 def _result(entry: Entry) -> Iterator[str]:
     for example in _runnable(entry):
-        with _context() as context:
-            context.stop.wait(0)
-            try:
-                result = _run(entry, _short(example), context)
-            except TemplateError:
-                continue
-            if not isinstance(result, JobResult):
-                yield f"run() returns {type(result).__name__}, not a JobResult"
-                return
-            json.dumps(dict(result.data), allow_nan=False)
+        with _context(stop_after=LONG_SECONDS) as context:
+            result = _tried(entry, example, context)
+        if result is NOTHING:
+            continue
+        if not isinstance(result, JobResult):
+            yield f"run() returns {type(result).__name__}, not a JobResult"
+            return
+        json.dumps(dict(result.data), allow_nan=False)
 
 
 def _twice(entry: Entry) -> Iterator[str]:
     """A worker may die after the work and before the record: the second time has the same key, and must not fail."""
     for example in _runnable(entry):
-        with _context() as first:
-            try:
-                _run(entry, _short(example), first)
-            except TemplateError:
+        with _context(stop_after=LONG_SECONDS) as first:
+            if _tried(entry, example, first) is NOTHING:
                 continue
-        with _context(attempt=2) as again:
+        with _context(attempt=2, stop_after=LONG_SECONDS) as again:
             try:
-                _run(entry, _short(example), again)
+                _run(entry, example, again)
+            except Cancelled:
+                pass  # it did not fail
             except TemplateError as error:
                 yield f"the second time it fails: {error}"
 
 
-def _run(entry: Entry, example: Mapping[str, Any], context: RunContext) -> Any:
-    import asyncio  # noqa: PLC0415 - for asynchronous kinds
+def _tried(entry: Entry, example: Mapping[str, Any], context: RunContext) -> Any:
+    """What it gives back; NOTHING where it fails by itself, as an example may be there to show, or takes its time."""
+    try:
+        return _run(entry, example, context)
+    except TemplateError:
+        return NOTHING
 
+
+def _run(entry: Entry, example: Mapping[str, Any], context: RunContext) -> Any:
     result = entry.template.run(example, context)
     return asyncio.run(_await(result)) if inspect.isawaitable(result) else result
 
@@ -164,11 +171,6 @@ def _some(entry: Entry) -> list[dict[str, Any]]:
     return [dict(one) for one in entry.template.parameters_schema.get("examples", ()) if isinstance(one, Mapping)]
 
 
-def _short(example: Mapping[str, Any]) -> dict[str, Any]:
-    """An example that takes its time would take it here too."""
-    return {name: min(value, 1) if name == "seconds" and isinstance(value, int | float) else value for name, value in example.items()}
-
-
 def _runnable(entry: Entry) -> list[dict[str, Any]]:
     """Examples that need no connection, of kinds that call nobody."""
     if entry.template.network:
@@ -177,17 +179,15 @@ def _runnable(entry: Entry) -> list[dict[str, Any]]:
     return [one for one in _some(entry) if not entry.validator.errors(one) and not list(connection_references(schema, one))]
 
 
-class _context:  # noqa: N801 - used as a with statement's function
-    """A run's context, with a folder of its own."""
-
-    def __init__(self, *, attempt: int = 1) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="jobwright-check-")
-        self._attempt = attempt
-
-    def __enter__(self) -> RunContext:
-        return RunContext(
-            log=logging.getLogger("job"), execution_id="check", attempt=self._attempt, now=datetime.now(UTC), files=Path(self._folder.name)
-        )
-
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
+@contextmanager
+def _context(*, attempt: int = 1, stop_after: float | None = None) -> Iterator[RunContext]:
+    """A run's context, with a folder of its own; told to stop after so many seconds."""
+    with tempfile.TemporaryDirectory(prefix="jobwright-check-") as folder:
+        context = RunContext(log=logging.getLogger("job"), execution_id="check", attempt=attempt, now=datetime.now(UTC), files=Path(folder))
+        timer = threading.Timer(stop_after or 0, context.stop.set)
+        if stop_after is not None:
+            timer.start()
+        try:
+            yield context
+        finally:
+            timer.cancel()

@@ -20,7 +20,6 @@ SCHEMA: dict[str, Any] = {
     "properties": {
         "hosts": {
             "type": "array", "title": "Hosts", "minItems": 1, "maxItems": 50, "uniqueItems": True,
-
             "description": "`host`, `host:port`, or `*.example.com`. Jobs call these, private ones as well, and no others.",
             "items": {
                 "type": "string", "title": "Host", "maxLength": 260, "pattern": _HOST,
@@ -118,7 +117,10 @@ def open_connection(ctx: RunContext, name: str | None, *, timeout_seconds: float
     """
     if name is None:
         return open_http(allowed_hosts=ctx.allowed_hosts, timeout_seconds=timeout_seconds, verify=verify, redirects=0)
-    settings = ctx.connection(name, "http").settings
+    return _client(name, ctx.connection(name, "http").settings, timeout_seconds)
+
+
+def _client(name: str, settings: Mapping[str, Any], timeout_seconds: float) -> httpx.Client:
     client = open_http(
         allowed_hosts=(), allows=lambda host, port: _names(settings, host, port), timeout_seconds=timeout_seconds,
         verify=settings.get("verify_certificate", True), redirects=0,
@@ -137,11 +139,7 @@ def _probe(settings: Mapping[str, Any]) -> str:
     if not named:
         return "Every host is a pattern: there is none to call"
     scheme = "http" if settings.get("plain") else "https"
-    with open_http(
-        allowed_hosts=(), allows=lambda host, port: _names(settings, host, port), timeout_seconds=PROBE_SECONDS,
-        verify=settings.get("verify_certificate", True), redirects=0,
-    ) as client:  # fmt: skip
-        client.auth = Proof("", settings)
+    with _client("", settings, PROBE_SECONDS) as client:
         answer = client.head(f"{scheme}://{named[0]}/")
     if answer.status_code in {401, 403}:
         raise PermissionError(f"{named[0]} answers {answer.status_code}: it does not take this proof")

@@ -145,6 +145,11 @@ class JobTemplate(ABC):
         """What the schema cannot say about `params`, which already satisfy it. Pure: no connection is opened."""
         return ()
 
+    def insist(self, params: Mapping[str, Any]) -> None:
+        """For `run`, which anyone may call: raises TemplateError (permanent) with the first thing that `check` finds."""
+        for problem in self.check(params):
+            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+
     def warm(self) -> None:
         """Import what a run needs and the service that lists this kind does not: done once, in the parent of its processes."""
         return

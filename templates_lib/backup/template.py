@@ -103,8 +103,7 @@ class Backup(JobTemplate):
 
     def _names(self, database: Database[dict[str, Any]], params: Mapping[str, Any]) -> list[str]:
         """The collections to save, by name. Raises TemplateError for one that is not there or that the connection does not reach."""
-        for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        self.insist(params)
         there = sorted(name for name in database.list_collection_names(filter={"type": "collection"}) if not name.startswith("system."))
         wanted = list(params.get("collections", ()))
         missing = [name for name in wanted if name not in there]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pymongo.database import Database
 
 from templates_lib import conditions, documents, fields, moving
-from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.mongodb import open_mongodb
 
@@ -102,7 +102,6 @@ class DataArchive(JobTemplate):
     def _source(
         self, database: Database[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext
     ) -> tuple[documents.Documents, dict[str, Any]]:
-        for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        self.insist(params)
         documents.refuse_own(database)
         return database[params["collection"]], conditions.resolve(params["condition"], ctx.now)

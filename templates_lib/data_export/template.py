@@ -115,7 +115,7 @@ class DataExport(JobTemplate):
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         yield from conditions.problems(params.get("filter", {}), "/filter")
-        if ".." in params["destination"]["path"].split("/"):
+        if fields.leaves_store(params["destination"]["path"]):
             yield Problem("/destination/path", "must stay inside the file store")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
@@ -126,8 +126,7 @@ class DataExport(JobTemplate):
         return JobResult(f"Would export {total:,} documents to {path}", {"records": total, "path": path})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        self.insist(params)
         store, path = open_file_store(ctx, params["destination"]["connection"]), self._path(params, ctx)
         with open_mongodb(ctx, params["connection"]) as database:
             collection = database[params["collection"]]

@@ -9,7 +9,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from templates_lib import conditions, documents, fields
-from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.connections.mongodb import open_mongodb
 
 
@@ -92,8 +92,7 @@ class DatabaseCleanup(JobTemplate):
     def _prepare(
         self, database: Database[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext
     ) -> tuple[Collection[dict[str, Any]], dict[str, Any]]:
-        for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        self.insist(params)
         documents.refuse_own(database)
         return database[params["collection"]], conditions.resolve(params["condition"], ctx.now)
 

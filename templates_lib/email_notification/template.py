@@ -153,8 +153,7 @@ class EmailNotification(JobTemplate):
         )
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        self.insist(params)
         recipients: list[str] = params["recipients"]
         groups = [[one] for one in recipients] if params.get("individually", True) else [recipients]
         deliveries: list[Delivery] = []

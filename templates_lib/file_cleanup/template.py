@@ -90,8 +90,7 @@ class FileCleanup(JobTemplate):
 
     def _old(self, params: Mapping[str, Any], ctx: RunContext) -> tuple[Path, list[_Entry]]:
         """The folder, and what is old enough in it, oldest first."""
-        for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        self.insist(params)
         store = open_file_store(ctx, params["store"])
         root = Path(store.resolve(params["folder"]) if params.get("folder") else os.path.realpath(store.root))
         if not root.is_dir():

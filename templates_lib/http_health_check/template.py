@@ -9,15 +9,11 @@ from typing import Any, ClassVar
 
 import httpx
 
-from templates_lib import fields
+from templates_lib import calls, fields
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.http import open_connection
 
 READ_BYTES = 1_000_000
-_ADDRESS: dict[str, Any] = {
-    "type": "string", "title": "Address", "format": "uri", "pattern": r"^https?://[^\s]+$", "maxLength": 2000,
-    "x-pattern-words": "an address that begins with http:// or https://", "x-placeholder": "https://example.com/health",
-}  # fmt: skip
 
 
 class HttpHealthCheck(JobTemplate):
@@ -42,7 +38,7 @@ class HttpHealthCheck(JobTemplate):
                     "type": "object",
                     "title": "Address",
                     "properties": {
-                        "url": _ADDRESS,
+                        "url": calls.address("https://example.com/health"),
                         "method": {"title": "Method", "enum": ["GET", "HEAD"], "default": "GET"},
                         "status": {"type": "integer", "title": "Status", "minimum": 100, "maximum": 599, "default": 200},
                         "contains": {"type": "string", "title": "Answer contains", "minLength": 1, "maxLength": 1000},
@@ -68,18 +64,14 @@ class HttpHealthCheck(JobTemplate):
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         for place, one in enumerate(params["checks"]):
-            try:
-                url = httpx.URL(one["url"])
-                if not url.host or url.userinfo:
-                    yield Problem(f"/checks/{place}/url", "must name a host, and no user name or password")
-                elif one.get("certificate_days") and url.scheme != "https":
-                    yield Problem(f"/checks/{place}/certificate_days", "is of an address that begins with https://")
-            except httpx.InvalidURL as error:
-                yield Problem(f"/checks/{place}/url", f"is not an address: {error}")
+            words = calls.address_problem(one["url"])
+            if words is not None:
+                yield Problem(f"/checks/{place}/url", words)
+            elif one.get("certificate_days") and httpx.URL(one["url"]).scheme != "https":
+                yield Problem(f"/checks/{place}/certificate_days", "is of an address that begins with https://")
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        self.insist(params)
         checks, rows = params["checks"], []
         for done, one in enumerate(checks):
             ctx.check_cancelled()
@@ -113,7 +105,7 @@ class HttpHealthCheck(JobTemplate):
                 client.stream(one.get("method", "GET"), one["url"], headers={"User-Agent": "Jobwright"}) as answer,
             ):
                 left = _certificate_days(answer, ctx.now) if one.get("certificate_days") else None
-                text = _text(answer) if one.get("contains") else ""
+                text = calls.first_bytes(answer, READ_BYTES).decode(errors="replace") if one.get("contains") else ""
                 seconds = round(time.monotonic() - began, 3)
         except httpx.TimeoutException:
             return {"words": f"did not answer within {limit:g} s"}
@@ -140,12 +132,3 @@ def _certificate_days(answer: httpx.Response, now: datetime) -> int | None:
         return None
     ends = datetime.strptime(str(found["notAfter"]), "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
     return (ends - now).days
-
-
-def _text(answer: httpx.Response) -> str:
-    kept = b""
-    for chunk in answer.iter_bytes():
-        kept += chunk
-        if len(kept) > READ_BYTES:
-            break
-    return kept[:READ_BYTES].decode(errors="replace")

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, ClassVar
 
 from templates_lib import documents, fields, pipelines
-from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.connections.mongodb import open_mongodb
 
 TIME_MS = 1_800_000
@@ -92,9 +92,8 @@ class MongodbAggregation(JobTemplate):
             list(pipelines.run(database, params["collection"], [*stages, {"$merge": merge}], time_ms=TIME_MS))
             total = into.estimated_document_count()
         ctx.log.info("%s holds %s documents", params["into"], f"{total:,}")
-        return JobResult(f"{params['into']} holds {total:,} documents", {"records_processed": total, "errors": 0, "into": params["into"]})
+        return JobResult(f"{params['into']} holds {total:,} documents", {"into": params["into"], "documents": total, "errors": 0})
 
     def _stages(self, params: Mapping[str, Any], ctx: RunContext) -> list[dict[str, Any]]:
-        for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        self.insist(params)
         return pipelines.resolve(params["pipeline"], ctx.now)

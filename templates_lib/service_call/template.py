@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 
 import httpx
 
-from templates_lib import fields
+from templates_lib import calls, fields
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.http import open_connection
 
 READ_BYTES = 1_000_000
 MOST_ERRORS = 100
-TRANSIENT_STATUS = frozenset({408, 425, 429})
 
 
 class ServiceCall(JobTemplate):
@@ -32,10 +31,7 @@ class ServiceCall(JobTemplate):
         "type": "object",
         "properties": {
             "connection": fields.connection("http", "HTTP service"),
-            "url": {
-                "type": "string", "title": "Address", "format": "uri", "pattern": r"^https?://[^\s]+$", "maxLength": 2000, "x-pattern-words": "an address that begins with http:// or https://",
-                "x-options": {"from": "addresses", "free": True, "depends": {"connection": "/connection"}}, "x-placeholder": "https://moderation.example.com/api/jobs/crawl_pending/execute",
-            },
+            "url": calls.address("https://moderation.example.com/api/jobs/crawl_pending/execute", offers=True),
             "job_name": {"type": "string", "title": "Name of the work", "minLength": 1, "maxLength": 200, "description": "What the service knows it by: `jobName`."},
             "config": {"type": "object", "title": "Settings", "description": "Sent as `config`.", "x-widget": "json", "x-placeholder": '{"batchSize": 100}'},
             "timeout": {"type": "number", "title": "Timeout of a call in seconds", "exclusiveMinimum": 0, "maximum": 3600, "default": 60},
@@ -48,15 +44,12 @@ class ServiceCall(JobTemplate):
     }  # fmt: skip
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
-        try:
-            if httpx.URL(params["url"]).userinfo:
-                yield Problem("/url", "must hold no user name or password; the connection has what proves who calls")
-        except httpx.InvalidURL as error:
-            yield Problem("/url", f"is not an address: {error}")
+        words = calls.address_problem(params["url"])
+        if words is not None:
+            yield Problem("/url", words)
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        self.insist(params)
         counts = {"itemsProcessed": 0, "itemsSucceeded": 0, "itemsFailed": 0}
         errors: list[str] = []
         cursor: Any = None
@@ -99,20 +92,18 @@ class ServiceCall(JobTemplate):
             with client.stream(
                 "POST", params["url"], json=body, headers={"User-Agent": "Jobwright", "Idempotency-Key": f"{ctx.idempotency_key}.{batch}"}
             ) as answer:
-                read = b""
-                for chunk in answer.iter_bytes():
-                    read += chunk
-                    if len(read) > READ_BYTES:
-                        raise TemplateError(f"The answer is longer than {READ_BYTES:,} bytes", permanent=True, data=dict(so_far))
+                read = calls.first_bytes(answer, READ_BYTES + 1)
         except httpx.TimeoutException as error:
             raise TemplateError(f"No answer within {params.get('timeout', 60):g} s", data=dict(so_far)) from error
         except httpx.HTTPError as error:
             raise TemplateError(f"The call failed: {str(error)[:300]}", data=dict(so_far)) from error
+        if len(read) > READ_BYTES:
+            raise TemplateError(f"The answer is longer than {READ_BYTES:,} bytes", permanent=True, data=dict(so_far))
         if answer.status_code // 100 != 2:
-            permanent = answer.status_code < 500 and answer.status_code not in TRANSIENT_STATUS
             raise TemplateError(
-                f"The service answers {answer.status_code}: {read[:300].decode(errors='replace')}", permanent=permanent, data=dict(so_far)
-            )
+                f"The service answers {answer.status_code}: {read[:300].decode(errors='replace')}",
+                permanent=calls.will_stay(answer.status_code), data=dict(so_far),
+            )  # fmt: skip
         try:
             found = json.loads(read) if read.strip() else {}
         except ValueError as error:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from templates_lib import fields
-from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.cells import formula_safe
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.sql import open_sql
@@ -63,8 +63,7 @@ class SqlQuery(JobTemplate):
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         from sqlalchemy import text  # noqa: PLC0415 - warm() has it
 
-        for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        self.insist(params)
         with open_sql(ctx, params["connection"]) as connection:
             result = connection.execution_options(stream_results=True).execute(text(params["statement"]), dict(params.get("values", {})))
             if not result.returns_rows:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pymongo.database import Database
 
 from templates_lib import documents, fields, moving
-from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.connections.mongodb import open_mongodb
 
 
@@ -86,8 +86,7 @@ class TicketCleanup(JobTemplate):
     def _tickets(
         self, database: Database[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext
     ) -> tuple[documents.Documents, dict[str, Any]]:
-        for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        self.insist(params)
         documents.refuse_own(database)
         before = ctx.now - timedelta(days=params["older_than_days"])
         query = {

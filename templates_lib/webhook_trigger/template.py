@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 
 import httpx
 
+from templates_lib import calls
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.http import open_connection
 
@@ -25,8 +26,6 @@ RESERVED_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "idempotency-key",
      "webhook-id", "webhook-timestamp", "webhook-signature"}
 )  # fmt: skip
-# RFC 9110, 15: too early, too many, timeouts and server errors may pass; any other answer will be the same again.
-TRANSIENT_STATUS = frozenset({408, 425, 429})
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -60,16 +59,7 @@ class WebhookTrigger(JobTemplate):
                 "minLength": 1,
                 "description": "Says which hosts may be called and what proves to them who calls. None: any public address.",
             },
-            "url": {
-                "type": "string",
-                "title": "Address",
-                "x-options": {"from": "addresses", "free": True, "depends": {"connection": "connection"}},
-                "format": "uri",
-                "pattern": r"^https?://[^\s]+$",
-                "x-pattern-words": "an address that begins with http:// or https://",
-                "maxLength": 2000,
-                "x-placeholder": "https://example.com/hooks/jobs",
-            },
+            "url": calls.address("https://example.com/hooks/jobs", offers=True),
             "method": {
                 "type": "string",
                 "title": "Method",
@@ -129,14 +119,9 @@ class WebhookTrigger(JobTemplate):
     }
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
-        try:
-            url = httpx.URL(params["url"])
-            if not url.host or url.userinfo:
-                yield Problem("/url", "must name a host, and no user name or password")
-            if url.port is not None and not 0 < url.port < 65_536:
-                yield Problem("/url", f"names port {url.port}; ports go from 1 to 65535")
-        except httpx.InvalidURL as error:
-            yield Problem("/url", f"is not an address: {error}")
+        words = calls.address_problem(params["url"])
+        if words is not None:
+            yield Problem("/url", words)
         for index, header in enumerate(params.get("headers", ())):
             if header["name"].lower() in RESERVED_HEADERS:
                 yield Problem(f"/headers/{index}/name", f"{header['name']} is set by Jobwright")
@@ -163,8 +148,7 @@ class WebhookTrigger(JobTemplate):
         )
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+        self.insist(params)
         began = time.monotonic()
         with open_connection(
             ctx, params.get("connection"), timeout_seconds=params.get("timeout", 30), verify=params.get("verify_certificate", True)
@@ -182,7 +166,7 @@ class WebhookTrigger(JobTemplate):
         if (status in expected) if expected else (200 <= status < 300):
             return JobResult(f"Answered {status} in {seconds:.2f} s", data)
         raise TemplateError(
-            f"Answered {status}, which is not expected", permanent=status < 500 and status not in TRANSIENT_STATUS,
+            f"Answered {status}, which is not expected", permanent=calls.will_stay(status),
             data={**data, "errors": 1},
         )  # fmt: skip
 
@@ -197,7 +181,7 @@ class WebhookTrigger(JobTemplate):
             with client.stream(method, url, content=body or None, headers=headers) as response:
                 location = response.headers.get("location")
                 if not (params.get("follow_redirects", False) and response.is_redirect and location):
-                    return response.status_code, _first_text(response)
+                    return response.status_code, calls.first_bytes(response, READ_ANSWER_BYTES)[:KEPT_ANSWER_BYTES].decode(errors="replace")
                 if response.status_code not in {307, 308} and method != "GET":  # RFC 9110, 15.4: the others become GET
                     method, body = "GET", b""
                 url = httpx.URL(urljoin(str(url), location))
@@ -224,14 +208,3 @@ class WebhookTrigger(JobTemplate):
             if params.get("secret"):
                 headers.append(("Webhook-Signature", sign(params["secret"], ctx.idempotency_key, timestamp, body)))
         return headers
-
-
-def _first_text(response: httpx.Response) -> str:
-    """Up to KEPT_ANSWER_BYTES of the answer; a server that never stops sending is cut off at READ_ANSWER_BYTES."""
-    kept, read = b"", 0
-    for chunk in response.iter_bytes():
-        kept += chunk[: max(0, KEPT_ANSWER_BYTES - len(kept))]
-        read += len(chunk)
-        if read > READ_ANSWER_BYTES:
-            break
-    return kept.decode(errors="replace")

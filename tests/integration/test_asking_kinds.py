@@ -45,7 +45,7 @@ def test_rows_go_into_a_collection_and_again_into_the_same_places(orders: Data, 
     assert (shown.message, len(shown.data["samples"])) == ("Would write 2 rows into by_country", 2)
     assert orders.list_collection_names() == ["orders"]
     for _ in range(2):
-        assert MongodbAggregation().run(params, ctx()).data["into"] == "by_country"
+        assert MongodbAggregation().run(params, ctx()).data == {"into": "by_country", "documents": 2, "errors": 0}
         assert list(orders["by_country"].find().sort("_id", 1)) == [{"_id": "de", "orders": 2}, {"_id": "fr", "orders": 1}]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from templates_lib.base import Cancelled, ConnectionGrant, TemplateError
+from templates_lib.base import Cancelled, ConnectionGrant, JobTemplate, TemplateError
 from templates_lib.http_health_check.template import HttpHealthCheck
+from templates_lib.service_call.template import ServiceCall
 from templates_lib.test_scheduler.template import TestScheduler
+from templates_lib.webhook_trigger.template import WebhookTrigger
 from tests.running import Ctx
 
 # -- the scheduler's test ---------------------------------------------------------------------------------------------
@@ -206,3 +208,21 @@ def test_what_a_check_refuses(check: dict[str, Any], pointer: str, ctx: Ctx) -> 
     with pytest.raises(TemplateError) as refused:
         HttpHealthCheck().run({"checks": [check]}, ctx())
     assert refused.value.permanent
+
+
+@pytest.mark.parametrize(
+    "address", ["https://u:p@a.example/", "https://a.example:0/", "https://a.example:65536/", "https://a.example:x/", "https:///x"]
+)
+@pytest.mark.parametrize(
+    ("kind", "params", "pointer"),
+    [(HttpHealthCheck, lambda url: {"checks": [{"url": url}]}, "/checks/0/url"), (WebhookTrigger, lambda url: {"url": url}, "/url"),
+     (ServiceCall, lambda url: {"connection": "c", "url": url, "job_name": "x"}, "/url")],
+)  # fmt: skip
+def test_an_address_that_cannot_be_called_is_refused_by_every_kind_that_calls(
+    kind: type[JobTemplate], params: Callable[[str], dict[str, Any]], pointer: str, address: str, ctx: Ctx
+) -> None:
+    assert [one.pointer for one in kind().check(params(address))] == [pointer]
+    with pytest.raises(TemplateError, match=pointer) as refused:
+        kind().run(params(address), ctx())
+    assert refused.value.permanent
+    assert list(kind().check(params("https://a.example:65535/x"))) == []

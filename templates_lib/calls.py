@@ -1,0 +1,48 @@
+"""What kinds that call HTTP addresses have in common, beside the guarded client of templates_lib.net."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+# RFC 9110, 15: too early, too many, timeouts and server errors may pass; any other answer will be the same again.
+TRANSIENT_STATUS = frozenset({408, 425, 429})
+MOST_PORT = 65_535
+
+
+def address(placeholder: str, *, offers: bool = False) -> dict[str, Any]:
+    """The schema of an address to call. With `offers` the form suggests those behind the HTTP connection of the member `connection`."""
+    options = {"x-options": {"from": "addresses", "free": True, "depends": {"connection": "/connection"}}} if offers else {}
+    return {
+        "type": "string", "title": "Address", "format": "uri", "pattern": r"^https?://[^\s]+$", "maxLength": 2000,
+        "x-pattern-words": "an address that begins with http:// or https://", "x-placeholder": placeholder, **options,
+    }  # fmt: skip
+
+
+def address_problem(text: str) -> str | None:
+    """What the pattern of `address` cannot say: a sentence for who wrote it, None where it can be called."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        return f"is not an address: {error}"
+    if not url.host or url.userinfo:
+        return "must name a host, and no user name or password"
+    if url.port is not None and not 0 < url.port <= MOST_PORT:
+        return f"names port {url.port}; ports go from 1 to {MOST_PORT}"
+    return None
+
+
+def will_stay(status: int) -> bool:
+    """Whether a status that is no success would be the same at another try."""
+    return status < 500 and status not in TRANSIENT_STATUS
+
+
+def first_bytes(answer: httpx.Response, most: int) -> bytes:
+    """The answer up to `most` bytes; a server that never stops sending is cut off there."""
+    read = bytearray()
+    for chunk in answer.iter_bytes():
+        read += chunk
+        if len(read) >= most:
+            break
+    return bytes(read[:most])

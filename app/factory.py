@@ -136,12 +136,9 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         users=users, sessions=sessions, throttle=throttle, passwords=passwords, second=second, audit=audit, clock=clock, keys=keys,
         session_hours=settings.session_hours, idle_minutes=settings.session_idle_minutes,
     )  # fmt: skip
-
-    default_role = Role(settings.oidc_default_role) if settings.oidc_default_role else None
     single_signon = SingleSignOn(
-        users=users, accounts=accounts, signin=signin, audit=audit, issuer=settings.oidc_issuer,
-        rules=RoleRules(settings.oidc_role_claim, settings.oidc_roles, default_role),
-    )  # fmt: skip
+        users=users, accounts=accounts, signin=signin, audit=audit, issuer=settings.oidc_issuer, rules=_role_rules(settings)
+    )
     approvals = Approvals(
         store=ApprovalStore(database), users=users, registry=registry, executions=executions, audit=audit, clock=clock,
         days=settings.approval_days,
@@ -160,6 +157,11 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
         calendars=calendars, maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),
     )  # fmt: skip
+
+
+def _role_rules(settings: Settings) -> RoleRules:
+    default = Role(settings.oidc_default_role) if settings.oidc_default_role else None
+    return RoleRules(settings.oidc_role_claim, settings.oidc_roles, default)
 
 
 def migrate(store: Store, clock: Clock | None = None) -> list[str]:

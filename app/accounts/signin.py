@@ -163,14 +163,9 @@ class SignIn:
                 self._throttle.forget(bound, key)
 
     def _refuse(self, user: User | None, visitor: Visitor, reason: str, words: str = WRONG) -> NoReturn:
-        who = (
-            actor_of(user, via="web", address=visitor.address)
-            if user
-            else Actor(id="", email="", role="user", via="web", address=visitor.address)
-        )
-        self._audit.refused(
-            who, "session.refuse", kind="user", target_id=user.id if user else "", name=user.email if user else "", reason=reason
-        )
+        nobody = Actor(id="", email="", role="user", via="web", address=visitor.address)
+        who = nobody if user is None else actor_of(user, via="web", address=visitor.address)
+        self._audit.refused(who, "session.refuse", kind="user", target_id=who.id, name=who.email, reason=reason)
         raise NotSignedIn(words)
 
     def _open(self, user: User, visitor: Visitor, *, pending: bool) -> str:

@@ -17,7 +17,7 @@ import pwd
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from app.execution import kernel
@@ -111,21 +111,21 @@ class Cage:
             _libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)  # for all that it starts, too
             _libc.capset(_OF_ONESELF, _FEW if os.getuid() == 0 else _NONE)
 
-    def close_attempt(self, files: str, folders: Iterable[str]) -> bool:
+    def close_attempt(self, files: str, folders: Iterable[str]) -> None:
         """In an attempt's process, before it runs anything of the template: from here on it has `files`, the `folders` of its file stores
-        and what the plan allows. False where the kernel has no Landlock."""
+        and what the plan allows; where the kernel has no Landlock, all that it had."""
         if not self._abi:
-            return False
+            return
         for folder in folders:
             with suppress(OSError):
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - as above; what a store would do by itself, and could not any more
         writes = _WRITE_FILE | _CHANGE_FOLDER | (_REFER if self._abi >= 2 else 0) | (_TRUNCATE if self._abi >= 3 else 0)
-        ruleset = self._ruleset(writes | (_READ_FILE if self._readable else 0))
+        rights = writes | (_READ_FILE if self._readable else 0)
+        ruleset = self._ruleset(rights)
         if ruleset is None:
-            return False
+            return
         for rule in self._rules:
             _libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)
-        rights = writes | (_READ_FILE if self._readable else 0)
         for path in (files, *folders, *self._plan.writable, *_SINKS):
             opened = _open(path)
             if opened is not None:
@@ -133,7 +133,6 @@ class Cage:
                 _libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)
                 os.close(opened)
         self._restrict(ruleset)
-        return True
 
     def close_shared(self) -> None:
         """The same for a process whose attempts have file stores that are not known yet: signals, tracing and, where the kind needs none,
@@ -182,7 +181,7 @@ def try_out() -> Holds:
     if pid == 0:
         found = Holds()
         with suppress(OSError):
-            found = replace(Cage(Plan()).close_kind(network=False), landlock=landlock_version())
+            found = Cage(Plan()).close_kind(network=False)
         os.write(write, bytes([found.landlock, found.mounts, found.network]))
         os._exit(0)
     os.close(write)

@@ -221,16 +221,20 @@ def decode(
     found.state = _state(found, post)
     found.untouched = bool(stamp) and f"{zlib.crc32(found.raw.encode('utf-8', 'replace')):x}" == stamp
     if kind in {"object", "array"} and depth < DEEPEST:
-        ids = dict.fromkeys(small_number(text) for text in post.parts["o"].texts) if "o" in post.parts else {}
-        for index, row in enumerate([one for one in ids if one >= 0][:MOST_ROWS]):
-            node = post.parts.get(f"r{row}") or Post()
-            key, as_json = (node.last("key"), node.last("keyjson") == "1") if kind == "object" else (None, False)
-            at = f"{pointer}/{escape(_key_of(key, as_json) or key) if key is not None else index}"
-            inner = decode(node, f"{name}.r{row}", at, choices_of, depth=depth + 1)
-            found.rows.append(Row(row, inner, key, as_json))
+        found.rows = list(_rows(post, found, choices_of, depth))
         if found.rows and found.state == "absent" and post.last("s", WAS[was]) == WAS[was]:
             found.state = "value"
     return found
+
+
+def _rows(post: Post, of: Field, choices_of: Callable[[str], Choices | None], depth: int) -> Iterator[Row]:
+    """The entries of a list or a map, in the order in which they were posted."""
+    ids = dict.fromkeys(small_number(text) for text in post.parts["o"].texts) if "o" in post.parts else {}
+    for index, row in enumerate([one for one in ids if one >= 0][:MOST_ROWS]):
+        node = post.parts.get(f"r{row}") or Post()
+        key, as_json = (node.last("key"), node.last("keyjson") == "1") if of.kind == "object" else (None, False)
+        at = f"{of.pointer}/{escape(_key_of(key, as_json) or key) if key is not None else index}"
+        yield Row(row, decode(node, f"{of.name}.r{row}", at, choices_of, depth=depth + 1), key, as_json)
 
 
 def _guess(post: Post, drawn_as: str) -> str:

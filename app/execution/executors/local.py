@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import queue
 import secrets
 import selectors
@@ -20,15 +19,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.config import Settings
-from app.errors import StartError
 from app.events import get_logger
-from app.execution.cage import Plan
 from app.execution.executors.base import Executor, LogLine, Run, Sink
-from app.execution.executors.parents import Parent, Root
+from app.execution.executors.parents import Parent, Root, plan_of
 from app.execution.executors.worker import Running, Worker
 from app.execution.judge import BROKEN, CANCEL, DRAIN, FLOOD, LEASE_LOST, REPLACED, TIMEOUT, judge
 from app.execution.model import Attempt
-from app.local_mongod import LocalMongod
 
 log = get_logger(__name__)
 
@@ -62,7 +58,7 @@ class LocalExecutor(Executor):
         self._wake_read, self._wake_write = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._loop, name="local-executor", daemon=True)
-        self._root = Root(settings.cgroup, _plan(settings))
+        self._root = Root(settings.cgroup, plan_of(settings))
         self._launched = self._closed = False
         # What only the thread touches.
         self._parents: dict[str, Parent] = {}
@@ -486,25 +482,3 @@ class LocalExecutor(Executor):
         for parent in self._parents.values():
             self._selector.unregister(parent.control)
             parent.control.close()
-
-
-def _plan(settings: Settings) -> Plan:
-    """What keeps attempts in. Raises StartError where they cannot run as the user that is set."""
-    if settings.job_user:
-        try:
-            pwd.getpwnam(settings.job_user)
-        except KeyError:
-            raise StartError(f"JOBWRIGHT_JOB_USER: there is no user {settings.job_user!r} on this machine") from None
-        if os.geteuid() != 0:
-            raise StartError("JOBWRIGHT_JOB_USER: only a service that runs as root can switch to another user")
-    data = settings.data_path
-    hidden = {data / "secret.key", data / "mongo"}
-    if not settings.mongodb_uri:
-        hidden.add(LocalMongod(data).socket.parent)
-    return Plan(
-        on=settings.cage != "off",
-        hidden=tuple(sorted(map(str, hidden))),
-        data=str(data),
-        writable=settings.job_paths,
-        user=settings.job_user,
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from app.config import Settings
 from app.errors import StartError
 from app.events import get_logger
 from app.execution.cage import Plan
+from app.local_mongod import LocalMongod
 
 log = get_logger(__name__)
 
@@ -105,3 +108,25 @@ class Root:
     def _up(self) -> Parent:
         assert self._parent is not None  # noqa: S101 - launch() made it
         return self._parent
+
+
+def plan_of(settings: Settings) -> Plan:
+    """What keeps attempts in. Raises StartError where they cannot run as the user that is set."""
+    if settings.job_user:
+        try:
+            pwd.getpwnam(settings.job_user)
+        except KeyError:
+            raise StartError(f"JOBWRIGHT_JOB_USER: there is no user {settings.job_user!r} on this machine") from None
+        if os.geteuid() != 0:
+            raise StartError("JOBWRIGHT_JOB_USER: only a service that runs as root can switch to another user")
+    data = settings.data_path
+    hidden = {data / "secret.key", data / "mongo"}
+    if not settings.mongodb_uri:
+        hidden.add(LocalMongod(data).socket.parent)
+    return Plan(
+        on=settings.cage != "off",
+        hidden=tuple(sorted(map(str, hidden))),
+        data=str(data),
+        writable=settings.job_paths,
+        user=settings.job_user,
+    )

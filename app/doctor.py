@@ -220,9 +220,11 @@ class Doctor:
 
     def _jobs(self) -> Iterator[Finding]:
         jobs, now = JobStore(self._database), self._services.clock.now()
-        broken, late = jobs.broken(), jobs.seconds_late(now, LATE)
+        broken, late = self._services.jobs.broken(), jobs.seconds_late(now, LATE)
         for name, reason in broken.items():
-            yield Finding("Jobs", Level.PROBLEM, f"{name} is never due: {reason}", "Open it and give it another schedule.")
+            yield Finding(
+                "Jobs", Level.PROBLEM, f"{name} cannot run: {reason}", "Open it: another schedule, or its template back, mends it."
+            )
         if late:
             yield Finding("Jobs", Level.PROBLEM, f"one is late by {late:.0f} s", "No scheduler plans it.")
         waiting = len(jobs.find_unsettled(now - OUTBOX_OLD, 1000))

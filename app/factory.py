@@ -45,9 +45,13 @@ from app.execution.runner import Runner
 from app.execution.service import Executions
 from app.execution.store import ExecutionStore
 from app.execution.verdict import Verdicts
+from app.jobs.move_store import MoveStore
+from app.jobs.moves import Moves
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobStore
 from app.jobtemplates.catalogue import Catalogue
+from app.jobtemplates.service import Templates
+from app.jobtemplates.store import TemplateStore
 from app.keys import KeyRing, load_key
 from app.local_mongod import LocalMongod
 from app.migrations import Migrator
@@ -61,6 +65,7 @@ from app.scheduling.maintenance import Maintenance
 from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node import Node
 from app.scheduling.nodes import NodeStore
+from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
 from app.services import Services
 
@@ -112,7 +117,8 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     """Everything that the faces need; the database is migrated by now."""
     clock = clock or SystemClock()
     database = store.database
-    catalogue = catalogue or Catalogue.discover()
+    template_store = TemplateStore(database)
+    catalogue = (catalogue or Catalogue.discover()).over(template_store.all, clock.monotonic)
     keys = KeyRing(load_key(settings.secret_key, settings.data_path), settings.old_secret_keys)
     audit = AuditTrail(AuditStore(database), clock, keys)
     vault = Vault(keys)
@@ -124,6 +130,10 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         store=jobs, catalogue=catalogue, connections=connections, vault=vault, rules=triggers, endings=Endings(triggers),
         audit=audit, clock=clock, settings=settings,
     )  # fmt: skip
+    templates = Templates(store=template_store, catalogue=catalogue, in_use=jobs.count_of, audit=audit, clock=clock)
+    resting = RestingTemplates(catalogue, jobs, clock)
+    templates.switched_on = lambda kind: resting.settle()
+    moves = Moves(store=MoveStore(database), jobs=jobs, registry=registry, catalogue=catalogue, clock=clock)
     executions = Executions(
         store=ExecutionStore(database), logs=LogStore(database), limits=RunLimits(database), registry=registry, audit=audit,
         clock=clock, settings=settings,
@@ -152,7 +162,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         settings=settings, clock=clock, accounts=accounts, signin=signin, single_signon=single_signon, rates=rates,
         tokens=Tokens(users, TokenStore(database), audit, clock), audit=audit, auditors=Auditors(audit),
         settings_trail=SettingsTrail(SettingsStore(database), audit, keys),
-        connections=connections, catalogue=catalogue, jobs=registry, approvals=approvals,
+        connections=connections, catalogue=catalogue, templates=templates, resting=resting, moves=moves, jobs=registry, approvals=approvals,
         exchange=Exchange(registry, executions, approvals), executions=executions, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
         calendars=calendars, maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),
@@ -186,13 +196,19 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         vault=Vault(services.keys), clock=clock, settings=settings, owner=name,
     )  # fmt: skip
     dispatcher = Dispatcher(
-        jobs=jobs, executions=executions, triggers=services.triggers, clock=clock, maintenance=services.maintenance.reason
+        jobs=jobs,
+        executions=executions,
+        triggers=services.triggers,
+        clock=clock,
+        maintenance=services.maintenance.reason,
+        rests=services.resting.rests,
     )
     notifier = MailNotifier(services.connections, clock, connection=settings.notify_connection, public_url=settings.public_url)
     node = Node(
         dispatcher=dispatcher, runner=runner, executor=executor, recorder=recorder, clock=clock, settings=settings,
         deliveries=Deliveries(executions, notifier, clock), nodes=NodeStore(database), name=name, asked_for=executions.asked_for,
         verdicts=Verdicts(executions, services.jobs), kinds_in_use=jobs.kinds_in_use, maintenance=services.maintenance,
+        resting=services.resting,
         retention=Retention(executions=executions, logs=logs, jobs=jobs, clock=clock, settings=settings),
     )  # fmt: skip
     services.executions.wake = node.wake

@@ -19,12 +19,15 @@ from app.config import Settings
 from app.connections.service import Connections
 from app.exchange.service import Exchange
 from app.execution.service import Executions
+from app.jobs.moves import Moves
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
+from app.jobtemplates.service import Templates
 from app.keys import KeyRing
 from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.maintenance import Maintenance
+from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
 
 # Names in Flask's `app.extensions`: the services, and the function that answers errors of pages.
@@ -48,6 +51,9 @@ class Services:
     settings_trail: SettingsTrail
     connections: Connections
     catalogue: Catalogue
+    templates: Templates
+    resting: RestingTemplates
+    moves: Moves
     jobs: JobRegistry
     approvals: Approvals
     exchange: Exchange

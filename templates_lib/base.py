@@ -137,6 +137,9 @@ class JobTemplate(ABC):
     #: False for a kind that calls nothing: its processes have no network, where the kernel lets that be.
     network: ClassVar[bool] = True
     parameters_schema: ClassVar[Mapping[str, Any]]
+    #: How parameters of an older `version` become those of the next, by the older: `{1: from_1_to_2}`. Pure. What is sealed passes
+    #: through as it is. Where nothing has to become of them, leave the version out: the schema's defaults are filled in anyway.
+    migrations: ClassVar[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 
     #: Set by a kind that changes things: says what a run would do, and changes nothing.
     preview: ClassVar[Callable[..., JobResult] | None] = None

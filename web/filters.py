@@ -30,6 +30,7 @@ REASONS = {
     "overlap": "the job still ran", "replaced": "a newer run took its place", "misfire": "later than its grace",
     "paused": "the job was paused",
     "blackout": "a calendar of the job keeps the time free",
+    "template_off": "its template was switched off",
     "maintenance": "nothing was started: maintenance",
     "disabled": "the job was switched off", "rescheduled": "the job was given another schedule", "job_gone": "the job was deleted",
     "lost_worker": "its worker fell silent", "handed_back": "its worker was stopping",

@@ -21,6 +21,7 @@ class May(StrEnum):
     SEE_EXECUTIONS = "executions.see"
     CANCEL = "executions.cancel"
     SEE_TEMPLATES = "templates.see"
+    MANAGE_TEMPLATES = "templates.manage"
     TRY_SCHEMAS = "templates.try"
     SEE_CALENDARS = "calendars.see"
     CHANGE_CALENDARS = "calendars.change"
@@ -53,6 +54,9 @@ RULES: dict[May, Rule] = {
     May.SEE_EXECUTIONS: Rule(Role.ADMIN, Scope.READ, "See executions and their logs"),
     May.CANCEL: Rule(Role.ADMIN, Scope.RUN, "Cancel executions"),
     May.SEE_TEMPLATES: Rule(Role.ADMIN, Scope.READ, "See templates"),
+    May.MANAGE_TEMPLATES: Rule(
+        Role.SUPER_ADMIN, Scope.ADMIN, "Switch templates on and off, restrict, derive and publish them, move their jobs between versions"
+    ),
     May.TRY_SCHEMAS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Draw the form of any schema in the gallery"),
     May.SEE_CALENDARS: Rule(Role.ADMIN, Scope.READ, "See calendars"),
     May.CHANGE_CALENDARS: Rule(Role.ADMIN, Scope.WRITE, "Create, change and delete calendars"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.connections.vault import mask
 from app.jobs.model import Job, to_plain
-from app.jobtemplates.catalogue import Entry
+from app.jobtemplates.entry import Entry
 from app.mongo import Document
 from app.scheduling.words import in_words
 from app.validation.words import DEFAULT_LOCALE
@@ -64,8 +64,9 @@ def template_json(entry: Entry) -> dict[str, Any]:
     """A template and what it says of itself."""
     template = entry.template
     return {
-        "_id": template.type, "name": template.name, "description": template.description, "category": template.category,
-        "icon": template.icon, "version": template.version, "parameters_schema": template.parameters_schema,
+        "_id": entry.type, "name": entry.name, "description": entry.description, "category": entry.category,
+        "icon": entry.icon, "version": entry.version, "parameters_schema": entry.parameters_schema, "base": entry.base or None,
+        "state": entry.state.value,
         "estimated_duration": template.estimated_duration, "resource_usage": template.resource_usage,
         "risk_level": template.risk_level, "destructive": template.destructive, "isolation": template.isolation,
         "previews": entry.previews,

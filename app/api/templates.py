@@ -35,4 +35,4 @@ def get_template(template_type: str) -> dict[str, Any]:
 def get_schema(template_type: str) -> dict[str, Any]:
     """Read the JSON Schema of a template's parameters"""
     require(actor(), May.SEE_TEMPLATES)
-    return {"schema": services().catalogue.get(template_type).template.parameters_schema}
+    return {"schema": services().catalogue.get(template_type).parameters_schema}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.accounts.permissions import May, lacks, require
@@ -128,10 +128,11 @@ class Connections:
         return kept[1]
 
     def check_references(
-        self, references: Iterable[tuple[str, str, str]], *, template: str, places: Iterable[tuple[str, str, str]] = ()
+        self, references: Iterable[tuple[str, str, str]], *, templates: Sequence[str], places: Iterable[tuple[str, str, str]] = ()
     ) -> list[FieldError]:
-        """Judge (pointer, name, kind) triples of the parameters of a job of `template`: the connection exists, is of that kind, and is for
-        such jobs; and (pointer, name, collection or address) triples: it reaches the place."""
+        """Judge (pointer, name, kind) triples of a job's parameters: the connection exists, is of that kind, and is for jobs of one of
+        `templates` (its own, and the one that that is made from); and (pointer, name, collection or address) triples: it reaches the
+        place."""
         wanted = list(references)
         found = {row["name"]: row for row in self._store.by_names({name for _, name, _ in wanted})}
         errors = []
@@ -139,18 +140,18 @@ class Connections:
             row = found.get(name)
             if row is None or row["kind"] != kind:
                 errors.append(FieldError(place, f"There is no {KINDS[kind].name} connection {name!r}"))
-            elif row["settings"].get("templates") and template not in row["settings"]["templates"]:
-                errors.append(FieldError(place, f"{name!r} is not for jobs of {template}; a super-admin can allow it"))
+            elif row["settings"].get("templates") and not set(templates) & set(row["settings"]["templates"]):
+                errors.append(FieldError(place, f"{name!r} is not for jobs of {templates[0]}; a super-admin can allow it"))
         for place, name, what in places:
             if name in found and not KINDS[found[name]["kind"]].reaches(found[name]["settings"], what):
                 errors.append(FieldError(place, f"{name!r} does not reach {what!r}; a super-admin can allow it"))
         return errors
 
-    def check_parameters(self, schema: Mapping[str, Any], parameters: Mapping[str, Any], *, template: str) -> list[FieldError]:
-        """What is wrong with the connections and secrets that the parameters of a job of `template` name, at pointers into them."""
+    def check_parameters(self, schema: Mapping[str, Any], parameters: Mapping[str, Any], *, templates: Sequence[str]) -> list[FieldError]:
+        """What is wrong with the connections and secrets that the parameters of a job of one of `templates` name, at pointers into them."""
         named = ((place, name, NAMED_KIND) for place, name in named_secrets(schema, parameters))
         references = [*connection_references(schema, parameters), *named]
-        return self.check_references(references, template=template, places=reached_places(schema, parameters))
+        return self.check_references(references, templates=templates, places=reached_places(schema, parameters))
 
     def open_secrets(self, schema: Mapping[str, Any], parameters: Any) -> Any:
         """The parameters with each secret that they name in the clear; one that is not there stays named."""

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     """Why an execution did not run, or an attempt ended as it did."""
 
     OVERLAP = "overlap"  # the job still ran
+    TEMPLATE_OFF = "template_off"  # its template was switched off
     REPLACED = "replaced"  # a newer due time took its place
     MISFIRE = "misfire"  # later than the grace allows
     PAUSED = "paused"  # the job was paused
@@ -87,6 +88,7 @@ class Attempt:
     token: int
     job_id: str
     template_type: str
+    template_version: int
     parameters: Mapping[str, Any]
     timeout_seconds: float
     started_at: datetime

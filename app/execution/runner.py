@@ -23,6 +23,7 @@ from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
 from app.jobs.model import RetryOn
 from app.jobtemplates.catalogue import Catalogue
+from app.jobtemplates.entry import Entry
 
 log = get_logger(__name__)
 
@@ -77,8 +78,8 @@ class Runner:
 
     def warm_up(self, types: Iterable[str]) -> None:
         """Have the executor ready for runs of these templates, so that the first does not wait for its imports."""
-        known = set(self._catalogue.types())
-        self._executor.warm_up([self._catalogue.get(kind).load for kind in types if kind in known])
+        entries = [entry for kind in types if (entry := self._catalogue.find(kind)) is not None]
+        self._executor.warm_up(list(dict.fromkeys(entry.load for entry in entries)))
 
     def put_back(self) -> int:
         """What was taken ahead of a free place and found none for so long goes back to where others may take it; returns how many."""
@@ -158,17 +159,18 @@ class Runner:
     def _prepare(self, attempt: Attempt) -> Run | None:
         """The run with secrets opened and connections granted, judged once more; a run that cannot be made ends here."""
         try:
-            entry = self._catalogue.get(attempt.template_type)
-            schema = entry.template.parameters_schema
-            kept = self._vault.open(attempt.parameters)
-            errors = self._connections.check_parameters(schema, kept, template=attempt.template_type)
+            entry = self._catalogue.get(attempt.template_type, attempt.template_version)
+            schema = entry.parameters_schema
+            kept = self._vault.open(self._brought_up(attempt, entry))
+            errors = self._connections.check_parameters(schema, kept, templates=entry.families)
             parameters = self._connections.open_secrets(schema, kept)
-            errors = errors or self._judge(attempt, parameters)
+            errors = errors or self._judge(attempt, entry, parameters)
             if errors:
                 return self._refuse(attempt, "InvalidParameters", "; ".join(f"{one.pointer}: {one.message}" for one in errors[:5]))
             grants = self._connections.grant({name for _, name, _ in connection_references(schema, parameters)})
         except NotFound:
-            return self._refuse(attempt, "TemplateMissing", f"There is no template {attempt.template_type!r} on this node")
+            why = self._catalogue.why_not(attempt.template_type, attempt.template_version)
+            return self._refuse(attempt, "TemplateMissing", f"There is no template {attempt.template_type!r} on this node: {why}")
         except JobwrightError as error:
             return self._refuse(attempt, type(error).__name__, error.detail)
         isolation = entry.template.isolation if self._settings.isolation == "template" else self._settings.isolation
@@ -177,13 +179,17 @@ class Runner:
             reused=isolation == "reused" and not attempt.dry, stores=entry.stores,
         )  # fmt: skip
 
-    def _judge(self, attempt: Attempt, parameters: Mapping[str, Any]) -> list[FieldError]:
-        """What is wrong with the parameters. Those that were found right are not judged again: the catalogue stays as it is for as long
-        as this process, and a template's judgement is of nothing but them."""
-        key = (attempt.template_type, json.dumps(attempt.parameters, sort_keys=True, default=str))
+    def _brought_up(self, attempt: Attempt, entry: Entry) -> dict[str, Any]:
+        """The parameters as the code takes them now: a job that nobody has moved yet runs by the code's own migrations."""
+        return entry.brought_up(attempt.parameters, self._catalogue.written_for(attempt.template_type, attempt.template_version))
+
+    def _judge(self, attempt: Attempt, entry: Entry, parameters: Mapping[str, Any]) -> list[FieldError]:
+        """What is wrong with the parameters. Those that were found right are not judged again: a version of a template stays as
+        it is for as long as this process, and its judgement is of nothing but them."""
+        key = (f"{entry.type} {entry.version}", json.dumps(attempt.parameters, sort_keys=True, default=str))
         if key in self._right:
             return []
-        errors = self._catalogue.check(attempt.template_type, parameters, prefix="/parameters")
+        errors = self._catalogue.check(entry, parameters, prefix="/parameters")
         if not errors:
             if len(self._right) >= MOST_REMEMBERED:
                 self._right.clear()

@@ -119,6 +119,7 @@ class Executions:
         if replayed := self._replayed(execution_id, job_id):
             return replayed
         job = self._registry.known(actor, job_id, version=version)
+        self._registry.ask_to_run(actor, job, Operation.RETRY if retry_of else Operation.RUN, {}, [])
         self._refuse_beside_another(job)
         document = new_execution(
             job, now=self._clock.now(), triggered_by=Trigger.RETRY if retry_of else Trigger.MANUAL, parameters=parameters, by=actor.email,

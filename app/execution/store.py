@@ -28,7 +28,8 @@ LIVE_VALUES = [status.value for status in LIVE]
 NO_BOUNDS = RunBounds()
 CLAIM_TRIES = 3
 CLAIM_FIELDS = (
-    "job_id", "status", "slots", "overlap", "max_instances", "concurrency_group", "template_type", "parameters", "timeout_seconds",
+    "job_id", "status", "slots", "overlap", "max_instances", "concurrency_group", "template_type", "template_version", "parameters",
+    "timeout_seconds",
     "retry_policy", "attempts.status", "notifications", "pause_after_failures", "started_at", "last_token", "rank", "cancel",
     "triggered_by", "stands_for", "dry",
 )  # fmt: skip

@@ -150,7 +150,8 @@ def attempt_from(row: Document, *, number: int, token: int, started_at: datetime
     """Attempt `number` of an execution; of the ones before it, those that failed count for the retry policy."""
     return Attempt(
         execution_id=row["_id"], number=number, token=token, job_id=row["job_id"],
-        template_type=row["template_type"], parameters=row["parameters"], timeout_seconds=row["timeout_seconds"],
+        template_type=row["template_type"], template_version=row.get("template_version", 0),
+        parameters=row["parameters"], timeout_seconds=row["timeout_seconds"],
         started_at=started_at, began_at=row["started_at"] or started_at, retry_policy=row["retry_policy"],
         failed_attempts=1 + sum(one["status"] in FAILURES for one in row["attempts"][: number - 1]),
         notifications=row.get("notifications", {}), pause_after_failures=row.get("pause_after_failures", 0),

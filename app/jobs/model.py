@@ -126,6 +126,7 @@ class Cause(StrEnum):
 
     PERSON = "person"  # someone, or the job itself after too many failures
     CALENDAR = "calendar"  # a blackout of one of its calendars
+    TEMPLATE = "template"  # its template is switched off
     MAINTENANCE = "maintenance"  # the switch that stops everything
 
 

@@ -25,7 +25,8 @@ from app.jobs.body import chosen, merged
 from app.jobs.model import Cause, Job, JobDefinition, Pause, Schedule, ScheduleType, job_document, job_from, to_plain
 from app.jobs.schema import load_definition, load_pause
 from app.jobs.store import JobFilter, JobStore, SameRequest
-from app.jobtemplates.catalogue import Catalogue, Entry, with_defaults
+from app.jobtemplates.catalogue import Catalogue
+from app.jobtemplates.entry import Entry, with_defaults
 from app.mongo import Document
 
 # The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
@@ -57,7 +58,10 @@ class Endings(Protocol):
         ...
 
 
-_CAUSES = {Cause.CALENDAR: "a calendar: change that, or the job's schedule", Cause.MAINTENANCE: "maintenance: end that"}
+_CAUSES = {
+    Cause.CALENDAR: "a calendar: change that, or the job's schedule", Cause.TEMPLATE: "its template, which is off: switch that on",
+    Cause.MAINTENANCE: "maintenance: end that",
+}  # fmt: skip
 
 
 class Operation(StrEnum):
@@ -124,9 +128,13 @@ class JobRegistry:
         return JobPage(jobs, total, page, max(1, -(-total // limit)))
 
     def shown_parameters(self, job: Job) -> dict[str, Any]:
-        """The parameters with secrets masked."""
-        shown: dict[str, Any] = mask(job.definition.parameters)
+        """The parameters, as its template takes them now, with secrets masked."""
+        shown: dict[str, Any] = mask(self._brought_up(job).parameters)
         return shown
+
+    def entry_of(self, job: Job) -> Entry:
+        """The version of its template that a job is of. Raises NotFound."""
+        return self._catalogue.get(job.definition.template_type, job.template_version)
 
     # -- changing -------------------------------------------------------------------------------------------------
 
@@ -140,13 +148,14 @@ class JobRegistry:
         if self._settings.strict and actor.role != Role.SUPER_ADMIN and not actor.approved_by:
             raise Forbidden("Here only a super-admin makes jobs (JOBWRIGHT_STRICT)")
         definition = self._checked(body)
+        entry = self._catalogue.get(definition.template_type)
         self._refuse_foreign_group(actor, definition)
         now = self._clock.now()
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest() if idempotency_key else None
         job = Job(
             id=str(uuid.uuid5(_REQUEST_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4()),
-            definition=self._sealed(definition, None),
-            template_version=self._catalogue.get(definition.template_type).template.version,
+            definition=self._sealed(entry, definition, None),
+            template_version=entry.version,
             origin=origin or ("ui" if actor.via == "web" else "api"),
             version=1, created_by=actor.email, created_at=now, updated_by=actor.email, updated_at=now,
             next_run_at=self._first_due(definition, now), request_digest=digest,
@@ -172,14 +181,14 @@ class JobRegistry:
         """A dry create, or a dry update of `job_id`: the definition that would be stored, secrets masked. Raises as they do."""
         require(actor, May.CHANGE_JOBS)
         before = self._visible(actor, job_id) if job_id else None
-        definition = self._checked(merged(before.definition, body) if before else body, before)
+        definition = self._checked(merged(self._brought_up(before), body) if before else body, before)
         self._refuse_foreign_group(actor, definition)
         self._refuse_taken_name(definition, job_id)
-        return replace(definition, parameters=mask(self._sealed(definition, before).parameters))
+        return replace(definition, parameters=mask(self._sealed(self._entry_for(definition, before), definition, before).parameters))
 
     def changed_secrets(self, job: Job, parameters: Mapping[str, Any]) -> list[str]:
         """Pointers, from the parameters, of the secrets in `parameters` that the job has not, or has otherwise."""
-        schema, stored = self._template(job.definition.template_type).template.parameters_schema, job.definition.parameters
+        schema, stored = self.entry_of(job).parameters_schema, self._brought_up(job).parameters
         before = dict(secret_places(schema, self._vault.open(stored)))
         return [place for place, value in secret_places(schema, self._vault.keep(schema, parameters, stored)) if before.get(place) != value]
 
@@ -190,14 +199,17 @@ class JobRegistry:
         """
         require(actor, May.CHANGE_JOBS)
         before = self._at_version(actor, job_id, version)
-        definition = self._sealed(self._checked(merged(before.definition, body), before), before)
+        definition = self._checked(merged(self._brought_up(before), body), before)
+        entry = self._entry_for(definition, before)
+        definition = self._sealed(entry, definition, before)
         self._refuse_foreign_group(actor, definition)
         if definition.name != before.definition.name:
             self._refuse_taken_name(definition, job_id)
-        after, diff = replace(before, definition=definition), field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
+        after = replace(before, definition=definition, template_version=entry.version)
+        diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
         for one in (before, after):  # what it was, or becomes, may destroy
             self._ask_first(actor, one, Operation.UPDATE, diff=diff, payload={"job": job_document(after)})
-        return self._store_change(actor, before, definition, "job.update")
+        return self._store_change(actor, before, after, "job.update")
 
     def set_enabled(self, actor: Actor, job_id: str, *, enabled: bool, version: int | None = None) -> Job:
         """Start or stop honouring the schedule. A due time that passed while the job was off is not made up for; one that passed just
@@ -212,7 +224,7 @@ class JobRegistry:
         if enabled:  # whoever may change jobs may stop any of them
             self._ask_first(actor, before, Operation.ENABLE, diff=[{"field": "/enabled", "before": False, "after": True}])
         action = "job.enable" if enabled else "job.disable"
-        return self._store_change(actor, before, replace(before.definition, enabled=enabled), action)
+        return self._store_change(actor, before, replace(before, definition=replace(before.definition, enabled=enabled)), action)
 
     def pause(self, actor: Actor, job_id: str, body: Any, *, version: int | None = None) -> Job:
         """Let the job's due times go by, until an instant or until someone resumes it; `body` is {reason, until?}.
@@ -281,11 +293,9 @@ class JobRegistry:
         """
         wanted, now = job_from(dict(document)), self._clock.now()
         self._refuse_foreign_group(actor, wanted.definition)
-        self._still_right(wanted.definition, moved=True)
-        job = replace(
-            wanted, created_at=now, updated_at=now, next_run_at=self._first_due(wanted.definition, now),
-            template_version=self._catalogue.get(wanted.definition.template_type).template.version,
-        )  # fmt: skip
+        self._ask_first(actor, wanted, Operation.CREATE)
+        self._still_right(wanted, moved=True)
+        job = replace(wanted, created_at=now, updated_at=now, next_run_at=self._first_due(wanted.definition, now))
         try:
             return self._add(actor, job)
         except SameRequest as same:
@@ -293,13 +303,33 @@ class JobRegistry:
 
     def update_approved(self, actor: Actor, job_id: str, document: Mapping[str, Any], *, version: int) -> Job:
         """Put the definition of an approved request in place; done already, it is left as it is. Raises as `update`."""
-        wanted, before = job_from(dict(document)).definition, self._visible(actor, job_id)
-        if before.version == version + 1 and before.definition == wanted:
+        asked, before = job_from(dict(document)), self._visible(actor, job_id)
+        if before.version == version + 1 and before.definition == asked.definition:
             return before
         before = self._at_version(actor, job_id, version)
-        self._refuse_foreign_group(actor, wanted)
-        self._still_right(wanted, moved=wanted.schedule != before.definition.schedule)
-        return self._store_change(actor, before, wanted, "job.update")
+        self._refuse_foreign_group(actor, asked.definition)
+        self._ask_first(actor, asked, Operation.UPDATE)
+        self._still_right(asked, moved=asked.definition.schedule != before.definition.schedule)
+        after = replace(before, definition=asked.definition, template_version=asked.template_version)
+        return self._store_change(actor, before, after, "job.update")
+
+    def put_version(self, actor: Actor, job_id: str, definition: JobDefinition, template_version: int, *, version: int, action: str) -> Job:
+        """Put a definition that was judged, for another version of the job's template, in place of what the job was at `version`.
+
+        Raises StaleVersion, NotFound.
+        """
+        before = self._at_version(actor, job_id, version)
+        return self._store_change(actor, before, replace(before, definition=definition, template_version=template_version), action)
+
+    def judged(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
+        """Parameters as they would be stored for a version of a template, and what is wrong with them; `stored` has the secrets that
+        `parameters` only mask."""
+        try:
+            self._check_parameters(entry, parameters, stored)
+        except ValidationFailed as failed:
+            return dict(parameters), list(failed.errors)
+        sealed: dict[str, Any] = self._vault.seal(entry.parameters_schema, parameters, stored)
+        return sealed, []
 
     def ask_to_run(self, actor: Actor, job: Job, operation: Operation, payload: Document, diff: list[dict[str, Any]]) -> None:
         """Raises ApprovalNeeded where `actor` may not start this job by themselves."""
@@ -313,10 +343,10 @@ class JobRegistry:
         `base` stands for the stored ones where they are an earlier run's; with `whole` the overrides are all that there is, and only
         kept secrets come from before. Raises ValidationFailed with pointers below `/parameters`.
         """
-        entry, stored = self._template(job.definition.template_type), job.definition.parameters if base is None else base
+        entry, stored = self.entry_of(job), self._brought_up(job).parameters if base is None else base
         given = dict(overrides or {}) if whole else {**mask(stored), **(overrides or {})}
         self._check_parameters(entry, given, stored)
-        sealed: dict[str, Any] = self._vault.seal(entry.template.parameters_schema, given, stored)
+        sealed: dict[str, Any] = self._vault.seal(entry.parameters_schema, given, stored)
         return sealed
 
     def names(self, actor: Actor) -> list[str]:
@@ -337,9 +367,18 @@ class JobRegistry:
         """Whether what is recorded of a job, which may be retired, is for `actor` to see."""
         return actor.groups is None or self._store.group_of(job_id) in actor.groups
 
+    def broken(self) -> dict[str, str]:
+        """Names of the jobs that cannot run, with the reason: the schedule cannot be computed, or the template is gone."""
+        found = self._store.broken()
+        for kind, version in self._store.versions_in_use():
+            why = self._catalogue.why_not(kind, version)
+            if why is not None:
+                found |= dict.fromkeys(self._store.names_of(kind, version), f"its template {kind!r} is gone: {why}")
+        return found
+
     def names_using(self, connection: str) -> list[str]:
         """Names of the jobs that use the connection."""
-        pointers = {path for entry in self._catalogue for path in connection_paths(entry.template.parameters_schema)}
+        pointers = {path for entry in self._catalogue.code() for path in connection_paths(entry.parameters_schema)}
         return self._store.names_using(connection, sorted(pointers))
 
     # -- steps ----------------------------------------------------------------------------------------------------
@@ -348,11 +387,11 @@ class JobRegistry:
         """The definition in `body`, its parameters with defaults and in the clear; raises with all that is wrong with it."""
         definition = load_definition(body, self._settings)
         try:
-            entry = self._template(definition.template_type)
+            entry = self._entry_for(definition, before)
         except ValidationFailed as error:
             raise ValidationFailed([*error.errors, *self._rules.check(definition.schedule, self._clock.now())]) from error
-        stored = before.definition.parameters if before and before.definition.template_type == definition.template_type else {}
-        definition = replace(definition, parameters=with_defaults(entry.template.parameters_schema, definition.parameters))
+        stored = self._kept(before, entry)
+        definition = replace(definition, parameters=with_defaults(entry.parameters_schema, definition.parameters))
         unchanged = before is not None and before.definition.schedule == definition.schedule
         errors = [] if unchanged else self._rules.check(definition.schedule, self._clock.now())
         try:
@@ -364,26 +403,40 @@ class JobRegistry:
         return definition
 
     def _check_parameters(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
-        schema = entry.template.parameters_schema
+        schema = entry.parameters_schema
         kept = self._vault.keep(schema, parameters, stored)
         clear = self._connections.open_secrets(schema, kept)
-        errors = self._catalogue.check(entry.template.type, clear, prefix="/parameters")
-        found = self._connections.check_parameters(schema, kept, template=entry.template.type)
+        errors = self._catalogue.check(entry, clear, prefix="/parameters")
+        found = self._connections.check_parameters(schema, kept, templates=entry.families)
         named = {f"/parameters{one.pointer}": one.message for one in found}
         # A secret that is not there is no text, as the schema has it too: said once, by its name.
         errors = [one for one in errors if one.pointer not in named] or [FieldError(at, message) for at, message in named.items()]
         if errors:
             raise ValidationFailed(errors)
 
-    def _sealed(self, definition: JobDefinition, before: Job | None) -> JobDefinition:
-        schema = self._catalogue.get(definition.template_type).template.parameters_schema
-        stored = before.definition.parameters if before and before.definition.template_type == definition.template_type else {}
-        return replace(definition, parameters=self._vault.seal(schema, definition.parameters, stored))
+    def _sealed(self, entry: Entry, definition: JobDefinition, before: Job | None) -> JobDefinition:
+        parameters = self._vault.seal(entry.parameters_schema, definition.parameters, self._kept(before, entry))
+        return replace(definition, parameters=parameters)
 
-    def _store_change(self, actor: Actor, before: Job, definition: JobDefinition, action: str) -> Job:
-        diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
-        with self._audit.action(actor, action, kind="job", target_id=before.id, name=definition.name, diff=diff):
-            return self._until_written(before, lambda now_is: self._changed(actor, now_is, definition))
+    def _kept(self, before: Job | None, entry: Entry) -> Mapping[str, Any]:
+        """The stored parameters that a form of the same template may keep secrets of."""
+        return self._brought_up(before).parameters if before and before.definition.template_type == entry.type else {}
+
+    def _brought_up(self, job: Job) -> JobDefinition:
+        """The definition with parameters as the job's template takes them now; as they are, where there is no such template any more."""
+        kind, version = job.definition.template_type, job.template_version
+        entry = self._catalogue.find(kind, version)
+        if entry is None:
+            return job.definition
+        return replace(job.definition, parameters=entry.brought_up(job.definition.parameters, self._catalogue.written_for(kind, version)))
+
+    def _store_change(self, actor: Actor, before: Job, wanted: Job, action: str) -> Job:
+        """Put the definition and the template's version of `wanted` in place."""
+        diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(wanted.definition)))
+        if before.template_version != wanted.template_version:
+            diff.append({"field": "/template_version", "before": before.template_version, "after": wanted.template_version})
+        with self._audit.action(actor, action, kind="job", target_id=before.id, name=wanted.definition.name, diff=diff):
+            return self._until_written(before, lambda now_is: self._changed(actor, now_is, wanted))
 
     def _until_written(self, before: Job, write: Callable[[Job], Job | None]) -> Job:
         """What `write` makes of the job, at once or after the dispatcher, which may have moved its next due time meanwhile.
@@ -405,12 +458,12 @@ class JobRegistry:
         owed = self._endings.records(job, now=now, reason="job_gone")
         return job if self._store.retire(job, by=actor.email, at=now, owed=owed) else None
 
-    def _changed(self, actor: Actor, before: Job, definition: JobDefinition) -> Job | None:
-        now = self._clock.now()
+    def _changed(self, actor: Actor, before: Job, wanted: Job) -> Job | None:
+        now, definition = self._clock.now(), wanted.definition
         moved = (before.definition.schedule, before.definition.enabled) != (definition.schedule, definition.enabled)
         after = replace(
             before, definition=definition, version=before.version + 1, updated_by=actor.email, updated_at=now,
-            template_version=self._catalogue.get(definition.template_type).template.version,
+            template_version=wanted.template_version,
             **(self._due_again(before, definition, now) if moved else {}),
             schedule_error=None if moved else before.schedule_error,
         )  # fmt: skip
@@ -443,13 +496,24 @@ class JobRegistry:
     ) -> None:
         """Pass where the job's template destroys nothing, or `actor` may destroy. Raises ApprovalNeeded with all that it takes to do it
         later."""
-        kind = job.definition.template_type
-        if lacks(actor, May.DESTROY) is None or kind not in self._catalogue.types():
+        entry = self._catalogue.find(job.definition.template_type, job.template_version)
+        if entry is None:
             return
-        template = self._catalogue.get(kind).template
-        if template.destructive or template.risk_level == "high":
-            ask = Ask(operation=operation, job=job, diff=list(diff), payload=payload or {}, previews=template.preview is not None)
-            raise ApprovalNeeded(ask, f"{template.name} can destroy data: a super-admin is to approve it")
+        if operation is not Operation.DELETE:
+            self._admit(actor, entry, operation)
+        if entry.dangerous and lacks(actor, May.DESTROY) is not None:
+            ask = Ask(operation=operation, job=job, diff=list(diff), payload=payload or {}, previews=entry.previews)
+            raise ApprovalNeeded(ask, f"{entry.name} can destroy data: a super-admin is to approve it")
+
+    def _admit(self, actor: Actor, entry: Entry, operation: Operation) -> None:
+        """Raises Forbidden where the template is kept from the actor's role, Conflict where it is switched off."""
+        for kind in entry.families:
+            standing = self._catalogue.standing(kind)
+            if standing.roles and actor.role not in standing.roles:
+                raise Forbidden(f"The template {entry.name} is kept for {' and '.join(standing.roles)}")
+            runs = operation in {Operation.RUN, Operation.RETRY, Operation.BACKFILL}
+            if not standing.enabled and not (runs and not standing.pauses):
+                raise Conflict(f"The template {entry.name} is switched off" + (f": {standing.note}" if standing.note else ""))
 
     def _add(self, actor: Actor, job: Job) -> Job:
         """Raises SameRequest, DuplicateName, LimitReached."""
@@ -458,9 +522,10 @@ class JobRegistry:
             self._store.add(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
         return job
 
-    def _still_right(self, definition: JobDefinition, *, moved: bool) -> None:
+    def _still_right(self, job: Job, *, moved: bool) -> None:
         """What was right when it was asked for may be wrong now: a template has another schema, a connection is gone, a time has passed."""
-        entry = self._template(definition.template_type)
+        definition = job.definition
+        entry = self._template(definition.template_type, job.template_version)
         errors = self._rules.check(definition.schedule, self._clock.now()) if moved else []
         try:
             self._check_parameters(entry, mask(definition.parameters), definition.parameters)
@@ -469,12 +534,26 @@ class JobRegistry:
         if errors:
             raise ValidationFailed(errors)
 
-    def _template(self, kind: str) -> Entry:
-        try:
-            return self._catalogue.get(kind)
-        except NotFound as error:
-            known = ", ".join(self._catalogue.types())
-            raise ValidationFailed([FieldError("/template_type", f"There is no template {kind!r}; known are {known}")]) from error
+    def _entry_for(self, definition: JobDefinition, before: Job | None) -> Entry:
+        """The version of its template that a definition is judged by: the job's own where it stays with its template, else the current
+        one, which must be open for new jobs. Raises ValidationFailed."""
+        kind = definition.template_type
+        if before is not None and before.definition.template_type == kind:
+            return self._template(kind, before.template_version)
+        entry = self._template(kind)
+        closed = next((why for one in entry.families if (why := self._catalogue.closed(one)) is not None), None)
+        if closed is not None:
+            raise ValidationFailed([FieldError("/template_type", f"{entry.name} {closed}: no new job is of it")])
+        return entry
+
+    def _template(self, kind: str, version: int | None = None) -> Entry:
+        entry = self._catalogue.find(kind, version)
+        if entry is not None:
+            return entry
+        why = self._catalogue.why_not(kind, version)
+        if kind not in self._catalogue.types() or why is None:
+            why = f"known are {', '.join(self._catalogue.types())}"
+        raise ValidationFailed([FieldError("/template_type", f"There is no template {kind!r}; {why}")])
 
     def _stored(self, job_id: str) -> Job:
         job = self._store.get(job_id)

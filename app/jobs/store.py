@@ -147,6 +147,40 @@ class JobStore:
         where = {"retired": False, "$or": [{f"parameters.{path}": connection} for path in pointers]}
         return [row["name"] for row in self._jobs.find(where, {"name": 1})]
 
+    def count_of(self, kind: str, version: int | None = None) -> int:
+        """How many jobs are of a template, or of one version of it."""
+        where = {"template_type": kind, "retired": False, **({} if version is None else {"template_version": version})}
+        return self._jobs.count_documents(where, maxTimeMS=QUERY_TIME_MS)
+
+    def counts_by_template(self) -> dict[str, int]:
+        """How many jobs each template has."""
+        rows = self._jobs.aggregate([{"$match": {"retired": False}}, {"$sortByCount": "$template_type"}], maxTimeMS=QUERY_TIME_MS)
+        return {row["_id"]: row["count"] for row in rows}
+
+    def versions_in_use(self) -> list[tuple[str, int]]:
+        """Each template and version that a job is of."""
+        group = {"_id": {"kind": "$template_type", "version": "$template_version"}}
+        rows = self._jobs.aggregate([{"$match": {"retired": False}}, {"$group": group}], maxTimeMS=QUERY_TIME_MS)
+        return [(row["_id"]["kind"], row["_id"]["version"]) for row in rows]
+
+    def names_of(self, kind: str, version: int) -> list[str]:
+        """Names of the jobs of one version of a template."""
+        where = {"retired": False, "template_type": kind, "template_version": version}
+        return [row["name"] for row in self._jobs.find(where, {"name": 1}).sort("name", 1)]
+
+    def of_template(self, kind: str) -> list[Job]:
+        """All jobs of a template, by name."""
+        return [job_from(row) for row in self._jobs.find({"template_type": kind, "retired": False}).sort("name", 1)]
+
+    def revision(self, job_id: str, version: int) -> Job | None:
+        """The job as it was at `version`, where that was kept."""
+        row = self._revisions.find_one({"job_id": job_id, "version": version})
+        return job_from({**row["definition"], "_id": job_id}) if row else None
+
+    def templates_that_pause(self) -> list[str]:
+        """Types of the templates that jobs wait for, which were switched off."""
+        return list(self._jobs.distinct("paused.reason", {"paused.cause": Cause.TEMPLATE.value}))
+
     def kinds_in_use(self) -> list[str]:
         """Template types of the jobs that are switched on."""
         return sorted(self._jobs.distinct("template_type", {"retired": False, "enabled": True}))

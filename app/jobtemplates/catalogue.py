@@ -1,53 +1,60 @@
-"""The catalogue: which kinds there are, and what their schemas say about a job's parameters."""
+"""The catalogue: which templates there are, code and derived, and what their schemas say about a job's parameters."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.resources
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from app.accounts.model import Role
 from app.errors import FieldError, NotFound
 from app.events import get_logger
-from app.validation import SchemaValidator
+from app.jobtemplates.derived import problems
+from app.jobtemplates.entry import Entry, State, WhenOff, of_code, of_definition
+from app.mongo import Document
 from templates_lib.base import JobTemplate
 
 log = get_logger(__name__)
 
 ENTRY_POINTS = "jobwright.templates"
+STALE_AFTER_SECONDS = 1.0  # what another process has changed holds here within so long
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A template with what is computed from it once."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What super-admins have said of a template: whether it is on, what its jobs do while it is off, which roles may use it (empty:
+    all that may use any), and a note for who makes jobs of it."""
 
-    template: JobTemplate
-    validator: SchemaValidator
-    stores: bool  # its parameters can name a file store
-
-    @property
-    def load(self) -> str:
-        """Where its class is, "module:class"."""
-        return f"{type(self.template).__module__}:{type(self.template).__qualname__}"
+    enabled: bool = True
+    when_off: WhenOff = WhenOff.KEEP
+    roles: tuple[Role, ...] = ()
+    note: str = ""
 
     @property
-    def previews(self) -> bool:
-        """True where the template can say what a run would do."""
-        return self.template.preview is not None
+    def pauses(self) -> bool:
+        """True while its jobs' due times go by."""
+        return not self.enabled and self.when_off is WhenOff.PAUSE
 
 
 class Catalogue:
-    """Templates by type. A template that cannot be loaded is in `broken` with the reason, and the others work."""
+    """Templates by type. One that cannot be loaded is in `broken` with the reason, and the others work.
 
-    def __init__(self, templates: Mapping[str, JobTemplate], broken: Mapping[str, str] | None = None) -> None:
-        self._entries = {
-            kind: Entry(one, SchemaValidator(one.parameters_schema), _names_stores(one.parameters_schema))
-            for kind, one in templates.items()
-        }
-        self.broken = dict(broken or {})
+    `rows` are what the database has of templates; without it there are those that are code.
+    """
+
+    def __init__(
+        self, templates: Mapping[str, JobTemplate], broken: Mapping[str, str] | None = None, *,
+        rows: Callable[[], Sequence[Document]] | None = None, monotonic: Callable[[], float] = lambda: 0.0,
+    ) -> None:  # fmt: skip
+        self._templates, self._code_broken = dict(templates), dict(broken or {})
+        self._code = {kind: of_code(one) for kind, one in templates.items()}
+        self._ask, self._monotonic = rows, monotonic
+        self._rows: dict[str, Document] = {}
+        self._asked_at: float | None = None
+        self._made: dict[tuple[str, int], tuple[Any, Entry | str]] = {}
 
     @classmethod
     def discover(cls) -> Catalogue:
@@ -66,48 +73,140 @@ class Catalogue:
                 log.exception("catalogue.broken", template=point.name, reason=broken[point.name])
         return cls(templates, broken)
 
-    def __iter__(self) -> Iterator[Entry]:
-        return iter(sorted(self._entries.values(), key=lambda entry: (entry.template.category, entry.template.name)))
+    def over(self, rows: Callable[[], Sequence[Document]], monotonic: Callable[[], float]) -> Catalogue:
+        """The same code, with what a database has of templates."""
+        return Catalogue(self._templates, self._code_broken, rows=rows, monotonic=monotonic)
 
-    def get(self, kind: str) -> Entry:
-        """Raises NotFound."""
-        if kind not in self._entries:
-            raise NotFound("template", kind)
-        return self._entries[kind]
+    # -- looking up -----------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The version of each that new jobs are of, or that its latest jobs were; by category and name."""
+        found = [entry for kind in self.types() if (entry := self.find(kind)) is not None]
+        return iter(sorted(found, key=lambda entry: (entry.category, entry.name)))
 
     def types(self) -> list[str]:
-        return sorted(self._entries)
+        """Of all that were ever published."""
+        return sorted({*self._code, *(kind for kind, row in self._known().items() if row.get("versions"))})
 
-    def check(self, kind: str, parameters: Any, *, prefix: str = "") -> list[FieldError]:
-        """What is wrong with `parameters` for template `kind`: by its schema, then by the template's own rules."""
-        entry = self.get(kind)
+    def find(self, kind: str, version: int | None = None) -> Entry | None:
+        """A template in `version`, by default the current one: the newest published, else the newest. Code has one version only, which
+        stands for all. None where there is none, or it cannot be made any more (`why_not`)."""
+        if kind in self._code:
+            return self._code[kind]
+        found = self._derived(kind, version)
+        return found if isinstance(found, Entry) else None
+
+    def get(self, kind: str, version: int | None = None) -> Entry:
+        """As `find`. Raises NotFound."""
+        found = self.find(kind, version)
+        if found is None:
+            raise NotFound("template", kind)
+        return found
+
+    def written_for(self, kind: str, version: int) -> int:
+        """The version of the code that parameters of a job of `version` of a template were written for."""
+        versions = self._known().get(kind, {}).get("versions", ()) if kind not in self._code else ()
+        return next((int(one["base_version"]) for one in versions if one["number"] == version), version)
+
+    def why_not(self, kind: str, version: int | None = None) -> str | None:
+        """Why there is no such template, in words for whoever has a job of it; None where there is."""
+        if kind in self._code:
+            return None
+        if kind in self._code_broken:
+            return f"its code does not load: {self._code_broken[kind]}"
+        found = self._derived(kind, version)
+        return found if isinstance(found, str) else None
+
+    def code(self) -> list[Entry]:
+        """Those that are code, by category and name."""
+        return sorted(self._code.values(), key=lambda entry: (entry.category, entry.name))
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """What cannot be used, with the reason: code that does not load, derived templates whose base has changed under them."""
+        derived = {kind: why for kind, row in self._known().items() if row.get("versions") and (why := self.why_not(kind)) is not None}
+        return {**self._code_broken, **derived}
+
+    def standing(self, kind: str) -> Standing:
+        """What super-admins have said of it."""
+        said = self._known().get(kind, {}).get("standing") or {}
+        return Standing(
+            enabled=said.get("enabled", True), when_off=WhenOff(said.get("when_off", WhenOff.KEEP)),
+            roles=tuple(Role(role) for role in said.get("roles", ())), note=said.get("note", ""),
+        )  # fmt: skip
+
+    def closed(self, kind: str) -> str | None:
+        """Why no new job may be of it, None where one may."""
+        if not self.standing(kind).enabled:
+            return "is switched off"
+        entry = self.find(kind)
+        return None if entry is None or entry.state is State.PUBLISHED else f"is {entry.state}"
+
+    def refresh(self) -> None:
+        """Something was changed here: ask the database again at the next look."""
+        self._asked_at = None
+
+    # -- judging --------------------------------------------------------------------------------------------------
+
+    def check(self, entry: Entry, parameters: Any, *, prefix: str = "") -> list[FieldError]:
+        """What is wrong with `parameters`: by the schema, then by the code's own rules."""
         errors = entry.validator.errors(parameters, prefix=prefix)
         if errors:
             return errors
         return [FieldError(prefix + problem.pointer, problem.message) for problem in entry.template.check(parameters)]
 
-    def help_text(self, kind: str) -> str:
-        """The README of a template's folder, Markdown; empty where it has none."""
-        package = type(self.get(kind).template).__module__.rpartition(".")[0]
-        if not package:  # a module by itself
-            return ""
-        readme = importlib.resources.files(package).joinpath("README.md")
-        return readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    def draft(self, row: Document) -> Entry:
+        """What the draft of a derived template would be, as the next version of it. It has no problems."""
+        base = self._code[row["base"]]
+        definition = row["draft"]["definition"]
+        return of_definition(row["_id"], base, definition, version=next_number(row), base_version=base.version, state=State.DRAFT)
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _known(self) -> dict[str, Document]:
+        if self._ask is not None and (self._asked_at is None or self._monotonic() - self._asked_at > STALE_AFTER_SECONDS):
+            now = self._monotonic()
+            self._rows = {row["_id"]: row for row in self._ask()}
+            self._asked_at = now
+        return self._rows
+
+    def _derived(self, kind: str, version: int | None) -> Entry | str:
+        row = self._known().get(kind)
+        versions = {one["number"]: one for one in row.get("versions", ())} if row else {}
+        if row is None or not versions:
+            return "there is no such template here"
+        number = version or current_number(row)
+        one = versions.get(number)
+        if one is None:
+            return f"there is no version {number} of it"
+        key, stamp = (kind, number), (one["at"], one["state"])
+        made = self._made.get(key)
+        if made is None or made[0] != stamp:
+            made = stamp, self._make(kind, row["base"], one)
+            self._made[key] = made
+        return made[1]
+
+    def _make(self, kind: str, base_type: str, one: Document) -> Entry | str:
+        base = self._code.get(base_type)
+        if base is None:
+            return f"it is made from {base_type}, which is not here"
+        definition = one["definition"]
+        wrong = problems(base.template, definition)
+        if wrong:
+            return f"{base_type} has changed under it: {wrong[0].pointer} {wrong[0].message}"
+        return of_definition(kind, base, definition, version=one["number"], base_version=one["base_version"], state=State(one["state"]))
 
 
-def with_defaults(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    """`value` with the default of each top-level property that it leaves out."""
-    missing = {
-        name: member["default"] for name, member in schema.get("properties", {}).items() if "default" in member and name not in value
-    }
-    return {**value, **missing}
+def current_number(row: Document) -> int:
+    """The version that new jobs are of: the newest published; where none is, the newest of all. 0 where there is none."""
+    versions = row.get("versions", ())
+    published = [one["number"] for one in versions if one["state"] == State.PUBLISHED]
+    return int(max(published or [one["number"] for one in versions], default=0))
 
 
-def _names_stores(schema: Any) -> bool:
-    if isinstance(schema, Mapping):
-        options = schema.get("x-options")
-        return (isinstance(options, Mapping) and options.get("kind") == "file_store") or any(map(_names_stores, schema.values()))
-    return isinstance(schema, list) and any(map(_names_stores, schema))
+def next_number(row: Document) -> int:
+    """The version that a draft becomes."""
+    return int(max((one["number"] for one in row.get("versions", ())), default=0)) + 1
 
 
 def _check_declaration(template: Any) -> None:

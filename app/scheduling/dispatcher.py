@@ -22,7 +22,10 @@ BATCH = 1000
 INSTANT = timedelta(milliseconds=1)  # BSON dates hold milliseconds
 # An outbox this old belongs to a scheduler that died or hangs; writing it again is harmless, as executions are unique.
 RECOVER_AFTER = timedelta(seconds=3)
-_REASONS = {Cause.PERSON: Reason.PAUSED, Cause.CALENDAR: Reason.BLACKOUT, Cause.MAINTENANCE: Reason.MAINTENANCE}
+_REASONS = {
+    Cause.PERSON: Reason.PAUSED, Cause.CALENDAR: Reason.BLACKOUT, Cause.TEMPLATE: Reason.TEMPLATE_OFF,
+    Cause.MAINTENANCE: Reason.MAINTENANCE,
+}  # fmt: skip
 
 
 class Dispatcher:
@@ -37,9 +40,10 @@ class Dispatcher:
 
     def __init__(
         self, *, jobs: JobStore, executions: ExecutionStore, triggers: Triggers, clock: Clock,
-        maintenance: Callable[[], str | None] = lambda: None,
+        maintenance: Callable[[], str | None] = lambda: None, rests: Callable[[str], bool] = lambda kind: False,
     ) -> None:  # fmt: skip
         self._jobs, self._executions, self._triggers, self._clock, self._maintenance = jobs, executions, triggers, clock, maintenance
+        self._rests = rests
         self._settled: list[tuple[str, str]] = []
         self.next_due_at: datetime | None = None  # when the next job is due that was not due yet when the last tick looked
 
@@ -105,9 +109,10 @@ class Dispatcher:
                 documents, due = _after_pause(job, job.paused.until, now, self._triggers)
             if due is None or due > now:
                 plan = DuePlan((), frozenset(), None, due)
-            elif maintenance is not None:
+            elif maintenance is not None or self._rests(definition.template_type):
                 plan = DuePlan((), frozenset(), None, None)
-                pause = Pause(cause=Cause.MAINTENANCE, reason=maintenance, by="system", at=now, since_due=due)
+                cause, why = (Cause.MAINTENANCE, maintenance) if maintenance else (Cause.TEMPLATE, definition.template_type)
+                pause = Pause(cause=cause, reason=why or "", by="system", at=now, since_due=due)
             else:
                 blackouts = self._triggers.blackouts(definition.schedule)
                 plan = plan_due(definition.schedule, due, now, misfire=definition.misfire, triggers=self._triggers, blackouts=blackouts)

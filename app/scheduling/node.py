@@ -32,6 +32,7 @@ from app.mongo import is_away
 from app.scheduling.dispatcher import INSTANT, Dispatcher
 from app.scheduling.maintenance import Maintenance
 from app.scheduling.nodes import NodeStore
+from app.scheduling.resting import RestingTemplates
 
 log = get_logger(__name__)
 
@@ -152,6 +153,7 @@ class Node:
         retention: Retention,
         verdicts: Verdicts,
         maintenance: Maintenance,
+        resting: RestingTemplates,
         kinds_in_use: Callable[[], list[str]],
         asked_for: Callable[[Callable[[], bool]], Iterator[str]],
         nodes: NodeStore,
@@ -162,7 +164,7 @@ class Node:
         self._dispatcher, self._runner, self._executor, self._recorder = dispatcher, runner, executor, recorder
         self._deliveries, self._retention, self._clock, self._settings = deliveries, retention, clock, settings
         self._nodes, self._name, self._verdicts, self._kinds_in_use = nodes, name, verdicts, kinds_in_use
-        self._maintenance = maintenance
+        self._maintenance, self._resting = maintenance, resting
         self._arrivals = Arrivals(asked_for, self.wake)
         self._clock_watch = ClockWatch(clock, self._clock_was_set)
         self._ticked_at = clock.monotonic()
@@ -245,6 +247,7 @@ class Node:
         that failed too often."""
         steps: tuple[tuple[str, Callable[[], Any]], ...] = (
             ("sweep", self._sweep), ("recover", self._dispatcher.recover), ("maintenance", self._maintenance.settle),
+            ("templates", self._resting.settle),
             ("notify", self._deliveries.tick), ("verdicts", self._verdicts.tick),
         )  # fmt: skip
         for name, work in steps:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from app.connections.references import connection_references
-from app.jobtemplates.catalogue import Catalogue, Entry
+from app.jobtemplates.catalogue import Catalogue
+from app.jobtemplates.entry import Entry
 from templates_lib.base import Cancelled, JobResult, Problem, RunContext, TemplateError
 from web.forms import Form
 
@@ -43,7 +44,7 @@ def check_kind(catalogue: Catalogue, kind: str) -> list[Lapse]:
     """All that the kind does not keep. Its schema's `examples` are run where they need no connection. Raises NotFound."""
     entry = catalogue.get(kind)
     rules: dict[str, Callable[[Entry], Iterator[str]]] = {
-        "documents itself": lambda one: _documented(one, catalogue.help_text(kind)), "draws a form": _form,
+        "documents itself": lambda one: _documented(one, one.help_text), "draws a form": _form,
         "survives hostile parameters": _hostile,
         "has examples": _examples, "previews without effect": _preview, "stops when it is told to": _cancel, "says JSON": _result,
         "does the same twice": _twice,
@@ -61,21 +62,21 @@ def _guarded(find: Callable[[Entry], Iterator[str]], entry: Entry) -> Iterator[s
 def _documented(entry: Entry, readme: str) -> Iterator[str]:
     if not readme.strip():
         yield "there is no README.md beside it: the page that explains it is empty"
-    for name in entry.template.parameters_schema.get("properties", {}):
+    for name in entry.parameters_schema.get("properties", {}):
         if readme.strip() and f"`{name}`" not in readme:
             yield f"README.md does not say what `{name}` is"
 
 
 def _form(entry: Entry) -> Iterator[str]:
-    form = Form(entry.template.parameters_schema)
-    if "<input" not in form.render() and entry.template.parameters_schema.get("properties"):
+    form = Form(entry.parameters_schema)
+    if "<input" not in form.render() and entry.parameters_schema.get("properties"):
         yield "its form has no control"
-    if entry.template.parameters_schema.get("additionalProperties") is not False:
+    if entry.parameters_schema.get("additionalProperties") is not False:
         yield "additionalProperties is not false: a misspelt parameter is taken and ignored"
 
 
 def _hostile(entry: Entry) -> Iterator[str]:
-    names = list(entry.template.parameters_schema.get("properties", {}))
+    names = list(entry.parameters_schema.get("properties", {}))
     base = _some(entry)[0] if _some(entry) else {}
     for value in (*HOSTILE, *({**base, name: odd} for name in names for odd in HOSTILE)):
         if entry.validator.errors(value):
@@ -168,14 +169,14 @@ async def _await(awaitable: Any) -> Any:
 
 
 def _some(entry: Entry) -> list[dict[str, Any]]:
-    return [dict(one) for one in entry.template.parameters_schema.get("examples", ()) if isinstance(one, Mapping)]
+    return [dict(one) for one in entry.parameters_schema.get("examples", ()) if isinstance(one, Mapping)]
 
 
 def _runnable(entry: Entry) -> list[dict[str, Any]]:
     """Examples that need no connection, of kinds that call nobody."""
     if entry.template.network:
         return []
-    schema = entry.template.parameters_schema
+    schema = entry.parameters_schema
     return [one for one in _some(entry) if not entry.validator.errors(one) and not list(connection_references(schema, one))]
 
 

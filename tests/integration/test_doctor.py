@@ -86,6 +86,7 @@ def hang(store: Store, services: Services, actor: Actor, **fields: Any) -> None:
 
 
 OLD = datetime.now(UTC) - timedelta(hours=1)
+SICK = {"name": "sick", "retired": False, "template_type": "webhook_trigger", "template_version": 1}
 BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str, str]]] = {
     "an index is gone": (
         lambda store, services, actor: store.database["job_executions"].drop_index("one_per_due_time"),
@@ -114,8 +115,12 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
         ("Nodes", "warning", "no engine runs on this database"),
     ),
     "a schedule that cannot be computed": (
-        lambda store, services, actor: store.database["dynamic_jobs"].insert_one({"name": "sick", "retired": False, "schedule_error": "gone"}),
-        ("Jobs", "problem", "sick is never due: gone"),
+        lambda store, services, actor: store.database["dynamic_jobs"].insert_one({**SICK, "schedule_error": "gone"}),
+        ("Jobs", "problem", "sick cannot run: gone"),
+    ),
+    "a template that is gone": (
+        lambda store, services, actor: store.database["dynamic_jobs"].insert_one({**SICK, "template_type": "old_kind"}),
+        ("Jobs", "problem", "sick cannot run: its template 'old_kind' is gone: there is no such template here"),
     ),
     "a full outbox": (
         lambda store, services, actor: store.database["dynamic_jobs"].insert_one({"name": "x", "dispatch": {"at": OLD}}),

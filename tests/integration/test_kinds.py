@@ -25,15 +25,23 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from bson import ObjectId, json_util
 
+from app.errors import FieldError
 from app.factory import Store
+from app.jobtemplates.catalogue import Catalogue
 from app.migrations import MARKER
-from templates_lib.base import Cancelled, ConnectionGrant, RunContext, TemplateError
+from templates_lib.base import Cancelled, ConnectionGrant, JobTemplate, RunContext, TemplateError
 from templates_lib.data_export.template import DataExport
 from templates_lib.database_cleanup.template import DatabaseCleanup
 from templates_lib.email_notification.template import EmailNotification
 from templates_lib.net import TargetRefused
 from templates_lib.webhook_trigger.template import WebhookTrigger, sign
 from tests.running import NOW, Ctx, Data
+
+
+def _check(template: JobTemplate, parameters: Any) -> list[FieldError]:
+    catalogue = Catalogue({template.type: template})
+    return catalogue.check(catalogue.get(template.type), parameters)
+
 
 # -- database_cleanup -------------------------------------------------------------------------------------------------
 
@@ -433,9 +441,7 @@ def test_attachments_come_from_a_store_bounded(ctx: Ctx, tmp_path: Path) -> None
     ],
 )
 def test_no_header_can_be_injected(changes: dict[str, Any], pointer: str) -> None:
-    from app.jobtemplates.catalogue import Catalogue
-
-    found = Catalogue({"email_notification": EmailNotification()}).check("email_notification", mail(**changes))
+    found = _check(EmailNotification(), mail(**changes))
     assert [error.pointer for error in found] == [pointer]
 
 
@@ -617,7 +623,6 @@ def test_the_webhook_preview_calls_nothing(hook: Hook, ctx: Ctx) -> None:
     ],
 )  # fmt: skip
 def test_webhook_parameters_that_cannot_be(changes: dict[str, Any], pointer: str) -> None:
-    from app.jobtemplates.catalogue import Catalogue
 
-    found = Catalogue({"webhook_trigger": WebhookTrigger()}).check("webhook_trigger", {"url": "https://example.com/", **changes})
+    found = _check(WebhookTrigger(), {"url": "https://example.com/", **changes})
     assert pointer in [error.pointer for error in found]

@@ -20,7 +20,8 @@ from app.connections.references import connection_references
 from app.connections.vault import Vault, mask
 from app.errors import ConfigError, StartError
 from app.events import EVENTS, mask_secrets
-from app.jobtemplates.catalogue import Catalogue, with_defaults
+from app.jobtemplates.catalogue import Catalogue
+from app.jobtemplates.entry import with_defaults
 from app.keys import KeyRing, load_key
 from app.validation import SchemaValidator
 from app.validation.secret import MASK
@@ -197,7 +198,7 @@ def test_a_template_that_cannot_be_loaded_is_reported_and_the_others_work(monkey
     catalogue = Catalogue.discover()
     assert catalogue.types() == ["good"]
     assert set(catalogue.broken) == {"b", "c", "d", "e", "f"}
-    assert catalogue.help_text("good") == ""
+    assert catalogue.get("good").help_text == ""
     assert not next(iter(catalogue)).previews
 
 

@@ -87,9 +87,11 @@ class Painter:
     ) -> None:
         self._saved = saved
         self._root, self._drawer, self._provider, self._words, self._locale = root, drawer, options, words, locale
-        self._fields: dict[str, Field] = {}
+        self._fields: dict[str, Field] = {}  # those that are drawn
+        self._all = {one.pointer: one for one in reversed(list(root.walk()))}
         for one in root.walk():
-            self._fields.setdefault(one.pointer, one)
+            if not self._hidden(one):  # what is wrong with it stands at what holds it
+                self._fields.setdefault(one.pointer, one)
         self._errors: dict[str, list[str]] = {}
         self._found = errors
         for error in errors:
@@ -107,6 +109,10 @@ class Painter:
         while pointer and pointer not in self._fields:
             pointer = pointer.rpartition("/")[0]
         return pointer
+
+    def _hidden(self, f: Field) -> bool:
+        """True for a place that keeps what it has, unseen."""
+        return f.kind == "readonly" and bool(self.hint(f, "x-hidden"))
 
     def messages(self, f: Field) -> list[str]:
         found = self._errors.get(f.pointer, [])
@@ -415,7 +421,7 @@ class Painter:
         found: dict[str, list[Field]] = {}
         loose = 0
         last = None
-        for member in f.members.values():
+        for member in filter(lambda one: not self._hidden(one), f.members.values()):
             title = str(self.hint(member, "x-section") or "")
             key = title
             if not title:
@@ -441,13 +447,14 @@ class Painter:
         parent = f.pointer.rpartition("/")[0]
         watched, hidden = {}, False
         for sibling, values in rule.items():
-            at = self._fields.get(f"{parent}/{sibling}")
-            if at is not None:
+            at = self._all.get(f"{parent}/{sibling}")
+            if at is not None and at.kind == "readonly":  # no control to watch: it stays as it is
+                hidden = hidden or not any(same(self._drawer.value(at), one) for one in values)
+            elif at is not None:
                 watched[at.name] = _raws(at, values)
                 hidden = hidden or at.raw not in watched[at.name]
-        if not watched:
-            return _NOTHING
-        return _attribute("data-visible-if", json.dumps(watched)) + (Markup(" hidden") if hidden else _NOTHING)
+        shown = Markup(" hidden") if hidden else _NOTHING
+        return _attribute("data-visible-if", json.dumps(watched)) + shown if watched else shown
 
     def may_add(self, f: Field) -> bool:
         if f.view is None:

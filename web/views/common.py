@@ -65,7 +65,7 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
         case "timezones":
             return sorted(time_zones())
         case "templates":
-            return [(entry.template.type, entry.template.name) for entry in services().catalogue]
+            return [(entry.type, entry.name) for entry in services().catalogue]
         case "jobs":
             return services().jobs.names(actor())
         case "groups":

@@ -75,7 +75,7 @@ def retry_with(execution_id: str) -> Any:
     again = services().executions.get(actor(), execution_id)
     job = services().jobs.get(actor(), again["job_id"])
     same = again["template_type"] == job.definition.template_type
-    schema = services().catalogue.get(job.definition.template_type).template.parameters_schema
+    schema = services().jobs.entry_of(job).parameters_schema
     editor = Editor(parameters_form(schema), again["parameters"] if same else services().jobs.shown_parameters(job))
     if request.method == "GET":
         return run_with_page(job, editor, again=again)

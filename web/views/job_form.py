@@ -17,7 +17,7 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from app.errors import FieldError, ValidationFailed
 from app.jobs.model import Job, JobDefinition, Schedule, ScheduleType, to_plain
 from app.jobs.schema import JobDefinitionSchema, load_definition
-from app.jobtemplates.catalogue import Entry
+from app.jobtemplates.entry import Entry
 from app.scheduling.triggers import clock_change
 from app.scheduling.words import duration_words, in_words
 from app.validation.secret import MASK
@@ -134,7 +134,7 @@ class JobForm:
 
     def __post_init__(self) -> None:
         shown = self.job or self.like
-        plain = to_plain(shown.definition if shown else _defaults(self.entry.template.type))
+        plain = to_plain(shown.definition if shown else _defaults(self.entry.type))
         details: Any = {name: plain[name] for name in DETAIL_FIELDS} if shown else ABSENT
         if not shown and actor().groups:  # whoever is kept to groups makes jobs of theirs
             details = {"group": min(actor().groups or ())}
@@ -144,7 +144,7 @@ class JobForm:
             parameters = without_secrets(parameters)
         self.parts = {
             DETAILS: Editor(details_form(), details, DETAILS),
-            PARAMETERS: Editor(parameters_form(self.entry.template.parameters_schema), parameters, PARAMETERS),
+            PARAMETERS: Editor(parameters_form(self.entry.parameters_schema), parameters, PARAMETERS),
             POLICIES: Editor(policies_form(), {name: plain[name] for name in POLICY_FIELDS}, POLICIES),
         }
 
@@ -170,7 +170,7 @@ class JobForm:
             raise ValidationFailed(errors)
         emptied = {"description": "", "tags": [], "group": ""}
         return {
-            **emptied, **self.parts[DETAILS].value, **self.parts[POLICIES].value, "template_type": self.entry.template.type,
+            **emptied, **self.parts[DETAILS].value, **self.parts[POLICIES].value, "template_type": self.entry.type,
             "parameters": self.parts[PARAMETERS].value, "schedule": read_schedule(self.schedule)[0],
         }  # fmt: skip
 

@@ -40,9 +40,9 @@ def list_jobs() -> str:
 
 def _row(job: Job) -> dict[str, Any]:
     latest = services().executions.latest(actor(), job.id, STRIP)
-    known = job.definition.template_type in services().catalogue.types()
-    template = services().catalogue.get(job.definition.template_type).template if known else None
-    return {"job": job, "latest": latest, "template": template}
+    kind, version = job.definition.template_type, job.template_version
+    entry, catalogue = services().catalogue.find(kind, version), services().catalogue
+    return {"job": job, "latest": latest, "template": entry, "broken": None if entry else catalogue.why_not(kind, version)}
 
 
 @blueprint.get("/<job_id>/row")
@@ -156,8 +156,8 @@ def run(job_id: str) -> Any:
 def run_with(job_id: str) -> Any:
     """Run once with other values for some parameters."""
     job = services().jobs.get(actor(), job_id)
-    entry = services().catalogue.get(job.definition.template_type)
-    editor = Editor(parameters_form(entry.template.parameters_schema), services().jobs.shown_parameters(job))
+    entry = services().jobs.entry_of(job)
+    editor = Editor(parameters_form(entry.parameters_schema), services().jobs.shown_parameters(job))
     if request.method == "GET":
         return run_with_page(job, editor)
     return answer_run_with(job, editor, lambda values: services().executions.run_now(actor(), job_id, overrides=values, whole=True))
@@ -204,7 +204,7 @@ def show(job_id: str) -> str:
 def edit(job_id: str) -> Any:
     """The form of a job that is there; a change by someone else meanwhile is said, not overwritten."""
     job = services().jobs.get(actor(), job_id)
-    entry = services().catalogue.get(job.definition.template_type)
+    entry = services().jobs.entry_of(job)
     if request.method == "GET":
         return render_template("job_form.html", **JobForm(entry, job=job).render())
     form = JobForm.read(entry, posted(), job)

@@ -46,8 +46,7 @@ def _own_samples() -> tuple[Sample, ...]:
 def samples() -> list[Sample]:
     """Those of the gallery, then the parameters of each template."""
     of_kinds = [
-        Sample(entry.template.type, entry.template.name, json.dumps(entry.template.parameters_schema, indent=2, ensure_ascii=False))
-        for entry in services().catalogue
+        Sample(entry.type, entry.name, json.dumps(entry.parameters_schema, indent=2, ensure_ascii=False)) for entry in services().catalogue
     ]
     return [*_own_samples(), *of_kinds]
 

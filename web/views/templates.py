@@ -23,4 +23,4 @@ def gallery() -> str:
 def show(kind: str) -> str:
     """A template's help page: its README, and its parameters as a table."""
     require(actor(), May.SEE_TEMPLATES)
-    return render_template("template.html", entry=services().catalogue.get(kind), help_text=services().catalogue.help_text(kind))
+    return render_template("template.html", entry=services().catalogue.get(kind))

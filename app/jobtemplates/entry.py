@@ -1,0 +1,135 @@
+"""A template as it is offered, and what super-admins have said of it."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from app.jobtemplates.derived import Definition, compose, fixed_values
+from app.validation import SchemaValidator
+from templates_lib.base import JobTemplate
+
+
+class State(StrEnum):
+    """Where a version of a derived template is."""
+
+    DRAFT = "draft"  # being written: no job can be of it
+    PUBLISHED = "published"  # the newest of these is the one that new jobs are of
+    DEPRECATED = "deprecated"  # its jobs go on; there are no new ones
+    RETIRED = "retired"  # no job is of it, nor will be
+
+
+class WhenOff(StrEnum):
+    """What becomes of the jobs of a template that is switched off."""
+
+    KEEP = "keep"  # they run on; there are no new ones
+    PAUSE = "pause"  # their due times go by until it is switched on again, and none is run by hand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One version of a template: what its jobs are asked, and the code that runs them.
+
+    `base` is the type that a derived template is made from, empty for one that is code; `base_version` the version of the code that
+    its parameters are written for.
+    """
+
+    template: JobTemplate
+    type: str
+    version: int
+    name: str
+    description: str
+    category: str
+    icon: str
+    parameters_schema: Mapping[str, Any]
+    validator: SchemaValidator
+    stores: bool  # its parameters can name a file store
+    base: str = ""
+    base_version: int = 0
+    definition: Definition = field(default_factory=dict)
+    state: State = State.PUBLISHED
+
+    @property
+    def load(self) -> str:
+        """Where its class is, "module:class"."""
+        return f"{type(self.template).__module__}:{type(self.template).__qualname__}"
+
+    @property
+    def previews(self) -> bool:
+        """True where the template can say what a run would do."""
+        return self.template.preview is not None
+
+    @property
+    def dangerous(self) -> bool:
+        """True where a super-admin is to approve what an admin does with it."""
+        return self.template.destructive or self.template.risk_level == "high"
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Its type, and that of the template that it is made from: whoever admits either admits it."""
+        return (self.type, self.base) if self.base else (self.type,)
+
+    @property
+    def help_text(self) -> str:
+        """Markdown: its own help, then the README of the code's folder."""
+        return "\n\n".join(filter(None, (self.definition.get("help", ""), _readme(self.template))))
+
+    def brought_up(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:
+        """Parameters that were written for a version of the code, as it takes them now: by its own migrations, step by step. Defaults
+        are not filled in."""
+        found = dict(parameters)
+        for step in range(written_for, self.template.version):
+            if step in self.template.migrations:
+                found = self.template.migrations[step](found)
+        return found
+
+    def moved(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:
+        """Parameters of another version of this template as this one has them: brought up, with its fixed values, and its defaults for
+        what is not there."""
+        return with_defaults(self.parameters_schema, {**self.brought_up(parameters, written_for), **fixed_values(self.definition)})
+
+
+def of_code(template: JobTemplate) -> Entry:
+    """A template that is code, in the one version that there is."""
+    return Entry(
+        template=template, type=template.type, version=template.version, name=template.name, description=template.description,
+        category=template.category, icon=template.icon, parameters_schema=template.parameters_schema,
+        validator=SchemaValidator(template.parameters_schema), stores=_names_stores(template.parameters_schema),
+    )  # fmt: skip
+
+
+def of_definition(kind: str, base: Entry, definition: Definition, *, version: int, base_version: int, state: State) -> Entry:
+    """A derived template in one version. `definition` has no problems (derived.problems)."""
+    schema = compose(base.parameters_schema, definition)
+    return Entry(
+        template=base.template, type=kind, version=version, name=definition["name"], description=definition["description"],
+        category=definition["category"], icon=definition.get("icon", base.icon), parameters_schema=schema,
+        validator=SchemaValidator(schema), stores=base.stores, base=base.type, base_version=base_version, definition=definition,
+        state=state,
+    )  # fmt: skip
+
+
+def with_defaults(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    """`value` with the default of each top-level property that it leaves out."""
+    missing = {
+        name: member["default"] for name, member in schema.get("properties", {}).items() if "default" in member and name not in value
+    }
+    return {**value, **missing}
+
+
+def _readme(template: JobTemplate) -> str:
+    package = type(template).__module__.rpartition(".")[0]
+    if not package:  # a module by itself
+        return ""
+    readme = importlib.resources.files(package).joinpath("README.md")
+    return readme.read_text(encoding="utf-8") if readme.is_file() else ""
+
+
+def _names_stores(schema: Any) -> bool:
+    if isinstance(schema, Mapping):
+        options = schema.get("x-options")
+        return (isinstance(options, Mapping) and options.get("kind") == "file_store") or any(map(_names_stores, schema.values()))
+    return isinstance(schema, list) and any(map(_names_stores, schema))

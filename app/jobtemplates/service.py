@@ -1,0 +1,259 @@
+"""What super-admins do with templates: switch, restrict, derive, publish, deprecate, retire."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app.accounts.model import Role
+from app.accounts.permissions import May, require
+from app.audit.model import Actor, field_diff
+from app.audit.service import AuditTrail
+from app.clock import Clock
+from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersion, ValidationFailed
+from app.jobtemplates.catalogue import Catalogue, next_number
+from app.jobtemplates.derived import TYPE, editor_schema, problems
+from app.jobtemplates.entry import Entry, State, WhenOff
+from app.jobtemplates.store import TemplateStore
+from app.mongo import Document
+from app.validation import SchemaValidator
+
+STANDING_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["enabled", "when_off", "roles", "note"],
+    "additionalProperties": False,
+    "properties": {
+        "enabled": {
+            "type": "boolean", "title": "On", "x-widget": "switch", "description": "Off: no job of it is made, changed or switched on.",
+        },
+        "when_off": {
+            "title": "While it is off, its jobs",
+            "oneOf": [{"const": "keep", "title": "Run on"}, {"const": "pause", "title": "Wait until it is on again"}],
+            "x-widget": "radio",
+        },
+        "roles": {
+            "type": "array", "title": "Only for", "uniqueItems": True,
+            "items": {"oneOf": [{"const": "admin", "title": "Admins"}, {"const": "super_admin", "title": "Super-admins"}]},
+            "description": "None: everybody who makes jobs.",
+        },
+        "note": {
+            "type": "string", "title": "Note", "maxLength": 500, "x-widget": "textarea",
+            "description": "Whoever makes a job of it reads it.",
+        },
+    },
+}  # fmt: skip
+_MAY_BECOME = {
+    State.PUBLISHED: {State.DEPRECATED, State.RETIRED},
+    State.DEPRECATED: {State.PUBLISHED, State.RETIRED},
+    State.RETIRED: {State.DEPRECATED},
+}
+LONGEST_NOTE = 1000
+
+
+class Templates:
+    """For people and programs. `in_use(kind, version)` says how many jobs are of a template, or of one version of it."""
+
+    def __init__(
+        self, *, store: TemplateStore, catalogue: Catalogue, in_use: Callable[[str, int | None], int], audit: AuditTrail, clock: Clock
+    ) -> None:
+        self._store, self._catalogue, self._in_use, self._audit, self._clock = store, catalogue, in_use, audit, clock
+        self._standing_validator = SchemaValidator(STANDING_SCHEMA)
+        self.switched_on: Callable[[str], object] = lambda kind: None  # who looks after the jobs that waited for it
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def get(self, actor: Actor, kind: str) -> Document:
+        """What is stored of a template: `revision`, `standing`, of a derived one `base`, `draft`, `versions`. Raises NotFound where there
+        is no such template."""
+        require(actor, May.SEE_TEMPLATES)
+        return self._found(kind)
+
+    def drafts(self, actor: Actor) -> list[Document]:
+        """Derived templates that were never published."""
+        require(actor, May.SEE_TEMPLATES)
+        return sorted((row for row in self._store.all() if row.get("draft") and not row.get("versions")), key=lambda row: str(row["_id"]))
+
+    def base_of(self, row: Document) -> Entry:
+        """The template that a derived one is made from. Raises NotFound where its code is gone."""
+        return self._catalogue.get(row["base"])
+
+    def draft(self, actor: Actor, kind: str) -> Entry:
+        """What the draft of a derived template would be. Raises ValidationFailed where it could not be published."""
+        row = self.get(actor, kind)
+        if not row.get("draft"):
+            raise NotFound("draft", kind)
+        self._check(self.base_of(row), row["draft"]["definition"])
+        return self._catalogue.draft(row)
+
+    # -- any template ---------------------------------------------------------------------------------------------
+
+    def set_standing(self, actor: Actor, kind: str, body: Any, *, revision: int | None = None) -> Document:
+        """Switch it on or off, restrict it, leave a note: `body` is {enabled, when_off, roles, note} (STANDING_SCHEMA); what is left out
+        stays. Raises ValidationFailed, NotFound, StaleVersion."""
+        require(actor, May.MANAGE_TEMPLATES)
+        before = self._found(kind, revision)
+        old = before.get("standing") or {"enabled": True, "when_off": WhenOff.KEEP.value, "roles": [], "note": ""}
+        if not isinstance(body, Mapping):
+            raise ValidationFailed([FieldError("", "must be an object")])
+        new = {**old, **body}
+        errors = self._standing_validator.errors(new)
+        if not errors and new["roles"] and Role.SUPER_ADMIN.value not in new["roles"]:
+            errors = [FieldError("/roles", "must hold super_admin: nobody else could change it back")]
+        if errors:
+            raise ValidationFailed(errors)
+        row = self._write(actor, before, {"standing": new}, "template.standing", field_diff(old, new))
+        if new["enabled"] and not old["enabled"]:
+            self.switched_on(kind)
+        return row
+
+    # -- derived ones ---------------------------------------------------------------------------------------------
+
+    def derive(self, actor: Actor, body: Any) -> Document:
+        """Begin a derived template: `body` is {type, base, definition?}; without a definition its draft is the base as it is.
+
+        Raises ValidationFailed, DuplicateName.
+        """
+        require(actor, May.MANAGE_TEMPLATES)
+        if not isinstance(body, Mapping) or set(body) - {"type", "base", "definition"}:
+            raise ValidationFailed([FieldError("", "must be an object with type, base and definition")])
+        kind, base_type, errors = body.get("type"), body.get("base"), []
+        if not isinstance(kind, str) or re.fullmatch(TYPE, kind) is None:
+            errors.append(FieldError("/type", "must be 2 to 63 small letters, digits and _, and begin with a letter"))
+        bases = {entry.type for entry in self._catalogue.code()}
+        if base_type not in bases:
+            errors.append(FieldError("/base", f"must be a template that is code: {', '.join(sorted(bases))}"))
+        if errors:
+            raise ValidationFailed(errors)
+        if kind in bases:
+            raise DuplicateName(str(kind))
+        base = self._catalogue.get(str(base_type))
+        first = {"name": f"{base.name} (derived)"[:80], "description": base.description, "category": base.category, "icon": base.icon}
+        definition = body.get("definition", first)
+        self._check(base, definition, "/definition")
+        row: Document = {"_id": kind, "revision": 1, "base": base.type, "versions": [], "draft": self._draft(actor, definition)}
+        diff = field_diff({}, {"base": base.type, **dict(definition)})
+        with self._audit.action(actor, "template.derive", kind="template", target_id=str(kind), name=definition["name"], diff=diff):
+            self._store.add(row)
+            self._catalogue.refresh()
+        return row
+
+    def save_draft(self, actor: Actor, kind: str, definition: Any, *, revision: int | None = None) -> Document:
+        """Keep a definition as the draft; jobs do not see it. Raises ValidationFailed, NotFound, StaleVersion, Conflict for one that is
+        code."""
+        require(actor, May.MANAGE_TEMPLATES)
+        before = self._derived(kind, revision)
+        self._check(self.base_of(before), definition)
+        old = (before.get("draft") or {}).get("definition") or self._latest_definition(before)
+        return self._write(
+            actor,
+            before,
+            {"draft": self._draft(actor, definition)},
+            "template.draft",
+            field_diff(old, dict(definition)),
+            definition["name"],
+        )
+
+    def drop_draft(self, actor: Actor, kind: str) -> None:
+        """Forget the draft; a template that was never published goes with it."""
+        require(actor, May.MANAGE_TEMPLATES)
+        before = self._derived(kind, None)
+        if not before.get("draft"):
+            raise Conflict("There is no draft")
+        if before["versions"]:
+            self._write(actor, before, {"draft": None}, "template.drop_draft", [])
+            return
+        with self._audit.action(actor, "template.drop_draft", kind="template", target_id=kind, name=kind):
+            if not self._store.remove(kind, revision=before["revision"]):
+                raise StaleVersion(before["revision"], before["revision"] + 1)
+            self._catalogue.refresh()
+
+    def publish(self, actor: Actor, kind: str, *, note: str = "", revision: int | None = None) -> Document:
+        """Make the draft the next version; new jobs are of it, others stay where they are. Raises ValidationFailed, Conflict without a
+        draft."""
+        require(actor, May.MANAGE_TEMPLATES)
+        before = self._derived(kind, revision)
+        if not before.get("draft"):
+            raise Conflict("There is no draft to publish")
+        if len(note) > LONGEST_NOTE:
+            raise ValidationFailed([FieldError("/note", f"may have {LONGEST_NOTE} characters")])
+        definition, base = before["draft"]["definition"], self.base_of(before)
+        self._check(base, definition)
+        version = {
+            "number": next_number(before), "definition": definition, "base_version": base.version, "state": State.PUBLISHED.value,
+            "at": self._clock.now(), "by": actor.email, "note": note.strip(),
+        }  # fmt: skip
+        changed = {"draft": None, "versions": [*before["versions"], version]}
+        diff = [{"field": "/version", "before": version["number"] - 1 or None, "after": version["number"]}]
+        diff += field_diff(self._latest_definition(before), dict(definition))
+        return self._write(actor, before, changed, "template.publish", diff, definition["name"])
+
+    def set_state(self, actor: Actor, kind: str, number: int, state: str, *, revision: int | None = None) -> Document:
+        """Deprecate, retire or publish again a version. Raises Conflict while jobs are of one that is to be retired, and where it cannot
+        become that."""
+        require(actor, May.MANAGE_TEMPLATES)
+        before = self._derived(kind, revision)
+        old = next((one for one in before["versions"] if one["number"] == number), None)
+        if old is None:
+            raise NotFound("version", str(number))
+        if state == old["state"]:
+            return before
+        if state not in _MAY_BECOME[State(old["state"])]:
+            raise Conflict(f"Version {number} is {old['state']}: it cannot become {state}")
+        if state == State.RETIRED and (jobs := self._in_use(kind, number)):
+            raise Conflict(
+                f"{jobs} {'jobs are' if jobs > 1 else 'job is'} of version {number}: move or delete {'them' if jobs > 1 else 'it'}"
+            )
+        versions = [{**one, "state": state} if one["number"] == number else one for one in before["versions"]]
+        diff = [{"field": f"/versions/{number}/state", "before": old["state"], "after": state}]
+        return self._write(actor, before, {"versions": versions}, f"template.{_VERBS[State(state)]}", diff)
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _found(self, kind: str, revision: int | None = None) -> Document:
+        row = self._store.get(kind)
+        if row is None and self._catalogue.find(kind) is None:
+            raise NotFound("template", kind)
+        found: Document = row or {"_id": kind, "revision": 0}
+        if revision is not None and revision != found["revision"]:
+            raise StaleVersion(revision, found["revision"])
+        return found
+
+    def _derived(self, kind: str, revision: int | None) -> Document:
+        row = self._found(kind, revision)
+        if "base" not in row:
+            raise Conflict(f"{kind} is code: its versions come with the code")
+        return row
+
+    def _check(self, base: Entry, definition: Any, prefix: str = "") -> None:
+        errors = problems(base.template, definition)
+        if errors:
+            raise ValidationFailed([FieldError(prefix + one.pointer, one.message) for one in errors])
+
+    def _draft(self, actor: Actor, definition: Mapping[str, Any]) -> Document:
+        return {"definition": dict(definition), "by": actor.email, "at": self._clock.now()}
+
+    @staticmethod
+    def _latest_definition(row: Document) -> dict[str, Any]:
+        return dict(max(row["versions"], key=lambda one: one["number"])["definition"]) if row["versions"] else {}
+
+    def _write(
+        self, actor: Actor, before: Document, changed: Mapping[str, Any], action: str, diff: list[dict[str, Any]], name: str = ""
+    ) -> Document:
+        row = {**before, **changed, "revision": before["revision"] + 1}
+        entry = self._catalogue.find(row["_id"])
+        with self._audit.action(
+            actor, action, kind="template", target_id=row["_id"], name=name or (entry.name if entry else row["_id"]), diff=diff
+        ):
+            if not self._store.replace(row, revision=before["revision"]):
+                raise StaleVersion(before["revision"], before["revision"] + 1)
+            self._catalogue.refresh()
+        return row
+
+
+_VERBS = {State.PUBLISHED: "publish_again", State.DEPRECATED: "deprecate", State.RETIRED: "retire"}
+
+
+def definition_form(base: Entry) -> dict[str, Any]:
+    """The schema of the form in which a definition is written."""
+    return editor_schema(base.template)

@@ -155,6 +155,9 @@ class Settings:
         (),
         "Folders, between spaces, that job processes may write to beside their own and their file stores",
     )
+    trusted_template_keys: tuple[str, ...] = _var(
+        "JOBWRIGHT_TRUSTED_TEMPLATE_KEYS", "words", (), "Public keys, between spaces, of installations whose template files are trusted"
+    )
     max_running: int = _var("JOBWRIGHT_MAX_RUNNING", "int", 0, "Attempts run at once on all nodes together; 0: any number", **_at_least(0))
     template_limits: tuple[tuple[str, int], ...] = _var(
         "JOBWRIGHT_TEMPLATE_LIMITS",

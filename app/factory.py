@@ -50,7 +50,10 @@ from app.jobs.moves import Moves
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobStore
 from app.jobtemplates.catalogue import Catalogue
+from app.jobtemplates.preset_store import PresetStore
+from app.jobtemplates.presets import Presets
 from app.jobtemplates.service import Templates
+from app.jobtemplates.sharing import Sharing
 from app.jobtemplates.store import TemplateStore
 from app.keys import KeyRing, load_key
 from app.local_mongod import LocalMongod
@@ -162,7 +165,9 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         settings=settings, clock=clock, accounts=accounts, signin=signin, single_signon=single_signon, rates=rates,
         tokens=Tokens(users, TokenStore(database), audit, clock), audit=audit, auditors=Auditors(audit),
         settings_trail=SettingsTrail(SettingsStore(database), audit, keys),
-        connections=connections, catalogue=catalogue, templates=templates, resting=resting, moves=moves, jobs=registry, approvals=approvals,
+        connections=connections, catalogue=catalogue, templates=templates, resting=resting, moves=moves,
+        sharing=Sharing(templates, catalogue, keys, settings.trusted_template_keys),
+        presets=Presets(PresetStore(database), catalogue, audit, clock), jobs=registry, approvals=approvals,
         exchange=Exchange(registry, executions, approvals), executions=executions, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
         calendars=calendars, maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),

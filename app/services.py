@@ -22,7 +22,9 @@ from app.execution.service import Executions
 from app.jobs.moves import Moves
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
+from app.jobtemplates.presets import Presets
 from app.jobtemplates.service import Templates
+from app.jobtemplates.sharing import Sharing
 from app.keys import KeyRing
 from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
@@ -54,6 +56,8 @@ class Services:
     templates: Templates
     resting: RestingTemplates
     moves: Moves
+    sharing: Sharing
+    presets: Presets
     jobs: JobRegistry
     approvals: Approvals
     exchange: Exchange

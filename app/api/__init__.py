@@ -11,7 +11,21 @@ from flask_smorest import Api
 from pymongo.errors import PyMongoError
 
 from app import correlation
-from app.api import accounts, approvals, audit, auth, calendars, connections, exchange, executions, health, jobs, maintenance, templates
+from app.api import (
+    accounts,
+    approvals,
+    audit,
+    auth,
+    calendars,
+    connections,
+    exchange,
+    executions,
+    health,
+    jobs,
+    maintenance,
+    moves,
+    templates,
+)
 from app.api.problems import from_error
 from app.api.schemas import ProblemOut
 from app.errors import ApprovalNeeded, Forbidden, StoreUnavailable
@@ -23,7 +37,7 @@ LONGEST_TARGET = 300
 
 
 RESOURCES = (
-    *(module.blueprint for module in (exchange, jobs, templates, executions, connections, calendars, maintenance, approvals, audit)),
+    *(module.blueprint for module in (exchange, jobs, templates, moves, executions, connections, calendars, maintenance, approvals, audit)),
     accounts.users, accounts.tokens,
 )  # fmt: skip
 for _blueprint in RESOURCES:

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.connections.vault import mask
 from app.jobs.model import Job, to_plain
+from app.jobtemplates.catalogue import Standing
 from app.jobtemplates.entry import Entry
 from app.mongo import Document
 from app.scheduling.words import in_words
@@ -60,8 +61,8 @@ def execution_json(document: Document) -> dict[str, Any]:
     return shown
 
 
-def template_json(entry: Entry) -> dict[str, Any]:
-    """A template and what it says of itself."""
+def template_json(entry: Entry, standing: Standing) -> dict[str, Any]:
+    """A template, what it says of itself and what super-admins have said of it."""
     template = entry.template
     return {
         "_id": entry.type, "name": entry.name, "description": entry.description, "category": entry.category,
@@ -69,7 +70,8 @@ def template_json(entry: Entry) -> dict[str, Any]:
         "state": entry.state.value,
         "estimated_duration": template.estimated_duration, "resource_usage": template.resource_usage,
         "risk_level": template.risk_level, "destructive": template.destructive, "isolation": template.isolation,
-        "previews": entry.previews,
+        "previews": entry.previews, "enabled": standing.enabled, "when_off": standing.when_off.value,
+        "roles": [role.value for role in standing.roles], "note": standing.note,
     }  # fmt: skip
 
 

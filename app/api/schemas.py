@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import EXCLUDE, INCLUDE, RAISE, Schema
 from marshmallow import fields as ma
-from marshmallow.validate import Length, OneOf, Range
+from marshmallow.validate import Length, OneOf, Range, Regexp
 
 from app.approvals.service import STATES
 from app.execution.model import Status
@@ -234,6 +234,13 @@ class TemplateOut(_Answer):
     risk_level = ma.String()
     destructive = ma.Boolean()
     isolation = ma.String()
+    base = ma.String(allow_none=True, metadata={"description": "Of a derived template: what it is made from"})
+    state = ma.String(metadata={"description": "published, deprecated or retired"})
+    enabled = ma.Boolean()
+    when_off = ma.String(metadata={"description": "What its jobs do while it is off: keep or pause"})
+    roles = ma.List(ma.String(), metadata={"description": "Who alone may use it; empty: all that may use any"})
+    note = ma.String()
+    jobs = ma.Integer()
     previews = ma.Boolean()
 
 
@@ -244,6 +251,61 @@ class TemplateList(_Answer):
 class TemplateEnvelope(_Answer):
     template = ma.Nested(TemplateOut, required=True)
     schema = ma.Dict(required=True)
+
+
+class TemplateRecord(_Answer):
+    template = ma.Dict(required=True, metadata={"description": "type, revision, standing; of a derived one base, draft, versions"})
+    message = ma.String()
+
+
+class TemplateFileQuery(_Query):
+    dry_run = ma.Boolean(load_default=False)
+
+
+class SharedOut(_Answer):
+    type = ma.String(required=True)
+    base = ma.String(required=True)
+    new = ma.Boolean(required=True)
+    signed = ma.String(required=True, metadata={"description": "nobody, here, trusted or stranger"})
+    key = ma.String(allow_none=True)
+    diff = ma.List(ma.Dict(), required=True)
+    notes = ma.List(ma.String(), required=True)
+    errors = ma.List(ma.Dict(), required=True, metadata={"description": "What keeps it out"})
+    taken = ma.Boolean(required=True)
+
+
+class ImpactQuery(_Query):
+    to = ma.String(
+        load_default="", validate=Regexp("^(draft|[1-9][0-9]{0,5})?$", error="must be a version or draft"),
+        metadata={"description": "A version, or `draft`; by default the current version"},
+    )  # fmt: skip
+
+
+class ImpactOut(_Answer):
+    to = ma.Integer(required=True)
+    jobs = ma.List(
+        ma.Dict(), required=True,
+        metadata={"description": "job_id, name, from, effect (there, stays_valid, migrates, needs_input), parameters, diff, errors"},
+    )  # fmt: skip
+
+
+class MoveOut(_Answer):
+    move = ma.Dict(allow_none=True, metadata={"description": "The record, by whose `_id` it is rolled back"})
+    results = ma.List(
+        ma.Dict(), required=True, metadata={"description": "job_id, name, outcome (moved, restored, needs_input, changed, gone), errors"}
+    )
+
+
+class MoveList(_Answer):
+    moves = ma.List(ma.Dict(), required=True)
+
+
+class PresetList(_Answer):
+    presets = ma.List(ma.Dict(), required=True)
+
+
+class PresetEnvelope(_Answer):
+    preset = ma.Dict(required=True)
 
 
 class SchemaEnvelope(_Answer):

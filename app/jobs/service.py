@@ -367,6 +367,10 @@ class JobRegistry:
         """Whether what is recorded of a job, which may be retired, is for `actor` to see."""
         return actor.groups is None or self._store.group_of(job_id) in actor.groups
 
+    def counts_by_template(self) -> dict[str, int]:
+        """How many jobs each template has."""
+        return self._store.counts_by_template()
+
     def broken(self) -> dict[str, str]:
         """Names of the jobs that cannot run, with the reason: the schedule cannot be computed, or the template is gone."""
         found = self._store.broken()

@@ -78,6 +78,13 @@ class Templates:
         """The template that a derived one is made from. Raises NotFound where its code is gone."""
         return self._catalogue.get(row["base"])
 
+    def definition_schema(self, kind: str) -> dict[str, Any]:
+        """The schema of what derives a template from `kind`, which is code. Raises NotFound, Conflict."""
+        base = self._catalogue.get(kind)
+        if base.base:
+            raise Conflict(f"{kind} is derived itself: derive from {base.base}")
+        return editor_schema(base.template)
+
     def draft(self, actor: Actor, kind: str) -> Entry:
         """What the draft of a derived template would be. Raises ValidationFailed where it could not be published."""
         row = self.get(actor, kind)
@@ -252,8 +259,3 @@ class Templates:
 
 
 _VERBS = {State.PUBLISHED: "publish_again", State.DEPRECATED: "deprecate", State.RETIRED: "retire"}
-
-
-def definition_form(base: Entry) -> dict[str, Any]:
-    """The schema of the form in which a definition is written."""
-    return editor_schema(base.template)

@@ -20,6 +20,7 @@ from app.services import Services
 
 OPEN = None  # anybody may
 A = "/api/admin"
+TEMPLATE = f"{A}/job-templates/<template_type>"
 JOB, RUN, CONNECTION, USER, TOKEN, ASK = f"{A}/scheduler-jobs/<job_id>", f"{A}/job-executions/<execution_id>", f"{A}/connections/<connection_id>", f"{A}/users/<user_id>", f"{A}/tokens/<token_id>", f"{A}/approvals/<approval_id>"  # fmt: skip
 
 REST: dict[tuple[str, str], May | None] = {
@@ -35,6 +36,14 @@ REST: dict[tuple[str, str], May | None] = {
     ("POST", f"{RUN}/cancel"): May.CANCEL, ("POST", f"{RUN}/retry"): May.RUN_JOBS,
     ("GET", f"{A}/job-templates"): May.SEE_TEMPLATES, ("GET", f"{A}/job-templates/<template_type>"): May.SEE_TEMPLATES,
     ("GET", f"{A}/job-templates/<template_type>/schema"): May.SEE_TEMPLATES,
+    ("GET", f"{TEMPLATE}/definition-schema"): May.SEE_TEMPLATES, ("GET", f"{TEMPLATE}/record"): May.SEE_TEMPLATES,
+    ("POST", f"{A}/job-templates"): May.MANAGE_TEMPLATES,
+    ("PUT", f"{TEMPLATE}/standing"): May.MANAGE_TEMPLATES, ("PUT", f"{TEMPLATE}/draft"): May.MANAGE_TEMPLATES,
+    ("DELETE", f"{TEMPLATE}/draft"): May.MANAGE_TEMPLATES, ("POST", f"{TEMPLATE}/publish"): May.MANAGE_TEMPLATES,
+    ("PUT", f"{TEMPLATE}/versions/<int:number>"): May.MANAGE_TEMPLATES,
+    ("GET", f"{TEMPLATE}/impact"): May.MANAGE_TEMPLATES, ("POST", f"{TEMPLATE}/moves"): May.MANAGE_TEMPLATES,
+    ("GET", f"{TEMPLATE}/moves"): May.SEE_TEMPLATES, ("POST", f"{TEMPLATE}/moves/<move_id>/roll-back"): May.MANAGE_TEMPLATES,
+    ("GET", f"{TEMPLATE}/presets"): May.SEE_TEMPLATES, ("PUT", f"{TEMPLATE}/presets/<name>"): May.CHANGE_JOBS,
     ("GET", f"{A}/calendars"): May.SEE_CALENDARS, ("GET", f"{A}/calendars/<name>"): May.SEE_CALENDARS,
     ("POST", f"{A}/calendars"): May.CHANGE_CALENDARS, ("PUT", f"{A}/calendars/<name>"): May.CHANGE_CALENDARS,
     ("DELETE", f"{A}/calendars/<name>"): May.CHANGE_CALENDARS,
@@ -52,8 +61,11 @@ REST: dict[tuple[str, str], May | None] = {
     ("POST", f"{USER}/tokens"): May.MANAGE_ACCOUNTS, ("GET", f"{A}/tokens"): May.MANAGE_ACCOUNTS,
     ("POST", f"{TOKEN}/rotate"): May.MANAGE_ACCOUNTS, ("DELETE", TOKEN): May.MANAGE_ACCOUNTS,
 }  # fmt: skip
-# A plan tells what there is besides what would be.
+# What tells what there is besides what would be, or what is there and not one's own.
 BOTH = {
+    ("POST", f"{A}/job-templates/import"): (May.MANAGE_TEMPLATES, May.SEE_TEMPLATES),
+    ("GET", f"{TEMPLATE}/export"): (May.MANAGE_TEMPLATES, May.SEE_TEMPLATES),
+    ("DELETE", f"{TEMPLATE}/presets/<name>"): (May.CHANGE_JOBS, May.SEE_TEMPLATES),
     ("POST", f"{A}/scheduler-jobs/plan"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{A}/scheduler-jobs/apply"): (May.CHANGE_JOBS, May.SEE_JOBS),
 }
@@ -114,6 +126,14 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", f"{A}/maintenance"): {"reason": "x"},
     ("POST", f"{A}/connections"): {"name": "new", "kind": "file_store", "settings": {"path": "/nowhere"}},
     ("PUT", CONNECTION): {"name": "c", "settings": {"path": "/nowhere"}},
+    ("POST", f"{A}/job-templates"): {"type": "newer", "base": "noop"}, ("PUT", f"{TEMPLATE}/standing"): {},
+    ("PUT", f"{TEMPLATE}/draft"): {"name": "d", "description": "d", "category": "d"}, ("POST", f"{TEMPLATE}/moves"): {},
+    ("PUT", f"{TEMPLATE}/versions/<int:number>"): {"state": "deprecated"},
+    ("PUT", f"{TEMPLATE}/presets/<name>"): {"parameters": {}},
+    ("POST", f"{A}/job-templates/import"): {
+        "jobwright_template": 1, "type": "shared", "base": "noop", "base_version": 1,
+        "definition": {"name": "d", "description": "d", "category": "d"},
+    },
     ("POST", f"{A}/users"): {"email": "new@example.com", "role": "user"}, ("PATCH", USER): {"name": "x"},
     ("POST", f"{USER}/tokens"): {"name": "x", "scopes": ["read"]},
 }  # fmt: skip
@@ -157,7 +177,7 @@ def address(rule: str, targets: dict[str, str]) -> str:
         .replace("export.<kind>", "export.csv")
         .replace("<path:filename>", targets["filename"])
     )
-    for name, value in targets.items():
+    for name, value in {**targets, "int:number": "1", "move_id": "none"}.items():
         path = path.replace(f"<{name}>", value)
     assert "<" not in path, path
     return path

@@ -1,0 +1,100 @@
+"""Presets: parameters of a template that someone has saved to begin with again."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from app.accounts.permissions import May, require
+from app.audit.model import Actor
+from app.audit.service import AuditTrail
+from app.clock import Clock
+from app.errors import FieldError, Forbidden, LimitReached, NotFound, ValidationFailed
+from app.jobtemplates.catalogue import Catalogue
+from app.jobtemplates.preset_store import PresetStore
+from app.mongo import Document
+from app.validation import SchemaValidator
+from app.validation.secret import is_secret, secret_name
+
+MOST = 200  # a template's presets
+LARGEST = 200_000  # bytes of parameters
+_SPACE = uuid.UUID("c2f7b0f1-6f0b-4a55-8f63-6a9a7d0a4a11")
+NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 80, "pattern": r"^\S([^\x00-\x1f\x7f]*\S)?$", "x-pattern-words": "a name"}
+
+
+class Presets:
+    """For people and programs. Secrets are left out: a preset holds none but by their names."""
+
+    def __init__(self, store: PresetStore, catalogue: Catalogue, audit: AuditTrail, clock: Clock) -> None:
+        self._store, self._catalogue, self._audit, self._clock = store, catalogue, audit, clock
+        self._names = SchemaValidator(NAME_SCHEMA)
+
+    def of(self, actor: Actor, kind: str) -> list[Document]:
+        """Those of a template that the actor sees, by name."""
+        require(actor, May.SEE_TEMPLATES)
+        return self._store.of(kind, actor.id)
+
+    def get(self, actor: Actor, kind: str, preset_id: str) -> Document:
+        """Raises NotFound."""
+        require(actor, May.SEE_TEMPLATES)
+        row = self._store.get(preset_id)
+        if row is None or row["template_type"] != kind or not (row["shared"] or row["owner"] == actor.id):
+            raise NotFound("preset", preset_id)
+        return row
+
+    def save(self, actor: Actor, kind: str, name: str, parameters: Mapping[str, Any], *, shared: bool = False) -> Document:
+        """Keep parameters under a name, in place of one's own of that name. They need not be complete, nor right yet.
+
+        Raises ValidationFailed, LimitReached, NotFound for a template that is not there.
+        """
+        require(actor, May.CHANGE_JOBS)
+        entry = self._catalogue.get(kind)
+        errors = [FieldError("/name", one.message) for one in self._names.errors(name)]
+        kept = without_secrets(entry.parameters_schema, parameters)
+        if len(json.dumps(kept, default=str).encode()) > LARGEST:
+            errors.append(FieldError("/parameters", f"may have {LARGEST:,} bytes"))
+        if errors:
+            raise ValidationFailed(errors)
+        row: Document = {
+            "_id": _id(kind, actor, name), "template_type": kind, "name": name, "owner": actor.id,
+            "by": actor.email, "at": self._clock.now(), "shared": shared, "parameters": kept,
+        }  # fmt: skip
+        if self._store.get(row["_id"]) is None and self._store.count(kind) >= MOST:
+            raise LimitReached(f"{entry.name} has {MOST} presets: delete one")
+        with self._audit.action(actor, "preset.save", kind="preset", target_id=row["_id"], name=name):
+            self._store.put(row)
+        return row
+
+    def id_of(self, actor: Actor, kind: str, name: str) -> str:
+        """The id of one's own preset of that name, else `name` itself, as the id of another's."""
+        own = _id(kind, actor, name)
+        return own if self._store.get(own) is not None else name
+
+    def delete(self, actor: Actor, kind: str, preset_id: str) -> None:
+        """Raises NotFound, Forbidden where it is another's, but for super-admins."""
+        require(actor, May.CHANGE_JOBS)
+        row = self.get(actor, kind, preset_id)
+        if row["owner"] != actor.id and actor.role != "super_admin":
+            raise Forbidden("Only who saved a preset deletes it, or a super-admin")
+        with self._audit.action(actor, "preset.delete", kind="preset", target_id=preset_id, name=row["name"]):
+            self._store.remove(preset_id)
+
+
+def _id(kind: str, actor: Actor, name: str) -> str:
+    return str(uuid.uuid5(_SPACE, f"{kind}\0{actor.id}\0{name}"))
+
+
+def without_secrets(schema: Any, value: Any) -> Any:
+    """`value` without what stands where `schema` has a secret, unless that is named, and without what it does not know."""
+    members = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
+    if isinstance(value, Mapping):
+        if isinstance(schema, Mapping) and schema.get("additionalProperties") is False:
+            value = {key: item for key, item in value.items() if key in members}
+        kept = {key: item for key, item in value.items() if not is_secret(members.get(key)) or secret_name(item) is not None}
+        return {key: item if is_secret(members.get(key)) else without_secrets(members.get(key), item) for key, item in kept.items()}
+    if isinstance(value, list) and isinstance(schema, Mapping):
+        inner = schema.get("items")
+        return [without_secrets(inner, item) for item in value if not is_secret(inner) or secret_name(item) is not None]
+    return value

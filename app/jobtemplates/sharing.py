@@ -1,0 +1,186 @@
+"""Derived templates as files: written, signed, read, compared. What comes in is a draft until somebody here publishes it.
+
+A file is a JSON object {jobwright_template: 1, type, base, base_version, definition, signature?}, its signature {key, value} in base64:
+Ed25519 (RFC 8032) over the object without it, as JSON with sorted names and no spaces, in UTF-8.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from app.accounts.permissions import May, require
+from app.audit.model import Actor, field_diff
+from app.errors import FieldError, NotFound, ValidationFailed
+from app.jobtemplates.catalogue import Catalogue, current_number
+from app.jobtemplates.derived import TYPE, problems
+from app.jobtemplates.service import Templates
+from app.keys import KeyRing
+from app.mongo import Document
+from app.validation import SchemaValidator, strict_json
+
+LARGEST = 1_000_000  # characters
+MAX_DEPTH = 64  # levels of JSON
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["jobwright_template", "type", "base", "base_version", "definition"],
+    "additionalProperties": False,
+    "properties": {
+        "jobwright_template": {"const": 1},
+        "type": {"type": "string", "pattern": TYPE, "x-pattern-words": "small letters, digits and _"},
+        "base": {"type": "string"},
+        "base_version": {"type": "integer", "minimum": 1},
+        "definition": {"type": "object"},
+        "signature": {
+            "type": "object", "required": ["key", "value"], "additionalProperties": False,
+            "properties": {"key": {"type": "string", "maxLength": 100}, "value": {"type": "string", "maxLength": 200}},
+        },
+    },
+}  # fmt: skip
+
+
+class Signed(StrEnum):
+    """By whom a file is signed. One whose signature does not hold is no file."""
+
+    NOBODY = "nobody"
+    HERE = "here"  # by this installation
+    TRUSTED = "trusted"  # by a key of JOBWRIGHT_TRUSTED_TEMPLATE_KEYS
+    STRANGER = "stranger"  # by a key that nobody here has vouched for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """A file, and what taking it would do: `diff` is against the draft or the newest version that is here, `errors` keep it out."""
+
+    type: str
+    base: str
+    definition: Mapping[str, Any]
+    signed: Signed
+    key: str
+    new: bool
+    diff: tuple[dict[str, Any], ...]
+    errors: tuple[FieldError, ...]
+    notes: tuple[str, ...]
+
+
+class Sharing:
+    """Writes and reads them, for super-admins."""
+
+    def __init__(self, templates: Templates, catalogue: Catalogue, keys: KeyRing, trusted: tuple[str, ...] = ()) -> None:
+        self._templates, self._catalogue, self._trusted = templates, catalogue, trusted
+        each = [Ed25519PrivateKey.from_private_bytes(key) for key in keys.derive_all("template signing")]
+        self._current = each[0]
+        self._own = {public_text(one.public_key()) for one in each}
+
+    @property
+    def key(self) -> str:
+        """The public key that this installation signs with, base64."""
+        return public_text(self._current.public_key())
+
+    def write(self, actor: Actor, kind: str, *, version: int | None = None, sign: bool = True) -> str:
+        """A version of a derived template, by default the current one, as a file. Raises NotFound."""
+        require(actor, May.MANAGE_TEMPLATES)
+        row = self._templates.get(actor, kind)
+        number = version or current_number(row)
+        found = next((one for one in row.get("versions", ()) if one["number"] == number), None)
+        if found is None:
+            raise NotFound("version of a derived template", f"{kind} {number}")
+        file: Document = {
+            "jobwright_template": 1, "type": kind, "base": row["base"], "base_version": found["base_version"],
+            "definition": found["definition"],
+        }  # fmt: skip
+        if sign:
+            file["signature"] = {"key": self.key, "value": base64.b64encode(self._current.sign(_signed_bytes(file))).decode()}
+        return json.dumps(file, indent=2, ensure_ascii=False) + "\n"
+
+    def look(self, actor: Actor, text: str) -> Shared:
+        """What a file holds, by whom it is signed, and what it would change. Raises ValidationFailed for what is none, or was changed
+        after it was signed."""
+        require(actor, May.MANAGE_TEMPLATES)
+        file = _parsed(text)
+        signed, key = self._signer(file)
+        kind, base, definition = file["type"], self._catalogue.find(file["base"]), file["definition"]
+        errors: list[FieldError] = []
+        notes: list[str] = []
+        if kind in {entry.type for entry in self._catalogue.code()}:
+            errors.append(FieldError("/type", f"{kind} is a template that is code here"))
+        if base is None or base.base:
+            errors.append(FieldError("/base", f"There is no template {file['base']!r} here: install it first"))
+        else:
+            errors += [FieldError("/definition" + one.pointer, one.message) for one in problems(base.template, definition)]
+            if base.version != file["base_version"]:
+                notes.append(f"It was made for version {file['base_version']} of {base.name}; here it is {base.version}.")
+        here = self._here(actor, kind)
+        if here is not None and here["base"] != file["base"]:
+            errors.append(FieldError("/base", f"{kind} is made from {here['base']} here"))
+        return Shared(
+            type=kind, base=file["base"], definition=definition, signed=signed, key=key, new=here is None,
+            diff=tuple(field_diff(_definition_of(here), definition)), errors=tuple(errors), notes=tuple(notes),
+        )  # fmt: skip
+
+    def take(self, actor: Actor, text: str) -> Document:
+        """Make the file's definition the draft of its template, which is begun where it is not here. Raises ValidationFailed."""
+        found = self.look(actor, text)
+        if found.errors:
+            raise ValidationFailed(found.errors)
+        if found.new:
+            return self._templates.derive(actor, {"type": found.type, "base": found.base, "definition": dict(found.definition)})
+        return self._templates.save_draft(actor, found.type, dict(found.definition))
+
+    def _here(self, actor: Actor, kind: str) -> Document | None:
+        try:
+            row = self._templates.get(actor, kind)
+        except NotFound:
+            return None
+        return row if "base" in row else None
+
+    def _signer(self, file: Document) -> tuple[Signed, str]:
+        signature = file.get("signature")
+        if signature is None:
+            return Signed.NOBODY, ""
+        try:
+            public = Ed25519PublicKey.from_public_bytes(base64.b64decode(signature["key"], validate=True))
+            public.verify(base64.b64decode(signature["value"], validate=True), _signed_bytes(file))
+        except (ValueError, InvalidSignature) as error:
+            raise ValidationFailed([FieldError("/signature", "does not hold: the file was changed after it was signed")]) from error
+        key = public_text(public)
+        return Signed.HERE if key in self._own else Signed.TRUSTED if key in self._trusted else Signed.STRANGER, key
+
+
+def public_text(key: Ed25519PublicKey) -> str:
+    """A public key as it stands in files and settings."""
+    return base64.b64encode(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
+
+
+def _parsed(text: str) -> Document:
+    if len(text) > LARGEST:
+        raise ValidationFailed([FieldError("", f"is larger than {LARGEST:,} characters")])
+    try:
+        file = strict_json.parse(text, deepest=MAX_DEPTH)
+    except ValueError as error:
+        raise ValidationFailed([FieldError("", f"is no template file: {error}")]) from error
+    errors = SchemaValidator(SCHEMA).errors(file)
+    if errors:
+        raise ValidationFailed(errors)
+    found: Document = file
+    return found
+
+
+def _signed_bytes(file: Mapping[str, Any]) -> bytes:
+    unsigned = {name: value for name, value in file.items() if name != "signature"}
+    return json.dumps(unsigned, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _definition_of(row: Document | None) -> dict[str, Any]:
+    if row is None:
+        return {}
+    newest = max(row["versions"], key=lambda one: one["number"]) if row["versions"] else {"definition": {}}
+    return dict((row.get("draft") or newest)["definition"])

@@ -30,6 +30,7 @@ from web.views import (
     preview,
     signin,
     single_signon,
+    template_admin,
     templates,
 )
 
@@ -44,7 +45,21 @@ CONTENT_SECURITY_POLICY = (
 DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 
-VIEWS = (signin, single_signon, exchange, jobs, templates, preview, executions, connections, calendars, approvals, accounts, audit)
+VIEWS = (
+    signin,
+    single_signon,
+    exchange,
+    jobs,
+    templates,
+    template_admin,
+    preview,
+    executions,
+    connections,
+    calendars,
+    approvals,
+    accounts,
+    audit,
+)
 _csrf = CSRFProtect()
 for _module in VIEWS:
     _module.blueprint.before_request(_csrf.protect)

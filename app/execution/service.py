@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from statistics import median
 from typing import Any
 
 from app.accounts.permissions import May, require
@@ -27,6 +28,7 @@ from app.mongo import Document
 _RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")
 _BACKFILL_SPACE = uuid.UUID("0b6b3f0e-4c1d-4a55-9d0f-6f0f1f1c7a3e")
 LIMIT_WINDOW = timedelta(hours=1)
+TYPICAL_OF = 50  # runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +242,11 @@ class Executions:
         """The newest executions of a job, in brief."""
         require(actor, May.SEE_EXECUTIONS)
         return self._store.latest(job_id, limit) if self._registry.sees(actor, job_id) else []
+
+    def typical_seconds(self, kinds: Iterable[str]) -> dict[str, float]:
+        """How long the latest successful runs of each template took, as the middle of them; those that never ran are left out."""
+        spans = {kind: self._store.latest_durations(kind, TYPICAL_OF) for kind in kinds}
+        return {kind: median(found) for kind, found in spans.items() if found}
 
     def log(self, actor: Actor, execution_id: str, *, after: str = "", limit: int = 1000) -> tuple[list[Document], str]:
         """Log lines {timestamp, level, message, attempt} after a cursor, and the next cursor. Raises NotFound."""

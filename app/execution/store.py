@@ -424,6 +424,12 @@ class ExecutionStore:
         fields = {"status": 1, "reason": 1, "queued_at": 1, "started_at": 1, "completed_at": 1, "duration_seconds": 1}
         return list(self._executions.find({"job_id": job_id}, fields).sort("queued_at", -1).limit(limit))
 
+    def latest_durations(self, kind: str, limit: int) -> list[float]:
+        """How many seconds the latest successful runs of a template took."""
+        where = {"template_type": kind, "status": Status.SUCCESS.value}
+        rows = self._executions.find(where, {"duration_seconds": 1}).sort("completed_at", -1).limit(limit)
+        return [row["duration_seconds"] for row in rows if row["duration_seconds"] is not None]
+
     def counts_by_status(self) -> dict[str, int]:
         """How many are live, by status."""
         return {status: self._executions.count_documents({"live": True, "status": status}) for status in LIVE_VALUES}

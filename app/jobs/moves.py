@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from bson import ObjectId
 
 from app.accounts.permissions import May, require
 from app.audit.model import Actor, field_diff
@@ -83,6 +84,12 @@ class Moves:
             raise NotFound("job of this template", job_id)
         return self._impact(job, target)
 
+    @staticmethod
+    def shown(found: Impact) -> dict[str, Any]:
+        """The parameters that a job would have, secrets masked."""
+        parameters: dict[str, Any] = mask(dict(found.parameters))
+        return parameters
+
     def move(
         self, actor: Actor, target: Entry, job_ids: Collection[str] | None, *, given: Mapping[str, Mapping[str, Any]] | None = None
     ) -> tuple[Document | None, list[Result]]:
@@ -149,7 +156,7 @@ class Moves:
             {"id": job.id, "name": job.definition.name, "version": job.version, "template_version": job.template_version} for job in jobs
         ]
         return {
-            "_id": str(uuid.uuid4()), "template_type": target.type, "to": target.version, "at": self._clock.now(), "by": actor.email,
+            "_id": str(ObjectId()), "template_type": target.type, "to": target.version, "at": self._clock.now(), "by": actor.email,
             "jobs": rows, "rolled_back": None,
         }  # fmt: skip
 

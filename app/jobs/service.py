@@ -371,6 +371,15 @@ class JobRegistry:
         """How many jobs each template has."""
         return self._store.counts_by_template()
 
+    def versions_of(self, kind: str) -> dict[int, int]:
+        """How many jobs each version of a template has."""
+        return self._store.counts_by_version(kind)
+
+    def of_template(self, actor: Actor, kind: str, limit: int, *, sort: str = "name") -> list[Job]:
+        """The first jobs of a template that `actor` sees."""
+        require(actor, May.SEE_JOBS)
+        return self._store.page(JobFilter(template_type=kind, groups=actor.groups), sort=sort, skip=0, limit=limit)[0]
+
     def broken(self) -> dict[str, str]:
         """Names of the jobs that cannot run, with the reason: the schedule cannot be computed, or the template is gone."""
         found = self._store.broken()

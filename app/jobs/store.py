@@ -168,6 +168,12 @@ class JobStore:
         where = {"retired": False, "template_type": kind, "template_version": version}
         return [row["name"] for row in self._jobs.find(where, {"name": 1}).sort("name", 1)]
 
+    def counts_by_version(self, kind: str) -> dict[int, int]:
+        """How many jobs each version of a template has."""
+        match = {"$match": {"template_type": kind, "retired": False}}
+        rows = self._jobs.aggregate([match, {"$sortByCount": "$template_version"}], maxTimeMS=QUERY_TIME_MS)
+        return {row["_id"]: row["count"] for row in rows}
+
     def of_template(self, kind: str) -> list[Job]:
         """All jobs of a template, by name."""
         return [job_from(row) for row in self._jobs.find({"template_type": kind, "retired": False}).sort("name", 1)]

@@ -166,7 +166,8 @@ def editor_schema(template: JobTemplate) -> dict[str, Any]:
             "icon": {"enum": sorted({*ICONS, template.icon}), "title": "Icon", "default": template.icon, "x-width": "half"},
             "help": {"type": "string", "title": "Help page", "maxLength": 20_000, "x-widget": "textarea",
                      "description": "Markdown; stands before the help of the template that it is made from."},
-            "parameters": {"type": "object", "title": "Parameters", "properties": parameters, "additionalProperties": False},
+            "parameters": {"type": "object", "title": "Parameters", "properties": parameters, "additionalProperties": False,
+                           "description": "What is not set is asked as the template asks it."},
         },
     }  # fmt: skip
 
@@ -205,7 +206,7 @@ def _choices(name: str, member: Any, base: Mapping[str, Any]) -> dict[str, Any]:
         "type": "object",
         "required": ["hidden"],
         "additionalProperties": False,
-        "properties": {"hidden": {"const": True, "title": "Has the default, and is not asked"}},
+        "properties": {"hidden": {"oneOf": [{"const": True, "title": "It keeps the default"}], "title": "Not asked"}},
     }
     may_hide = name not in base.get("required", ()) or "default" in plain
     return {"title": title, "oneOf": [asked, fixed, *([hidden] if may_hide else [])]}

@@ -75,7 +75,8 @@ class Templates:
         return sorted((row for row in self._store.all() if row.get("draft") and not row.get("versions")), key=lambda row: str(row["_id"]))
 
     def base_of(self, row: Document) -> Entry:
-        """The template that a derived one is made from. Raises NotFound where its code is gone."""
+        """The template that a derived one is made from. Raises NotFound where its code is gone, Conflict for one that is code."""
+        _refuse_code(row)
         return self._catalogue.get(row["base"])
 
     def definition_schema(self, kind: str) -> dict[str, Any]:
@@ -84,6 +85,10 @@ class Templates:
         if base.base:
             raise Conflict(f"{kind} is derived itself: derive from {base.base}")
         return editor_schema(base.template)
+
+    def definition_of(self, row: Document) -> dict[str, Any]:
+        """What a derived template's editor begins with: the draft, else the newest version."""
+        return dict((row.get("draft") or {}).get("definition") or self._latest_definition(row))
 
     def draft(self, actor: Actor, kind: str) -> Entry:
         """What the draft of a derived template would be. Raises ValidationFailed where it could not be published."""
@@ -228,8 +233,7 @@ class Templates:
 
     def _derived(self, kind: str, revision: int | None) -> Document:
         row = self._found(kind, revision)
-        if "base" not in row:
-            raise Conflict(f"{kind} is code: its versions come with the code")
+        _refuse_code(row)
         return row
 
     def _check(self, base: Entry, definition: Any, prefix: str = "") -> None:
@@ -256,6 +260,11 @@ class Templates:
                 raise StaleVersion(before["revision"], before["revision"] + 1)
             self._catalogue.refresh()
         return row
+
+
+def _refuse_code(row: Document) -> None:
+    if "base" not in row:
+        raise Conflict(f"{row['_id']} is code: its versions come with the code")
 
 
 _VERBS = {State.PUBLISHED: "publish_again", State.DEPRECATED: "deprecate", State.RETIRED: "retire"}

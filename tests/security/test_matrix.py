@@ -20,6 +20,7 @@ from app.services import Services
 
 OPEN = None  # anybody may
 A = "/api/admin"
+PAGE = "/templates/<kind>"
 TEMPLATE = f"{A}/job-templates/<template_type>"
 JOB, RUN, CONNECTION, USER, TOKEN, ASK = f"{A}/scheduler-jobs/<job_id>", f"{A}/job-executions/<execution_id>", f"{A}/connections/<connection_id>", f"{A}/users/<user_id>", f"{A}/tokens/<token_id>", f"{A}/approvals/<approval_id>"  # fmt: skip
 
@@ -95,6 +96,16 @@ WEB: dict[tuple[str, str], May | None] = {
     ("POST", "/executions/<execution_id>/retry-with"): May.RUN_JOBS,
     ("GET", "/templates"): May.SEE_TEMPLATES, ("GET", "/templates/<kind>"): May.SEE_TEMPLATES, ("GET", "/templates/preview"): May.TRY_SCHEMAS,
     ("POST", "/templates/preview"): May.TRY_SCHEMAS,
+    ("GET", f"{PAGE}/standing"): May.MANAGE_TEMPLATES, ("POST", f"{PAGE}/standing"): May.MANAGE_TEMPLATES,
+    ("GET", f"{PAGE}/derive"): May.MANAGE_TEMPLATES, ("POST", f"{PAGE}/derive"): May.MANAGE_TEMPLATES,
+    ("GET", f"{PAGE}/draft"): May.MANAGE_TEMPLATES, ("POST", f"{PAGE}/draft"): May.MANAGE_TEMPLATES,
+    ("POST", f"{PAGE}/draft/drop"): May.MANAGE_TEMPLATES, ("GET", f"{PAGE}/publish"): May.MANAGE_TEMPLATES,
+    ("POST", f"{PAGE}/publish"): May.MANAGE_TEMPLATES, ("GET", f"{PAGE}/impact/<int:version>"): May.MANAGE_TEMPLATES,
+    ("POST", f"{PAGE}/impact/<int:version>"): May.MANAGE_TEMPLATES, ("GET", f"{PAGE}/impact/<int:version>/<job_id>"): May.MANAGE_TEMPLATES,
+    ("POST", f"{PAGE}/impact/<int:version>/<job_id>"): May.MANAGE_TEMPLATES, ("POST", f"{PAGE}/moves/<move_id>/roll-back"): May.MANAGE_TEMPLATES,
+    ("POST", f"{PAGE}/versions/<int:version>/<any(published, deprecated, retired):state>"): May.MANAGE_TEMPLATES,
+    ("GET", f"{PAGE}/export.json"): May.MANAGE_TEMPLATES, ("GET", "/templates/import"): May.MANAGE_TEMPLATES,
+    ("POST", "/templates/import"): May.MANAGE_TEMPLATES, ("POST", f"{PAGE}/presets/<preset_id>/delete"): May.CHANGE_JOBS,
     ("GET", "/calendars"): May.SEE_CALENDARS, ("GET", "/calendars/new"): May.CHANGE_CALENDARS, ("POST", "/calendars/new"): May.CHANGE_CALENDARS,
     ("GET", "/calendars/<name>"): May.SEE_CALENDARS, ("POST", "/calendars/<name>"): May.CHANGE_CALENDARS,
     ("POST", "/calendars/<name>/delete"): May.CHANGE_CALENDARS,
@@ -172,12 +183,13 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
 
 def address(rule: str, targets: dict[str, str]) -> str:
     path = rule.replace("<any(enable, disable):what>", "disable").replace("<any(approve, refuse, withdraw):decision>", "refuse")
+    path = path.replace("<any(published, deprecated, retired):state>", "deprecated")
     path = (
         path.replace("<any(yaml, json):kind>", "yaml")
         .replace("export.<kind>", "export.csv")
         .replace("<path:filename>", targets["filename"])
     )
-    for name, value in {**targets, "int:number": "1", "move_id": "none"}.items():
+    for name, value in {**targets, "int:number": "1", "int:version": "1", "move_id": "none", "preset_id": "none"}.items():
         path = path.replace(f"<{name}>", value)
     assert "<" not in path, path
     return path

@@ -24,6 +24,7 @@ from app.validation.secret import MASK
 from web.forms import ABSENT, Form
 from web.forms.field import small_number
 from web.forms.render import SummaryLine
+from web.views.beginnings import presets_of, recent_jobs
 from web.views.common import CHECK, Editor, Pairs, actor, live_options, parameters_form
 from web.views.signin import services
 
@@ -119,13 +120,14 @@ def policies_form() -> Form:
 class JobForm:
     """One page's worth of form; `body` is what the service is given, `errors` what keeps it from being sent.
 
-    `job` is the one that is edited, `like` the one that a new one is made after: without its name and its secrets. `schedule` are the
-    posted fields of the schedule; empty for a page that was only asked for.
+    `job` is the one that is edited, `like` the one that a new one is made after: without its name and its secrets. `begin` are
+    parameters that a new one begins with. `schedule` are the posted fields of the schedule; empty for a page that was only asked for.
     """
 
     entry: Entry
     job: Job | None = None
     like: Job | None = None
+    begin: Any = ABSENT
     schedule: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[FieldError, ...] = ()
     pressed: str | None = None
@@ -138,7 +140,7 @@ class JobForm:
         details: Any = {name: plain[name] for name in DETAIL_FIELDS} if shown else ABSENT
         if not shown and actor().groups:  # whoever is kept to groups makes jobs of theirs
             details = {"group": min(actor().groups or ())}
-        parameters = services().jobs.shown_parameters(shown) if shown else ABSENT
+        parameters = services().jobs.shown_parameters(shown) if shown else self.begin
         if self.like:
             details = {**details, "name": f"Copy of {self.like.definition.name}"[:200]}
             parameters = without_secrets(parameters)
@@ -206,6 +208,8 @@ class JobForm:
             "typical": schedule.get("s.typical") or self._typical_seconds(),
             "entry": self.entry,
             "job": self.job,
+            "note": services().catalogue.standing(self.entry.type).note,
+            "beginnings": None if shown else {"Presets": presets_of(self.entry), "As in": recent_jobs(self.entry)},
         }
 
     def _typical_seconds(self) -> int:

@@ -15,8 +15,9 @@ from app.scheduling.backfill import SCHEMA as BACKFILL_FORM
 from app.scheduling.plan import spread
 from web.forms import ABSENT, Form
 from web.forms.render import SummaryLine
+from web.views.beginnings import chosen_beginning, save_preset
 from web.views.common import CHECK, Editor, actor, is_htmx, job_filter, page_number, parameters_form, posted, posted_version
-from web.views.job_form import JobForm, preview_schedule
+from web.views.job_form import PARAMETERS, JobForm, preview_schedule
 from web.views.run_with import answer_run_with, run_with_page
 from web.views.signin import services
 
@@ -43,6 +44,12 @@ def _row(job: Job) -> dict[str, Any]:
     kind, version = job.definition.template_type, job.template_version
     entry, catalogue = services().catalogue.find(kind, version), services().catalogue
     return {"job": job, "latest": latest, "template": entry, "broken": None if entry else catalogue.why_not(kind, version)}
+
+
+def _newer(job: Job) -> int | None:
+    """The version of its template that new jobs are of, where that is a newer one."""
+    current = services().catalogue.find(job.definition.template_type)
+    return current.version if current is not None and current.version > job.template_version else None
 
 
 @blueprint.get("/<job_id>/row")
@@ -157,7 +164,9 @@ def run_with(job_id: str) -> Any:
     """Run once with other values for some parameters."""
     job = services().jobs.get(actor(), job_id)
     entry = services().jobs.entry_of(job)
-    editor = Editor(parameters_form(entry.parameters_schema), services().jobs.shown_parameters(job))
+    begin = chosen_beginning(entry, of_job=True)
+    usual = services().jobs.shown_parameters(job)
+    editor = Editor(parameters_form(entry.parameters_schema), usual if begin is ABSENT else {**usual, **begin})
     if request.method == "GET":
         return run_with_page(job, editor)
     return answer_run_with(job, editor, lambda values: services().executions.run_now(actor(), job_id, overrides=values, whole=True))
@@ -173,10 +182,12 @@ def new() -> Any:
     entry = services().catalogue.get(kind)
     if request.method == "GET":
         like = request.args.get("like")
-        form = JobForm(entry, like=services().jobs.get(actor(), like)) if like else JobForm(entry)
+        form = (
+            JobForm(entry, like=services().jobs.get(actor(), like)) if like else JobForm(entry, begin=chosen_beginning(entry, of_job=False))
+        )
         return render_template("job_form.html", **form.render())
     form = JobForm.read(entry, posted())
-    if form.pressed:
+    if form.pressed or save_preset(entry, form.parts[PARAMETERS]):
         return render_template("job_form.html", **form.render())
     try:
         job, _ = services().jobs.create(actor(), form.body)
@@ -194,7 +205,7 @@ def show(job_id: str) -> str:
     page = services().executions.page(actor(), job_id=job_id, page=page_number(), limit=HISTORY)
     return render_template(
         "job.html", spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=_row(job), job=job,
-        page=page, parameters=services().jobs.shown_parameters(job),
+        newer=_newer(job), page=page, parameters=services().jobs.shown_parameters(job),
         backfill=services().executions.waiting_of_backfill(actor(), job_id), asked=services().approvals.waiting_for(actor(), job_id),
         audit=services().audit.history(AuditFilter(kind="job", target_id=job_id), limit=10),
     )  # fmt: skip
@@ -208,7 +219,7 @@ def edit(job_id: str) -> Any:
     if request.method == "GET":
         return render_template("job_form.html", **JobForm(entry, job=job).render())
     form = JobForm.read(entry, posted(), job)
-    if form.pressed:
+    if form.pressed or save_preset(entry, form.parts[PARAMETERS]):
         return render_template("job_form.html", **form.render())
     try:
         changed = services().jobs.update(actor(), job_id, form.body, version=posted_version())

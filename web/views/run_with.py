@@ -10,12 +10,16 @@ from flask import redirect, render_template, url_for
 from app.errors import FieldError, ValidationFailed
 from app.jobs.model import Job
 from app.mongo import Document
+from web.views.beginnings import presets_of, recent_runs, save_preset
 from web.views.common import CHECK, Editor, posted
+from web.views.signin import services
 
 
 def answer_run_with(job: Job, editor: Editor, start: Callable[[Any], Document], *, again: Document | None = None) -> Any:
     """What a post of the form gets: the execution that `start` makes of the values, or the page anew."""
     editor.read(posted())
+    if save_preset(services().jobs.entry_of(job), editor):
+        return run_with_page(job, editor, again=again)
     try:
         if editor.pressed and editor.pressed != CHECK:
             return run_with_page(job, editor, again=again)
@@ -32,4 +36,8 @@ def answer_run_with(job: Job, editor: Editor, start: Callable[[Any], Document], 
 def run_with_page(job: Job, editor: Editor, errors: tuple[FieldError, ...] = (), *, again: Document | None = None) -> str:
     """The form; `again` is the execution that is run again."""
     shown = editor.present(errors)
-    return render_template("run_with.html", job=job, again=again, controls=shown.controls, errors=shown.summary, is_json=shown.is_json)
+    presets = presets_of(services().jobs.entry_of(job))
+    return render_template(
+        "run_with.html", job=job, again=again, controls=shown.controls, errors=shown.summary, is_json=shown.is_json,
+        beginnings=None if again else {"Presets": presets, "As on": recent_runs(job)},
+    )  # fmt: skip

@@ -1,0 +1,210 @@
+"""The pages on which super-admins manage templates, without JavaScript: what a browser posts is what the page holds."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from selectolax.lexbor import LexborHTMLParser
+
+from app.audit.model import Actor
+from app.services import Services
+from tests.conftest import csrf
+from tests.posting import Page
+
+DEFINITION = {
+    "name": "Quick beat", "description": "A beat that is short", "category": "Checks", "icon": "zap",
+    "parameters": {"outcome": {"value": "success"}, "memory_mb": {"hidden": True}, "seconds": {"narrow": {"maximum": 10}, "default": 1}},
+}  # fmt: skip
+TIGHTER = {**DEFINITION, "parameters": {**DEFINITION["parameters"], "seconds": {"narrow": {"maximum": 5}}}}  # type: ignore[dict-item]
+
+
+@pytest.fixture
+def derived(services: Services, super_admin: Actor) -> None:
+    services.templates.derive(super_admin, {"type": "quick_beat", "base": "test_scheduler", "definition": DEFINITION})
+    services.templates.publish(super_admin, "quick_beat")
+
+
+def text(answer: Any, status: int = 200) -> str:
+    page: str = answer.get_data(as_text=True)
+    assert answer.status_code == status, LexborHTMLParser(page).body.text()[:2000]  # type: ignore[union-attr]
+    return page
+
+
+def fields_of(page: str) -> list[tuple[str, str]]:
+    """What the page's main form would post."""
+    form = LexborHTMLParser(page).css_first("#job-form")
+    assert form is not None
+    return Page(form.html or "").pairs()
+
+
+def post(client: FlaskClient, address: str, **changes: str) -> Any:
+    """Post a page's form as a browser would, with some fields filled otherwise."""
+    page = text(client.get(address))
+    pairs = [(name, value) for name, value in fields_of(page) if name not in changes]
+    return client.post(address, data=_multi([*pairs, *changes.items()]))
+
+
+def _multi(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def make(services: Services, actor: Actor, name: str, **parameters: Any) -> str:
+    body = {"name": name, "template_type": "quick_beat", "parameters": parameters, "schedule": {"type": "manual"}}
+    return services.jobs.create(actor, body)[0].id
+
+
+def test_the_gallery_is_searched_and_told_by_category(
+    browser_client: FlaskClient, derived: None, services: Services, super_admin: Actor
+) -> None:
+    make(services, super_admin, "a beat")
+    page = LexborHTMLParser(text(browser_client.get("/templates")))
+    categories = [one.text() for one in page.css(".category > h2")]
+    assert categories == sorted(categories)
+    card = next(one for one in page.css(".card") if "Quick beat" in one.text())
+    assert "1 job" in card.text()
+    assert "derived" in card.text()
+    found = LexborHTMLParser(text(browser_client.get("/templates?q=beat+short")))
+    assert [one.text() for one in found.css(".card h3")] == ["Quick beat"]
+    assert LexborHTMLParser(text(browser_client.get("/templates?q=no+such+thing"))).css_first(".empty") is not None
+    risky = LexborHTMLParser(text(browser_client.get("/templates?risk=high")))
+    assert "Email" not in [one.text() for one in risky.css(".card h3")]
+
+
+def test_a_template_is_derived_in_the_browser(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    address = "/templates/test_scheduler/derive"
+    wrong = text(post(browser_client, address, **{"f.mname": "Beat"}), 422)
+    assert "small letters" in wrong
+    taken = text(post(browser_client, address, type="webhook_trigger", **{"f.mname": "Beat"}), 409)
+    assert "The name is taken" in taken
+    drawn = text(post(browser_client, address, type="beat", show="1", **{"f.mname": "Beat"}))
+    assert LexborHTMLParser(drawn).css_first("#live .field") is not None
+    saved = post(browser_client, address, type="beat", **{"f.mname": "Beat"})
+    assert saved.headers["Location"] == "/templates/beat/publish"
+    page = text(browser_client.get("/templates/beat/publish"))
+    assert "No job is of Beat yet" in page
+    published = browser_client.post("/templates/beat/publish", data={"csrf_token": csrf(page), "note": "first", "version": "1"})
+    assert published.headers["Location"] == "/templates/beat"
+    assert "version 1" in text(browser_client.get("/templates/beat"))
+    assert services.catalogue.get("beat").name == "Beat"
+    assert "Drafts" not in text(browser_client.get("/templates"))
+
+
+def test_the_draft_begins_with_the_newest_version_and_two_editors_do_not_overwrite(
+    browser_client: FlaskClient, derived: None, services: Services, super_admin: Actor
+) -> None:
+    address = "/templates/quick_beat/draft"
+    first = text(browser_client.get(address))
+    assert "Quick beat" in first
+    services.templates.save_draft(super_admin, "quick_beat", TIGHTER)
+    stale = browser_client.post(address, data=_multi(fields_of(first)))
+    assert "Changed by someone else" in text(stale, 412)
+    saved = post(browser_client, address, **{"f.mname": "Quicker"})
+    assert saved.status_code == 302
+    row = services.templates.get(super_admin, "quick_beat")
+    assert row["draft"]["definition"]["name"] == "Quicker"
+    assert row["draft"]["definition"]["parameters"]["seconds"] == {"narrow": {"maximum": 5}}
+    page = text(browser_client.get(address))
+    dropped = browser_client.post("/templates/quick_beat/draft/drop", data={"csrf_token": csrf(page)})
+    assert dropped.headers["Location"] == "/templates/quick_beat"
+
+
+def test_impact_moves_input_and_the_way_back(browser_client: FlaskClient, derived: None, services: Services, super_admin: Actor) -> None:
+    short, long = make(services, super_admin, "short", seconds=2), make(services, super_admin, "long", seconds=9)
+    services.templates.save_draft(super_admin, "quick_beat", TIGHTER)
+    page = text(browser_client.get("/templates/quick_beat/publish"))
+    assert "1 stays valid, 1 needs input, of 2 jobs" in " ".join(LexborHTMLParser(page).css_first(".lead").text().split())  # type: ignore[union-attr]
+    data = {"csrf_token": csrf(page), "version": str(services.templates.get(super_admin, "quick_beat")["revision"]), "move": "on"}
+    told = text(browser_client.post("/templates/quick_beat/publish", data=data, follow_redirects=True))
+    assert "Version 2 of Quick beat is published; 1 job moved" in told
+    assert services.jobs.get(super_admin, short).template_version == 2
+    assert "the current one is 2" in text(browser_client.get(f"/jobs/{long}"))
+
+    address = f"/templates/quick_beat/impact/2/{long}"
+    first = text(browser_client.get(address))
+    assert "must be at most 5" in first
+    again = text(post(browser_client, address), 422)
+    assert "must be at most 5" in again
+    assert services.jobs.get(super_admin, long).template_version == 1
+    assert post(browser_client, address, **{"f.mseconds": "4"}).status_code == 302
+    moved = text(browser_client.get("/templates/quick_beat/impact/2"))
+    assert services.jobs.get(super_admin, long).definition.parameters["seconds"] == 4
+    assert "2 are there" in " ".join(moved.split())
+    page = text(browser_client.get("/templates/quick_beat"))
+    newest = services.moves.latest(super_admin, "quick_beat")[0]["_id"]
+    back = browser_client.post(f"/templates/quick_beat/moves/{newest}/roll-back", data={"csrf_token": csrf(page)}, follow_redirects=True)
+    assert "1 job back as it was" in text(back)
+    assert services.jobs.get(super_admin, long).definition.parameters["seconds"] == 9
+    chosen = browser_client.post("/templates/quick_beat/impact/1", data={"csrf_token": csrf(page), "job": [short]}, follow_redirects=True)
+    assert "1 job moved" in text(chosen)
+    assert services.jobs.get(super_admin, short).template_version == 1
+    none = browser_client.post("/templates/quick_beat/impact/1", data={"csrf_token": csrf(page)}, follow_redirects=True)
+    assert "no job moved" in text(none)
+    for state in ("deprecated", "retired"):
+        changed = browser_client.post(f"/templates/quick_beat/versions/2/{state}", data={"csrf_token": csrf(page)}, follow_redirects=True)
+        assert f"Version 2 is {state}" in text(changed)
+
+
+def test_standing_is_set_and_told_where_it_matters(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    address = "/templates/test_scheduler/standing"
+    page = text(browser_client.get(address))
+    pairs = [(name, value) for name, value in fields_of(page) if name != "f.menabled"]
+    answer = browser_client.post(address, data=_multi([*pairs, ("f.menabled", "false"), ("f.mnote", "Ask Ada")]))
+    assert answer.headers["Location"] == "/templates/test_scheduler"
+    shown = text(browser_client.get("/templates/test_scheduler"))
+    assert "Switched off" in shown
+    assert "Ask Ada" in shown
+    assert "New job" not in shown
+    assert "Ask Ada" in text(browser_client.get("/jobs/new?template=test_scheduler"))
+    assert "Ask Ada" in text(browser_client.get("/templates"))
+
+
+def test_a_file_is_looked_at_before_it_is_taken(browser_client: FlaskClient, derived: None, services: Services, super_admin: Actor) -> None:
+    answer = browser_client.get("/templates/quick_beat/export.json")
+    file = answer.get_data()
+    page = text(browser_client.get("/templates/import"))
+    upload = {"csrf_token": csrf(page), "file": "", "upload": (io.BytesIO(file), "quick.json")}
+    looked = text(browser_client.post("/templates/import", data=upload))
+    assert "Signed by this installation" in looked
+    assert "It says what is here already" in looked
+    taken = browser_client.post("/templates/import", data={"csrf_token": csrf(page), "file": file.decode(), "take": "1"})
+    assert taken.headers["Location"] == "/templates/quick_beat/publish"
+    forged = {**json.loads(file), "base": "webhook_trigger"}
+    refused = text(browser_client.post("/templates/import", data={"csrf_token": csrf(page), "file": json.dumps(forged)}), 422)
+    assert "was changed after it was signed" in refused
+    binary = {"csrf_token": csrf(page), "file": "", "upload": (io.BytesIO(b"\xff\xfe"), "x.json")}
+    assert "no UTF-8 text" in text(browser_client.post("/templates/import", data=binary), 422)
+
+
+def test_presets_are_saved_from_the_form_and_begin_another(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    address = "/jobs/new?template=test_scheduler"
+    saved = text(post(browser_client, address, **{"p.mmessage": "Hello", "preset.name": "mine", "preset.save": "1", "preset.shared": "on"}))
+    assert "The preset mine is saved" in saved
+    assert 'value="Hello"' in saved  # nothing that was typed is lost
+    [preset] = services.presets.of(super_admin, "test_scheduler")
+    assert (preset["parameters"]["message"], preset["shared"]) == ("Hello", True)
+    assert f"preset={preset['_id']}" in text(browser_client.get(address))
+    assert 'value="Hello"' in text(browser_client.get(f"{address}&preset={preset['_id']}"))
+    assert "A preset needs a name" in text(post(browser_client, address, **{"preset.save": "1"}))
+    assert browser_client.get(f"{address}&preset=none").status_code == 404
+
+    job, _ = services.jobs.create(
+        super_admin, {"name": "beat", "template_type": "test_scheduler", "parameters": {"message": "From a job"}, "overlap": "allow"}
+    )
+    assert 'value="From a job"' in text(browser_client.get(f"{address}&recent={job.id}"))
+    run = services.executions.run_now(super_admin, job.id, overrides={"message": "From a run"})
+    with_other = text(browser_client.get(f"/jobs/{job.id}/run-with"))
+    assert f"recent={run['_id']}" in with_other
+    assert 'value="From a run"' in text(browser_client.get(f"/jobs/{job.id}/run-with?recent={run['_id']}"))
+    kept = text(post(browser_client, f"/jobs/{job.id}/run-with", **{"f.mmessage": "Again", "preset.name": "again", "preset.save": "1"}))
+    assert "The preset again is saved" in kept
+    page = text(browser_client.get("/templates/test_scheduler"))
+    for row in services.presets.of(super_admin, "test_scheduler"):
+        browser_client.post(f"/templates/test_scheduler/presets/{row['_id']}/delete", data={"csrf_token": csrf(page)})
+    assert services.presets.of(super_admin, "test_scheduler") == []

@@ -1,0 +1,91 @@
+"""What a form of parameters may begin with besides defaults: presets, and what was used lately."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import flash, request
+
+from app.errors import LimitReached, ValidationFailed
+from app.execution.model import Trigger
+from app.jobs.model import Job
+from app.jobtemplates.entry import Entry
+from app.jobtemplates.presets import without_secrets
+from app.mongo import Document
+from web.forms import ABSENT
+from web.views.common import Editor, actor
+from web.views.signin import services
+
+RECENT = 5
+LOOKED_AT = 40  # of a job's runs
+BY_HAND = {Trigger.MANUAL.value, Trigger.API.value, Trigger.RETRY.value}
+SAVE = "preset.save"
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A link that fills the form: `query` goes to the page's own address."""
+
+    title: str
+    query: str
+    note: str = ""
+
+
+def presets_of(entry: Entry) -> list[Beginning]:
+    """Those that the viewer sees of a template."""
+    rows = services().presets.of(actor(), entry.type)
+    return [Beginning(row["name"], f"preset={row['_id']}", "" if row["owner"] == actor().id else row["by"]) for row in rows]
+
+
+def recent_jobs(entry: Entry) -> list[Beginning]:
+    """The jobs of a template that were changed last."""
+    jobs = services().jobs.of_template(actor(), entry.type, RECENT, sort="-updated_at")
+    return [Beginning(job.definition.name, f"recent={job.id}") for job in jobs]
+
+
+def recent_runs(job: Job) -> list[Beginning]:
+    """The last runs by hand of a job that had parameters of their own."""
+    usual, found = services().jobs.shown_parameters(job), dict[str, Document]()
+    for row in services().executions.page(actor(), job_id=job.id, limit=LOOKED_AT).executions:
+        if row["triggered_by"] in BY_HAND and row["template_type"] == job.definition.template_type and row["parameters"] != usual:
+            found.setdefault(repr(row["parameters"]), row)
+    rows = list(found.values())[:RECENT]
+    return [Beginning(f"{row['queued_at']:%d %b, %H:%M}", f"recent={row['_id']}", row["triggered_by_user"] or "") for row in rows]
+
+
+def chosen_beginning(entry: Entry, *, of_job: bool) -> Any:
+    """The parameters that the address asks to begin with, without secrets; ABSENT where it names nothing. `of_job`: what is recent is a
+    run of a job, else a job. Raises NotFound."""
+    preset, recent = request.args.get("preset"), request.args.get("recent")
+    if preset:
+        found: Mapping[str, Any] = services().presets.get(actor(), entry.type, preset)["parameters"]
+    elif recent and of_job:
+        found = services().executions.get(actor(), recent)["parameters"]
+    elif recent:
+        found = services().jobs.shown_parameters(services().jobs.get(actor(), recent))
+    else:
+        return ABSENT
+    return without_secrets(entry.parameters_schema, found)
+
+
+def save_preset(entry: Entry, editor: Editor) -> bool:
+    """Where the button was pressed, keep what stands in the form and say so; False where it was not."""
+    if SAVE not in request.form:
+        return False
+    value = editor.submission.value if editor.submission else ABSENT
+    name = request.form.get("preset.name", "").strip()
+    try:
+        if not isinstance(value, Mapping):
+            flash("Nothing to save: the form holds no values")
+        else:
+            services().presets.save(actor(), entry.type, name, value, shared="preset.shared" in request.form)
+            flash(f"The preset {name} is saved, without secrets")
+    except (ValidationFailed, LimitReached) as failed:
+        flash(
+            f"The preset is not saved: {failed.detail}"
+            if isinstance(failed, LimitReached)
+            else "A preset needs a name of at most 80 characters"
+        )
+    return True

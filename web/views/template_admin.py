@@ -1,0 +1,306 @@
+"""/templates, for super-admins: switch, restrict, derive, publish, move jobs, share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+
+from app.accounts.permissions import May, require
+from app.errors import DuplicateName, FieldError, StaleVersion, ValidationFailed
+from app.jobs.moves import Effect, Impact, Outcome, Result
+from app.jobtemplates.derived import compose, problems
+from app.jobtemplates.entry import Entry
+from app.jobtemplates.service import STANDING_SCHEMA
+from app.mongo import Document
+from web.forms import ABSENT, Form
+from web.forms.render import Presented, SummaryLine
+from web.views.common import CHECK, Editor, actor, live_options, parameters_form, posted, posted_version
+from web.views.signin import services
+
+blueprint = Blueprint("template_admin", __name__, url_prefix="/templates")
+
+LIVE = "live"  # the prefix of the form that is only shown
+
+
+# -- standing ----------------------------------------------------------------------------------------------------------
+
+
+@blueprint.route("/<kind>/standing", methods=["GET", "POST"])
+def standing(kind: str) -> Any:
+    """On or off, for whom, with which note."""
+    require(actor(), May.MANAGE_TEMPLATES)
+    row, entry = services().templates.get(actor(), kind), services().catalogue.get(kind)
+    said = services().catalogue.standing(kind)
+    stored = {
+        "enabled": said.enabled, "when_off": said.when_off.value, "roles": [role.value for role in said.roles], "note": said.note,
+    }  # fmt: skip
+    errors: tuple[FieldError, ...] = ()
+    editor, status = Editor(Form(STANDING_SCHEMA), stored), 200
+    if request.method == "POST":
+        editor.read(posted())
+        try:
+            value = editor.value
+            if not editor.pressed:
+                services().templates.set_standing(actor(), kind, value, revision=posted_version())
+                flash(f"{entry.name} is {'on' if value['enabled'] else 'off'}")
+                return redirect(url_for("templates_pages.show", kind=kind))
+        except (ValidationFailed, StaleVersion) as failed:
+            errors, status = _told(failed), 200 if editor.pressed else failed.status
+    shown = editor.present(errors if editor.pressed in {None, CHECK} else ())
+    jobs = services().jobs.counts_by_template().get(kind, 0)
+    page = {"row": row, "entry": entry, "controls": shown.controls, "errors": _summary(errors, shown), "jobs": jobs}
+    return render_template("template_standing.html", **page), status
+
+
+# -- drafts ------------------------------------------------------------------------------------------------------------
+
+
+@blueprint.route("/<kind>/derive", methods=["GET", "POST"])
+def derive(kind: str) -> Any:
+    """The form of a new derived template."""
+    require(actor(), May.MANAGE_TEMPLATES)
+    base = services().catalogue.get(kind)
+    editor = Editor(Form(services().templates.definition_schema(kind), options=live_options), _first(base))
+    name = request.form.get("type", "").strip()
+    if request.method == "GET":
+        return _draft_page(base, editor)
+    return _saved(
+        base, editor, None, name,
+        lambda value: services().templates.derive(actor(), {"type": name, "base": kind, "definition": value}), "/definition",
+    )  # fmt: skip
+
+
+@blueprint.route("/<kind>/draft", methods=["GET", "POST"])
+def draft(kind: str) -> Any:
+    """The form of the draft; without one, of the newest version."""
+    require(actor(), May.MANAGE_TEMPLATES)
+    row = services().templates.get(actor(), kind)
+    base = services().templates.base_of(row)
+    stored = _for_form(services().templates.definition_of(row))
+    editor = Editor(Form(services().templates.definition_schema(base.type), options=live_options), stored)
+    if request.method == "GET":
+        return _draft_page(base, editor, row, kind)
+    return _saved(base, editor, row, kind, lambda value: services().templates.save_draft(actor(), kind, value, revision=posted_version()))
+
+
+@blueprint.post("/<kind>/draft/drop")
+def drop_draft(kind: str) -> Any:
+    """Forget it."""
+    row = services().templates.get(actor(), kind)
+    services().templates.drop_draft(actor(), kind)
+    flash("The draft is dropped")
+    return redirect(url_for("templates_pages.show", kind=kind) if row["versions"] else url_for("templates_pages.gallery"))
+
+
+def _for_form(definition: dict[str, Any]) -> dict[str, Any]:
+    """A definition with what it leaves out and the form has a switch for."""
+    treatments = definition.get("parameters", {})
+    return {**definition, "parameters": {name: {"shown": False, **one} if "value" in one else one for name, one in treatments.items()}}
+
+
+def _first(base: Entry) -> dict[str, Any]:
+    return {"name": "", "description": base.description, "category": base.category, "icon": base.icon}
+
+
+def _saved(base: Entry, editor: Editor, row: Document | None, kind: str, save: Any, prefix: str = "") -> Any:
+    editor.read(posted())
+    if editor.pressed or "show" in request.form:
+        errors = editor.submission.errors if editor.submission and (editor.pressed == CHECK or "show" in request.form) else ()
+        return _draft_page(base, editor, row, kind, errors)
+    try:
+        save(editor.value)
+    except (ValidationFailed, StaleVersion, DuplicateName) as failed:
+        errors = tuple(FieldError(one.pointer.removeprefix(prefix), one.message) for one in _told(failed))
+        return _draft_page(base, editor, row, kind, errors), failed.status
+    flash("The draft is saved; no job sees it before it is published")
+    return redirect(url_for(".publish", kind=kind))
+
+
+def _draft_page(base: Entry, editor: Editor, row: Document | None = None, kind: str = "", errors: tuple[FieldError, ...] = ()) -> str:
+    own = [one for one in errors if one.pointer in {"", "/type"}]
+    shown = editor.present(one for one in errors if one not in own)
+    value = editor.stored if editor.submission is None else editor.submission.value
+    return render_template(
+        "template_draft.html", base=base, row=row, kind=kind, controls=shown.controls, errors=[*_lines(own), *shown.summary],
+        type_errors=[one.message for one in own if one.pointer], live=_live(base, value), pages=_where(row),
+    )  # fmt: skip
+
+
+def _where(row: Document | None) -> str:
+    return url_for("templates_pages.show", kind=row["_id"]) if row and row.get("versions") else url_for("templates_pages.gallery")
+
+
+def _live(base: Entry, definition: Any) -> Presented | None:
+    """The form that jobs would have; None while the definition is not right."""
+    if not isinstance(definition, Mapping) or problems(base.template, {**definition, "name": definition.get("name") or base.name}):
+        return None
+    schema = compose(base.parameters_schema, {**definition, "name": definition.get("name") or base.name})
+    return parameters_form(schema).present(ABSENT, name_prefix=LIVE)
+
+
+# -- versions ----------------------------------------------------------------------------------------------------------
+
+
+@blueprint.route("/<kind>/publish", methods=["GET", "POST"])
+def publish(kind: str) -> Any:
+    """What the draft means for the jobs, then publishing it, and moving those that need no input."""
+    require(actor(), May.MANAGE_TEMPLATES)
+    row = services().templates.get(actor(), kind)
+    target = services().templates.draft(actor(), kind)
+    if request.method == "GET":
+        found = services().moves.impact(actor(), target)
+        return render_template("template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=True)
+    services().templates.publish(actor(), kind, note=request.form.get("note", ""), revision=posted_version())
+    told = f"Version {target.version} of {target.name} is published"
+    if "move" in request.form:
+        published = services().catalogue.get(kind, target.version)
+        told += f"; {_told_results(services().moves.move(actor(), published, None)[1])}"
+    flash(told)
+    return redirect(url_for("templates_pages.show", kind=kind))
+
+
+@blueprint.route("/<kind>/impact/<int:version>", methods=["GET", "POST"])
+def impact(kind: str, version: int) -> Any:
+    """What a version means for the jobs of others, and moving the chosen ones there."""
+    require(actor(), May.MANAGE_TEMPLATES)
+    row, target = services().templates.get(actor(), kind), services().catalogue.get(kind, version)
+    if request.method == "GET":
+        found = services().moves.impact(actor(), target)
+        return render_template("template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=False)
+    _, results = services().moves.move(actor(), target, request.form.getlist("job"))
+    flash(_told_results(results) or "No job was chosen")
+    return redirect(url_for(".impact", kind=kind, version=version))
+
+
+@blueprint.route("/<kind>/impact/<int:version>/<job_id>", methods=["GET", "POST"])
+def give_input(kind: str, version: int, job_id: str) -> Any:
+    """The form of the version that a job is to be moved to, with what the job has by now and what is wrong with it."""
+    require(actor(), May.MANAGE_TEMPLATES)
+    target = services().catalogue.get(kind, version)
+    found = services().moves.of_job(actor(), job_id, target)
+    editor = Editor(parameters_form(target.parameters_schema), services().moves.shown(found))
+    errors: tuple[FieldError, ...] = tuple(FieldError(one.pointer.removeprefix("/parameters"), one.message) for one in found.errors)
+    status = 200
+    if request.method == "POST":
+        editor.read(posted())
+        errors = editor.submission.errors if editor.submission and editor.pressed == CHECK else ()
+        if not editor.pressed:
+            try:
+                results = services().moves.move(actor(), target, [job_id], given={job_id: editor.value})[1]
+                wrong = [error for one in results for error in one.errors]
+                if not wrong:
+                    flash(_told_results(results))
+                    return redirect(url_for(".impact", kind=kind, version=version))
+                errors = tuple(FieldError(one.pointer.removeprefix("/parameters"), one.message) for one in wrong)
+            except ValidationFailed as failed:
+                errors = failed.errors
+            status = 422
+    shown = editor.present(errors if editor.pressed in {None, CHECK} else ())
+    page = {"target": target, "job": found.job, "controls": shown.controls, "is_json": shown.is_json, "errors": _summary(errors, shown)}
+    return render_template("template_move.html", **page), status
+
+
+@blueprint.post("/<kind>/moves/<move_id>/roll-back")
+def roll_back(kind: str, move_id: str) -> Any:
+    """Give each job of a move back what it was."""
+    flash(_told_results(services().moves.roll_back(actor(), move_id)))
+    return redirect(url_for("templates_pages.show", kind=kind))
+
+
+@blueprint.post("/<kind>/versions/<int:version>/<any(published, deprecated, retired):state>")
+def set_state(kind: str, version: int, state: str) -> Any:
+    """Deprecate, retire, publish again."""
+    services().templates.set_state(actor(), kind, version, state)
+    flash(f"Version {version} is {state}")
+    return redirect(url_for("templates_pages.show", kind=kind))
+
+
+def _counts(found: Iterable[Impact]) -> dict[str, int]:
+    counts = {effect.value: 0 for effect in Effect}
+    for one in found:
+        counts[one.effect.value] += 1
+    return counts
+
+
+_WORDS = {
+    Outcome.MOVED: "moved", Outcome.RESTORED: "back as it was", Outcome.NEEDS_INPUT: "waiting for input",
+    Outcome.CHANGED: "left alone: changed meanwhile", Outcome.GONE: "gone",
+}  # fmt: skip
+
+
+def _told_results(results: Iterable[Result]) -> str:
+    """What became of jobs, counted: "3 jobs moved, 1 waiting for input"."""
+    counts: dict[Outcome, int] = {}
+    for one in results:
+        counts[one.outcome] = counts.get(one.outcome, 0) + 1
+    told = [f"{count} {'jobs' if count > 1 else 'job'} {_WORDS[outcome]}" for outcome, count in counts.items()]
+    return ", ".join(told) or "no job moved"
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+@blueprint.get("/<kind>/export.json")
+def export(kind: str) -> Response:
+    """The version that new jobs are of, as a signed file."""
+    headers = {"Content-Disposition": f'attachment; filename="{kind}.template.json"'}
+    return Response(services().sharing.write(actor(), kind), content_type="application/json; charset=utf-8", headers=headers)
+
+
+@blueprint.route("/import", methods=["GET", "POST"])
+def bring() -> Any:
+    """A file, then what it holds and who signed it, then taking it as a draft."""
+    require(actor(), May.MANAGE_TEMPLATES)
+    if request.method == "GET":
+        return _import_page("", None)
+    upload, text = request.files.get("upload"), request.form.get("file", "").replace("\r\n", "\n")
+    try:
+        if upload is not None and upload.filename:
+            text = upload.read().decode("utf-8")
+        if "take" not in request.form:
+            return _import_page(text, services().sharing.look(actor(), text))
+        row = services().sharing.take(actor(), text)
+    except UnicodeDecodeError:
+        return _import_page("", None, ["The file is no UTF-8 text"]), 422
+    except ValidationFailed as failed:
+        return _import_page(text, None, [f"{one.pointer or 'The file'} {one.message}" for one in failed.errors]), failed.status
+    flash("It is a draft now: look at it, then publish it")
+    return redirect(url_for(".publish", kind=row["_id"]))
+
+
+def _import_page(text: str, found: Any, problems: Iterable[str] = ()) -> str:
+    return render_template("template_import.html", text=text, found=found, problems=list(problems), key=services().sharing.key)
+
+
+# -- presets -----------------------------------------------------------------------------------------------------------
+
+
+@blueprint.post("/<kind>/presets/<preset_id>/delete")
+def delete_preset(kind: str, preset_id: str) -> Any:
+    """Forget one."""
+    services().presets.delete(actor(), kind, preset_id)
+    flash("The preset is deleted")
+    return redirect(url_for("jobs_pages.new", template=kind))
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+def _told(failed: ValidationFailed | StaleVersion) -> tuple[FieldError, ...]:
+    if isinstance(failed, DuplicateName):
+        return (FieldError("/type", f"{failed.title}: {failed.detail}"),)
+    return failed.errors if isinstance(failed, ValidationFailed) else (FieldError("", f"{failed.title}: {failed.detail}"),)
+
+
+def _summary(errors: Iterable[FieldError], shown: Presented) -> list[SummaryLine]:
+    return [*_lines(one for one in errors if not one.pointer), *shown.summary]
+
+
+def _lines(errors: Iterable[FieldError]) -> list[SummaryLine]:
+    """What is wrong with the page as a whole, or with the type of a new template."""
+    return [
+        SummaryLine(one.pointer, "#type" if one.pointer else "#job-form", "Type" if one.pointer else "Template", one.message)
+        for one in errors
+    ]  # fmt: skip

@@ -285,7 +285,7 @@ def test_a_broken_schedule_and_a_template_that_is_gone_are_loud(
     job = make_job(services, super_admin)
     store.database["dynamic_jobs"].update_one({"_id": job.id}, {"$set": {"schedule_error": "no such zone", "template_type": "gone_kind"}})
     for path in ("/jobs", f"/jobs/{job.id}"):
-        assert "template gone_kind is missing" in text(browser_client.get(path))
+        assert "template gone_kind is gone" in text(browser_client.get(path))
     assert "no such zone" in text(browser_client.get(f"/jobs/{job.id}"))
 
 
@@ -380,7 +380,7 @@ def test_an_admin_sees_what_is_not_theirs_to_do(app: Flask, services: Services, 
     client = app.test_client()
     page = text(client.get("/sign-in"))
     client.post("/sign-in", data={"csrf_token": csrf(page), "email": admin.email, "password": PASSWORD})
-    assert "A super-admin makes these" in text(client.get("/templates"))
+    assert "A super-admin approves these" in text(client.get("/templates"))
     services.connections.create(super_admin, name="Files", kind="file_store", settings={"path": "/tmp/x"})
     listed = text(client.get("/connections"))
     assert "Files" in listed

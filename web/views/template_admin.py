@@ -151,7 +151,9 @@ def publish(kind: str) -> Any:
     target = services().templates.draft(actor(), kind)
     if request.method == "GET":
         found = services().moves.impact(actor(), target)
-        return render_template("template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=True)
+        return render_template(
+            "template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=True, published=bool(row["versions"])
+        )
     services().templates.publish(actor(), kind, note=request.form.get("note", ""), revision=posted_version())
     told = f"Version {target.version} of {target.name} is published"
     if "move" in request.form:
@@ -168,7 +170,9 @@ def impact(kind: str, version: int) -> Any:
     row, target = services().templates.get(actor(), kind), services().catalogue.get(kind, version)
     if request.method == "GET":
         found = services().moves.impact(actor(), target)
-        return render_template("template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=False)
+        return render_template(
+            "template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=False, published=True
+        )
     _, results = services().moves.move(actor(), target, request.form.getlist("job"))
     flash(_told_results(results) or "No job was chosen")
     return redirect(url_for(".impact", kind=kind, version=version))

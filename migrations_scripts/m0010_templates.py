@@ -7,20 +7,22 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
-INDEXES = {
-    "job_executions": IndexModel(
-        [("template_type", ASCENDING), ("completed_at", DESCENDING)], name="by_template", partialFilterExpression={"status": "success"}
-    ),
-    "template_presets": IndexModel([("template_type", ASCENDING), ("name", ASCENDING)], name="by_template"),
-    "template_moves": IndexModel([("template_type", ASCENDING), ("at", DESCENDING)], name="by_template"),
+A, D = ASCENDING, DESCENDING
+INDEXES: dict[str, list[IndexModel]] = {
+    "job_executions": [
+        IndexModel([("template_type", A), ("completed_at", D)], name="template_successes", partialFilterExpression={"status": "success"})
+    ],
+    "template_presets": [IndexModel([("template_type", A), ("name", A)], name="by_template")],
+    "template_moves": [IndexModel([("template_type", A), ("at", D)], name="by_template")],
 }
 
 
 def up(database: Database[dict[str, Any]]) -> None:
-    for collection, index in INDEXES.items():
-        database[collection].create_indexes([index])
+    for collection, indexes in INDEXES.items():
+        database[collection].create_indexes(indexes)
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    for collection, index in INDEXES.items():
-        database[collection].drop_index(index.document["name"])
+    for collection, indexes in INDEXES.items():
+        for index in indexes:
+            database[collection].drop_index(index.document["name"])

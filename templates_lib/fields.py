@@ -50,7 +50,8 @@ def destination(placeholder: str, title: str = "Destination") -> dict[str, Any]:
         "properties": {
             "connection": connection("file_store", "File store"),
             "path": {
-                "type": "string", "title": "Path", "minLength": 1, "maxLength": 500, "pattern": r"^[^/\x00\\][^\x00\\]*$",
+                "type": "string", "title": "Path", "minLength": 1, "maxLength": 500, "x-dynamic": True,
+                "pattern": r"^[^/\x00\\][^\x00\\]*$",
                 "description": "Below the store's folder. `{date}`, `{time}` and `{execution_id}` are filled in.",
                 "x-placeholder": placeholder,
             },

@@ -87,6 +87,7 @@ class Attempt:
     number: int
     token: int
     job_id: str
+    job_name: str
     template_type: str
     template_version: int
     parameters: Mapping[str, Any]
@@ -100,6 +101,8 @@ class Attempt:
     rank: datetime | None = None
     places: tuple[str, ...] = ()
     stands_for: datetime | None = None  # of a backfill: the due time that it makes up for
+    scheduled_for: datetime | None = None
+    resolved: Mapping[str, Any] | None = None  # what dynamic values became in an earlier attempt, by JSON Pointer
     dry: bool = False  # the template's preview, which changes nothing
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from app.execution.store import ExecutionStore
 from app.jobs.model import RetryOn
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
+from app.validation.dynamic import Known, Resolved, has_any, put_back, resolve
 
 log = get_logger(__name__)
 
@@ -164,6 +166,9 @@ class Runner:
             kept = self._vault.open(self._brought_up(attempt, entry))
             errors = self._connections.check_parameters(schema, kept, templates=entry.families)
             parameters = self._connections.open_secrets(schema, kept)
+            if has_any(parameters):
+                found = self._resolved(attempt, entry, parameters)
+                parameters, errors = found.value, errors or found.errors
             errors = errors or self._judge(attempt, entry, parameters)
             if errors:
                 return self._refuse(attempt, "InvalidParameters", "; ".join(f"{one.pointer}: {one.message}" for one in errors[:5]))
@@ -183,10 +188,25 @@ class Runner:
         """The parameters as the code takes them now: a job that nobody has moved yet runs by the code's own migrations."""
         return entry.brought_up(attempt.parameters, self._catalogue.written_for(attempt.template_type, attempt.template_version))
 
+    def _resolved(self, attempt: Attempt, entry: Entry, parameters: Mapping[str, Any]) -> Resolved:
+        """The parameters with what their dynamic values become: the same in each attempt of an execution, and recorded with it."""
+        if attempt.resolved is not None:
+            with suppress(LookupError, ValueError):
+                return Resolved(put_back(parameters, attempt.resolved))
+        known = Known(
+            now=attempt.stands_for or attempt.began_at, execution_id=attempt.execution_id,
+            scheduled_for=attempt.scheduled_for or attempt.stands_for, job_id=attempt.job_id, job_name=attempt.job_name,
+            previous=self._store.last_success(attempt.job_id), sample=attempt.dry,
+        )  # fmt: skip
+        found = resolve(entry.parameters_schema, parameters, known)
+        if found.became:
+            self._store.note_resolved(attempt, found.became)
+        return found
+
     def _judge(self, attempt: Attempt, entry: Entry, parameters: Mapping[str, Any]) -> list[FieldError]:
         """What is wrong with the parameters. Those that were found right are not judged again: a version of a template stays as
         it is for as long as this process, and its judgement is of nothing but them."""
-        key = (f"{entry.type} {entry.version}", json.dumps(attempt.parameters, sort_keys=True, default=str))
+        key = (f"{entry.type} {entry.version}", json.dumps([attempt.parameters, attempt.resolved], sort_keys=True, default=str))
         if key in self._right:
             return []
         errors = self._catalogue.check(entry, parameters, prefix="/parameters")

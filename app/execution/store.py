@@ -28,10 +28,10 @@ LIVE_VALUES = [status.value for status in LIVE]
 NO_BOUNDS = RunBounds()
 CLAIM_TRIES = 3
 CLAIM_FIELDS = (
-    "job_id", "status", "slots", "overlap", "max_instances", "concurrency_group", "template_type", "template_version", "parameters",
-    "timeout_seconds",
-    "retry_policy", "attempts.status", "notifications", "pause_after_failures", "started_at", "last_token", "rank", "cancel",
-    "triggered_by", "stands_for", "dry",
+    "job_id", "job_name", "status", "slots", "overlap", "max_instances", "concurrency_group", "template_type", "template_version",
+    "parameters", "timeout_seconds", "retry_policy", "attempts.status", "notifications", "pause_after_failures", "started_at", "last_token",
+    "rank", "cancel",
+    "triggered_by", "stands_for", "dry", "scheduled_for", "resolved",
 )  # fmt: skip
 ENDED_VALUES = [status.value for status in Status if status not in LIVE]
 
@@ -211,6 +211,17 @@ class ExecutionStore:
                     yield change["documentKey"]["_id"]
 
     # -- while running --------------------------------------------------------------------------------------------
+
+    def note_resolved(self, attempt: Attempt, became: Mapping[str, Any]) -> None:
+        """Record what the dynamic values of an execution became, for its page and its later attempts."""
+        rows = [{"pointer": place, "value": value} for place, value in became.items()]
+        self._executions.update_one({"_id": attempt.execution_id, "lease.token": attempt.token}, {"$set": {"resolved": rows}})
+
+    def last_success(self, job_id: str) -> Document | None:
+        """The newest success of a job: {id, result, completed_at}."""
+        fields = {"result": 1, "completed_at": 1}
+        row = self._executions.find_one({"job_id": job_id, "status": Status.SUCCESS.value}, fields, sort=[("queued_at", -1)])
+        return {"id": row["_id"], "result": row["result"], "completed_at": row["completed_at"]} if row else None
 
     def heartbeat(self, *, owner: str, held: Mapping[str, int], expires_at: datetime) -> set[str]:
         """Renew the leases of `held` (execution id → token) to `expires_at`; returns the ids whose lease is no longer ours."""

@@ -149,12 +149,13 @@ def end(attempt: Attempt, outcome: Outcome, delay_seconds: float | None, now: da
 def attempt_from(row: Document, *, number: int, token: int, started_at: datetime) -> Attempt:
     """Attempt `number` of an execution; of the ones before it, those that failed count for the retry policy."""
     return Attempt(
-        execution_id=row["_id"], number=number, token=token, job_id=row["job_id"],
+        execution_id=row["_id"], number=number, token=token, job_id=row["job_id"], job_name=row["job_name"],
         template_type=row["template_type"], template_version=row.get("template_version", 0),
         parameters=row["parameters"], timeout_seconds=row["timeout_seconds"],
         started_at=started_at, began_at=row["started_at"] or started_at, retry_policy=row["retry_policy"],
         failed_attempts=1 + sum(one["status"] in FAILURES for one in row["attempts"][: number - 1]),
         notifications=row.get("notifications", {}), pause_after_failures=row.get("pause_after_failures", 0),
         rank=row["rank"], places=tuple(row.get("slots", ())),
-        stands_for=row.get("stands_for"), dry=row.get("dry", False),
+        stands_for=row.get("stands_for"), dry=row.get("dry", False), scheduled_for=row.get("scheduled_for"),
+        resolved={one["pointer"]: one["value"] for one in row["resolved"]} if row.get("resolved") else None,
     )  # fmt: skip

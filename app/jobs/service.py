@@ -28,6 +28,7 @@ from app.jobs.store import JobFilter, JobStore, SameRequest
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry, with_defaults
 from app.mongo import Document
+from app.validation.dynamic import Known
 
 # The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
 WRITE_TRIES = 20
@@ -419,7 +420,7 @@ class JobRegistry:
         schema = entry.parameters_schema
         kept = self._vault.keep(schema, parameters, stored)
         clear = self._connections.open_secrets(schema, kept)
-        errors = self._catalogue.check(entry, clear, prefix="/parameters")
+        errors = self._catalogue.check_ahead(entry, clear, Known(now=self._clock.now(), sample=True), prefix="/parameters")
         found = self._connections.check_parameters(schema, kept, templates=entry.families)
         named = {f"/parameters{one.pointer}": one.message for one in found}
         # A secret that is not there is no text, as the schema has it too: said once, by its name.

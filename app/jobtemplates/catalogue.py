@@ -15,6 +15,7 @@ from app.events import get_logger
 from app.jobtemplates.derived import problems
 from app.jobtemplates.entry import Entry, State, WhenOff, of_code, of_definition
 from app.mongo import Document
+from app.validation.dynamic import Known, resolve
 from templates_lib.base import JobTemplate
 
 log = get_logger(__name__)
@@ -149,11 +150,21 @@ class Catalogue:
     # -- judging --------------------------------------------------------------------------------------------------
 
     def check(self, entry: Entry, parameters: Any, *, prefix: str = "") -> list[FieldError]:
-        """What is wrong with `parameters`: by the schema, then by the code's own rules."""
+        """What is wrong with `parameters`, whose dynamic values are resolved: by the schema, then by the code's own rules."""
         errors = entry.validator.errors(parameters, prefix=prefix)
         if errors:
             return errors
         return [FieldError(prefix + problem.pointer, problem.message) for problem in entry.template.check(parameters)]
+
+    def check_ahead(self, entry: Entry, parameters: Any, known: Known, *, prefix: str = "") -> list[FieldError]:
+        """The same of parameters of a run to come, as far as what they become is known."""
+        errors = [FieldError(prefix + at, "is fixed by the template") for at in entry.unfixed(parameters)]
+        found = resolve(entry.parameters_schema, parameters, known, prefix=prefix)
+        errors += found.errors
+        if not found.open:
+            return errors or self.check(entry, found.value, prefix=prefix)
+        judged = entry.validator.errors(found.value, prefix=prefix)
+        return errors + [one for one in judged if one.pointer not in found.open]
 
     def draft(self, row: Document) -> Entry:
         """What the draft of a derived template would be, as the next version of it. It has no problems."""

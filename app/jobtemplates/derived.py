@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from app.errors import FieldError
 from app.validation import SchemaRefused, SchemaValidator, pointer
+from app.validation.dynamic import Known, has_any, resolve
 from app.validation.secret import is_secret, secret_name
 from templates_lib.base import JobTemplate
 
@@ -48,6 +50,7 @@ _BOUNDS = {  # a limit of the base that a narrower one may not leave, and on whi
     "minimum": ("minimum", max), "maximum": ("maximum", min), "maxLength": ("maxLength", min), "minItems": ("minItems", max),
     "maxItems": ("maxItems", min),
 }  # fmt: skip
+_AHEAD = Known(now=datetime(2026, 1, 1, tzinfo=UTC), sample=True)  # any instant: whether a definition holds does not hang on the day
 _LOST_ALONE = ("x-section", "x-order", "x-visible-if", "x-width")  # hints that speak of the siblings in the base's own form
 
 
@@ -68,7 +71,9 @@ def _treated(member: dict[str, Any], treatment: Mapping[str, Any]) -> dict[str, 
     if treatment.get("hidden"):
         return {**member, "readOnly": True, "x-hidden": True}
     if "value" in treatment:
-        fixed = {**_also(member, {"const": treatment["value"]}), "default": treatment["value"], "readOnly": True}
+        value = treatment["value"]
+        one = None if has_any(value) else {"const": value}  # what an expression becomes is another thing at each run
+        fixed = {**_also(member, one), "default": value, "readOnly": True}
         return fixed if treatment.get("shown") else {**fixed, "x-hidden": True}
     told = {word: treatment[word] for word in ("title", "description", "default") if word in treatment}
     if "description" in told:
@@ -87,7 +92,9 @@ def fixed_values(definition: Definition) -> dict[str, Any]:
 
 def problems(template: JobTemplate, definition: Any) -> list[FieldError]:
     """What is wrong with a definition that is to be derived from `template`, each at its pointer; empty where it can be published."""
-    errors = SchemaValidator(_without_secrets(editor_schema(template))).errors(definition)
+    schema = editor_schema(template)
+    ahead = resolve(schema, definition, _AHEAD)
+    errors = ahead.errors or [one for one in SchemaValidator(_without_secrets(schema)).errors(ahead.value) if one.pointer not in ahead.open]
     if errors:
         return errors
     return list(_deeper_problems(template.parameters_schema, definition))
@@ -120,7 +127,8 @@ def _deeper_problems(base: Mapping[str, Any], definition: Definition) -> Iterato
         yield from _wider(member, treatment.get("narrow", {}), at)
         for word in ("value", "default"):
             if word in treatment:
-                yield from narrowed.errors(treatment[word], prefix=pointer((*at, word)))
+                found = resolve(member, treatment[word], _AHEAD)
+                yield from () if found.open else narrowed.errors(found.value, prefix=pointer((*at, word)))
 
 
 def _wider(member: Mapping[str, Any], narrow: Mapping[str, Any], at: tuple[str, str]) -> Iterator[FieldError]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.jobtemplates.derived import Definition, compose, fixed_values
-from app.validation import SchemaValidator
+from app.validation import SchemaValidator, pointer
 from templates_lib.base import JobTemplate
 
 
@@ -71,6 +71,11 @@ class Entry:
     def families(self) -> tuple[str, ...]:
         """Its type, and that of the template that it is made from: whoever admits either admits it."""
         return (self.type, self.base) if self.base else (self.type,)
+
+    def unfixed(self, parameters: Any) -> list[str]:
+        """Pointers of the parameters that are not what this version fixes them to."""
+        fixed, given = fixed_values(self.definition), parameters if isinstance(parameters, Mapping) else {}
+        return [pointer((name,)) for name, value in fixed.items() if name in given and given[name] != value]
 
     @property
     def help_text(self) -> str:

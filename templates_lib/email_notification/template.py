@@ -69,6 +69,7 @@ class EmailNotification(JobTemplate):
                 "uniqueItems": True,
             },
             "subject": {
+                "x-dynamic": True,
                 "type": "string",
                 "title": "Subject",
                 "minLength": 1,
@@ -76,6 +77,7 @@ class EmailNotification(JobTemplate):
                 "pattern": r"^[^\r\n\x00]*$",
             },
             "body": {
+                "x-dynamic": True,
                 "type": "string",
                 "title": "Body",
                 "description": "Plain text; Markdown is shown formatted where the layout is not plain.",

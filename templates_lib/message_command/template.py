@@ -35,7 +35,7 @@ class MessageCommand(JobTemplate):
                 "type": "string", "title": "Subject", "minLength": 1, "maxLength": 250, "pattern": bus.SUBJECT, "x-pattern-words": "parts of letters, digits, _ and -, with dots between", "x-placeholder": "orders.cleanup.start",
                 "x-options": {"from": "subjects", "free": True, "depends": {"connection": "/connection"}},
             },
-            "payload": {"title": "Payload", "description": "Sent as JSON.", "x-widget": "json", "x-placeholder": '{"olderThanDays": 30}'},
+            "payload": {"title": "Payload", "x-dynamic": True, "description": "Sent as JSON.", "x-widget": "json", "x-placeholder": '{"olderThanDays": 30}'},
             "how": {
                 "title": "How", "default": "publish",
                 "oneOf": [

@@ -33,7 +33,7 @@ class ServiceCall(JobTemplate):
             "connection": fields.connection("http", "HTTP service"),
             "url": calls.address("https://moderation.example.com/api/jobs/crawl_pending/execute", offers=True),
             "job_name": {"type": "string", "title": "Name of the work", "minLength": 1, "maxLength": 200, "description": "What the service knows it by: `jobName`."},
-            "config": {"type": "object", "title": "Settings", "description": "Sent as `config`.", "x-widget": "json", "x-placeholder": '{"batchSize": 100}'},
+            "config": {"type": "object", "title": "Settings", "description": "Sent as `config`.", "x-dynamic": True, "x-widget": "json", "x-placeholder": '{"batchSize": 100}'},
             "timeout": {"type": "number", "title": "Timeout of a call in seconds", "exclusiveMinimum": 0, "maximum": 3600, "default": 60},
             "most_batches": {"type": "integer", "title": "Most batches", "minimum": 1, "maximum": 100_000, "default": 1000, "description": "A service that always says there is more is stopped here."},
             "fail_on_items": {"type": "boolean", "title": "Fail when items failed", "default": False, "description": "Otherwise they are counted, and the run succeeds."},

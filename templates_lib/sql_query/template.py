@@ -39,7 +39,7 @@ class SqlQuery(JobTemplate):
                 "x-placeholder": "SELECT country, count(*) AS orders FROM orders WHERE at >= :since GROUP BY country", "description": "One. Values are bound by name: `:since`.",
             },
             "values": {
-                "type": "object", "title": "Values", "maxProperties": 100, "description": "What the names in the statement stand for.", "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"},
+                "type": "object", "title": "Values", "x-dynamic": True, "maxProperties": 100, "description": "What the names in the statement stand for.", "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"},
                 "additionalProperties": {"type": ["string", "number", "boolean", "null"], "title": "Value"},
             },
             "destination": fields.destination("reports/orders-{date}.csv", "File"),

@@ -25,8 +25,8 @@ class TestScheduler(JobTemplate):
         "$schema": fields.DIALECT,
         "type": "object",
         "properties": {
-            "message": {"type": "string", "title": "Message", "maxLength": 500, "default": "The scheduler is alive", "description": "Goes to the log and into the result."},
-            "seconds": {"type": "number", "title": "Runs for seconds", "minimum": 0, "maximum": 86_400, "default": 0, "description": "With progress; stops within a moment when it is cancelled."},
+            "message": {"type": "string", "title": "Message", "maxLength": 500, "x-dynamic": True, "default": "The scheduler is alive", "description": "Goes to the log and into the result."},
+            "seconds": {"type": "number", "title": "Runs for seconds", "x-dynamic": True, "minimum": 0, "maximum": 86_400, "default": 0, "description": "With progress; stops within a moment when it is cancelled."},
             "outcome": {
                 "title": "Ends with", "default": "success",
                 "oneOf": [

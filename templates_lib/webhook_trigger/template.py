@@ -82,6 +82,7 @@ class WebhookTrigger(JobTemplate):
                 },
             },
             "body": {
+                "x-dynamic": True,
                 "title": "Body",
                 "description": "Sent as JSON. Not sent with GET.",
                 "x-widget": "json",

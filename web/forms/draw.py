@@ -8,6 +8,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Any
 
+from app.validation.dynamic import has_any
 from app.validation.schema import escape
 from app.validation.secret import MASK, NAMED, secret_name
 from web.forms.field import (
@@ -114,6 +115,8 @@ class Drawer:
             kind = "number"
         if kind == "number" and not view.allows("number") and view.allows("integer") and isinstance(value, float) and value.is_integer():
             kind = "integer"
+        if kind == "string" and view.dynamic and not view.allows(kind) and has_any(value) and plain_text(value):
+            return next((one for one in ("integer", "number") if view.allows(one)), "string")  # typed into a control for numbers
         if kind not in {"null", "json"} and not view.allows(kind):
             return "json"
         if kind == "string" and isinstance(value, str) and not plain_text(value):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import FieldError
+from app.validation.dynamic import has_any
 from app.validation.schema import escape
 from app.validation.secret import MASK, NAMED, named_secret
 from app.validation.words import Words
@@ -344,6 +345,8 @@ class Reader:
 
     def _number(self, one: Field) -> Any:
         text = one.raw.strip()
+        if has_any(text):
+            return one.raw  # an expression, where the schema allows one
         if _COMMA.fullmatch(text):
             self._wrong(one, "numberComma", number=text.replace(",", "."))
         elif not _NUMBER.fullmatch(text):

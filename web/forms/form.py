@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from app.errors import FieldError
+from app.validation.dynamic import Resolved
 from app.validation.schema import CACHED, prepare
 from app.validation.secret import NAMED
 from app.validation.validator import SchemaValidator
@@ -72,19 +73,20 @@ class Form:
     """Raises SchemaRefused(pointer, reason) for a schema that it will not take.
 
     `hints` are `x-` keywords by place (a JSON Pointer into the value, `*` for entries: `/rows/*/name`); they go before the schema's
-    own. `options` answers `x-options`; without it they offer nothing. `saved_secrets` are names that a secret may be given by. `locale`
-    is that of messages and buttons, `en` or `de`.
+    own. `options` answers `x-options`; without it they offer nothing. `saved_secrets` are names that a secret may be given by.
+    `resolve` tells what dynamic values would become now; without it there are none. `locale` is that of messages and buttons, `en` or `de`.
     """
 
     def __init__(
         self, schema: Any, *, hints: Mapping[str, Mapping[str, Any]] | None = None, options: Options | None = None,
-        saved_secrets: Sequence[str] = (), locale: str = DEFAULT_LOCALE,
+        saved_secrets: Sequence[str] = (), resolve: Callable[[Any], Resolved] = Resolved, locale: str = DEFAULT_LOCALE,
     ) -> None:  # fmt: skip
         self._shared = _compile(schema)
         self._hints = dict(hints or {})
         for place, found in self._hints.items():
             check_hints(found, place)
         self._options: Options = options or (lambda source: ())
+        self._resolve = resolve
         self._locale, self._saved = locale, tuple(saved_secrets)
         self._words = words_of(LOCALES, locale)
 
@@ -114,9 +116,11 @@ class Form:
         if in_place:
             for field in root.walk():
                 field.retype = False
+        ahead = self._resolve(Reader(self._words).value(root))
         return present(
-            root, found, drawer=drawer, options=self._options, saved=self._saved, words=self._words, prefix=name_prefix, locale=self._locale
-        )
+            root, found, drawer=drawer, options=self._options, saved=self._saved, ahead=ahead, words=self._words, prefix=name_prefix,
+            locale=self._locale,
+        )  # fmt: skip
 
     def read(self, pairs: Iterable[tuple[str, str]], *, name_prefix: str = PREFIX, stored: Any = ABSENT) -> Submission:
         """The submission in (name, value) pairs, exactly as a browser posts them; names of other forms are passed over.
@@ -175,10 +179,13 @@ class Form:
         def chosen(pointer: str, branches: Any) -> int | None:
             return picked.get((pointer, self._shared.views.union_key(branches) or ""))
 
+        ahead = self._resolve(value)
         if value is ABSENT:
             judged = [FieldError("", self._words("nothing"))] if not reader.errors else []
         else:
-            judged = self._shared.validator.errors(value, locale=self._locale, chosen=chosen)
+            judged = [*ahead.errors, *self._shared.validator.errors(ahead.value, locale=self._locale, chosen=chosen)]
+            told = {error.pointer for error in ahead.errors}
+            judged = [error for error in judged if error.pointer not in ahead.open and (error in ahead.errors or error.pointer not in told)]
         found = [*reader.errors, *(error for error in judged if error.pointer not in broken | kept)]
         return Submission(value, tuple(found), root)
 

@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from app.errors import FieldError
+from app.validation.dynamic import Resolved
 from app.validation.formats import time_zones
 from app.validation.patterns import browser_pattern
 from app.validation.words import Words
@@ -25,6 +26,8 @@ from web.forms.view import MOST_RADIOS
 # What a provider answers for one `x-options`: texts, or (text, words) pairs.
 Options = Callable[[Mapping[str, Any]], Sequence[str | tuple[str, str]]]
 SEARCHED_FROM = 50  # options; a longer list gets a search
+MOST_BECOME = 5  # lines below one control
+LONGEST_BECOME = 200
 MOST_SUGGESTIONS = 50
 _INPUT_MODES = {"email": "email", "idn-email": "email", "uri": "url", "iri": "url", "uri-reference": "url", "ipv4": "decimal"}
 _CODE = frozenset({"cron", "duration", "regex", "json-pointer", "uuid"})
@@ -55,11 +58,11 @@ class Presented:
 
 
 def present(
-    root: Field, errors: Iterable[FieldError], *, drawer: Drawer, options: Options, saved: Sequence[str] = (), words: Words, prefix: str,
-    locale: str,
+    root: Field, errors: Iterable[FieldError], *, drawer: Drawer, options: Options, ahead: Resolved, saved: Sequence[str] = (),
+    words: Words, prefix: str, locale: str,
 ) -> Presented:  # fmt: skip
-    """The form as HTML with its summary."""
-    painter = Painter(root, list(errors), drawer, options, words, locale, saved)
+    """The form as HTML with its summary; `ahead` is what its dynamic values would become now."""
+    painter = Painter(root, list(errors), drawer, options, words, locale, saved, ahead)
     html = _environment.get_template("form.html").render(p=painter, w=words, root=root, prefix=prefix)
     return Presented(Markup(html), painter.summary(), root.kind == "source")  # noqa: S704 - autoescaped
 
@@ -72,6 +75,7 @@ class Shown:
     badges: Markup
     help: Markup
     messages: list[str]
+    becomes: list[tuple[str, str]]
     described: Markup
     visible: Markup
     states: list[tuple[str, str]]
@@ -83,8 +87,9 @@ class Painter:
     """What the page asks of a field."""
 
     def __init__(
-        self, root: Field, errors: list[FieldError], drawer: Drawer, options: Options, words: Words, locale: str, saved: Sequence[str]
-    ) -> None:
+        self, root: Field, errors: list[FieldError], drawer: Drawer, options: Options, words: Words, locale: str, saved: Sequence[str],
+        ahead: Resolved,
+    ) -> None:  # fmt: skip
         self._saved = saved
         self._root, self._drawer, self._provider, self._words, self._locale = root, drawer, options, words, locale
         self._fields: dict[str, Field] = {}  # those that are drawn
@@ -98,6 +103,10 @@ class Painter:
             texts = self._errors.setdefault(self._nearest(error.pointer), [])
             if error.message not in texts:
                 texts.append(error.message)
+        self._becomes: dict[str, list[tuple[str, str]]] = {}
+        for pointer, text in [*((at, _short(value)) for at, value in ahead.became.items()), *((at, "") for at in sorted(ahead.open))]:
+            at = self._nearest(pointer)
+            self._becomes.setdefault(at, []).append((pointer[len(at) :].strip("/").replace("/", " › "), text))
         self._wrong = {pointer.rsplit("/", depth)[0] for pointer in self._errors for depth in range(pointer.count("/") + 1)}
         self._known: dict[str, Sequence[Any]] = {}
         self.uses_zones = False
@@ -146,12 +155,13 @@ class Painter:
         """What the page says of a field."""
         found, text = self.messages(f), self.help(f)
         described = [f"{f.name}-help"] if text else []
-        described += [f"{f.name}-messages"] if found else []
+        described += [f"{f.name}-messages"] if found or f.pointer in self._becomes else []
         attribute = _attribute("aria-describedby", " ".join(described)) if described else _NOTHING
         if found:
             attribute += Markup(' aria-invalid="true"')
         return Shown(
-            self.title(f), self._badges(f), text, found, attribute, self._visible(f), self.states(f), self.types(f), self.branches(f),
+            self.title(f), self._badges(f), text, found, self._becomes.get(f.pointer, [])[:MOST_BECOME], attribute, self._visible(f),
+            self.states(f), self.types(f), self.branches(f),
         )  # fmt: skip
 
     def _badges(self, f: Field) -> Markup:
@@ -469,6 +479,12 @@ class Painter:
     def entry_of(self, f: Field) -> str:
         """What a row's field is called: its own title, else what its list calls it."""
         return (f.view.title if f.view else "") or f.title or self._words("entry")
+
+
+def _short(value: Any) -> str:
+    """What a dynamic value becomes, in a line."""
+    text = value if isinstance(value, str) else json_text(value, indent=None)
+    return text if len(text) <= LONGEST_BECOME else text[:LONGEST_BECOME] + "…"
 
 
 def _raws(at: Field, values: Sequence[Any]) -> list[str]:

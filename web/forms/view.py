@@ -98,6 +98,11 @@ class View:
         return any(is_secret(layer) for layer, _ in self.layers)
 
     @cached_property
+    def dynamic(self) -> bool:
+        """True where a text may hold an expression."""
+        return any(layer.get("x-dynamic") is True for layer, _ in self.layers)
+
+    @cached_property
     def deprecated(self) -> bool:
         return any(layer.get("deprecated") is True for layer, _ in self.layers)
 

@@ -172,7 +172,7 @@ function show(form, page, name) {
     const there = page.getElementById(`${id}-messages`);
     if (!here || !there || here.textContent === there.textContent) continue;
     here.replaceChildren(...there.childNodes);
-    here.closest(".field, fieldset").classList.toggle("wrong", here.childElementCount > 0);
+    here.closest(".field, fieldset").classList.toggle("wrong", here.querySelector(".field-error") !== null);
     if (now instanceof Element && then instanceof Element) {
       for (const attribute of ["aria-invalid", "aria-describedby"]) {
         if (then.hasAttribute(attribute)) now.setAttribute(attribute, then.getAttribute(attribute));

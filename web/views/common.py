@@ -11,6 +11,7 @@ from flask import g, request
 from app.audit.model import Actor
 from app.errors import FieldError, ValidationFailed
 from app.jobs.store import JobFilter
+from app.validation.dynamic import Known, Resolved, resolve
 from app.validation.formats import time_zones
 from web.forms import ABSENT, Form, Submission, action_in
 from web.forms.field import small_number
@@ -75,7 +76,11 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
 
 def parameters_form(schema: Any) -> Form:
     """The form of a job's parameters."""
-    return Form(schema, options=live_options, saved_secrets=services().connections.options("secret"))
+    known = Known(now=services().clock.now(), sample=True)
+    return Form(
+        schema, options=live_options, saved_secrets=services().connections.options("secret"),
+        resolve=lambda value: Resolved(value) if value is ABSENT else resolve(schema, value, known),
+    )  # fmt: skip
 
 
 @dataclass

@@ -1,0 +1,385 @@
+"""Values that are known only when a job runs: relative dates, and expressions in texts. Typed, bounded, no code.
+
+Where a schema says `x-dynamic: true`, a value, and all texts inside it, may hold
+
+- `{"$relative": "-30 days"}`: an instant, or a day where the schema's format is `date`;
+- `{{ now | add: "-1 month" | date }}`: an expression. Alone in a text it stands for its own value and type; between other text its
+  value is written out. `{{ "{{" }}` is two braces.
+
+An expression is a name, then filters: `now`, `execution.id`, `execution.scheduled_for`, `job.id`, `job.name`, `previous.result.…`,
+`previous.id`, `previous.completed_at` (of the job's last success). All functions are pure.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dateutil.relativedelta import relativedelta
+
+from app.errors import FieldError
+from app.validation.readable import pointer
+
+OPEN = "{{"
+RELATIVE = "$relative"
+LONGEST_TEXT = 100_000  # characters of a text once it is resolved
+MOST_EXPRESSIONS = 500  # of one value
+DEEPEST = 64
+NAMES = ("now", "execution.id", "execution.scheduled_for", "job.id", "job.name", "previous.result", "previous.id", "previous.completed_at")
+_UNITS = "second|minute|hour|day|week|month|year"
+_SHIFT = re.compile(rf"(?P<sign>[+-]?) ?(?P<count>[0-9]{{1,6}}) (?P<unit>{_UNITS})s?(?P<ago> ago)?", re.I)
+_EXPRESSION = re.compile(r"\{\{(?P<inner>(?:[^{}\"]|\"(?:[^\"\\]|\\.)*\")*)\}\}")
+_TOKEN = re.compile(r'\s*(?:(?P<text>"(?:[^"\\]|\\.)*")|(?P<number>-?[0-9]+(?:\.[0-9]+)?)|(?P<name>[A-Za-z_][\w.$-]*)|(?P<sign>[|:,]))')
+
+
+class Wrong(ValueError):
+    """An expression that means nothing; the message says why."""
+
+
+class NotYet(Exception):
+    """An expression whose value is not known before the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What expressions may name. `previous` is {id, result, completed_at} of the job's last success, None where there is none; `sample`:
+    the run is still to come, so that what only it will know is left open."""
+
+    now: datetime
+    execution_id: str = ""
+    scheduled_for: datetime | None = None
+    job_id: str = ""
+    job_name: str = ""
+    previous: Mapping[str, Any] | None = None
+    sample: bool = False
+
+
+@dataclass
+class Resolved:
+    """`value` with what its dynamic parts became: `became` has those by JSON Pointer, `open` the pointers that only the run will know."""
+
+    value: Any
+    became: dict[str, Any] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+    errors: list[FieldError] = field(default_factory=list)
+
+
+def resolve(schema: Any, value: Any, known: Known, *, prefix: str = "") -> Resolved:
+    """`value` resolved wherever `schema` allows it."""
+    found = Resolved(value)
+    if has_any(value):
+        found.value = _Walker(schema, known, found, prefix).walk([schema], value, (), inside=False)
+    return found
+
+
+def put_back(value: Any, became: Mapping[str, Any]) -> Any:
+    """`value` with what its dynamic parts became in an earlier attempt, by JSON Pointer. Raises LookupError where it has other places."""
+    if not became:
+        return value
+    found = copy.deepcopy(value)
+    for place, made in became.items():
+        *way, last = [part.replace("~1", "/").replace("~0", "~") for part in place.split("/")[1:]]
+        at = found
+        for part in way:
+            at = at[int(part)] if isinstance(at, list) else at[part]
+        key = int(last) if isinstance(at, list) else last
+        at[key]  # it must be there
+        at[key] = made
+    return found
+
+
+def has_any(value: Any) -> bool:
+    """True where `value` holds something that looks dynamic; cheap."""
+    if isinstance(value, str):
+        return OPEN in value
+    if isinstance(value, Mapping):
+        return RELATIVE in value or any(map(has_any, value.values()))
+    return isinstance(value, list) and any(map(has_any, value))
+
+
+class _Walker:
+    def __init__(self, root: Any, known: Known, found: Resolved, prefix: str) -> None:
+        self._root, self._known, self._found, self._prefix = root, known, found, prefix
+        self._left = MOST_EXPRESSIONS
+
+    def walk(self, schemas: Sequence[Any], value: Any, path: tuple[str | int, ...], *, inside: bool) -> Any:
+        if len(path) > DEEPEST or not has_any(value):
+            return value
+        layers = list(self._layers(schemas, 0))
+        inside = inside or any(layer.get("x-dynamic") is True for layer in layers)
+        if inside and isinstance(value, Mapping) and set(value) == {RELATIVE}:
+            day = any(layer.get("format") == "date" for layer in layers)
+            return self._one(path, value, lambda: _shown(_relative(value[RELATIVE], self._known.now), day=day))
+        if inside and isinstance(value, str):
+            return self._one(path, value, lambda: self._text(value))
+        if isinstance(value, Mapping):
+            return {key: self.walk(_members(layers, key), item, (*path, key), inside=inside) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.walk(_entries(layers, place), item, (*path, place), inside=inside) for place, item in enumerate(value)]
+        return value
+
+    def _layers(self, schemas: Sequence[Any], depth: int) -> Iterator[Mapping[str, Any]]:
+        """The schemas at a place with all that they bring along, whichever branch holds."""
+        for schema in schemas if depth < 20 else ():
+            if not isinstance(schema, Mapping):
+                continue
+            yield schema
+            inner = [one for word in ("allOf", "anyOf", "oneOf") for one in schema.get(word, ())]
+            inner += [schema[word] for word in ("then", "else") if word in schema]
+            if isinstance(schema.get("$ref"), str):
+                inner.append(_local(self._root, schema["$ref"]))
+            yield from self._layers(inner, depth + 1)
+
+    def _one(self, path: tuple[str | int, ...], value: Any, make: Callable[[], Any]) -> Any:
+        at = self._prefix + pointer(path)
+        self._left -= 1
+        try:
+            if self._left < 0:
+                raise Wrong(f"There are more than {MOST_EXPRESSIONS} expressions")
+            made = make()
+        except Wrong as wrong:
+            self._found.errors.append(FieldError(at, str(wrong)))
+            return value
+        except NotYet:
+            self._found.open.add(at)
+            return value
+        self._found.became[at] = made
+        return made
+
+    def _text(self, text: str) -> Any:
+        whole = _EXPRESSION.fullmatch(text.strip())
+        if whole is not None:
+            return _shown(_evaluate(whole["inner"], self._known))
+        parts, at = [], 0
+        for match in _EXPRESSION.finditer(text):
+            parts += [_plain(text[at : match.start()]), _written(_evaluate(match["inner"], self._known))]
+            at = match.end()
+        made = "".join([*parts, _plain(text[at:])])
+        if len(made) > LONGEST_TEXT:
+            raise Wrong(f"It would become longer than {LONGEST_TEXT:,} characters")
+        return made
+
+
+def _plain(text: str) -> str:
+    if OPEN in text:
+        raise Wrong('An expression is not closed, or not one: write {{ now | date }}, and {{ "{{" }} for two braces')
+    return text
+
+
+def _members(layers: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
+    found = []
+    for layer in layers:
+        if key in layer.get("properties", {}):
+            found.append(layer["properties"][key])
+        elif isinstance(layer.get("additionalProperties"), Mapping):
+            found.append(layer["additionalProperties"])
+    return found
+
+
+def _entries(layers: Sequence[Mapping[str, Any]], place: int) -> list[Any]:
+    found = []
+    for layer in layers:
+        prefix = layer.get("prefixItems", ())
+        found += [prefix[place]] if place < len(prefix) else [layer["items"]] if "items" in layer else []
+    return found
+
+
+def _local(root: Any, reference: str) -> Any:
+    """What a reference inside the document means; nothing for any other."""
+    at = root
+    for part in reference.removeprefix("#").split("/")[1:]:
+        part = part.replace("~1", "/").replace("~0", "~")
+        at = at.get(part) if isinstance(at, Mapping) else None
+    return at if reference.startswith("#/") else None
+
+
+# -- expressions -------------------------------------------------------------------------------------------------------
+
+
+def _evaluate(text: str, known: Known) -> Any:
+    """The value of an expression. Raises Wrong, NotYet."""
+    tokens = list(_tokens(text))
+    if not tokens:
+        raise Wrong("An expression is empty")
+    (kind, first), rest = tokens[0], tokens[1:]
+    if kind == "text":
+        value: Any = first
+    elif kind == "name":
+        value = _named(first, known)
+    else:
+        raise Wrong(f"An expression begins with a name, such as {NAMES[0]}, not with {first!r}")
+    while rest:
+        if rest[0] != ("sign", "|") or len(rest) < 2 or rest[1][0] != "name":
+            raise Wrong(f"After {{{{ {first} a filter is expected, as in {{{{ now | date }}}}")
+        name, rest = rest[1][1], rest[2:]
+        arguments: list[Any] = []
+        if rest and rest[0] == ("sign", ":"):
+            rest = [("sign", ","), *rest[1:]]
+            while rest and rest[0] == ("sign", ","):
+                if len(rest) < 2 or rest[1][0] not in {"text", "number"}:
+                    raise Wrong(f'{name} takes texts in quotes and numbers, as in {name}: "…"')
+                arguments.append(rest[1][1])
+                rest = rest[2:]
+        value = _filtered(name, value, arguments)
+    if isinstance(value, _Missing):
+        raise NotYet if known.sample else Wrong(f"{value.name} is not there; give it a default, as in {{{{ {value.name} | default: 0 }}}}")
+    return value
+
+
+def _tokens(text: str) -> Iterator[tuple[str, Any]]:
+    at = 0
+    while text[at:].strip():
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise Wrong(f"{text[at:].strip()[:20]!r} means nothing in an expression")
+        at = match.end()
+        kind = str(match.lastgroup)
+        try:
+            yield kind, json.loads(match[kind]) if kind in {"text", "number"} else match[kind]
+        except ValueError as error:
+            raise Wrong(f"{match[kind]} is no text") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """What `name` would be is not known."""
+
+    name: str
+
+
+def _named(name: str, known: Known) -> Any:
+    parts = name.split(".")
+    simple = {
+        "now": known.now, "execution.id": known.execution_id, "execution.scheduled_for": known.scheduled_for, "job.id": known.job_id,
+        "job.name": known.job_name,
+    }  # fmt: skip
+    if name in simple:
+        value = simple[name]
+        return _Missing(name) if value is None or value == "" else value
+    if parts[0] != "previous" or len(parts) < 2 or parts[1] not in {"result", "id", "completed_at"}:
+        raise Wrong(f"{name} is not known; known are {', '.join(NAMES)}")
+    at: Any = known.previous
+    for part in parts[1:]:
+        if isinstance(at, Mapping) and part in at:
+            at = at[part]
+        elif isinstance(at, list) and part.isascii() and part.isdigit() and int(part) < len(at):
+            at = at[int(part)]
+        else:
+            return _Missing(name)
+    return _Missing(name) if at is None else at
+
+
+# -- filters -----------------------------------------------------------------------------------------------------------
+
+
+def _filtered(name: str, value: Any, arguments: Sequence[Any]) -> Any:
+    if name not in _FILTERS:
+        raise Wrong(f"There is no filter {name}; there are {', '.join(sorted(_FILTERS))}")
+    takes, work = _FILTERS[name]
+    if len(arguments) != takes:
+        raise Wrong(f"{name} takes {takes or 'no'} {'argument' if takes == 1 else 'arguments'}; it has {len(arguments)}")
+    if isinstance(value, _Missing) and name != "default":
+        return value
+    try:
+        return work(value, *arguments)
+    except Wrong:
+        raise
+    except (ValueError, OverflowError, TypeError, KeyError, OSError) as error:
+        raise Wrong(f"{name} cannot be used on {_written(value)[:60]!r}") from error
+
+
+def _instant(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise Wrong(f"{_written(value)[:60]!r} is no instant")
+    found = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _relative(text: Any, now: datetime) -> datetime:
+    """`-30 days`, `+2 hours`, `3 months ago`, `now`, `today`. Months and years are calendar ones; `today` is its midnight, UTC."""
+    if text == "now":
+        return now
+    if text == "today":
+        return now.replace(hour=0, minute=0, second=0, microsecond=0)
+    match = _SHIFT.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None or bool(match["sign"]) == bool(match["ago"]):
+        raise Wrong('A relative date is "-30 days", "+2 hours", "3 months ago", "now" or "today"')
+    span = relativedelta(**{f"{match['unit'].lower()}s": int(match["count"])})  # type: ignore[arg-type]
+    try:
+        return now + span if match["sign"] == "+" else now - span
+    except (OverflowError, ValueError) as error:
+        raise Wrong(f"{text!r} leads out of the calendar") from error
+
+
+def _begin(value: Any, unit: str) -> datetime:
+    moment = _instant(value).replace(minute=0, second=0, microsecond=0)
+    if unit == "hour":
+        return moment
+    moment = moment.replace(hour=0)
+    if unit == "week":
+        return moment - relativedelta(days=moment.weekday())
+    changes: dict[str, dict[str, Any]] = {"day": {}, "month": {"day": 1}, "year": {"day": 1, "month": 1}}
+    if unit not in changes:
+        raise Wrong("begin_of takes hour, day, week (Monday), month or year")
+    return moment.replace(**changes[unit])
+
+
+def _strftime(value: Any, pattern: str) -> str:
+    if re.fullmatch(r"(?:%[YmdHMSjyBbAaIpUVGuzZf%]|[^%]){0,100}", pattern) is None:
+        raise Wrong(f"{pattern!r} is no pattern for dates, such as %Y-%m-%d")
+    return _instant(value).strftime(pattern)
+
+
+def _number(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise Wrong(f"{_written(value)[:60]!r} is no number")
+    if not isinstance(value, str):
+        return value
+    found = json.loads(value)
+    return _number(found) if not isinstance(found, str) else float("nan")
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, list | Mapping | str):
+        raise Wrong(f"{_written(value)[:60]!r} has no length")
+    return len(value)
+
+
+_FILTERS: dict[str, tuple[int, Callable[..., Any]]] = {
+    "date": (0, lambda value: f"{_instant(value):%Y-%m-%d}"),
+    "time": (0, lambda value: f"{_instant(value):%H:%M:%S}"),
+    "format": (1, _strftime),
+    "add": (1, lambda value, span: _relative(span, _instant(value))),
+    "begin_of": (1, _begin),
+    "in_zone": (1, lambda value, zone: _instant(value).astimezone(ZoneInfo(zone))),
+    "default": (1, lambda value, other: other if isinstance(value, _Missing) else value),
+    "upper": (0, lambda value: _written(value).upper()),
+    "lower": (0, lambda value: _written(value).lower()),
+    "trim": (0, lambda value: _written(value).strip()),
+    "text": (0, lambda value: _written(value)),
+    "number": (0, _number),
+    "count": (0, _count),
+    "plus": (1, lambda value, other: _number(value) + _number(other)),
+    "join": (1, lambda value, between: str(between).join(map(_written, value))),
+}
+
+
+def _shown(value: Any, *, day: bool = False) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d}" if day else value.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return value
+
+
+def _written(value: Any) -> str:
+    """A value inside a text."""
+    shown = _shown(value)
+    return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False, default=str)

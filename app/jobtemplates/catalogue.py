@@ -158,13 +158,14 @@ class Catalogue:
 
     def check_ahead(self, entry: Entry, parameters: Any, known: Known, *, prefix: str = "") -> list[FieldError]:
         """The same of parameters of a run to come, as far as what they become is known."""
-        errors = [FieldError(prefix + at, "is fixed by the template") for at in entry.unfixed(parameters)]
         found = resolve(entry.parameters_schema, parameters, known, prefix=prefix)
-        errors += found.errors
-        if not found.open:
-            return errors or self.check(entry, found.value, prefix=prefix)
-        judged = entry.validator.errors(found.value, prefix=prefix)
-        return errors + [one for one in judged if one.pointer not in found.open]
+        errors = found.errors
+        if not errors:
+            judged = entry.validator.errors(found.value, prefix=prefix) if found.open else self.check(entry, found.value, prefix=prefix)
+            errors = [one for one in judged if one.pointer not in found.open]
+        told = {one.pointer for one in errors}
+        unfixed = [FieldError(prefix + at, "is fixed by the template") for at in entry.unfixed(parameters)]
+        return [*errors, *(one for one in unfixed if one.pointer not in told)]
 
     def draft(self, row: Document) -> Entry:
         """What the draft of a derived template would be, as the next version of it. It has no problems."""

@@ -90,7 +90,7 @@ screenshots: setup-tests ## The pictures in the README, from the running product
 
 lock: ## Resolve the lock file anew
 	@$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv
-	@$(COMPILE) --extra local --group dev --group build --output-file requirements.lock
+	@$(COMPILE) --extra local --extra s3 --extra sftp --extra gcs --group dev --group build --output-file requirements.lock
 	@$(COMPILE) --group build --output-file requirements-runtime.lock
 
 clean: ## Remove what make made, but not ./data

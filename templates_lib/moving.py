@@ -20,7 +20,7 @@ from pymongo.collection import Collection
 
 from templates_lib import documents
 from templates_lib.base import RunContext, TemplateError
-from templates_lib.connections.file_store import FileStore
+from templates_lib.connections.stores import FileStore
 from templates_lib.documents import Documents
 
 Raw = Collection[RawBSONDocument]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from pymongo.database import Database
@@ -12,8 +12,9 @@ from pymongo.errors import OperationFailure
 from templates_lib import fields
 from templates_lib.backup import archive
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
-from templates_lib.connections.file_store import FileStore, open_file_store
+from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.mongodb import open_mongodb
+from templates_lib.connections.stores import FileEntry, FileStore
 
 SUFFIX = ".backup.zip"
 
@@ -61,7 +62,7 @@ class Backup(JobTemplate):
         with open_mongodb(ctx, params["connection"]) as database:
             names = self._names(database, params)
             documents = sum(database[name].estimated_document_count() for name in names)
-        older = self._older(open_file_store(ctx, params["store"]), params)
+        older = [one.name for one in self._older(open_file_store(ctx, params["store"]), params)]
         gone = older[max(0, params["keep"] - 1) :] if params.get("keep") else []
         return JobResult(
             f"Would save about {documents:,} documents of {len(names)} collections",
@@ -114,20 +115,24 @@ class Backup(JobTemplate):
         return wanted or [name for name in there if _reached(database, name)]
 
     @staticmethod
-    def _older(store: FileStore, params: Mapping[str, Any]) -> list[str]:
+    def _older(store: FileStore, params: Mapping[str, Any]) -> list[FileEntry]:
         """Archives of this name, the newest first."""
-        name = PurePosixPath(params["name"])
-        folder = Path(store.resolve(str(name.parent))) if str(name.parent) != "." else Path(store.root)
-        stamp = "[0-9]" * 4 + "-" + "[0-9]" * 2 + "-" + "[0-9]" * 2 + "-" + "[0-9]" * 6
-        found = [path.name for path in folder.glob(f"{_literal(name.name)}-{stamp}{SUFFIX}") if path.is_file()] if folder.is_dir() else []
-        return [str(name.parent / one) for one in sorted(found, reverse=True)]
+        folder, _, name = params["name"].rpartition("/")
+        named = re.compile(re.escape(name) + r"-[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}" + re.escape(SUFFIX))
+        try:
+            found = [one for one in store.files(folder) if named.fullmatch(one.name.rpartition("/")[2])]
+        except TemplateError as error:
+            if not error.permanent:
+                raise
+            return []  # there is no such folder yet
+        return sorted(found, key=lambda one: one.name, reverse=True)
 
     def _remove(self, store: FileStore, params: Mapping[str, Any], ctx: RunContext) -> list[str]:
         gone = self._older(store, params)[params["keep"] :]
-        for name in gone:
-            Path(store.resolve(name)).unlink(missing_ok=True)
-            ctx.log.info("%s is older than the newest %s; deleted", name, params["keep"])
-        return gone
+        for one in gone:
+            store.remove(one)
+            ctx.log.info("%s is older than the newest %s; deleted", one.name, params["keep"])
+        return [one.name for one in gone]
 
 
 def _reached(database: Database[dict[str, Any]], name: str) -> bool:
@@ -136,8 +141,3 @@ def _reached(database: Database[dict[str, Any]], name: str) -> bool:
     except TemplateError:
         return False
     return True
-
-
-def _literal(text: str) -> str:
-    """For a glob: nothing of it stands for anything else."""
-    return "".join(f"[{character}]" if character in "*?[" else character for character in text)

@@ -1,128 +1,169 @@
-"""A place for files, opened through fsspec."""
+"""A place for files: a folder of this machine, S3, SFTP or Google Cloud Storage, through fsspec."""
 
 from __future__ import annotations
 
+import base64
+import importlib.util
+import io
+import json
 import os
-import posixpath
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
-
-import fsspec
+from typing import Any
 
 from templates_lib.base import RunContext, TemplateError
 from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+from templates_lib.connections.stores import FileStore, LocalStore, RemoteStore, told
+
+TIMEOUT_SECONDS = 30
+_S3, _SFTP, _GCS = (  # which members are of which
+    {"x-visible-if": {"where": [where]}} for where in ("s3", "sftp", "gcs")
+)
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "path": {
-            "type": "string",
-            "title": "Folder",
-            "description": "Absolute path on the machine where jobs run. Jobs reach what is below it and nothing else.",
-            "pattern": r"^/.+",
-            "x-pattern-words": "an absolute path, such as /srv/exports",
-            "maxLength": 1000,
+        "where": {
+            "title": "Where", "default": "local", "x-widget": "radio",
+            "oneOf": [
+                {"const": "local", "title": "This machine"}, {"const": "s3", "title": "S3"}, {"const": "sftp", "title": "SFTP"},
+                {"const": "gcs", "title": "Google Cloud"},
+            ],
         },
+        "path": {
+            "type": "string", "title": "Folder", "minLength": 1, "maxLength": 1000, "pattern": r"^[^\x00\\]+$", "x-placeholder": "/srv/exports",
+            "description": "Jobs reach what is below it and nothing else. An absolute path; for S3 and Google Cloud the bucket, and a folder in it: `exports/nightly`.",
+        },
+        "endpoint": {**_S3, "type": "string", "title": "Endpoint", "format": "uri", "pattern": "^https?://", "maxLength": 500, "description": "None: Amazon's. Any service that speaks S3 has one.", "x-placeholder": "https://s3.example.com"},
+        "region": {**_S3, "type": "string", "title": "Region", "maxLength": 100, "x-placeholder": "eu-central-1"},
+        "key_id": {**_S3, "type": "string", "title": "Access key id", "maxLength": 200},
+        "key": {**_S3, "type": "string", "title": "Secret access key", "maxLength": 1000, "writeOnly": True},
+        "host": {**_SFTP, "type": "string", "title": "Host", "minLength": 1, "maxLength": 253, "pattern": r"^[^\s/]+$"},
+        "port": {**_SFTP, "type": "integer", "title": "Port", "minimum": 1, "maximum": 65535, "default": 22},
+        "host_key": {
+            **_SFTP, "type": "string", "title": "Key of the host", "maxLength": 2000, "pattern": r"^[a-z0-9@.-]+ [A-Za-z0-9+/=]+( .*)?$",
+            "x-pattern-words": "a line as in known_hosts, without the host: ssh-ed25519 AAAA…", "x-placeholder": "ssh-ed25519 AAAA…",
+            "description": "Nobody else is believed to be this host. `ssh-keyscan HOST` prints it; compare it with what its owner says.",
+        },
+        "username": {**_SFTP, "type": "string", "title": "User name", "minLength": 1, "maxLength": 200},
+        "password": {**_SFTP, "type": "string", "title": "Password", "maxLength": 1000, "writeOnly": True},
+        "private_key": {**_SFTP, "type": "string", "title": "Private key", "maxLength": 20_000, "writeOnly": True, "description": "OpenSSH or PEM, without a passphrase."},
+        "account": {**_GCS, "type": "string", "title": "Key of a service account", "maxLength": 20_000, "writeOnly": True, "description": "The JSON that Google Cloud gives. None: what the machine itself may."},
+        "gcs_endpoint": {**_GCS, "type": "string", "title": "Endpoint", "format": "uri", "pattern": "^https?://", "maxLength": 500, "description": "None: Google's."},
         "templates": TEMPLATES,
     },
     "required": ["path"],
+    "allOf": [
+        {
+            "if": {"properties": {"where": {"enum": ["local", "sftp"]}}},
+            "then": {"properties": {"path": {"pattern": "^/.+", "x-pattern-words": "an absolute path, such as /srv/exports"}}},
+            "else": {"properties": {"path": {"pattern": "^[^/].*", "x-pattern-words": "a bucket, and a folder in it, such as exports/nightly"}}},
+        },
+        {"if": {"properties": {"where": {"const": "sftp"}}, "required": ["where"]}, "then": {"required": ["host", "username", "host_key"]}},
+    ],
+    "dependentRequired": {"key_id": ["key"], "key": ["key_id"]},
     "additionalProperties": False,
-}
+}  # fmt: skip
+_NEEDS = {"s3": ("s3fs", "s3"), "sftp": ("paramiko", "sftp"), "gcs": ("gcsfs", "gcs")}
 
 
-@dataclass(frozen=True)
-class FileStore:
-    """A folder, and nothing above it."""
+def open_store(settings: Mapping[str, Any]) -> FileStore:
+    """The store that a connection's settings name. Raises TemplateError (permanent) where what it needs is not installed."""
+    where, path = settings.get("where", "local"), str(settings["path"])
+    if where == "local":
+        return LocalStore(path)
+    module, extra = _NEEDS[where]
+    if importlib.util.find_spec(module) is None:
+        raise TemplateError(f"Stores of this kind need the extra {extra!r}: pip install 'jobwright[{extra}]'", permanent=True)
+    with told("Opening the store"):
+        opened = {"s3": _s3, "sftp": _sftp, "gcs": _gcs}[where](settings)
+    return RemoteStore(opened, path, objects=where != "sftp")
 
-    root: str
 
-    def resolve(self, name: str) -> str:
-        """The full path of `name` in this store.
+def _s3(settings: Mapping[str, Any]) -> Any:
+    from s3fs import S3FileSystem  # noqa: PLC0415 - an extra, and a second of imports
 
-        Raises TemplateError (permanent) for a name that leaves the folder, by `..`, as an absolute path or by a symbolic link.
-        """
-        parts = name.split("/")
-        if not name or name.startswith("/") or "\\" in name or "\0" in name or {".", "..", ""} & set(parts):
-            raise TemplateError(f"{name!r} is not a plain path inside the file store", permanent=True)
-        root = os.path.realpath(self.root)
-        full = os.path.realpath(posixpath.join(root, name))
-        if full == root or os.path.commonpath([root, full]) != root:
-            raise TemplateError(f"{name!r} leads out of the file store", permanent=True)
-        return full
+    return S3FileSystem(
+        anon=False, key=settings.get("key_id"), secret=settings.get("key"), endpoint_url=settings.get("endpoint"),
+        client_kwargs={"region_name": settings["region"]} if settings.get("region") else {},
+        config_kwargs={"connect_timeout": TIMEOUT_SECONDS, "read_timeout": TIMEOUT_SECONDS}, use_listings_cache=False,
+        skip_instance_cache=True,
+    )  # fmt: skip
 
-    @contextmanager
-    def write_atomically(self, name: str) -> Iterator[IO[bytes]]:
-        """A file that appears under `name` complete or not at all: written beside it, synced, then renamed."""
-        target = self.resolve(name)
-        filesystem = fsspec.filesystem("file")
-        filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
-        part = posixpath.join(posixpath.dirname(target), f".{posixpath.basename(target)}.{secrets.token_hex(6)}.part")
+
+def _gcs(settings: Mapping[str, Any]) -> Any:
+    # Else it asks each bucket over gRPC whether it has folders of a newer kind, which Google's own servers alone answer.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    from gcsfs import GCSFileSystem  # noqa: PLC0415 - an extra, and a second of imports
+
+    endpoint = {"endpoint_url": settings["gcs_endpoint"]} if settings.get("gcs_endpoint") else {}
+    token = json.loads(settings["account"]) if settings.get("account") else "anon" if endpoint else "google_default"
+    return GCSFileSystem(token=token, **endpoint, timeout=TIMEOUT_SECONDS, use_listings_cache=False, skip_instance_cache=True)
+
+
+def _sftp(settings: Mapping[str, Any]) -> Any:
+    import paramiko  # noqa: PLC0415 - an extra
+    from fsspec.implementations.sftp import SFTPFileSystem  # noqa: PLC0415 - it needs the extra
+
+    class Known(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
+        """fsspec's own believes any host; this one believes the host whose key is known."""
+
+        def _connect(self) -> None:
+            kind, encoded, *_ = settings["host_key"].split()
+            host, port = settings["host"], settings.get("port", 22)
+            self.client = paramiko.SSHClient()
+            self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+            name = host if port == 22 else f"[{host}]:{port}"
+            self.client.get_host_keys().add(name, kind, paramiko.PKey.from_type_string(kind, base64.b64decode(encoded)))
+            self.client.connect(
+                host, port=port, username=settings["username"], password=settings.get("password"), pkey=_private_key(settings),
+                timeout=TIMEOUT_SECONDS, allow_agent=False, look_for_keys=False,
+            )  # fmt: skip
+            self.ftp = self.client.open_sftp()
+
+    return Known(settings["host"], skip_instance_cache=True)
+
+
+def _private_key(settings: Mapping[str, Any]) -> Any:
+    import paramiko  # noqa: PLC0415 - an extra
+
+    if not settings.get("private_key"):
+        return None
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
         try:
-            with filesystem.open(part, "wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            filesystem.mv(part, target)
-        except OSError as error:
-            raise TemplateError(f"Writing {name!r} failed: {error.strerror or error}") from error
-        finally:
-            if filesystem.exists(part):
-                filesystem.rm(part)
-
-    def exists(self, name: str) -> bool:
-        """Whether there is a file of that name."""
-        return Path(self.resolve(name)).is_file()
-
-    @contextmanager
-    def open(self, name: str) -> Iterator[IO[bytes]]:
-        """A file to read. Raises TemplateError (permanent) where there is none."""
-        path = self.resolve(name)
-        if not Path(path).is_file():
-            raise TemplateError(f"There is no file {name!r} in the store", permanent=True)
-        with fsspec.filesystem("file").open(path, "rb") as stream:
-            yield stream
-
-    def size(self, name: str) -> int:
-        """Bytes of a file that exists."""
-        return int(fsspec.filesystem("file").size(self.resolve(name)))
-
-    def read(self, name: str, *, limit_bytes: int) -> bytes:
-        """The whole of a small file.
-
-        Raises TemplateError (permanent) where it is missing or larger than `limit_bytes`.
-        """
-        path = self.resolve(name)
-        if not Path(path).is_file():
-            raise TemplateError(f"There is no file {name!r} in the store", permanent=True)
-        if self.size(name) > limit_bytes:
-            raise TemplateError(f"{name!r} is larger than {limit_bytes:,} bytes", permanent=True)
-        with fsspec.filesystem("file").open(path, "rb") as stream:
-            return bytes(stream.read())
+            return kind.from_private_key(io.StringIO(settings["private_key"].strip() + "\n"))
+        except paramiko.SSHException:
+            continue
+    raise TemplateError("The private key is none that is known here: Ed25519, ECDSA or RSA, without a passphrase", permanent=True)
 
 
 def open_file_store(ctx: RunContext, name: str) -> FileStore:
     """The store behind connection `name` of this run."""
-    return FileStore(str(ctx.connection(name, "file_store").settings["path"]))
+    return open_store(ctx.connection(name, "file_store").settings)
 
 
 def _probe(settings: Mapping[str, Any]) -> str:
-    root = Path(settings["path"])
-    root.mkdir(parents=True, exist_ok=True)
-    if not os.access(root, os.W_OK):
-        raise PermissionError(f"{root} cannot be written")
-    return f"{root} can be written; {len(list(root.iterdir()))} entries"
+    if settings.get("where", "local") == "local":
+        root = Path(settings["path"])
+        root.mkdir(parents=True, exist_ok=True)
+        if not os.access(root, os.W_OK):
+            raise PermissionError(f"{root} cannot be written")
+        return f"{root} can be written; {len(list(root.iterdir()))} entries"
+    store = open_store(settings)
+    name = ".jobwright-probe"
+    with store.write_atomically(name) as stream:
+        stream.write(b"probe")
+    [found] = [one for one in store.files() if one.name == name]
+    store.remove(found)
+    return f"{settings['path']} can be written"
 
 
 KIND = ConnectionKind(
     type="file_store",
     name="File store",
     icon="folder",
-    description="A folder that jobs write to and read from",
+    description="A folder that jobs write to and read from: here, S3, SFTP or Google Cloud Storage",
     settings_schema=SCHEMA,
     probe=_probe,
-    folders=lambda settings: (str(settings["path"]),),
+    folders=lambda settings: (str(settings["path"]),) if settings.get("where", "local") == "local" else (),
 )

@@ -6,7 +6,6 @@ import csv
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,38 +13,10 @@ import xlsxwriter
 from bson import json_util
 
 from templates_lib.base import TemplateError
-from templates_lib.cells import formula_safe
+from templates_lib.cells import cell_text, cell_value, formula_safe
 
 XLSX_MAX_ROWS = 1_048_576  # Excel specifications and limits
 XLSX_MAX_CELL = 32_767
-
-
-def cell_value(document: Mapping[str, Any], field: str) -> Any:
-    """The value at the dotted path `field`; None where the path ends early. A key that itself holds the dots wins."""
-    if field in document:
-        return document[field]
-    value: Any = document
-    for part in field.split("."):
-        if isinstance(value, Mapping):
-            value = value.get(part)
-        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            return None
-    return value
-
-
-def cell_text(value: Any) -> str | int | float | bool:
-    """A scalar for a cell: numbers and booleans as they are, instants in ISO 8601, the rest as text or JSON."""
-    if value is None:
-        return ""
-    if isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, dict | list):
-        return json_util.dumps(value, json_options=json_util.RELAXED_JSON_OPTIONS, ensure_ascii=False)
-    return str(value)
 
 
 class RowWriter(ABC):

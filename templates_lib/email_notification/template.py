@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import smtplib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import format_datetime
 from html import escape
 from typing import Any, ClassVar
 
 from markdown_it import MarkdownIt
 
-from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib import mailing
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.smtp import open_smtp
 
@@ -26,19 +24,6 @@ _LAYOUTS = {
     "notice": '<div style="max-width:600px;margin:auto;font:15px/1.6 system-ui,sans-serif;color:#222">'
     '<h1 style="font-size:20px;border-bottom:2px solid #1f7a74;padding-bottom:8px">{title}</h1>{body}</div>',
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What became of one recipient: `sent`, or `refused` with the server's words; `permanent` for a 5xx answer."""
-
-    recipient: str
-    status: str
-    detail: str = ""
-    permanent: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        return {"recipient": self.recipient, "status": self.status, "detail": self.detail}
 
 
 class EmailNotification(JobTemplate):
@@ -140,9 +125,9 @@ class EmailNotification(JobTemplate):
             if recipient.lower() in seen:
                 yield Problem(f"/recipients/{index}", "is in the list already")
             seen.add(recipient.lower())
-            if not _is_mailbox(recipient):
+            if not mailing.is_mailbox(recipient):
                 yield Problem(f"/recipients/{index}", "is not a mail address")
-        if params.get("reply_to") and not _is_mailbox(params["reply_to"]):
+        if params.get("reply_to") and not mailing.is_mailbox(params["reply_to"]):
             yield Problem("/reply_to", "is not a mail address")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
@@ -158,27 +143,20 @@ class EmailNotification(JobTemplate):
         self.insist(params)
         recipients: list[str] = params["recipients"]
         groups = [[one] for one in recipients] if params.get("individually", True) else [recipients]
-        deliveries: list[Delivery] = []
+        deliveries: list[mailing.Delivery] = []
         with open_smtp(ctx, params["connection"]) as session:
             for number, group in enumerate(groups):
                 ctx.check_cancelled()
-                deliveries += _send(session, self._compose(params, ctx, to=group, number=number), group)
+                deliveries += mailing.send(session, self._compose(params, ctx, to=group, number=number), group)
                 ctx.progress(len(deliveries), len(recipients))
                 for delivery in deliveries[-len(group) :]:
                     ctx.log.info("%s: %s %s", delivery.recipient, delivery.status, delivery.detail)
-        return _conclude(deliveries)
+        return mailing.conclude(deliveries)
 
     def _compose(self, params: Mapping[str, Any], ctx: RunContext, *, to: list[str], number: int) -> EmailMessage:
-        """The message (RFC 5322). EmailMessage refuses line breaks in a header, so none can be injected."""
+        """The message, with its layout and attachments."""
         settings = ctx.connection(params["connection"], "smtp").settings
-        message = EmailMessage()
-        message["Subject"] = params["subject"]
-        message["From"] = Address(display_name=settings.get("sender_name", ""), addr_spec=settings["sender"])
-        message["To"] = tuple(Address(addr_spec=one) for one in to)
-        message["Date"] = format_datetime(ctx.now)
-        # The same in each attempt of one execution, so that a server or a reader may drop a second copy.
-        message["Message-ID"] = f"<{ctx.idempotency_key}.{number}@jobwright>"
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday replies
+        message = mailing.envelope(ctx, settings, subject=params["subject"], to=to, number=number)
         if params.get("reply_to"):
             message["Reply-To"] = Address(addr_spec=params["reply_to"])
         message.set_content(params["body"])
@@ -196,51 +174,3 @@ class EmailNotification(JobTemplate):
             left -= len(content)
             name = item.get("filename") or item["path"].rpartition("/")[2]
             message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
-
-
-def _is_mailbox(text: str) -> bool:
-    try:
-        Address(addr_spec=text)
-    except Exception:
-        return False
-    return text.count("@") >= 1 and text.isprintable() and " " not in text
-
-
-def _send(session: smtplib.SMTP, message: EmailMessage, recipients: list[str]) -> list[Delivery]:
-    try:
-        refused: Mapping[str, tuple[int, bytes]] = session.send_message(message, to_addrs=recipients)
-    except smtplib.SMTPRecipientsRefused as error:
-        refused = error.recipients
-    except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
-        text = error.smtp_error if isinstance(error.smtp_error, bytes) else str(error.smtp_error).encode()
-        refused = dict.fromkeys(recipients, (error.smtp_code, text))
-    return [
-        Delivery(
-            one,
-            "refused",
-            f"{refused[one][0]} {refused[one][1].decode(errors='replace')}",
-            permanent=refused[one][0] >= 500,
-        )
-        if one in refused
-        else Delivery(one, "sent")
-        for one in recipients
-    ]
-
-
-def _conclude(deliveries: list[Delivery]) -> JobResult:
-    """All sent: success. Some refused: failed for good, since a retry would mail the others twice. None sent: try again unless 5xx."""
-    sent = sum(item.status == "sent" for item in deliveries)
-    data = {
-        "records_processed": len(deliveries),
-        "sent": sent,
-        "errors": len(deliveries) - sent,
-        "recipients": [item.as_json() for item in deliveries],
-    }
-    text = f"Sent {sent} of {len(deliveries)} mails"
-    if sent == len(deliveries):
-        return JobResult(text, data)
-    raise TemplateError(
-        f"{text}; refused: {', '.join(item.recipient for item in deliveries if item.status != 'sent')}"[:1000],
-        permanent=sent > 0 or all(item.permanent for item in deliveries),
-        data=data,
-    )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-import os
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, ClassVar
 
 from templates_lib import fields
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.file_store import open_file_store
+from templates_lib.connections.stores import FileEntry, FileStore
 
 SAMPLES = 5
 REPORT_EVERY = 100
@@ -28,7 +26,6 @@ class FileCleanup(JobTemplate):
     icon = "folder"
     risk_level = "high"
     destructive = True
-    network = False
     parameters_schema: ClassVar[Mapping[str, Any]] = {
         "$schema": fields.DIALECT,
         "type": "object",
@@ -62,7 +59,7 @@ class FileCleanup(JobTemplate):
         return JobResult(f"Would delete {len(old):,} files ({size:,} bytes)", data)
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        root, old = self._old(params, ctx)
+        store, old = self._old(params, ctx)
         if params.get("dryRun", True):
             size = sum(entry.size for entry in old)
             ctx.log.info("Dry run: nothing is deleted")
@@ -73,63 +70,29 @@ class FileCleanup(JobTemplate):
                 ctx.check_cancelled()
                 ctx.progress(number, len(old))
             try:
-                if entry.path.stat(follow_symlinks=False).st_mtime != entry.changed:
-                    continue  # it was written to since
-                entry.path.unlink()
-            except FileNotFoundError:
-                continue
-            except OSError as error:
+                if not store.remove(entry):
+                    continue  # it is gone, or was written to since
+            except (OSError, TemplateError) as error:
                 errors += 1
-                ctx.log.warning("%s stays: %s", entry.name, error.strerror)
+                ctx.log.warning("%s stays: %s", entry.name, getattr(error, "strerror", None) or error)
                 continue
             deleted, size = deleted + 1, size + entry.size
         if params.get("remove_empty_folders"):
-            _remove_empty(root)
+            store.remove_empty_folders(params.get("folder", ""))
         ctx.progress(len(old), len(old))
         return JobResult(f"Deleted {deleted:,} files ({size:,} bytes)", _result(len(old), deleted, size, errors=errors))
 
-    def _old(self, params: Mapping[str, Any], ctx: RunContext) -> tuple[Path, list[_Entry]]:
-        """The folder, and what is old enough in it, oldest first."""
+    def _old(self, params: Mapping[str, Any], ctx: RunContext) -> tuple[FileStore, list[FileEntry]]:
+        """The store, and what is old enough in the folder, oldest first."""
         self.insist(params)
         store = open_file_store(ctx, params["store"])
-        root = Path(store.resolve(params["folder"]) if params.get("folder") else os.path.realpath(store.root))
-        if not root.is_dir():
-            raise TemplateError(f"There is no folder {params.get('folder', '')!r} in the store", permanent=True)
         pattern, edge = params.get("pattern", "*"), (ctx.now - timedelta(days=params["older_than_days"])).timestamp()
-        found = [one for one in _files(root, recursive=params.get("recursive", False)) if fnmatch.fnmatchcase(one.path.name, pattern)]
+        listed = store.files(params.get("folder", ""), recursive=params.get("recursive", False))
+        found = [one for one in listed if fnmatch.fnmatchcase(one.name.rpartition("/")[2], pattern)]
         found.sort(key=lambda one: (one.changed, one.name))
         keep = params.get("keep_newest", 0)
         spared = found[: len(found) - keep] if keep else found
-        return root, [one for one in spared if one.changed < edge][: params.get("max_deletes", 10_000)]
-
-
-class _Entry:
-    __slots__ = ("changed", "name", "path", "size")
-
-    def __init__(self, entry: os.DirEntry[str], root: Path) -> None:
-        status = entry.stat(follow_symlinks=False)
-        self.path, self.changed, self.size = Path(entry.path), status.st_mtime, status.st_size
-        self.name = str(self.path.relative_to(root))
-
-
-def _files(root: Path, *, recursive: bool) -> Iterator[_Entry]:
-    """Plain files; links are neither followed nor deleted."""
-    folders = [root]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False):
-                    yield _Entry(entry, root)
-                elif recursive and entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
-
-
-def _remove_empty(root: Path) -> None:
-    """Folders inside that hold nothing; those of the last minute may be about to be filled."""
-    for folder, _, _ in os.walk(root, topdown=False):
-        path = Path(folder)
-        if path != root and not any(path.iterdir()) and path.stat().st_ctime < time.time() - 60:
-            path.rmdir()
+        return store, [one for one in spared if one.changed < edge][: params.get("max_deletes", 10_000)]
 
 
 def _day(stamp: float) -> str:

@@ -6,13 +6,11 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Any, ClassVar
 
 from templates_lib import fields
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
-from templates_lib.cells import formula_safe
+from templates_lib.cells import formula_safe, plain
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.sql import open_sql
 
@@ -74,7 +72,7 @@ class SqlQuery(JobTemplate):
             if params.get("destination"):
                 return self._to_file(columns, rows, params, ctx)
             kept = [
-                dict(zip(columns, map(_plain, row), strict=True)) for row, _ in zip(rows, range(params.get("most_rows", 100)), strict=False)
+                dict(zip(columns, map(plain, row), strict=True)) for row, _ in zip(rows, range(params.get("most_rows", 100)), strict=False)
             ]
             return JobResult(f"{len(kept):,} rows", {"rows": kept, "columns": columns, "records_processed": len(kept), "errors": 0})
 
@@ -97,7 +95,7 @@ class SqlQuery(JobTemplate):
             if params.get("format", "csv") == "csv":
                 writer.writerow(columns)
             for row in rows:
-                values = list(map(_plain, row))
+                values = list(map(plain, row))
                 if params.get("format", "csv") == "csv":
                     writer.writerow(["" if value is None else formula_safe(value) for value in values])
                 else:
@@ -106,16 +104,3 @@ class SqlQuery(JobTemplate):
             stream.flush()
             stream.detach()
         return JobResult(f"{done:,} rows in {path}", {"records_processed": done, "errors": 0, "path": path, "columns": columns})
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it; what it has not, as text that loses nothing."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, date | datetime):
-        return value.isoformat()
-    return value.hex() if isinstance(value, bytes | memoryview) else str(value)

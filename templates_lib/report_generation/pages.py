@@ -1,0 +1,154 @@
+"""A report as HTML, as PDF and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import IO, Any
+
+from markdown_it import MarkdownIt
+from reportlab.lib import colors
+from reportlab.lib.pagesizes import A4, landscape
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.platypus import CondPageBreak, LongTable, Paragraph, SimpleDocTemplate, Spacer
+
+from templates_lib.cells import cell_text, formula_safe
+from templates_lib.report_generation import charts
+from templates_lib.report_generation.tables import Table
+
+HEADING_NEEDS = 90  # points below a heading: it does not stand alone at the end of a page
+WIDE = 7  # more columns than these turn the page
+WRAPPED_ROWS = 2000  # cells of more rows are cut off instead of wrapped: a paragraph a cell takes a hundred times as long
+# DejaVu has Latin, Greek, Cyrillic and more; Vera, which comes with ReportLab, has Latin.
+_FONTS = (Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"), Path("/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf"))
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 32px auto; padding: 0 16px; color: light-dark(#222, #ddd); background: light-dark(#fff, #181a1b); }
+h1 { font-size: 22px; border-bottom: 2px solid #1f7a74; padding-bottom: 8px; } h2 { font-size: 17px; margin-top: 32px; }
+.made { color: light-dark(#666, #999); font-size: 13px; } .wrap { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; } th, td { text-align: left; padding: 4px 12px 4px 0; border-bottom: 1px solid light-dark(#ddd, #333); vertical-align: top; overflow-wrap: anywhere; }
+th { position: sticky; top: 0; background: inherit; } .number { text-align: right; } figure { margin: 8px 0; background: #fff; padding: 8px; width: fit-content; max-width: 100%; } svg { max-width: 100%; height: auto; }
+@media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
+"""  # noqa: E501 - a style sheet
+
+
+def as_html(
+    title: str, intro: str, tables: Sequence[Table], made_at: datetime, *, pictures: bool = True, most_rows: int | None = None
+) -> str:
+    """A page of its own. For a mail, without pictures (readers show no SVG) and with the first rows only."""
+    parts = [f"<h1>{escape(title)}</h1>", f'<p class="made">{made_at:%Y-%m-%d %H:%M} UTC</p>', _formatted(intro)]
+    for table in tables:
+        parts += [
+            f"<h2>{escape(table.title)}</h2>",
+            _formatted(table.text),
+            charts.svg(table) if pictures else "",
+            _html_table(table, most_rows),
+        ]
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+
+
+def _formatted(text: str) -> str:
+    return MarkdownIt("commonmark", {"html": False}).render(text) if text else ""
+
+
+def _html_table(table: Table, most_rows: int | None) -> str:
+    if not table.rows:
+        return "<p>No rows.</p>"
+    rows = table.written()
+    shown = rows if most_rows is None else rows[:most_rows]
+    look = [' class="number"' if one.numeric else "" for one in table.columns]
+    head = "".join(f'<th scope="col"{look[place]}>{escape(one.title)}</th>' for place, one in enumerate(table.columns))
+    body = "".join("<tr>" + "".join(f"<td{look[place]}>{escape(cell)}</td>" for place, cell in enumerate(row)) + "</tr>" for row in shown)
+    note = f"<p>{_left_out(len(rows) - len(shown), table.more)}</p>" if len(shown) < len(rows) or table.more else ""
+    return f'<div class="wrap"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}'
+
+
+def _left_out(rows: int, more: bool) -> str:
+    if rows:
+        return f"And {rows:,} rows more, in the files."
+    return "There are more rows; these are the first." if more else ""
+
+
+def as_csv(table: Table, stream: IO[bytes]) -> None:
+    """RFC 4180, UTF-8, formula-safe; values as they are, not as people read them."""
+    text = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="", write_through=True)
+    writer = csv.writer(text)
+    writer.writerow([formula_safe(one.title) for one in table.columns])
+    writer.writerows([[formula_safe(cell_text(value)) for value in row] for row in table.rows])
+    text.flush()
+    text.detach()
+
+
+@cache
+def _font() -> str:
+    path = next((one for one in _FONTS if one.is_file()), None)
+    pdfmetrics.registerFont(TTFont("Report", str(path) if path else "Vera.ttf"))
+    return "Report"
+
+
+def as_pdf(title: str, intro: str, tables: Sequence[Table], made_at: datetime, stream: IO[bytes]) -> None:
+    """PDF with page numbers; long tables go on over pages, their head repeated. The same report gives the same bytes."""
+    font = _font()
+    text = ParagraphStyle("text", fontName=font, fontSize=9, leading=12)
+    cell = ParagraphStyle("cell", fontName=font, fontSize=7, leading=9)
+    large = ParagraphStyle("title", parent=text, fontSize=16, leading=20, textColor=colors.HexColor("#1f7a74"))
+    section = ParagraphStyle("section", parent=text, fontSize=12, leading=16, spaceBefore=14, spaceAfter=4)
+    size = landscape(A4) if any(len(one.columns) > WIDE for one in tables) else A4
+    document = SimpleDocTemplate(
+        stream, pagesize=size, leftMargin=18 * mm, rightMargin=18 * mm, topMargin=18 * mm, bottomMargin=18 * mm, title=title, invariant=1
+    )
+    story: list[Any] = [Paragraph(escape(title), large), Paragraph(f"{made_at:%Y-%m-%d %H:%M} UTC", text), Spacer(1, 6)]
+    story += [Paragraph(escape(line), text) for line in intro.splitlines() if line.strip()]
+    for table in tables:
+        story += [CondPageBreak(HEADING_NEEDS), Paragraph(escape(table.title), section)]
+        story += [Paragraph(escape(line), text) for line in table.text.splitlines() if line.strip()]
+        picture = charts.drawing(table, font)
+        story += [picture, Spacer(1, 6)] if picture is not None else []
+        story += _pdf_table(table, document.width, font, cell) if table.rows else [Paragraph("No rows.", text)]
+        if table.more:
+            story.append(Paragraph(_left_out(0, more=True), text))
+
+    def numbered(canvas: Any, made: Any) -> None:
+        canvas.setFont(font, 7)
+        canvas.setFillColor(colors.HexColor("#666666"))
+        canvas.drawRightString(size[0] - 18 * mm, 10 * mm, str(made.page))
+        canvas.drawString(18 * mm, 10 * mm, title[:100])
+
+    document.build(story, onFirstPage=numbered, onLaterPages=numbered)
+
+
+def _pdf_table(table: Table, width: float, font: str, style: ParagraphStyle) -> list[Any]:
+    rows = table.written()
+    weights = [
+        min(40, max(4, len(one.title), *(len(row[place]) for row in rows[:200]))) for place, one in enumerate(table.columns)
+    ]  # fmt: skip
+    widths = [width * weight / sum(weights) for weight in weights]
+    wraps = len(rows) <= WRAPPED_ROWS
+    letters = [max(1, int(each / 3.6)) for each in widths]
+
+    def cell(text: str, place: int) -> Any:
+        if table.columns[place].numeric or len(text) <= letters[place]:
+            return text
+        return Paragraph(escape(text), style) if wraps else text[: letters[place]] + "…"
+
+    body = [[cell(text, place) for place, text in enumerate(row)] for row in rows]
+    head = [Paragraph(escape(one.title), style) for one in table.columns]
+    made = LongTable([head, *body], colWidths=widths, repeatRows=1)
+    look: list[Any] = [
+        ("FONT", (0, 0), (-1, -1), font, 7), ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("LINEBELOW", (0, 0), (-1, 0), 0.8, colors.HexColor("#1f7a74")),
+        ("LINEBELOW", (0, 1), (-1, -1), 0.25, colors.HexColor("#cccccc")), ("TOPPADDING", (0, 0), (-1, -1), 2),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
+    ]  # fmt: skip
+    look += [("ALIGN", (place, 0), (place, -1), "RIGHT") for place, one in enumerate(table.columns) if one.numeric]
+    made.setStyle(look)
+    return [made]

@@ -1,0 +1,319 @@
+"""Asks databases, makes a report of the answers, and mails it or stores it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ClassVar
+
+from templates_lib import fields, mailing, pipelines
+from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
+from templates_lib.cells import cell_value, plain
+from templates_lib.connections.file_store import open_file_store
+from templates_lib.connections.mongodb import open_mongodb
+from templates_lib.connections.smtp import open_smtp
+from templates_lib.connections.sql import open_sql
+from templates_lib.report_generation.tables import Chart, Table, columns_of
+
+TIME_MS = 600_000
+MOST_ROWS = 20_000
+MAIL_ROWS = 50  # of a table in the mail's own text
+LARGEST_MAIL = 18_000_000  # bytes of files; most servers refuse a message over 25 MB, and base64 adds a third
+_QUESTION = {
+    "oneOf": [
+        {
+            "title": "MongoDB", "type": "object", "required": ["connection", "collection", "pipeline"], "additionalProperties": False,
+            "properties": {
+                "connection": fields.connection("mongodb", "Connection"), "collection": {"type": "string", "title": "Collection", "minLength": 1, "maxLength": 200},
+                "pipeline": pipelines.SCHEMA,
+            },
+        },
+        {
+            "title": "SQL", "type": "object", "required": ["database", "statement"], "additionalProperties": False,
+            "properties": {
+                "database": fields.connection("sql", "SQL database"),
+                "statement": {"type": "string", "title": "Statement", "minLength": 1, "maxLength": 50_000, "x-widget": "textarea", "x-rows": 5, "x-placeholder": "SELECT country, count(*) AS orders FROM orders WHERE at >= :since GROUP BY country"},
+                "values": {
+                    "type": "object", "title": "Values", "x-dynamic": True, "maxProperties": 100, "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"},
+                    "additionalProperties": {"type": ["string", "number", "boolean", "null"], "title": "Value"},
+                },
+            },
+        },
+    ],
+    "title": "Question",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A finished file of the report."""
+
+    name: str
+    kind: str
+    content: bytes
+
+
+class ReportGeneration(JobTemplate):
+    """Questions, their answers as tables and charts; HTML, PDF and CSV; mailed, stored, or both."""
+
+    type = "report_generation"
+    name = "Report"
+    description = "Ask databases and mail or store the answers as tables and charts"
+    category = "Data"
+    icon = "chart-column"
+    risk_level = "medium"
+    estimated_duration = "1–10 minutes"
+    resource_usage = "medium"
+    parameters_schema: ClassVar[Mapping[str, Any]] = {
+        "$schema": fields.DIALECT,
+        "type": "object",
+        "properties": {
+            "title": {"type": "string", "title": "Title", "minLength": 1, "maxLength": 200, "x-dynamic": True, "pattern": r"^[^\r\n\x00]*$", "x-placeholder": "Orders of {{ now | add: \"-1 day\" | date }}"},
+            "intro": {"type": "string", "title": "Introduction", "maxLength": 5000, "x-dynamic": True, "x-widget": "textarea", "description": "Markdown."},
+            "sections": {
+                "type": "array", "title": "Sections", "minItems": 1, "maxItems": 20, "x-item-title": "Section",
+                "items": {
+                    "type": "object", "required": ["title", "question"], "additionalProperties": False,
+                    "properties": {
+                        "title": {"type": "string", "title": "Title", "minLength": 1, "maxLength": 200, "x-dynamic": True},
+                        "text": {"type": "string", "title": "Text", "maxLength": 5000, "x-dynamic": True, "x-widget": "textarea", "x-rows": 2},
+                        "question": _QUESTION,
+                        "columns": {
+                            "type": "array", "title": "Columns", "maxItems": 50, "description": "None: all that the answer has.", "x-item-title": "Column",
+                            "items": {
+                                "type": "object", "required": ["field"], "additionalProperties": False,
+                                "properties": {
+                                    "field": {"type": "string", "title": "Field", "minLength": 1, "maxLength": 300, "x-width": "third"},
+                                    "title": {"type": "string", "title": "Called", "maxLength": 100, "x-width": "third"},
+                                    "format": {
+                                        "title": "Shown as", "default": "text", "x-width": "third",
+                                        "oneOf": [{"const": "text", "title": "Text"}, {"const": "number", "title": "Number"}, {"const": "percent", "title": "Percent"}, {"const": "date", "title": "Day"}, {"const": "instant", "title": "Day and time"}],
+                                    },
+                                },
+                            },
+                        },
+                        "chart": {
+                            "type": "object", "title": "Chart", "required": ["kind", "label", "values"], "additionalProperties": False,
+                            "properties": {
+                                "kind": {"title": "Kind", "oneOf": [{"const": "bar", "title": "Bars"}, {"const": "line", "title": "Line"}, {"const": "pie", "title": "Pie"}]},
+                                "label": {"type": "string", "title": "Field of the labels", "minLength": 1, "maxLength": 300},
+                                "values": {"type": "array", "title": "Fields of the values", "minItems": 1, "maxItems": 6, "uniqueItems": True, "items": {"type": "string", "title": "Field", "minLength": 1, "maxLength": 300}},
+                            },
+                        },
+                        "most_rows": {"type": "integer", "title": "Most rows", "minimum": 1, "maximum": MOST_ROWS, "default": 1000},
+                    },
+                },
+            },
+            "formats": {
+                "type": "array", "title": "Files", "minItems": 1, "uniqueItems": True, "default": ["pdf"],
+                "items": {"oneOf": [{"const": "html", "title": "HTML"}, {"const": "pdf", "title": "PDF"}, {"const": "csv", "title": "CSV, one a section"}]},
+            },
+            "destination": {**fields.destination("reports/orders-{date}", "Store"), "description": "The path is without an ending: each file gets its own."},
+            "mail": {
+                "type": "object", "title": "Mail", "required": ["connection", "recipients"], "additionalProperties": False,
+                "properties": {
+                    "connection": fields.connection("smtp", "Mail server"),
+                    "recipients": {"type": "array", "title": "Recipients", "minItems": 1, "maxItems": 100, "uniqueItems": True, "items": {"type": "string", "format": "email", "maxLength": 320, "title": "Address"}},
+                    "only_with_rows": {"type": "boolean", "title": "Only when there are rows", "default": False},
+                },
+            },
+        },
+        "required": ["title", "sections"],
+        "anyOf": [{"required": ["destination"]}, {"required": ["mail"]}],
+        "additionalProperties": False,
+        "examples": [
+            {
+                "title": "Orders by country",
+                "sections": [
+                    {
+                        "title": "This month", "chart": {"kind": "bar", "label": "_id", "values": ["orders"]},
+                        "question": {"connection": "shop", "collection": "orders", "pipeline": [{"$group": {"_id": "$country", "orders": {"$sum": 1}}}]},
+                    }
+                ],
+                "formats": ["pdf", "csv"], "destination": {"connection": "files", "path": "reports/orders-{date}"},
+                "mail": {"connection": "mail", "recipients": ["team@example.com"]},
+            }
+        ],
+    }  # fmt: skip
+
+    def warm(self) -> None:
+        from templates_lib.report_generation import pages  # noqa: F401, PLC0415 - ReportLab, once, in the parent of its processes
+
+    def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
+        if params.get("destination") and fields.leaves_store(params["destination"]["path"]):
+            yield Problem("/destination/path", "must stay inside the file store")
+        for place, section in enumerate(params["sections"]):
+            here, question = f"/sections/{place}", section["question"]
+            if "pipeline" in question:
+                if question["collection"].startswith("system."):
+                    yield Problem(f"{here}/question/collection", "system.* collections belong to MongoDB")
+                yield from pipelines.problems(question["pipeline"], f"{here}/question/pipeline")
+            elif ";" in question["statement"].rstrip().rstrip(";"):
+                yield Problem(f"{here}/question/statement", "must be one statement; it holds a semicolon before its end")
+            named = {one["field"] for one in section.get("columns", ())}
+            chart = section.get("chart", {"label": "", "values": []})
+            for field in (chart["label"], *chart["values"]):
+                if field and named and field not in named:
+                    yield Problem(f"{here}/chart", f"{field} is none of the columns")
+        for place, recipient in enumerate(params.get("mail", {}).get("recipients", ())):
+            if not mailing.is_mailbox(recipient):
+                yield Problem(f"/mail/recipients/{place}", "is not a mail address")
+
+    def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        """Each question asked, its rows counted and the first shown; nothing is written or sent."""
+        self.insist(params)
+        tables = [self._table(section, ctx) for section in params["sections"]]
+        rows = sum(len(one.rows) for one in tables)
+        shown = [
+            {
+                "title": one.title,
+                "rows": len(one.rows),
+                "more": one.more,
+                "columns": [c.title for c in one.columns],
+                "first": one.written()[:5],
+            }
+            for one in tables
+        ]
+        return JobResult(f"Would report {rows:,} rows in {len(tables)} {'sections' if len(tables) > 1 else 'section'}", {"sections": shown})
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        self.insist(params)
+        tables = []
+        for number, section in enumerate(params["sections"], 1):
+            ctx.check_cancelled()
+            tables.append(self._table(section, ctx))
+            ctx.progress(number, len(params["sections"]) + 1, section["title"])
+            ctx.log.info("%s: %s rows", section["title"], f"{len(tables[-1].rows):,}")
+        files = list(self._files(params, tables, ctx))
+        ctx.check_cancelled()
+        rows = sum(len(one.rows) for one in tables)
+        data: dict[str, Any] = {
+            "sections": [{"title": one.title, "rows": len(one.rows), "more": one.more} for one in tables], "records_processed": rows, "errors": 0,
+        }  # fmt: skip
+        told = [f"{rows:,} rows"]
+        if params.get("destination"):
+            data["files"] = self._stored(params, files, ctx)
+            told.append(f"{len(files)} {'files' if len(files) > 1 else 'file'}")
+        if params.get("mail"):
+            if rows or not params["mail"].get("only_with_rows"):
+                mailed = self._mailed(params, tables, files, ctx)
+                data |= {"sent": mailed.data["sent"], "recipients": mailed.data["recipients"]}
+                told.append(mailed.message[:1].lower() + mailed.message[1:])
+            else:
+                data["sent"] = 0
+                told.append("no mail: there are no rows")
+        ctx.progress(1, 1)
+        return JobResult(f"{params['title']}: {', '.join(told)}", data)
+
+    # -- questions ------------------------------------------------------------------------------------------------
+
+    def _table(self, section: Mapping[str, Any], ctx: RunContext) -> Table:
+        most = section.get("most_rows", 1000)
+        question, wanted = section["question"], section.get("columns", ())
+        names, rows = (self._ask_mongodb if "pipeline" in question else self._ask_sql)(
+            question, [one["field"] for one in wanted], most + 1, ctx
+        )
+        columns = columns_of(wanted, names, rows)
+        chart = section.get("chart")
+        drawn = (
+            Chart(chart["kind"], chart["label"], tuple(chart["values"]))
+            if chart and {chart["label"], *chart["values"]} <= set(names)
+            else None
+        )
+        if chart and drawn is None and rows:
+            ctx.log.warning(
+                "%s: no chart, as the answer has no %s", section["title"], ", ".join({chart["label"], *chart["values"]} - set(names))
+            )
+        return Table(section["title"], columns, rows[:most], drawn, section.get("text", ""), more=len(rows) > most)
+
+    @staticmethod
+    def _ask_mongodb(question: Mapping[str, Any], wanted: Sequence[str], most: int, ctx: RunContext) -> tuple[list[str], list[list[Any]]]:
+        with open_mongodb(ctx, question["connection"]) as database:
+            stages = pipelines.resolve(question["pipeline"], ctx.now)
+            found = list(islice(_checked(pipelines.run(database, question["collection"], stages, time_ms=TIME_MS), ctx), most))
+        names = list(wanted) or list(dict.fromkeys(name for row in found for name in row))
+        return names, [[cell_value(row, name) for name in names] for row in found]
+
+    @staticmethod
+    def _ask_sql(question: Mapping[str, Any], wanted: Sequence[str], most: int, ctx: RunContext) -> tuple[list[str], list[list[Any]]]:
+        from sqlalchemy import text  # noqa: PLC0415 - the service that lists this kind does without it
+
+        with open_sql(ctx, question["database"]) as connection:
+            result = connection.execution_options(stream_results=True).execute(
+                text(question["statement"]), dict(question.get("values", {}))
+            )
+            if not result.returns_rows:
+                return list(wanted), []
+            columns = list(result.keys())
+            found = [[_amount(value) for value in row] for row in islice(_checked(result, ctx), most)]
+        names = list(wanted) or columns
+        places = [columns.index(name) if name in columns else None for name in names]
+        return names, [[None if place is None else row[place] for place in places] for row in found]
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _files(params: Mapping[str, Any], tables: Sequence[Table], ctx: RunContext) -> Iterator[Made]:
+        from templates_lib.report_generation import pages  # noqa: PLC0415 - warm() has it
+
+        title, intro, formats = params["title"], params.get("intro", ""), params.get("formats", ["pdf"])
+        if "html" in formats:
+            yield Made(".html", "text/html", pages.as_html(title, intro, tables, ctx.now).encode())
+        if "pdf" in formats:
+            stream = io.BytesIO()
+            pages.as_pdf(title, intro, tables, ctx.now, stream)
+            yield Made(".pdf", "application/pdf", stream.getvalue())
+        for number, table in enumerate(tables if "csv" in formats else (), 1):
+            stream = io.BytesIO()
+            pages.as_csv(table, stream)
+            yield Made(".csv" if len(tables) == 1 else f"-{number}-{_slug(table.title)}.csv", "text/csv", stream.getvalue())
+
+    @staticmethod
+    def _stored(params: Mapping[str, Any], files: Sequence[Made], ctx: RunContext) -> list[dict[str, Any]]:
+        store, path = open_file_store(ctx, params["destination"]["connection"]), fields.fill_path(params["destination"]["path"], ctx)
+        for made in files:
+            with store.write_atomically(path + made.name) as stream:
+                stream.write(made.content)
+        return [{"path": path + made.name, "bytes": len(made.content)} for made in files]
+
+    @staticmethod
+    def _mailed(params: Mapping[str, Any], tables: Sequence[Table], files: Sequence[Made], ctx: RunContext) -> JobResult:
+        from templates_lib.report_generation import pages  # noqa: PLC0415 - warm() has it
+
+        mail, title = params["mail"], params["title"]
+        recipients = list(mail["recipients"])
+        message = mailing.envelope(ctx, ctx.connection(mail["connection"], "smtp").settings, subject=title, to=recipients)
+        lines = [f"{one.title}: {len(one.rows):,} rows" for one in tables]
+        message.set_content("\n".join([title, "", *filter(None, [params.get("intro", "")]), *lines]) + "\n")
+        html = pages.as_html(title, params.get("intro", ""), tables, ctx.now, pictures=False, most_rows=MAIL_ROWS)
+        message.add_alternative(html, subtype="html")
+        left = LARGEST_MAIL
+        for made in files:
+            left -= len(made.content)
+            if left < 0:
+                ctx.log.warning("%s is too large for a mail (%s bytes): it is left out", made.name, f"{len(made.content):,}")
+                continue
+            main, _, sub = made.kind.partition("/")
+            message.add_attachment(made.content, maintype=main, subtype=sub, filename=_slug(title) + made.name)
+        with open_smtp(ctx, mail["connection"]) as session:
+            return mailing.conclude(mailing.send(session, message, recipients))
+
+
+def _checked(rows: Iterable[Any], ctx: RunContext) -> Iterator[Any]:
+    """The rows, with a safe point every thousand."""
+    for place, row in enumerate(rows):
+        if place % 1000 == 0:
+            ctx.check_cancelled()
+        yield row
+
+
+def _amount(value: Any) -> Any:
+    """A value of SQL: exact decimals as numbers, so that they are drawn and set as such."""
+    return float(value) if type(value).__name__ == "Decimal" else plain(value)
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "report"

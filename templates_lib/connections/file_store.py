@@ -67,17 +67,17 @@ SCHEMA: dict[str, Any] = {
 _NEEDS = {"s3": ("s3fs", "s3"), "sftp": ("paramiko", "sftp"), "gcs": ("gcsfs", "gcs")}
 
 
-def open_store(settings: Mapping[str, Any]) -> FileStore:
-    """The store that a connection's settings name. Raises TemplateError (permanent) where what it needs is not installed."""
+def open_store(settings: Mapping[str, Any], *, mark: str = "") -> FileStore:
+    """The store that a connection's settings name; `mark` as FileStore has it. Raises TemplateError (permanent) where what it needs is not installed."""
     where, path = settings.get("where", "local"), str(settings["path"])
     if where == "local":
-        return LocalStore(path)
+        return LocalStore(path, mark=mark)
     module, extra = _NEEDS[where]
     if importlib.util.find_spec(module) is None:
         raise TemplateError(f"Stores of this kind need the extra {extra!r}: pip install 'jobwright[{extra}]'", permanent=True)
     with told("Opening the store"):
         opened = {"s3": _s3, "sftp": _sftp, "gcs": _gcs}[where](settings)
-    return RemoteStore(opened, path, objects=where != "sftp")
+    return RemoteStore(opened, path, objects=where != "sftp", mark=mark)
 
 
 def _s3(settings: Mapping[str, Any]) -> Any:
@@ -139,7 +139,7 @@ def _private_key(settings: Mapping[str, Any]) -> Any:
 
 def open_file_store(ctx: RunContext, name: str) -> FileStore:
     """The store behind connection `name` of this run."""
-    return open_store(ctx.connection(name, "file_store").settings)
+    return open_store(ctx.connection(name, "file_store").settings, mark=ctx.execution_id)
 
 
 def _probe(settings: Mapping[str, Any]) -> str:

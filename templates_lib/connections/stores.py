@@ -29,7 +29,18 @@ class FileEntry:
 
 
 class FileStore(ABC):
-    """A folder, and nothing above it. Its methods raise TemplateError: permanent for a name that leaves it or is not there."""
+    """A folder, and nothing above it. Its methods raise TemplateError: permanent for a name that leaves it or is not there.
+
+    `mark` is in the names of files that are not complete yet: with that of an execution its next attempt takes up what a killed one left.
+    """
+
+    def __init__(self, mark: str = "") -> None:
+        self._mark = mark
+
+    def _part(self, path: str) -> str:
+        """What a file is called while it is written."""
+        folder, _, name = path.rpartition("/")
+        return f"{folder}/.{name}.{self._mark or secrets.token_hex(6)}.part"
 
     @abstractmethod
     @contextmanager
@@ -79,7 +90,8 @@ def plain_name(name: str) -> str:
 class LocalStore(FileStore):
     """A folder of this machine; symbolic links that lead out of it are refused."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, mark: str = "") -> None:
+        super().__init__(mark)
         self._root = os.path.realpath(root)
 
     def _path(self, name: str) -> str:
@@ -92,7 +104,7 @@ class LocalStore(FileStore):
     def write_atomically(self, name: str) -> Iterator[IO[bytes]]:
         """Written beside it, synced, then renamed."""
         target = Path(self._path(name))
-        part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+        part = Path(self._part(str(target)))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as stream:
@@ -159,7 +171,8 @@ class RemoteStore(FileStore):
     """A folder that an fsspec file system reaches. `objects`: a file appears when it is closed, as in object stores; elsewhere it is
     written beside its name and renamed."""
 
-    def __init__(self, filesystem: Any, root: str, *, objects: bool) -> None:
+    def __init__(self, filesystem: Any, root: str, *, objects: bool, mark: str = "") -> None:
+        super().__init__(mark)
         self._filesystem, self._root, self._objects = filesystem, root.rstrip("/"), objects
 
     def _path(self, name: str) -> str:
@@ -168,11 +181,10 @@ class RemoteStore(FileStore):
     @contextmanager
     def write_atomically(self, name: str) -> Iterator[IO[bytes]]:
         target = self._path(name)
-        folder, _, last = target.rpartition("/")
-        part = target if self._objects else f"{folder}/.{last}.{secrets.token_hex(6)}.part"
+        part = target if self._objects else self._part(target)
         with told(f"Writing {name!r}"):
             if not self._objects:
-                self._filesystem.makedirs(folder, exist_ok=True)
+                self._filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
             stream = self._filesystem.open(part, "wb")
             try:
                 yield stream

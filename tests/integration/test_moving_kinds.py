@@ -147,20 +147,24 @@ def test_killed_anywhere_it_goes_on_and_each_document_is_there_once(
     monkeypatch.setattr(moving, "A_PART", 20)
     orders(data, 200)
     before = raw(data["orders"])
-    written, real = [0], Collection.bulk_write
+    written = [0]
 
-    def dies(self: Any, *args: Any, **options: Any) -> Any:
-        written[0] += 1
-        if written[0] == at:
-            if at % 2:
-                real(self, *args, **options)  # done, and nobody was told
-            raise AutoReconnect("the process is gone")
-        return real(self, *args, **options)
+    def dying(real: Any) -> Any:
+        def dies(self: Any, *args: Any, **options: Any) -> Any:
+            written[0] += 1
+            if written[0] == at:
+                if at % 2:
+                    real(self, *args, **options)  # done, and nobody was told
+                raise AutoReconnect("the process is gone")
+            return real(self, *args, **options)
 
-    monkeypatch.setattr(Collection, "bulk_write", dies)
-    with pytest.raises(TemplateError):
-        DataArchive().run(archive(**changes), ctx(attempt=1))
-    monkeypatch.setattr(Collection, "bulk_write", real)
+        return dies
+
+    with monkeypatch.context() as dangerous:
+        for name in ("bulk_write", "insert_many", "delete_many"):
+            dangerous.setattr(Collection, name, dying(getattr(Collection, name)))
+        with pytest.raises(TemplateError):
+            DataArchive().run(archive(**changes), ctx(attempt=1))
     DataArchive().run(archive(**changes), ctx(attempt=again))
     left = raw(data["orders"])
     if changes == FILES:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from app.errors import StartError
 from app.keys import KeyRing
-from app.validation.secret import MASK, is_secret, secret_name
+from app.validation.places import Place
+from app.validation.secret import MASK, secret_name
 
 SEALED = "$sealed"  # {"$sealed": "<Fernet token>"}: what MongoDB holds
 
@@ -25,24 +26,30 @@ class Vault:
 
     def seal(self, schema: Mapping[str, Any], value: Any, stored: Any = None) -> Any:
         """`value` with each secret sealed. A secret that is MASK keeps the sealed one at its place in `stored`."""
-        if is_secret(schema):
+        return self._seal(Place.of(schema), value, stored)
+
+    def _seal(self, place: Place, value: Any, stored: Any) -> Any:
+        if place.secret:
             if value == MASK:
                 return stored if is_sealed(stored) or secret_name(stored) is not None else None
             if secret_name(value) is not None:
                 return dict(value)
             token = self._fernet.encrypt(json.dumps(value, ensure_ascii=False).encode()).decode()
             return {SEALED: token}
-        return walk(schema, value, stored, self.seal)
+        return walk(place, value, stored, self._seal)
 
     def keep(self, schema: Mapping[str, Any], value: Any, stored: Any) -> Any:
         """`value` in the clear, with MASK replaced by the secret that `stored` holds at that place; for validation.
 
         A MASK with nothing stored stays as it is, and the validator refuses it.
         """
-        if is_secret(schema):
+        return self._keep(Place.of(schema), value, stored)
+
+    def _keep(self, place: Place, value: Any, stored: Any) -> Any:
+        if place.secret:
             kept = value == MASK and (is_sealed(stored) or secret_name(stored) is not None)
             return self.open(stored) if kept else value
-        return walk(schema, value, stored, self.keep)
+        return walk(place, value, stored, self._keep)
 
     def open(self, value: Any) -> Any:
         """`value` with each sealed secret in the clear. Raises StartError where it was sealed with another key."""
@@ -87,15 +94,15 @@ def is_sealed(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) == {SEALED} and isinstance(value[SEALED], str)
 
 
-def walk(schema: Any, value: Any, stored: Any, visit: Any) -> Any:
-    """`value` with `visit(schema, item, stored)` of each member and entry that `schema` describes, in its place."""
-    if not isinstance(schema, Mapping):
-        return value
+def walk(place: Place, value: Any, stored: Any, visit: Callable[[Place, Any, Any], Any]) -> Any:
+    """`value` with `visit(place, item, stored)` of each member and entry that the schema describes, in whichever branch, in its place."""
     if isinstance(value, Mapping):
-        members = schema.get("properties", {})
         before = stored if isinstance(stored, Mapping) else {}
-        return {key: visit(members[key], item, before.get(key)) if key in members else item for key, item in value.items()}
-    if isinstance(value, list) and isinstance(schema.get("items"), Mapping):
+        return {key: visit(at, item, before.get(key)) if (at := place.member(key)) is not None else item for key, item in value.items()}
+    if isinstance(value, list):
         rows = stored if isinstance(stored, list) else []
-        return [visit(schema["items"], item, rows[i] if i < len(rows) else None) for i, item in enumerate(value)]
+        return [
+            visit(at, item, rows[i] if i < len(rows) else None) if (at := place.entry(i)) is not None else item
+            for i, item in enumerate(value)
+        ]
     return value

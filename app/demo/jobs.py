@@ -260,6 +260,28 @@ def _prove_command(shop: Shop, _execution: Execution) -> str:
     return "one command on shop.cleanup"
 
 
+def _report_parameters(_shop: Shop) -> dict[str, Any]:
+    by_day = [
+        {"$group": {"_id": {"$dateToString": {"date": "$at", "format": "%Y-%m-%d"}}, "orders": {"$sum": 1}, "cents": {"$sum": "$cents"}}},
+        {"$sort": {"_id": 1}},
+    ]
+    question = {"connection": SHOP, "collection": "orders", "pipeline": by_day}
+    section = {"title": "Orders by day", "question": question, "chart": {"kind": "bar", "label": "_id", "values": ["orders"]}}
+    return {
+        "title": "Orders until {{ now | date }}", "sections": [section], "formats": ["html", "pdf", "csv"],
+        "destination": {"connection": FILES, "path": "reports/orders"}, "mail": {"connection": MAIL, "recipients": ["owner@example.com"]},
+    }  # fmt: skip
+
+
+def _prove_report(shop: Shop, execution: Execution) -> str:
+    files = {one["path"]: (shop.folder / "exports" / one["path"]).read_bytes() for one in execution["result"]["files"]}
+    must(sorted(files) == ["reports/orders.csv", "reports/orders.html", "reports/orders.pdf"], f"the files are {sorted(files)}")
+    must(files["reports/orders.pdf"].startswith(b"%PDF"), "the PDF is none")
+    must(b"<svg" in files["reports/orders.html"], "the page has no chart")
+    must(execution["result"]["sent"] == 1, "the report was not mailed")
+    return "a page, a PDF and a CSV, mailed too"
+
+
 JOBS = (
     DemoJob("data_export", "Export of fresh customers", _export_parameters, _prove_export),
     DemoJob("database_cleanup", "Cleanup of inactive customers", _cleanup_parameters, _prove_cleanup),
@@ -274,5 +296,6 @@ JOBS = (
     DemoJob("service_call", "Work of the crawler", _service_parameters, _prove_service),
     DemoJob("message_command", "Command to the shop", _command_parameters, _prove_command),
     DemoJob("backup", "Backup of the shop", lambda shop: {"connection": SHOP, "store": FILES, "name": "shop", "keep": 7}, _prove_backup),
+    DemoJob("report_generation", "Orders of the shop", _report_parameters, _prove_report),
     DemoJob("file_cleanup", "Cleanup of old exports", _file_parameters, _prove_files),
 )

@@ -19,6 +19,7 @@ from typing import Any
 from app.errors import FieldError
 from app.validation import SchemaRefused, SchemaValidator, pointer
 from app.validation.dynamic import Known, has_any, resolve
+from app.validation.places import Place
 from app.validation.secret import is_secret, secret_name
 from templates_lib.base import JobTemplate
 
@@ -117,7 +118,7 @@ def _deeper_problems(base: Mapping[str, Any], definition: Definition) -> Iterato
         if treatment.get("hidden") and name in required and "default" not in member:
             yield FieldError(pointer(at), "is required and has no default: fix its value instead of hiding it")
         for word in ("value", "default"):
-            if word in treatment and _holds_secret(member, treatment[word]):
+            if word in treatment and _holds_secret(Place([member], base), treatment[word]):
                 yield FieldError(pointer((*at, word)), "is secret: keep it among the connections and name it here")
         try:
             narrowed = SchemaValidator(_without_secrets(_in_place(base, _also(dict(member), treatment.get("narrow")))))
@@ -143,15 +144,15 @@ def _in_place(base: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, A
     return {**member, **({"$defs": base["$defs"]} if "$defs" in base else {})}
 
 
-def _holds_secret(schema: Any, value: Any) -> bool:
-    """True where `value` has a secret in the clear at a place that `schema` keeps for one."""
-    if is_secret(schema):
-        return secret_name(value) is None
-    if not isinstance(schema, Mapping):
+def _holds_secret(place: Place | None, value: Any) -> bool:
+    """True where `value` has a secret in the clear at a place that the schema keeps for one."""
+    if place is None or secret_name(value) is not None:
         return False
+    if place.secret:
+        return True
     if isinstance(value, Mapping):
-        return any(_holds_secret(schema.get("properties", {}).get(key), item) for key, item in value.items())
-    return isinstance(value, list) and any(_holds_secret(schema.get("items"), item) for item in value)
+        return any(_holds_secret(place.member(key), item) for key, item in value.items())
+    return isinstance(value, list) and any(_holds_secret(place.entry(index), item) for index, item in enumerate(value))
 
 
 # -- the form in which a definition is written -------------------------------------------------------------------------

@@ -16,7 +16,8 @@ from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.preset_store import PresetStore
 from app.mongo import Document
 from app.validation import SchemaValidator
-from app.validation.secret import is_secret, secret_name
+from app.validation.places import Place
+from app.validation.secret import secret_name
 
 MOST = 200  # a template's presets
 LARGEST = 200_000  # bytes of parameters
@@ -88,13 +89,23 @@ def _id(kind: str, actor: Actor, name: str) -> str:
 
 def without_secrets(schema: Any, value: Any) -> Any:
     """`value` without what stands where `schema` has a secret, unless that is named, and without what it does not know."""
-    members = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
+    return _without(Place.of(schema), value)
+
+
+def _without(place: Place, value: Any) -> Any:
     if isinstance(value, Mapping):
-        if isinstance(schema, Mapping) and schema.get("additionalProperties") is False:
-            value = {key: item for key, item in value.items() if key in members}
-        kept = {key: item for key, item in value.items() if not is_secret(members.get(key)) or secret_name(item) is not None}
-        return {key: item if is_secret(members.get(key)) else without_secrets(members.get(key), item) for key, item in kept.items()}
-    if isinstance(value, list) and isinstance(schema, Mapping):
-        inner = schema.get("items")
-        return [without_secrets(inner, item) for item in value if not is_secret(inner) or secret_name(item) is not None]
+        members = {key: place.member(key) for key in value}
+        closed = place.says("additionalProperties", value=False)
+        return {
+            key: item if at is None or secret_name(item) is not None else _without(at, item)
+            for key, item in value.items()
+            if _stays(at := members[key], item) and not (closed and at is None)
+        }
+    if isinstance(value, list):
+        entries = [(place.entry(index), item) for index, item in enumerate(value)]
+        return [item if at is None or secret_name(item) is not None else _without(at, item) for at, item in entries if _stays(at, item)]
     return value
+
+
+def _stays(place: Place | None, item: Any) -> bool:
+    return place is None or not place.secret or secret_name(item) is not None

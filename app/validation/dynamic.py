@@ -24,6 +24,7 @@ from zoneinfo import ZoneInfo
 from dateutil.relativedelta import relativedelta
 
 from app.errors import FieldError
+from app.validation.places import Place
 from app.validation.readable import pointer
 
 OPEN = "{{"
@@ -74,7 +75,7 @@ def resolve(schema: Any, value: Any, known: Known, *, prefix: str = "") -> Resol
     """`value` resolved wherever `schema` allows it."""
     found = Resolved(value)
     if has_any(value):
-        found.value = _Walker(schema, known, found, prefix).walk([schema], value, (), inside=False)
+        found.value = _Walker(known, found, prefix).walk(Place.of(schema), value, (), inside=False)
     return found
 
 
@@ -104,37 +105,31 @@ def has_any(value: Any) -> bool:
 
 
 class _Walker:
-    def __init__(self, root: Any, known: Known, found: Resolved, prefix: str) -> None:
-        self._root, self._known, self._found, self._prefix = root, known, found, prefix
+    def __init__(self, known: Known, found: Resolved, prefix: str) -> None:
+        self._known, self._found, self._prefix = known, found, prefix
         self._left = MOST_EXPRESSIONS
 
-    def walk(self, schemas: Sequence[Any], value: Any, path: tuple[str | int, ...], *, inside: bool) -> Any:
+    def walk(self, place: Place | None, value: Any, path: tuple[str | int, ...], *, inside: bool) -> Any:
+        """`inside`: something around it allows dynamic values in all that it holds."""
         if len(path) > DEEPEST or not has_any(value):
             return value
-        layers = list(self._layers(schemas, 0))
-        inside = inside or any(layer.get("x-dynamic") is True for layer in layers)
+        inside = inside or (place is not None and place.says("x-dynamic", value=True))
         if inside and isinstance(value, Mapping) and set(value) == {RELATIVE}:
-            day = any(layer.get("format") == "date" for layer in layers)
+            day = place is not None and place.says("format", "date")
             return self._one(path, value, lambda: _shown(_relative(value[RELATIVE], self._known.now), day=day))
         if inside and isinstance(value, str):
             return self._one(path, value, lambda: self._text(value))
         if isinstance(value, Mapping):
-            return {key: self.walk(_members(layers, key), item, (*path, key), inside=inside) for key, item in value.items()}
+            return {
+                key: self.walk(place.member(key) if place is not None else None, item, (*path, key), inside=inside)
+                for key, item in value.items()
+            }
         if isinstance(value, list):
-            return [self.walk(_entries(layers, place), item, (*path, place), inside=inside) for place, item in enumerate(value)]
+            return [
+                self.walk(place.entry(index) if place is not None else None, item, (*path, index), inside=inside)
+                for index, item in enumerate(value)
+            ]
         return value
-
-    def _layers(self, schemas: Sequence[Any], depth: int) -> Iterator[Mapping[str, Any]]:
-        """The schemas at a place with all that they bring along, whichever branch holds."""
-        for schema in schemas if depth < 20 else ():
-            if not isinstance(schema, Mapping):
-                continue
-            yield schema
-            inner = [one for word in ("allOf", "anyOf", "oneOf") for one in schema.get(word, ())]
-            inner += [schema[word] for word in ("then", "else") if word in schema]
-            if isinstance(schema.get("$ref"), str):
-                inner.append(_local(self._root, schema["$ref"]))
-            yield from self._layers(inner, depth + 1)
 
     def _one(self, path: tuple[str | int, ...], value: Any, make: Callable[[], Any]) -> Any:
         at = self._prefix + pointer(path)
@@ -170,33 +165,6 @@ def _plain(text: str) -> str:
     if OPEN in text:
         raise Wrong('An expression is not closed, or not one: write {{ now | date }}, and {{ "{{" }} for two braces')
     return text
-
-
-def _members(layers: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
-    found = []
-    for layer in layers:
-        if key in layer.get("properties", {}):
-            found.append(layer["properties"][key])
-        elif isinstance(layer.get("additionalProperties"), Mapping):
-            found.append(layer["additionalProperties"])
-    return found
-
-
-def _entries(layers: Sequence[Mapping[str, Any]], place: int) -> list[Any]:
-    found = []
-    for layer in layers:
-        prefix = layer.get("prefixItems", ())
-        found += [prefix[place]] if place < len(prefix) else [layer["items"]] if "items" in layer else []
-    return found
-
-
-def _local(root: Any, reference: str) -> Any:
-    """What a reference inside the document means; nothing for any other."""
-    at = root
-    for part in reference.removeprefix("#").split("/")[1:]:
-        part = part.replace("~1", "/").replace("~0", "~")
-        at = at.get(part) if isinstance(at, Mapping) else None
-    return at if reference.startswith("#/") else None
 
 
 # -- expressions -------------------------------------------------------------------------------------------------------

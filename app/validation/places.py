@@ -1,0 +1,97 @@
+"""What a schema says of the places of a value, whichever branch holds: for what must be found wherever it may stand, such as secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from app.validation.patterns import matches
+from app.validation.secret import is_secret
+
+_SAME_PLACE = ("allOf", "anyOf", "oneOf")
+_NO_OPTIONS: Mapping[str, Any] = {}
+_ONE_MORE = ("then", "else", "if")
+
+
+class Place:
+    """All schemas that may apply at one place: its own, what they refer to, and every branch of their unions and conditions."""
+
+    __slots__ = ("_root", "layers")
+
+    def __init__(self, schemas: list[Any], root: Any) -> None:
+        self._root = root
+        self.layers = list(_layers(schemas, root, set()))
+
+    @classmethod
+    def of(cls, schema: Any) -> Place:
+        """The place of a whole value."""
+        return cls([schema], schema)
+
+    @property
+    def secret(self) -> bool:
+        """True where any of them keeps a secret."""
+        return any(map(is_secret, self.layers))
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The first `x-options`; empty where there are none."""
+        return next((layer["x-options"] for layer in self.layers if isinstance(layer.get("x-options"), Mapping)), _NO_OPTIONS)
+
+    def says(self, keyword: str, value: object) -> bool:
+        """True where any of them has the keyword with this value."""
+        return any(layer.get(keyword) == value for layer in self.layers)
+
+    def names(self) -> list[str]:
+        """The members that any of them names."""
+        return list(dict.fromkeys(name for layer in self.layers for name in layer.get("properties", {})))
+
+    def member(self, name: str) -> Place | None:
+        """The place of a member; None where nothing is said of it."""
+        found = []
+        for layer in self.layers:
+            if name in layer.get("properties", {}):
+                found.append(layer["properties"][name])
+            found += [inner for pattern, inner in layer.get("patternProperties", {}).items() if matches(pattern, name)]
+            if name not in layer.get("properties", {}):
+                found += [layer[word] for word in ("additionalProperties", "unevaluatedProperties") if isinstance(layer.get(word), Mapping)]
+        return Place(found, self._root) if found else None
+
+    def entry(self, index: int = 0) -> Place | None:
+        """The place of an entry of a list; None where nothing is said of it."""
+        found: list[Any] = []
+        for layer in self.layers:
+            first = layer.get("prefixItems", ())
+            found += [first[index]] if index < len(first) else [layer[word] for word in ("items", "unevaluatedItems") if word in layer]
+        return Place(found, self._root) if found else None
+
+    def entries(self) -> list[Place]:
+        """The places that entries of a list may have."""
+        longest = max((len(layer.get("prefixItems", ())) for layer in self.layers), default=0)
+        return [one for index in range(longest + 1) if (one := self.entry(index)) is not None]
+
+
+def _layers(schemas: list[Any], root: Any, seen: set[int]) -> Iterator[Mapping[str, Any]]:
+    for schema in schemas:
+        if not isinstance(schema, Mapping) or id(schema) in seen:
+            continue
+        seen.add(id(schema))
+        yield schema
+        inner = [one for word in _SAME_PLACE for one in schema.get(word, ())]
+        inner += [schema[word] for word in _ONE_MORE if word in schema]
+        inner += list(schema.get("dependentSchemas", {}).values())
+        if isinstance(schema.get("$ref"), str):
+            inner.append(_local(root, schema["$ref"]))
+        if inner:
+            yield from _layers(inner, root, seen)
+
+
+def _local(root: Any, reference: str) -> Any:
+    """What a reference inside the document means; nothing for any other, nor by anchor."""
+    at = root
+    for part in reference.removeprefix("#").split("/")[1:]:
+        part = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(at, Mapping):
+            at = at.get(part)
+        else:
+            at = at[int(part)] if isinstance(at, list) and part.isdigit() and int(part) < len(at) else None
+    return at if reference.startswith("#") else None

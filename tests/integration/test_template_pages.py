@@ -84,7 +84,7 @@ def test_a_template_is_derived_in_the_browser(browser_client: FlaskClient, servi
     taken = text(post(browser_client, address, type="webhook_trigger", **{"f.mname": "Beat"}), 409)
     assert "The name is taken" in taken
     drawn = text(post(browser_client, address, type="beat", show="1", **{"f.mname": "Beat"}))
-    assert LexborHTMLParser(drawn).css_first("#live .field") is not None
+    assert LexborHTMLParser(drawn).css_first("#live-form .field") is not None
     saved = post(browser_client, address, type="beat", **{"f.mname": "Beat"})
     assert saved.headers["Location"] == "/templates/beat/publish"
     page = text(browser_client.get("/templates/beat/publish"))

@@ -13,7 +13,10 @@ RUN /opt/jobwright/bin/pip install --no-deps --no-build-isolation . \
  && /opt/jobwright/bin/python -m compileall -q /opt/jobwright/lib
 
 FROM python:3.13-slim-bookworm
-RUN useradd --system --uid 10001 --home-dir /data --create-home jobwright
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends fonts-dejavu-core \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --home-dir /data --create-home jobwright
 COPY --from=build /opt/jobwright /opt/jobwright
 ENV PATH=/opt/jobwright/bin:$PATH PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8080 JOBWRIGHT_DATA_DIR=/data JOBWRIGHT_LOG_FORMAT=json
 USER jobwright

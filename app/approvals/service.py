@@ -29,8 +29,9 @@ from app.errors import (
     ValidationFailed,
 )
 from app.execution.service import Executions
+from app.jobs.asks import Ask, Operation
 from app.jobs.model import job_document
-from app.jobs.service import Ask, JobRegistry, Operation
+from app.jobs.service import JobRegistry
 from app.mongo import Document, as_stored, is_away
 
 # Whoever approved was killed in between: another may approve again, as doing it twice does it once.

@@ -196,7 +196,7 @@ class Runner:
         known = Known(
             now=attempt.stands_for or attempt.began_at, execution_id=attempt.execution_id,
             scheduled_for=attempt.scheduled_for or attempt.stands_for, job_id=attempt.job_id, job_name=attempt.job_name,
-            previous=self._store.last_success(attempt.job_id), sample=attempt.dry,
+            previous=self._store.last_success(attempt.job_id),
         )  # fmt: skip
         found = resolve(entry.parameters_schema, parameters, known)
         if found.became:

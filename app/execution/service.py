@@ -21,8 +21,9 @@ from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
 from app.execution.model import LIVE, Status, Trigger, new_execution
 from app.execution.store import ExecutionStore
+from app.jobs.asks import Operation
 from app.jobs.model import Job, Overlap
-from app.jobs.service import JobRegistry, Operation
+from app.jobs.service import JobRegistry
 from app.mongo import Document
 
 _RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")

@@ -8,8 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from app.accounts.model import Role
 from app.accounts.permissions import May, lacks, require, sees_group
@@ -21,8 +20,10 @@ from app.connections.references import connection_paths, secret_places
 from app.connections.service import Connections
 from app.connections.vault import Vault, mask
 from app.errors import ApprovalNeeded, Conflict, DuplicateName, FieldError, Forbidden, NotFound, StaleVersion, ValidationFailed
+from app.jobs.asks import Ask, Operation
 from app.jobs.body import chosen, merged
-from app.jobs.model import Cause, Job, JobDefinition, Pause, Schedule, ScheduleType, job_document, job_from, to_plain
+from app.jobs.model import Cause, Job, JobDefinition, Pause, ScheduleType, job_document, job_from, to_plain
+from app.jobs.rules import Endings, ScheduleRules
 from app.jobs.schema import load_definition, load_pause
 from app.jobs.store import JobFilter, JobStore, SameRequest
 from app.jobtemplates.catalogue import Catalogue
@@ -35,59 +36,10 @@ WRITE_TRIES = 20
 _REQUEST_SPACE = uuid.UUID("8a7f2f6e-6f6a-4e2b-9f43-0c8b0f3f7a10")
 
 
-class ScheduleRules(Protocol):
-    """What the registry asks of app.scheduling, which lies above it."""
-
-    def check(self, schedule: Schedule, now: datetime) -> list[FieldError]:
-        """What is wrong, at pointers from the job's root; empty where the schedule can be used."""
-        ...
-
-    def next_after(self, schedule: Schedule, after: datetime) -> datetime | None:
-        """The first due time later than `after`; None where none comes any more."""
-        ...
-
-
-class Endings(Protocol):
-    """What the registry asks of app.scheduling when a schedule holds no more."""
-
-    def records(self, job: Job, *, now: datetime, reason: str) -> list[Document]:
-        """Executions for the due times that have passed and were not planned: `skipped` for `reason`, or `missed`."""
-        ...
-
-    def resume(self, job: Job, *, now: datetime) -> tuple[list[Document], datetime | None]:
-        """Executions for the due times that a pause let go by, and the first due time after now."""
-        ...
-
-
 _CAUSES = {
     Cause.CALENDAR: "a calendar: change that, or the job's schedule", Cause.TEMPLATE: "its template, which is off: switch that on",
     Cause.MAINTENANCE: "maintenance: end that",
 }  # fmt: skip
-
-
-class Operation(StrEnum):
-    """What may wait for approval."""
-
-    CREATE = "job.create"
-    UPDATE = "job.update"
-    ENABLE = "job.enable"
-    RESUME = "job.resume"
-    DELETE = "job.delete"
-    RUN = "job.run"
-    RETRY = "execution.retry"
-    BACKFILL = "job.backfill"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """All that it takes to do something later, in someone's name, and to judge it: `payload` as it is stored (secrets sealed), `diff` as
-    it is shown (secrets masked). `job` is the job as it is, or as it would be. `previews`: its template can say what a run would do."""
-
-    operation: Operation
-    job: Job
-    diff: list[dict[str, Any]]
-    payload: Document
-    previews: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,12 @@ class Templates:
         require(actor, May.SEE_TEMPLATES)
         return sorted((row for row in self._store.all() if row.get("draft") and not row.get("versions")), key=lambda row: str(row["_id"]))
 
+    def mendable(self, actor: Actor) -> list[str]:
+        """Types of the derived templates that cannot be used as they are and whose base is there: another version mends them."""
+        require(actor, May.SEE_TEMPLATES)
+        broken = self._catalogue.broken
+        return [row["_id"] for row in self._store.all() if row["_id"] in broken and self._catalogue.find(row.get("base", "")) is not None]
+
     def base_of(self, row: Document) -> Entry:
         """The template that a derived one is made from. Raises NotFound where its code is gone, Conflict for one that is code."""
         _refuse_code(row)

@@ -167,7 +167,7 @@ def _after_pause(job: Job, end: datetime, now: datetime, triggers: Triggers) -> 
 
 
 class Endings:
-    """What a schedule leaves behind when it holds no more; implements app.jobs.service.Endings."""
+    """What a schedule leaves behind when it holds no more; implements app.jobs.rules.Endings."""
 
     def __init__(self, triggers: Triggers) -> None:
         self._triggers = triggers

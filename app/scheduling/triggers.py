@@ -31,7 +31,7 @@ _NEEDED = {
 
 
 class Triggers:
-    """The rules of schedules; implements app.jobs.service.ScheduleRules. `max_lookahead_days` bounds one-time runs."""
+    """The rules of schedules; implements app.jobs.rules.ScheduleRules. `max_lookahead_days` bounds one-time runs."""
 
     def __init__(self, *, max_lookahead_days: int, calendars: CalendarBook | None = None) -> None:
         self._lookahead, self._calendars = timedelta(days=max_lookahead_days), calendars

@@ -111,8 +111,8 @@ class _Walker:
 
     def walk(self, place: Place | None, value: Any, path: tuple[str | int, ...], *, inside: bool) -> Any:
         """`inside`: something around it allows dynamic values in all that it holds."""
-        if len(path) > DEEPEST or not has_any(value):
-            return value
+        if len(path) > DEEPEST or not has_any(value) or (place is not None and place.secret):
+            return value  # what a secret becomes would stand in the record
         inside = inside or (place is not None and place.says("x-dynamic", value=True))
         if inside and isinstance(value, Mapping) and set(value) == {RELATIVE}:
             day = place is not None and place.says("format", "date")

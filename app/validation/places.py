@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from threading import Lock
 from typing import Any
 
 from app.validation.patterns import matches
 from app.validation.secret import is_secret
 
+CACHED = 256  # schemas
+MOST_KEPT = 1000  # members of a place: a map may have any
 _SAME_PLACE = ("allOf", "anyOf", "oneOf")
 _NO_OPTIONS: Mapping[str, Any] = {}
 _ONE_MORE = ("then", "else", "if")
 
 
+_kept: OrderedDict[int, tuple[Any, Place]] = OrderedDict()
+_lock = Lock()
+
+
 class Place:
     """All schemas that may apply at one place: its own, what they refer to, and every branch of their unions and conditions."""
 
-    __slots__ = ("_root", "layers")
+    __slots__ = ("_members", "_root", "layers")
 
     def __init__(self, schemas: list[Any], root: Any) -> None:
         self._root = root
+        self._members: dict[str, Place | None] = {}
         self.layers = list(_layers(schemas, root, set()))
 
     @classmethod
     def of(cls, schema: Any) -> Place:
-        """The place of a whole value."""
-        return cls([schema], schema)
+        """The place of a whole value. Those of schemas that were asked for lately are kept."""
+        with _lock:
+            kept = _kept.get(id(schema))
+            if kept is not None and kept[0] is schema:
+                _kept.move_to_end(id(schema))
+                return kept[1]
+            made = cls([schema], schema)
+            _kept[id(schema)] = (schema, made)
+            while len(_kept) > CACHED:
+                _kept.popitem(last=False)
+            return made
 
     @property
     def secret(self) -> bool:
@@ -47,6 +65,14 @@ class Place:
 
     def member(self, name: str) -> Place | None:
         """The place of a member; None where nothing is said of it."""
+        if name in self._members:
+            return self._members[name]
+        made = self._member(name)
+        if len(self._members) < MOST_KEPT:
+            self._members[name] = made
+        return made
+
+    def _member(self, name: str) -> Place | None:
         found = []
         for layer in self.layers:
             if name in layer.get("properties", {}):

@@ -263,6 +263,7 @@ def test_a_base_that_changes_under_a_derived_template_names_the_place(
     after = build(settings, store, clock, Push2)
     assert after.catalogue.find("push_paris") is None
     assert "push has changed under it: /parameters/target" in after.catalogue.broken["push_paris"]
+    assert after.templates.mendable(super_admin) == ["push_paris"]
     # Its next version, of the code as it is now, takes the jobs along.
     publish(after, super_admin, "push_paris", {**FIRST, "parameters": {"destination": {"value": "paris"}}})
     [found] = after.moves.impact(super_admin, after.catalogue.get("push_paris", 2))

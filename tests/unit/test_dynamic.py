@@ -129,6 +129,12 @@ def test_what_only_the_run_will_know_is_left_open() -> None:
     assert found.errors == []
 
 
+def test_a_secret_is_never_resolved_as_it_would_be_recorded() -> None:
+    schema = {"properties": {"key": {"type": "string", "writeOnly": True, "x-dynamic": True}}}
+    found = resolve(schema, {"key": "sk-{{ job.id }}"}, KNOWN)
+    assert (found.value, found.became) == ({"key": "sk-{{ job.id }}"}, {})
+
+
 def test_there_are_bounds() -> None:
     assert resolve(ANY, ["{{ now }}"] * 501, KNOWN).errors
     large = Known(now=NOW, previous={"result": {"t": "x" * 60_000}})

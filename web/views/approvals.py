@@ -72,5 +72,5 @@ def decide(approval_id: str, decision: str) -> Any:
 def _page(row: Document, *, wrong: str = "") -> str:
     own = row["requested_by"]["id"] == actor().id
     decides = lacks(actor(), May.DECIDE_APPROVALS) is None and not own
-    entry = services().catalogue.get(row["template_type"]) if row["template_type"] in services().catalogue.types() else None
+    entry = services().catalogue.find(row["template_type"])
     return render_template("approval.html", row=row, own=own, decides=decides, words=WORDS, wrong=wrong, entry=entry)

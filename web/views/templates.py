@@ -27,7 +27,8 @@ def gallery() -> str:
         by_category.setdefault(entry.category, []).append(entry)
     manages = lacks(actor(), May.MANAGE_TEMPLATES) is None
     return render_template(
-        "gallery.html", by_category=by_category, broken=catalogue.broken, manages=manages, q=words, risk=risk,
+        "gallery.html", by_category=by_category, broken=catalogue.broken, mendable=services().templates.mendable(actor()),
+        manages=manages, q=words, risk=risk,
         jobs=services().jobs.counts_by_template(), typical=services().executions.typical_seconds(entry.type for entry in entries),
         standing={entry.type: catalogue.standing(entry.type) for entry in entries},
         closed={entry.type: catalogue.closed(entry.type) for entry in entries},

@@ -59,10 +59,11 @@ def _amount(value: Any) -> float:
 
 def _axes(kind: str, labels: list[str], series: list[list[float]], font: str) -> Any:
     chart = VerticalBarChart() if kind == "bar" else HorizontalLineChart()
-    chart.x, chart.y, chart.width, chart.height = 56, 56, WIDTH - 72, HEIGHT - 76
+    many = len(labels) > 8
+    below = 56 if many else 24
+    chart.x, chart.y, chart.width, chart.height = 56, below, WIDTH - 72, HEIGHT - 20 - below
     chart.data = [tuple(one) for one in series]
     chart.categoryAxis.categoryNames = labels
-    many = len(labels) > 8
     chart.categoryAxis.labels.angle, chart.categoryAxis.labels.boxAnchor = (35, "ne") if many else (0, "n")
     for axis in (chart.categoryAxis, chart.valueAxis):
         axis.labels.fontName, axis.labels.fontSize = font, 7
@@ -101,6 +102,6 @@ def _legend(names: list[str], font: str) -> Any:
     legend = Legend()
     legend.x, legend.y, legend.boxAnchor = 56, HEIGHT - 2, "nw"
     legend.fontName, legend.fontSize, legend.dxTextSpace, legend.deltax, legend.columnMaximum = font, 7, 4, 90, 1
-    legend.alignment = "right"
+    legend.alignment, legend.strokeColor = "right", None
     legend.colorNamePairs = [(COLOURS[place % len(COLOURS)], name[:20]) for place, name in enumerate(names)]
     return legend

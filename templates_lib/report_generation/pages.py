@@ -28,7 +28,13 @@ HEADING_NEEDS = 90  # points below a heading: it does not stand alone at the end
 WIDE = 7  # more columns than these turn the page
 WRAPPED_ROWS = 2000  # cells of more rows are cut off instead of wrapped: a paragraph a cell takes a hundred times as long
 # DejaVu has Latin, Greek, Cyrillic and more; Vera, which comes with ReportLab, has Latin.
-_FONTS = (Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"), Path("/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf"))
+_FOLDERS = (Path("/usr/share/fonts/truetype/dejavu"), Path("/usr/share/fonts/dejavu-sans-fonts"))
+_FACES = {
+    "": ("DejaVuSans.ttf", "Vera.ttf"),
+    "-Bold": ("DejaVuSans-Bold.ttf", "VeraBd.ttf"),
+    "-Italic": ("DejaVuSans-Oblique.ttf", "VeraIt.ttf"),
+}
+LETTER = 3.9  # points of a letter of a cell, about
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 32px auto; padding: 0 16px; color: light-dark(#222, #ddd); background: light-dark(#fff, #181a1b); }
@@ -90,9 +96,32 @@ def as_csv(table: Table, stream: IO[bytes]) -> None:
 
 @cache
 def _font() -> str:
-    path = next((one for one in _FONTS if one.is_file()), None)
-    pdfmetrics.registerFont(TTFont("Report", str(path) if path else "Vera.ttf"))
+    """The name of the family, with its bold and slanted faces; those that the machine lacks are as the upright one."""
+    folder = next((one for one in _FOLDERS if (one / _FACES[""][0]).is_file()), None)
+    for face, (there, own) in _FACES.items():
+        path = folder / there if folder else None
+        upright = folder / _FACES[""][0] if folder else None
+        pdfmetrics.registerFont(TTFont(f"Report{face}", str(path if path and path.is_file() else upright) if folder else own))
+    pdfmetrics.registerFontFamily("Report", normal="Report", bold="Report-Bold", italic="Report-Italic", boldItalic="Report-Bold")
     return "Report"
+
+
+def _paragraphs(text: str, style: ParagraphStyle) -> list[Any]:
+    """Markdown's paragraphs, headings and entries of lists, with what is strong or stressed, as ReportLab has it."""
+    found = []
+    for token in MarkdownIt("commonmark", {"html": False}).parse(text):
+        if token.type == "inline":
+            parts = {
+                "strong_open": "<b>",
+                "strong_close": "</b>",
+                "em_open": "<i>",
+                "em_close": "</i>",
+                "softbreak": " ",
+                "hardbreak": "<br/>",
+            }
+            words = "".join(parts.get(one.type, escape(one.content)) for one in token.children or ())
+            found.append(Paragraph(words, style))
+    return found
 
 
 def as_pdf(title: str, intro: str, tables: Sequence[Table], made_at: datetime, stream: IO[bytes]) -> None:
@@ -100,17 +129,17 @@ def as_pdf(title: str, intro: str, tables: Sequence[Table], made_at: datetime, s
     font = _font()
     text = ParagraphStyle("text", fontName=font, fontSize=9, leading=12)
     cell = ParagraphStyle("cell", fontName=font, fontSize=7, leading=9)
-    large = ParagraphStyle("title", parent=text, fontSize=16, leading=20, textColor=colors.HexColor("#1f7a74"))
-    section = ParagraphStyle("section", parent=text, fontSize=12, leading=16, spaceBefore=14, spaceAfter=4)
+    large = ParagraphStyle("title", parent=text, fontName="Report-Bold", fontSize=16, leading=20, textColor=colors.HexColor("#1f7a74"))
+    section = ParagraphStyle("section", parent=text, fontName="Report-Bold", fontSize=12, leading=16, spaceBefore=14, spaceAfter=4)
     size = landscape(A4) if any(len(one.columns) > WIDE for one in tables) else A4
     document = SimpleDocTemplate(
         stream, pagesize=size, leftMargin=18 * mm, rightMargin=18 * mm, topMargin=18 * mm, bottomMargin=18 * mm, title=title, invariant=1
     )
     story: list[Any] = [Paragraph(escape(title), large), Paragraph(f"{made_at:%Y-%m-%d %H:%M} UTC", text), Spacer(1, 6)]
-    story += [Paragraph(escape(line), text) for line in intro.splitlines() if line.strip()]
+    story += _paragraphs(intro, text)
     for table in tables:
         story += [CondPageBreak(HEADING_NEEDS), Paragraph(escape(table.title), section)]
-        story += [Paragraph(escape(line), text) for line in table.text.splitlines() if line.strip()]
+        story += _paragraphs(table.text, text)
         picture = charts.drawing(table, font)
         story += [picture, Spacer(1, 6)] if picture is not None else []
         story += _pdf_table(table, document.width, font, cell) if table.rows else [Paragraph("No rows.", text)]
@@ -128,12 +157,11 @@ def as_pdf(title: str, intro: str, tables: Sequence[Table], made_at: datetime, s
 
 def _pdf_table(table: Table, width: float, font: str, style: ParagraphStyle) -> list[Any]:
     rows = table.written()
-    weights = [
-        min(40, max(4, len(one.title), *(len(row[place]) for row in rows[:200]))) for place, one in enumerate(table.columns)
-    ]  # fmt: skip
-    widths = [width * weight / sum(weights) for weight in weights]
+    weights = [min(40, max(4, len(one.title) + 1, *(len(row[place]) for row in rows[:200]))) for place, one in enumerate(table.columns)]
+    natural = [weight * LETTER + 14 for weight in weights]
+    widths = [one * min(1.0, width / sum(natural)) for one in natural]
     wraps = len(rows) <= WRAPPED_ROWS
-    letters = [max(1, int(each / 3.6)) for each in widths]
+    letters = [max(1, int((each - 10) / LETTER)) for each in widths]
 
     def cell(text: str, place: int) -> Any:
         if table.columns[place].numeric or len(text) <= letters[place]:
@@ -141,8 +169,11 @@ def _pdf_table(table: Table, width: float, font: str, style: ParagraphStyle) -> 
         return Paragraph(escape(text), style) if wraps else text[: letters[place]] + "…"
 
     body = [[cell(text, place) for place, text in enumerate(row)] for row in rows]
-    head = [Paragraph(escape(one.title), style) for one in table.columns]
-    made = LongTable([head, *body], colWidths=widths, repeatRows=1)
+    heads = {
+        numeric: ParagraphStyle("head", parent=style, fontName="Report-Bold", alignment=2 if numeric else 0) for numeric in (True, False)
+    }
+    head = [Paragraph(escape(one.title), heads[one.numeric]) for one in table.columns]
+    made = LongTable([head, *body], colWidths=widths, repeatRows=1, hAlign="LEFT")
     look: list[Any] = [
         ("FONT", (0, 0), (-1, -1), font, 7), ("VALIGN", (0, 0), (-1, -1), "TOP"),
         ("LINEBELOW", (0, 0), (-1, 0), 0.8, colors.HexColor("#1f7a74")),

@@ -39,6 +39,7 @@ from app.execution.executors.base import Executor
 from app.execution.executors.local import LocalExecutor
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
+from app.execution.overview import Overview
 from app.execution.recorder import Recorder
 from app.execution.retention import Retention
 from app.execution.runner import Runner
@@ -168,7 +169,9 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         connections=connections, catalogue=catalogue, templates=templates, resting=resting, moves=moves,
         sharing=Sharing(templates, catalogue, keys, settings.trusted_template_keys),
         presets=Presets(PresetStore(database), catalogue, audit, clock), jobs=registry, approvals=approvals,
-        exchange=Exchange(registry, executions, approvals), executions=executions, triggers=triggers, keys=keys, ping=ping,
+        exchange=Exchange(registry, executions, approvals), executions=executions,
+        overview=Overview(ExecutionStore(database), registry, clock),
+        nodes=NodeStore(database).all, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
         calendars=calendars, maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),
     )  # fmt: skip

@@ -18,6 +18,7 @@ from app.clock import Clock
 from app.config import Settings
 from app.connections.service import Connections
 from app.exchange.service import Exchange
+from app.execution.overview import Overview
 from app.execution.service import Executions
 from app.jobs.moves import Moves
 from app.jobs.service import JobRegistry
@@ -29,6 +30,7 @@ from app.keys import KeyRing
 from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.maintenance import Maintenance
+from app.scheduling.nodes import NodeSeen
 from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
 
@@ -62,6 +64,8 @@ class Services:
     approvals: Approvals
     exchange: Exchange
     executions: Executions
+    overview: Overview
+    nodes: Callable[[], list[NodeSeen]]
     triggers: Triggers
     calendars: Calendars
     maintenance: Maintenance

@@ -150,6 +150,14 @@ _SYSTEMS = (
 )
 
 
+OUTCOMES = ("success", "skipped", "missed", "cancelled", "timeout", "failed")  # from the ground of a chart up
+
+
+def hour_words(counts: Mapping[str, int]) -> str:
+    """ "3 success, 1 failed": what an hour had."""
+    return ", ".join(f"{count} {STATES[status][1].lower()}" for status in OUTCOMES if (count := counts.get(status, 0))) or "nothing"
+
+
 def number(value: Any) -> str:
     """1,234,567"""
     return f"{value:,}" if isinstance(value, int | float) else str(escape(value))
@@ -158,6 +166,6 @@ def number(value: Any) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "ticks": ticks,
     "schedule_words": in_words, "duration_words": duration_words, "number": number,
-    "browser": browser, "without_message": without_message,
+    "browser": browser, "without_message": without_message, "hour_words": hour_words,
 }  # fmt: skip
 GLOBALS: dict[str, Any] = {"state": state, "icon": icon, "STATES": STATES, "REASONS": REASONS}

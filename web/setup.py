@@ -24,6 +24,7 @@ from web.views import (
     audit,
     calendars,
     connections,
+    dashboard,
     exchange,
     executions,
     jobs,
@@ -48,6 +49,7 @@ DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'se
 VIEWS = (
     signin,
     single_signon,
+    dashboard,
     exchange,
     jobs,
     templates,
@@ -79,7 +81,6 @@ def register_web(app: Flask, services: Services) -> None:
     )  # fmt: skip
     _csrf.init_app(app)
     pages = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
-    pages.add_url_rule("/", view_func=lambda: redirect(url_for("jobs_pages.list_jobs")), endpoint="home")
     pages.add_url_rule("/admin/scheduler", view_func=lambda: redirect(url_for("jobs_pages.list_jobs")), endpoint="scheduler")
     pages.add_url_rule("/api/docs", view_func=lambda: render_template("api_docs.html"), endpoint="api_docs")
     app.register_blueprint(pages)

@@ -435,6 +435,28 @@ class ExecutionStore:
         fields = {"status": 1, "reason": 1, "queued_at": 1, "started_at": 1, "completed_at": 1, "duration_seconds": 1}
         return list(self._executions.find({"job_id": job_id}, fields).sort("queued_at", -1).limit(limit))
 
+    def counts_by_hour(self, since: datetime, *, of_jobs: Collection[str] | None = None) -> dict[datetime, dict[str, int]]:
+        """How many executions that were queued since then have ended how, by the hour (UTC); of all jobs, or of some."""
+        hour = {"$dateTrunc": {"date": "$queued_at", "unit": "hour"}}
+        stages: list[Document] = [
+            {"$match": _ended_since(since, of_jobs)}, {"$group": {"_id": {"hour": hour, "status": "$status"}, "count": {"$sum": 1}}},
+        ]  # fmt: skip
+        found: dict[datetime, dict[str, int]] = {}
+        for row in self._executions.aggregate(stages, maxTimeMS=QUERY_TIME_MS):
+            found.setdefault(row["_id"]["hour"], {})[row["_id"]["status"]] = row["count"]
+        return found
+
+    def failing(self, since: datetime, *, of_jobs: Collection[str] | None = None) -> list[Document]:
+        """The last run of each job that ran since then, where that failed; newest first."""
+        ran = {**_ended_since(since, of_jobs), "status": {"$in": [Status.SUCCESS.value, *FAILURES]}}
+        kept = ("_id", "job_id", "job_name", "status", "reason", "queued_at", "error")
+        stages: list[Document] = [
+            {"$match": ran}, {"$sort": {"queued_at": -1}},
+            {"$group": {"_id": "$job_id", "last": {"$first": {name: f"${name}" for name in kept}}}},
+            {"$match": {"last.status": {"$in": list(FAILURES)}}}, {"$replaceWith": "$last"}, {"$sort": {"queued_at": -1}}, {"$limit": 100},
+        ]  # fmt: skip
+        return list(self._executions.aggregate(stages, maxTimeMS=QUERY_TIME_MS))
+
     def latest_durations(self, kind: str, limit: int) -> list[float]:
         """How many seconds the latest successful runs of a template took."""
         where = {"template_type": kind, "status": Status.SUCCESS.value}
@@ -484,3 +506,8 @@ class ExecutionStore:
     def remove(self, ids: Sequence[str]) -> None:
         """Forget these, if they have ended."""
         self._executions.delete_many({"_id": {"$in": list(ids)}, "status": {"$in": ENDED_VALUES}})
+
+
+def _ended_since(since: datetime, of_jobs: Collection[str] | None) -> Document:
+    kept: Document = {"status": {"$in": ENDED_VALUES}, "completed_at": ANY_DATE, "queued_at": {"$gte": since}, "dry": {"$ne": True}}
+    return kept if of_jobs is None else {**kept, "job_id": {"$in": list(of_jobs)}}

@@ -324,6 +324,11 @@ class JobRegistry:
         """How many jobs each template has."""
         return self._store.counts_by_template()
 
+    def due_between(self, actor: Actor, begin: datetime, end: datetime, limit: int) -> list[Job]:
+        """The first jobs that `actor` sees and that are due in a span, the next first."""
+        require(actor, May.SEE_JOBS)
+        return self._store.due_between(begin, end, limit, groups=actor.groups)
+
     def versions_of(self, kind: str) -> dict[int, int]:
         """How many jobs each version of a template has."""
         return self._store.counts_by_version(kind)

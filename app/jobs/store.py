@@ -147,6 +147,17 @@ class JobStore:
         where = {"retired": False, "$or": [{f"parameters.{path}": connection} for path in pointers]}
         return [row["name"] for row in self._jobs.find(where, {"name": 1})]
 
+    def due_between(self, begin: datetime, end: datetime, limit: int, *, groups: Collection[str] | None = None) -> list[Job]:
+        """Enabled jobs that are due from `begin` on and before `end`, the next first."""
+        where = {
+            "enabled": True,
+            "next_run_at": {**ANY_DATE, "$gte": begin, "$lt": end},
+            "retired": False,
+            "paused": None,
+            **_within(groups),
+        }
+        return [job_from(row) for row in self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort("next_run_at", 1).limit(limit)]
+
     def count_of(self, kind: str, version: int | None = None) -> int:
         """How many jobs are of a template, or of one version of it."""
         where = {"template_type": kind, "retired": False, **({} if version is None else {"template_version": version})}

@@ -65,7 +65,7 @@ class Watched:
         self.page.get_by_label("E-mail").fill(ADMIN)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
-        expect(self.page.get_by_role("heading", level=1)).to_contain_text("Jobs")
+        expect(self.page.get_by_role("heading", level=1)).to_contain_text("Dashboard")
 
     def _hear(self, message: ConsoleMessage) -> None:
         # Chromium itself logs each 409 and 422; that a wrong form is answered so is meant, and other failures are not.

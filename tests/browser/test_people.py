@@ -39,7 +39,7 @@ def test_an_admin_is_invited_asks_for_a_cleanup_and_a_super_admin_approves(
     ada.get_by_role("button", name="Set password").click()
     expect(ada.get_by_text("The password is set")).to_be_visible()
     sign_in(ada, service, email)
-    expect(ada.get_by_role("heading", level=1)).to_contain_text("Jobs")
+    expect(ada.get_by_role("heading", level=1)).to_contain_text("Dashboard")
     assert ada.get_by_role("link", name="Users").count() == 0
 
     with MongoClient(mongod) as client, service.client(service.token()) as api:
@@ -112,7 +112,7 @@ def test_a_second_factor_is_set_up_and_asked_for(visitor_js: Watched, service: S
     step = int(time.time()) // 30 + 1  # the code of this half minute is used up; the next one is good already
     page.get_by_label("The code of your app").fill(pyotp.TOTP(secret).generate_otp(step))
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Jobs")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Dashboard")
     context.close()
 
 

@@ -117,7 +117,7 @@ def test_the_pages_of_templates_are_for_everybody(chromium: Browser, service: Se
     page.goto(f"{service.address}/templates/{kind}/publish")
     accessible(page)
     page.get_by_role("button", name="Publish version 2").click()
-    paths = ["/templates", "/templates?q=nothing", f"/templates/{kind}", f"/templates/{kind}/standing", f"/templates/{kind}/draft", "/templates/import",
+    paths = ["/", "/templates", "/templates?q=nothing", f"/templates/{kind}", f"/templates/{kind}/standing", f"/templates/{kind}/draft", "/templates/import",
              "/templates/report_generation/derive", f"/templates/{kind}/impact/2", f"/templates/{kind}/impact/2/{job}", f"/jobs/{job}", f"/jobs/{job}/run-with",
              f"/jobs/new?template={kind}", "/jobs/new?template=report_generation", "/connections/new?kind=file_store"]  # fmt: skip
     for path in paths:

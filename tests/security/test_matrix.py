@@ -73,7 +73,7 @@ BOTH = {
 OWN_REQUEST = ("POST", f"{ASK}/withdraw")  # whose request it is decides, not the role: test_approvals
 
 WEB: dict[tuple[str, str], May | None] = {
-    ("GET", "/"): OPEN, ("GET", "/admin/scheduler"): OPEN, ("GET", "/api/docs"): OPEN, ("GET", "/sign-in"): OPEN, ("POST", "/sign-in"): OPEN,
+    ("GET", "/"): May.SEE_JOBS, ("GET", "/admin/scheduler"): OPEN, ("GET", "/api/docs"): OPEN, ("GET", "/sign-in"): OPEN, ("POST", "/sign-in"): OPEN,
     ("GET", "/sign-in/code"): OPEN, ("POST", "/sign-in/code"): OPEN, ("POST", "/sign-out"): OPEN,
     ("GET", "/sign-in/provider"): OPEN, ("GET", "/sign-in/provider/back"): OPEN, ("GET", "/reset/<secret>"): OPEN,
     ("POST", "/reset/<secret>"): OPEN, ("GET", "/static/<path:filename>"): OPEN, ("GET", "/health"): OPEN, ("GET", "/health/detailed"): OPEN,

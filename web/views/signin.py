@@ -108,7 +108,7 @@ def visitor() -> Visitor:
 
 def safe_target(text: str | None) -> str:
     """A path of our own, or the job list: never an address elsewhere (open redirect)."""
-    home = url_for("jobs_pages.list_jobs")
+    home = url_for("dashboard_pages.show")
     if not text or not text.startswith("/") or text.startswith("//") or "\\" in text or not text.isprintable():
         return home
     parts = urlsplit(text)

@@ -1,0 +1,133 @@
+"""The dashboard: what needs someone, what runs, what comes, how the last day was; kept to one's own groups, answered from indexes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from selectolax.lexbor import LexborHTMLParser
+
+from app.audit.model import Actor
+from app.factory import Store
+from app.mongo import Document
+from app.services import Services
+from tests.conftest import START
+
+HOURLY = {"type": "cron", "expression": "0 * * * *"}
+
+
+def make(services: Services, actor: Actor, name: str, **changes: Any) -> str:
+    return services.jobs.create(actor, {"name": name, "template_type": "noop", "schedule": HOURLY, **changes})[0].id
+
+
+def ran(store: Store, services: Services, actor: Actor, job_id: str, status: str, at: datetime, **changes: Any) -> None:
+    """An execution as the engine would have left it."""
+    job = services.jobs.get(actor, job_id)
+    row: Document = {
+        "_id": f"{job_id}{at.isoformat()}{status}", "job_id": job_id, "job_name": job.definition.name, "template_type": "noop", "status": status, "reason": None,
+        "queued_at": at, "started_at": at, "completed_at": at + timedelta(seconds=4), "duration_seconds": 4.0, "progress": None,
+        "error": {"message": "no route to host"} if status == "failed" else None, "result": None, "triggered_by": "schedule", "triggered_by_user": None,
+        **changes,
+    }  # fmt: skip
+    if status == "running":
+        row |= {"live": True, "completed_at": None, "duration_seconds": None}
+    store.database["job_executions"].insert_one(row)
+
+
+def page(client: FlaskClient, address: str = "/") -> LexborHTMLParser:
+    answer = client.get(address)
+    assert answer.status_code == 200
+    return LexborHTMLParser(answer.get_data(as_text=True))
+
+
+def section(found: LexborHTMLParser, heading: str) -> str:
+    node = next(one for one in found.css("#dashboard section") if (h := one.css_first("h2")) is not None and h.text().startswith(heading))
+    return " ".join(node.text().split())
+
+
+def test_an_empty_installation_says_so(browser_client: FlaskClient) -> None:
+    found = page(browser_client)
+    assert "Nothing, and nothing ran in the last day." in section(found, "Needs you")
+    assert "Nothing is due within a day" in section(found, "Comes next")
+    assert "No engine runs on this database" in section(found, "Health")
+    assert found.css_first("svg.hours") is None
+
+
+def test_a_day_is_told_by_hour_and_outcome(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    good, bad, mended = (make(services, super_admin, name) for name in ("good", "bad", "mended"))
+    for hours in (1, 2, 30):
+        ran(store, services, super_admin, good, "success", START - timedelta(hours=hours))
+    ran(store, services, super_admin, bad, "success", START - timedelta(hours=3))
+    ran(store, services, super_admin, bad, "failed", START - timedelta(minutes=5))
+    ran(store, services, super_admin, mended, "failed", START - timedelta(hours=5))
+    ran(store, services, super_admin, mended, "success", START - timedelta(hours=4))
+    ran(store, services, super_admin, good, "skipped", START - timedelta(hours=1))
+    day = services.overview.day(super_admin)
+    assert (day.total, day.success) == (7, pytest.approx(4 / 6))
+    assert [row["job_name"] for row in day.failing] == ["bad"]
+    found = page(browser_client)
+    needs = section(found, "Needs you")
+    assert "bad" in needs
+    assert "no route to host" in needs
+    assert "mended" not in needs
+    last = section(found, "The last day")
+    assert "7 executions" in last
+    assert "66.7 % of runs succeeded" in last
+    rows = [[cell.text() for cell in row.css("td")] for row in found.css(".last-day tbody tr")]
+    assert ["11:00", "3", "1 success, 1 skipped, 1 failed"] in rows
+    assert len(found.css("svg.hours rect")) == 7
+
+
+def test_what_runs_shows_how_long_it_will_take(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    counted, typical = make(services, super_admin, "counted"), make(services, super_admin, "typical")
+    for minutes in range(3):
+        ran(store, services, super_admin, typical, "success", START - timedelta(minutes=60 + minutes), duration_seconds=90.0)
+    ran(store, services, super_admin, counted, "running", START - timedelta(seconds=30), progress={"done": 25, "total": 100, "note": ""})
+    ran(store, services, super_admin, typical, "running", START - timedelta(seconds=30))
+    left = {one.execution["job_name"]: one.seconds_left for one in services.overview.running(super_admin)}
+    assert left == {"counted": 90.0, "typical": 60.0}
+    assert "25 of 100" in section(page(browser_client, "/?live"), "Runs now")
+
+
+def test_what_comes_within_a_day_is_there_and_no_more(services: Services, super_admin: Actor) -> None:
+    make(services, super_admin, "soon")
+    make(services, super_admin, "off", enabled=False)
+    make(services, super_admin, "next week", schedule={"type": "once", "run_at": (START + timedelta(days=7)).isoformat()})
+    paused = make(services, super_admin, "paused")
+    services.jobs.pause(super_admin, paused, {"reason": "x"})
+    assert [job.definition.name for job in services.overview.coming(super_admin)] == ["soon"]
+
+
+def test_whoever_is_kept_to_groups_sees_those(services: Services, super_admin: Actor, store: Store) -> None:
+    own, other = make(services, super_admin, "own", group="north"), make(services, super_admin, "other", group="south")
+    for job_id in (own, other):
+        ran(store, services, super_admin, job_id, "failed", START - timedelta(minutes=5))
+        ran(store, services, super_admin, job_id, "running", START)
+    kept = replace(super_admin, role="admin", groups=frozenset({"north"}))
+    day = services.overview.day(kept)
+    assert (day.total, [row["job_name"] for row in day.failing]) == (1, ["own"])
+    assert [one.execution["job_name"] for one in services.overview.running(kept)] == ["own"]
+    assert [job.definition.name for job in services.overview.coming(kept)] == ["own"]
+
+
+def test_broken_jobs_are_loud(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    job_id = make(services, super_admin, "orphan")
+    store.database["dynamic_jobs"].update_one({"_id": job_id}, {"$set": {"template_type": "gone_kind"}})
+    assert "orphan cannot run: its template 'gone_kind' is gone" in section(page(browser_client), "Needs you")
+
+
+def test_the_day_is_read_from_an_index(services: Services, super_admin: Actor, store: Store) -> None:
+    from app.execution.store import _ended_since
+
+    plan = store.database["job_executions"].find(_ended_since(START, None)).explain()["queryPlanner"]["winningPlan"]
+    names: set[str] = set()
+    waiting = [plan]
+    while waiting:
+        one = waiting.pop()
+        names |= {one["indexName"]} if "indexName" in one else set()
+        waiting += [one["inputStage"]] if "inputStage" in one else one.get("inputStages", [])
+    assert names
+    assert names <= {"ended", "recent"}

@@ -1,0 +1,52 @@
+"""/: what needs someone, what runs, what comes, how the last day was."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from flask import Blueprint, render_template, request
+
+from app.accounts.permissions import May, require
+from app.execution.overview import Day
+from web.filters import OUTCOMES
+from web.views.common import actor
+from web.views.signin import services
+
+blueprint = Blueprint("dashboard_pages", __name__)
+
+NODE_SILENT = timedelta(seconds=30)
+TALL = 100  # of the chart, in its own units
+MOST_TEMPLATES = 6
+
+
+@blueprint.get("/")
+def show() -> str:
+    """The dashboard; `?live` is the part of it that htmx asks for anew."""
+    require(actor(), May.SEE_JOBS)
+    overview, now = services().overview, services().clock.now()
+    day = overview.day(actor())
+    used = sorted(services().jobs.counts_by_template().items(), key=lambda one: -one[1])[:MOST_TEMPLATES]
+    nodes = services().nodes()
+    return render_template(
+        "partials/dashboard.html" if "live" in request.args else "dashboard.html", day=day, bars=_bars(day),
+        running=overview.running(actor()), coming=overview.coming(actor()), waiting=services().approvals.waiting(actor()),
+        broken=services().jobs.broken() if actor().groups is None else {}, live=services().executions.live_counts(),
+        used=[(services().catalogue.find(kind), kind, count) for kind, count in used],
+        nodes=[(one, now - one.seen_at < NODE_SILENT) for one in nodes],
+    )  # fmt: skip
+
+
+def _bars(day: Day) -> list[dict[str, Any]]:
+    """The chart: a column an hour, its outcomes upon each other, as tall as the largest hour is the whole height."""
+    most = max((one.total for one in day.hours), default=0) or 1
+    bars = []
+    for place, one in enumerate(day.hours):
+        ground = float(TALL)
+        for status in OUTCOMES:
+            count = one.counts.get(status, 0)
+            if count:
+                tall = max(1.5, count * TALL / most)
+                ground -= tall
+                bars.append({"x": place * 10, "y": round(ground, 2), "height": round(tall, 2), "status": status})
+    return bars

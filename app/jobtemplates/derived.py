@@ -126,6 +126,8 @@ def _deeper_problems(base: Mapping[str, Any], definition: Definition) -> Iterato
             yield FieldError(pointer((*at, "narrow")) + refused.pointer, f"is no schema that is taken here: {refused.reason}")
             continue
         yield from _wider(member, treatment.get("narrow", {}), at)
+        if treatment.get("narrow") and "default" not in treatment and "default" in member and narrowed.errors(member["default"]):
+            yield FieldError(pointer((*at, "default")), f"is needed: the template's own, {member['default']!r}, lies outside these limits")
         for word in ("value", "default"):
             if word in treatment:
                 found = resolve(member, treatment[word], _AHEAD)

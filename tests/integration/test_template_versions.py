@@ -281,6 +281,7 @@ def test_a_base_that_changes_under_a_derived_template_names_the_place(
         ({"size": {"value": 5000}}, "/parameters/size"),
         ({"size": {"narrow": {"maximum": 5000}}}, "/parameters/size/narrow/maximum"),
         ({"size": {"narrow": {"maximum": 5}, "default": 6}}, "/parameters/size/default"),
+        ({"size": {"narrow": {"maximum": 5}}}, "/parameters/size/default"),
         ({"mode": {"value": "nonsense"}}, "/parameters/mode"),
         ({"mode": {"narrow": {"enum": ["fast", "nonsense"]}}}, "/parameters/mode"),
         ({"key": {"value": "a secret in the clear"}}, "/parameters/key/value"),

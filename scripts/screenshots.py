@@ -35,9 +35,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         mongod = LocalMongod(Path(folder) / "mongo")
         environment = {
-            **os.environ, "MONGODB_URI": mongod.start(), "JOBWRIGHT_DATA_DIR": f"{folder}/data", "PORT": PORT,
-            "JOBWRIGHT_ADMIN_EMAIL": EMAIL, "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD, "JOBWRIGHT_ALLOWED_HOSTS": f"127.0.0.1:{PORT}", "JOBWRIGHT_RUNS_PER_HOUR": "1000",
-            "LOG_LEVEL": "ERROR",
+            **os.environ, "MONGODB_URI": mongod.start(), "JOBWRIGHT_DATA_DIR": f"{folder}/data", "PORT": PORT, "LOG_LEVEL": "ERROR",
+            "JOBWRIGHT_ADMIN_EMAIL": EMAIL, "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD, "JOBWRIGHT_ALLOWED_HOSTS": f"127.0.0.1:{PORT}",
+            "JOBWRIGHT_RUNS_PER_HOUR": "1000",
         }  # fmt: skip
         service = subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], env=environment)
         try:

@@ -41,8 +41,6 @@ def test_a_secret_is_sealed_masked_and_opened_wherever_it_stands(vault: Vault, s
     value: Any = dict(VALUE)
     if deep != "alone":
         inner = {name: one for name, one in schema.items() if name != "$defs"}
-        if "$ref" in inner and inner["$ref"] == "#":
-            return
         schema = {"properties": {"rows": {"items": inner} if deep == "list" else {"prefixItems": [{}, inner]}}, **({"$defs": schema["$defs"]} if "$defs" in schema else {})}  # fmt: skip
         value = {"rows": [1, value] if deep == "tuple" else [value]}
     sealed = vault.seal(schema, value)

@@ -28,6 +28,8 @@ from app.local_mongod import LocalMongod
 PASSWORD = "demo-only-password"  # noqa: S105 - of a service that lives for seconds, on this machine alone
 WAIT_SECONDS = 60.0
 
+LARGEST_MAIL = 30_000_000  # bytes
+
 
 @dataclass
 class Inbox:
@@ -93,7 +95,7 @@ def bus_server(inbox: Inbox) -> Iterator[int]:
 def _serving(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> Iterator[int]:
     """A server in a thread of its own; its port."""
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(talk, "127.0.0.1", 0))
+    server = loop.run_until_complete(asyncio.start_server(talk, "127.0.0.1", 0, limit=LARGEST_MAIL))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:

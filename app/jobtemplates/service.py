@@ -139,7 +139,7 @@ class Templates:
         if not isinstance(kind, str) or re.fullmatch(TYPE, kind) is None:
             errors.append(FieldError("/type", "must be 2 to 63 small letters, digits and _, and begin with a letter"))
         bases = {entry.type for entry in self._catalogue.code()}
-        if base_type not in bases:
+        if not isinstance(base_type, str) or base_type not in bases:
             errors.append(FieldError("/base", f"must be a template that is code: {', '.join(sorted(bases))}"))
         if errors:
             raise ValidationFailed(errors)

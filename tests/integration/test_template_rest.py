@@ -80,6 +80,14 @@ def test_the_whole_way_of_a_derived_template(api: Api) -> None:
     assert api("PUT", f"{T}/test_scheduler/draft", DEFINITION).status_code == 409
 
 
+@pytest.mark.parametrize(
+    "body",
+    [[], {}, {"type": ["x"], "base": {}}, {"type": "okay", "base": ["noop"]}, {"type": "okay", "base": "test_scheduler", "definition": 5}],
+)
+def test_what_is_no_template_is_refused(api: Api, body: Any) -> None:
+    assert api("POST", T, body).status_code == 422
+
+
 def test_the_standing_of_a_template_that_is_code(api: Api, admin_api: Api) -> None:
     assert api("PUT", f"{T}/test_scheduler/standing", {"enabled": False, "note": "Not now"}).status_code == 200
     assert api("PUT", f"{T}/test_scheduler/standing", {"when_off": "explode"}).status_code == 422

@@ -339,7 +339,7 @@ class Drawer:
         if at.kind == "secret" and at.raw:
             at.raw, at.state, at.retype = "", "kept" if at.was == "k" else "absent", True
         if at.state in {"absent", "null"}:
-            at.raw, at.marks = "", ()  # the state was chosen over what the control held
+            at.raw, at.marks, at.rows = "", (), []  # the state was chosen over what the control held
         at.was, at.wanted, at.moved = self._was(at, view), "", False
         return at
 

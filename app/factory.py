@@ -137,7 +137,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     templates = Templates(store=template_store, catalogue=catalogue, in_use=jobs.count_of, audit=audit, clock=clock)
     resting = RestingTemplates(catalogue, jobs, clock)
     templates.switched_on = lambda kind: resting.settle()
-    moves = Moves(store=MoveStore(database), jobs=jobs, registry=registry, catalogue=catalogue, clock=clock)
+    moves = Moves(store=MoveStore(database), jobs=jobs, registry=registry, clock=clock)
     executions = Executions(
         store=ExecutionStore(database), logs=LogStore(database), limits=RunLimits(database), registry=registry, audit=audit,
         clock=clock, settings=settings,

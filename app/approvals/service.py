@@ -225,6 +225,7 @@ class Approvals:
                 execution_id = payload.get("execution_id") or str(uuid.uuid5(uuid.UUID(row["_id"]), "run"))
                 self._executions.run_approved(
                     actor, job_id, version=version, execution_id=execution_id, parameters=payload["parameters"],
+                    code_version=payload.get("code_version"),
                     retry_of=payload.get("retry_of"), stands_for=payload.get("stands_for"),
                 )  # fmt: skip
                 return {"kind": "execution", "id": execution_id}

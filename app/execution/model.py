@@ -90,6 +90,7 @@ class Attempt:
     job_name: str
     template_type: str
     template_version: int
+    code_version: int
     parameters: Mapping[str, Any]
     timeout_seconds: float
     started_at: datetime
@@ -142,6 +143,7 @@ def new_execution(
         "_id": execution_id or str(uuid.uuid4()),
         "job_id": job.id, "job_name": definition.name, "job_version": job.version,
         "template_type": definition.template_type, "template_version": job.template_version,
+        "code_version": job.code_version,
         "parameters": dict(definition.parameters if parameters is None else parameters),
         "status": status.value, "reason": reason.value if reason else None,
         "available_at": max(now, available_at or now), "queued_at": now, "priority": definition.priority,

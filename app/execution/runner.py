@@ -163,7 +163,8 @@ class Runner:
         try:
             entry = self._catalogue.get(attempt.template_type, attempt.template_version)
             schema = entry.parameters_schema
-            kept = self._vault.open(self._brought_up(attempt, entry))
+            # A job that nobody has moved yet runs by the code's own migrations.
+            kept = self._vault.open(entry.brought_up(attempt.parameters, attempt.code_version))
             errors = self._connections.check_parameters(schema, kept, templates=entry.families)
             parameters = self._connections.open_secrets(schema, kept)
             if has_any(parameters):
@@ -183,10 +184,6 @@ class Runner:
             attempt, parameters, {name: (grant.kind, grant.settings) for name, grant in grants.items()}, entry.load,
             reused=isolation == "reused" and not attempt.dry, stores=entry.stores,
         )  # fmt: skip
-
-    def _brought_up(self, attempt: Attempt, entry: Entry) -> dict[str, Any]:
-        """The parameters as the code takes them now: a job that nobody has moved yet runs by the code's own migrations."""
-        return entry.brought_up(attempt.parameters, self._catalogue.written_for(attempt.template_type, attempt.template_version))
 
     def _resolved(self, attempt: Attempt, entry: Entry, parameters: Mapping[str, Any]) -> Resolved:
         """The parameters with what their dynamic values become: the same in each attempt of an execution, and recorded with it."""

@@ -70,7 +70,7 @@ class Executions:
         LimitReached after the user's runs of the hour, Conflict where `idempotency_key` belongs to another job.
         """
         require(actor, May.RUN_JOBS)
-        job = self._registry.known(actor, job_id)
+        job = self._registry.brought_up(self._registry.known(actor, job_id))
         execution_id = str(uuid.uuid5(_RUN_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
         if idempotency_key and (replayed := self._replayed(execution_id, job_id)):
             return replayed
@@ -82,7 +82,7 @@ class Executions:
         )  # fmt: skip
         diff = [{"field": f"/parameters/{name}", "after": mask(parameters.get(name))} for name in sorted(overrides or {})]
         named = {"execution_id": execution_id} if idempotency_key else {}
-        self._registry.ask_to_run(actor, job, Operation.RUN, {"parameters": parameters, **named}, diff)
+        self._registry.ask_to_run(actor, job, Operation.RUN, {"parameters": parameters, "code_version": job.code_version, **named}, diff)
         self._start(actor, "job.run", document, diff)
         return self._shown(self._found(execution_id))
 
@@ -93,29 +93,34 @@ class Executions:
         """
         require(actor, May.RUN_JOBS)
         old = self._visible(actor, execution_id)
-        job = self._registry.known(actor, old["job_id"])
+        job = self._registry.brought_up(self._registry.known(actor, old["job_id"]))
         if old["status"] in LIVE:
             raise Conflict(f"This execution is {old['status']}; it can be retried once it has ended")
         self._refuse_beside_another(job)
         same_template = old["template_type"] == job.definition.template_type
-        base = old["parameters"] if same_template else None
+        written = (old["template_version"], old.get("code_version"))
+        base = self._registry.carried(job, old["parameters"], *written) if same_template else None
         chosen = base if parameters is None else self._registry.run_parameters(job, parameters, base=base, whole=True)
         document = new_execution(
             job, now=self._clock.now(), triggered_by=Trigger.RETRY, parameters=chosen, by=actor.email, retry_of=execution_id,
             stands_for=old.get("stands_for"),
         )  # fmt: skip
         diff = [] if parameters is None else field_diff(mask(base or {}), mask(chosen), prefix="/parameters")
-        payload = {"parameters": document["parameters"], "retry_of": execution_id, "stands_for": old.get("stands_for")}
+        payload = {
+            "parameters": document["parameters"], "code_version": job.code_version,
+            "retry_of": execution_id, "stands_for": old.get("stands_for"),
+        }  # fmt: skip
         self._registry.ask_to_run(actor, job, Operation.RETRY, payload, diff)
         self._start(actor, "execution.retry", document, diff)
         return self._shown(document)
 
     def run_approved(
-        self, actor: Actor, job_id: str, *, version: int, execution_id: str, parameters: Mapping[str, Any], retry_of: str | None = None,
-        stands_for: datetime | None = None,
+        self, actor: Actor, job_id: str, *, version: int, execution_id: str, parameters: Mapping[str, Any], code_version: int | None = None,
+        retry_of: str | None = None, stands_for: datetime | None = None,
     ) -> Document:  # fmt: skip
-        """Start the run of an approved request, with parameters as they are stored, of the job that was looked at (`version`); one that is
-        there already is returned.
+        """Start the run of an approved request, of the job that was looked at (`version`); one that is there already is returned.
+
+        `parameters` are as they are stored, written for `code_version`.
 
         Raises StaleVersion, AlreadyRunning, LimitReached, NotFound.
         """
@@ -125,8 +130,8 @@ class Executions:
         self._registry.ask_to_run(actor, job, Operation.RETRY if retry_of else Operation.RUN, {}, [])
         self._refuse_beside_another(job)
         document = new_execution(
-            job, now=self._clock.now(), triggered_by=Trigger.RETRY if retry_of else Trigger.MANUAL, parameters=parameters, by=actor.email,
-            execution_id=execution_id, retry_of=retry_of, stands_for=stands_for,
+            replace(job, code_version=code_version), now=self._clock.now(), parameters=parameters, by=actor.email,
+            triggered_by=Trigger.RETRY if retry_of else Trigger.MANUAL, execution_id=execution_id, retry_of=retry_of, stands_for=stands_for,
         )  # fmt: skip
         self._start(actor, "execution.retry" if retry_of else "job.run", document, [])
         return self._shown(self._found(execution_id))

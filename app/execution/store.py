@@ -29,6 +29,7 @@ NO_BOUNDS = RunBounds()
 CLAIM_TRIES = 3
 CLAIM_FIELDS = (
     "job_id", "job_name", "status", "slots", "overlap", "max_instances", "concurrency_group", "template_type", "template_version",
+    "code_version",
     "parameters", "timeout_seconds", "retry_policy", "attempts.status", "notifications", "pause_after_failures", "started_at", "last_token",
     "rank", "cancel",
     "triggered_by", "stands_for", "dry", "scheduled_for", "resolved",

@@ -151,6 +151,7 @@ def attempt_from(row: Document, *, number: int, token: int, started_at: datetime
     return Attempt(
         execution_id=row["_id"], number=number, token=token, job_id=row["job_id"], job_name=row["job_name"],
         template_type=row["template_type"], template_version=row.get("template_version", 0),
+        code_version=row.get("code_version") or row.get("template_version", 0),
         parameters=row["parameters"], timeout_seconds=row["timeout_seconds"],
         started_at=started_at, began_at=row["started_at"] or started_at, retry_policy=row["retry_policy"],
         failed_attempts=1 + sum(one["status"] in FAILURES for one in row["attempts"][: number - 1]),

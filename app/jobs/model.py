@@ -161,6 +161,7 @@ class Job:
     schedule_error: str | None = None
     paused: Pause | None = None
     request_digest: str | None = None
+    code_version: int | None = None  # of the template's code that the parameters are written for; None: as `template_version` says
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None), datetime})

@@ -14,11 +14,10 @@ from app.audit.model import Actor, field_diff
 from app.clock import Clock
 from app.connections.vault import mask
 from app.errors import Conflict, FieldError, NotFound, StaleVersion
-from app.jobs.model import Job, JobDefinition
+from app.jobs.model import Job
 from app.jobs.move_store import MoveStore
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobStore
-from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
 from app.mongo import Document
 
@@ -68,8 +67,8 @@ class Result:
 class Moves:
     """Jobs are pinned to a version of their template; this moves one, some or all, and rolls a move back."""
 
-    def __init__(self, *, store: MoveStore, jobs: JobStore, registry: JobRegistry, catalogue: Catalogue, clock: Clock) -> None:
-        self._store, self._jobs, self._registry, self._catalogue, self._clock = store, jobs, registry, catalogue, clock
+    def __init__(self, *, store: MoveStore, jobs: JobStore, registry: JobRegistry, clock: Clock) -> None:
+        self._store, self._jobs, self._registry, self._clock = store, jobs, registry, clock
 
     def impact(self, actor: Actor, target: Entry) -> list[Impact]:
         """What `target`, a version or the draft of a template, means for each of its jobs, by name."""
@@ -143,7 +142,7 @@ class Moves:
         stored = job.definition.parameters
         if job.template_version == target.version:
             return Impact(job=job, effect=Effect.THERE, parameters=stored)
-        migrated = target.moved(stored, self._catalogue.written_for(target.type, job.template_version))
+        migrated = target.moved(stored, job.code_version or job.template_version)
         shown = dict(given) if given is not None else mask(migrated)
         parameters, errors = self._registry.judged(target, shown, migrated)
         if errors:
@@ -163,7 +162,8 @@ class Moves:
     def _moved(self, actor: Actor, target: Entry, found: Impact) -> Result:
         job = found.job
         definition = replace(job.definition, parameters=found.parameters)
-        outcome = self._put(actor, job.id, definition, target.version, version=job.version, action="job.move", done=Outcome.MOVED)
+        wanted = replace(job, definition=definition, template_version=target.version, code_version=target.template.version)
+        outcome = self._put(actor, wanted, version=job.version, action="job.move", done=Outcome.MOVED)
         return Result(job_id=job.id, name=job.definition.name, outcome=outcome)
 
     def _restored(self, actor: Actor, record: Document, row: Document) -> Result:
@@ -173,17 +173,12 @@ class Moves:
         elif before is None or job.version != row["version"] + 1 or job.template_version != record["to"]:
             outcome = Outcome.CHANGED
         else:
-            outcome = self._put(
-                actor, job.id, before.definition, before.template_version, version=job.version, action="job.move_back",
-                done=Outcome.RESTORED,
-            )  # fmt: skip
+            outcome = self._put(actor, before, version=job.version, action="job.move_back", done=Outcome.RESTORED)
         return Result(job_id=row["id"], name=row["name"], outcome=outcome)
 
-    def _put(
-        self, actor: Actor, job_id: str, definition: JobDefinition, template_version: int, *, version: int, action: str, done: Outcome
-    ) -> Outcome:
+    def _put(self, actor: Actor, wanted: Job, *, version: int, action: str, done: Outcome) -> Outcome:
         try:
-            self._registry.put_version(actor, job_id, definition, template_version, version=version, action=action)
+            self._registry.put_version(actor, wanted, version=version, action=action)
         except StaleVersion:
             return Outcome.CHANGED
         except NotFound:

@@ -82,7 +82,7 @@ class JobRegistry:
 
     def shown_parameters(self, job: Job) -> dict[str, Any]:
         """The parameters, as its template takes them now, with secrets masked."""
-        shown: dict[str, Any] = mask(self._brought_up(job).parameters)
+        shown: dict[str, Any] = mask(self.brought_up(job).definition.parameters)
         return shown
 
     def entry_of(self, job: Job) -> Entry:
@@ -108,7 +108,7 @@ class JobRegistry:
         job = Job(
             id=str(uuid.uuid5(_REQUEST_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4()),
             definition=self._sealed(entry, definition, None),
-            template_version=entry.version,
+            template_version=entry.version, code_version=entry.template.version,
             origin=origin or ("ui" if actor.via == "web" else "api"),
             version=1, created_by=actor.email, created_at=now, updated_by=actor.email, updated_at=now,
             next_run_at=self._first_due(definition, now), request_digest=digest,
@@ -134,14 +134,14 @@ class JobRegistry:
         """A dry create, or a dry update of `job_id`: the definition that would be stored, secrets masked. Raises as they do."""
         require(actor, May.CHANGE_JOBS)
         before = self._visible(actor, job_id) if job_id else None
-        definition = self._checked(merged(self._brought_up(before), body) if before else body, before)
+        definition = self._checked(merged(self.brought_up(before).definition, body) if before else body, before)
         self._refuse_foreign_group(actor, definition)
         self._refuse_taken_name(definition, job_id)
         return replace(definition, parameters=mask(self._sealed(self._entry_for(definition, before), definition, before).parameters))
 
     def changed_secrets(self, job: Job, parameters: Mapping[str, Any]) -> list[str]:
         """Pointers, from the parameters, of the secrets in `parameters` that the job has not, or has otherwise."""
-        schema, stored = self.entry_of(job).parameters_schema, self._brought_up(job).parameters
+        schema, stored = self.entry_of(job).parameters_schema, self.brought_up(job).definition.parameters
         before = dict(secret_places(schema, self._vault.open(stored)))
         return [place for place, value in secret_places(schema, self._vault.keep(schema, parameters, stored)) if before.get(place) != value]
 
@@ -152,13 +152,13 @@ class JobRegistry:
         """
         require(actor, May.CHANGE_JOBS)
         before = self._at_version(actor, job_id, version)
-        definition = self._checked(merged(self._brought_up(before), body), before)
+        definition = self._checked(merged(self.brought_up(before).definition, body), before)
         entry = self._entry_for(definition, before)
         definition = self._sealed(entry, definition, before)
         self._refuse_foreign_group(actor, definition)
         if definition.name != before.definition.name:
             self._refuse_taken_name(definition, job_id)
-        after = replace(before, definition=definition, template_version=entry.version)
+        after = replace(before, definition=definition, template_version=entry.version, code_version=entry.template.version)
         diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
         for one in (before, after):  # what it was, or becomes, may destroy
             self._ask_first(actor, one, Operation.UPDATE, diff=diff, payload={"job": job_document(after)})
@@ -244,7 +244,7 @@ class JobRegistry:
 
         Raises as `create`.
         """
-        wanted, now = job_from(dict(document)), self._clock.now()
+        wanted, now = self.brought_up(job_from(dict(document))), self._clock.now()
         self._refuse_foreign_group(actor, wanted.definition)
         self._ask_first(actor, wanted, Operation.CREATE)
         self._still_right(wanted, moved=True)
@@ -259,20 +259,33 @@ class JobRegistry:
         asked, before = job_from(dict(document)), self._visible(actor, job_id)
         if before.version == version + 1 and before.definition == asked.definition:
             return before
-        before = self._at_version(actor, job_id, version)
+        before, asked = self._at_version(actor, job_id, version), self.brought_up(asked)
         self._refuse_foreign_group(actor, asked.definition)
         self._ask_first(actor, asked, Operation.UPDATE)
         self._still_right(asked, moved=asked.definition.schedule != before.definition.schedule)
-        after = replace(before, definition=asked.definition, template_version=asked.template_version)
-        return self._store_change(actor, before, after, "job.update")
+        return self._store_change(actor, before, asked, "job.update")
 
-    def put_version(self, actor: Actor, job_id: str, definition: JobDefinition, template_version: int, *, version: int, action: str) -> Job:
-        """Put a definition that was judged, for another version of the job's template, in place of what the job was at `version`.
+    def put_version(self, actor: Actor, wanted: Job, *, version: int, action: str) -> Job:
+        """Put what `wanted` says, which was judged for its version of the template, in place of what the job was at `version`.
 
         Raises StaleVersion, NotFound.
         """
-        before = self._at_version(actor, job_id, version)
-        return self._store_change(actor, before, replace(before, definition=definition, template_version=template_version), action)
+        return self._store_change(actor, self._at_version(actor, wanted.id, version), wanted, action)
+
+    def brought_up(self, job: Job) -> Job:
+        """The job as its template takes it now, by the code's own migrations; as it is, where there is no such template any more."""
+        entry = self._catalogue.find(job.definition.template_type, job.template_version)
+        if entry is None:
+            return job
+        parameters = entry.brought_up(job.definition.parameters, job.code_version or job.template_version)
+        definition = replace(job.definition, parameters=parameters)
+        return replace(job, definition=definition, template_version=entry.version, code_version=entry.template.version)
+
+    def carried(self, job: Job, parameters: Mapping[str, Any], template_version: int, code_version: int | None) -> dict[str, Any]:
+        """Parameters of an earlier run of the job as its version of the template has them. Raises NotFound."""
+        entry, written_for = self.entry_of(job), code_version or template_version
+        same = entry.version == template_version
+        return entry.brought_up(parameters, written_for) if same else entry.moved(parameters, written_for)
 
     def judged(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
         """Parameters as they would be stored for a version of a template, and what is wrong with them; `stored` has the secrets that
@@ -296,7 +309,7 @@ class JobRegistry:
         `base` stands for the stored ones where they are an earlier run's; with `whole` the overrides are all that there is, and only
         kept secrets come from before. Raises ValidationFailed with pointers below `/parameters`.
         """
-        entry, stored = self.entry_of(job), self._brought_up(job).parameters if base is None else base
+        entry, stored = self.entry_of(job), self.brought_up(job).definition.parameters if base is None else base
         given = dict(overrides or {}) if whole else {**mask(stored), **(overrides or {})}
         self._check_parameters(entry, given, stored)
         sealed: dict[str, Any] = self._vault.seal(entry.parameters_schema, given, stored)
@@ -391,18 +404,10 @@ class JobRegistry:
 
     def _kept(self, before: Job | None, entry: Entry) -> Mapping[str, Any]:
         """The stored parameters that a form of the same template may keep secrets of."""
-        return self._brought_up(before).parameters if before and before.definition.template_type == entry.type else {}
-
-    def _brought_up(self, job: Job) -> JobDefinition:
-        """The definition with parameters as the job's template takes them now; as they are, where there is no such template any more."""
-        kind, version = job.definition.template_type, job.template_version
-        entry = self._catalogue.find(kind, version)
-        if entry is None:
-            return job.definition
-        return replace(job.definition, parameters=entry.brought_up(job.definition.parameters, self._catalogue.written_for(kind, version)))
+        return self.brought_up(before).definition.parameters if before and before.definition.template_type == entry.type else {}
 
     def _store_change(self, actor: Actor, before: Job, wanted: Job, action: str) -> Job:
-        """Put the definition and the template's version of `wanted` in place."""
+        """Put the definition of `wanted`, with the versions that it is of, in place."""
         diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(wanted.definition)))
         if before.template_version != wanted.template_version:
             diff.append({"field": "/template_version", "before": before.template_version, "after": wanted.template_version})
@@ -434,7 +439,7 @@ class JobRegistry:
         moved = (before.definition.schedule, before.definition.enabled) != (definition.schedule, definition.enabled)
         after = replace(
             before, definition=definition, version=before.version + 1, updated_by=actor.email, updated_at=now,
-            template_version=wanted.template_version,
+            template_version=wanted.template_version, code_version=wanted.code_version,
             **(self._due_again(before, definition, now) if moved else {}),
             schedule_error=None if moved else before.schedule_error,
         )  # fmt: skip

@@ -104,11 +104,6 @@ class Catalogue:
             raise NotFound("template", kind)
         return found
 
-    def written_for(self, kind: str, version: int) -> int:
-        """The version of the code that parameters of a job of `version` of a template were written for."""
-        versions = self._known().get(kind, {}).get("versions", ()) if kind not in self._code else ()
-        return next((int(one["base_version"]) for one in versions if one["number"] == version), version)
-
     def why_not(self, kind: str, version: int | None = None) -> str | None:
         """Why there is no such template, in words for whoever has a job of it; None where there is."""
         if kind in self._code:
@@ -171,7 +166,7 @@ class Catalogue:
         """What the draft of a derived template would be, as the next version of it. It has no problems."""
         base = self._code[row["base"]]
         definition = row["draft"]["definition"]
-        return of_definition(row["_id"], base, definition, version=next_number(row), base_version=base.version, state=State.DRAFT)
+        return of_definition(row["_id"], base, definition, version=next_number(row), state=State.DRAFT)
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
@@ -206,7 +201,7 @@ class Catalogue:
         wrong = problems(base.template, definition)
         if wrong:
             return f"{base_type} has changed under it: {wrong[0].pointer} {wrong[0].message}"
-        return of_definition(kind, base, definition, version=one["number"], base_version=one["base_version"], state=State(one["state"]))
+        return of_definition(kind, base, definition, version=one["number"], state=State(one["state"]))
 
 
 def current_number(row: Document) -> int:

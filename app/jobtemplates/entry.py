@@ -33,8 +33,7 @@ class WhenOff(StrEnum):
 class Entry:
     """One version of a template: what its jobs are asked, and the code that runs them.
 
-    `base` is the type that a derived template is made from, empty for one that is code; `base_version` the version of the code that
-    its parameters are written for.
+    `base` is the type that a derived template is made from, empty for one that is code.
     """
 
     template: JobTemplate
@@ -48,7 +47,6 @@ class Entry:
     validator: SchemaValidator
     stores: bool  # its parameters can name a file store
     base: str = ""
-    base_version: int = 0
     definition: Definition = field(default_factory=dict)
     state: State = State.PUBLISHED
 
@@ -106,14 +104,13 @@ def of_code(template: JobTemplate) -> Entry:
     )  # fmt: skip
 
 
-def of_definition(kind: str, base: Entry, definition: Definition, *, version: int, base_version: int, state: State) -> Entry:
+def of_definition(kind: str, base: Entry, definition: Definition, *, version: int, state: State) -> Entry:
     """A derived template in one version. `definition` has no problems (derived.problems)."""
     schema = compose(base.parameters_schema, definition)
     return Entry(
         template=base.template, type=kind, version=version, name=definition["name"], description=definition["description"],
         category=definition["category"], icon=definition.get("icon", base.icon), parameters_schema=schema,
-        validator=SchemaValidator(schema), stores=base.stores, base=base.type, base_version=base_version, definition=definition,
-        state=state,
+        validator=SchemaValidator(schema), stores=base.stores, base=base.type, definition=definition, state=state,
     )  # fmt: skip
 
 

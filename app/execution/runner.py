@@ -203,7 +203,10 @@ class Runner:
     def _judge(self, attempt: Attempt, entry: Entry, parameters: Mapping[str, Any]) -> list[FieldError]:
         """What is wrong with the parameters. Those that were found right are not judged again: a version of a template stays as
         it is for as long as this process, and its judgement is of nothing but them."""
-        key = (f"{entry.type} {entry.version}", json.dumps([attempt.parameters, attempt.resolved], sort_keys=True, default=str))
+        key = (
+            f"{entry.type} {entry.version}",
+            json.dumps([attempt.code_version, attempt.parameters, attempt.resolved], sort_keys=True, default=str),
+        )
         if key in self._right:
             return []
         errors = self._catalogue.check(entry, parameters, prefix="/parameters")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+from unittest.mock import create_autospec
 
 import bson
 import pytest
@@ -12,8 +13,9 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
 from app.connections.vault import SEALED
-from app.errors import Conflict, DuplicateName, FieldError, Forbidden, JobwrightError, StaleVersion, ValidationFailed
-from app.factory import Store, build_services
+from app.errors import ApprovalNeeded, Conflict, DuplicateName, FieldError, Forbidden, JobwrightError, StaleVersion, ValidationFailed
+from app.execution.executors.base import Executor, Run
+from app.factory import Store, build_node, build_services
 from app.jobs.moves import Effect, Outcome
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.derived import compose, editor_schema, problems
@@ -102,12 +104,12 @@ FIRST = {
 }  # fmt: skip
 
 
-def publish(house: Services, actor: Actor, kind: str, definition: dict[str, Any]) -> None:
+def publish(house: Services, actor: Actor, kind: str, definition: dict[str, Any], *, base: str = "push") -> None:
     rows = {row["_id"] for row in house.templates.drafts(actor)} | set(house.catalogue.types())
     if kind in rows:
         house.templates.save_draft(actor, kind, definition)
     else:
-        house.templates.derive(actor, {"type": kind, "base": "push", "definition": definition})
+        house.templates.derive(actor, {"type": kind, "base": base, "definition": definition})
     house.templates.publish(actor, kind)
 
 
@@ -217,6 +219,96 @@ def test_jobs_of_new_code_run_by_its_migrations_before_anybody_moves_them(
     assert changed.template_version == 2
     assert set(changed.definition.parameters) == {"destination", "size", "mode", "key"}
     assert set(changed.definition.parameters["key"]) == {SEALED}
+
+
+class Wait(JobTemplate):
+    """Version 1 counts in seconds."""
+
+    type = "wait"
+    name = "Wait"
+    description = "Wait a while"
+    category = "Tests"
+    icon = "send"
+    destructive = True
+    parameters_schema: Mapping[str, Any] = {  # type: ignore[misc]
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"for": {"type": "integer", "default": 1}, "label": {"type": "string", "default": "none"}},
+    }
+
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        return JobResult(f"waited {params['for']}")
+
+
+class Wait2(Wait):
+    """Version 2 counts in milliseconds: a migration that gives another number each time it is taken."""
+
+    version = 2
+    migrations = {1: lambda parameters: {**parameters, "for": parameters["for"] * 1000}}
+
+
+CALM: dict[str, Any] = {"name": "Calm", "description": "Slowly", "category": "Tests", "parameters": {}}
+
+
+def handed_over(services: Services, store: Store, settings: Settings, count: int) -> list[int]:
+    """What the runner hands to the executor as `for`, of the next `count` runs; each gives its place back."""
+    executor = create_autospec(Executor, instance=True)
+    executor.free_places.return_value = 1
+    executor.held.return_value = {}
+    found: list[int] = []
+
+    def submit(runs: list[Run]) -> None:
+        found.extend(run.parameters["for"] for run in runs)
+        ids = [run.attempt.execution_id for run in runs]
+        store.database["job_executions"].update_many({"_id": {"$in": ids}}, {"$unset": {"slots": ""}})
+
+    executor.submit.side_effect = submit
+    build_node(settings, store, services, executor)._runner.claim()
+    assert len(found) == count
+    return found
+
+
+@pytest.mark.parametrize("kind", ["wait", "calm"])
+@pytest.mark.parametrize("after", ["nothing", "update", "move", "approved update"])
+def test_a_migration_of_the_code_is_taken_once_on_whatever_way_parameters_go(
+    settings: Settings, store: Store, clock: ManualClock, super_admin: Actor, admin: Actor, kind: str, after: str
+) -> None:
+    old = build(settings, store, clock, Wait)
+    if kind == "calm":
+        publish(old, super_admin, "calm", CALM, base="wait")
+    body = {"name": "job", "template_type": kind, "parameters": {"for": 5}, "overlap": "allow", "concurrency": {"max_instances": 3}}
+    job_id = old.jobs.create(super_admin, body)[0].id
+    early = old.executions.run_now(super_admin, job_id)
+    old.executions.cancel(super_admin, early["_id"])
+    old.executions.run_now(super_admin, job_id)  # put into the queue by the old code, run by the new
+
+    new = build(settings, store, clock, Wait2)
+    assert handed_over(new, store, settings, 1) == [5000]
+    if after == "update":
+        new.jobs.update(super_admin, job_id, {"description": "edited"})
+    elif after == "approved update":
+        approved(new, admin, super_admin, lambda: new.jobs.update(admin, job_id, {"description": "edited"}))
+    elif after == "move":
+        if kind == "calm":
+            publish(new, super_admin, "calm", CALM)
+        _, results = new.moves.move(super_admin, new.catalogue.get(kind), [job_id])
+        assert [one.outcome for one in results] == [Outcome.MOVED]
+
+    assert new.jobs.shown_parameters(new.jobs.get(super_admin, job_id))["for"] == 5000
+    new.executions.run_now(super_admin, job_id)
+    new.executions.run_now(super_admin, job_id, overrides={"label": "other"})
+    new.executions.retry(super_admin, early["_id"])
+    new.executions.retry(super_admin, early["_id"], parameters={"for": 5000, "label": "whole"})
+    approved(new, admin, super_admin, lambda: new.executions.run_now(admin, job_id))
+    approved(new, admin, super_admin, lambda: new.executions.retry(admin, early["_id"]))
+    assert handed_over(new, store, settings, 6) == [5000] * 6
+
+
+def approved(services: Services, asker: Actor, approver: Actor, call: Callable[[], object]) -> None:
+    """What an admin asks for, another person lets be done."""
+    with pytest.raises(ApprovalNeeded) as needed:
+        call()
+    services.approvals.approve(approver, services.approvals.ask(asker, needed.value.ask)["_id"])
 
 
 def test_each_step_of_the_code_is_taken_and_a_gap_without_migration_asks(

@@ -97,9 +97,7 @@ class Executions:
         if old["status"] in LIVE:
             raise Conflict(f"This execution is {old['status']}; it can be retried once it has ended")
         self._refuse_beside_another(job)
-        same_template = old["template_type"] == job.definition.template_type
-        written = (old["template_version"], old.get("code_version"))
-        base = self._registry.carried(job, old["parameters"], *written) if same_template else None
+        base = self._carried(job, old)
         chosen = base if parameters is None else self._registry.run_parameters(job, parameters, base=base, whole=True)
         document = new_execution(
             job, now=self._clock.now(), triggered_by=Trigger.RETRY, parameters=chosen, by=actor.email, retry_of=execution_id,
@@ -237,6 +235,16 @@ class Executions:
         require(actor, May.SEE_EXECUTIONS)
         return self._shown(self._visible(actor, execution_id))
 
+    def parameters_again(self, actor: Actor, execution_id: str) -> dict[str, Any]:
+        """What an execution had, as its job's template takes it now, secrets masked; what the job has, where it is of another template by
+        now. Raises NotFound."""
+        require(actor, May.SEE_EXECUTIONS)
+        old = self._visible(actor, execution_id)
+        job = self._registry.known(actor, old["job_id"])
+        carried = self._carried(job, old)
+        shown: dict[str, Any] = self._registry.shown_parameters(job) if carried is None else mask(carried)
+        return shown
+
     def page(self, actor: Actor, *, job_id: str | None = None, status: str | None = None, page: int = 1, limit: int = 50) -> ExecutionPage:
         """One page of a job's executions, or of all."""
         require(actor, May.SEE_EXECUTIONS)
@@ -298,6 +306,12 @@ class Executions:
         if not self._registry.sees(actor, document["job_id"]):
             raise NotFound("execution", execution_id)
         return document
+
+    def _carried(self, job: Job, old: Document) -> dict[str, Any] | None:
+        """The parameters of an execution as its job's template takes them now; None where the job is of another template by now."""
+        if old["template_type"] != job.definition.template_type:
+            return None
+        return self._registry.carried(job, old["parameters"], old["template_version"], old.get("code_version"))
 
     def _found(self, execution_id: str) -> Document:
         document = self._store.get(execution_id)

@@ -8,7 +8,7 @@ from app.mongo import Document
 
 
 class PresetStore:
-    """One document a preset {_id, template_type, name, owner, shared, parameters, by, at}."""
+    """One document a preset {_id, template_type, name, owner, shared, parameters, code_version, by, at}."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._presets = database["template_presets"]

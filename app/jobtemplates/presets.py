@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from app.accounts.permissions import May, require
+from app.accounts.permissions import May, lacks, require
 from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
@@ -35,7 +35,7 @@ class Presets:
     def of(self, actor: Actor, kind: str) -> list[Document]:
         """Those of a template that the actor sees, by name."""
         require(actor, May.SEE_TEMPLATES)
-        return self._store.of(kind, actor.id)
+        return [self._now(row) for row in self._store.of(kind, actor.id)]
 
     def get(self, actor: Actor, kind: str, preset_id: str) -> Document:
         """Raises NotFound."""
@@ -43,7 +43,7 @@ class Presets:
         row = self._store.get(preset_id)
         if row is None or row["template_type"] != kind or not (row["shared"] or row["owner"] == actor.id):
             raise NotFound("preset", preset_id)
-        return row
+        return self._now(row)
 
     def save(self, actor: Actor, kind: str, name: str, parameters: Mapping[str, Any], *, shared: bool = False) -> Document:
         """Keep parameters under a name, in place of one's own of that name. They need not be complete, nor right yet.
@@ -61,6 +61,7 @@ class Presets:
         row: Document = {
             "_id": _id(kind, actor, name), "template_type": kind, "name": name, "owner": actor.id,
             "by": actor.email, "at": self._clock.now(), "shared": shared, "parameters": kept,
+            "code_version": entry.template.version,
         }  # fmt: skip
         if self._store.get(row["_id"]) is None and self._store.count(kind) >= MOST:
             raise LimitReached(f"{entry.name} has {MOST} presets: delete one")
@@ -77,10 +78,21 @@ class Presets:
         """Raises NotFound, Forbidden where it is another's, but for super-admins."""
         require(actor, May.CHANGE_JOBS)
         row = self.get(actor, kind, preset_id)
-        if row["owner"] != actor.id and actor.role != "super_admin":
+        if row["owner"] != actor.id and lacks(actor, May.MANAGE_TEMPLATES):
             raise Forbidden("Only who saved a preset deletes it, or a super-admin")
         with self._audit.action(actor, "preset.delete", kind="preset", target_id=preset_id, name=row["name"]):
             self._store.remove(preset_id)
+
+    def _now(self, row: Document) -> Document:
+        """A preset as its template takes parameters now; as it is, where the template is gone, or its code's migrations miss something in
+        a preset that is not complete."""
+        entry = self._catalogue.find(row["template_type"])
+        if entry is None:
+            return row
+        try:
+            return {**row, "parameters": entry.brought_up(row["parameters"], row.get("code_version", entry.template.version))}
+        except (LookupError, TypeError, ValueError):
+            return row
 
 
 def _id(kind: str, actor: Actor, name: str) -> str:
@@ -94,18 +106,18 @@ def without_secrets(schema: Any, value: Any) -> Any:
 
 def _without(place: Place, value: Any) -> Any:
     if isinstance(value, Mapping):
-        members = {key: place.member(key) for key in value}
         closed = place.says("additionalProperties", value=False)
-        return {
-            key: item if at is None or secret_name(item) is not None else _without(at, item)
-            for key, item in value.items()
-            if _stays(at := members[key], item) and not (closed and at is None)
-        }
+        members = ((key, place.member(key), item) for key, item in value.items())
+        return {key: _kept(at, item) for key, at, item in members if _stays(at, item) and not (closed and at is None)}
     if isinstance(value, list):
-        entries = [(place.entry(index), item) for index, item in enumerate(value)]
-        return [item if at is None or secret_name(item) is not None else _without(at, item) for at, item in entries if _stays(at, item)]
+        entries = ((place.entry(index), item) for index, item in enumerate(value))
+        return [_kept(at, item) for at, item in entries if _stays(at, item)]
     return value
 
 
 def _stays(place: Place | None, item: Any) -> bool:
     return place is None or not place.secret or secret_name(item) is not None
+
+
+def _kept(place: Place | None, item: Any) -> Any:
+    return item if place is None or secret_name(item) is not None else _without(place, item)

@@ -280,6 +280,8 @@ def test_a_migration_of_the_code_is_taken_once_on_whatever_way_parameters_go(
     job_id = old.jobs.create(super_admin, body)[0].id
     early = old.executions.run_now(super_admin, job_id)
     old.executions.cancel(super_admin, early["_id"])
+    old.presets.save(super_admin, kind, "whole", {"for": 5})
+    old.presets.save(super_admin, kind, "not complete", {"label": "x"})
     old.executions.run_now(super_admin, job_id)  # put into the queue by the old code, run by the new
 
     new = build(settings, store, clock, Wait2)
@@ -295,6 +297,11 @@ def test_a_migration_of_the_code_is_taken_once_on_whatever_way_parameters_go(
         assert [one.outcome for one in results] == [Outcome.MOVED]
 
     assert new.jobs.shown_parameters(new.jobs.get(super_admin, job_id))["for"] == 5000
+    assert new.executions.parameters_again(super_admin, early["_id"])["for"] == 5000
+    assert {one["name"]: one["parameters"] for one in new.presets.of(super_admin, kind)} == {
+        "whole": {"for": 5000},
+        "not complete": {"label": "x"},
+    }
     new.executions.run_now(super_admin, job_id)
     new.executions.run_now(super_admin, job_id, overrides={"label": "other"})
     new.executions.retry(super_admin, early["_id"])

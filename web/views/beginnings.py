@@ -62,7 +62,7 @@ def chosen_beginning(entry: Entry, *, of_job: bool) -> Any:
     if preset:
         found: Mapping[str, Any] = services().presets.get(actor(), entry.type, preset)["parameters"]
     elif recent and of_job:
-        found = services().executions.get(actor(), recent)["parameters"]
+        found = services().executions.parameters_again(actor(), recent)
     elif recent:
         found = services().jobs.shown_parameters(services().jobs.get(actor(), recent))
     else:

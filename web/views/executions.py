@@ -74,9 +74,8 @@ def retry_with(execution_id: str) -> Any:
     """Run it again with other values."""
     again = services().executions.get(actor(), execution_id)
     job = services().jobs.get(actor(), again["job_id"])
-    same = again["template_type"] == job.definition.template_type
     schema = services().jobs.entry_of(job).parameters_schema
-    editor = Editor(parameters_form(schema), again["parameters"] if same else services().jobs.shown_parameters(job))
+    editor = Editor(parameters_form(schema), services().executions.parameters_again(actor(), execution_id))
     if request.method == "GET":
         return run_with_page(job, editor, again=again)
     return answer_run_with(job, editor, lambda values: services().executions.retry(actor(), execution_id, parameters=values), again=again)

@@ -98,7 +98,7 @@ def get_template(template_type: str) -> dict[str, Any]:
     require(actor(), May.SEE_TEMPLATES)
     entry = services().catalogue.get(template_type)
     shown = template_json(entry, services().catalogue.standing(template_type))
-    shown["jobs"] = services().jobs.counts_by_template().get(template_type, 0)
+    shown["jobs"] = services().jobs.count_of(template_type)
     return {"template": shown, "schema": shown["parameters_schema"]}
 
 

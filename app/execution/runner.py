@@ -209,7 +209,7 @@ class Runner:
         )
         if key in self._right:
             return []
-        errors = self._catalogue.check(entry, parameters, prefix="/parameters")
+        errors = entry.check(parameters, prefix="/parameters")
         if not errors:
             if len(self._right) >= MOST_REMEMBERED:
                 self._right.clear()

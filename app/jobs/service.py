@@ -290,12 +290,9 @@ class JobRegistry:
     def judged(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
         """Parameters as they would be stored for a version of a template, and what is wrong with them; `stored` has the secrets that
         `parameters` only mask."""
-        try:
-            self._check_parameters(entry, parameters, stored)
-        except ValidationFailed as failed:
-            return dict(parameters), list(failed.errors)
-        sealed: dict[str, Any] = self._vault.seal(entry.parameters_schema, parameters, stored)
-        return sealed, []
+        errors = self._parameter_errors(entry, parameters, stored)
+        sealed: dict[str, Any] = dict(parameters) if errors else self._vault.seal(entry.parameters_schema, parameters, stored)
+        return sealed, errors
 
     def ask_to_run(self, actor: Actor, job: Job, operation: Operation, payload: Document, diff: list[dict[str, Any]]) -> None:
         """Raises ApprovalNeeded where `actor` may not start this job by themselves."""
@@ -311,8 +308,9 @@ class JobRegistry:
         """
         entry, stored = self.entry_of(job), self.brought_up(job).definition.parameters if base is None else base
         given = dict(overrides or {}) if whole else {**mask(stored), **(overrides or {})}
-        self._check_parameters(entry, given, stored)
-        sealed: dict[str, Any] = self._vault.seal(entry.parameters_schema, given, stored)
+        sealed, errors = self.judged(entry, given, stored)
+        if errors:
+            raise ValidationFailed(errors)
         return sealed
 
     def names(self, actor: Actor) -> list[str]:
@@ -332,6 +330,10 @@ class JobRegistry:
     def sees(self, actor: Actor, job_id: str) -> bool:
         """Whether what is recorded of a job, which may be retired, is for `actor` to see."""
         return actor.groups is None or self._store.group_of(job_id) in actor.groups
+
+    def count_of(self, kind: str) -> int:
+        """How many jobs are of a template."""
+        return self._store.count_of(kind)
 
     def counts_by_template(self) -> dict[str, int]:
         """How many jobs each template has."""
@@ -377,26 +379,22 @@ class JobRegistry:
         stored = self._kept(before, entry)
         definition = replace(definition, parameters=with_defaults(entry.parameters_schema, definition.parameters))
         unchanged = before is not None and before.definition.schedule == definition.schedule
-        errors = [] if unchanged else self._rules.check(definition.schedule, self._clock.now())
-        try:
-            self._check_parameters(entry, definition.parameters, stored)
-        except ValidationFailed as error:
-            errors = [*error.errors, *errors]
+        errors = self._parameter_errors(entry, definition.parameters, stored)
+        if not unchanged:
+            errors += self._rules.check(definition.schedule, self._clock.now())
         if errors:
             raise ValidationFailed(errors)
         return definition
 
-    def _check_parameters(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    def _parameter_errors(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> list[FieldError]:
         schema = entry.parameters_schema
         kept = self._vault.keep(schema, parameters, stored)
         clear = self._connections.open_secrets(schema, kept)
-        errors = self._catalogue.check_ahead(entry, clear, Known(now=self._clock.now(), sample=True), prefix="/parameters")
+        errors = entry.check_ahead(clear, Known(now=self._clock.now(), sample=True), prefix="/parameters")
         found = self._connections.check_parameters(schema, kept, templates=entry.families)
         named = {f"/parameters{one.pointer}": one.message for one in found}
         # A secret that is not there is no text, as the schema has it too: said once, by its name.
-        errors = [one for one in errors if one.pointer not in named] or [FieldError(at, message) for at, message in named.items()]
-        if errors:
-            raise ValidationFailed(errors)
+        return [one for one in errors if one.pointer not in named] or [FieldError(at, message) for at, message in named.items()]
 
     def _sealed(self, entry: Entry, definition: JobDefinition, before: Job | None) -> JobDefinition:
         parameters = self._vault.seal(entry.parameters_schema, definition.parameters, self._kept(before, entry))
@@ -502,11 +500,9 @@ class JobRegistry:
         """What was right when it was asked for may be wrong now: a template has another schema, a connection is gone, a time has passed."""
         definition = job.definition
         entry = self._template(definition.template_type, job.template_version)
-        errors = self._rules.check(definition.schedule, self._clock.now()) if moved else []
-        try:
-            self._check_parameters(entry, mask(definition.parameters), definition.parameters)
-        except ValidationFailed as error:
-            errors = [*error.errors, *errors]
+        errors = self._parameter_errors(entry, mask(definition.parameters), definition.parameters)
+        if moved:
+            errors += self._rules.check(definition.schedule, self._clock.now())
         if errors:
             raise ValidationFailed(errors)
 

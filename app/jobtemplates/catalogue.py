@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,11 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from app.accounts.model import Role
-from app.errors import FieldError, NotFound
+from app.errors import NotFound
 from app.events import get_logger
 from app.jobtemplates.derived import problems
 from app.jobtemplates.entry import Entry, State, WhenOff, of_code, of_definition
 from app.mongo import Document
-from app.validation.dynamic import Known, resolve
 from templates_lib.base import JobTemplate
 
 log = get_logger(__name__)
@@ -50,12 +50,8 @@ class Catalogue:
         self, templates: Mapping[str, JobTemplate], broken: Mapping[str, str] | None = None, *,
         rows: Callable[[], Sequence[Document]] | None = None, monotonic: Callable[[], float] = lambda: 0.0,
     ) -> None:  # fmt: skip
-        self._templates, self._code_broken = dict(templates), dict(broken or {})
-        self._code = {kind: of_code(one) for kind, one in templates.items()}
-        self._ask, self._monotonic = rows, monotonic
-        self._rows: dict[str, Document] = {}
-        self._asked_at: float | None = None
-        self._made: dict[tuple[str, int], tuple[Any, Entry | str]] = {}
+        self._code, self._code_broken = {kind: of_code(one) for kind, one in templates.items()}, dict(broken or {})
+        self._look_into(rows, monotonic)
 
     @classmethod
     def discover(cls) -> Catalogue:
@@ -76,7 +72,9 @@ class Catalogue:
 
     def over(self, rows: Callable[[], Sequence[Document]], monotonic: Callable[[], float]) -> Catalogue:
         """The same code, with what a database has of templates."""
-        return Catalogue(self._templates, self._code_broken, rows=rows, monotonic=monotonic)
+        fresh = copy.copy(self)
+        fresh._look_into(rows, monotonic)
+        return fresh
 
     # -- looking up -----------------------------------------------------------------------------------------------
 
@@ -140,27 +138,7 @@ class Catalogue:
 
     def refresh(self) -> None:
         """Something was changed here: ask the database again at the next look."""
-        self._asked_at = None
-
-    # -- judging --------------------------------------------------------------------------------------------------
-
-    def check(self, entry: Entry, parameters: Any, *, prefix: str = "") -> list[FieldError]:
-        """What is wrong with `parameters`, whose dynamic values are resolved: by the schema, then by the code's own rules."""
-        errors = entry.validator.errors(parameters, prefix=prefix)
-        if errors:
-            return errors
-        return [FieldError(prefix + problem.pointer, problem.message) for problem in entry.template.check(parameters)]
-
-    def check_ahead(self, entry: Entry, parameters: Any, known: Known, *, prefix: str = "") -> list[FieldError]:
-        """The same of parameters of a run to come, as far as what they become is known."""
-        found = resolve(entry.parameters_schema, parameters, known, prefix=prefix)
-        errors = found.errors
-        if not errors:
-            judged = entry.validator.errors(found.value, prefix=prefix) if found.open else self.check(entry, found.value, prefix=prefix)
-            errors = [one for one in judged if one.pointer not in found.open]
-        told = {one.pointer for one in errors}
-        unfixed = [FieldError(prefix + at, "is fixed by the template") for at in entry.unfixed(parameters)]
-        return [*errors, *(one for one in unfixed if one.pointer not in told)]
+        self._changes += 1
 
     def draft(self, row: Document) -> Entry:
         """What the draft of a derived template would be, as the next version of it. It has no problems."""
@@ -170,12 +148,21 @@ class Catalogue:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
+    def _look_into(self, rows: Callable[[], Sequence[Document]] | None, monotonic: Callable[[], float]) -> None:
+        self._ask, self._monotonic = rows, monotonic
+        self._read: tuple[dict[str, Document], int, float] = {}, -1, 0.0  # the rows, after how many changes here, and when
+        self._changes = 0
+        self._made: dict[tuple[str, int], tuple[Any, Entry | str]] = {}
+
     def _known(self) -> dict[str, Document]:
-        if self._ask is not None and (self._asked_at is None or self._monotonic() - self._asked_at > STALE_AFTER_SECONDS):
-            now = self._monotonic()
-            self._rows = {row["_id"]: row for row in self._ask()}
-            self._asked_at = now
-        return self._rows
+        rows, changes, at = self._read
+        now = self._monotonic()
+        if self._ask is not None and (changes != self._changes or now - at > STALE_AFTER_SECONDS):
+            # Counted before they are read: what another thread changes meanwhile is asked for at the next look.
+            changes = self._changes
+            rows = {row["_id"]: row for row in self._ask()}
+            self._read = rows, changes, now
+        return rows
 
     def _derived(self, kind: str, version: int | None) -> Entry | str:
         row = self._known().get(kind)

@@ -48,8 +48,7 @@ _LIMITS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 _BOUNDS = {  # a limit of the base that a narrower one may not leave, and on which side
-    "minimum": ("minimum", max), "maximum": ("maximum", min), "maxLength": ("maxLength", min), "minItems": ("minItems", max),
-    "maxItems": ("maxItems", min),
+    "minimum": max, "maximum": min, "maxLength": min, "minItems": max, "maxItems": min,
 }  # fmt: skip
 _AHEAD = Known(now=datetime(2026, 1, 1, tzinfo=UTC), sample=True)  # any instant: whether a definition holds does not hang on the day
 _LOST_ALONE = ("x-section", "x-order", "x-visible-if", "x-width")  # hints that speak of the siblings in the base's own form
@@ -136,9 +135,9 @@ def _deeper_problems(base: Mapping[str, Any], definition: Definition) -> Iterato
 
 def _wider(member: Mapping[str, Any], narrow: Mapping[str, Any], at: tuple[str, str]) -> Iterator[FieldError]:
     """Limits beyond those of the base: they would hold nobody to anything."""
-    for word, (theirs, stricter) in _BOUNDS.items():
-        if word in narrow and theirs in member and stricter(narrow[word], member[theirs]) != narrow[word]:
-            yield FieldError(pointer((*at, "narrow", word)), f"lies outside the template's own limit: {member[theirs]}")
+    for word, stricter in _BOUNDS.items():
+        if word in narrow and word in member and stricter(narrow[word], member[word]) != narrow[word]:
+            yield FieldError(pointer((*at, "narrow", word)), f"lies outside the template's own limit: {member[word]}")
 
 
 def _in_place(base: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, Any]:

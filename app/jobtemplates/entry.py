@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from app.errors import FieldError
 from app.jobtemplates.derived import Definition, compose, fixed_values
 from app.validation import SchemaValidator, pointer
+from app.validation.dynamic import Known, resolve
 from templates_lib.base import JobTemplate
 
 
@@ -79,6 +81,24 @@ class Entry:
     def help_text(self) -> str:
         """Markdown: its own help, then the README of the code's folder."""
         return "\n\n".join(filter(None, (self.definition.get("help", ""), _readme(self.template))))
+
+    def check(self, parameters: Any, *, prefix: str = "") -> list[FieldError]:
+        """What is wrong with `parameters`, whose dynamic values are resolved: by the schema, then by the code's own rules."""
+        errors = self.validator.errors(parameters, prefix=prefix)
+        if errors:
+            return errors
+        return [FieldError(prefix + problem.pointer, problem.message) for problem in self.template.check(parameters)]
+
+    def check_ahead(self, parameters: Any, known: Known, *, prefix: str = "") -> list[FieldError]:
+        """The same of parameters of a run to come, as far as what they become is known."""
+        found = resolve(self.parameters_schema, parameters, known, prefix=prefix)
+        errors = found.errors
+        if not errors:
+            judged = self.validator.errors(found.value, prefix=prefix) if found.open else self.check(found.value, prefix=prefix)
+            errors = [one for one in judged if one.pointer not in found.open]
+        told = {one.pointer for one in errors}
+        unfixed = [FieldError(prefix + at, "is fixed by the template") for at in self.unfixed(parameters)]
+        return [*errors, *(one for one in unfixed if one.pointer not in told)]
 
     def brought_up(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:
         """Parameters that were written for a version of the code, as it takes them now: by its own migrations, step by step. Defaults

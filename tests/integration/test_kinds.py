@@ -40,7 +40,7 @@ from tests.running import NOW, Ctx, Data
 
 def _check(template: JobTemplate, parameters: Any) -> list[FieldError]:
     catalogue = Catalogue({template.type: template})
-    return catalogue.check(catalogue.get(template.type), parameters)
+    return catalogue.get(template.type).check(parameters)
 
 
 # -- database_cleanup -------------------------------------------------------------------------------------------------

@@ -194,7 +194,7 @@ def test_it_stops_when_it_is_told_to(world: Ctx, tmp_path: Path) -> None:
 )
 def test_what_cannot_be_a_report_is_told_at_its_place(changes: dict[str, Any], pointer: str) -> None:
     catalogue = Catalogue({"report_generation": ReportGeneration()})
-    found = catalogue.check(catalogue.get("report_generation"), report(**changes))
+    found = catalogue.get("report_generation").check(report(**changes))
     assert pointer in [one.pointer for one in found]
 
 

@@ -505,3 +505,19 @@ def test_a_template_that_is_off_takes_no_new_jobs_and_its_jobs_run_on_or_wait(
         ran = False
     assert ran == (when_off == "keep")
     assert house.resting.rests("push") == (when_off == "pause")
+
+
+def test_a_change_made_while_the_rows_are_read_is_seen_at_the_next_look() -> None:
+    reads: list[int] = []
+
+    def rows() -> list[dict[str, Any]]:
+        reads.append(1)
+        if len(reads) == 1:
+            catalogue.refresh()  # another thread has written, after this one read
+        return [{"_id": "noop", "standing": {"enabled": len(reads) == 1}}]
+
+    catalogue = Catalogue({}, rows=rows)
+    assert catalogue.standing("noop").enabled
+    assert not catalogue.standing("noop").enabled
+    assert not catalogue.standing("noop").enabled
+    assert len(reads) == 2

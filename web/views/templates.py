@@ -51,7 +51,7 @@ def show(kind: str) -> str:
     base = services().catalogue.find(entry.base) if entry.base else None
     return render_template(
         "template.html", entry=entry, base=base, row=row, standing=catalogue.standing(kind), closed=catalogue.closed(kind), manages=manages,
-        jobs=services().jobs.of_template(actor(), kind, JOBS_SHOWN), count=services().jobs.counts_by_template().get(kind, 0),
+        jobs=services().jobs.of_template(actor(), kind, JOBS_SHOWN), count=services().jobs.count_of(kind),
         typical=services().executions.typical_seconds([kind]).get(kind), presets=services().presets.of(actor(), kind),
         moves=services().moves.latest(actor(), kind) if manages else [],
         behind=services().jobs.versions_of(kind) if manages else {},

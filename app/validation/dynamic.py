@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,14 +30,23 @@ from app.validation.readable import pointer
 
 OPEN = "{{"
 RELATIVE = "$relative"
-LONGEST_TEXT = 100_000  # characters of a text once it is resolved
+LONGEST_TEXT = 100_000  # characters of a text once it is resolved, and of what each filter makes
+LONGEST_EXPRESSION = 2_000  # characters, with its braces
+MOST_NUMBER = 2**63 - 1  # as the database has whole numbers
 MOST_EXPRESSIONS = 500  # of one value
 DEEPEST = 64
 NAMES = ("now", "execution.id", "execution.scheduled_for", "job.id", "job.name", "previous.result", "previous.id", "previous.completed_at")
 _UNITS = "second|minute|hour|day|week|month|year"
 _SHIFT = re.compile(rf"(?P<sign>[+-]?) ?(?P<count>[0-9]{{1,6}}) (?P<unit>{_UNITS})s?(?P<ago> ago)?", re.I)
+_BEGIN = re.compile(r"\{\{(?!\{)")
 _EXPRESSION = re.compile(r"\{\{(?P<inner>(?:[^{}\"]|\"(?:[^\"\\]|\\.)*\")*)\}\}")
 _TOKEN = re.compile(r'\s*(?:(?P<text>"(?:[^"\\]|\\.)*")|(?P<number>-?[0-9]+(?:\.[0-9]+)?)|(?P<name>[A-Za-z_][\w.$-]*)|(?P<sign>[|:,]))')
+
+
+_NOT_ONE = (
+    "An expression is not closed, not one, or longer than "
+    f'{LONGEST_EXPRESSION:,} characters: write {{{{ now | date }}}}, and {{{{ "{{{{" }}}} for two braces'
+)
 
 
 class Wrong(ValueError):
@@ -116,7 +126,7 @@ class _Walker:
         inside = inside or (place is not None and place.says("x-dynamic", value=True))
         if inside and isinstance(value, Mapping) and set(value) == {RELATIVE}:
             day = place is not None and place.says("format", "date")
-            return self._one(path, value, lambda: _shown(_relative(value[RELATIVE], self._known.now), day=day))
+            return self._one(path, value, lambda: self._relative(value[RELATIVE], day=day))
         if inside and isinstance(value, str):
             return self._one(path, value, lambda: self._text(value))
         if isinstance(value, Mapping):
@@ -133,10 +143,7 @@ class _Walker:
 
     def _one(self, path: tuple[str | int, ...], value: Any, make: Callable[[], Any]) -> Any:
         at = self._prefix + pointer(path)
-        self._left -= 1
         try:
-            if self._left < 0:
-                raise Wrong(f"There are more than {MOST_EXPRESSIONS} expressions")
             made = make()
         except Wrong as wrong:
             self._found.errors.append(FieldError(at, str(wrong)))
@@ -147,23 +154,47 @@ class _Walker:
         self._found.became[at] = made
         return made
 
+    def _relative(self, text: Any, *, day: bool) -> Any:
+        self._count()
+        return _shown(_relative(text, self._known.now), day=day)
+
     def _text(self, text: str) -> Any:
-        whole = _EXPRESSION.fullmatch(text.strip())
-        if whole is not None:
-            return _shown(_evaluate(whole["inner"], self._known))
-        parts, at = [], 0
-        for match in _EXPRESSION.finditer(text):
-            parts += [_plain(text[at : match.start()]), _written(_evaluate(match["inner"], self._known))]
+        """A text that is one expression as the value of it; any other with each of its expressions written out."""
+        bare = text.strip()
+        if len(bare) <= LONGEST_EXPRESSION and (whole := _EXPRESSION.fullmatch(bare)) is not None:
+            return _shown(self._value(whole["inner"]))
+        made, at = "", 0
+        while (begin := _BEGIN.search(text, at)) is not None:
+            # The first that is none is an error: what follows is not looked at, however much it is.
+            match = _EXPRESSION.match(text, begin.start(), begin.start() + LONGEST_EXPRESSION)
+            if match is None:
+                raise Wrong(_NOT_ONE)
+            made = _short_enough(made + _plain(text[at : match.start()]) + _written(self._value(match["inner"])))
             at = match.end()
-        made = "".join([*parts, _plain(text[at:])])
-        if len(made) > LONGEST_TEXT:
-            raise Wrong(f"It would become longer than {LONGEST_TEXT:,} characters")
-        return made
+        return _short_enough(made + _plain(text[at:]))
+
+    def _value(self, expression: str) -> Any:
+        self._count()
+        value = _evaluate(expression, self._known)
+        if isinstance(value, int | float) and not -MOST_NUMBER <= value <= MOST_NUMBER:
+            raise Wrong(f"It would become {value:.3g}: a number beyond 64 bits")
+        return value
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Wrong(f"There are more than {MOST_EXPRESSIONS} expressions")
 
 
 def _plain(text: str) -> str:
     if OPEN in text:
-        raise Wrong('An expression is not closed, or not one: write {{ now | date }}, and {{ "{{" }} for two braces')
+        raise Wrong(_NOT_ONE)
+    return text
+
+
+def _short_enough(text: str) -> str:
+    if len(text) > LONGEST_TEXT:
+        raise Wrong(f"It would become longer than {LONGEST_TEXT:,} characters")
     return text
 
 
@@ -312,13 +343,23 @@ def _number(value: Any) -> int | float:
     if not isinstance(value, str):
         return value
     found = json.loads(value)
-    return _number(found) if not isinstance(found, str) else float("nan")
+    if isinstance(found, str) or not math.isfinite(_number(found)):
+        raise Wrong(f"{value[:60]!r} is no number")
+    return _number(found)
 
 
 def _count(value: Any) -> int:
     if not isinstance(value, list | Mapping | str):
         raise Wrong(f"{_written(value)[:60]!r} has no length")
     return len(value)
+
+
+def _join(value: Any, between: Any) -> str:
+    if not isinstance(value, list):
+        raise Wrong(f"{_written(value)[:60]!r} is no list")
+    if len(value) * len(str(between)) > LONGEST_TEXT:
+        raise Wrong(f"It would become longer than {LONGEST_TEXT:,} characters")
+    return _short_enough(str(between).join(map(_written, value)))
 
 
 _FILTERS: dict[str, tuple[int, Callable[..., Any]]] = {
@@ -336,7 +377,7 @@ _FILTERS: dict[str, tuple[int, Callable[..., Any]]] = {
     "number": (0, _number),
     "count": (0, _count),
     "plus": (1, lambda value, other: _number(value) + _number(other)),
-    "join": (1, lambda value, between: str(between).join(map(_written, value))),
+    "join": (1, _join),
 }
 
 

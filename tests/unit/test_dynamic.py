@@ -145,6 +145,33 @@ def test_there_are_bounds() -> None:
     assert resolve(ANY, deep, KNOWN).value == deep
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{{"\\"' * 60_000, "not closed"),  # each beginning would read on to the end
+        ("{{ now" + " ," * 100_000 + "}}", "2,000 characters"),
+        ("{{ now }} " * 501, "500 expressions"),
+        ("{{ job.name" + ' | join: "xxxxxxxxxx"' * 60 + "}}", "no list"),  # each would make eleven times as much
+        ('{{ previous.result.many | join: "xx" }}', "100,000 characters"),
+        ("{{ previous.result.many }}" * 400, "100,000 characters"),
+        ('{{ previous.result.text | number }}', "no number"),
+        ('{{ previous.result.infinite | number }}', "no number"),
+        ("{{ previous.result.none | default: 9223372036854775808 }}", "64 bits"),
+        ("{{ previous.result.most | plus: 1 }}", "64 bits"),
+        ("{{ previous.result.large | plus: " + "9" * 308 + " }}", "64 bits"),
+    ],
+)  # fmt: skip
+def test_what_would_have_no_end_is_told_instead(text: str, words: str) -> None:
+    result = {"many": list(range(60_000)), "text": '"x"', "infinite": "1e999", "most": 2**63 - 1, "large": 1e308}
+    [error] = resolve(ANY, text, Known(now=NOW, job_name="Nightly", previous={"result": result})).errors
+    assert words in error.message
+
+
+def test_braces_around_an_expression_stay() -> None:
+    assert became("{{{ job.name }}}") == "{Nightly}"
+    assert became('{"a": {{ previous.result.count }}}') == '{"a": 7}'
+
+
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(alphabet='{}"|:., abnow$\\', max_size=30),
                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "$relative", "b"]), inner, max_size=3)))  # fmt: skip
 def test_any_value_is_resolved_or_told(value: Any) -> None:

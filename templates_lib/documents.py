@@ -38,15 +38,14 @@ def count(collection: Documents, query: Mapping[str, Any]) -> int:
         raise TemplateError(f"The database refused the condition: {str(error)[:300]}", permanent=permanent) from error
 
 
-def batches(collection: Documents, query: Mapping[str, Any], *, size: int, most: int, whole: bool = False) -> Iterator[list[Any]]:
-    """Up to `most` matching documents, `size` at a time, each batch read afresh once the last one has gone: their ids, or with `whole`
-    the documents."""
+def batches(collection: Documents, query: Mapping[str, Any], *, size: int, most: int) -> Iterator[list[Any]]:
+    """The ids of up to `most` matching documents, `size` at a time, each batch read afresh once the last one has gone."""
     left = most
     while left > 0:
-        rows = list(collection.find(query, None if whole else {"_id": 1}, limit=min(size, left), max_time_ms=FIND_TIME_MS))
+        rows = list(collection.find(query, {"_id": 1}, limit=min(size, left), max_time_ms=FIND_TIME_MS))
         if not rows:
             return
-        yield rows if whole else [row["_id"] for row in rows]
+        yield [row["_id"] for row in rows]
         left -= len(rows)
 
 

@@ -28,6 +28,7 @@ Raw = Collection[RawBSONDocument]
 _RAW = CodecOptions(document_class=RawBSONDocument, tz_aware=True)
 DURABLE = WriteConcern("majority", j=True)
 A_PART = 10_000  # documents of one file of an archive
+IN_MEMORY = 64_000_000  # bytes of the documents of a part, or a batch; one more may be there
 DELETED_AT_ONCE = 1_000
 DELETED_BYTES = 8_000_000  # of the documents that a command names, which may have 16 MB
 DUPLICATE_KEY = 11000
@@ -46,7 +47,7 @@ def to_collection(
 ) -> Moved:
     """Move up to `most` matching documents, `size` at a time; each keeps its `_id`. One that is in the target already is replaced."""
     raw, copy, moved = _raw(source), _raw(target), Moved()
-    for batch in documents.batches(cast("Documents", raw), query, size=size, most=most, whole=True):
+    while moved.documents < most and (batch := _some(raw, query, min(size, most - moved.documents))):
         ctx.check_cancelled()
         _copy(copy, batch)
         moved.documents += _delete(raw, batch, ctx)
@@ -61,11 +62,8 @@ def to_files(source: Documents, store: FileStore, path: str, query: Mapping[str,
     """
     raw, moved = _raw(source), Moved(files=[])
     number = _go_on(raw, store, path, moved, ctx)
-    while moved.documents < most:
+    while moved.documents < most and (batch := _some(raw, query, min(A_PART, most - moved.documents))):
         ctx.check_cancelled()
-        batch = list(raw.find(query, limit=min(A_PART, most - moved.documents), max_time_ms=documents.FIND_TIME_MS))
-        if not batch:
-            break
         number += 1
         name, digest = _part(path, number, ctx), hashlib.sha256()
         with store.write_atomically(name) as stream, gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as packed:
@@ -77,6 +75,19 @@ def to_files(source: Documents, store: FileStore, path: str, query: Mapping[str,
         moved.documents += _delete(raw, batch, ctx)
         ctx.progress(moved.documents, max(total, moved.documents), f"{moved.documents:,} moved into {number} files")
     return moved
+
+
+def _some(raw: Raw, query: Mapping[str, Any], most: int) -> list[RawBSONDocument]:
+    """Up to `most` matching documents, fewer where they are large."""
+    found: list[RawBSONDocument] = []
+    size = 0
+    with raw.find(query, limit=most, max_time_ms=documents.FIND_TIME_MS) as cursor:
+        for one in cursor:
+            found.append(one)
+            size += len(one.raw)
+            if size >= IN_MEMORY:
+                break
+    return found
 
 
 def _copy(target: Raw, batch: Sequence[RawBSONDocument]) -> None:

@@ -10,7 +10,7 @@ from reportlab.graphics.charts.barcharts import VerticalBarChart
 from reportlab.graphics.charts.legends import Legend
 from reportlab.graphics.charts.linecharts import HorizontalLineChart
 from reportlab.graphics.charts.piecharts import Pie
-from reportlab.graphics.shapes import Drawing
+from reportlab.graphics.shapes import Drawing, String
 from reportlab.lib.colors import HexColor
 
 from templates_lib.report_generation.tables import Table, written
@@ -39,6 +39,9 @@ def drawing(table: Table, font: str) -> Drawing | None:
     else:
         names = [next(one.title for one in table.columns if one.field == name) for name in chart.values]
         picture.add(_axes(chart.kind, labels[:MOST_BARS], [one[:MOST_BARS] for one in series], font))
+        if len(labels) > MOST_BARS:
+            words = f"The first {MOST_BARS} of {len(labels):,} rows"
+            picture.add(String(WIDTH - 16, HEIGHT - 10, words, fontName=font, fontSize=7, fillColor=HexColor("#666666"), textAnchor="end"))
         if len(names) > 1:
             picture.add(_legend(names, font))
     return picture

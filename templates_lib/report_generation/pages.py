@@ -47,10 +47,18 @@ th { position: sticky; top: 0; background: inherit; } .number { text-align: righ
 
 
 def as_html(
-    title: str, intro: str, tables: Sequence[Table], made_at: datetime, *, pictures: bool = True, most_rows: int | None = None
+    title: str,
+    intro: str,
+    tables: Sequence[Table],
+    made_at: datetime,
+    *,
+    pictures: bool = True,
+    most_rows: int | None = None,
+    note: str = "",
 ) -> str:
-    """A page of its own. For a mail, without pictures (readers show no SVG) and with the first rows only."""
+    """A page of its own. For a mail, without pictures (readers show no SVG), with the first rows only and with a `note`."""
     parts = [f"<h1>{escape(title)}</h1>", f'<p class="made">{made_at:%Y-%m-%d %H:%M} UTC</p>', _formatted(intro)]
+    parts.append(f"<p><strong>{escape(note)}</strong></p>" if note else "")
     for table in tables:
         parts += [
             f"<h2>{escape(table.title)}</h2>",

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 from typing import Any, ClassVar
+
+from bson import Decimal128
 
 from templates_lib import fields, mailing, pipelines
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
@@ -235,7 +239,7 @@ class ReportGeneration(JobTemplate):
             stages = pipelines.resolve(question["pipeline"], ctx.now)
             found = list(islice(_checked(pipelines.run(database, question["collection"], stages, time_ms=TIME_MS), ctx), most))
         names = list(wanted) or list(dict.fromkeys(name for row in found for name in row))
-        return names, [[cell_value(row, name) for name in names] for row in found]
+        return names, [[_amount(cell_value(row, name)) for name in names] for row in found]
 
     @staticmethod
     def _ask_sql(question: Mapping[str, Any], wanted: Sequence[str], most: int, ctx: RunContext) -> tuple[list[str], list[list[Any]]]:
@@ -248,7 +252,7 @@ class ReportGeneration(JobTemplate):
             if not result.returns_rows:
                 return list(wanted), []
             columns = list(result.keys())
-            found = [[_amount(value) for value in row] for row in islice(_checked(result, ctx), most)]
+            found = [[plain(_amount(value)) for value in row] for row in islice(_checked(result, ctx), most)]
         names = list(wanted) or columns
         places = [columns.index(name) if name in columns else None for name in names]
         return names, [[None if place is None else row[place] for place in places] for row in found]
@@ -287,19 +291,32 @@ class ReportGeneration(JobTemplate):
         recipients = list(mail["recipients"])
         message = mailing.envelope(ctx, ctx.connection(mail["connection"], "smtp").settings, subject=title, to=recipients)
         lines = [f"{one.title}: {len(one.rows):,} rows" for one in tables]
-        message.set_content("\n".join([title, "", *filter(None, [params.get("intro", "")]), *lines]) + "\n")
-        html = pages.as_html(title, params.get("intro", ""), tables, ctx.now, pictures=False, most_rows=MAIL_ROWS)
+        attached, missing = _that_fit(files)
+        note = f"Too large for a mail, and left out: {', '.join(_slug(title) + one.name for one in missing)}" if missing else ""
+        if note:
+            ctx.log.warning("%s", note)
+        message.set_content("\n".join([title, "", *filter(None, [params.get("intro", ""), note]), *lines]) + "\n")
+        html = pages.as_html(title, params.get("intro", ""), tables, ctx.now, pictures=False, most_rows=MAIL_ROWS, note=note)
         message.add_alternative(html, subtype="html")
-        left = LARGEST_MAIL
-        for made in files:
-            left -= len(made.content)
-            if left < 0:
-                ctx.log.warning("%s is too large for a mail (%s bytes): it is left out", made.name, f"{len(made.content):,}")
-                continue
+        for made in attached:
             main, _, sub = made.kind.partition("/")
             message.add_attachment(made.content, maintype=main, subtype=sub, filename=_slug(title) + made.name)
         with open_smtp(ctx, mail["connection"]) as session:
             return mailing.conclude(mailing.send(session, message, recipients))
+
+
+def _that_fit(files: Iterable[Made]) -> tuple[list[Made], list[Made]]:
+    """The files that a mail has room for, the first ones first, and the others."""
+    fit: list[Made] = []
+    missing: list[Made] = []
+    left = LARGEST_MAIL
+    for made in files:
+        if len(made.content) <= left:
+            fit.append(made)
+            left -= len(made.content)
+        else:
+            missing.append(made)
+    return fit, missing
 
 
 def _checked(rows: Iterable[Any], ctx: RunContext) -> Iterator[Any]:
@@ -311,9 +328,12 @@ def _checked(rows: Iterable[Any], ctx: RunContext) -> Iterator[Any]:
 
 
 def _amount(value: Any) -> Any:
-    """A value of SQL: exact decimals as numbers, so that they are drawn and set as such."""
-    return float(value) if type(value).__name__ == "Decimal" else plain(value)
+    """An exact decimal as a number, so that it is drawn and set as such; any other value as it is."""
+    exact = value.to_decimal() if isinstance(value, Decimal128) else value
+    return float(exact) if isinstance(exact, Decimal) else value
 
 
 def _slug(title: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "report"
+    """A title as a file's name: `Überblick, März` → uberblick-marz."""
+    bare = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", bare.lower()).strip("-")[:60] or "report"

@@ -104,6 +104,27 @@ def test_it_stops_where_it_is_told_to(data: Data, ctx: Ctx) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, FILES], ids=["collection", "files"])
+def test_large_documents_are_moved_a_few_at_a_time(
+    data: Data, ctx: Ctx, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    orders(data, 20)
+    data["orders"].update_many({}, {"$set": {"pad": "x" * 1000}})
+    before, batches, delete = raw(data["orders"]), [], moving._delete
+
+    def counted(collection: Any, batch: Any, ctx: Any) -> int:
+        batches.append(len(batch))
+        return delete(collection, batch, ctx)
+
+    monkeypatch.setattr(moving, "IN_MEMORY", 3000)
+    monkeypatch.setattr(moving, "_delete", counted)
+    assert DataArchive().run(archive(max_documents=8, **changes), ctx()).data["records_moved"] == 8
+    assert batches == [3, 3, 2]
+    there = {one["_id"]: bson.encode(one) for one in in_files(tmp_path / "store")} if changes else raw(data["old"])
+    assert len(there) == 8
+    assert {**raw(data["orders"]), **there} == before
+
+
+@pytest.mark.parametrize("changes", [{}, FILES], ids=["collection", "files"])
 def test_what_changes_between_copy_and_deletion_stays_and_is_copied_anew(
     data: Data, ctx: Ctx, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import Decimal128
 from pypdf import PdfReader
 from selectolax.lexbor import LexborHTMLParser
 
 from app.jobtemplates.catalogue import Catalogue
 from templates_lib.base import Cancelled, ConnectionGrant, TemplateError
+from templates_lib.report_generation import template
 from templates_lib.report_generation.tables import Column, Table, columns_of, titled, written
 from templates_lib.report_generation.template import ReportGeneration
 from tests.integration.test_kinds import Inbox, mail_server
@@ -110,7 +112,9 @@ def test_charts_of_each_kind_and_size_are_drawn(world: Ctx, data: Data, tmp_path
     section = {"title": "Viele", "question": question, "chart": {"kind": kind, "label": "_id", "values": ["b", "a"]}}
     ReportGeneration().run(report(sections=[section], formats=["html", "pdf"]), world())
     page = LexborHTMLParser(files(tmp_path)["2026-08-31.html"].decode())
-    assert (page.css_first("svg") is not None) == (labels > 1)  # all nothing is no picture
+    svg = page.css_first("svg")
+    assert (svg is not None) == (labels > 1)  # all nothing is no picture
+    assert svg is None or ("The first 60 of 90 rows" in svg.text()) == (labels == 90 and kind != "pie")
 
 
 def test_long_tables_go_over_pages_and_end_where_they_may(world: Ctx, data: Data, tmp_path: Path) -> None:
@@ -153,8 +157,34 @@ def test_it_is_mailed_with_its_files_or_not_at_all(world: Ctx, tmp_path: Path) -
     assert "<svg" not in html.get_content()
     assert "Nach Land: 3 rows" in plain.get_content()
     assert [one.get_filename() for one in message.iter_attachments()] == [
-        "monat-berblick.pdf", "monat-berblick-1-nach-land.csv", "monat-berblick-2-buchungen.csv",
+        "monat-uberblick.pdf", "monat-uberblick-1-nach-land.csv", "monat-uberblick-2-buchungen.csv",
     ]  # fmt: skip
+
+
+def test_a_file_that_a_mail_has_no_room_for_is_named_in_it(world: Ctx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(template, "LARGEST_MAIL", 1000)
+    inbox = Inbox()
+    params = report(mail={"connection": "mail", "recipients": ["ada@example.com"]}, formats=["pdf", "csv"])
+    with mail_server(inbox, tmp_path) as grant:
+        result = ReportGeneration().run(params, world(grants={**world.grants, "mail": grant}))
+    assert len(result.data["files"]) == 3
+    message = message_from_bytes(inbox.mails[0][1], policy=policy.default)
+    assert [one.get_filename() for one in message.iter_attachments()] == [
+        "monat-uberblick-1-nach-land.csv", "monat-uberblick-2-buchungen.csv",
+    ]  # fmt: skip
+    for kind in ("html", "plain"):
+        body = message.get_body((kind,))
+        assert body is not None
+        assert "Too large for a mail, and left out: monat-uberblick.pdf" in body.get_content()
+
+
+def test_exact_decimals_are_numbers_wherever_they_come_from(world: Ctx, data: Data, tmp_path: Path) -> None:
+    data["money"].insert_many([{"_id": 1, "cents": Decimal128("-1234.50")}, {"_id": 2, "cents": Decimal128("3")}])
+    question = {"connection": "db", "collection": "money", "pipeline": [{"$sort": {"_id": 1}}]}
+    ReportGeneration().run(report(sections=[{"title": "Geld", "question": question}], formats=["html", "csv"]), world())
+    page = LexborHTMLParser(files(tmp_path)["2026-08-31.html"].decode())
+    assert [one.text() for one in page.css("td.number")] == ["1", "-1,234.5", "2", "3"]
+    assert list(csv.reader(io.StringIO(files(tmp_path)["2026-08-31.csv"].decode())))[1:] == [["1", "-1234.5"], ["2", "3.0"]]
 
 
 def test_a_preview_asks_and_writes_nothing(world: Ctx, tmp_path: Path) -> None:

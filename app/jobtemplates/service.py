@@ -162,15 +162,8 @@ class Templates:
         require(actor, May.MANAGE_TEMPLATES)
         before = self._derived(kind, revision)
         self._check(self.base_of(before), definition)
-        old = (before.get("draft") or {}).get("definition") or self._latest_definition(before)
-        return self._write(
-            actor,
-            before,
-            {"draft": self._draft(actor, definition)},
-            "template.draft",
-            field_diff(old, dict(definition)),
-            definition["name"],
-        )
+        diff = field_diff(self.definition_of(before), dict(definition))
+        return self._write(actor, before, {"draft": self._draft(actor, definition)}, "template.draft", diff, definition["name"])
 
     def drop_draft(self, actor: Actor, kind: str) -> None:
         """Forget the draft; a template that was never published goes with it."""

@@ -121,9 +121,10 @@ class Sharing:
         here = self._here(actor, kind)
         if here is not None and here["base"] != file["base"]:
             errors.append(FieldError("/base", f"{kind} is made from {here['base']} here"))
+        before = self._templates.definition_of(here) if here else {}
         return Shared(
             type=kind, base=file["base"], definition=definition, signed=signed, key=key, new=here is None,
-            diff=tuple(field_diff(_definition_of(here), definition)), errors=tuple(errors), notes=tuple(notes),
+            diff=tuple(field_diff(before, definition)), errors=tuple(errors), notes=tuple(notes),
         )  # fmt: skip
 
     def take(self, actor: Actor, text: str) -> Document:
@@ -177,10 +178,3 @@ def _parsed(text: str) -> Document:
 def _signed_bytes(file: Mapping[str, Any]) -> bytes:
     unsigned = {name: value for name, value in file.items() if name != "signature"}
     return json.dumps(unsigned, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _definition_of(row: Document | None) -> dict[str, Any]:
-    if row is None:
-        return {}
-    newest = max(row["versions"], key=lambda one: one["number"]) if row["versions"] else {"definition": {}}
-    return dict((row.get("draft") or newest)["definition"])

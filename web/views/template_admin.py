@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 
 from app.accounts.permissions import May, require
 from app.errors import DuplicateName, FieldError, StaleVersion, ValidationFailed
-from app.jobs.moves import Effect, Impact, Outcome, Result
+from app.jobs.moves import Impact, Outcome, Result
 from app.jobtemplates.derived import compose, problems
 from app.jobtemplates.entry import Entry
 from app.jobtemplates.service import STANDING_SCHEMA
@@ -91,7 +92,7 @@ def drop_draft(kind: str) -> Any:
     row = services().templates.get(actor(), kind)
     services().templates.drop_draft(actor(), kind)
     flash("The draft is dropped")
-    return redirect(url_for("templates_pages.show", kind=kind) if row["versions"] else url_for("templates_pages.gallery"))
+    return redirect(_where(row))
 
 
 def _for_form(definition: dict[str, Any]) -> dict[str, Any]:
@@ -134,10 +135,12 @@ def _where(row: Document | None) -> str:
 
 def _live(base: Entry, definition: Any) -> Presented | None:
     """The form that jobs would have; None while the definition is not right."""
-    if not isinstance(definition, Mapping) or problems(base.template, {**definition, "name": definition.get("name") or base.name}):
+    if not isinstance(definition, Mapping):
         return None
-    schema = compose(base.parameters_schema, {**definition, "name": definition.get("name") or base.name})
-    return parameters_form(schema).present(ABSENT, name_prefix=LIVE)
+    named = {**definition, "name": definition.get("name") or base.name}
+    if problems(base.template, named):
+        return None
+    return parameters_form(compose(base.parameters_schema, named)).present(ABSENT, name_prefix=LIVE)
 
 
 # -- versions ----------------------------------------------------------------------------------------------------------
@@ -221,11 +224,8 @@ def set_state(kind: str, version: int, state: str) -> Any:
     return redirect(url_for("templates_pages.show", kind=kind))
 
 
-def _counts(found: Iterable[Impact]) -> dict[str, int]:
-    counts = {effect.value: 0 for effect in Effect}
-    for one in found:
-        counts[one.effect.value] += 1
-    return counts
+def _counts(found: Iterable[Impact]) -> Counter[str]:
+    return Counter(one.effect.value for one in found)
 
 
 _WORDS = {
@@ -236,9 +236,7 @@ _WORDS = {
 
 def _told_results(results: Iterable[Result]) -> str:
     """What became of jobs, counted: "3 jobs moved, 1 waiting for input"."""
-    counts: dict[Outcome, int] = {}
-    for one in results:
-        counts[one.outcome] = counts.get(one.outcome, 0) + 1
+    counts = Counter(one.outcome for one in results)
     told = [f"{count} {'jobs' if count > 1 else 'job'} {_WORDS[outcome]}" for outcome, count in counts.items()]
     return ", ".join(told) or "no job moved"
 

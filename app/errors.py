@@ -95,6 +95,12 @@ class Conflict(JobwrightError):
     title = "Conflict"
 
 
+class MigrationFailed(Conflict):
+    """The code of a template cannot bring up parameters that were written for an earlier version of it."""
+
+    title = "Parameters cannot be brought up"
+
+
 class DuplicateName(ValidationFailed):
     """The name is taken; reported at `/name`."""
 

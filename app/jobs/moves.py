@@ -13,7 +13,7 @@ from app.accounts.permissions import May, require
 from app.audit.model import Actor, field_diff
 from app.clock import Clock
 from app.connections.vault import mask
-from app.errors import Conflict, FieldError, NotFound, StaleVersion
+from app.errors import Conflict, FieldError, MigrationFailed, NotFound, StaleVersion
 from app.jobs.model import Job
 from app.jobs.move_store import MoveStore
 from app.jobs.service import JobRegistry
@@ -142,7 +142,13 @@ class Moves:
         stored = job.definition.parameters
         if job.template_version == target.version:
             return Impact(job=job, effect=Effect.THERE, parameters=stored)
-        migrated = target.moved(stored, job.code_version or job.template_version)
+        try:
+            migrated = target.moved(stored, job.code_version or job.template_version)
+        except MigrationFailed as failed:
+            if given is None:
+                told = FieldError("/parameters", f"need a person: {failed.detail}")
+                return Impact(job=job, effect=Effect.NEEDS_INPUT, parameters=stored, errors=(told,))
+            migrated = dict(stored)  # for the secrets that what is given only masks
         shown = dict(given) if given is not None else mask(migrated)
         parameters, errors = self._registry.judged(target, shown, migrated)
         if errors:

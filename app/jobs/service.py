@@ -6,6 +6,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -19,7 +20,17 @@ from app.config import Settings
 from app.connections.references import connection_paths, secret_places
 from app.connections.service import Connections
 from app.connections.vault import Vault, mask
-from app.errors import ApprovalNeeded, Conflict, DuplicateName, FieldError, Forbidden, NotFound, StaleVersion, ValidationFailed
+from app.errors import (
+    ApprovalNeeded,
+    Conflict,
+    DuplicateName,
+    FieldError,
+    Forbidden,
+    MigrationFailed,
+    NotFound,
+    StaleVersion,
+    ValidationFailed,
+)
 from app.jobs.asks import Ask, Operation
 from app.jobs.body import chosen, merged
 from app.jobs.model import Cause, Job, JobDefinition, Pause, ScheduleType, job_document, job_from, to_plain
@@ -81,8 +92,10 @@ class JobRegistry:
         return JobPage(jobs, total, page, max(1, -(-total // limit)))
 
     def shown_parameters(self, job: Job) -> dict[str, Any]:
-        """The parameters, as its template takes them now, with secrets masked."""
-        shown: dict[str, Any] = mask(self.brought_up(job).definition.parameters)
+        """The parameters, as its template takes them now, with secrets masked; as they are, where its code cannot bring them up."""
+        with suppress(MigrationFailed):
+            job = self.brought_up(job)
+        shown: dict[str, Any] = mask(job.definition.parameters)
         return shown
 
     def entry_of(self, job: Job) -> Entry:
@@ -273,7 +286,10 @@ class JobRegistry:
         return self._store_change(actor, self._at_version(actor, wanted.id, version), wanted, action)
 
     def brought_up(self, job: Job) -> Job:
-        """The job as its template takes it now, by the code's own migrations; as it is, where there is no such template any more."""
+        """The job as its template takes it now, by the code's own migrations; as it is, where there is no such template any more.
+
+        Raises MigrationFailed.
+        """
         entry = self._catalogue.find(job.definition.template_type, job.template_version)
         if entry is None:
             return job

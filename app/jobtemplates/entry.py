@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.resources
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from app.errors import FieldError
+from app.errors import FieldError, MigrationFailed
 from app.jobtemplates.derived import Definition, compose, fixed_values
 from app.validation import SchemaValidator, pointer
 from app.validation.dynamic import Known, resolve
@@ -102,11 +103,15 @@ class Entry:
 
     def brought_up(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:
         """Parameters that were written for a version of the code, as it takes them now: by its own migrations, step by step. Defaults
-        are not filled in."""
-        found = dict(parameters)
-        for step in range(written_for, self.template.version):
-            if step in self.template.migrations:
+        are not filled in. Raises MigrationFailed."""
+        steps = [step for step in range(written_for, self.template.version) if step in self.template.migrations]
+        found = copy.deepcopy(dict(parameters)) if steps else dict(parameters)  # a migration may change what it is given
+        for step in steps:
+            try:
                 found = self.template.migrations[step](found)
+            except Exception as error:
+                why = f"the migration of {self.template.name} from version {step} raised {type(error).__name__}: {error}"
+                raise MigrationFailed(why[:500]) from error
         return found
 
     def moved(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from app.accounts.permissions import May, lacks, require
 from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
-from app.errors import FieldError, Forbidden, LimitReached, NotFound, ValidationFailed
+from app.errors import FieldError, Forbidden, LimitReached, MigrationFailed, NotFound, ValidationFailed
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.preset_store import PresetStore
 from app.mongo import Document
@@ -91,7 +91,7 @@ class Presets:
             return row
         try:
             return {**row, "parameters": entry.brought_up(row["parameters"], row.get("code_version", entry.template.version))}
-        except (LookupError, TypeError, ValueError):
+        except MigrationFailed:
             return row
 
 

@@ -13,7 +13,17 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
 from app.connections.vault import SEALED
-from app.errors import ApprovalNeeded, Conflict, DuplicateName, FieldError, Forbidden, JobwrightError, StaleVersion, ValidationFailed
+from app.errors import (
+    ApprovalNeeded,
+    Conflict,
+    DuplicateName,
+    FieldError,
+    Forbidden,
+    JobwrightError,
+    MigrationFailed,
+    StaleVersion,
+    ValidationFailed,
+)
 from app.execution.executors.base import Executor, Run
 from app.factory import Store, build_node, build_services
 from app.jobs.moves import Effect, Outcome
@@ -263,7 +273,11 @@ def handed_over(services: Services, store: Store, settings: Settings, count: int
         store.database["job_executions"].update_many({"_id": {"$in": ids}}, {"$unset": {"slots": ""}})
 
     executor.submit.side_effect = submit
-    build_node(settings, store, services, executor)._runner.claim()
+    node = build_node(settings, store, services, executor)
+    node._recorder.start()
+    node._runner.claim()
+    assert node._recorder.flush(10)
+    node._recorder.close()
     assert len(found) == count
     return found
 
@@ -309,6 +323,53 @@ def test_a_migration_of_the_code_is_taken_once_on_whatever_way_parameters_go(
     approved(new, admin, super_admin, lambda: new.executions.run_now(admin, job_id))
     approved(new, admin, super_admin, lambda: new.executions.retry(admin, early["_id"]))
     assert handed_over(new, store, settings, 6) == [5000] * 6
+
+
+class WaitBroken(Wait):
+    """Version 2 changes what it is given, then fails."""
+
+    version = 2
+
+    @staticmethod
+    def _break(parameters: dict[str, Any]) -> dict[str, Any]:
+        parameters["for"] = parameters["nothing"].pop()
+        return parameters
+
+    migrations = {1: _break}
+
+
+def test_a_migration_that_fails_breaks_nothing_but_what_needs_it(
+    settings: Settings, store: Store, clock: ManualClock, super_admin: Actor
+) -> None:
+    old = build(settings, store, clock, Wait)
+    job_id = make(old, super_admin, "job", "wait", **{"for": 5})
+    done = old.executions.run_now(super_admin, job_id)
+
+    new = build(settings, store, clock, WaitBroken)
+    job = new.jobs.get(super_admin, job_id)
+    assert new.jobs.shown_parameters(job)["for"] == 5
+    assert handed_over(new, store, settings, 0) == []
+    ended = new.executions.get(super_admin, done["_id"])
+    assert ended["status"] == "failed"
+    assert ended["error"]["type"] == "MigrationFailed"
+    assert "the migration of Wait from version 1 raised KeyError: 'nothing'" in ended["error"]["message"]
+    before = stored(store, job_id)
+    for call in (
+        lambda: new.jobs.update(super_admin, job_id, {"description": "x"}), lambda: new.executions.run_now(super_admin, job_id),
+        lambda: new.executions.retry(super_admin, done["_id"]),
+    ):  # fmt: skip
+        with pytest.raises(MigrationFailed, match="from version 1"):
+            call()
+    assert stored(store, job_id) == before
+
+    # A super-admin sees it among the jobs that need input, and gives it.
+    target = new.catalogue.get("wait")
+    [found] = new.moves.impact(super_admin, target)
+    assert (found.effect, [one.pointer for one in found.errors]) == (Effect.NEEDS_INPUT, ["/parameters"])
+    _, results = new.moves.move(super_admin, target, [job_id], given={job_id: {"for": 5000}})
+    assert [one.outcome for one in results] == [Outcome.MOVED]
+    new.executions.run_now(super_admin, job_id)
+    assert handed_over(new, store, settings, 1) == [5000]
 
 
 def approved(services: Services, asker: Actor, approver: Actor, call: Callable[[], object]) -> None:

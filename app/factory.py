@@ -14,6 +14,8 @@ from pymongo.database import Database
 from app.accounts.auditors import Auditors
 from app.accounts.model import Role
 from app.accounts.passwords import Passwords
+from app.accounts.preference_store import PreferenceStore
+from app.accounts.preferences import Preferences
 from app.accounts.rates import Rates
 from app.accounts.second_factor import SecondFactor
 from app.accounts.service import Accounts
@@ -27,6 +29,7 @@ from app.approvals.store import ApprovalStore
 from app.audit.service import AuditTrail
 from app.audit.settings import SettingsTrail
 from app.audit.store import AuditStore, SettingsStore
+from app.bulk.service import Bulk
 from app.clock import Clock, SystemClock
 from app.config import Settings
 from app.connections.service import Connections
@@ -164,12 +167,13 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
 
     return Services(
         settings=settings, clock=clock, accounts=accounts, signin=signin, single_signon=single_signon, rates=rates,
-        tokens=Tokens(users, TokenStore(database), audit, clock), audit=audit, auditors=Auditors(audit),
+        tokens=Tokens(users, TokenStore(database), audit, clock), preferences=Preferences(PreferenceStore(database)),
+        audit=audit, auditors=Auditors(audit),
         settings_trail=SettingsTrail(SettingsStore(database), audit, keys),
         connections=connections, catalogue=catalogue, templates=templates, resting=resting, moves=moves,
         sharing=Sharing(templates, catalogue, keys, settings.trusted_template_keys),
         presets=Presets(PresetStore(database), catalogue, audit, clock), jobs=registry, approvals=approvals,
-        exchange=Exchange(registry, executions, approvals), executions=executions,
+        exchange=Exchange(registry, executions, approvals), bulk=Bulk(registry, executions, approvals), executions=executions,
         overview=Overview(ExecutionStore(database), registry, clock),
         nodes=NodeStore(database).all, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
@@ -201,7 +205,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
     recorder = Recorder(executions, logs, jobs, clock)
     runner = Runner(
         store=executions, executor=executor, sink=recorder, catalogue=services.catalogue, connections=services.connections,
-        vault=Vault(services.keys), clock=clock, settings=settings, owner=name,
+        vault=Vault(services.keys), clock=clock, settings=settings, owner=name, note_runs=jobs.note_runs,
     )  # fmt: skip
     dispatcher = Dispatcher(
         jobs=jobs,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.accounts.auditors import Auditors
+from app.accounts.preferences import Preferences
 from app.accounts.rates import Rates
 from app.accounts.service import Accounts
 from app.accounts.signin import SignIn
@@ -14,6 +15,7 @@ from app.accounts.tokens import Tokens
 from app.approvals.service import Approvals
 from app.audit.service import AuditTrail
 from app.audit.settings import SettingsTrail
+from app.bulk.service import Bulk
 from app.clock import Clock
 from app.config import Settings
 from app.connections.service import Connections
@@ -50,6 +52,7 @@ class Services:
     single_signon: SingleSignOn
     rates: Rates
     tokens: Tokens
+    preferences: Preferences
     audit: AuditTrail
     auditors: Auditors
     settings_trail: SettingsTrail
@@ -63,6 +66,7 @@ class Services:
     jobs: JobRegistry
     approvals: Approvals
     exchange: Exchange
+    bulk: Bulk
     executions: Executions
     overview: Overview
     nodes: Callable[[], list[NodeSeen]]

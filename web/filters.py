@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -158,6 +158,11 @@ def hour_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {STATES[status][1].lower()}" for status in OUTCOMES if (count := counts.get(status, 0))) or "nothing"
 
 
+def pairs(first: Iterable[Any], second: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """The items of two lists side by side."""
+    return list(zip(first, second, strict=True))
+
+
 def number(value: Any) -> str:
     """1,234,567"""
     return f"{value:,}" if isinstance(value, int | float) else str(escape(value))
@@ -166,6 +171,6 @@ def number(value: Any) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "ticks": ticks,
     "schedule_words": in_words, "duration_words": duration_words, "number": number,
-    "browser": browser, "without_message": without_message, "hour_words": hour_words,
+    "browser": browser, "zip": pairs, "without_message": without_message, "hour_words": hour_words,
 }  # fmt: skip
 GLOBALS: dict[str, Any] = {"state": state, "icon": icon, "STATES": STATES, "REASONS": REASONS}

@@ -27,6 +27,7 @@ from web.views import (
     dashboard,
     exchange,
     executions,
+    job_list,
     jobs,
     preview,
     signin,
@@ -34,6 +35,7 @@ from web.views import (
     template_admin,
     templates,
 )
+from web.views.common import viewer_zone
 
 log = get_logger(__name__)
 
@@ -51,6 +53,7 @@ VIEWS = (
     single_signon,
     dashboard,
     exchange,
+    job_list,
     jobs,
     templates,
     template_admin,
@@ -81,7 +84,7 @@ def register_web(app: Flask, services: Services) -> None:
     )  # fmt: skip
     _csrf.init_app(app)
     pages = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
-    pages.add_url_rule("/admin/scheduler", view_func=lambda: redirect(url_for("jobs_pages.list_jobs")), endpoint="scheduler")
+    pages.add_url_rule("/admin/scheduler", view_func=lambda: redirect(url_for("job_list_pages.list_jobs")), endpoint="scheduler")
     pages.add_url_rule("/api/docs", view_func=lambda: render_template("api_docs.html"), endpoint="api_docs")
     app.register_blueprint(pages)
     for module in VIEWS:
@@ -109,7 +112,8 @@ def _page_context() -> dict[str, Any]:
     services: Services = current_app.extensions[EXTENSION]
     actor = g.get("actor")
     return {
-        "actor": actor, "now": services.clock.now(), "provider": services.settings.oidc_name if services.settings.oidc_issuer else "",
+        "actor": actor, "viewer_zone": viewer_zone, "now": services.clock.now(),
+        "provider": services.settings.oidc_name if services.settings.oidc_issuer else "",
         "passwords": services.settings.password_sign_in,
         "maintenance": services.maintenance.get() if actor else None,
         "waiting_approvals": lambda: services.approvals.waiting(actor) if actor else 0,  # asked by whole pages, not by each part of one

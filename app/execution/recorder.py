@@ -16,7 +16,7 @@ from app.execution.log_store import LogStore, chunk_id
 from app.execution.model import Attempt, Outcome, Reason, Status
 from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
-from app.jobs.store import JobStore
+from app.jobs.store import Ended, JobStore
 from app.mongo import Document, is_away
 
 log = get_logger(__name__)
@@ -156,7 +156,10 @@ class Recorder:
                 "attempt.ended", execution=attempt.execution_id, attempt=attempt.number, status=outcome.status.value,
                 seconds=outcome.seconds, error=outcome.error.type if outcome.error else None, retry_in=delay,
             )  # fmt: skip
-        self._jobs.note_runs({attempt.job_id: attempt.began_at for attempt, _, _ in rows})
+        self._jobs.note_runs(
+            Ended(attempt.job_id, attempt.began_at, outcome.status.value if delay is None else None)
+            for attempt, outcome, delay in rows if attempt.execution_id not in refused and not attempt.dry
+        )  # fmt: skip
 
     def _chunks(self, batch: list[tuple[str, Attempt, Any]]) -> list[Document]:
         """Log lines of the batch in chunks, numbered within their attempt; the number is fixed before the first try to write."""

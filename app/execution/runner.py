@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from app.execution.places import RunBounds
 from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
 from app.jobs.model import RetryOn
+from app.jobs.store import Ended
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
 from app.validation.dynamic import Known, Resolved, has_any, put_back, resolve
@@ -42,9 +43,10 @@ class Runner:
 
     def __init__(
         self, *, store: ExecutionStore, executor: Executor, sink: Sink, catalogue: Catalogue, connections: Connections, vault: Vault,
-        clock: Clock, settings: Settings, owner: str,
+        clock: Clock, settings: Settings, owner: str, note_runs: Callable[[Iterable[Ended]], None],
     ) -> None:  # fmt: skip
         self._store, self._executor, self._sink, self._catalogue = store, executor, sink, catalogue
+        self._note_runs = note_runs
         self._connections, self._vault, self._clock, self._settings, self._owner = (
             connections,
             vault,
@@ -147,6 +149,7 @@ class Runner:
             )
             delay = decide_retry(attempt.retry_policy, attempt.failed_attempts, error).delay_seconds
             if self._store.end_lost(attempt, outcome, delay, now=now):
+                self._note_runs([Ended(attempt.job_id, attempt.began_at, Status.FAILED.value if delay is None else None)])
                 log.warning("attempt.lost", execution=attempt.execution_id, attempt=attempt.number, retry_in=delay)
                 swept += 1
         return swept

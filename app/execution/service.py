@@ -82,7 +82,7 @@ class Executions:
         )  # fmt: skip
         diff = [{"field": f"/parameters/{name}", "after": mask(parameters.get(name))} for name in sorted(overrides or {})]
         named = {"execution_id": execution_id} if idempotency_key else {}
-        self._registry.ask_to_run(actor, job, Operation.RUN, {"parameters": parameters, "code_version": job.code_version, **named}, diff)
+        self._registry.ask_first(actor, job, Operation.RUN, {"parameters": parameters, "code_version": job.code_version, **named}, diff)
         self._start(actor, "job.run", document, diff)
         return self._shown(self._found(execution_id))
 
@@ -108,7 +108,7 @@ class Executions:
             "parameters": document["parameters"], "code_version": job.code_version,
             "retry_of": execution_id, "stands_for": old.get("stands_for"),
         }  # fmt: skip
-        self._registry.ask_to_run(actor, job, Operation.RETRY, payload, diff)
+        self._registry.ask_first(actor, job, Operation.RETRY, payload, diff)
         self._start(actor, "execution.retry", document, diff)
         return self._shown(document)
 
@@ -125,7 +125,7 @@ class Executions:
         if replayed := self._replayed(execution_id, job_id):
             return replayed
         job = self._registry.known(actor, job_id, version=version)
-        self._registry.ask_to_run(actor, job, Operation.RETRY if retry_of else Operation.RUN, {}, [])
+        self._registry.ask_first(actor, job, Operation.RETRY if retry_of else Operation.RUN)
         self._refuse_beside_another(job)
         document = new_execution(
             replace(job, code_version=code_version), now=self._clock.now(), parameters=parameters, by=actor.email,
@@ -183,7 +183,7 @@ class Executions:
             for place, due in enumerate(due_times)
         ]  # fmt: skip
         diff = [{"field": "/backfill", "before": None, "after": {"from": due_times[0], "to": due_times[-1], "runs": len(due_times)}}]
-        self._registry.ask_to_run(actor, job, Operation.BACKFILL, {"due_times": list(due_times)}, diff)
+        self._registry.ask_first(actor, job, Operation.BACKFILL, {"due_times": list(due_times)}, diff)
         self._count_run(actor)
         with self._audit.action(actor, "job.backfill", kind="job", target_id=job_id, name=job.definition.name, diff=diff):
             new = self._store.add(documents)
@@ -257,6 +257,11 @@ class Executions:
         require(actor, May.SEE_EXECUTIONS)
         return self._store.latest(job_id, limit) if self._registry.sees(actor, job_id) else []
 
+    def latest_of(self, actor: Actor, job_ids: Sequence[str], limit: int) -> dict[str, list[Document]]:
+        """The same of many jobs that `actor` was shown, by job."""
+        require(actor, May.SEE_EXECUTIONS)
+        return self._store.latest_of(job_ids, limit)
+
     def typical_seconds(self, kinds: Iterable[str]) -> dict[str, float]:
         """How long the latest successful runs of each template took, as the middle of them; those that never ran are left out."""
         spans = {kind: self._store.latest_durations(kind, TYPICAL_OF) for kind in kinds}
@@ -267,6 +272,10 @@ class Executions:
         require(actor, May.SEE_EXECUTIONS)
         self._visible(actor, execution_id)
         return self._logs.read(execution_id, after=after, limit=limit)
+
+    def busy(self, job_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these jobs run or wait to run."""
+        return frozenset(self._store.live_counts(job_ids))
 
     def live_counts(self) -> dict[str, int]:
         """How many executions are queued, running, retrying."""

@@ -158,6 +158,7 @@ class Job:
     updated_at: datetime
     next_run_at: datetime | None = None
     last_run_at: datetime | None = None
+    last_status: str | None = None  # how the run ended that began last, of those that have ended
     schedule_error: str | None = None
     paused: Pause | None = None
     request_digest: str | None = None

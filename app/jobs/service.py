@@ -34,6 +34,7 @@ from app.errors import (
 from app.jobs.asks import Ask, Operation
 from app.jobs.body import chosen, merged
 from app.jobs.model import Cause, Job, JobDefinition, Pause, ScheduleType, job_document, job_from, to_plain
+from app.jobs.revisions import Revision, change, difference
 from app.jobs.rules import Endings, ScheduleRules
 from app.jobs.schema import load_definition, load_pause
 from app.jobs.store import JobFilter, JobStore, SameRequest
@@ -88,8 +89,27 @@ class JobRegistry:
     def page(self, actor: Actor, query: JobFilter, *, sort: str = "name", page: int = 1, limit: int = 20) -> JobPage:
         """One page of the jobs that match."""
         require(actor, May.SEE_JOBS)
-        jobs, total = self._store.page(replace(query, groups=actor.groups), sort=sort, skip=(page - 1) * limit, limit=limit)
+        gone = self._gone() if query.broken is not None else []
+        kept = replace(query, groups=actor.groups)
+        jobs, total = self._store.page(kept, sort=sort, skip=(page - 1) * limit, limit=limit, gone=gone)
         return JobPage(jobs, total, page, max(1, -(-total // limit)))
+
+    def revisions(self, actor: Actor, job_id: str, *, before: int | None = None, limit: int = 20) -> list[Revision]:
+        """What the job was, newest first, from the present one or from below version `before` on. Raises NotFound."""
+        require(actor, May.SEE_JOBS)
+        job = self._visible(actor, job_id)
+        rows = self._store.revisions(job_id, before=job.version if before is None else before, limit=limit + 1)
+        kept = [job, *rows] if before is None else rows
+        return [change(one, older) for one, older in zip(kept, [*kept[1:], None], strict=True)][:limit]
+
+    def revision(self, actor: Actor, job_id: str, version: int) -> Job:
+        """The job as it was at a version, or as it is. Raises NotFound."""
+        require(actor, May.SEE_JOBS)
+        job = self._visible(actor, job_id)
+        found = job if version == job.version else self._store.revision(job_id, version)
+        if found is None:
+            raise NotFound("version of the job", str(version))
+        return found
 
     def shown_parameters(self, job: Job) -> dict[str, Any]:
         """The parameters, as its template takes them now, with secrets masked; as they are, where its code cannot bring them up."""
@@ -177,6 +197,28 @@ class JobRegistry:
             self._ask_first(actor, one, Operation.UPDATE, diff=diff, payload={"job": job_document(after)})
         return self._store_change(actor, before, after, "job.update")
 
+    def restore(self, actor: Actor, job_id: str, number: int, *, version: int | None = None) -> Job:
+        """The definition of version `number` put in place of the present one; the job stays switched on or off as it is.
+
+        It is judged as of now. Raises NotFound, else as `update`.
+        """
+        require(actor, May.CHANGE_JOBS)
+        before, old = self._at_version(actor, job_id, version), self.revision(actor, job_id, number)
+        definition = replace(old.definition, enabled=before.definition.enabled)
+        wanted = self.brought_up(
+            replace(before, definition=definition, template_version=old.template_version, code_version=old.code_version)
+        )
+        diff = difference(before, wanted)
+        if not diff:
+            return before
+        self._refuse_foreign_group(actor, wanted.definition)
+        if wanted.definition.name != before.definition.name:
+            self._refuse_taken_name(wanted.definition, job_id)
+        for one in (before, wanted):
+            self._ask_first(actor, one, Operation.UPDATE, diff=diff, payload={"job": job_document(wanted)})
+        self._still_right(wanted, moved=wanted.definition.schedule != before.definition.schedule)
+        return self._store_change(actor, before, wanted, "job.restore")
+
     def set_enabled(self, actor: Actor, job_id: str, *, enabled: bool, version: int | None = None) -> Job:
         """Start or stop honouring the schedule. A due time that passed while the job was off is not made up for; one that passed just
         before it was switched off, and was not started yet, is recorded as skipped."""
@@ -245,6 +287,29 @@ class JobRegistry:
         with self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name):
             self._until_written(job, lambda now_is: self._retired(actor, now_is))
 
+    def undelete(self, actor: Actor, job_id: str) -> Job:
+        """Take a deleted job back into the registry as it was; one that would be due again and destroys data comes back switched off,
+        where `actor` may not enable it. Raises NotFound, DuplicateName, LimitReached.
+        """
+        require(actor, May.CHANGE_JOBS)
+        job = self._store.get_retired(job_id)
+        if job is None or not sees_group(actor, job.definition.group):
+            raise NotFound("deleted job", job_id)
+        self._refuse_taken_name(job.definition, None)
+        now, definition = self._clock.now(), job.definition
+        if definition.enabled:
+            try:
+                self._ask_first(actor, job, Operation.ENABLE)
+            except (ApprovalNeeded, Forbidden, Conflict):
+                definition = replace(definition, enabled=False)
+        after = replace(
+            job, definition=definition, version=job.version + 1, updated_by=actor.email, updated_at=now, paused=None,
+            next_run_at=self._first_due(definition, now),
+        )  # fmt: skip
+        with self._audit.action(actor, "job.undelete", kind="job", target_id=job_id, name=definition.name):
+            self._store.bring_back(job, after, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
+        return after
+
     # -- for the stages above -------------------------------------------------------------------------------------
 
     def known(self, actor: Actor, job_id: str, *, version: int | None = None) -> Job:
@@ -310,8 +375,10 @@ class JobRegistry:
         sealed: dict[str, Any] = dict(parameters) if errors else self._vault.seal(entry.parameters_schema, parameters, stored)
         return sealed, errors
 
-    def ask_to_run(self, actor: Actor, job: Job, operation: Operation, payload: Document, diff: list[dict[str, Any]]) -> None:
-        """Raises ApprovalNeeded where `actor` may not start this job by themselves."""
+    def ask_first(
+        self, actor: Actor, job: Job, operation: Operation, payload: Document | None = None, diff: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        """Raises ApprovalNeeded where `actor` may not do this to the job by themselves, Forbidden or Conflict where nobody may."""
         self._ask_first(actor, job, operation, diff=diff, payload=payload)
 
     def run_parameters(
@@ -328,6 +395,16 @@ class JobRegistry:
         if errors:
             raise ValidationFailed(errors)
         return sealed
+
+    def tags(self, actor: Actor) -> list[str]:
+        """Every tag of the jobs that `actor` sees."""
+        require(actor, May.SEE_JOBS)
+        return self._store.tags(groups=actor.groups)
+
+    def owners(self, actor: Actor) -> list[str]:
+        """Whoever made a job that `actor` sees."""
+        require(actor, May.SEE_JOBS)
+        return self._store.owners(groups=actor.groups)
 
     def names(self, actor: Actor) -> list[str]:
         """Names of all jobs that `actor` sees, for a form's suggestions."""
@@ -372,10 +449,9 @@ class JobRegistry:
     def broken(self) -> dict[str, str]:
         """Names of the jobs that cannot run, with the reason: the schedule cannot be computed, or the template is gone."""
         found = self._store.broken()
-        for kind, version in self._store.versions_in_use():
-            why = self._catalogue.why_not(kind, version)
-            if why is not None:
-                found |= dict.fromkeys(self._store.names_of(kind, version), f"its template {kind!r} is gone: {why}")
+        for kind, version in self._gone():
+            why = f"its template {kind!r} is gone: {self._catalogue.why_not(kind, version)}"
+            found |= dict.fromkeys(self._store.names_of(kind, version), why)
         return found
 
     def names_using(self, connection: str) -> list[str]:
@@ -384,6 +460,10 @@ class JobRegistry:
         return self._store.names_using(connection, sorted(pointers))
 
     # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _gone(self) -> list[tuple[str, int]]:
+        """Templates and versions that jobs are of and that are not there."""
+        return [one for one in self._store.versions_in_use() if self._catalogue.why_not(*one) is not None]
 
     def _checked(self, body: Any, before: Job | None = None) -> JobDefinition:
         """The definition in `body`, its parameters with defaults and in the clear; raises with all that is wrong with it."""
@@ -422,9 +502,7 @@ class JobRegistry:
 
     def _store_change(self, actor: Actor, before: Job, wanted: Job, action: str) -> Job:
         """Put the definition of `wanted`, with the versions that it is of, in place."""
-        diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(wanted.definition)))
-        if before.template_version != wanted.template_version:
-            diff.append({"field": "/template_version", "before": before.template_version, "after": wanted.template_version})
+        diff = difference(before, wanted)
         with self._audit.action(actor, action, kind="job", target_id=before.id, name=wanted.definition.name, diff=diff):
             return self._until_written(before, lambda now_is: self._changed(actor, now_is, wanted))
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import bson
 from pymongo import UpdateMany, UpdateOne
@@ -28,6 +27,8 @@ QUERY_TIME_MS = 5_000
 SEAT_TRIES = 50
 COMMAND_BYTES = 8_000_000  # of one command, which may have 48 MB; what is larger is a portion of its own
 # An outbox with this time waits for no scheduler to come back.
+_OF_RUNS = {"_id", "last_run_at", "last_status"}
+_WRITTEN_BY_ENGINE = {*_OF_RUNS, "next_run_at", "paused"}
 NOBODY_AT_WORK = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -45,10 +46,33 @@ class JobFilter:
 
     template_type: str | None = None
     enabled: bool | None = None
+    paused: bool | None = None
+    broken: bool | None = None
+    last_status: str | None = None  # one of them, or NEVER
+    owner: str | None = None
     tag: str | None = None
     group: str | None = None
+    ids: Collection[str] | None = None
     groups: Collection[str] | None = None
     search: str = ""
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it leaves anything out, besides what a person does not see."""
+        return replace(self, groups=None) != EVERY_JOB
+
+
+NEVER = "never"  # as a last status: no run has ended yet
+EVERY_JOB = JobFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run of a job that has begun, and how it ended; None while it is to be tried again."""
+
+    job_id: str
+    began_at: datetime
+    status: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +103,34 @@ class JobStore:
         Raises DuplicateName, LimitReached, or SameRequest where its id is taken. However many race, no more jobs than
         `max_jobs`, and no more of one creator than `max_per_creator`, ever sit: a seat is a unique number.
         """
+        for seats in self._seats(job, max_jobs=max_jobs, max_per_creator=max_per_creator):
+            try:
+                self._jobs.insert_one({**job_document(job), **seats})
+            except DuplicateKeyError as error:
+                if _taken(error, job) == "_id" and (existing := self.get(job.id)) is not None:
+                    raise SameRequest(existing) from error
+            else:
+                return
+
+    def bring_back(self, job: Job, after: Job, *, max_jobs: int, max_per_creator: int) -> None:
+        """Put a retired job back on a free seat, as `after`; one that is back already stays as it is. Raises as `add`."""
+        changed = {key: value for key, value in job_document(after).items() if key not in _OF_RUNS}
+        where = {"_id": job.id, "retired": True, "version": job.version}
+        for seats in self._seats(job, max_jobs=max_jobs, max_per_creator=max_per_creator):
+            try:
+                self._jobs.update_one(where, {"$set": {**changed, **seats}, "$unset": {"was_enabled": ""}})
+            except DuplicateKeyError as error:
+                _taken(error, job)
+            else:
+                return
+
+    def get_retired(self, job_id: str) -> Job | None:
+        """A job that was deleted, switched on or off as it was."""
+        row = self._jobs.find_one({"_id": job_id, "retired": True})
+        return job_from({**row, "enabled": row.get("was_enabled", False)}) if row else None
+
+    def _seats(self, job: Job, *, max_jobs: int, max_per_creator: int) -> Iterator[Document]:
+        """Seats that were free a moment ago, one after the other until whoever iterates has one. Raises LimitReached."""
         for _ in range(SEAT_TRIES):
             seat = _lowest_free(self._jobs.distinct("seat", {"seat": {"$exists": True}}), max_jobs)
             if seat is None:
@@ -87,18 +139,7 @@ class JobStore:
             own = _lowest_free([int(text.rpartition("#")[2]) for text in mine], max_per_creator)
             if own is None:
                 raise LimitReached(f"{job.created_by} has made {max_per_creator} jobs (MAX_SCHEDULES_PER_CREATOR)")
-            try:
-                self._jobs.insert_one({**job_document(job), "seat": seat, "creator_seat": f"{job.created_by}#{own}"})
-            except DuplicateKeyError as error:
-                field = next(iter((error.details or {}).get("keyPattern", {"seat": 1})))
-                if field == "_id":
-                    existing = self.get(job.id)
-                    if existing is not None:
-                        raise SameRequest(existing) from error
-                if field == "name":
-                    raise DuplicateName(job.definition.name) from error
-                continue
-            return
+            yield {"seat": seat, "creator_seat": f"{job.created_by}#{own}"}
         raise LimitReached("Too many jobs are being made at once; try again", retry_after_seconds=1)
 
     def get(self, job_id: str) -> Job | None:
@@ -108,19 +149,9 @@ class JobStore:
     def name_taken(self, name: str, *, by_other_than: str | None) -> bool:
         return self._jobs.find_one({"name": name, "retired": False, "_id": {"$ne": by_other_than}}, {"_id": 1}) is not None
 
-    def page(self, query: JobFilter, *, sort: str, skip: int, limit: int) -> tuple[list[Job], int]:
-        """One page of the list, and how many there are in all."""
-        where: dict[str, Any] = {"retired": False}
-        for field, value in (
-            ("template_type", query.template_type), ("enabled", query.enabled), ("tags", query.tag), ("group", query.group),
-        ):  # fmt: skip
-            if value is not None and value != "":
-                where[field] = value
-        if query.groups is not None:
-            where["$and"] = [{"group": {"$in": sorted(query.groups)}}]
-        if query.search:
-            text = {"$regex": re.escape(query.search), "$options": "i"}
-            where["$or"] = [{"name": text}, {"description": text}, {"tags": text}]
+    def page(self, query: JobFilter, *, sort: str, skip: int, limit: int, gone: Sequence[tuple[str, int]] = ()) -> tuple[list[Job], int]:
+        """One page of the list, and how many there are in all; `gone` are the templates and versions whose jobs are broken."""
+        where = _wanted(query, gone)
         total = self._jobs.count_documents(where, maxTimeMS=QUERY_TIME_MS)
         rows = self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort([SORTS[sort], ("_id", 1)]).skip(skip).limit(limit)
         return [job_from(row) for row in rows], total
@@ -132,6 +163,14 @@ class JobStore:
     def groups(self) -> list[str]:
         """Every group that a job is in, sorted."""
         return sorted(filter(None, self._jobs.distinct("group", {"retired": False})))
+
+    def tags(self, *, groups: Collection[str] | None = None) -> list[str]:
+        """Every tag that a job has, all or of some groups, sorted."""
+        return sorted(self._jobs.distinct("tags", {"retired": False, **_within(groups)}))
+
+    def owners(self, *, groups: Collection[str] | None = None) -> list[str]:
+        """Whoever made a job that is there, sorted."""
+        return sorted(self._jobs.distinct("created_by", {"retired": False, **_within(groups)}))
 
     def ids_in(self, groups: Collection[str]) -> list[str]:
         """Ids of the jobs of some groups, retired ones too: their history is theirs."""
@@ -194,6 +233,11 @@ class JobStore:
         row = self._revisions.find_one({"job_id": job_id, "version": version})
         return job_from({**row["definition"], "_id": job_id}) if row else None
 
+    def revisions(self, job_id: str, *, before: int, limit: int) -> list[Job]:
+        """The job as it was at versions below `before`, newest first."""
+        rows = self._revisions.find({"job_id": job_id, "version": {"$lt": before}}).sort("version", -1).limit(limit)
+        return [job_from({**row["definition"], "_id": job_id}) for row in rows]
+
     def templates_that_pause(self) -> list[str]:
         """Types of the templates that jobs wait for, which were switched off."""
         return list(self._jobs.distinct("paused.reason", {"paused.cause": Cause.TEMPLATE.value}))
@@ -214,7 +258,7 @@ class JobStore:
             {"$setOnInsert": {"definition": job_document(before)}},
             upsert=True,
         )
-        changed = {key: value for key, value in job_document(after).items() if key not in {"_id", "last_run_at", "next_run_at", "paused"}}
+        changed = {key: value for key, value in job_document(after).items() if key not in _WRITTEN_BY_ENGINE}
         where: Document = {"_id": before.id, "version": before.version, "retired": False}
         if reschedule:
             changed |= {"next_run_at": after.next_run_at, "paused": to_plain(after.paused)}
@@ -231,7 +275,14 @@ class JobStore:
             {"_id": job.id, "version": job.version, "retired": False, "next_run_at": job.next_run_at},
             _with_owed(
                 {
-                    "$set": {"retired": True, "enabled": False, "next_run_at": None, "updated_by": by, "updated_at": at},
+                    "$set": {
+                        "retired": True,
+                        "enabled": False,
+                        "next_run_at": None,
+                        "updated_by": by,
+                        "updated_at": at,
+                        "was_enabled": job.definition.enabled,
+                    },
                     "$unset": {"seat": "", "creator_seat": ""},
                     "$inc": {"version": 1},
                 },
@@ -305,9 +356,13 @@ class JobStore:
         """A schedule that cannot be computed any more: the job is left alone and says why."""
         self._jobs.update_one({"_id": job.id, "version": job.version}, {"$set": {"schedule_error": reason}})
 
-    def note_runs(self, started: dict[str, datetime]) -> None:
-        """`last_run_at` of each job, never backwards."""
-        self._jobs.bulk_write([UpdateOne({"_id": key}, {"$max": {"last_run_at": at}}) for key, at in started.items()], ordered=False)
+    def note_runs(self, runs: Iterable[Ended]) -> None:
+        """`last_run_at` and `last_status` of each job, neither ever backwards."""
+        newest: dict[str, Ended] = {}
+        for run in sorted(runs, key=lambda run: run.began_at):
+            newest[run.job_id] = run if run.status or run.job_id not in newest else replace(run, status=newest[run.job_id].status)
+        if newest:
+            self._jobs.bulk_write([_noted(run) for run in newest.values()], ordered=False)
 
     def seconds_late(self, now: datetime, tolerance: timedelta) -> float:
         """How late the longest-waiting due job is beyond `tolerance`, in seconds; 0 where none is."""
@@ -317,6 +372,39 @@ class JobStore:
             sort=[("next_run_at", 1)],
         )
         return (now - row["next_run_at"]).total_seconds() if row else 0.0
+
+
+def _wanted(query: JobFilter, gone: Sequence[tuple[str, int]]) -> Document:
+    """The jobs of the registry that a filter leaves."""
+    where: Document = {"retired": False}
+    for field, value in (
+        ("template_type", query.template_type), ("enabled", query.enabled), ("tags", query.tag), ("group", query.group),
+        ("created_by", query.owner),
+    ):  # fmt: skip
+        if value is not None and value != "":
+            where[field] = value
+    if query.last_status:
+        where["last_status"] = None if query.last_status == NEVER else query.last_status
+    if query.paused is not None:
+        where["paused"] = {"$ne": None} if query.paused else None
+    if query.ids is not None:
+        where["_id"] = {"$in": list(query.ids)}
+    both: list[Document] = []
+    if query.groups is not None:
+        both.append(_within(query.groups))
+    if query.broken is not None:
+        whole: list[Document] = [{"schedule_error": {"$ne": None}}, *({"template_type": a, "template_version": b} for a, b in gone)]
+        both.append({"$or" if query.broken else "$nor": whole})
+    if query.search:
+        text = {"$regex": re.escape(query.search), "$options": "i"}
+        both.append({"$or": [{"name": text}, {"description": text}, {"tags": text}]})
+    return {**where, "$and": both} if both else where
+
+
+def _noted(run: Ended) -> UpdateOne:
+    later = {"last_run_at": run.began_at, **({"last_status": run.status} if run.status else {})}
+    is_older = {"_id": run.job_id, "$or": [{"last_run_at": None}, {"last_run_at": {"$lte": run.began_at}}]}
+    return UpdateOne(is_older, {"$set": later})
 
 
 def _portions(steps: Sequence[Advance]) -> Iterator[list[Advance]]:
@@ -360,6 +448,14 @@ def _with_owed(change: Document, owed: Sequence[Document]) -> Document:
         return change
     outbox = {"dispatch.claim": secrets.token_hex(12), "dispatch.at": NOBODY_AT_WORK}
     return {**change, "$set": {**change["$set"], **outbox}, "$push": {"dispatch.executions": {"$each": list(owed)}}}
+
+
+def _taken(error: DuplicateKeyError, job: Job) -> str:
+    """Which key another job has: `_id`, or a seat. Raises DuplicateName where it is the name."""
+    field = next(iter((error.details or {}).get("keyPattern", {"seat": 1})))
+    if field == "name":
+        raise DuplicateName(job.definition.name) from error
+    return str(field)
 
 
 def _within(groups: Collection[str] | None) -> Document:

@@ -27,7 +27,30 @@ function setUpTheme() {
   show();
 }
 
+// The list of jobs: how many are chosen, and choosing all of a page.
+function countPicked() {
+  const table = document.querySelector("[data-rows]");
+  if (!table) return;
+  const boxes = [...table.querySelectorAll("[name=job]")];
+  const picked = boxes.filter((box) => box.checked).length;
+  const words = document.querySelector("[data-picked]");
+  if (words) words.textContent = `${picked} chosen`;
+  const all = table.querySelector("[data-pick-all]");
+  if (all) {
+    all.checked = picked > 0 && picked === boxes.length;
+    all.indeterminate = picked > 0 && picked < boxes.length;
+  }
+}
+
+function onChange(event) {
+  if (event.target.matches("[data-pick-all]")) {
+    for (const box of event.target.closest("table").querySelectorAll("[name=job]")) box.checked = event.target.checked;
+  }
+  if (event.target.matches("[data-pick-all], [name=job]")) countPicked();
+}
+
 function onClick(event) {
+  event.target.closest("[data-dismiss]")?.closest(".toast").remove();
   const open = event.target.closest("[data-open]");
   if (open) {
     open.closest("details")?.removeAttribute("open");
@@ -74,7 +97,11 @@ document.addEventListener("DOMContentLoaded", () => {
   document.getElementById("form-errors")?.focus();
 });
 document.addEventListener("click", onClick);
+document.addEventListener("change", onChange);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") document.querySelectorAll("details.menu[open]").forEach((menu) => menu.removeAttribute("open"));
 });
-document.addEventListener("htmx:afterSwap", (event) => localTimes(event.target));
+document.addEventListener("htmx:afterSwap", (event) => {
+  localTimes(event.target);
+  countPicked();
+});

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import parse_qsl
 
-from flask import g, request
+from flask import flash, g, request
 
 from app.audit.model import Actor
 from app.errors import FieldError, ValidationFailed
-from app.jobs.store import JobFilter
+from app.execution.model import Status
+from app.jobs.store import NEVER, JobFilter
 from app.validation.dynamic import Known, Resolved, resolve
 from app.validation.formats import time_zones
 from web.forms import ABSENT, Form, Submission, action_in
@@ -20,6 +22,7 @@ from web.forms.render import Presented
 from web.views.signin import services
 
 Pairs = list[tuple[str, str]]
+ZONE_COOKIE = "jobwright_zone"
 CHECK = "check"  # the action of a page that only wants to know what is wrong so far
 
 
@@ -40,13 +43,31 @@ def page_number() -> int:
     return min(int(text), 100_000) if text.isdigit() and text.isascii() and len(text) < 7 and int(text) > 0 else 1
 
 
-def job_filter() -> JobFilter:
-    """What the address of a list of jobs narrows it to."""
-    args = request.args
+def job_filter(query: str | None = None) -> JobFilter:
+    """What the address of a list of jobs narrows it to; that of the request, or one that is given."""
+    args = request.args if query is None else dict(parse_qsl(query))
+    state, last = args.get("state", ""), args.get("last", "")
     return JobFilter(
-        template_type=args.get("template") or None, enabled={"on": True, "off": False}.get(args.get("state", "")),
-        tag=args.get("tag") or None, search=args.get("q", "").strip()[:200],
+        template_type=args.get("template") or None, enabled={"on": True, "off": False}.get(state),
+        paused=True if state == "paused" else None, broken=True if state == "broken" else None,
+        last_status=last if last == NEVER or last in list(Status) else None, tag=args.get("tag") or None, group=args.get("group") or None,
+        owner=args.get("owner") or None, search=args.get("q", "").strip()[:200],
     )  # fmt: skip
+
+
+def tell(text: str, *, undo: str = "") -> None:
+    """Say it on the next page; `undo` is the address that takes it back, by POST."""
+    flash(text, undo or "message")
+
+
+def viewer_zone() -> str:
+    """The zone in which the viewer reads times: what they have set, else their browser's, else the installation's."""
+    if "zone" not in g:
+        found = services().preferences.of(g.actor).zone if g.get("actor") else ""
+        found = found or request.cookies.get(ZONE_COOKIE, "")
+        g.zone = found if found in time_zones() else services().settings.timezone
+    zone: str = g.zone
+    return zone
 
 
 def posted_version() -> int | None:

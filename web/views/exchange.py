@@ -47,7 +47,7 @@ def bring() -> Any:
     if any(step.result is Result.FAILED for step in done.steps):
         return _page(text, done, "Not everything could be done; what failed says why"), 409
     flash(_told(done))
-    return redirect(url_for("jobs_pages.list_jobs"))
+    return redirect(url_for("job_list_pages.list_jobs"))
 
 
 def _page(text: str, plan: Plan | None, error: str = "") -> str:

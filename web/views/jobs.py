@@ -1,49 +1,29 @@
-"""/jobs: the list, a job, its form."""
+"""/jobs/<id>: a job, its form, and what is done to it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, require
 from app.audit.store import AuditFilter
 from app.errors import FieldError, StaleVersion, ValidationFailed
 from app.jobs.model import Cause, Job
-from app.jobs.store import SORTS
 from app.scheduling.backfill import SCHEMA as BACKFILL_FORM
 from app.scheduling.plan import spread
 from web.forms import ABSENT, Form
 from web.forms.render import SummaryLine
 from web.views.beginnings import chosen_beginning, save_preset
-from web.views.common import CHECK, Editor, actor, is_htmx, job_filter, page_number, parameters_form, posted, posted_version
+from web.views.common import CHECK, Editor, actor, is_htmx, page_number, parameters_form, posted, posted_version, tell
 from web.views.job_form import PARAMETERS, JobForm, preview_schedule
+from web.views.job_list import job_row
 from web.views.run_with import answer_run_with, run_with_page
 from web.views.signin import services
 
 blueprint = Blueprint("jobs_pages", __name__, url_prefix="/jobs")
 
-PAGE_SIZE = 25
-STRIP = 20
 HISTORY = 15
-
-
-@blueprint.get("")
-def list_jobs() -> str:
-    """The registry: state, next run, switch, run button."""
-    args, query = request.args, job_filter()
-    sort = args.get("sort", "name") if args.get("sort", "name") in SORTS else "name"
-    page = services().jobs.page(actor(), query, sort=sort, page=page_number(), limit=PAGE_SIZE)
-    rows = [_row(job) for job in page.jobs]
-    narrowed = bool(query.search or query.template_type or query.tag or query.enabled is not None)
-    return render_template("jobs.html", rows=rows, page=page, args=args, sort=sort, narrowed=narrowed, catalogue=services().catalogue)
-
-
-def _row(job: Job) -> dict[str, Any]:
-    latest = services().executions.latest(actor(), job.id, STRIP)
-    kind, version = job.definition.template_type, job.template_version
-    entry, catalogue = services().catalogue.find(kind, version), services().catalogue
-    return {"job": job, "latest": latest, "template": entry, "broken": None if entry else catalogue.why_not(kind, version)}
 
 
 def _newer(job: Job) -> int | None:
@@ -55,17 +35,18 @@ def _newer(job: Job) -> int | None:
 @blueprint.get("/<job_id>/row")
 def row(job_id: str) -> str:
     """One row of the list, for htmx."""
-    return render_template("partials/job_row.html", row=_row(services().jobs.get(actor(), job_id)))
+    return render_template("partials/job_row.html", row=job_row(services().jobs.get(actor(), job_id)))
 
 
 @blueprint.post("/<job_id>/<any(enable, disable):what>")
 def toggle(job_id: str, what: str) -> Any:
     """The switch."""
     job = services().jobs.set_enabled(actor(), job_id, enabled=what == "enable")
+    tell(f"{job.definition.name} is {what}d", undo=url_for(".toggle", job_id=job_id, what="disable" if what == "enable" else "enable"))
     if is_htmx():
-        return render_template("partials/job_row.html", row=_row(job))
+        return render_template("partials/job_row_changed.html", row=job_row(job))
     back_to_job = request.form.get("back") == "job"
-    return redirect(url_for(".show", job_id=job_id) if back_to_job else url_for(".list_jobs"))
+    return redirect(url_for(".show", job_id=job_id) if back_to_job else url_for("job_list_pages.list_jobs"))
 
 
 PAUSE_FORM = {
@@ -133,7 +114,7 @@ def backfill(job_id: str) -> Any:
                 plan = services().backfills.plan(actor(), job_id, value)
             elif not editor.pressed:
                 plan = services().backfills.start(actor(), job_id, value)
-                flash(f"{len(plan.due_times):,} runs are queued")
+                tell(f"{len(plan.due_times):,} runs are queued")
                 return redirect(url_for(".show", job_id=job_id))
         except ValidationFailed as failed:
             errors, status = failed.errors, 200 if editor.pressed else failed.status
@@ -145,7 +126,7 @@ def backfill(job_id: str) -> Any:
 @blueprint.post("/<job_id>/backfill/cancel")
 def cancel_backfill(job_id: str) -> Any:
     """Cancel what waits of the job's backfills."""
-    flash(f"{services().executions.cancel_backfill(actor(), job_id):,} runs are cancelled")
+    tell(f"{services().executions.cancel_backfill(actor(), job_id):,} runs are cancelled")
     return redirect(url_for(".show", job_id=job_id))
 
 
@@ -194,7 +175,7 @@ def new() -> Any:
     except ValidationFailed as failed:
         form.fail(failed.errors)
         return render_template("job_form.html", **form.render()), failed.status
-    flash(f"{job.definition.name} is in the registry")
+    tell(f"{job.definition.name} is in the registry")
     return redirect(url_for(".show", job_id=job.id))
 
 
@@ -204,7 +185,7 @@ def show(job_id: str) -> str:
     job = services().jobs.get(actor(), job_id)
     page = services().executions.page(actor(), job_id=job_id, page=page_number(), limit=HISTORY)
     return render_template(
-        "job.html", spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=_row(job), job=job,
+        "job.html", spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=job_row(job), job=job,
         newer=_newer(job), page=page, parameters=services().jobs.shown_parameters(job),
         backfill=services().executions.waiting_of_backfill(actor(), job_id), asked=services().approvals.waiting_for(actor(), job_id),
         audit=services().audit.history(AuditFilter(kind="job", target_id=job_id), limit=10),
@@ -228,7 +209,7 @@ def edit(job_id: str) -> Any:
         return render_template("job_form.html", **form.render()), failed.status
     except StaleVersion as stale:
         return render_template("job_form.html", **form.render(), stale=stale), stale.status
-    flash(f"{changed.definition.name} is changed")
+    tell(f"{changed.definition.name} is changed")
     return redirect(url_for(".show", job_id=job_id))
 
 
@@ -237,8 +218,16 @@ def delete(job_id: str) -> Any:
     """Retire the job."""
     name = services().jobs.get(actor(), job_id).definition.name
     services().executions.delete_job(actor(), job_id)
-    flash(f"{name} is deleted; its history stays")
-    return redirect(url_for(".list_jobs"))
+    tell(f"{name} is deleted; its history stays", undo=url_for(".undelete", job_id=job_id))
+    return redirect(url_for("job_list_pages.list_jobs"))
+
+
+@blueprint.post("/<job_id>/undelete")
+def undelete(job_id: str) -> Any:
+    """Take it back into the registry."""
+    job = services().jobs.undelete(actor(), job_id)
+    tell(f"{job.definition.name} is back" + ("" if job.definition.enabled else ", switched off"))
+    return redirect(url_for(".show", job_id=job_id))
 
 
 @blueprint.post("/schedule-preview")

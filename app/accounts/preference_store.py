@@ -1,0 +1,38 @@
+"""The `preferences` collection."""
+
+from __future__ import annotations
+
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from app.mongo import Document
+
+
+class PreferenceStore:
+    """One document a person {_id, zone, views: [{name, query}]}."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._preferences = database["preferences"]
+
+    def get(self, user_id: str) -> Document:
+        """Empty where the person has set nothing."""
+        return self._preferences.find_one({"_id": user_id}) or {}
+
+    def set_zone(self, user_id: str, zone: str) -> None:
+        self._preferences.update_one({"_id": user_id}, {"$set": {"zone": zone}}, upsert=True)
+
+    def put_view(self, user_id: str, name: str, query: str, *, most: int) -> bool:
+        """Write a view, in place of the one of that name; False where `most` are there, however many windows ask at once."""
+        there = {"_id": user_id, "views.name": name}
+        if self._preferences.update_one(there, {"$set": {"views.$.query": query}}).matched_count:
+            return True
+        room = {"_id": user_id, f"views.{most - 1}": {"$exists": False}, "views.name": {"$ne": name}}
+        added = {"$push": {"views": {"$each": [{"name": name, "query": query}], "$sort": {"name": 1}}}}
+        try:
+            self._preferences.update_one(room, added, upsert=True)
+        except DuplicateKeyError:  # there is no room, or another window was quicker with this name
+            return self._preferences.find_one(there, {"_id": 1}) is not None
+        return True
+
+    def drop_view(self, user_id: str, name: str) -> None:
+        self._preferences.update_one({"_id": user_id}, {"$pull": {"views": {"name": name}}})

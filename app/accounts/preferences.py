@@ -1,0 +1,72 @@
+"""What each person has set for themselves: the zone in which they read times, and views of the list of jobs."""
+
+from __future__ import annotations
+
+import zoneinfo
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode
+
+from app.accounts.permissions import May, require
+from app.accounts.preference_store import PreferenceStore
+from app.audit.model import Actor
+from app.errors import FieldError, LimitReached, ValidationFailed
+
+MOST_VIEWS = 30
+LONGEST_NAME = 60
+LONGEST_QUERY = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A named list of jobs: `query` is what follows the `?` of its address."""
+
+    name: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """One person's. `zone` is an IANA name; empty: that of their browser."""
+
+    zone: str = ""
+    views: tuple[View, ...] = ()
+
+
+class Preferences:
+    """For people; programs have none."""
+
+    def __init__(self, store: PreferenceStore) -> None:
+        self._store = store
+
+    def of(self, actor: Actor) -> Preference:
+        """What the actor has set; the defaults where that is nothing."""
+        row = self._store.get(actor.id)
+        return Preference(row.get("zone", ""), tuple(View(one["name"], one["query"]) for one in row.get("views", ())))
+
+    def set_zone(self, actor: Actor, zone: str) -> None:
+        """Read times in a zone; empty for that of the browser. Raises ValidationFailed for one that is none."""
+        require(actor, May.OWN_ACCOUNT)
+        if zone and zone not in zoneinfo.available_timezones():
+            raise ValidationFailed([FieldError("/zone", f"{zone[:60]!r} is not an IANA time zone, such as Europe/Berlin")])
+        self._store.set_zone(actor.id, zone)
+
+    def save_view(self, actor: Actor, name: str, query: str) -> View:
+        """Keep a list under a name, in place of the one of that name. Raises ValidationFailed, LimitReached."""
+        require(actor, May.OWN_ACCOUNT)
+        name = " ".join(name.split())
+        kept = urlencode([(key, value) for key, value in parse_qsl(query) if key != "page"])
+        errors = [FieldError("/name", "must be printable")] if not name.isprintable() else []
+        errors += [FieldError("/name", f"must have 1 to {LONGEST_NAME} characters")] if not 0 < len(name) <= LONGEST_NAME else []
+        errors += [FieldError("/query", "narrows nothing")] if not kept else []
+        errors += [FieldError("/query", f"has more than {LONGEST_QUERY:,} characters")] if len(kept) > LONGEST_QUERY else []
+        if errors:
+            raise ValidationFailed(errors)
+        view = View(name, kept)
+        if not self._store.put_view(actor.id, name, kept, most=MOST_VIEWS):
+            raise LimitReached(f"You have {MOST_VIEWS} views; remove one first")
+        return view
+
+    def drop_view(self, actor: Actor, name: str) -> None:
+        """Forget a view; one that is not there is left so."""
+        require(actor, May.OWN_ACCOUNT)
+        self._store.drop_view(actor.id, name)

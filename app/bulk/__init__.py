@@ -1,0 +1,1 @@
+"""One action on many jobs: what it would touch, and what became of each."""

@@ -1,0 +1,223 @@
+"""What an action would do to each of many jobs, and doing it job by job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from app.accounts.permissions import May, require
+from app.approvals.service import Approvals
+from app.audit.model import Actor
+from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFailed
+from app.execution.service import Executions
+from app.jobs.asks import Operation
+from app.jobs.model import Cause, Job, Overlap
+from app.jobs.schema import MAX_TAGS
+from app.jobs.service import JobRegistry
+from app.jobs.store import JobFilter
+
+MOST_JOBS = 1_000
+PAGE = 100
+
+
+class Action(StrEnum):
+    """What is done to each job."""
+
+    ENABLE = "enable"
+    DISABLE = "disable"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RUN = "run"
+    TAG = "tag"
+    UNTAG = "untag"
+    DELETE = "delete"
+
+
+class Effect(StrEnum):
+    """What is to be expected of one job."""
+
+    CHANGES = "changes"
+    STAYS = "stays"  # it is so already
+    ASKS = "asks"  # a super-admin is to approve it
+    CANNOT = "cannot"
+
+
+class Result(StrEnum):
+    """What became of one job."""
+
+    DONE = "done"
+    STAYED = "stayed"
+    WAITS = "waits"  # for approval: `detail` is the request's id
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """An action and what it takes: a pause its reason and, perhaps, its end; tagging its tag."""
+
+    action: Action
+    reason: str = ""
+    until: datetime | None = None
+    tag: str = ""
+
+    @property
+    def pause(self) -> dict[str, Any]:
+        return {"reason": self.reason, **({"until": self.until.isoformat()} if self.until else {})}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One job of a bulk action: what is expected or, once `result` is there, what became of it; `detail` says why."""
+
+    job_id: str
+    name: str
+    version: int
+    effect: Effect
+    detail: str = ""
+    result: Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The items in the order of their names."""
+
+    items: tuple[Item, ...]
+    counts: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        kinds = [(one.result or one.effect).value for one in self.items]
+        object.__setattr__(self, "counts", {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)})
+
+    @property
+    def touched(self) -> int:
+        """How many jobs are to change, or to be asked for."""
+        return self.counts.get(Effect.CHANGES, 0) + self.counts.get(Effect.ASKS, 0)
+
+
+class Bulk:
+    """Each job is changed by the same methods as it would be alone: who may, what is audited, and what waits for approval is theirs."""
+
+    def __init__(self, registry: JobRegistry, executions: Executions, approvals: Approvals) -> None:
+        self._registry, self._executions, self._approvals = registry, executions, approvals
+
+    def jobs(self, actor: Actor, query: JobFilter) -> list[Job]:
+        """All jobs that match, by name. Raises ValidationFailed where they are more than MOST_JOBS."""
+        require(actor, May.SEE_JOBS)
+        found: list[Job] = []
+        while True:
+            page = self._registry.page(actor, query, page=len(found) // PAGE + 1, limit=PAGE)
+            if page.total > MOST_JOBS:
+                raise ValidationFailed([FieldError("/filter", f"leaves {page.total:,} jobs; at most {MOST_JOBS:,} are changed at once")])
+            found += page.jobs
+            if page.page >= page.pages:
+                return found
+
+    def plan(self, actor: Actor, wanted: Wanted, query: JobFilter) -> Outcome:
+        """What `carry_out` would do to the jobs that match; nothing is changed. Raises ValidationFailed, Forbidden."""
+        self._check(actor, wanted, whole=False)
+        jobs = self.jobs(actor, query)
+        busy = self._executions.busy([job.id for job in jobs]) if wanted.action is Action.RUN else frozenset[str]()
+        return Outcome(tuple(self._foreseen(actor, wanted, job, busy=job.id in busy) for job in jobs))
+
+    def carry_out(self, actor: Actor, wanted: Wanted, query: JobFilter, *, versions: Mapping[str, int] | None = None) -> Outcome:
+        """Do it, job by job. With `versions` (job id → what was looked at), a job that has changed since is left alone.
+
+        Raises ValidationFailed where the action lacks what it takes, Forbidden.
+        """
+        self._check(actor, wanted, whole=True)
+        items = []
+        for job in self.jobs(actor, query):
+            item = Item(job_id=job.id, name=job.definition.name, version=job.version, effect=Effect.CHANGES)
+            version = versions.get(job.id) if versions is not None else job.version
+            items.append(self._done(actor, wanted, job, item, version))
+        return Outcome(tuple(items))
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _check(actor: Actor, wanted: Wanted, *, whole: bool) -> None:
+        require(actor, May.RUN_JOBS if wanted.action is Action.RUN else May.CHANGE_JOBS)
+        if whole and wanted.action is Action.PAUSE and not wanted.reason.strip():
+            raise ValidationFailed([FieldError("/reason", "is required")])
+        if whole and wanted.action in {Action.TAG, Action.UNTAG} and not wanted.tag.strip():
+            raise ValidationFailed([FieldError("/tag", "is required")])
+
+    def _foreseen(self, actor: Actor, wanted: Wanted, job: Job, *, busy: bool) -> Item:
+        effect, why = _expected(wanted, job, busy=busy)
+        if effect is Effect.CHANGES and (operation := _OPERATIONS[wanted.action]) is not None:
+            try:
+                self._registry.ask_first(actor, job, operation)
+            except ApprovalNeeded:
+                effect, why = Effect.ASKS, "a super-admin is to approve it"
+            except JobwrightError as error:
+                effect, why = Effect.CANNOT, error.detail
+        return Item(job_id=job.id, name=job.definition.name, version=job.version, effect=effect, detail=why)
+
+    def _done(self, actor: Actor, wanted: Wanted, job: Job, item: Item, version: int | None) -> Item:
+        effect, why = _expected(wanted, job, busy=False)
+        if effect is Effect.STAYS:
+            return replace(item, result=Result.STAYED, detail=why)
+        if version != job.version:
+            return replace(item, result=Result.FAILED, detail="it has changed since you looked")
+        try:
+            self._act(actor, wanted, job)
+        except ApprovalNeeded as needed:
+            return replace(item, result=Result.WAITS, detail=str(self._approvals.ask(actor, needed.ask)["_id"]))
+        except ValidationFailed as failed:
+            words = "; ".join(f"{one.pointer.strip('/') or 'it'} {one.message}" for one in failed.errors[:3])
+            return replace(item, result=Result.FAILED, detail=words)
+        except JobwrightError as error:
+            return replace(item, result=Result.FAILED, detail=error.detail)
+        return replace(item, result=Result.DONE)
+
+    def _act(self, actor: Actor, wanted: Wanted, job: Job) -> None:
+        registry, tags = self._registry, job.definition.tags
+        match wanted.action:
+            case Action.ENABLE | Action.DISABLE:
+                registry.set_enabled(actor, job.id, enabled=wanted.action is Action.ENABLE, version=job.version)
+            case Action.PAUSE:
+                registry.pause(actor, job.id, wanted.pause, version=job.version)
+            case Action.RESUME:
+                registry.resume(actor, job.id, version=job.version)
+            case Action.RUN:
+                self._executions.run_now(actor, job.id)
+            case Action.TAG:
+                registry.update(actor, job.id, {"tags": [*tags, wanted.tag.strip()]}, version=job.version)
+            case Action.UNTAG:
+                registry.update(actor, job.id, {"tags": [one for one in tags if one != wanted.tag.strip()]}, version=job.version)
+            case Action.DELETE:
+                self._executions.delete_job(actor, job.id, version=job.version)
+
+
+_OPERATIONS = {
+    Action.ENABLE: Operation.ENABLE, Action.DISABLE: None, Action.PAUSE: None, Action.RESUME: Operation.RESUME, Action.RUN: Operation.RUN,
+    Action.TAG: Operation.UPDATE, Action.UNTAG: Operation.UPDATE, Action.DELETE: Operation.DELETE,
+}  # fmt: skip
+_CHANGES = (Effect.CHANGES, "")
+
+
+def _expected(wanted: Wanted, job: Job, *, busy: bool) -> tuple[Effect, str]:
+    """What an action means to a job, by what the job is; who may do it is asked elsewhere."""
+    definition, tag = job.definition, wanted.tag.strip()
+    by_person = job.paused is not None and job.paused.cause is Cause.PERSON
+    match wanted.action:
+        case Action.ENABLE if definition.enabled:
+            return Effect.STAYS, "it is enabled"
+        case Action.DISABLE if not definition.enabled:
+            return Effect.STAYS, "it is disabled"
+        case Action.PAUSE if job.next_run_at is None and job.paused is None:
+            return Effect.CANNOT, "it is never due by itself" if definition.enabled else "it is disabled"
+        case Action.RESUME if not by_person:
+            return Effect.STAYS, "nobody has paused it"
+        case Action.RUN if busy and definition.overlap in {Overlap.SKIP, Overlap.REPLACE}:
+            return Effect.CANNOT, "it is running"
+        case Action.TAG if tag and tag in definition.tags:
+            return Effect.STAYS, "it has the tag"
+        case Action.TAG if tag and len(definition.tags) >= MAX_TAGS:
+            return Effect.CANNOT, f"it has {MAX_TAGS} tags"
+        case Action.UNTAG if tag and tag not in definition.tags:
+            return Effect.STAYS, "it has no such tag"
+    return _CHANGES

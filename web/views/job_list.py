@@ -1,0 +1,162 @@
+"""/jobs: the list, its saved views, and what is done to many jobs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, redirect, render_template, request, url_for
+
+from app.bulk.service import Action, Outcome, Result, Wanted
+from app.errors import FieldError, JobwrightError, ValidationFailed
+from app.execution.model import Status
+from app.jobs.model import Job
+from app.jobs.store import NEVER, SORTS, JobFilter
+from app.mongo import Document
+from web.forms.field import small_number
+from web.views.common import actor, job_filter, page_number, tell, viewer_zone
+from web.views.signin import services
+
+blueprint = Blueprint("job_list_pages", __name__, url_prefix="/jobs")
+
+PAGE_SIZE = 25
+STRIP = 20
+RAN = (Status.SUCCESS, Status.FAILED, Status.TIMEOUT, Status.CANCELLED)
+FAILED = {Status.FAILED.value, Status.TIMEOUT.value}
+SORT_WORDS = (
+    ("name", "Name"), ("next_run_at", "Next run"), ("-last_run_at", "Last run"), ("-updated_at", "Last changed"), ("-created_at", "Newest"),
+)  # fmt: skip
+STATES = (("on", "Enabled"), ("off", "Disabled"), ("paused", "Paused"), ("broken", "Broken"))
+# Lists that everybody looks for.
+USUAL = (("Failing", "last=failed"), ("Paused", "state=paused"), ("Broken", "state=broken"))
+
+
+@blueprint.get("")
+def list_jobs() -> str:
+    """The registry: state, last runs, next run, switch, run button."""
+    args, query = request.args, job_filter()
+    sort = args.get("sort", "name") if args.get("sort", "name") in SORTS else "name"
+    page = services().jobs.page(actor(), query, sort=sort, page=page_number(), limit=PAGE_SIZE)
+    return render_template(
+        "jobs.html", rows=job_rows(page.jobs), page=page, args=args, sort=sort, narrowed=query.narrows, catalogue=services().catalogue,
+        sorts=SORT_WORDS, states=STATES, last_runs=[*((one.value, one) for one in RAN), (NEVER, NEVER)], never=NEVER,
+        tags=services().jobs.tags(actor()), groups=services().jobs.groups(actor()), owners=services().jobs.owners(actor()),
+        views=services().preferences.of(actor()).views, usual=USUAL, listing=_listing(),
+    )  # fmt: skip
+
+
+def _listing() -> str:
+    """The present list without its page, as saved views have it."""
+    return "&".join(part for part in request.query_string.decode().split("&") if part and not part.endswith("=") and part[:5] != "page=")
+
+
+def job_rows(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """What the list shows of each job."""
+    latest = services().executions.latest_of(actor(), [job.id for job in jobs], STRIP)
+    return [_row(job, latest.get(job.id, [])) for job in jobs]
+
+
+def job_row(job: Job) -> dict[str, Any]:
+    """The same of one."""
+    return job_rows([job])[0]
+
+
+def _row(job: Job, latest: list[Document]) -> dict[str, Any]:
+    kind, version, catalogue = job.definition.template_type, job.template_version, services().catalogue
+    entry = catalogue.find(kind, version)
+    good = [one for one in latest if one["status"] == Status.SUCCESS]
+    ran = len(good) + sum(one["status"] in FAILED for one in latest)
+    spans = [one["duration_seconds"] for one in good if one["duration_seconds"] is not None]
+    return {
+        "job": job, "latest": latest, "template": entry, "broken": None if entry else catalogue.why_not(kind, version),
+        "success": len(good) / ran if ran else None, "ran": ran, "seconds": sum(spans) / len(spans) if spans else None,
+    }  # fmt: skip
+
+
+# -- saved views ------------------------------------------------------------------------------------------------------
+
+
+@blueprint.post("/views")
+def save_view() -> Any:
+    """Keep the list that the form stands on under a name."""
+    query = request.form.get("query", "")
+    try:
+        view = services().preferences.save_view(actor(), request.form.get("name", ""), query)
+    except ValidationFailed as failed:
+        tell("; ".join(f"{'The name' if one.pointer == '/name' else 'The list'} {one.message}" for one in failed.errors))
+        return redirect(f"{url_for('.list_jobs')}?{query}")
+    tell(f"{view.name} is among your views")
+    return redirect(f"{url_for('.list_jobs')}?{view.query}")
+
+
+@blueprint.post("/views/remove")
+def remove_view() -> Any:
+    """Forget a view."""
+    services().preferences.drop_view(actor(), request.form.get("name", ""))
+    return redirect(url_for(".list_jobs"))
+
+
+# -- many at once -----------------------------------------------------------------------------------------------------
+
+VERBS = {
+    Action.ENABLE: "Enable", Action.DISABLE: "Disable", Action.PAUSE: "Pause", Action.RESUME: "Resume", Action.RUN: "Run",
+    Action.TAG: "Tag", Action.UNTAG: "Untag", Action.DELETE: "Delete",
+}  # fmt: skip
+DONE = {
+    Action.ENABLE: "enabled", Action.DISABLE: "disabled", Action.PAUSE: "paused", Action.RESUME: "resumed", Action.RUN: "started",
+    Action.TAG: "tagged", Action.UNTAG: "untagged", Action.DELETE: "deleted",
+}  # fmt: skip
+
+
+@blueprint.post("/bulk")
+def bulk() -> Any:
+    """What an action would do to the chosen jobs; with `confirm`, do it and say what became of each."""
+    form = request.form
+    if form.get("action") not in list(Action):
+        return redirect(url_for(".list_jobs"))
+    action = Action(form["action"])
+    chosen = form.getlist("job")[:5000]
+    query = job_filter(form.get("query", "")) if "all" in form else JobFilter(ids=chosen)
+    if not chosen and "all" not in form:
+        tell("Choose jobs first")
+        return redirect(f"{url_for('.list_jobs')}?{form.get('query', '')}")
+    error, wanted = "", Wanted(action=action)
+    try:
+        wanted = Wanted(
+            action=action, reason=form.get("reason", "").strip(), until=_until(form.get("until", "")), tag=form.get("tag", "").strip()
+        )
+        if "confirm" in form:
+            versions = {name.removeprefix("v:"): small_number(value) for name, value in form.items() if name.startswith("v:")}
+            outcome = services().bulk.carry_out(actor(), wanted, JobFilter(ids=list(versions)), versions=versions)
+            return _bulk_page(wanted, outcome, done=True)
+        outcome = services().bulk.plan(actor(), wanted, query)
+    except ValidationFailed as failed:
+        error = "; ".join(f"{_FIELDS.get(one.pointer, 'The choice')} {one.message}" for one in failed.errors)
+        try:
+            ids = [name.removeprefix("v:") for name in form if name.startswith("v:")]
+            outcome = services().bulk.plan(actor(), wanted, JobFilter(ids=ids) if ids else query)
+        except JobwrightError:
+            outcome = Outcome(())
+    return _bulk_page(wanted, outcome, error=error), 422 if error else 200
+
+
+_FIELDS = {"/reason": "The reason", "/until": "The end", "/tag": "The tag"}
+
+
+def _until(text: str) -> datetime | None:
+    """A local date and time of the viewer. Raises ValidationFailed."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(viewer_zone())).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValidationFailed([FieldError("/until", "must be a date and time, such as 2026-03-29T02:30")]) from error
+
+
+def _bulk_page(wanted: Wanted, outcome: Outcome, *, done: bool = False, error: str = "") -> str:
+    return render_template(
+        "bulk.html", wanted=wanted, outcome=outcome, done=done, error=error, verb=VERBS[wanted.action], past=DONE[wanted.action],
+        form=request.form, results=Result, tags=services().jobs.tags(actor()), limit=services().settings.runs_per_hour,
+    )  # fmt: skip

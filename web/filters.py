@@ -6,13 +6,16 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from bson import json_util
+from flask import has_request_context
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from app.execution.model import Status
 from app.scheduling.words import duration_words, in_words
+from web.views.common import viewer_zone
 
 # Outcome → (icon, words): colour, shape and word together (look.md).
 STATES: dict[str, tuple[str, str]] = {
@@ -58,9 +61,8 @@ def moment(value: datetime | None, now: datetime) -> Markup:
     """A <time>: relative to look at, exact on hover and for machines."""
     if value is None:
         return Markup('<span class="none">–</span>')
-    utc = value.astimezone(UTC)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        utc.isoformat(timespec="milliseconds"), f"{utc:%Y-%m-%d %H:%M:%S} UTC", relative(value, now)
+        value.astimezone(UTC).isoformat(timespec="milliseconds"), in_zones(value), relative(value, now)
     )
 
 
@@ -68,8 +70,21 @@ def exact(value: datetime | None) -> Markup:
     """A <time> that shows the instant itself."""
     if value is None:
         return Markup('<span class="none">–</span>')
-    utc = value.astimezone(UTC)
-    return Markup('<time datetime="{}" class="exact">{}</time>').format(utc.isoformat(timespec="milliseconds"), f"{utc:%Y-%m-%d %H:%M:%S}")
+    return Markup('<time datetime="{}" class="exact" title="{}">{}</time>').format(
+        value.astimezone(UTC).isoformat(timespec="milliseconds"), in_zones(value), f"{local(value):%Y-%m-%d %H:%M:%S}"
+    )
+
+
+def local(value: datetime) -> datetime:
+    """The instant in the viewer's zone; in UTC where nobody looks."""
+    return value.astimezone(ZoneInfo(viewer_zone()) if has_request_context() else UTC)
+
+
+def in_zones(value: datetime) -> str:
+    """ "2026-03-29 02:30:00 Europe/Berlin", and below it the same in UTC where that differs."""
+    here, utc = local(value), f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    zone = getattr(here.tzinfo, "key", "UTC")
+    return utc if zone == "UTC" else f"{here:%Y-%m-%d %H:%M:%S} {zone}\n{utc}"
 
 
 def seconds(value: float | None) -> str:
@@ -171,6 +186,6 @@ def number(value: Any) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "ticks": ticks,
     "schedule_words": in_words, "duration_words": duration_words, "number": number,
-    "browser": browser, "zip": pairs, "without_message": without_message, "hour_words": hour_words,
+    "browser": browser, "zip": pairs, "without_message": without_message, "hour_words": hour_words, "local": local, "in_zones": in_zones,
 }  # fmt: skip
 GLOBALS: dict[str, Any] = {"state": state, "icon": icon, "STATES": STATES, "REASONS": REASONS}

@@ -77,23 +77,9 @@ function setUpLog() {
   toEnd();
 }
 
-// Exact times on hover in the viewer's own zone too, where it is another.
-function localTimes(root) {
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (zone === "UTC") return;
-  for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
-    const moment = new Date(time.dateTime);
-    if (Number.isNaN(moment.getTime())) continue;
-    time.dataset.local = "";
-    const local = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
-    time.title = time.title ? `${time.title}\n${local} (${zone})` : `${local} (${zone})`;
-  }
-}
-
 document.addEventListener("DOMContentLoaded", () => {
   setUpTheme();
   setUpLog();
-  localTimes(document);
   document.getElementById("form-errors")?.focus();
 });
 document.addEventListener("click", onClick);
@@ -101,7 +87,4 @@ document.addEventListener("change", onChange);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") document.querySelectorAll("details.menu[open]").forEach((menu) => menu.removeAttribute("open"));
 });
-document.addEventListener("htmx:afterSwap", (event) => {
-  localTimes(event.target);
-  countPicked();
-});
+document.addEventListener("htmx:afterSwap", countPicked);

@@ -13,8 +13,9 @@ from app.accounts.permissions import May, lacks, require
 from app.accounts.service import CHANGE_SCHEMA, NEW_SCHEMA
 from app.accounts.tokens import SCHEMA as TOKEN_SCHEMA
 from app.errors import Conflict, DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
+from app.validation.formats import time_zones
 from web.forms import Form
-from web.views.common import CHECK, Editor, actor, posted, posted_version
+from web.views.common import CHECK, Editor, actor, posted, posted_version, tell
 from web.views.signin import SECRET, services
 
 blueprint = Blueprint("accounts_pages", __name__)
@@ -210,11 +211,26 @@ def _user_page(user: User, *, editor: Editor | None = None, errors: tuple[FieldE
     )  # fmt: skip
 
 
-def _account_page(*, errors: dict[str, str] | None = None, factor_errors: dict[str, str] | None = None) -> str:
+@blueprint.post("/account/zone")
+def set_zone() -> Any:
+    """The zone in which times are shown."""
+    zone = request.form.get("zone", "").strip()
+    try:
+        services().preferences.set_zone(actor(), zone)
+    except ValidationFailed as failed:
+        return _account_page(zone=zone, zone_error=failed.errors[0].message), failed.status
+    tell(f"Times are shown in {zone}" if zone else "Times are shown in your browser's zone")
+    return redirect(url_for(".account"))
+
+
+def _account_page(
+    *, errors: dict[str, str] | None = None, factor_errors: dict[str, str] | None = None, zone: str | None = None, zone_error: str = ""
+) -> str:
     user = services().accounts.get(actor(), actor().id)
     return render_template(
         "account.html", user=user, sessions=services().signin.sessions(actor(), session[SECRET]), errors=errors or {},
-        factor_errors=factor_errors or {}, tokens=services().tokens.all(actor(), user.id),
+        factor_errors=factor_errors or {}, zone=services().preferences.of(actor()).zone if zone is None else zone, zone_error=zone_error,
+        zones=sorted(time_zones()), tokens=services().tokens.all(actor(), user.id),
     )  # fmt: skip
 
 

@@ -19,10 +19,13 @@ blueprint = Blueprint("exchange_pages", __name__, url_prefix="/jobs")
 @blueprint.get("/export.<any(yaml, json):kind>")
 def export(kind: str) -> Response:
     """The jobs of the list that the link stands on, as a file."""
-    text = services().exchange.export(actor(), kind, job_filter())
-    return Response(
-        text, content_type=f"{MEDIA[kind]}; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="jobs.{kind}"'}
-    )
+    return as_file(kind, services().exchange.export(actor(), kind, job_filter()), "jobs")
+
+
+def as_file(kind: str, text: str, name: str) -> Response:
+    """A text as a download."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}.{kind}"'}
+    return Response(text, content_type=f"{MEDIA[kind]}; charset=utf-8", headers=headers)
 
 
 @blueprint.route("/import", methods=["GET", "POST"])

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -15,17 +12,16 @@ from apispec import APISpec
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 
 from app.errors import FieldError, ValidationFailed
-from app.jobs.model import Job, JobDefinition, Schedule, ScheduleType, to_plain
+from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.schema import JobDefinitionSchema, load_definition
 from app.jobtemplates.entry import Entry
-from app.scheduling.triggers import clock_change
-from app.scheduling.words import duration_words, in_words
+from app.validation.formats import time_zones
 from app.validation.secret import MASK
 from web.forms import ABSENT, Form
-from web.forms.field import small_number
 from web.forms.render import SummaryLine
 from web.views.beginnings import presets_of, recent_jobs
 from web.views.common import CHECK, Editor, Pairs, actor, live_options, parameters_form
+from web.views.schedule_form import CALENDAR, preview_schedule, read_schedule, schedule_fields
 from web.views.signin import services
 
 DETAILS, PARAMETERS, POLICIES = "d", "p", "o"
@@ -41,8 +37,6 @@ POLICY_FIELDS = (
     "pause_after_failures",
     "notifications",
 )
-PREVIEWED_RUNS = 5
-CALENDAR = "s.calendar:"  # a box a calendar, by name
 _SCHEDULE_IDS = {
     "/schedule/expression": "s-expression", "/schedule/interval_seconds": "s-every", "/schedule/run_at": "s-run-at",
     "/schedule/timezone": "s-timezone", "/schedule/start_at": "s-start", "/schedule/end_at": "s-end",
@@ -190,7 +184,7 @@ class JobForm:
     def render(self) -> dict[str, Any]:
         """What the page needs."""
         shown = self.job or self.like
-        schedule = self.schedule or _schedule_fields(shown.definition.schedule if shown else None)
+        schedule = self.schedule or schedule_fields(shown.definition.schedule if shown else None)
         drawn = {prefix: part.present(self._errors_of(prefix)) for prefix, part in self.parts.items()}
         return {
             "details": drawn[DETAILS].controls,
@@ -202,7 +196,7 @@ class JobForm:
             "schedule_errors": {e.pointer.rpartition("/")[2]: e.message for e in self.errors if e.pointer.startswith("/schedule")},
             "preview": preview_schedule({**schedule, "s.typical": str(self._typical_seconds())}),
             "errors": [*drawn[DETAILS].summary, *drawn[PARAMETERS].summary, *self._other_errors(), *drawn[POLICIES].summary],
-            "zones": _zones(),
+            "zones": sorted(time_zones()),
             "calendars": services().calendars.names(),
             "chosen_calendars": [name.removeprefix(CALENDAR) for name in schedule if name.startswith(CALENDAR)],
             "typical": schedule.get("s.typical") or self._typical_seconds(),
@@ -249,115 +243,3 @@ def _in_words(pointer: str) -> str:
 
 def _defaults(template_type: str) -> JobDefinition:
     return load_definition({"name": "x", "template_type": template_type}, services().settings)
-
-
-@cache
-def _zones() -> list[str]:
-    return sorted(zoneinfo.available_timezones())
-
-
-# -- the schedule's own fields ----------------------------------------------------------------------------------------
-
-
-def read_schedule(fields: Mapping[str, str]) -> tuple[dict[str, Any], list[FieldError]]:
-    """The schedule in the posted fields `s.…`, as the body has it."""
-    kind, errors = fields.get("s.type", "manual"), []
-    schedule: dict[str, Any] = {"type": kind, "timezone": fields.get("s.timezone") or services().settings.timezone}
-    if kind == ScheduleType.CRON:
-        schedule["expression"] = fields.get("s.expression", "").strip()
-        if not schedule["expression"]:
-            errors.append(FieldError("/schedule/expression", "is required"))
-    elif kind == ScheduleType.INTERVAL:
-        amount, unit = fields.get("s.every", "").strip(), fields.get("s.unit", "1")
-        if amount.isdigit() and amount.isascii() and len(amount) < 9 and unit in {"1", "60", "3600", "86400"}:
-            schedule["interval_seconds"] = int(amount) * int(unit)
-        else:
-            errors.append(FieldError("/schedule/interval_seconds", "must be a whole number, such as 15"))
-    elif kind == ScheduleType.ONCE:
-        schedule |= _local_instant(fields.get("s.run_at", ""), schedule["timezone"], "run_at", errors, required=True)
-    for name in ("start_at", "end_at"):
-        if fields.get(f"s.{name}") and kind != ScheduleType.MANUAL:
-            schedule |= _local_instant(fields[f"s.{name}"], schedule["timezone"], name, errors, required=False)
-    jitter = fields.get("s.jitter", "").strip()
-    if jitter and kind != ScheduleType.MANUAL:
-        if jitter.isdigit() and jitter.isascii() and len(jitter) < 9:
-            schedule["jitter_seconds"] = int(jitter)
-        else:
-            errors.append(FieldError("/schedule/jitter_seconds", "must be a whole number, such as 300"))
-    calendars = sorted(name.removeprefix(CALENDAR) for name in fields if name.startswith(CALENDAR))
-    if calendars and kind != ScheduleType.MANUAL:
-        schedule["calendars"] = calendars
-    return schedule, errors
-
-
-def _local_instant(text: str, zone: str, name: str, errors: list[FieldError], *, required: bool) -> dict[str, str]:
-    """A date and time as <input type=datetime-local> posts it, in the schedule's zone, as an instant."""
-    try:
-        local = datetime.fromisoformat(text)
-        aware = local if local.tzinfo else local.replace(tzinfo=zoneinfo.ZoneInfo(zone))
-    except zoneinfo.ZoneInfoNotFoundError:
-        errors.append(FieldError("/schedule/timezone", f"{zone!r} is not an IANA time zone, such as Europe/Berlin"))
-        return {}
-    except ValueError:
-        if text or required:
-            errors.append(FieldError(f"/schedule/{name}", "must be a date and time, such as 2026-03-29T02:30"))
-        return {}
-    return {name: aware.astimezone(UTC).isoformat()}
-
-
-def _schedule_fields(schedule: Schedule | None) -> dict[str, str]:
-    """The posted fields that would give this schedule; for a new job, every night at two."""
-    if schedule is None:
-        return {
-            "s.type": "cron",
-            "s.expression": "0 2 * * *",
-            "s.timezone": services().settings.timezone,
-            "s.every": "15",
-            "s.unit": "60",
-        }
-    zone = zoneinfo.ZoneInfo(schedule.timezone)
-    fields = {
-        "s.type": schedule.type.value,
-        "s.timezone": schedule.timezone,
-        "s.expression": schedule.expression or "0 2 * * *",
-        "s.jitter": str(schedule.jitter_seconds or ""),
-    }
-    unit = next((size for size in (86400, 3600, 60) if schedule.interval_seconds and schedule.interval_seconds % size == 0), 1)
-    fields |= {"s.every": str((schedule.interval_seconds or 900) // unit), "s.unit": str(unit)}
-    for name in ("run_at", "start_at", "end_at"):
-        moment = getattr(schedule, name)
-        fields[f"s.{name}"] = moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S") if moment else ""
-    return fields | {f"{CALENDAR}{name}": "1" for name in schedule.calendars}
-
-
-def preview_schedule(fields: Mapping[str, str]) -> dict[str, Any]:
-    """The schedule in words, its next runs in its own zone, or what is wrong with it."""
-    raw, errors = read_schedule(fields)
-    if not errors:
-        try:
-            schedule = load_definition({"name": "x", "template_type": "x", "schedule": raw}, services().settings).schedule
-            errors = services().triggers.check(schedule, services().clock.now())
-        except ValidationFailed as failed:
-            errors = list(failed.errors)
-    if errors:
-        return {"errors": [f"{error.message}" for error in errors], "words": "", "runs": []}
-    zone = zoneinfo.ZoneInfo(schedule.timezone)
-    moments = list(islice(services().triggers.iter_after(schedule, services().clock.now()), PREVIEWED_RUNS))
-    blackouts, typical = services().triggers.blackouts(schedule), small_number(fields.get("s.typical", ""))
-    runs = []
-    for place, moment in enumerate(moments):
-        hit = blackouts.at(moment)
-        notes = [f"skipped: {hit.calendar}"] if hit else []
-        notes += [_change_in_words(clock_change(moment, schedule.timezone))]
-        if place and typical > (moment - moments[place - 1]).total_seconds():
-            notes.append(f"the run before it takes about {duration_words(typical)}")
-        runs.append({"utc": moment, "local": moment.astimezone(zone), "note": "; ".join(filter(None, notes))})
-    late = duration_words(schedule.jitter_seconds) if schedule.jitter_seconds else ""
-    return {"errors": [], "words": in_words(schedule), "spread": late, "runs": runs, "zone": schedule.timezone}
-
-
-def _change_in_words(jump: timedelta) -> str:
-    """ "The clock goes forward by 1 hour that day"; empty for a day like others."""
-    if not jump:
-        return ""
-    return f"the clock goes {'forward' if jump > timedelta(0) else 'back'} by {duration_words(int(abs(jump).total_seconds()))} that day"

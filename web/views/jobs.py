@@ -4,32 +4,65 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, require
 from app.audit.store import AuditFilter
-from app.errors import FieldError, StaleVersion, ValidationFailed
+from app.errors import FieldError, NotFound, StaleVersion, ValidationFailed
+from app.jobs.body import as_request
+from app.jobs.merging import changes, merge
 from app.jobs.model import Cause, Job
+from app.jobs.store import JobFilter
 from app.scheduling.backfill import SCHEMA as BACKFILL_FORM
 from app.scheduling.plan import spread
+from web.charts import durations
 from web.forms import ABSENT, Form
+from web.forms.field import small_number
 from web.forms.render import SummaryLine
 from web.views.beginnings import chosen_beginning, save_preset
 from web.views.common import CHECK, Editor, actor, is_htmx, page_number, parameters_form, posted, posted_version, tell
-from web.views.job_form import PARAMETERS, JobForm, preview_schedule
+from web.views.exchange import as_file
+from web.views.job_form import PARAMETERS, JobForm
 from web.views.job_list import job_row
 from web.views.run_with import answer_run_with, run_with_page
+from web.views.schedule_form import preview_schedule, upcoming
 from web.views.signin import services
 
 blueprint = Blueprint("jobs_pages", __name__, url_prefix="/jobs")
 
 HISTORY = 15
+CHARTED = 60
 
 
 def _newer(job: Job) -> int | None:
     """The version of its template that new jobs are of, where that is a newer one."""
     current = services().catalogue.find(job.definition.template_type)
     return current.version if current is not None and current.version > job.template_version else None
+
+
+@blueprint.get("/<job_id>/revisions")
+def revisions(job_id: str) -> str:
+    """What the job was, and what each change made of it."""
+    job, before = services().jobs.get(actor(), job_id), small_number(request.args.get("before", ""))
+    rows = services().jobs.revisions(actor(), job_id, before=before if before > 0 else None, limit=HISTORY)
+    return render_template("revisions.html", job=job, rows=rows)
+
+
+@blueprint.post("/<job_id>/revisions/<int:number>/restore")
+def restore(job_id: str, number: int) -> Any:
+    """Put a version back in place; what was meanwhile stays among the versions."""
+    before = services().jobs.get(actor(), job_id)
+    job = services().jobs.restore(actor(), job_id, number, version=posted_version())
+    undo = url_for(".restore", job_id=job_id, number=before.version) if job.version != before.version else ""
+    tell(f"{job.definition.name} is as it was in version {number}", undo=undo)
+    return redirect(url_for(".show", job_id=job_id))
+
+
+@blueprint.get("/<job_id>/export.<any(yaml, json):kind>")
+def export(job_id: str, kind: str) -> Response:
+    """The job as a file."""
+    job = services().jobs.get(actor(), job_id)
+    return as_file(kind, services().exchange.export(actor(), kind, JobFilter(ids=[job.id])), "job")
 
 
 @blueprint.get("/<job_id>/row")
@@ -184,8 +217,11 @@ def show(job_id: str) -> str:
     """A job: state, definition, history."""
     job = services().jobs.get(actor(), job_id)
     page = services().executions.page(actor(), job_id=job_id, page=page_number(), limit=HISTORY)
+    past = durations(services().executions.latest(actor(), job_id, CHARTED))
+    due = upcoming(job.definition.schedule, round(past.median or 0)) if job.definition.enabled and not job.schedule_error else []
     return render_template(
-        "job.html", spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=job_row(job), job=job,
+        "job.html", past=past, due=due, revisions=services().jobs.revisions(actor(), job_id, limit=3),
+        spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=job_row(job), job=job,
         newer=_newer(job), page=page, parameters=services().jobs.shown_parameters(job),
         backfill=services().executions.waiting_of_backfill(actor(), job_id), asked=services().approvals.waiting_for(actor(), job_id),
         audit=services().audit.history(AuditFilter(kind="job", target_id=job_id), limit=10),
@@ -194,7 +230,7 @@ def show(job_id: str) -> str:
 
 @blueprint.route("/<job_id>/edit", methods=["GET", "POST"])
 def edit(job_id: str) -> Any:
-    """The form of a job that is there; a change by someone else meanwhile is said, not overwritten."""
+    """The form of a job that is there; what someone else changed meanwhile is shown beside it, and neither is lost."""
     job = services().jobs.get(actor(), job_id)
     entry = services().jobs.entry_of(job)
     if request.method == "GET":
@@ -203,14 +239,41 @@ def edit(job_id: str) -> Any:
     if form.pressed or save_preset(entry, form.parts[PARAMETERS]):
         return render_template("job_form.html", **form.render())
     try:
-        changed = services().jobs.update(actor(), job_id, form.body, version=posted_version())
+        body, version = form.body, posted_version()
+        if version is not None and version != job.version:
+            return _merged(job, form, version)
+        changed = services().jobs.update(actor(), job_id, body, version=version)
     except ValidationFailed as failed:
         form.fail(failed.errors)
         return render_template("job_form.html", **form.render()), failed.status
-    except StaleVersion as stale:
-        return render_template("job_form.html", **form.render(), stale=stale), stale.status
+    except StaleVersion as stale:  # within the last moment
+        return _merged(services().jobs.get(actor(), job_id), form, stale.expected)
     tell(f"{changed.definition.name} is changed")
     return redirect(url_for(".show", job_id=job_id))
+
+
+MERGE, TAKE = "merge.onto", "merge:"  # the version that the page showed, and which side of each field is taken
+
+
+def _merged(job: Job, form: JobForm, begun: int) -> Any:
+    """The page that puts two changes together; once somebody has chosen on it, the job as it is then."""
+    try:
+        base = as_request(services().jobs.revision(actor(), job.id, begun).definition)
+        mine = as_request(services().jobs.validate(actor(), form.body, job_id=job.id))
+    except NotFound:
+        return render_template("job_form.html", **form.render(), stale=StaleVersion(begun, job.version)), StaleVersion.status
+    except ValidationFailed as failed:
+        form.fail(failed.errors)
+        return render_template("job_form.html", **form.render()), failed.status
+    theirs = as_request(job.definition)
+    taken = {name.removeprefix(TAKE) for name, side in posted() if name.startswith(TAKE) and side == "theirs"}
+    if small_number(request.form.get(MERGE, "")) == job.version:
+        changed = services().jobs.update(actor(), job.id, merge(base, theirs, mine, taken), version=job.version)
+        tell(f"{changed.definition.name} is changed; what {job.updated_by} changed stays")
+        return redirect(url_for(".show", job_id=job.id))
+    kept = [(name, value) for name, value in posted() if not name.startswith((TAKE, MERGE)) and name != "csrf_token"]
+    rows = changes(base, theirs, mine)
+    return render_template("job_merge.html", job=job, rows=rows, kept=kept, onto=MERGE, take=TAKE, begun=begun), 412
 
 
 @blueprint.post("/<job_id>/delete")

@@ -1,0 +1,130 @@
+"""The schedule's own fields: how they are posted, and what a schedule means in words and times."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from app.errors import FieldError, ValidationFailed
+from app.jobs.model import Schedule, ScheduleType
+from app.jobs.schema import load_definition
+from app.scheduling.triggers import clock_change
+from app.scheduling.words import duration_words, in_words
+from web.forms.field import small_number
+from web.views.signin import services
+
+PREVIEWED_RUNS = 5
+CALENDAR = "s.calendar:"  # a box a calendar, by name
+
+
+def read_schedule(fields: Mapping[str, str]) -> tuple[dict[str, Any], list[FieldError]]:
+    """The schedule in the posted fields `s.…`, as the body has it."""
+    kind, errors = fields.get("s.type", "manual"), []
+    schedule: dict[str, Any] = {"type": kind, "timezone": fields.get("s.timezone") or services().settings.timezone}
+    if kind == ScheduleType.CRON:
+        schedule["expression"] = fields.get("s.expression", "").strip()
+        if not schedule["expression"]:
+            errors.append(FieldError("/schedule/expression", "is required"))
+    elif kind == ScheduleType.INTERVAL:
+        amount, unit = fields.get("s.every", "").strip(), fields.get("s.unit", "1")
+        if amount.isdigit() and amount.isascii() and len(amount) < 9 and unit in {"1", "60", "3600", "86400"}:
+            schedule["interval_seconds"] = int(amount) * int(unit)
+        else:
+            errors.append(FieldError("/schedule/interval_seconds", "must be a whole number, such as 15"))
+    elif kind == ScheduleType.ONCE:
+        schedule |= _local_instant(fields.get("s.run_at", ""), schedule["timezone"], "run_at", errors, required=True)
+    for name in ("start_at", "end_at"):
+        if fields.get(f"s.{name}") and kind != ScheduleType.MANUAL:
+            schedule |= _local_instant(fields[f"s.{name}"], schedule["timezone"], name, errors, required=False)
+    jitter = fields.get("s.jitter", "").strip()
+    if jitter and kind != ScheduleType.MANUAL:
+        if jitter.isdigit() and jitter.isascii() and len(jitter) < 9:
+            schedule["jitter_seconds"] = int(jitter)
+        else:
+            errors.append(FieldError("/schedule/jitter_seconds", "must be a whole number, such as 300"))
+    calendars = sorted(name.removeprefix(CALENDAR) for name in fields if name.startswith(CALENDAR))
+    if calendars and kind != ScheduleType.MANUAL:
+        schedule["calendars"] = calendars
+    return schedule, errors
+
+
+def _local_instant(text: str, zone: str, name: str, errors: list[FieldError], *, required: bool) -> dict[str, str]:
+    """A date and time as <input type=datetime-local> posts it, in the schedule's zone, as an instant."""
+    try:
+        local = datetime.fromisoformat(text)
+        aware = local if local.tzinfo else local.replace(tzinfo=zoneinfo.ZoneInfo(zone))
+    except zoneinfo.ZoneInfoNotFoundError:
+        errors.append(FieldError("/schedule/timezone", f"{zone!r} is not an IANA time zone, such as Europe/Berlin"))
+        return {}
+    except ValueError:
+        if text or required:
+            errors.append(FieldError(f"/schedule/{name}", "must be a date and time, such as 2026-03-29T02:30"))
+        return {}
+    return {name: aware.astimezone(UTC).isoformat()}
+
+
+def schedule_fields(schedule: Schedule | None) -> dict[str, str]:
+    """The posted fields that would give this schedule; for a new job, every night at two."""
+    if schedule is None:
+        return {
+            "s.type": "cron",
+            "s.expression": "0 2 * * *",
+            "s.timezone": services().settings.timezone,
+            "s.every": "15",
+            "s.unit": "60",
+        }
+    zone = zoneinfo.ZoneInfo(schedule.timezone)
+    fields = {
+        "s.type": schedule.type.value,
+        "s.timezone": schedule.timezone,
+        "s.expression": schedule.expression or "0 2 * * *",
+        "s.jitter": str(schedule.jitter_seconds or ""),
+    }
+    unit = next((size for size in (86400, 3600, 60) if schedule.interval_seconds and schedule.interval_seconds % size == 0), 1)
+    fields |= {"s.every": str((schedule.interval_seconds or 900) // unit), "s.unit": str(unit)}
+    for name in ("run_at", "start_at", "end_at"):
+        moment = getattr(schedule, name)
+        fields[f"s.{name}"] = moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S") if moment else ""
+    return fields | {f"{CALENDAR}{name}": "1" for name in schedule.calendars}
+
+
+def preview_schedule(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The schedule in words, its next runs in its own zone, or what is wrong with it."""
+    raw, errors = read_schedule(fields)
+    if not errors:
+        try:
+            schedule = load_definition({"name": "x", "template_type": "x", "schedule": raw}, services().settings).schedule
+            errors = services().triggers.check(schedule, services().clock.now())
+        except ValidationFailed as failed:
+            errors = list(failed.errors)
+    if errors:
+        return {"errors": [f"{error.message}" for error in errors], "words": "", "runs": []}
+    late = duration_words(schedule.jitter_seconds) if schedule.jitter_seconds else ""
+    runs = upcoming(schedule, small_number(fields.get("s.typical", "")))
+    return {"errors": [], "words": in_words(schedule), "spread": late, "runs": runs, "zone": schedule.timezone}
+
+
+def upcoming(schedule: Schedule, typical_seconds: int = 0) -> list[dict[str, Any]]:
+    """The next runs {utc, local, note}: in the job's own zone, with what is special of each: a blackout, a change of the clock, the run
+    before it still running where one takes `typical_seconds`."""
+    zone = zoneinfo.ZoneInfo(schedule.timezone)
+    moments = list(islice(services().triggers.iter_after(schedule, services().clock.now()), PREVIEWED_RUNS))
+    blackouts, runs = services().triggers.blackouts(schedule), []
+    for place, moment in enumerate(moments):
+        hit = blackouts.at(moment)
+        notes = [f"skipped: {hit.calendar}"] if hit else []
+        notes += [_change_in_words(clock_change(moment, schedule.timezone))]
+        if place and typical_seconds > (moment - moments[place - 1]).total_seconds():
+            notes.append(f"the run before it takes about {duration_words(typical_seconds)}")
+        runs.append({"utc": moment, "local": moment.astimezone(zone), "note": "; ".join(filter(None, notes))})
+    return runs
+
+
+def _change_in_words(jump: timedelta) -> str:
+    """ "The clock goes forward by 1 hour that day"; empty for a day like others."""
+    if not jump:
+        return ""
+    return f"the clock goes {'forward' if jump > timedelta(0) else 'back'} by {duration_words(int(abs(jump).total_seconds()))} that day"

@@ -7,6 +7,7 @@ COPY requirements-runtime.lock pyproject.toml README.md ./
 RUN /opt/jobwright/bin/pip install --require-hashes --no-deps -r requirements-runtime.lock
 COPY app app
 COPY web web
+COPY docs docs
 COPY templates_lib templates_lib
 COPY migrations_scripts migrations_scripts
 RUN /opt/jobwright/bin/pip install --no-deps --no-build-isolation . \

@@ -37,6 +37,7 @@ from app.connections.store import ConnectionStore
 from app.connections.vault import Vault
 from app.errors import StartError
 from app.exchange.service import Exchange
+from app.execution.day_store import DayStore
 from app.execution.delivery import Deliveries
 from app.execution.executors.base import Executor
 from app.execution.executors.local import LocalExecutor
@@ -68,6 +69,7 @@ from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.calendar_store import CalendarStore
 from app.scheduling.dispatcher import Dispatcher, Endings
+from app.scheduling.forecast import Forecast
 from app.scheduling.maintenance import Maintenance
 from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node import Node
@@ -174,8 +176,8 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         sharing=Sharing(templates, catalogue, keys, settings.trusted_template_keys),
         presets=Presets(PresetStore(database), catalogue, audit, clock), jobs=registry, approvals=approvals,
         exchange=Exchange(registry, executions, approvals), bulk=Bulk(registry, executions, approvals), executions=executions,
-        overview=Overview(ExecutionStore(database), registry, clock),
-        nodes=NodeStore(database).all, triggers=triggers, keys=keys, ping=ping,
+        overview=Overview(ExecutionStore(database), DayStore(database), registry, clock),
+        forecast=Forecast(jobs, triggers, clock.monotonic), nodes=NodeStore(database).all, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
         calendars=calendars, maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),
     )  # fmt: skip

@@ -31,6 +31,7 @@ from app.jobtemplates.sharing import Sharing
 from app.keys import KeyRing
 from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
+from app.scheduling.forecast import Forecast
 from app.scheduling.maintenance import Maintenance
 from app.scheduling.nodes import NodeSeen
 from app.scheduling.resting import RestingTemplates
@@ -71,6 +72,7 @@ class Services:
     overview: Overview
     nodes: Callable[[], list[NodeSeen]]
     triggers: Triggers
+    forecast: Forecast
     calendars: Calendars
     maintenance: Maintenance
     backfills: Backfills

@@ -1,9 +1,11 @@
-"""Charts as numbers for SVG that templates draw: what is as tall as what."""
+"""Charts and comparisons as numbers and rows that templates draw."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from statistics import median, quantiles
 from typing import Any
 
@@ -51,3 +53,22 @@ def durations(latest: Sequence[Mapping[str, Any]]) -> Durations:
         bars=bars, success=len(good) / (len(good) + bad) if good or bad else None, median=median(good) if good else None,
         slow=quantiles(good, n=20)[-1] if len(good) >= 20 else None, longest=longest,
     )  # fmt: skip
+
+
+_NUMBERS = re.compile(r"\d+")
+AROUND = 3  # lines that are alike and stand beside what is not
+
+
+def log_diff(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, str]]:
+    """Rows (sign, line) of two logs: "-" only the old one has, "+" only the new one, " " both, "…" for many that both have. Lines that
+    differ in numbers alone count as alike."""
+    before, after = ([_NUMBERS.sub("0", line) for line in lines] for lines in (old, new))
+    rows: list[tuple[str, str]] = []
+    for what, a1, a2, b1, b2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if what == "equal":
+            same = [(" ", line) for line in new[b1:b2]]
+            rows += same if len(same) <= 2 * AROUND else [*same[:AROUND], ("…", f"{len(same) - 2 * AROUND} lines"), *same[-AROUND:]]
+        else:
+            rows += [("-", line) for line in old[a1:a2]]
+            rows += [("+", line) for line in new[b1:b2]]
+    return rows

@@ -22,16 +22,20 @@ from web.views import (
     accounts,
     approvals,
     audit,
+    calendar,
     calendars,
     connections,
     dashboard,
     exchange,
     executions,
+    help,
     job_list,
     jobs,
+    palette,
     preview,
     signin,
     single_signon,
+    system,
     template_admin,
     templates,
 )
@@ -60,10 +64,14 @@ VIEWS = (
     preview,
     executions,
     connections,
+    calendar,
     calendars,
     approvals,
     accounts,
     audit,
+    palette,
+    system,
+    help,
 )
 _csrf = CSRFProtect()
 for _module in VIEWS:
@@ -112,7 +120,7 @@ def _page_context() -> dict[str, Any]:
     services: Services = current_app.extensions[EXTENSION]
     actor = g.get("actor")
     return {
-        "actor": actor, "viewer_zone": viewer_zone, "now": services.clock.now(),
+        "actor": actor, "viewer_zone": viewer_zone, "help_topic": help.topic_of, "now": services.clock.now(),
         "provider": services.settings.oidc_name if services.settings.oidc_issuer else "",
         "passwords": services.settings.password_sign_in,
         "maintenance": services.maintenance.get() if actor else None,

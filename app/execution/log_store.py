@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from pymongo import DeleteMany
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from app.mongo import DUPLICATE_KEY, Document
+
+QUERY_TIME_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogWindow:
+    """Some lines of a log, {timestamp, level, message, attempt, number}: `first` is the number of the first one, from 1, `total` how many
+    the log has, `cursor` what reading goes on with after its end."""
+
+    lines: list[Document]
+    first: int
+    total: int
+    cursor: str
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.lines) - 1
 
 
 def chunk_id(execution_id: str, attempt: int, number: int) -> str:
@@ -43,6 +62,71 @@ class LogStore:
             if len(lines) >= limit:
                 break
         return lines, after
+
+    def window(self, execution_id: str, first: int, limit: int) -> LogWindow:
+        """Lines number `first` (from 1) and after, `limit` at most; a negative `first` counts from the end: -1 is the last line."""
+        sizes = self._sizes(execution_id)
+        total = sum(size for _, size in sizes)
+        begin = max(0, min(first - 1, total) if first > 0 else total + first)
+        found: list[Document] = []
+        offset = 0
+        wanted = []
+        for key, size in sizes:
+            if offset < begin + limit and offset + size > begin:
+                wanted.append((key, offset))
+            offset += size
+        chunks = {row["_id"]: row for row in self._logs.find({"_id": {"$in": [key for key, _ in wanted]}})}
+        for key, start in wanted:
+            lines = chunks[key]["lines"] if key in chunks else []
+            found += [
+                {**line, "attempt": chunks[key]["attempt"], "number": start + place}
+                for place, line in enumerate(lines, 1) if begin < start + place <= begin + limit
+            ]  # fmt: skip
+        cursor = sizes[-1][0].rpartition("/")[2] if sizes else ""
+        return LogWindow(lines=found, first=begin + 1, total=total, cursor=cursor)
+
+    def search(self, execution_id: str, *, text: str = "", levels: Sequence[str] = (), limit: int = 1000) -> tuple[list[Document], bool]:
+        """The first lines that hold `text` (case aside) and are of one of the levels (empty: of any), with their numbers; and whether
+        there are more."""
+        where: Document = {}
+        if text:
+            where["lines.message"] = {"$regex": re.escape(text), "$options": "i"}
+        if levels:
+            where["lines.level"] = {"$in": list(levels)}
+        stages: list[Document] = [
+            {"$match": {"_id": _after(execution_id, "")}}, {"$sort": {"_id": 1}},
+            {"$unwind": {"path": "$lines", "includeArrayIndex": "place"}}, {"$match": where}, {"$limit": limit + 1},
+        ]  # fmt: skip
+        starts, offset = {}, 0
+        for key, size in self._sizes(execution_id):
+            starts[key] = offset
+            offset += size
+        rows = list(self._logs.aggregate(stages, maxTimeMS=QUERY_TIME_MS))
+        found = [{**row["lines"], "attempt": row["attempt"], "number": starts.get(row["_id"], 0) + row["place"] + 1} for row in rows]
+        return found[:limit], len(found) > limit
+
+    def last_of(self, execution_id: str, levels: Sequence[str]) -> Document | None:
+        """The last line of one of the levels, with its number."""
+        here = {"_id": _after(execution_id, ""), "lines.level": {"$in": list(levels)}}
+        chunk = self._logs.find_one(here, sort=[("_id", -1)])
+        if chunk is None:
+            return None
+        place = max(n for n, line in enumerate(chunk["lines"], 1) if line["level"] in levels)
+        before = sum(size for key, size in self._sizes(execution_id) if key < chunk["_id"])
+        return {**chunk["lines"][place - 1], "attempt": chunk["attempt"], "number": before + place}
+
+    def all(self, execution_id: str) -> Iterator[Document]:
+        """Every line, a chunk at a time."""
+        for chunk in self._logs.find({"_id": _after(execution_id, "")}).sort("_id", 1):
+            for line in chunk["lines"]:
+                yield {**line, "attempt": chunk["attempt"]}
+
+    def _sizes(self, execution_id: str) -> list[tuple[str, int]]:
+        """The chunks of an execution in their order, with how many lines each has."""
+        stages: list[Document] = [
+            {"$match": {"_id": _after(execution_id, "")}}, {"$sort": {"_id": 1}}, {"$project": {"size": {"$size": "$lines"}}},
+        ]  # fmt: skip
+        return [(row["_id"], row["size"]) for row in self._logs.aggregate(stages, maxTimeMS=QUERY_TIME_MS)]
 
 
 def _after(execution_id: str, place: str) -> Document:

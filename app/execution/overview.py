@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
 
 from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.clock import Clock
+from app.execution.day_store import DayStore
 from app.execution.model import Status
 from app.execution.store import ExecutionStore
 from app.execution.updates import FAILURES
@@ -19,6 +20,9 @@ from app.jobs.service import JobRegistry
 from app.mongo import Document
 
 HOURS = 24
+SETTLED_AFTER = timedelta(days=2)  # what was queued on a day has ended by then, or makes no difference
+FRESH = timedelta(minutes=1)  # of counts of days that have not settled
+_DAY = timedelta(days=1)
 MOST_SHOWN = 8
 TYPICAL_OF = 20  # runs
 
@@ -61,8 +65,8 @@ class Day:
 class Overview:
     """Reads what a dashboard shows; each read is answered from an index and bounded."""
 
-    def __init__(self, store: ExecutionStore, registry: JobRegistry, clock: Clock) -> None:
-        self._store, self._registry, self._clock = store, registry, clock
+    def __init__(self, store: ExecutionStore, days: DayStore, registry: JobRegistry, clock: Clock) -> None:
+        self._store, self._days, self._registry, self._clock = store, days, registry, clock
 
     def day(self, actor: Actor) -> Day:
         """The last 24 hours of what `actor` sees."""
@@ -78,6 +82,32 @@ class Overview:
             hours=hours, success=good / (good + bad) if good + bad else None, failing=failing[:MOST_SHOWN],
             failing_more=max(0, len(failing) - MOST_SHOWN),
         )  # fmt: skip
+
+    def hours(self, actor: Actor, begin: datetime, end: datetime) -> Mapping[datetime, Mapping[str, int]]:
+        """How many executions of [begin, end) ended how, by the hour (UTC) in which they were queued; hours without any are left out.
+
+        Days that have settled are counted once and kept, so that a month costs no more than its last days.
+        """
+        require(actor, May.SEE_EXECUTIONS)
+        visible = self._visible(actor)
+        if visible is not None:
+            return self._store.counts_by_hour(begin, end, of_jobs=visible)
+        now = self._clock.now()
+        first, last = _midnight(begin), min(_midnight(end - timedelta(milliseconds=1)), _midnight(now)) + _DAY
+        kept, counted = self._days.read(first, last)
+        days = [first + n * _DAY for n in range(max(0, (last - first).days))]
+        stale = [day for day in days if not _holds(day, counted.get(day), now)]
+        if stale:
+            fresh = self._store.counts_by_hour(stale[0], stale[-1] + _DAY)
+            self._days.write(stale, fresh, at=now)
+            again = {day + timedelta(hours=n) for day in stale for n in range(HOURS)}
+            kept = {at: counts for at, counts in kept.items() if at not in again} | {at: fresh[at] for at in again & fresh.keys()}
+        return {at: counts for at, counts in kept.items() if begin <= at < end}
+
+    def longest(self, actor: Actor, begin: datetime, end: datetime, limit: int) -> list[Document]:
+        """What ran longest of what began in [begin, end), and what failed."""
+        require(actor, May.SEE_EXECUTIONS)
+        return self._store.longest(begin, end, limit, of_jobs=self._visible(actor))
 
     def running(self, actor: Actor) -> list[Running]:
         """What runs now, longest first."""
@@ -102,3 +132,12 @@ class Overview:
         latest = self._store.latest(row["job_id"], TYPICAL_OF)
         spans = [one["duration_seconds"] for one in latest if one["status"] == Status.SUCCESS and one["duration_seconds"] is not None]
         return max(0.0, median(spans) - spent) if spans else None
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _holds(day: datetime, counted_at: datetime | None, now: datetime) -> bool:
+    """Whether the counts of a day are still right."""
+    return counted_at is not None and (counted_at >= day + _DAY + SETTLED_AFTER or now - counted_at < FRESH)

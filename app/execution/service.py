@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
@@ -18,7 +18,7 @@ from app.config import Settings
 from app.connections.vault import mask
 from app.errors import AlreadyRunning, Conflict, LimitReached, NotFound
 from app.execution.limit_store import RunLimits
-from app.execution.log_store import LogStore
+from app.execution.log_store import LogStore, LogWindow
 from app.execution.model import LIVE, Status, Trigger, new_execution
 from app.execution.store import ExecutionStore
 from app.jobs.asks import Operation
@@ -30,6 +30,9 @@ _RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")
 _BACKFILL_SPACE = uuid.UUID("0b6b3f0e-4c1d-4a55-9d0f-6f0f1f1c7a3e")
 LIMIT_WINDOW = timedelta(hours=1)
 TYPICAL_OF = 50  # runs
+
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")  # of log lines, the gravest last
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +276,41 @@ class Executions:
         self._visible(actor, execution_id)
         return self._logs.read(execution_id, after=after, limit=limit)
 
+    def log_window(self, actor: Actor, execution_id: str, *, first: int, limit: int) -> LogWindow:
+        """Lines of a log by their numbers, as LogStore.window. Raises NotFound."""
+        require(actor, May.SEE_EXECUTIONS)
+        self._visible(actor, execution_id)
+        return self._logs.window(execution_id, first, limit)
+
+    def log_search(self, actor: Actor, execution_id: str, *, text: str, level: str, limit: int = 1000) -> tuple[list[Document], bool]:
+        """The first lines of a level or a graver one that hold a text, and whether there are more. Raises NotFound."""
+        require(actor, May.SEE_EXECUTIONS)
+        self._visible(actor, execution_id)
+        return self._logs.search(execution_id, text=text, levels=at_least(level), limit=limit)
+
+    def failing_line(self, actor: Actor, execution_id: str) -> Document | None:
+        """The last line that tells of an error; None where none does. Raises NotFound."""
+        require(actor, May.SEE_EXECUTIONS)
+        self._visible(actor, execution_id)
+        return self._logs.last_of(execution_id, at_least("ERROR"))
+
+    def whole_log(self, actor: Actor, execution_id: str) -> Iterator[Document]:
+        """Every line, as it comes from the database. Raises NotFound."""
+        require(actor, May.SEE_EXECUTIONS)
+        self._visible(actor, execution_id)
+        return self._logs.all(execution_id)
+
+    def neighbours(self, actor: Actor, execution: Document) -> tuple[str | None, str | None]:
+        """Ids of the executions of the same job before and after one."""
+        require(actor, May.SEE_EXECUTIONS)
+        return self._store.neighbour(execution, earlier=True), self._store.neighbour(execution, earlier=False)
+
+    def success_before(self, actor: Actor, execution: Document) -> Document | None:
+        """The last success of the same job that was queued before an execution; secrets masked."""
+        require(actor, May.SEE_EXECUTIONS)
+        found = self._store.success_before(execution)
+        return self._shown(found) if found else None
+
     def busy(self, job_ids: Sequence[str]) -> frozenset[str]:
         """Which of these jobs run or wait to run."""
         return frozenset(self._store.live_counts(job_ids))
@@ -331,6 +369,11 @@ class Executions:
     @staticmethod
     def _shown(document: Document) -> Document:
         return {**document, "parameters": mask(document["parameters"])}
+
+
+def at_least(level: str) -> Sequence[str]:
+    """A level and the graver ones; none, which is any, for what is no level."""
+    return LEVELS[LEVELS.index(level) :] if level in LEVELS else ()
 
 
 def is_live(document: Mapping[str, Any]) -> bool:

@@ -436,6 +436,18 @@ class ExecutionStore:
         """The newest executions of a job, in brief: id, status, start and duration."""
         return list(self._executions.find({"job_id": job_id}, BRIEF).sort("queued_at", -1).limit(limit))
 
+    def neighbour(self, row: Document, *, earlier: bool) -> str | None:
+        """The id of the execution of the same job that was queued next before a row, or after it."""
+        beyond = {"$lt": row["queued_at"]} if earlier else {"$gt": row["queued_at"]}
+        where = {"job_id": row["job_id"], "queued_at": beyond}
+        found = self._executions.find_one(where, {"_id": 1}, sort=[("queued_at", -1 if earlier else 1)])
+        return found["_id"] if found else None
+
+    def success_before(self, row: Document) -> Document | None:
+        """The last success of the same job that was queued before a row."""
+        where = {"job_id": row["job_id"], "queued_at": {"$lt": row["queued_at"]}, "status": Status.SUCCESS.value}
+        return self._executions.find_one(where, sort=[("queued_at", -1)], max_time_ms=QUERY_TIME_MS)
+
     def latest_of(self, job_ids: Sequence[str], limit: int) -> dict[str, list[Document]]:
         """The same of many jobs in one trip: each job's are read off its own place in the index."""
         mine = [{"$sort": {"queued_at": -1}}, {"$limit": limit}, {"$project": BRIEF}]
@@ -443,16 +455,37 @@ class ExecutionStore:
         stages: list[Document] = [{"$documents": [{"id": one} for one in job_ids]}, {"$lookup": join}]
         return {row["id"]: row["rows"] for row in self._database.aggregate(stages, maxTimeMS=QUERY_TIME_MS)} if job_ids else {}
 
-    def counts_by_hour(self, since: datetime, *, of_jobs: Collection[str] | None = None) -> dict[datetime, dict[str, int]]:
-        """How many executions that were queued since then have ended how, by the hour (UTC); of all jobs, or of some."""
+    def counts_by_hour(
+        self, since: datetime, until: datetime | None = None, *, of_jobs: Collection[str] | None = None
+    ) -> dict[datetime, dict[str, int]]:
+        """How many executions that were queued since then, and before `until`, have ended how, by the hour (UTC); of all jobs, or of
+        some."""
         hour = {"$dateTrunc": {"date": "$queued_at", "unit": "hour"}}
+        wanted = _ended_since(since, of_jobs)
+        if until is not None:
+            wanted["queued_at"] = {"$gte": since, "$lt": until}
         stages: list[Document] = [
-            {"$match": _ended_since(since, of_jobs)}, {"$group": {"_id": {"hour": hour, "status": "$status"}, "count": {"$sum": 1}}},
+            {"$match": wanted}, {"$group": {"_id": {"hour": hour, "status": "$status"}, "count": {"$sum": 1}}},
         ]  # fmt: skip
         found: dict[datetime, dict[str, int]] = {}
         for row in self._executions.aggregate(stages, maxTimeMS=QUERY_TIME_MS):
             found.setdefault(row["_id"]["hour"], {})[row["_id"]["status"]] = row["count"]
         return found
+
+    def longest(self, begin: datetime, end: datetime, limit: int, *, of_jobs: Collection[str] | None = None) -> list[Document]:
+        """The executions that were started from `begin` on and before `end` and ran, or run, longest; the failed ones first."""
+        started = {"$gte": begin, "$lt": end}
+        where: Document = {"queued_at": {"$gte": begin - timedelta(days=1), "$lt": end}, "started_at": started, "dry": {"$ne": True}}
+        if of_jobs is not None:
+            where["job_id"] = {"$in": list(of_jobs)}
+        fields = {"job_id": 1, "job_name": 1, "status": 1, "reason": 1, "started_at": 1, "completed_at": 1, "duration_seconds": 1}
+        bad = {**where, "status": {"$in": list(FAILURES)}, "completed_at": ANY_DATE}
+        found = list(self._executions.find(bad, fields, max_time_ms=QUERY_TIME_MS).sort("queued_at", -1).limit(limit))
+        others = {**where, "status": {"$nin": list(FAILURES)}}
+        rows = self._executions.find(others, fields, max_time_ms=QUERY_TIME_MS).sort("duration_seconds", -1).limit(limit - len(found) or 1)
+        return (
+            found + list(rows) + list(self._executions.find({**where, "live": True, "status": Status.RUNNING.value}, fields).limit(limit))
+        )
 
     def failing(self, since: datetime, *, of_jobs: Collection[str] | None = None) -> list[Document]:
         """The last run of each job that ran since then, where that failed; newest first."""

@@ -14,7 +14,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName, LimitReached
-from app.jobs.model import Cause, Job, Pause, job_document, job_from, to_plain
+from app.jobs.model import Cause, Job, Pause, Schedule, job_document, job_from, schedule_from, to_plain
 from app.mongo import ANY_DATE, Document, by_id
 
 SORTS = {
@@ -23,6 +23,7 @@ SORTS = {
     "-next_run_at": ("next_run_at", -1), "last_run_at": ("last_run_at", 1), "-last_run_at": ("last_run_at", -1),
 }  # fmt: skip
 QUERY_TIME_MS = 5_000
+NAMED_OF_A_PLAN = 4
 # A race for the last free seats is lost at most so often before the registry counts as full.
 SEAT_TRIES = 50
 COMMAND_BYTES = 8_000_000  # of one command, which may have 48 MB; what is larger is a portion of its own
@@ -64,6 +65,15 @@ class JobFilter:
 
 NEVER = "never"  # as a last status: no run has ended yet
 EVERY_JOB = JobFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A schedule, how many jobs have it, and (id, name) of the first of them."""
+
+    schedule: Schedule
+    jobs: int
+    first: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +206,23 @@ class JobStore:
             **_within(groups),
         }
         return [job_from(row) for row in self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort("next_run_at", 1).limit(limit)]
+
+    def planned(self, *, groups: Collection[str] | None = None) -> list[Planned]:
+        """The schedules of all enabled jobs that are due by themselves and not paused, each with how many jobs have it."""
+        where = {
+            "retired": False,
+            "enabled": True,
+            "paused": None,
+            "schedule_error": None,
+            "schedule.type": {"$ne": "manual"},
+            **_within(groups),
+        }
+        parts = ("type", "expression", "interval_seconds", "run_at", "timezone", "start_at", "end_at")
+        phase = {"$cond": [{"$eq": ["$schedule.type", "interval"]}, "$next_run_at", None]}
+        first = {"$firstN": {"n": NAMED_OF_A_PLAN, "input": {"id": "$_id", "name": "$name"}}}
+        group = {"_id": {**{part: f"$schedule.{part}" for part in parts}, "phase": phase}, "jobs": {"$sum": 1}, "first": first}
+        rows = self._jobs.aggregate([{"$match": where}, {"$group": group}], maxTimeMS=QUERY_TIME_MS)
+        return [_planned(row) for row in rows]
 
     def count_of(self, kind: str, version: int | None = None) -> int:
         """How many jobs are of a template, or of one version of it."""
@@ -405,6 +432,15 @@ def _noted(run: Ended) -> UpdateOne:
     later = {"last_run_at": run.began_at, **({"last_status": run.status} if run.status else {})}
     is_older = {"_id": run.job_id, "$or": [{"last_run_at": None}, {"last_run_at": {"$lte": run.began_at}}]}
     return UpdateOne(is_older, {"$set": later})
+
+
+def _planned(row: Document) -> Planned:
+    key = {name: value for name, value in row["_id"].items() if value is not None}
+    phase = key.pop("phase", None)
+    schedule = schedule_from(key)
+    if phase is not None and schedule.start_at is None:  # an interval is in the phase of its next due time
+        schedule = replace(schedule, start_at=phase)
+    return Planned(schedule, row["jobs"], tuple((one["id"], one["name"]) for one in row["first"]))
 
 
 def _portions(steps: Sequence[Advance]) -> Iterator[list[Advance]]:

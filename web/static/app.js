@@ -62,19 +62,27 @@ function onClick(event) {
   }
 }
 
+// The log follows its end unless one scrolls up; a page holds so many lines, and older ones leave it at the top.
+const MOST_LINES = 5000;
+
 function setUpLog() {
   const log = document.getElementById("log");
   const follow = document.getElementById("follow");
-  if (!log || !follow) return;
+  if (!log || !follow || log.dataset.ready) return;
+  log.dataset.ready = "";
   const toEnd = () => {
-    if (follow.checked) log.scrollTop = log.scrollHeight;
+    if (!follow.checked) return;
+    while (log.children.length > MOST_LINES) log.firstElementChild.remove();
+    log.scrollTop = log.scrollHeight;
   };
   log.addEventListener("scroll", () => {
     follow.checked = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
   });
-  follow.addEventListener("change", toEnd);
+  follow.onchange = toEnd;
   new MutationObserver(toEnd).observe(log, { childList: true });
-  toEnd();
+  const target = location.hash.startsWith("#L") ? document.getElementById(location.hash.slice(1)) : log.querySelector(".failing");
+  if (target) target.scrollIntoView({ block: "center" });
+  else toEnd();
 }
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -87,4 +95,7 @@ document.addEventListener("change", onChange);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") document.querySelectorAll("details.menu[open]").forEach((menu) => menu.removeAttribute("open"));
 });
-document.addEventListener("htmx:afterSwap", countPicked);
+document.addEventListener("htmx:afterSwap", () => {
+  countPicked();
+  setUpLog();
+});

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, stream_with_context, url_for
+from werkzeug.utils import secure_filename
 
+from app.audit.model import field_diff
+from app.errors import NotFound
 from app.execution.model import Status
-from app.execution.service import is_live
+from app.execution.service import LEVELS, is_live
+from app.execution.updates import FAILURES
+from app.jobs.revisions import difference
 from app.mongo import Document
+from web.charts import log_diff
 from web.forms.field import small_number
 from web.views.common import Editor, actor, is_htmx, page_number, parameters_form
 from web.views.run_with import answer_run_with, run_with_page
@@ -17,7 +23,8 @@ from web.views.signin import services
 blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
 
 PAGE_SIZE = 50
-FIRST_LINES = 2000
+LINES = 1000  # of a log that a page holds
+COMPARED = 500  # of the end of each of two logs
 
 
 @blueprint.get("")
@@ -33,26 +40,90 @@ def list_executions() -> str:
 def show(execution_id: str) -> str:
     """One execution: progress, result, error, log."""
     document = services().executions.get(actor(), execution_id)
-    lines, cursor = services().executions.log(actor(), execution_id, limit=FIRST_LINES)
-    return render_template("execution.html", execution=document, lines=lines, first_line=0, cursor=cursor, live=is_live(document))
+    failing, executions = _failing(document), services().executions
+    return render_template(
+        "execution.html", execution=document, live=is_live(document), failing=failing,
+        neighbours=executions.neighbours(actor(), document), has_success=executions.success_before(actor(), document) is not None,
+        **_log(execution_id, failing),
+    )  # fmt: skip
+
+
+def _failing(document: Document) -> Document | None:
+    """The line of the log that tells why a run failed."""
+    return services().executions.failing_line(actor(), document["_id"]) if document["status"] in FAILURES else None
+
+
+def _log(execution_id: str, failing: Document | None = None) -> dict[str, Any]:
+    """The part of the log that the address asks for: what a search finds, what stands around a line, else the end of it."""
+    text, level = request.args.get("q", "").strip()[:200], request.args.get("level", "")
+    wanted = small_number(request.args.get("line", ""))
+    found: dict[str, Any] = {"text": text, "level": level if level in LEVELS else "", "levels": LEVELS, "more": False, "searched": False}
+    if text or found["level"]:
+        lines, more = services().executions.log_search(actor(), execution_id, text=text, level=found["level"], limit=LINES)
+        return {**found, "lines": lines, "more": more, "searched": True, "window": None}
+    if wanted < 1 and failing:
+        wanted = failing["number"]
+    first = max(1, wanted - LINES // 2) if wanted > 0 else -LINES
+    window = services().executions.log_window(actor(), execution_id, first=first, limit=LINES)
+    return {**found, "lines": window.lines, "window": window}
+
+
+@blueprint.get("/<execution_id>/log")
+def log(execution_id: str) -> str:
+    """The log alone, for htmx: another part of it, or what a search finds."""
+    document = services().executions.get(actor(), execution_id)
+    return render_template(
+        "partials/log.html", execution=document, live=is_live(document), failing=_failing(document), **_log(execution_id)
+    )
+
+
+@blueprint.get("/<execution_id>/log.txt")
+def download(execution_id: str) -> Response:
+    """The whole log as text, a line each: time in UTC, level, message."""
+    lines = services().executions.whole_log(actor(), execution_id)
+    text = (f"{one['timestamp'].isoformat(timespec='milliseconds')} {one['level']:<8} {one['message']}\n" for one in lines)
+    headers = {"Content-Disposition": f'attachment; filename="{secure_filename(execution_id)}.log"'}
+    return Response(stream_with_context(text), content_type="text/plain; charset=utf-8", headers=headers)
 
 
 @blueprint.get("/<execution_id>/live")
 def live(execution_id: str) -> str:
-    """What has changed: the summary anew, and the log lines since `after`."""
-    document = services().executions.get(actor(), execution_id)
-    after, count = request.args.get("after", "")[:64], request.args.get("lines", "0")
-    lines, cursor = services().executions.log(actor(), execution_id, after=after, limit=FIRST_LINES)
-    first = max(0, small_number(count))
+    """What has changed: the summary anew and, where the page shows the end of the log, the lines since `after`."""
+    document, lines, cursor = services().executions.get(actor(), execution_id), [], ""
+    after, count = request.args.get("after"), max(0, small_number(request.args.get("lines", "0")))
+    if after is not None:
+        found, cursor = services().executions.log(actor(), execution_id, after=after[:64], limit=LINES)
+        lines = [{**line, "number": place} for place, line in enumerate(found, count + 1)]
     # While lines remain to be fetched, go on asking even if the run has ended.
     return render_template(
-        "partials/execution_live.html",
-        execution=document,
-        lines=lines,
-        first_line=first,
-        cursor=cursor,
-        live=is_live(document) or bool(lines),
-    )
+        "partials/execution_live.html", execution=document, lines=lines, last_line=count + len(lines), cursor=cursor,
+        live=is_live(document) or bool(lines), failing=_failing(document),
+    )  # fmt: skip
+
+
+@blueprint.get("/<execution_id>/compare")
+def compare(execution_id: str) -> str:
+    """What is other than in the last success before it: the definition, the parameters, the result, the log."""
+    document = services().executions.get(actor(), execution_id)
+    good = services().executions.success_before(actor(), document)
+    if good is None:
+        raise NotFound("earlier success of the job", document["job_name"])
+    logs = [services().executions.log_window(actor(), one["_id"], first=-COMPARED, limit=COMPARED).lines for one in (good, document)]
+    return render_template(
+        "compare.html", execution=document, good=good, changed=_definitions(document, good),
+        parameters=field_diff(good["parameters"], document["parameters"]),
+        result=field_diff(good["result"] or {}, document["result"] or {}),
+        log=log_diff(*([line["message"] for line in lines] for lines in logs)),
+    )  # fmt: skip
+
+
+def _definitions(one: Document, other: Document) -> list[dict[str, Any]] | None:
+    """What was changed of the job between two runs; None where that is not kept."""
+    try:
+        older, newer = (services().jobs.revision(actor(), one["job_id"], row["job_version"]) for row in (other, one))
+    except NotFound:
+        return None
+    return [row for row in difference(older, newer) if not row["field"].startswith("/parameters")]
 
 
 @blueprint.post("/<execution_id>/cancel")

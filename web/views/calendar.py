@@ -1,0 +1,187 @@
+"""/calendar: what ran and what is due, by month, by week, and the runs of a day beside each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, render_template, request
+
+from app.accounts.permissions import May, require
+from app.execution.updates import FAILURES
+from app.mongo import Document
+from app.scheduling.forecast import Coming, Due
+from web.views.common import actor, viewer_zone
+from web.views.signin import services
+
+blueprint = Blueprint("calendar_pages", __name__)
+
+VIEWS = ("month", "week", "day")
+DAY = timedelta(days=1)
+NAMED = 3  # jobs of a day of the month
+LEVELS = 5  # of the colours of a heat map
+MOST_RUNS = 400  # of a day that are drawn
+MOST_ROWS = 60
+MINUTES = 1440
+NARROWEST = 3.0  # minutes, of a bar that one can see
+EARLIEST, LATEST = date(1971, 1, 1), date(9998, 12, 31)
+
+
+@dataclass
+class Cell:
+    """A day, or an hour of one: what has run, how many failed, what is due, and the first jobs of that."""
+
+    begin: datetime
+    ran: int = 0
+    failed: int = 0
+    due: int = 0
+    named: list[Coming] = field(default_factory=list)
+    level: int = 0
+
+
+@blueprint.get("/calendar")
+def show() -> str:
+    """`?view=` month (the default), week or day; `?on=` a date of it."""
+    require(actor(), May.SEE_EXECUTIONS)
+    zone, now = ZoneInfo(viewer_zone()), services().clock.now()
+    view = request.args.get("view", "month") if request.args.get("view") in VIEWS else "month"
+    today = now.astimezone(zone).date()
+    on = _date(request.args.get("on", ""), today)
+    first, days = _span(view, on)
+    begin, end = _midnight(first, zone), _midnight(first + days * DAY, zone)
+    ran = services().overview.hours(actor(), begin, end)
+    due = services().forecast.hours(actor(), max(now, begin), end, zone.key) if end > now else {}
+    shown: dict[str, Any] = {"view": view, "on": on, "today": today, "first": first, "days": days, "zone": zone.key}
+    earlier, later = (on - (days * DAY), on + (days * DAY)) if view != "month" else _months(on)
+    shown |= {"earlier": max(earlier, EARLIEST), "later": min(later, LATEST), "views": VIEWS}
+    match view:
+        case "month":
+            cells = _by_day(ran, due, first, days, zone)
+            return render_template("calendar.html", **shown, weeks=[cells[n : n + 7] for n in range(0, days, 7)])
+        case "week":
+            return render_template("calendar.html", **shown, hours=_by_hour(ran, due, first, zone))
+    rows, left_out = _timeline(begin, end, now, due)
+    return render_template("calendar.html", **shown, rows=rows, left_out=left_out, at=_minute(now, begin, end), total=_sum(ran))
+
+
+def _date(text: str, today: date) -> date:
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        return today
+    return min(max(found, EARLIEST), LATEST)
+
+
+def _span(view: str, on: date) -> tuple[date, int]:
+    """The first day that a view shows, and how many it shows: a month in whole weeks from Monday."""
+    if view == "day":
+        return on, 1
+    monday = on - timedelta(days=on.weekday())
+    if view == "week":
+        return monday, 7
+    first = on.replace(day=1)
+    last = _months(on)[1].replace(day=1) - DAY
+    monday = first - timedelta(days=first.weekday())
+    return monday, ((last - monday).days // 7 + 1) * 7
+
+
+def _months(on: date) -> tuple[date, date]:
+    """The first of the month before, and of the month after."""
+    first = on.replace(day=1)
+    return (first - DAY).replace(day=1), (first + 31 * DAY).replace(day=1)
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def _sum(ran: Mapping[datetime, Mapping[str, int]]) -> int:
+    return sum(sum(counts.values()) for counts in ran.values())
+
+
+def _failed(counts: Mapping[str, int]) -> int:
+    return sum(counts.get(status, 0) for status in FAILURES)
+
+
+def _by_day(
+    ran: Mapping[datetime, Mapping[str, int]], due: Mapping[datetime, Due], first: date, days: int, zone: ZoneInfo
+) -> list[Cell]:  # fmt: skip
+    cells = [Cell(_midnight(first + n * DAY, zone).astimezone(zone)) for n in range(days)]
+    by_date = {cell.begin.date(): cell for cell in cells}
+    for at, counts in ran.items():
+        cell = by_date.get(at.astimezone(zone).date())
+        if cell is not None:
+            cell.ran += sum(counts.values())
+            cell.failed += _failed(counts)
+    for at, one in due.items():
+        cell = by_date.get(at.date())
+        if cell is not None:
+            cell.due += one.count
+            cell.named = sorted({*cell.named, *one.named}, key=lambda coming: (coming.at, coming.name))[:NAMED]
+    return cells
+
+
+def _by_hour(
+    ran: Mapping[datetime, Mapping[str, int]], due: Mapping[datetime, Due], first: date, zone: ZoneInfo
+) -> list[list[Cell]]:  # fmt: skip
+    """A row an hour of the clock, a column a day; the hour that a clock goes through twice counts once with both."""
+    cells = [[Cell(datetime.combine(first + n * DAY, time(hour), zone)) for n in range(7)] for hour in range(24)]
+    for at, counts in ran.items():
+        local = at.astimezone(zone)
+        cell = cells[local.hour][(local.date() - first).days]
+        cell.ran += sum(counts.values())
+        cell.failed += _failed(counts)
+    for at, one in due.items():
+        cell = cells[at.hour][(at.date() - first).days]
+        cell.due += one.count
+        cell.named += one.named
+    most = max((cell.ran + cell.due for row in cells for cell in row), default=0)
+    for row in cells:
+        for cell in row:
+            cell.level = -(-(cell.ran + cell.due) * LEVELS // most) if most else 0
+    return cells
+
+
+# -- a day ------------------------------------------------------------------------------------------------------------
+
+
+def _minute(at: datetime, begin: datetime, end: datetime) -> float | None:
+    """Where an instant stands in a day, in minutes from its beginning; None outside."""
+    return round((at - begin).total_seconds() / 60, 1) if begin <= at < end else None
+
+
+def _timeline(begin: datetime, end: datetime, now: datetime, due: Mapping[datetime, Due]) -> tuple[list[dict[str, Any]], int]:
+    """A row a job, with its bars in minutes; those of the longest runs, the failed ones, and the first that are due."""
+    found = services().overview.longest(actor(), begin, end, MOST_RUNS)
+    rows: dict[str, dict[str, Any]] = {}
+    for run in found:
+        row = rows.setdefault(run["job_id"], {"id": run["job_id"], "name": run["job_name"], "bars": {}, "due": [], "seconds": 0.0})
+        row["bars"][run["_id"]] = _bar(run, begin, end, now)
+        row["seconds"] += run["duration_seconds"] or 0.0
+    for one in sorted({coming for hour in due.values() for coming in hour.named}, key=lambda coming: coming.at):
+        row = rows.setdefault(one.job_id, {"id": one.job_id, "name": one.name, "bars": {}, "due": [], "seconds": 0.0})
+        row["due"].append({"x": _minute(one.at, begin, end), "at": one.at})
+    kept = sorted(rows.values(), key=lambda row: (not _bad(row["bars"].values()), -row["seconds"]))[:MOST_ROWS]
+    first: Counter[str] = Counter()
+    for row in kept:
+        starts = [bar["x"] for bar in row["bars"].values()] + [mark["x"] for mark in row["due"]]
+        first[row["id"]] = int(min(starts, default=0.0) * 10)
+    return sorted(kept, key=lambda row: (first[row["id"]], row["name"])), len(rows) - len(kept)
+
+
+def _bad(bars: Iterable[Mapping[str, Any]]) -> bool:
+    return any(bar["status"] in FAILURES for bar in bars)
+
+
+def _bar(run: Document, begin: datetime, end: datetime, now: datetime) -> dict[str, Any]:
+    close = min(run["completed_at"] or now, end)
+    x = (run["started_at"] - begin).total_seconds() / 60
+    width = max(NARROWEST, (close - run["started_at"]).total_seconds() / 60)
+    return {
+        "x": round(min(x, MINUTES - NARROWEST), 1), "width": round(min(width, MINUTES - x + NARROWEST), 1), "status": run["status"],
+        "id": run["_id"], "at": run["started_at"], "seconds": run["duration_seconds"],
+    }  # fmt: skip

@@ -50,6 +50,8 @@ from app.execution.runner import Runner
 from app.execution.service import Executions
 from app.execution.store import ExecutionStore
 from app.execution.verdict import Verdicts
+from app.jobs.draft_store import DraftStore
+from app.jobs.drafts import Drafts
 from app.jobs.move_store import MoveStore
 from app.jobs.moves import Moves
 from app.jobs.service import JobRegistry
@@ -174,7 +176,8 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         settings_trail=SettingsTrail(SettingsStore(database), audit, keys),
         connections=connections, catalogue=catalogue, templates=templates, resting=resting, moves=moves,
         sharing=Sharing(templates, catalogue, keys, settings.trusted_template_keys),
-        presets=Presets(PresetStore(database), catalogue, audit, clock), jobs=registry, approvals=approvals,
+        presets=Presets(PresetStore(database), catalogue, audit, clock),
+        jobs=registry, drafts=Drafts(DraftStore(database), clock), approvals=approvals,
         exchange=Exchange(registry, executions, approvals), bulk=Bulk(registry, executions, approvals), executions=executions,
         overview=Overview(ExecutionStore(database), DayStore(database), registry, clock),
         forecast=Forecast(jobs, triggers, clock.monotonic), nodes=NodeStore(database).all, triggers=triggers, keys=keys, ping=ping,

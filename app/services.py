@@ -22,6 +22,7 @@ from app.connections.service import Connections
 from app.exchange.service import Exchange
 from app.execution.overview import Overview
 from app.execution.service import Executions
+from app.jobs.drafts import Drafts
 from app.jobs.moves import Moves
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
@@ -65,6 +66,7 @@ class Services:
     sharing: Sharing
     presets: Presets
     jobs: JobRegistry
+    drafts: Drafts
     approvals: Approvals
     exchange: Exchange
     bulk: Bulk

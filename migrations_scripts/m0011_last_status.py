@@ -1,4 +1,4 @@
-"""Jobs know how their last run ended; lists are narrowed by that, by group and by who made them."""
+"""Jobs know how their last run ended; lists are narrowed by that, by group and by who made them; drafts of forms go by themselves."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ INDEXES = [
 ]
 RAN = ("success", "failed", "timeout", "cancelled")
 PORTION = 1000
+DRAFTS = IndexModel([("at", A)], name="expiry", expireAfterSeconds=14 * 86_400)
 
 
 def up(database: Database[dict[str, Any]]) -> None:
     jobs, executions = database["dynamic_jobs"], database["job_executions"]
     jobs.create_indexes(INDEXES)
+    database["job_drafts"].create_indexes([DRAFTS])
     changes = []
     for job in jobs.find({"last_run_at": {"$type": "date"}, "last_status": {"$exists": False}}, {"_id": 1}):
         ended = {"job_id": job["_id"], "status": {"$in": list(RAN)}, "started_at": {"$type": "date"}}
@@ -35,3 +37,4 @@ def down(database: Database[dict[str, Any]]) -> None:
     jobs.update_many({}, {"$unset": {"last_status": ""}})
     for index in INDEXES:
         jobs.drop_index(index.document["name"])
+    database["job_drafts"].drop()

@@ -13,7 +13,7 @@ from app.audit.model import Actor
 from app.clock import Clock
 from app.execution.day_store import DayStore
 from app.execution.model import Status
-from app.execution.store import ExecutionStore
+from app.execution.store import ExecutionFilter, ExecutionStore
 from app.execution.updates import FAILURES
 from app.jobs.model import Job
 from app.jobs.service import JobRegistry
@@ -113,7 +113,7 @@ class Overview:
         """What runs now, longest first."""
         require(actor, May.SEE_EXECUTIONS)
         now = self._clock.now()
-        rows, _ = self._store.page(of_jobs=self._visible(actor), status=Status.RUNNING.value, limit=MOST_SHOWN)
+        rows, _ = self._store.page(ExecutionFilter(status=Status.RUNNING.value), of_jobs=self._visible(actor), limit=MOST_SHOWN)
         return [Running(row, self._left(row, now)) for row in sorted(rows, key=lambda row: row["started_at"] or now)]
 
     def coming(self, actor: Actor) -> list[Job]:

@@ -20,7 +20,7 @@ from app.errors import AlreadyRunning, Conflict, LimitReached, NotFound
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, LogWindow
 from app.execution.model import LIVE, Status, Trigger, new_execution
-from app.execution.store import ExecutionStore
+from app.execution.store import ExecutionFilter, ExecutionStore
 from app.jobs.asks import Operation
 from app.jobs.model import Job, Overlap
 from app.jobs.service import JobRegistry
@@ -43,6 +43,7 @@ class ExecutionPage:
     total: int
     page: int
     pages: int
+    counted: bool = True  # False where there are more than `total`
 
 
 class Executions:
@@ -248,12 +249,16 @@ class Executions:
         shown: dict[str, Any] = self._registry.shown_parameters(job) if carried is None else mask(carried)
         return shown
 
-    def page(self, actor: Actor, *, job_id: str | None = None, status: str | None = None, page: int = 1, limit: int = 50) -> ExecutionPage:
-        """One page of a job's executions, or of all."""
+    def page(
+        self, actor: Actor, query: ExecutionFilter | None = None, *, job_id: str | None = None, status: str | None = None, page: int = 1,
+        limit: int = 50, most: int = 0,
+    ) -> ExecutionPage:  # fmt: skip
+        """One page of the executions that `query` leaves, or of a job's, or of one status. With `most`, no more than so many are counted,
+        and pages go no further."""
         require(actor, May.SEE_EXECUTIONS)
-        visible = self._registry.visible_ids(actor)
-        rows, total = self._store.page(job_id=job_id, of_jobs=visible, status=status, skip=(page - 1) * limit, limit=limit)
-        return ExecutionPage([self._shown(row) for row in rows], total, page, max(1, -(-total // limit)))
+        query, visible = query or ExecutionFilter(job_id=job_id, status=status), self._registry.visible_ids(actor)
+        rows, total = self._store.page(query, of_jobs=visible, skip=(page - 1) * limit, limit=limit, most=most)
+        return ExecutionPage([self._shown(row) for row in rows], total, page, max(1, -(-total // limit)), counted=not most or total < most)
 
     def latest(self, actor: Actor, job_id: str, limit: int = 20) -> list[Document]:
         """The newest executions of a job, in brief."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
@@ -36,6 +36,27 @@ CLAIM_FIELDS = (
     "triggered_by", "stands_for", "dry", "scheduled_for", "resolved",
 )  # fmt: skip
 ENDED_VALUES = [status.value for status in Status if status not in LIVE]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionFilter:
+    """What a list is narrowed to; None means all. `begin` is inclusive, `end` exclusive, of when they were queued."""
+
+    job_id: str | None = None
+    status: str | None = None
+    triggered_by: str | None = None
+    begin: datetime | None = None
+    end: datetime | None = None
+
+    def where(self) -> Document:
+        found: Document = {}
+        for field, value in (("job_id", self.job_id), ("triggered_by", self.triggered_by)):
+            if value is not None:
+                found[field] = value
+        if self.status is not None:
+            found |= {"status": self.status, **({"live": True} if self.status in LIVE_VALUES else {"completed_at": ANY_DATE})}
+        between = {name: value for name, value in (("$gte", self.begin), ("$lt", self.end)) if value is not None}
+        return {**found, "queued_at": between} if between else found
 
 
 class ExecutionStore:
@@ -417,19 +438,18 @@ class ExecutionStore:
         return self._executions.find_one({"_id": execution_id})
 
     def page(
-        self, *, job_id: str | None = None, of_jobs: Collection[str] | None = None, status: str | None = None, skip: int = 0,
-        limit: int = 50,
-    ) -> tuple[list[Document], int]:  # fmt: skip
-        """Newest first, with how many there are in all; of one job, and of these jobs alone."""
-        where: dict[str, Any] = {}
-        if job_id is not None:
-            where["job_id"] = job_id
+        self, query: ExecutionFilter, *, of_jobs: Collection[str] | None = None, skip: int = 0, limit: int = 50, most: int = 0
+    ) -> tuple[list[Document], int]:
+        """Newest first, with how many there are in all; of these jobs alone. With `most`, no more than so many are counted."""
+        where = query.where()
         if of_jobs is not None:
             where["$and"] = [{"job_id": {"$in": list(of_jobs)}}]
-        if status is not None:
-            where |= {"status": status, **({"live": True} if status in LIVE_VALUES else {"completed_at": ANY_DATE})}
         rows = self._executions.find(where, max_time_ms=QUERY_TIME_MS).sort("queued_at", -1).skip(skip).limit(limit)
-        total = self._executions.count_documents(where, maxTimeMS=QUERY_TIME_MS) if where else self._executions.estimated_document_count()
+        bounds: dict[str, Any] = {"limit": most} if most else {}
+        total = (
+            self._executions.count_documents(where, maxTimeMS=QUERY_TIME_MS, **bounds)
+            if where else self._executions.estimated_document_count()
+        )  # fmt: skip
         return list(rows), total
 
     def latest(self, job_id: str, limit: int) -> list[Document]:

@@ -130,22 +130,10 @@ class JobRegistry:
         Raises ValidationFailed with every field that is wrong, DuplicateName, LimitReached, Forbidden, or Conflict where
         `idempotency_key` was used for another body.
         """
-        require(actor, May.CHANGE_JOBS)
-        if self._settings.strict and actor.role != Role.SUPER_ADMIN and not actor.approved_by:
-            raise Forbidden("Here only a super-admin makes jobs (JOBWRIGHT_STRICT)")
-        definition = self._checked(body)
-        entry = self._catalogue.get(definition.template_type)
-        self._refuse_foreign_group(actor, definition)
-        now = self._clock.now()
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest() if idempotency_key else None
-        job = Job(
-            id=str(uuid.uuid5(_REQUEST_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4()),
-            definition=self._sealed(entry, definition, None),
-            template_version=entry.version, code_version=entry.template.version,
-            origin=origin or ("ui" if actor.via == "web" else "api"),
-            version=1, created_by=actor.email, created_at=now, updated_by=actor.email, updated_at=now,
-            next_run_at=self._first_due(definition, now), request_digest=digest,
-        )  # fmt: skip
+        job_id = str(uuid.uuid5(_REQUEST_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
+        job = replace(self.would_be(actor, body), id=job_id, request_digest=digest)
+        job, definition = replace(job, origin=origin or job.origin), job.definition
         replayed = self._store.get(job.id) if idempotency_key else None
         if replayed is not None:
             return self._replay(replayed, digest), False
@@ -171,6 +159,20 @@ class JobRegistry:
         self._refuse_foreign_group(actor, definition)
         self._refuse_taken_name(definition, job_id)
         return replace(definition, parameters=mask(self._sealed(self._entry_for(definition, before), definition, before).parameters))
+
+    def would_be(self, actor: Actor, body: Any) -> Job:
+        """The job that `create` would make of `body`, which is not made. Raises ValidationFailed, Forbidden."""
+        require(actor, May.CHANGE_JOBS)
+        if self._settings.strict and actor.role != Role.SUPER_ADMIN and not actor.approved_by:
+            raise Forbidden("Here only a super-admin makes jobs (JOBWRIGHT_STRICT)")
+        definition, now = self._checked(body), self._clock.now()
+        entry = self._catalogue.get(definition.template_type)
+        self._refuse_foreign_group(actor, definition)
+        return Job(
+            id=str(uuid.uuid4()), definition=self._sealed(entry, definition, None), template_version=entry.version,
+            code_version=entry.template.version, origin="ui" if actor.via == "web" else "api", version=1, created_by=actor.email,
+            created_at=now, updated_by=actor.email, updated_at=now, next_run_at=self._first_due(definition, now),
+        )  # fmt: skip
 
     def changed_secrets(self, job: Job, parameters: Mapping[str, Any]) -> list[str]:
         """Pointers, from the parameters, of the secrets in `parameters` that the job has not, or has otherwise."""

@@ -2,6 +2,44 @@
 // Without it every form works: buttons post, and the page comes back.
 "use strict";
 
+// -- schedule: a preset fills the expression, from which the rest follows ----------------------------------------------
+
+document.addEventListener("click", (event) => {
+  const preset = event.target.closest("[data-cron]");
+  if (!preset) return;
+  event.preventDefault();
+  const field = document.getElementById("s-expression");
+  field.value = preset.value;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+});
+
+// -- draft: a new form that is left is kept, without its secrets ---------------------------------------------------------
+
+let typed = false;
+let leaving = false;
+
+document.addEventListener("input", (event) => {
+  if (event.target.closest("[data-draft]")) typed = true;
+});
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("[data-draft]") && !event.defaultPrevented) leaving = true;
+});
+
+function keepDraft() {
+  const form = document.querySelector("form[data-draft]");
+  if (!form || !typed || leaving) return;
+  const fields = new FormData(form);
+  for (const secret of form.querySelectorAll("input[type=password][name]")) fields.delete(secret.name);
+  fetch(form.dataset.draft, { method: "POST", body: new URLSearchParams(fields), keepalive: true });
+  typed = false;
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "hidden") keepDraft();
+});
+window.addEventListener("pagehide", keepDraft);
+setInterval(keepDraft, 10_000);
+
 // -- shape: a branch, a type, a switch; the form comes back drawn anew, focus and scroll stay --------------------------
 
 function prefixOf(control) {

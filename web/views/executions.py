@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, redirect, render_template, request, stream_with_context, url_for
 from werkzeug.utils import secure_filename
 
 from app.audit.model import field_diff
 from app.errors import NotFound
-from app.execution.model import Status
+from app.execution.model import Status, Trigger
 from app.execution.service import LEVELS, is_live
+from app.execution.store import ExecutionFilter
 from app.execution.updates import FAILURES
 from app.jobs.revisions import difference
 from app.mongo import Document
 from web.charts import log_diff
 from web.forms.field import small_number
-from web.views.common import Editor, actor, is_htmx, page_number, parameters_form
+from web.views.common import Editor, actor, is_htmx, page_number, parameters_form, viewer_zone
 from web.views.run_with import answer_run_with, run_with_page
 from web.views.signin import services
 
 blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
 
 PAGE_SIZE = 50
+MOST_COUNTED = 10_000  # of a list: nobody turns so many pages
+TRIGGERS = {
+    Trigger.SCHEDULE: "Schedule", Trigger.MANUAL: "By hand", Trigger.API: "REST", Trigger.RETRY: "Run again", Trigger.BACKFILL: "Backfill",
+}  # fmt: skip
 LINES = 1000  # of a log that a page holds
 COMPARED = 500  # of the end of each of two logs
 
@@ -30,10 +38,25 @@ COMPARED = 500  # of the end of each of two logs
 @blueprint.get("")
 def list_executions() -> str:
     """Everything that ran, runs or waits, newest first."""
-    status = request.args.get("status", "")
-    wanted = status if status in {one.value for one in Status} else None
-    page = services().executions.page(actor(), status=wanted, page=page_number(), limit=PAGE_SIZE)
-    return render_template("executions.html", page=page, status=wanted or "", args=request.args)
+    args, zone = request.args, ZoneInfo(viewer_zone())
+    job_id, status, trigger = args.get("job", ""), args.get("status", ""), args.get("by", "")
+    begin, end = _day(args.get("from", ""), zone), _day(args.get("to", ""), zone)
+    query = ExecutionFilter(
+        job_id=job_id or None, status=status if status in list(Status) else None,
+        triggered_by=trigger if trigger in list(Trigger) else None,
+        begin=begin, end=end + timedelta(days=1) if end else None,
+    )  # fmt: skip
+    page = services().executions.page(actor(), query, page=page_number(), limit=PAGE_SIZE, most=MOST_COUNTED)
+    others = {key: value for key, value in args.items() if key not in {"status", "page"} and value}
+    return render_template("executions.html", page=page, query=query, args=args, others=urlencode(others), triggers=TRIGGERS)
+
+
+def _day(text: str, zone: ZoneInfo) -> datetime | None:
+    """The beginning of a day of the viewer's; None for what is no date."""
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 @blueprint.get("/<execution_id>")

@@ -21,10 +21,11 @@ from web.forms import ABSENT, Form
 from web.forms.render import SummaryLine
 from web.views.beginnings import presets_of, recent_jobs
 from web.views.common import CHECK, Editor, Pairs, actor, live_options, parameters_form
-from web.views.schedule_form import CALENDAR, preview_schedule, read_schedule, schedule_fields
+from web.views.schedule_form import CALENDAR, builder, preview_schedule, read_schedule, schedule_fields, settled
 from web.views.signin import services
 
 DETAILS, PARAMETERS, POLICIES = "d", "p", "o"
+PRESET = "s.preset"  # a button that fills the schedule
 _PLACE = {DETAILS: "", PARAMETERS: "/parameters", POLICIES: ""}  # where a part's values stand in the body
 DETAIL_FIELDS = ("name", "description", "tags", "group")
 POLICY_FIELDS = (
@@ -147,10 +148,10 @@ class JobForm:
     @classmethod
     def read(cls, entry: Entry, pairs: Pairs, job: Job | None = None) -> JobForm:
         """The posted form; a button has done its work already, and a check has told what is wrong so far."""
-        form = cls(entry, job, schedule=dict(pairs))
+        form = cls(entry, job, schedule=settled(dict(pairs)))
         for part in form.parts.values():
             part.read(pairs)
-        form.pressed = next((part.pressed for part in form.parts.values() if part.pressed), None)
+        form.pressed = next((part.pressed for part in form.parts.values() if part.pressed), PRESET if PRESET in dict(pairs) else None)
         form.policies_open = form.parts[POLICIES].pressed is not None
         if form.pressed == CHECK:  # one of the whole page, whichever part it was posted with
             for part in form.parts.values():
@@ -194,7 +195,8 @@ class JobForm:
             "policies_open": self.policies_open or bool(drawn[POLICIES].summary),
             "schedule": schedule,
             "schedule_errors": {e.pointer.rpartition("/")[2]: e.message for e in self.errors if e.pointer.startswith("/schedule")},
-            "preview": preview_schedule({**schedule, "s.typical": str(self._typical_seconds())}),
+            "preview": preview_schedule({**schedule, "s.typical": str(self._typical_seconds()), "s.job": self.job.id if self.job else ""}),
+            "builder": builder(schedule),
             "errors": [*drawn[DETAILS].summary, *drawn[PARAMETERS].summary, *self._other_errors(), *drawn[POLICIES].summary],
             "zones": sorted(time_zones()),
             "calendars": services().calendars.names(),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, require
 from app.audit.store import AuditFilter
+from app.connections.references import secret_places
 from app.errors import FieldError, NotFound, StaleVersion, ValidationFailed
 from app.jobs.body import as_request
 from app.jobs.merging import changes, merge
 from app.jobs.model import Cause, Job
 from app.jobs.store import JobFilter
+from app.jobtemplates.entry import Entry
 from app.scheduling.backfill import SCHEMA as BACKFILL_FORM
 from app.scheduling.plan import spread
 from web.charts import durations
@@ -25,12 +28,13 @@ from web.views.exchange import as_file
 from web.views.job_form import PARAMETERS, JobForm
 from web.views.job_list import job_row
 from web.views.run_with import answer_run_with, run_with_page
-from web.views.schedule_form import preview_schedule, upcoming
+from web.views.schedule_form import builder, preview_schedule, settled, upcoming
 from web.views.signin import services
 
 blueprint = Blueprint("jobs_pages", __name__, url_prefix="/jobs")
 
 HISTORY = 15
+MOST_COUNTED = 10_000
 CHARTED = 60
 
 
@@ -195,28 +199,80 @@ def new() -> Any:
         return redirect(url_for("templates_pages.gallery"))
     entry = services().catalogue.get(kind)
     if request.method == "GET":
-        like = request.args.get("like")
-        form = (
-            JobForm(entry, like=services().jobs.get(actor(), like)) if like else JobForm(entry, begin=chosen_beginning(entry, of_job=False))
-        )
-        return render_template("job_form.html", **form.render())
+        return _form_of_new(entry)
     form = JobForm.read(entry, posted())
     if form.pressed or save_preset(entry, form.parts[PARAMETERS]):
         return render_template("job_form.html", **form.render())
     try:
+        if TRY in request.form:
+            return render_template("job_form.html", **form.render(), tried=_dry_run(form))
         job, _ = services().jobs.create(actor(), form.body)
     except ValidationFailed as failed:
         form.fail(failed.errors)
         return render_template("job_form.html", **form.render()), failed.status
+    services().drafts.drop(actor(), kind)
     tell(f"{job.definition.name} is in the registry")
     return redirect(url_for(".show", job_id=job.id))
+
+
+def _form_of_new(entry: Entry) -> str:
+    like, draft = request.args.get("like"), services().drafts.find(actor(), entry.type)
+    if like:
+        form = JobForm(entry, like=services().jobs.get(actor(), like))
+    elif draft and "draft" in request.args:
+        form = JobForm.read(entry, draft.pairs)
+    else:
+        form = JobForm(entry, begin=chosen_beginning(entry, of_job=False))
+    offered = draft if draft and not like and "draft" not in request.args else None
+    return render_template("job_form.html", **form.render(), draft=offered)
+
+
+TRY = "try"  # the button that asks what a run would do
+
+
+def _dry_run(form: JobForm) -> dict[str, Any]:
+    """Begin the template's preview with the form's parameters. Raises ValidationFailed."""
+    body = {**form.body, "name": form.body.get("name") or "Dry run"}
+    of = str(uuid.uuid4())
+    services().executions.preview(services().jobs.would_be(actor(), body), of=of)
+    return {"of": of, "found": None}
+
+
+@blueprint.get("/new/tried/<of>")
+def tried(of: str) -> str:
+    """What a dry run has found by now; its id is known to whoever began it."""
+    require(actor(), May.CHANGE_JOBS)
+    return render_template(
+        "partials/dry_run.html", tried={"of": of, "found": services().executions.end_preview(services().executions.preview_id(of))}
+    )
+
+
+@blueprint.post("/new/draft")
+def keep_draft() -> Any:
+    """Keep a form that is left; the page sends it without its secrets."""
+    entry, pairs = services().catalogue.get(request.args.get("template", "")), posted()
+    submission = JobForm.read(entry, pairs).parts[PARAMETERS].submission
+    value = submission.value if submission and isinstance(submission.value, dict) else {}
+    # Whichever field a secret stands in, a password's or the JSON of the whole: it is left out with it.
+    secrets = [text for _, text in secret_places(entry.parameters_schema, value) if isinstance(text, str) and text]
+    kept = [(name, text) for name, text in pairs if name != "csrf_token" and not any(secret in text for secret in secrets)]
+    services().drafts.keep(actor(), entry.type, kept)
+    return "", 204
+
+
+@blueprint.post("/new/draft/drop")
+def drop_draft() -> Any:
+    """Forget it."""
+    kind = request.args.get("template", "")
+    services().drafts.drop(actor(), kind)
+    return redirect(url_for(".new", template=kind))
 
 
 @blueprint.get("/<job_id>")
 def show(job_id: str) -> str:
     """A job: state, definition, history."""
     job = services().jobs.get(actor(), job_id)
-    page = services().executions.page(actor(), job_id=job_id, page=page_number(), limit=HISTORY)
+    page = services().executions.page(actor(), job_id=job_id, page=page_number(), limit=HISTORY, most=MOST_COUNTED)
     past = durations(services().executions.latest(actor(), job_id, CHARTED))
     due = upcoming(job.definition.schedule, round(past.median or 0)) if job.definition.enabled and not job.schedule_error else []
     return render_template(
@@ -297,4 +353,9 @@ def undelete(job_id: str) -> Any:
 def schedule_preview() -> str:
     """The schedule in words and its next runs, while it is typed."""
     require(actor(), May.SEE_JOBS)
-    return render_template("partials/schedule_preview.html", preview=preview_schedule(dict(posted())))
+    fields = dict(posted())
+    now_is = settled(fields)
+    return render_template(
+        "partials/schedule_live.html", preview=preview_schedule(fields), builder=builder(now_is), expression=now_is.get("s.expression", ""),
+        built=now_is.get("s.expression", "").strip() != fields.get("s.expression", "").strip(),
+    )  # fmt: skip

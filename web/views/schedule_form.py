@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -11,13 +12,61 @@ from typing import Any
 from app.errors import FieldError, ValidationFailed
 from app.jobs.model import Schedule, ScheduleType
 from app.jobs.schema import load_definition
+from app.scheduling.builder import HOUR_STEPS, MINUTE_STEPS, Built, Every, build, built
 from app.scheduling.triggers import clock_change
 from app.scheduling.words import duration_words, in_words
 from web.forms.field import small_number
+from web.views.common import actor
 from web.views.signin import services
 
 PREVIEWED_RUNS = 5
+CROWDED = 3  # other jobs in one minute, from which on it is worth a word
+ON_DAY = "b.on:"  # a box a day of the week, by its number
+_BY_THE_CLOCK = {Every.DAY, Every.WEEK, Every.MONTH}
+PRESETS = (
+    ("Every 15 minutes", "*/15 * * * *"), ("Each hour", "0 * * * *"), ("Each night", "0 2 * * *"),
+    ("Mornings, Monday to Friday", "30 6 * * 1-5"), ("Mondays", "0 8 * * 1"), ("First of the month", "0 6 1 * *"),
+)  # fmt: skip
+WEEKDAYS = ((1, "Mon"), (2, "Tue"), (3, "Wed"), (4, "Thu"), (5, "Fri"), (6, "Sat"), (0, "Sun"))
 CALENDAR = "s.calendar:"  # a box a calendar, by name
+
+
+def settled(fields: Mapping[str, str]) -> dict[str, str]:
+    """The fields with one expression out of its three views: a preset that was pressed, else the expression where it was edited, else the
+    builder where that was. `s.shown` is the expression that the page was drawn for."""
+    found = dict(fields)
+    shown, expression = found.get("s.shown"), found.get("s.expression", "").strip()
+    if preset := found.pop("s.preset", ""):
+        found["s.expression"] = preset
+    elif shown is not None and expression == shown and found.get("b.every"):
+        made = _posted_builder(found)
+        if made != built(shown):
+            found["s.expression"] = made.expression
+    found["s.shown"] = found.get("s.expression", "").strip()
+    return found
+
+
+def _posted_builder(fields: Mapping[str, str]) -> Built:
+    every = fields.get("b.every", "")
+    step = fields.get("b.minutes", "") if every == Every.MINUTES else fields.get("b.hours", "")
+    parts = {
+        "every": every,
+        "step": step,
+        "time": fields.get("b.time", ""),
+        "minute": fields.get("b.minute", ""),
+        "day": fields.get("b.day", ""),
+    }
+    return build(parts, [name.removeprefix(ON_DAY) for name in fields if name.startswith(ON_DAY)])
+
+
+def builder(fields: Mapping[str, str]) -> dict[str, Any]:
+    """What the builder shows of an expression; `known` is False for one that says more than it can."""
+    expression = fields.get("s.expression", "")
+    found = built(expression)
+    return {
+        "known": found is not None, "is": found or Built(), "shown": expression.strip(), "minute_steps": MINUTE_STEPS,
+        "hour_steps": HOUR_STEPS, "presets": PRESETS, "days": WEEKDAYS,
+    }  # fmt: skip
 
 
 def read_schedule(fields: Mapping[str, str]) -> tuple[dict[str, Any], list[FieldError]]:
@@ -93,6 +142,7 @@ def schedule_fields(schedule: Schedule | None) -> dict[str, str]:
 
 def preview_schedule(fields: Mapping[str, str]) -> dict[str, Any]:
     """The schedule in words, its next runs in its own zone, or what is wrong with it."""
+    fields = settled(fields)
     raw, errors = read_schedule(fields)
     if not errors:
         try:
@@ -103,8 +153,37 @@ def preview_schedule(fields: Mapping[str, str]) -> dict[str, Any]:
     if errors:
         return {"errors": [f"{error.message}" for error in errors], "words": "", "runs": []}
     late = duration_words(schedule.jitter_seconds) if schedule.jitter_seconds else ""
-    runs = upcoming(schedule, small_number(fields.get("s.typical", "")))
-    return {"errors": [], "words": in_words(schedule), "spread": late, "runs": runs, "zone": schedule.timezone}
+    typical, job_id = small_number(fields.get("s.typical", "")), fields.get("s.job", "")
+    runs = upcoming(schedule, typical)
+    return {
+        "errors": [], "words": in_words(schedule), "spread": late, "runs": runs, "zone": schedule.timezone,
+        "rush": _rush(schedule, runs, job_id), "old": _old(schedule, typical, job_id),
+    }  # fmt: skip
+
+
+def _rush(schedule: Schedule, runs: list[dict[str, Any]], job_id: str) -> dict[str, Any] | None:
+    """How crowded the minute of the next run is, and the expression that would have it in a freer one."""
+    if not runs:
+        return None
+    found = services().forecast.rush(runs[0]["utc"], without=job_id or None)
+    if found.others < CROWDED:
+        return None
+    made = built(schedule.expression or "")
+    local = found.free.astimezone(zoneinfo.ZoneInfo(schedule.timezone)) if found.free else None
+    same_hour = local is not None and local.hour == runs[0]["local"].hour
+    movable = made is not None and made.every is not Every.MINUTES and local is not None and (same_hour or made.every in _BY_THE_CLOCK)
+    free = replace(made, minute=local.minute, hour=local.hour).expression if movable and made and local else ""
+    return {"others": found.others, "at": runs[0]["local"], "free": local, "others_then": found.others_then, "expression": free}
+
+
+def _old(schedule: Schedule, typical: int, job_id: str) -> dict[str, Any] | None:
+    """The schedule that the job has, where the form has another."""
+    if not job_id:
+        return None
+    stored = services().jobs.get(actor(), job_id).definition.schedule
+    if replace(stored, jitter_seconds=schedule.jitter_seconds) == schedule:
+        return None
+    return {"words": in_words(stored), "runs": upcoming(stored, typical), "zone": stored.timezone}
 
 
 def upcoming(schedule: Schedule, typical_seconds: int = 0) -> list[dict[str, Any]]:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from statistics import median, quantiles
 from typing import Any
+
+from app.execution.figures import Figures
 
 TALL = 100.0  # of a chart, in its own units
 STEP = 10  # from bar to bar
@@ -27,12 +28,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Durations:
-    """The last runs, oldest first. `success` is a share of those that ran to an end; None where none did. Seconds."""
+    """The last runs, oldest first, and what they come to. Seconds."""
 
     bars: list[Bar]
-    success: float | None
-    median: float | None
-    slow: float | None  # 95 of 100 runs are quicker
+    figures: Figures
     longest: float
 
     @property
@@ -47,12 +46,7 @@ def durations(latest: Sequence[Mapping[str, Any]]) -> Durations:
     for place, row in enumerate(reversed(latest)):
         tall = max(SHORTEST, TALL * (row.get("duration_seconds") or 0.0) / longest) if longest else SHORTEST
         bars.append(Bar(place * STEP, round(TALL - tall, 2), round(tall, 2), row["status"], row))
-    good = [row["duration_seconds"] for row in latest if row["status"] == "success" and row["duration_seconds"] is not None]
-    bad = sum(row["status"] in {"failed", "timeout"} for row in latest)
-    return Durations(
-        bars=bars, success=len(good) / (len(good) + bad) if good or bad else None, median=median(good) if good else None,
-        slow=quantiles(good, n=20)[-1] if len(good) >= 20 else None, longest=longest,
-    )  # fmt: skip
+    return Durations(bars=bars, figures=Figures.of(latest), longest=longest)
 
 
 _NUMBERS = re.compile(r"\d+")

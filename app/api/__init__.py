@@ -21,6 +21,7 @@ from app.api import (
     exchange,
     executions,
     health,
+    job_history,
     jobs,
     maintenance,
     moves,
@@ -37,7 +38,11 @@ LONGEST_TARGET = 300
 
 
 RESOURCES = (
-    *(module.blueprint for module in (exchange, jobs, templates, moves, executions, connections, calendars, maintenance, approvals, audit)),
+    *(
+        module.blueprint for module in (
+            exchange, jobs, job_history, templates, moves, executions, connections, calendars, maintenance, approvals, audit,
+        )
+    ),
     accounts.users, accounts.tokens,
 )  # fmt: skip
 for _blueprint in RESOURCES:

@@ -51,9 +51,10 @@ IDEMPOTENCY_KEY = {
     "description": "A second request with the same key answers as the first and does nothing",
 }  # fmt: skip
 PREVIEWED_RUNS = 5
+NARROWING = ("template_type", "enabled", "paused", "broken", "last_status", "owner", "tag", "group", "search")
 
 
-def _tagged(answer: Any, job: Job) -> Response:
+def tagged(answer: Any, job: Job) -> Response:
     response: Response = jsonify(answer)
     response.headers["ETag"] = f'"{job.version}"'
     return response
@@ -64,7 +65,7 @@ def _locale() -> str:
     return request.accept_languages.best_match(locales(LOCALES)) or DEFAULT_LOCALE
 
 
-def _shown(job: Job) -> dict[str, Any]:
+def shown(job: Job) -> dict[str, Any]:
     return job_json(job, locale=_locale())
 
 
@@ -73,9 +74,9 @@ def _shown(job: Job) -> dict[str, Any]:
 @blueprint.response(200, JobList)
 def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
     """List jobs, filtered, searched, sorted, in pages"""
-    filters = JobFilter(**{key: query[key] for key in ("template_type", "enabled", "tag", "group", "search") if key in query})
+    filters = JobFilter(**{key: query[key] for key in NARROWING if key in query})
     page = services().jobs.page(actor(), filters, sort=query["sort"], page=query["page"], limit=query["limit"])
-    return {"jobs": [_shown(job) for job in page.jobs], "total": page.total, "page": page.page, "pages": page.pages}
+    return {"jobs": [shown(job) for job in page.jobs], "total": page.total, "page": page.page, "pages": page.pages}
 
 
 @blueprint.post("")
@@ -85,7 +86,7 @@ def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
 def create_job() -> Any:
     """Create a job"""
     job, _ = services().jobs.create(actor(), json_body(request), idempotency_key=idempotency_key(request))
-    response = _tagged({"job": _shown(job), "message": "Job created successfully"}, job)
+    response = tagged({"job": shown(job), "message": "Job created successfully"}, job)
     response.headers["Location"] = url_for("jobs.get_job", job_id=job.id)
     return response, 201
 
@@ -113,7 +114,7 @@ def get_job(job_id: str) -> Any:
     job = services().jobs.get(actor(), job_id)
     if request.headers.get("If-None-Match") == f'"{job.version}"':
         return Response(status=304, headers={"ETag": f'"{job.version}"'})
-    return _tagged({"job": _shown(job)}, job)
+    return tagged({"job": shown(job)}, job)
 
 
 @blueprint.put("/<job_id>")
@@ -123,7 +124,7 @@ def get_job(job_id: str) -> Any:
 def update_job(job_id: str) -> Any:
     """Change the fields that are sent; `schedule` and `parameters` are replaced whole, the others of a policy stay"""
     job = services().jobs.update(actor(), job_id, json_body(request), version=if_match(request))
-    return _tagged({"job": _shown(job), "message": "Job updated"}, job)
+    return tagged({"job": shown(job), "message": "Job updated"}, job)
 
 
 @blueprint.delete("/<job_id>")
@@ -143,7 +144,7 @@ def delete_job(job_id: str) -> dict[str, str]:
 def enable_job(job_id: str) -> Any:
     """Honour the schedule from now on"""
     job = services().jobs.set_enabled(actor(), job_id, enabled=True, version=if_match(request))
-    return _tagged({"job": _shown(job), "message": "Job enabled"}, job)
+    return tagged({"job": shown(job), "message": "Job enabled"}, job)
 
 
 @blueprint.post("/<job_id>/disable")
@@ -152,7 +153,7 @@ def enable_job(job_id: str) -> Any:
 def disable_job(job_id: str) -> Any:
     """Ignore the schedule until the job is enabled again"""
     job = services().jobs.set_enabled(actor(), job_id, enabled=False, version=if_match(request))
-    return _tagged({"job": _shown(job), "message": "Job disabled"}, job)
+    return tagged({"job": shown(job), "message": "Job disabled"}, job)
 
 
 @blueprint.post("/<job_id>/pause")
@@ -161,7 +162,7 @@ def disable_job(job_id: str) -> Any:
 def pause_job(job_id: str) -> Any:
     """Let due times go by until an instant, or until the job is resumed; they end in one skipped record"""
     job = services().jobs.pause(actor(), job_id, json_body(request), version=if_match(request))
-    return _tagged({"job": _shown(job), "message": "Job paused"}, job)
+    return tagged({"job": shown(job), "message": "Job paused"}, job)
 
 
 @blueprint.post("/<job_id>/resume")
@@ -171,7 +172,7 @@ def pause_job(job_id: str) -> Any:
 def resume_job(job_id: str) -> Any:
     """End a pause; what was due meanwhile is not made up for"""
     job = services().jobs.resume(actor(), job_id, version=if_match(request))
-    return _tagged({"job": _shown(job), "message": "Job resumed"}, job)
+    return tagged({"job": shown(job), "message": "Job resumed"}, job)
 
 
 @blueprint.post("/<job_id>/run")

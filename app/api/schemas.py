@@ -9,8 +9,9 @@ from marshmallow.validate import Length, OneOf, Range, Regexp
 from app.approvals.service import STATES
 from app.execution.model import Status
 from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, RetryPolicySchema
-from app.jobs.store import SORTS
+from app.jobs.store import NEVER, SORTS
 
+LAST_STATUSES = ["success", "failed", "timeout", "cancelled", NEVER]
 INSTANT = {"format": "date-time"}
 
 
@@ -32,6 +33,10 @@ class PageQuery(_Query):
 class JobQuery(PageQuery):
     template_type = ma.String(validate=Length(max=100))
     enabled = ma.Boolean()
+    paused = ma.Boolean()
+    broken = ma.Boolean(metadata={"description": "Its schedule cannot be computed, or its template is gone"})
+    last_status = ma.String(validate=OneOf(LAST_STATUSES), metadata={"description": "How its last run ended, or never"})
+    owner = ma.String(validate=Length(max=320), metadata={"description": "Who made it, by e-mail address"})
     tag = ma.String(validate=Length(max=50))
     group = ma.String(validate=Length(max=100))
     search = ma.String(load_default="", validate=Length(max=200), metadata={"description": "In name, description and tags"})
@@ -144,6 +149,48 @@ class JobList(_Answer):
     total = ma.Integer(required=True)
     page = ma.Integer(required=True)
     pages = ma.Integer(required=True)
+
+
+class RevisionQuery(_Query):
+    before = ma.Integer(validate=Range(min=1), metadata={"description": "Versions below this one"})
+    limit = ma.Integer(load_default=20, validate=Range(min=1, max=100))
+
+
+class RevisionOut(_Answer):
+    version = ma.Integer(required=True)
+    at = ma.String(required=True, metadata=INSTANT)
+    by = ma.String(required=True)
+    diff = ma.List(ma.Dict(), required=True, metadata={"description": "A row a field: field, before, after; secrets masked"})
+    created = ma.Boolean(required=True)
+    paused = ma.Boolean(
+        required=True, allow_none=True, metadata={"description": "True where the change paused it, false where it resumed it"}
+    )
+
+
+class RevisionList(_Answer):
+    revisions = ma.List(ma.Nested(RevisionOut), required=True)
+
+
+class StatsOut(_Answer):
+    executions = ma.Integer(required=True)
+    by_status = ma.Dict(keys=ma.String(), values=ma.Integer(), required=True)
+    success = ma.Float(required=True, allow_none=True, metadata={"description": "Share of those that ran to an end, 0 to 1"})
+    median_seconds = ma.Float(required=True, allow_none=True)
+    p95_seconds = ma.Float(required=True, allow_none=True, metadata={"description": "From 20 successes on"})
+
+
+class BulkItem(_Answer):
+    job_id = ma.String(required=True)
+    name = ma.String(required=True)
+    version = ma.Integer(required=True)
+    effect = ma.String(required=True, metadata={"description": "What is expected: changes, stays, asks, cannot"})
+    result = ma.String(required=True, allow_none=True, metadata={"description": "What became of it: done, stayed, waits, failed"})
+    detail = ma.String(required=True, metadata={"description": "Why; of one that waits, the id of the approval"})
+
+
+class BulkOut(_Answer):
+    items = ma.List(ma.Nested(BulkItem), required=True)
+    counts = ma.Dict(keys=ma.String(), values=ma.Integer(), required=True)
 
 
 class Validated(_Answer):

@@ -36,6 +36,31 @@ class Action(StrEnum):
     DELETE = "delete"
 
 
+SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["action"],
+    "properties": {
+        "action": {"enum": [one.value for one in Action]},
+        "job_ids": {"type": "array", "items": {"type": "string", "maxLength": 64}, "minItems": 1, "maxItems": MOST_JOBS},
+        "filter": {
+            "type": "object", "additionalProperties": False, "description": "As in the list of jobs; empty: all of them.",
+            "properties": {
+                **{
+                    name: {"type": "string", "maxLength": 320}
+                    for name in ("template_type", "last_status", "owner", "tag", "group", "search")
+                },
+                **{name: {"type": "boolean"} for name in ("enabled", "paused", "broken")},
+            },
+        },
+        "reason": {"type": "string", "maxLength": 500, "description": "Of a pause."},
+        "until": {"type": "string", "format": "date-time", "description": "Of a pause; left out: until somebody resumes the jobs."},
+        "tag": {"type": "string", "maxLength": 50, "description": "Of tag and untag."},
+        "dry_run": {"type": "boolean", "default": False},
+    },
+}  # fmt: skip
+
+
 class Effect(StrEnum):
     """What is to be expected of one job."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
@@ -17,6 +18,7 @@ from app.clock import Clock
 from app.config import Settings
 from app.connections.vault import mask
 from app.errors import AlreadyRunning, Conflict, LimitReached, NotFound
+from app.execution.figures import Figures
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, LogWindow
 from app.execution.model import LIVE, Status, Trigger, new_execution
@@ -264,6 +266,11 @@ class Executions:
         """The newest executions of a job, in brief."""
         require(actor, May.SEE_EXECUTIONS)
         return self._store.latest(job_id, limit) if self._registry.sees(actor, job_id) else []
+
+    def figures(self, actor: Actor, job_id: str, limit: int) -> dict[str, Any]:
+        """What the newest executions of a job come to: {executions, by_status, success, median_seconds, p95_seconds}."""
+        rows = self.latest(actor, job_id, limit)
+        return {"executions": len(rows), "by_status": dict(Counter(row["status"] for row in rows)), **asdict(Figures.of(rows))}
 
     def latest_of(self, actor: Actor, job_ids: Sequence[str], limit: int) -> dict[str, list[Document]]:
         """The same of many jobs that `actor` was shown, by job."""

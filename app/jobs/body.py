@@ -10,6 +10,7 @@ from app.audit.model import field_diff
 from app.connections.vault import mask
 from app.errors import FieldError, ValidationFailed
 from app.jobs.model import JobDefinition, to_plain
+from app.validation.secret import MASK
 
 # Objects that a partial update changes member by member; the others are replaced whole.
 MERGED = ("retry_policy", "misfire", "concurrency")
@@ -45,3 +46,10 @@ def chosen(definition: JobDefinition) -> list[dict[str, Any]]:
     """What a new definition says that is not a default, by field, secrets masked; for who is to judge it."""
     rows = field_diff(to_plain(JobDefinition(name="", template_type="")), mask(to_plain(definition)))
     return [{name: value for name, value in row.items() if name != "before"} for row in rows]
+
+
+def without_secrets(value: Any) -> Any:
+    """A value without the places where secrets are kept: they belong to where they were typed."""
+    if isinstance(value, Mapping):
+        return {key: without_secrets(inner) for key, inner in value.items() if inner != MASK}
+    return [without_secrets(inner) for inner in value if inner != MASK] if isinstance(value, list) else value

@@ -47,4 +47,5 @@ class Drafts:
 
     def drop(self, actor: Actor, kind: str) -> None:
         """Forget it, if it is there."""
+        require(actor, May.CHANGE_JOBS)
         self._store.remove(actor.id, kind)

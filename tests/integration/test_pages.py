@@ -223,7 +223,7 @@ def test_run_cancel_again_and_the_live_part(
     page = text(browser_client.get(path))
     assert "&lt;b&gt;first&lt;/b&gt; line" in page
     assert 'max="10" value="5"' in page
-    assert "after=00001.00000001" in page
+    assert '<input name="after" value="00001.00000001"><input name="lines" value="1">' in page
     logs.append([{"_id": chunk_id(attempt.execution_id, 1, 2), "attempt": 1, "lines": [{**line, "message": "second"}]}])
     live = text(browser_client.get(f"{path}/live?after=00001.00000001&lines=1"))
     assert 'hx-swap-oob="beforeend:#log"' in live

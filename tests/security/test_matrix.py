@@ -29,6 +29,7 @@ REST: dict[tuple[str, str], May | None] = {
     ("GET", f"{A}/scheduler-jobs"): May.SEE_JOBS, ("POST", f"{A}/scheduler-jobs"): May.CHANGE_JOBS,
     ("POST", f"{A}/scheduler-jobs/validate"): May.CHANGE_JOBS,
     ("GET", f"{A}/scheduler-jobs/export"): May.SEE_JOBS,
+    ("GET", f"{JOB}/revisions"): May.SEE_JOBS, ("GET", f"{JOB}/stats"): May.SEE_JOBS, ("POST", f"{JOB}/undelete"): May.CHANGE_JOBS,
     ("GET", JOB): May.SEE_JOBS, ("PUT", JOB): May.CHANGE_JOBS, ("DELETE", JOB): May.CHANGE_JOBS,
     ("POST", f"{JOB}/enable"): May.CHANGE_JOBS, ("POST", f"{JOB}/disable"): May.CHANGE_JOBS, ("POST", f"{JOB}/pause"): May.CHANGE_JOBS,
     ("POST", f"{JOB}/resume"): May.CHANGE_JOBS, ("POST", f"{JOB}/run"): May.RUN_JOBS, ("POST", f"{JOB}/backfill"): May.RUN_JOBS,
@@ -68,6 +69,9 @@ BOTH = {
     ("GET", f"{TEMPLATE}/export"): (May.MANAGE_TEMPLATES, May.SEE_TEMPLATES),
     ("DELETE", f"{TEMPLATE}/presets/<name>"): (May.CHANGE_JOBS, May.SEE_TEMPLATES),
     ("POST", f"{A}/scheduler-jobs/plan"): (May.CHANGE_JOBS, May.SEE_JOBS),
+    ("POST", f"{A}/scheduler-jobs/bulk"): (May.CHANGE_JOBS, May.SEE_JOBS),
+    ("POST", f"{JOB}/clone"): (May.CHANGE_JOBS, May.SEE_JOBS),
+    ("POST", f"{JOB}/revisions/<int:number>/restore"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{A}/scheduler-jobs/apply"): (May.CHANGE_JOBS, May.SEE_JOBS),
 }
 OWN_REQUEST = ("POST", f"{ASK}/withdraw")  # whose request it is decides, not the role: test_approvals
@@ -82,6 +86,14 @@ WEB: dict[tuple[str, str], May | None] = {
     ("POST", "/account/second-factor"): May.OWN_ACCOUNT, ("POST", "/account/second-factor/remove"): May.OWN_ACCOUNT,
     ("POST", "/account/sessions/end"): May.OWN_ACCOUNT,
     ("GET", "/jobs/export.<any(yaml, json):kind>"): May.SEE_JOBS, ("GET", "/jobs/import"): May.CHANGE_JOBS, ("POST", "/jobs/import"): May.CHANGE_JOBS,
+    ("POST", "/jobs/views"): May.OWN_ACCOUNT, ("POST", "/jobs/views/remove"): May.OWN_ACCOUNT, ("POST", "/jobs/bulk"): May.CHANGE_JOBS,
+    ("GET", "/jobs/<job_id>/revisions"): May.SEE_JOBS, ("POST", "/jobs/<job_id>/revisions/<int:number>/restore"): May.CHANGE_JOBS,
+    ("GET", "/jobs/<job_id>/export.<any(yaml, json):kind>"): May.SEE_JOBS, ("POST", "/jobs/<job_id>/undelete"): May.CHANGE_JOBS,
+    ("GET", "/jobs/new/tried/<of>"): May.CHANGE_JOBS, ("POST", "/jobs/new/draft"): May.CHANGE_JOBS,
+    ("POST", "/jobs/new/draft/drop"): May.CHANGE_JOBS, ("GET", "/executions/<execution_id>/log"): May.SEE_EXECUTIONS,
+    ("GET", "/executions/<execution_id>/log.txt"): May.SEE_EXECUTIONS, ("GET", "/executions/<execution_id>/compare"): May.SEE_EXECUTIONS,
+    ("GET", "/calendar"): May.SEE_EXECUTIONS, ("GET", "/palette"): May.OWN_ACCOUNT, ("GET", "/system"): May.SEE_JOBS,
+    ("GET", "/help"): May.OWN_ACCOUNT, ("GET", "/help/<folder>/<name>"): May.OWN_ACCOUNT, ("POST", "/account/zone"): May.OWN_ACCOUNT,
     ("GET", "/jobs"): May.SEE_JOBS, ("GET", "/jobs/<job_id>"): May.SEE_JOBS, ("GET", "/jobs/<job_id>/row"): May.SEE_JOBS,
     ("GET", "/jobs/new"): May.CHANGE_JOBS, ("POST", "/jobs/new"): May.CHANGE_JOBS, ("POST", "/jobs/schedule-preview"): May.SEE_JOBS,
     ("GET", "/jobs/<job_id>/edit"): May.SEE_JOBS, ("POST", "/jobs/<job_id>/edit"): May.CHANGE_JOBS, ("GET", "/jobs/<job_id>/pause"): May.SEE_JOBS,
@@ -131,6 +143,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", f"{A}/scheduler-jobs"): {"name": "new", "template_type": "noop"},
     ("POST", f"{A}/scheduler-jobs/validate"): {"name": "new", "template_type": "noop"},
     ("POST", f"{A}/scheduler-jobs/plan"): {"jobwright": 1, "jobs": []}, ("POST", f"{A}/scheduler-jobs/apply"): {"jobwright": 1, "jobs": []},
+    ("POST", f"{A}/scheduler-jobs/bulk"): {"action": "disable", "filter": {}}, ("POST", f"{JOB}/clone"): {"name": "copy"},
     ("PUT", JOB): {"description": "x"}, ("POST", f"{JOB}/pause"): {"reason": "x"},
     ("POST", f"{JOB}/backfill"): {"from": "2026-03-01T00:00:00Z", "to": "2026-03-01T02:00:00Z", "dry_run": False},
     ("POST", f"{A}/calendars"): {"name": "new", **CALENDAR}, ("PUT", f"{A}/calendars/<name>"): CALENDAR,
@@ -176,7 +189,7 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
         services.jobs.create(asker, {"name": "d", "template_type": "misbehave", "parameters": {"how": "raise"}})
     asked = services.approvals.ask(asker, needed.value.ask)
     return {
-        "job_id": job.id, "execution_id": run["_id"], "connection_id": connection["_id"], "user_id": other.id, "token_id": token["_id"],
+        "job_id": job.id, "of": "none", "folder": "reference", "execution_id": run["_id"], "connection_id": connection["_id"], "user_id": other.id, "token_id": token["_id"],
         "approval_id": asked["_id"], "name": "cal", "template_type": "noop", "kind": "noop", "secret": "x", "filename": "app.css",
     }  # fmt: skip
 
@@ -243,10 +256,12 @@ def test_pages(method: str, rule: str, services: Services, cast: dict[str, Actor
     app = create_app(services)
     app.config["WTF_CSRF_METHODS"] = set()  # test_attacks has what goes without a token
     may, path = WEB[(method, rule)], address(rule, targets)
-    path += {"/jobs/new": "?template=noop", "/connections/new": "?kind=smtp"}.get(rule, "")
+    path += dict.fromkeys(("/jobs/new", "/jobs/new/draft"), "?template=noop").get(rule, "")
+    path += {"/connections/new": "?kind=smtp"}.get(rule, "")
+    data = {"/jobs/bulk": {"action": "disable", "job": "none"}}.get(rule, {})
 
     def status(client: FlaskClient) -> int:
-        return client.open(path, method=method, data={} if method == "POST" else None).status_code
+        return client.open(path, method=method, data=data if method == "POST" else None).status_code
 
     stranger = app.test_client()
     with stranger.open(path, method=method, data={} if method == "POST" else None) as answer:

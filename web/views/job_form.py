@@ -12,11 +12,11 @@ from apispec import APISpec
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 
 from app.errors import FieldError, ValidationFailed
+from app.jobs.body import without_secrets
 from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.schema import JobDefinitionSchema, load_definition
 from app.jobtemplates.entry import Entry
 from app.validation.formats import time_zones
-from app.validation.secret import MASK
 from web.forms import ABSENT, Form
 from web.forms.render import SummaryLine
 from web.views.beginnings import presets_of, recent_jobs
@@ -230,13 +230,6 @@ class JobForm:
             for one in self.errors
             if one.pointer.split("/")[1:2] not in [[name] for name in parts]
         ]
-
-
-def without_secrets(value: Any) -> Any:
-    """A value without the places where secrets are kept: they belong to where they were typed."""
-    if isinstance(value, Mapping):
-        return {key: without_secrets(inner) for key, inner in value.items() if inner != MASK}
-    return [without_secrets(inner) for inner in value if inner != MASK] if isinstance(value, list) else value
 
 
 def _in_words(pointer: str) -> str:

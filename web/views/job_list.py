@@ -11,7 +11,9 @@ from flask import Blueprint, redirect, render_template, request, url_for
 
 from app.bulk.service import Action, Outcome, Result, Wanted
 from app.errors import FieldError, JobwrightError, ValidationFailed
+from app.execution.figures import Figures
 from app.execution.model import Status
+from app.execution.updates import FAILURES
 from app.jobs.model import Job
 from app.jobs.store import NEVER, SORTS, JobFilter
 from app.mongo import Document
@@ -24,7 +26,7 @@ blueprint = Blueprint("job_list_pages", __name__, url_prefix="/jobs")
 PAGE_SIZE = 25
 STRIP = 20
 RAN = (Status.SUCCESS, Status.FAILED, Status.TIMEOUT, Status.CANCELLED)
-FAILED = {Status.FAILED.value, Status.TIMEOUT.value}
+RAN_OUT = {Status.SUCCESS.value, *FAILURES}
 SORT_WORDS = (
     ("name", "Name"), ("next_run_at", "Next run"), ("-last_run_at", "Last run"), ("-updated_at", "Last changed"), ("-created_at", "Newest"),
 )  # fmt: skip
@@ -66,12 +68,10 @@ def job_row(job: Job) -> dict[str, Any]:
 def _row(job: Job, latest: list[Document]) -> dict[str, Any]:
     kind, version, catalogue = job.definition.template_type, job.template_version, services().catalogue
     entry = catalogue.find(kind, version)
-    good = [one for one in latest if one["status"] == Status.SUCCESS]
-    ran = len(good) + sum(one["status"] in FAILED for one in latest)
-    spans = [one["duration_seconds"] for one in good if one["duration_seconds"] is not None]
+    ran = sum(one["status"] in RAN_OUT for one in latest)
     return {
         "job": job, "latest": latest, "template": entry, "broken": None if entry else catalogue.why_not(kind, version),
-        "success": len(good) / ran if ran else None, "ran": ran, "seconds": sum(spans) / len(spans) if spans else None,
+        "figures": Figures.of(latest), "ran": ran,
     }  # fmt: skip
 
 

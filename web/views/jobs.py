@@ -274,7 +274,11 @@ def show(job_id: str) -> str:
     job = services().jobs.get(actor(), job_id)
     page = services().executions.page(actor(), job_id=job_id, page=page_number(), limit=HISTORY, most=MOST_COUNTED)
     past = durations(services().executions.latest(actor(), job_id, CHARTED))
-    due = upcoming(job.definition.schedule, round(past.median or 0)) if job.definition.enabled and not job.schedule_error else []
+    due = (
+        upcoming(job.definition.schedule, round(past.figures.median_seconds or 0))
+        if job.definition.enabled and not job.schedule_error
+        else []
+    )
     return render_template(
         "job.html", past=past, due=due, revisions=services().jobs.revisions(actor(), job_id, limit=3),
         spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=job_row(job), job=job,

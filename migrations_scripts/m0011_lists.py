@@ -8,20 +8,22 @@ from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.database import Database
 
 A = ASCENDING
-INDEXES = [
-    IndexModel([("retired", A), ("last_status", A), ("name", A)], name="by_last_status"),
-    IndexModel([("retired", A), ("group", A), ("name", A)], name="by_group"),
-    IndexModel([("retired", A), ("created_by", A), ("name", A)], name="by_owner"),
-]
+INDEXES: dict[str, list[IndexModel]] = {
+    "dynamic_jobs": [
+        IndexModel([("retired", A), ("last_status", A), ("name", A)], name="by_last_status"),
+        IndexModel([("retired", A), ("group", A), ("name", A)], name="by_group"),
+        IndexModel([("retired", A), ("created_by", A), ("name", A)], name="by_owner"),
+    ],
+    "job_drafts": [IndexModel([("at", A)], name="expiry", expireAfterSeconds=14 * 86_400)],
+}
 RAN = ("success", "failed", "timeout", "cancelled")
 PORTION = 1000
-DRAFTS = IndexModel([("at", A)], name="expiry", expireAfterSeconds=14 * 86_400)
 
 
 def up(database: Database[dict[str, Any]]) -> None:
     jobs, executions = database["dynamic_jobs"], database["job_executions"]
-    jobs.create_indexes(INDEXES)
-    database["job_drafts"].create_indexes([DRAFTS])
+    for collection, indexes in INDEXES.items():
+        database[collection].create_indexes(indexes)
     changes = []
     for job in jobs.find({"last_run_at": {"$type": "date"}, "last_status": {"$exists": False}}, {"_id": 1}):
         ended = {"job_id": job["_id"], "status": {"$in": list(RAN)}, "started_at": {"$type": "date"}}
@@ -33,8 +35,7 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    jobs = database["dynamic_jobs"]
-    jobs.update_many({}, {"$unset": {"last_status": ""}})
-    for index in INDEXES:
-        jobs.drop_index(index.document["name"])
-    database["job_drafts"].drop()
+    database["dynamic_jobs"].update_many({}, {"$unset": {"last_status": ""}})
+    for collection, indexes in INDEXES.items():
+        for index in indexes:
+            database[collection].drop_index(index.document["name"])

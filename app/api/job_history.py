@@ -1,0 +1,118 @@
+"""/api/admin/scheduler-jobs: versions of a job, its figures, a copy of it, and one action on many"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response, jsonify, request, url_for
+
+from app.api.auth import actor, services
+from app.api.blueprint import ApiBlueprint
+from app.api.body import if_match, json_body
+from app.api.jobs import IF_MATCH, shown, tagged
+from app.api.present import jsonable
+from app.api.schemas import ApprovalEnvelope, BulkOut, JobEnvelope, RevisionList, RevisionQuery, StatsOut
+from app.bulk.service import SCHEMA as BULK
+from app.bulk.service import Action, Wanted
+from app.errors import FieldError, ValidationFailed
+from app.jobs.body import as_request, without_secrets
+from app.jobs.store import JobFilter
+from app.validation import SchemaValidator
+
+blueprint = ApiBlueprint("job-history", __name__, url_prefix="/api/admin/scheduler-jobs", description="Versions, figures, many at once")
+
+BULK_BODY = {"required": True, "content": {"application/json": {"schema": BULK}}}
+CLONE = {
+    "type": "object", "additionalProperties": False, "required": ["name"],
+    "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 200}, "enabled": {"type": "boolean", "default": False}},
+}  # fmt: skip
+CLONE_BODY = {"required": True, "content": {"application/json": {"schema": CLONE}}}
+_clone, _bulk = SchemaValidator(CLONE), SchemaValidator(BULK)
+FIGURES_OF = 100  # executions
+
+
+@blueprint.get("/<job_id>/revisions")
+@blueprint.arguments(RevisionQuery, location="query")
+@blueprint.response(200, RevisionList)
+def list_revisions(query: dict[str, Any], job_id: str) -> dict[str, Any]:
+    """List the versions of a job, newest first, each with what its change was; go on with `before`"""
+    rows = services().jobs.revisions(actor(), job_id, before=query.get("before"), limit=query["limit"])
+    return {
+        "revisions": [
+            {
+                "version": one.version, "at": jsonable(one.at), "by": one.by, "diff": jsonable(one.diff), "created": one.first,
+                "paused": one.paused,
+            }
+            for one in rows
+        ]
+    }  # fmt: skip
+
+
+@blueprint.post("/<job_id>/revisions/<int:number>/restore")
+@blueprint.doc(parameters=[IF_MATCH])
+@blueprint.response(200, JobEnvelope)
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
+def restore_revision(job_id: str, number: int) -> Any:
+    """Put a version back in place, as a new one; the job stays switched on or off as it is"""
+    job = services().jobs.restore(actor(), job_id, number, version=if_match(request))
+    return tagged({"job": shown(job), "message": f"Version {number} restored"}, job)
+
+
+@blueprint.post("/<job_id>/undelete")
+@blueprint.response(200, JobEnvelope)
+def undelete_job(job_id: str) -> Any:
+    """Take a deleted job back into the registry"""
+    job = services().jobs.undelete(actor(), job_id)
+    return tagged({"job": shown(job), "message": "Job restored"}, job)
+
+
+@blueprint.post("/<job_id>/clone")
+@blueprint.doc(requestBody=CLONE_BODY)
+@blueprint.response(201, JobEnvelope)
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing was made")
+def clone_job(job_id: str) -> Any:
+    """Make a copy under another name, switched off unless `enabled` says otherwise; secrets that are not named elsewhere stay behind"""
+    body = _judged(_clone, json_body(request))
+    definition = services().jobs.brought_up(services().jobs.get(actor(), job_id)).definition
+    copy = {**without_secrets(as_request(definition)), "name": body["name"], "enabled": body.get("enabled", False)}
+    job, _ = services().jobs.create(actor(), copy)
+    response: Response = tagged({"job": shown(job), "message": "Job created"}, job)
+    response.headers["Location"] = url_for("jobs.get_job", job_id=job.id)
+    return response, 201
+
+
+@blueprint.get("/<job_id>/stats")
+@blueprint.response(200, StatsOut)
+def job_stats(job_id: str) -> dict[str, Any]:
+    """Figures of the last 100 executions of a job"""
+    services().jobs.get(actor(), job_id)
+    return services().executions.figures(actor(), job_id, FIGURES_OF)
+
+
+@blueprint.post("/bulk")
+@blueprint.doc(requestBody=BULK_BODY)
+@blueprint.response(200, BulkOut)
+def bulk() -> Any:
+    """Do one thing to many jobs, job by job; with `dry_run`, only say what it would touch"""
+    body = _judged(_bulk, json_body(request))
+    if ("job_ids" in body) == ("filter" in body):
+        raise ValidationFailed([FieldError("", "must name either job_ids or a filter")])
+    query = JobFilter(ids=body["job_ids"]) if "job_ids" in body else JobFilter(**body["filter"])
+    until = datetime.fromisoformat(body["until"]).astimezone(UTC) if "until" in body else None
+    wanted = Wanted(action=Action(body["action"]), reason=body.get("reason", ""), until=until, tag=body.get("tag", ""))
+    outcome = (services().bulk.plan if body.get("dry_run") else services().bulk.carry_out)(actor(), wanted, query)
+    items = [
+        {"job_id": one.job_id, "name": one.name, "version": one.version, "effect": one.effect, "result": one.result, "detail": one.detail}
+        for one in outcome.items
+    ]
+    return jsonify({"items": items, "counts": outcome.counts})
+
+
+def _judged(validator: SchemaValidator, body: Any) -> dict[str, Any]:
+    """Raises ValidationFailed."""
+    errors = validator.errors(body)
+    if errors:
+        raise ValidationFailed(errors)
+    found: dict[str, Any] = body
+    return found

@@ -122,6 +122,23 @@ def icon(name: str) -> Markup:
     return Markup('<svg class="icon" aria-hidden="true"><use href="/static/icons.svg#{}"/></svg>').format(name)
 
 
+def log_items(lines: Iterable[Mapping[str, Any]], failing: int = 0, *, links: bool = False) -> Markup:
+    """The <li>s of log lines {number, level, timestamp, message}: a page has hundreds, so they are put together here and not by a
+    template. `failing` is the number of the line that tells why a run failed; `links` leads from a line that was found into the log."""
+    parts = []
+    for line in lines:
+        number, here = line["number"], local(line["timestamp"])
+        mark = " failing" if number == failing else ""
+        where = f"?line={number}" if links else ""
+        parts.append(
+            f'<li id="L{number}" class="level-{escape(line["level"].lower())}{mark}">'
+            f'<a class="line-number" href="{where}#L{number}">{number}</a>'
+            f'<time datetime="{here.isoformat()}" title="{here:%Y-%m-%d %H:%M:%S.%f}">{here:%H:%M:%S}</time>'
+            f'<span class="text">{escape(line["message"])}</span></li>'
+        )
+    return Markup("".join(parts))  # noqa: S704 - each part is a number, a time, or escaped
+
+
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
@@ -186,6 +203,7 @@ def number(value: Any) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "ticks": ticks,
     "schedule_words": in_words, "duration_words": duration_words, "number": number,
-    "browser": browser, "zip": pairs, "without_message": without_message, "hour_words": hour_words, "local": local, "in_zones": in_zones,
+    "browser": browser, "zip": pairs, "without_message": without_message, "hour_words": hour_words, "local": local,
+    "in_zones": in_zones, "log_items": log_items,
 }  # fmt: skip
 GLOBALS: dict[str, Any] = {"state": state, "icon": icon, "STATES": STATES, "REASONS": REASONS}

@@ -104,10 +104,10 @@ class Overview:
             kept = {at: counts for at, counts in kept.items() if at not in again} | {at: fresh[at] for at in again & fresh.keys()}
         return {at: counts for at, counts in kept.items() if begin <= at < end}
 
-    def longest(self, actor: Actor, begin: datetime, end: datetime, limit: int) -> list[Document]:
-        """What ran longest of what began in [begin, end), and what failed."""
+    def drawn(self, actor: Actor, begin: datetime, end: datetime, limit: int) -> list[Document]:
+        """What a picture of [begin, end) shows, as ExecutionStore.drawn."""
         require(actor, May.SEE_EXECUTIONS)
-        return self._store.longest(begin, end, limit, of_jobs=self._visible(actor))
+        return self._store.drawn(begin, end, limit, of_jobs=self._visible(actor))
 
     def running(self, actor: Actor) -> list[Running]:
         """What runs now, longest first."""

@@ -26,6 +26,10 @@ STREAM_WAIT_MS = 2000  # how often a change stream without changes looks whether
 BLOCKED_RECHECK = timedelta(seconds=1)
 LIVE_VALUES = [status.value for status in LIVE]
 BRIEF = {"status": 1, "reason": 1, "queued_at": 1, "started_at": 1, "completed_at": 1, "duration_seconds": 1}
+LIVE_INDEX = "live"
+DRAWN = dict.fromkeys(("job_id", "job_name", "status", "reason", "started_at", "completed_at", "duration_seconds"), 1)
+LONG_SECONDS = 60  # an index is of the runs that took so long
+MOST_FAILED, MOST_FAILING = 2_000, 100  # executions that are looked at, jobs that are told
 NO_BOUNDS = RunBounds()
 CLAIM_TRIES = 3
 CLAIM_FIELDS = (
@@ -442,10 +446,12 @@ class ExecutionStore:
     ) -> tuple[list[Document], int]:
         """Newest first, with how many there are in all; of these jobs alone. With `most`, no more than so many are counted."""
         where = query.where()
+        # Few are live, and their index is of them alone: the planner does not see that it answers this.
+        hint = {"hint": LIVE_INDEX} if query.status in LIVE_VALUES and query.job_id is None else {}
         if of_jobs is not None:
             where["$and"] = [{"job_id": {"$in": list(of_jobs)}}]
-        rows = self._executions.find(where, max_time_ms=QUERY_TIME_MS).sort("queued_at", -1).skip(skip).limit(limit)
-        bounds: dict[str, Any] = {"limit": most} if most else {}
+        rows = self._executions.find(where, max_time_ms=QUERY_TIME_MS, **hint).sort("queued_at", -1).skip(skip).limit(limit)
+        bounds: dict[str, Any] = {**({"limit": most} if most else {}), **hint}
         total = (
             self._executions.count_documents(where, maxTimeMS=QUERY_TIME_MS, **bounds)
             if where else self._executions.estimated_document_count()
@@ -470,8 +476,10 @@ class ExecutionStore:
 
     def latest_of(self, job_ids: Sequence[str], limit: int) -> dict[str, list[Document]]:
         """The same of many jobs in one trip: each job's are read off its own place in the index."""
-        mine = [{"$sort": {"queued_at": -1}}, {"$limit": limit}, {"$project": BRIEF}]
-        join = {"from": self._executions.name, "localField": "id", "foreignField": "job_id", "pipeline": mine, "as": "rows"}
+        return self._newest_of(job_ids, [{"$sort": {"queued_at": -1}}, {"$limit": limit}, {"$project": BRIEF}])
+
+    def _newest_of(self, job_ids: Sequence[str], stages_of_each: list[Document]) -> dict[str, list[Document]]:
+        join = {"from": self._executions.name, "localField": "id", "foreignField": "job_id", "pipeline": stages_of_each, "as": "rows"}
         stages: list[Document] = [{"$documents": [{"id": one} for one in job_ids]}, {"$lookup": join}]
         return {row["id"]: row["rows"] for row in self._database.aggregate(stages, maxTimeMS=QUERY_TIME_MS)} if job_ids else {}
 
@@ -480,43 +488,60 @@ class ExecutionStore:
     ) -> dict[datetime, dict[str, int]]:
         """How many executions that were queued since then, and before `until`, have ended how, by the hour (UTC); of all jobs, or of
         some."""
+        within = {"$gte": since, **({} if until is None else {"$lt": until})}
+        ended: Document = {"status": {"$in": ENDED_VALUES}, "queued_at": within, "completed_at": ANY_DATE}
+        if of_jobs is not None:
+            return self._by_hour({**ended, "job_id": {"$in": list(of_jobs)}, "dry": {"$ne": True}})
+        # An index holds all that this asks for, but for which of them were previews: those are few, and counted off.
+        found = self._by_hour(ended)
+        for hour, counts in self._by_hour({**ended, "dry": True}).items():
+            for status, count in counts.items():
+                found[hour][status] -= count
+        return {hour: kept for hour, counts in found.items() if (kept := {status: n for status, n in counts.items() if n})}
+
+    def _by_hour(self, where: Document) -> dict[datetime, dict[str, int]]:
         hour = {"$dateTrunc": {"date": "$queued_at", "unit": "hour"}}
-        wanted = _ended_since(since, of_jobs)
-        if until is not None:
-            wanted["queued_at"] = {"$gte": since, "$lt": until}
-        stages: list[Document] = [
-            {"$match": wanted}, {"$group": {"_id": {"hour": hour, "status": "$status"}, "count": {"$sum": 1}}},
-        ]  # fmt: skip
+        count: Document = {"$group": {"_id": {"hour": hour, "status": "$status"}, "count": {"$sum": 1}}}
         found: dict[datetime, dict[str, int]] = {}
-        for row in self._executions.aggregate(stages, maxTimeMS=QUERY_TIME_MS):
+        for row in self._executions.aggregate([{"$match": where}, count], maxTimeMS=QUERY_TIME_MS):
             found.setdefault(row["_id"]["hour"], {})[row["_id"]["status"]] = row["count"]
         return found
 
-    def longest(self, begin: datetime, end: datetime, limit: int, *, of_jobs: Collection[str] | None = None) -> list[Document]:
-        """The executions that were started from `begin` on and before `end` and ran, or run, longest; the failed ones first."""
-        started = {"$gte": begin, "$lt": end}
-        where: Document = {"queued_at": {"$gte": begin - timedelta(days=1), "$lt": end}, "started_at": started, "dry": {"$ne": True}}
+    def drawn(self, begin: datetime, end: datetime, limit: int, *, of_jobs: Collection[str] | None = None) -> list[Document]:
+        """What is worth drawing of the executions that were queued from `begin` on and before `end`, and began: those that took
+        LONG_SECONDS or more, the failed, the newest, and what runs; `limit` of each kind at most."""
+        where: Document = {"queued_at": {"$gte": begin, "$lt": end}, "started_at": ANY_DATE, "dry": {"$ne": True}}
         if of_jobs is not None:
             where["job_id"] = {"$in": list(of_jobs)}
-        fields = {"job_id": 1, "job_name": 1, "status": 1, "reason": 1, "started_at": 1, "completed_at": 1, "duration_seconds": 1}
-        bad = {**where, "status": {"$in": list(FAILURES)}, "completed_at": ANY_DATE}
-        found = list(self._executions.find(bad, fields, max_time_ms=QUERY_TIME_MS).sort("queued_at", -1).limit(limit))
-        others = {**where, "status": {"$nin": list(FAILURES)}}
-        rows = self._executions.find(others, fields, max_time_ms=QUERY_TIME_MS).sort("duration_seconds", -1).limit(limit - len(found) or 1)
-        return (
-            found + list(rows) + list(self._executions.find({**where, "live": True, "status": Status.RUNNING.value}, fields).limit(limit))
-        )
+        kinds: list[tuple[Document, Document]] = [
+            ({"status": {"$in": list(FAILURES)}, "completed_at": ANY_DATE}, {}),
+            ({"duration_seconds": {"$gte": LONG_SECONDS}}, {}),
+            ({"live": True, "status": Status.RUNNING.value}, {"hint": LIVE_INDEX}), ({}, {}),
+        ]  # fmt: skip
+        found: dict[str, Document] = {}
+        for kind, hint in kinds:
+            rows = self._executions.find({**where, **kind}, DRAWN, max_time_ms=QUERY_TIME_MS, **hint).sort("queued_at", -1).limit(limit)
+            found |= {row["_id"]: row for row in rows}
+        return list(found.values())
 
     def failing(self, since: datetime, *, of_jobs: Collection[str] | None = None) -> list[Document]:
         """The last run of each job that ran since then, where that failed; newest first."""
-        ran = {**_ended_since(since, of_jobs), "status": {"$in": [Status.SUCCESS.value, *FAILURES]}}
-        kept = ("_id", "job_id", "job_name", "status", "reason", "queued_at", "error")
-        stages: list[Document] = [
-            {"$match": ran}, {"$sort": {"queued_at": -1}},
-            {"$group": {"_id": "$job_id", "last": {"$first": {name: f"${name}" for name in kept}}}},
-            {"$match": {"last.status": {"$in": list(FAILURES)}}}, {"$replaceWith": "$last"}, {"$sort": {"queued_at": -1}}, {"$limit": 100},
-        ]  # fmt: skip
-        return list(self._executions.aggregate(stages, maxTimeMS=QUERY_TIME_MS))
+        bad: Document = {"status": {"$in": list(FAILURES)}, "queued_at": {"$gte": since}, "completed_at": ANY_DATE, "dry": {"$ne": True}}
+        if of_jobs is not None:
+            bad["job_id"] = {"$in": list(of_jobs)}
+        kept = dict.fromkeys(("job_id", "job_name", "status", "reason", "queued_at", "error"), 1)
+        rows = self._executions.find(bad, kept, max_time_ms=QUERY_TIME_MS).sort("queued_at", -1).limit(MOST_FAILED)
+        newest: dict[str, Document] = {}
+        for row in rows:
+            newest.setdefault(row["job_id"], row)
+        last = self._last_ran(list(newest))
+        return [row for job_id, row in newest.items() if last.get(job_id) == row["_id"]][:MOST_FAILING]
+
+    def _last_ran(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """The id of the last run of each job that ran to an end."""
+        ran = {"$match": {"status": {"$in": [Status.SUCCESS.value, *FAILURES]}}}
+        found = self._newest_of(job_ids, [ran, {"$sort": {"queued_at": -1}}, {"$limit": 1}, {"$project": {"_id": 1}}])
+        return {job_id: rows[0]["_id"] for job_id, rows in found.items() if rows}
 
     def latest_durations(self, kind: str, limit: int) -> list[float]:
         """How many seconds the latest successful runs of a template took."""
@@ -526,7 +551,9 @@ class ExecutionStore:
 
     def counts_by_status(self) -> dict[str, int]:
         """How many are live, by status."""
-        return {status: self._executions.count_documents({"live": True, "status": status}) for status in LIVE_VALUES}
+        stages: list[Document] = [{"$match": {"live": True}}, {"$group": {"_id": "$status", "count": {"$sum": 1}}}]
+        rows = self._executions.aggregate(stages, hint=LIVE_INDEX, maxTimeMS=QUERY_TIME_MS)
+        return {**dict.fromkeys(LIVE_VALUES, 0), **{row["_id"]: row["count"] for row in rows}}
 
     def stuck(self, now: datetime, *, silent: timedelta, waiting: timedelta) -> dict[str, int]:
         """How many hang: `silent` run with a lease that ended so long ago, `waiting` have been free to run for so long,
@@ -567,8 +594,3 @@ class ExecutionStore:
     def remove(self, ids: Sequence[str]) -> None:
         """Forget these, if they have ended."""
         self._executions.delete_many({"_id": {"$in": list(ids)}, "status": {"$in": ENDED_VALUES}})
-
-
-def _ended_since(since: datetime, of_jobs: Collection[str] | None) -> Document:
-    kept: Document = {"status": {"$in": ENDED_VALUES}, "completed_at": ANY_DATE, "queued_at": {"$gte": since}, "dry": {"$ne": True}}
-    return kept if of_jobs is None else {**kept, "job_id": {"$in": list(of_jobs)}}

@@ -57,7 +57,7 @@ _FIELDS = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16_384)
 def check_expression(expression: str) -> str:
     """The five or six fields of `expression`, macros replaced. Raises CronError that points at the character."""
     text = expression.strip(" \t")
@@ -134,7 +134,7 @@ class _Compiled:
         return day.month in self._sim.months and bool(self._sim.match_day(day))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16_384)
 def _compiled(expression: str) -> _Compiled:
     return _Compiled(expression)
 

@@ -14,7 +14,7 @@ from app.jobs.model import Schedule, ScheduleType
 from app.jobs.store import JobStore, Planned
 from app.scheduling.triggers import Triggers
 
-REMEMBERED_SECONDS = 30.0  # a forecast may be so old
+REMEMBERED_SECONDS = 120.0  # a forecast may be so old
 MOST_REMEMBERED = 64
 MOST_NAMES = 4  # of an hour or a day
 RARE = 2  # due times a day: what comes more often is counted and not named

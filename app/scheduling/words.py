@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC
-from functools import cache
+from functools import cache, lru_cache
 from itertools import zip_longest
 from pathlib import Path
 
@@ -23,6 +23,7 @@ _WORD = re.compile(r"\w+")
 _UNITS = (("Day", 86_400), ("Hour", 3_600), ("Minute", 60), ("Second", 1))
 
 
+@lru_cache(maxsize=4096)
 def in_words(schedule: Schedule, locale: str = DEFAULT_LOCALE) -> str:
     """The schedule as a sentence: "At 02:00, only on Sunday", "Every 90 seconds", "Once, at …", "Only by hand"; empty for an expression
     that is none. In the nearest language that there is."""

@@ -32,6 +32,7 @@ from app.mongo import connect, open_database
 from app.scheduling.node import Node
 from app.services import Services
 from app.validation import SchemaValidator
+from tests.bench.pages import pages
 from tests.posting import Page
 from tests.support import KINDS, Service, eventually
 from web.forms import Form
@@ -61,6 +62,7 @@ def main() -> None:
             year_of_silence(uri, Path(folder))
             asked_elsewhere(uri, Path(folder))
             form()
+            pages(uri, Path(folder), row)
         finally:
             mongod.stop()
 

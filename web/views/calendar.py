@@ -155,8 +155,8 @@ def _minute(at: datetime, begin: datetime, end: datetime) -> float | None:
 
 
 def _timeline(begin: datetime, end: datetime, now: datetime, due: Mapping[datetime, Due]) -> tuple[list[dict[str, Any]], int]:
-    """A row a job, with its bars in minutes; those of the longest runs, the failed ones, and the first that are due."""
-    found = services().overview.longest(actor(), begin, end, MOST_RUNS)
+    """A row a job, with its bars in minutes: of long runs, failed ones, the newest, and what is due seldom."""
+    found = services().overview.drawn(actor(), begin, end, MOST_RUNS)
     rows: dict[str, dict[str, Any]] = {}
     for run in found:
         row = rows.setdefault(run["job_id"], {"id": run["job_id"], "name": run["job_name"], "bars": {}, "due": [], "seconds": 0.0})
@@ -179,7 +179,7 @@ def _bad(bars: Iterable[Mapping[str, Any]]) -> bool:
 
 def _bar(run: Document, begin: datetime, end: datetime, now: datetime) -> dict[str, Any]:
     close = min(run["completed_at"] or now, end)
-    x = (run["started_at"] - begin).total_seconds() / 60
+    x = max(0.0, (run["started_at"] - begin).total_seconds() / 60)
     width = max(NARROWEST, (close - run["started_at"]).total_seconds() / 60)
     return {
         "x": round(min(x, MINUTES - NARROWEST), 1), "width": round(min(width, MINUTES - x + NARROWEST), 1), "status": run["status"],

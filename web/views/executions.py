@@ -31,7 +31,7 @@ MOST_COUNTED = 10_000  # of a list: nobody turns so many pages
 TRIGGERS = {
     Trigger.SCHEDULE: "Schedule", Trigger.MANUAL: "By hand", Trigger.API: "REST", Trigger.RETRY: "Run again", Trigger.BACKFILL: "Backfill",
 }  # fmt: skip
-LINES = 1000  # of a log that a page holds
+LINES = 500  # of a log that a page shows at once
 COMPARED = 500  # of the end of each of two logs
 
 
@@ -88,6 +88,8 @@ def _log(execution_id: str, failing: Document | None = None) -> dict[str, Any]:
         wanted = failing["number"]
     first = max(1, wanted - LINES // 2) if wanted > 0 else -LINES
     window = services().executions.log_window(actor(), execution_id, first=first, limit=LINES)
+    if window.total and not window.lines:  # a line beyond the end
+        window = services().executions.log_window(actor(), execution_id, first=-LINES, limit=LINES)
     return {**found, "lines": window.lines, "window": window}
 
 

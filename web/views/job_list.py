@@ -119,7 +119,7 @@ def bulk() -> Any:
     action = Action(form["action"])
     chosen = form.getlist("job")[:5000]
     query = job_filter(form.get("query", "")) if "all" in form else JobFilter(ids=chosen)
-    if not chosen and "all" not in form:
+    if not chosen and "all" not in form and "confirm" not in form:
         tell("Choose jobs first")
         return redirect(f"{url_for('.list_jobs')}?{form.get('query', '')}")
     error, wanted = "", Wanted(action=action)

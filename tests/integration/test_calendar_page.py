@@ -1,0 +1,170 @@
+"""The calendar: what ran and what is due, by the viewer's own days; counted once, and kept to one's own groups."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from selectolax.lexbor import LexborHTMLParser
+
+from app.audit.model import SYSTEM, Actor
+from app.clock import ManualClock
+from app.factory import Store
+from app.jobs.model import Schedule, ScheduleType
+from app.services import Services
+from tests.conftest import START
+from tests.posting import text
+
+
+def make(services: Services, actor: Actor, name: str, expression: str = "0 2 * * *", **changes: Any) -> str:
+    schedule = {"type": "cron", "expression": expression, **changes.pop("schedule", {})}
+    return services.jobs.create(actor, {"name": name, "template_type": "noop", "schedule": schedule, **changes})[0].id
+
+
+def ran(store: Store, job_id: str, status: str, at: datetime, seconds: float = 4.0) -> None:
+    store.database["job_executions"].insert_one({
+        "_id": f"{job_id}{at.isoformat()}", "job_id": job_id, "job_name": store.database["dynamic_jobs"].find_one({"_id": job_id})["name"], "template_type": "noop", "status": status, "reason": None,
+        "queued_at": at, "started_at": at, "completed_at": at + timedelta(seconds=seconds), "duration_seconds": seconds,
+        **({"live": True, "completed_at": None, "duration_seconds": None} if status == "running" else {}),
+    })  # fmt: skip
+
+
+def cells(client: FlaskClient, query: str, selector: str) -> list[str]:
+    answer = client.get(f"/calendar?{query}")
+    assert answer.status_code == 200
+    return [re.sub(r"\s+", " ", node.text(separator=" ")).strip() for node in LexborHTMLParser(text(answer)).css(selector)]
+
+
+@pytest.fixture
+def berlin(browser_client: FlaskClient) -> FlaskClient:
+    browser_client.set_cookie("jobwright_zone", "Europe/Berlin")
+    return browser_client
+
+
+def test_a_month_is_of_the_viewers_days(berlin: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    job = make(services, super_admin, "nightly")
+    for at, status in (
+        (datetime(2026, 3, 1, 22, 59, tzinfo=UTC), "success"), (datetime(2026, 3, 1, 23, 1, tzinfo=UTC), "failed"),
+        (datetime(2026, 2, 22, 22, 59, tzinfo=UTC), "success"),
+    ):  # fmt: skip
+        ran(store, job, status, at)
+    found = cells(berlin, "on=2026-03-02", "table.month td")
+    assert len(found) == 42
+    by_day = dict(zip([*range(23, 29), *range(1, 32), *(f"April {n}" for n in range(1, 6))], found, strict=True))
+    assert by_day[1] == "1 1 run"
+    assert by_day[2].startswith("2 1 run 1 failed")
+    assert "due" not in by_day[2], "today's two o'clock is over"
+    assert by_day[3] == "3 1 due 03:00 nightly"
+    assert by_day[30] == "30 1 due 04:00 nightly", "summer time begins on the 29th; the job is in UTC"
+    assert cells(berlin, "on=2026-02-10", "table.month td")[-1] == "1 1 run"
+
+
+def test_a_week_has_an_hour_that_is_not_there_and_one_twice(berlin: FlaskClient, services: Services, super_admin: Actor) -> None:
+    make(services, super_admin, "each hour", "0 * * * *")
+    spring = cells(berlin, "view=week&on=2026-03-29", "table.heat td")
+    assert (spring[6 + 7 * 2], spring[6 + 7 * 3]) == ("", "1 due")
+    autumn = cells(berlin, "view=week&on=2026-10-25", "table.heat td")
+    assert (autumn[6 + 7 * 2], autumn[6 + 7 * 3]) == ("2 due", "1 due")
+    assert sum(int(one.split()[0]) for one in autumn if one) == 7 * 24 + 1
+
+
+def test_a_day_shows_runs_beside_each_other(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    long, quick = make(services, super_admin, "long", "0 14 * * *"), make(services, super_admin, "quick", "*/5 * * * *")
+    ran(store, long, "failed", START - timedelta(hours=3), 7200.0)
+    ran(store, quick, "running", START - timedelta(minutes=30))
+    page = LexborHTMLParser(text(browser_client.get("/calendar?view=day")))
+    rows = {row.css_first(".gantt-name").text(): row for row in page.css(".gantt-row")}  # type: ignore[union-attr]
+    assert list(rows) == ["long", "quick"]
+    bars = [
+        (bar.attributes["class"], float(bar.attributes["x"] or 0), float(bar.attributes["width"] or 0)) for bar in page.css(".gantt a rect")
+    ]
+    assert sorted(bars) == [("state-failed", 540.0, 120.0), ("state-running", 690.0, 30.0)]
+    assert [float(mark.attributes["x"] or 0) for mark in page.css(".gantt-due")] == [840.0]
+    assert "Nothing ran" in text(browser_client.get("/calendar?view=day&on=2026-01-01"))
+    assert "Nothing on this day" in text(browser_client.get("/calendar?view=day&on=2026-01-01"))
+
+
+@pytest.mark.parametrize(
+    "query", ["view=x", "on=x", "on=9999-12-31", "on=0001-01-01", "view=week&on=9998-12-31", "view=day&on=1970-01-01", "on=2026-02-30"]
+)
+def test_odd_addresses_are_answered(browser_client: FlaskClient, query: str) -> None:
+    assert browser_client.get(f"/calendar?{query}").status_code == 200
+
+
+def test_a_settled_day_is_counted_once_and_the_last_days_again(
+    services: Services, super_admin: Actor, store: Store, clock: ManualClock
+) -> None:
+    job, begin = make(services, super_admin, "j"), START.replace(hour=0) - timedelta(days=9)
+    end = START.replace(hour=0) + timedelta(days=1)
+    ran(store, job, "success", begin + timedelta(hours=1))
+    ran(store, job, "success", START - timedelta(minutes=5))
+    first = services.overview.hours(super_admin, begin, end)
+    assert {at: dict(counts) for at, counts in first.items()} == {
+        begin + timedelta(hours=1): {"success": 1},
+        START - timedelta(hours=1): {"success": 1},
+    }
+    ran(store, job, "failed", begin + timedelta(hours=2))
+    ran(store, job, "failed", START - timedelta(minutes=4))
+    assert services.overview.hours(super_admin, begin, end) == first, "both were counted a moment ago"
+    clock.advance(61)
+    again = services.overview.hours(super_admin, begin, end)
+    assert begin + timedelta(hours=2) not in again, "a day of last week has settled"
+    assert again[START - timedelta(hours=1)] == {"success": 1, "failed": 1}
+    assert services.overview.hours(super_admin, begin, begin + timedelta(hours=1)) == {}
+
+
+def test_whoever_is_kept_to_groups_sees_theirs(services: Services, super_admin: Actor, store: Store) -> None:
+    mine, theirs = make(services, super_admin, "mine", group="north"), make(services, super_admin, "theirs", group="south")
+    for job in (mine, theirs):
+        ran(store, job, "success", START - timedelta(hours=1))
+    kept = replace(super_admin, groups=frozenset({"north"}))
+    begin, end = START - timedelta(days=1), START + timedelta(days=2)
+    assert sum(sum(one.values()) for one in services.overview.hours(kept, begin, end).values()) == 1
+    due = services.forecast.hours(kept, START, end, "UTC")
+    assert {one.name for hour in due.values() for one in hour.named} == {"mine"}
+    assert [row["job_id"] for row in services.overview.drawn(kept, begin, end, 10)] == [mine]
+
+
+# -- what is due ------------------------------------------------------------------------------------------------------
+
+EXPRESSIONS = st.sampled_from(
+    ["*/7 * * * *", "0 * * * *", "5,35 9-17 * * 1-5", "30 2 * * *", "0 6 1 * *", "* * * * *", "15 */6 * * *", "0 0 * * 0"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12, deadline=None)
+@given(st.lists(EXPRESSIONS, min_size=1, max_size=4), st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe"]), st.integers(0, 400))
+def test_the_forecast_is_what_the_triggers_say(services: Services, store: Store, expressions: list[str], zone: str, days: int) -> None:
+    store.database["dynamic_jobs"].delete_many({})
+    for place, expression in enumerate(expressions):
+        make(services, SYSTEM, f"j{place}", expression, schedule={"timezone": zone})
+    begin = START + timedelta(days=days, minutes=17)
+    end = begin + timedelta(days=2)
+    services.forecast._kept.clear()
+    found = services.forecast.hours(SYSTEM, begin, end, zone)
+    expected = 0
+    for expression in expressions:
+        schedule = Schedule(type=ScheduleType.CRON, expression=expression, timezone=zone)
+        expected += services.triggers.count(schedule, begin - timedelta(milliseconds=1), end - timedelta(milliseconds=1))
+    assert sum(one.count for one in found.values()) == expected
+    assert all(at.minute == 0 and one.count > 0 for at, one in found.items())
+
+
+def test_a_crowded_minute_and_the_nearest_free_one(services: Services, super_admin: Actor) -> None:
+    jobs = [make(services, super_admin, f"j{n}", "0 2 * * *") for n in range(5)]
+    make(services, super_admin, "next minute", "1 2 * * *")
+    make(services, super_admin, "off", "0 2 * * *", enabled=False)
+    services.jobs.create(
+        super_admin, {"name": "each minute", "template_type": "noop", "schedule": {"type": "interval", "interval_seconds": 3600}}
+    )
+    at = datetime(2026, 3, 3, 2, tzinfo=UTC)
+    rush = services.forecast.rush(at)
+    assert (rush.others, rush.free, rush.others_then) == (6, at + timedelta(minutes=2), 0), "the interval of an hour falls on it too"
+    assert services.forecast.rush(at, without=jobs[0]).others == 5
+    assert services.forecast.rush(at + timedelta(minutes=30)).free is None

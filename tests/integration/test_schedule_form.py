@@ -1,0 +1,187 @@
+"""Presets, builder and expression: three views of one value; what the schedule would be beside what it is; drafts and dry runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from selectolax.lexbor import LexborHTMLParser
+
+from app.audit.model import Actor
+from app.clock import ManualClock
+from app.execution.store import ExecutionStore
+from app.factory import Store
+from app.services import Services
+from tests.conftest import csrf
+from tests.posting import Page, post, text
+
+NEW = "/jobs/new?template=noop"
+
+
+def preview(client: FlaskClient, **fields: str) -> str:
+    token = csrf(text(client.get(NEW)))
+    plain = {"s.type": "cron", "s.timezone": "UTC", **{name.replace("_", ".", 1): value for name, value in fields.items()}}
+    return text(client.post("/jobs/schedule-preview", data={"csrf_token": token, **plain}))
+
+
+def shown(html: str) -> tuple[str, str]:
+    """What the builder shows, and the expression that it was drawn for."""
+    parsed = LexborHTMLParser(html)
+    chosen, hidden = parsed.css_first("#b-every [selected]"), parsed.css_first("[name='s.shown']")
+    return (chosen.attributes["value"] or "" if chosen else "", hidden.attributes["value"] or "" if hidden else "")
+
+
+def test_the_expression_moves_the_builder(browser_client: FlaskClient) -> None:
+    page = preview(browser_client, s_expression="30 6 * * 1-5", s_shown="0 2 * * *", b_every="day", b_time="02:00")
+    assert shown(page) == ("week", "30 6 * * 1-5")
+    assert 'id="s-expression"' not in page, "who types is left alone"
+    assert "At 06:30" in page
+    assert shown(preview(browser_client, s_expression="5 0 2 29 2 *", s_shown="0 2 * * *", b_every="day", b_time="02:00"))[0] == ""
+
+
+def test_the_builder_moves_the_expression(browser_client: FlaskClient) -> None:
+    page = preview(browser_client, s_expression="0 2 * * *", s_shown="0 2 * * *", b_every="month", b_time="04:15", b_day="3")
+    assert shown(page) == ("month", "15 4 3 * *")
+    field = LexborHTMLParser(page).css_first("#s-expression")
+    assert field is not None
+    assert (field.attributes["value"], field.attributes["hx-swap-oob"]) == ("15 4 3 * *", "true")
+    assert shown(preview(browser_client, s_expression="0 2 * * *", s_shown="0 2 * * *", b_every="day", b_time="02:00"))[1] == "0 2 * * *"
+
+
+def test_without_javascript_the_builder_is_read_at_the_end(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    answer = post(browser_client, NEW, {"/name": "j", "s.type": "cron", "b.every": "hours", "b.hours": "6", "b.minute": "5"})
+    assert answer.status_code == 302, text(answer)
+    (job,) = services.jobs.of_template(super_admin, "noop", 5)
+    assert job.definition.schedule.expression == "5 */6 * * *"
+
+
+def test_without_javascript_a_preset_fills_the_form(browser_client: FlaskClient) -> None:
+    page = Page(text(browser_client.get(NEW)))
+    fields: dict[str, list[str]] = {}
+    for name, value in page.pairs():
+        fields.setdefault(name, []).append(value)
+    fields["d.mname"] = ["kept"]
+    html = text(browser_client.post(NEW, data={**fields, "s.preset": ["*/15 * * * *"]}))
+    field = LexborHTMLParser(html).css_first("#s-expression")
+    assert field is not None
+    assert field.attributes["value"] == "*/15 * * * *"
+    assert 'value="kept"' in html
+    assert "Every 15 minutes" in html
+
+
+def test_a_crowded_minute_is_told_with_a_way_out(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    for n in range(4):
+        services.jobs.create(
+            super_admin, {"name": f"j{n}", "template_type": "noop", "schedule": {"type": "cron", "expression": "0 2 * * *"}}
+        )
+    page = preview(browser_client, s_expression="0 2 * * *")
+    assert "4 other jobs start at 02:00; 02:01 is free" in " ".join(LexborHTMLParser(page).text().split())
+    assert 'name="s.preset" value="1 2 * * *"' in page
+    assert "other jobs" not in preview(browser_client, s_expression="17 2 * * *")
+    ranged = preview(browser_client, s_expression="0 2-3 * * *")
+    assert "4 other jobs" in ranged
+    assert "s.preset" not in ranged, "what the builder cannot say it does not move"
+
+
+def test_the_schedule_that_is_stands_beside_the_one_that_would_be(
+    browser_client: FlaskClient, services: Services, super_admin: Actor
+) -> None:
+    job = services.jobs.create(
+        super_admin, {"name": "j", "template_type": "noop", "schedule": {"type": "cron", "expression": "0 2 * * *"}}
+    )[0]
+    page = " ".join(LexborHTMLParser(preview(browser_client, s_expression="0 3 * * *", s_job=job.id)).text(separator=" ").split())
+    assert "Now At 02:00" in page
+    assert "Then At 03:00" in page
+    assert "Then" not in preview(browser_client, s_expression="0 2 * * *", s_job=job.id)
+
+
+# -- drafts -----------------------------------------------------------------------------------------------------------
+
+
+def draft_of(client: FlaskClient, **changes: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    form = Page(text(client.get(NEW)))
+    for name, value in form.pairs():
+        found.setdefault(name, []).append(value)
+    return {**found, **{name.replace("_", "."): [value] for name, value in changes.items()}}
+
+
+def test_a_form_that_was_left_is_gone_on_with(
+    browser_client: FlaskClient, services: Services, super_admin: Actor, admin: Actor, clock: ManualClock
+) -> None:
+    pairs = draft_of(browser_client, **{"d.mname": "half done", "s.expression": "7 7 * * *"})
+    assert browser_client.post("/jobs/new/draft?template=noop", data=pairs).status_code == 204
+    assert services.drafts.find(admin, "noop") is None
+    page = text(browser_client.get(NEW))
+    assert "You left this form" in page
+    assert "half done" not in page
+    again = text(browser_client.get(f"{NEW}&draft=1"))
+    assert 'value="half done"' in again
+    assert 'value="7 7 * * *"' in again
+    fields: dict[str, Any] = draft_of(browser_client, **{"d.mname": "done"})
+    assert browser_client.post(NEW, data=fields).status_code == 302
+    assert services.drafts.find(super_admin, "noop") is None, "what is made is no draft"
+    browser_client.post("/jobs/new/draft?template=noop", data=pairs)
+    browser_client.post("/jobs/new/draft/drop?template=noop", data={"csrf_token": pairs["csrf_token"]})
+    assert "You left this form" not in text(browser_client.get(NEW))
+    browser_client.post("/jobs/new/draft?template=noop", data=pairs)
+    clock.advance(14 * 86_400 + 1)
+    assert services.drafts.find(super_admin, "noop") is None
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_draft_keeps_no_secret(browser_client: FlaskClient, store: Store, as_json: bool) -> None:
+    pairs = draft_of(browser_client)
+    if as_json:
+        html = text(browser_client.post(NEW, data={**pairs, "p.action": ["json p"]}))
+        form = Page(html)
+        (field,) = form.all("", "json")
+        field.value = '{"secret": "canary-secret", "seconds": 3}'
+        pairs = {}
+        for name, value in form.pairs():
+            pairs.setdefault(name, []).append(value)
+    else:
+        secret = next(node for node in LexborHTMLParser(text(browser_client.get(NEW))).css("input[type=password]"))
+        pairs[secret.attributes["name"] or ""] = ["canary-secret"]
+    assert browser_client.post("/jobs/new/draft?template=noop", data=pairs).status_code == 204
+    kept = store.database["job_drafts"].find_one({})
+    assert kept is not None
+    assert "canary" not in repr(kept)
+
+
+def test_a_draft_is_bounded_and_of_a_template_that_is_there(browser_client: FlaskClient) -> None:
+    pairs = draft_of(browser_client, **{"d.mdescription": "x" * 210_000})
+    assert browser_client.post("/jobs/new/draft?template=noop", data=pairs).status_code == 422
+    assert browser_client.post("/jobs/new/draft?template=none", data=pairs).status_code == 404
+
+
+# -- dry run ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_job_is_tried_before_it_is_made(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    assert 'name="try"' in text(browser_client.get("/jobs/new?template=database_cleanup"))
+    assert 'name="try"' not in text(browser_client.get(NEW)), "a template without a preview has none"
+    executions = ExecutionStore(store.database)
+    services.connections.create(super_admin, name="db", kind="mongodb", settings={"uri": "mongodb://127.0.0.1:1/", "database": "x"})
+    form = Page(text(browser_client.get("/jobs/new?template=database_cleanup")))
+    for pointer, value in (("/name", "n"), ("/connection", "db"), ("/collection", "users"), ("/condition", '{"a": 1}')):
+        form.editor(pointer).value = value
+    fields: dict[str, list[str]] = {}
+    for name, value in form.pairs():
+        fields.setdefault(name, []).append(value)
+    html = text(browser_client.post("/jobs/new?template=database_cleanup", data={**fields, "try": ["1"]}))
+    waiting = LexborHTMLParser(html).css_first("#dry-run")
+    assert waiting is not None
+    assert services.jobs.of_template(super_admin, "database_cleanup", 5) == []
+    of = (waiting.attributes["hx-get"] or "").rpartition("/")[2]
+    assert "is looking" in text(browser_client.get(f"/jobs/new/tried/{of}"))
+    row = executions.get(services.executions.preview_id(of))
+    assert row is not None
+    assert (row["dry"], row["triggered_by"]) == (True, "preview")
+    store.database["job_executions"].update_one(
+        {"_id": row["_id"]},
+        {"$set": {"status": "success", "result": {"message": "7 would go", "count": 7}, "completed_at": row["queued_at"]}},
+    )
+    assert "7 would go" in text(browser_client.get(f"/jobs/new/tried/{of}"))
+    assert "A run would fail" in text(browser_client.get(f"/jobs/new/tried/{of}")), "it is told once and forgotten"

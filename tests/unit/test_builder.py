@@ -1,0 +1,59 @@
+"""The builder and the expression are two views of one value: what one says the other says."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.scheduling.builder import HOUR_STEPS, MINUTE_STEPS, Built, Every, build, built
+from app.scheduling.cron import check_expression
+
+BUILT = st.builds(
+    Built, every=st.sampled_from(Every), step=st.sampled_from(sorted({*MINUTE_STEPS, *HOUR_STEPS})), minute=st.integers(0, 59),
+    hour=st.integers(0, 23), days=st.sets(st.integers(0, 6), min_size=1).map(lambda days: tuple(sorted(days))), day=st.integers(1, 31),
+).filter(lambda one: one.step in (MINUTE_STEPS if one.every is Every.MINUTES else HOUR_STEPS))  # fmt: skip
+
+
+@given(BUILT)
+def test_there_and_back(one: Built) -> None:
+    check_expression(one.expression)
+    again = built(one.expression)
+    assert again is not None
+    assert again.expression == one.expression
+
+
+@given(BUILT)
+def test_posted_fields_mean_what_the_page_showed(one: Built) -> None:
+    fields = {
+        "every": one.every,
+        "step": str(one.step),
+        "time": f"{one.hour:02}:{one.minute:02}",
+        "minute": str(one.minute),
+        "day": str(one.day),
+    }
+    assert build(fields, [str(day) for day in one.days]).expression == one.expression
+
+
+@pytest.mark.parametrize(
+    ("expression", "every"),
+    [("*/15 * * * *", "minutes"), ("* * * * *", "minutes"), ("7 * * * *", "hour"), ("0 */6 * * *", "hours"), ("30 6 * * mon-fri", "week"),
+     ("0 8 * * 0,7", "week"), ("0 6 1 * *", "month"), ("@daily", "day"), ("@hourly", "hour"), ("0 8 * * sun", "week")],
+)  # fmt: skip
+def test_what_people_write_is_known(expression: str, every: str) -> None:
+    found = built(expression)
+    assert found is not None
+    assert found.every == every
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["", "nonsense", "*/7 * * * *", "0 2 29 2 *", "0 2 1 * 1", "0,30 * * * *", "0 9-17 * * *", "5 0 2 * * *", "0 */5 * * *", "1-59/2 * * * *", "0 2 1,15 * *"],
+)  # fmt: skip
+def test_what_says_more_is_left_to_the_expression(expression: str) -> None:
+    assert built(expression) is None
+
+
+@given(st.dictionaries(st.sampled_from(["every", "step", "time", "minute", "day"]), st.text(max_size=6)), st.lists(st.text(max_size=2)))
+def test_whatever_is_posted_makes_an_expression(fields: dict[str, str], days: list[str]) -> None:
+    check_expression(build(fields, days).expression)

@@ -15,6 +15,8 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("retired", A), ("last_status", A), ("name", A)], name="by_last_status"),
         IndexModel([("retired", A), ("group", A), ("name", A)], name="by_group"),
         IndexModel([("retired", A), ("created_by", A), ("name", A)], name="by_owner"),
+        IndexModel([("retired", A), ("template_type", A), ("template_version", A)], name="by_version"),
+        IndexModel([("schedule_error", A)], name="broken", partialFilterExpression={"schedule_error": {"$gt": ""}}),
     ],
     "job_executions": [
         # Holds all that counts by hour ask for, the condition that makes it partial included.

@@ -45,6 +45,7 @@ from app.validation.dynamic import Known
 
 # The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
 WRITE_TRIES = 20
+FACETS_SECONDS, MOST_FACETS = 10.0, 100
 _REQUEST_SPACE = uuid.UUID("8a7f2f6e-6f6a-4e2b-9f43-0c8b0f3f7a10")
 
 
@@ -64,6 +65,15 @@ class JobPage:
     pages: int
 
 
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """The tags, groups and owners of the jobs that somebody sees, sorted."""
+
+    tags: tuple[str, ...]
+    groups: tuple[str, ...]
+    owners: tuple[str, ...]
+
+
 class JobRegistry:
     """Jobs, for people and programs alike; every face calls these methods and no other."""
 
@@ -73,6 +83,7 @@ class JobRegistry:
     ) -> None:  # fmt: skip
         self._store, self._catalogue, self._connections, self._vault = store, catalogue, connections, vault
         self._rules, self._endings, self._audit, self._clock, self._settings = rules, endings, audit, clock, settings
+        self._facets: dict[frozenset[str] | None, tuple[float, Facets]] = {}
 
     @property
     def settings(self) -> Settings:
@@ -398,15 +409,17 @@ class JobRegistry:
             raise ValidationFailed(errors)
         return sealed
 
-    def tags(self, actor: Actor) -> list[str]:
-        """Every tag of the jobs that `actor` sees."""
+    def facets(self, actor: Actor) -> Facets:
+        """What a list may be narrowed to; up to FACETS_SECONDS old, as to read them means to read the registry."""
         require(actor, May.SEE_JOBS)
-        return self._store.tags(groups=actor.groups)
-
-    def owners(self, actor: Actor) -> list[str]:
-        """Whoever made a job that `actor` sees."""
-        require(actor, May.SEE_JOBS)
-        return self._store.owners(groups=actor.groups)
+        now, kept = self._clock.monotonic(), self._facets.get(actor.groups)
+        if kept is None or now - kept[0] > FACETS_SECONDS:
+            groups = actor.groups
+            found = Facets(tuple(self._store.tags(groups=groups)), tuple(self.groups(actor)), tuple(self._store.owners(groups=groups)))
+            if len(self._facets) > MOST_FACETS:
+                self._facets.clear()
+            kept = self._facets[groups] = (now, found)
+        return kept[1]
 
     def names(self, actor: Actor) -> list[str]:
         """Names of all jobs that `actor` sees, for a form's suggestions."""

@@ -24,6 +24,8 @@ SORTS = {
 }  # fmt: skip
 QUERY_TIME_MS = 5_000
 NAMED_OF_A_PLAN = 4
+MOST_FOUND = 1_000  # by a search, of which the first ids are held at once
+_BY_VERSION: Document = {"maxTimeMS": QUERY_TIME_MS, "hint": "by_version"}  # holds all that counts of templates ask for
 # A race for the last free seats is lost at most so often before the registry counts as full.
 SEAT_TRIES = 50
 COMMAND_BYTES = 8_000_000  # of one command, which may have 48 MB; what is larger is a portion of its own
@@ -162,8 +164,27 @@ class JobStore:
     def page(self, query: JobFilter, *, sort: str, skip: int, limit: int, gone: Sequence[tuple[str, int]] = ()) -> tuple[list[Job], int]:
         """One page of the list, and how many there are in all; `gone` are the templates and versions whose jobs are broken."""
         where = _wanted(query, gone)
+        if sort == "next_run_at":
+            return self._by_next_run(where, skip, limit)
+        order = [SORTS[sort]] if sort.removeprefix("-") == "name" else [SORTS[sort], ("_id", 1)]  # names are unique
+        if query.search:  # which reads them all: once for the page and its number
+            found = [row["_id"] for row in self._jobs.find(where, {"_id": 1}, max_time_ms=QUERY_TIME_MS).sort(order).limit(MOST_FOUND)]
+            if len(found) < MOST_FOUND:
+                ids = found[skip : skip + limit]
+                rows = {row["_id"]: row for row in self._jobs.find({"_id": {"$in": ids}, "retired": False})}
+                return [job_from(rows[one]) for one in ids if one in rows], len(found)
         total = self._jobs.count_documents(where, maxTimeMS=QUERY_TIME_MS)
-        rows = self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort([SORTS[sort], ("_id", 1)]).skip(skip).limit(limit)
+        return [job_from(row) for row in self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort(order).skip(skip).limit(limit)], total
+
+    def _by_next_run(self, where: Document, skip: int, limit: int) -> tuple[list[Job], int]:
+        """What is due, the next first, and after that by name what is not."""
+        due = {"enabled": True, "next_run_at": ANY_DATE}
+        total = self._jobs.count_documents(where, maxTimeMS=QUERY_TIME_MS)
+        rows = list(self._jobs.find({"$and": [where, due]}, max_time_ms=QUERY_TIME_MS).sort("next_run_at", 1).skip(skip).limit(limit))
+        if len(rows) < limit and skip + len(rows) < total:
+            before = max(0, skip - self._jobs.count_documents({"$and": [where, due]}, maxTimeMS=QUERY_TIME_MS))
+            others = self._jobs.find({"$and": [where, {"$nor": [due]}]}, max_time_ms=QUERY_TIME_MS).sort("name", 1)
+            rows += list(others.skip(before).limit(limit - len(rows)))
         return [job_from(row) for row in rows], total
 
     def names(self, *, groups: Collection[str] | None = None) -> list[str]:
@@ -231,13 +252,13 @@ class JobStore:
 
     def counts_by_template(self) -> dict[str, int]:
         """How many jobs each template has."""
-        rows = self._jobs.aggregate([{"$match": {"retired": False}}, {"$sortByCount": "$template_type"}], maxTimeMS=QUERY_TIME_MS)
+        rows = self._jobs.aggregate([{"$match": {"retired": False}}, {"$sortByCount": "$template_type"}], **_BY_VERSION)
         return {row["_id"]: row["count"] for row in rows}
 
     def versions_in_use(self) -> list[tuple[str, int]]:
         """Each template and version that a job is of."""
         group = {"_id": {"kind": "$template_type", "version": "$template_version"}}
-        rows = self._jobs.aggregate([{"$match": {"retired": False}}, {"$group": group}], maxTimeMS=QUERY_TIME_MS)
+        rows = self._jobs.aggregate([{"$match": {"retired": False}}, {"$group": group}], **_BY_VERSION)
         return [(row["_id"]["kind"], row["_id"]["version"]) for row in rows]
 
     def names_of(self, kind: str, version: int) -> list[str]:
@@ -362,7 +383,7 @@ class JobStore:
 
     def broken(self) -> dict[str, str]:
         """Names of the jobs whose schedule cannot be computed, with the reason."""
-        rows = self._jobs.find({"retired": False, "schedule_error": {"$ne": None}}, {"name": 1, "schedule_error": 1})
+        rows = self._jobs.find({"retired": False, "schedule_error": {"$gt": ""}}, {"name": 1, "schedule_error": 1})
         return {row["name"]: row["schedule_error"] for row in rows}
 
     def settle(self, job_id: str, claim: str) -> None:
@@ -420,7 +441,7 @@ def _wanted(query: JobFilter, gone: Sequence[tuple[str, int]]) -> Document:
     if query.groups is not None:
         both.append(_within(query.groups))
     if query.broken is not None:
-        whole: list[Document] = [{"schedule_error": {"$ne": None}}, *({"template_type": a, "template_version": b} for a, b in gone)]
+        whole: list[Document] = [{"schedule_error": {"$gt": ""}}, *({"template_type": a, "template_version": b} for a, b in gone)]
         both.append({"$or" if query.broken else "$nor": whole})
     if query.search:
         text = {"$regex": re.escape(query.search), "$options": "i"}

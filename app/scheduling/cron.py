@@ -77,7 +77,7 @@ def check_expression(expression: str) -> str:
         _check_field(kind, found[0], found.start())
     normal = " ".join(found[0] for found in fields)
     try:
-        _compiled(normal)
+        parts_of(normal)
     except CronSimError as error:
         raise CronError("names a date that never comes", fields[-3].start()) from error
     return normal
@@ -120,13 +120,15 @@ def _number(kind: _Field, text: str, position: int) -> int:
     return value
 
 
-class _Compiled:
-    """What an expression says of days and of times within a day, by cronsim's own sets."""
+class Compiled:
+    """What an expression says of days and of times within a day, by cronsim's own sets: `times` are seconds of a day, ascending;
+    `every_day` where no day is like another's rule."""
 
     def __init__(self, expression: str) -> None:
         self._sim = CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001 - wall time is what a matcher is about
         parts = expression.split()
         minute, hour = parts[-5], parts[-4]
+        self.every_day = parts[-3:] == ["*", "*", "*"]
         self.fixed = not (minute.startswith("*") or hour.startswith("*"))
         self.times = sorted((h * 3600 + m * 60 + s) for h in self._sim.hours for m in self._sim.minutes for s in self._sim.seconds)
 
@@ -135,8 +137,9 @@ class _Compiled:
 
 
 @lru_cache(maxsize=16_384)
-def _compiled(expression: str) -> _Compiled:
-    return _Compiled(expression)
+def parts_of(expression: str) -> Compiled:
+    """The parts of an expression as `check_expression` gives it."""
+    return Compiled(expression)
 
 
 def next_times(expression: str, timezone: str, after: datetime, count: int) -> list[datetime]:
@@ -160,7 +163,7 @@ def next_times(expression: str, timezone: str, after: datetime, count: int) -> l
 
 def iter_times(expression: str, timezone: str, after: datetime) -> Iterator[datetime]:
     """The due times later than `after`, ascending, without end but for year 9999 and for HORIZON_YEARS without any."""
-    compiled = _compiled(check_expression(expression))
+    compiled = parts_of(check_expression(expression))
     zone = ZoneInfo(timezone)
     start = after.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
     last = after.astimezone(UTC)
@@ -222,7 +225,7 @@ def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
     return moment.astimezone(zone).utcoffset() or timedelta(0)
 
 
-def _in_stretch(compiled: _Compiled, stretch: _Stretch, limit: datetime, start: datetime) -> Iterator[datetime]:
+def _in_stretch(compiled: Compiled, stretch: _Stretch, limit: datetime, start: datetime) -> Iterator[datetime]:
     """Due times of one stretch, in order, from `start` on; the one made up for after a gap may come twice."""
     made_up, begin, end = _bounds(compiled, stretch, limit, start)
     if made_up is not None and made_up >= start:
@@ -231,7 +234,7 @@ def _in_stretch(compiled: _Compiled, stretch: _Stretch, limit: datetime, start: 
         yield wall.replace(tzinfo=UTC) - stretch.offset
 
 
-def _bounds(compiled: _Compiled, stretch: _Stretch, limit: datetime, start: datetime) -> tuple[datetime | None, datetime, datetime]:
+def _bounds(compiled: Compiled, stretch: _Stretch, limit: datetime, start: datetime) -> tuple[datetime | None, datetime, datetime]:
     """The instant at which what fell into the gap before the stretch runs, if any; and the wall times [begin, end) to match."""
     wall_begin = (stretch.begin + stretch.offset).replace(tzinfo=None)
     wall_end = (min(stretch.end, limit) + stretch.offset).replace(tzinfo=None)
@@ -243,18 +246,18 @@ def _bounds(compiled: _Compiled, stretch: _Stretch, limit: datetime, start: date
     return made_up, max(wall_begin, (start + stretch.offset).replace(tzinfo=None)), wall_end
 
 
-def _any_between(compiled: _Compiled, begin: datetime, end: datetime) -> bool:
+def _any_between(compiled: Compiled, begin: datetime, end: datetime) -> bool:
     return next(_walls(compiled, begin, end), None) is not None
 
 
-def _walls(compiled: _Compiled, begin: datetime, end: datetime) -> Iterator[datetime]:
+def _walls(compiled: Compiled, begin: datetime, end: datetime) -> Iterator[datetime]:
     """Matching wall times in [begin, end)."""
     for midnight, low, high in _days(compiled, begin, end):
         for seconds in compiled.times[low:high]:
             yield midnight + timedelta(seconds=seconds)
 
 
-def _days(compiled: _Compiled, begin: datetime, end: datetime) -> Iterator[tuple[datetime, int, int]]:
+def _days(compiled: Compiled, begin: datetime, end: datetime) -> Iterator[tuple[datetime, int, int]]:
     """The matching days of [begin, end): midnight, and which slice of `compiled.times` lies inside."""
     midnight = datetime(begin.year, begin.month, begin.day)  # noqa: DTZ001 - wall time
     while midnight < end:
@@ -268,7 +271,7 @@ def _days(compiled: _Compiled, begin: datetime, end: datetime) -> Iterator[tuple
 
 def count_times(expression: str, timezone: str, after: datetime, until: datetime) -> int:
     """How many due times lie in (after, until]: by days, not by due times, so a year of seconds takes a millisecond."""
-    compiled = _compiled(check_expression(expression))
+    compiled = parts_of(check_expression(expression))
     start = after.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
     end = until.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
     total = 0

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from typing import TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.jobs.model import Schedule, ScheduleType
 from app.jobs.store import JobStore, Planned
-from app.scheduling.triggers import Triggers
+from app.scheduling.cron import Compiled, check_expression, parts_of
+from app.scheduling.triggers import Triggers, clock_change
 
-REMEMBERED_SECONDS = 120.0  # a forecast may be so old
+REMEMBERED_SECONDS = 60.0  # a forecast may be so old
 MOST_REMEMBERED = 64
-MOST_NAMES = 4  # of an hour or a day
+MOST_NAMES = 4  # of an hour
 RARE = 2  # due times a day: what comes more often is counted and not named
-HOURS_OF_A_DAY = 24
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+QUARTER = 900  # seconds; every zone is whole quarters of an hour from every other
+_TICK = timedelta(milliseconds=1)
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Coming:
     """One due time that is worth a name."""
 
     at: datetime
-    job_id: str
     name: str
+    job_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,21 @@ class Rush:
     others_then: int
 
 
+@dataclass
+class _Day:
+    """What is due on a day of some zone: how often in each quarter of an hour, and the first names of each, as (second, name, id)."""
+
+    counts: Counter[int] = field(default_factory=Counter)
+    named: defaultdict[int, list[tuple[int, str, str]]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, times: Sequence[int], plan: Planned) -> None:
+        for second in times:
+            self.counts[second // QUARTER] += plan.jobs
+        if len(times) <= RARE:
+            for second in times:
+                self.named[second // QUARTER] += [(second, name, job_id) for job_id, name in plan.first]
+
+
 class Forecast:
     """Reads the schedules of all enabled jobs. Blackouts, pauses and jitter are left aside: it is about what wants to run."""
 
@@ -60,17 +81,13 @@ class Forecast:
         """What is due from `begin` on and before `end`, by the hour of `zone` (aware, its beginning). Hours without any are left out."""
         require(actor, May.SEE_JOBS)
         key = ("hours", actor.groups, begin.replace(second=0, microsecond=0), end, zone)
-        found = self._remembered(key, lambda: self._hours(actor.groups, begin, end, ZoneInfo(zone)))
-        assert isinstance(found, dict)  # noqa: S101 - what was kept under this key
-        return found
+        return self._remembered(key, lambda: self._hours(actor.groups, begin, end, ZoneInfo(zone)))
 
     def rush(self, moment: datetime, *, without: str | None = None) -> Rush:
         """How crowded the minute of an instant is, without the job of that id."""
-        hour = moment.replace(minute=0, second=0, microsecond=0)
-        minutes: Counter[datetime] = Counter()
-        for begin in (hour, hour + HOUR):
-            minutes += self._minutes(begin)
-        minute = moment.replace(second=0, microsecond=0)
+        hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        minutes = self._minutes(hour) + self._minutes(hour + HOUR)
+        minute = moment.astimezone(UTC).replace(second=0, microsecond=0)
         if without is not None and minutes[minute] and self._is_due(without, minute):
             minutes[minute] -= 1
         here = minutes[minute]
@@ -80,11 +97,11 @@ class Forecast:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _remembered(self, key: tuple[object, ...], make: Callable[[], object]) -> object:
+    def _remembered(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         now = self._monotonic()
         kept = self._kept.get(key)
         if kept is not None and now - kept[0] < REMEMBERED_SECONDS:
-            return kept[1]
+            return cast(T, kept[1])
         made = make()
         if len(self._kept) >= MOST_REMEMBERED:
             self._kept.clear()
@@ -92,81 +109,152 @@ class Forecast:
         return made
 
     def _planned(self, groups: frozenset[str] | None) -> list[Planned]:
-        found = self._remembered(("planned", groups), lambda: self._jobs.planned(groups=groups))
-        assert isinstance(found, list)  # noqa: S101 - what was kept under this key
-        return found
+        return self._remembered(("planned", groups), lambda: self._jobs.planned(groups=groups))
 
     def _minutes(self, begin: datetime) -> Counter[datetime]:
-        """How many jobs are due in each minute of the hour from `begin` on."""
-        found = self._remembered(("minutes", begin), lambda: self._count_minutes(begin))
-        assert isinstance(found, Counter)  # noqa: S101 - what was kept under this key
-        return found
+        """How many jobs are due in each minute of the hour (UTC) from `begin` on."""
+        return self._remembered(("minutes", begin), lambda: self._count_minutes(begin))
 
     def _count_minutes(self, begin: datetime) -> Counter[datetime]:
         counts: Counter[datetime] = Counter()
         for plan in self._planned(None):
-            for minute in {at.replace(second=0, microsecond=0) for at in self._between(plan.schedule, begin, begin + HOUR)}:
+            for minute in {at.replace(second=0, microsecond=0) for at in self._of_hour(plan.schedule, begin)}:
                 counts[minute] += plan.jobs
         return counts
+
+    def _of_hour(self, schedule: Schedule, begin: datetime) -> Iterator[datetime]:
+        """The due times of an hour: read off the times of a day where that is a day like others."""
+        local = begin.astimezone(ZoneInfo(schedule.timezone))
+        second = local.hour * 3600 + local.minute * 60
+        if not _plain(schedule) or second > 82_800 or _changes(schedule.timezone, local.date()):
+            yield from self._between(schedule, begin, begin + HOUR)
+            return
+        times = _parts(schedule)
+        if times.matches_day(local.date()):
+            low, high = bisect_left(times.times, second), bisect_left(times.times, second + 3600)
+            yield from (begin + timedelta(seconds=one - second) for one in times.times[low:high])
 
     def _is_due(self, job_id: str, minute: datetime) -> bool:
         job = self._jobs.get(job_id)
         if job is None or not job.definition.enabled:
             return False
-        schedule = _anchored(job.definition.schedule, job.next_run_at)
+        schedule = job.definition.schedule
+        if schedule.type is ScheduleType.INTERVAL and schedule.start_at is None:  # it is in the phase of its next due time
+            schedule = replace(schedule, start_at=job.next_run_at)
         return next(self._between(schedule, minute, minute + timedelta(minutes=1)), None) is not None
 
     def _between(self, schedule: Schedule, begin: datetime, end: datetime) -> Iterator[datetime]:
-        for at in self._triggers.iter_after(schedule, begin - timedelta(milliseconds=1)):
+        for at in self._triggers.iter_after(schedule, begin - _TICK):
             if at >= end:
                 return
             yield at
 
     def _hours(self, groups: frozenset[str] | None, begin: datetime, end: datetime, zone: ZoneInfo) -> dict[datetime, Due]:
+        """Plain schedules are added up by the days and quarters of their own zones, and each quarter is put where it is in `zone`; for
+        the others, for the ends of the span and for days on which a clock changes, the triggers are asked."""
         counts: Counter[datetime] = Counter()
-        named: dict[datetime, list[Coming]] = {}
+        named: defaultdict[datetime, list[Coming]] = defaultdict(list)
+        by_zone: defaultdict[str, list[Planned]] = defaultdict(list)
         for plan in self._planned(groups):
-            for day, until in _days(begin, end):
-                often = self._triggers.count(plan.schedule, day - timedelta(milliseconds=1), until - timedelta(milliseconds=1))
-                if often == 0:
-                    continue
-                for hour, count in self._by_hour(plan.schedule, day, until, zone, often):
-                    counts[hour] += count * plan.jobs
-                if often <= RARE:
-                    for at in self._between(plan.schedule, day, until):
-                        list_of = named.setdefault(_hour(at, zone), [])
-                        list_of += [Coming(at, job_id, name) for job_id, name in plan.first]
-        return {
-            hour: Due(count, tuple(sorted(named.get(hour, ()), key=lambda one: (one.at, one.name))[:MOST_NAMES]))
-            for hour, count in counts.items()
-        }  # fmt: skip
+            if _plain(plan.schedule):
+                by_zone[plan.schedule.timezone].append(plan)
+            else:
+                self._ask(plan, begin, end, zone, counts, named)
+        for name, plans in by_zone.items():
+            own = ZoneInfo(name)
+            whole = [day for day in _days(begin, end, own) if not _changes(name, day)]
+            for day, found in _added_up(plans, whole).items():
+                _put(found, day, own, zone, counts, named)
+            for first, last in _gaps(begin, end, whole, own):
+                for plan in plans:
+                    self._ask(plan, first, last, zone, counts, named)
+        return {hour: Due(count, tuple(sorted(named.get(hour, ()))[:MOST_NAMES])) for hour, count in counts.items() if count}
 
-    def _by_hour(self, schedule: Schedule, begin: datetime, end: datetime, zone: ZoneInfo, often: int) -> Iterator[tuple[datetime, int]]:
-        """Each due time where they are few; where they are many, how many each hour has."""
-        if often <= HOURS_OF_A_DAY * 2:
-            yield from Counter(_hour(at, zone) for at in self._between(schedule, begin, end)).items()
-            return
-        at = begin
-        while at < end:
-            close = min(at.replace(minute=0, second=0, microsecond=0) + HOUR, end)
-            count = self._triggers.count(schedule, at - timedelta(milliseconds=1), close - timedelta(milliseconds=1))
-            if count:
-                yield _hour(at, zone), count
-            at = close
+    def _ask(
+        self, plan: Planned, begin: datetime, end: datetime, zone: ZoneInfo, counts: Counter[datetime], named: dict[datetime, list[Coming]]
+    ) -> None:  # fmt: skip
+        """The same by the triggers, a day at a time: each due time where they are few, else how many each hour has."""
+        while begin < end:
+            until = min(begin + DAY, end)
+            often = self._triggers.count(plan.schedule, begin - _TICK, until - _TICK)
+            if 0 < often <= 48:
+                for at in self._between(plan.schedule, begin, until):
+                    counts[_hour(at, zone)] += plan.jobs
+                    if often <= RARE:
+                        named[_hour(at, zone)] += [Coming(at, name, job_id) for job_id, name in plan.first]
+            elif often:
+                at = begin
+                while at < until:
+                    close = min(at.replace(minute=at.minute // 15 * 15, second=0, microsecond=0) + HOUR / 4, until)
+                    counts[_hour(at, zone)] += plan.jobs * self._triggers.count(plan.schedule, at - _TICK, close - _TICK)
+                    at = close
+            begin = until
+
+
+def _plain(schedule: Schedule) -> bool:
+    """Whether it is the same for ever: a cron expression without a beginning and an end."""
+    return schedule.type is ScheduleType.CRON and schedule.start_at is None and schedule.end_at is None
+
+
+def _parts(schedule: Schedule) -> Compiled:
+    return parts_of(check_expression(schedule.expression or ""))
+
+
+def _added_up(plans: Sequence[Planned], days: Sequence[date]) -> dict[date, _Day]:
+    each, some = _Day(), defaultdict[date, _Day](_Day)
+    for plan in plans:
+        times = _parts(plan.schedule)
+        if times.every_day:
+            each.add(times.times, plan)
+            continue
+        for day in days:
+            if times.matches_day(day):
+                some[day].add(times.times, plan)
+    for quarter, found in each.named.items():
+        each.named[quarter] = sorted(found)[:MOST_NAMES]
+    for day in days:
+        some[day].counts.update(each.counts)
+        for quarter, found in each.named.items():
+            some[day].named[quarter] += found
+    return some
+
+
+def _put(
+    found: _Day, day: date, own: ZoneInfo, zone: ZoneInfo, counts: Counter[datetime], named: dict[datetime, list[Coming]]
+) -> None:  # fmt: skip
+    midnight = datetime.combine(day, time(), own).astimezone(UTC)  # no clock changes on this day
+    for quarter, count in found.counts.items():
+        hour = _hour(midnight + timedelta(seconds=quarter * QUARTER), zone)
+        counts[hour] += count
+        names = sorted(found.named[quarter])[:MOST_NAMES] if quarter in found.named else []
+        named[hour] += [Coming(midnight + timedelta(seconds=second), name, job_id) for second, name, job_id in names]
 
 
 def _hour(at: datetime, zone: ZoneInfo) -> datetime:
     return at.astimezone(zone).replace(minute=0, second=0, microsecond=0)
 
 
-def _days(begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """The span in pieces of at most a day."""
-    while begin < end:
-        yield begin, min(begin + DAY, end)
-        begin += DAY
+def _days(begin: datetime, end: datetime, zone: ZoneInfo) -> list[date]:
+    """The days of a zone that lie in the span whole."""
+    first, days = begin.astimezone(zone).date(), []
+    for place in range((end - begin).days + 3):
+        day = first + place * DAY
+        if datetime.combine(day, time(), zone) >= begin and datetime.combine(day + DAY, time(), zone) <= end:
+            days.append(day)
+    return days
 
 
-def _anchored(schedule: Schedule, next_run_at: datetime | None) -> Schedule:
-    """An interval without a beginning is in the phase of its next due time."""
-    free = schedule.type is ScheduleType.INTERVAL and schedule.start_at is None and next_run_at is not None
-    return replace(schedule, start_at=next_run_at) if free else schedule
+def _gaps(begin: datetime, end: datetime, days: Sequence[date], zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
+    """What is left of the span without the days."""
+    for day in days:
+        midnight = datetime.combine(day, time(), zone).astimezone(UTC)
+        if midnight > begin:
+            yield begin, midnight
+        begin = datetime.combine(day + DAY, time(), zone).astimezone(UTC)
+    if begin < end:
+        yield begin, end
+
+
+@cache
+def _changes(timezone: str, day: date) -> bool:
+    return clock_change(datetime.combine(day, time(12), ZoneInfo(timezone)), timezone) != timedelta(0)

@@ -119,15 +119,33 @@ def test_broken_jobs_are_loud(browser_client: FlaskClient, services: Services, s
     assert "orphan cannot run: its template 'gone_kind' is gone" in section(page(browser_client), "Needs you")
 
 
-def test_the_day_is_read_from_an_index(services: Services, super_admin: Actor, store: Store) -> None:
-    from app.execution.store import _ended_since
+def test_previews_are_counted_off(services: Services, super_admin: Actor, store: Store) -> None:
+    job_id = make(services, super_admin, "j")
+    ran(store, services, super_admin, job_id, "success", START - timedelta(minutes=5))
+    ran(store, services, super_admin, job_id, "success", START - timedelta(minutes=6), dry=True)
+    ran(store, services, super_admin, job_id, "failed", START - timedelta(minutes=4), dry=True)
+    day = services.overview.day(super_admin)
+    assert (day.total, day.success, day.failing) == (1, 1.0, [])
 
-    plan = store.database["job_executions"].find(_ended_since(START, None)).explain()["queryPlanner"]["winningPlan"]
-    names: set[str] = set()
-    waiting = [plan]
-    while waiting:
-        one = waiting.pop()
-        names |= {one["indexName"]} if "indexName" in one else set()
-        waiting += [one["inputStage"]] if "inputStage" in one else one.get("inputStages", [])
-    assert names
-    assert names <= {"ended", "recent"}
+
+def test_the_day_is_counted_from_an_index_alone(services: Services, super_admin: Actor, store: Store) -> None:
+    ran(store, services, super_admin, make(services, super_admin, "j"), "success", START - timedelta(minutes=5))
+    asked: list[Document] = []
+    executions = services.overview._store._executions
+
+    class Spy:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(executions, name)
+
+        def aggregate(self, stages: list[Document], **options: Any) -> Any:
+            asked.append({"aggregate": executions.name, "pipeline": stages, "cursor": {}})
+            return executions.aggregate(stages, **options)
+
+    services.overview._store._executions = Spy()  # type: ignore[assignment]
+    services.overview._store.counts_by_hour(START - timedelta(days=1))
+    plan = store.database.command("explain", asked[0], verbosity="queryPlanner")
+    winner = repr(
+        plan["queryPlanner"]["winningPlan"] if "queryPlanner" in plan else plan["stages"][0]["$cursor"]["queryPlanner"]["winningPlan"]
+    )
+    assert "'indexName': 'ended_by_status'" in winner
+    assert "'FETCH'" not in winner

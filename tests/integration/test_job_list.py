@@ -54,6 +54,30 @@ def test_the_list_is_narrowed(browser_client: FlaskClient, many: dict[str, str],
     assert names(browser_client, query) == expected
 
 
+def test_what_is_due_next_comes_first_and_what_never_is_last(services: Services, super_admin: Actor, many: dict[str, str]) -> None:
+    late = make(services, super_admin, "late", schedule={"type": "cron", "expression": "0 0 1 1 *"})
+    assert late
+
+    def page(number: int, limit: int) -> list[str]:
+        found = services.jobs.page(super_admin, JobFilter(), sort="next_run_at", page=number, limit=limit)
+        assert found.total == 5
+        return [job.definition.name for job in found.jobs]
+
+    whole = page(1, 10)
+    assert set(whole[:2]) == {"bad", "good"}
+    assert whole[2:] == ["late", "held", "off"]
+    for limit in (1, 2, 3, 4):
+        assert [name for number in range(1, 7) for name in page(number, limit)] == whole
+
+
+def test_a_search_pages_as_the_list_does(services: Services, super_admin: Actor) -> None:
+    for n in range(7):
+        make(services, super_admin, f"job {n}")
+    found = [services.jobs.page(super_admin, JobFilter(search="JOB"), page=number, limit=3) for number in (1, 2, 3, 4)]
+    assert [[job.definition.name[-1] for job in page.jobs] for page in found] == [list("012"), list("345"), ["6"], []]
+    assert {page.total for page in found} == {7}
+
+
 def test_rest_narrows_as_the_page_does(api: Api, many: dict[str, str]) -> None:
     def found(query: str) -> list[str]:
         return [job["name"] for job in api("GET", f"/api/admin/scheduler-jobs?{query}").get_json()["jobs"]]

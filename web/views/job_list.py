@@ -44,7 +44,7 @@ def list_jobs() -> str:
     return render_template(
         "jobs.html", rows=job_rows(page.jobs), page=page, args=args, sort=sort, narrowed=query.narrows, catalogue=services().catalogue,
         sorts=SORT_WORDS, states=STATES, last_runs=[*((one.value, one) for one in RAN), (NEVER, NEVER)], never=NEVER,
-        tags=services().jobs.tags(actor()), groups=services().jobs.groups(actor()), owners=services().jobs.owners(actor()),
+        facets=services().jobs.facets(actor()),
         views=services().preferences.of(actor()).views, usual=USUAL, listing=_listing(),
     )  # fmt: skip
 
@@ -158,5 +158,5 @@ def _until(text: str) -> datetime | None:
 def _bulk_page(wanted: Wanted, outcome: Outcome, *, done: bool = False, error: str = "") -> str:
     return render_template(
         "bulk.html", wanted=wanted, outcome=outcome, done=done, error=error, verb=VERBS[wanted.action], past=DONE[wanted.action],
-        form=request.form, results=Result, tags=services().jobs.tags(actor()), limit=services().settings.runs_per_hour,
+        form=request.form, results=Result, tags=services().jobs.facets(actor()).tags, limit=services().settings.runs_per_hour,
     )  # fmt: skip

@@ -39,7 +39,8 @@ function onPaletteKey(event) {
     select((at + step + found.length) % found.length);
   } else if (event.key === "Enter") {
     event.preventDefault();
-    (found[at] || found[0])?.querySelector("a").click();
+    const chosen = found[at] || found[0];
+    if (chosen) location.href = chosen.dataset.href;
   }
 }
 
@@ -89,6 +90,8 @@ function onKey(event) {
 document.addEventListener("keydown", onKey);
 document.addEventListener("click", (event) => {
   if (event.target.closest("[data-palette]")) openPalette();
+  const chosen = event.target.closest("#palette-list [data-href]");
+  if (chosen) location.href = chosen.dataset.href;
   if (event.target.matches("dialog.palette")) event.target.close(); // the backdrop
 });
 document.addEventListener("htmx:afterSwap", (event) => {

@@ -1,0 +1,278 @@
+"""The desk of who works here all day: the list and what is done to many, keys and palette, calendar, logs; each page by axe-core."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+from pymongo import MongoClient
+
+from tests.browser.conftest import Watched
+from tests.support import ADMIN, PASSWORD, Service, eventually
+
+NIGHTLY = {"type": "cron", "expression": "0 2 * * *"}
+MOST_INTERACTIONS = 12
+
+
+@pytest.fixture(scope="module")
+def desk(service: Service, mongod: str) -> dict[str, str]:
+    """A few jobs of a group of their own, one with a success, a failure and a second version; ids by name."""
+    ids = {}
+    with service.client(service.token()) as api:
+        for name in ("Alpha", "Beta", "Gamma"):
+            body = {"name": f"{name} of the desk", "template_type": "test_scheduler", "group": "desk", "tags": ["desk"], "schedule": NIGHTLY,
+                    "retry_policy": {"max_retries": 0}}  # fmt: skip
+            ids[name] = api.post("/api/admin/scheduler-jobs", json=body).raise_for_status().json()["job"]["_id"]
+        for key, parameters in (("good", {}), ("bad", {"outcome": "error"})):
+            answer = api.post(f"/api/admin/scheduler-jobs/{ids['Alpha']}/run", json={"parameters": parameters}).raise_for_status()
+            path = f"/api/admin/job-executions/{answer.json()['execution_id']}"
+            eventually(lambda path=path: api.get(path).json()["execution"]["completed_at"], seconds=30)
+            ids[key] = answer.json()["execution_id"]
+        api.put(f"/api/admin/scheduler-jobs/{ids['Alpha']}", json={"description": "Changed once."}).raise_for_status()
+    return ids
+
+
+def rows(page: Page) -> list[str]:
+    return page.locator("table.jobs .name > a").all_inner_texts()
+
+
+def test_many_jobs_are_paused_after_a_look_and_a_switch_is_undone(visitor: Watched, service: Service, desk: dict[str, str]) -> None:
+    page = visitor.page
+    page.goto(f"{service.address}/jobs?group=desk")
+    assert len(rows(page)) == 3
+    page.get_by_label("Choose Beta of the desk").check()
+    page.get_by_label("Choose Gamma of the desk").check()
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Pause 2 jobs?")
+    page.get_by_label("Why").fill("stocktaking")
+    page.get_by_role("button", name="Pause 2 jobs").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("2 of 2 jobs paused")
+    page.get_by_role("link", name="Back to the jobs").click()
+    assert len(rows(page)) == 3, "back to the list that one came from"
+    page.get_by_label("Choose Beta of the desk").check()
+    page.get_by_label("Choose Gamma of the desk").check()
+    page.get_by_role("button", name="Resume", exact=True).click()
+    page.get_by_role("button", name="Resume 2 jobs").click()
+
+    page.goto(f"{service.address}/jobs?group=desk")
+    switch = page.get_by_role("switch", name="Alpha of the desk enabled")
+    switch.click()
+    expect(page.get_by_text("Alpha of the desk is disabled")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Alpha of the desk is enabled")).to_be_visible()
+
+
+def test_a_view_is_kept_under_a_name(visitor: Watched, service: Service, desk: dict[str, str]) -> None:
+    page = visitor.page
+    page.goto(f"{service.address}/jobs?group=desk&last=failed")
+    assert rows(page) == ["Alpha of the desk"]
+    page.get_by_text("Save view", exact=True).first.click()
+    page.get_by_label("Name of the view").fill("Desk, failing")
+    page.get_by_role("button", name="Save view").click()
+    expect(page.locator(".views [aria-current]")).to_have_text("Desk, failing")
+    page.get_by_role("button", name="Remove this view").click()
+    expect(page.get_by_role("link", name="Desk, failing")).to_have_count(0)
+
+
+def test_filters_work_as_one_types_and_the_back_button_takes_them_back(visitor_js: Watched, service: Service, desk: dict[str, str]) -> None:
+    page = visitor_js.page
+    page.goto(f"{service.address}/jobs?group=desk")
+    page.locator("#filter-q").fill("beta")
+    expect(page.locator("table.jobs tbody tr")).to_have_count(1)
+    expect(page.locator("#job-count")).to_have_text("1")
+    page.locator("#filter-last").select_option("failed")
+    expect(page.get_by_text("No job matches")).to_be_visible()
+    page.go_back()
+    expect(page.locator("table.jobs tbody tr")).to_have_count(1)
+    page.go_back()
+    expect(page.locator("table.jobs tbody tr")).to_have_count(3)
+
+
+def test_keys_move_choose_and_lead_away_and_can_be_switched_off(visitor_js: Watched, service: Service, desk: dict[str, str]) -> None:
+    page = visitor_js.page
+    page.goto(f"{service.address}/jobs?group=desk")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.get_by_role("link", name="Beta of the desk", exact=True)).to_be_focused()
+    page.keyboard.press("x")
+    expect(page.get_by_label("Choose Beta of the desk")).to_be_checked()
+    expect(page.get_by_text("1 chosen")).to_be_visible()
+    page.get_by_role("link", name="Beta of the desk", exact=True).focus()
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Alpha of the desk")
+    page.keyboard.press("g")
+    page.keyboard.press("c")
+    expect(page).to_have_url(re.compile("/calendar$"))
+    page.keyboard.press("w")
+    expect(page).to_have_url(re.compile("view=week"))
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.get_by_label("Keys without Ctrl are on").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("m")
+    page.wait_for_timeout(300)
+    expect(page).to_have_url(re.compile("view=week"))
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("dialog", name="Go to")).to_be_visible()
+
+
+def test_a_job_is_made_by_keyboard_alone(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    page.goto(f"{service.address}/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("scheduler test")
+    expect(page.locator("#palette-list li")).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Scheduler test")
+
+    def tab_to(holds: str) -> None:
+        for _ in range(80):
+            if page.evaluate(f"document.activeElement.matches({holds!r})"):
+                return
+            page.keyboard.press("Tab")
+        pytest.fail(f"no way by Tab to {holds}")
+
+    tab_to("[data-pointer='/name'][data-role=value]")
+    page.keyboard.type("Made by keyboard")
+    tab_to("#b-every")
+    page.keyboard.type("On days")
+    expect(page.locator("#s-expression")).to_have_value("0 2 * * 1")
+    tab_to("button.primary[name=save]")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Made by keyboard is in the registry")).to_be_visible()
+    expect(page.get_by_text("At 02:00, only on Monday").first).to_be_visible()
+
+
+class Counted:
+    """Counts what a person does: a click, a field that is filled."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.done = page, 0
+
+    def click(self, role: Any, name: str) -> None:
+        self.done += 1
+        self.page.get_by_role(role, name=name).first.click()
+
+    def fill(self, label: str, text: str) -> None:
+        self.done += 1
+        self.page.get_by_label(label, exact=True).first.fill(text)
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_the_first_scheduled_job_takes_few_steps(chromium: Browser, service: Service, javascript: bool) -> None:
+    context = chromium.new_context(java_script_enabled=javascript, locale="en-GB")
+    page = context.new_page()
+    page.goto(service.address)
+    person, began = Counted(page), datetime.now(UTC)
+    person.fill("E-mail", ADMIN)
+    person.fill("Password", PASSWORD)
+    person.click("button", "Sign in")
+    person.click("link", "New job")
+    person.click("link", "Scheduler test")
+    person.fill("Name", f"First {javascript}")
+    person.click("button", "Each night")
+    person.click("button", "Create job")
+    expect(page.get_by_text("is in the registry")).to_be_visible()
+    expect(page.locator(".facts")).to_contain_text("At 02:00")
+    print(f"{person.done} interactions, {(datetime.now(UTC) - began).total_seconds():.1f} s")
+    assert person.done <= MOST_INTERACTIONS
+    context.close()
+
+
+def test_builder_expression_and_presets_are_one(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    page.goto(f"{service.address}/jobs/new?template=test_scheduler")
+    page.locator("#b-every").select_option("week")
+    expect(page.locator("#s-expression")).to_have_value("0 2 * * 1")
+    page.get_by_label("Wed", exact=True).check()
+    expect(page.locator("#s-expression")).to_have_value("0 2 * * 1,3")
+    page.locator("#s-expression").fill("*/20 * * * *")
+    expect(page.locator("#b-every")).to_have_value("minutes")
+    expect(page.locator("#b-minutes")).to_have_value("20")
+    page.get_by_role("button", name="First of the month").click()
+    expect(page.locator("#s-expression")).to_have_value("0 6 1 * *")
+    expect(page.locator("#b-every")).to_have_value("month")
+    expect(page.locator(".schedule-words")).to_contain_text("At 06:00")
+
+
+def test_a_form_that_is_left_is_there_when_one_comes_back(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    page.goto(f"{service.address}/jobs/new?template=test_scheduler")
+    visitor_js.set("/name", "Half done")
+    page.get_by_role("link", name="Jobs", exact=True).click()
+    expect(page).to_have_url(re.compile("/jobs$"))
+    page.goto(f"{service.address}/jobs/new?template=test_scheduler")
+    page.get_by_role("link", name="Go on with it").click()
+    expect(page.locator("[data-pointer='/name'][data-role=value]")).to_have_value("Half done")
+    page.goto(f"{service.address}/jobs/new?template=test_scheduler")
+    page.get_by_role("button", name="Drop it").click()
+    expect(page.get_by_text("You left this form")).to_have_count(0)
+
+
+def test_a_log_of_a_hundred_thousand_lines(visitor_js: Watched, service: Service, desk: dict[str, str], mongod: str) -> None:
+    page, name = visitor_js.page, service.environment["JOBWRIGHT_DATABASE"]
+    now = datetime.now(UTC)
+    with MongoClient(mongod) as client:
+        copy = client[name]["job_executions"].find_one({"_id": desk["bad"]})
+        assert copy is not None
+        client[name]["job_executions"].insert_one({**copy, "_id": "long", "queued_at": copy["queued_at"] + timedelta(seconds=1)})
+        for chunk in range(100):
+            lines = [
+                {"timestamp": now, "level": "ERROR" if (chunk, n) == (60, 10) else "INFO", "message": f"line {chunk * 1000 + n + 1}."}
+                for n in range(1000)
+            ]
+            client[name]["execution_logs"].insert_one({"_id": f"long/00001.{chunk + 1:08d}", "attempt": 1, "lines": lines})
+    page.goto(f"{service.address}/executions/long")
+    expect(page.locator("#log .failing")).to_be_in_viewport()
+    assert page.locator("#log li").count() <= 1000
+    page.get_by_role("link", name="To the end").click()
+    expect(page.locator("#log li").last).to_contain_text("line 100000.")
+    page.locator("#log-q").fill("line 77777.")
+    expect(page.locator("#log li")).to_have_count(1)
+    page.locator("#log .line-number").click()
+    expect(page.locator("#L77777")).to_be_in_viewport()
+    page.locator("#log-level").select_option("ERROR")
+    expect(page.locator("#log li")).to_have_count(1)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.path().read_text().count("\n") == 100_000
+    page.get_by_role("link", name="Compare with the last success").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Compared with the last success")
+
+
+def opened(page: Page) -> dict[str, Callable[[], None]]:
+    """What is opened before axe-core looks, by the page's address."""
+    return {
+        "/jobs?group=desk&palette": lambda: (page.keyboard.press("Control+k"), page.locator("#palette-list li").first.wait_for())[1],
+        "/jobs?group=desk&keys": lambda: page.keyboard.press("?"),
+        "/jobs?group=desk&chosen": lambda: page.locator("[name=job]").first.check(),
+    }
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+def test_axe_finds_nothing_serious(chromium: Browser, service: Service, desk: dict[str, str], theme: Any, width: int) -> None:
+    context = chromium.new_context(color_scheme=theme, viewport={"width": width, "height": 900}, locale="en-GB", bypass_csp=True)
+    watched = Watched(context, service.address)
+    page, job = watched.page, desk["Alpha"]
+    opening = opened(page)
+    found = []
+    for path in (
+        "/", "/jobs?group=desk", *opening, f"/jobs/{job}", f"/jobs/{job}/revisions", f"/jobs/{job}/edit", f"/executions/{desk['bad']}",
+        f"/executions/{desk['bad']}?q=line", f"/executions/{desk['bad']}/compare", "/executions?from=2026-01-01", "/calendar", "/calendar?view=week",
+        "/calendar?view=day", "/help", "/help/how-to/operate", "/system", "/account", "/jobs/new?template=database_cleanup",
+    ):  # fmt: skip
+        page.goto(f"{service.address}{path}")
+        opening.get(path, lambda: None)()
+        found += [
+            f"{path}: {one['id']} {[node['html'][:120] for node in one['nodes'][:2]]}"
+            for one in Axe().run(page).response["violations"] if one["impact"] in {"serious", "critical"}
+        ]  # fmt: skip
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than the window"
+    context.close()
+    assert not found, "\n".join(found)

@@ -85,8 +85,8 @@ sbom: $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX) ## Bill of materials of what is locke
 	@$(TOOLS)/bin/cyclonedx-py requirements requirements-runtime.lock --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json
 	@echo "sbom.json: $$($(PYTHON) -c "import json; print(len(json.load(open('sbom.json'))['components']))") components"
 
-screenshots: setup-tests ## The pictures in the README, from the running product
-	@$(BIN)/python scripts/screenshots.py
+screenshots: setup-tests ## Each page of a believable installation, by day, by night, on a phone: screenshots/
+	@$(BIN)/python -m scripts.screenshots
 
 lock: ## Resolve the lock file anew
 	@$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv

@@ -187,7 +187,7 @@ def _remember(database: Database[Document], ids: dict[str, str]) -> None:
         due = triggers.latest(job.definition.schedule, now - HISTORY, now - timedelta(minutes=3), MOST_RUNS)
         mine = [_run(chance, sketch, job, at) for at in due]
         rows += mine
-        logs += [_log(one) for one in mine[-20:] if one["started_at"]]
+        logs += [_log(one) for place, one in enumerate(mine) if one["started_at"] and (one["error"] or place >= len(mine) - 60)]
         if mine:
             made = min(now - HISTORY, due[0]) - timedelta(days=1)
             seen = {"last_run_at": due[-1], "last_status": mine[-1]["status"], "created_at": made, "updated_at": made}

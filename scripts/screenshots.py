@@ -7,18 +7,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 from playwright.sync_api import Page, sync_playwright
-from pymongo import MongoClient
 
 from app.local_mongod import LocalMongod
+from scripts.installation import fill
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
+ALL = ROOT / "screenshots"
+SHOWN = {
+    *(f"{name}-{look}" for name in ("dashboard", "jobs", "form", "execution", "draft") for look in ("light", "dark")),
+    "job-light", "failed-light", "week-light", "day-dark", "calendar-light", "jobs-phone",
+}  # fmt: skip
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -32,6 +36,7 @@ EMAIL, PASSWORD, PORT = "admin@example.com", "for-a-picture-only", "18080"
 
 def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
+    ALL.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         mongod = LocalMongod(Path(folder) / "mongo")
         environment = {
@@ -45,48 +50,18 @@ def main() -> None:
             _await(lambda: httpx.get(f"{address}/ready").status_code == 200)
             create = [sys.executable, "-m", "app.cli", "token", "create", "--user", EMAIL, "--name", "pictures"]
             token = subprocess.run(create, env=environment, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - ourselves
-            with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}) as client:
-                run = _fill(client, environment["MONGODB_URI"], folder)
-            _photograph(address, run)
+            with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+                jobs = fill(client, environment["MONGODB_URI"], folder, hook=f"{address}/health")
+                seen = _look_around(client, jobs)
+            _photograph(address, seen)
         finally:
             service.terminate()
             service.wait()
             mongod.stop()
 
 
-def _fill(client: httpx.Client, uri: str, folder: str) -> str:
-    """Jobs as a small shop would have them, each run a few times; returns a finished cleanup."""
-    with MongoClient[dict[str, Any]](uri) as mongo:
-        now = datetime.now(UTC)
-        rows = [{"email": f"user{n}@example.com", "lastActive": now - timedelta(days=n % 400)} for n in range(4000)]
-        mongo["shop"]["users"].insert_many(rows)
-        mongo["shop"]["orders"].insert_many([{"n": n, "total": n * 7 % 300, "createdAt": now - timedelta(hours=n)} for n in range(2000)])
-    for name, kind, settings in (
-        ("Shop database", "mongodb", {"uri": uri, "database": "shop"}),
-        ("Exports", "file_store", {"path": f"{folder}/exports"}),
-        ("Mail relay", "smtp", {"host": "127.0.0.1", "port": 9, "security": "none", "sender": "jobs@example.com"}),
-    ):
-        client.post("/api/admin/connections", json={"name": name, "kind": kind, "settings": settings}).raise_for_status()
-    cleanup = {"connection": "Shop database", "collection": "users", "condition": {"lastActive": {"$lt": "1 year ago"}}}
-    export = {
-        "connection": "Shop database", "collection": "orders", "format": "csv", "filter": {"createdAt": {"$gte": "1 week ago"}},
-        "destination": {"connection": "Exports", "path": "orders-{date}-{time}.csv"},
-    }  # fmt: skip
-    mail = {"connection": "Mail relay", "recipients": ["team@example.com"], "subject": "Weekly numbers", "body": "They are in the store."}
-    hook = {"url": f"http://127.0.0.1:{PORT}/health", "method": "GET"}
-    made: dict[str, str] = {}
-    for name, kind, parameters, schedule, tags in (
-        ("Remove inactive users", "database_cleanup", {**cleanup, "dryRun": False}, "0 2 * * 0", ["gdpr"]),
-        ("Orders of the week", "data_export", export, "30 6 * * 1-5", ["finance"]),
-        ("Weekly numbers", "email_notification", mail, "0 8 * * 1", ["finance"]),
-        ("Tell the data warehouse", "webhook_trigger", hook, "*/15 * * * *", []),
-        ("Count what would go", "database_cleanup", cleanup, "0 */6 * * *", ["gdpr"]),
-    ):
-        body = {
-            "name": name, "template_type": kind, "parameters": parameters, "tags": tags, "retry_policy": {"max_retries": 0},
-            "schedule": {"type": "cron", "expression": schedule, "timezone": "Europe/Berlin"},
-        }  # fmt: skip
-        made[name] = client.post("/api/admin/scheduler-jobs", json=body).raise_for_status().json()["job"]["_id"]
+def _look_around(client: httpx.Client, jobs: dict[str, str]) -> dict[str, str]:
+    """A derived template, a change of a job, and the ids of what is photographed."""
     forget = {
         "name": "Forget users", "description": "Delete users who were not seen for a year", "category": "Privacy", "icon": "shield",
         "parameters": {
@@ -97,43 +72,47 @@ def _fill(client: httpx.Client, uri: str, folder: str) -> str:
     }  # fmt: skip
     derived = {"type": "forget_users", "base": "database_cleanup", "definition": forget}
     client.post("/api/admin/job-templates", json=derived).raise_for_status()
-    finished = ""
-    for name, times in (("Remove inactive users", 1), ("Orders of the week", 9), ("Weekly numbers", 1), ("Tell the data warehouse", 18)):
-        for _ in range(times):
-            run = client.post(f"/api/admin/scheduler-jobs/{made[name]}/run").raise_for_status().json()["execution_id"]
-            path = f"/api/admin/job-executions/{run}"
-            _await(lambda path=path: client.get(path).json()["execution"]["completed_at"])  # type: ignore[misc]
-            finished = run if name == "Remove inactive users" else finished
-    with MongoClient[dict[str, Any]](uri, tz_aware=True) as mongo:
-        _spread(mongo["jobwright"]["job_executions"], finished)
-    return finished
+    stock = jobs["Stock for the warehouse"]
+    client.put(f"/api/admin/scheduler-jobs/{stock}", json={"timeout_seconds": 900, "description": "Each hour, for their morning list."})
+    failed = client.get("/api/admin/job-executions", params={"job_id": stock, "status": "failed"}).json()["executions"][0]["_id"]
+    run = client.post(f"/api/admin/scheduler-jobs/{jobs['Remove inactive users']}/run").raise_for_status().json()["execution_id"]
+    _await(lambda: client.get(f"/api/admin/job-executions/{run}").json()["execution"]["completed_at"])
+    return {"job": stock, "failed": failed, "run": run}
 
 
-def _spread(executions: Any, spared: str) -> None:
-    """Have the runs stand where the day would have had them."""
-    for place, row in enumerate(executions.find({"_id": {"$ne": spared}, "completed_at": {"$type": "date"}})):
-        back = timedelta(minutes=20 + place * 47 % 1400)
-        executions.update_one(
-            {"_id": row["_id"]}, {"$set": {name: row[name] - back for name in ("queued_at", "started_at", "completed_at")}}
-        )
+def _pages(seen: dict[str, str]) -> dict[str, str]:
+    """Each page by the name of its picture."""
+    job = f"/jobs/{seen['job']}"
+    return {
+        "dashboard": "/", "jobs": "/jobs", "jobs-failing": "/jobs?last=failed", "job": job, "versions": f"{job}/revisions",
+        "edit": f"{job}/edit", "pause": f"{job}/pause", "backfill": f"{job}/backfill", "executions": "/executions",
+        "execution": f"/executions/{seen['run']}", "failed": f"/executions/{seen['failed']}",
+        "compare": f"/executions/{seen['failed']}/compare",
+        "calendar": "/calendar", "week": "/calendar?view=week", "day": "/calendar?view=day", "templates": "/templates",
+        "template": "/templates/database_cleanup", "draft": "/templates/forget_users/draft", "form": "/jobs/new?template=database_cleanup",
+        "import": "/jobs/import", "approvals": "/approvals", "connections": "/connections", "blackouts": "/calendars", "users": "/users",
+        "audit": "/audit", "maintenance": "/maintenance", "system": "/system", "account": "/account", "help": "/help/how-to/schedules",
+    }  # fmt: skip
 
 
-def _photograph(address: str, run: str) -> None:
+def _photograph(address: str, seen: dict[str, str]) -> None:
+    """Every page by daylight, by night and on a phone into ALL; what README and docs show into PICTURES."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        for theme in ("light", "dark"):
-            page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=theme, device_scale_factor=1.5)  # type: ignore[arg-type]
+        looks: dict[str, dict[str, Any]] = {
+            "light": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", "device_scale_factor": 1.5},
+            "dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark", "device_scale_factor": 1.5},
+            "phone": {"viewport": {"width": 390, "height": 800}, "color_scheme": "light", "device_scale_factor": 2},
+        }
+        for look, options in looks.items():
+            page = browser.new_context(timezone_id="Europe/Berlin", **options).new_page()
             _sign_in(page, address)
-            for name, path in (
-                ("dashboard", "/"),
-                ("draft", "/templates/forget_users/draft"),
-                ("jobs", "/jobs"),
-                ("execution", f"/executions/{run}"),
-                ("form", "/jobs/new?template=database_cleanup"),
-            ):
+            for name, path in _pages(seen).items():
                 page.goto(f"{address}{path}")
                 page.wait_for_load_state("networkidle")
-                page.screenshot(path=PICTURES / f"{name}-{theme}.png")
+                page.screenshot(path=ALL / f"{name}-{look}.png")
+                if f"{name}-{look}" in SHOWN:
+                    page.screenshot(path=PICTURES / f"{name}-{look}.png")
         wide = browser.new_page(viewport={"width": 1600, "height": 900})
         _sign_in(wide, address)
         wide.goto(f"{address}/templates/preview?sample=2-unions")
@@ -145,10 +124,6 @@ def _photograph(address: str, run: str) -> None:
         wide.get_by_text("Valid", exact=True).wait_for()
         wide.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
         wide.screenshot(path=PICTURES / "preview-light.png")
-        phone = browser.new_page(viewport={"width": 390, "height": 800}, device_scale_factor=2)
-        _sign_in(phone, address)
-        phone.goto(f"{address}/jobs")
-        phone.screenshot(path=PICTURES / "jobs-phone.png")
         browser.close()
 
 

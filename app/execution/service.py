@@ -260,7 +260,10 @@ class Executions:
         require(actor, May.SEE_EXECUTIONS)
         query, visible = query or ExecutionFilter(job_id=job_id, status=status), self._registry.visible_ids(actor)
         rows, total = self._store.page(query, of_jobs=visible, skip=(page - 1) * limit, limit=limit, most=most)
-        return ExecutionPage([self._shown(row) for row in rows], total, page, max(1, -(-total // limit)), counted=not most or total < most)
+        everything = query == ExecutionFilter() and visible is None  # its number is known without counting
+        reached = min(total, most) if most else total
+        counted = not most or total < most or everything
+        return ExecutionPage([self._shown(row) for row in rows], total, page, max(1, -(-reached // limit)), counted=counted)
 
     def latest(self, actor: Actor, job_id: str, limit: int = 20) -> list[Document]:
         """The newest executions of a job, in brief."""

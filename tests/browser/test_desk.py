@@ -229,6 +229,8 @@ def test_a_log_of_a_hundred_thousand_lines(visitor_js: Watched, service: Service
             ]
             client[name]["execution_logs"].insert_one({"_id": f"long/00001.{chunk + 1:08d}", "attempt": 1, "lines": lines})
     page.goto(f"{service.address}/executions/long")
+    expect(page.get_by_role("heading", level=1)).to_be_in_viewport()
+    page.keyboard.press("e")
     expect(page.locator("#log .failing")).to_be_in_viewport()
     assert page.locator("#log li").count() <= 1000
     page.get_by_role("link", name="To the end").click()

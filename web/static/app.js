@@ -80,8 +80,10 @@ function setUpLog() {
   });
   follow.onchange = toEnd;
   new MutationObserver(toEnd).observe(log, { childList: true });
-  const target = location.hash.startsWith("#L") ? document.getElementById(location.hash.slice(1)) : log.querySelector(".failing");
-  if (target) target.scrollIntoView({ block: "center" });
+  const asked = location.hash.startsWith("#L") ? document.getElementById(location.hash.slice(1)) : null;
+  const failing = log.querySelector(".failing");
+  if (asked) asked.scrollIntoView({ block: "center" });
+  else if (failing) log.scrollTop = failing.offsetTop - log.offsetTop - log.clientHeight / 2; // the page stays with its error on top
   else toEnd();
 }
 

@@ -302,12 +302,14 @@ class JobRegistry:
 
     def undelete(self, actor: Actor, job_id: str) -> Job:
         """Take a deleted job back into the registry as it was; one that would be due again and destroys data comes back switched off,
-        where `actor` may not enable it. Raises NotFound, DuplicateName, LimitReached.
+        where `actor` may not enable it. Raises NotFound, Conflict where it is not deleted, DuplicateName, LimitReached.
         """
         require(actor, May.CHANGE_JOBS)
         job = self._store.get_retired(job_id)
-        if job is None or not sees_group(actor, job.definition.group):
-            raise NotFound("deleted job", job_id)
+        if job is None:
+            raise Conflict(f"{self._visible(actor, job_id).definition.name!r} is not deleted")
+        if not sees_group(actor, job.definition.group):
+            raise NotFound("job", job_id)
         self._refuse_taken_name(job.definition, None)
         now, definition = self._clock.now(), job.definition
         if definition.enabled:

@@ -313,7 +313,8 @@ def test_a_deleted_job_comes_back_once_on_a_free_seat_under_a_free_name(
     services.jobs.update(super_admin, other, {"name": "k"})
     answer = api("POST", path)
     assert (answer.status_code, answer.get_json()["job"]["enabled"]) == (200, True)
-    assert api("POST", path).status_code == 404, "it is back"
+    assert api("POST", path).status_code == 409, "it is back"
+    assert api("POST", "/api/admin/scheduler-jobs/none/undelete").status_code == 404
     assert services.jobs.get(super_admin, job).definition.name == "j"
     dangerous = make(services, super_admin, "d", template_type="misbehave", parameters={"how": "raise"})
     services.jobs.delete(super_admin, dangerous)

@@ -151,7 +151,7 @@ def test_runs_of_a_job_lead_to_each_other(browser_client: FlaskClient, services:
     assert [node.attributes["href"] for node in parsed.css(".neighbours a")] == ["/executions/a", "/executions/c", "/executions/b/compare"]
     parsed = LexborHTMLParser(text(browser_client.get("/executions/a")))
     assert [node.attributes["href"] for node in parsed.css(".neighbours a")] == ["/executions/b"]
-    assert browser_client.get("/executions/a/compare").status_code == 404
+    assert browser_client.get("/executions/a/compare").status_code == 409
 
 
 def test_a_failure_is_compared_with_the_last_success(

@@ -87,6 +87,13 @@ function setUpLog() {
   else toEnd();
 }
 
+// The address of a list says what narrows it, and nothing of what does not.
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.target.id !== "filters") return;
+  const { parameters } = event.detail;
+  for (const name of Object.keys(parameters)) if (!parameters[name]) delete parameters[name];
+});
+
 document.addEventListener("DOMContentLoaded", () => {
   setUpTheme();
   setUpLog();

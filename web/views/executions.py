@@ -11,7 +11,7 @@ from flask import Blueprint, Response, redirect, render_template, request, strea
 from werkzeug.utils import secure_filename
 
 from app.audit.model import field_diff
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
 from app.execution.model import Status, Trigger
 from app.execution.service import LEVELS, is_live
 from app.execution.store import ExecutionFilter
@@ -132,7 +132,7 @@ def compare(execution_id: str) -> str:
     document = services().executions.get(actor(), execution_id)
     good = services().executions.success_before(actor(), document)
     if good is None:
-        raise NotFound("earlier success of the job", document["job_name"])
+        raise Conflict(f"No run of {document['job_name']!r} succeeded before this one")
     logs = [services().executions.log_window(actor(), one["_id"], first=-COMPARED, limit=COMPARED).lines for one in (good, document)]
     return render_template(
         "compare.html", execution=document, good=good, changed=_definitions(document, good),

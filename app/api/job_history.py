@@ -99,7 +99,7 @@ def bulk() -> Any:
     if ("job_ids" in body) == ("filter" in body):
         raise ValidationFailed([FieldError("", "must name either job_ids or a filter")])
     query = JobFilter(ids=body["job_ids"]) if "job_ids" in body else JobFilter(**body["filter"])
-    until = datetime.fromisoformat(body["until"]).astimezone(UTC) if "until" in body else None
+    until = _instant(body["until"]) if "until" in body else None
     wanted = Wanted(action=Action(body["action"]), reason=body.get("reason", ""), until=until, tag=body.get("tag", ""))
     outcome = (services().bulk.plan if body.get("dry_run") else services().bulk.carry_out)(actor(), wanted, query)
     items = [
@@ -107,6 +107,14 @@ def bulk() -> Any:
         for one in outcome.items
     ]
     return jsonify({"items": items, "counts": outcome.counts})
+
+
+def _instant(text: str) -> datetime:
+    """A date-time of RFC 3339 as Python has it, which knows no leap seconds and no year 0. Raises ValidationFailed."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValidationFailed([FieldError("/until", "must be a date and time, such as 2026-03-29T02:30:00Z")]) from error
 
 
 def _judged(validator: SchemaValidator, body: Any) -> dict[str, Any]:

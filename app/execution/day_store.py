@@ -30,10 +30,12 @@ class DayStore:
         return hours, counted
 
     def write(self, days: Iterable[datetime], counts: Counts, *, at: datetime) -> None:
-        """Keep what was counted of these days; a later count is not replaced by an earlier one."""
+        """Keep what was counted of those of these days that have any; a later count is not replaced by an earlier one."""
         changes = []
         for day in days:
             hours = {str(n): dict(counts[day + timedelta(hours=n)]) for n in range(24) if day + timedelta(hours=n) in counts}
+            if not hours:  # whoever turns the pages of a calendar leaves nothing behind
+                continue
             where = {"_id": f"{day:%Y-%m-%d}"}
             changes.append(UpdateOne(where, {"$setOnInsert": {"hours": {}, "counted_at": datetime.fromtimestamp(0, UTC)}}, upsert=True))
             changes.append(UpdateOne({**where, "counted_at": {"$lt": at}}, {"$set": {"hours": hours, "counted_at": at}}))

@@ -117,6 +117,7 @@ def test_a_settled_day_is_counted_once_and_the_last_days_again(
     assert begin + timedelta(hours=2) not in again, "a day of last week has settled"
     assert again[START - timedelta(hours=1)] == {"success": 1, "failed": 1}
     assert services.overview.hours(super_admin, begin, begin + timedelta(hours=1)) == {}
+    assert store.database["execution_days"].count_documents({}) == 2, "days without any are not kept"
 
 
 def test_whoever_is_kept_to_groups_sees_theirs(services: Services, super_admin: Actor, store: Store) -> None:

@@ -270,6 +270,8 @@ def test_rest_does_many_and_says_what_became_of_each(api: Api, services: Service
         {"action": "disable"}, {"action": "disable", "filter": {}, "job_ids": ["x"]}, {"action": "shred", "filter": {}},
         {"action": "pause", "filter": {}}, {"action": "tag", "filter": {}}, {"action": "disable", "filter": {"$where": "1"}},
         {"action": "pause", "reason": "x", "until": "tomorrow", "filter": {}}, [],
+        {"action": "pause", "reason": "x", "until": "2016-12-31T23:59:60Z", "filter": {}},
+        {"action": "pause", "reason": "x", "until": "0001-01-01T00:00:00+14:00", "filter": {}},
     ):  # fmt: skip
         answer = bulk(wrong)
         assert (answer.status_code, answer.content_type) == (422, "application/problem+json"), wrong

@@ -150,6 +150,16 @@ def test_a_draft_keeps_no_secret(browser_client: FlaskClient, store: Store, as_j
     assert "canary" not in repr(kept)
 
 
+def test_a_short_secret_takes_nothing_else_with_it(browser_client: FlaskClient, store: Store) -> None:
+    pairs = draft_of(browser_client, **{"d.mname": "a name with an a", "d.mdescription": "a"})
+    secret = next(node for node in LexborHTMLParser(text(browser_client.get(NEW))).css("input[type=password]"))
+    pairs[secret.attributes["name"] or ""] = ["a"]
+    browser_client.post("/jobs/new/draft?template=noop", data=pairs)
+    kept = dict(store.database["job_drafts"].find_one({})["pairs"])  # type: ignore[index]
+    assert kept["d.mname"] == "a name with an a"
+    assert secret.attributes["name"] not in kept
+
+
 def test_a_draft_is_bounded_and_of_a_template_that_is_there(browser_client: FlaskClient) -> None:
     pairs = draft_of(browser_client, **{"d.mdescription": "x" * 210_000})
     assert browser_client.post("/jobs/new/draft?template=noop", data=pairs).status_code == 422

@@ -4,6 +4,6 @@
   document.documentElement.classList.add("js");
   const chosen = localStorage.getItem("jobwright-theme");
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  document.cookie = `jobwright_zone=${zone}; path=/; max-age=31536000; SameSite=Lax`;
+  document.cookie = `jobwright_zone=${zone}; path=/; max-age=31536000; SameSite=Lax${location.protocol === "https:" ? "; Secure" : ""}`;
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
 })();

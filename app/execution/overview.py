@@ -24,6 +24,7 @@ SETTLED_AFTER = timedelta(days=2)  # what was queued on a day has ended by then,
 FRESH = timedelta(minutes=1)  # of counts of days that have not settled
 _DAY = timedelta(days=1)
 MOST_SHOWN = 8
+LATE_AFTER, LONGEST_LATE = timedelta(minutes=1), timedelta(days=3650)
 TYPICAL_OF = 20  # runs
 
 
@@ -115,6 +116,11 @@ class Overview:
         now = self._clock.now()
         rows, _ = self._store.page(ExecutionFilter(status=Status.RUNNING.value), of_jobs=self._visible(actor), limit=MOST_SHOWN)
         return [Running(row, self._left(row, now)) for row in sorted(rows, key=lambda row: row["started_at"] or now)]
+
+    def late(self, actor: Actor) -> list[Job]:
+        """Jobs that were due more than LATE_AFTER ago and that nobody has started, the longest waiting first."""
+        now = self._clock.now()
+        return self._registry.due_between(actor, now - LONGEST_LATE, now - LATE_AFTER, MOST_SHOWN)
 
     def coming(self, actor: Actor) -> list[Job]:
         """The jobs that are due next, within 24 hours."""

@@ -119,6 +119,33 @@ def test_broken_jobs_are_loud(browser_client: FlaskClient, services: Services, s
     assert "orphan cannot run: its template 'gone_kind' is gone" in section(page(browser_client), "Needs you")
 
 
+def test_a_late_job_needs_someone(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    late, paused = make(services, super_admin, "left alone"), make(services, super_admin, "paused one")
+    services.jobs.pause(super_admin, paused, {"reason": "x"})
+    assert "Nothing, and nothing ran" in section(page(browser_client), "Needs you")
+    for job_id in (late, paused):
+        store.database["dynamic_jobs"].update_one({"_id": job_id}, {"$set": {"next_run_at": START - timedelta(minutes=5)}})
+    words = section(page(browser_client), "Needs you")
+    assert "left alone is late: it was due 5 min ago and has not started" in words
+    assert "paused one" not in words
+
+
+def test_two_weeks_are_told_by_day(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    assert "Nothing ran" in section(page(browser_client), "Two weeks")
+    job_id = make(services, super_admin, "j")
+    for days, status in ((13, "success"), (13, "failed"), (2, "success"), (2, "skipped"), (14, "failed")):
+        ran(store, services, super_admin, job_id, status, START - timedelta(days=days, minutes=len(status)))
+    store.database["execution_days"].delete_many({})
+    found = page(browser_client)
+    words = section(found, "Two weeks")
+    assert "3 runs" in words
+    assert "66.7 % of them succeeded" in words
+    assert [" ".join(row.text(separator=" ").split()) for row in found.css("#dashboard section:has(#two-weeks) tbody tr")] == [
+        "Tue 17 Feb 2 1",
+        "Sat 28 Feb 1 0",
+    ]
+
+
 def test_previews_are_counted_off(services: Services, super_admin: Actor, store: Store) -> None:
     job_id = make(services, super_admin, "j")
     ran(store, services, super_admin, job_id, "success", START - timedelta(minutes=5))

@@ -196,6 +196,15 @@ def test_the_list_filters_and_its_switch_works_both_ways(browser_client: FlaskCl
     assert "in 1 min" in text(browser_client.get(f"/jobs/{job.id}/row"))
 
 
+def test_an_answer_that_was_on_its_way_takes_no_message_with_it(browser_client: FlaskClient) -> None:
+    """What is told on the next page stands in the cookie: a request that says nothing leaves the cookie alone."""
+    token = csrf(text(browser_client.get(NEW)))
+    for path in ("/jobs", "/", NEW, "/palette?q=x"):
+        assert "Set-Cookie" not in browser_client.get(path).headers, path
+    assert "Set-Cookie" not in browser_client.post("/jobs/schedule-preview", data={"csrf_token": token, "s.type": "manual"}).headers
+    assert "is in the registry" in text(post(browser_client, NEW, {"/name": "j", "s.type": "manual"}, follow_redirects=True))
+
+
 def test_pages_of_jobs(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
     for n in range(27):
         make_job(services, super_admin, name=f"Job {n:02}")

@@ -6,6 +6,7 @@ import math
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
@@ -17,13 +18,14 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
 from app.connections.vault import mask
-from app.errors import AlreadyRunning, Conflict, LimitReached, NotFound
+from app.errors import AlreadyRunning, ApprovalNeeded, Conflict, LimitReached, NotFound
 from app.execution.figures import Figures
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, LogWindow
 from app.execution.model import LIVE, Status, Trigger, new_execution
 from app.execution.store import ExecutionFilter, ExecutionStore
 from app.jobs.asks import Operation
+from app.jobs.body import chosen
 from app.jobs.model import Job, Overlap
 from app.jobs.service import JobRegistry
 from app.mongo import Document
@@ -149,6 +151,27 @@ class Executions:
         self._store.add_one(document)
         self.wake()
         return str(document["_id"])
+
+    def try_out(self, actor: Actor, body: Any) -> str:
+        """Have the template of a job that is not made say what a run of it would do; returns what `tried` is asked with. Counts as one
+        run of the user's hour.
+
+        Whoever would have to wait for approval may ask what they would be asking for. Raises ValidationFailed, Forbidden, Conflict where
+        the template is off, LimitReached.
+        """
+        require(actor, May.RUN_JOBS)
+        job = self._registry.would_be(actor, body)
+        with suppress(ApprovalNeeded):
+            self._registry.ask_first(actor, job, Operation.CREATE)
+        self._count_run(actor)
+        with self._audit.action(actor, "job.dry_run", kind="job", target_id=job.id, name=job.definition.name, diff=chosen(job.definition)):
+            self.preview(job, of=_tried_by(actor, job.id))
+        return job.id
+
+    def tried(self, actor: Actor, key: str) -> Document | None:
+        """What a dry run of the same actor has found, once it has ended, after which it is forgotten; None before."""
+        require(actor, May.RUN_JOBS)
+        return self.end_preview(self.preview_id(_tried_by(actor, key)))
 
     @staticmethod
     def preview_id(of: str) -> str:
@@ -384,6 +407,11 @@ class Executions:
     @staticmethod
     def _shown(document: Document) -> Document:
         return {**document, "parameters": mask(document["parameters"])}
+
+
+def _tried_by(actor: Actor, key: str) -> str:
+    """What a dry run is known by: nobody else's, and no request's for approval."""
+    return f"{actor.id}/{key}"
 
 
 def at_least(level: str) -> Sequence[str]:

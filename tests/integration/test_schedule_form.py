@@ -6,15 +6,20 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from app.audit.model import Actor
+from app.audit.model import SYSTEM, Actor
+from app.audit.store import AuditFilter
 from app.clock import ManualClock
+from app.errors import ApprovalNeeded, Conflict, Forbidden, LimitReached, ValidationFailed
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.services import Services
 from tests.conftest import csrf
 from tests.posting import Page, post, text
+from web.views.schedule_form import settled
 
 NEW = "/jobs/new?template=noop"
 
@@ -67,7 +72,17 @@ def test_without_javascript_a_preset_fills_the_form(browser_client: FlaskClient)
     assert field is not None
     assert field.attributes["value"] == "*/15 * * * *"
     assert 'value="kept"' in html
-    assert "Every 15 minutes" in html
+    words = LexborHTMLParser(html).css_first("#schedule-preview .schedule-words")
+    assert words is not None
+    assert words.text().strip() == "Every 15 minutes"
+
+
+@given(st.dictionaries(st.sampled_from(["s.expression", "s.shown", "s.preset", "b.every", "b.time", "b.minute", "b.day", "b.minutes", "b.on:3"]),
+                       st.sampled_from(["0 2 * * *", "*/15 * * * *", "x", "", "week", "minutes", "hour", "04:30", "7", "15"])))  # fmt: skip
+def test_what_is_settled_stays_settled(fields: dict[str, str]) -> None:
+    once = settled(fields)
+    assert settled(once) == once
+    assert not any(name.startswith("b.") for name in once)
 
 
 def test_a_crowded_minute_is_told_with_a_way_out(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
@@ -130,14 +145,16 @@ def test_a_form_that_was_left_is_gone_on_with(
     assert services.drafts.find(super_admin, "noop") is None
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_a_draft_keeps_no_secret(browser_client: FlaskClient, store: Store, as_json: bool) -> None:
-    pairs = draft_of(browser_client)
-    if as_json:
+@pytest.mark.parametrize(
+    "typed", ["in its field", '{"secret": "canary-secret", "seconds": 3}', '{"secret": "canary-secret", "sec', '"secret": "canary-secret"']
+)
+def test_a_draft_keeps_no_secret(browser_client: FlaskClient, store: Store, typed: str) -> None:
+    pairs = draft_of(browser_client, **{"d.mname": "kept"})
+    if typed != "in its field":
         html = text(browser_client.post(NEW, data={**pairs, "p.action": ["json p"]}))
         form = Page(html)
         (field,) = form.all("", "json")
-        field.value = '{"secret": "canary-secret", "seconds": 3}'
+        field.value = typed
         pairs = {}
         for name, value in form.pairs():
             pairs.setdefault(name, []).append(value)
@@ -148,6 +165,7 @@ def test_a_draft_keeps_no_secret(browser_client: FlaskClient, store: Store, as_j
     kept = store.database["job_drafts"].find_one({})
     assert kept is not None
     assert "canary" not in repr(kept)
+    assert dict(kept["pairs"])["d.mname"] == "kept"
 
 
 def test_a_short_secret_takes_nothing_else_with_it(browser_client: FlaskClient, store: Store) -> None:
@@ -186,7 +204,7 @@ def test_a_new_job_is_tried_before_it_is_made(browser_client: FlaskClient, servi
     assert services.jobs.of_template(super_admin, "database_cleanup", 5) == []
     of = (waiting.attributes["hx-get"] or "").rpartition("/")[2]
     assert "is looking" in text(browser_client.get(f"/jobs/new/tried/{of}"))
-    row = executions.get(services.executions.preview_id(of))
+    row = executions.get(services.executions.preview_id(f"{super_admin.id}/{of}"))
     assert row is not None
     assert (row["dry"], row["triggered_by"]) == (True, "preview")
     store.database["job_executions"].update_one(
@@ -195,3 +213,42 @@ def test_a_new_job_is_tried_before_it_is_made(browser_client: FlaskClient, servi
     )
     assert "7 would go" in text(browser_client.get(f"/jobs/new/tried/{of}"))
     assert "A run would fail" in text(browser_client.get(f"/jobs/new/tried/{of}")), "it is told once and forgotten"
+    event = services.audit.history(AuditFilter(action="job.dry_run"), limit=5)[0]
+    assert (event["actor"]["email"], event["target"]["name"]) == (super_admin.email, "n")
+
+
+def cleanup(services: Services, name: str = "n") -> dict[str, Any]:
+    if not services.connections.options("mongodb"):
+        services.connections.create(SYSTEM, name="db", kind="mongodb", settings={"uri": "mongodb://127.0.0.1:1/", "database": "x"})
+    parameters = {"connection": "db", "collection": "users", "condition": {"a": 1}}
+    return {"name": name, "template_type": "database_cleanup", "parameters": parameters}
+
+
+def test_a_dry_run_is_for_who_may_make_the_job_and_counts_as_a_run(services: Services, super_admin: Actor, admin: Actor) -> None:
+    services.executions.try_out(admin, cleanup(services))
+    services.templates.set_standing(super_admin, "database_cleanup", {"roles": ["super_admin"]})
+    with pytest.raises(Forbidden):
+        services.executions.try_out(admin, cleanup(services))
+    services.templates.set_standing(super_admin, "database_cleanup", {"enabled": False})
+    with pytest.raises((Conflict, ValidationFailed)):
+        services.executions.try_out(super_admin, cleanup(services))
+    services.templates.set_standing(super_admin, "database_cleanup", {"enabled": True, "roles": []})
+    for _ in range(services.settings.runs_per_hour - 1):
+        services.executions.try_out(admin, cleanup(services))
+    with pytest.raises(LimitReached):
+        services.executions.try_out(admin, cleanup(services))
+
+
+def test_a_dry_run_is_told_to_who_began_it_and_takes_no_requests_preview(services: Services, super_admin: Actor, admin: Actor) -> None:
+    of = services.executions.try_out(admin, cleanup(services))
+    assert services.executions.tried(admin, of) is None, "it has not ended"
+    found = services.executions.tried(super_admin, of)
+    assert found is not None
+    assert found["error"] == {"message": "The preview is gone"}
+    with pytest.raises(ApprovalNeeded) as needed:
+        services.jobs.create(admin, cleanup(services, "asked for"))
+    asked = services.approvals.ask(admin, needed.value.ask)
+    other = services.executions.tried(admin, asked["_id"])
+    assert other is not None
+    assert other["status"] == "failed"
+    assert services.approvals.get(super_admin, asked["_id"])["preview"] == {"state": "running"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import re
 from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
@@ -206,7 +206,8 @@ def new() -> Any:
         return render_template("job_form.html", **form.render())
     try:
         if TRY in request.form:
-            return render_template("job_form.html", **form.render(), tried=_dry_run(form))
+            of = services().executions.try_out(actor(), form.body)
+            return render_template("job_form.html", **form.render(), tried={"of": of, "found": None})
         job, _ = services().jobs.create(actor(), form.body)
     except ValidationFailed as failed:
         form.fail(failed.errors)
@@ -231,21 +232,10 @@ def _form_of_new(entry: Entry) -> str:
 TRY = "try"  # the button that asks what a run would do
 
 
-def _dry_run(form: JobForm) -> dict[str, Any]:
-    """Begin the template's preview with the form's parameters. Raises ValidationFailed."""
-    body = {**form.body, "name": form.body.get("name") or "Dry run"}
-    of = str(uuid.uuid4())
-    services().executions.preview(services().jobs.would_be(actor(), body), of=of)
-    return {"of": of, "found": None}
-
-
 @blueprint.get("/new/tried/<of>")
 def tried(of: str) -> str:
-    """What a dry run has found by now; its id is known to whoever began it."""
-    require(actor(), May.CHANGE_JOBS)
-    return render_template(
-        "partials/dry_run.html", tried={"of": of, "found": services().executions.end_preview(services().executions.preview_id(of))}
-    )
+    """What a dry run has found by now."""
+    return render_template("partials/dry_run.html", tried={"of": of, "found": services().executions.tried(actor(), of)})
 
 
 @blueprint.post("/new/draft")
@@ -253,7 +243,12 @@ def keep_draft() -> Any:
     """Keep a form that is left; the page sends it without its secrets."""
     entry, pairs = services().catalogue.get(request.args.get("template", "")), posted()
     submission = JobForm.read(entry, pairs).parts[PARAMETERS].submission
-    value = submission.value if submission and isinstance(submission.value, dict) else {}
+    if submission is None or submission.errors or not isinstance(submission.value, dict):
+        # What cannot be read may hold a secret anywhere: a JSON text that is half typed does.
+        pairs = [(name, text) for name, text in pairs if not re.match(rf"{PARAMETERS}\b", name)]
+        value = {}
+    else:
+        value = submission.value
     # Whichever field a secret stands in, a password's or the JSON of the whole: it is left out with it.
     secrets = [text for _, text in secret_places(entry.parameters_schema, value) if isinstance(text, str) and text]
     kept = [(name, text) for name, text in pairs if name != "csrf_token" and not any(_holds(text, secret) for secret in secrets)]

@@ -33,7 +33,7 @@ CALENDAR = "s.calendar:"  # a box a calendar, by name
 
 def settled(fields: Mapping[str, str]) -> dict[str, str]:
     """The fields with one expression out of its three views: a preset that was pressed, else the expression where it was edited, else the
-    builder where that was. `s.shown` is the expression that the page was drawn for."""
+    builder where that was. `s.shown` is the expression that the page was drawn for; the builder's fields have had their say, and go."""
     found = dict(fields)
     shown, expression = found.get("s.shown"), found.get("s.expression", "").strip()
     if preset := found.pop("s.preset", ""):
@@ -43,7 +43,7 @@ def settled(fields: Mapping[str, str]) -> dict[str, str]:
         if made != built(shown):
             found["s.expression"] = made.expression
     found["s.shown"] = found.get("s.expression", "").strip()
-    return found
+    return {name: value for name, value in found.items() if not name.startswith("b.")}
 
 
 def _posted_builder(fields: Mapping[str, str]) -> Built:

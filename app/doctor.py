@@ -25,14 +25,13 @@ from app.factory import Store
 from app.jobs.store import JobStore
 from app.migrations import Migrator, find_migrations
 from app.reseal import Resealer
-from app.scheduling.nodes import NodeStore
+from app.scheduling.nodes import SILENT_AFTER, NodeStore
 from app.services import Services
 
 OLDEST_MONGODB = (6, 0)
 # The last day of support of each release line (mongodb.com/legal/support-policy/lifecycles).
 SUPPORT_ENDS = {(6, 0): "2025-07-31", (7, 0): "2027-08-31", (8, 0): "2029-10-31"}
 SKEW_NOTICED, SKEW_TOO_MUCH = 1.0, 5.0  # seconds; leases compare clocks (docs/explanation/guarantees.md)
-NODE_SILENT = timedelta(seconds=30)
 LEAST_FREE = 1 << 30
 LATE = timedelta(seconds=60)
 OUTBOX_OLD = timedelta(seconds=60)
@@ -208,11 +207,11 @@ class Doctor:
 
     def _nodes(self) -> Iterator[Finding]:
         now, seen = self._services.clock.now(), NodeStore(self._database).all()
-        live = [node for node in seen if now - node.seen_at < NODE_SILENT]
+        live = [node for node in seen if node.lives(now)]
         if not live:
             yield Finding("Nodes", Level.WARNING, "no engine runs on this database", "Start `jobwright serve` or `jobwright scheduler`.")
         for node in live:
-            if node.tick_age_seconds > NODE_SILENT.total_seconds():
+            if node.tick_age_seconds > SILENT_AFTER.total_seconds():
                 text = f"{node.id} lives, but its scheduler has not ticked for {node.tick_age_seconds:.0f} s"
                 yield Finding("Nodes", Level.PROBLEM, text, "Look for `tick.failed` in its log; restart it.")
             else:

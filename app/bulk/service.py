@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -20,7 +21,6 @@ from app.jobs.service import JobRegistry
 from app.jobs.store import JobFilter
 
 MOST_JOBS = 1_000
-PAGE = 100
 
 
 class Action(StrEnum):
@@ -110,11 +110,11 @@ class Outcome:
     """The items in the order of their names."""
 
     items: tuple[Item, ...]
-    counts: Mapping[str, int] = field(init=False)
 
-    def __post_init__(self) -> None:
-        kinds = [(one.result or one.effect).value for one in self.items]
-        object.__setattr__(self, "counts", {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)})
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many there are of each result or, before, of each effect."""
+        return Counter((one.result or one.effect).value for one in self.items)
 
     @property
     def touched(self) -> int:
@@ -130,15 +130,10 @@ class Bulk:
 
     def jobs(self, actor: Actor, query: JobFilter) -> list[Job]:
         """All jobs that match, by name. Raises ValidationFailed where they are more than MOST_JOBS."""
-        require(actor, May.SEE_JOBS)
-        found: list[Job] = []
-        while True:
-            page = self._registry.page(actor, query, page=len(found) // PAGE + 1, limit=PAGE)
-            if page.total > MOST_JOBS:
-                raise ValidationFailed([FieldError("/filter", f"leaves {page.total:,} jobs; at most {MOST_JOBS:,} are changed at once")])
-            found += page.jobs
-            if page.page >= page.pages:
-                return found
+        page = self._registry.page(actor, query, limit=MOST_JOBS)
+        if page.total > MOST_JOBS:
+            raise ValidationFailed([FieldError("/filter", f"leaves {page.total:,} jobs; at most {MOST_JOBS:,} are changed at once")])
+        return page.jobs
 
     def plan(self, actor: Actor, wanted: Wanted, query: JobFilter) -> Outcome:
         """What `carry_out` would do to the jobs that match; nothing is changed. Raises ValidationFailed, Forbidden."""

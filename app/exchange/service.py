@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import count
 from typing import Any
 
 from app.accounts.permissions import May, require
@@ -125,11 +126,12 @@ class Exchange:
 
     def _all(self, actor: Actor, query: JobFilter) -> list[Job]:
         found: list[Job] = []
-        while True:
-            page = self._registry.page(actor, query, page=len(found) // PAGE + 1, limit=PAGE)
+        for number in count(1):
+            page = self._registry.page(actor, query, page=number, limit=PAGE)
             found += page.jobs
-            if page.page >= page.pages:
-                return found
+            if number >= page.pages:
+                break
+        return found
 
     def _step(self, actor: Actor, place: int, name: str, body: dict[str, Any], job: Job | None, *, only_new: bool) -> Step:
         try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from statistics import median
 from typing import Any
 
 from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.clock import Clock
 from app.execution.day_store import DayStore
+from app.execution.figures import Figures
 from app.execution.model import Status
 from app.execution.store import ExecutionFilter, ExecutionStore
 from app.execution.updates import FAILURES
@@ -135,9 +135,8 @@ class Overview:
         progress: dict[str, Any] = row.get("progress") or {}
         if progress.get("total") and progress.get("done"):
             return float(max(0.0, spent * (progress["total"] - progress["done"]) / progress["done"]))
-        latest = self._store.latest(row["job_id"], TYPICAL_OF)
-        spans = [one["duration_seconds"] for one in latest if one["status"] == Status.SUCCESS and one["duration_seconds"] is not None]
-        return max(0.0, median(spans) - spent) if spans else None
+        typical = Figures.of(self._store.latest(row["job_id"], TYPICAL_OF)).median_seconds
+        return None if typical is None else max(0.0, typical - spent)
 
 
 def _midnight(at: datetime) -> datetime:

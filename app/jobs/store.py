@@ -29,9 +29,9 @@ _BY_VERSION: Document = {"maxTimeMS": QUERY_TIME_MS, "hint": "by_version"}  # ho
 # A race for the last free seats is lost at most so often before the registry counts as full.
 SEAT_TRIES = 50
 COMMAND_BYTES = 8_000_000  # of one command, which may have 48 MB; what is larger is a portion of its own
-# An outbox with this time waits for no scheduler to come back.
 _OF_RUNS = {"_id", "last_run_at", "last_status"}
 _WRITTEN_BY_ENGINE = {*_OF_RUNS, "next_run_at", "paused"}
+# An outbox with this time waits for no scheduler to come back.
 NOBODY_AT_WORK = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -71,9 +71,10 @@ EVERY_JOB = JobFilter()
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A schedule, how many jobs have it, and (id, name) of the first of them."""
+    """A schedule, how many jobs have it, and (id, name) of the first of them. `phase` is the next due time of an interval's jobs."""
 
     schedule: Schedule
+    phase: datetime | None
     jobs: int
     first: tuple[tuple[str, str], ...]
 
@@ -458,10 +459,7 @@ def _noted(run: Ended) -> UpdateOne:
 def _planned(row: Document) -> Planned:
     key = {name: value for name, value in row["_id"].items() if value is not None}
     phase = key.pop("phase", None)
-    schedule = schedule_from(key)
-    if phase is not None and schedule.start_at is None:  # an interval is in the phase of its next due time
-        schedule = replace(schedule, start_at=phase)
-    return Planned(schedule, row["jobs"], tuple((one["id"], one["name"]) for one in row["first"]))
+    return Planned(schedule_from(key), phase, row["jobs"], tuple((one["id"], one["name"]) for one in row["first"]))
 
 
 def _portions(steps: Sequence[Advance]) -> Iterator[list[Advance]]:

@@ -16,6 +16,7 @@ from app.audit.model import Actor
 from app.jobs.model import Schedule, ScheduleType
 from app.jobs.store import JobStore, Planned
 from app.scheduling.cron import Compiled, check_expression, parts_of
+from app.scheduling.plan import anchored
 from app.scheduling.triggers import Triggers, clock_change
 
 REMEMBERED_SECONDS = 60.0  # a forecast may be so old
@@ -109,7 +110,7 @@ class Forecast:
         return made
 
     def _planned(self, groups: frozenset[str] | None) -> list[Planned]:
-        return self._remembered(("planned", groups), lambda: self._jobs.planned(groups=groups))
+        return self._remembered(("planned", groups), lambda: [_in_phase(plan) for plan in self._jobs.planned(groups=groups)])
 
     def _minutes(self, begin: datetime) -> Counter[datetime]:
         """How many jobs are due in each minute of the hour (UTC) from `begin` on."""
@@ -139,8 +140,8 @@ class Forecast:
         if job is None or not job.definition.enabled:
             return False
         schedule = job.definition.schedule
-        if schedule.type is ScheduleType.INTERVAL and schedule.start_at is None:  # it is in the phase of its next due time
-            schedule = replace(schedule, start_at=job.next_run_at)
+        if job.next_run_at is not None:
+            schedule = anchored(schedule, job.next_run_at)
         return next(self._between(schedule, minute, minute + timedelta(minutes=1)), None) is not None
 
     def _between(self, schedule: Schedule, begin: datetime, end: datetime) -> Iterator[datetime]:
@@ -189,6 +190,10 @@ class Forecast:
                     counts[_hour(at, zone)] += plan.jobs * self._triggers.count(plan.schedule, at - _TICK, close - _TICK)
                     at = close
             begin = until
+
+
+def _in_phase(plan: Planned) -> Planned:
+    return replace(plan, schedule=anchored(plan.schedule, plan.phase)) if plan.phase is not None else plan
 
 
 def _plain(schedule: Schedule) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pymongo.database import Database
 
 from app.mongo import Document
+
+SILENT_AFTER = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +21,10 @@ class NodeSeen:
     seen_at: datetime
     skew_seconds: float
     tick_age_seconds: float
+
+    def lives(self, now: datetime) -> bool:
+        """Whether it has given a sign of life lately."""
+        return now - self.seen_at < SILENT_AFTER
 
 
 class NodeStore:

@@ -60,7 +60,7 @@ def plan_due(
     With a minutely job, a grace of 300 s, an outage of an hour and `once`: the 6 of the last 300 s run, 54 are missed.
     Nothing runs for a due time in a blackout, nor while `now` is in one.
     """
-    schedule = _anchored(schedule, first_due)
+    schedule = anchored(schedule, first_due)
     before = first_due - _TICK
     boundary = _boundary(first_due, now, misfire)
     late_count = triggers.count(schedule, before, boundary)
@@ -126,13 +126,13 @@ def plan_end(
     schedule: Schedule, first_due: datetime, now: datetime, *, misfire: Misfire, triggers: Triggers
 ) -> tuple[Span | None, Span | None]:
     """What was due from `first_due` to `now` of a schedule that holds no more: what is too late to run, and what was in time."""
-    schedule, boundary = _anchored(schedule, first_due), _boundary(first_due, now, misfire)
+    schedule, boundary = anchored(schedule, first_due), _boundary(first_due, now, misfire)
     return _span(schedule, first_due - _TICK, boundary, triggers), _span(schedule, boundary, now, triggers)
 
 
 def plan_pause(schedule: Schedule, pause: Pause, end: datetime, *, triggers: Triggers) -> tuple[Span | None, datetime | None]:
     """What a pause that ends at `end` (exclusive) let go by, and the first due time after it."""
-    schedule = _anchored(schedule, pause.since_due)
+    schedule = anchored(schedule, pause.since_due)
     return (
         _span(schedule, pause.since_due - _TICK, end - _TICK, triggers),
         triggers.next_after(schedule, max(end, pause.since_due) - _TICK),
@@ -145,7 +145,7 @@ def _span(schedule: Schedule, after: datetime, until: datetime, triggers: Trigge
     return Span(first, triggers.latest(schedule, after, until, 1)[0], count) if count and first else None
 
 
-def _anchored(schedule: Schedule, first_due: datetime) -> Schedule:
+def anchored(schedule: Schedule, first_due: datetime) -> Schedule:
     """An interval without a start is in the phase of the due time that it waits for."""
     anchored = schedule.type is ScheduleType.INTERVAL and schedule.start_at is None
     return replace(schedule, start_at=first_due) if anchored else schedule

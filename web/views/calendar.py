@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,7 @@ from app.accounts.permissions import May, require
 from app.execution.updates import FAILURES
 from app.mongo import Document
 from app.scheduling.forecast import Coming, Due
-from web.views.common import actor, viewer_zone
+from web.views.common import actor, midnight, viewer_zone
 from web.views.signin import services
 
 blueprint = Blueprint("calendar_pages", __name__)
@@ -52,7 +52,7 @@ def show() -> str:
     today = now.astimezone(zone).date()
     on = _date(request.args.get("on", ""), today)
     first, days = _span(view, on)
-    begin, end = _midnight(first, zone), _midnight(first + days * DAY, zone)
+    begin, end = midnight(first), midnight(first + days * DAY)
     ran = services().overview.hours(actor(), begin, end)
     due = services().forecast.hours(actor(), max(now, begin), end, zone.key) if end > now else {}
     shown: dict[str, Any] = {"view": view, "on": on, "today": today, "first": first, "days": days, "zone": zone.key}
@@ -95,10 +95,6 @@ def _months(on: date) -> tuple[date, date]:
     return (first - DAY).replace(day=1), (first + 31 * DAY).replace(day=1)
 
 
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)
-
-
 def _sum(ran: Mapping[datetime, Mapping[str, int]]) -> int:
     return sum(sum(counts.values()) for counts in ran.values())
 
@@ -110,7 +106,7 @@ def _failed(counts: Mapping[str, int]) -> int:
 def _by_day(
     ran: Mapping[datetime, Mapping[str, int]], due: Mapping[datetime, Due], first: date, days: int, zone: ZoneInfo
 ) -> list[Cell]:  # fmt: skip
-    cells = [Cell(_midnight(first + n * DAY, zone).astimezone(zone)) for n in range(days)]
+    cells = [Cell(midnight(first + n * DAY).astimezone(zone)) for n in range(days)]
     by_date = {cell.begin.date(): cell for cell in cells}
     for at, counts in ran.items():
         cell = by_date.get(at.astimezone(zone).date())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
 from typing import Any
 from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
 
 from flask import flash, g, request
 
@@ -23,6 +25,7 @@ from web.views.signin import services
 
 Pairs = list[tuple[str, str]]
 ZONE_COOKIE = "jobwright_zone"
+MOST_COUNTED = 10_000  # executions of a list: nobody turns so many pages
 CHECK = "check"  # the action of a page that only wants to know what is wrong so far
 
 
@@ -135,6 +138,11 @@ class Editor:
         """The controls with these errors; those of the submission are left to whoever counts all errors of a page."""
         quiet = None if self.submission is None else replace(self.submission, errors=())
         return self.form.present(self.stored, errors=errors, name_prefix=self.prefix, submission=quiet, in_place=self.pressed == CHECK)
+
+
+def midnight(day: date) -> datetime:
+    """The beginning of a day of the viewer's, in UTC."""
+    return datetime.combine(day, time(), ZoneInfo(viewer_zone())).astimezone(UTC)
 
 
 def is_htmx() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,12 +14,11 @@ from app.execution.model import Status
 from app.execution.overview import Day
 from app.execution.updates import FAILURES
 from web.filters import OUTCOMES
-from web.views.common import actor, viewer_zone
+from web.views.common import actor, midnight, viewer_zone
 from web.views.signin import services
 
 blueprint = Blueprint("dashboard_pages", __name__)
 
-NODE_SILENT = timedelta(seconds=30)
 TALL = 100  # of the chart, in its own units
 MOST_TEMPLATES = 6
 TREND_DAYS = 14
@@ -38,7 +37,7 @@ def show() -> str:
         late=overview.late(actor()), running=overview.running(actor()), coming=overview.coming(actor()),
         waiting=services().approvals.waiting(actor()), broken=services().jobs.broken() if actor().groups is None else {},
         live=services().executions.live_counts(), used=[(services().catalogue.find(kind), kind, count) for kind, count in used],
-        nodes=[(one, now - one.seen_at < NODE_SILENT) for one in nodes],
+        nodes=[(one, one.lives(now)) for one in nodes],
     )  # fmt: skip
 
 
@@ -63,7 +62,7 @@ def _trend() -> list[dict[str, Any]]:
     today = now.astimezone(zone).date()
     days = [today - timedelta(days=n) for n in reversed(range(TREND_DAYS))]
     good, bad = Counter[date](), Counter[date]()
-    for at, counts in services().overview.hours(actor(), datetime.combine(days[0], time(), zone).astimezone(UTC), now).items():
+    for at, counts in services().overview.hours(actor(), midnight(days[0]), now).items():
         day = at.astimezone(zone).date()
         good[day] += counts.get(Status.SUCCESS, 0)
         bad[day] += sum(counts.get(status, 0) for status in FAILURES)

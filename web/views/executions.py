@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, redirect, render_template, request, stream_with_context, url_for
 from werkzeug.utils import secure_filename
@@ -20,14 +19,13 @@ from app.jobs.revisions import difference
 from app.mongo import Document
 from web.charts import log_diff
 from web.forms.field import small_number
-from web.views.common import Editor, actor, is_htmx, page_number, parameters_form, viewer_zone
+from web.views.common import MOST_COUNTED, Editor, actor, is_htmx, midnight, page_number, parameters_form
 from web.views.run_with import answer_run_with, run_with_page
 from web.views.signin import services
 
 blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
 
 PAGE_SIZE = 50
-MOST_COUNTED = 10_000  # of a list: nobody turns so many pages
 TRIGGERS = {
     Trigger.SCHEDULE: "Schedule", Trigger.MANUAL: "By hand", Trigger.API: "REST", Trigger.RETRY: "Run again", Trigger.BACKFILL: "Backfill",
 }  # fmt: skip
@@ -38,9 +36,9 @@ COMPARED = 500  # of the end of each of two logs
 @blueprint.get("")
 def list_executions() -> str:
     """Everything that ran, runs or waits, newest first."""
-    args, zone = request.args, ZoneInfo(viewer_zone())
+    args = request.args
     job_id, status, trigger = args.get("job", ""), args.get("status", ""), args.get("by", "")
-    begin, end = _day(args.get("from", ""), zone), _day(args.get("to", ""), zone)
+    begin, end = _day(args.get("from", "")), _day(args.get("to", ""))
     query = ExecutionFilter(
         job_id=job_id or None, status=status if status in list(Status) else None,
         triggered_by=trigger if trigger in list(Trigger) else None,
@@ -51,10 +49,10 @@ def list_executions() -> str:
     return render_template("executions.html", page=page, query=query, args=args, others=urlencode(others), triggers=TRIGGERS)
 
 
-def _day(text: str, zone: ZoneInfo) -> datetime | None:
+def _day(text: str) -> datetime | None:
     """The beginning of a day of the viewer's; None for what is no date."""
     try:
-        return datetime.combine(date.fromisoformat(text), time(), zone).astimezone(UTC)
+        return midnight(date.fromisoformat(text))
     except (ValueError, OverflowError):
         return None
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from statistics import median
 from typing import Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 
 from app.errors import FieldError, ValidationFailed
+from app.execution.figures import Figures
 from app.jobs.body import without_secrets
 from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.schema import JobDefinitionSchema, load_definition
@@ -211,8 +211,7 @@ class JobForm:
     def _typical_seconds(self) -> int:
         """How long a run of the job takes, as the middle of the latest ones; 0 where none has succeeded."""
         latest = services().executions.latest(actor(), self.job.id) if self.job else []
-        spans = [row["duration_seconds"] for row in latest if row["status"] == "success" and row["duration_seconds"] is not None]
-        return round(median(spans)) if spans else 0
+        return round(Figures.of(latest).median_seconds or 0)
 
     def _errors_of(self, prefix: str) -> list[FieldError]:
         fields = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), POLICIES: POLICY_FIELDS}[prefix]

@@ -23,7 +23,7 @@ from web.forms import ABSENT, Form
 from web.forms.field import small_number
 from web.forms.render import SummaryLine
 from web.views.beginnings import chosen_beginning, save_preset
-from web.views.common import CHECK, Editor, actor, is_htmx, page_number, parameters_form, posted, posted_version, tell
+from web.views.common import CHECK, MOST_COUNTED, Editor, actor, is_htmx, page_number, parameters_form, posted, posted_version, tell
 from web.views.exchange import as_file
 from web.views.job_form import PARAMETERS, JobForm
 from web.views.job_list import job_row
@@ -34,7 +34,6 @@ from web.views.signin import services
 blueprint = Blueprint("jobs_pages", __name__, url_prefix="/jobs")
 
 HISTORY = 15
-MOST_COUNTED = 10_000
 CHARTED = 60
 SHORT_SECRET = 3  # characters
 

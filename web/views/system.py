@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, render_template
@@ -16,7 +15,6 @@ from web.views.signin import services
 
 blueprint = Blueprint("system_pages", __name__)
 
-SILENT_AFTER = timedelta(seconds=30)
 SKEW_SECONDS = 2.0  # of a clock, beyond which it is worth a word
 
 
@@ -25,7 +23,7 @@ def show() -> str:
     """Nodes for whoever sees jobs; settings for super-admins."""
     require(actor(), May.SEE_JOBS)
     now = services().clock.now()
-    nodes = [(one, now - one.seen_at < SILENT_AFTER) for one in services().nodes()]
+    nodes = [(one, one.lives(now)) for one in services().nodes()]
     settings = _settings() if lacks(actor(), May.SWITCH_MAINTENANCE) is None else []
     return render_template("system.html", nodes=nodes, live=services().executions.live_counts(), settings=settings, skew=SKEW_SECONDS)
 

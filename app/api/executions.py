@@ -8,6 +8,7 @@ from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
 from app.api.present import execution_json, jsonable
 from app.api.schemas import AllExecutionsQuery, ExecutionEnvelope, ExecutionList, LogPage, LogQuery, RunEnvelope
+from app.execution.store import ExecutionFilter
 
 blueprint = ApiBlueprint("executions", __name__, url_prefix="/api/admin/job-executions", description="What ran, runs and will run")
 
@@ -20,7 +21,7 @@ SHOWN_LINES = 1000
 def list_executions(query: dict[str, Any]) -> dict[str, Any]:
     """List executions of all jobs, newest first"""
     page = services().executions.page(
-        actor(), job_id=query.get("job_id"), status=query.get("status"), page=query["page"], limit=query["limit"]
+        actor(), ExecutionFilter(job_id=query.get("job_id"), status=query.get("status")), page=query["page"], limit=query["limit"]
     )
     rows = [execution_json(row) for row in page.executions]
     return {"executions": rows, "total": page.total, "page": page.page, "pages": page.pages}

@@ -25,6 +25,7 @@ from app.api.schemas import (
     Validated,
 )
 from app.errors import FieldError, ValidationFailed
+from app.execution.store import ExecutionFilter
 from app.jobs.model import Job, to_plain
 from app.jobs.schema import JobDefinitionSchema, PauseSchema
 from app.jobs.store import JobFilter
@@ -221,6 +222,8 @@ def cancel_backfill(job_id: str) -> dict[str, str]:
 def list_job_executions(query: dict[str, Any], job_id: str) -> dict[str, Any]:
     """List the executions of a job, newest first"""
     services().jobs.get(actor(), job_id)
-    page = services().executions.page(actor(), job_id=job_id, status=query.get("status"), page=query["page"], limit=query["limit"])
+    page = services().executions.page(
+        actor(), ExecutionFilter(job_id=job_id, status=query.get("status")), page=query["page"], limit=query["limit"]
+    )
     rows = [execution_json(row) for row in page.executions]
     return {"executions": rows, "total": page.total, "page": page.page, "pages": page.pages}

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from app.validation.pointer import escape
+
 Via = Literal["web", "api", "cli", "system"]
 
 
@@ -36,7 +38,7 @@ def field_diff(before: Mapping[str, Any], after: Mapping[str, Any], *, prefix: s
     """What changed, a row a leaf: `{"field": "/schedule/expression", "before": …, "after": …}`; a missing side is left out."""
     rows: list[dict[str, Any]] = []
     for key in sorted(before.keys() | after.keys()):
-        pointer = f"{prefix}/{key.replace('~', '~0').replace('/', '~1')}"
+        pointer = f"{prefix}/{escape(key)}"
         old, new = before.get(key), after.get(key)
         if old == new and (key in before) == (key in after):
             continue

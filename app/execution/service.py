@@ -23,7 +23,7 @@ from app.execution.figures import Figures
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, LogWindow
 from app.execution.model import LIVE, Status, Trigger, new_execution
-from app.execution.store import ExecutionFilter, ExecutionStore
+from app.execution.store import ALL_EXECUTIONS, ExecutionFilter, ExecutionStore
 from app.jobs.asks import Operation
 from app.jobs.body import chosen
 from app.jobs.model import Job, Overlap
@@ -275,15 +275,13 @@ class Executions:
         return shown
 
     def page(
-        self, actor: Actor, query: ExecutionFilter | None = None, *, job_id: str | None = None, status: str | None = None, page: int = 1,
-        limit: int = 50, most: int = 0,
-    ) -> ExecutionPage:  # fmt: skip
-        """One page of the executions that `query` leaves, or of a job's, or of one status. With `most`, no more than so many are counted,
-        and pages go no further."""
+        self, actor: Actor, query: ExecutionFilter = ALL_EXECUTIONS, *, page: int = 1, limit: int = 50, most: int = 0
+    ) -> ExecutionPage:
+        """One page of the executions that `query` leaves. With `most`, no more than so many are counted, and pages go no further."""
         require(actor, May.SEE_EXECUTIONS)
-        query, visible = query or ExecutionFilter(job_id=job_id, status=status), self._registry.visible_ids(actor)
+        visible = self._registry.visible_ids(actor)
         rows, total = self._store.page(query, of_jobs=visible, skip=(page - 1) * limit, limit=limit, most=most)
-        everything = query == ExecutionFilter() and visible is None  # its number is known without counting
+        everything = query == ALL_EXECUTIONS and visible is None  # its number is known without counting
         reached = min(total, most) if most else total
         counted = not most or total < most or everything
         return ExecutionPage([self._shown(row) for row in rows], total, page, max(1, -(-reached // limit)), counted=counted)

@@ -63,6 +63,9 @@ class ExecutionFilter:
         return {**found, "queued_at": between} if between else found
 
 
+ALL_EXECUTIONS = ExecutionFilter()
+
+
 class ExecutionStore:
     """Executions, and the compare-and-sets that move them. Each write of a worker names its lease token and is refused without."""
 

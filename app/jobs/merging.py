@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.audit.model import field_diff
+from app.validation.pointer import keys_of
 
 Body = Mapping[str, Any]
 GONE = object()
@@ -56,18 +57,14 @@ def _row(pointer: str, base: Body, after: Body) -> dict[str, Any]:
     return {"field": pointer, **({} if old is GONE else {"before": old}), **({} if new is GONE else {"after": new})}
 
 
-def _keys(pointer: str) -> list[str]:
-    return [key.replace("~1", "/").replace("~0", "~") for key in pointer.split("/")[1:]]
-
-
 def _at(body: Any, pointer: str) -> Any:
-    for key in _keys(pointer):
+    for key in keys_of(pointer):
         body = body.get(key, GONE) if isinstance(body, Mapping) else GONE
     return body
 
 
 def _put(body: dict[str, Any], pointer: str, value: Any) -> None:
-    *path, last = _keys(pointer)
+    *path, last = keys_of(pointer)
     for key in path:
         body = body.setdefault(key, {})
     if value is GONE:

@@ -26,6 +26,7 @@ from dateutil.relativedelta import relativedelta
 
 from app.errors import FieldError
 from app.validation.places import Place
+from app.validation.pointer import keys_of
 from app.validation.readable import pointer
 
 OPEN = "{{"
@@ -95,7 +96,7 @@ def put_back(value: Any, became: Mapping[str, Any]) -> Any:
         return value
     found = copy.deepcopy(value)
     for place, made in became.items():
-        *way, last = [part.replace("~1", "/").replace("~0", "~") for part in place.split("/")[1:]]
+        *way, last = keys_of(place)
         at = found
         for part in way:
             at = at[int(part)] if isinstance(at, list) else at[part]

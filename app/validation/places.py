@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any
 
 from app.validation.patterns import matches
+from app.validation.pointer import keys_of
 from app.validation.secret import is_secret
 
 CACHED = 256  # schemas
@@ -114,8 +115,7 @@ def _layers(schemas: list[Any], root: Any, seen: set[int]) -> Iterator[Mapping[s
 def _local(root: Any, reference: str) -> Any:
     """What a reference inside the document means; nothing for any other, nor by anchor."""
     at = root
-    for part in reference.removeprefix("#").split("/")[1:]:
-        part = part.replace("~1", "/").replace("~0", "~")
+    for part in keys_of(reference.removeprefix("#")):
         if isinstance(at, Mapping):
             at = at.get(part)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 from jsonschema import ValidationError
 
 from app.errors import FieldError
-from app.validation.schema import escape
+from app.validation.pointer import escape
 from app.validation.words import Words
 
 # (pointer of the value, the list of branches) → the branch that the person chose, or None where nobody chose.

@@ -17,6 +17,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from app.validation.patterns import PatternRefused, check_pattern
+from app.validation.pointer import escape
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64  # levels of JSON; an object in `properties` takes two
@@ -98,11 +99,6 @@ def prepare(schema: Any) -> Prepared:
 
 _cache: OrderedDict[str, Prepared] = OrderedDict()
 _lock = Lock()
-
-
-def escape(key: object) -> str:
-    """A reference token of a JSON Pointer (RFC 6901, 3)."""
-    return str(key).replace("~", "~0").replace("/", "~1")
 
 
 def _check_json(root: Any) -> None:

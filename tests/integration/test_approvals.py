@@ -16,6 +16,7 @@ from app.audit.model import SYSTEM, Actor
 from app.audit.store import AuditFilter
 from app.clock import ManualClock
 from app.errors import ApprovalNeeded, Conflict, Forbidden, LimitReached, NotFound, StaleVersion, ValidationFailed
+from app.execution.store import ExecutionFilter
 from app.factory import Store, build_services
 from app.jobs.model import Job
 from app.jobs.store import JobFilter
@@ -86,7 +87,7 @@ def test_every_way_to_destroy_waits_and_every_way_to_stop_does_not(
     jobs.set_enabled(admin, job.id, enabled=False)
     asked(services, admin, lambda: jobs.set_enabled(admin, job.id, enabled=True))
     assert services.approvals.waiting(SYSTEM) == 8
-    assert executions.page(admin, job_id=job.id).total == 1
+    assert executions.page(admin, ExecutionFilter(job_id=job.id)).total == 1
 
 
 def test_a_job_that_would_become_destructive_waits_too(services: Services, admin: Actor, super_admin: Actor) -> None:
@@ -395,7 +396,7 @@ def test_a_preview_is_shown_once_it_is_there(
     dry = executions.find_one({"dry": True})
     assert dry is not None
     assert (dry["triggered_by"], dry["job_id"], dry["notifications"]) == ("preview", row["_id"], {})
-    assert services.executions.page(admin, job_id=row["job_id"]).total == 0
+    assert services.executions.page(admin, ExecutionFilter(job_id=row["job_id"])).total == 0
     found = {"message": "Would delete 1,523 of 40,210 documents", "samples": ["<i>1</i>"]}
     executions.update_one({"_id": dry["_id"]}, {"$set": {"status": "success", "result": found}})
     page = browser_client.get(f"/approvals/{row['_id']}/preview").get_data(as_text=True)

@@ -11,6 +11,7 @@ from flask import Flask
 from app.accounts.signin import Visitor
 from app.audit.model import SYSTEM, Actor
 from app.errors import ApprovalNeeded, NotFound, ValidationFailed
+from app.execution.store import ExecutionFilter
 from app.factory import create_app
 from app.jobs.store import JobFilter
 from app.services import Services
@@ -83,7 +84,7 @@ def test_lists_hold_ones_own_alone(services: Services, kept: Actor, both: dict[s
     assert services.jobs.names(kept) == ["of north"]
     assert services.jobs.groups(kept) == ["north"]
     assert {row["job_name"] for row in services.executions.page(kept).executions if not row.get("dry")} == {"of north"}
-    assert services.executions.page(kept, job_id=both["south"]["job_id"]).total == 0
+    assert services.executions.page(kept, ExecutionFilter(job_id=both["south"]["job_id"])).total == 0
     assert services.executions.latest(kept, both["south"]["job_id"]) == []
     assert [row["_id"] for row in services.approvals.page(kept).approvals] == [both["north"]["approval_id"]]
     assert services.approvals.waiting(kept) == 1

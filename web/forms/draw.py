@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from app.validation.dynamic import has_any
-from app.validation.schema import escape
+from app.validation.pointer import escape
 from app.validation.secret import MASK, NAMED, secret_name
 from web.forms.field import (
     DEEPEST,

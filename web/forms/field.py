@@ -15,7 +15,7 @@ from typing import Any
 
 from app.errors import FieldError
 from app.validation.dynamic import has_any
-from app.validation.schema import escape
+from app.validation.pointer import escape
 from app.validation.secret import MASK, NAMED, named_secret
 from app.validation.words import Words
 from web.forms.choices import Choices

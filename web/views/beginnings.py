@@ -10,6 +10,7 @@ from flask import flash, request
 
 from app.errors import LimitReached, ValidationFailed
 from app.execution.model import Trigger
+from app.execution.store import ExecutionFilter
 from app.jobs.model import Job
 from app.jobtemplates.entry import Entry
 from app.jobtemplates.presets import without_secrets
@@ -48,7 +49,7 @@ def recent_jobs(entry: Entry) -> list[Beginning]:
 def recent_runs(job: Job) -> list[Beginning]:
     """The last runs by hand of a job that had parameters of their own."""
     usual, found = services().jobs.shown_parameters(job), dict[str, Document]()
-    for row in services().executions.page(actor(), job_id=job.id, limit=LOOKED_AT).executions:
+    for row in services().executions.page(actor(), ExecutionFilter(job_id=job.id), limit=LOOKED_AT).executions:
         if row["triggered_by"] in BY_HAND and row["template_type"] == job.definition.template_type and row["parameters"] != usual:
             found.setdefault(repr(row["parameters"]), row)
     rows = list(found.values())[:RECENT]

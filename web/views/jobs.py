@@ -11,6 +11,7 @@ from app.accounts.permissions import May, require
 from app.audit.store import AuditFilter
 from app.connections.references import secret_places
 from app.errors import FieldError, NotFound, StaleVersion, ValidationFailed
+from app.execution.store import ExecutionFilter
 from app.jobs.body import as_request
 from app.jobs.merging import changes, merge
 from app.jobs.model import Cause, Job
@@ -272,7 +273,7 @@ def drop_draft() -> Any:
 def show(job_id: str) -> str:
     """A job: state, definition, history."""
     job = services().jobs.get(actor(), job_id)
-    page = services().executions.page(actor(), job_id=job_id, page=page_number(), limit=HISTORY, most=MOST_COUNTED)
+    page = services().executions.page(actor(), ExecutionFilter(job_id=job_id), page=page_number(), limit=HISTORY, most=MOST_COUNTED)
     past = durations(services().executions.latest(actor(), job_id, CHARTED))
     due = (
         upcoming(job.definition.schedule, round(past.figures.median_seconds or 0))

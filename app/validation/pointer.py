@@ -1,0 +1,13 @@
+"""JSON Pointers (RFC 6901): reference tokens, escaped and plain."""
+
+from __future__ import annotations
+
+
+def escape(key: object) -> str:
+    """A key as a reference token of a pointer (RFC 6901, 3)."""
+    return str(key).replace("~", "~0").replace("/", "~1")
+
+
+def keys_of(pointer: str) -> list[str]:
+    """The keys on the way that a pointer goes, the outermost first; none for the whole."""
+    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]

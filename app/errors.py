@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from templates_lib.messages import said, say
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -16,7 +18,10 @@ class FieldError:
     """
 
     pointer: str
-    message: str
+    message: str  # a Said
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", said(self.message))
 
 
 class JobwrightError(Exception):
@@ -26,8 +31,8 @@ class JobwrightError(Exception):
     title = "Internal error"
 
     def __init__(self, detail: str = "") -> None:
-        super().__init__(detail or self.title)
-        self.detail = detail or self.title
+        self.detail = said(detail or self.title)
+        super().__init__(self.detail)
 
 
 class ConfigError(JobwrightError):
@@ -85,7 +90,7 @@ class NotFound(JobwrightError):
 
     def __init__(self, kind: str, key: str) -> None:
         self.kind, self.key = kind, key
-        super().__init__(f"There is no {kind} {key!r}")
+        super().__init__(say("There is no {kind} {key!r}", kind=said(kind), key=key))
 
 
 class Conflict(JobwrightError):
@@ -109,7 +114,7 @@ class DuplicateName(ValidationFailed):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__([FieldError("/name", f"Another one is already called {name!r}")])
+        super().__init__([FieldError("/name", say("Another one is already called {name!r}", name=name))])
 
 
 class AlreadyRunning(Conflict):
@@ -126,7 +131,7 @@ class StaleVersion(JobwrightError):
 
     def __init__(self, expected: int, actual: int) -> None:
         self.expected, self.actual = expected, actual
-        super().__init__(f"This is version {actual}; the change was made for version {expected}")
+        super().__init__(say("This is version {actual}; the change was made for version {expected}", actual=actual, expected=expected))
 
 
 class LimitReached(JobwrightError):

@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+from templates_lib.messages import say
+
 # RFC 9110, 15: too early, too many, timeouts and server errors may pass; any other answer will be the same again.
 TRANSIENT_STATUS = frozenset({408, 425, 429})
 MOST_PORT = 65_535
@@ -25,11 +27,11 @@ def address_problem(text: str) -> str | None:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
-        return f"is not an address: {error}"
+        return say("is not an address: {error}", error=error)
     if not url.host or url.userinfo:
-        return "must name a host, and no user name or password"
+        return say("must name a host, and no user name or password")
     if url.port is not None and not 0 < url.port <= MOST_PORT:
-        return f"names port {url.port}; ports go from 1 to {MOST_PORT}"
+        return say("names port {port}; ports go from 1 to {most}", port=url.port, most=MOST_PORT)
     return None
 
 

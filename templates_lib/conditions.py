@@ -11,6 +11,7 @@ from bson import json_util
 from dateutil.relativedelta import relativedelta
 
 from templates_lib.base import Problem
+from templates_lib.messages import say
 
 COMPARISONS = frozenset({"$gt", "$gte", "$lt", "$lte"})
 LEAVES = COMPARISONS | {"$eq", "$ne", "$exists", "$type", "$size", "$mod", "$regex", "$options",
@@ -54,7 +55,7 @@ def problems(condition: Any, pointer: str = "") -> Iterator[Problem]:
 
 def _check_query(query: Any, pointer: str, depth: int) -> Iterator[Problem]:
     if depth > MAX_DEPTH:
-        yield Problem(pointer, f"is nested more than {MAX_DEPTH} levels deep")
+        yield Problem(pointer, say("is nested more than {most} levels deep", most=MAX_DEPTH))
         return
     if not isinstance(query, Mapping):
         yield Problem(pointer, 'must be an object such as {"lastActive": {"$lt": "6 months ago"}}')
@@ -68,7 +69,7 @@ def _check_query(query: Any, pointer: str, depth: int) -> Iterator[Problem]:
             for index, item in enumerate(value):
                 yield from _check_query(item, f"{here}/{index}", depth + 1)
         elif key.startswith("$"):
-            yield Problem(here, f"The operator {key} is not allowed here")
+            yield Problem(here, say("The operator {key} is not allowed here", key=key))
         elif key == "" or "\0" in key:
             yield Problem(here, "is not a field name")
         elif _is_operators(value):
@@ -87,7 +88,7 @@ def _is_extended_json(value: Mapping[str, Any]) -> bool:
 
 def _check_operators(operators: Mapping[str, Any], pointer: str, depth: int) -> Iterator[Problem]:
     if depth > MAX_DEPTH:
-        yield Problem(pointer, f"is nested more than {MAX_DEPTH} levels deep")
+        yield Problem(pointer, say("is nested more than {most} levels deep", most=MAX_DEPTH))
         return
     for key, value in operators.items():
         here = f"{pointer}/{_escape(key)}"
@@ -106,7 +107,7 @@ def _check_operators(operators: Mapping[str, Any], pointer: str, depth: int) -> 
                 for index, item in enumerate(value):
                     yield from _check_value(item, f"{here}/{index}", depth + 1)
         elif key not in LEAVES:
-            yield Problem(here, f"The operator {key} is not allowed")
+            yield Problem(here, say("The operator {key} is not allowed", key=key))
         elif key == "$regex":
             yield from _check_regex(value, here)
         else:
@@ -117,23 +118,23 @@ def _check_regex(value: Any, pointer: str) -> Iterator[Problem]:
     if not isinstance(value, str):
         yield Problem(pointer, "must be text")
     elif len(value) > LONGEST_REGEX:
-        yield Problem(pointer, f"must be at most {LONGEST_REGEX} characters")
+        yield Problem(pointer, say("must be at most {most} characters", most=LONGEST_REGEX))
 
 
 def _check_value(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
     if depth > MAX_DEPTH:
-        yield Problem(pointer, f"is nested more than {MAX_DEPTH} levels deep")
+        yield Problem(pointer, say("is nested more than {most} levels deep", most=MAX_DEPTH))
     elif isinstance(value, Mapping):
         if _is_extended_json(value):
             try:
                 json_util.object_hook(dict(value))
             except Exception as error:
-                yield Problem(pointer, f"is not Extended JSON: {error}")
+                yield Problem(pointer, say("is not Extended JSON: {error}", error=error))
             return
         for key, item in value.items():
             here = f"{pointer}/{_escape(key)}"
             if key.startswith("$"):
-                yield Problem(here, f"The operator {key} is not allowed here")
+                yield Problem(here, say("The operator {key} is not allowed here", key=key))
             else:
                 yield from _check_value(item, here, depth + 1)
     elif isinstance(value, list):

@@ -12,6 +12,7 @@ from pymongo.errors import OperationFailure
 from templates_lib import conditions
 from templates_lib.base import Problem, TemplateError
 from templates_lib.documents import MAX_TIME_EXPIRED
+from templates_lib.messages import say
 
 STAGES = frozenset({
     "$match", "$project", "$set", "$addFields", "$unset", "$group", "$sort", "$limit", "$skip", "$unwind", "$count", "$sortByCount", "$bucket",
@@ -40,7 +41,7 @@ def problems(pipeline: Sequence[Any], pointer: str, *, depth: int = 0) -> Iterat
             continue
         (name, value) = next(iter(stage.items()))
         if name not in STAGES:
-            yield Problem(f"{here}/{name}", f"The stage {name} is not allowed here")
+            yield Problem(f"{here}/{name}", say("The stage {name} is not allowed here", name=name))
         elif name == "$match":
             yield from conditions.problems(value, f"{here}/$match")
         else:
@@ -61,11 +62,11 @@ def _inner(name: str, value: Any) -> Iterator[tuple[str, Sequence[Any]]]:
 
 def _forbidden(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
     if depth > DEEPEST:
-        yield Problem(pointer, f"is nested more than {DEEPEST} levels deep")
+        yield Problem(pointer, say("is nested more than {most} levels deep", most=DEEPEST))
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if key in FORBIDDEN:
-                yield Problem(f"{pointer}/{key}", f"The operator {key} is not allowed")
+                yield Problem(f"{pointer}/{key}", say("The operator {key} is not allowed", key=key))
             else:
                 yield from _forbidden(item, f"{pointer}/{key}", depth + 1)
     elif isinstance(value, list):

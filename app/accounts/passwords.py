@@ -9,6 +9,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 from app.errors import FieldError
+from templates_lib.messages import say
 
 SHORTEST = 12  # NIST SP 800-63B asks for 8; 15 where it is the only factor
 LONGEST = 1024
@@ -45,13 +46,13 @@ class Passwords:
     def problems(self, password: str, *, known: tuple[str, ...], pointer: str = "/password") -> list[FieldError]:
         """What is wrong with a new password; `known` is what anyone may know of its owner."""
         if len(password) < SHORTEST:
-            return [FieldError(pointer, f"must have at least {SHORTEST} characters")]
+            return [FieldError(pointer, say("must have at least {least} characters", least=SHORTEST))]
         if len(password) > LONGEST:
-            return [FieldError(pointer, f"must have at most {LONGEST} characters")]
+            return [FieldError(pointer, say("must have at most {most} characters", most=LONGEST))]
         from zxcvbn import zxcvbn  # noqa: PLC0415 - its word lists take a tenth of a second to load
 
         found = zxcvbn(password[:JUDGED], user_inputs=[*known, "jobwright"])
         if found["score"] >= LEAST_SCORE:
             return []
         hint = found["feedback"]["warning"] or "Add a word or two that do not belong together."
-        return [FieldError(pointer, f"is too easy to guess. {hint}")]
+        return [FieldError(pointer, say("is too easy to guess. {hint}", hint=hint))]

@@ -10,6 +10,7 @@ from app.accounts.permissions import May, require
 from app.accounts.preference_store import PreferenceStore
 from app.audit.model import Actor
 from app.errors import FieldError, LimitReached, ValidationFailed
+from templates_lib.messages import say
 
 MOST_VIEWS = 30
 LONGEST_NAME = 60
@@ -47,7 +48,7 @@ class Preferences:
         """Read times in a zone; empty for that of the browser. Raises ValidationFailed for one that is none."""
         require(actor, May.OWN_ACCOUNT)
         if zone and zone not in zoneinfo.available_timezones():
-            raise ValidationFailed([FieldError("/zone", f"{zone[:60]!r} is not an IANA time zone, such as Europe/Berlin")])
+            raise ValidationFailed([FieldError("/zone", say("{zone!r} is not an IANA time zone, such as Europe/Berlin", zone=zone[:60]))])
         self._store.set_zone(actor.id, zone)
 
     def save_view(self, actor: Actor, name: str, query: str) -> View:
@@ -56,14 +57,16 @@ class Preferences:
         name = " ".join(name.split())
         kept = urlencode([(key, value) for key, value in parse_qsl(query) if key != "page"])
         errors = [FieldError("/name", "must be printable")] if not name.isprintable() else []
-        errors += [FieldError("/name", f"must have 1 to {LONGEST_NAME} characters")] if not 0 < len(name) <= LONGEST_NAME else []
+        errors += (
+            [FieldError("/name", say("must have 1 to {most} characters", most=LONGEST_NAME))] if not 0 < len(name) <= LONGEST_NAME else []
+        )
         errors += [FieldError("/query", "narrows nothing")] if not kept else []
-        errors += [FieldError("/query", f"has more than {LONGEST_QUERY:,} characters")] if len(kept) > LONGEST_QUERY else []
+        errors += [FieldError("/query", say("has more than {most:,} characters", most=LONGEST_QUERY))] if len(kept) > LONGEST_QUERY else []
         if errors:
             raise ValidationFailed(errors)
         view = View(name, kept)
         if not self._store.put_view(actor.id, name, kept, most=MOST_VIEWS):
-            raise LimitReached(f"You have {MOST_VIEWS} views; remove one first")
+            raise LimitReached(say("You have {most} views; remove one first", most=MOST_VIEWS))
         return view
 
     def drop_view(self, actor: Actor, name: str) -> None:

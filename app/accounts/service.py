@@ -22,6 +22,7 @@ from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersi
 from app.keys import digest
 from app.mongo import Document
 from app.validation import SchemaValidator
+from templates_lib.messages import say
 
 RESET_LIFE = timedelta(hours=24)
 
@@ -277,7 +278,7 @@ class Accounts:
 
     def _refuse_without_others(self, user: User) -> None:
         if not self._users.active(Role.SUPER_ADMIN, but=user.id):
-            raise Conflict(f"{user.email} is the last super-admin: make another one first")
+            raise Conflict(say("{email} is the last super-admin: make another one first", email=user.email))
 
     def _prove(self, user: User, password: str) -> None:
         """Whoever sits at an open session is not yet its owner."""

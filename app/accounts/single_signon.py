@@ -18,6 +18,7 @@ from app.audit.model import SYSTEM, Actor
 from app.audit.service import AuditTrail
 from app.errors import Conflict, DuplicateName, NotSignedIn, StaleVersion, ValidationFailed
 from app.mongo import Document
+from templates_lib.messages import say
 
 HOW = "single sign-on"
 
@@ -127,7 +128,7 @@ class SingleSignOn:
                 raise NotSignedIn("The account was made just now; sign in again") from None
             return user
         except ValidationFailed as failed:
-            raise NotSignedIn(f"The provider's claims cannot be used: {failed.detail}") from failed
+            raise NotSignedIn(say("The provider's claims cannot be used: {detail}", detail=failed.detail)) from failed
 
     def _with_role(self, user: User, role: Role) -> User:
         """The account with the role that the provider gives; the last super-admin keeps theirs, as nobody could give it back."""

@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import LimitReached
 from app.mongo import Document
+from templates_lib.messages import say
 
 FORGOTTEN_AFTER = timedelta(hours=24)
 STEEPEST = 20  # doublings; beyond, the longest wait holds anyhow
@@ -59,7 +60,9 @@ class Throttle:
                 until: datetime | None = row.get("until")
                 if until is not None and until > now:
                     seconds = math.ceil((until - now).total_seconds())
-                    raise LimitReached(f"Too many attempts; try again in {seconds} s", retry_after_seconds=seconds) from None
+                    raise LimitReached(
+                        say("Too many attempts; try again in {seconds} s", seconds=seconds), retry_after_seconds=seconds
+                    ) from None
             else:
                 return
 

@@ -19,6 +19,7 @@ from app.errors import Conflict, FieldError, Forbidden, NotFound, NotSignedIn, V
 from app.keys import digest
 from app.mongo import Document
 from app.validation import SchemaValidator
+from templates_lib.messages import say
 
 PREFIX = "jw_"  # lets secret scanners know one when they see it
 SHOWN = 8  # characters of its text, to tell it from others
@@ -67,7 +68,7 @@ class Tokens:
         owner = self._owner(actor, user_id)
         errors = self._validator.errors(body)
         if not errors and Scope.ADMIN.value in body["scopes"] and owner.role is not Role.SUPER_ADMIN:
-            errors = [FieldError("/scopes", f"admin is a super-admin's; {owner.email} is {owner.role.value}")]
+            errors = [FieldError("/scopes", say("admin is a super-admin's; {email} is {role}", email=owner.email, role=owner.role.value))]
         if errors:
             raise ValidationFailed(errors)
         expires = self._clock.now() + timedelta(days=body["days"]) if "days" in body else None
@@ -127,7 +128,7 @@ class Tokens:
         if token is None:
             raise NotSignedIn("The token is unknown or revoked")
         if token["expires_at"] is not None and token["expires_at"] <= now:
-            raise NotSignedIn(f"The token expired at {token['expires_at']:%Y-%m-%d %H:%M} UTC")
+            raise NotSignedIn(say("The token expired at {expires_at:%Y-%m-%d %H:%M} UTC", expires_at=token["expires_at"]))
         user = self._users.get(token["user_id"])
         if user is None or user.disabled:
             raise NotSignedIn("The account is closed")

@@ -33,6 +33,7 @@ from app.jobs.asks import Ask, Operation
 from app.jobs.model import job_document
 from app.jobs.service import JobRegistry
 from app.mongo import Document, as_stored, is_away
+from templates_lib.messages import say
 
 # Whoever approved was killed in between: another may approve again, as doing it twice does it once.
 STUCK_AFTER = timedelta(seconds=60)
@@ -180,14 +181,14 @@ class Approvals:
         if row["requested_by"]["id"] == actor.id:
             raise Forbidden("Nobody decides on what they asked for themselves")
         if len(note) > LONGEST_NOTE:
-            raise ValidationFailed([FieldError("/note", f"must have at most {LONGEST_NOTE} characters")])
+            raise ValidationFailed([FieldError("/note", say("must have at most {most} characters", most=LONGEST_NOTE))])
         self._waits(row)
         return row
 
     def _waits(self, row: Document) -> None:
         state = self._state(row)
         if state != PENDING:
-            raise Conflict(f"This request no longer waits: it is {state}")
+            raise Conflict(say("This request no longer waits: it is {state}", state=state))
 
     def _close(self, actor: Actor, approval_id: str, state: str, note: str) -> Document:
         fields = {"state": state, "decided_by": actor.email, "decided_at": self._clock.now(), "note": note}
@@ -199,7 +200,7 @@ class Approvals:
         """Who asked, with the rights that they have now, and the approver's name."""
         user = self._users.get(row["requested_by"]["id"])
         if user is None or user.disabled or user.role is Role.USER:
-            raise Conflict(f"{row['requested_by']['email']} may no longer ask for this; refuse it")
+            raise Conflict(say("{email} may no longer ask for this; refuse it", email=row["requested_by"]["email"]))
         return actor_of(user, via=row["via"], address=approver.address, correlation_id=approver.correlation_id, approved_by=approver.email)
 
     def _do(self, actor: Actor, row: Document) -> Document:

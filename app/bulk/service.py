@@ -19,6 +19,7 @@ from app.jobs.model import Cause, Job, Overlap
 from app.jobs.schema import MAX_TAGS
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobFilter
+from templates_lib.messages import say
 
 MOST_JOBS = 1_000
 
@@ -132,7 +133,14 @@ class Bulk:
         """All jobs that match, by name. Raises ValidationFailed where they are more than MOST_JOBS."""
         page = self._registry.page(actor, query, limit=MOST_JOBS)
         if page.total > MOST_JOBS:
-            raise ValidationFailed([FieldError("/filter", f"leaves {page.total:,} jobs; at most {MOST_JOBS:,} are changed at once")])
+            raise ValidationFailed(
+                [
+                    FieldError(
+                        "/filter",
+                        say("leaves {total:,} jobs; at most {most:,} are changed at once", total=page.total, most=MOST_JOBS),
+                    )
+                ]
+            )
         return page.jobs
 
     def plan(self, actor: Actor, wanted: Wanted, query: JobFilter) -> Outcome:
@@ -171,7 +179,7 @@ class Bulk:
             try:
                 self._registry.ask_first(actor, job, operation)
             except ApprovalNeeded:
-                effect, why = Effect.ASKS, "a super-admin is to approve it"
+                effect, why = Effect.ASKS, say("a super-admin is to approve it")
             except JobwrightError as error:
                 effect, why = Effect.CANNOT, error.detail
         return Item(job_id=job.id, name=job.definition.name, version=job.version, effect=effect, detail=why)
@@ -181,7 +189,7 @@ class Bulk:
         if effect is Effect.STAYS:
             return replace(item, result=Result.STAYED, detail=why)
         if version != job.version:
-            return replace(item, result=Result.FAILED, detail="it has changed since you looked")
+            return replace(item, result=Result.FAILED, detail=say("it has changed since you looked"))
         try:
             self._act(actor, wanted, job)
         except ApprovalNeeded as needed:
@@ -225,19 +233,19 @@ def _expected(wanted: Wanted, job: Job, *, busy: bool) -> tuple[Effect, str]:
     by_person = job.paused is not None and job.paused.cause is Cause.PERSON
     match wanted.action:
         case Action.ENABLE if definition.enabled:
-            return Effect.STAYS, "it is enabled"
+            return Effect.STAYS, say("it is enabled")
         case Action.DISABLE if not definition.enabled:
-            return Effect.STAYS, "it is disabled"
+            return Effect.STAYS, say("it is disabled")
         case Action.PAUSE if job.next_run_at is None and job.paused is None:
-            return Effect.CANNOT, "it is never due by itself" if definition.enabled else "it is disabled"
+            return Effect.CANNOT, say("it is never due by itself") if definition.enabled else say("it is disabled")
         case Action.RESUME if not by_person:
-            return Effect.STAYS, "nobody has paused it"
+            return Effect.STAYS, say("nobody has paused it")
         case Action.RUN if busy and definition.overlap in {Overlap.SKIP, Overlap.REPLACE}:
-            return Effect.CANNOT, "it is running"
+            return Effect.CANNOT, say("it is running")
         case Action.TAG if tag and tag in definition.tags:
-            return Effect.STAYS, "it has the tag"
+            return Effect.STAYS, say("it has the tag")
         case Action.TAG if tag and len(definition.tags) >= MAX_TAGS:
-            return Effect.CANNOT, f"it has {MAX_TAGS} tags"
+            return Effect.CANNOT, say("it has {count} tags", count=MAX_TAGS)
         case Action.UNTAG if tag and tag not in definition.tags:
-            return Effect.STAYS, "it has no such tag"
+            return Effect.STAYS, say("it has no such tag")
     return _CHANGES

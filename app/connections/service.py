@@ -19,6 +19,7 @@ from app.mongo import Document
 from app.validation import SchemaValidator
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS, ConnectionKind
+from templates_lib.messages import said, say
 
 log = get_logger(__name__)
 
@@ -86,8 +87,10 @@ class Connections:
         row = self._stored(connection_id)
         users = sorted(used_by)
         if users:
-            more = f" and {len(users) - 5} more" if len(users) > 5 else ""
-            raise Conflict(f"Connection {row['name']!r} is used by {', '.join(users[:5])}{more}")
+            named = {"name": row["name"], "users": ", ".join(users[:5])}
+            if len(users) > 5:
+                raise Conflict(say("Connection {name!r} is used by {users} and {more} more", **named, more=len(users) - 5))
+            raise Conflict(say("Connection {name!r} is used by {users}", **named))
         with self._audit.action(actor, "connection.delete", kind="connection", target_id=connection_id, name=row["name"]):
             self._store.remove(connection_id)
 
@@ -139,12 +142,16 @@ class Connections:
         for place, name, kind in wanted:
             row = found.get(name)
             if row is None or row["kind"] != kind:
-                errors.append(FieldError(place, f"There is no {KINDS[kind].name} connection {name!r}"))
+                errors.append(FieldError(place, say("There is no {kind} connection {name!r}", kind=said(KINDS[kind].name), name=name)))
             elif row["settings"].get("templates") and not set(templates) & set(row["settings"]["templates"]):
-                errors.append(FieldError(place, f"{name!r} is not for jobs of {templates[0]}; a super-admin can allow it"))
+                errors.append(
+                    FieldError(
+                        place, say("{name!r} is not for jobs of {templates}; a super-admin can allow it", name=name, templates=templates[0])
+                    )
+                )
         for place, name, what in places:
             if name in found and not KINDS[found[name]["kind"]].reaches(found[name]["settings"], what):
-                errors.append(FieldError(place, f"{name!r} does not reach {what!r}; a super-admin can allow it"))
+                errors.append(FieldError(place, say("{name!r} does not reach {what!r}; a super-admin can allow it", name=name, what=what)))
         return errors
 
     def check_parameters(self, schema: Mapping[str, Any], parameters: Mapping[str, Any], *, templates: Sequence[str]) -> list[FieldError]:
@@ -171,7 +178,7 @@ class Connections:
         errors = errors if SchemaValidator(NAME_SCHEMA).errors(name) else []
         definition = KINDS.get(kind)
         if definition is None:
-            raise ValidationFailed([*errors, FieldError("/kind", f"must be one of {', '.join(KINDS)}")])
+            raise ValidationFailed([*errors, FieldError("/kind", say("must be one of {known}", known=", ".join(KINDS)))])
         errors += self._validators[kind].errors(self._vault.keep(definition.settings_schema, settings, stored), prefix="/settings")
         if errors:
             raise ValidationFailed(errors)

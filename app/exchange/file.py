@@ -15,6 +15,7 @@ import yaml
 
 from app.errors import FieldError, ValidationFailed
 from app.validation import strict_json
+from templates_lib.messages import said, say
 
 FORMAT = 1
 LONGEST = 1_000_000  # characters
@@ -29,7 +30,7 @@ class FileRefused(ValidationFailed):
 
     def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
         self.line, self.column = line, column
-        words = f"line {line}, column {column}: {reason}" if line else reason
+        words = say("line {line}, column {column}: {reason}", line=line, column=column, reason=said(reason)) if line else reason
         super().__init__([FieldError("", words)], words)
 
 
@@ -46,7 +47,7 @@ class _Loader(yaml.CSafeLoader):
             if not isinstance(key, str):
                 raise FileRefused("a name must be text; put it into quotes", mark.line + 1, mark.column + 1)
             if key in found:
-                raise FileRefused(f"the name {key!r} occurs twice in one object", mark.line + 1, mark.column + 1)
+                raise FileRefused(say("the name {key!r} occurs twice in one object", key=key), mark.line + 1, mark.column + 1)
             found[key] = self.construct_object(value_node, deep=True)
         return found
 
@@ -96,23 +97,23 @@ def _style(text: str) -> str | None:
 def read(text: str) -> list[dict[str, Any]]:
     """The bodies of the jobs in a file. Raises FileRefused where it is none, with the place."""
     if len(text) > LONGEST:
-        raise FileRefused(f"the file is longer than {LONGEST:,} characters")
+        raise FileRefused(say("the file is longer than {most:,} characters", most=LONGEST))
     found = _value(text)
     if not isinstance(found, Mapping) or "jobs" not in found:
         raise FileRefused("the file must be an object with `jobwright: 1` and `jobs`")
     unknown = sorted(set(found) - {"jobwright", "jobs"})
     if unknown:
-        raise FileRefused(f"{unknown[0]!r} is not a known field; there are jobwright and jobs")
+        raise FileRefused(say("{name!r} is not a known field; there are jobwright and jobs", name=unknown[0]))
     if found.get("jobwright") != FORMAT or isinstance(found["jobwright"], bool):
-        raise FileRefused(f"`jobwright` must be {FORMAT}, the format that this release reads")
+        raise FileRefused(say("`jobwright` must be {number}, the format that this release reads", number=FORMAT))
     jobs = found["jobs"] if found["jobs"] is not None else []
     if not isinstance(jobs, list):
         raise FileRefused("`jobs` must be a list")
     if len(jobs) > MOST_JOBS:
-        raise FileRefused(f"the file has {len(jobs):,} jobs; {MOST_JOBS:,} are the most")
+        raise FileRefused(say("the file has {found:,} jobs; {most:,} are the most", found=len(jobs), most=MOST_JOBS))
     for place, job in enumerate(jobs):
         if not isinstance(job, dict):
-            raise FileRefused(f"job {place + 1} must be an object")
+            raise FileRefused(say("job {place} must be an object", place=place + 1))
     return jobs
 
 
@@ -141,11 +142,11 @@ def _value(text: str) -> Any:
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise FileRefused("anchors and aliases are not read; write the value out", *place)
             if getattr(event, "tag", None) not in {None, "!"}:
-                raise FileRefused(f"the tag {event.tag!r} is not read", *place)
+                raise FileRefused(say("the tag {tag!r} is not read", tag=event.tag), *place)
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > DEEPEST:
-                    raise FileRefused(f"it is nested more than {DEEPEST} levels deep", *place)
+                    raise FileRefused(say("it is nested more than {most} levels deep", most=DEEPEST), *place)
             depth -= isinstance(event, yaml.CollectionEndEvent)
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, narrowed further
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -153,5 +154,5 @@ def _value(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         raise FileRefused(str(error.problem or error.context), *((mark.line + 1, mark.column + 1) if mark else ())) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise FileRefused(f"it is no YAML: {str(error)[:200]}") from error
+        raise FileRefused(say("it is no YAML: {error}", error=str(error)[:200])) from error
     return value

@@ -21,6 +21,7 @@ from app.jobs.schema import load_definition
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobFilter
 from app.validation.secret import MASK
+from templates_lib.messages import say
 
 ORIGIN = "import"
 PAGE = 200
@@ -99,7 +100,7 @@ class Exchange:
         for place, body in enumerate(bodies):
             name = str(body.get("name", ""))[:200].strip()
             if name and name in seen:
-                twice = FieldError("/name", f"is the name of job {seen[name] + 1} of the file, too")
+                twice = FieldError("/name", say("is the name of job {place} of the file, too", place=seen[name] + 1))
                 steps.append(Step(name=name, action=Action.REFUSE, place=place, errors=(twice,)))
                 continue
             seen[name] = place

@@ -11,6 +11,7 @@ from app.audit.model import Actor
 from app.clock import Clock
 from app.errors import FieldError, ValidationFailed
 from app.jobs.draft_store import DraftStore
+from templates_lib.messages import say
 
 KEPT = timedelta(days=14)
 LARGEST = 200_000  # characters of all fields
@@ -35,7 +36,7 @@ class Drafts:
         """In place of the one that is there. Whoever calls leaves secrets out. Raises ValidationFailed where it is too large."""
         require(actor, May.CHANGE_JOBS)
         if sum(len(name) + len(value) for name, value in pairs) > LARGEST:
-            raise ValidationFailed([FieldError("", f"a draft may have {LARGEST:,} characters")])
+            raise ValidationFailed([FieldError("", say("a draft may have {most:,} characters", most=LARGEST))])
         self._store.put(actor.id, kind, [list(pair) for pair in pairs], self._clock.now())
 
     def find(self, actor: Actor, kind: str) -> Draft | None:

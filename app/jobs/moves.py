@@ -20,6 +20,7 @@ from app.jobs.service import JobRegistry
 from app.jobs.store import JobStore
 from app.jobtemplates.entry import Entry
 from app.mongo import Document
+from templates_lib.messages import say
 
 LATEST_MOVES = 20
 
@@ -146,7 +147,7 @@ class Moves:
             migrated = target.moved(stored, job.code_version or job.template_version)
         except MigrationFailed as failed:
             if given is None:
-                told = FieldError("/parameters", f"need a person: {failed.detail}")
+                told = FieldError("/parameters", say("need a person: {detail}", detail=failed.detail))
                 return Impact(job=job, effect=Effect.NEEDS_INPUT, parameters=stored, errors=(told,))
             migrated = dict(stored)  # for the secrets that what is given only masks
         shown = dict(given) if given is not None else mask(migrated)

@@ -14,6 +14,7 @@ from app.config import Settings
 from app.errors import FieldError, ValidationFailed
 from app.jobs.model import JobDefinition, MisfirePolicy, Overlap, RetryOn, ScheduleType, definition_from
 from app.validation import pointer
+from templates_lib.messages import say
 
 LONGEST_NAME = 120
 MAX_TAGS = 20
@@ -202,9 +203,9 @@ def load_definition(body: Any, settings: Settings) -> JobDefinition:
     definition = definition_from(loaded)
     errors = []
     if definition.timeout_seconds > settings.max_timeout_seconds:
-        errors.append(FieldError("/timeout_seconds", f"must be at most {settings.max_timeout_seconds}"))
+        errors.append(FieldError("/timeout_seconds", say("must be at most {most}", most=settings.max_timeout_seconds)))
     if definition.concurrency.max_instances > settings.max_instances:
-        errors.append(FieldError("/concurrency/max_instances", f"must be at most {settings.max_instances}"))
+        errors.append(FieldError("/concurrency/max_instances", say("must be at most {most}", most=settings.max_instances)))
     if len(set(definition.tags)) < len(definition.tags):
         errors.append(FieldError("/tags", "has the same entry twice"))
     if errors:

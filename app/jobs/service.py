@@ -42,6 +42,7 @@ from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry, with_defaults
 from app.mongo import Document
 from app.validation.dynamic import Known
+from templates_lib.messages import say
 
 # The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
 WRITE_TRIES = 20
@@ -50,8 +51,9 @@ _REQUEST_SPACE = uuid.UUID("8a7f2f6e-6f6a-4e2b-9f43-0c8b0f3f7a10")
 
 
 _CAUSES = {
-    Cause.CALENDAR: "a calendar: change that, or the job's schedule", Cause.TEMPLATE: "its template, which is off: switch that on",
-    Cause.MAINTENANCE: "maintenance: end that",
+    Cause.CALENDAR: say("a calendar: change that, or the job's schedule"),
+    Cause.TEMPLATE: say("its template, which is off: switch that on"),
+    Cause.MAINTENANCE: say("maintenance: end that"),
 }  # fmt: skip
 
 
@@ -258,7 +260,7 @@ class JobRegistry:
         before = self._at_version(actor, job_id, version)
         now = self._clock.now()
         if until is not None and until <= now:
-            raise ValidationFailed([FieldError("/until", f"lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC")])
+            raise ValidationFailed([FieldError("/until", say("lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC", now=now))])
 
         def paused(job: Job) -> Job | None:
             first = job.paused.since_due if job.paused else job.next_run_at
@@ -279,7 +281,7 @@ class JobRegistry:
         if before.paused is None:
             return before
         if before.paused.cause is not Cause.PERSON:
-            raise Conflict(f"It is not paused by a person, but by {_CAUSES[before.paused.cause]}")
+            raise Conflict(say("It is not paused by a person, but by {cause}", cause=_CAUSES[before.paused.cause]))
         self._ask_first(actor, before, Operation.RESUME, diff=[{"field": "/paused", "before": _paused_words(before), "after": None}])
 
         def resumed(job: Job) -> Job | None:
@@ -307,7 +309,7 @@ class JobRegistry:
         require(actor, May.CHANGE_JOBS)
         job = self._store.get_retired(job_id)
         if job is None:
-            raise Conflict(f"{self._visible(actor, job_id).definition.name!r} is not deleted")
+            raise Conflict(say("{name!r} is not deleted", name=self._visible(actor, job_id).definition.name))
         if not sees_group(actor, job.definition.group):
             raise NotFound("job", job_id)
         self._refuse_taken_name(job.definition, None)
@@ -574,7 +576,9 @@ class JobRegistry:
     @staticmethod
     def _refuse_foreign_group(actor: Actor, definition: JobDefinition) -> None:
         if not sees_group(actor, definition.group):
-            raise ValidationFailed([FieldError("/group", f"must be one of yours: {', '.join(sorted(actor.groups or ()))}")])
+            raise ValidationFailed(
+                [FieldError("/group", say("must be one of yours: {known}", known=", ".join(sorted(actor.groups or ()))))]
+            )
 
     def _ask_first(
         self, actor: Actor, job: Job, operation: Operation, *, diff: Sequence[dict[str, Any]] = (), payload: Document | None = None
@@ -588,17 +592,18 @@ class JobRegistry:
             self._admit(actor, entry, operation)
         if entry.dangerous and lacks(actor, May.DESTROY) is not None:
             ask = Ask(operation=operation, job=job, diff=list(diff), payload=payload or {}, previews=entry.previews)
-            raise ApprovalNeeded(ask, f"{entry.name} can destroy data: a super-admin is to approve it")
+            raise ApprovalNeeded(ask, say("{name} can destroy data: a super-admin is to approve it", name=entry.name))
 
     def _admit(self, actor: Actor, entry: Entry, operation: Operation) -> None:
         """Raises Forbidden where the template is kept from the actor's role, Conflict where it is switched off."""
         for kind in entry.families:
             standing = self._catalogue.standing(kind)
             if standing.roles and actor.role not in standing.roles:
-                raise Forbidden(f"The template {entry.name} is kept for {' and '.join(standing.roles)}")
+                raise Forbidden(say("The template {name} is kept for {roles}", name=entry.name, roles=", ".join(standing.roles)))
             runs = operation in {Operation.RUN, Operation.RETRY, Operation.BACKFILL}
             if not standing.enabled and not (runs and not standing.pauses):
-                raise Conflict(f"The template {entry.name} is switched off" + (f": {standing.note}" if standing.note else ""))
+                off = say("The template {name} is switched off", name=entry.name)
+                raise Conflict(say("{what}: {why}", what=off, why=standing.note) if standing.note else off)
 
     def _add(self, actor: Actor, job: Job) -> Job:
         """Raises SameRequest, DuplicateName, LimitReached."""
@@ -626,7 +631,9 @@ class JobRegistry:
         entry = self._template(kind)
         closed = next((why for one in entry.families if (why := self._catalogue.closed(one)) is not None), None)
         if closed is not None:
-            raise ValidationFailed([FieldError("/template_type", f"{entry.name} {closed}: no new job is of it")])
+            raise ValidationFailed(
+                [FieldError("/template_type", say("{name} {closed}: no new job is of it", name=entry.name, closed=closed))]
+            )
         return entry
 
     def _template(self, kind: str, version: int | None = None) -> Entry:
@@ -635,8 +642,8 @@ class JobRegistry:
             return entry
         why = self._catalogue.why_not(kind, version)
         if kind not in self._catalogue.types() or why is None:
-            why = f"known are {', '.join(self._catalogue.types())}"
-        raise ValidationFailed([FieldError("/template_type", f"There is no template {kind!r}; {why}")])
+            why = say("known are {types}", types=", ".join(self._catalogue.types()))
+        raise ValidationFailed([FieldError("/template_type", say("There is no template {kind!r}; {why}", kind=kind, why=why))])
 
     def _stored(self, job_id: str) -> Job:
         job = self._store.get(job_id)

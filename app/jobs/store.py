@@ -16,6 +16,7 @@ from pymongo.errors import DuplicateKeyError
 from app.errors import DuplicateName, LimitReached
 from app.jobs.model import Cause, Job, Pause, Schedule, job_document, job_from, schedule_from, to_plain
 from app.mongo import ANY_DATE, Document, by_id
+from templates_lib.messages import say
 
 SORTS = {
     "name": ("name", 1), "-name": ("name", -1), "created_at": ("created_at", 1), "-created_at": ("created_at", -1),
@@ -147,11 +148,17 @@ class JobStore:
         for _ in range(SEAT_TRIES):
             seat = _lowest_free(self._jobs.distinct("seat", {"seat": {"$exists": True}}), max_jobs)
             if seat is None:
-                raise LimitReached(f"The registry is full: {max_jobs} jobs (JOBWRIGHT_MAX_JOBS)")
+                raise LimitReached(say("The registry is full: {most} jobs (JOBWRIGHT_MAX_JOBS)", most=max_jobs))
             mine = self._jobs.distinct("creator_seat", {"created_by": job.created_by, "creator_seat": {"$exists": True}})
             own = _lowest_free([int(text.rpartition("#")[2]) for text in mine], max_per_creator)
             if own is None:
-                raise LimitReached(f"{job.created_by} has made {max_per_creator} jobs (MAX_SCHEDULES_PER_CREATOR)")
+                raise LimitReached(
+                    say(
+                        "{created_by} has made {most} jobs (MAX_SCHEDULES_PER_CREATOR)",
+                        created_by=job.created_by,
+                        most=max_per_creator,
+                    )
+                )
             yield {"seat": seat, "creator_seat": f"{job.created_by}#{own}"}
         raise LimitReached("Too many jobs are being made at once; try again", retry_after_seconds=1)
 

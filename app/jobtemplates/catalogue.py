@@ -17,8 +17,11 @@ from app.jobtemplates.derived import problems
 from app.jobtemplates.entry import Entry, State, WhenOff, of_code, of_definition
 from app.mongo import Document
 from templates_lib.base import JobTemplate
+from templates_lib.messages import Said, say
 
 log = get_logger(__name__)
+
+_CLOSED: dict[State, Said] = {State.DRAFT: say("is a draft"), State.DEPRECATED: say("is deprecated"), State.RETIRED: say("is retired")}
 
 ENTRY_POINTS = "jobwright.templates"
 STALE_AFTER_SECONDS = 1.0  # what another process has changed holds here within so long
@@ -107,7 +110,7 @@ class Catalogue:
         if kind in self._code:
             return None
         if kind in self._code_broken:
-            return f"its code does not load: {self._code_broken[kind]}"
+            return say("its code does not load: {why}", why=self._code_broken[kind])
         found = self._derived(kind, version)
         return found if isinstance(found, str) else None
 
@@ -132,9 +135,9 @@ class Catalogue:
     def closed(self, kind: str) -> str | None:
         """Why no new job may be of it, None where one may."""
         if not self.standing(kind).enabled:
-            return "is switched off"
+            return say("is switched off")
         entry = self.find(kind)
-        return None if entry is None or entry.state is State.PUBLISHED else f"is {entry.state}"
+        return None if entry is None else _CLOSED.get(entry.state)
 
     def refresh(self) -> None:
         """Something was changed here: ask the database again at the next look."""
@@ -183,11 +186,11 @@ class Catalogue:
     def _make(self, kind: str, base_type: str, one: Document) -> Entry | str:
         base = self._code.get(base_type)
         if base is None:
-            return f"it is made from {base_type}, which is not here"
+            return say("it is made from {base}, which is not here", base=base_type)
         definition = one["definition"]
         wrong = problems(base.template, definition)
         if wrong:
-            return f"{base_type} has changed under it: {wrong[0].pointer} {wrong[0].message}"
+            return say("{base} has changed under it: {pointer} {why}", base=base_type, pointer=wrong[0].pointer, why=wrong[0].message)
         return of_definition(kind, base, definition, version=one["number"], state=State(one["state"]))
 
 

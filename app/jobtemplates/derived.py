@@ -22,6 +22,7 @@ from app.validation.dynamic import Known, has_any, resolve
 from app.validation.places import Place
 from app.validation.secret import is_secret, secret_name
 from templates_lib.base import JobTemplate
+from templates_lib.messages import say
 
 Definition = Mapping[str, Any]
 
@@ -122,11 +123,16 @@ def _deeper_problems(base: Mapping[str, Any], definition: Definition) -> Iterato
         try:
             narrowed = SchemaValidator(_without_secrets(_in_place(base, _also(dict(member), treatment.get("narrow")))))
         except SchemaRefused as refused:
-            yield FieldError(pointer((*at, "narrow")) + refused.pointer, f"is no schema that is taken here: {refused.reason}")
+            yield FieldError(
+                pointer((*at, "narrow")) + refused.pointer, say("is no schema that is taken here: {reason}", reason=refused.reason)
+            )
             continue
         yield from _wider(member, treatment.get("narrow", {}), at)
         if treatment.get("narrow") and "default" not in treatment and "default" in member and narrowed.errors(member["default"]):
-            yield FieldError(pointer((*at, "default")), f"is needed: the template's own, {member['default']!r}, lies outside these limits")
+            yield FieldError(
+                pointer((*at, "default")),
+                say("is needed: the template's own, {default!r}, lies outside these limits", default=member["default"]),
+            )
         for word in ("value", "default"):
             if word in treatment:
                 found = resolve(member, treatment[word], _AHEAD)
@@ -137,7 +143,7 @@ def _wider(member: Mapping[str, Any], narrow: Mapping[str, Any], at: tuple[str, 
     """Limits beyond those of the base: they would hold nobody to anything."""
     for word, stricter in _BOUNDS.items():
         if word in narrow and word in member and stricter(narrow[word], member[word]) != narrow[word]:
-            yield FieldError(pointer((*at, "narrow", word)), f"lies outside the template's own limit: {member[word]}")
+            yield FieldError(pointer((*at, "narrow", word)), say("lies outside the template's own limit: {limit}", limit=member[word]))
 
 
 def _in_place(base: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, Any]:

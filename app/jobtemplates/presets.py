@@ -18,6 +18,7 @@ from app.mongo import Document
 from app.validation import SchemaValidator
 from app.validation.places import Place
 from app.validation.secret import secret_name
+from templates_lib.messages import say
 
 MOST = 200  # a template's presets
 LARGEST = 200_000  # bytes of parameters
@@ -55,7 +56,7 @@ class Presets:
         errors = [FieldError("/name", one.message) for one in self._names.errors(name)]
         kept = without_secrets(entry.parameters_schema, parameters)
         if len(json.dumps(kept, default=str).encode()) > LARGEST:
-            errors.append(FieldError("/parameters", f"may have {LARGEST:,} bytes"))
+            errors.append(FieldError("/parameters", say("may have {most:,} bytes", most=LARGEST)))
         if errors:
             raise ValidationFailed(errors)
         row: Document = {
@@ -64,7 +65,7 @@ class Presets:
             "code_version": entry.template.version,
         }  # fmt: skip
         if self._store.get(row["_id"]) is None and self._store.count(kind) >= MOST:
-            raise LimitReached(f"{entry.name} has {MOST} presets: delete one")
+            raise LimitReached(say("{name} has {most} presets: delete one", name=entry.name, most=MOST))
         with self._audit.action(actor, "preset.save", kind="preset", target_id=row["_id"], name=name):
             self._store.put(row)
         return row

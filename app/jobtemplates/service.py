@@ -18,6 +18,7 @@ from app.jobtemplates.entry import Entry, State, WhenOff
 from app.jobtemplates.store import TemplateStore
 from app.mongo import Document
 from app.validation import SchemaValidator
+from templates_lib.messages import said, say, say_many
 
 STANDING_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -89,7 +90,7 @@ class Templates:
         """The schema of what derives a template from `kind`, which is code. Raises NotFound, Conflict."""
         base = self._catalogue.get(kind)
         if base.base:
-            raise Conflict(f"{kind} is derived itself: derive from {base.base}")
+            raise Conflict(say("{kind} is derived itself: derive from {base}", kind=kind, base=base.base))
         return editor_schema(base.template)
 
     def definition_of(self, row: Document) -> dict[str, Any]:
@@ -140,7 +141,7 @@ class Templates:
             errors.append(FieldError("/type", "must be 2 to 63 small letters, digits and _, and begin with a letter"))
         bases = {entry.type for entry in self._catalogue.code()}
         if not isinstance(base_type, str) or base_type not in bases:
-            errors.append(FieldError("/base", f"must be a template that is code: {', '.join(sorted(bases))}"))
+            errors.append(FieldError("/base", say("must be a template that is code: {known}", known=", ".join(sorted(bases)))))
         if errors:
             raise ValidationFailed(errors)
         if kind in bases:
@@ -187,7 +188,7 @@ class Templates:
         if not before.get("draft"):
             raise Conflict("There is no draft to publish")
         if len(note) > LONGEST_NOTE:
-            raise ValidationFailed([FieldError("/note", f"may have {LONGEST_NOTE} characters")])
+            raise ValidationFailed([FieldError("/note", say("may have {most} characters", most=LONGEST_NOTE))])
         definition, base = before["draft"]["definition"], self.base_of(before)
         self._check(base, definition)
         version = {
@@ -210,11 +211,16 @@ class Templates:
         if state == old["state"]:
             return before
         if state not in _MAY_BECOME[State(old["state"])]:
-            raise Conflict(f"Version {number} is {old['state']}: it cannot become {state}")
+            raise Conflict(
+                say("Version {number} is {state}: it cannot become {wanted}", number=number, state=said(old["state"]), wanted=said(state))
+            )
         if state == State.RETIRED and (jobs := self._in_use(kind, number)):
             raise Conflict(
-                f"{jobs} {'jobs are' if jobs > 1 else 'job is'} of version {number}: move or delete {'them' if jobs > 1 else 'it'}"
-            )
+                say_many(
+                    "{count} job is of version {number}: move or delete it",
+                    "{count} jobs are of version {number}: move or delete them", jobs, number=number,
+                )
+            )  # fmt: skip
         versions = [{**one, "state": state} if one["number"] == number else one for one in before["versions"]]
         diff = [{"field": f"/versions/{number}/state", "before": old["state"], "after": state}]
         return self._write(actor, before, {"versions": versions}, f"template.{_VERBS[State(state)]}", diff)
@@ -263,7 +269,7 @@ class Templates:
 
 def _refuse_code(row: Document) -> None:
     if "base" not in row:
-        raise Conflict(f"{row['_id']} is code: its versions come with the code")
+        raise Conflict(say("{kind} is code: its versions come with the code", kind=row["_id"]))
 
 
 _VERBS = {State.PUBLISHED: "publish_again", State.DEPRECATED: "deprecate", State.RETIRED: "retire"}

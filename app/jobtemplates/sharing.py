@@ -26,6 +26,7 @@ from app.jobtemplates.service import Templates
 from app.keys import KeyRing
 from app.mongo import Document
 from app.validation import SchemaValidator, strict_json
+from templates_lib.messages import say
 
 LARGEST = 1_000_000  # characters
 MAX_DEPTH = 64  # levels of JSON
@@ -111,16 +112,16 @@ class Sharing:
         errors: list[FieldError] = []
         notes: list[str] = []
         if kind in {entry.type for entry in self._catalogue.code()}:
-            errors.append(FieldError("/type", f"{kind} is a template that is code here"))
+            errors.append(FieldError("/type", say("{kind} is a template that is code here", kind=kind)))
         if base is None or base.base:
-            errors.append(FieldError("/base", f"There is no template {file['base']!r} here: install it first"))
+            errors.append(FieldError("/base", say("There is no template {base!r} here: install it first", base=file["base"])))
         else:
             errors += [FieldError("/definition" + one.pointer, one.message) for one in problems(base.template, definition)]
             if base.version != file["base_version"]:
                 notes.append(f"It was made for version {file['base_version']} of {base.name}; here it is {base.version}.")
         here = self._here(actor, kind)
         if here is not None and here["base"] != file["base"]:
-            errors.append(FieldError("/base", f"{kind} is made from {here['base']} here"))
+            errors.append(FieldError("/base", say("{kind} is made from {base} here", kind=kind, base=here["base"])))
         before = self._templates.definition_of(here) if here else {}
         return Shared(
             type=kind, base=file["base"], definition=definition, signed=signed, key=key, new=here is None,
@@ -163,11 +164,11 @@ def public_text(key: Ed25519PublicKey) -> str:
 
 def _parsed(text: str) -> Document:
     if len(text) > LARGEST:
-        raise ValidationFailed([FieldError("", f"is larger than {LARGEST:,} characters")])
+        raise ValidationFailed([FieldError("", say("is larger than {most:,} characters", most=LARGEST))])
     try:
         file = strict_json.parse(text, deepest=MAX_DEPTH)
     except ValueError as error:
-        raise ValidationFailed([FieldError("", f"is no template file: {error}")]) from error
+        raise ValidationFailed([FieldError("", say("is no template file: {error}", error=error))]) from error
     errors = SchemaValidator(SCHEMA).errors(file)
     if errors:
         raise ValidationFailed(errors)

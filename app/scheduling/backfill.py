@@ -18,6 +18,7 @@ from app.jobs.model import ScheduleType
 from app.jobs.service import JobRegistry
 from app.scheduling.triggers import Triggers
 from app.validation import SchemaValidator
+from templates_lib.messages import say
 
 MOST = 1000  # runs of one backfill
 _TICK = timedelta(milliseconds=1)
@@ -65,7 +66,9 @@ class Backfills:
             raise ValidationFailed([FieldError("", "Its interval has no start_at: what was due before the job was made is not defined")])
         total = self._triggers.count(schedule, begin - _TICK, end - _TICK)
         if total > MOST:
-            raise ValidationFailed([FieldError("/to", f"{total:,} due times lie in the range; a backfill is at most {MOST:,}")])
+            raise ValidationFailed(
+                [FieldError("/to", say("{total:,} due times lie in the range; a backfill is at most {most:,}", total=total, most=MOST))]
+            )
         due = list(takewhile(lambda moment: moment < end, self._triggers.iter_after(schedule, begin - _TICK)))
         blackouts = self._triggers.blackouts(schedule)
         opens = [moment for moment in due if blackouts.at(moment) is None]
@@ -90,7 +93,7 @@ class Backfills:
         if end <= begin:
             raise ValidationFailed([FieldError("/to", "must be later than from")])
         if end > now:
-            raise ValidationFailed([FieldError("/to", f"lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC")])
+            raise ValidationFailed([FieldError("/to", say("lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC", now=now))])
         return begin, end, bool(body.get("again", False))
 
 

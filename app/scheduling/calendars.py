@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from app.errors import FieldError, ValidationFailed
+from templates_lib.messages import say
 
 WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -177,7 +178,9 @@ def problems(body: Mapping[str, Any]) -> list[FieldError]:
     """What SCHEMA cannot say of a calendar that satisfies it."""
     errors: list[FieldError] = []
     if body["timezone"] not in zoneinfo.available_timezones():
-        errors.append(FieldError("/timezone", f"{body['timezone']!r} is not an IANA time zone, such as Europe/Berlin"))
+        errors.append(
+            FieldError("/timezone", say("{timezone!r} is not an IANA time zone, such as Europe/Berlin", timezone=body["timezone"]))
+        )
     for place, row in enumerate(body.get("dates", ())):
         if row.get("to") and row["to"] < row["from"]:
             errors.append(FieldError(f"/dates/{place}/to", "must not be earlier than from"))
@@ -205,7 +208,9 @@ def _parsed(text: str) -> Any:
     try:
         return icalendar.Calendar.from_ical(text)
     except Exception as error:  # whatever a parser of other people's files may raise
-        raise ValidationFailed([FieldError("/ical", f"is no iCalendar: {str(error)[:200] or type(error).__name__}")]) from error
+        raise ValidationFailed(
+            [FieldError("/ical", say("is no iCalendar: {error}", error=str(error)[:200] or type(error).__name__))]
+        ) from error
 
 
 def _check_events(calendar: Any) -> None:
@@ -214,23 +219,27 @@ def _check_events(calendar: Any) -> None:
         if not problem:
             _followed(calendar).between(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 8, tzinfo=UTC))
     except Exception as error:  # as above: a rule that cannot be followed
-        problem = f"holds an event that cannot be followed: {str(error)[:200]}"
+        problem = say("holds an event that cannot be followed: {error}", error=str(error)[:200])
     if problem:
         raise ValidationFailed([FieldError("/ical", problem)])
+
+
+def _called(event: Any) -> str:
+    return str(event.get("SUMMARY", "an event"))[:80]
 
 
 def _problem_of(calendar: Any) -> str:
     events = calendar.walk("VEVENT")
     if not events:
-        return "holds no event"
+        return say("holds no event")
     if len(events) > MOST_EVENTS:
-        return f"holds {len(events):,} events; at most {MOST_EVENTS:,} are taken"
+        return say("holds {found:,} events; at most {most:,} are taken", found=len(events), most=MOST_EVENTS)
     for event in events:
         if event.errors or "DTSTART" not in event:
             name, wrong = event.errors[0] if event.errors else ("DTSTART", "is missing")
-            return f"{str(event.get('SUMMARY', 'an event'))[:80]!r} cannot be read: {name}: {str(wrong)[:120]}"
+            return say("{event!r} cannot be read: {name}: {wrong}", event=_called(event), name=name, wrong=str(wrong)[:120])
         rules = event.get("RRULE") or []
         for rule in rules if isinstance(rules, list) else [rules]:
             if any(str(often).upper() in _TOO_OFTEN for often in rule.get("FREQ", ())) or any(part in rule for part in _PARTS_OF_A_DAY):
-                return f"{str(event.get('SUMMARY', 'an event'))[:80]!r} comes again more often than daily"
+                return say("{event!r} comes again more often than daily", event=_called(event))
     return ""

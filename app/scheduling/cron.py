@@ -21,6 +21,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from templates_lib.messages import say
+
 MACROS = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
     "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
@@ -64,12 +66,12 @@ def check_expression(expression: str) -> str:
     offset = expression.find(text) if text else 0
     if text.startswith("@"):
         if text.lower() not in MACROS:
-            raise CronError(f"{text} is not known here; known are {', '.join(MACROS)}", offset)
+            raise CronError(say("{text} is not known here; known are {known}", text=text, known=", ".join(MACROS)), offset)
         return MACROS[text.lower()]
     fields = list(re.finditer(r"[^ \t]+", expression))
     if len(fields) not in {5, 6}:
         raise CronError(
-            f"needs five fields (minute hour day month weekday), or six with seconds first; it has {len(fields)}",
+            say("needs five fields (minute hour day month weekday), or six with seconds first; it has {found}", found=len(fields)),
             offset,
         )
     kinds = _FIELDS if len(fields) == 5 else (_SECOND, *_FIELDS)
@@ -89,21 +91,36 @@ def _check_field(kind: _Field, text: str, start: int) -> None:
         match = _TERM.fullmatch(term)
         if match is None:
             bad = next((i for i, ch in enumerate(term) if not (ch.isascii() and (ch.isalnum() or ch in "*-/"))), 0)
-            raise CronError(f"{kind.name}: {term!r} is not *, a number, a range or a step", position + bad)
+            raise CronError(say("{name}: {term!r} is not *, a number, a range or a step", name=kind.name, term=term), position + bad)
         first, last, step = match["first"], match["last"], match["step"]
         if first != "*":
             low = _number(kind, first, position)
             if last is not None:
                 high = _number(kind, last, position + match.start("last"))
                 if high < low:
-                    raise CronError(f"{kind.name}: the range {first}-{last} runs backwards", position + match.start("last"))
+                    raise CronError(
+                        say("{name}: the range {first}-{last} runs backwards", name=kind.name, first=first, last=last),
+                        position + match.start("last"),
+                    )
         elif last is not None:
-            raise CronError(f"{kind.name}: * takes no range", position + match.start("last"))
+            raise CronError(say("{name}: * takes no range", name=kind.name), position + match.start("last"))
         if step is not None:
             if first != "*" and last is None:
-                raise CronError(f"{kind.name}: a step needs * or a range before it, such as {first}-{kind.highest}/{step}", position)
+                raise CronError(
+                    say(
+                        "{name}: a step needs * or a range before it, such as {first}-{highest}/{step}",
+                        name=kind.name,
+                        first=first,
+                        highest=kind.highest,
+                        step=step,
+                    ),
+                    position,
+                )
             if not step.isdigit() or not 1 <= int(step) <= kind.highest:
-                raise CronError(f"{kind.name}: the step must be a number from 1 to {kind.highest}", position + match.start("step"))
+                raise CronError(
+                    say("{name}: the step must be a number from 1 to {highest}", name=kind.name, highest=kind.highest),
+                    position + match.start("step"),
+                )
         position += len(term) + 1
 
 
@@ -114,9 +131,12 @@ def _number(kind: _Field, text: str, position: int) -> int:
         value = kind.names.index(text.lower()) + kind.names_from
     else:
         known = f" or a name such as {kind.names[1]}" if kind.names else ""
-        raise CronError(f"{kind.name}: {text!r} is not a number{known}", position)
+        raise CronError(say("{name}: {text!r} is not a number{known}", name=kind.name, text=text, known=known), position)
     if not kind.lowest <= value <= kind.highest:
-        raise CronError(f"{kind.name}: {text} is not from {kind.lowest} to {kind.highest}", position)
+        raise CronError(
+            say("{name}: {text} is not from {lowest} to {highest}", name=kind.name, text=text, lowest=kind.lowest, highest=kind.highest),
+            position,
+        )
     return value
 
 

@@ -11,6 +11,7 @@ from app.errors import FieldError
 from app.jobs.model import Schedule, ScheduleType
 from app.scheduling.calendars import NO_BLACKOUTS, Blackouts
 from app.scheduling.cron import CronError, check_expression, count_times, iter_times
+from templates_lib.messages import said, say
 
 
 class CalendarBook(Protocol):
@@ -39,20 +40,24 @@ class Triggers:
     def check(self, schedule: Schedule, now: datetime) -> list[FieldError]:
         """What is wrong with a schedule that is to begin at `now`; pointers from the job's root."""
         errors = [
-            FieldError(f"/schedule/{name}", f"is required for a schedule of type {schedule.type}")
+            FieldError(f"/schedule/{name}", say("is required for a schedule of type {type}", type=schedule.type))
             for name in _NEEDED[schedule.type] if getattr(schedule, name) is None
         ]  # fmt: skip
         if schedule.timezone not in zoneinfo.available_timezones():
-            errors.append(FieldError("/schedule/timezone", f"{schedule.timezone!r} is not an IANA time zone, such as Europe/Berlin"))
+            errors.append(
+                FieldError(
+                    "/schedule/timezone", say("{timezone!r} is not an IANA time zone, such as Europe/Berlin", timezone=schedule.timezone)
+                )
+            )
         if schedule.start_at and schedule.end_at and schedule.end_at <= schedule.start_at:
             errors.append(FieldError("/schedule/end_at", "must be later than start_at"))
         if schedule.type is ScheduleType.CRON and schedule.expression is not None:
             errors += _check_cron(schedule.expression)
         if schedule.type is ScheduleType.ONCE and schedule.run_at is not None:
             if schedule.run_at <= now:
-                errors.append(FieldError("/schedule/run_at", f"lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC"))
+                errors.append(FieldError("/schedule/run_at", say("lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC", now=now)))
             elif schedule.run_at > now + self._lookahead:
-                errors.append(FieldError("/schedule/run_at", f"lies more than {self._lookahead.days} days ahead"))
+                errors.append(FieldError("/schedule/run_at", say("lies more than {days} days ahead", days=self._lookahead.days)))
         errors += self._check_calendars(schedule)
         if not errors and schedule.type is not ScheduleType.MANUAL and self.next_after(schedule, now) is None:
             errors.append(FieldError("/schedule/end_at", "leaves no due time"))
@@ -65,7 +70,7 @@ class Triggers:
     def _check_calendars(self, schedule: Schedule) -> list[FieldError]:
         known = self._calendars.names() if self._calendars and schedule.calendars else ()
         return [
-            FieldError(f"/schedule/calendars/{place}", f"There is no calendar {name!r}")
+            FieldError(f"/schedule/calendars/{place}", say("There is no calendar {name!r}", name=name))
             for place, name in enumerate(schedule.calendars)
             if name not in known
         ]
@@ -136,7 +141,7 @@ def _check_cron(expression: str) -> list[FieldError]:
     try:
         check_expression(expression)
     except CronError as error:
-        return [FieldError("/schedule/expression", f"{error} (at character {error.position + 1})")]
+        return [FieldError("/schedule/expression", say("{error} (at character {place})", error=said(str(error)), place=error.position + 1))]
     return []
 
 

@@ -28,6 +28,7 @@ from app.errors import FieldError
 from app.validation.places import Place
 from app.validation.pointer import keys_of
 from app.validation.readable import pointer
+from templates_lib.messages import say, say_many
 
 OPEN = "{{"
 RELATIVE = "$relative"
@@ -178,13 +179,13 @@ class _Walker:
         self._count()
         value = _evaluate(expression, self._known)
         if isinstance(value, int | float) and not -MOST_NUMBER <= value <= MOST_NUMBER:
-            raise Wrong(f"It would become {value:.3g}: a number beyond 64 bits")
+            raise Wrong(say("It would become {value:.3g}: a number beyond 64 bits", value=value))
         return value
 
     def _count(self) -> None:
         self._left -= 1
         if self._left < 0:
-            raise Wrong(f"There are more than {MOST_EXPRESSIONS} expressions")
+            raise Wrong(say("There are more than {most} expressions", most=MOST_EXPRESSIONS))
 
 
 def _plain(text: str) -> str:
@@ -195,7 +196,7 @@ def _plain(text: str) -> str:
 
 def _short_enough(text: str) -> str:
     if len(text) > LONGEST_TEXT:
-        raise Wrong(f"It would become longer than {LONGEST_TEXT:,} characters")
+        raise Wrong(say("It would become longer than {most:,} characters", most=LONGEST_TEXT))
     return text
 
 
@@ -213,22 +214,26 @@ def _evaluate(text: str, known: Known) -> Any:
     elif kind == "name":
         value = _named(first, known)
     else:
-        raise Wrong(f"An expression begins with a name, such as {NAMES[0]}, not with {first!r}")
+        raise Wrong(say("An expression begins with a name, such as {name}, not with {first!r}", name=NAMES[0], first=first))
     while rest:
         if rest[0] != ("sign", "|") or len(rest) < 2 or rest[1][0] != "name":
-            raise Wrong(f"After {{{{ {first} a filter is expected, as in {{{{ now | date }}}}")
+            raise Wrong(say("After {{{{ {first} a filter is expected, as in {{{{ now | date }}}}", first=first))
         name, rest = rest[1][1], rest[2:]
         arguments: list[Any] = []
         if rest and rest[0] == ("sign", ":"):
             rest = [("sign", ","), *rest[1:]]
             while rest and rest[0] == ("sign", ","):
                 if len(rest) < 2 or rest[1][0] not in {"text", "number"}:
-                    raise Wrong(f'{name} takes texts in quotes and numbers, as in {name}: "…"')
+                    raise Wrong(say('{name} takes texts in quotes and numbers, as in {name}: "…"', name=name))
                 arguments.append(rest[1][1])
                 rest = rest[2:]
         value = _filtered(name, value, arguments)
     if isinstance(value, _Missing):
-        raise NotYet if known.sample else Wrong(f"{value.name} is not there; give it a default, as in {{{{ {value.name} | default: 0 }}}}")
+        raise (
+            NotYet
+            if known.sample
+            else Wrong(say("{name} is not there; give it a default, as in {{{{ {name} | default: 0 }}}}", name=value.name))
+        )
     return value
 
 
@@ -237,13 +242,13 @@ def _tokens(text: str) -> Iterator[tuple[str, Any]]:
     while text[at:].strip():
         match = _TOKEN.match(text, at)
         if match is None:
-            raise Wrong(f"{text[at:].strip()[:20]!r} means nothing in an expression")
+            raise Wrong(say("{part!r} means nothing in an expression", part=text[at:].strip()[:20]))
         at = match.end()
         kind = str(match.lastgroup)
         try:
             yield kind, json.loads(match[kind]) if kind in {"text", "number"} else match[kind]
         except ValueError as error:
-            raise Wrong(f"{match[kind]} is no text") from error
+            raise Wrong(say("{text} is no text", text=match[kind])) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +268,7 @@ def _named(name: str, known: Known) -> Any:
         value = simple[name]
         return _Missing(name) if value is None or value == "" else value
     if parts[0] != "previous" or len(parts) < 2 or parts[1] not in {"result", "id", "completed_at"}:
-        raise Wrong(f"{name} is not known; known are {', '.join(NAMES)}")
+        raise Wrong(say("{name} is not known; known are {known}", name=name, known=", ".join(NAMES)))
     at: Any = known.previous
     for part in parts[1:]:
         if isinstance(at, Mapping) and part in at:
@@ -280,10 +285,18 @@ def _named(name: str, known: Known) -> Any:
 
 def _filtered(name: str, value: Any, arguments: Sequence[Any]) -> Any:
     if name not in _FILTERS:
-        raise Wrong(f"There is no filter {name}; there are {', '.join(sorted(_FILTERS))}")
+        raise Wrong(say("There is no filter {name}; there are {known}", name=name, known=", ".join(sorted(_FILTERS))))
     takes, work = _FILTERS[name]
     if len(arguments) != takes:
-        raise Wrong(f"{name} takes {takes or 'no'} {'argument' if takes == 1 else 'arguments'}; it has {len(arguments)}")
+        raise Wrong(
+            say_many(
+                "{name} takes {count} argument; it has {found}",
+                "{name} takes {count} arguments; it has {found}",
+                takes,
+                name=name,
+                found=len(arguments),
+            )
+        )
     if isinstance(value, _Missing) and name != "default":
         return value
     try:
@@ -291,14 +304,14 @@ def _filtered(name: str, value: Any, arguments: Sequence[Any]) -> Any:
     except Wrong:
         raise
     except (ValueError, OverflowError, TypeError, KeyError, OSError) as error:
-        raise Wrong(f"{name} cannot be used on {_written(value)[:60]!r}") from error
+        raise Wrong(say("{name} cannot be used on {value!r}", name=name, value=_written(value)[:60])) from error
 
 
 def _instant(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str):
-        raise Wrong(f"{_written(value)[:60]!r} is no instant")
+        raise Wrong(say("{value!r} is no instant", value=_written(value)[:60]))
     found = datetime.fromisoformat(value.replace("Z", "+00:00"))
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
@@ -316,7 +329,7 @@ def _relative(text: Any, now: datetime) -> datetime:
     try:
         return now + span if match["sign"] == "+" else now - span
     except (OverflowError, ValueError) as error:
-        raise Wrong(f"{text!r} leads out of the calendar") from error
+        raise Wrong(say("{text!r} leads out of the calendar", text=text)) from error
 
 
 def _begin(value: Any, unit: str) -> datetime:
@@ -334,32 +347,32 @@ def _begin(value: Any, unit: str) -> datetime:
 
 def _strftime(value: Any, pattern: str) -> str:
     if re.fullmatch(r"(?:%[YmdHMSjyBbAaIpUVGuzZf%]|[^%]){0,100}", pattern) is None:
-        raise Wrong(f"{pattern!r} is no pattern for dates, such as %Y-%m-%d")
+        raise Wrong(say("{pattern!r} is no pattern for dates, such as %Y-%m-%d", pattern=pattern))
     return _instant(value).strftime(pattern)
 
 
 def _number(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise Wrong(f"{_written(value)[:60]!r} is no number")
+        raise Wrong(say("{value!r} is no number", value=_written(value)[:60]))
     if not isinstance(value, str):
         return value
     found = json.loads(value)
     if isinstance(found, str) or not math.isfinite(_number(found)):
-        raise Wrong(f"{value[:60]!r} is no number")
+        raise Wrong(say("{value!r} is no number", value=value[:60]))
     return _number(found)
 
 
 def _count(value: Any) -> int:
     if not isinstance(value, list | Mapping | str):
-        raise Wrong(f"{_written(value)[:60]!r} has no length")
+        raise Wrong(say("{value!r} has no length", value=_written(value)[:60]))
     return len(value)
 
 
 def _join(value: Any, between: Any) -> str:
     if not isinstance(value, list):
-        raise Wrong(f"{_written(value)[:60]!r} is no list")
+        raise Wrong(say("{value!r} is no list", value=_written(value)[:60]))
     if len(value) * len(str(between)) > LONGEST_TEXT:
-        raise Wrong(f"It would become longer than {LONGEST_TEXT:,} characters")
+        raise Wrong(say("It would become longer than {most:,} characters", most=LONGEST_TEXT))
     return _short_enough(str(between).join(map(_written, value)))
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import regex
 
+from templates_lib.messages import say
+
 SECONDS_A_MATCH = 0.1
 SECONDS_A_JUDGEMENT = 1.0  # all matches while one value is judged
 LONGEST_PATTERN = 2000
@@ -73,7 +75,7 @@ def matches(pattern: str, text: str) -> bool:
 def check_pattern(pattern: str) -> None:
     """Raises PatternRefused for what is no pattern, is too long, or backtracks without end on texts that it almost matches."""
     if len(pattern) > LONGEST_PATTERN:
-        raise PatternRefused(f"is longer than {LONGEST_PATTERN} characters")
+        raise PatternRefused(say("is longer than {most} characters", most=LONGEST_PATTERN))
     compiled = _compiled(pattern)
     if not any(sign in pattern for sign in "*+{"):
         return
@@ -121,7 +123,7 @@ def _compiled(pattern: str) -> Any:
     try:
         return regex.compile(_translated(pattern))
     except (regex.error, OverflowError, RecursionError, ValueError, IndexError) as error:
-        raise PatternRefused(f"is no regular expression: {error}") from error
+        raise PatternRefused(say("is no regular expression: {error}", error=error)) from error
 
 
 def _translated(pattern: str) -> str:
@@ -176,5 +178,5 @@ def _escape(pattern: str, index: int, *, in_class: bool) -> tuple[str, int]:
         return regex.escape(chr(int(rest[:size], 16))), index + 1 + size
     if ch in {"a", "A", "Z", "z", "G", "K", "R", "X", "Q", "E", "m", "M", "L", "l", "h", "N", "U"}:
         # Letters that mean something in `regex` and nothing in ECMA-262, where such an escape is an error.
-        raise PatternRefused(f"is no regular expression: \\{ch} has no meaning")
+        raise PatternRefused(say("is no regular expression: \\{ch} has no meaning", ch=ch))
     return "\\" + ch, index + 1

@@ -18,6 +18,7 @@ from referencing.jsonschema import DRAFT202012
 
 from app.validation.patterns import PatternRefused, check_pattern
 from app.validation.pointer import escape
+from templates_lib.messages import say
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64  # levels of JSON; an object in `properties` takes two
@@ -82,7 +83,7 @@ def prepare(schema: Any) -> Prepared:
     _check_json(schema)
     text = json.dumps(schema, ensure_ascii=True)
     if len(text) > MAX_BYTES:
-        raise SchemaRefused("", f"is larger than {MAX_BYTES:,} bytes")
+        raise SchemaRefused("", say("is larger than {most:,} bytes", most=MAX_BYTES))
     digest = hashlib.sha256(text.encode()).hexdigest()
     with _lock:
         found = _cache.get(digest)
@@ -112,11 +113,11 @@ def _check_json(root: Any) -> None:
         count += 1
         objects += isinstance(value, dict) and _DATA.isdisjoint(pointer.split("/"))
         if objects > MOST_OBJECTS:
-            raise SchemaRefused("", f"has more than {MOST_SUBSCHEMAS:,} subschemas")
+            raise SchemaRefused("", say("has more than {most:,} subschemas", most=MOST_SUBSCHEMAS))
         if depth > MAX_DEPTH:
-            raise SchemaRefused(_short(pointer), f"is nested more than {MAX_DEPTH} levels deep")
+            raise SchemaRefused(_short(pointer), say("is nested more than {most} levels deep", most=MAX_DEPTH))
         if count > MOST_VALUES:
-            raise SchemaRefused("", f"holds more than {MOST_VALUES:,} values")
+            raise SchemaRefused("", say("holds more than {most:,} values", most=MOST_VALUES))
         if isinstance(value, dict):
             for key, inner in value.items():
                 if not isinstance(key, str):
@@ -131,7 +132,7 @@ def _check_json(root: Any) -> None:
             if not math.isfinite(value):
                 raise SchemaRefused(_short(pointer), "is no JSON number")
         elif value is not None and not isinstance(value, bool | int):
-            raise SchemaRefused(_short(pointer), f"is no JSON value but {type(value).__name__}")
+            raise SchemaRefused(_short(pointer), say("is no JSON value but {kind}", kind=type(value).__name__))
 
 
 def _check_text(text: str, pointer: str) -> None:
@@ -162,7 +163,7 @@ class _Walk:
         try:
             registry: Registry[Any] = Registry().with_resource("", resource).crawl()
         except Exception as error:  # referencing raises whatever urljoin and friends do for an identifier that is none
-            raise SchemaRefused("", f"has an identifier that is none: {error}") from error
+            raise SchemaRefused("", say("has an identifier that is none: {error}", error=error)) from error
         resolver: Resolver = registry.resolver_with_root(resource)
         self._visit(self._root, "", resolver)
         self._follow()
@@ -191,7 +192,7 @@ class _Walk:
             return known
         number = len(self._found)
         if number >= MOST_SUBSCHEMAS:
-            raise SchemaRefused(_short(pointer), f"has more than {MOST_SUBSCHEMAS:,} subschemas")
+            raise SchemaRefused(_short(pointer), say("has more than {most:,} subschemas", most=MOST_SUBSCHEMAS))
         self._numbers[id(schema)] = number
         self._found.append(schema)
         self._pointers.append(pointer)
@@ -221,7 +222,7 @@ class _Walk:
         patterns += [(f"{pointer}/patternProperties/{escape(one)}", one) for one in named]
         self._patterns += len(patterns)
         if self._patterns > MOST_PATTERNS:
-            raise SchemaRefused(_short(pointer), f"has more than {MOST_PATTERNS} patterns")
+            raise SchemaRefused(_short(pointer), say("has more than {most} patterns", most=MOST_PATTERNS))
         for where, pattern in patterns:
             try:
                 check_pattern(pattern)
@@ -238,7 +239,9 @@ class _Walk:
             try:
                 resolved = resolver.lookup(reference)
             except (Unresolvable, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-                raise SchemaRefused(_short(pointer), f"{reference[:200]!r} is not in this document; nothing else is opened") from error
+                raise SchemaRefused(
+                    _short(pointer), say("{reference!r} is not in this document; nothing else is opened", reference=reference[:200])
+                ) from error
             if isinstance(resolved.contents, dict) and id(resolved.contents) not in self._numbers:
                 check_shape(resolved.contents, pointer)
             target = self._visit(resolved.contents, pointer, resolved.resolver)
@@ -292,10 +295,12 @@ def check_shape(schema: Any, pointer: str) -> None:
         raise SchemaRefused(pointer, "is nested too deep") from deep
     if error is not None:
         where = pointer + "".join(f"/{escape(part)}" for part in error.absolute_path)
-        raise SchemaRefused(_short(where), f"does not follow draft 2020-12: {error.message[:200]}")
+        raise SchemaRefused(_short(where), say("does not follow draft 2020-12: {message}", message=error.message[:200]))
 
 
 def _check_dialect(schema: Schema, pointer: str) -> None:
     dialect = schema.get("$schema", DIALECT)
     if isinstance(dialect, str) and dialect.removesuffix("#") != DIALECT:
-        raise SchemaRefused(f"{pointer}/$schema", f"must be {DIALECT}: other drafts and dialects mean other things by the same words")
+        raise SchemaRefused(
+            f"{pointer}/$schema", say("must be {dialect}: other drafts and dialects mean other things by the same words", dialect=DIALECT)
+        )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from templates_lib.messages import say
+
 
 class JsonRefused(ValueError):
     """It is JSON, and not one that means one thing to everybody; the message says what is wrong."""
@@ -19,23 +21,23 @@ def parse(text: str, *, deepest: int) -> Any:
     except UnicodeEncodeError as error:
         raise JsonRefused("it holds half of a surrogate pair, which is no text") from error
     except RecursionError as error:
-        raise JsonRefused(f"it is nested more than {deepest} levels deep") from error
+        raise JsonRefused(say("it is nested more than {most} levels deep", most=deepest)) from error
     level = [value]
     for _ in range(deepest):
         level = [inner for one in level if isinstance(one, dict | list) for inner in (one.values() if isinstance(one, dict) else one)]
         if not level:
             return value
-    raise JsonRefused(f"it is nested more than {deepest} levels deep")
+    raise JsonRefused(say("it is nested more than {most} levels deep", most=deepest))
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise JsonRefused(f"the name {key!r} occurs twice in one object")
+            raise JsonRefused(say("the name {key!r} occurs twice in one object", key=key))
         found[key] = value
     return found
 
 
 def _no_constant(text: str) -> Any:
-    raise JsonRefused(f"{text} is no JSON number")
+    raise JsonRefused(say("{text} is no JSON number", text=text))

@@ -20,6 +20,7 @@ from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.mongodb import open_mongodb
 from templates_lib.connections.smtp import open_smtp
 from templates_lib.connections.sql import open_sql
+from templates_lib.messages import say
 from templates_lib.report_generation.tables import Chart, Table, columns_of
 
 TIME_MS = 600_000
@@ -161,7 +162,7 @@ class ReportGeneration(JobTemplate):
             chart = section.get("chart", {"label": "", "values": []})
             for field in (chart["label"], *chart["values"]):
                 if field and named and field not in named:
-                    yield Problem(f"{here}/chart", f"{field} is none of the columns")
+                    yield Problem(f"{here}/chart", say("{field} is none of the columns", field=field))
         for place, recipient in enumerate(params.get("mail", {}).get("recipients", ())):
             if not mailing.is_mailbox(recipient):
                 yield Problem(f"/mail/recipients/{place}", "is not a mail address")

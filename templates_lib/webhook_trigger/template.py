@@ -17,6 +17,7 @@ import httpx
 from templates_lib import calls
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.http import open_connection
+from templates_lib.messages import say
 
 MAX_REDIRECTS = 5
 KEPT_ANSWER_BYTES = 4_000
@@ -125,7 +126,7 @@ class WebhookTrigger(JobTemplate):
             yield Problem("/url", words)
         for index, header in enumerate(params.get("headers", ())):
             if header["name"].lower() in RESERVED_HEADERS:
-                yield Problem(f"/headers/{index}/name", f"{header['name']} is set by Jobwright")
+                yield Problem(f"/headers/{index}/name", say("{name} is set by Jobwright", name=header["name"]))
         secret = params.get("secret", "")
         if secret.startswith("whsec_"):
             try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.validation import SchemaRefused, SchemaValidator
+from templates_lib.messages import say
 
 _SCHEMA = json.loads((Path(__file__).parent / "hints.schema.json").read_text(encoding="utf-8"))
 NAMES = frozenset(_SCHEMA["properties"])
@@ -18,4 +19,4 @@ def check_hints(found: Mapping[str, Any], pointer: str) -> None:
     """Raises SchemaRefused for a hint that is none. `x-` keywords of other tools are passed over."""
     errors = _validator.errors({name: value for name, value in found.items() if name in NAMES}, limit=1)
     if errors:
-        raise SchemaRefused(pointer + errors[0].pointer, f"is no hint: {errors[0].message}")
+        raise SchemaRefused(pointer + errors[0].pointer, say("is no hint: {message}", message=errors[0].message))

@@ -13,6 +13,7 @@ from app.mongo import Document
 from app.scheduling.calendar_service import body_of
 from app.scheduling.calendars import SCHEMA
 from app.scheduling.maintenance import SCHEMA as MAINTENANCE_SCHEMA
+from templates_lib.messages import say
 from web.forms import ABSENT, Form
 from web.forms.render import SummaryLine
 from web.views.common import CHECK, Editor, actor, posted, posted_version
@@ -74,7 +75,9 @@ def _answer(editor: Editor, row: Document | None, name: str, save: Any) -> Any:
 
 
 def _as_error(failed: StaleVersion | DuplicateName) -> FieldError:
-    return FieldError("/name" if isinstance(failed, DuplicateName) else "", f"{failed.title}: {failed.detail}")
+    return FieldError(
+        "/name" if isinstance(failed, DuplicateName) else "", say("{title}: {detail}", title=failed.title, detail=failed.detail)
+    )
 
 
 def _page(editor: Editor, row: Document | None = None, name: str = "", errors: tuple[FieldError, ...] = ()) -> str:

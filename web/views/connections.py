@@ -10,6 +10,7 @@ from app.accounts.permissions import May, lacks, require
 from app.errors import FieldError, NotFound, StaleVersion, ValidationFailed
 from app.mongo import Document
 from templates_lib.connections import KINDS, ConnectionKind
+from templates_lib.messages import say
 from web.forms import Form
 from web.forms.render import SummaryLine
 from web.views.common import CHECK, Editor, actor, posted, posted_version
@@ -62,7 +63,11 @@ def edit(connection_id: str) -> Any:
     try:
         services().connections.update(actor(), connection_id, name=name, settings=_settings(editor), version=posted_version())
     except (ValidationFailed, StaleVersion) as failed:
-        errors = failed.errors if isinstance(failed, ValidationFailed) else (FieldError("", f"{failed.title}: {failed.detail}"),)
+        errors = (
+            failed.errors
+            if isinstance(failed, ValidationFailed)
+            else (FieldError("", say("{title}: {detail}", title=failed.title, detail=failed.detail)),)
+        )
         return _page(kind, editor, row=row, name=name, errors=errors), failed.status
     flash(f"{name} is changed")
     return redirect(url_for(".list_connections"))

@@ -17,6 +17,7 @@ from app.execution.store import ExecutionFilter
 from app.execution.updates import FAILURES
 from app.jobs.revisions import difference
 from app.mongo import Document
+from templates_lib.messages import say
 from web.charts import log_diff
 from web.forms.field import small_number
 from web.views.common import MOST_COUNTED, Editor, actor, is_htmx, midnight, page_number, parameters_form
@@ -130,7 +131,7 @@ def compare(execution_id: str) -> str:
     document = services().executions.get(actor(), execution_id)
     good = services().executions.success_before(actor(), document)
     if good is None:
-        raise Conflict(f"No run of {document['job_name']!r} succeeded before this one")
+        raise Conflict(say("No run of {job_name!r} succeeded before this one", job_name=document["job_name"]))
     logs = [services().executions.log_window(actor(), one["_id"], first=-COMPARED, limit=COMPARED).lines for one in (good, document)]
     return render_template(
         "compare.html", execution=document, good=good, changed=_definitions(document, good),

@@ -17,6 +17,7 @@ from app.execution.updates import FAILURES
 from app.jobs.model import Job
 from app.jobs.store import NEVER, SORTS, JobFilter
 from app.mongo import Document
+from templates_lib.messages import say
 from web.forms.field import small_number
 from web.views.common import actor, job_filter, page_number, tell, viewer_zone
 from web.views.signin import services
@@ -87,7 +88,7 @@ def save_view() -> Any:
     except ValidationFailed as failed:
         tell("; ".join(f"{'The name' if one.pointer == '/name' else 'The list'} {one.message}" for one in failed.errors))
         return redirect(f"{url_for('.list_jobs')}?{query}")
-    tell(f"{view.name} is among your views")
+    tell(say("{name} is among your views", name=view.name))
     return redirect(f"{url_for('.list_jobs')}?{view.query}")
 
 

@@ -19,6 +19,7 @@ from app.jobs.store import JobFilter
 from app.jobtemplates.entry import Entry
 from app.scheduling.backfill import SCHEMA as BACKFILL_FORM
 from app.scheduling.plan import spread
+from templates_lib.messages import say
 from web.charts import durations
 from web.forms import ABSENT, Form
 from web.forms.field import small_number
@@ -59,7 +60,7 @@ def restore(job_id: str, number: int) -> Any:
     before = services().jobs.get(actor(), job_id)
     job = services().jobs.restore(actor(), job_id, number, version=posted_version())
     undo = url_for(".restore", job_id=job_id, number=before.version) if job.version != before.version else ""
-    tell(f"{job.definition.name} is as it was in version {number}", undo=undo)
+    tell(say("{name} is as it was in version {number}", name=job.definition.name, number=number), undo=undo)
     return redirect(url_for(".show", job_id=job_id))
 
 
@@ -80,7 +81,10 @@ def row(job_id: str) -> str:
 def toggle(job_id: str, what: str) -> Any:
     """The switch."""
     job = services().jobs.set_enabled(actor(), job_id, enabled=what == "enable")
-    tell(f"{job.definition.name} is {what}d", undo=url_for(".toggle", job_id=job_id, what="disable" if what == "enable" else "enable"))
+    tell(
+        say("{name} is {what}d", name=job.definition.name, what=what),
+        undo=url_for(".toggle", job_id=job_id, what="disable" if what == "enable" else "enable"),
+    )
     if is_htmx():
         return render_template("partials/job_row_changed.html", row=job_row(job))
     back_to_job = request.form.get("back") == "job"
@@ -152,7 +156,7 @@ def backfill(job_id: str) -> Any:
                 plan = services().backfills.plan(actor(), job_id, value)
             elif not editor.pressed:
                 plan = services().backfills.start(actor(), job_id, value)
-                tell(f"{len(plan.due_times):,} runs are queued")
+                tell(say("{found:,} runs are queued", found=len(plan.due_times)))
                 return redirect(url_for(".show", job_id=job_id))
         except ValidationFailed as failed:
             errors, status = failed.errors, 200 if editor.pressed else failed.status
@@ -164,7 +168,7 @@ def backfill(job_id: str) -> Any:
 @blueprint.post("/<job_id>/backfill/cancel")
 def cancel_backfill(job_id: str) -> Any:
     """Cancel what waits of the job's backfills."""
-    tell(f"{services().executions.cancel_backfill(actor(), job_id):,} runs are cancelled")
+    tell(say("{actor:,} runs are cancelled", actor=services().executions.cancel_backfill(actor(), job_id)))
     return redirect(url_for(".show", job_id=job_id))
 
 
@@ -213,7 +217,7 @@ def new() -> Any:
         form.fail(failed.errors)
         return render_template("job_form.html", **form.render()), failed.status
     services().drafts.drop(actor(), kind)
-    tell(f"{job.definition.name} is in the registry")
+    tell(say("{name} is in the registry", name=job.definition.name))
     return redirect(url_for(".show", job_id=job.id))
 
 
@@ -309,7 +313,7 @@ def edit(job_id: str) -> Any:
         return render_template("job_form.html", **form.render()), failed.status
     except StaleVersion as stale:  # within the last moment
         return _merged(services().jobs.get(actor(), job_id), form, stale.expected)
-    tell(f"{changed.definition.name} is changed")
+    tell(say("{name} is changed", name=changed.definition.name))
     return redirect(url_for(".show", job_id=job_id))
 
 
@@ -330,7 +334,7 @@ def _merged(job: Job, form: JobForm, begun: int) -> Any:
     taken = {name.removeprefix(TAKE) for name, side in posted() if name.startswith(TAKE) and side == "theirs"}
     if small_number(request.form.get(MERGE, "")) == job.version:
         changed = services().jobs.update(actor(), job.id, merge(base, theirs, mine, taken), version=job.version)
-        tell(f"{changed.definition.name} is changed; what {job.updated_by} changed stays")
+        tell(say("{name} is changed; what {updated_by} changed stays", name=changed.definition.name, updated_by=job.updated_by))
         return redirect(url_for(".show", job_id=job.id))
     kept = [(name, value) for name, value in posted() if not name.startswith((TAKE, MERGE)) and name != "csrf_token"]
     rows = changes(base, theirs, mine)
@@ -342,7 +346,7 @@ def delete(job_id: str) -> Any:
     """Retire the job."""
     name = services().jobs.get(actor(), job_id).definition.name
     services().executions.delete_job(actor(), job_id)
-    tell(f"{name} is deleted; its history stays", undo=url_for(".undelete", job_id=job_id))
+    tell(say("{name} is deleted; its history stays", name=name), undo=url_for(".undelete", job_id=job_id))
     return redirect(url_for("job_list_pages.list_jobs"))
 
 

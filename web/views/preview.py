@@ -13,6 +13,7 @@ from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, require
 from app.validation.words import DEFAULT_LOCALE, locales
+from templates_lib.messages import say
 from web.forms import ABSENT, Form, SchemaRefused
 from web.forms.field import JsonRefused, parse_json
 from web.forms.form import LOCALES, PREFIX
@@ -97,13 +98,15 @@ def _page(known: list[Sample], text: str, pairs: Pairs, *, sample: str, value: s
 
 def _parsed(text: str) -> Any:
     if len(text) > LONGEST_SCHEMA:
-        raise SchemaRefused("", f"is longer than {LONGEST_SCHEMA:,} characters")
+        raise SchemaRefused("", say("is longer than {most:,} characters", most=LONGEST_SCHEMA))
     try:
         return parse_json(text)
     except JsonRefused as error:
         raise SchemaRefused("", "is no JSON that means one thing: a key twice, or a number that is none") from error
     except json.JSONDecodeError as error:
-        raise SchemaRefused("", f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+        raise SchemaRefused(
+            "", say("is no JSON: {msg} at line {lineno}, column {colno}", msg=error.msg, lineno=error.lineno, colno=error.colno)
+        ) from error
     except RecursionError as error:
         raise SchemaRefused("", "is nested too deep") from error
 

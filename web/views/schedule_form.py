@@ -15,6 +15,7 @@ from app.jobs.schema import load_definition
 from app.scheduling.builder import HOUR_STEPS, MINUTE_STEPS, Built, Every, build, built
 from app.scheduling.triggers import clock_change
 from app.scheduling.words import duration_words, in_words
+from templates_lib.messages import say
 from web.forms.field import small_number
 from web.views.common import actor
 from web.views.signin import services
@@ -106,7 +107,7 @@ def _local_instant(text: str, zone: str, name: str, errors: list[FieldError], *,
         local = datetime.fromisoformat(text)
         aware = local if local.tzinfo else local.replace(tzinfo=zoneinfo.ZoneInfo(zone))
     except zoneinfo.ZoneInfoNotFoundError:
-        errors.append(FieldError("/schedule/timezone", f"{zone!r} is not an IANA time zone, such as Europe/Berlin"))
+        errors.append(FieldError("/schedule/timezone", say("{zone!r} is not an IANA time zone, such as Europe/Berlin", zone=zone)))
         return {}
     except ValueError:
         if text or required:

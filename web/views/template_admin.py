@@ -15,6 +15,7 @@ from app.jobtemplates.derived import compose, problems
 from app.jobtemplates.entry import Entry
 from app.jobtemplates.service import STANDING_SCHEMA
 from app.mongo import Document
+from templates_lib.messages import say
 from web.forms import ABSENT, Form
 from web.forms.render import Presented, SummaryLine
 from web.views.common import CHECK, Editor, actor, live_options, parameters_form, posted, posted_version
@@ -292,8 +293,12 @@ def delete_preset(kind: str, preset_id: str) -> Any:
 
 def _told(failed: ValidationFailed | StaleVersion) -> tuple[FieldError, ...]:
     if isinstance(failed, DuplicateName):
-        return (FieldError("/type", f"{failed.title}: {failed.detail}"),)
-    return failed.errors if isinstance(failed, ValidationFailed) else (FieldError("", f"{failed.title}: {failed.detail}"),)
+        return (FieldError("/type", say("{title}: {detail}", title=failed.title, detail=failed.detail)),)
+    return (
+        failed.errors
+        if isinstance(failed, ValidationFailed)
+        else (FieldError("", say("{title}: {detail}", title=failed.title, detail=failed.detail)),)
+    )
 
 
 def _summary(errors: Iterable[FieldError], shown: Presented) -> list[SummaryLine]:

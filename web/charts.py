@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from app.execution.figures import Figures
+from templates_lib.messages import say
 
 TALL = 100.0  # of a chart, in its own units
 STEP = 10  # from bar to bar
@@ -61,7 +62,11 @@ def log_diff(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, str]]:
     for what, a1, a2, b1, b2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if what == "equal":
             same = [(" ", line) for line in new[b1:b2]]
-            rows += same if len(same) <= 2 * AROUND else [*same[:AROUND], ("…", f"{len(same) - 2 * AROUND} lines"), *same[-AROUND:]]
+            rows += (
+                same
+                if len(same) <= 2 * AROUND
+                else [*same[:AROUND], ("…", say("{count} lines", count=len(same) - 2 * AROUND)), *same[-AROUND:]]
+            )
         else:
             rows += [("-", line) for line in old[a1:a2]]
             rows += [("+", line) for line in new[b1:b2]]

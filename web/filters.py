@@ -14,47 +14,51 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from app.execution.model import Status
+from app.jobs.model import Schedule
 from app.scheduling.words import duration_words, in_words
+from templates_lib.messages import Said, say
+from web.language import dated, decimal, gettext, instant, language, ngettext, translated
 from web.views.common import viewer_zone
+from web.words import word
 
 # Outcome → (icon, words): colour, shape and word together (look.md).
 STATES: dict[str, tuple[str, str]] = {
-    Status.SUCCESS: ("circle-check", "Success"),
-    Status.FAILED: ("circle-x", "Failed"),
-    Status.TIMEOUT: ("clock", "Timed out"),
-    Status.RUNNING: ("loader", "Running"),
-    Status.QUEUED: ("circle", "Queued"),
-    Status.RETRYING: ("rotate-ccw", "Retrying"),
-    Status.CANCELLED: ("ban", "Cancelled"),
-    Status.SKIPPED: ("skip-forward", "Skipped"),
-    Status.MISSED: ("triangle", "Missed"),
+    Status.SUCCESS: ("circle-check", say("Success")),
+    Status.FAILED: ("circle-x", say("Failed")),
+    Status.TIMEOUT: ("clock", say("Timed out")),
+    Status.RUNNING: ("loader", say("Running")),
+    Status.QUEUED: ("circle", say("Queued")),
+    Status.RETRYING: ("rotate-ccw", say("Retrying")),
+    Status.CANCELLED: ("ban", say("Cancelled")),
+    Status.SKIPPED: ("skip-forward", say("Skipped")),
+    Status.MISSED: ("triangle", say("Missed")),
 }
 REASONS = {
-    "overlap": "the job still ran", "replaced": "a newer run took its place", "misfire": "later than its grace",
-    "paused": "the job was paused",
-    "blackout": "a calendar of the job keeps the time free",
-    "template_off": "its template was switched off",
-    "maintenance": "nothing was started: maintenance",
-    "disabled": "the job was switched off", "rescheduled": "the job was given another schedule", "job_gone": "the job was deleted",
-    "lost_worker": "its worker fell silent", "handed_back": "its worker was stopping",
+    "overlap": say("the job still ran"), "replaced": say("a newer run took its place"), "misfire": say("later than its grace"),
+    "paused": say("the job was paused"),
+    "blackout": say("a calendar of the job keeps the time free"),
+    "template_off": say("its template was switched off"),
+    "maintenance": say("nothing was started: maintenance"),
+    "disabled": say("the job was switched off"), "rescheduled": say("the job was given another schedule"),
+    "job_gone": say("the job was deleted"),
+    "lost_worker": say("its worker fell silent"), "handed_back": say("its worker was stopping"),
 }  # fmt: skip
 
 
 def relative(moment: datetime | None, now: datetime) -> str:
-    """ "in 12 min", "3 h ago", "just now"; empty for none."""
+    """ "in 12 min", "3 h ago", "now"; empty for none."""
     if moment is None:
         return ""
     seconds = (moment - now).total_seconds()
     size = abs(seconds)
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if size >= length:
-            text = f"{int(size // length)} {unit}"
-            break
-    else:
-        if size < 2:
-            return "now"
-        text = f"{int(size)} s"
-    return f"in {text}" if seconds > 0 else f"{text} ago"
+    if size < 2:
+        return translated(say("now"))
+    unit, length = next((one for one in _UNITS if size >= one[1]), _UNITS[-1])
+    text = say(unit, n=int(size // length))
+    return translated(say("in {time}", time=text) if seconds > 0 else say("{time} ago", time=text))
+
+
+_UNITS = ((say("{n} d"), 86_400), (say("{n} h"), 3600), (say("{n} min"), 60), (say("{n} s"), 1))
 
 
 def moment(value: datetime | None, now: datetime) -> Markup:
@@ -71,7 +75,7 @@ def exact(value: datetime | None) -> Markup:
     if value is None:
         return Markup('<span class="none">–</span>')
     return Markup('<time datetime="{}" class="exact" title="{}">{}</time>').format(
-        value.astimezone(UTC).isoformat(timespec="milliseconds"), in_zones(value), f"{local(value):%Y-%m-%d %H:%M:%S}"
+        value.astimezone(UTC).isoformat(timespec="milliseconds"), in_zones(value), instant(local(value))
     )
 
 
@@ -82,9 +86,9 @@ def local(value: datetime) -> datetime:
 
 def in_zones(value: datetime) -> str:
     """ "2026-03-29 02:30:00 Europe/Berlin", and below it the same in UTC where that differs."""
-    here, utc = local(value), f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    here, utc = local(value), f"{instant(value.astimezone(UTC))} UTC"
     zone = getattr(here.tzinfo, "key", "UTC")
-    return utc if zone == "UTC" else f"{here:%Y-%m-%d %H:%M:%S} {zone}\n{utc}"
+    return utc if zone == "UTC" else f"{instant(here)} {zone}\n{utc}"
 
 
 def seconds(value: float | None) -> str:
@@ -92,9 +96,9 @@ def seconds(value: float | None) -> str:
     if value is None:
         return "–"
     if value < 10:
-        return f"{value:.2f} s"
+        return f"{decimal(value, '0.00')} s"
     if value < 60:
-        return f"{value:.1f} s"
+        return f"{decimal(value, '0.0')} s"
     minutes, rest = divmod(round(value), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"
@@ -111,9 +115,9 @@ def pretty_json(value: Any) -> str:
 def state(status: str, reason: str | None = None) -> Markup:
     """Icon and word of an outcome."""
     icon_name, words = STATES[status]
-    hint = REASONS.get(reason or "", "")
+    hint = translated(REASONS.get(reason or "", ""))
     return Markup('<span class="state state-{}"{}>{}{}</span>').format(
-        status, Markup(' title="{}"').format(hint) if hint else "", icon(icon_name), words
+        status, Markup(' title="{}"').format(hint) if hint else "", icon(icon_name), translated(words)
     )
 
 
@@ -155,8 +159,9 @@ def without_message(result: Mapping[str, Any]) -> dict[str, Any]:
 def ticks(executions: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The last outcomes, oldest first, each with a height from 20 to 100 by its duration."""
     longest = max((row.get("duration_seconds") or 0.0 for row in executions), default=0.0) or 1.0
+    words = {status: translated(word) for status, (_, word) in STATES.items()}
     return [
-        {"id": row["_id"], "status": row["status"], "words": f"{STATES[row['status']][1]}, {seconds(row.get('duration_seconds'))}",
+        {"id": row["_id"], "status": row["status"], "words": f"{words[row['status']]}, {seconds(row.get('duration_seconds'))}",
          "height": 20 + round(80 * (row.get("duration_seconds") or 0.0) / longest / 10) * 10}
         for row in reversed(executions)
     ]  # fmt: skip
@@ -167,7 +172,7 @@ def browser(agent: str | None) -> str:
     text = agent or ""
     name = next((word for mark, word in _BROWSERS if mark in text), None)
     system = next((word for mark, word in _SYSTEMS if mark in text), None)
-    return f"{name} on {system}" if name and system else name or text[:60] or "Unknown"
+    return say("{browser} on {system}", browser=name, system=system) if name and system else name or text[:60] or say("Unknown")
 
 
 # The order matters: most claim to be those that come after them.
@@ -187,7 +192,8 @@ OUTCOMES = ("success", "skipped", "missed", "cancelled", "timeout", "failed")  #
 
 def hour_words(counts: Mapping[str, int]) -> str:
     """ "3 success, 1 failed": what an hour had."""
-    return ", ".join(f"{count} {STATES[status][1].lower()}" for status in OUTCOMES if (count := counts.get(status, 0))) or "nothing"
+    told = [f"{decimal(count)} {translated(STATES[status][1]).lower()}" for status in OUTCOMES if (count := counts.get(status, 0))]
+    return ", ".join(told) or translated(say("nothing"))
 
 
 def pairs(first: Iterable[Any], second: Iterable[Any]) -> list[tuple[Any, Any]]:
@@ -196,14 +202,37 @@ def pairs(first: Iterable[Any], second: Iterable[Any]) -> list[tuple[Any, Any]]:
 
 
 def number(value: Any) -> str:
-    """1,234,567"""
-    return f"{value:,}" if isinstance(value, int | float) else str(escape(value))
+    """1,234,567, or 1.234.567"""
+    return decimal(value) if isinstance(value, int | float) else str(escape(value))
+
+
+def schedule_words(schedule: Schedule) -> str:
+    """A schedule in the viewer's language."""
+    return in_words(schedule, language())
+
+
+def span_words(seconds: int) -> str:
+    """A span of time in the viewer's language."""
+    return duration_words(seconds, language())
+
+
+def percent(share: float, digits: int) -> str:
+    """0.987 → "98.7 %" with one digit."""
+    return f"{decimal(share * 100, '0.' + '0' * digits if digits else '0')} %"
+
+
+def said_of(pattern: str, **values: Any) -> Said:
+    """A sentence whose pattern a view gives."""
+    return say(pattern, **values)
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "ticks": ticks,
-    "schedule_words": in_words, "duration_words": duration_words, "number": number,
+    "schedule_words": schedule_words, "duration_words": span_words, "number": number,
     "browser": browser, "zip": pairs, "without_message": without_message, "hour_words": hour_words, "local": local,
-    "in_zones": in_zones, "log_items": log_items,
+    "in_zones": in_zones, "log_items": log_items, "dated": dated, "word": word, "percent": percent, "decimal": decimal, "said_of": said_of,
+    "instant": instant, "t": translated,
 }  # fmt: skip
-GLOBALS: dict[str, Any] = {"state": state, "icon": icon, "STATES": STATES, "REASONS": REASONS}
+GLOBALS: dict[str, Any] = {
+    "state": state, "icon": icon, "STATES": STATES, "REASONS": REASONS, "_": gettext, "ngettext": ngettext,
+}  # fmt: skip

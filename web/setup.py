@@ -13,11 +13,13 @@ from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
 from app.correlation import current_id
-from app.errors import ApprovalNeeded, FieldError, JobwrightError, NotSignedIn, StoreUnavailable, ValidationFailed
+from app.errors import ApprovalNeeded, JobwrightError, NotSignedIn, StoreUnavailable, ValidationFailed
 from app.events import get_logger
 from app.mongo import is_away
 from app.services import EXTENSION, PAGE_ERRORS, Services
+from templates_lib.messages import said, say
 from web.filters import FILTERS, GLOBALS
+from web.language import finalize, language, sentence
 from web.views import (
     accounts,
     approvals,
@@ -99,6 +101,7 @@ def register_web(app: Flask, services: Services) -> None:
     for module in VIEWS:
         app.register_blueprint(module.blueprint)
     app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.finalize = finalize
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(GLOBALS)
     app.jinja_env.globals["asset"] = _asset_urls()
@@ -121,7 +124,7 @@ def _page_context() -> dict[str, Any]:
     services: Services = current_app.extensions[EXTENSION]
     actor = g.get("actor")
     return {
-        "actor": actor, "viewer_zone": viewer_zone, "help_topic": help.topic_of, "now": services.clock.now(),
+        "actor": actor, "viewer_zone": viewer_zone, "language": language(), "help_topic": help.topic_of, "now": services.clock.now(),
         "provider": services.settings.oidc_name if services.settings.oidc_issuer else "",
         "passwords": services.settings.password_sign_in,
         "maintenance": services.maintenance.get() if actor else None,
@@ -152,26 +155,25 @@ def answer_error(error: Exception) -> Any:
         if request.headers.get("HX-Request"):
             return Response(status=401, headers={"HX-Redirect": target})
         return redirect(target)
+    status: int
+    title: str
+    detail: str
     if isinstance(error, CSRFError):
-        status, title, detail = 400, "The form has expired", "Go back, reload the page and send it again."
+        status, title, detail = 400, say("The form has expired"), say("Go back, reload the page and send it again.")
     elif isinstance(error, JobwrightError):
-        status, title, detail = error.status, error.title, error.detail
+        status, title, detail = error.status, said(error.title), error.detail
         if isinstance(error, ValidationFailed):
-            detail = " ".join(_sentence(one) for one in error.errors)
+            detail = " ".join(sentence(one.pointer or say("The form"), one.message, ": ") + "." for one in error.errors)
     elif isinstance(error, HTTPException):
         if error.code is not None and error.code < 400:
             return error.get_response()
-        status, title, detail = error.code or 500, error.name, error.description or ""
+        status, title, detail = error.code or 500, said(error.name), said(error.description or "")
     elif is_away(error):
-        status, title, detail = 503, StoreUnavailable.title, "Nothing was lost. Reload the page in a moment."
+        status, title, detail = 503, said(StoreUnavailable.title), say("Nothing was lost. Reload the page in a moment.")
     else:
         log.exception("request.failed", method=request.method, path=request.path)
-        status, title, detail = 500, "Something broke on our side", "It is in the log under the id below."
+        status, title, detail = 500, say("Something broke on our side"), say("It is in the log under the id below.")
     fragment = bool(request.headers.get("HX-Request"))
     page = render_template("error.html", status=status, title=title, detail=detail, correlation_id=current_id(), fragment=fragment)
     headers = {"HX-Retarget": "#toasts", "HX-Reswap": "beforeend"} if fragment else {}
     return Response(page, status, headers)
-
-
-def _sentence(error: FieldError) -> str:
-    return f"{error.pointer or 'The form'}: {error.message}."

@@ -9,7 +9,7 @@ from app.mongo import Document
 
 
 class PreferenceStore:
-    """One document a person {_id, zone, views: [{name, query}]}."""
+    """One document a person {_id, zone, language, views: [{name, query}]}."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._preferences = database["preferences"]
@@ -18,8 +18,8 @@ class PreferenceStore:
         """Empty where the person has set nothing."""
         return self._preferences.find_one({"_id": user_id}) or {}
 
-    def set_zone(self, user_id: str, zone: str) -> None:
-        self._preferences.update_one({"_id": user_id}, {"$set": {"zone": zone}}, upsert=True)
+    def set_reading(self, user_id: str, zone: str, language: str) -> None:
+        self._preferences.update_one({"_id": user_id}, {"$set": {"zone": zone, "language": language}}, upsert=True)
 
     def put_view(self, user_id: str, name: str, query: str, *, most: int) -> bool:
         """Write a view, in place of the one of that name; False where `most` are there, however many windows ask at once."""

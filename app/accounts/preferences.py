@@ -1,4 +1,4 @@
-"""What each person has set for themselves: the zone in which they read times, and views of the list of jobs."""
+"""What each person has set for themselves: the language and the zone in which they read pages, and views of the list of jobs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from templates_lib.messages import say
 MOST_VIEWS = 30
 LONGEST_NAME = 60
 LONGEST_QUERY = 1_000
+# What pages speak, each by its own name.
+LANGUAGES = {"en": "English", "de": "Deutsch"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """One person's. `zone` is an IANA name; empty: that of their browser."""
+    """One person's. `zone` is an IANA name, `language` one of LANGUAGES; empty: that of their browser."""
 
     zone: str = ""
+    language: str = ""
     views: tuple[View, ...] = ()
 
 
@@ -42,14 +45,20 @@ class Preferences:
     def of(self, actor: Actor) -> Preference:
         """What the actor has set; the defaults where that is nothing."""
         row = self._store.get(actor.id)
-        return Preference(row.get("zone", ""), tuple(View(one["name"], one["query"]) for one in row.get("views", ())))
+        views = tuple(View(one["name"], one["query"]) for one in row.get("views", ()))
+        return Preference(row.get("zone", ""), row.get("language", ""), views)
 
-    def set_zone(self, actor: Actor, zone: str) -> None:
-        """Read times in a zone; empty for that of the browser. Raises ValidationFailed for one that is none."""
+    def set_reading(self, actor: Actor, zone: str, language: str) -> None:
+        """The zone of times and the language of pages; empty for those of the browser. Raises ValidationFailed for one that is none."""
         require(actor, May.OWN_ACCOUNT)
+        errors = []
         if zone and zone not in zoneinfo.available_timezones():
-            raise ValidationFailed([FieldError("/zone", say("{zone!r} is not an IANA time zone, such as Europe/Berlin", zone=zone[:60]))])
-        self._store.set_zone(actor.id, zone)
+            errors.append(FieldError("/zone", say("{zone!r} is not an IANA time zone, such as Europe/Berlin", zone=zone[:60])))
+        if language and language not in LANGUAGES:
+            errors.append(FieldError("/language", say("must be one of {known}", known=", ".join(LANGUAGES))))
+        if errors:
+            raise ValidationFailed(errors)
+        self._store.set_reading(actor.id, zone, language)
 
     def save_view(self, actor: Actor, name: str, query: str) -> View:
         """Keep a list under a name, in place of the one of that name. Raises ValidationFailed, LimitReached."""

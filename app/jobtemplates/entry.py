@@ -14,6 +14,7 @@ from app.jobtemplates.derived import Definition, compose, fixed_values
 from app.validation import SchemaValidator, pointer
 from app.validation.dynamic import Known, resolve
 from templates_lib.base import JobTemplate
+from templates_lib.messages import said
 
 
 class State(StrEnum):
@@ -123,9 +124,10 @@ class Entry:
 def of_code(template: JobTemplate) -> Entry:
     """A template that is code, in the one version that there is."""
     return Entry(
-        template=template, type=template.type, version=template.version, name=template.name, description=template.description,
-        category=template.category, icon=template.icon, parameters_schema=template.parameters_schema,
-        validator=SchemaValidator(template.parameters_schema), stores=_names_stores(template.parameters_schema),
+        template=template, type=template.type, version=template.version, name=said(template.name),
+        description=said(template.description), category=said(template.category), icon=template.icon,
+        parameters_schema=template.parameters_schema, validator=SchemaValidator(template.parameters_schema),
+        stores=_names_stores(template.parameters_schema),
     )  # fmt: skip
 
 

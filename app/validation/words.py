@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from babel import Locale, negotiate_locale
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -32,16 +33,25 @@ def nearest_locale(wanted: str, folder: Path) -> str:
     return negotiate_locale([wanted, wanted.replace("-", "_")], locales(folder)) or DEFAULT_LOCALE
 
 
+def compiled(file: Path, locale: str) -> Translations:
+    """A catalogue ready to translate."""
+    return _read(file, locale)[1]
+
+
+def _read(path: Path, locale: str) -> tuple[Catalog, Translations]:
+    with path.open("rb") as file:
+        catalogue = read_po(file, locale=locale)
+    machine = io.BytesIO()
+    write_mo(machine, catalogue)
+    machine.seek(0)
+    return catalogue, Translations(machine)
+
+
 @cache
 def words_of(folder: Path, locale: str) -> Words:
     """The sentences of a folder's catalogue. A key that it lacks is a KeyError: catalogues are complete, which a test proves."""
     name = nearest_locale(locale, folder)
-    with (folder / f"{name}.po").open("rb") as file:
-        catalogue = read_po(file, locale=name)
-    compiled = io.BytesIO()
-    write_mo(compiled, catalogue)
-    compiled.seek(0)
-    translations = Translations(compiled)
+    catalogue, translations = _read(folder / f"{name}.po", name)
     keys = [str(message.id[0] if isinstance(message.id, tuple) else message.id) for message in catalogue if message.id]
     texts = {key: translations.gettext(key) for key in keys}
     parsed = Locale.parse(name)

@@ -125,16 +125,16 @@ def test_times_are_in_the_zone_of_the_account_else_of_the_browser(
     browser_client.set_cookie("jobwright_zone", "../../etc/passwd")
     assert clock() == "12:00 UTC"
     token = csrf(text(browser_client.get("/account")))
-    assert browser_client.post("/account/zone", data={"csrf_token": token, "zone": "America/New_York"}).status_code == 302
+    assert browser_client.post("/account/reading", data={"csrf_token": token, "zone": "America/New_York"}).status_code == 302
     browser_client.set_cookie("jobwright_zone", "Asia/Kolkata")
     assert clock() == "07:00 EST"
-    wrong = browser_client.post("/account/zone", data={"csrf_token": token, "zone": "Mars/Olympus"})
+    wrong = browser_client.post("/account/reading", data={"csrf_token": token, "zone": "Mars/Olympus"})
     assert (wrong.status_code, "is not an IANA time zone" in text(wrong), 'value="Mars/Olympus"' in text(wrong)) == (422, True, True)
     assert clock() == "07:00 EST"
-    browser_client.post("/account/zone", data={"csrf_token": token, "zone": ""})
+    browser_client.post("/account/reading", data={"csrf_token": token, "zone": ""})
     assert clock() == "17:30 IST"
     with pytest.raises(ValidationFailed):
-        services.preferences.set_zone(super_admin, "x" * 500)
+        services.preferences.set_reading(super_admin, "x" * 500, "")
 
 
 # -- weight -----------------------------------------------------------------------------------------------------------

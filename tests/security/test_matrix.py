@@ -93,7 +93,7 @@ WEB: dict[tuple[str, str], May | None] = {
     ("POST", "/jobs/new/draft/drop"): May.CHANGE_JOBS, ("GET", "/executions/<execution_id>/log"): May.SEE_EXECUTIONS,
     ("GET", "/executions/<execution_id>/log.txt"): May.SEE_EXECUTIONS, ("GET", "/executions/<execution_id>/compare"): May.SEE_EXECUTIONS,
     ("GET", "/calendar"): May.SEE_EXECUTIONS, ("GET", "/palette"): May.OWN_ACCOUNT, ("GET", "/system"): May.SEE_JOBS,
-    ("GET", "/help"): May.OWN_ACCOUNT, ("GET", "/help/<folder>/<name>"): May.OWN_ACCOUNT, ("POST", "/account/zone"): May.OWN_ACCOUNT,
+    ("GET", "/help"): May.OWN_ACCOUNT, ("GET", "/help/<folder>/<name>"): May.OWN_ACCOUNT, ("POST", "/account/reading"): May.OWN_ACCOUNT,
     ("GET", "/jobs"): May.SEE_JOBS, ("GET", "/jobs/<job_id>"): May.SEE_JOBS, ("GET", "/jobs/<job_id>/row"): May.SEE_JOBS,
     ("GET", "/jobs/new"): May.CHANGE_JOBS, ("POST", "/jobs/new"): May.CHANGE_JOBS, ("POST", "/jobs/schedule-preview"): May.SEE_JOBS,
     ("GET", "/jobs/<job_id>/edit"): May.SEE_JOBS, ("POST", "/jobs/<job_id>/edit"): May.CHANGE_JOBS, ("GET", "/jobs/<job_id>/pause"): May.SEE_JOBS,

@@ -9,8 +9,8 @@ function setUpTheme() {
   button.hidden = false;
   const show = () => {
     const current = document.documentElement.dataset.theme || "system";
-    button.setAttribute("aria-label", `Theme: ${current}`);
-    button.title = `Theme: ${current}`;
+    button.setAttribute("aria-label", button.dataset[current]);
+    button.title = button.dataset[current];
   };
   button.addEventListener("click", () => {
     const current = document.documentElement.dataset.theme || "system";
@@ -34,7 +34,7 @@ function countPicked() {
   const boxes = [...table.querySelectorAll("[name=job]")];
   const picked = boxes.filter((box) => box.checked).length;
   const words = document.querySelector("[data-picked]");
-  if (words) words.textContent = `${picked} chosen`;
+  if (words) words.textContent = words.dataset.picked.replace("#", picked);
   const all = table.querySelector("[data-pick-all]");
   if (all) {
     all.checked = picked > 0 && picked === boxes.length;

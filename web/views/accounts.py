@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import segno
-from flask import Blueprint, flash, redirect, render_template, request, session, url_for
+from flask import Blueprint, g, redirect, render_template, request, session, url_for
 from markupsafe import Markup
 
 from app.accounts.model import AccountKind, User
 from app.accounts.permissions import May, lacks, require
+from app.accounts.preferences import LANGUAGES, Preference
 from app.accounts.service import CHANGE_SCHEMA, NEW_SCHEMA
 from app.accounts.tokens import SCHEMA as TOKEN_SCHEMA
 from app.errors import Conflict, DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.validation.formats import time_zones
-from web.forms import Form
-from web.views.common import CHECK, Editor, actor, posted, posted_version, tell
+from templates_lib.messages import say, say_many
+from web.language import preference
+from web.views.common import CHECK, Editor, actor, form_of, posted, posted_version, tell
 from web.views.signin import SECRET, services
 
 blueprint = Blueprint("accounts_pages", __name__)
@@ -39,7 +41,7 @@ def list_users() -> str:
 def new_user() -> Any:
     """The form of a new account; afterwards the link that its owner needs, shown once."""
     require(actor(), May.MANAGE_ACCOUNTS)
-    editor, status = Editor(Form(NEW_SCHEMA)), 200
+    editor, status = Editor(form_of(NEW_SCHEMA)), 200
     errors: tuple[FieldError, ...] = ()
     if request.method == "POST":
         try:
@@ -59,7 +61,7 @@ def edit_user(user_id: str) -> Any:
     user = services().accounts.get(actor(), user_id)
     if request.method == "GET":
         return _user_page(user)
-    editor = Editor(Form(CHANGE_FORM), _stored(user))
+    editor = Editor(form_of(CHANGE_FORM), _stored(user))
     try:
         if not _read(editor):
             return _user_page(user, editor=editor)
@@ -67,7 +69,7 @@ def edit_user(user_id: str) -> Any:
     except (ValidationFailed, StaleVersion, Conflict) as failed:
         errors = failed.errors if isinstance(failed, ValidationFailed) else (FieldError("", failed.detail),)
         return _user_page(user, editor=editor, errors=errors), failed.status
-    flash(f"{user.email} is changed")
+    tell(say("{name} is changed", name=user.email))
     return redirect(url_for(".edit_user", user_id=user_id))
 
 
@@ -82,7 +84,7 @@ def reset(user_id: str) -> str:
 def remove_second_factor(user_id: str) -> Any:
     """For someone who lost it."""
     services().accounts.remove_second_factor(actor(), user_id)
-    flash("The password alone is enough again; tell its owner")
+    tell("The password alone is enough again; tell its owner")
     return redirect(url_for(".edit_user", user_id=user_id))
 
 
@@ -91,7 +93,7 @@ def new_token(user_id: str) -> Any:
     """A token of that account."""
     user = services().accounts.get(actor(), user_id)
     back = url_for(".account") if user.id == actor().id else url_for(".edit_user", user_id=user_id)
-    editor, status = Editor(Form(TOKEN_SCHEMA)), 200
+    editor, status = Editor(form_of(TOKEN_SCHEMA)), 200
     errors: tuple[FieldError, ...] = ()
     if request.method == "POST":
         try:
@@ -115,7 +117,7 @@ def rotate_token(token_id: str) -> str:
 def revoke_token(token_id: str) -> Any:
     """Good no longer."""
     services().tokens.revoke(actor(), token_id)
-    flash("The token is revoked")
+    tell("The token is revoked")
     return redirect(_back(request.form.get("user_id", "")))
 
 
@@ -137,7 +139,9 @@ def change_password() -> Any:
         )
     except (ValidationFailed, LimitReached) as failed:
         return _account_page(errors=_own_errors(failed)), failed.status
-    flash("The password is changed" + (f"; {ended} other {'session has' if ended == 1 else 'sessions have'} ended" if ended else ""))
+    done = say("The password is changed")
+    others = say_many("{what}; {count} other session has ended", "{what}; {count} other sessions have ended", ended, what=done)
+    tell(others if ended else done)
     return redirect(url_for(".account"))
 
 
@@ -149,7 +153,7 @@ def end_session() -> Any:
         services().signin.end(actor(), handle)
     else:
         services().signin.end_others(actor(), session[SECRET])
-    flash("Ended")
+    tell("Ended")
     return redirect(url_for(".account"))
 
 
@@ -178,7 +182,7 @@ def drop_second_factor() -> Any:
         services().accounts.drop_second_factor(actor(), password=request.form.get("old", ""))
     except (ValidationFailed, LimitReached) as failed:
         return _account_page(factor_errors=_own_errors(failed)), failed.status
-    flash("The password alone is enough again")
+    tell("The password alone is enough again")
     return redirect(url_for(".account"))
 
 
@@ -203,7 +207,7 @@ def _stored(user: User) -> dict[str, Any]:
 
 
 def _user_page(user: User, *, editor: Editor | None = None, errors: tuple[FieldError, ...] = (), link: str | None = None) -> str:
-    editor = editor or Editor(Form(CHANGE_FORM), _stored(user))
+    editor = editor or Editor(form_of(CHANGE_FORM), _stored(user))
     shown = editor.present(errors)
     return render_template(
         "user.html", user=user, controls=shown.controls, errors=shown.summary, link=link, service=user.kind is AccountKind.SERVICE,
@@ -211,25 +215,29 @@ def _user_page(user: User, *, editor: Editor | None = None, errors: tuple[FieldE
     )  # fmt: skip
 
 
-@blueprint.post("/account/zone")
-def set_zone() -> Any:
-    """The zone in which times are shown."""
-    zone = request.form.get("zone", "").strip()
+@blueprint.post("/account/reading")
+def set_reading() -> Any:
+    """The language of pages, and the zone in which times are shown."""
+    zone, wanted = request.form.get("zone", "").strip(), request.form.get("language", "")
     try:
-        services().preferences.set_zone(actor(), zone)
+        services().preferences.set_reading(actor(), zone, wanted)
     except ValidationFailed as failed:
-        return _account_page(zone=zone, zone_error=failed.errors[0].message), failed.status
-    tell(f"Times are shown in {zone}" if zone else "Times are shown in your browser's zone")
+        errors = {one.pointer.strip("/"): one.message for one in failed.errors}
+        return _account_page(reading=Preference(zone, wanted), reading_errors=errors), failed.status
+    g.pop("preference", None)
+    tell("Saved")
     return redirect(url_for(".account"))
 
 
 def _account_page(
-    *, errors: dict[str, str] | None = None, factor_errors: dict[str, str] | None = None, zone: str | None = None, zone_error: str = ""
-) -> str:
+    *, errors: dict[str, str] | None = None, factor_errors: dict[str, str] | None = None, reading: Preference | None = None,
+    reading_errors: dict[str, str] | None = None,
+) -> str:  # fmt: skip
     user = services().accounts.get(actor(), actor().id)
     return render_template(
         "account.html", user=user, sessions=services().signin.sessions(actor(), session[SECRET]), errors=errors or {},
-        factor_errors=factor_errors or {}, zone=services().preferences.of(actor()).zone if zone is None else zone, zone_error=zone_error,
+        factor_errors=factor_errors or {}, reading=reading or preference(), reading_errors=reading_errors or {},
+        languages=LANGUAGES,
         zones=sorted(time_zones()), tokens=services().tokens.all(actor(), user.id),
     )  # fmt: skip
 

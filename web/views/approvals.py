@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, lacks
 from app.approvals.service import STATES
 from app.errors import ApprovalNeeded, JobwrightError
 from app.mongo import Document
-from web.views.common import actor, is_htmx, page_number
+from templates_lib.messages import say
+from web.views.common import actor, is_htmx, page_number, tell
 from web.views.signin import services
 
 blueprint = Blueprint("approvals_pages", __name__, url_prefix="/approvals")
 
 WORDS = {
-    "job.create": "Create", "job.update": "Change", "job.enable": "Enable", "job.resume": "Resume", "job.delete": "Delete",
-    "job.run": "Run", "execution.retry": "Run again", "job.backfill": "Backfill",
+    "job.create": say("Create {name}"), "job.update": say("Change {name}"), "job.enable": say("Enable {name}"),
+    "job.resume": say("Resume {name}"), "job.delete": say("Delete {name}"), "job.run": say("Run {name}"),
+    "execution.retry": say("Run {name} again"), "job.backfill": say("Backfill {name}"),
 }  # fmt: skip
 
 
 def answer_asked(error: ApprovalNeeded) -> Any:
     """Put the request before the super-admins and show it."""
     row = services().approvals.ask(actor(), error.ask)
-    flash("Nothing has changed yet: a super-admin is to approve it")
+    tell("Nothing has changed yet: a super-admin is to approve it")
     target = url_for("approvals_pages.show", approval_id=row["_id"])
     return Response(status=204, headers={"HX-Redirect": target}) if is_htmx() else redirect(target, 303)
 
@@ -65,7 +67,7 @@ def decide(approval_id: str, decision: str) -> Any:
         if error.status in {401, 403, 404}:
             raise
         return _page(services().approvals.get(actor(), approval_id), wrong=error.detail), error.status
-    flash({"approve": "Approved, and done", "refuse": "Refused", "withdraw": "Taken back"}[decision])
+    tell({"approve": say("Approved, and done"), "refuse": say("Refused"), "withdraw": say("Taken back")}[decision])
     return redirect(url_for(".show", approval_id=approval_id))
 
 

@@ -9,12 +9,13 @@ from flask import Blueprint, Response, render_template, request
 from app.accounts.auditors import FORMATS
 from app.audit.store import AuditFilter
 from app.errors import NotFound
+from templates_lib.messages import say
 from web.views.common import actor
 from web.views.signin import services
 
 blueprint = Blueprint("audit_pages", __name__, url_prefix="/audit")
 
-OUTCOMES = {"done": "Done", "failed": "Failed", "refused": "Refused"}
+OUTCOMES = {"done": say("Done"), "failed": say("Failed"), "refused": say("Refused")}
 LONGEST = 320
 
 

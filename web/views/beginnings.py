@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import flash, request
+from flask import request
 
 from app.errors import LimitReached, ValidationFailed
 from app.execution.model import Trigger
@@ -15,8 +15,10 @@ from app.jobs.model import Job
 from app.jobtemplates.entry import Entry
 from app.jobtemplates.presets import without_secrets
 from app.mongo import Document
+from templates_lib.messages import say
+from web.filters import local
 from web.forms import ABSENT
-from web.views.common import Editor, actor
+from web.views.common import Editor, actor, tell
 from web.views.signin import services
 
 RECENT = 5
@@ -53,7 +55,10 @@ def recent_runs(job: Job) -> list[Beginning]:
         if row["triggered_by"] in BY_HAND and row["template_type"] == job.definition.template_type and row["parameters"] != usual:
             found.setdefault(repr(row["parameters"]), row)
     rows = list(found.values())[:RECENT]
-    return [Beginning(f"{row['queued_at']:%d %b, %H:%M}", f"recent={row['_id']}", row["triggered_by_user"] or "") for row in rows]
+    return [
+        Beginning(say("{at:%Y-%m-%d %H:%M}", at=local(row["queued_at"])), f"recent={row['_id']}", row["triggered_by_user"] or "")
+        for row in rows
+    ]
 
 
 def chosen_beginning(entry: Entry, *, of_job: bool) -> Any:
@@ -79,14 +84,14 @@ def save_preset(entry: Entry, editor: Editor) -> bool:
     name = request.form.get("preset.name", "").strip()
     try:
         if not isinstance(value, Mapping):
-            flash("Nothing to save: the form holds no values")
+            tell("Nothing to save: the form holds no values")
         else:
             services().presets.save(actor(), entry.type, name, value, shared="preset.shared" in request.form)
-            flash(f"The preset {name} is saved, without secrets")
+            tell(say("The preset {name} is saved, without secrets", name=name))
     except (ValidationFailed, LimitReached) as failed:
-        flash(
-            f"The preset is not saved: {failed.detail}"
+        tell(
+            say("The preset is not saved: {why}", why=failed.detail)
             if isinstance(failed, LimitReached)
-            else "A preset needs a name of at most 80 characters"
+            else say("A preset needs a name of at most 80 characters")
         )
     return True

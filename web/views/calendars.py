@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, require
 from app.errors import DuplicateName, FieldError, StaleVersion, ValidationFailed
@@ -14,9 +14,9 @@ from app.scheduling.calendar_service import body_of
 from app.scheduling.calendars import SCHEMA
 from app.scheduling.maintenance import SCHEMA as MAINTENANCE_SCHEMA
 from templates_lib.messages import say
-from web.forms import ABSENT, Form
+from web.forms import ABSENT
 from web.forms.render import SummaryLine
-from web.views.common import CHECK, Editor, actor, posted, posted_version
+from web.views.common import CHECK, Editor, actor, form_of, posted, posted_version, tell
 from web.views.signin import services
 
 blueprint = Blueprint("calendars_pages", __name__)
@@ -35,7 +35,7 @@ def list_calendars() -> str:
 def new() -> Any:
     """The form of a new one."""
     require(actor(), May.CHANGE_CALENDARS)
-    editor = Editor(Form(SCHEMA), {"timezone": services().settings.timezone})
+    editor = Editor(form_of(SCHEMA), {"timezone": services().settings.timezone})
     if request.method == "GET":
         return _page(editor)
     name = request.form.get("name", "").strip()
@@ -46,7 +46,7 @@ def new() -> Any:
 def edit(name: str) -> Any:
     """The form of one that is there, with its next blackouts."""
     row = services().calendars.get(actor(), name)
-    editor = Editor(Form(SCHEMA), body_of(row))
+    editor = Editor(form_of(SCHEMA), body_of(row))
     if request.method == "GET":
         return _page(editor, row)
     return _answer(editor, row, name, lambda body: services().calendars.update(actor(), name, body, version=posted_version()))
@@ -56,7 +56,7 @@ def edit(name: str) -> Any:
 def delete(name: str) -> Any:
     """Remove one that no job names."""
     services().calendars.delete(actor(), name)
-    flash(f"{name} is deleted")
+    tell(say("{name} is deleted", name=name))
     return redirect(url_for(".list_calendars"))
 
 
@@ -70,7 +70,7 @@ def _answer(editor: Editor, row: Document | None, name: str, save: Any) -> Any:
     except (ValidationFailed, StaleVersion, DuplicateName) as failed:
         errors = failed.errors if isinstance(failed, ValidationFailed) else (_as_error(failed),)
         return _page(editor, row, name, errors), failed.status
-    flash(f"{name} is {'changed' if row else 'there; name it in the schedule of a job'}")
+    tell(say("{name} is changed", name=name) if row else say("{name} is there; name it in the schedule of a job", name=name))
     return redirect(url_for(".edit", name=name))
 
 
@@ -84,7 +84,9 @@ def _page(editor: Editor, row: Document | None = None, name: str = "", errors: t
     others = [one for one in errors if one.pointer in {"", "/name"}]
     shown = editor.present(one for one in errors if one not in others)
     lines = [
-        SummaryLine(one.pointer, "#name" if one.pointer == "/name" else "#job-form", "Name" if one.pointer else "Calendar", one.message)
+        SummaryLine(
+            one.pointer, "#name" if one.pointer == "/name" else "#job-form", say("Name") if one.pointer else say("Calendar"), one.message
+        )
         for one in others
     ]
     return render_template(
@@ -100,7 +102,7 @@ def maintenance() -> Any:
     """The switch."""
     require(actor(), May.SWITCH_MAINTENANCE)
     errors: tuple[FieldError, ...] = ()
-    editor, status = Editor(Form(MAINTENANCE_SCHEMA), ABSENT), 200
+    editor, status = Editor(form_of(MAINTENANCE_SCHEMA), ABSENT), 200
     if request.method == "POST":
         editor.read(posted())
         try:
@@ -117,5 +119,5 @@ def maintenance() -> Any:
 def end_maintenance() -> Any:
     """Let everything go on."""
     services().maintenance.end(actor())
-    flash("Maintenance has ended")
+    tell("Maintenance has ended")
     return redirect(url_for(".maintenance"))

@@ -20,7 +20,8 @@ from app.validation.formats import time_zones
 from web.forms import ABSENT, Form, Submission, action_in
 from web.forms.field import small_number
 from web.forms.form import PREFIX
-from web.forms.render import Presented
+from web.forms.render import Options, Presented
+from web.language import in_language, language, preference, translated
 from web.views.signin import services
 
 Pairs = list[tuple[str, str]]
@@ -59,15 +60,14 @@ def job_filter(query: str | None = None) -> JobFilter:
 
 
 def tell(text: str, *, undo: str = "") -> None:
-    """Say it on the next page; `undo` is the address that takes it back, by POST."""
-    flash(text, undo or "message")
+    """Say it on the next page, in the viewer's language; `undo` is the address that takes it back, by POST."""
+    flash(translated(text), undo or "message")
 
 
 def viewer_zone() -> str:
     """The zone in which the viewer reads times: what they have set, else their browser's, else the installation's."""
     if "zone" not in g:
-        found = services().preferences.of(g.actor).zone if g.get("actor") else ""
-        found = found or request.cookies.get(ZONE_COOKIE, "")
+        found = preference().zone or request.cookies.get(ZONE_COOKIE, "")
         g.zone = found if found in time_zones() else services().settings.timezone
     zone: str = g.zone
     return zone
@@ -98,11 +98,16 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
     return ()
 
 
+def form_of(schema: Any, *, options: Options | None = None) -> Form:
+    """The form of a schema of ours, in the viewer's language."""
+    return Form(in_language(schema), options=options, locale=language())
+
+
 def parameters_form(schema: Any) -> Form:
     """The form of a job's parameters."""
     known = Known(now=services().clock.now(), sample=True)
     return Form(
-        schema, options=live_options, saved_secrets=services().connections.options("secret"),
+        in_language(schema), locale=language(), options=live_options, saved_secrets=services().connections.options("secret"),
         resolve=lambda value: Resolved(value) if value is ABSENT else resolve(schema, value, known),
     )  # fmt: skip
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, lacks, require
 from app.errors import FieldError, NotFound, StaleVersion, ValidationFailed
 from app.mongo import Document
 from templates_lib.connections import KINDS, ConnectionKind
 from templates_lib.messages import say
-from web.forms import Form
 from web.forms.render import SummaryLine
-from web.views.common import CHECK, Editor, actor, posted, posted_version
+from web.views.common import CHECK, Editor, actor, form_of, posted, posted_version, tell
 from web.views.signin import services
 
 blueprint = Blueprint("connections_pages", __name__, url_prefix="/connections")
@@ -33,7 +32,7 @@ def new() -> Any:
     kind = KINDS.get(request.args.get("kind", ""))
     if kind is None:
         raise NotFound("connection kind", request.args.get("kind", ""))
-    editor = Editor(Form(kind.settings_schema))
+    editor = Editor(form_of(kind.settings_schema))
     if request.method == "GET":
         return _page(kind, editor)
     editor.read(posted())
@@ -44,7 +43,7 @@ def new() -> Any:
         row = services().connections.create(actor(), name=name, kind=kind.type, settings=_settings(editor))
     except ValidationFailed as failed:
         return _page(kind, editor, name=name, errors=failed.errors), failed.status
-    flash(f"{row['name']} is there; test it once")
+    tell(say("{name} is there; test it once", name=row["name"]))
     return redirect(url_for(".edit", connection_id=row["_id"]))
 
 
@@ -53,7 +52,7 @@ def edit(connection_id: str) -> Any:
     """The form of one that is there; secrets stay unless typed anew."""
     row = services().connections.get(actor(), connection_id)
     kind = KINDS[row["kind"]]
-    editor = Editor(Form(kind.settings_schema), row["settings"])
+    editor = Editor(form_of(kind.settings_schema), row["settings"])
     if request.method == "GET":
         return _page(kind, editor, row=row, name=row["name"])
     editor.read(posted())
@@ -69,7 +68,7 @@ def edit(connection_id: str) -> Any:
             else (FieldError("", say("{title}: {detail}", title=failed.title, detail=failed.detail)),)
         )
         return _page(kind, editor, row=row, name=name, errors=errors), failed.status
-    flash(f"{name} is changed")
+    tell(say("{name} is changed", name=name))
     return redirect(url_for(".list_connections"))
 
 
@@ -79,7 +78,7 @@ def test(connection_id: str) -> str:
     row = services().connections.get(actor(), connection_id)
     works, message = services().connections.probe(actor(), connection_id)
     kind = KINDS[row["kind"]]
-    return _page(kind, Editor(Form(kind.settings_schema), row["settings"]), row=row, name=row["name"], probe=(works, message))
+    return _page(kind, Editor(form_of(kind.settings_schema), row["settings"]), row=row, name=row["name"], probe=(works, message))
 
 
 @blueprint.post("/<connection_id>/delete")
@@ -87,7 +86,7 @@ def delete(connection_id: str) -> Any:
     """Remove one that no job uses."""
     row = services().connections.get(actor(), connection_id)
     services().connections.delete(actor(), connection_id, used_by=services().jobs.names_using(row["name"]))
-    flash(f"{row['name']} is deleted")
+    tell(say("{name} is deleted", name=row["name"]))
     return redirect(url_for(".list_connections"))
 
 
@@ -112,7 +111,10 @@ def _page(
     others = [e for e in errors if not e.pointer.startswith("/settings")]
     lines = [
         SummaryLine(
-            e.pointer, "#name" if e.pointer == "/name" else "#job-form", e.pointer.strip("/").capitalize() or "Connection", e.message
+            e.pointer,
+            "#name" if e.pointer == "/name" else "#job-form",
+            say("Name") if e.pointer == "/name" else say("Connection"),
+            e.message,
         )
         for e in others
     ]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, require
 from app.errors import ValidationFailed
 from app.exchange.file import MEDIA
 from app.exchange.service import Action, Plan, Result
-from web.views.common import actor, job_filter
+from templates_lib.messages import say, say_many
+from web.language import translated
+from web.views.common import actor, job_filter, tell
 from web.views.signin import services
 
 blueprint = Blueprint("exchange_pages", __name__, url_prefix="/jobs")
@@ -44,12 +46,12 @@ def bring() -> Any:
             return _page(text, services().exchange.plan(actor(), text, **options))
         done = services().exchange.apply(actor(), text, **options)
     except UnicodeDecodeError:
-        return _page("", None, "The file is no UTF-8 text"), 422
+        return _page("", None, say("The file is no UTF-8 text")), 422
     except ValidationFailed as failed:
         return _page(text, None, failed.detail), failed.status
     if any(step.result is Result.FAILED for step in done.steps):
-        return _page(text, done, "Not everything could be done; what failed says why"), 409
-    flash(_told(done))
+        return _page(text, done, say("Not everything could be done; what failed says why")), 409
+    tell(_told(done))
     return redirect(url_for("job_list_pages.list_jobs"))
 
 
@@ -58,12 +60,16 @@ def _page(text: str, plan: Plan | None, error: str = "") -> str:
     return render_template("import.html", text=text, plan=plan, changes=changes, error=error, told=_told(plan) if plan else "")
 
 
-_DID = {Action.CREATE: "created", Action.UPDATE: "changed", Action.DELETE: "deleted", Action.KEEP: "unchanged", Action.REFUSE: "invalid"}
-_WOULD = {**_DID, Action.CREATE: "to create", Action.UPDATE: "to change", Action.DELETE: "to delete"}
+_DID = {
+    Action.CREATE: say("{n} created"), Action.UPDATE: say("{n} changed"), Action.DELETE: say("{n} deleted"),
+    Action.KEEP: say("{n} unchanged"), Action.REFUSE: say("{n} invalid"),
+}  # fmt: skip
+_WOULD = {**_DID, Action.CREATE: say("{n} to create"), Action.UPDATE: say("{n} to change"), Action.DELETE: say("{n} to delete")}
 
 
 def _told(plan: Plan) -> str:
     words = _DID if any(step.result for step in plan.steps) else _WOULD
-    told = [f"{plan.count(action)} {word}" for action, word in words.items() if plan.count(action)]
-    waiting = sum(step.result is Result.WAITS for step in plan.steps)
-    return ", ".join([*told, *([f"{waiting} wait for approval"] if waiting else [])]) or "The file has no jobs"
+    told = [say(word, n=plan.count(action)) for action, word in words.items() if plan.count(action)]
+    if waiting := sum(step.result is Result.WAITS for step in plan.steps):
+        told.append(say_many("{count} waits for approval", "{count} wait for approval", waiting))
+    return ", ".join(map(translated, told)) or say("The file has no jobs")

@@ -28,7 +28,8 @@ blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
 
 PAGE_SIZE = 50
 TRIGGERS = {
-    Trigger.SCHEDULE: "Schedule", Trigger.MANUAL: "By hand", Trigger.API: "REST", Trigger.RETRY: "Run again", Trigger.BACKFILL: "Backfill",
+    Trigger.SCHEDULE: say("Schedule"), Trigger.MANUAL: say("By hand"), Trigger.API: say("REST"), Trigger.RETRY: say("Run again"),
+    Trigger.BACKFILL: say("Backfill"),
 }  # fmt: skip
 LINES = 500  # of a log that a page shows at once
 COMPARED = 500  # of the end of each of two logs
@@ -131,7 +132,7 @@ def compare(execution_id: str) -> str:
     document = services().executions.get(actor(), execution_id)
     good = services().executions.success_before(actor(), document)
     if good is None:
-        raise Conflict(say("No run of {job_name!r} succeeded before this one", job_name=document["job_name"]))
+        raise Conflict(say("No run of {name!r} succeeded before this one", name=document["job_name"]))
     logs = [services().executions.log_window(actor(), one["_id"], first=-COMPARED, limit=COMPARED).lines for one in (good, document)]
     return render_template(
         "compare.html", execution=document, good=good, changed=_definitions(document, good),

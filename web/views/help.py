@@ -10,12 +10,18 @@ from pathlib import Path
 from flask import Blueprint, render_template
 
 from app.errors import NotFound
+from templates_lib.messages import say
 from web.filters import markdown
 
 blueprint = Blueprint("help_pages", __name__, url_prefix="/help")
 
 DOCS = Path(__file__).parents[1] / "help"
-SECTIONS = (("tutorial", "Begin"), ("how-to", "Do"), ("reference", "Look up"), ("explanation", "Understand"))
+SECTIONS = (
+    ("tutorial", say("Begin")),
+    ("how-to", say("Do")),
+    ("reference", say("Look up")),
+    ("explanation", say("Understand")),
+)
 # Which topic tells of which pages, by how their addresses begin.
 TOPICS = (
     ("/jobs/new", "tutorial/first-job"),
@@ -65,7 +71,7 @@ def topic_of(path: str) -> str:
 def index() -> str:
     """All topics."""
     groups = [(title, [(name, topics()[name][0]) for name in topics() if name.startswith(f"{folder}/")]) for folder, title in SECTIONS]
-    return render_template("help.html", groups=groups, name="", title="Help", body="")
+    return render_template("help.html", groups=groups, name="", title=say("Help"), body="")
 
 
 @blueprint.get("/<folder>/<name>")

@@ -17,10 +17,12 @@ from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.schema import JobDefinitionSchema, load_definition
 from app.jobtemplates.entry import Entry
 from app.validation.formats import time_zones
+from templates_lib.messages import said, say
 from web.forms import ABSENT, Form
 from web.forms.render import SummaryLine
+from web.language import translated
 from web.views.beginnings import presets_of, recent_jobs
-from web.views.common import CHECK, Editor, Pairs, actor, live_options, parameters_form
+from web.views.common import CHECK, Editor, Pairs, actor, form_of, live_options, parameters_form
 from web.views.schedule_form import CALENDAR, builder, preview_schedule, read_schedule, schedule_fields, settled
 from web.views.signin import services
 
@@ -38,25 +40,31 @@ POLICY_FIELDS = (
     "pause_after_failures",
     "notifications",
 )
+_PARTS = {
+    "schedule": say("Schedule"), "expression": say("Cron expression"), "interval_seconds": say("Interval"), "run_at": say("At"),
+    "timezone": say("Time zone"), "start_at": say("Not before"), "end_at": say("Not from"), "jitter_seconds": say("Spread the start over"),
+    "calendars": say("Blackout calendars"), "template_type": say("Template"), "type": say("Type"), "enabled": say("Enabled"),
+}  # fmt: skip
 _SCHEDULE_IDS = {
     "/schedule/expression": "s-expression", "/schedule/interval_seconds": "s-every", "/schedule/run_at": "s-run-at",
     "/schedule/timezone": "s-timezone", "/schedule/start_at": "s-start", "/schedule/end_at": "s-end",
     "/schedule/jitter_seconds": "s-jitter",
 }  # fmt: skip
 _TITLES = {
-    "name": "Name", "description": "Description", "tags": "Tags", "group": "Group", "timeout_seconds": "Timeout in seconds",
-    "retry_policy": "Retries", "overlap": "When it is due and still runs", "misfire": "When it could not start in time",
-    "concurrency": "Concurrency", "priority": "Priority",
-    "pause_after_failures": "Pause after failures in a row", "notifications": "Notifications",
+    "name": say("Name"), "description": say("Description"), "tags": say("Tags"), "group": say("Group"),
+    "timeout_seconds": say("Timeout in seconds"),
+    "retry_policy": say("Retries"), "overlap": say("When it is due and still runs"), "misfire": say("When it could not start in time"),
+    "concurrency": say("Concurrency"), "priority": say("Priority"),
+    "pause_after_failures": say("Pause after failures in a row"), "notifications": say("Notifications"),
 }  # fmt: skip
-_ITEMS = {"tags": "Tag", "retry_on": "End", "on_success": "Address", "on_failure": "Address"}
+_ITEMS = {"tags": say("Tag"), "retry_on": say("End"), "on_success": say("Address"), "on_failure": say("Address")}
 _WORDS = {
     "overlap": {
-        "skip": "Skip the new run", "queue": "Let the new run wait", "replace": "Stop the old run", "allow": "Run both",
+        "skip": say("Skip the new run"), "queue": say("Let the new run wait"), "replace": say("Stop the old run"), "allow": say("Run both"),
     },
-    "policy": {"skip": "Leave them out", "once": "Run once", "all": "Run all, up to the cap"},
-    "backoff": {"exponential": "Longer each time", "fixed": "The same each time"},
-    "retry_on": {"error": "An error", "timeout": "A timeout", "lost_worker": "A lost worker"},
+    "policy": {"skip": say("Leave them out"), "once": say("Run once"), "all": say("Run all, up to the cap")},
+    "backoff": {"exponential": say("Longer each time"), "fixed": say("The same each time")},
+    "retry_on": {"error": say("An error"), "timeout": say("A timeout"), "lost_worker": say("A lost worker")},
 }  # fmt: skip
 
 
@@ -69,7 +77,8 @@ def _definition_schema() -> dict[str, Any]:
     return schema
 
 
-def _part(names: Iterable[str]) -> dict[str, Any]:
+@cache
+def _part(names: tuple[str, ...]) -> dict[str, Any]:
     """The form schema of some fields, with words for people."""
     properties = _definition_schema()["properties"]
     chosen = {name: _worded(name, {**properties[name], "title": _TITLES[name]}) for name in names}
@@ -94,21 +103,19 @@ def _worded(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         worded["x-options"] = {"from": "groups", "free": True}
     if name in {"name", "priority", "timeout_seconds"}:
         worded["description"] = {
-            "name": "Unique; what you will look for at 3 a.m.",
-            "priority": "1 to 10; when places are short, a level is worth a minute of waiting.",
-            "timeout_seconds": "After that the run and all its processes are ended.",
+            "name": say("Unique; what you will look for at 3 a.m."),
+            "priority": say("1 to 10; when places are short, a level is worth a minute of waiting."),
+            "timeout_seconds": say("After that the run and all its processes are ended."),
         }[name]  # fmt: skip
     return worded
 
 
-@cache
 def details_form() -> Form:
-    return Form(_part(DETAIL_FIELDS), options=live_options)
+    return form_of(_part(DETAIL_FIELDS), options=live_options)
 
 
-@cache
 def policies_form() -> Form:
-    return Form(_part(POLICY_FIELDS))
+    return form_of(_part(POLICY_FIELDS))
 
 
 @dataclass
@@ -137,7 +144,7 @@ class JobForm:
             details = {"group": min(actor().groups or ())}
         parameters = services().jobs.shown_parameters(shown) if shown else self.begin
         if self.like:
-            details = {**details, "name": f"Copy of {self.like.definition.name}"[:200]}
+            details = {**details, "name": translated(say("Copy of {name}", name=self.like.definition.name))[:200]}
             parameters = without_secrets(parameters)
         self.parts = {
             DETAILS: Editor(details_form(), details, DETAILS),
@@ -205,7 +212,7 @@ class JobForm:
             "entry": self.entry,
             "job": self.job,
             "note": services().catalogue.standing(self.entry.type).note,
-            "beginnings": None if shown else {"Presets": presets_of(self.entry), "As in": recent_jobs(self.entry)},
+            "beginnings": None if shown else {say("Presets"): presets_of(self.entry), say("As in"): recent_jobs(self.entry)},
         }
 
     def _typical_seconds(self) -> int:
@@ -232,7 +239,8 @@ class JobForm:
 
 
 def _in_words(pointer: str) -> str:
-    return pointer.strip("/").replace("/", " › ").replace("_", " ") or "Job"
+    """What a place outside the forms is called: "Schedule › Run at"."""
+    return " › ".join(translated(_PARTS.get(part, said(part))) for part in pointer.strip("/").split("/")) if pointer else say("Job")
 
 
 def _defaults(template_type: str) -> JobDefinition:

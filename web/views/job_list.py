@@ -17,8 +17,9 @@ from app.execution.updates import FAILURES
 from app.jobs.model import Job
 from app.jobs.store import NEVER, SORTS, JobFilter
 from app.mongo import Document
-from templates_lib.messages import say
+from templates_lib.messages import say, say_many
 from web.forms.field import small_number
+from web.language import preference, sentences
 from web.views.common import actor, job_filter, page_number, tell, viewer_zone
 from web.views.signin import services
 
@@ -29,11 +30,12 @@ STRIP = 20
 RAN = (Status.SUCCESS, Status.FAILED, Status.TIMEOUT, Status.CANCELLED)
 RAN_OUT = {Status.SUCCESS.value, *FAILURES}
 SORT_WORDS = (
-    ("name", "Name"), ("next_run_at", "Next run"), ("-last_run_at", "Last run"), ("-updated_at", "Last changed"), ("-created_at", "Newest"),
+    ("name", say("Name")), ("next_run_at", say("Next run")), ("-last_run_at", say("Last run")), ("-updated_at", say("Last changed")),
+    ("-created_at", say("Newest")),
 )  # fmt: skip
-STATES = (("on", "Enabled"), ("off", "Disabled"), ("paused", "Paused"), ("broken", "Broken"))
+STATES = (("on", say("Enabled")), ("off", say("Disabled")), ("paused", say("Paused")), ("broken", say("Broken")))
 # Lists that everybody looks for.
-USUAL = (("Failing", "last=failed"), ("Paused", "state=paused"), ("Broken", "state=broken"))
+USUAL = ((say("Failing"), "last=failed"), (say("Paused"), "state=paused"), (say("Broken"), "state=broken"))
 
 
 @blueprint.get("")
@@ -46,7 +48,7 @@ def list_jobs() -> str:
         "jobs.html", rows=job_rows(page.jobs), page=page, args=args, sort=sort, narrowed=query.narrows, catalogue=services().catalogue,
         sorts=SORT_WORDS, states=STATES, last_runs=[*((one.value, one) for one in RAN), (NEVER, NEVER)], never=NEVER,
         facets=services().jobs.facets(actor()),
-        views=services().preferences.of(actor()).views, usual=USUAL, listing=_listing(),
+        buttons=BUTTONS, views=preference().views, usual=USUAL, listing=_listing(),
     )  # fmt: skip
 
 
@@ -86,7 +88,7 @@ def save_view() -> Any:
     try:
         view = services().preferences.save_view(actor(), request.form.get("name", ""), query)
     except ValidationFailed as failed:
-        tell("; ".join(f"{'The name' if one.pointer == '/name' else 'The list'} {one.message}" for one in failed.errors))
+        tell(sentences(failed.errors, {"/name": say("The name")}, say("The list")))
         return redirect(f"{url_for('.list_jobs')}?{query}")
     tell(say("{name} is among your views", name=view.name))
     return redirect(f"{url_for('.list_jobs')}?{view.query}")
@@ -101,13 +103,20 @@ def remove_view() -> Any:
 
 # -- many at once -----------------------------------------------------------------------------------------------------
 
-VERBS = {
-    Action.ENABLE: "Enable", Action.DISABLE: "Disable", Action.PAUSE: "Pause", Action.RESUME: "Resume", Action.RUN: "Run",
-    Action.TAG: "Tag", Action.UNTAG: "Untag", Action.DELETE: "Delete",
+BUTTONS = (
+    (Action.ENABLE, say("Enable"), "zap"), (Action.DISABLE, say("Disable"), "ban"), (Action.PAUSE, say("Pause"), "pause"),
+    (Action.RESUME, say("Resume"), "play"), (Action.RUN, say("Run"), "play"), (Action.TAG, say("Tag"), "plus"),
+    (Action.UNTAG, say("Untag"), "x"), (Action.DELETE, say("Delete"), "trash-2"),
+)  # fmt: skip
+WOULD = {
+    Action.ENABLE: ("Enable {count} job", "Enable {count} jobs"), Action.DISABLE: ("Disable {count} job", "Disable {count} jobs"),
+    Action.PAUSE: ("Pause {count} job", "Pause {count} jobs"), Action.RESUME: ("Resume {count} job", "Resume {count} jobs"),
+    Action.RUN: ("Run {count} job", "Run {count} jobs"), Action.TAG: ("Tag {count} job", "Tag {count} jobs"),
+    Action.UNTAG: ("Untag {count} job", "Untag {count} jobs"), Action.DELETE: ("Delete {count} job", "Delete {count} jobs"),
 }  # fmt: skip
 DONE = {
-    Action.ENABLE: "enabled", Action.DISABLE: "disabled", Action.PAUSE: "paused", Action.RESUME: "resumed", Action.RUN: "started",
-    Action.TAG: "tagged", Action.UNTAG: "untagged", Action.DELETE: "deleted",
+    Action.ENABLE: say("enabled"), Action.DISABLE: say("disabled"), Action.PAUSE: say("paused"), Action.RESUME: say("resumed"),
+    Action.RUN: say("started"), Action.TAG: say("tagged"), Action.UNTAG: say("untagged"), Action.DELETE: say("deleted"),
 }  # fmt: skip
 
 
@@ -134,7 +143,7 @@ def bulk() -> Any:
             return _bulk_page(wanted, outcome, done=True)
         outcome = services().bulk.plan(actor(), wanted, query)
     except ValidationFailed as failed:
-        error = "; ".join(f"{_FIELDS.get(one.pointer, 'The choice')} {one.message}" for one in failed.errors)
+        error = sentences(failed.errors, _FIELDS, say("The choice"))
         try:
             ids = [name.removeprefix("v:") for name in form if name.startswith("v:")]
             outcome = services().bulk.plan(actor(), wanted, JobFilter(ids=ids) if ids else query)
@@ -143,7 +152,7 @@ def bulk() -> Any:
     return _bulk_page(wanted, outcome, error=error), 422 if error else 200
 
 
-_FIELDS = {"/reason": "The reason", "/until": "The end", "/tag": "The tag"}
+_FIELDS = {"/reason": say("The reason"), "/until": say("The end"), "/tag": say("The tag")}
 
 
 def _until(text: str) -> datetime | None:
@@ -157,7 +166,9 @@ def _until(text: str) -> datetime | None:
 
 
 def _bulk_page(wanted: Wanted, outcome: Outcome, *, done: bool = False, error: str = "") -> str:
+    touched = outcome.counts.get(Result.DONE, 0) if done else outcome.touched
     return render_template(
-        "bulk.html", wanted=wanted, outcome=outcome, done=done, error=error, verb=VERBS[wanted.action], past=DONE[wanted.action],
+        "bulk.html", wanted=wanted, outcome=outcome, done=done, error=error, touched=touched, past=DONE[wanted.action],
+        would=say_many(*WOULD[wanted.action], touched), button=next(words for action, words, _ in BUTTONS if action is wanted.action),
         form=request.form, results=Result, tags=services().jobs.facets(actor()).tags, limit=services().settings.runs_per_hour,
     )  # fmt: skip

@@ -19,13 +19,25 @@ from app.jobs.store import JobFilter
 from app.jobtemplates.entry import Entry
 from app.scheduling.backfill import SCHEMA as BACKFILL_FORM
 from app.scheduling.plan import spread
-from templates_lib.messages import say
+from templates_lib.messages import say, say_many
 from web.charts import durations
-from web.forms import ABSENT, Form
+from web.forms import ABSENT
 from web.forms.field import small_number
 from web.forms.render import SummaryLine
 from web.views.beginnings import chosen_beginning, save_preset
-from web.views.common import CHECK, MOST_COUNTED, Editor, actor, is_htmx, page_number, parameters_form, posted, posted_version, tell
+from web.views.common import (
+    CHECK,
+    MOST_COUNTED,
+    Editor,
+    actor,
+    form_of,
+    is_htmx,
+    page_number,
+    parameters_form,
+    posted,
+    posted_version,
+    tell,
+)
 from web.views.exchange import as_file
 from web.views.job_form import PARAMETERS, JobForm
 from web.views.job_list import job_row
@@ -81,8 +93,9 @@ def row(job_id: str) -> str:
 def toggle(job_id: str, what: str) -> Any:
     """The switch."""
     job = services().jobs.set_enabled(actor(), job_id, enabled=what == "enable")
+    name = job.definition.name
     tell(
-        say("{name} is {what}d", name=job.definition.name, what=what),
+        say("{name} is enabled", name=name) if what == "enable" else say("{name} is disabled", name=name),
         undo=url_for(".toggle", job_id=job_id, what="disable" if what == "enable" else "enable"),
     )
     if is_htmx():
@@ -120,7 +133,7 @@ def pause(job_id: str) -> Any:
     old = job.paused if job.paused and job.paused.cause is Cause.PERSON else None
     stored: Any = {"reason": old.reason, **({"until": f"{old.until:%Y-%m-%dT%H:%M:%SZ}"} if old.until else {})} if old else ABSENT
     errors: tuple[FieldError, ...] = ()
-    editor, status = Editor(Form(PAUSE_FORM), stored), 200
+    editor, status = Editor(form_of(PAUSE_FORM), stored), 200
     if request.method == "POST":
         editor.read(posted())
         try:
@@ -147,7 +160,7 @@ def backfill(job_id: str) -> Any:
     job = services().jobs.get(actor(), job_id)
     services().executions.may_run(actor(), job_id)
     errors: tuple[FieldError, ...] = ()
-    editor, status, plan = Editor(Form(BACKFILL_FORM)), 200, None
+    editor, status, plan = Editor(form_of(BACKFILL_FORM)), 200, None
     if request.method == "POST":
         editor.read(posted())
         try:
@@ -156,19 +169,19 @@ def backfill(job_id: str) -> Any:
                 plan = services().backfills.plan(actor(), job_id, value)
             elif not editor.pressed:
                 plan = services().backfills.start(actor(), job_id, value)
-                tell(say("{found:,} runs are queued", found=len(plan.due_times)))
+                tell(say_many("{count} run is queued", "{count:,} runs are queued", len(plan.due_times)))
                 return redirect(url_for(".show", job_id=job_id))
         except ValidationFailed as failed:
             errors, status = failed.errors, 200 if editor.pressed else failed.status
     shown = editor.present(errors if editor.pressed in {None, CHECK} else ())
-    lines = [SummaryLine("", "#job-form", "Backfill", one.message) for one in errors if not one.pointer]
+    lines = [SummaryLine("", "#job-form", say("Backfill"), one.message) for one in errors if not one.pointer]
     return render_template("backfill.html", job=job, controls=shown.controls, errors=[*lines, *shown.summary], plan=plan), status
 
 
 @blueprint.post("/<job_id>/backfill/cancel")
 def cancel_backfill(job_id: str) -> Any:
     """Cancel what waits of the job's backfills."""
-    tell(say("{actor:,} runs are cancelled", actor=services().executions.cancel_backfill(actor(), job_id)))
+    tell(say_many("{count} run is cancelled", "{count:,} runs are cancelled", services().executions.cancel_backfill(actor(), job_id)))
     return redirect(url_for(".show", job_id=job_id))
 
 
@@ -334,7 +347,7 @@ def _merged(job: Job, form: JobForm, begun: int) -> Any:
     taken = {name.removeprefix(TAKE) for name, side in posted() if name.startswith(TAKE) and side == "theirs"}
     if small_number(request.form.get(MERGE, "")) == job.version:
         changed = services().jobs.update(actor(), job.id, merge(base, theirs, mine, taken), version=job.version)
-        tell(say("{name} is changed; what {updated_by} changed stays", name=changed.definition.name, updated_by=job.updated_by))
+        tell(say("{name} is changed; what {who} changed stays", name=changed.definition.name, who=job.updated_by))
         return redirect(url_for(".show", job_id=job.id))
     kept = [(name, value) for name, value in posted() if not name.startswith((TAKE, MERGE)) and name != "csrf_token"]
     rows = changes(base, theirs, mine)
@@ -354,7 +367,8 @@ def delete(job_id: str) -> Any:
 def undelete(job_id: str) -> Any:
     """Take it back into the registry."""
     job = services().jobs.undelete(actor(), job_id)
-    tell(f"{job.definition.name} is back" + ("" if job.definition.enabled else ", switched off"))
+    name = job.definition.name
+    tell(say("{name} is back", name=name) if job.definition.enabled else say("{name} is back, switched off", name=name))
     return redirect(url_for(".show", job_id=job_id))
 
 

@@ -17,6 +17,7 @@ from templates_lib.messages import say
 from web.forms import ABSENT, Form, SchemaRefused
 from web.forms.field import JsonRefused, parse_json
 from web.forms.form import LOCALES, PREFIX
+from web.language import sentence
 from web.views.common import CHECK, Editor, Pairs, actor, live_options, posted
 from web.views.signin import services
 
@@ -81,13 +82,13 @@ def _page(known: list[Sample], text: str, pairs: Pairs, *, sample: str, value: s
     try:
         editor = Editor(Form(_parsed(text), options=live_options, locale=page["locale"]))
     except SchemaRefused as refused:
-        return render_template("preview.html", **page | {"problem": f"{refused.pointer or 'The schema'} {refused.reason}"})
+        return render_template("preview.html", **page | {"problem": sentence(refused.pointer or say("The schema"), refused.reason)})
     wire = [(name, text) for name, text in pairs if name == PREFIX or name.startswith(f"{PREFIX}.")]
     if not wire:
         try:
             editor.stored = parse_json(value) if value.strip() else ABSENT
         except (ValueError, RecursionError) as error:
-            page["value_problem"] = f"is no JSON: {error}"
+            page["value_problem"] = say("is no JSON: {error}", error=str(error))
         return render_template("preview.html", **page | {"shown": editor.present()})
     submission = editor.read(wire)
     redrawn = editor.pressed not in {None, CHECK}

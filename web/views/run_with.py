@@ -10,6 +10,7 @@ from flask import redirect, render_template, url_for
 from app.errors import FieldError, ValidationFailed
 from app.jobs.model import Job
 from app.mongo import Document
+from templates_lib.messages import say
 from web.views.beginnings import presets_of, recent_runs, save_preset
 from web.views.common import CHECK, Editor, posted
 from web.views.signin import services
@@ -39,5 +40,5 @@ def run_with_page(job: Job, editor: Editor, errors: tuple[FieldError, ...] = (),
     presets = presets_of(services().jobs.entry_of(job))
     return render_template(
         "run_with.html", job=job, again=again, controls=shown.controls, errors=shown.summary, is_json=shown.is_json,
-        beginnings=None if again else {"Presets": presets, "As on": recent_runs(job)},
+        beginnings=None if again else {say("Presets"): presets, say("As on"): recent_runs(job)},
     )  # fmt: skip

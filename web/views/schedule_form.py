@@ -15,8 +15,9 @@ from app.jobs.schema import load_definition
 from app.scheduling.builder import HOUR_STEPS, MINUTE_STEPS, Built, Every, build, built
 from app.scheduling.triggers import clock_change
 from app.scheduling.words import duration_words, in_words
-from templates_lib.messages import say
+from templates_lib.messages import Said, say
 from web.forms.field import small_number
+from web.language import language, translated
 from web.views.common import actor
 from web.views.signin import services
 
@@ -25,10 +26,10 @@ CROWDED = 3  # other jobs in one minute, from which on it is worth a word
 ON_DAY = "b.on:"  # a box a day of the week, by its number
 _BY_THE_CLOCK = {Every.DAY, Every.WEEK, Every.MONTH}
 PRESETS = (
-    ("Every 15 minutes", "*/15 * * * *"), ("Each hour", "0 * * * *"), ("Each night", "0 2 * * *"),
-    ("Mornings, Monday to Friday", "30 6 * * 1-5"), ("Mondays", "0 8 * * 1"), ("First of the month", "0 6 1 * *"),
+    (say("Every 15 minutes"), "*/15 * * * *"), (say("Each hour"), "0 * * * *"), (say("Each night"), "0 2 * * *"),
+    (say("Mornings, Monday to Friday"), "30 6 * * 1-5"), (say("Mondays"), "0 8 * * 1"), (say("First of the month"), "0 6 1 * *"),
 )  # fmt: skip
-WEEKDAYS = ((1, "Mon"), (2, "Tue"), (3, "Wed"), (4, "Thu"), (5, "Fri"), (6, "Sat"), (0, "Sun"))
+WEEKDAYS = ((1, say("Mon")), (2, say("Tue")), (3, say("Wed")), (4, say("Thu")), (5, say("Fri")), (6, say("Sat")), (0, say("Sun")))
 CALENDAR = "s.calendar:"  # a box a calendar, by name
 
 
@@ -152,12 +153,12 @@ def preview_schedule(fields: Mapping[str, str]) -> dict[str, Any]:
         except ValidationFailed as failed:
             errors = list(failed.errors)
     if errors:
-        return {"errors": [f"{error.message}" for error in errors], "words": "", "runs": []}
-    late = duration_words(schedule.jitter_seconds) if schedule.jitter_seconds else ""
+        return {"errors": [error.message for error in errors], "words": "", "runs": []}
+    late = duration_words(schedule.jitter_seconds, language()) if schedule.jitter_seconds else ""
     typical, job_id = small_number(fields.get("s.typical", "")), fields.get("s.job", "")
     runs = upcoming(schedule, typical)
     return {
-        "errors": [], "words": in_words(schedule), "spread": late, "runs": runs, "zone": schedule.timezone,
+        "errors": [], "words": in_words(schedule, language()), "spread": late, "runs": runs, "zone": schedule.timezone,
         "rush": _rush(schedule, runs, job_id), "old": _old(schedule, typical, job_id),
     }  # fmt: skip
 
@@ -184,7 +185,7 @@ def _old(schedule: Schedule, typical: int, job_id: str) -> dict[str, Any] | None
     stored = services().jobs.get(actor(), job_id).definition.schedule
     if replace(stored, jitter_seconds=schedule.jitter_seconds) == schedule:
         return None
-    return {"words": in_words(stored), "runs": upcoming(stored, typical), "zone": stored.timezone}
+    return {"words": in_words(stored, language()), "runs": upcoming(stored, typical), "zone": stored.timezone}
 
 
 def upcoming(schedule: Schedule, typical_seconds: int = 0) -> list[dict[str, Any]]:
@@ -195,16 +196,19 @@ def upcoming(schedule: Schedule, typical_seconds: int = 0) -> list[dict[str, Any
     blackouts, runs = services().triggers.blackouts(schedule), []
     for place, moment in enumerate(moments):
         hit = blackouts.at(moment)
-        notes = [f"skipped: {hit.calendar}"] if hit else []
-        notes += [_change_in_words(clock_change(moment, schedule.timezone))]
+        notes = [say("skipped: {calendar}", calendar=hit.calendar)] if hit else []
+        notes += _change_in_words(clock_change(moment, schedule.timezone))
         if place and typical_seconds > (moment - moments[place - 1]).total_seconds():
-            notes.append(f"the run before it takes about {duration_words(typical_seconds)}")
-        runs.append({"utc": moment, "local": moment.astimezone(zone), "note": "; ".join(filter(None, notes))})
+            notes.append(say("the run before it takes about {time}", time=duration_words(typical_seconds, language())))
+        runs.append({"utc": moment, "local": moment.astimezone(zone), "note": "; ".join(map(translated, notes))})
     return runs
 
 
-def _change_in_words(jump: timedelta) -> str:
-    """ "The clock goes forward by 1 hour that day"; empty for a day like others."""
+def _change_in_words(jump: timedelta) -> list[Said]:
+    """ "The clock goes forward by 1 hour that day"; nothing for a day like others."""
     if not jump:
-        return ""
-    return f"the clock goes {'forward' if jump > timedelta(0) else 'back'} by {duration_words(int(abs(jump).total_seconds()))} that day"
+        return []
+    time = duration_words(int(abs(jump).total_seconds()), language())
+    if jump > timedelta(0):
+        return [say("the clock goes forward by {time} that day", time=time)]
+    return [say("the clock goes back by {time} that day", time=time)]

@@ -10,6 +10,7 @@ from flask import Blueprint, current_app, render_template, request, session, url
 from app.config import Settings
 from app.errors import NotFound, NotSignedIn
 from app.events import get_logger
+from templates_lib.messages import say
 from web.views.signin import admit, answer_refused, safe_target, services, visitor
 
 log = get_logger(__name__)
@@ -119,5 +120,5 @@ def _all_claims(client: Any, token: Mapping[str, Any], settings: Settings) -> di
 def _failed(error: Exception) -> Any:
     """What the provider sent cannot be believed, or it sent nothing: the person is told so, the log has the reason."""
     log.warning("signin.provider_failed", reason=f"{type(error).__name__}: {error}"[:500])
-    words = f"Signing in with {services().settings.oidc_name} did not work; try again"
+    words = say("Signing in with {provider} did not work; try again", provider=services().settings.oidc_name)
     return render_template("sign_in.html", error=words, email="", next=safe_target(None)), 401

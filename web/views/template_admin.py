@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, require
 from app.errors import DuplicateName, FieldError, StaleVersion, ValidationFailed
@@ -15,10 +15,11 @@ from app.jobtemplates.derived import compose, problems
 from app.jobtemplates.entry import Entry
 from app.jobtemplates.service import STANDING_SCHEMA
 from app.mongo import Document
-from templates_lib.messages import say
-from web.forms import ABSENT, Form
+from templates_lib.messages import said, say, say_many
+from web.forms import ABSENT
 from web.forms.render import Presented, SummaryLine
-from web.views.common import CHECK, Editor, actor, live_options, parameters_form, posted, posted_version
+from web.language import sentence, translated
+from web.views.common import CHECK, Editor, actor, form_of, live_options, parameters_form, posted, posted_version, tell
 from web.views.signin import services
 
 blueprint = Blueprint("template_admin", __name__, url_prefix="/templates")
@@ -39,14 +40,14 @@ def standing(kind: str) -> Any:
         "enabled": said.enabled, "when_off": said.when_off.value, "roles": [role.value for role in said.roles], "note": said.note,
     }  # fmt: skip
     errors: tuple[FieldError, ...] = ()
-    editor, status = Editor(Form(STANDING_SCHEMA), stored), 200
+    editor, status = Editor(form_of(STANDING_SCHEMA), stored), 200
     if request.method == "POST":
         editor.read(posted())
         try:
             value = editor.value
             if not editor.pressed:
                 services().templates.set_standing(actor(), kind, value, revision=posted_version())
-                flash(f"{entry.name} is {'on' if value['enabled'] else 'off'}")
+                tell(say("{name} is on", name=entry.name) if value["enabled"] else say("{name} is off", name=entry.name))
                 return redirect(url_for("templates_pages.show", kind=kind))
         except (ValidationFailed, StaleVersion) as failed:
             errors, status = _told(failed), 200 if editor.pressed else failed.status
@@ -64,7 +65,7 @@ def derive(kind: str) -> Any:
     """The form of a new derived template."""
     require(actor(), May.MANAGE_TEMPLATES)
     base = services().catalogue.get(kind)
-    editor = Editor(Form(services().templates.definition_schema(kind), options=live_options), _first(base))
+    editor = Editor(form_of(services().templates.definition_schema(kind), options=live_options), _first(base))
     name = request.form.get("type", "").strip()
     if request.method == "GET":
         return _draft_page(base, editor)
@@ -81,7 +82,7 @@ def draft(kind: str) -> Any:
     row = services().templates.get(actor(), kind)
     base = services().templates.base_of(row)
     stored = _for_form(services().templates.definition_of(row))
-    editor = Editor(Form(services().templates.definition_schema(base.type), options=live_options), stored)
+    editor = Editor(form_of(services().templates.definition_schema(base.type), options=live_options), stored)
     if request.method == "GET":
         return _draft_page(base, editor, row, kind)
     return _saved(base, editor, row, kind, lambda value: services().templates.save_draft(actor(), kind, value, revision=posted_version()))
@@ -92,7 +93,7 @@ def drop_draft(kind: str) -> Any:
     """Forget it."""
     row = services().templates.get(actor(), kind)
     services().templates.drop_draft(actor(), kind)
-    flash("The draft is dropped")
+    tell("The draft is dropped")
     return redirect(_where(row))
 
 
@@ -116,7 +117,7 @@ def _saved(base: Entry, editor: Editor, row: Document | None, kind: str, save: A
     except (ValidationFailed, StaleVersion, DuplicateName) as failed:
         errors = tuple(FieldError(one.pointer.removeprefix(prefix), one.message) for one in _told(failed))
         return _draft_page(base, editor, row, kind, errors), failed.status
-    flash("The draft is saved; no job sees it before it is published")
+    tell("The draft is saved; no job sees it before it is published")
     return redirect(url_for(".publish", kind=kind))
 
 
@@ -159,11 +160,11 @@ def publish(kind: str) -> Any:
             "template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=True, published=bool(row["versions"])
         )
     services().templates.publish(actor(), kind, note=request.form.get("note", ""), revision=posted_version())
-    told = f"Version {target.version} of {target.name} is published"
+    told = translated(say("Version {number} of {name} is published", number=target.version, name=target.name))
     if "move" in request.form:
         published = services().catalogue.get(kind, target.version)
         told += f"; {_told_results(services().moves.move(actor(), published, None)[1])}"
-    flash(told)
+    tell(told)
     return redirect(url_for("templates_pages.show", kind=kind))
 
 
@@ -178,7 +179,7 @@ def impact(kind: str, version: int) -> Any:
             "template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=False, published=True
         )
     _, results = services().moves.move(actor(), target, request.form.getlist("job"))
-    flash(_told_results(results) or "No job was chosen")
+    tell(_told_results(results) or say("No job was chosen"))
     return redirect(url_for(".impact", kind=kind, version=version))
 
 
@@ -199,7 +200,7 @@ def give_input(kind: str, version: int, job_id: str) -> Any:
                 results = services().moves.move(actor(), target, [job_id], given={job_id: editor.value})[1]
                 wrong = [error for one in results for error in one.errors]
                 if not wrong:
-                    flash(_told_results(results))
+                    tell(_told_results(results))
                     return redirect(url_for(".impact", kind=kind, version=version))
                 errors = tuple(FieldError(one.pointer.removeprefix("/parameters"), one.message) for one in wrong)
             except ValidationFailed as failed:
@@ -213,7 +214,7 @@ def give_input(kind: str, version: int, job_id: str) -> Any:
 @blueprint.post("/<kind>/moves/<move_id>/roll-back")
 def roll_back(kind: str, move_id: str) -> Any:
     """Give each job of a move back what it was."""
-    flash(_told_results(services().moves.roll_back(actor(), move_id)))
+    tell(_told_results(services().moves.roll_back(actor(), move_id)))
     return redirect(url_for("templates_pages.show", kind=kind))
 
 
@@ -221,7 +222,7 @@ def roll_back(kind: str, move_id: str) -> Any:
 def set_state(kind: str, version: int, state: str) -> Any:
     """Deprecate, retire, publish again."""
     services().templates.set_state(actor(), kind, version, state)
-    flash(f"Version {version} is {state}")
+    tell(say("Version {number} is {state}", number=version, state=said(state)))
     return redirect(url_for("templates_pages.show", kind=kind))
 
 
@@ -230,16 +231,19 @@ def _counts(found: Iterable[Impact]) -> Counter[str]:
 
 
 _WORDS = {
-    Outcome.MOVED: "moved", Outcome.RESTORED: "back as it was", Outcome.NEEDS_INPUT: "waiting for input",
-    Outcome.CHANGED: "left alone: changed meanwhile", Outcome.GONE: "gone",
+    Outcome.MOVED: ("{count} job moved", "{count} jobs moved"),
+    Outcome.RESTORED: ("{count} job back as it was", "{count} jobs back as they were"),
+    Outcome.NEEDS_INPUT: ("{count} job waiting for input", "{count} jobs waiting for input"),
+    Outcome.CHANGED: ("{count} job left alone: changed meanwhile", "{count} jobs left alone: changed meanwhile"),
+    Outcome.GONE: ("{count} job gone", "{count} jobs gone"),
 }  # fmt: skip
 
 
 def _told_results(results: Iterable[Result]) -> str:
     """What became of jobs, counted: "3 jobs moved, 1 waiting for input"."""
     counts = Counter(one.outcome for one in results)
-    told = [f"{count} {'jobs' if count > 1 else 'job'} {_WORDS[outcome]}" for outcome, count in counts.items()]
-    return ", ".join(told) or "no job moved"
+    told = [say_many(*_WORDS[outcome], count) for outcome, count in counts.items()]
+    return ", ".join(map(translated, told)) or say("no job moved")
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -266,10 +270,10 @@ def bring() -> Any:
             return _import_page(text, services().sharing.look(actor(), text))
         row = services().sharing.take(actor(), text)
     except UnicodeDecodeError:
-        return _import_page("", None, ["The file is no UTF-8 text"]), 422
+        return _import_page("", None, [say("The file is no UTF-8 text")]), 422
     except ValidationFailed as failed:
-        return _import_page(text, None, [f"{one.pointer or 'The file'} {one.message}" for one in failed.errors]), failed.status
-    flash("It is a draft now: look at it, then publish it")
+        return _import_page(text, None, [sentence(one.pointer or say("The file"), one.message) for one in failed.errors]), failed.status
+    tell("It is a draft now: look at it, then publish it")
     return redirect(url_for(".publish", kind=row["_id"]))
 
 
@@ -284,7 +288,7 @@ def _import_page(text: str, found: Any, problems: Iterable[str] = ()) -> str:
 def delete_preset(kind: str, preset_id: str) -> Any:
     """Forget one."""
     services().presets.delete(actor(), kind, preset_id)
-    flash("The preset is deleted")
+    tell("The preset is deleted")
     return redirect(url_for("jobs_pages.new", template=kind))
 
 
@@ -308,6 +312,6 @@ def _summary(errors: Iterable[FieldError], shown: Presented) -> list[SummaryLine
 def _lines(errors: Iterable[FieldError]) -> list[SummaryLine]:
     """What is wrong with the page as a whole, or with the type of a new template."""
     return [
-        SummaryLine(one.pointer, "#type" if one.pointer else "#job-form", "Type" if one.pointer else "Template", one.message)
+        SummaryLine(one.pointer, "#type" if one.pointer else "#job-form", say("Type") if one.pointer else say("Template"), one.message)
         for one in errors
     ]  # fmt: skip

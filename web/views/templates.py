@@ -8,6 +8,7 @@ from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, lacks, require
 from app.jobtemplates.entry import Entry
+from web.language import translated
 from web.views.common import actor
 from web.views.signin import services
 
@@ -37,7 +38,8 @@ def gallery() -> str:
 
 
 def _matches(entry: Entry, words: Iterable[str], risk: str) -> bool:
-    text = " ".join((entry.type, entry.name, entry.description, entry.category)).lower()
+    named = (entry.name, entry.description, entry.category)
+    text = " ".join((entry.type, *named, *map(translated, named))).lower()
     return all(word in text for word in words) and (not risk or entry.template.risk_level == risk)
 
 

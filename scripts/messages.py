@@ -1,0 +1,149 @@
+"""make messages: collects what pages say into `web/locale/<language>.po`, the catalogues that web.language reads.
+
+Keys are English sentences: of templates by `_` and `ngettext`, of Python by `say` and by the errors that take a sentence, of schemas
+by what they say to people. A sentence that is new comes without a translation; one that is no longer said goes.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po, write_po
+from jinja2.ext import babel_extract
+from werkzeug import exceptions
+from zxcvbn import feedback
+
+from app.config import Settings
+from app.jobtemplates.catalogue import Catalogue
+from templates_lib.connections import KINDS
+from web.language import LANGUAGES, LOCALES, TEXTS, texts_of
+
+ROOT = Path(__file__).parents[1]
+ENGLISH = "en"
+Key = str | tuple[str, str]
+HEADER = """# What pages say, by the English sentence; kept complete by `make messages`.
+msgid ""
+msgstr ""
+"Language: {language}\\n"
+"Content-Type: text/plain; charset=utf-8\\n"
+"Plural-Forms: {plural}\\n"
+
+"""
+# Which arguments of a call are sentences.
+SAYS: dict[str, tuple[int, ...]] = {
+    "say": (0,), "say_many": (0, 1), "FieldError": (1,), "Problem": (1,), "SchemaRefused": (1,), "ApprovalNeeded": (1,), "Conflict": (0,),
+    "Forbidden": (0,), "NotFound": (0,), "LimitReached": (0,), "NotSignedIn": (0,), "AlreadyRunning": (0,), "MigrationFailed": (0,),
+    "StoreUnavailable": (0,), "Wrong": (0,), "CronError": (0,), "JsonRefused": (0,), "PatternRefused": (0,), "FileRefused": (0,),
+    "tell": (0,),
+}  # fmt: skip
+# Where nothing that is said reaches a page: REST answers, the command line, what authors of templates are told.
+UNSEEN = ("app/api/", "app/cli.py", "app/demo/", "app/template_tools/", "app/doctor.py", "app/config.py", "app/execution/executors/")
+# Errors that Werkzeug and Flask raise by themselves.
+HTTP = (exceptions.NotFound, exceptions.MethodNotAllowed, exceptions.RequestEntityTooLarge, exceptions.BadRequest)
+
+
+def said_in_code(path: Path) -> Iterator[Key]:
+    """The sentences of one Python file."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        match node:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in SAYS:
+                found = [list(_constants(node.args[place])) for place in SAYS[name] if place < len(node.args)]
+                if name == "say_many" and all(found):
+                    yield found[0][0], found[1][0]
+                elif name != "say_many":
+                    yield from (text for texts in found for text in texts)
+            case ast.Dict():
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value in TEXTS:
+                        yield from _constants(value)
+            case ast.ClassDef():
+                yield from (text for name, text in _declared(node) if name == "title")
+
+
+def _constants(node: ast.expr) -> Iterator[str]:
+    """The text that an expression is, or those that it chooses from."""
+    match node:
+        case ast.Constant(value=str(text)) if text:
+            yield text
+        case ast.IfExp():
+            yield from _constants(node.body)
+            yield from _constants(node.orelse)
+        case ast.BoolOp():
+            for value in node.values:
+                yield from _constants(value)
+
+
+def _declared(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for line in node.body:
+        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
+            yield from ((line.targets[0].id, text) for text in _constants(line.value))
+
+
+def said_by_parts() -> Iterator[str]:
+    """What templates, connections, settings and libraries say of themselves."""
+    for entry in Catalogue.discover().code():
+        yield from (entry.name, entry.description, entry.category, entry.template.estimated_duration)
+        yield from texts_of(entry.parameters_schema)
+    for kind in KINDS.values():
+        yield from (kind.name, kind.description)
+        yield from texts_of(kind.settings_schema)
+    yield from (item.metadata["text"] for item in fields(Settings) if "text" in item.metadata)
+    for error in HTTP:
+        yield from (error().name, error.description or "")
+    for node in ast.walk(ast.parse(Path(feedback.__file__).read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_":
+            yield from _constants(node.args[0])
+
+
+def collect() -> dict[Key, None]:
+    """All that pages say, in an order that stays."""
+    found: dict[Key, None] = {}
+    for path in sorted((ROOT / "web").rglob("*.html")):
+        with path.open("rb") as file:
+            for _, name, message, _ in babel_extract(file, ("_", "ngettext"), [], {}):
+                if name == "ngettext" and isinstance(message, tuple):
+                    found[str(message[0]), str(message[1])] = None
+                else:
+                    found[str(message[0] if isinstance(message, tuple) else message)] = None
+    for folder in ("web", "app", "templates_lib"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if not path.relative_to(ROOT).as_posix().startswith(UNSEEN):
+                found.update(dict.fromkeys(said_in_code(path)))
+    found.update(dict.fromkeys(text for text in said_by_parts() if text))
+    singles = {key[0] for key in found if isinstance(key, tuple)}
+    return {key: None for key in found if key not in singles}
+
+
+def renewed(old: Catalog, language: str) -> Catalog:
+    """A catalogue of what is said now, with the translations that there are."""
+    catalogue = Catalog(language)
+    for key in collect():
+        before: Any = old.get(key)
+        catalogue.add(key, before.string if before is not None else None)
+    return catalogue
+
+
+def main() -> int:
+    """Write the catalogues; say how many sentences wait for a translation."""
+    for language in LANGUAGES:
+        if language == ENGLISH:
+            continue
+        path = LOCALES / f"{language}.po"
+        with path.open("rb") as file:
+            catalogue = renewed(read_po(file, locale=language), language)
+        with path.open("wb") as file:
+            file.write(HEADER.format(language=language, plural=catalogue.plural_forms).encode())
+            write_po(file, catalogue, width=0, omit_header=True)
+        missing = sum(1 for one in catalogue if one.id and not (all(one.string) if isinstance(one.string, tuple) else one.string))
+        sys.stdout.write(f"{path.relative_to(ROOT)}: {len(catalogue)} sentences, {missing} without a translation\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

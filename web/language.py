@@ -1,0 +1,207 @@
+"""Pages in the language of whoever reads them: English, or one that `locale/` has a catalogue for.
+
+The keys of a catalogue are the English sentences themselves. Templates name them by `_` and `ngettext`, Python code by `say`
+(templates_lib.messages); a template that puts out what `say` made puts it out translated. `make messages` collects all of them.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+from functools import cache, lru_cache
+from gettext import NullTranslations
+from pathlib import Path
+from typing import Any
+
+from babel import Locale
+from babel.dates import format_date, format_datetime, format_time
+from babel.numbers import format_decimal
+from flask import current_app, g, has_request_context, request
+from markupsafe import Markup
+
+from app.accounts.preferences import LANGUAGES, Preference
+from app.errors import FieldError
+from app.services import EXTENSION, Services
+from app.validation.words import DEFAULT_LOCALE, compiled
+from templates_lib.messages import Said
+
+LOCALES = Path(__file__).parent / "locale"
+
+
+def preference() -> Preference:
+    """What the viewer has set; asked once a request."""
+    if "preference" not in g:
+        services: Services = current_app.extensions[EXTENSION]
+        g.preference = services.preferences.of(g.actor) if g.get("actor") else Preference()
+    found: Preference = g.preference
+    return found
+
+
+def language() -> str:
+    """That of the viewer: what they have set, else the first of their browser's that there is, else English."""
+    if not has_request_context():
+        return DEFAULT_LOCALE
+    chosen = preference().language
+    return chosen if chosen in LANGUAGES else request.accept_languages.best_match(list(LANGUAGES), DEFAULT_LOCALE)
+
+
+@cache
+def _catalogue(name: str) -> NullTranslations:
+    return NullTranslations() if name == DEFAULT_LOCALE else compiled(LOCALES / f"{name}.po", name)
+
+
+@cache
+def _locale(name: str) -> Locale:
+    return Locale.parse(name)
+
+
+def locale() -> Locale:
+    """The viewer's, for Babel."""
+    return _locale(language())
+
+
+# -- sentences -------------------------------------------------------------------------------------------------------
+
+
+class _Formatter(string.Formatter):
+    """str.format with numbers, instants and sentences in a language."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, Said):
+            value = translated(value, self._name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and format_spec in {"", ","}:
+            return format_decimal(value, locale=_locale(self._name))
+        if isinstance(value, datetime) and format_spec:
+            return _instant(value, self._name, seconds="%S" in format_spec)
+        return str(super().format_field(value, format_spec))
+
+
+_formatter = lru_cache(_Formatter)
+
+
+def translated(text: str, name: str | None = None) -> str:
+    """What `say` made, in a language: the viewer's where none is named. A text that no catalogue knows stays as it is."""
+    name = name or language()
+    if name == DEFAULT_LOCALE:
+        return text
+    if not isinstance(text, Said):
+        return _catalogue(name).gettext(text) if text else text
+    if text.plural:
+        pattern = _catalogue(name).ngettext(text.pattern, text.plural, text.number)
+    else:
+        pattern = _catalogue(name).gettext(text.pattern) if text.pattern else ""
+    return _formatter(name).format(pattern, **text.values) if text.values else pattern
+
+
+def finalize(value: Any) -> Any:
+    """For Jinja: what a template puts out, translated where `say` made it."""
+    return translated(value) if isinstance(value, Said) else value
+
+
+def gettext(text: str, **values: Any) -> Markup:
+    """`_` of templates: a sentence of the viewer's language with its %(fields)s. The sentence may hold HTML, the values are escaped."""
+    return Markup(_catalogue(language()).gettext(text)) % _shown(values)  # noqa: S704 - from our own templates and catalogues
+
+
+def ngettext(one: str, many: str, number: int, **values: Any) -> Markup:
+    """As `gettext`, by number; %(num)s is the number, written as the language does."""
+    found = _catalogue(language()).ngettext(one, many, number)
+    return Markup(found) % _shown({"num": decimal(number), **values})  # noqa: S704 - as above
+
+
+def _shown(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: finalize(value) for name, value in values.items()}
+
+
+def sentence(name: str, words: str, between: str = " ") -> str:
+    """What a thing is called, then what is said of it: "The reason is required"."""
+    return f"{translated(name)}{between}{translated(words)}"
+
+
+def sentences(errors: Iterable[FieldError], names: Mapping[str, str], other: str) -> str:
+    """Errors one after the other, each begun by what its field is called; `other` stands for a field that has no name here."""
+    return "; ".join(sentence(names.get(one.pointer, other), one.message) for one in errors)
+
+
+# -- numbers and times -----------------------------------------------------------------------------------------------
+
+
+def decimal(value: Any, pattern: str | None = None) -> str:
+    """1234567.5 as 1,234,567.5 or 1.234.567,5; `pattern` is one of CLDR's."""
+    return format_decimal(value, format=pattern, locale=locale())
+
+
+def instant(value: datetime, *, seconds: bool = True) -> str:
+    """An instant in its own zone: "2026-03-29 02:30:00" in English, where no order of day and month is everybody's, else as the
+    language writes it."""
+    return _instant(value, language(), seconds=seconds)
+
+
+def _instant(value: datetime, name: str, *, seconds: bool) -> str:
+    clock = "HH:mm:ss" if seconds else "HH:mm"
+    if name == DEFAULT_LOCALE:
+        return f"{value:%Y-%m-%d %H:%M:%S}" if seconds else f"{value:%Y-%m-%d %H:%M}"
+    return f"{format_date(value, 'medium', locale=_locale(name))} {format_time(value, clock, locale=_locale(name))}"
+
+
+def dated(value: date | datetime, pattern: str) -> str:
+    """A date, or an instant in its own zone, by a pattern of CLDR (UTS 35): "EEE d MMM" is "Sun 29 Mar". Templates name patterns by `_`,
+    so that a catalogue gives each language its own."""
+    return (
+        format_datetime(value, str(pattern), locale=locale())
+        if isinstance(value, datetime)
+        else format_date(value, str(pattern), locale=locale())
+    )
+
+
+# -- schemas ---------------------------------------------------------------------------------------------------------
+
+# What a schema says to people, and where schemas stand inside one (JSON Schema 2020-12, core 10 and our hints).
+TEXTS = frozenset({"title", "description", "x-help", "x-placeholder", "x-item-title", "x-section", "x-pattern-words"})
+_MAPS = frozenset({"properties", "patternProperties", "$defs", "dependentSchemas"})
+_LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+_ONES = frozenset({"items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames", "unevaluatedProperties"})
+
+
+def texts_of(schema: Any) -> Iterator[str]:
+    """All that a schema says to people."""
+    if isinstance(schema, Mapping):
+        yield from (schema[name] for name in TEXTS if isinstance(schema.get(name), str))
+        for inner in _inside(schema):
+            yield from texts_of(inner)
+
+
+def _inside(schema: Mapping[str, Any]) -> Iterator[Any]:
+    for name, value in schema.items():
+        if name in _MAPS and isinstance(value, Mapping):
+            yield from value.values()
+        elif name in _LISTS and isinstance(value, list):
+            yield from value
+        elif name in _ONES:
+            yield value
+
+
+def in_language(schema: Any) -> Any:
+    """A schema whose texts are in the viewer's language, where the catalogue has them."""
+    name = language()
+    return schema if name == DEFAULT_LOCALE else _schema_in(schema, name)
+
+
+def _schema_in(schema: Any, name: str) -> Any:
+    if not isinstance(schema, Mapping):
+        return schema
+    found: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in TEXTS and isinstance(value, str):
+            found[key] = _catalogue(name).gettext(value) if value else value
+        elif key in _MAPS and isinstance(value, Mapping):
+            found[key] = {one: _schema_in(inner, name) for one, inner in value.items()}
+        elif key in _LISTS and isinstance(value, list):
+            found[key] = [_schema_in(inner, name) for inner in value]
+        else:
+            found[key] = _schema_in(value, name) if key in _ONES else value
+    return found

@@ -1,0 +1,32 @@
+"""What people read in place of the codes that records hold."""
+
+from __future__ import annotations
+
+from templates_lib.messages import Said, say
+
+WORDS: dict[str, Said] = {
+    # roles
+    "super_admin": say("super-admin"), "admin": say("admin"), "user": say("user"),
+    # what began an execution
+    "schedule": say("schedule"), "manual": say("manual"), "api": say("api"), "retry": say("retry"), "backfill": say("backfill"),
+    # requests for approval, and what became of an action
+    "pending": say("waiting"), "approved": say("approved"), "refused": say("refused"), "withdrawn": say("withdrawn"),
+    "expired": say("expired"), "failed": say("failed"), "done": say("done"),
+    # versions of templates, and their risk
+    "draft": say("draft"), "published": say("published"), "deprecated": say("deprecated"), "retired": say("retired"),
+    "low": say("low"), "medium": say("medium"), "high": say("high"),
+    # policies
+    "skip": say("skip"), "queue": say("queue"), "replace": say("replace"), "allow": say("allow"), "once": say("once"), "all": say("all"),
+    "fixed": say("fixed"), "exponential": say("exponential"),
+    # plans of a file
+    "create": say("create"), "update": say("update"), "delete": say("delete"), "invalid": say("invalid"), "keep": say("keep"),
+    # views of the calendar
+    "month": say("month"), "week": say("week"), "day": say("day"),
+    # why a job is paused
+    "person": say("paused"), "calendar": say("blackout"), "template": say("template off"), "maintenance": say("maintenance"),
+}  # fmt: skip
+
+
+def word(code: str) -> str:
+    """A code in words; the code itself where there are none."""
+    return WORDS.get(str(code), str(code))

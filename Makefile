@@ -14,7 +14,7 @@ CYCLONEDX := 7.5.0
 ALONE := tests/faults/test_bombs.py
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup setup-tests run demo test check lint types imports bench faults fuzz audit sbom lock screenshots clean
+.PHONY: help setup setup-tests run demo test check lint types imports bench faults fuzz audit sbom lock messages screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -84,6 +84,9 @@ audit: $(TOOLS)/.pip-audit-$(PIP_AUDIT) ## Known vulnerabilities of what is lock
 sbom: $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX) ## Bill of materials of what is locked, as CycloneDX: sbom.json
 	@$(TOOLS)/bin/cyclonedx-py requirements requirements-runtime.lock --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json
 	@echo "sbom.json: $$($(PYTHON) -c "import json; print(len(json.load(open('sbom.json'))['components']))") components"
+
+messages: $(STAMP) ## Collect what pages say into web/locale, for translators
+	@$(BIN)/python -m scripts.messages
 
 screenshots: setup-tests ## Each page of a believable installation, by day, by night, on a phone: screenshots/
 	@$(BIN)/python -m scripts.screenshots

@@ -41,6 +41,11 @@ def say_many(one: str, many: str, count: int, /, **values: Any) -> Said:
     return Said((one if count == 1 else many).format(**values), one, many, count, values)
 
 
+def counted(one: str, many: str) -> tuple[str, str]:
+    """The two patterns of `say_many`, for where the count comes later: `say_many(*patterns, count)`."""
+    return one, many
+
+
 def said(text: str) -> Said:
     """`text` itself where it is one, else one whose pattern is the whole text."""
     return text if isinstance(text, Said) else Said(text)

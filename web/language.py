@@ -42,8 +42,10 @@ def language() -> str:
     """That of the viewer: what they have set, else the first of their browser's that there is, else English."""
     if not has_request_context():
         return DEFAULT_LOCALE
-    chosen = preference().language
-    return chosen if chosen in LANGUAGES else request.accept_languages.best_match(list(LANGUAGES), DEFAULT_LOCALE)
+    if (chosen := preference().language) in LANGUAGES:
+        return chosen
+    asked = (tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality > 0)
+    return next((tag for tag in asked if tag in LANGUAGES), DEFAULT_LOCALE)
 
 
 @cache

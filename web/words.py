@@ -9,6 +9,7 @@ WORDS: dict[str, Said] = {
     "super_admin": say("super-admin"), "admin": say("admin"), "user": say("user"),
     # what began an execution
     "schedule": say("schedule"), "manual": say("manual"), "api": say("api"), "retry": say("retry"), "backfill": say("backfill"),
+    "preview": say("preview"),
     # requests for approval, and what became of an action
     "pending": say("waiting"), "approved": say("approved"), "refused": say("refused"), "withdrawn": say("withdrawn"),
     "expired": say("expired"), "failed": say("failed"), "done": say("done"),
@@ -23,7 +24,10 @@ WORDS: dict[str, Said] = {
     # views of the calendar
     "month": say("month"), "week": say("week"), "day": say("day"),
     # why a job is paused
-    "person": say("paused"), "calendar": say("blackout"), "template": say("template off"), "maintenance": say("maintenance"),
+    "pause.person": say("paused"), "pause.calendar": say("blackout"), "pause.template": say("template off"),
+    "pause.maintenance": say("maintenance"),
+    # how an event of the audit trail came about
+    "web": say("web"), "system": say("system"),
 }  # fmt: skip
 
 

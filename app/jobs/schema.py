@@ -128,8 +128,8 @@ def _addresses(title: str) -> Any:
 
 
 class NotificationsSchema(_Strict):
-    on_success = _addresses("Mail after success")
-    on_failure = _addresses("Mail after failure")
+    on_success = _addresses(say("Mail after success"))
+    on_failure = _addresses(say("Mail after failure"))
 
 
 class JobDefinitionSchema(_Strict):

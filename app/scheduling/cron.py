@@ -52,10 +52,10 @@ class _Field:
     names_from: int = 0
 
 
-_SECOND = _Field("second", 0, 59)
+_SECOND = _Field(say("second"), 0, 59)
 _FIELDS = (
-    _Field("minute", 0, 59), _Field("hour", 0, 23), _Field("day of month", 1, 31), _Field("month", 1, 12, MONTHS, 1),
-    _Field("day of week", 0, 7, DAYS, 0),
+    _Field(say("minute"), 0, 59), _Field(say("hour"), 0, 23), _Field(say("day of month"), 1, 31), _Field(say("month"), 1, 12, MONTHS, 1),
+    _Field(say("day of week"), 0, 7, DAYS, 0),
 )  # fmt: skip
 
 
@@ -130,8 +130,11 @@ def _number(kind: _Field, text: str, position: int) -> int:
     elif text.lower() in kind.names:
         value = kind.names.index(text.lower()) + kind.names_from
     else:
-        known = f" or a name such as {kind.names[1]}" if kind.names else ""
-        raise CronError(say("{name}: {text!r} is not a number{known}", name=kind.name, text=text, known=known), position)
+        if kind.names:
+            raise CronError(
+                say("{name}: {text!r} is not a number or a name such as {known}", name=kind.name, text=text, known=kind.names[1]), position
+            )
+        raise CronError(say("{name}: {text!r} is not a number", name=kind.name, text=text), position)
     if not kind.lowest <= value <= kind.highest:
         raise CronError(
             say("{name}: {text} is not from {lowest} to {highest}", name=kind.name, text=text, lowest=kind.lowest, highest=kind.highest),

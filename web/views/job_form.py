@@ -57,7 +57,7 @@ _TITLES = {
     "concurrency": say("Concurrency"), "priority": say("Priority"),
     "pause_after_failures": say("Pause after failures in a row"), "notifications": say("Notifications"),
 }  # fmt: skip
-_ITEMS = {"tags": say("Tag"), "retry_on": say("End"), "on_success": say("Address"), "on_failure": say("Address")}
+_ITEMS = {"tags": say("Tag"), "retry_on": say("Ending"), "on_success": say("Address"), "on_failure": say("Address")}
 _WORDS = {
     "overlap": {
         "skip": say("Skip the new run"), "queue": say("Let the new run wait"), "replace": say("Stop the old run"), "allow": say("Run both"),

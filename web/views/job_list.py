@@ -17,7 +17,7 @@ from app.execution.updates import FAILURES
 from app.jobs.model import Job
 from app.jobs.store import NEVER, SORTS, JobFilter
 from app.mongo import Document
-from templates_lib.messages import say, say_many
+from templates_lib.messages import counted, say, say_many
 from web.forms.field import small_number
 from web.language import preference, sentences
 from web.views.common import actor, job_filter, page_number, tell, viewer_zone
@@ -109,11 +109,15 @@ BUTTONS = (
     (Action.UNTAG, say("Untag"), "x"), (Action.DELETE, say("Delete"), "trash-2"),
 )  # fmt: skip
 WOULD = {
-    Action.ENABLE: ("Enable {count} job", "Enable {count} jobs"), Action.DISABLE: ("Disable {count} job", "Disable {count} jobs"),
-    Action.PAUSE: ("Pause {count} job", "Pause {count} jobs"), Action.RESUME: ("Resume {count} job", "Resume {count} jobs"),
-    Action.RUN: ("Run {count} job", "Run {count} jobs"), Action.TAG: ("Tag {count} job", "Tag {count} jobs"),
-    Action.UNTAG: ("Untag {count} job", "Untag {count} jobs"), Action.DELETE: ("Delete {count} job", "Delete {count} jobs"),
-}  # fmt: skip
+    Action.ENABLE: counted("Enable {count} job", "Enable {count} jobs"),
+    Action.DISABLE: counted("Disable {count} job", "Disable {count} jobs"),
+    Action.PAUSE: counted("Pause {count} job", "Pause {count} jobs"),
+    Action.RESUME: counted("Resume {count} job", "Resume {count} jobs"),
+    Action.RUN: counted("Run {count} job", "Run {count} jobs"),
+    Action.TAG: counted("Tag {count} job", "Tag {count} jobs"),
+    Action.UNTAG: counted("Untag {count} job", "Untag {count} jobs"),
+    Action.DELETE: counted("Delete {count} job", "Delete {count} jobs"),
+}
 DONE = {
     Action.ENABLE: say("enabled"), Action.DISABLE: say("disabled"), Action.PAUSE: say("paused"), Action.RESUME: say("resumed"),
     Action.RUN: say("started"), Action.TAG: say("tagged"), Action.UNTAG: say("untagged"), Action.DELETE: say("deleted"),

@@ -15,7 +15,7 @@ from app.jobtemplates.derived import compose, problems
 from app.jobtemplates.entry import Entry
 from app.jobtemplates.service import STANDING_SCHEMA
 from app.mongo import Document
-from templates_lib.messages import said, say, say_many
+from templates_lib.messages import counted, said, say, say_many
 from web.forms import ABSENT
 from web.forms.render import Presented, SummaryLine
 from web.language import sentence, translated
@@ -231,11 +231,11 @@ def _counts(found: Iterable[Impact]) -> Counter[str]:
 
 
 _WORDS = {
-    Outcome.MOVED: ("{count} job moved", "{count} jobs moved"),
-    Outcome.RESTORED: ("{count} job back as it was", "{count} jobs back as they were"),
-    Outcome.NEEDS_INPUT: ("{count} job waiting for input", "{count} jobs waiting for input"),
-    Outcome.CHANGED: ("{count} job left alone: changed meanwhile", "{count} jobs left alone: changed meanwhile"),
-    Outcome.GONE: ("{count} job gone", "{count} jobs gone"),
+    Outcome.MOVED: counted("{count} job moved", "{count} jobs moved"),
+    Outcome.RESTORED: counted("{count} job back as it was", "{count} jobs back as they were"),
+    Outcome.NEEDS_INPUT: counted("{count} job waiting for input", "{count} jobs waiting for input"),
+    Outcome.CHANGED: counted("{count} job left alone: changed meanwhile", "{count} jobs left alone: changed meanwhile"),
+    Outcome.GONE: counted("{count} job gone", "{count} jobs gone"),
 }  # fmt: skip
 
 

@@ -1,0 +1,109 @@
+"""Sentences that remember how they were made, and the catalogues that translate them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import string
+
+import bson
+import pytest
+from babel.messages.catalog import Message
+from babel.messages.pofile import read_po
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.accounts.preferences import LANGUAGES
+from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
+from scripts.messages import collect
+from templates_lib.messages import Said, said, say, say_many
+from web import language
+from web.language import in_language, translated
+
+OTHERS = [name for name in LANGUAGES if name != "en"]
+
+
+def catalogue(name: str) -> list[Message]:
+    with (language.LOCALES / f"{name}.po").open("rb") as file:
+        return [one for one in read_po(file, locale=name) if one.id]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_catalogue_has_all_that_is_said_and_nothing_else(name: str) -> None:
+    assert {tuple(one.id) if isinstance(one.id, tuple) else one.id for one in catalogue(name)} == set(collect()), "run `make messages`"
+
+
+def fields(text: str) -> set[str]:
+    named = {match[1] for match in re.finditer(r"%\((\w+)\)s", text)}
+    try:
+        braced = {name for _, name, _, _ in string.Formatter().parse(text) if name and name.isidentifier()}
+    except ValueError:  # a JSON example, which is taken as it stands
+        braced = set()
+    return named | braced
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_each_sentence_is_translated_and_names_the_same_values(name: str) -> None:
+    for one in catalogue(name):
+        keys = one.id if isinstance(one.id, tuple) else (one.id,)
+        texts = one.string if isinstance(one.string, tuple) else (one.string,)
+        assert len(texts) == len(keys), one.id
+        assert all(texts), one.id
+        for text in texts:
+            assert fields(text) <= fields(keys[-1]) | fields(keys[0]), one.id
+        assert fields(keys[-1]) - {"count", "num"} <= fields(texts[-1]), one.id
+        assert not one.fuzzy, one.id
+
+
+def test_a_sentence_works_as_its_english_text() -> None:
+    text = say("must be at most {most:,} {what}", most=5000, what=say("characters"))
+    assert text == "must be at most 5,000 characters"
+    assert json.dumps({"a": text}) == '{"a": "must be at most 5,000 characters"}'
+    assert bson.decode(bson.encode({"a": text})) == {"a": "must be at most 5,000 characters"}
+    again = pickle.loads(pickle.dumps(text))  # noqa: S301 - our own
+    assert (again, again.pattern, again.values) == (text, text.pattern, text.values)
+    assert say("braces {} stay without values") == "braces {} stay without values"
+    with pytest.raises(KeyError):
+        say("{a} {b}", a=1)
+
+
+def test_errors_keep_it_through_their_text() -> None:
+    error = Conflict(say("{name!r} is not deleted", name="x"))
+    assert translated(error.detail, "de") == "„x“ ist nicht gelöscht"
+    assert isinstance(str(error), Said)
+    assert translated(NotFound("job", "7").detail, "de") == "Job „7“ gibt es nicht"
+    assert translated(StaleVersion(1, 2000).detail, "de") == "Jetzt gilt Fassung 2.000; die Änderung war für Fassung 1"
+    (wrong,) = ValidationFailed([FieldError("/a", "is required")]).errors
+    assert (wrong.message, translated(wrong.message, "de")) == ("is required", "fehlt")
+    assert hash(wrong) == hash(FieldError("/a", "is required"))
+
+
+def test_counts_pick_the_plural_of_the_language() -> None:
+    for count, english, german in ((1, "1 run is queued", "1 Lauf ist eingereiht"), (0, "0 runs are queued", "0 Läufe sind eingereiht"),
+                                   (1234, "1,234 runs are queued", "1.234 Läufe sind eingereiht")):  # fmt: skip
+        text = say_many("{count} run is queued", "{count:,} runs are queued", count)
+        assert (text, translated(text, "de")) == (english, german)
+
+
+@given(st.text(max_size=60), st.dictionaries(st.sampled_from(["a", "b"]), st.text(max_size=20), min_size=1))
+def test_whatever_a_value_holds_is_shown_as_it_is(text: str, values: dict[str, str]) -> None:
+    pattern = " ".join(f"{{{name}}}" for name in values)
+    assert translated(say(pattern, **values), "de") == " ".join(values.values())
+    assert translated(said(text), "de") in {text, language._catalogue("de").gettext(text)} or not text
+
+
+def test_a_schema_is_worded_anew_and_asks_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = {
+        "type": "object", "title": "Report", "default": {"title": "Report"}, "enum": ["Report"],
+        "properties": {"title": {"title": "Title", "const": "Title", "examples": [{"title": "Title"}]}, "description": {"type": "string"}},
+        "items": {"anyOf": [{"description": "Plain text"}, True]}, "additionalProperties": False,
+    }  # fmt: skip
+    assert in_language(schema) is schema
+    monkeypatch.setattr(language, "language", lambda: "de")
+    assert in_language(schema) == {
+        **schema, "title": "Bericht",
+        "properties": {"title": {"title": "Titel", "const": "Title", "examples": [{"title": "Title"}]}, "description": {"type": "string"}},
+        "items": {"anyOf": [{"description": "Reiner Text"}, True]},
+    }  # fmt: skip
+    assert schema["title"] == "Report"

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from app.execution.model import Status
 from app.jobs.model import Schedule
 from app.scheduling.words import duration_words, in_words
-from templates_lib.messages import Said, say
+from templates_lib.messages import Said, counted, say, say_many
 from web.language import dated, decimal, gettext, instant, language, ngettext, translated
 from web.views.common import viewer_zone
 from web.words import word
@@ -54,11 +54,15 @@ def relative(moment: datetime | None, now: datetime) -> str:
     if size < 2:
         return translated(say("now"))
     unit, length = next((one for one in _UNITS if size >= one[1]), _UNITS[-1])
-    text = say(unit, n=int(size // length))
+    one, many = unit
+    text = say_many(one, many, int(size // length))
     return translated(say("in {time}", time=text) if seconds > 0 else say("{time} ago", time=text))
 
 
-_UNITS = ((say("{n} d"), 86_400), (say("{n} h"), 3600), (say("{n} min"), 60), (say("{n} s"), 1))
+_UNITS = (
+    (counted("{count} d", "{count} d"), 86_400), (counted("{count} h", "{count} h"), 3600), (counted("{count} min", "{count} min"), 60),
+    (counted("{count} s", "{count} s"), 1),
+)  # fmt: skip
 
 
 def moment(value: datetime | None, now: datetime) -> Markup:

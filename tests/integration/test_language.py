@@ -27,6 +27,7 @@ from tests.conftest import Api, ManualClock, csrf
 from web import filters, language
 from web.forms import form
 from web.views import schedule_form
+from web.views.help import topics_in
 
 GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.8"}
 HOURLY = {"type": "cron", "expression": "0 * * * *"}
@@ -296,3 +297,41 @@ def test_every_page_asks_a_catalogue_for_all_that_it_says(
         if found := letters_in(page.get_data(as_text=True), tests_own):
             left[address] = found
     assert left == {}
+
+
+# -- help -------------------------------------------------------------------------------------------------------------
+
+
+def shape(text: str) -> dict[str, int]:
+    """What a translation has as often as what it translates."""
+    marks = {
+        "headings": r"^#+ ", "items": r"^(?:- |\d+\. )", "rows": r"^\|", "code": r"^```", "terms": r"`[^`\n]+`", "links": r"\]\([^)]+\)",
+        "strong": r"\*\*[^*]+\*\*", "paragraphs": r"\n\n",
+    }  # fmt: skip
+    return {name: len(re.findall(pattern, text, re.MULTILINE)) for name, pattern in marks.items()}
+
+
+TRANSLATED = [name for name, one in topics_in("de").items() if one.language == "de"]
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_a_translated_topic_keeps_up_with_its_original(name: str) -> None:
+    english, german = topics_in("en")[name].text, topics_in("de")[name].text
+    assert shape(german) == shape(english)
+    assert re.findall(r"\]\(([^)]+)\)", german) == re.findall(r"\]\(([^)]+)\)", english)
+    names = re.compile(r"JOBWRIGHT_\w+|`/[\w/-]+`|`jobwright [a-z]+|`[A-Z]{3,} /\S+`")
+    assert sorted(names.findall(german)) == sorted(names.findall(english))
+
+
+def test_what_is_there_in_english_only_says_so(browser_client: FlaskClient) -> None:
+    assert {"tutorial/first-job", "how-to/schedules", "how-to/find-what-broke"} <= set(TRANSLATED)
+    page = text(browser_client.get("/help/how-to/schedules", headers=GERMAN))
+    assert "Wählen, wann Jobs laufen" in page
+    assert "nur auf Englisch" not in page
+    assert '<article class="prose">' in page
+    reference = text(browser_client.get("/help/reference/rest", headers=GERMAN))
+    assert "nur auf Englisch" in reference
+    assert '<article class="prose" lang="en">' in reference
+    english = text(browser_client.get("/help/how-to/schedules"))
+    assert "Choose when jobs run" in english
+    assert "in English only" not in english

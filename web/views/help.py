@@ -1,17 +1,20 @@
-"""/help: the documentation, a page a topic, as it stands in `docs/`."""
+"""/help: the documentation, a page a topic, as it stands in `docs/`, or in `docs/<language>/` where it has been translated."""
 
 from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
 from flask import Blueprint, render_template
 
 from app.errors import NotFound
+from app.validation.words import DEFAULT_LOCALE
 from templates_lib.messages import say
 from web.filters import markdown
+from web.language import language
 
 blueprint = Blueprint("help_pages", __name__, url_prefix="/help")
 
@@ -43,17 +46,33 @@ _HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)#:\s]+)\.md(#[^)]*)?\)")
 
 
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One page of the help, in the language that it is in; links in its text lead to other topics."""
+
+    name: str  # "how-to/operate"
+    title: str
+    text: str
+    language: str
+
+
 @cache
-def topics() -> dict[str, tuple[str, str]]:
-    """Each topic, `how-to/operate`, with its title and its text, whose links lead to other topics."""
+def topics_in(wanted: str) -> dict[str, Topic]:
+    """All topics by name, each in a language where it is there in it, else in English."""
     found = {}
     for folder, _ in SECTIONS:
         for path in sorted((DOCS / folder).glob("*.md")):
-            text = path.read_text("utf-8")
-            heading = _HEADING.search(text)
-            name = f"{folder}/{path.stem}"
-            found[name] = (heading[1] if heading else path.stem, _LINK.sub(partial(_linked, folder), text))
+            translation = DOCS / wanted / folder / path.name
+            spoken = wanted if translation.exists() else DEFAULT_LOCALE
+            text = (translation if translation.exists() else path).read_text("utf-8")
+            heading, name = _HEADING.search(text), f"{folder}/{path.stem}"
+            found[name] = Topic(name, heading[1] if heading else path.stem, _LINK.sub(partial(_linked, folder), text), spoken)
     return found
+
+
+def topics() -> dict[str, Topic]:
+    """Those that the viewer reads."""
+    return topics_in(language())
 
 
 def _linked(folder: str, match: re.Match[str]) -> str:
@@ -70,8 +89,7 @@ def topic_of(path: str) -> str:
 @blueprint.get("")
 def index() -> str:
     """All topics."""
-    groups = [(title, [(name, topics()[name][0]) for name in topics() if name.startswith(f"{folder}/")]) for folder, title in SECTIONS]
-    return render_template("help.html", groups=groups, name="", title=say("Help"), body="")
+    return _page(None)
 
 
 @blueprint.get("/<folder>/<name>")
@@ -80,5 +98,9 @@ def show(folder: str, name: str) -> str:
     found = topics().get(f"{folder}/{name}")
     if found is None:
         raise NotFound("topic", f"{folder}/{name}")
-    groups = [(title, [(one, topics()[one][0]) for one in topics() if one.startswith(f"{part}/")]) for part, title in SECTIONS]
-    return render_template("help.html", groups=groups, name=f"{folder}/{name}", title=found[0], body=markdown(found[1]))
+    return _page(found)
+
+
+def _page(topic: Topic | None) -> str:
+    groups = [(title, [one for one in topics().values() if one.name.startswith(f"{folder}/")]) for folder, title in SECTIONS]
+    return render_template("help.html", groups=groups, topic=topic, body=markdown(topic.text) if topic else "")

@@ -67,8 +67,8 @@ def find() -> str:
         if view := [one for one in preference().views if _holds(one.name, words)]:
             rows += [Found(say("View"), one.name, f"/jobs?{one.query}", "star") for one in view[:MOST_OTHERS]]
     if text:
-        found = [(name, title) for name, (title, _) in topics().items() if _holds(title, words)][:MOST_OTHERS]
-        rows += [Found(say("Help"), title, f"/help/{name}", "circle-help") for name, title in found]
+        found = [one for one in topics().values() if _holds(one.title, words)][:MOST_OTHERS]
+        rows += [Found(say("Help"), one.title, f"/help/{one.name}", "circle-help") for one in found]
     return render_template("partials/palette.html", rows=rows, text=text)
 
 

@@ -1,8 +1,9 @@
-"""The `execution_days` collection: how many executions each hour had, counted once a day has settled."""
+"""The `execution_days` collection: what the executions of each hour came to, counted once a day has settled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from pymongo import UpdateOne
@@ -10,34 +11,52 @@ from pymongo.database import Database
 
 from app.mongo import Document
 
-Counts = Mapping[datetime, Mapping[str, int]]
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What the executions that were queued in one hour came to: how many by status, and the seconds that those that succeeded took."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+Tallies = Mapping[datetime, Tally]
 
 
 class DayStore:
-    """One document a day (UTC) {_id: "2026-03-29", hours: {"0": {status: count}}, counted_at}."""
+    """One document a day (UTC) {_id: "2026-03-29", hours: {"0": {status: count}}, seconds: {"0": 12.5}, counted_at}.
+
+    One that was written before seconds were counted is as good as not there."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._days = database["execution_days"]
 
-    def read(self, begin: datetime, end: datetime) -> tuple[dict[datetime, Mapping[str, int]], dict[datetime, datetime]]:
-        """The counts by hour of the days from `begin` on and before `end`, and when each day that is there was counted."""
-        hours: dict[datetime, Mapping[str, int]] = {}
+    def read(self, begin: datetime, end: datetime) -> tuple[dict[datetime, Tally], dict[datetime, datetime]]:
+        """The tallies by hour of the days from `begin` on and before `end`, and when each day that is there was counted."""
+        hours: dict[datetime, Tally] = {}
         counted: dict[datetime, datetime] = {}
-        for row in self._days.find({"_id": {"$gte": f"{begin:%Y-%m-%d}", "$lt": f"{end:%Y-%m-%d}"}}):
+        within = {"_id": {"$gte": f"{begin:%Y-%m-%d}", "$lt": f"{end:%Y-%m-%d}"}, "seconds": {"$exists": True}}
+        for row in self._days.find(within):
             day = datetime.strptime(row["_id"], "%Y-%m-%d").replace(tzinfo=UTC)
             counted[day] = row["counted_at"]
-            hours |= {day + timedelta(hours=int(hour)): counts for hour, counts in row["hours"].items()}
+            seconds = row["seconds"]
+            hours |= {day + timedelta(hours=int(hour)): Tally(counts, seconds.get(hour, 0.0)) for hour, counts in row["hours"].items()}
         return hours, counted
 
-    def write(self, days: Iterable[datetime], counts: Counts, *, at: datetime) -> None:
+    def write(self, days: Iterable[datetime], tallies: Tallies, *, at: datetime) -> None:
         """Keep what was counted of those of these days that have any; a later count is not replaced by an earlier one."""
         changes = []
         for day in days:
-            hours = {str(n): dict(counts[day + timedelta(hours=n)]) for n in range(24) if day + timedelta(hours=n) in counts}
-            if not hours:  # whoever turns the pages of a calendar leaves nothing behind
+            found = {str(n): tallies[day + timedelta(hours=n)] for n in range(24) if day + timedelta(hours=n) in tallies}
+            if not found:  # whoever turns the pages of a calendar leaves nothing behind
                 continue
             where = {"_id": f"{day:%Y-%m-%d}"}
+            kept = {"hours": {n: dict(one.counts) for n, one in found.items()}, "seconds": {n: one.seconds for n, one in found.items()}}
             changes.append(UpdateOne(where, {"$setOnInsert": {"hours": {}, "counted_at": datetime.fromtimestamp(0, UTC)}}, upsert=True))
-            changes.append(UpdateOne({**where, "counted_at": {"$lt": at}}, {"$set": {"hours": hours, "counted_at": at}}))
+            changes.append(UpdateOne({**where, "counted_at": {"$lt": at}}, {"$set": {**kept, "counted_at": at}}))
         if changes:
             self._days.bulk_write(changes)

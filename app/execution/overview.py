@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.clock import Clock
-from app.execution.day_store import DayStore
+from app.execution.day_store import DayStore, Tallies, Tally
 from app.execution.figures import Figures
 from app.execution.model import Status
 from app.execution.store import ExecutionFilter, ExecutionStore
@@ -20,24 +20,13 @@ from app.jobs.service import JobRegistry
 from app.mongo import Document
 
 HOURS = 24
+LATELY = timedelta(hours=2)  # most of what was queued before has ended
 SETTLED_AFTER = timedelta(days=2)  # what was queued on a day has ended by then, or makes no difference
 FRESH = timedelta(minutes=1)  # of counts of days that have not settled
 _DAY = timedelta(days=1)
 MOST_SHOWN = 8
 LATE_AFTER, LONGEST_LATE = timedelta(minutes=1), timedelta(days=3650)
 TYPICAL_OF = 20  # runs
-
-
-@dataclass(frozen=True, slots=True)
-class Hour:
-    """The outcomes of the executions that were queued in one hour: how many by status."""
-
-    begin: datetime
-    counts: dict[str, int]
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +39,17 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
-    """The last 24 hours: by hour, oldest first; of those that ran to an end the share that succeeded (0 to 1; None where none ran),
-    and the jobs whose last outcome of the day was a failure, newest first."""
+    """The last 24 hours: by the hour that begins then, oldest first; of those that ran to an end the share that succeeded (0 to 1; None
+    where none ran), and the jobs whose last outcome of the day was a failure, newest first."""
 
-    hours: list[Hour]
+    hours: dict[datetime, Tally]
     success: float | None
     failing: list[Document]
     failing_more: int
 
     @property
     def total(self) -> int:
-        return sum(one.total for one in self.hours)
+        return sum(one.total for one in self.hours.values())
 
 
 class Overview:
@@ -74,36 +63,38 @@ class Overview:
         require(actor, May.SEE_EXECUTIONS)
         end = self._clock.now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
         begin, visible = end - timedelta(hours=HOURS), self._visible(actor)
-        counted = self._store.counts_by_hour(begin, of_jobs=visible)
-        hours = [Hour(at, counted.get(at, {})) for at in (begin + timedelta(hours=n) for n in range(HOURS))]
-        good = sum(one.counts.get(Status.SUCCESS.value, 0) for one in hours)
-        bad = sum(one.counts.get(status, 0) for one in hours for status in FAILURES)
+        # What is kept may be a minute old: of the hours in which something still happens it is asked anew.
+        lately = end - LATELY
+        counted = {**self.hours(actor, begin, lately), **self._store.tallies(lately, of_jobs=visible)}
+        hours = {at: counted.get(at, Tally()) for at in (begin + timedelta(hours=n) for n in range(HOURS))}
+        good = sum(one.counts.get(Status.SUCCESS.value, 0) for one in hours.values())
+        bad = sum(one.counts.get(status, 0) for one in hours.values() for status in FAILURES)
         failing = self._store.failing(begin, of_jobs=visible)
         return Day(
             hours=hours, success=good / (good + bad) if good + bad else None, failing=failing[:MOST_SHOWN],
             failing_more=max(0, len(failing) - MOST_SHOWN),
         )  # fmt: skip
 
-    def hours(self, actor: Actor, begin: datetime, end: datetime) -> Mapping[datetime, Mapping[str, int]]:
-        """How many executions of [begin, end) ended how, by the hour (UTC) in which they were queued; hours without any are left out.
+    def hours(self, actor: Actor, begin: datetime, end: datetime) -> Tallies:
+        """What the executions of [begin, end) came to, by the hour (UTC) in which they were queued; hours without any are left out.
 
         Days that have settled are counted once and kept, so that a month costs no more than its last days.
         """
         require(actor, May.SEE_EXECUTIONS)
         visible = self._visible(actor)
         if visible is not None:
-            return self._store.counts_by_hour(begin, end, of_jobs=visible)
+            return self._store.tallies(begin, end, of_jobs=visible)
         now = self._clock.now()
         first, last = _midnight(begin), min(_midnight(end - timedelta(milliseconds=1)), _midnight(now)) + _DAY
         kept, counted = self._days.read(first, last)
         days = [first + n * _DAY for n in range(max(0, (last - first).days))]
         stale = [day for day in days if not _holds(day, counted.get(day), now)]
         if stale:
-            fresh = self._store.counts_by_hour(stale[0], stale[-1] + _DAY)
+            fresh = self._store.tallies(stale[0], stale[-1] + _DAY)
             self._days.write(stale, fresh, at=now)
             again = {day + timedelta(hours=n) for day in stale for n in range(HOURS)}
-            kept = {at: counts for at, counts in kept.items() if at not in again} | {at: fresh[at] for at in again & fresh.keys()}
-        return {at: counts for at, counts in kept.items() if begin <= at < end}
+            kept = {at: one for at, one in kept.items() if at not in again} | {at: fresh[at] for at in again & fresh.keys()}
+        return {at: one for at, one in kept.items() if begin <= at < end}
 
     def drawn(self, actor: Actor, begin: datetime, end: datetime, limit: int) -> list[Document]:
         """What a picture of [begin, end) shows, as ExecutionStore.drawn."""

@@ -14,6 +14,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.execution import updates
+from app.execution.day_store import Tally
 from app.execution.model import LIVE, Attempt, Outcome, Reason, Status, Trigger
 from app.execution.places import RunBounds, assign, places_query, prefix_of
 from app.execution.updates import FAILURES, LEAVES_QUEUE
@@ -486,29 +487,33 @@ class ExecutionStore:
         stages: list[Document] = [{"$documents": [{"id": one} for one in job_ids]}, {"$lookup": join}]
         return {row["id"]: row["rows"] for row in self._database.aggregate(stages, maxTimeMS=QUERY_TIME_MS)} if job_ids else {}
 
-    def counts_by_hour(
-        self, since: datetime, until: datetime | None = None, *, of_jobs: Collection[str] | None = None
-    ) -> dict[datetime, dict[str, int]]:
-        """How many executions that were queued since then, and before `until`, have ended how, by the hour (UTC); of all jobs, or of
-        some."""
+    def tallies(self, since: datetime, until: datetime | None = None, *, of_jobs: Collection[str] | None = None) -> dict[datetime, Tally]:
+        """What executions that were queued since then, and before `until`, and have ended came to, by the hour (UTC); of all jobs, or
+        of some."""
         within = {"$gte": since, **({} if until is None else {"$lt": until})}
         ended: Document = {"status": {"$in": ENDED_VALUES}, "queued_at": within, "completed_at": ANY_DATE}
         if of_jobs is not None:
             return self._by_hour({**ended, "job_id": {"$in": list(of_jobs)}, "dry": {"$ne": True}})
         # An index holds all that this asks for, but for which of them were previews: those are few, and counted off.
         found = self._by_hour(ended)
-        for hour, counts in self._by_hour({**ended, "dry": True}).items():
-            for status, count in counts.items():
-                found[hour][status] -= count
-        return {hour: kept for hour, counts in found.items() if (kept := {status: n for status, n in counts.items() if n})}
+        for hour, dry in self._by_hour({**ended, "dry": True}).items():
+            whole = found[hour]
+            left = {status: n for status, count in whole.counts.items() if (n := count - dry.counts.get(status, 0))}
+            found[hour] = Tally(left, max(0.0, whole.seconds - dry.seconds))
+        return {hour: one for hour, one in found.items() if one.counts}
 
-    def _by_hour(self, where: Document) -> dict[datetime, dict[str, int]]:
+    def _by_hour(self, where: Document) -> dict[datetime, Tally]:
         hour = {"$dateTrunc": {"date": "$queued_at", "unit": "hour"}}
-        count: Document = {"$group": {"_id": {"hour": hour, "status": "$status"}, "count": {"$sum": 1}}}
-        found: dict[datetime, dict[str, int]] = {}
-        for row in self._executions.aggregate([{"$match": where}, count], maxTimeMS=QUERY_TIME_MS):
-            found.setdefault(row["_id"]["hour"], {})[row["_id"]["status"]] = row["count"]
-        return found
+        sums = {"count": {"$sum": 1}, "seconds": {"$sum": "$duration_seconds"}}
+        counts: dict[datetime, dict[str, int]] = {}
+        seconds: dict[datetime, float] = {}
+        stages: list[Document] = [{"$match": where}, {"$group": {"_id": {"hour": hour, "status": "$status"}, **sums}}]
+        for row in self._executions.aggregate(stages, maxTimeMS=QUERY_TIME_MS):
+            at, status = row["_id"]["hour"], row["_id"]["status"]
+            counts.setdefault(at, {})[status] = row["count"]
+            if status == Status.SUCCESS.value:
+                seconds[at] = row["seconds"]
+        return {at: Tally(one, seconds.get(at, 0.0)) for at, one in counts.items()}
 
     def drawn(self, begin: datetime, end: datetime, limit: int, *, of_jobs: Collection[str] | None = None) -> list[Document]:
         """What is worth drawing of the executions that were queued from `begin` on and before `end`, and began: those that took

@@ -133,17 +133,29 @@ def test_a_late_job_needs_someone(browser_client: FlaskClient, services: Service
 def test_two_weeks_are_told_by_day(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
     assert "Nothing ran" in section(page(browser_client), "Two weeks")
     job_id = make(services, super_admin, "j")
-    for days, status in ((13, "success"), (13, "failed"), (2, "success"), (2, "skipped"), (14, "failed")):
-        ran(store, services, super_admin, job_id, status, START - timedelta(days=days, minutes=len(status)))
+    runs = (
+        (13, "success", 10.0),
+        (13, "success", 30.0),
+        (13, "failed", 500.0),
+        (2, "success", 5.0),
+        (2, "skipped", 0.0),
+        (14, "failed", 1.0),
+    )
+    for place, (days, status, seconds) in enumerate(runs):
+        at = START - timedelta(days=days, minutes=place)
+        ran(store, services, super_admin, job_id, status, at, duration_seconds=seconds)
+    ran(store, services, super_admin, job_id, "success", START - timedelta(days=2, minutes=9), duration_seconds=900.0, dry=True)
     store.database["execution_days"].delete_many({})
     found = page(browser_client)
     words = section(found, "Two weeks")
-    assert "3 runs" in words
-    assert "66.7 % of them succeeded" in words
+    assert "4 runs" in words
+    assert "75.0 % of them succeeded" in words
+    assert "15.0 s took a run that succeeded, on average" in words
     assert [" ".join(row.text(separator=" ").split()) for row in found.css("#dashboard section:has(#two-weeks) tbody tr")] == [
-        "Tue 17 Feb 2 1",
-        "Sat 28 Feb 1 0",
+        "Tue 17 Feb 3 1 20.0 s",
+        "Sat 28 Feb 1 0 5.00 s",
     ]
+    assert [bar.attributes["height"] for bar in found.css("svg.trend.short rect")] == ["100.0", "25.0"]
 
 
 def test_previews_are_counted_off(services: Services, super_admin: Actor, store: Store) -> None:
@@ -153,6 +165,7 @@ def test_previews_are_counted_off(services: Services, super_admin: Actor, store:
     ran(store, services, super_admin, job_id, "failed", START - timedelta(minutes=4), dry=True)
     day = services.overview.day(super_admin)
     assert (day.total, day.success, day.failing) == (1, 1.0, [])
+    assert sum(one.seconds for one in day.hours.values()) == 4.0
 
 
 def test_the_day_is_counted_from_an_index_alone(services: Services, super_admin: Actor, store: Store) -> None:
@@ -169,10 +182,10 @@ def test_the_day_is_counted_from_an_index_alone(services: Services, super_admin:
             return executions.aggregate(stages, **options)
 
     services.overview._store._executions = Spy()  # type: ignore[assignment]
-    services.overview._store.counts_by_hour(START - timedelta(days=1))
+    services.overview._store.tallies(START - timedelta(days=1))
     plan = store.database.command("explain", asked[0], verbosity="queryPlanner")
     winner = repr(
         plan["queryPlanner"]["winningPlan"] if "queryPlanner" in plan else plan["stages"][0]["$cursor"]["queryPlanner"]["winningPlan"]
     )
-    assert "'indexName': 'ended_by_status'" in winner
+    assert "'indexName': 'ended_in_seconds'" in winner
     assert "'FETCH'" not in winner

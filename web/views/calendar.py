@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, require
+from app.execution.day_store import Tallies, Tally
 from app.execution.updates import FAILURES
 from app.mongo import Document
 from app.scheduling.forecast import Coming, Due
@@ -95,24 +96,24 @@ def _months(on: date) -> tuple[date, date]:
     return (first - DAY).replace(day=1), (first + 31 * DAY).replace(day=1)
 
 
-def _sum(ran: Mapping[datetime, Mapping[str, int]]) -> int:
-    return sum(sum(counts.values()) for counts in ran.values())
+def _sum(ran: Tallies) -> int:
+    return sum(one.total for one in ran.values())
 
 
-def _failed(counts: Mapping[str, int]) -> int:
-    return sum(counts.get(status, 0) for status in FAILURES)
+def _failed(one: Tally) -> int:
+    return sum(one.counts.get(status, 0) for status in FAILURES)
 
 
 def _by_day(
-    ran: Mapping[datetime, Mapping[str, int]], due: Mapping[datetime, Due], first: date, days: int, zone: ZoneInfo
+    ran: Tallies, due: Mapping[datetime, Due], first: date, days: int, zone: ZoneInfo
 ) -> list[Cell]:  # fmt: skip
     cells = [Cell(midnight(first + n * DAY).astimezone(zone)) for n in range(days)]
     by_date = {cell.begin.date(): cell for cell in cells}
-    for at, counts in ran.items():
+    for at, tally in ran.items():
         cell = by_date.get(at.astimezone(zone).date())
         if cell is not None:
-            cell.ran += sum(counts.values())
-            cell.failed += _failed(counts)
+            cell.ran += tally.total
+            cell.failed += _failed(tally)
     for at, one in due.items():
         cell = by_date.get(at.date())
         if cell is not None:
@@ -122,15 +123,15 @@ def _by_day(
 
 
 def _by_hour(
-    ran: Mapping[datetime, Mapping[str, int]], due: Mapping[datetime, Due], first: date, zone: ZoneInfo
+    ran: Tallies, due: Mapping[datetime, Due], first: date, zone: ZoneInfo
 ) -> list[list[Cell]]:  # fmt: skip
     """A row an hour of the clock, a column a day; the hour that a clock goes through twice counts once with both."""
     cells = [[Cell(datetime.combine(first + n * DAY, time(hour), zone)) for n in range(7)] for hour in range(24)]
-    for at, counts in ran.items():
+    for at, tally in ran.items():
         local = at.astimezone(zone)
         cell = cells[local.hour][(local.date() - first).days]
-        cell.ran += sum(counts.values())
-        cell.failed += _failed(counts)
+        cell.ran += tally.total
+        cell.failed += _failed(tally)
     for at, one in due.items():
         cell = cells[at.hour][(at.date() - first).days]
         cell.due += one.count

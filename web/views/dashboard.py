@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -43,9 +43,9 @@ def show() -> str:
 
 def _bars(day: Day) -> list[dict[str, Any]]:
     """The chart: a column an hour, its outcomes upon each other, as tall as the largest hour is the whole height."""
-    most = max((one.total for one in day.hours), default=0) or 1
+    most = max((one.total for one in day.hours.values()), default=0) or 1
     bars = []
-    for place, one in enumerate(day.hours):
+    for place, one in enumerate(day.hours.values()):
         ground = float(TALL)
         for status in OUTCOMES:
             count = one.counts.get(status, 0)
@@ -56,21 +56,41 @@ def _bars(day: Day) -> list[dict[str, Any]]:
     return bars
 
 
-def _trend() -> list[dict[str, Any]]:
-    """The last TREND_DAYS days of the viewer, the oldest first: how many ran to an end, and the share of those that succeeded."""
+@dataclass
+class TrendDay:
+    """One day of the viewer: how many runs succeeded and failed, the seconds that those that succeeded took; its bars, from the left."""
+
+    day: date
+    x: int
+    good: int = 0
+    bad: int = 0
+    seconds: float = 0.0
+    tall: float = 0.0  # of the bar of successes
+    red: float = 0.0  # of that of failures, on top of it
+    long: float = 0.0  # of the bar of the mean duration
+
+    @property
+    def ran(self) -> int:
+        return self.good + self.bad
+
+    @property
+    def mean(self) -> float | None:
+        return self.seconds / self.good if self.good else None
+
+
+def _trend() -> list[TrendDay]:
+    """The last TREND_DAYS days of the viewer, the oldest first."""
     zone, now = ZoneInfo(viewer_zone()), services().clock.now()
     today = now.astimezone(zone).date()
-    days = [today - timedelta(days=n) for n in reversed(range(TREND_DAYS))]
-    good, bad = Counter[date](), Counter[date]()
-    for at, counts in services().overview.hours(actor(), midnight(days[0]), now).items():
-        day = at.astimezone(zone).date()
-        good[day] += counts.get(Status.SUCCESS, 0)
-        bad[day] += sum(counts.get(status, 0) for status in FAILURES)
-    most = max((good[day] + bad[day] for day in days), default=0) or 1
-    return [
-        {
-            "day": day, "ran": good[day] + bad[day], "bad": bad[day], "x": place * 10,
-            "tall": round(good[day] * TALL / most, 2), "red": round(max(2.0, bad[day] * TALL / most), 2) if bad[day] else 0,
-        }
-        for place, day in enumerate(days)
-    ]  # fmt: skip
+    days = {day: TrendDay(day, 10 * n) for n, day in enumerate(today - timedelta(days=n) for n in reversed(range(TREND_DAYS)))}
+    for at, tally in services().overview.hours(actor(), midnight(min(days)), now).items():
+        one = days[at.astimezone(zone).date()]
+        one.good += tally.counts.get(Status.SUCCESS, 0)
+        one.bad += sum(tally.counts.get(status, 0) for status in FAILURES)
+        one.seconds += tally.seconds
+    most, longest = max(one.ran for one in days.values()) or 1, max(one.mean or 0.0 for one in days.values()) or 1.0
+    for one in days.values():
+        one.tall = round(one.good * TALL / most, 2)
+        one.red = round(max(2.0, one.bad * TALL / most), 2) if one.bad else 0.0
+        one.long = round(max(2.0, (one.mean or 0.0) * TALL / longest), 2) if one.mean is not None else 0.0
+    return list(days.values())

@@ -257,7 +257,7 @@ def opened(page: Page) -> dict[str, Callable[[], None]]:
     }
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
 def test_axe_finds_nothing_serious(chromium: Browser, service: Service, desk: dict[str, str], theme: Any, width: int) -> None:
     context = chromium.new_context(color_scheme=theme, viewport={"width": width, "height": 900}, locale="en-GB", bypass_csp=True)
     watched = Watched(context, service.address)

@@ -55,17 +55,13 @@ def test_a_file_is_looked_at_applied_and_comes_back_out(visitor: Watched, servic
     assert name in Path(download.value.path()).read_text()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_new_pages_are_for_everybody(chromium: Browser, service: Service, scheme: str, width: int) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme, locale="en-GB", bypass_csp=True)  # type: ignore[arg-type]
+def test_the_new_pages_are_for_everybody(chromium: Browser, service: Service) -> None:
+    context = chromium.new_context(viewport={"width": 1280, "height": 860}, locale="en-GB", bypass_csp=True)
     watched = Watched(context, service.address)
     page = watched.page
     with service.client(service.token()) as api:
         api.post("/api/admin/connections", json={"name": "a key", "kind": "secret", "settings": {"value": "hidden value"}})
-        user = api.post("/api/admin/users", json={"email": f"{scheme}{width}@example.com", "role": "admin", "groups": ["north"]}).json()[
-            "user"
-        ]["_id"]
+        user = api.post("/api/admin/users", json={"email": "north@example.com", "role": "admin", "groups": ["north"]}).json()["user"]["_id"]
     paths = ["/jobs/import", "/templates", "/jobs/new?template=webhook_trigger", "/jobs/new?template=data_archive", "/jobs/new?template=http_health_check",
              "/connections/new?kind=http", "/connections/new?kind=secret", f"/users/{user}", "/users"]  # fmt: skip
     for path in paths:

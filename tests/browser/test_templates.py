@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -94,10 +94,11 @@ def test_a_preset_is_saved_and_begins_another_job(visitor: Watched, service: Ser
     assert page.get_by_role("textbox", name="Message").input_value() == f"Hello {name}"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_pages_of_templates_are_for_everybody(chromium: Browser, service: Service, scheme: str, width: int) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme, locale="en-GB", bypass_csp=True)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_the_pages_of_templates_are_for_everybody(
+    chromium: Browser, service: Service, scheme: Literal["light", "dark"], width: int
+) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme, locale="en-GB", bypass_csp=True)
     watched = Watched(context, service.address)
     page = watched.page
     kind = f"axe_{scheme}_{width}"

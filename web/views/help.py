@@ -43,7 +43,7 @@ TOPICS = (
     ("/", "tutorial/first-job"),
 )
 _HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
-_LINK = re.compile(r"\]\(([^)#:\s]+)\.md(#[^)]*)?\)")
+_LINK = re.compile(r"\[([^\]\n]+)\]\(([^)#:/\s][^)#:\s]*)(#[^)]*)?\)")  # to another file of the repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,11 @@ def topics() -> dict[str, Topic]:
 
 
 def _linked(folder: str, match: re.Match[str]) -> str:
-    """A link from one document to another as one from topic to topic; what is no topic is no link."""
-    target = posixpath.normpath(posixpath.join(folder, match[1]))
-    return f"](/help/{target}{match[2] or ''})" if target.partition("/")[0] in dict(SECTIONS) else "](/help)"
+    """A link from one document to another as one from topic to topic; what is no topic is named, without a link."""
+    target, ending = posixpath.splitext(posixpath.normpath(posixpath.join(folder, match[2])))
+    if ending == ".md" and target.partition("/")[0] in dict(SECTIONS):
+        return f"[{match[1]}](/help/{target}{match[3] or ''})"
+    return match[1]
 
 
 def topic_of(path: str) -> str:

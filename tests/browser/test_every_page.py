@@ -1,0 +1,129 @@
+"""Every page that a link leads to, from the dashboard on: as an admin, as a super-admin, without JavaScript, in German, on a phone."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tests.browser.conftest import ADA, Watched
+from tests.support import ADMIN, Service, eventually
+
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/)\d+(?=/|$)")
+# What is in an address only narrows a list or picks a time: one of each is enough.
+KEPT = {"view", "kind", "state", "template"}
+FILE = re.compile(r"\.(?:yaml|json|jsonl|csv|txt|html)$")
+# Pages that the walk must have come to, or it was no walk.
+ADMINS = {
+    "/", "/jobs", "/jobs/:id", "/jobs/:id/edit", "/jobs/:id/run-with", "/jobs/:id/pause", "/jobs/:id/backfill", "/jobs/:id/revisions", "/executions",
+    "/executions/:id", "/executions/:id/compare", "/executions/:id/retry-with", "/calendar", "/calendar?view=week", "/calendar?view=day", "/templates",
+    "/templates/test_scheduler", "/approvals", "/approvals?state=refused", "/connections", "/calendars", "/calendars/new", "/calendars/Weekends", "/help",
+    "/help/how-to/schedules", "/account", "/account/second-factor", "/jobs/import", "/jobs/new?template=test_scheduler", "/api/docs", "/templates/quick", "/users/:id/tokens/new",
+}  # fmt: skip
+SUPER_ADMINS = ADMINS | {
+    "/users", "/users/:id", "/users/new", "/audit", "/maintenance", "/system", "/connections/:id", "/connections/new?kind=smtp",
+    "/templates/preview", "/templates/import", "/templates/test_scheduler/standing", "/templates/test_scheduler/derive", "/templates/quick/draft",
+    "/templates/quick/impact/:id",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def house(service: Service) -> Service:
+    """One of each thing that has a page."""
+    with service.client(service.token()) as api:
+        weekends = {"name": "Weekends", "timezone": "Europe/Berlin", "weekly": [{"days": ["sat", "sun"], "from": "00:00", "to": "24:00"}]}
+        api.post("/api/admin/calendars", json=weekends).raise_for_status()
+        settings = {"host": "mail.example.com", "port": 25, "security": "none", "sender": "jobs@example.com"}
+        api.post("/api/admin/connections", json={"name": "mail", "kind": "smtp", "settings": settings}).raise_for_status()
+        definition = {"name": "Quick", "description": "A short one", "category": "Tests", "icon": "zap", "parameters": {}}
+        api.post("/api/admin/job-templates", json={"type": "quick", "base": "test_scheduler", "definition": definition}).raise_for_status()
+        api.post("/api/admin/job-templates/quick/publish", json={}).raise_for_status()
+        body = {"name": "Walked", "template_type": "test_scheduler", "retry_policy": {"max_retries": 0},
+                "schedule": {"type": "cron", "expression": "0 2 * * *", "calendars": ["Weekends"]}}  # fmt: skip
+        job = api.post("/api/admin/scheduler-jobs", json=body).raise_for_status().json()["job"]["_id"]
+        for parameters in ({}, {"outcome": "error"}):
+            run = (
+                api.post(f"/api/admin/scheduler-jobs/{job}/run", json={"parameters": parameters}).raise_for_status().json()["execution_id"]
+            )
+            eventually(lambda run=run: api.get(f"/api/admin/job-executions/{run}").json()["execution"]["completed_at"], seconds=30)
+        api.put(f"/api/admin/scheduler-jobs/{job}", json={"description": "Changed once."}).raise_for_status()
+    return service
+
+
+def pattern(href: str) -> str:
+    """The page that an address is of."""
+    parts = urlsplit(href)
+    kept = "&".join(f"{name}={value}" for name, value in sorted(parse_qsl(parts.query)) if name in KEPT)
+    return ID.sub(":id", parts.path) + (f"?{kept}" if kept else "")
+
+
+def links(page: Page, address: str) -> list[str]:
+    hrefs = page.locator("a[href]").evaluate_all("all => all.map(one => new URL(one.getAttribute('href'), location).href)")
+    return [href.split("#")[0].removeprefix(address) for href in hrefs if href.startswith(f"{address}/")]
+
+
+def walk(watched: Watched, width: int, *, axe: bool = False) -> tuple[set[str], list[str]]:
+    """Follow every link, each page once. What was visited, and what was wrong."""
+    page, address, wrong = watched.page, watched.address, list[str]()
+    seen, waiting = {"/"}, deque(["/"])
+    while waiting:
+        href = waiting.popleft()
+        if FILE.search(urlsplit(href).path):
+            status = watched.context.request.get(address + href).status
+            wrong += [f"{href}: {status}"] if status != 200 else []
+            continue
+        answer = page.goto(address + href)
+        if answer is None or answer.status != 200:
+            wrong.append(f"{href}: {answer.status if answer else 'no answer'}")
+            continue
+        if urlsplit(href).path == "/api/docs":  # Swagger UI's own page, which has a test
+            continue
+        if page.locator("h1:visible").count() != 1:
+            wrong.append(f"{href}: {page.locator('h1:visible').count()} headings")
+        if not (page.title().replace(" · Jobwright", "").strip()):
+            wrong.append(f"{href}: no title")
+        if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
+            wrong.append(f"{href}: {wide} wide")
+        if found := re.search(
+            r"\bNone\b|undefined|&lt;|%\(\w+\)s|\{\w+\}(?!`)",
+            page.locator("main :is(h1, h2, p.lead, th, label)").all_inner_texts().__str__(),
+        ):
+            wrong.append(f"{href}: says {found[0]}")
+        if axe:
+            violations = Axe().run(page).response["violations"]
+            wrong += [
+                f"{href}: {one['id']} {one['nodes'][0]['html'][:120]}" for one in violations if one["impact"] in {"serious", "critical"}
+            ]
+        for link in links(page, address):
+            if (key := pattern(link)) not in seen:
+                seen.add(key)
+                waiting.append(link)
+    return seen, wrong
+
+
+@pytest.mark.parametrize(
+    ("email", "javascript", "width", "locale"),
+    [(ADA, True, 1280, "en-GB"), (ADA, False, 390, "de-DE"), (ADMIN, False, 1280, "en-GB"), (ADMIN, True, 390, "de-DE")],
+    ids=["an admin", "an admin's phone in German without JavaScript", "a super-admin without JavaScript", "a super-admin's phone in German at night"],
+)  # fmt: skip
+def test_every_link_leads_to_a_page_that_is_whole(
+    chromium: Browser, house: Service, email: str, javascript: bool, width: int, locale: str
+) -> None:
+    at_night = email == ADMIN and javascript  # by day axe-core looks at each page beside the flows that lead there
+    context = chromium.new_context(
+        java_script_enabled=javascript, viewport={"width": width, "height": 860}, locale=locale, bypass_csp=at_night,
+        color_scheme="dark" if at_night else "light",
+    )  # fmt: skip
+    watched = Watched(context, house.address, email)
+    seen, wrong = walk(watched, width, axe=at_night)
+    context.close()
+    assert "\n".join(wrong) == ""
+    assert watched.complaints == []
+    expected = SUPER_ADMINS if email == ADMIN else ADMINS
+    assert expected <= seen, f"no link led to {sorted(expected - seen)}"
+    if email == ADA:
+        assert sorted(seen & (SUPER_ADMINS - ADMINS)) == [], "nobody is shown a link that is not for them"

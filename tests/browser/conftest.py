@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ class Watched:
     """A signed-in page that collects what the console and the network complain about."""
 
     def __init__(self, context: BrowserContext, address: str, email: str = ADMIN) -> None:
-        self.context, self.address, self.complaints = context, address, []
+        self.context, self.address, self.complaints, self.javascript = context, address, list[str](), True
         self.page: Page = context.new_page()
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -85,20 +86,39 @@ class Watched:
             control.fill(text)
 
 
-@pytest.fixture(params=[True, False], ids=["with JavaScript", "without JavaScript"])
-def visitor(request: pytest.FixtureRequest, chromium: Browser, service: Service) -> Iterator[Watched]:
-    context = chromium.new_context(java_script_enabled=request.param, viewport={"width": 1280, "height": 860}, locale="en-GB")
-    watched = Watched(context, service.address)
-    watched.javascript = request.param  # type: ignore[attr-defined]
+@contextmanager
+def visiting(chromium: Browser, service: Service, email: str = ADMIN, *, javascript: bool = True) -> Iterator[Watched]:
+    """Somebody who is signed in; what they are told on the console or ask of elsewhere fails the test."""
+    context = chromium.new_context(java_script_enabled=javascript, viewport={"width": 1280, "height": 860}, locale="en-GB")
+    watched = Watched(context, service.address, email)
+    watched.javascript = javascript
     yield watched
     context.close()
     assert watched.complaints == []
+
+
+@pytest.fixture(params=[True, False], ids=["with JavaScript", "without JavaScript"])
+def visitor(request: pytest.FixtureRequest, chromium: Browser, service: Service) -> Iterator[Watched]:
+    with visiting(chromium, service, javascript=request.param) as watched:
+        yield watched
 
 
 @pytest.fixture
 def visitor_js(chromium: Browser, service: Service) -> Iterator[Watched]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 860}, locale="en-GB")
-    watched = Watched(context, service.address)
-    yield watched
-    context.close()
-    assert watched.complaints == []
+    with visiting(chromium, service) as watched:
+        yield watched
+
+
+@pytest.fixture(params=[(ADA, True), (ADMIN, False)], ids=["an admin", "a super-admin without JavaScript"])
+def colleague(request: pytest.FixtureRequest, chromium: Browser, service: Service) -> Iterator[Watched]:
+    """For what everybody who makes jobs does alike."""
+    email, javascript = request.param
+    with visiting(chromium, service, email, javascript=javascript) as watched:
+        yield watched
+
+
+@pytest.fixture
+def ada(chromium: Browser, service: Service) -> Iterator[Watched]:
+    """An admin."""
+    with visiting(chromium, service, ADA) as watched:
+        yield watched

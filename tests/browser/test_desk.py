@@ -41,8 +41,8 @@ def rows(page: Page) -> list[str]:
     return page.locator("table.jobs .name > a").all_inner_texts()
 
 
-def test_many_jobs_are_paused_after_a_look_and_a_switch_is_undone(visitor: Watched, service: Service, desk: dict[str, str]) -> None:
-    page = visitor.page
+def test_many_jobs_are_paused_after_a_look_and_a_switch_is_undone(colleague: Watched, service: Service, desk: dict[str, str]) -> None:
+    page = colleague.page
     page.goto(f"{service.address}/jobs?group=desk")
     assert len(rows(page)) == 3
     page.get_by_label("Choose Beta of the desk").check()
@@ -67,8 +67,8 @@ def test_many_jobs_are_paused_after_a_look_and_a_switch_is_undone(visitor: Watch
     expect(page.get_by_text("Alpha of the desk is enabled")).to_be_visible()
 
 
-def test_a_view_is_kept_under_a_name(visitor: Watched, service: Service, desk: dict[str, str]) -> None:
-    page = visitor.page
+def test_a_view_is_kept_under_a_name(colleague: Watched, service: Service, desk: dict[str, str]) -> None:
+    page = colleague.page
     page.goto(f"{service.address}/jobs?group=desk&last=failed")
     assert rows(page) == ["Alpha of the desk"]
     page.get_by_text("Save view", exact=True).first.click()
@@ -79,8 +79,8 @@ def test_a_view_is_kept_under_a_name(visitor: Watched, service: Service, desk: d
     expect(page.get_by_role("link", name="Desk, failing")).to_have_count(0)
 
 
-def test_filters_work_as_one_types_and_the_back_button_takes_them_back(visitor_js: Watched, service: Service, desk: dict[str, str]) -> None:
-    page = visitor_js.page
+def test_filters_work_as_one_types_and_the_back_button_takes_them_back(ada: Watched, service: Service, desk: dict[str, str]) -> None:
+    page = ada.page
     page.goto(f"{service.address}/jobs?group=desk")
     page.locator("#filter-q").fill("beta")
     expect(page.locator("table.jobs tbody tr")).to_have_count(1)
@@ -93,8 +93,8 @@ def test_filters_work_as_one_types_and_the_back_button_takes_them_back(visitor_j
     expect(page.locator("table.jobs tbody tr")).to_have_count(3)
 
 
-def test_keys_move_choose_and_lead_away_and_can_be_switched_off(visitor_js: Watched, service: Service, desk: dict[str, str]) -> None:
-    page = visitor_js.page
+def test_keys_move_choose_and_lead_away_and_can_be_switched_off(ada: Watched, service: Service, desk: dict[str, str]) -> None:
+    page = ada.page
     page.goto(f"{service.address}/jobs?group=desk")
     page.keyboard.press("j")
     page.keyboard.press("j")
@@ -122,8 +122,8 @@ def test_keys_move_choose_and_lead_away_and_can_be_switched_off(visitor_js: Watc
     expect(page.get_by_role("dialog", name="Go to")).to_be_visible()
 
 
-def test_a_job_is_made_by_keyboard_alone(visitor_js: Watched, service: Service) -> None:
-    page = visitor_js.page
+def test_a_job_is_made_by_keyboard_alone(ada: Watched, service: Service) -> None:
+    page = ada.page
     page.goto(f"{service.address}/")
     page.keyboard.press("Control+k")
     page.keyboard.type("scheduler test")
@@ -185,8 +185,8 @@ def test_the_first_scheduled_job_takes_few_steps(chromium: Browser, service: Ser
     context.close()
 
 
-def test_builder_expression_and_presets_are_one(visitor_js: Watched, service: Service) -> None:
-    page = visitor_js.page
+def test_builder_expression_and_presets_are_one(ada: Watched, service: Service) -> None:
+    page = ada.page
     page.goto(f"{service.address}/jobs/new?template=test_scheduler")
     page.locator("#b-every").select_option("week")
     expect(page.locator("#s-expression")).to_have_value("0 2 * * 1")
@@ -201,10 +201,10 @@ def test_builder_expression_and_presets_are_one(visitor_js: Watched, service: Se
     expect(page.locator(".schedule-words")).to_contain_text("At 06:00")
 
 
-def test_a_form_that_is_left_is_there_when_one_comes_back(visitor_js: Watched, service: Service) -> None:
-    page = visitor_js.page
+def test_a_form_that_is_left_is_there_when_one_comes_back(ada: Watched, service: Service) -> None:
+    page = ada.page
     page.goto(f"{service.address}/jobs/new?template=test_scheduler")
-    visitor_js.set("/name", "Half done")
+    ada.set("/name", "Half done")
     page.get_by_role("link", name="Jobs", exact=True).click()
     expect(page).to_have_url(re.compile("/jobs$"))
     page.goto(f"{service.address}/jobs/new?template=test_scheduler")
@@ -215,8 +215,8 @@ def test_a_form_that_is_left_is_there_when_one_comes_back(visitor_js: Watched, s
     expect(page.get_by_text("You left this form")).to_have_count(0)
 
 
-def test_a_log_of_a_hundred_thousand_lines(visitor_js: Watched, service: Service, desk: dict[str, str], mongod: str) -> None:
-    page, name = visitor_js.page, service.environment["JOBWRIGHT_DATABASE"]
+def test_a_log_of_a_hundred_thousand_lines(ada: Watched, service: Service, desk: dict[str, str], mongod: str) -> None:
+    page, name = ada.page, service.environment["JOBWRIGHT_DATABASE"]
     now = datetime.now(UTC)
     with MongoClient(mongod) as client:
         copy = client[name]["job_executions"].find_one({"_id": desk["bad"]})

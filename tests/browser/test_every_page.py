@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import ADA, Watched
 from tests.support import ADMIN, Service, eventually
@@ -127,3 +127,35 @@ def test_every_link_leads_to_a_page_that_is_whole(
     assert expected <= seen, f"no link led to {sorted(expected - seen)}"
     if email == ADA:
         assert sorted(seen & (SUPER_ADMINS - ADMINS)) == [], "nobody is shown a link that is not for them"
+
+
+def test_a_job_is_made_and_watched_in_german(chromium: Browser, house: Service) -> None:
+    context = chromium.new_context(viewport={"width": 1280, "height": 860}, locale="de-DE", timezone_id="Europe/Berlin")
+    watched = Watched(context, house.address, ADA)
+    page = watched.page
+    page.get_by_role("link", name="Neuer Job").first.click()
+    page.get_by_role("link", name="Test des Planers").click()
+    page.get_by_label("Läuft Sekunden").fill("zwei")
+    page.get_by_label("Läuft Sekunden").blur()
+    expect(page.get_by_text("muss eine Zahl sein").first).to_be_visible()
+    page.get_by_label("Läuft Sekunden").fill("1,5")
+    page.get_by_label("Läuft Sekunden").blur()
+    expect(page.get_by_text("Das Dezimalzeichen ist ein Punkt: 1.5").first).to_be_visible()
+    page.get_by_label("Läuft Sekunden").fill("1.5")
+    page.get_by_label("Name", exact=True).fill("Auf Deutsch")
+    page.locator("#s-expression").fill("30 2 * * 0")
+    expect(page.locator("#schedule-preview")).to_contain_text("Um 02:30, nur am Sonntag")
+    page.get_by_role("button", name="Job anlegen").click()
+    expect(page.get_by_text("Auf Deutsch ist im Verzeichnis")).to_be_visible()
+    expect(page.locator(".facts")).to_contain_text("nur am Sonntag")
+    page.get_by_role("button", name="Jetzt starten").click()
+    expect(page.locator("#summary .state").first).to_have_text("Erfolg")
+    expect(page.locator("#summary")).to_contain_text("1,5")
+    page.goto(f"{house.address}/account")
+    page.get_by_label("Sprache", exact=True).select_option("en")
+    page.get_by_role("button", name="Speichern").click()
+    expect(page.locator(".toast")).to_contain_text("Saved")
+    page.get_by_label("Language", exact=True).select_option("")
+    page.get_by_role("button", name="Save", exact=True).click()
+    context.close()
+    assert watched.complaints == []

@@ -29,7 +29,7 @@ def accessible(page: Page) -> None:
 
 
 def test_a_file_is_looked_at_applied_and_comes_back_out(visitor: Watched, service: Service, tmp_path: Path) -> None:
-    page, name = visitor.page, f"Filed {visitor.javascript}"  # type: ignore[attr-defined]
+    page, name = visitor.page, f"Filed {visitor.javascript}"
     file = tmp_path / "jobs.yaml"
     file.write_text(FILE.format(name=name))
     page.goto(f"{service.address}/jobs")
@@ -73,7 +73,7 @@ def test_the_new_pages_are_for_everybody(chromium: Browser, service: Service) ->
 
 
 def test_a_secret_is_named_instead_of_typed(visitor: Watched, service: Service) -> None:
-    page, name = visitor.page, f"Signed {visitor.javascript}"  # type: ignore[attr-defined]
+    page, name = visitor.page, f"Signed {visitor.javascript}"
     with service.client(service.token()) as api:
         api.post("/api/admin/connections", json={"name": "signing key", "kind": "secret", "settings": {"value": "hidden value"}})
     page.goto(f"{service.address}/jobs/new?template=webhook_trigger")

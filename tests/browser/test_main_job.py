@@ -14,7 +14,7 @@ from tests.support import Service, eventually
 
 
 def test_an_admin_makes_the_cleanup_job_and_the_documents_are_gone(visitor: Watched, service: Service, mongod: str) -> None:
-    page, suffix = visitor.page, "js" if visitor.javascript else "plain"  # type: ignore[attr-defined]
+    page, suffix = visitor.page, "js" if visitor.javascript else "plain"
     shop = f"{service.environment['JOBWRIGHT_DATABASE']}_shop"
     with MongoClient(mongod, tz_aware=True) as client:
         users = client[shop][f"users_{suffix}"]
@@ -36,14 +36,14 @@ def test_an_admin_makes_the_cleanup_job_and_the_documents_are_gone(visitor: Watc
         visitor.set("/collection", f"users_{suffix}")
         visitor.set("/condition", '{"lastActive": {"$lt": "half a year ago"')
         page.get_by_label("Expression").fill("*/2 * * * * *")
-        if visitor.javascript:  # type: ignore[attr-defined]
+        if visitor.javascript:
             expect(page.locator("#schedule-preview .schedule-words")).to_have_text("Every 2 seconds")
             expect(page.locator("#schedule-preview li")).to_have_count(5)
         page.get_by_role("button", name="Create job").click()
 
         expect(page.get_by_text("is no JSON").first).to_be_visible()
         assert page.locator("[data-pointer='/condition']").input_value() == '{"lastActive": {"$lt": "half a year ago"'
-        if visitor.javascript:  # type: ignore[attr-defined]
+        if visitor.javascript:
             expect(page.locator("#form-errors")).to_be_focused()
             page.locator("#form-errors a").click()
             expect(page.locator("[data-pointer='/condition']")).to_be_focused()
@@ -168,7 +168,7 @@ def test_axe_finds_nothing_serious_by_day(chromium: Browser, service: Service) -
 
 
 def test_a_calendar_is_made_and_a_job_keeps_out_of_it(visitor: Watched, service: Service) -> None:
-    page, suffix = visitor.page, "js" if visitor.javascript else "plain"  # type: ignore[attr-defined]
+    page, suffix = visitor.page, "js" if visitor.javascript else "plain"
     page.goto(f"{service.address}/calendars/new")
     page.get_by_role("button", name="Create calendar").click()
     expect(page.get_by_text("must begin with a letter or digit").first).to_be_visible()
@@ -185,7 +185,7 @@ def test_a_calendar_is_made_and_a_job_keeps_out_of_it(visitor: Watched, service:
     visitor.set("/name", f"Kept out {suffix}")
     page.get_by_text("Not before, not after").click()
     page.get_by_label(f"Every day {suffix}").check()
-    if visitor.javascript:  # type: ignore[attr-defined]
+    if visitor.javascript:
         expect(page.get_by_text(f"skipped: Every day {suffix}")).to_have_count(5)
     page.get_by_role("button", name="Create job").click()
     expect(page.get_by_role("link", name=f"Every day {suffix}")).to_be_visible()

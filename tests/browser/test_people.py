@@ -26,13 +26,13 @@ def sign_in(page: Page, service: Service, email: str) -> None:
 def test_an_admin_is_invited_asks_for_a_cleanup_and_a_super_admin_approves(
     visitor: Watched, service: Service, chromium: Browser, mongod: str
 ) -> None:
-    boss, suffix = visitor.page, "js" if visitor.javascript else "plain"  # type: ignore[attr-defined]
+    boss, suffix = visitor.page, "js" if visitor.javascript else "plain"
     email, shop = f"ada-{suffix}@example.com", f"{service.environment['JOBWRIGHT_DATABASE']}_shop"
     boss.goto(f"{service.address}/users/new")
     visitor.set("/email", email)
     boss.get_by_role("button", name="Create account").click()
     link = boss.locator("code.secret").inner_text()
-    context = chromium.new_context(java_script_enabled=visitor.javascript, locale="en-GB", bypass_csp=True)  # type: ignore[attr-defined]
+    context = chromium.new_context(java_script_enabled=visitor.javascript, locale="en-GB", bypass_csp=True)
     ada = context.new_page()
     ada.goto(link)
     ada.get_by_label("New password").fill(PASSWORD)
@@ -62,10 +62,10 @@ def test_an_admin_is_invited_asks_for_a_cleanup_and_a_super_admin_approves(
     ada.locator("[data-pointer='/dryRun'][data-role=value]").uncheck()
     ada.get_by_role("button", name="Create job").click()
     expect(ada.get_by_text("Nothing has changed yet")).to_be_visible()
-    if visitor.javascript:  # type: ignore[attr-defined]
+    if visitor.javascript:
         expect(ada.get_by_text("Would delete 30 of 50 documents")).to_be_visible()
     where = ada.url
-    for violation in Axe().run(ada).response["violations"] if visitor.javascript else ():  # type: ignore[attr-defined]
+    for violation in Axe().run(ada).response["violations"] if visitor.javascript else ():
         assert violation["impact"] not in {"serious", "critical"}, violation["id"]
     boss.goto(f"{service.address}/approvals")
     boss.get_by_role("link", name=f"Create Clean {suffix}").click()

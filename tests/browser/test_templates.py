@@ -20,7 +20,7 @@ DEFINITION: dict[str, Any] = {
 
 
 def test_a_template_is_derived_published_and_its_jobs_are_moved_and_back(visitor: Watched, service: Service) -> None:
-    page, js = visitor.page, visitor.javascript  # type: ignore[attr-defined]
+    page, js = visitor.page, visitor.javascript
     kind, name = f"beat_{'js' if js else 'plain'}", f"Beat {'js' if js else 'plain'}"
     page.goto(f"{service.address}/templates/test_scheduler")
     page.get_by_role("link", name="Derive").click()
@@ -80,7 +80,7 @@ def test_what_an_expression_becomes_is_shown_while_it_is_typed(visitor_js: Watch
 
 
 def test_a_preset_is_saved_and_begins_another_job(visitor: Watched, service: Service) -> None:
-    page, name = visitor.page, f"Preset {visitor.javascript}"  # type: ignore[attr-defined]
+    page, name = visitor.page, f"Preset {visitor.javascript}"
     address = f"{service.address}/jobs/new?template=test_scheduler"
     page.goto(address)
     visitor.set("/message", f"Hello {name}")

@@ -52,8 +52,11 @@ from app.execution.store import ExecutionStore
 from app.execution.verdict import Verdicts
 from app.jobs.draft_store import DraftStore
 from app.jobs.drafts import Drafts
+from app.jobs.judge import Judge
 from app.jobs.move_store import MoveStore
 from app.jobs.moves import Moves
+from app.jobs.note_store import NoteStore
+from app.jobs.notes import Notes
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobStore
 from app.jobtemplates.catalogue import Catalogue
@@ -137,10 +140,10 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     jobs = JobStore(database)
     calendars = Calendars(CalendarStore(database), jobs, audit, clock)
     triggers = Triggers(max_lookahead_days=settings.max_lookahead_days, calendars=calendars)
+    judge = Judge(catalogue=catalogue, connections=connections, vault=vault, rules=triggers, clock=clock, settings=settings)
     registry = JobRegistry(
-        store=jobs, catalogue=catalogue, connections=connections, vault=vault, rules=triggers, endings=Endings(triggers),
-        audit=audit, clock=clock, settings=settings,
-    )  # fmt: skip
+        store=jobs, catalogue=catalogue, judge=judge, rules=triggers, endings=Endings(triggers), audit=audit, clock=clock, settings=settings
+    )
     templates = Templates(store=template_store, catalogue=catalogue, in_use=jobs.count_of, audit=audit, clock=clock)
     resting = RestingTemplates(catalogue, jobs, clock)
     templates.switched_on = lambda kind: resting.settle()
@@ -178,6 +181,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         sharing=Sharing(templates, catalogue, keys, settings.trusted_template_keys),
         presets=Presets(PresetStore(database), catalogue, audit, clock),
         jobs=registry, drafts=Drafts(DraftStore(database), clock), approvals=approvals,
+        notes=Notes(NoteStore(database), registry, audit, clock),
         exchange=Exchange(registry, executions, approvals), bulk=Bulk(registry, executions, approvals), executions=executions,
         overview=Overview(ExecutionStore(database), DayStore(database), registry, clock),
         forecast=Forecast(jobs, triggers, clock.monotonic), nodes=NodeStore(database).all, triggers=triggers, keys=keys, ping=ping,

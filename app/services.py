@@ -24,6 +24,7 @@ from app.execution.overview import Overview
 from app.execution.service import Executions
 from app.jobs.drafts import Drafts
 from app.jobs.moves import Moves
+from app.jobs.notes import Notes
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.presets import Presets
@@ -67,6 +68,7 @@ class Services:
     presets: Presets
     jobs: JobRegistry
     drafts: Drafts
+    notes: Notes
     approvals: Approvals
     exchange: Exchange
     bulk: Bulk

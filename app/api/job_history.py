@@ -1,4 +1,4 @@
-"""/api/admin/scheduler-jobs: versions of a job, its figures, a copy of it, and one action on many"""
+"""/api/admin/scheduler-jobs: versions of a job, notes on it, its figures, a copy of it, and one action on many"""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from app.api.blueprint import ApiBlueprint
 from app.api.body import if_match, json_body
 from app.api.jobs import IF_MATCH, shown, tagged
 from app.api.present import jsonable
-from app.api.schemas import ApprovalEnvelope, BulkOut, JobEnvelope, RevisionList, RevisionQuery, StatsOut
+from app.api.schemas import ApprovalEnvelope, BulkOut, JobEnvelope, NoteEnvelope, NoteList, RevisionList, RevisionQuery, StatsOut
 from app.bulk.service import SCHEMA as BULK
 from app.bulk.service import Action, Wanted
 from app.errors import FieldError, ValidationFailed
 from app.jobs.body import as_request, without_secrets
+from app.jobs.notes import LONGEST, Note
 from app.jobs.store import JobFilter
 from app.validation import SchemaValidator
 
-blueprint = ApiBlueprint("job-history", __name__, url_prefix="/api/admin/scheduler-jobs", description="Versions, figures, many at once")
+blueprint = ApiBlueprint(
+    "job-history", __name__, url_prefix="/api/admin/scheduler-jobs", description="Versions, notes, figures, many at once"
+)
 
 BULK_BODY = {"required": True, "content": {"application/json": {"schema": BULK}}}
 CLONE = {
@@ -28,7 +31,12 @@ CLONE = {
     "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 200}, "enabled": {"type": "boolean", "default": False}},
 }  # fmt: skip
 CLONE_BODY = {"required": True, "content": {"application/json": {"schema": CLONE}}}
-_clone, _bulk = SchemaValidator(CLONE), SchemaValidator(BULK)
+NOTE = {
+    "type": "object", "additionalProperties": False, "required": ["text"],
+    "properties": {"text": {"type": "string", "minLength": 1, "maxLength": LONGEST}},
+}  # fmt: skip
+NOTE_BODY = {"required": True, "content": {"application/json": {"schema": NOTE}}}
+_clone, _bulk, _new_note = SchemaValidator(CLONE), SchemaValidator(BULK), SchemaValidator(NOTE)
 FIGURES_OF = 100  # executions
 
 
@@ -59,6 +67,36 @@ def restore_revision(job_id: str, number: int) -> Any:
     return tagged({"job": shown(job), "message": f"Version {number} restored"}, job)
 
 
+@blueprint.get("/<job_id>/notes")
+@blueprint.response(200, NoteList)
+def list_notes(job_id: str) -> dict[str, Any]:
+    """List what people have written about a job, newest first"""
+    return {"notes": [_note(one) for one in services().notes.of(actor(), job_id)]}
+
+
+@blueprint.post("/<job_id>/notes")
+@blueprint.doc(requestBody=NOTE_BODY)
+@blueprint.response(201, NoteEnvelope)
+def add_note(job_id: str) -> dict[str, Any]:
+    """Write a note about a job"""
+    body = json_body(request)
+    errors = _new_note.errors(body)
+    if errors:
+        raise ValidationFailed(errors)
+    return {"note": _note(services().notes.add(actor(), job_id, body["text"]))}
+
+
+@blueprint.delete("/<job_id>/notes/<note_id>")
+@blueprint.response(204)
+def delete_note(job_id: str, note_id: str) -> None:
+    """Delete a note: one's own, or any as a super-admin"""
+    services().notes.drop(actor(), job_id, note_id)
+
+
+def _note(one: Note) -> dict[str, Any]:
+    return {"_id": one.id, "text": one.text, "by": one.by, "at": jsonable(one.at)}
+
+
 @blueprint.post("/<job_id>/undelete")
 @blueprint.response(200, JobEnvelope)
 def undelete_job(job_id: str) -> Any:
@@ -74,7 +112,7 @@ def undelete_job(job_id: str) -> Any:
 def clone_job(job_id: str) -> Any:
     """Make a copy under another name, switched off unless `enabled` says otherwise; secrets that are not named elsewhere stay behind"""
     body = _judged(_clone, json_body(request))
-    definition = services().jobs.brought_up(services().jobs.get(actor(), job_id)).definition
+    definition = services().jobs.judge.brought_up(services().jobs.get(actor(), job_id)).definition
     copy = {**without_secrets(as_request(definition)), "name": body["name"], "enabled": body.get("enabled", False)}
     job, _ = services().jobs.create(actor(), copy)
     response: Response = tagged({"job": shown(job), "message": "Job created"}, job)

@@ -171,6 +171,21 @@ class RevisionList(_Answer):
     revisions = ma.List(ma.Nested(RevisionOut), required=True)
 
 
+class NoteOut(_Answer):
+    _id = ma.String(required=True)
+    text = ma.String(required=True)
+    by = ma.String(required=True, metadata={"description": "E-mail address of who wrote it"})
+    at = ma.String(required=True, metadata=INSTANT)
+
+
+class NoteList(_Answer):
+    notes = ma.List(ma.Nested(NoteOut), required=True)
+
+
+class NoteEnvelope(_Answer):
+    note = ma.Nested(NoteOut, required=True)
+
+
 class StatsOut(_Answer):
     executions = ma.Integer(required=True)
     by_status = ma.Dict(keys=ma.String(), values=ma.Integer(), required=True)

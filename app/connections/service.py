@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app.accounts.permissions import May, lacks, require
@@ -27,6 +28,17 @@ EXPLORED_SECONDS = 20.0  # suggestions may be so old
 MOST_EXPLORED = 500
 NAMED_KIND = "secret"  # the kind of connection that parameters name instead of holding a secret
 NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A connection that a job names. `id` is empty where there is none; `wrong` says why a run would fail over it, empty where none
+    would."""
+
+    name: str
+    kind: ConnectionKind
+    id: str
+    wrong: str
 
 
 class Connections:
@@ -156,9 +168,18 @@ class Connections:
 
     def check_parameters(self, schema: Mapping[str, Any], parameters: Mapping[str, Any], *, templates: Sequence[str]) -> list[FieldError]:
         """What is wrong with the connections and secrets that the parameters of a job of one of `templates` name, at pointers into them."""
-        named = ((place, name, NAMED_KIND) for place, name in named_secrets(schema, parameters))
-        references = [*connection_references(schema, parameters), *named]
-        return self.check_references(references, templates=templates, places=reached_places(schema, parameters))
+        return self.check_references(_named(schema, parameters), templates=templates, places=reached_places(schema, parameters))
+
+    def needs(self, schema: Mapping[str, Any], parameters: Any, *, templates: Sequence[str]) -> list[Need]:
+        """The connections and secrets that the parameters of a job of one of `templates` name, each once, in their order."""
+        references = _named(schema, parameters)
+        found = self.check_references(references, templates=templates, places=reached_places(schema, parameters))
+        wrong = {one.pointer: one.message for one in found}
+        ids = {(row["name"], row["kind"]): str(row["_id"]) for row in self._store.by_names({name for _, name, _ in references})}
+        needs: dict[tuple[str, str], Need] = {}
+        for place, name, kind in references:
+            needs.setdefault((name, kind), Need(name=name, kind=KINDS[kind], id=ids.get((name, kind), ""), wrong=wrong.get(place, "")))
+        return list(needs.values())
 
     def open_secrets(self, schema: Mapping[str, Any], parameters: Any) -> Any:
         """The parameters with each secret that they name in the clear; one that is not there stays named."""
@@ -193,3 +214,9 @@ class Connections:
     @staticmethod
     def _shown(row: Document) -> Document:
         return {**row, "settings": mask(row["settings"])}
+
+
+def _named(schema: Mapping[str, Any], parameters: Any) -> list[tuple[str, str, str]]:
+    """Each (JSON Pointer, name, kind) of a connection or secret that parameters name."""
+    secrets = ((place, name, NAMED_KIND) for place, name in named_secrets(schema, parameters))
+    return [*connection_references(schema, parameters), *secrets]

@@ -149,7 +149,7 @@ class Exchange:
             return Step(name=name, action=Action.REFUSE, place=place, errors=(FieldError("", error.detail),))
         diff = field_diff(mask(to_plain(job.definition)), to_plain(definition))
         if definition.template_type == job.definition.template_type:
-            secrets = self._registry.changed_secrets(job, whole["parameters"])
+            secrets = self._registry.judge.changed_secrets(job, whole["parameters"])
             diff += [{"field": f"/parameters{at}", "before": MASK, "after": MASK} for at in secrets]
         action = Action.UPDATE if diff else Action.KEEP
         return Step(name=name, action=action, place=place, job_id=job.id, version=job.version, diff=diff, body=whole)

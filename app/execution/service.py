@@ -78,11 +78,11 @@ class Executions:
         LimitReached after the user's runs of the hour, Conflict where `idempotency_key` belongs to another job.
         """
         require(actor, May.RUN_JOBS)
-        job = self._registry.brought_up(self._registry.known(actor, job_id))
+        job = self._registry.judge.brought_up(self._registry.known(actor, job_id))
         execution_id = str(uuid.uuid5(_RUN_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
         if idempotency_key and (replayed := self._replayed(execution_id, job_id)):
             return replayed
-        parameters = self._registry.run_parameters(job, overrides, whole=whole)
+        parameters = self._registry.judge.run_parameters(job, overrides, whole=whole)
         self._refuse_beside_another(job)
         document = new_execution(
             job, now=self._clock.now(), triggered_by=Trigger.MANUAL if actor.via == "web" else Trigger.API,
@@ -101,12 +101,12 @@ class Executions:
         """
         require(actor, May.RUN_JOBS)
         old = self._visible(actor, execution_id)
-        job = self._registry.brought_up(self._registry.known(actor, old["job_id"]))
+        job = self._registry.judge.brought_up(self._registry.known(actor, old["job_id"]))
         if old["status"] in LIVE:
             raise Conflict(f"This execution is {old['status']}; it can be retried once it has ended")
         self._refuse_beside_another(job)
         base = self._carried(job, old)
-        chosen = base if parameters is None else self._registry.run_parameters(job, parameters, base=base, whole=True)
+        chosen = base if parameters is None else self._registry.judge.run_parameters(job, parameters, base=base, whole=True)
         document = new_execution(
             job, now=self._clock.now(), triggered_by=Trigger.RETRY, parameters=chosen, by=actor.email, retry_of=execution_id,
             stands_for=old.get("stands_for"),
@@ -271,7 +271,7 @@ class Executions:
         old = self._visible(actor, execution_id)
         job = self._registry.known(actor, old["job_id"])
         carried = self._carried(job, old)
-        shown: dict[str, Any] = self._registry.shown_parameters(job) if carried is None else mask(carried)
+        shown: dict[str, Any] = self._registry.judge.shown_parameters(job) if carried is None else mask(carried)
         return shown
 
     def page(
@@ -394,7 +394,7 @@ class Executions:
         """The parameters of an execution as its job's template takes them now; None where the job is of another template by now."""
         if old["template_type"] != job.definition.template_type:
             return None
-        return self._registry.carried(job, old["parameters"], old["template_version"], old.get("code_version"))
+        return self._registry.judge.carried(job, old["parameters"], old["template_version"], old.get("code_version"))
 
     def _found(self, execution_id: str) -> Document:
         document = self._store.get(execution_id)

@@ -151,7 +151,7 @@ class Moves:
                 return Impact(job=job, effect=Effect.NEEDS_INPUT, parameters=stored, errors=(told,))
             migrated = dict(stored)  # for the secrets that what is given only masks
         shown = dict(given) if given is not None else mask(migrated)
-        parameters, errors = self._registry.judged(target, shown, migrated)
+        parameters, errors = self._registry.judge.judged(target, shown, migrated)
         if errors:
             return Impact(job=job, effect=Effect.NEEDS_INPUT, parameters=migrated, errors=tuple(errors))
         diff = tuple(field_diff(mask(dict(stored)), mask(parameters), prefix="/parameters"))

@@ -6,7 +6,6 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,31 +16,29 @@ from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
-from app.connections.references import connection_paths, secret_places
-from app.connections.service import Connections
-from app.connections.vault import Vault, mask
+from app.connections.references import connection_paths
+from app.connections.vault import mask
 from app.errors import (
     ApprovalNeeded,
     Conflict,
     DuplicateName,
     FieldError,
     Forbidden,
-    MigrationFailed,
     NotFound,
     StaleVersion,
     ValidationFailed,
 )
 from app.jobs.asks import Ask, Operation
 from app.jobs.body import chosen, merged
+from app.jobs.judge import Judge
 from app.jobs.model import Cause, Job, JobDefinition, Pause, ScheduleType, job_document, job_from, to_plain
 from app.jobs.revisions import Revision, change, difference
 from app.jobs.rules import Endings, ScheduleRules
-from app.jobs.schema import load_definition, load_pause
+from app.jobs.schema import load_pause
 from app.jobs.store import JobFilter, JobStore, SameRequest
 from app.jobtemplates.catalogue import Catalogue
-from app.jobtemplates.entry import Entry, with_defaults
+from app.jobtemplates.entry import Entry
 from app.mongo import Document
-from app.validation.dynamic import Known
 from templates_lib.messages import say
 
 # The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
@@ -80,11 +77,12 @@ class JobRegistry:
     """Jobs, for people and programs alike; every face calls these methods and no other."""
 
     def __init__(
-        self, *, store: JobStore, catalogue: Catalogue, connections: Connections, vault: Vault, rules: ScheduleRules,
-        endings: Endings, audit: AuditTrail, clock: Clock, settings: Settings,
+        self, *, store: JobStore, catalogue: Catalogue, judge: Judge, rules: ScheduleRules, endings: Endings, audit: AuditTrail,
+        clock: Clock, settings: Settings,
     ) -> None:  # fmt: skip
-        self._store, self._catalogue, self._connections, self._vault = store, catalogue, connections, vault
-        self._rules, self._endings, self._audit, self._clock, self._settings = rules, endings, audit, clock, settings
+        self.judge = judge  # of parameters, for the stages above as well
+        self._store, self._catalogue, self._rules, self._endings = store, catalogue, rules, endings
+        self._audit, self._clock, self._settings = audit, clock, settings
         self._facets: dict[frozenset[str] | None, tuple[float, Facets]] = {}
 
     @property
@@ -124,17 +122,6 @@ class JobRegistry:
             raise NotFound("version of the job", str(version))
         return found
 
-    def shown_parameters(self, job: Job) -> dict[str, Any]:
-        """The parameters, as its template takes them now, with secrets masked; as they are, where its code cannot bring them up."""
-        with suppress(MigrationFailed):
-            job = self.brought_up(job)
-        shown: dict[str, Any] = mask(job.definition.parameters)
-        return shown
-
-    def entry_of(self, job: Job) -> Entry:
-        """The version of its template that a job is of. Raises NotFound."""
-        return self._catalogue.get(job.definition.template_type, job.template_version)
-
     # -- changing -------------------------------------------------------------------------------------------------
 
     def create(self, actor: Actor, body: Any, *, idempotency_key: str | None = None, origin: str | None = None) -> tuple[Job, bool]:
@@ -168,30 +155,26 @@ class JobRegistry:
         """A dry create, or a dry update of `job_id`: the definition that would be stored, secrets masked. Raises as they do."""
         require(actor, May.CHANGE_JOBS)
         before = self._visible(actor, job_id) if job_id else None
-        definition = self._checked(merged(self.brought_up(before).definition, body) if before else body, before)
+        definition = self.judge.checked(merged(self.judge.brought_up(before).definition, body) if before else body, before)
         self._refuse_foreign_group(actor, definition)
         self._refuse_taken_name(definition, job_id)
-        return replace(definition, parameters=mask(self._sealed(self._entry_for(definition, before), definition, before).parameters))
+        return replace(
+            definition, parameters=mask(self.judge.sealed(self.judge.entry_for(definition, before), definition, before).parameters)
+        )
 
     def would_be(self, actor: Actor, body: Any) -> Job:
         """The job that `create` would make of `body`, which is not made. Raises ValidationFailed, Forbidden."""
         require(actor, May.CHANGE_JOBS)
         if self._settings.strict and actor.role != Role.SUPER_ADMIN and not actor.approved_by:
             raise Forbidden("Here only a super-admin makes jobs (JOBWRIGHT_STRICT)")
-        definition, now = self._checked(body), self._clock.now()
+        definition, now = self.judge.checked(body), self._clock.now()
         entry = self._catalogue.get(definition.template_type)
         self._refuse_foreign_group(actor, definition)
         return Job(
-            id=str(uuid.uuid4()), definition=self._sealed(entry, definition, None), template_version=entry.version,
+            id=str(uuid.uuid4()), definition=self.judge.sealed(entry, definition, None), template_version=entry.version,
             code_version=entry.template.version, origin="ui" if actor.via == "web" else "api", version=1, created_by=actor.email,
             created_at=now, updated_by=actor.email, updated_at=now, next_run_at=self._first_due(definition, now),
         )  # fmt: skip
-
-    def changed_secrets(self, job: Job, parameters: Mapping[str, Any]) -> list[str]:
-        """Pointers, from the parameters, of the secrets in `parameters` that the job has not, or has otherwise."""
-        schema, stored = self.entry_of(job).parameters_schema, self.brought_up(job).definition.parameters
-        before = dict(secret_places(schema, self._vault.open(stored)))
-        return [place for place, value in secret_places(schema, self._vault.keep(schema, parameters, stored)) if before.get(place) != value]
 
     def update(self, actor: Actor, job_id: str, body: Any, *, version: int | None = None) -> Job:
         """The job with the fields of `body` changed; fields that `body` leaves out stay.
@@ -200,9 +183,9 @@ class JobRegistry:
         """
         require(actor, May.CHANGE_JOBS)
         before = self._at_version(actor, job_id, version)
-        definition = self._checked(merged(self.brought_up(before).definition, body), before)
-        entry = self._entry_for(definition, before)
-        definition = self._sealed(entry, definition, before)
+        definition = self.judge.checked(merged(self.judge.brought_up(before).definition, body), before)
+        entry = self.judge.entry_for(definition, before)
+        definition = self.judge.sealed(entry, definition, before)
         self._refuse_foreign_group(actor, definition)
         if definition.name != before.definition.name:
             self._refuse_taken_name(definition, job_id)
@@ -220,7 +203,7 @@ class JobRegistry:
         require(actor, May.CHANGE_JOBS)
         before, old = self._at_version(actor, job_id, version), self.revision(actor, job_id, number)
         definition = replace(old.definition, enabled=before.definition.enabled)
-        wanted = self.brought_up(
+        wanted = self.judge.brought_up(
             replace(before, definition=definition, template_version=old.template_version, code_version=old.code_version)
         )
         diff = difference(before, wanted)
@@ -231,7 +214,7 @@ class JobRegistry:
             self._refuse_taken_name(wanted.definition, job_id)
         for one in (before, wanted):
             self._ask_first(actor, one, Operation.UPDATE, diff=diff, payload={"job": job_document(wanted)})
-        self._still_right(wanted, moved=wanted.definition.schedule != before.definition.schedule)
+        self.judge.still_right(wanted, moved=wanted.definition.schedule != before.definition.schedule)
         return self._store_change(actor, before, wanted, "job.restore")
 
     def set_enabled(self, actor: Actor, job_id: str, *, enabled: bool, version: int | None = None) -> Job:
@@ -339,10 +322,10 @@ class JobRegistry:
 
         Raises as `create`.
         """
-        wanted, now = self.brought_up(job_from(dict(document))), self._clock.now()
+        wanted, now = self.judge.brought_up(job_from(dict(document))), self._clock.now()
         self._refuse_foreign_group(actor, wanted.definition)
         self._ask_first(actor, wanted, Operation.CREATE)
-        self._still_right(wanted, moved=True)
+        self.judge.still_right(wanted, moved=True)
         job = replace(wanted, created_at=now, updated_at=now, next_run_at=self._first_due(wanted.definition, now))
         try:
             return self._add(actor, job)
@@ -354,10 +337,10 @@ class JobRegistry:
         asked, before = job_from(dict(document)), self._visible(actor, job_id)
         if before.version == version + 1 and before.definition == asked.definition:
             return before
-        before, asked = self._at_version(actor, job_id, version), self.brought_up(asked)
+        before, asked = self._at_version(actor, job_id, version), self.judge.brought_up(asked)
         self._refuse_foreign_group(actor, asked.definition)
         self._ask_first(actor, asked, Operation.UPDATE)
-        self._still_right(asked, moved=asked.definition.schedule != before.definition.schedule)
+        self.judge.still_right(asked, moved=asked.definition.schedule != before.definition.schedule)
         return self._store_change(actor, before, asked, "job.update")
 
     def put_version(self, actor: Actor, wanted: Job, *, version: int, action: str) -> Job:
@@ -367,51 +350,11 @@ class JobRegistry:
         """
         return self._store_change(actor, self._at_version(actor, wanted.id, version), wanted, action)
 
-    def brought_up(self, job: Job) -> Job:
-        """The job as its template takes it now, by the code's own migrations; as it is, where there is no such template any more.
-
-        Raises MigrationFailed.
-        """
-        entry = self._catalogue.find(job.definition.template_type, job.template_version)
-        if entry is None:
-            return job
-        parameters = entry.brought_up(job.definition.parameters, job.code_version or job.template_version)
-        definition = replace(job.definition, parameters=parameters)
-        return replace(job, definition=definition, template_version=entry.version, code_version=entry.template.version)
-
-    def carried(self, job: Job, parameters: Mapping[str, Any], template_version: int, code_version: int | None) -> dict[str, Any]:
-        """Parameters of an earlier run of the job as its version of the template has them. Raises NotFound."""
-        entry, written_for = self.entry_of(job), code_version or template_version
-        same = entry.version == template_version
-        return entry.brought_up(parameters, written_for) if same else entry.moved(parameters, written_for)
-
-    def judged(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
-        """Parameters as they would be stored for a version of a template, and what is wrong with them; `stored` has the secrets that
-        `parameters` only mask."""
-        errors = self._parameter_errors(entry, parameters, stored)
-        sealed: dict[str, Any] = dict(parameters) if errors else self._vault.seal(entry.parameters_schema, parameters, stored)
-        return sealed, errors
-
     def ask_first(
         self, actor: Actor, job: Job, operation: Operation, payload: Document | None = None, diff: Sequence[dict[str, Any]] = ()
     ) -> None:
         """Raises ApprovalNeeded where `actor` may not do this to the job by themselves, Forbidden or Conflict where nobody may."""
         self._ask_first(actor, job, operation, diff=diff, payload=payload)
-
-    def run_parameters(
-        self, job: Job, overrides: Mapping[str, Any] | None, *, base: Mapping[str, Any] | None = None, whole: bool = False
-    ) -> dict[str, Any]:
-        """The stored parameters with `overrides` (replacing whole top-level members), judged and sealed.
-
-        `base` stands for the stored ones where they are an earlier run's; with `whole` the overrides are all that there is, and only
-        kept secrets come from before. Raises ValidationFailed with pointers below `/parameters`.
-        """
-        entry, stored = self.entry_of(job), self.brought_up(job).definition.parameters if base is None else base
-        given = dict(overrides or {}) if whole else {**mask(stored), **(overrides or {})}
-        sealed, errors = self.judged(entry, given, stored)
-        if errors:
-            raise ValidationFailed(errors)
-        return sealed
 
     def facets(self, actor: Actor) -> Facets:
         """What a list may be narrowed to; up to FACETS_SECONDS old, as to read them means to read the registry."""
@@ -424,6 +367,10 @@ class JobRegistry:
                 self._facets.clear()
             kept = self._facets[groups] = (now, found)
         return kept[1]
+
+    def counts_by_owner(self, owners: Sequence[str]) -> dict[str, int]:
+        """How many jobs each of these addresses has made; for whoever sees all accounts."""
+        return self._store.counts_by_owner(owners) if owners else {}
 
     def names(self, actor: Actor) -> list[str]:
         """Names of all jobs that `actor` sees, for a form's suggestions."""
@@ -483,41 +430,6 @@ class JobRegistry:
     def _gone(self) -> list[tuple[str, int]]:
         """Templates and versions that jobs are of and that are not there."""
         return [one for one in self._store.versions_in_use() if self._catalogue.why_not(*one) is not None]
-
-    def _checked(self, body: Any, before: Job | None = None) -> JobDefinition:
-        """The definition in `body`, its parameters with defaults and in the clear; raises with all that is wrong with it."""
-        definition = load_definition(body, self._settings)
-        try:
-            entry = self._entry_for(definition, before)
-        except ValidationFailed as error:
-            raise ValidationFailed([*error.errors, *self._rules.check(definition.schedule, self._clock.now())]) from error
-        stored = self._kept(before, entry)
-        definition = replace(definition, parameters=with_defaults(entry.parameters_schema, definition.parameters))
-        unchanged = before is not None and before.definition.schedule == definition.schedule
-        errors = self._parameter_errors(entry, definition.parameters, stored)
-        if not unchanged:
-            errors += self._rules.check(definition.schedule, self._clock.now())
-        if errors:
-            raise ValidationFailed(errors)
-        return definition
-
-    def _parameter_errors(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> list[FieldError]:
-        schema = entry.parameters_schema
-        kept = self._vault.keep(schema, parameters, stored)
-        clear = self._connections.open_secrets(schema, kept)
-        errors = entry.check_ahead(clear, Known(now=self._clock.now(), sample=True), prefix="/parameters")
-        found = self._connections.check_parameters(schema, kept, templates=entry.families)
-        named = {f"/parameters{one.pointer}": one.message for one in found}
-        # A secret that is not there is no text, as the schema has it too: said once, by its name.
-        return [one for one in errors if one.pointer not in named] or [FieldError(at, message) for at, message in named.items()]
-
-    def _sealed(self, entry: Entry, definition: JobDefinition, before: Job | None) -> JobDefinition:
-        parameters = self._vault.seal(entry.parameters_schema, definition.parameters, self._kept(before, entry))
-        return replace(definition, parameters=parameters)
-
-    def _kept(self, before: Job | None, entry: Entry) -> Mapping[str, Any]:
-        """The stored parameters that a form of the same template may keep secrets of."""
-        return self.brought_up(before).definition.parameters if before and before.definition.template_type == entry.type else {}
 
     def _store_change(self, actor: Actor, before: Job, wanted: Job, action: str) -> Job:
         """Put the definition of `wanted`, with the versions that it is of, in place."""
@@ -611,39 +523,6 @@ class JobRegistry:
         with self._audit.action(actor, "job.create", kind="job", target_id=job.id, name=job.definition.name, diff=diff):
             self._store.add(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
         return job
-
-    def _still_right(self, job: Job, *, moved: bool) -> None:
-        """What was right when it was asked for may be wrong now: a template has another schema, a connection is gone, a time has passed."""
-        definition = job.definition
-        entry = self._template(definition.template_type, job.template_version)
-        errors = self._parameter_errors(entry, mask(definition.parameters), definition.parameters)
-        if moved:
-            errors += self._rules.check(definition.schedule, self._clock.now())
-        if errors:
-            raise ValidationFailed(errors)
-
-    def _entry_for(self, definition: JobDefinition, before: Job | None) -> Entry:
-        """The version of its template that a definition is judged by: the job's own where it stays with its template, else the current
-        one, which must be open for new jobs. Raises ValidationFailed."""
-        kind = definition.template_type
-        if before is not None and before.definition.template_type == kind:
-            return self._template(kind, before.template_version)
-        entry = self._template(kind)
-        closed = next((why for one in entry.families if (why := self._catalogue.closed(one)) is not None), None)
-        if closed is not None:
-            raise ValidationFailed(
-                [FieldError("/template_type", say("{name} {closed}: no new job is of it", name=entry.name, closed=closed))]
-            )
-        return entry
-
-    def _template(self, kind: str, version: int | None = None) -> Entry:
-        entry = self._catalogue.find(kind, version)
-        if entry is not None:
-            return entry
-        why = self._catalogue.why_not(kind, version)
-        if kind not in self._catalogue.types() or why is None:
-            why = say("known are {types}", types=", ".join(self._catalogue.types()))
-        raise ValidationFailed([FieldError("/template_type", say("There is no template {kind!r}; {why}", kind=kind, why=why))])
 
     def _stored(self, job_id: str) -> Job:
         job = self._store.get(job_id)

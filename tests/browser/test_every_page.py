@@ -25,7 +25,7 @@ ADMINS = {
     "/help/how-to/schedules", "/account", "/account/second-factor", "/jobs/import", "/jobs/new?template=test_scheduler", "/api/docs", "/templates/quick", "/users/:id/tokens/new",
 }  # fmt: skip
 SUPER_ADMINS = ADMINS | {
-    "/users", "/users/:id", "/users/new", "/audit", "/maintenance", "/system", "/connections/:id", "/connections/new?kind=smtp",
+    "/users", "/users/:id", "/users/new", "/services", "/audit", "/maintenance", "/system", "/connections/:id", "/connections/new?kind=smtp",
     "/templates/preview", "/templates/import", "/templates/test_scheduler/standing", "/templates/test_scheduler/derive", "/templates/quick/draft",
     "/templates/quick/impact/:id",
 }  # fmt: skip

@@ -16,6 +16,7 @@ import pyotp
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from selectolax.lexbor import LexborHTMLParser
 
 from app.accounts.model import Role, Scope
 from app.accounts.passwords import Passwords
@@ -652,3 +653,41 @@ def test_the_command_line_helps_who_is_locked_out(mongod: str, database_name: st
     assert "revoked" in jobwright("token", "list")
     with connect(mongod) as client:
         client.drop_database(database_name)
+
+
+def test_the_page_of_services_says_what_each_may_and_when_its_tokens_end(
+    browser_client: FlaskClient, services: Services, super_admin: Actor, admin: Actor, clock: ManualClock
+) -> None:
+    def page() -> LexborHTMLParser:
+        return LexborHTMLParser(browser_client.get("/services").get_data(as_text=True))
+
+    assert "No services yet" in (page().body.text() if page().body else "")
+    service, _ = services.accounts.add(
+        super_admin, {"email": "ci@example.com", "name": "CI", "role": "admin", "kind": "service", "groups": ["north"]}
+    )
+    services.accounts.add(super_admin, {"email": "idle@example.com", "role": "admin", "kind": "service"})
+    text, row = services.tokens.request(super_admin, service.id, {"name": "soon", "scopes": ["write", "read"], "days": 10})
+    services.tokens.request(super_admin, service.id, {"name": "later", "scopes": ["run"], "days": 300})
+    services.tokens.request(super_admin, service.id, {"name": "over", "scopes": ["read"], "days": 1})
+    clock.advance(2 * 86_400)
+    token = csrf(browser_client.get("/sign-in").get_data(as_text=True))
+    browser_client.post("/sign-in", data={"csrf_token": token, "email": super_admin.email, "password": PASSWORD})
+    caller = services.tokens.by_token(text, address="192.0.2.1")
+    services.jobs.create(
+        caller, {"name": "made by CI", "template_type": "test_scheduler", "group": "north", "schedule": {"type": "manual"}}
+    )
+    assert row["expires_at"]
+    cells = {
+        (line.css_first(".name a") or line).text(): [" ".join(cell.text(separator=" ").split()) for cell in line.css("td")]
+        for line in page().css("tbody tr")
+    }
+    assert cells["CI"][1:5] == ["admin of north", "2 read, run, write 1 has expired", "in 8 d", "now"]
+    assert cells["CI"][5] == "1"
+    assert cells["idle@example.com"][2:] == ["none that is good", "–", "–", "–"]
+    assert page().css_first("td .amber-text") is not None, "a token that ends soon is pointed out"
+    assert {link.attributes["href"] for link in page().css("td a")} >= {f"/users/{service.id}", "/jobs?owner=ci%40example.com"}
+    form = LexborHTMLParser(browser_client.get("/users/new?kind=service").get_data(as_text=True))
+    kinds = [one.text() for one in form.css("#job-form option[selected]")] + [
+        (one.parent or one).text() for one in form.css("#job-form input[type=radio][checked]")
+    ]
+    assert "Service: has tokens, and no sign-in" in [one.strip() for one in kinds]

@@ -150,7 +150,7 @@ def test_two_weeks_are_told_by_day(browser_client: FlaskClient, services: Servic
     words = section(found, "Two weeks")
     assert "4 runs" in words
     assert "75.0 % of them succeeded" in words
-    assert "15.0 s took a run that succeeded, on average" in words
+    assert "15.0 s on average for a run that succeeded" in words
     assert [" ".join(row.text(separator=" ").split()) for row in found.css("#dashboard section:has(#two-weeks) tbody tr")] == [
         "Tue 17 Feb 3 1 20.0 s",
         "Sat 28 Feb 1 0 5.00 s",

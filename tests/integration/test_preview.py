@@ -165,7 +165,7 @@ def test_a_job_is_cloned_without_its_name_and_its_secrets(browser_client: FlaskC
     copy = services.jobs.get(super_admin, answer.headers["Location"].rpartition("/")[2])
     assert (copy.definition.name, copy.definition.tags, copy.definition.priority) == ("Copy of Hook", job.definition.tags, 7)
     assert copy.definition.schedule.interval_seconds == 7200
-    assert services.jobs.shown_parameters(copy)["method"] == "PUT"
+    assert services.jobs.judge.shown_parameters(copy)["method"] == "PUT"
     assert "secret" not in copy.definition.parameters
 
 

@@ -92,7 +92,7 @@ def test_what_is_wrong_with_a_name_is_said_at_the_secret(services: Services, sup
     body = {"name": "w", "template_type": "webhook_trigger", "parameters": {"url": url, "secret": NAMED, "body": NAMED}}
     job = services.jobs.create(admin, body)[0]
     assert job.definition.parameters["secret"] == NAMED
-    assert services.jobs.shown_parameters(job)["secret"] == NAMED
+    assert services.jobs.judge.shown_parameters(job)["secret"] == NAMED
     assert services.jobs.update(admin, job.id, {"parameters": {**body["parameters"], "secret": {"$secret": "set"}}}).definition.parameters[
         "secret"
     ] == NAMED  # fmt: skip

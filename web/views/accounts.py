@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import segno
@@ -14,14 +15,17 @@ from app.accounts.preferences import LANGUAGES, Preference
 from app.accounts.service import CHANGE_SCHEMA, NEW_SCHEMA
 from app.accounts.tokens import SCHEMA as TOKEN_SCHEMA
 from app.errors import Conflict, DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
+from app.mongo import Document
 from app.validation.formats import time_zones
 from templates_lib.messages import say, say_many
+from web.forms import ABSENT
 from web.language import preference
 from web.views.common import CHECK, Editor, actor, form_of, posted, posted_version, tell
 from web.views.signin import SECRET, services
 
 blueprint = Blueprint("accounts_pages", __name__)
 
+SOON = timedelta(days=14)  # a token that ends by then wants rotating
 CHANGE_FORM = {**CHANGE_SCHEMA, "required": list(CHANGE_SCHEMA["properties"])}  # a form shows and sends all of it
 
 
@@ -37,11 +41,33 @@ def list_users() -> str:
     return render_template("users.html", users=found, tokens=counts)
 
 
+@blueprint.get("/services")
+def list_services() -> str:
+    """The programs that call the REST interface: what each may, when its tokens end, when it last came, what it made."""
+    found = [user for user in services().accounts.all(actor()) if user.kind is AccountKind.SERVICE]
+    rows, now = services().tokens.all(actor()), services().clock.now()
+    tokens = {user.id: [row for row in rows if row["user_id"] == user.id and row["revoked_at"] is None] for user in found}
+    made = services().jobs.counts_by_owner([user.email for user in found])
+    return render_template("services.html", rows=[_service(user, tokens[user.id], made.get(user.email, 0), now) for user in found])
+
+
+def _service(user: User, tokens: list[Document], jobs: int, now: datetime) -> dict[str, Any]:
+    good = [row for row in tokens if row["expires_at"] is None or row["expires_at"] > now]
+    ends = sorted(row["expires_at"] for row in good if row["expires_at"] is not None)
+    seen = [row["last_used_at"] for row in tokens if row.get("last_used_at")]
+    return {
+        "user": user, "tokens": len(good), "expired": len(tokens) - len(good),
+        "scopes": sorted({one for row in good for one in row["scopes"]}),
+        "ends": ends[0] if ends else None, "soon": bool(ends) and ends[0] < now + SOON, "seen": max(seen, default=None), "jobs": jobs,
+    }  # fmt: skip
+
+
 @blueprint.route("/users/new", methods=["GET", "POST"])
 def new_user() -> Any:
     """The form of a new account; afterwards the link that its owner needs, shown once."""
     require(actor(), May.MANAGE_ACCOUNTS)
-    editor, status = Editor(form_of(NEW_SCHEMA)), 200
+    begin: Any = {"kind": AccountKind.SERVICE.value} if request.args.get("kind") == AccountKind.SERVICE else ABSENT
+    editor, status = Editor(form_of(NEW_SCHEMA), begin), 200
     errors: tuple[FieldError, ...] = ()
     if request.method == "POST":
         try:

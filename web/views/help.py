@@ -35,6 +35,7 @@ TOPICS = (
     ("/templates", "how-to/manage-templates"),
     ("/approvals", "reference/permissions"),
     ("/users", "reference/permissions"),
+    ("/services", "reference/permissions"),
     ("/audit", "how-to/secure"),
     ("/connections", "how-to/secure"),
     ("/account", "how-to/secure"),

@@ -142,7 +142,7 @@ class JobForm:
         details: Any = {name: plain[name] for name in DETAIL_FIELDS} if shown else ABSENT
         if not shown and actor().groups:  # whoever is kept to groups makes jobs of theirs
             details = {"group": min(actor().groups or ())}
-        parameters = services().jobs.shown_parameters(shown) if shown else self.begin
+        parameters = services().jobs.judge.shown_parameters(shown) if shown else self.begin
         if self.like:
             details = {**details, "name": translated(say("Copy of {name}", name=self.like.definition.name))[:200]}
             parameters = without_secrets(parameters)

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from app.accounts.permissions import May, require
 from app.audit.store import AuditFilter
 from app.connections.references import secret_places
-from app.errors import FieldError, NotFound, StaleVersion, ValidationFailed
+from app.errors import FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.execution.store import ExecutionFilter
 from app.jobs.body import as_request
 from app.jobs.merging import changes, merge
@@ -199,9 +199,9 @@ def run(job_id: str) -> Any:
 def run_with(job_id: str) -> Any:
     """Run once with other values for some parameters."""
     job = services().jobs.get(actor(), job_id)
-    entry = services().jobs.entry_of(job)
+    entry = services().jobs.judge.entry_of(job)
     begin = chosen_beginning(entry, of_job=True)
-    usual = services().jobs.shown_parameters(job)
+    usual = services().jobs.judge.shown_parameters(job)
     editor = Editor(parameters_form(entry.parameters_schema), usual if begin is ABSENT else {**usual, **begin})
     if request.method == "GET":
         return run_with_page(job, editor)
@@ -289,6 +289,10 @@ def drop_draft() -> Any:
 @blueprint.get("/<job_id>")
 def show(job_id: str) -> str:
     """A job: state, definition, history."""
+    return _job_page(job_id)
+
+
+def _job_page(job_id: str, *, note: str = "", note_error: str = "") -> str:
     job = services().jobs.get(actor(), job_id)
     page = services().executions.page(actor(), ExecutionFilter(job_id=job_id), page=page_number(), limit=HISTORY, most=MOST_COUNTED)
     past = durations(services().executions.latest(actor(), job_id, CHARTED))
@@ -300,7 +304,8 @@ def show(job_id: str) -> str:
     return render_template(
         "job.html", past=past, due=due, revisions=services().jobs.revisions(actor(), job_id, limit=3),
         spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=job_row(job), job=job,
-        newer=_newer(job), page=page, parameters=services().jobs.shown_parameters(job),
+        newer=_newer(job), page=page, needs=services().jobs.judge.needs(job), notes=services().notes.of(actor(), job_id), note=note,
+        note_error=note_error, parameters=services().jobs.judge.shown_parameters(job),
         backfill=services().executions.waiting_of_backfill(actor(), job_id), asked=services().approvals.waiting_for(actor(), job_id),
         audit=services().audit.history(AuditFilter(kind="job", target_id=job_id), limit=10),
     )  # fmt: skip
@@ -310,7 +315,7 @@ def show(job_id: str) -> str:
 def edit(job_id: str) -> Any:
     """The form of a job that is there; what someone else changed meanwhile is shown beside it, and neither is lost."""
     job = services().jobs.get(actor(), job_id)
-    entry = services().jobs.entry_of(job)
+    entry = services().jobs.judge.entry_of(job)
     if request.method == "GET":
         return render_template("job_form.html", **JobForm(entry, job=job).render())
     form = JobForm.read(entry, posted(), job)
@@ -361,6 +366,25 @@ def delete(job_id: str) -> Any:
     services().executions.delete_job(actor(), job_id)
     tell(say("{name} is deleted; its history stays", name=name), undo=url_for(".undelete", job_id=job_id))
     return redirect(url_for("job_list_pages.list_jobs"))
+
+
+@blueprint.post("/<job_id>/notes")
+def add_note(job_id: str) -> Any:
+    """Write a note; a text that is none comes back."""
+    try:
+        services().notes.add(actor(), job_id, request.form.get("text", ""))
+    except (ValidationFailed, LimitReached) as failed:
+        error = failed.errors[0].message if isinstance(failed, ValidationFailed) else failed.detail
+        return _job_page(job_id, note=request.form.get("text", ""), note_error=error), failed.status
+    return redirect(url_for(".show", job_id=job_id) + "#notes")
+
+
+@blueprint.post("/<job_id>/notes/<note_id>/delete")
+def drop_note(job_id: str, note_id: str) -> Any:
+    """Delete one."""
+    services().notes.drop(actor(), job_id, note_id)
+    tell(say("The note is deleted"))
+    return redirect(url_for(".show", job_id=job_id))
 
 
 @blueprint.post("/<job_id>/undelete")

@@ -34,6 +34,7 @@ PAGES = (
     (say("Connections"), "/connections", "plug", May.NAME_CONNECTIONS),
     (say("Blackouts"), "/calendars", "calendar", May.SEE_CALENDARS),
     (say("Users"), "/users", "users", May.MANAGE_ACCOUNTS),
+    (say("Services"), "/services", "terminal", May.MANAGE_ACCOUNTS),
     (say("Audit"), "/audit", "scroll-text", May.SEE_AUDIT),
     (say("Maintenance"), "/maintenance", "settings", May.SWITCH_MAINTENANCE),
     (say("Nodes and settings"), "/system", "server", May.SEE_MAINTENANCE),

@@ -1,4 +1,4 @@
-"""What counts executions by hour also adds up how long those that succeeded took, out of the same index."""
+"""Notes on jobs. What counts executions by hour also adds up how long those that succeeded took, out of the same index."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("status", A), ("queued_at", D), ("completed_at", A), ("duration_seconds", A)], name="ended_in_seconds",
                    partialFilterExpression={"completed_at": ANY_DATE}),
     ],
+    "job_notes": [IndexModel([("job_id", A), ("at", D)], name="by_job")],
 }  # fmt: skip
 DROPS: dict[str, list[str]] = {"job_executions": ["ended_by_status"]}
 
 
 def up(database: Database[dict[str, Any]]) -> None:
     executions = database["job_executions"]
-    executions.create_indexes(INDEXES["job_executions"])
+    for collection, indexes in INDEXES.items():
+        database[collection].create_indexes(indexes)
     if "ended_by_status" in executions.index_information():
         executions.drop_index("ended_by_status")
 
@@ -33,3 +35,4 @@ def down(database: Database[dict[str, Any]]) -> None:
         [("status", A), ("queued_at", D), ("completed_at", A)], name="ended_by_status", partialFilterExpression={"completed_at": ANY_DATE}
     )
     executions.drop_index("ended_in_seconds")
+    database["job_notes"].drop_index("by_job")

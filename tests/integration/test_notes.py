@@ -113,19 +113,14 @@ def test_notes_are_written_on_the_page(browser_client: FlaskClient, services: Se
 def test_a_job_says_what_it_needs_and_what_is_wrong_with_it(
     browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store
 ) -> None:
-    services.calendars.create(super_admin, "lunch", {"timezone": "UTC", "dates": [{"from": "2026-05-01"}]})
     shop = services.connections.create(super_admin, name="shop", kind="mongodb", settings={"uri": "mongodb://localhost", "database": "d"})
     services.connections.create(super_admin, name="files", kind="file_store", settings={"path": "/srv/x"})
     parameters = {"connection": "shop", "collection": "orders", "destination": {"connection": "files", "path": "x.csv"}}
-    job = make(
-        services, super_admin, template_type="data_export", parameters=parameters,
-        schedule={"type": "cron", "expression": "0 2 * * *", "calendars": ["lunch"]},
-    )  # fmt: skip
+    job = make(services, super_admin, template_type="data_export", parameters=parameters)
     needs = services.jobs.judge.needs(services.jobs.get(super_admin, job))
     assert [(one.name, one.kind.type, one.wrong) for one in needs] == [("shop", "mongodb", ""), ("files", "file_store", "")]
     page = text(browser_client.get(f"/jobs/{job}"))
     assert f'href="/connections/{shop["_id"]}"' in page
-    assert 'href="/calendars/lunch"' in page
     store.database["connections"].delete_one({"name": "shop"})
     (gone, _) = services.jobs.judge.needs(services.jobs.get(super_admin, job))
     assert (gone.id, gone.wrong) == ("", "There is no MongoDB connection 'shop'")

@@ -40,14 +40,14 @@ demo: $(STAMP) ## Run one job of each template on sample data, print what became
 	@exec $(BIN)/jobwright demo
 
 test: setup-tests ## All tests
-	@$(BIN)/python -m pytest -n auto --dist loadfile tests/unit tests/integration tests/security
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/unit tests/integration tests/security
 	@$(BIN)/python -m pytest -n auto --dist loadfile tests/browser
 	@$(BIN)/python -m pytest $(ALONE)
 	@$(BIN)/python -m pytest -n auto tests/faults $(ALONE:%=--ignore=%)
 
 check: setup-tests lint types imports ## What CI runs: lint, types, import contracts, all tests with coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile tests/unit tests/integration tests/security
+	@$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/unit tests/integration tests/security
 	@$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile tests/browser
 	@$(BIN)/python -m coverage run -m pytest $(ALONE)
 	@$(BIN)/python -m coverage run -m pytest -n auto tests/faults $(ALONE:%=--ignore=%)

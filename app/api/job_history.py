@@ -79,11 +79,7 @@ def list_notes(job_id: str) -> dict[str, Any]:
 @blueprint.response(201, NoteEnvelope)
 def add_note(job_id: str) -> dict[str, Any]:
     """Write a note about a job"""
-    body = json_body(request)
-    errors = _new_note.errors(body)
-    if errors:
-        raise ValidationFailed(errors)
-    return {"note": _note(services().notes.add(actor(), job_id, body["text"]))}
+    return {"note": _note(services().notes.add(actor(), job_id, _judged(_new_note, json_body(request))["text"]))}
 
 
 @blueprint.delete("/<job_id>/notes/<note_id>")

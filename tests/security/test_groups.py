@@ -29,14 +29,18 @@ def kept(services: Services) -> Actor:
 
 
 def things(services: Services, group: str, asker: Actor) -> dict[str, str]:
-    """A job of a group, an execution of it that has ended, and a request about it."""
+    """A job of a group, a note on it, an execution of it that has ended, and a request about it."""
     body = {"name": f"of {group}", "template_type": "noop", "schedule": HOURLY, "overlap": "allow", "group": group}
     job = services.jobs.create(BOSS, body)[0]
     run = services.executions.run_now(BOSS, job.id)
     with pytest.raises(ApprovalNeeded) as needed:
         services.jobs.create(asker, {"name": f"d {group}", "template_type": "misbehave", "parameters": {"how": "raise"}, "group": group})
     asked = services.approvals.ask(asker, needed.value.ask)
-    return {"job_id": job.id, "execution_id": run["_id"], "approval_id": asked["_id"], "name": "x", "kind": "noop", "filename": "app.css"}
+    note = services.notes.add(BOSS, job.id, "a note")
+    return {
+        "job_id": job.id, "execution_id": run["_id"], "approval_id": asked["_id"], "note_id": note.id, "name": "x", "kind": "noop",
+        "filename": "app.css",
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", f"{A}/scheduler-jobs"): {"name": "new", "template_type": "noop"},
     ("POST", f"{A}/scheduler-jobs/validate"): {"name": "new", "template_type": "noop"},
     ("POST", f"{A}/scheduler-jobs/plan"): {"jobwright": 1, "jobs": []}, ("POST", f"{A}/scheduler-jobs/apply"): {"jobwright": 1, "jobs": []},
-    ("POST", f"{A}/scheduler-jobs/bulk"): {"action": "disable", "filter": {}}, ("POST", f"{JOB}/clone"): {"name": "copy"},
+    ("POST", f"{A}/scheduler-jobs/bulk"): {"action": "disable", "filter": {}}, ("POST", f"{JOB}/clone"): {"name": "copy"}, ("POST", f"{JOB}/notes"): {"text": "a note"},
     ("PUT", JOB): {"description": "x"}, ("POST", f"{JOB}/pause"): {"reason": "x"},
     ("POST", f"{JOB}/backfill"): {"from": "2026-03-01T00:00:00Z", "to": "2026-03-01T02:00:00Z", "dry_run": False},
     ("POST", f"{A}/calendars"): {"name": "new", **CALENDAR}, ("PUT", f"{A}/calendars/<name>"): CALENDAR,
@@ -206,7 +206,14 @@ def address(rule: str, targets: dict[str, str]) -> str:
         .replace("export.<kind>", "export.csv")
         .replace("<path:filename>", targets["filename"])
     )
-    for name, value in {**targets, "int:number": "1", "int:version": "1", "move_id": "none", "preset_id": "none"}.items():
+    for name, value in {
+        "int:number": "1",
+        "int:version": "1",
+        "move_id": "none",
+        "preset_id": "none",
+        "note_id": "none",
+        **targets,
+    }.items():
         path = path.replace(f"<{name}>", value)
     assert "<" not in path, path
     return path

@@ -90,7 +90,7 @@ sbom: $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX) ## Bill of materials of what is locke
 messages: $(STAMP) ## Collect what pages say into web/locale, for translators
 	@$(BIN)/python -m scripts.messages
 
-screenshots: setup-tests ## Each page of a believable installation, by day, by night, on a phone: screenshots/
+screenshots: setup-tests ## Each page of a believable installation, by day, by night, on a phone, in German: screenshots/
 	@$(BIN)/python -m scripts.screenshots
 
 lock: ## Resolve the lock file anew

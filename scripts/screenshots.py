@@ -19,7 +19,7 @@ from scripts.installation import fill
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 ALL = ROOT / "screenshots"
-SHOWN = {"dashboard-light", "jobs-light", "jobs-phone", "execution-dark", "failed-light", "week-light", "draft-light"}
+SHOWN = {"dashboard-light", "jobs-light", "jobs-phone", "execution-dark", "failed-light", "week-light", "draft-light", "jobs-german"}
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _look_around(client: httpx.Client, jobs: dict[str, str]) -> dict[str, str]:
-    """A derived template, a change of a job, and the ids of what is photographed."""
+    """A derived template, services, a note on a job and a change of it, and the ids of what is photographed."""
     forget = {
         "name": "Forget users", "description": "Delete users who were not seen for a year", "category": "Privacy", "icon": "shield",
         "parameters": {
@@ -69,7 +69,14 @@ def _look_around(client: httpx.Client, jobs: dict[str, str]) -> dict[str, str]:
     }  # fmt: skip
     derived = {"type": "forget_users", "base": "database_cleanup", "definition": forget}
     client.post("/api/admin/job-templates", json=derived).raise_for_status()
+    for name, days in (("Deployments", 9), ("Warehouse", 200)):
+        account = {"email": f"{name.lower()}@example.com", "name": name, "role": "admin", "kind": "service"}
+        made = client.post("/api/admin/users", json=account).raise_for_status().json()["user"]["_id"]
+        token = {"name": "production", "scopes": ["read", "run"], "days": days}
+        client.post(f"/api/admin/users/{made}/tokens", json=token).raise_for_status()
     stock = jobs["Stock for the warehouse"]
+    note = "The warehouse prints its morning list at six. If this fails after five, call them: they can print yesterday's."
+    client.post(f"/api/admin/scheduler-jobs/{stock}/notes", json={"text": note}).raise_for_status()
     client.put(f"/api/admin/scheduler-jobs/{stock}", json={"timeout_seconds": 900, "description": "Each hour, for their morning list."})
     failed = client.get("/api/admin/job-executions", params={"job_id": stock, "status": "failed"}).json()["executions"][0]["_id"]
     run = client.post(f"/api/admin/scheduler-jobs/{jobs['Remove inactive users']}/run").raise_for_status().json()["execution_id"]
@@ -88,18 +95,20 @@ def _pages(seen: dict[str, str]) -> dict[str, str]:
         "calendar": "/calendar", "week": "/calendar?view=week", "day": "/calendar?view=day", "templates": "/templates",
         "template": "/templates/database_cleanup", "draft": "/templates/forget_users/draft", "form": "/jobs/new?template=database_cleanup",
         "import": "/jobs/import", "approvals": "/approvals", "connections": "/connections", "blackouts": "/calendars", "users": "/users",
-        "audit": "/audit", "maintenance": "/maintenance", "system": "/system", "account": "/account", "help": "/help/how-to/schedules",
+        "services": "/services", "audit": "/audit", "maintenance": "/maintenance", "system": "/system", "account": "/account",
+        "help": "/help/how-to/schedules",
     }  # fmt: skip
 
 
 def _photograph(address: str, seen: dict[str, str]) -> None:
-    """Every page by daylight, by night and on a phone into ALL; what README and docs show into PICTURES."""
+    """Every page by daylight, by night, on a phone and in German into ALL; what README and docs show into PICTURES."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         looks: dict[str, dict[str, Any]] = {
             "light": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", "device_scale_factor": 1.5},
             "dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark", "device_scale_factor": 1.5},
             "phone": {"viewport": {"width": 390, "height": 800}, "color_scheme": "light", "device_scale_factor": 2},
+            "german": {"viewport": {"width": 1280, "height": 800}, "locale": "de-DE", "device_scale_factor": 1.5},
         }
         for look, options in looks.items():
             page = browser.new_context(timezone_id="Europe/Berlin", **options).new_page()
@@ -126,10 +135,10 @@ def _photograph(address: str, seen: dict[str, str]) -> None:
 
 def _sign_in(page: Page, address: str) -> None:
     page.goto(address)
-    page.get_by_label("E-mail").fill(EMAIL)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", name="Dashboard").wait_for()
+    page.locator("#email").fill(EMAIL)
+    page.locator("#password").fill(PASSWORD)
+    page.locator("form.sign-in button.primary").click()
+    page.locator("#dashboard").wait_for()
 
 
 def _await(holds: Any, seconds: float = 30.0) -> None:

@@ -100,9 +100,9 @@ def seconds(value: float | None) -> str:
     if value is None:
         return "–"
     if value < 10:
-        return f"{decimal(value, '0.00')} s"
+        return f"{decimal(value, 2)} s"
     if value < 60:
-        return f"{decimal(value, '0.0')} s"
+        return f"{decimal(value, 1)} s"
     minutes, rest = divmod(round(value), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"
@@ -222,7 +222,7 @@ def span_words(seconds: int) -> str:
 
 def percent(share: float, digits: int) -> str:
     """0.987 → "98.7 %" with one digit."""
-    return f"{decimal(share * 100, '0.' + '0' * digits if digits else '0')} %"
+    return f"{decimal(share * 100, digits)} %"
 
 
 def said_of(pattern: str, **values: Any) -> Said:

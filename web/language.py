@@ -16,7 +16,6 @@ from typing import Any
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time
-from babel.numbers import format_decimal
 from flask import current_app, g, has_request_context, request
 from markupsafe import Markup
 
@@ -42,10 +41,12 @@ def language() -> str:
     """That of the viewer: what they have set, else the first of their browser's that there is, else English."""
     if not has_request_context():
         return DEFAULT_LOCALE
-    if (chosen := preference().language) in LANGUAGES:
-        return chosen
-    asked = (tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality > 0)
-    return next((tag for tag in asked if tag in LANGUAGES), DEFAULT_LOCALE)
+    if "language" not in g:
+        chosen = preference().language
+        asked = (tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality > 0)
+        g.language = chosen if chosen in LANGUAGES else next((tag for tag in asked if tag in LANGUAGES), DEFAULT_LOCALE)
+    found: str = g.language
+    return found
 
 
 @cache
@@ -76,7 +77,7 @@ class _Formatter(string.Formatter):
         if isinstance(value, Said):
             value = translated(value, self._name)
         if isinstance(value, int | float) and not isinstance(value, bool) and format_spec in {"", ","}:
-            return format_decimal(value, locale=_locale(self._name))
+            return _decimal(value, self._name)
         if isinstance(value, datetime) and format_spec:
             return _instant(value, self._name, seconds="%S" in format_spec)
         return str(super().format_field(value, format_spec))
@@ -132,9 +133,24 @@ def sentences(errors: Iterable[FieldError], names: Mapping[str, str], other: str
 # -- numbers and times -----------------------------------------------------------------------------------------------
 
 
-def decimal(value: Any, pattern: str | None = None) -> str:
-    """1234567.5 as 1,234,567.5 or 1.234.567,5; `pattern` is one of CLDR's."""
-    return format_decimal(value, format=pattern, locale=locale())
+def decimal(value: float, digits: int | None = None) -> str:
+    """1234567.5 as 1,234,567.5 or 1.234.567,5; with so many digits after the point, else up to three."""
+    return _decimal(value, language(), digits)
+
+
+def _decimal(value: float, name: str, digits: int | None = None) -> str:
+    # A page has hundreds: Python writes them, the language gives the signs.
+    if digits is not None:
+        text = f"{value:,.{digits}f}"
+    else:
+        text = f"{value:,.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{value:,}"
+    return text if name == DEFAULT_LOCALE else text.translate(_signs(name))
+
+
+@cache
+def _signs(name: str) -> dict[int, str]:
+    signs = _locale(name).number_symbols["latn"]
+    return str.maketrans({",": signs["group"], ".": signs["decimal"]})
 
 
 def instant(value: datetime, *, seconds: bool = True) -> str:

@@ -251,6 +251,7 @@ def set_reading() -> Any:
         errors = {one.pointer.strip("/"): one.message for one in failed.errors}
         return _account_page(reading=Preference(zone, wanted), reading_errors=errors), failed.status
     g.pop("preference", None)
+    g.pop("language", None)
     tell("Saved")
     return redirect(url_for(".account"))
 

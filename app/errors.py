@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from templates_lib.messages import said, say
+from templates_lib.messages import joined, said, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class ValidationFailed(JobwrightError):
 
     def __init__(self, errors: Iterable[FieldError], detail: str = "") -> None:
         self.errors: tuple[FieldError, ...] = tuple(errors)
-        super().__init__(detail or "; ".join(f"{e.pointer or '/'}: {e.message}" for e in self.errors[:3]))
+        super().__init__(detail or joined((joined((e.pointer or "/", e.message), ": ") for e in self.errors[:3]), "; "))
 
 
 class NotSignedIn(JobwrightError):

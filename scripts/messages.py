@@ -112,6 +112,25 @@ def said_by_parts() -> Iterator[str]:
             yield from _constants(node.args[0])
 
 
+def pieces() -> list[str]:
+    """Places in the code where a sentence is put together by an f-string, which no catalogue can know."""
+    found = []
+    for path in _code():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in SAYS:
+                    given = [node.args[place] for place in SAYS[name] if place < len(node.args)]
+                    found += [f"{path.relative_to(ROOT)}:{one.lineno}" for one in given if isinstance(one, ast.JoinedStr)]
+    return found
+
+
+def _code() -> Iterator[Path]:
+    for folder in ("web", "app", "templates_lib"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if not path.relative_to(ROOT).as_posix().startswith(UNSEEN):
+                yield path
+
+
 def collect() -> dict[Key, None]:
     """All that pages say, in an order that stays."""
     found: dict[Key, None] = {}
@@ -122,10 +141,8 @@ def collect() -> dict[Key, None]:
                     found[str(message[0]), str(message[1])] = None
                 else:
                     found[str(message[0] if isinstance(message, tuple) else message)] = None
-    for folder in ("web", "app", "templates_lib"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            if not path.relative_to(ROOT).as_posix().startswith(UNSEEN):
-                found.update(dict.fromkeys(said_in_code(path)))
+    for path in _code():
+        found.update(dict.fromkeys(said_in_code(path)))
     found.update(dict.fromkeys(text for text in said_by_parts() if text))
     singles = {key[0] for key in found if isinstance(key, tuple)}
     return {key: None for key in found if key not in singles}

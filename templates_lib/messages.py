@@ -6,6 +6,7 @@ keeps its pattern and values. The pattern is also the key of the catalogues (`we
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 
@@ -32,6 +33,9 @@ class Said(str):
 
 def say(pattern: str, /, **values: Any) -> Said:
     """`pattern` with its {fields} filled; without values it is taken as it stands. Raises KeyError for a field that has no value."""
+    values = {
+        name: str(value) if isinstance(value, BaseException) else value for name, value in values.items()
+    }  # not the frames that it holds
     return Said(pattern.format(**values) if values else pattern, pattern, values=values)
 
 
@@ -39,6 +43,12 @@ def say_many(one: str, many: str, count: int, /, **values: Any) -> Said:
     """`one` for a count of 1, else `many`; {count} is the count."""
     values = {**values, "count": count}
     return Said((one if count == 1 else many).format(**values), one, many, count, values)
+
+
+def joined(texts: Iterable[str], between: str) -> Said:
+    """Sentences one after the other, each still one that a page can translate."""
+    values = {f"text{place}": text for place, text in enumerate(texts)}
+    return Said(between.join(values.values()), between.join(f"{{{name}}}" for name in values), values=values)
 
 
 def counted(one: str, many: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 from app.errors import FieldError
-from templates_lib.messages import say
+from templates_lib.messages import said, say
 
 SHORTEST = 12  # NIST SP 800-63B asks for 8; 15 where it is the only factor
 LONGEST = 1024
@@ -54,5 +54,5 @@ class Passwords:
         found = zxcvbn(password[:JUDGED], user_inputs=[*known, "jobwright"])
         if found["score"] >= LEAST_SCORE:
             return []
-        hint = found["feedback"]["warning"] or "Add a word or two that do not belong together."
+        hint = said(found["feedback"]["warning"]) or say("Add a word or two that do not belong together.")
         return [FieldError(pointer, say("is too easy to guess. {hint}", hint=hint))]

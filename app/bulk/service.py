@@ -19,7 +19,7 @@ from app.jobs.model import Cause, Job, Overlap
 from app.jobs.schema import MAX_TAGS
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobFilter
-from templates_lib.messages import say
+from templates_lib.messages import joined, say
 
 MOST_JOBS = 1_000
 
@@ -195,7 +195,7 @@ class Bulk:
         except ApprovalNeeded as needed:
             return replace(item, result=Result.WAITS, detail=str(self._approvals.ask(actor, needed.ask)["_id"]))
         except ValidationFailed as failed:
-            words = "; ".join(f"{one.pointer.strip('/') or 'it'} {one.message}" for one in failed.errors[:3])
+            words = joined((joined((one.pointer.strip("/") or say("it"), one.message), " ") for one in failed.errors[:3]), "; ")
             return replace(item, result=Result.FAILED, detail=words)
         except JobwrightError as error:
             return replace(item, result=Result.FAILED, detail=error.detail)

@@ -29,6 +29,7 @@ from app.jobs.body import chosen
 from app.jobs.model import Job, Overlap
 from app.jobs.service import JobRegistry
 from app.mongo import Document
+from templates_lib.messages import said, say
 
 _RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")
 _BACKFILL_SPACE = uuid.UUID("0b6b3f0e-4c1d-4a55-9d0f-6f0f1f1c7a3e")
@@ -103,7 +104,7 @@ class Executions:
         old = self._visible(actor, execution_id)
         job = self._registry.judge.brought_up(self._registry.known(actor, old["job_id"]))
         if old["status"] in LIVE:
-            raise Conflict(f"This execution is {old['status']}; it can be retried once it has ended")
+            raise Conflict(say("This execution is {status}; it can be retried once it has ended", status=said(old["status"])))
         self._refuse_beside_another(job)
         base = self._carried(job, old)
         chosen = base if parameters is None else self._registry.judge.run_parameters(job, parameters, base=base, whole=True)
@@ -241,7 +242,7 @@ class Executions:
         require(actor, May.CANCEL)
         document = self._visible(actor, execution_id)
         if document["status"] not in LIVE:
-            raise Conflict(f"This execution has ended already: {document['status']}")
+            raise Conflict(say("This execution has ended already: {status}", status=said(document["status"])))
         with self._audit.action(actor, "execution.cancel", kind="execution", target_id=execution_id, name=document["job_name"]):
             changed = self._store.ask_cancel(execution_id, by=actor.email, now=self._clock.now())
         if changed is None:
@@ -359,7 +360,7 @@ class Executions:
 
     def _refuse_beside_another(self, job: Job) -> None:
         if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._store.live_counts([job.id]):
-            raise AlreadyRunning(f"{job.definition.name!r} is still running or waiting to run")
+            raise AlreadyRunning(say("{name!r} is still running or waiting to run", name=job.definition.name))
 
     def _start(self, actor: Actor, action: str, document: Document, diff: list[dict[str, Any]]) -> None:
         self._count_run(actor)
@@ -372,7 +373,7 @@ class Executions:
         wait = self._limits.take(actor.id, now=self._clock.now(), limit=limit, window=LIMIT_WINDOW)
         if wait is not None:
             raise LimitReached(
-                f"{actor.email} has started {limit} runs within the hour (JOBWRIGHT_RUNS_PER_HOUR)",
+                say("{email} has started {limit} runs within the hour (JOBWRIGHT_RUNS_PER_HOUR)", email=actor.email, limit=limit),
                 retry_after_seconds=math.ceil(wait),
             )
 

@@ -14,9 +14,10 @@ from babel.messages.pofile import read_po
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.accounts.passwords import Passwords
 from app.accounts.preferences import LANGUAGES
 from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
-from scripts.messages import collect
+from scripts.messages import collect, pieces
 from templates_lib.messages import Said, said, say, say_many
 from web import language
 from web.language import in_language, translated
@@ -32,6 +33,10 @@ def catalogue(name: str) -> list[Message]:
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_catalogue_has_all_that_is_said_and_nothing_else(name: str) -> None:
     assert {tuple(one.id) if isinstance(one.id, tuple) else one.id for one in catalogue(name)} == set(collect()), "run `make messages`"
+
+
+def test_no_sentence_is_put_together_from_pieces() -> None:
+    assert pieces() == []
 
 
 def fields(text: str) -> set[str]:
@@ -74,6 +79,10 @@ def test_errors_keep_it_through_their_text() -> None:
     assert isinstance(str(error), Said)
     assert translated(NotFound("job", "7").detail, "de") == "Job „7“ gibt es nicht"
     assert translated(StaleVersion(1, 2000).detail, "de") == "Jetzt gilt Fassung 2.000; die Änderung war für Fassung 1"
+    two = ValidationFailed([FieldError("/a", "is required"), FieldError("/b", say("must be at most {most}", most=3))])
+    assert (two.detail, translated(two.detail, "de")) == ("/a: is required; /b: must be at most 3", "/a: fehlt; /b: darf höchstens 3 sein")
+    (weak,) = Passwords().problems("password1234", known=())
+    assert not re.search("This|password", translated(weak.message, "de")), "what zxcvbn says is translated, too"
     (wrong,) = ValidationFailed([FieldError("/a", "is required")]).errors
     assert (wrong.message, translated(wrong.message, "de")) == ("is required", "fehlt")
     assert hash(wrong) == hash(FieldError("/a", "is required"))

@@ -33,7 +33,7 @@ from app.jobs.asks import Ask, Operation
 from app.jobs.model import job_document
 from app.jobs.service import JobRegistry
 from app.mongo import Document, as_stored, is_away
-from templates_lib.messages import say
+from templates_lib.messages import said, say
 
 # Whoever approved was killed in between: another may approve again, as doing it twice does it once.
 STUCK_AFTER = timedelta(seconds=60)
@@ -188,7 +188,7 @@ class Approvals:
     def _waits(self, row: Document) -> None:
         state = self._state(row)
         if state != PENDING:
-            raise Conflict(say("This request no longer waits: it is {state}", state=state))
+            raise Conflict(say("This request no longer waits: it is {state}", state=said(state)))
 
     def _close(self, actor: Actor, approval_id: str, state: str, note: str) -> Document:
         fields = {"state": state, "decided_by": actor.email, "decided_at": self._clock.now(), "note": note}

@@ -172,13 +172,14 @@ class Connections:
 
     def needs(self, schema: Mapping[str, Any], parameters: Any, *, templates: Sequence[str]) -> list[Need]:
         """The connections and secrets that the parameters of a job of one of `templates` name, each once, in their order."""
-        references = _named(schema, parameters)
-        found = self.check_references(references, templates=templates, places=reached_places(schema, parameters))
-        wrong = {one.pointer: one.message for one in found}
+        references, places = _named(schema, parameters), list(reached_places(schema, parameters))
+        called = {place: name for place, name, _ in (*references, *places)}
+        found = self.check_references(references, templates=templates, places=places)
+        wrong = {called[one.pointer]: one.message for one in reversed(found)}
         ids = {(row["name"], row["kind"]): str(row["_id"]) for row in self._store.by_names({name for _, name, _ in references})}
         needs: dict[tuple[str, str], Need] = {}
-        for place, name, kind in references:
-            needs.setdefault((name, kind), Need(name=name, kind=KINDS[kind], id=ids.get((name, kind), ""), wrong=wrong.get(place, "")))
+        for _, name, kind in references:
+            needs.setdefault((name, kind), Need(name=name, kind=KINDS[kind], id=ids.get((name, kind), ""), wrong=wrong.get(name, "")))
         return list(needs.values())
 
     def open_secrets(self, schema: Mapping[str, Any], parameters: Any) -> Any:

@@ -121,6 +121,10 @@ def test_a_job_says_what_it_needs_and_what_is_wrong_with_it(
     assert [(one.name, one.kind.type, one.wrong) for one in needs] == [("shop", "mongodb", ""), ("files", "file_store", "")]
     page = text(browser_client.get(f"/jobs/{job}"))
     assert f'href="/connections/{shop["_id"]}"' in page
+    settings = {"uri": "mongodb://localhost", "database": "d", "collections": ["users"]}
+    services.connections.update(super_admin, shop["_id"], name="shop", settings=settings)
+    (narrow, _) = services.jobs.judge.needs(services.jobs.get(super_admin, job))
+    assert (narrow.name, narrow.wrong) == ("shop", "'shop' does not reach 'orders'; a super-admin can allow it")
     store.database["connections"].delete_one({"name": "shop"})
     (gone, _) = services.jobs.judge.needs(services.jobs.get(super_admin, job))
     assert (gone.id, gone.wrong) == ("", "There is no MongoDB connection 'shop'")

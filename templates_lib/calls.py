@@ -31,7 +31,7 @@ def address_problem(text: str) -> str | None:
     if not url.host or url.userinfo:
         return say("must name a host, and no user name or password")
     if url.port is not None and not 0 < url.port <= MOST_PORT:
-        return say("names port {port}; ports go from 1 to {most}", port=url.port, most=MOST_PORT)
+        return say("names port {port}; ports go from 1 to {most}", port=str(url.port), most=str(MOST_PORT))
     return None
 
 

@@ -33,9 +33,8 @@ class Said(str):
 
 def say(pattern: str, /, **values: Any) -> Said:
     """`pattern` with its {fields} filled; without values it is taken as it stands. Raises KeyError for a field that has no value."""
-    values = {
-        name: str(value) if isinstance(value, BaseException) else value for name, value in values.items()
-    }  # not the frames that it holds
+    # An error's text, not the error: that would keep the frames that it came through.
+    values = {name: str(value) if isinstance(value, BaseException) else value for name, value in values.items()}
     return Said(pattern.format(**values) if values else pattern, pattern, values=values)
 
 

@@ -65,7 +65,7 @@ class Overview:
         begin, visible = end - timedelta(hours=HOURS), self._visible(actor)
         # What is kept may be a minute old: of the hours in which something still happens it is asked anew.
         lately = end - LATELY
-        counted = {**self.hours(actor, begin, lately), **self._store.tallies(lately, of_jobs=visible)}
+        counted = {**self._hours(visible, begin, lately), **self._store.tallies(lately, of_jobs=visible)}
         hours = {at: counted.get(at, Tally()) for at in (begin + timedelta(hours=n) for n in range(HOURS))}
         good = sum(one.counts.get(Status.SUCCESS.value, 0) for one in hours.values())
         bad = sum(one.counts.get(status, 0) for one in hours.values() for status in FAILURES)
@@ -81,7 +81,9 @@ class Overview:
         Days that have settled are counted once and kept, so that a month costs no more than its last days.
         """
         require(actor, May.SEE_EXECUTIONS)
-        visible = self._visible(actor)
+        return self._hours(self._visible(actor), begin, end)
+
+    def _hours(self, visible: Collection[str] | None, begin: datetime, end: datetime) -> Tallies:
         if visible is not None:
             return self._store.tallies(begin, end, of_jobs=visible)
         now = self._clock.now()

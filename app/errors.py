@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from templates_lib.messages import joined, said, say
+from templates_lib.messages import Said, joined, said, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ class JobwrightError(Exception):
     def __init__(self, detail: str = "") -> None:
         self.detail = said(detail or self.title)
         super().__init__(self.detail)
+
+    @property
+    def told(self) -> Said:
+        """Title and detail in one line."""
+        return joined((said(self.title), self.detail), ": ")
 
 
 class ConfigError(JobwrightError):

@@ -23,7 +23,7 @@ from app.accounts.preferences import LANGUAGES, Preference
 from app.errors import FieldError
 from app.services import EXTENSION, Services
 from app.validation.words import DEFAULT_LOCALE, compiled
-from templates_lib.messages import Said
+from templates_lib.messages import Said, joined
 
 LOCALES = Path(__file__).parent / "locale"
 
@@ -120,14 +120,9 @@ def _shown(values: dict[str, Any]) -> dict[str, Any]:
     return {name: finalize(value) for name, value in values.items()}
 
 
-def sentence(name: str, words: str, between: str = " ") -> str:
-    """What a thing is called, then what is said of it: "The reason is required"."""
-    return f"{translated(name)}{between}{translated(words)}"
-
-
-def sentences(errors: Iterable[FieldError], names: Mapping[str, str], other: str) -> str:
+def sentences(errors: Iterable[FieldError], names: Mapping[str, str], other: str) -> Said:
     """Errors one after the other, each begun by what its field is called; `other` stands for a field that has no name here."""
-    return "; ".join(sentence(names.get(one.pointer, other), one.message) for one in errors)
+    return joined((joined((names.get(one.pointer, other), one.message), " ") for one in errors), "; ")
 
 
 # -- numbers and times -----------------------------------------------------------------------------------------------

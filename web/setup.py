@@ -17,9 +17,9 @@ from app.errors import ApprovalNeeded, JobwrightError, NotSignedIn, StoreUnavail
 from app.events import get_logger
 from app.mongo import is_away
 from app.services import EXTENSION, PAGE_ERRORS, Services
-from templates_lib.messages import said, say
+from templates_lib.messages import joined, said, say
 from web.filters import FILTERS, GLOBALS
-from web.language import finalize, language, sentence
+from web.language import finalize, language
 from web.views import (
     accounts,
     approvals,
@@ -163,7 +163,7 @@ def answer_error(error: Exception) -> Any:
     elif isinstance(error, JobwrightError):
         status, title, detail = error.status, said(error.title), error.detail
         if isinstance(error, ValidationFailed):
-            detail = " ".join(sentence(one.pointer or say("The form"), one.message, ": ") + "." for one in error.errors)
+            detail = joined((joined((one.pointer or say("The form"), ": ", one.message, "."), "") for one in error.errors), " ")
     elif isinstance(error, HTTPException):
         if error.code is not None and error.code < 400:
             return error.get_response()

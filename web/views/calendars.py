@@ -75,9 +75,7 @@ def _answer(editor: Editor, row: Document | None, name: str, save: Any) -> Any:
 
 
 def _as_error(failed: StaleVersion | DuplicateName) -> FieldError:
-    return FieldError(
-        "/name" if isinstance(failed, DuplicateName) else "", say("{title}: {detail}", title=failed.title, detail=failed.detail)
-    )
+    return FieldError("/name" if isinstance(failed, DuplicateName) else "", failed.told)
 
 
 def _page(editor: Editor, row: Document | None = None, name: str = "", errors: tuple[FieldError, ...] = ()) -> str:

@@ -62,11 +62,7 @@ def edit(connection_id: str) -> Any:
     try:
         services().connections.update(actor(), connection_id, name=name, settings=_settings(editor), version=posted_version())
     except (ValidationFailed, StaleVersion) as failed:
-        errors = (
-            failed.errors
-            if isinstance(failed, ValidationFailed)
-            else (FieldError("", say("{title}: {detail}", title=failed.title, detail=failed.detail)),)
-        )
+        errors = failed.errors if isinstance(failed, ValidationFailed) else (FieldError("", failed.told),)
         return _page(kind, editor, row=row, name=name, errors=errors), failed.status
     tell(say("{name} is changed", name=name))
     return redirect(url_for(".list_connections"))

@@ -10,8 +10,7 @@ from app.accounts.permissions import May, require
 from app.errors import ValidationFailed
 from app.exchange.file import MEDIA
 from app.exchange.service import Action, Plan, Result
-from templates_lib.messages import say, say_many
-from web.language import translated
+from templates_lib.messages import joined, say, say_many
 from web.views.common import actor, job_filter, tell
 from web.views.signin import services
 
@@ -72,4 +71,4 @@ def _told(plan: Plan) -> str:
     told = [say(word, n=plan.count(action)) for action, word in words.items() if plan.count(action)]
     if waiting := sum(step.result is Result.WAITS for step in plan.steps):
         told.append(say_many("{count} waits for approval", "{count} wait for approval", waiting))
-    return ", ".join(map(translated, told)) or say("The file has no jobs")
+    return joined(told, ", ") if told else say("The file has no jobs")

@@ -17,7 +17,7 @@ from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.schema import JobDefinitionSchema, load_definition
 from app.jobtemplates.entry import Entry
 from app.validation.formats import time_zones
-from templates_lib.messages import said, say
+from templates_lib.messages import joined, say
 from web.forms import ABSENT, Form
 from web.forms.render import SummaryLine
 from web.language import translated
@@ -240,7 +240,7 @@ class JobForm:
 
 def _in_words(pointer: str) -> str:
     """What a place outside the forms is called: "Schedule › Run at"."""
-    return " › ".join(translated(_PARTS.get(part, said(part))) for part in pointer.strip("/").split("/")) if pointer else say("Job")
+    return joined((_PARTS.get(part, part) for part in pointer.strip("/").split("/")), " › ") if pointer else say("Job")
 
 
 def _defaults(template_type: str) -> JobDefinition:

@@ -13,11 +13,10 @@ from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, require
 from app.validation.words import DEFAULT_LOCALE, locales
-from templates_lib.messages import say
+from templates_lib.messages import joined, say
 from web.forms import ABSENT, Form, SchemaRefused
 from web.forms.field import JsonRefused, parse_json
 from web.forms.form import LOCALES, PREFIX
-from web.language import sentence
 from web.views.common import CHECK, Editor, Pairs, actor, live_options, posted
 from web.views.signin import services
 
@@ -82,7 +81,7 @@ def _page(known: list[Sample], text: str, pairs: Pairs, *, sample: str, value: s
     try:
         editor = Editor(Form(_parsed(text), options=live_options, locale=page["locale"]))
     except SchemaRefused as refused:
-        return render_template("preview.html", **page | {"problem": sentence(refused.pointer or say("The schema"), refused.reason)})
+        return render_template("preview.html", **page | {"problem": joined((refused.pointer or say("The schema"), refused.reason), " ")})
     wire = [(name, text) for name, text in pairs if name == PREFIX or name.startswith(f"{PREFIX}.")]
     if not wire:
         try:

@@ -15,9 +15,9 @@ from app.jobs.schema import load_definition
 from app.scheduling.builder import HOUR_STEPS, MINUTE_STEPS, Built, Every, build, built
 from app.scheduling.triggers import clock_change
 from app.scheduling.words import duration_words, in_words
-from templates_lib.messages import Said, say
+from templates_lib.messages import Said, joined, say
 from web.forms.field import small_number
-from web.language import language, translated
+from web.language import language
 from web.views.common import actor
 from web.views.signin import services
 
@@ -200,7 +200,7 @@ def upcoming(schedule: Schedule, typical_seconds: int = 0) -> list[dict[str, Any
         notes += _change_in_words(clock_change(moment, schedule.timezone))
         if place and typical_seconds > (moment - moments[place - 1]).total_seconds():
             notes.append(say("the run before it takes about {time}", time=duration_words(typical_seconds, language())))
-        runs.append({"utc": moment, "local": moment.astimezone(zone), "note": "; ".join(map(translated, notes))})
+        runs.append({"utc": moment, "local": moment.astimezone(zone), "note": joined(notes, "; ")})
     return runs
 
 

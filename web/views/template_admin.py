@@ -15,10 +15,9 @@ from app.jobtemplates.derived import compose, problems
 from app.jobtemplates.entry import Entry
 from app.jobtemplates.service import STANDING_SCHEMA
 from app.mongo import Document
-from templates_lib.messages import counted, said, say, say_many
+from templates_lib.messages import Said, counted, joined, said, say, say_many
 from web.forms import ABSENT
 from web.forms.render import Presented, SummaryLine
-from web.language import sentence, translated
 from web.views.common import CHECK, Editor, actor, form_of, live_options, parameters_form, posted, posted_version, tell
 from web.views.signin import services
 
@@ -160,10 +159,10 @@ def publish(kind: str) -> Any:
             "template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=True, published=bool(row["versions"])
         )
     services().templates.publish(actor(), kind, note=request.form.get("note", ""), revision=posted_version())
-    told = translated(say("Version {number} of {name} is published", number=target.version, name=target.name))
+    told = say("Version {number} of {name} is published", number=target.version, name=target.name)
     if "move" in request.form:
         published = services().catalogue.get(kind, target.version)
-        told += f"; {_told_results(services().moves.move(actor(), published, None)[1])}"
+        told = joined((told, _told_results(services().moves.move(actor(), published, None)[1])), "; ")
     tell(told)
     return redirect(url_for("templates_pages.show", kind=kind))
 
@@ -179,7 +178,7 @@ def impact(kind: str, version: int) -> Any:
             "template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=False, published=True
         )
     _, results = services().moves.move(actor(), target, request.form.getlist("job"))
-    tell(_told_results(results) or say("No job was chosen"))
+    tell(_told_results(results))
     return redirect(url_for(".impact", kind=kind, version=version))
 
 
@@ -239,11 +238,11 @@ _WORDS = {
 }  # fmt: skip
 
 
-def _told_results(results: Iterable[Result]) -> str:
+def _told_results(results: Iterable[Result]) -> Said:
     """What became of jobs, counted: "3 jobs moved, 1 waiting for input"."""
     counts = Counter(one.outcome for one in results)
     told = [say_many(*_WORDS[outcome], count) for outcome, count in counts.items()]
-    return ", ".join(map(translated, told)) or say("no job moved")
+    return joined(told, ", ") if told else say("no job moved")
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -272,7 +271,9 @@ def bring() -> Any:
     except UnicodeDecodeError:
         return _import_page("", None, [say("The file is no UTF-8 text")]), 422
     except ValidationFailed as failed:
-        return _import_page(text, None, [sentence(one.pointer or say("The file"), one.message) for one in failed.errors]), failed.status
+        return _import_page(
+            text, None, [joined((one.pointer or say("The file"), one.message), " ") for one in failed.errors]
+        ), failed.status
     tell("It is a draft now: look at it, then publish it")
     return redirect(url_for(".publish", kind=row["_id"]))
 
@@ -297,12 +298,8 @@ def delete_preset(kind: str, preset_id: str) -> Any:
 
 def _told(failed: ValidationFailed | StaleVersion) -> tuple[FieldError, ...]:
     if isinstance(failed, DuplicateName):
-        return (FieldError("/type", say("{title}: {detail}", title=failed.title, detail=failed.detail)),)
-    return (
-        failed.errors
-        if isinstance(failed, ValidationFailed)
-        else (FieldError("", say("{title}: {detail}", title=failed.title, detail=failed.detail)),)
-    )
+        return (FieldError("/type", failed.told),)
+    return failed.errors if isinstance(failed, ValidationFailed) else (FieldError("", failed.told),)
 
 
 def _summary(errors: Iterable[FieldError], shown: Presented) -> list[SummaryLine]:

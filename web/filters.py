@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -95,14 +95,12 @@ def in_zones(value: datetime) -> str:
     return utc if zone == "UTC" else f"{instant(here)} {zone}\n{utc}"
 
 
-def seconds(value: float | None) -> str:
-    """ "0.04 s", "12.3 s", "4 min 10 s", "2 h 5 min"."""
+def seconds(value: float | None, name: str | None = None) -> str:
+    """ "0.04 s", "12.3 s", "4 min 10 s", "2 h 5 min"; in a language, the viewer's where none is named."""
     if value is None:
         return "–"
-    if value < 10:
-        return f"{decimal(value, 2)} s"
     if value < 60:
-        return f"{decimal(value, 1)} s"
+        return f"{decimal(value, 2 if value < 10 else 1, name)} s"
     minutes, rest = divmod(round(value), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"
@@ -160,15 +158,25 @@ def without_message(result: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name != "message"}
 
 
-def ticks(executions: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The last outcomes, oldest first, each with a height from 20 to 100 by its duration."""
+def strip(executions: Sequence[Mapping[str, Any]]) -> Markup:
+    """The last outcomes, given newest first, as a row of links, oldest first, each from 20 to 100 high by its duration. A list has
+    hundreds of them, so they are put together here and not by a template."""
     longest = max((row.get("duration_seconds") or 0.0 for row in executions), default=0.0) or 1.0
-    words = {status: translated(word) for status, (_, word) in STATES.items()}
-    return [
-        {"id": row["_id"], "status": row["status"], "words": f"{words[row['status']]}, {seconds(row.get('duration_seconds'))}",
-         "height": 20 + round(80 * (row.get("duration_seconds") or 0.0) / longest / 10) * 10}
-        for row in reversed(executions)
-    ]  # fmt: skip
+    name = language()
+    words = {status: escape(translated(word, name)) for status, (_, word) in STATES.items()}
+    parts = []
+    for row in reversed(executions):
+        took = row.get("duration_seconds")
+        hint = f"{words[row['status']]}, {seconds(took, name)}"
+        high = 20 + round(80 * (took or 0.0) / longest / 10) * 10
+        parts.append(
+            f'<a href="/executions/{escape(row["_id"])}" class="tick state-{row["status"]} h{high}" title="{hint}" aria-label="{hint}"></a>'
+        )
+    label = translated(say("Last {count} outcomes, oldest first", count=len(executions)), name)
+    return Markup('<span class="strip" role="group" aria-label="{}">{}</span>').format(
+        label,
+        Markup("".join(parts)),  # noqa: S704 - each part is a number, a word of ours, or escaped
+    )
 
 
 def browser(agent: str | None) -> str:
@@ -231,7 +239,7 @@ def said_of(pattern: str, **values: Any) -> Said:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "ticks": ticks,
+    "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "strip": strip,
     "schedule_words": schedule_words, "duration_words": span_words, "number": number,
     "browser": browser, "zip": pairs, "without_message": without_message, "hour_words": hour_words, "local": local,
     "in_zones": in_zones, "log_items": log_items, "dated": dated, "word": word, "percent": percent, "decimal": decimal, "said_of": said_of,

@@ -41,11 +41,11 @@ def language() -> str:
     """That of the viewer: what they have set, else the first of their browser's that there is, else English."""
     if not has_request_context():
         return DEFAULT_LOCALE
-    if "language" not in g:
+    found: str | None = g.get("language")
+    if found is None:
         chosen = preference().language
         asked = (tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality > 0)
-        g.language = chosen if chosen in LANGUAGES else next((tag for tag in asked if tag in LANGUAGES), DEFAULT_LOCALE)
-    found: str = g.language
+        found = g.language = chosen if chosen in LANGUAGES else next((tag for tag in asked if tag in LANGUAGES), DEFAULT_LOCALE)
     return found
 
 
@@ -128,9 +128,10 @@ def sentences(errors: Iterable[FieldError], names: Mapping[str, str], other: str
 # -- numbers and times -----------------------------------------------------------------------------------------------
 
 
-def decimal(value: float, digits: int | None = None) -> str:
-    """1234567.5 as 1,234,567.5 or 1.234.567,5; with so many digits after the point, else up to three."""
-    return _decimal(value, language(), digits)
+def decimal(value: float, digits: int | None = None, name: str | None = None) -> str:
+    """1234567.5 as 1,234,567.5 or 1.234.567,5; with so many digits after the point, else up to three; in a language, the viewer's where
+    none is named."""
+    return _decimal(value, name or language(), digits)
 
 
 def _decimal(value: float, name: str, digits: int | None = None) -> str:

@@ -40,7 +40,7 @@ class Running:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
     """The last 24 hours: by the hour that begins then, oldest first; of those that ran to an end the share that succeeded (0 to 1; None
-    where none ran), and the jobs whose last outcome of the day was a failure, newest first."""
+    where none ran), and the newest failures of the jobs that failed and whose last run did, newest first."""
 
     hours: dict[datetime, Tally]
     success: float | None
@@ -69,7 +69,9 @@ class Overview:
         hours = {at: counted.get(at, Tally()) for at in (begin + timedelta(hours=n) for n in range(HOURS))}
         good = sum(one.counts.get(Status.SUCCESS.value, 0) for one in hours.values())
         bad = sum(one.counts.get(status, 0) for one in hours.values() for status in FAILURES)
-        failing = self._store.failing(begin, of_jobs=visible)
+        failures = self._store.failures(begin, of_jobs=visible)
+        still = self._registry.still_failing([row["job_id"] for row in failures])
+        failing = [row for row in failures if row["job_id"] in still]
         return Day(
             hours=hours, success=good / (good + bad) if good + bad else None, failing=failing[:MOST_SHOWN],
             failing_more=max(0, len(failing) - MOST_SHOWN),

@@ -26,11 +26,12 @@ STREAM_WAIT_MS = 2000  # how often a change stream without changes looks whether
 # A run that its job's other runs keep waiting is looked at again after so long.
 BLOCKED_RECHECK = timedelta(seconds=1)
 LIVE_VALUES = [status.value for status in LIVE]
+OUTLINE = {"status": 1, "reason": 1, "queued_at": 1, "duration_seconds": 1}
 BRIEF = {"status": 1, "reason": 1, "queued_at": 1, "started_at": 1, "completed_at": 1, "duration_seconds": 1}
 LIVE_INDEX = "live"
 DRAWN = dict.fromkeys(("job_id", "job_name", "status", "reason", "started_at", "completed_at", "duration_seconds"), 1)
 LONG_SECONDS = 60  # an index is of the runs that took so long
-MOST_FAILED, MOST_FAILING = 2_000, 100  # executions that are looked at, jobs that are told
+MOST_FAILED = 2_000
 NO_BOUNDS = RunBounds()
 CLAIM_TRIES = 3
 CLAIM_FIELDS = (
@@ -479,10 +480,8 @@ class ExecutionStore:
         return self._executions.find_one(where, sort=[("queued_at", -1)], max_time_ms=QUERY_TIME_MS)
 
     def latest_of(self, job_ids: Sequence[str], limit: int) -> dict[str, list[Document]]:
-        """The same of many jobs in one trip: each job's are read off its own place in the index."""
-        return self._newest_of(job_ids, [{"$sort": {"queued_at": -1}}, {"$limit": limit}, {"$project": BRIEF}])
-
-    def _newest_of(self, job_ids: Sequence[str], stages_of_each: list[Document]) -> dict[str, list[Document]]:
+        """The newest of many jobs in one trip, in outline: each job's are read off its own place in the index."""
+        stages_of_each: list[Document] = [{"$sort": {"queued_at": -1}}, {"$limit": limit}, {"$project": OUTLINE}]
         join = {"from": self._executions.name, "localField": "id", "foreignField": "job_id", "pipeline": stages_of_each, "as": "rows"}
         stages: list[Document] = [{"$documents": [{"id": one} for one in job_ids]}, {"$lookup": join}]
         return {row["id"]: row["rows"] for row in self._database.aggregate(stages, maxTimeMS=QUERY_TIME_MS)} if job_ids else {}
@@ -532,31 +531,17 @@ class ExecutionStore:
             found |= {row["_id"]: row for row in rows}
         return list(found.values())
 
-    def failing(self, since: datetime, *, of_jobs: Collection[str] | None = None) -> list[Document]:
-        """The last run of each job that ran since then, where that failed; newest first."""
+    def failures(self, since: datetime, *, of_jobs: Collection[str] | None = None) -> list[Document]:
+        """The newest failure of each job that failed since then, newest first, out of the newest MOST_FAILED."""
         bad: Document = {"status": {"$in": list(FAILURES)}, "queued_at": {"$gte": since}, "completed_at": ANY_DATE, "dry": {"$ne": True}}
         if of_jobs is not None:
             bad["job_id"] = {"$in": list(of_jobs)}
-        kept = dict.fromkeys(("job_id", "job_name", "status", "reason", "queued_at", "error"), 1)
-        rows = self._executions.find(bad, kept, max_time_ms=QUERY_TIME_MS).sort("queued_at", -1).limit(MOST_FAILED)
+        kept = dict.fromkeys(("job_id", "job_name", "status", "reason", "queued_at", "error.message"), 1)
+        rows = self._executions.find(bad, kept, max_time_ms=QUERY_TIME_MS, batch_size=MOST_FAILED)
         newest: dict[str, Document] = {}
-        for row in rows:
+        for row in rows.sort("queued_at", -1).limit(MOST_FAILED):
             newest.setdefault(row["job_id"], row)
-        found: list[Document] = []
-        jobs = list(newest)
-        for first in range(0, len(jobs), MOST_FAILING):
-            some = jobs[first : first + MOST_FAILING]
-            last = self._last_ran(some)
-            found += [newest[job_id] for job_id in some if last.get(job_id) == newest[job_id]["_id"]]
-            if len(found) >= MOST_FAILING:
-                break
-        return found[:MOST_FAILING]
-
-    def _last_ran(self, job_ids: Sequence[str]) -> dict[str, str]:
-        """The id of the last run of each job that ran to an end."""
-        ran = {"$match": {"status": {"$in": [Status.SUCCESS.value, *FAILURES]}}}
-        found = self._newest_of(job_ids, [ran, {"$sort": {"queued_at": -1}}, {"$limit": 1}, {"$project": {"_id": 1}}])
-        return {job_id: rows[0]["_id"] for job_id, rows in found.items() if rows}
+        return list(newest.values())
 
     def latest_durations(self, kind: str, limit: int) -> list[float]:
         """How many seconds the latest successful runs of a template took."""

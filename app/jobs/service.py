@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -44,6 +45,7 @@ from templates_lib.messages import say
 # The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
 WRITE_TRIES = 20
 FACETS_SECONDS, MOST_FACETS = 10.0, 100
+FAILED = ("failed", "timeout")  # of a job's last status
 _REQUEST_SPACE = uuid.UUID("8a7f2f6e-6f6a-4e2b-9f43-0c8b0f3f7a10")
 
 
@@ -368,6 +370,10 @@ class JobRegistry:
             kept = self._facets[groups] = (now, found)
         return kept[1]
 
+    def still_failing(self, job_ids: Sequence[str]) -> set[str]:
+        """Which of these jobs are in the registry and failed when they last ran."""
+        return self._store.with_last_status(job_ids, FAILED) if job_ids else set()
+
     def counts_by_owner(self, owners: Sequence[str]) -> dict[str, int]:
         """How many jobs each of these addresses has made; for whoever sees all accounts."""
         return self._store.counts_by_owner(owners) if owners else {}
@@ -394,9 +400,13 @@ class JobRegistry:
         """How many jobs are of a template."""
         return self._store.count_of(kind)
 
+    def versions_in_use(self) -> dict[tuple[str, int], int]:
+        """How many jobs each template and version has that a job is of."""
+        return self._store.versions_in_use()
+
     def counts_by_template(self) -> dict[str, int]:
         """How many jobs each template has."""
-        return self._store.counts_by_template()
+        return summed(self.versions_in_use())
 
     def due_between(self, actor: Actor, begin: datetime, end: datetime, limit: int) -> list[Job]:
         """The first jobs that `actor` sees and that are due in a span, the next first."""
@@ -412,10 +422,11 @@ class JobRegistry:
         require(actor, May.SEE_JOBS)
         return self._store.page(JobFilter(template_type=kind, groups=actor.groups), sort=sort, skip=0, limit=limit)[0]
 
-    def broken(self) -> dict[str, str]:
-        """Names of the jobs that cannot run, with the reason: the schedule cannot be computed, or the template is gone."""
+    def broken(self, in_use: Iterable[tuple[str, int]] | None = None) -> dict[str, str]:
+        """Names of the jobs that cannot run, with the reason: the schedule cannot be computed, or the template is gone. Whoever knows
+        the versions in use already gives them."""
         found = self._store.broken()
-        for kind, version in self._gone():
+        for kind, version in self._gone(in_use):
             why = f"its template {kind!r} is gone: {self._catalogue.why_not(kind, version)}"
             found |= dict.fromkeys(self._store.names_of(kind, version), why)
         return found
@@ -427,9 +438,10 @@ class JobRegistry:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _gone(self) -> list[tuple[str, int]]:
+    def _gone(self, in_use: Iterable[tuple[str, int]] | None = None) -> list[tuple[str, int]]:
         """Templates and versions that jobs are of and that are not there."""
-        return [one for one in self._store.versions_in_use() if self._catalogue.why_not(*one) is not None]
+        known = self._store.versions_in_use() if in_use is None else in_use
+        return [one for one in known if self._catalogue.why_not(*one) is not None]
 
     def _store_change(self, actor: Actor, before: Job, wanted: Job, action: str) -> Job:
         """Put the definition of `wanted`, with the versions that it is of, in place."""
@@ -547,6 +559,14 @@ class JobRegistry:
         if job.request_digest != digest:
             raise Conflict("This Idempotency-Key was used for another request")
         return job
+
+
+def summed(in_use: Mapping[tuple[str, int], int]) -> dict[str, int]:
+    """How many jobs each template has, the most first, out of how many each of its versions has."""
+    counts: Counter[str] = Counter()
+    for (kind, _), count in in_use.items():
+        counts[kind] += count
+    return dict(counts.most_common())
 
 
 def _paused_words(job: Job) -> dict[str, Any] | None:

@@ -172,17 +172,21 @@ class JobStore:
     def page(self, query: JobFilter, *, sort: str, skip: int, limit: int, gone: Sequence[tuple[str, int]] = ()) -> tuple[list[Job], int]:
         """One page of the list, and how many there are in all; `gone` are the templates and versions whose jobs are broken."""
         where = _wanted(query, gone)
+        # All of them are read off one index, which is told: a page far behind would have the planner try all others first.
+        by_name: Document = {"hint": "by_name"} if sort.removeprefix("-") == "name" and replace(query, search="") == EVERY_JOB else {}
         if sort == "next_run_at":
             return self._by_next_run(where, skip, limit)
         order = [SORTS[sort]] if sort.removeprefix("-") == "name" else [SORTS[sort], ("_id", 1)]  # names are unique
         if query.search:  # which reads them all: once for the page and its number
-            found = [row["_id"] for row in self._jobs.find(where, {"_id": 1}, max_time_ms=QUERY_TIME_MS).sort(order).limit(MOST_FOUND)]
+            rows = self._jobs.find(where, {"_id": 1}, max_time_ms=QUERY_TIME_MS, batch_size=MOST_FOUND, **by_name)
+            found = [row["_id"] for row in rows.sort(order).limit(MOST_FOUND)]
             if len(found) < MOST_FOUND:
                 ids = found[skip : skip + limit]
-                rows = {row["_id"]: row for row in self._jobs.find({"_id": {"$in": ids}, "retired": False})}
-                return [job_from(rows[one]) for one in ids if one in rows], len(found)
-        total = self._jobs.count_documents(where, maxTimeMS=QUERY_TIME_MS)
-        return [job_from(row) for row in self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort(order).skip(skip).limit(limit)], total
+                there = {row["_id"]: row for row in self._jobs.find({"_id": {"$in": ids}, "retired": False})}
+                return [job_from(there[one]) for one in ids if one in there], len(found)
+        total = self._jobs.count_documents(where, maxTimeMS=QUERY_TIME_MS, **by_name)
+        rows = self._jobs.find(where, max_time_ms=QUERY_TIME_MS, **by_name).sort(order).skip(skip).limit(limit)
+        return [job_from(row) for row in rows], total
 
     def _by_next_run(self, where: Document, skip: int, limit: int) -> tuple[list[Job], int]:
         """What is due, the next first, and after that by name what is not."""
@@ -227,6 +231,11 @@ class JobStore:
         row = self._jobs.find_one({"_id": job_id}, {"group": 1})
         return row.get("group", "") if row else None
 
+    def with_last_status(self, ids: Sequence[str], statuses: Sequence[str]) -> set[str]:
+        """Which of these jobs of the registry have one of these as their last status."""
+        where = {"_id": {"$in": list(ids)}, "retired": False, "last_status": {"$in": list(statuses)}}
+        return {row["_id"] for row in self._jobs.find(where, {"_id": 1}, hint="_id_", batch_size=len(ids), max_time_ms=QUERY_TIME_MS)}
+
     def names_using(self, connection: str, pointers: Iterable[str]) -> list[str]:
         """Names of the jobs whose parameters hold `connection` at one of the dotted `pointers`."""
         where = {"retired": False, "$or": [{f"parameters.{path}": connection} for path in pointers]}
@@ -265,16 +274,11 @@ class JobStore:
         where = {"template_type": kind, "retired": False, **({} if version is None else {"template_version": version})}
         return self._jobs.count_documents(where, maxTimeMS=QUERY_TIME_MS)
 
-    def counts_by_template(self) -> dict[str, int]:
-        """How many jobs each template has."""
-        rows = self._jobs.aggregate([{"$match": {"retired": False}}, {"$sortByCount": "$template_type"}], **_BY_VERSION)
-        return {row["_id"]: row["count"] for row in rows}
-
-    def versions_in_use(self) -> list[tuple[str, int]]:
-        """Each template and version that a job is of."""
-        group = {"_id": {"kind": "$template_type", "version": "$template_version"}}
+    def versions_in_use(self) -> dict[tuple[str, int], int]:
+        """Each template and version that a job is of, with how many are."""
+        group = {"_id": {"kind": "$template_type", "version": "$template_version"}, "count": {"$sum": 1}}
         rows = self._jobs.aggregate([{"$match": {"retired": False}}, {"$group": group}], **_BY_VERSION)
-        return [(row["_id"]["kind"], row["_id"]["version"]) for row in rows]
+        return {(row["_id"]["kind"], row["_id"]["version"]): row["count"] for row in rows}
 
     def names_of(self, kind: str, version: int) -> list[str]:
         """Names of the jobs of one version of a template."""

@@ -92,7 +92,7 @@ def _addresses(watched: Document) -> Iterator[tuple[str, str]]:
         ("execution, 100,000 lines", f"/executions/{run}"), ("execution compared", f"/executions/{run}/compare"),
         ("calendar, month", "/calendar"), ("calendar, week", "/calendar?view=week"), ("calendar, day", "/calendar?view=day"),
         ("templates", "/templates"), ("template", "/templates/noop"), ("approvals", "/approvals"), ("connections", "/connections"),
-        ("blackouts", "/calendars"), ("users", "/users"), ("audit", "/audit"), ("system", "/system"), ("palette", "/palette?q=job+12"),
+        ("blackouts", "/calendars"), ("users", "/users"), ("services", "/services"), ("audit", "/audit"), ("system", "/system"), ("palette", "/palette?q=job+12"),
         ("account", "/account"), ("help", "/help/how-to/operate"),
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from app.audit.model import Actor
 from app.factory import Store
+from app.jobs.store import Ended, JobStore
 from app.mongo import Document
 from app.services import Services
 from tests.conftest import START
@@ -35,6 +36,8 @@ def ran(store: Store, services: Services, actor: Actor, job_id: str, status: str
     if status == "running":
         row |= {"live": True, "completed_at": None, "duration_seconds": None}
     store.database["job_executions"].insert_one(row)
+    if row["completed_at"] is not None:
+        JobStore(store.database).note_runs([Ended(job_id, at, status)])
 
 
 def page(client: FlaskClient, address: str = "/") -> LexborHTMLParser:

@@ -13,6 +13,7 @@ from app.accounts.permissions import May, require
 from app.execution.model import Status
 from app.execution.overview import Day
 from app.execution.updates import FAILURES
+from app.jobs.service import summed
 from web.filters import OUTCOMES
 from web.views.common import actor, midnight, viewer_zone
 from web.views.signin import services
@@ -30,12 +31,13 @@ def show() -> str:
     require(actor(), May.SEE_JOBS)
     overview, now = services().overview, services().clock.now()
     day = overview.day(actor())
-    used = sorted(services().jobs.counts_by_template().items(), key=lambda one: -one[1])[:MOST_TEMPLATES]
+    in_use = services().jobs.versions_in_use()
+    used = list(summed(in_use).items())[:MOST_TEMPLATES]
     nodes = services().nodes()
     return render_template(
         "partials/dashboard.html" if "live" in request.args else "dashboard.html", day=day, bars=_bars(day), trend=_trend(),
         late=overview.late(actor()), running=overview.running(actor()), coming=overview.coming(actor()),
-        waiting=services().approvals.waiting(actor()), broken=services().jobs.broken() if actor().groups is None else {},
+        waiting=services().approvals.waiting(actor()), broken=services().jobs.broken(in_use) if actor().groups is None else {},
         live=services().executions.live_counts(), used=[(services().catalogue.find(kind), kind, count) for kind, count in used],
         nodes=[(one, one.lives(now)) for one in nodes],
     )  # fmt: skip

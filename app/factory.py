@@ -73,8 +73,10 @@ from app.notification.mail import MailNotifier
 from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.calendar_store import CalendarStore
+from app.scheduling.dependants import Dependants
 from app.scheduling.dispatcher import Dispatcher, Endings
 from app.scheduling.forecast import Forecast
+from app.scheduling.gathering_store import GatheringStore
 from app.scheduling.maintenance import Maintenance
 from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node import Node
@@ -186,7 +188,8 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         overview=Overview(ExecutionStore(database), DayStore(database), registry, clock),
         forecast=Forecast(jobs, triggers, clock.monotonic), nodes=NodeStore(database).all, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
-        calendars=calendars, maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),
+        gathered=GatheringStore(database).arrived, calendars=calendars,
+        maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),
     )  # fmt: skip
 
 
@@ -215,6 +218,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
     runner = Runner(
         store=executions, executor=executor, sink=recorder, catalogue=services.catalogue, connections=services.connections,
         vault=Vault(services.keys), clock=clock, settings=settings, owner=name, note_runs=jobs.note_runs,
+        followed=jobs.followed,
     )  # fmt: skip
     dispatcher = Dispatcher(
         jobs=jobs,
@@ -230,6 +234,10 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         deliveries=Deliveries(executions, notifier, clock), nodes=NodeStore(database), name=name, asked_for=executions.asked_for,
         verdicts=Verdicts(executions, services.jobs), kinds_in_use=jobs.kinds_in_use, maintenance=services.maintenance,
         resting=services.resting,
+        dependants=Dependants(
+            jobs=jobs, executions=executions, gatherings=GatheringStore(database), triggers=services.triggers, clock=clock,
+            rests=services.resting.rests,
+        ),
         retention=Retention(executions=executions, logs=logs, jobs=jobs, clock=clock, settings=settings),
     )  # fmt: skip
     services.executions.wake = node.wake

@@ -46,7 +46,8 @@ PAGE_ERRORS = "jobwright.page_errors"
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """One object a process. `ping` raises where the database does not answer; `engine_age` is None without an engine."""
+    """One object a process. `gathered` says of a job which of those that it depends on have ended so far, with the executions. `ping`
+    raises where the database does not answer; `engine_age` is None without an engine."""
 
     settings: Settings
     clock: Clock
@@ -77,6 +78,7 @@ class Services:
     nodes: Callable[[], list[NodeSeen]]
     triggers: Triggers
     forecast: Forecast
+    gathered: Callable[[str], dict[str, str]]
     calendars: Calendars
     maintenance: Maintenance
     backfills: Backfills

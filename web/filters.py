@@ -14,11 +14,12 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from app.execution.model import Status
-from app.jobs.model import Schedule
+from app.jobs.model import DependsOn, Schedule
 from app.scheduling.words import duration_words, in_words
 from templates_lib.messages import Said, counted, say, say_many
 from web.language import dated, decimal, gettext, instant, language, ngettext, translated
-from web.views.common import viewer_zone
+from web.views.common import actor, viewer_zone
+from web.views.signin import services
 from web.words import word
 
 # Outcome → (icon, words): colour, shape and word together (look.md).
@@ -37,6 +38,7 @@ REASONS = {
     "overlap": say("the job still ran"), "replaced": say("a newer run took its place"), "misfire": say("later than its grace"),
     "paused": say("the job was paused"),
     "blackout": say("a calendar of the job keeps the time free"),
+    "circle": say("too many runs began one another: the jobs depend on each other in a circle"),
     "template_off": say("its template was switched off"),
     "maintenance": say("nothing was started: maintenance"),
     "disabled": say("the job was switched off"), "rescheduled": say("the job was given another schedule"),
@@ -158,6 +160,21 @@ def without_message(result: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name != "message"}
 
 
+ENDS = {
+    DependsOn.SUCCESS: say("has succeeded"), DependsOn.FAILURE: say("has failed"), DependsOn.END: say("has ended, whichever way"),
+}  # fmt: skip
+
+
+def readable(value: Any) -> Any:
+    """A value as people read it: what a job depends on with the names of the jobs, all else as it is."""
+    if not (isinstance(value, list) and value and all(isinstance(one, Mapping) and one.keys() == {"job", "when"} for one in value)):
+        return value
+    names = services().jobs.dependencies.names(actor(), [one["job"] for one in value])
+    return "; ".join(
+        translated(say("{job}, once it {ends}", job=names.get(one["job"], one["job"]), ends=ENDS[one["when"]])) for one in value
+    )
+
+
 def strip(executions: Sequence[Mapping[str, Any]]) -> Markup:
     """The last outcomes, given newest first, as a row of links, oldest first, each from 20 to 100 high by its duration. A list has
     hundreds of them, so they are put together here and not by a template."""
@@ -240,11 +257,12 @@ def said_of(pattern: str, **values: Any) -> Said:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "strip": strip,
+    "readable": readable,
     "schedule_words": schedule_words, "duration_words": span_words, "number": number,
     "browser": browser, "zip": pairs, "without_message": without_message, "hour_words": hour_words, "local": local,
     "in_zones": in_zones, "log_items": log_items, "dated": dated, "word": word, "percent": percent, "decimal": decimal, "said_of": said_of,
     "instant": instant, "t": translated,
 }  # fmt: skip
 GLOBALS: dict[str, Any] = {
-    "state": state, "icon": icon, "STATES": STATES, "REASONS": REASONS, "_": gettext, "ngettext": ngettext,
+    "state": state, "icon": icon, "STATES": STATES, "ENDS": ENDS, "REASONS": REASONS, "_": gettext, "ngettext": ngettext,
 }  # fmt: skip

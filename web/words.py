@@ -9,7 +9,7 @@ WORDS: dict[str, Said] = {
     "super_admin": say("super-admin"), "admin": say("admin"), "user": say("user"),
     # what began an execution
     "schedule": say("schedule"), "manual": say("manual"), "api": say("api"), "retry": say("retry"), "backfill": say("backfill"),
-    "preview": say("preview"),
+    "preview": say("preview"), "dependency": say("another job"),
     # requests for approval, and what became of an action
     "pending": say("waiting"), "approved": say("approved"), "refused": say("refused"), "withdrawn": say("withdrawn"),
     "expired": say("expired"), "failed": say("failed"), "done": say("done"),

@@ -1,4 +1,4 @@
-"""/api/admin/scheduler-jobs: versions of a job, notes on it, its figures, a copy of it, and one action on many"""
+"""/api/admin/scheduler-jobs: versions of a job, what it depends on, notes on it, its figures, a copy of it, and one action on many"""
 
 from __future__ import annotations
 
@@ -12,11 +12,22 @@ from app.api.blueprint import ApiBlueprint
 from app.api.body import if_match, json_body
 from app.api.jobs import IF_MATCH, shown, tagged
 from app.api.present import jsonable
-from app.api.schemas import ApprovalEnvelope, BulkOut, JobEnvelope, NoteEnvelope, NoteList, RevisionList, RevisionQuery, StatsOut
+from app.api.schemas import (
+    ApprovalEnvelope,
+    BulkOut,
+    DependenciesOut,
+    JobEnvelope,
+    NoteEnvelope,
+    NoteList,
+    RevisionList,
+    RevisionQuery,
+    StatsOut,
+)
 from app.bulk.service import SCHEMA as BULK
 from app.bulk.service import Action, Wanted
 from app.errors import FieldError, ValidationFailed
 from app.jobs.body import as_request, without_secrets
+from app.jobs.dependencies import Link
 from app.jobs.notes import LONGEST, Note
 from app.jobs.store import JobFilter
 from app.validation import SchemaValidator
@@ -65,6 +76,22 @@ def restore_revision(job_id: str, number: int) -> Any:
     """Put a version back in place, as a new one; the job stays switched on or off as it is"""
     job = services().jobs.restore(actor(), job_id, number, version=if_match(request))
     return tagged({"job": shown(job), "message": f"Version {number} restored"}, job)
+
+
+@blueprint.get("/<job_id>/dependencies")
+@blueprint.response(200, DependenciesOut)
+def list_dependencies(job_id: str) -> dict[str, Any]:
+    """List the jobs that a job runs after, with the execution that waits for those of the others, and the jobs that run after it"""
+    job, arrived = services().jobs.get(actor(), job_id), services().gathered(job_id)
+    links = services().jobs.dependencies
+    return {
+        "depends_on": [{**_link(one), "execution": arrived.get(one.job_id)} for one in links.upstream(actor(), job)],
+        "dependants": [_link(one) for one in links.dependants(actor(), job_id)],
+    }
+
+
+def _link(one: Link) -> dict[str, Any]:
+    return {"job": one.job_id, "when": one.when, "name": one.name, "last_status": one.last_status}
 
 
 @blueprint.get("/<job_id>/notes")

@@ -8,6 +8,7 @@ from marshmallow.validate import Length, OneOf, Range, Regexp
 
 from app.approvals.service import STATES
 from app.execution.model import Status
+from app.jobs.model import DependsOn
 from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, RetryPolicySchema
 from app.jobs.store import NEVER, SORTS
 
@@ -169,6 +170,24 @@ class RevisionOut(_Answer):
 
 class RevisionList(_Answer):
     revisions = ma.List(ma.Nested(RevisionOut), required=True)
+
+
+class LinkOut(_Answer):
+    job = ma.String(required=True, metadata={"description": "Id of the other job"})
+    when = ma.String(required=True, validate=OneOf([item.value for item in DependsOn]), metadata={"description": "Which of its ends count"})
+    name = ma.String(required=True, allow_none=True, metadata={"description": "null where you do not see it, or it is gone"})
+    last_status = ma.String(required=True, allow_none=True)
+
+
+class UpstreamOut(LinkOut):
+    execution = ma.String(
+        required=True, allow_none=True, metadata={"description": "The one that ended so and waits for those of the other jobs"}
+    )
+
+
+class DependenciesOut(_Answer):
+    depends_on = ma.List(ma.Nested(UpstreamOut), required=True)
+    dependants = ma.List(ma.Nested(LinkOut), required=True)
 
 
 class NoteOut(_Answer):

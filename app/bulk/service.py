@@ -236,7 +236,7 @@ def _expected(wanted: Wanted, job: Job, *, busy: bool) -> tuple[Effect, str]:
             return Effect.STAYS, say("it is enabled")
         case Action.DISABLE if not definition.enabled:
             return Effect.STAYS, say("it is disabled")
-        case Action.PAUSE if job.next_run_at is None and job.paused is None:
+        case Action.PAUSE if not job.starts_by_itself and job.paused is None:
             return Effect.CANNOT, say("it is never due by itself") if definition.enabled else say("it is disabled")
         case Action.RESUME if not by_person:
             return Effect.STAYS, say("nobody has paused it")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
 from itertools import count
 from typing import Any
 
@@ -85,7 +86,9 @@ class Exchange:
     def export(self, actor: Actor, kind: str, query: JobFilter | None = None) -> str:
         """The jobs that `actor` sees and `query` leaves, by name, as a file (`yaml`, `json`); what is a default is left out, secrets are
         masked, but for the names of those that are kept elsewhere."""
-        return file.write([self._written(job) for job in self._all(actor, query or JobFilter())], kind)
+        jobs = self._all(actor, query or JobFilter())
+        names = self._registry.dependencies.names(actor, {one.job for job in jobs for one in job.definition.depends_on})
+        return file.write([self._written(job, names) for job in jobs], kind)
 
     def plan(self, actor: Actor, text: str, *, prune: bool = False, only_new: bool = False) -> Plan:
         """What `apply` would do; nothing is changed. Raises FileRefused, Forbidden.
@@ -96,6 +99,7 @@ class Exchange:
         bodies = file.read(text)
         there = {job.definition.name: job for job in self._all(actor, JobFilter())}
         seen: dict[str, int] = {}
+        coming = {str(body.get("name", "")).strip() for body in bodies} - there.keys()
         steps = []
         for place, body in enumerate(bodies):
             name = str(body.get("name", ""))[:200].strip()
@@ -104,7 +108,8 @@ class Exchange:
                 steps.append(Step(name=name, action=Action.REFUSE, place=place, errors=(twice,)))
                 continue
             seen[name] = place
-            steps.append(self._step(actor, place, name, body, there.get(name), only_new=only_new))
+            steps.append(self._step(actor, place, name, body, there.get(name), only_new=only_new, coming=coming))
+        steps = _without_circles(steps)
         if prune:
             gone = [job for name, job in sorted(there.items()) if name not in seen and job.origin == ORIGIN]
             steps += [Step(name=job.definition.name, action=Action.DELETE, job_id=job.id, version=job.version) for job in gone]
@@ -115,13 +120,14 @@ class Exchange:
         return self.carry_out(actor, self.plan(actor, text, prune=prune, only_new=only_new))
 
     def carry_out(self, actor: Actor, plan: Plan) -> Plan:
-        """Do what a plan says, job by job; each step says what became of it: a job that has changed since is left alone. A plan with an
-        invalid job does nothing: raises ValidationFailed with pointers into `/jobs`."""
+        """Do what a plan says, job by job, those that others depend on first; each step says what became of it: a job that has changed
+        since is left alone. A plan with an invalid job does nothing: raises ValidationFailed with pointers into `/jobs`."""
         if not plan.valid:
             raise ValidationFailed([
                 FieldError(f"/jobs/{step.place}{error.pointer}", error.message) for step in plan.steps for error in step.errors
             ])  # fmt: skip
-        return Plan(tuple(step if step.action is Action.KEEP else self._done(actor, step) for step in plan.steps))
+        done = {place: self._done(actor, plan.steps[place]) for place in self._order(actor, plan.steps)}
+        return Plan(tuple(done.get(place, step) for place, step in enumerate(plan.steps)))
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
@@ -134,25 +140,52 @@ class Exchange:
                 break
         return found
 
-    def _step(self, actor: Actor, place: int, name: str, body: dict[str, Any], job: Job | None, *, only_new: bool) -> Step:
+    def _order(self, actor: Actor, steps: Sequence[Step]) -> list[int]:
+        """The places of the steps that change something: whatever a job depends on is made before it, and deleted after it."""
+        places = {step.name: place for place, step in enumerate(steps)}
+        before: dict[int, set[int]] = {}
+        for place, step in enumerate(steps):
+            before[place] = {places[name] for name in _named(step) if name in places} - {place}
+            if step.action is Action.DELETE:
+                after = self._registry.dependencies.dependants(actor, step.job_id or "")
+                before[place] = {places[one.name] for one in after if one.name in places}
+        try:
+            order = list(TopologicalSorter(before).static_order())
+        except CycleError:  # of jobs that are there: two people closed it at the same moment
+            order = list(before)
+        return [place for place in order if steps[place].action is not Action.KEEP]
+
+    def _step(
+        self, actor: Actor, place: int, name: str, body: dict[str, Any], job: Job | None, *, only_new: bool, coming: Collection[str]
+    ) -> Step:
         try:
             if job is None:
-                definition = self._registry.validate(actor, body)
-                return Step(name=name, action=Action.CREATE, place=place, diff=chosen(definition), body=body)
+                definition = self._registry.validate(actor, body, coming=coming)
+                diff = self._readable(actor, chosen(definition))
+                return Step(name=name, action=Action.CREATE, place=place, diff=diff, body=body)
             if only_new:
                 return Step(name=name, action=Action.KEEP, place=place, job_id=job.id)
             whole = self._whole(body, job)
-            definition = self._registry.validate(actor, whole, job_id=job.id)
+            definition = self._registry.validate(actor, whole, job_id=job.id, coming=coming)
         except ValidationFailed as failed:
             return Step(name=name, action=Action.REFUSE, place=place, job_id=job.id if job else None, errors=failed.errors)
         except JobwrightError as error:
             return Step(name=name, action=Action.REFUSE, place=place, errors=(FieldError("", error.detail),))
-        diff = field_diff(mask(to_plain(job.definition)), to_plain(definition))
+        diff = self._readable(actor, field_diff(mask(to_plain(job.definition)), to_plain(definition)))
         if definition.template_type == job.definition.template_type:
             secrets = self._registry.judge.changed_secrets(job, whole["parameters"])
             diff += [{"field": f"/parameters{at}", "before": MASK, "after": MASK} for at in secrets]
         action = Action.UPDATE if diff else Action.KEEP
         return Step(name=name, action=action, place=place, job_id=job.id, version=job.version, diff=diff, body=whole)
+
+    def _readable(self, actor: Actor, diff: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """With names for the ids of jobs."""
+        named = self._registry.dependencies.with_names
+        found = []
+        for row in diff:
+            sides = ("before", "after") if row["field"] == "/depends_on" else ()
+            found.append({**row, **{side: named(actor, row[side]) for side in sides if side in row}})
+        return found
 
     def _whole(self, body: dict[str, Any], job: Job) -> dict[str, Any]:
         """The file's job with a value for each field that it leaves out. Raises ValidationFailed."""
@@ -177,11 +210,36 @@ class Exchange:
             return replace(step, result=Result.FAILED, detail=error.detail)
         return replace(step, result=Result.DONE)
 
-    def _written(self, job: Job) -> dict[str, Any]:
-        """A job as a file has it: what is no default, in the order of the fields."""
+    @staticmethod
+    def _written(job: Job, names: Mapping[str, str]) -> dict[str, Any]:
+        """A job as a file has it: what is no default, in the order of the fields; `names` are those of the jobs that it depends on."""
         whole, plain = as_request(job.definition), as_request(JobDefinition(name="", template_type=""))
+        whole["depends_on"] = [{**one, "job": names.get(one["job"], one["job"])} for one in whole["depends_on"]]
         kept = {"name", "template_type", "enabled"}
         return {name: _without(value, plain[name]) for name, value in whole.items() if name in kept or value != plain[name]}
+
+
+def _named(step: Step) -> list[str]:
+    """The jobs that a step's job is to depend on, as its file names them."""
+    rows = step.body.get("depends_on")
+    return [one["job"] for one in rows if isinstance(one, Mapping) and isinstance(one.get("job"), str)] if isinstance(rows, list) else []
+
+
+def _without_circles(steps: Sequence[Step]) -> list[Step]:
+    """The steps, with those refused that would have new jobs run after each other in a circle; what closes one with jobs that are there
+    is found when it is written."""
+    try:
+        TopologicalSorter({step.name: _named(step) for step in steps}).prepare()
+    except CycleError as error:
+        circle = list(reversed(error.args[1]))
+        words = say("makes a circle: {jobs}", jobs=" → ".join(circle))
+        return [
+            replace(step, action=Action.REFUSE, diff=[], errors=(*step.errors, FieldError("/depends_on", words)))
+            if step.name in circle and step.action is not Action.REFUSE
+            else step
+            for step in steps
+        ]
+    return list(steps)
 
 
 def _without(value: Any, plain: Any) -> Any:

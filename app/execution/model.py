@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -42,6 +42,7 @@ class Trigger(StrEnum):
     API = "api"  # a program
     BACKFILL = "backfill"  # someone asked for the runs of a time that has passed
     PREVIEW = "preview"  # says what a run would do, for who is to approve it
+    DEPENDENCY = "dependency"  # the end of a run of a job that it depends on
     RETRY = "retry"  # someone asked for another try of an ended execution
 
 
@@ -59,6 +60,7 @@ class Reason(StrEnum):
     RESCHEDULED = "rescheduled"  # the job was given another schedule before it ran
     JOB_GONE = "job_gone"  # the job was retired before it ran
     LOST_WORKER = "lost_worker"  # its worker fell silent past its lease
+    CIRCLE = "circle"  # too many runs one after the other by dependencies alone
     HANDED_BACK = "handed_back"  # its worker was draining
 
 
@@ -129,13 +131,14 @@ def new_execution(
     job: Job, *, now: datetime, triggered_by: Trigger, scheduled_for: datetime | None = None, status: Status = Status.QUEUED,
     reason: Reason | None = None, parameters: Mapping[str, Any] | None = None, overlap: Overlap | None = None, by: str | None = None,
     retry_of: str | None = None, execution_id: str | None = None, due_times: Mapping[str, Any] | None = None,
-    available_at: datetime | None = None, stands_for: datetime | None = None, dry: bool = False,
+    available_at: datetime | None = None, stands_for: datetime | None = None, dry: bool = False, caused_by: Sequence[str] = (),
+    depth: int = 0,
 ) -> Document:  # fmt: skip
     """The document of a new execution; it carries what it needs of its job, so that a later edit does not change it.
 
     `due_times` {first, last, count} are those that a record stands for which is not of one run. It waits at least until `available_at`.
     `stands_for` is the due time that a backfill makes up for: it goes behind whatever else waits. A `dry` one runs the preview, once, and
-    nobody is told.
+    nobody is told. `caused_by` are the executions whose ends began it, and `depth` how many began one another so up to it.
     """
     definition = job.definition
     ended = status not in LIVE
@@ -165,6 +168,8 @@ def new_execution(
     if dry:
         document |= {"dry": True, "notifications": {}, "pause_after_failures": 0}
         document["retry_policy"] = {**document["retry_policy"], "max_retries": 0}
+    if caused_by:
+        document |= {"caused_by": list(caused_by), "depth": depth}
     if stands_for is not None:
         document["stands_for"] = stands_for
     if due_times:

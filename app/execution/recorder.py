@@ -33,6 +33,7 @@ class Recorder:
     def __init__(self, executions: ExecutionStore, logs: LogStore, jobs: JobStore, clock: Clock) -> None:
         self._executions, self._logs, self._jobs, self._clock = executions, logs, jobs, clock
         self._on_written: Callable[[], None] = lambda: None
+        self._on_followed: Callable[[], None] = lambda: None
         self._reports: queue.Queue[tuple[str, Attempt, Any] | None] = queue.Queue(PENDING_LIMIT)
         self._chunk_numbers: dict[tuple[str, int], int] = {}
         self._thread = threading.Thread(target=self._loop, name="recorder", daemon=True)
@@ -40,9 +41,10 @@ class Recorder:
         self._ending: dict[str, Attempt] = {}
         self._lock = threading.Condition()
 
-    def start(self, *, on_written: Callable[[], None] = lambda: None) -> None:
-        """`on_written` is called after ends are in the database, and places and retries with them."""
-        self._on_written = on_written
+    def start(self, *, on_written: Callable[[], None] = lambda: None, on_followed: Callable[[], None] = lambda: None) -> None:
+        """`on_written` is called after ends are in the database, and places and retries with them; `on_followed` where other jobs run after
+        one of them."""
+        self._on_written, self._on_followed = on_written, on_followed
         self._thread.start()
 
     def close(self) -> None:
@@ -146,7 +148,10 @@ class Recorder:
         final = [(attempt, last_progress[attempt.execution_id]) for attempt, _ in ends if attempt.execution_id in last_progress]
         if final:
             self._executions.write_progress(final)
-        refused = self._executions.finish(rows, now=self._clock.now())
+        followed = self._jobs.followed({attempt.job_id for attempt, _, delay in rows if delay is None})
+        refused = self._executions.finish(rows, now=self._clock.now(), followed=followed)
+        if followed:
+            self._on_followed()
         for attempt, outcome, delay in rows:
             self._chunk_numbers.pop((attempt.execution_id, attempt.number), None)
             if attempt.execution_id in refused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -44,9 +44,10 @@ class Runner:
     def __init__(
         self, *, store: ExecutionStore, executor: Executor, sink: Sink, catalogue: Catalogue, connections: Connections, vault: Vault,
         clock: Clock, settings: Settings, owner: str, note_runs: Callable[[Iterable[Ended]], None],
+        followed: Callable[[Collection[str]], Collection[str]],
     ) -> None:  # fmt: skip
         self._store, self._executor, self._sink, self._catalogue = store, executor, sink, catalogue
-        self._note_runs = note_runs
+        self._note_runs, self._followed = note_runs, followed
         self._connections, self._vault, self._clock, self._settings, self._owner = (
             connections,
             vault,
@@ -148,7 +149,8 @@ class Runner:
                 seconds=(now - attempt.started_at).total_seconds(),
             )
             delay = decide_retry(attempt.retry_policy, attempt.failed_attempts, error).delay_seconds
-            if self._store.end_lost(attempt, outcome, delay, now=now):
+            followed = self._followed({attempt.job_id}) if delay is None else ()
+            if self._store.end_lost(attempt, outcome, delay, now=now, followed=followed):
                 self._note_runs([Ended(attempt.job_id, attempt.began_at, Status.FAILED.value if delay is None else None)])
                 log.warning("attempt.lost", execution=attempt.execution_id, attempt=attempt.number, retry_in=delay)
                 swept += 1

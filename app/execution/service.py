@@ -35,6 +35,7 @@ _RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")
 _BACKFILL_SPACE = uuid.UUID("0b6b3f0e-4c1d-4a55-9d0f-6f0f1f1c7a3e")
 LIMIT_WINDOW = timedelta(hours=1)
 TYPICAL_OF = 50  # runs
+MOST_EFFECTS = 50  # executions that one began
 
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")  # of log lines, the gravest last
@@ -341,6 +342,18 @@ class Executions:
         """Ids of the executions of the same job before and after one."""
         require(actor, May.SEE_EXECUTIONS)
         return self._store.neighbour(execution, earlier=True), self._store.neighbour(execution, earlier=False)
+
+    def causes(self, actor: Actor, execution: Document) -> list[Document]:
+        """The executions whose ends began an execution, in brief; those that `actor` does not see are left out."""
+        return self._seen(actor, self._store.briefly(execution["caused_by"])) if execution.get("caused_by") else []
+
+    def effects(self, actor: Actor, execution_id: str) -> list[Document]:
+        """The executions that the end of an execution began, in brief; those that `actor` does not see are left out."""
+        return self._seen(actor, self._store.caused_by(execution_id, MOST_EFFECTS))
+
+    def _seen(self, actor: Actor, rows: Sequence[Document]) -> list[Document]:
+        require(actor, May.SEE_EXECUTIONS)
+        return [row for row in rows if self._registry.sees(actor, row["job_id"])]
 
     def success_before(self, actor: Actor, execution: Document) -> Document | None:
         """The last success of the same job that was queued before an execution; secrets masked."""

@@ -277,29 +277,31 @@ class ExecutionStore:
             [UpdateOne(updates.held(attempt), {"$set": {"progress": progress}}) for attempt, progress in rows], ordered=False
         )
 
-    def finish(self, ends: Sequence[tuple[Attempt, Outcome, float | None]], *, now: datetime) -> set[str]:
-        """Write the ends of attempts, each with the delay of the next one or None for the end of the execution.
+    def finish(self, ends: Sequence[tuple[Attempt, Outcome, float | None]], *, now: datetime, followed: Collection[str] = ()) -> set[str]:
+        """Write the ends of attempts, each with the delay of the next one or None for the end of the execution. `followed` are the jobs
+        that others run after.
 
         Returns the ids that were refused: their lease had gone to another worker.
         """
         alike: list[tuple[Attempt, Outcome, float | None]] = []
         others: list[tuple[Attempt, Outcome, float | None]] = []
         for end in ends:
-            (alike if updates.is_plain(*end) else others).append(end)
+            (alike if updates.is_plain(*end) and not updates.is_followed(end[0], followed) else others).append(end)
         operations: list[UpdateOne | UpdateMany] = updates.plain_ends([(attempt, outcome) for attempt, outcome, _ in alike], now)
         for attempt, outcome, delay in others:
             held = updates.held(attempt) if delay is None else {**updates.held(attempt), "cancel": {"$exists": False}}
-            operations.append(UpdateOne(held, updates.end(attempt, outcome, delay, now)))
+            ended = updates.end(attempt, outcome, delay, now, followed=updates.is_followed(attempt, followed))
+            operations.append(UpdateOne(held, ended))
         matched = self._executions.bulk_write(operations, ordered=False).matched_count
         self._give_way(ends, now)
         if matched == len(ends):
             return set()
         refused = set()
         for attempt, outcome, delay in ends:  # rare: find which ones; a written end has this token in `last_token` and no lease
-            ended = {"_id": attempt.execution_id, "last_token": attempt.token, "lease": {"$exists": False}}
+            written = {"_id": attempt.execution_id, "last_token": attempt.token, "lease": {"$exists": False}}
             if delay is not None and self._end_crossed(updates.held(attempt), attempt, outcome, now):
                 continue
-            if self._executions.find_one(ended, {"_id": 1}) is None:
+            if self._executions.find_one(written, {"_id": 1}) is None:
                 refused.add(attempt.execution_id)
         return refused
 
@@ -337,14 +339,18 @@ class ExecutionStore:
             for row in rows
         ]
 
-    def end_lost(self, attempt: Attempt, outcome: Outcome, delay_seconds: float | None, *, now: datetime) -> bool:
-        """End an attempt whose worker is lost; False where the lease was renewed, or another sweeper was quicker."""
+    def end_lost(
+        self, attempt: Attempt, outcome: Outcome, delay_seconds: float | None, *, now: datetime, followed: Collection[str] = ()
+    ) -> bool:
+        """End an attempt whose worker is lost; False where the lease was renewed, or another sweeper was quicker. `followed` as in
+        `finish`."""
         lost = {**updates.held(attempt), "lease.expires_at": {"$lt": now}}
         if delay_seconds is not None:
             if self._end_crossed(lost, attempt, outcome, now):
                 return True
             lost["cancel"] = {"$exists": False}
-        return self._executions.update_one(lost, updates.end(attempt, outcome, delay_seconds, now)).matched_count == 1
+        ended = updates.end(attempt, outcome, delay_seconds, now, followed=updates.is_followed(attempt, followed))
+        return self._executions.update_one(lost, ended).matched_count == 1
 
     # -- by people ------------------------------------------------------------------------------------------------
 
@@ -363,10 +369,12 @@ class ExecutionStore:
             )
         return document
 
-    def replace_running(self, job_ids: Sequence[str], *, now: datetime) -> None:
-        """Stop what these jobs run or have waiting: newer due times take their place."""
+    def replace_running(self, job_ids: Sequence[str], *, now: datetime, spare: str | None = None) -> None:
+        """Stop what these jobs run or have waiting, but for `spare`: newer runs take their place."""
         cancel = {"by": "system", "at": now, "reason": Reason.REPLACED.value}
-        live = {"job_id": {"$in": list(job_ids)}, "live": True, "cancel": {"$exists": False}}
+        live: Document = {"job_id": {"$in": list(job_ids)}, "live": True, "cancel": {"$exists": False}}
+        if spare is not None:
+            live["_id"] = {"$ne": spare}
         self._executions.update_many({**live, "status": Status.RUNNING.value}, {"$set": {"cancel": cancel}})
         self._executions.update_many(
             {**live, "status": {"$in": [Status.QUEUED.value, Status.RETRYING.value]}},
@@ -440,6 +448,25 @@ class ExecutionStore:
     def judged(self, execution_id: str) -> None:
         """Its job was looked at."""
         self._executions.update_one({"_id": execution_id}, {"$unset": {"verdict": ""}})
+
+    # -- jobs that run after others -------------------------------------------------------------------------------
+
+    def to_follow(self, limit: int) -> list[Document]:
+        """Ended executions whose job others run after, for which they were not started yet, the oldest first: id, job, status, depth."""
+        kept = {"job_id": 1, "status": 1, "depth": 1}
+        return list(self._executions.find({"dependants": "pending"}, kept).sort("completed_at", 1).limit(limit))
+
+    def was_followed(self, execution_id: str) -> None:
+        """What runs after it is in the queue."""
+        self._executions.update_one({"_id": execution_id}, {"$unset": {"dependants": ""}})
+
+    def briefly(self, ids: Sequence[str]) -> list[Document]:
+        """These executions in brief, with their jobs."""
+        return list(self._executions.find({"_id": {"$in": list(ids)}}, {**BRIEF, "job_id": 1, "job_name": 1}))
+
+    def caused_by(self, execution_id: str, limit: int) -> list[Document]:
+        """The executions that its end began, in brief, with their jobs."""
+        return list(self._executions.find({"caused_by": execution_id}, {**BRIEF, "job_id": 1, "job_name": 1}).limit(limit))
 
     # -- reading --------------------------------------------------------------------------------------------------
 

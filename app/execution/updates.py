@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import bson
@@ -13,6 +13,7 @@ from app.mongo import Document, by_id
 from app.notification.base import recipients_of
 
 FAILURES = (Status.FAILED.value, Status.TIMEOUT.value)
+RAN = (Status.SUCCESS.value, *FAILURES)  # ends that other jobs may run after
 # What an execution has only while it waits or runs, and what the indexes of the queue are made of.
 LEAVES_QUEUE = {"live": "", "queue_rank": "", "slots": "", "waits_for": ""}
 SMALL_RESULT = 4_000  # bytes; larger results are written one by one, as a command has room for 16 MB
@@ -65,6 +66,12 @@ def is_plain(attempt: Attempt, outcome: Outcome, delay_seconds: float | None) ->
     if delay_seconds is not None or outcome.status is not Status.SUCCESS or recipients_of(attempt.notifications, outcome.status.value):
         return False
     return len(bson.encode({"result": outcome.result})) <= SMALL_RESULT
+
+
+def is_followed(attempt: Attempt, followed: Collection[str]) -> bool:
+    """Whether others may run after this: `followed` are the jobs that others depend on. A preview and a run that makes up for a due time of
+    long ago are nothing to them."""
+    return attempt.job_id in followed and not attempt.dry and attempt.stands_for is None
 
 
 def plain_ends(ends: Sequence[tuple[Attempt, Outcome]], now: datetime) -> list[UpdateOne | UpdateMany]:
@@ -124,8 +131,9 @@ def back_in_queue(attempt: Attempt, status: Status, available_at: datetime) -> D
     return {"status": status.value, "available_at": available_at, "queue_rank": attempt.rank, "slots": list(attempt.places[:1])}
 
 
-def end(attempt: Attempt, outcome: Outcome, delay_seconds: float | None, now: datetime) -> Document:
-    """The update that ends the running attempt and, without a delay, the execution."""
+def end(attempt: Attempt, outcome: Outcome, delay_seconds: float | None, now: datetime, *, followed: bool = False) -> Document:
+    """The update that ends the running attempt and, without a delay, the execution. One that is `followed` is marked, in the same write,
+    for the jobs that run after its own."""
     last = f"attempts.{attempt.number - 1}"
     ended = _ended_attempt(outcome, now)
     fields: Document = {
@@ -143,6 +151,8 @@ def end(attempt: Attempt, outcome: Outcome, delay_seconds: float | None, now: da
         fields["notify"] = owed(now)
     if attempt.pause_after_failures and outcome.status in FAILURES:
         fields["verdict"] = "pending"
+    if followed and outcome.status in RAN:
+        fields["dependants"] = "pending"
     return {"$set": fields, "$unset": {"lease": "", **LEAVES_QUEUE}}
 
 

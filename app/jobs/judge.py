@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -20,6 +20,8 @@ from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry, with_defaults
 from app.validation.dynamic import Known
 from templates_lib.messages import say
+
+Resolver = Callable[[JobDefinition], tuple[JobDefinition, list[FieldError]]]
 
 
 class Judge:
@@ -99,8 +101,9 @@ class Judge:
 
     # -- definitions ----------------------------------------------------------------------------------------------
 
-    def checked(self, body: Any, before: Job | None = None) -> JobDefinition:
-        """The definition in `body`, its parameters with defaults and in the clear; raises with all that is wrong with it."""
+    def checked(self, body: Any, before: Job | None = None, *, resolve: Resolver = lambda definition: (definition, [])) -> JobDefinition:
+        """The definition in `body`, its parameters with defaults and in the clear, and what `resolve` makes of it; raises with all that is
+        wrong with it."""
         definition = load_definition(body, self._settings)
         try:
             entry = self.entry_for(definition, before)
@@ -112,8 +115,9 @@ class Judge:
         errors = self._parameter_errors(entry, definition.parameters, stored)
         if not unchanged:
             errors += self._rules.check(definition.schedule, self._clock.now())
-        if errors:
-            raise ValidationFailed(errors)
+        definition, others = resolve(definition)
+        if errors or others:
+            raise ValidationFailed([*errors, *others])
         return definition
 
     def still_right(self, job: Job, *, moved: bool) -> None:

@@ -38,6 +38,14 @@ class MisfirePolicy(StrEnum):
     ALL = "all"  # the latest max_catch_up run, the others are missed
 
 
+class DependsOn(StrEnum):
+    """Which ends of a run have the jobs that depend on it run."""
+
+    SUCCESS = "success"  # it succeeded
+    FAILURE = "failure"  # its last attempt failed or timed out
+    END = "end"  # either
+
+
 class RetryOn(StrEnum):
     """Which ends of an attempt are worth another."""
 
@@ -100,6 +108,15 @@ class Notifications:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """A job that another runs after: its id, and which of its ends count. A job that depends on several runs once each of them has ended
+    so since it last ran for them."""
+
+    job: str
+    when: DependsOn = DependsOn.SUCCESS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobDefinition:
     """What a person decides about a job."""
 
@@ -119,6 +136,7 @@ class JobDefinition:
     group: str = ""
     notifications: Notifications = field(default_factory=Notifications)
     pause_after_failures: int = 0
+    depends_on: tuple[Dependency, ...] = ()
 
 
 class Cause(StrEnum):
@@ -163,6 +181,11 @@ class Job:
     paused: Pause | None = None
     request_digest: str | None = None
     code_version: int | None = None  # of the template's code that the parameters are written for; None: as `template_version` says
+
+    @property
+    def starts_by_itself(self) -> bool:
+        """Whether anything starts it but a person or a program: a due time, or the end of another job."""
+        return self.next_run_at is not None or (self.definition.enabled and bool(self.definition.depends_on))
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None), datetime})
@@ -212,6 +235,7 @@ _NESTED: dict[str, Any] = {
     "concurrency": lambda row: Concurrency(**row),
     "overlap": Overlap,
     "notifications": lambda row: Notifications(**{key: tuple(value) for key, value in row.items()}),
+    "depends_on": lambda rows: tuple(Dependency(job=row["job"], when=DependsOn(row.get("when", DependsOn.SUCCESS))) for row in rows),
 }
 
 _RECORD_FIELDS = tuple(item.name for item in fields(Job) if item.name not in {"id", "definition"})

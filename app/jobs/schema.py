@@ -12,12 +12,13 @@ from marshmallow.validate import Length, OneOf, Range, Regexp
 
 from app.config import Settings
 from app.errors import FieldError, ValidationFailed
-from app.jobs.model import JobDefinition, MisfirePolicy, Overlap, RetryOn, ScheduleType, definition_from
+from app.jobs.model import DependsOn, JobDefinition, MisfirePolicy, Overlap, RetryOn, ScheduleType, definition_from
 from app.validation import pointer
 from templates_lib.messages import say
 
 LONGEST_NAME = 120
 MAX_TAGS = 20
+MAX_DEPENDENCIES = 20
 # No control characters, nor the marks that turn the direction of text: a name must look like what it is.
 PRINTABLE_TEXT = r"^[^\x00-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]*$"
 PRINTABLE = Regexp(PRINTABLE_TEXT, error="must not hold control characters")
@@ -132,6 +133,18 @@ class NotificationsSchema(_Strict):
     on_failure = _addresses(say("Mail after failure"))
 
 
+class DependencySchema(_Strict):
+    job = ma.String(
+        required=True,
+        validate=Length(min=1, max=LONGEST_NAME),
+        metadata={"title": say("Job"), "description": "Name or id of the other job"},
+    )
+    when = ma.String(
+        load_default=DependsOn.SUCCESS.value, validate=OneOf([item.value for item in DependsOn]),
+        metadata={"title": say("When it"), "description": "success; failure: failed or timed out; end: either"},
+    )  # fmt: skip
+
+
 class JobDefinitionSchema(_Strict):
     """The body of create and update."""
 
@@ -154,6 +167,10 @@ class JobDefinitionSchema(_Strict):
         validate=Range(min=0, max=1000),
         metadata={"description": "The job pauses itself after so many failures in a row; 0: never"},
     )
+    depends_on = ma.List(
+        ma.Nested(DependencySchema), validate=Length(max=MAX_DEPENDENCIES),
+        metadata={"description": "It also runs once each of these jobs has ended so, since it last ran for them"},
+    )  # fmt: skip
 
 
 class PauseSchema(_Strict):

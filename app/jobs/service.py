@@ -6,7 +6,7 @@ import hashlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,7 @@ from app.errors import (
 )
 from app.jobs.asks import Ask, Operation
 from app.jobs.body import chosen, merged
+from app.jobs.dependencies import Dependencies
 from app.jobs.judge import Judge
 from app.jobs.model import Cause, Job, JobDefinition, Pause, ScheduleType, job_document, job_from, to_plain
 from app.jobs.revisions import Revision, change, difference
@@ -40,7 +41,7 @@ from app.jobs.store import JobFilter, JobStore, SameRequest
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
 from app.mongo import Document
-from templates_lib.messages import say
+from templates_lib.messages import say, say_many
 
 # The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
 WRITE_TRIES = 20
@@ -83,6 +84,7 @@ class JobRegistry:
         clock: Clock, settings: Settings,
     ) -> None:  # fmt: skip
         self.judge = judge  # of parameters, for the stages above as well
+        self.dependencies = Dependencies(store)
         self._store, self._catalogue, self._rules, self._endings = store, catalogue, rules, endings
         self._audit, self._clock, self._settings = audit, clock, settings
         self._facets: dict[frozenset[str] | None, tuple[float, Facets]] = {}
@@ -153,11 +155,13 @@ class JobRegistry:
             return self._replay(twin, digest), False
         return job, True
 
-    def validate(self, actor: Actor, body: Any, *, job_id: str | None = None) -> JobDefinition:
-        """A dry create, or a dry update of `job_id`: the definition that would be stored, secrets masked. Raises as they do."""
+    def validate(self, actor: Actor, body: Any, *, job_id: str | None = None, coming: Collection[str] = ()) -> JobDefinition:
+        """A dry create, or a dry update of `job_id`: the definition that would be stored, secrets masked. Raises as they do. `coming` are
+        names of jobs that are about to be made: it may depend on them."""
         require(actor, May.CHANGE_JOBS)
         before = self._visible(actor, job_id) if job_id else None
-        definition = self.judge.checked(merged(self.judge.brought_up(before).definition, body) if before else body, before)
+        whole = merged(self.judge.brought_up(before).definition, body) if before else body
+        definition = self._checked(actor, whole, before, coming=coming)
         self._refuse_foreign_group(actor, definition)
         self._refuse_taken_name(definition, job_id)
         return replace(
@@ -169,7 +173,7 @@ class JobRegistry:
         require(actor, May.CHANGE_JOBS)
         if self._settings.strict and actor.role != Role.SUPER_ADMIN and not actor.approved_by:
             raise Forbidden("Here only a super-admin makes jobs (JOBWRIGHT_STRICT)")
-        definition, now = self.judge.checked(body), self._clock.now()
+        definition, now = self._checked(actor, body, None), self._clock.now()
         entry = self._catalogue.get(definition.template_type)
         self._refuse_foreign_group(actor, definition)
         return Job(
@@ -185,7 +189,7 @@ class JobRegistry:
         """
         require(actor, May.CHANGE_JOBS)
         before = self._at_version(actor, job_id, version)
-        definition = self.judge.checked(merged(self.judge.brought_up(before).definition, body), before)
+        definition = self._checked(actor, merged(self.judge.brought_up(before).definition, body), before)
         entry = self.judge.entry_for(definition, before)
         definition = self.judge.sealed(entry, definition, before)
         self._refuse_foreign_group(actor, definition)
@@ -216,7 +220,7 @@ class JobRegistry:
             self._refuse_taken_name(wanted.definition, job_id)
         for one in (before, wanted):
             self._ask_first(actor, one, Operation.UPDATE, diff=diff, payload={"job": job_document(wanted)})
-        self.judge.still_right(wanted, moved=wanted.definition.schedule != before.definition.schedule)
+        self._still_right(wanted, moved=wanted.definition.schedule != before.definition.schedule)
         return self._store_change(actor, before, wanted, "job.restore")
 
     def set_enabled(self, actor: Actor, job_id: str, *, enabled: bool, version: int | None = None) -> Job:
@@ -235,7 +239,8 @@ class JobRegistry:
         return self._store_change(actor, before, replace(before, definition=replace(before.definition, enabled=enabled)), action)
 
     def pause(self, actor: Actor, job_id: str, body: Any, *, version: int | None = None) -> Job:
-        """Let the job's due times go by, until an instant or until someone resumes it; `body` is {reason, until?}.
+        """Let the job's due times and the ends of jobs that it depends on go by, until an instant or until someone resumes it; `body` is
+        {reason, until?}.
 
         They end in one `skipped` record when the pause ends. Runs that were queued before go on, and so do manual ones.
         Raises ValidationFailed, or Conflict for a job that is never due.
@@ -248,9 +253,9 @@ class JobRegistry:
             raise ValidationFailed([FieldError("/until", say("lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC", now=now))])
 
         def paused(job: Job) -> Job | None:
-            first = job.paused.since_due if job.paused else job.next_run_at
-            if first is None:
+            if job.paused is None and not job.starts_by_itself:
                 raise Conflict("This job is never due by itself: there is nothing to pause")
+            first = job.paused.since_due if job.paused else job.next_run_at or now
             pause = Pause(reason=reason, until=until, by=actor.email, at=now, since_due=first)
             after = replace(job, paused=pause, next_run_at=until, version=job.version + 1, updated_by=actor.email, updated_at=now)
             return after if self._store.update(job, after, reschedule=True) else None
@@ -280,9 +285,21 @@ class JobRegistry:
             return self._until_written(before, resumed)
 
     def delete(self, actor: Actor, job_id: str, *, version: int | None = None) -> None:
-        """Retire the job: it is never due again, its executions and audit stay (design.md, 7)."""
+        """Retire the job: it is never due again, its executions and audit stay (design.md, 7). Raises Conflict while others depend on
+        it."""
         require(actor, May.CHANGE_JOBS)
         job = self._at_version(actor, job_id, version)
+        after = self.dependencies.dependants(actor, job_id)
+        if after:
+            named = ", ".join([repr(one.name) for one in after if one.name][:3]) or str(len(after))
+            raise Conflict(
+                say_many(
+                    "{count} job runs after it, which would never start again: {jobs}",
+                    "{count} jobs run after it, which would never start again: {jobs}",
+                    len(after),
+                    jobs=named,
+                )
+            )
         self._ask_first(actor, job, Operation.DELETE)
         with self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name):
             self._until_written(job, lambda now_is: self._retired(actor, now_is))
@@ -327,7 +344,7 @@ class JobRegistry:
         wanted, now = self.judge.brought_up(job_from(dict(document))), self._clock.now()
         self._refuse_foreign_group(actor, wanted.definition)
         self._ask_first(actor, wanted, Operation.CREATE)
-        self.judge.still_right(wanted, moved=True)
+        self._still_right(wanted, moved=True)
         job = replace(wanted, created_at=now, updated_at=now, next_run_at=self._first_due(wanted.definition, now))
         try:
             return self._add(actor, job)
@@ -342,7 +359,7 @@ class JobRegistry:
         before, asked = self._at_version(actor, job_id, version), self.judge.brought_up(asked)
         self._refuse_foreign_group(actor, asked.definition)
         self._ask_first(actor, asked, Operation.UPDATE)
-        self.judge.still_right(asked, moved=asked.definition.schedule != before.definition.schedule)
+        self._still_right(asked, moved=asked.definition.schedule != before.definition.schedule)
         return self._store_change(actor, before, asked, "job.update")
 
     def put_version(self, actor: Actor, wanted: Job, *, version: int, action: str) -> Job:
@@ -378,10 +395,10 @@ class JobRegistry:
         """How many jobs each of these addresses has made; for whoever sees all accounts."""
         return self._store.counts_by_owner(owners) if owners else {}
 
-    def names(self, actor: Actor) -> list[str]:
-        """Names of all jobs that `actor` sees, for a form's suggestions."""
+    def names(self, actor: Actor, *, limit: int) -> list[str]:
+        """The first names of the jobs that `actor` sees, for a form's suggestions."""
         require(actor, May.SEE_JOBS)
-        return self._store.names(groups=actor.groups)
+        return self._store.names(groups=actor.groups, limit=limit)
 
     def groups(self, actor: Actor) -> list[str]:
         """The groups that `actor` may put a job into, as far as they are known."""
@@ -438,6 +455,18 @@ class JobRegistry:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
+    def _checked(self, actor: Actor, body: Any, before: Job | None, *, coming: Collection[str] = ()) -> JobDefinition:
+        return self.judge.checked(
+            body, before, resolve=lambda definition: self.dependencies.resolved(actor, definition, before, coming=coming)
+        )
+
+    def _still_right(self, job: Job, *, moved: bool) -> None:
+        """Raises ValidationFailed."""
+        errors = self.dependencies.still_right(job.definition, job.id)
+        if errors:
+            raise ValidationFailed(errors)
+        self.judge.still_right(job, moved=moved)
+
     def _gone(self, in_use: Iterable[tuple[str, int]] | None = None) -> list[tuple[str, int]]:
         """Templates and versions that jobs are of and that are not there."""
         known = self._store.versions_in_use() if in_use is None else in_use
@@ -484,10 +513,10 @@ class JobRegistry:
     def _due_again(self, before: Job, definition: JobDefinition, now: datetime) -> dict[str, Any]:
         """When a job with another schedule is due. A pause goes on; switching the job off ends it."""
         first = self._first_due(definition, now)
-        pause = before.paused
-        if first is None or pause is None or pause.cause is not Cause.PERSON or (pause.until is not None and pause.until <= now):
+        pause, since = before.paused, first or (now if definition.enabled and definition.depends_on else None)
+        if since is None or pause is None or pause.cause is not Cause.PERSON or (pause.until is not None and pause.until <= now):
             return {"next_run_at": first, "paused": None}
-        return {"next_run_at": pause.until, "paused": replace(pause, since_due=first)}
+        return {"next_run_at": pause.until, "paused": replace(pause, since_due=since)}
 
     def _first_due(self, definition: JobDefinition, now: datetime) -> datetime | None:
         """The next due time from now on: a change of the schedule never fires it."""

@@ -71,6 +71,16 @@ EVERY_JOB = JobFilter()
 
 
 @dataclass(frozen=True, slots=True)
+class JobRef:
+    """What others need to know of a job to speak of it."""
+
+    id: str
+    name: str
+    group: str
+    last_status: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A schedule, how many jobs have it, and (id, name) of the first of them. `phase` is the next due time of an interval's jobs."""
 
@@ -199,9 +209,10 @@ class JobStore:
             rows += list(others.skip(before).limit(limit - len(rows)))
         return [job_from(row) for row in rows], total
 
-    def names(self, *, groups: Collection[str] | None = None) -> list[str]:
-        """Names of all jobs in the registry, or of those of some groups, sorted."""
-        return [row["name"] for row in self._jobs.find({"retired": False, **_within(groups)}, {"name": 1}).sort("name", 1)]
+    def names(self, *, groups: Collection[str] | None = None, limit: int) -> list[str]:
+        """The first names of the jobs in the registry, or of those of some groups, sorted."""
+        rows = self._jobs.find({"retired": False, **_within(groups)}, {"name": 1}).sort("name", 1).limit(limit)
+        return [row["name"] for row in rows]
 
     def groups(self) -> list[str]:
         """Every group that a job is in, sorted."""
@@ -357,6 +368,32 @@ class JobStore:
             ),
         )
         return result.matched_count == 1
+
+    # -- dependencies ---------------------------------------------------------------------------------------------
+
+    def refs(self, words: Sequence[str]) -> list[JobRef]:
+        """The jobs of the registry that have one of these ids or names."""
+        if not words:
+            return []
+        where = {"retired": False, "$or": [{"_id": {"$in": list(words)}}, {"name": {"$in": list(words)}}]}
+        rows = self._jobs.find(where, {"name": 1, "group": 1, "last_status": 1}, max_time_ms=QUERY_TIME_MS)
+        return [JobRef(row["_id"], row["name"], row.get("group", ""), row.get("last_status")) for row in rows]
+
+    def upstream_of(self, ids: Sequence[str]) -> dict[str, list[str]]:
+        """The ids of the jobs that each of these runs after."""
+        rows = self._jobs.find({"_id": {"$in": list(ids)}, "retired": False, "depends_on.job": {"$exists": True}}, {"depends_on.job": 1})
+        return {row["_id"]: [one["job"] for one in row["depends_on"]] for row in rows}
+
+    def dependants(self, ids: Sequence[str], *, enabled: bool | None = None) -> list[Job]:
+        """The jobs that run after one of these, by name; all, or those that are switched on."""
+        where = {"depends_on.job": {"$in": list(ids)}, "retired": False, **({} if enabled is None else {"enabled": enabled})}
+        return [job_from(row) for row in self._jobs.find(where).sort("name", 1)]
+
+    def followed(self, ids: Collection[str]) -> set[str]:
+        """Which of these jobs others run after."""
+        where = {"depends_on.job": {"$in": list(ids)}, "retired": False, "enabled": True}
+        rows = self._jobs.find(where, {"_id": 0, "depends_on.job": 1})
+        return {one["job"] for row in rows for one in row["depends_on"]} & set(ids)
 
     # -- the dispatcher -------------------------------------------------------------------------------------------
 

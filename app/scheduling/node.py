@@ -29,6 +29,7 @@ from app.execution.retention import Retention
 from app.execution.runner import Runner
 from app.execution.verdict import Verdicts
 from app.mongo import is_away
+from app.scheduling.dependants import Dependants
 from app.scheduling.dispatcher import INSTANT, Dispatcher
 from app.scheduling.maintenance import Maintenance
 from app.scheduling.nodes import NodeStore
@@ -152,6 +153,7 @@ class Node:
         deliveries: Deliveries,
         retention: Retention,
         verdicts: Verdicts,
+        dependants: Dependants,
         maintenance: Maintenance,
         resting: RestingTemplates,
         kinds_in_use: Callable[[], list[str]],
@@ -164,7 +166,7 @@ class Node:
         self._dispatcher, self._runner, self._executor, self._recorder = dispatcher, runner, executor, recorder
         self._deliveries, self._retention, self._clock, self._settings = deliveries, retention, clock, settings
         self._nodes, self._name, self._verdicts, self._kinds_in_use = nodes, name, verdicts, kinds_in_use
-        self._maintenance, self._resting = maintenance, resting
+        self._maintenance, self._resting, self._dependants = maintenance, resting, dependants
         self._arrivals = Arrivals(asked_for, self.wake)
         self._clock_watch = ClockWatch(clock, self._clock_was_set)
         self._ticked_at = clock.monotonic()
@@ -175,7 +177,7 @@ class Node:
 
     def start(self) -> None:
         """Begin to dispatch and to claim."""
-        self._recorder.start(on_written=self.wake)
+        self._recorder.start(on_written=self.wake, on_followed=self._follow_now)
         self._attempts = AttemptExecutor(self._runner.claim)
         self._executor.start(self._recorder, on_free=self.wake)
         guarded("warm_up", lambda: self._runner.warm_up(self._kinds_in_use()))
@@ -187,6 +189,7 @@ class Node:
         self._every("cancels", CANCEL_SECONDS, self._look_after_runs)
         self._every("maintenance", MAINTENANCE_SECONDS, self._look_for_maintenance)
         self._every("upkeep", UPKEEP_SECONDS, self._upkeep)
+        self._every("dependants", UPKEEP_SECONDS, self._follow)
         self._every("beat", BEAT_SECONDS, self._beat)
         self._every("retention", RETENTION_SECONDS, self._retention.tick, first=RETENTION_SECONDS / 2)
         self._scheduler.start()
@@ -238,6 +241,17 @@ class Node:
         due, tick = self._dispatcher.next_due_at, self._scheduler.get_job("dispatch")
         if due is not None and tick is not None and due + INSTANT < tick.next_run_time:
             tick.modify(next_run_time=due + INSTANT)  # the poll would be late; it stays for what others put in between
+
+    def _follow(self) -> None:
+        """Start what runs after what has ended, here or on a node that died before it could."""
+        if self._dependants.tick():
+            self.wake()
+
+    def _follow_now(self) -> None:
+        tick = self._scheduler.get_job("dependants")
+        if tick is not None:
+            with suppress(JobLookupError):  # at a stop
+                tick.modify(next_run_time=datetime.now(UTC))
 
     def _beat(self) -> None:
         self._nodes.beat(self._name, host=socket.gethostname(), clock=self._clock.now(), tick_age=self.tick_age())

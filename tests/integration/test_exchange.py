@@ -94,7 +94,7 @@ def test_pruning_takes_only_what_came_out_of_a_file(services: Services, super_ad
     waiting = services.executions.run_now(super_admin, second.id)["_id"]
     assert actions(services.exchange.plan(super_admin, less)) == [("first", "unchanged")]
     assert actions(services.exchange.apply(super_admin, less, prune=True)) == [("first", "unchanged"), ("second", "delete")]
-    assert services.jobs.names(super_admin) == ["by hand", "first"]
+    assert services.jobs.names(super_admin, limit=10) == ["by hand", "first"]
     assert services.executions.get(super_admin, waiting)["status"] == "skipped", "what a deleted job has waiting does not run"
 
 

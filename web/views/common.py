@@ -27,6 +27,7 @@ from web.views.signin import services
 Pairs = list[tuple[str, str]]
 ZONE_COOKIE = "jobwright_zone"
 MOST_COUNTED = 10_000  # executions of a list: nobody turns so many pages
+MOST_OFFERED = 500  # names of jobs; others are typed
 CHECK = "check"  # the action of a page that only wants to know what is wrong so far
 
 
@@ -92,7 +93,7 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
         case "templates":
             return [(entry.type, entry.name) for entry in services().catalogue]
         case "jobs":
-            return services().jobs.names(actor())
+            return services().jobs.names(actor(), limit=MOST_OFFERED)
         case "groups":
             return services().jobs.groups(actor())
     return ()

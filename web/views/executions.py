@@ -66,6 +66,7 @@ def show(execution_id: str) -> str:
     failing, executions = _failing(document), services().executions
     return render_template(
         "execution.html", execution=document, live=is_live(document), failing=failing,
+        causes=executions.causes(actor(), document), effects=executions.effects(actor(), execution_id),
         neighbours=executions.neighbours(actor(), document), has_success=executions.success_before(actor(), document) is not None,
         **_log(execution_id, failing),
     )  # fmt: skip

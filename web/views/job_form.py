@@ -26,10 +26,11 @@ from web.views.common import CHECK, Editor, Pairs, actor, form_of, live_options,
 from web.views.schedule_form import CALENDAR, builder, preview_schedule, read_schedule, schedule_fields, settled
 from web.views.signin import services
 
-DETAILS, PARAMETERS, POLICIES = "d", "p", "o"
+DETAILS, PARAMETERS, AFTER, POLICIES = "d", "p", "w", "o"
 PRESET = "s.preset"  # a button that fills the schedule
-_PLACE = {DETAILS: "", PARAMETERS: "/parameters", POLICIES: ""}  # where a part's values stand in the body
+_PLACE = {DETAILS: "", PARAMETERS: "/parameters", AFTER: "", POLICIES: ""}  # where a part's values stand in the body
 DETAIL_FIELDS = ("name", "description", "tags", "group")
+AFTER_FIELDS = ("depends_on",)
 POLICY_FIELDS = (
     "timeout_seconds",
     "retry_policy",
@@ -56,16 +57,28 @@ _TITLES = {
     "retry_policy": say("Retries"), "overlap": say("When it is due and still runs"), "misfire": say("When it could not start in time"),
     "concurrency": say("Concurrency"), "priority": say("Priority"),
     "pause_after_failures": say("Pause after failures in a row"), "notifications": say("Notifications"),
+    "depends_on": say("Run after"),
 }  # fmt: skip
-_ITEMS = {"tags": say("Tag"), "retry_on": say("Ending"), "on_success": say("Address"), "on_failure": say("Address")}
+_ITEMS = {
+    "depends_on": say("Job"),
+    "tags": say("Tag"),
+    "retry_on": say("Ending"),
+    "on_success": say("Address"),
+    "on_failure": say("Address"),
+}
 _WORDS = {
     "overlap": {
         "skip": say("Skip the new run"), "queue": say("Let the new run wait"), "replace": say("Stop the old run"), "allow": say("Run both"),
     },
     "policy": {"skip": say("Leave them out"), "once": say("Run once"), "all": say("Run all, up to the cap")},
     "backoff": {"exponential": say("Longer each time"), "fixed": say("The same each time")},
+    "when": {"success": say("has succeeded"), "failure": say("has failed"), "end": say("has ended, whichever way")},
     "retry_on": {"error": say("An error"), "timeout": say("A timeout"), "lost_worker": say("A lost worker")},
 }  # fmt: skip
+
+
+_OPTIONAL = {"description", "tags", "group", "depends_on"}
+_LISTED = {"group": "groups", "job": "jobs"}  # what is offered for a field, of which others may be typed
 
 
 @cache
@@ -82,7 +95,7 @@ def _part(names: tuple[str, ...]) -> dict[str, Any]:
     """The form schema of some fields, with words for people."""
     properties = _definition_schema()["properties"]
     chosen = {name: _worded(name, {**properties[name], "title": _TITLES[name]}) for name in names}
-    return {"type": "object", "properties": chosen, "required": [name for name in names if name not in {"description", "tags", "group"}],
+    return {"type": "object", "properties": chosen, "required": [name for name in names if name not in _OPTIONAL],
             "additionalProperties": False}  # fmt: skip
 
 
@@ -99,8 +112,8 @@ def _worded(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     if name == "description":
         worded["x-widget"] = "textarea"
         worded.pop("description", None)
-    if name == "group":
-        worded["x-options"] = {"from": "groups", "free": True}
+    if name in _LISTED:
+        worded["x-options"] = {"from": _LISTED[name], "free": True}
     if name in {"name", "priority", "timeout_seconds"}:
         worded["description"] = {
             "name": say("Unique; what you will look for at 3 a.m."),
@@ -112,6 +125,10 @@ def _worded(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def details_form() -> Form:
     return form_of(_part(DETAIL_FIELDS), options=live_options)
+
+
+def after_form() -> Form:
+    return form_of(_part(AFTER_FIELDS), options=live_options)
 
 
 def policies_form() -> Form:
@@ -142,6 +159,7 @@ class JobForm:
         details: Any = {name: plain[name] for name in DETAIL_FIELDS} if shown else ABSENT
         if not shown and actor().groups:  # whoever is kept to groups makes jobs of theirs
             details = {"group": min(actor().groups or ())}
+        after: Any = {"depends_on": services().jobs.dependencies.with_names(actor(), plain["depends_on"])}
         parameters = services().jobs.judge.shown_parameters(shown) if shown else self.begin
         if self.like:
             details = {**details, "name": translated(say("Copy of {name}", name=self.like.definition.name))[:200]}
@@ -149,6 +167,7 @@ class JobForm:
         self.parts = {
             DETAILS: Editor(details_form(), details, DETAILS),
             PARAMETERS: Editor(parameters_form(self.entry.parameters_schema), parameters, PARAMETERS),
+            AFTER: Editor(after_form(), after, AFTER),
             POLICIES: Editor(policies_form(), {name: plain[name] for name in POLICY_FIELDS}, POLICIES),
         }
 
@@ -173,8 +192,10 @@ class JobForm:
         if errors:
             raise ValidationFailed(errors)
         emptied = {"description": "", "tags": [], "group": ""}
+        after = self.parts[AFTER].value.get("depends_on", [])
         return {
-            **emptied, **self.parts[DETAILS].value, **self.parts[POLICIES].value, "template_type": self.entry.type,
+            **emptied, **self.parts[DETAILS].value, **self.parts[POLICIES].value,
+            "depends_on": services().jobs.dependencies.with_ids(actor(), after), "template_type": self.entry.type,
             "parameters": self.parts[PARAMETERS].value, "schedule": read_schedule(self.schedule)[0],
         }  # fmt: skip
 
@@ -198,13 +219,20 @@ class JobForm:
             "details": drawn[DETAILS].controls,
             "parameters": drawn[PARAMETERS].controls,
             "parameters_are_json": drawn[PARAMETERS].is_json,
+            "after": drawn[AFTER].controls,
             "policies": drawn[POLICIES].controls,
             "policies_open": self.policies_open or bool(drawn[POLICIES].summary),
             "schedule": schedule,
             "schedule_errors": {e.pointer.rpartition("/")[2]: e.message for e in self.errors if e.pointer.startswith("/schedule")},
             "preview": preview_schedule({**schedule, "s.typical": str(self._typical_seconds()), "s.job": self.job.id if self.job else ""}),
             "builder": builder(schedule),
-            "errors": [*drawn[DETAILS].summary, *drawn[PARAMETERS].summary, *self._other_errors(), *drawn[POLICIES].summary],
+            "errors": [
+                *drawn[DETAILS].summary,
+                *drawn[PARAMETERS].summary,
+                *self._other_errors(),
+                *drawn[AFTER].summary,
+                *drawn[POLICIES].summary,
+            ],
             "zones": sorted(time_zones()),
             "calendars": services().calendars.names(),
             "chosen_calendars": [name.removeprefix(CALENDAR) for name in schedule if name.startswith(CALENDAR)],
@@ -221,7 +249,7 @@ class JobForm:
         return round(Figures.of(latest).median_seconds or 0)
 
     def _errors_of(self, prefix: str) -> list[FieldError]:
-        fields = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), POLICIES: POLICY_FIELDS}[prefix]
+        fields = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), AFTER: AFTER_FIELDS, POLICIES: POLICY_FIELDS}[prefix]
         return [
             FieldError(one.pointer.removeprefix(_PLACE[prefix]), one.message)
             for one in self.errors
@@ -230,7 +258,7 @@ class JobForm:
 
     def _other_errors(self) -> list[SummaryLine]:
         """What is wrong with the schedule, or with the job as a whole."""
-        parts = {*DETAIL_FIELDS, *POLICY_FIELDS, "parameters"}
+        parts = {*DETAIL_FIELDS, *AFTER_FIELDS, *POLICY_FIELDS, "parameters"}
         return [
             SummaryLine(one.pointer, f"#{_SCHEDULE_IDS.get(one.pointer, 'job-form')}", _in_words(one.pointer), one.message)
             for one in self.errors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -60,7 +60,8 @@ def _listing() -> str:
 def job_rows(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """What the list shows of each job."""
     latest = services().executions.latest_of(actor(), [job.id for job in jobs], STRIP)
-    return [_row(job, latest.get(job.id, [])) for job in jobs]
+    names = services().jobs.dependencies.names(actor(), {one.job for job in jobs for one in job.definition.depends_on})
+    return [_row(job, latest.get(job.id, []), names) for job in jobs]
 
 
 def job_row(job: Job) -> dict[str, Any]:
@@ -68,13 +69,13 @@ def job_row(job: Job) -> dict[str, Any]:
     return job_rows([job])[0]
 
 
-def _row(job: Job, latest: list[Document]) -> dict[str, Any]:
+def _row(job: Job, latest: list[Document], names: Mapping[str, str]) -> dict[str, Any]:
     kind, version, catalogue = job.definition.template_type, job.template_version, services().catalogue
     entry = catalogue.find(kind, version)
     ran = sum(one["status"] in RAN_OUT for one in latest)
     return {
         "job": job, "latest": latest, "template": entry, "broken": None if entry else catalogue.why_not(kind, version),
-        "figures": Figures.of(latest), "ran": ran,
+        "figures": Figures.of(latest), "ran": ran, "after": [names.get(one.job, "…") for one in job.definition.depends_on],
     }  # fmt: skip
 
 

@@ -306,6 +306,8 @@ def _job_page(job_id: str, *, note: str = "", note_error: str = "") -> str:
         spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=job_row(job), job=job,
         newer=_newer(job), page=page, needs=services().jobs.judge.needs(job), notes=services().notes.of(actor(), job_id), note=note,
         note_error=note_error, parameters=services().jobs.judge.shown_parameters(job),
+        upstream=services().jobs.dependencies.upstream(actor(), job), gathered=services().gathered(job_id),
+        dependants=services().jobs.dependencies.dependants(actor(), job_id),
         backfill=services().executions.waiting_of_backfill(actor(), job_id), asked=services().approvals.waiting_for(actor(), job_id),
         audit=services().audit.history(AuditFilter(kind="job", target_id=job_id), limit=10),
     )  # fmt: skip

@@ -1,0 +1,142 @@
+"""Which jobs run after which: what a definition may name, and what the registry knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.accounts.permissions import May, require, sees_group
+from app.audit.model import Actor
+from app.errors import FieldError
+from app.jobs.model import Dependency, DependsOn, Job, JobDefinition
+from app.jobs.store import JobRef, JobStore
+from templates_lib.messages import joined, say
+
+MOST_LOOKED_AT = 10_000  # jobs, in search of a circle
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One side of a dependency: the other job and which of the ends of the first count. `name` and `last_status` are None where the actor
+    does not see it; `gone` where it is no longer in the registry."""
+
+    job_id: str
+    when: DependsOn
+    name: str | None = None
+    last_status: str | None = None
+    gone: bool = False
+
+
+class Dependencies:
+    """Definitions name jobs by name or id and are stored with ids, so that a job may be renamed."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    def resolved(
+        self, actor: Actor, definition: JobDefinition, before: Job | None, *, coming: Iterable[str] = ()
+    ) -> tuple[JobDefinition, list[FieldError]]:
+        """The definition with ids for names, and what is wrong with what it depends on. Names in `coming` are of jobs that are about to be
+        made: they stay names.
+
+        What the job named before, its actor need not see.
+        """
+        wanted = definition.depends_on
+        if not wanted:
+            return definition, []
+        known = {one.job for one in before.definition.depends_on} if before else set()
+        refs = self._store.refs([one.job for one in wanted])
+        by_word = {ref.id: ref for ref in refs if ref.id in known or sees_group(actor, ref.group)}
+        by_word |= {ref.name: ref for ref in refs if sees_group(actor, ref.group)}
+        coming = set(coming)
+        errors: list[FieldError] = []
+        found: list[Dependency] = []
+        for place, one in enumerate(wanted):
+            ref, at = by_word.get(one.job), f"/depends_on/{place}/job"
+            target = ref.id if ref else one.job
+            if ref is None and one.job not in coming:
+                errors.append(FieldError(at, say("There is no job {name!r}", name=one.job)))
+            elif one.job == definition.name or (before is not None and target == before.id):
+                errors.append(FieldError(at, "a job cannot run after itself"))
+            elif target in {earlier.job for earlier in found}:
+                errors.append(FieldError(at, "is named twice"))
+            found.append(replace(one, job=target))
+        if not errors and before is not None and (circle := self._circle(before.id, [one.job for one in found])):
+            place, ids = circle
+            words = joined([definition.name, *(self.names(actor, ids).get(one, "…") for one in ids), definition.name], " → ")
+            errors.append(FieldError(f"/depends_on/{place}/job", say("makes a circle: {jobs}", jobs=words)))
+        return replace(definition, depends_on=tuple(found)), errors
+
+    def still_right(self, definition: JobDefinition, job_id: str) -> list[FieldError]:
+        """What has become wrong with stored dependencies: a job is gone, or runs after this one by now."""
+        there = {ref.id for ref in self._store.refs([one.job for one in definition.depends_on])}
+        errors = [
+            FieldError(f"/depends_on/{place}/job", "is not in the registry any more")
+            for place, one in enumerate(definition.depends_on) if one.job not in there
+        ]  # fmt: skip
+        if not errors and (circle := self._circle(job_id, [one.job for one in definition.depends_on])):
+            errors.append(FieldError(f"/depends_on/{circle[0]}/job", "runs after this job, which would make a circle"))
+        return errors
+
+    def names(self, actor: Actor, ids: Iterable[str]) -> dict[str, str]:
+        """Names of the jobs with these ids that `actor` sees."""
+        return {ref.id: ref.name for ref in self._store.refs(list(ids)) if sees_group(actor, ref.group)}
+
+    def with_names(self, actor: Actor, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """`depends_on` of a body as people write it; what the actor does not see stays an id."""
+        return self._renamed(rows, lambda words: self.names(actor, words))
+
+    def with_ids(self, actor: Actor, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The same as it is stored; what names no job stays as it is."""
+        return self._renamed(rows, lambda words: {ref.name: ref.id for ref in self._store.refs(words) if sees_group(actor, ref.group)})
+
+    def upstream(self, actor: Actor, job: Job) -> list[Link]:
+        """The jobs that this one runs after."""
+        require(actor, May.SEE_JOBS)
+        refs = {ref.id: ref for ref in self._store.refs([one.job for one in job.definition.depends_on])}
+        return [_link(actor, one.job, one.when, refs.get(one.job)) for one in job.definition.depends_on]
+
+    def dependants(self, actor: Actor, job_id: str) -> list[Link]:
+        """The jobs that run after this one, by name."""
+        require(actor, May.SEE_JOBS)
+        return [
+            _link(actor, job.id, one.when, JobRef(job.id, job.definition.name, job.definition.group, job.last_status))
+            for job in self._store.dependants([job_id]) for one in job.definition.depends_on if one.job == job_id
+        ]  # fmt: skip
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _renamed(rows: Sequence[Mapping[str, Any]], look_up: Callable[[list[str]], Mapping[str, str]]) -> list[dict[str, Any]]:
+        words = [row["job"] for row in rows if isinstance(row.get("job"), str)]
+        found = look_up(words) if words else {}
+        return [{**row, **({"job": found[row["job"]]} if row.get("job") in found else {})} for row in rows]
+
+    def _circle(self, job_id: str, ids: Sequence[str]) -> tuple[int, list[str]] | None:
+        """The place in `ids` from which a way leads back to the job, and the jobs on that way; None where none does."""
+        ways = {one: (place, [one]) for place, one in enumerate(ids)}
+        edge = list(ways)
+        while edge and len(ways) < MOST_LOOKED_AT:
+            beyond = []
+            for one, named in self._store.upstream_of(edge).items():
+                place, way = ways[one]
+                for other in named:
+                    if other == job_id:
+                        return place, way
+                    if other not in ways:
+                        ways[other] = (place, [*way, other])
+                        beyond.append(other)
+            edge = beyond
+        return None
+
+
+def _link(actor: Actor, job_id: str, when: DependsOn, ref: JobRef | None) -> Link:
+    if ref is None:
+        return Link(job_id, when, gone=True)
+    return Link(job_id, when, ref.name, ref.last_status) if sees_group(actor, ref.group) else Link(job_id, when)
+
+
+def counts(dependency: Dependency, status: str) -> bool:
+    """Whether a run that ended so has the dependants of its job run."""
+    return dependency.when is DependsOn.END or (dependency.when is DependsOn.SUCCESS) == (status == DependsOn.SUCCESS)

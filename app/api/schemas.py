@@ -280,6 +280,7 @@ class ExecutionOut(_Answer):
     triggered_by = ma.String()
     triggered_by_user = ma.String(allow_none=True)
     retry_of = ma.String(allow_none=True)
+    caused_by = ma.List(ma.String(), metadata={"description": "The executions whose ends began it; where triggered_by is dependency"})
     execution_host = ma.String(allow_none=True)
     due_times = ma.Dict(metadata={"description": "first, last and count of the due times that one `missed` or `skipped` record stands for"})
 

@@ -172,6 +172,7 @@ class Node:
         self._ticked_at = clock.monotonic()
         self._away_at = self._set_at = float("-inf")
         self._attempts: AttemptExecutor | None = None
+        self._ended_since = threading.Event()  # something that others wait for, since they were last looked for
         self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(6)})
         self.draining = False
 
@@ -244,10 +245,14 @@ class Node:
 
     def _follow(self) -> None:
         """Start what runs after what has ended, here or on a node that died before it could."""
-        if self._dependants.tick():
-            self.wake()
+        self._ended_since.set()
+        while self._ended_since.is_set():  # a tick that runs is not started beside itself
+            self._ended_since.clear()
+            if self._dependants.tick():
+                self.wake()
 
     def _follow_now(self) -> None:
+        self._ended_since.set()
         tick = self._scheduler.get_job("dependants")
         if tick is not None:
             with suppress(JobLookupError):  # at a stop

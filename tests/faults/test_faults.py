@@ -35,11 +35,22 @@ def test_kill_nine_at_random_moments_loses_and_doubles_nothing(start: Callable[.
             "name": "tick", "template_type": "noop", "parameters": {"file": str(trace), "seconds": 0.3}, "retry_policy": retry,
             "schedule": {"type": "cron", "expression": "* * * * * *"}, "overlap": "queue", "misfire": {"policy": "all", "max_catch_up": 100},
         }  # fmt: skip
-        job = client.post("/api/admin/scheduler-jobs", json={**body, "overlap": "allow", "concurrency": {"max_instances": 3}}).json()["job"]
+        job = client.post(
+            "/api/admin/scheduler-jobs", json={**body, "enabled": False, "overlap": "allow", "concurrency": {"max_instances": 3}}
+        ).json()["job"]
         stubborn = {"name": "never retried", "template_type": "noop", "parameters": {"seconds": 1.0}, "retry_policy": {"max_retries": 0}}
         once = client.post("/api/admin/scheduler-jobs", json={**stubborn, "schedule": {"type": "interval", "interval_seconds": 2}}).json()[
             "job"
         ]
+        after = {"template_type": "noop", "retry_policy": retry, "overlap": "queue", "concurrency": {"max_instances": 3}}
+        follower, gatherer = (
+            client.post("/api/admin/scheduler-jobs", json={**after, "name": name, "depends_on": rows}).json()["job"]["_id"]
+            for name, rows in (
+                ("after each tick", [{"job": "tick"}]),
+                ("after both", [{"job": "tick"}, {"job": "never retried", "when": "end"}]),
+            )
+        )
+        assert client.post(f"/api/admin/scheduler-jobs/{job['_id']}/enable").status_code == 200
     dice = random.Random(7)
     for _ in range(ROUNDS):
         time.sleep(dice.uniform(0.1, 2.0))  # the moment of death is what varies
@@ -66,7 +77,18 @@ def test_kill_nine_at_random_moments_loses_and_doubles_nothing(start: Callable[.
     lost = [row for row in never if row["status"] == "failed"]
     assert {row["status"] for row in never} <= {"success", "failed", "skipped"}
     assert all(len(row["attempts"]) == 1 and row["error"]["type"] == "LostWorker" for row in lost), "a policy of no retries holds"
-    print(f"{ROUNDS} kills: {dict(ends)}, {len(lost)} runs without retries were lost and failed")
+    open_ends = {"$or": [{"dependants": {"$exists": True}}, {"live": True}]}
+    eventually(lambda: executions.count_documents(open_ends) == 0, seconds=90)
+    followed = Counter(cause for row in executions.find({"job_id": follower}) for cause in row["caused_by"])
+    assert followed == dict.fromkeys((row["_id"] for row in rows if row["status"] == "success"), 1), "each success began one run"
+    gathered = [row["caused_by"] for row in executions.find({"job_id": gatherer})]
+    used = Counter(cause for causes in gathered for cause in causes)
+    assert used == dict.fromkeys(used, 1), "no end counted twice"
+    sources = {row["_id"]: row["job_id"] for row in executions.find({"job_id": {"$in": [job["_id"], once["_id"]]}}, {"job_id": 1})}
+    assert gathered
+    assert all({sources[cause] for cause in causes} == {job["_id"], once["_id"]} for causes in gathered)
+    words = f"{len(followed)} runs began after others, {len(gathered)} after two"
+    print(f"{ROUNDS} kills: {dict(ends)}, {len(lost)} runs without retries were lost and failed, {words}")
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ _TITLES = {
     "retry_policy": say("Retries"), "overlap": say("When it is due and still runs"), "misfire": say("When it could not start in time"),
     "concurrency": say("Concurrency"), "priority": say("Priority"),
     "pause_after_failures": say("Pause after failures in a row"), "notifications": say("Notifications"),
-    "depends_on": say("Run after"),
+    "depends_on": say("Run after other jobs"),
 }  # fmt: skip
 _ITEMS = {
     "depends_on": say("Job"),
@@ -114,8 +114,13 @@ def _worded(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         worded.pop("description", None)
     if name in _LISTED:
         worded["x-options"] = {"from": _LISTED[name], "free": True}
-    if name in {"name", "priority", "timeout_seconds"}:
+    if name == "depends_on":
+        worded["x-item-title"] = _ITEMS[name]
+    if name in {"job", "when"}:  # said by what is offered
+        worded.pop("description", None)
+    if name in {"name", "priority", "timeout_seconds", "depends_on"} and "properties" not in worded:
         worded["description"] = {
+            "depends_on": say("Besides its schedule: once each of these has ended so, since it last ran for them."),
             "name": say("Unique; what you will look for at 3 a.m."),
             "priority": say("1 to 10; when places are short, a level is worth a minute of waiting."),
             "timeout_seconds": say("After that the run and all its processes are ended."),

@@ -39,6 +39,7 @@ EVENTS: dict[str, str] = {
     "attempt.stale": "A write was refused: the lease had gone to another worker.",
     "attempt.killed": "The process tree of an attempt was killed; reason.",
     "attempt.lease_lost": "The lease could not be renewed; the attempt is killed.",
+    "dependants.circle": "Jobs that run after each other in a circle were cut off; see the execution with the reason `circle`.",
     "attempt.lost": "A worker was silent past its lease; what becomes of its run.",
     "attempt.handed_back": "A draining worker gave an unfinished run back to the queue.",
     "recorder.waiting": "The database does not answer; outcomes are kept and tried again.",

@@ -30,6 +30,7 @@ REST: dict[tuple[str, str], May | None] = {
     ("POST", f"{A}/scheduler-jobs/validate"): May.CHANGE_JOBS,
     ("GET", f"{A}/scheduler-jobs/export"): May.SEE_JOBS,
     ("GET", f"{JOB}/revisions"): May.SEE_JOBS, ("GET", f"{JOB}/stats"): May.SEE_JOBS, ("POST", f"{JOB}/undelete"): May.CHANGE_JOBS,
+    ("GET", f"{JOB}/dependencies"): May.SEE_JOBS,
     ("GET", f"{JOB}/notes"): May.SEE_JOBS,
     ("GET", JOB): May.SEE_JOBS, ("PUT", JOB): May.CHANGE_JOBS, ("DELETE", JOB): May.CHANGE_JOBS,
     ("POST", f"{JOB}/enable"): May.CHANGE_JOBS, ("POST", f"{JOB}/disable"): May.CHANGE_JOBS, ("POST", f"{JOB}/pause"): May.CHANGE_JOBS,

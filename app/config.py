@@ -182,6 +182,9 @@ class Settings:
         "JOBWRIGHT_TICK_SECONDS", "float", 1.0,
         "Poll for what other nodes left: due times, ends and requests are acted on at once", **_positive(60),
     )  # fmt: skip
+    probe_seconds: int = _var(
+        "JOBWRIGHT_PROBE_SECONDS", "int", 300, "Seconds between two looks at whether a connection answers; 0: never", **_at_least(0)
+    )
     kill_grace_seconds: float = _var(
         "JOBWRIGHT_KILL_GRACE_SECONDS", "float", 3.0, "From SIGTERM to SIGKILL, at timeout and cancel", **_positive(4.5)
     )

@@ -39,6 +39,8 @@ EVENTS: dict[str, str] = {
     "attempt.stale": "A write was refused: the lease had gone to another worker.",
     "attempt.killed": "The process tree of an attempt was killed; reason.",
     "attempt.lease_lost": "The lease could not be renewed; the attempt is killed.",
+    "connection.answers": "A connection that did not answer does again.",
+    "connection.silent": "A connection does not answer; what it said.",
     "dependants.circle": "Jobs that run after each other in a circle were cut off; see the execution with the reason `circle`.",
     "attempt.lost": "A worker was silent past its lease; what becomes of its run.",
     "attempt.handed_back": "A draining worker gave an unfinished run back to the queue.",

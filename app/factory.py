@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pymongo import MongoClient
@@ -32,6 +33,8 @@ from app.audit.store import AuditStore, SettingsStore
 from app.bulk.service import Bulk
 from app.clock import Clock, SystemClock
 from app.config import Settings
+from app.connections.health_store import HealthStore
+from app.connections.probes import Probes
 from app.connections.service import Connections
 from app.connections.store import ConnectionStore
 from app.connections.vault import Vault
@@ -138,7 +141,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     keys = KeyRing(load_key(settings.secret_key, settings.data_path), settings.old_secret_keys)
     audit = AuditTrail(AuditStore(database), clock, keys)
     vault = Vault(keys)
-    connections = Connections(ConnectionStore(database), vault, audit, clock)
+    connections = Connections(ConnectionStore(database), HealthStore(database), vault, audit, clock)
     jobs = JobStore(database)
     calendars = Calendars(CalendarStore(database), jobs, audit, clock)
     triggers = Triggers(max_lookahead_days=settings.max_lookahead_days, calendars=calendars)
@@ -234,6 +237,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         deliveries=Deliveries(executions, notifier, clock), nodes=NodeStore(database), name=name, asked_for=executions.asked_for,
         verdicts=Verdicts(executions, services.jobs), kinds_in_use=jobs.kinds_in_use, maintenance=services.maintenance,
         resting=services.resting,
+        probes=Probes(services.connections, HealthStore(database), clock, every=timedelta(seconds=settings.probe_seconds)),
         dependants=Dependants(
             jobs=jobs, executions=executions, gatherings=GatheringStore(database), triggers=services.triggers, clock=clock,
             rests=services.resting.rests,

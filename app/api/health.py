@@ -59,6 +59,12 @@ def health() -> tuple[Response, int]:
     return jsonify(body), 200 if works else 503
 
 
+def _connections() -> dict[str, int]:
+    """How many connections of jobs answer, of those that were tried."""
+    tried = services().connections.conditions()
+    return {"answering": sum(one.works for one in tried), "failing": sum(not one.works for one in tried)}
+
+
 @blueprint.get("/health/detailed")
 def detailed() -> tuple[Response, int]:
     """Each dependency, and how much waits and runs."""
@@ -70,6 +76,7 @@ def detailed() -> tuple[Response, int]:
             "mongodb": {"status": "healthy" if away is None else "unhealthy", "detail": away},
             "engine": engine,
         },
+        "connections": _connections() if away is None else None,
         "executions": services().executions.live_counts() if away is None else None,
         "templates": {"loaded": services().catalogue.types(), "broken": sorted(services().catalogue.broken)},
     }

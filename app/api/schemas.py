@@ -400,10 +400,18 @@ class ConnectionBody(_Query):
     settings = ma.Dict(required=True, metadata={"description": 'A secret given as {"$secret": "set"} stays as it is'})
 
 
+class HealthOut(_Answer):
+    works = ma.Boolean(required=True)
+    since = ma.String(required=True, metadata=INSTANT)
+    probed_at = ma.String(required=True, metadata=INSTANT)
+    message = ma.String(metadata={"description": "What it answered; a super-admin's to see"})
+
+
 class ConnectionOut(_Answer):
     _id = ma.String(required=True)
     name = ma.String(required=True)
     kind = ma.String(required=True)
+    health = ma.Nested(HealthOut, allow_none=True, metadata={"description": "In lists: whether it answered when it was last tried"})
     settings = ma.Dict()
     version = ma.Integer()
 

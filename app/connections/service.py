@@ -5,12 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.accounts.permissions import May, lacks, require
 from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
+from app.connections.health_store import Health, HealthStore
 from app.connections.references import connection_references, named_secrets, reached_places, with_secrets
 from app.connections.store import ConnectionStore
 from app.connections.vault import Vault, mask
@@ -24,6 +26,7 @@ from templates_lib.messages import said, say
 
 log = get_logger(__name__)
 
+TRIED_BY_HAND = timedelta(minutes=1)  # and not tried by itself for so long
 EXPLORED_SECONDS = 20.0  # suggestions may be so old
 MOST_EXPLORED = 500
 NAMED_KIND = "secret"  # the kind of connection that parameters name instead of holding a secret
@@ -39,23 +42,40 @@ class Need:
     kind: ConnectionKind
     id: str
     wrong: str
+    silent_since: datetime | None = None  # it does not answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Whether a connection answers, as of when it was last tried."""
+
+    id: str
+    name: str
+    kind: ConnectionKind
+    works: bool
+    message: str
+    since: datetime
+    probed_at: datetime
 
 
 class Connections:
     """The connections, masked for people, opened for runs."""
 
-    def __init__(self, store: ConnectionStore, vault: Vault, audit: AuditTrail, clock: Clock) -> None:
-        self._store, self._vault, self._audit, self._clock = store, vault, audit, clock
+    def __init__(self, store: ConnectionStore, health: HealthStore, vault: Vault, audit: AuditTrail, clock: Clock) -> None:
+        self._store, self._health, self._vault, self._audit, self._clock = store, health, vault, audit, clock
         self._explored: dict[tuple[str, int, str, str], tuple[float, list[str]]] = {}
         self._validators = {kind.type: SchemaValidator(kind.settings_schema) for kind in KINDS.values()}
 
     def all(self, actor: Actor) -> list[Document]:
-        """Every connection, by name, secrets masked. Admins see names and kinds; settings are a super-admin's."""
+        """Every connection, by name, secrets masked, each with its `health`: {works, since, probed_at, message}, None where nobody has
+        tried it. Admins see names, kinds and whether it works; settings and messages are a super-admin's."""
         require(actor, May.NAME_CONNECTIONS)
-        rows = [self._shown(row) for row in self._store.all()]
-        if lacks(actor, May.MANAGE_CONNECTIONS):
-            rows = [{key: row[key] for key in ("_id", "name", "kind")} for row in rows]
-        return rows
+        health = self._health.all()
+        kept: Sequence[str] = () if lacks(actor, May.MANAGE_CONNECTIONS) is None else ("_id", "name", "kind")
+        return [
+            {**({key: row[key] for key in kept} if kept else self._shown(row)), "health": _told(health.get(row["_id"]), whole=not kept)}
+            for row in self._store.all()
+        ]
 
     def get(self, actor: Actor, connection_id: str) -> Document:
         """One, masked. Raises NotFound."""
@@ -110,6 +130,33 @@ class Connections:
         """Open it once: whether it worked, and a sentence about what answered or what did not."""
         require(actor, May.MANAGE_CONNECTIONS)
         row = self._stored(connection_id)
+        works, message = self._opened(row)
+        now = self._clock.now()
+        self._health.note(connection_id, row["version"], works=works, message=message, at=now, next_at=now + TRIED_BY_HAND)
+        return works, message
+
+    def answer_of(self, connection_id: str) -> tuple[bool, str] | None:
+        """The same for a stage that asks by itself; None where the connection is gone."""
+        row = self._store.get(connection_id)
+        return None if row is None else self._opened(row)
+
+    def versions(self) -> dict[str, int]:
+        """The ids of the connections that lead somewhere, with the versions of their settings; what a secret holds answers nobody."""
+        return {row["_id"]: row["version"] for row in self._store.all() if row["kind"] != NAMED_KIND}
+
+    def conditions(self) -> list[Condition]:
+        """Of the connections that were tried, by name, whether they answer."""
+        health = self._health.all()
+        return [
+            Condition(
+                id=row["_id"], name=row["name"], kind=KINDS[row["kind"]], works=one.works, message=one.message, since=one.since,
+                probed_at=one.probed_at,
+            )
+            for row in self._store.all()
+            if (one := health.get(row["_id"])) is not None and one.works is not None and one.probed_at
+        ]  # fmt: skip
+
+    def _opened(self, row: Document) -> tuple[bool, str]:
         try:
             return True, KINDS[row["kind"]].probe(self._vault.open(row["settings"]))
         except Exception as error:
@@ -177,9 +224,12 @@ class Connections:
         found = self.check_references(references, templates=templates, places=places)
         wrong = {called[one.pointer]: one.message for one in reversed(found)}
         ids = {(row["name"], row["kind"]): str(row["_id"]) for row in self._store.by_names({name for _, name, _ in references})}
+        silent = {key: one.since for key, one in self._health.all().items() if one.works is False}
         needs: dict[tuple[str, str], Need] = {}
         for _, name, kind in references:
-            needs.setdefault((name, kind), Need(name=name, kind=KINDS[kind], id=ids.get((name, kind), ""), wrong=wrong.get(name, "")))
+            found_id = ids.get((name, kind), "")
+            need = Need(name=name, kind=KINDS[kind], id=found_id, wrong=wrong.get(name, ""), silent_since=silent.get(found_id))
+            needs.setdefault((name, kind), need)
         return list(needs.values())
 
     def open_secrets(self, schema: Mapping[str, Any], parameters: Any) -> Any:
@@ -215,6 +265,13 @@ class Connections:
     @staticmethod
     def _shown(row: Document) -> Document:
         return {**row, "settings": mask(row["settings"])}
+
+
+def _told(one: Health | None, *, whole: bool) -> dict[str, Any] | None:
+    """What is said of the health of a connection; None where nobody has tried it."""
+    if one is None or one.works is None:
+        return None
+    return {"works": one.works, "since": one.since, "probed_at": one.probed_at, **({"message": one.message} if whole else {})}
 
 
 def _named(schema: Mapping[str, Any], parameters: Any) -> list[tuple[str, str, str]]:

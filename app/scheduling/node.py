@@ -21,6 +21,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from app.clock import Clock
 from app.config import Settings
+from app.connections.probes import Probes
 from app.events import get_logger
 from app.execution.delivery import Deliveries
 from app.execution.executors.base import Executor
@@ -41,6 +42,7 @@ UPKEEP_SECONDS = 2.0
 CANCEL_SECONDS = 0.5
 MAINTENANCE_SECONDS = 1.0
 BEAT_SECONDS = 5.0
+LOOK_SECONDS = 2.0  # a connection that was just made is looked at so soon
 RELISTEN_SECONDS = 1.0  # after the database was away
 RETENTION_SECONDS = 600.0
 CLOCK_SECONDS = 1.0
@@ -80,6 +82,24 @@ class AttemptExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no
         self._wake.set()
         if wait and threading.current_thread() is not self._thread:
             self._thread.join()
+
+
+class Looks:
+    """Looks at connections beside everything else: a server that does not answer holds up nothing, nor a stop."""
+
+    def __init__(self, look: Callable[[], Any]) -> None:
+        self._look, self._closing = look, threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="looks", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()  # a look that is on its way ends with the process
+
+    def _loop(self) -> None:
+        while not self._closing.wait(LOOK_SECONDS):
+            guarded("connections", self._look)
 
 
 class Arrivals:
@@ -154,6 +174,7 @@ class Node:
         retention: Retention,
         verdicts: Verdicts,
         dependants: Dependants,
+        probes: Probes,
         maintenance: Maintenance,
         resting: RestingTemplates,
         kinds_in_use: Callable[[], list[str]],
@@ -169,6 +190,7 @@ class Node:
         self._maintenance, self._resting, self._dependants = maintenance, resting, dependants
         self._arrivals = Arrivals(asked_for, self.wake)
         self._clock_watch = ClockWatch(clock, self._clock_was_set)
+        self._looks = Looks(probes.tick) if settings.probe_seconds else None
         self._ticked_at = clock.monotonic()
         self._away_at = self._set_at = float("-inf")
         self._attempts: AttemptExecutor | None = None
@@ -196,6 +218,8 @@ class Node:
         self._scheduler.start()
         self._arrivals.start()
         self._clock_watch.start()
+        if self._looks is not None:
+            self._looks.start()
 
     def wake(self) -> None:
         """Something waits in the queue, or a place is free: claim now rather than at the next tick."""
@@ -219,6 +243,8 @@ class Node:
                     job.remove()
         self._arrivals.close()
         self._clock_watch.close()
+        if self._looks is not None:
+            self._looks.close()
         deadline = time.monotonic() + grace_seconds
         while self._executor.held() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)

@@ -33,13 +33,14 @@ def show() -> str:
     day = overview.day(actor())
     in_use = services().jobs.versions_in_use()
     used = list(summed(in_use).items())[:MOST_TEMPLATES]
-    nodes = services().nodes()
+    nodes, tried = services().nodes(), services().connections.conditions()
     return render_template(
         "partials/dashboard.html" if "live" in request.args else "dashboard.html", day=day, bars=_bars(day), trend=_trend(),
         late=overview.late(actor()), running=overview.running(actor()), coming=overview.coming(actor()),
         waiting=services().approvals.waiting(actor()), broken=services().jobs.broken(in_use) if actor().groups is None else {},
         live=services().executions.live_counts(), used=[(services().catalogue.find(kind), kind, count) for kind, count in used],
         nodes=[(one, one.lives(now)) for one in nodes],
+        silent=[one for one in tried if not one.works], answering=sum(one.works for one in tried),
     )  # fmt: skip
 
 

@@ -1,0 +1,66 @@
+"""The `connection_health` collection: what each connection answered when it was last opened to see whether it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from app.mongo import Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """`works` is None until the first answer; `since` is when it last became what it is, `failures` how often in a row it has not
+    answered, `version` which settings were tried."""
+
+    version: int
+    works: bool | None
+    message: str
+    since: datetime
+    probed_at: datetime | None
+    next_at: datetime
+    failures: int
+
+
+class HealthStore:
+    """One document a connection, its id that of the connection."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._health = database["connection_health"]
+
+    def all(self) -> dict[str, Health]:
+        return {row.pop("_id"): Health(**row) for row in self._health.find()}
+
+    def claim(self, connection_id: str, version: int, was: Health | None, *, now: datetime, until: datetime) -> bool:
+        """Take the next look at a connection, until `until`; False where another node was quicker."""
+        if was is None:
+            fresh = {"works": None, "message": "", "since": now, "probed_at": None, "failures": 0}
+            try:
+                self._health.insert_one({"_id": connection_id, "version": version, "next_at": until, **fresh})
+            except DuplicateKeyError:
+                return False
+            return True
+        same = {"_id": connection_id, "version": was.version, "next_at": was.next_at}
+        return self._health.update_one(same, {"$set": {"version": version, "next_at": until}}).matched_count == 1
+
+    def note(self, connection_id: str, version: int, *, works: bool, message: str, at: datetime, next_at: datetime) -> None:
+        """Record an answer, unless the connection has been changed meanwhile."""
+        as_before = {"$eq": ["$works", works]}
+        self._health.update_one(
+            {"_id": connection_id, "version": version},
+            [
+                {
+                    "$set": {
+                        "since": {"$cond": [as_before, "$since", at]},
+                        "failures": 0 if works else {"$cond": [as_before, {"$add": ["$failures", 1]}, 1]},
+                        "works": works, "message": {"$literal": message}, "probed_at": at, "next_at": next_at,
+                    }
+                }
+            ],
+        )  # fmt: skip
+
+    def remove(self, connection_id: str) -> None:
+        self._health.delete_one({"_id": connection_id})

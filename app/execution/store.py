@@ -606,6 +606,7 @@ class ExecutionStore:
             "queued_at": {"$lt": before},
             "job_id": {"$nin": list(spare_jobs)} if job_id is None else job_id,
             "notify.state": {"$ne": "pending"},
+            "dependants": {"$ne": "pending"},
         }
         rows = self._executions.find(where, {"_id": 1}).sort("queued_at", 1).limit(limit)
         return [row["_id"] for row in rows]

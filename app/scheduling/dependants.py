@@ -57,6 +57,7 @@ class Dependants:
     def _follow(self, job: Job, ended: Document) -> int:
         depth = ended.get("depth", 0) + 1
         if len(job.definition.depends_on) == 1:
+            self._gatherings.drop(job.id)  # of when it ran after several: what ends now is used up
             return self._write(job, (ended["_id"],), depth)
         written = 0
         for together in self._gathered(job, ended):

@@ -54,6 +54,10 @@ class GatheringStore:
         """The run of these is written."""
         self._gatherings.update_one({"_id": job_id}, {"$pull": {"owed": list(ids)}, "$inc": {"revision": 1}})
 
+    def drop(self, job_id: str) -> None:
+        """Forget what has arrived."""
+        self._gatherings.delete_one({"_id": job_id})
+
     def arrived(self, job_id: str) -> dict[str, str]:
         """The executions that wait for those of the other jobs, by their own job."""
         return dict(self.get(job_id).arrived)

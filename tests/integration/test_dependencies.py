@@ -202,6 +202,23 @@ def test_a_job_that_is_waited_for_no_more_does_not_hold_the_others_up(chain: Cha
     assert len(chain.causes("then")[0]) == 2
 
 
+def test_what_a_job_ran_for_alone_does_not_count_again_once_it_waits_for_two(chain: Chain) -> None:
+    for name in ("a", "b"):
+        chain.job(name)
+    job = chain.job("then", "a", "b")
+    both = {"depends_on": [{"job": "a"}, {"job": "b"}]}
+    chain.end("a")
+    chain.dependants().tick()
+    chain.services.jobs.update(chain.actor, job.id, {"depends_on": [{"job": "a"}]})
+    chain.end("a")
+    assert chain.dependants().tick() == 1
+    chain.services.jobs.update(chain.actor, job.id, both)
+    chain.end("b")
+    assert chain.dependants().tick() == 0
+    chain.end("a")
+    assert chain.dependants().tick() == 1
+
+
 # -- what keeps it from running ---------------------------------------------------------------------------------------
 
 
@@ -341,7 +358,7 @@ class DeadlyCollection:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._collection, name)
-        if name in {"insert_one", "update_one", "update_many", "replace_one", "find_one"}:
+        if name in {"insert_one", "update_one", "update_many", "replace_one", "find_one", "delete_one"}:
             return lambda *args, **options: self._deadly.step(lambda: found(*args, **options))
         return found
 

@@ -210,6 +210,22 @@ def test_maintenance_is_told_on_every_page_until_it_ends(visitor: Watched, servi
     expect(page.get_by_text("A larger machine")).to_have_count(0)
 
 
+def test_a_field_that_is_left_after_the_form_has_gone_breaks_nothing(visitor_js: Watched, service: Service) -> None:
+    """Somebody else begins the maintenance while the form for it is filled: the check of a field is answered by a page without it."""
+    page = visitor_js.page
+    page.goto(f"{service.address}/maintenance")
+    with service.client(service.token()) as client:
+        assert client.put("/api/admin/maintenance", json={"reason": "Somebody was quicker"}).status_code == 200
+        try:
+            visitor_js.set("/reason", "A larger machine")
+            with page.expect_response(lambda answer: answer.request.method == "POST" and answer.url.endswith("/maintenance")) as checked:
+                page.keyboard.press("Tab")
+            assert "Somebody was quicker" in checked.value.text()
+            expect(page.locator("[data-pointer='/reason']")).to_have_value("A larger machine")
+        finally:
+            client.delete("/api/admin/maintenance")
+
+
 def test_the_form_can_be_filled_by_keyboard_alone(visitor_js: Watched, service: Service) -> None:
     page = visitor_js.page
     page.goto(f"{service.address}/jobs/new?template=noop")

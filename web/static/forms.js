@@ -194,7 +194,9 @@ async function check(form, onOtherPlaces = () => {}) {
   const text = await answer.text();
   if (!answer.ok || mine !== asked || form.hasAttribute("aria-busy") || !form.isConnected) return; // a later answer tells more
   const page = new DOMParser().parseFromString(text, "text/html");
-  if (places(form) !== places(page.getElementById(form.id))) onOtherPlaces(); // a condition asks for other fields now
+  const drawn = page.getElementById(form.id);
+  if (!drawn) return; // someone has done meanwhile what the form is for: sending will tell
+  if (places(form) !== places(drawn)) onOtherPlaces(); // a condition asks for other fields now
   else for (const name of names) show(form, page, name);
 }
 

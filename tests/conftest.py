@@ -8,13 +8,16 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app.accounts import passwords
 from app.accounts.model import Role
 from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
@@ -24,7 +27,7 @@ from app.factory import Store, build_services, create_app, migrate
 from app.jobtemplates.catalogue import Catalogue
 from app.local_mongod import LocalMongod, find_mongod
 from app.mongo import connect, open_database
-from app.services import Services
+from app.services import EXTENSION, Services
 from tests.support import ADMIN, JOB_PATHS, KINDS, PASSWORD
 
 sys.path.insert(0, str(KINDS))
@@ -41,6 +44,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _logging() -> None:
     configure_logging(level="INFO", style="json")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Accounts of tests in this process are hashed by the same function at its least cost; processes of the service hash as they do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -131,9 +142,26 @@ def _actor(services: Services, email: str, role: Role) -> Actor:
     return Actor(id=user.id, email=email, role=role.value, via="api")
 
 
+APPS: dict[tuple[Settings, bool], Flask] = {}
+
+
+def app_of(services: Services, *, csrf: bool = True) -> Flask:
+    """The application over these services. What it is made of are the settings: one with the same is taken again, as to make one and to
+    compile its pages costs more than most tests do. Without `csrf` forms need no token."""
+    settings = services.settings
+    made_of = replace(settings, data_dir="") if settings.secret_key else settings
+    app = APPS.get((made_of, csrf))
+    if app is None:
+        app = APPS[made_of, csrf] = create_app(services)
+        if not csrf:
+            app.config["WTF_CSRF_METHODS"] = set()
+    app.extensions[EXTENSION] = services
+    return app
+
+
 @pytest.fixture
 def app(services: Services) -> Flask:
-    return create_app(services)
+    return app_of(services)
 
 
 class Api:

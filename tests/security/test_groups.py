@@ -12,9 +12,9 @@ from app.accounts.signin import Visitor
 from app.audit.model import SYSTEM, Actor
 from app.errors import ApprovalNeeded, NotFound, ValidationFailed
 from app.execution.store import ExecutionFilter
-from app.factory import create_app
 from app.jobs.store import JobFilter
 from app.services import Services
+from tests.conftest import app_of
 from tests.security.test_matrix import BODIES, OWN_REQUEST, REST, WEB, address
 
 BOSS = replace(SYSTEM, id="boss", email="boss@example.com")
@@ -69,8 +69,7 @@ def test_rest(method: str, rule: str, app: Flask, services: Services, kept: Acto
 
 @pytest.mark.parametrize(("method", "rule"), narrow(WEB), ids=str)
 def test_pages(method: str, rule: str, services: Services, kept: Actor, both: dict[str, dict[str, str]]) -> None:
-    app = create_app(services)
-    app.config["WTF_CSRF_METHODS"] = set()
+    app = app_of(services, csrf=False)
     client = app.test_client()
     with client.session_transaction() as session:
         session["s"] = services.signin.admit(services.accounts.get(SYSTEM, kept.id), Visitor("192.0.2.1"), "test").secret

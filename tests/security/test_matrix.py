@@ -14,9 +14,9 @@ from app.accounts.permissions import May, lacks
 from app.accounts.signin import Visitor
 from app.audit.model import SYSTEM, Actor
 from app.errors import ApprovalNeeded
-from app.factory import create_app
 from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
+from tests.conftest import app_of
 
 OPEN = None  # anybody may
 A = "/api/admin"
@@ -265,8 +265,7 @@ def test_rest(method: str, rule: str, app: Flask, services: Services, cast: dict
 
 @pytest.mark.parametrize(("method", "rule"), sorted(WEB), ids=lambda part: str(part))
 def test_pages(method: str, rule: str, services: Services, cast: dict[str, Actor], targets: dict[str, str], catalogue: Catalogue) -> None:
-    app = create_app(services)
-    app.config["WTF_CSRF_METHODS"] = set()  # test_attacks has what goes without a token
+    app = app_of(services, csrf=False)  # test_attacks has what goes without a token
     may, path = WEB[(method, rule)], address(rule, targets)
     path += dict.fromkeys(("/jobs/new", "/jobs/new/draft"), "?template=noop").get(rule, "")
     path += {"/connections/new": "?kind=smtp"}.get(rule, "")
@@ -299,8 +298,7 @@ def test_ones_own_and_anothers(app: Flask, services: Services, cast: dict[str, A
     me = cast["admin"]
     mine = services.tokens.request(me, me.id, {"name": "mine", "scopes": ["read"]})[1]["_id"]
     user = services.accounts.get(me, me.id)
-    client = create_app(services).test_client()
-    client.application.config["WTF_CSRF_METHODS"] = set()
+    client = app_of(services, csrf=False).test_client()
     with client.session_transaction() as session:
         session["s"] = services.signin.admit(user, Visitor("192.0.2.1"), "test").secret
     assert client.post(f"/tokens/{targets['token_id']}/rotate").status_code == 404

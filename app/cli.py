@@ -31,7 +31,6 @@ from app.factory import Store, build_node, build_services, launch_executor, migr
 from app.jobtemplates.catalogue import Catalogue
 from app.migrations import Migrator
 from app.services import Services
-from app.template_tools.contract import check_kind
 
 if TYPE_CHECKING:
     from app.webserver import WebServer
@@ -227,6 +226,9 @@ def template_new(name: str, folder: Path) -> None:
 @click.argument("names", nargs=-1)
 def template_check(names: tuple[str, ...]) -> None:
     """Say what kinds of jobs do not keep of what any must, all or the named ones. Exit code 1 where there is something."""
+    # It draws forms: the other commands need no web framework.
+    from app.template_tools.contract import check_kind  # noqa: PLC0415
+
     configure_logging(level="ERROR")
     catalogue, lapses = Catalogue.discover(), 0
     for name, reason in catalogue.broken.items():

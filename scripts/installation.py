@@ -89,6 +89,12 @@ SKETCHES = (
            "the model did not converge", "Trained on 2 M orders"),
 )  # fmt: skip
 
+# Which jobs run after which, besides their schedules.
+AFTER = {
+    "Tell the data warehouse": ("Stock for the warehouse",), "Returns by supplier": ("Stock for the warehouse",),
+    "Remove old exports": ("Back up the shop", "Back up the support desk"), "Count what would go": ("Remove inactive users",),
+}  # fmt: skip
+
 
 def fill(client: httpx.Client, uri: str, folder: str, *, hook: str) -> dict[str, str]:
     """Connections, a calendar, a derived template, the jobs of SKETCHES and their history; returns the jobs' ids by name.
@@ -103,6 +109,8 @@ def fill(client: httpx.Client, uri: str, folder: str, *, hook: str) -> dict[str,
     for name, kind, settings in connections:
         client.post("/api/admin/connections", json={"name": name, "kind": kind, "settings": settings}).raise_for_status()
     ids = {sketch.name: _create(client, sketch, _parameters(sketch, hook)) for sketch in SKETCHES}
+    for name, others in AFTER.items():
+        client.put(f"/api/admin/scheduler-jobs/{ids[name]}", json={"depends_on": [{"job": one} for one in others]}).raise_for_status()
     with MongoClient[Document](uri, tz_aware=True) as mongo:
         _remember(mongo["jobwright"], ids)
     client.post(f"/api/admin/scheduler-jobs/{ids[SKETCHES[-1].name]}/run").raise_for_status()

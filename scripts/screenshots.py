@@ -81,6 +81,7 @@ def _look_around(client: httpx.Client, jobs: dict[str, str]) -> dict[str, str]:
     failed = client.get("/api/admin/job-executions", params={"job_id": stock, "status": "failed"}).json()["executions"][0]["_id"]
     run = client.post(f"/api/admin/scheduler-jobs/{jobs['Remove inactive users']}/run").raise_for_status().json()["execution_id"]
     _await(lambda: client.get(f"/api/admin/job-executions/{run}").json()["execution"]["completed_at"])
+    _await(lambda: all(row["health"] for row in client.get("/api/admin/connections").json()["connections"]))
     return {"job": stock, "failed": failed, "run": run}
 
 

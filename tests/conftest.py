@@ -16,6 +16,8 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
+from pymongo import monitoring
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from app.accounts import passwords
 from app.accounts.model import Role
@@ -90,12 +92,39 @@ def registry_once(mongod: str) -> Iterator[Store]:
     client.close()
 
 
+class Touched(CommandListener):
+    """The collections that this process has written to, by database."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, set[str]] = {}
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name in {"insert", "update", "findAndModify"}:
+            self.names.setdefault(event.database_name, set()).add(event.command[event.command_name])
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
+
+
+TOUCHED = Touched()
+monitoring.register(TOUCHED)
+
+
 @pytest.fixture
 def store(registry_once: Store) -> Iterator[Store]:
+    database = registry_once.database
+    TOUCHED.names.pop(database.name, None)
     yield registry_once
-    for name in registry_once.database.list_collection_names():
+    for name in TOUCHED.names.pop(database.name, set()) - {"migrations"}:
+        database[name].delete_many({})
+    if database.command("dbStats")["objects"] == database["migrations"].estimated_document_count():
+        return
+    for name in database.list_collection_names():  # another process has written, too
         if name != "migrations":
-            registry_once.database[name].delete_many({})
+            database[name].delete_many({})
 
 
 @pytest.fixture

@@ -30,13 +30,15 @@ class Receiver:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, str]]] = []
+        self.looks: list[tuple[str, dict[str, str]]] = []
         self.elsewhere = ""
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                receiver.calls.append((self.path, {key.lower(): value for key, value in self.headers.items()}))
+                kept = receiver.looks if self.command == "HEAD" else receiver.calls  # whether it answers is asked without a job, too
+                kept.append((self.path, {key.lower(): value for key, value in self.headers.items()}))
                 self.send_response(307 if self.path == "/away" else 200)
                 if self.path == "/away":
                     self.send_header("Location", receiver.elsewhere)
@@ -242,7 +244,7 @@ def test_a_redirect_takes_the_proof_nowhere_else(
             found = eventually(ended, seconds=30)
             assert found["status"] == "failed"
             assert "does not reach" in found["error"]["message"]
-            assert (len(receiver.calls), other.calls) == (1, [])
+            assert (len(receiver.calls), other.calls, other.looks) == (1, [], [])
             assert receiver.calls[0][1]["authorization"] == f"Bearer {CANARY}"
     finally:
         service.stop()

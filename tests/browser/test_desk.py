@@ -67,6 +67,36 @@ def test_many_jobs_are_paused_after_a_look_and_a_switch_is_undone(colleague: Wat
     expect(page.get_by_text("Alpha of the desk is enabled")).to_be_visible()
 
 
+def test_a_job_is_told_to_run_after_another_and_does(colleague: Watched, service: Service, desk: dict[str, str]) -> None:
+    page, name = colleague.page, f"Follower {'js' if colleague.javascript else 'plain'}"
+    page.goto(f"{service.address}/jobs/new?template=test_scheduler")
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("button", name="Add job").click()
+    page.get_by_label("Job", exact=True).fill("Betta of the desk")
+    page.get_by_label("When it", exact=True).select_option(label="has ended, whichever way")
+    page.get_by_role("button", name="Create job").click()
+    expect(page.get_by_text("There is no job 'Betta of the desk'").first).to_be_visible()
+    page.get_by_label("Job", exact=True).fill("Beta of the desk")
+    page.get_by_role("button", name="Create job").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(name)
+    section = page.locator("#dependencies")
+    expect(section).to_contain_text("Beta of the desk once it has ended, whichever way")
+
+    section.get_by_role("link", name="Beta of the desk").click()
+    expect(page.locator("#dependencies")).to_contain_text(name)
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Success" if colleague.javascript else "")
+    follower = page.locator("#effects").get_by_role("link", name=name)
+
+    def begun() -> bool:
+        page.reload()
+        return follower.count() == 1
+
+    eventually(begun, every=0.2)
+    follower.click()
+    expect(page.locator("#causes")).to_contain_text("Beta of the desk")
+
+
 def test_a_view_is_kept_under_a_name(colleague: Watched, service: Service, desk: dict[str, str]) -> None:
     page = colleague.page
     page.goto(f"{service.address}/jobs?group=desk&last=failed")

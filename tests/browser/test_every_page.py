@@ -48,6 +48,8 @@ def house(service: Service) -> Service:
         body = {"name": "Walked", "template_type": "test_scheduler", "retry_policy": {"max_retries": 0},
                 "schedule": {"type": "cron", "expression": "0 2 * * *", "calendars": ["Weekends"]}}  # fmt: skip
         job = api.post("/api/admin/scheduler-jobs", json=body).raise_for_status().json()["job"]["_id"]
+        after = {"name": "After the walk", "template_type": "test_scheduler", "depends_on": [{"job": "Walked", "when": "end"}]}
+        api.post("/api/admin/scheduler-jobs", json=after).raise_for_status()
         for parameters in ({}, {"outcome": "error"}):
             run = (
                 api.post(f"/api/admin/scheduler-jobs/{job}/run", json={"parameters": parameters}).raise_for_status().json()["execution_id"]

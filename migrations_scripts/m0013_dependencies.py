@@ -25,8 +25,7 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    for collection, indexes in INDEXES.items():
-        there = database[collection].index_information()
-        for index in indexes:
-            if index.document["name"] in there:
-                database[collection].drop_index(index.document["name"])
+    database["dynamic_jobs"].drop_index("dependants")
+    for name in ("to_follow", "caused_by"):
+        database["job_executions"].drop_index(name)
+    database.drop_collection("gatherings")

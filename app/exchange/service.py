@@ -22,7 +22,7 @@ from app.jobs.schema import load_definition
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobFilter
 from app.validation.secret import MASK
-from templates_lib.messages import say
+from templates_lib.messages import joined, say
 
 ORIGIN = "import"
 PAGE = 200
@@ -109,11 +109,9 @@ class Exchange:
                 continue
             seen[name] = place
             steps.append(self._step(actor, place, name, body, there.get(name), only_new=only_new, coming=coming))
-        steps = _without_circles(steps)
-        if prune:
-            gone = [job for name, job in sorted(there.items()) if name not in seen and job.origin == ORIGIN]
-            steps += [Step(name=job.definition.name, action=Action.DELETE, job_id=job.id, version=job.version) for job in gone]
-        return Plan(tuple(steps))
+        gone = [job for name, job in sorted(there.items()) if prune and name not in seen and job.origin == ORIGIN]
+        steps += [Step(name=job.definition.name, action=Action.DELETE, job_id=job.id, version=job.version) for job in gone]
+        return Plan(tuple(_in_order(steps, there)))
 
     def apply(self, actor: Actor, text: str, *, prune: bool = False, only_new: bool = False) -> Plan:
         """`plan`, and `carry_out` of it."""
@@ -124,7 +122,9 @@ class Exchange:
         since is left alone. A plan with an invalid job does nothing: raises ValidationFailed with pointers into `/jobs`."""
         if not plan.valid:
             raise ValidationFailed([
-                FieldError(f"/jobs/{step.place}{error.pointer}", error.message) for step in plan.steps for error in step.errors
+                FieldError(f"/jobs/{step.place}{error.pointer}", error.message) if step.place is not None
+                else FieldError("/jobs", joined((step.name, error.message), " "))  # one that the file leaves out
+                for step in plan.steps for error in step.errors
             ])  # fmt: skip
         done = {place: self._done(actor, plan.steps[place]) for place in self._order(actor, plan.steps)}
         return Plan(tuple(done.get(place, step) for place, step in enumerate(plan.steps)))
@@ -225,21 +225,29 @@ def _named(step: Step) -> list[str]:
     return [one["job"] for one in rows if isinstance(one, Mapping) and isinstance(one.get("job"), str)] if isinstance(rows, list) else []
 
 
-def _without_circles(steps: Sequence[Step]) -> list[Step]:
-    """The steps, with those refused that would have new jobs run after each other in a circle; what closes one with jobs that are there
-    is found when it is written."""
+def _in_order(steps: Sequence[Step], there: Mapping[str, Job]) -> list[Step]:
+    """The steps, with those refused after which jobs would run after each other in a circle, or after one that is gone."""
+    names = {job.id: name for name, job in there.items()}
+    after = {name: [names[one.job] for one in job.definition.depends_on if one.job in names] for name, job in there.items()}
+    after |= {step.name: _named(step) for step in steps if step.action in {Action.CREATE, Action.UPDATE}}
+    gone = {step.name for step in steps if step.action is Action.DELETE}
+    after = {name: others for name, others in after.items() if name not in gone}
+    wrong: dict[str, FieldError] = {}
+    for name in gone:
+        if waiting := sorted(other for other, named in after.items() if name in named):
+            wrong[name] = FieldError("", say("cannot go while others run after it: {jobs}", jobs=", ".join(waiting)))
     try:
-        TopologicalSorter({step.name: _named(step) for step in steps}).prepare()
+        TopologicalSorter(after).prepare()
     except CycleError as error:
         circle = list(reversed(error.args[1]))
-        words = say("makes a circle: {jobs}", jobs=" → ".join(circle))
-        return [
-            replace(step, action=Action.REFUSE, diff=[], errors=(*step.errors, FieldError("/depends_on", words)))
-            if step.name in circle and step.action is not Action.REFUSE
-            else step
-            for step in steps
-        ]
-    return list(steps)
+        wrong |= dict.fromkeys(circle, FieldError("/depends_on", say("makes a circle: {jobs}", jobs=" → ".join(circle))))
+    refused = {Action.CREATE, Action.UPDATE, Action.DELETE}
+    return [
+        replace(step, action=Action.REFUSE, diff=[], errors=(*step.errors, wrong[step.name]))
+        if step.name in wrong and step.action in refused
+        else step
+        for step in steps
+    ]
 
 
 def _without(value: Any, plain: Any) -> Any:

@@ -567,7 +567,7 @@ class ExecutionStore:
         rows = self._executions.find(bad, kept, max_time_ms=QUERY_TIME_MS, batch_size=MOST_FAILED)
         newest: dict[str, Document] = {}
         for row in rows.sort("queued_at", -1).limit(MOST_FAILED):
-            newest.setdefault(row["job_id"], row)
+            newest.setdefault(row["job_id"], {"error": None, **row})
         return list(newest.values())
 
     def latest_durations(self, kind: str, limit: int) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,12 +35,12 @@ class Dependencies:
         self._store = store
 
     def resolved(
-        self, actor: Actor, definition: JobDefinition, before: Job | None, *, coming: Iterable[str] = ()
+        self, actor: Actor, definition: JobDefinition, before: Job | None, *, coming: Collection[str] | None = None
     ) -> tuple[JobDefinition, list[FieldError]]:
-        """The definition with ids for names, and what is wrong with what it depends on. Names in `coming` are of jobs that are about to be
-        made: they stay names.
+        """The definition with ids for names, and what is wrong with what it depends on.
 
-        What the job named before, its actor need not see.
+        What the job named before, its actor need not see. `coming` are the names of jobs that are made together with this one, which stay
+        names; whoever gives them looks for circles, as others may be changed as well.
         """
         wanted = definition.depends_on
         if not wanted:
@@ -49,20 +49,19 @@ class Dependencies:
         refs = self._store.refs([one.job for one in wanted])
         by_word = {ref.id: ref for ref in refs if ref.id in known or sees_group(actor, ref.group)}
         by_word |= {ref.name: ref for ref in refs if sees_group(actor, ref.group)}
-        coming = set(coming)
         errors: list[FieldError] = []
         found: list[Dependency] = []
         for place, one in enumerate(wanted):
             ref, at = by_word.get(one.job), f"/depends_on/{place}/job"
             target = ref.id if ref else one.job
-            if ref is None and one.job not in coming:
+            if ref is None and one.job not in (coming or ()):
                 errors.append(FieldError(at, say("There is no job {name!r}", name=one.job)))
             elif one.job == definition.name or (before is not None and target == before.id):
                 errors.append(FieldError(at, "a job cannot run after itself"))
             elif target in {earlier.job for earlier in found}:
                 errors.append(FieldError(at, "is named twice"))
             found.append(replace(one, job=target))
-        if not errors and before is not None and (circle := self._circle(before.id, [one.job for one in found])):
+        if not errors and coming is None and before is not None and (circle := self._circle(before.id, [one.job for one in found])):
             place, ids = circle
             words = joined([definition.name, *(self.names(actor, ids).get(one, "…") for one in ids), definition.name], " → ")
             errors.append(FieldError(f"/depends_on/{place}/job", say("makes a circle: {jobs}", jobs=words)))

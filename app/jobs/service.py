@@ -155,9 +155,9 @@ class JobRegistry:
             return self._replay(twin, digest), False
         return job, True
 
-    def validate(self, actor: Actor, body: Any, *, job_id: str | None = None, coming: Collection[str] = ()) -> JobDefinition:
-        """A dry create, or a dry update of `job_id`: the definition that would be stored, secrets masked. Raises as they do. `coming` are
-        names of jobs that are about to be made: it may depend on them."""
+    def validate(self, actor: Actor, body: Any, *, job_id: str | None = None, coming: Collection[str] | None = None) -> JobDefinition:
+        """A dry create, or a dry update of `job_id`: the definition that would be stored, secrets masked. Raises as they do. `coming` as in
+        Dependencies.resolved."""
         require(actor, May.CHANGE_JOBS)
         before = self._visible(actor, job_id) if job_id else None
         whole = merged(self.judge.brought_up(before).definition, body) if before else body
@@ -455,7 +455,7 @@ class JobRegistry:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _checked(self, actor: Actor, body: Any, before: Job | None, *, coming: Collection[str] = ()) -> JobDefinition:
+    def _checked(self, actor: Actor, body: Any, before: Job | None, *, coming: Collection[str] | None = None) -> JobDefinition:
         return self.judge.checked(
             body, before, resolve=lambda definition: self.dependencies.resolved(actor, definition, before, coming=coming)
         )

@@ -620,3 +620,20 @@ jobs:
     assert "makes a circle" in str(plan.steps[0].errors[0].message)
     with pytest.raises(JobwrightError):
         services.exchange.carry_out(super_admin, plan)
+
+
+def test_a_file_may_turn_an_order_round_but_take_nothing_away_that_others_wait_for(services: Services, super_admin: Actor) -> None:
+    first = "jobwright: 1\njobs:\n- {name: a, template_type: noop}\n- {name: b, template_type: noop, depends_on: [{job: a}]}\n"
+    services.exchange.apply(super_admin, first)
+    turned = "jobwright: 1\njobs:\n- {name: a, template_type: noop, depends_on: [{job: b}]}\n- {name: b, template_type: noop}\n"
+    done = services.exchange.apply(super_admin, turned)
+    assert [(step.name, step.result) for step in done.steps] == [("a", "done"), ("b", "done")]
+    services.jobs.create(super_admin, {"name": "by hand", "template_type": "noop", "depends_on": [{"job": "a"}]})
+    plan = services.exchange.plan(super_admin, "jobwright: 1\njobs: []\n", prune=True)
+    assert [(step.name, step.action) for step in plan.steps] == [("a", "invalid"), ("b", "delete")]
+    assert str(plan.steps[0].errors[0].message) == "cannot go while others run after it: by hand"
+    found = errors_of(lambda: services.exchange.carry_out(super_admin, plan))
+    assert found == {"/jobs": "a cannot go while others run after it: by hand"}
+    round_about = "jobwright: 1\njobs:\n- {name: b, template_type: noop, depends_on: [{job: by hand}]}\n"
+    plan = services.exchange.plan(super_admin, round_about)
+    assert "makes a circle" in str(plan.steps[0].errors[0].message)

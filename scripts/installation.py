@@ -12,7 +12,7 @@ import httpx
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from app.execution.log_store import chunk_id
+from app.execution.log_store import chunk
 from app.execution.model import Status, Trigger, new_execution
 from app.jobs.model import Job, job_from
 from app.scheduling.triggers import Triggers
@@ -244,7 +244,7 @@ def _log(row: Document) -> Document:
         words.append(("INFO", said))
     step = timedelta(seconds=(row["duration_seconds"] or 1) / len(words))
     lines = [{"timestamp": began + place * step, "level": level, "message": text} for place, (level, text) in enumerate(words)]
-    return {"_id": chunk_id(row["_id"], 1, 1), "attempt": 1, "lines": lines}
+    return chunk(row["_id"], 1, 1, lines)
 
 
 def _portions(rows: list[Document]) -> Iterator[list[Document]]:

@@ -35,8 +35,18 @@ def chunk_id(execution_id: str, attempt: int, number: int) -> str:
     return f"{execution_id}/{attempt:05d}.{number:08d}"
 
 
+def chunk(execution_id: str, attempt: int, number: int, lines: Sequence[Document]) -> Document:
+    """A chunk as it is stored. How many lines it has and of which levels stands before them, so that who asks for that reads no lines;
+    chunks of old have neither."""
+    return {
+        "_id": chunk_id(execution_id, attempt, number), "attempt": attempt, "count": len(lines),
+        "levels": sorted({line["level"] for line in lines}), "lines": list(lines),
+    }  # fmt: skip
+
+
 class LogStore:
-    """Log lines in chunks {_id, attempt, lines}; a line is {timestamp, level, message}, its number its place in the execution."""
+    """Log lines in chunks {_id, attempt, count, levels, lines}; a line is {timestamp, level, message}, its number its place in the
+    execution."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._logs = database["execution_logs"]
@@ -56,9 +66,9 @@ class LogStore:
     def read(self, execution_id: str, *, after: str = "", limit: int = 1000) -> tuple[list[Document], str]:
         """Lines after the cursor `after` (empty: from the start), and the cursor to go on with; about `limit` lines at most."""
         lines: list[Document] = []
-        for chunk in self._logs.find({"_id": _after(execution_id, after)}).sort("_id", 1):
-            lines += [{**line, "attempt": chunk["attempt"]} for line in chunk["lines"]]
-            after = chunk["_id"].rpartition("/")[2]
+        for row in self._logs.find({"_id": _after(execution_id, after)}).sort("_id", 1):
+            lines += [{**line, "attempt": row["attempt"]} for line in row["lines"]]
+            after = row["_id"].rpartition("/")[2]
             if len(lines) >= limit:
                 break
         return lines, after
@@ -107,24 +117,26 @@ class LogStore:
 
     def last_of(self, execution_id: str, levels: Sequence[str]) -> Document | None:
         """The last line of one of the levels, with its number."""
-        here = {"_id": _after(execution_id, ""), "lines.level": {"$in": list(levels)}}
-        chunk = self._logs.find_one(here, sort=[("_id", -1)])
-        if chunk is None:
+        wanted = {"$in": list(levels)}
+        of_old = {"levels": {"$exists": False}, "lines.level": wanted}
+        found = self._logs.find_one({"_id": _after(execution_id, ""), "$or": [{"levels": wanted}, of_old]}, sort=[("_id", -1)])
+        if found is None:
             return None
-        place = max(n for n, line in enumerate(chunk["lines"], 1) if line["level"] in levels)
-        before = sum(size for key, size in self._sizes(execution_id) if key < chunk["_id"])
-        return {**chunk["lines"][place - 1], "attempt": chunk["attempt"], "number": before + place}
+        place = max(n for n, line in enumerate(found["lines"], 1) if line["level"] in levels)
+        before = sum(size for key, size in self._sizes(execution_id) if key < found["_id"])
+        return {**found["lines"][place - 1], "attempt": found["attempt"], "number": before + place}
 
     def all(self, execution_id: str) -> Iterator[Document]:
         """Every line, a chunk at a time."""
-        for chunk in self._logs.find({"_id": _after(execution_id, "")}).sort("_id", 1):
-            for line in chunk["lines"]:
-                yield {**line, "attempt": chunk["attempt"]}
+        for row in self._logs.find({"_id": _after(execution_id, "")}).sort("_id", 1):
+            for line in row["lines"]:
+                yield {**line, "attempt": row["attempt"]}
 
     def _sizes(self, execution_id: str) -> list[tuple[str, int]]:
         """The chunks of an execution in their order, with how many lines each has."""
         stages: list[Document] = [
-            {"$match": {"_id": _after(execution_id, "")}}, {"$sort": {"_id": 1}}, {"$project": {"size": {"$size": "$lines"}}},
+            {"$match": {"_id": _after(execution_id, "")}}, {"$sort": {"_id": 1}},
+            {"$project": {"size": {"$ifNull": ["$count", {"$size": "$lines"}]}}},
         ]  # fmt: skip
         return [(row["_id"], row["size"]) for row in self._logs.aggregate(stages, maxTimeMS=QUERY_TIME_MS)]
 

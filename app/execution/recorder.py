@@ -12,7 +12,7 @@ from typing import Any
 from app.clock import Clock
 from app.events import get_logger
 from app.execution.executors.base import LogLine
-from app.execution.log_store import LogStore, chunk_id
+from app.execution.log_store import LogStore, chunk
 from app.execution.model import Attempt, Outcome, Reason, Status
 from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
@@ -179,10 +179,7 @@ class Recorder:
         for key, (attempt, lines) in gathered.items():
             for start in range(0, len(lines), LINES_A_CHUNK):
                 number = self._chunk_numbers[key] = self._chunk_numbers.get(key, 0) + 1
-                chunks.append(
-                    {"_id": chunk_id(attempt.execution_id, attempt.number, number), "attempt": attempt.number,
-                     "lines": lines[start : start + LINES_A_CHUNK]}
-                )  # fmt: skip
+                chunks.append(chunk(attempt.execution_id, attempt.number, number, lines[start : start + LINES_A_CHUNK]))
         return chunks
 
 

@@ -22,7 +22,7 @@ from app.accounts.model import Role
 from app.accounts.signin import Visitor
 from app.audit.model import SYSTEM
 from app.config import Settings
-from app.execution.log_store import chunk_id
+from app.execution.log_store import chunk
 from app.execution.model import Status, Trigger, new_execution
 from app.factory import Store, build_services, create_app, migrate
 from app.jobs.model import Job, job_document
@@ -181,7 +181,7 @@ def _load(services: Services, database: Database[Document], jobs: int, execution
             database["job_executions"].insert_many(rows, ordered=False)
             rows = []
     lines = [{"timestamp": now, "level": "INFO", "message": f"line {n} of a log that is long"} for n in range(1000)]
-    chunks = [{"_id": chunk_id(ended["_id"], 1, n + 1), "attempt": 1, "lines": lines} for n in range(LOG_LINES // 1000)]
+    chunks = [chunk(ended["_id"], 1, n + 1, lines) for n in range(LOG_LINES // 1000)]
     database["execution_logs"].insert_many(chunks)
     return ended
 

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from selectolax.lexbor import LexborHTMLParser
 
 from app.audit.model import Actor
-from app.execution.log_store import LogStore, chunk_id
+from app.execution.log_store import LogStore, chunk, chunk_id
 from app.factory import Store
 from app.jobs.store import EVERY_JOB
 from app.services import Services
@@ -32,7 +32,9 @@ def logs(store: Store) -> LogStore:
             number += 1
             level = "ERROR" if number == 1500 else "WARNING" if number % 100 == 0 else "INFO"
             lines.append({"timestamp": START + timedelta(milliseconds=number), "level": level, "message": f"line <{number}>"})
-        chunks.append({"_id": chunk_id("e", 1 if place < 5 else 2, place), "attempt": 1 if place < 5 else 2, "lines": lines})
+        attempt = 1 if place < 5 else 2
+        of_old = {"_id": chunk_id("e", attempt, place), "attempt": attempt, "lines": lines}  # as they were once
+        chunks.append(chunk("e", attempt, place, lines) if place % 2 else of_old)
     found.append(chunks)
     found.append([{"_id": chunk_id("f", 1, 1), "attempt": 1, "lines": [{"timestamp": START, "level": "ERROR", "message": "another's"}]}])
     return found

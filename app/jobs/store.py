@@ -112,6 +112,13 @@ class Advance:
     pause: Pause | None = None  # the one that begins
 
 
+def stored(job: Job) -> Document:
+    """A job as the registry keeps it: with `search`, its name, description and tags without regard to case, in which a list looks for a
+    text: so it reads an index and no jobs."""
+    definition = job.definition
+    return {**job_document(job), "search": "\n".join((definition.name, definition.description, *definition.tags)).casefold()}
+
+
 class JobStore:
     """Jobs, and the compare-and-sets that their changes are."""
 
@@ -129,7 +136,7 @@ class JobStore:
         """
         for seats in self._seats(job, max_jobs=max_jobs, max_per_creator=max_per_creator):
             try:
-                self._jobs.insert_one({**job_document(job), **seats})
+                self._jobs.insert_one({**stored(job), **seats})
             except DuplicateKeyError as error:
                 if _taken(error, job) == "_id" and (existing := self.get(job.id)) is not None:
                     raise SameRequest(existing) from error
@@ -138,7 +145,7 @@ class JobStore:
 
     def bring_back(self, job: Job, after: Job, *, max_jobs: int, max_per_creator: int) -> None:
         """Put a retired job back on a free seat, as `after`; one that is back already stays as it is. Raises as `add`."""
-        changed = {key: value for key, value in job_document(after).items() if key not in _OF_RUNS}
+        changed = {key: value for key, value in stored(after).items() if key not in _OF_RUNS}
         where = {"_id": job.id, "retired": True, "version": job.version}
         for seats in self._seats(job, max_jobs=max_jobs, max_per_creator=max_per_creator):
             try:
@@ -183,7 +190,8 @@ class JobStore:
         """One page of the list, and how many there are in all; `gone` are the templates and versions whose jobs are broken."""
         where = _wanted(query, gone)
         # All of them are read off one index, which is told: a page far behind would have the planner try all others first.
-        by_name: Document = {"hint": "by_name"} if sort.removeprefix("-") == "name" and replace(query, search="") == EVERY_JOB else {}
+        whole = sort.removeprefix("-") == "name" and replace(query, search="") == EVERY_JOB
+        by_name: Document = {"hint": "searched" if query.search else "by_name"} if whole else {}
         if sort == "next_run_at":
             return self._by_next_run(where, skip, limit)
         order = [SORTS[sort]] if sort.removeprefix("-") == "name" else [SORTS[sort], ("_id", 1)]  # names are unique
@@ -336,7 +344,7 @@ class JobStore:
             {"$setOnInsert": {"definition": job_document(before)}},
             upsert=True,
         )
-        changed = {key: value for key, value in job_document(after).items() if key not in _WRITTEN_BY_ENGINE}
+        changed = {key: value for key, value in stored(after).items() if key not in _WRITTEN_BY_ENGINE}
         where: Document = {"_id": before.id, "version": before.version, "retired": False}
         if reschedule:
             changed |= {"next_run_at": after.next_run_at, "paused": to_plain(after.paused)}
@@ -500,8 +508,7 @@ def _wanted(query: JobFilter, gone: Sequence[tuple[str, int]]) -> Document:
         whole: list[Document] = [{"schedule_error": {"$gt": ""}}, *({"template_type": a, "template_version": b} for a, b in gone)]
         both.append({"$or" if query.broken else "$nor": whole})
     if query.search:
-        text = {"$regex": re.escape(query.search), "$options": "i"}
-        both.append({"$or": [{"name": text}, {"description": text}, {"tags": text}]})
+        where["search"] = {"$regex": re.escape(query.search.casefold())}
     return {**where, "$and": both} if both else where
 
 

@@ -25,7 +25,8 @@ from app.config import Settings
 from app.execution.log_store import chunk
 from app.execution.model import Status, Trigger, new_execution
 from app.factory import Store, build_services, create_app, migrate
-from app.jobs.model import Job, job_document
+from app.jobs.model import Job
+from app.jobs.store import stored
 from app.mongo import open_database
 from app.services import Services
 
@@ -168,9 +169,7 @@ def _load(services: Services, database: Database[Document], jobs: int, execution
     plain = services.jobs.create(SYSTEM, {"name": "plain", "template_type": "noop"})[0]
     made = [_job(chance, services, plain, number, now) for number in range(jobs)]
     for first in range(0, jobs, PORTION):
-        database["dynamic_jobs"].insert_many(
-            [job_document(job) | {"seat": n} for n, job in enumerate(made[first : first + PORTION], first + 1)]
-        )
+        database["dynamic_jobs"].insert_many([stored(job) | {"seat": n} for n, job in enumerate(made[first : first + PORTION], first + 1)])
     ended: Document = {}
     rows: list[Document] = []
     for place in range(executions):

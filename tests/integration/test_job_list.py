@@ -16,6 +16,7 @@ from app.errors import LimitReached, ValidationFailed
 from app.factory import Store
 from app.jobs.store import Ended, JobFilter, JobStore
 from app.services import Services
+from migrations_scripts import m0014_search
 from tests.conftest import START, Api, csrf
 
 HOURLY = {"type": "cron", "expression": "0 * * * *"}
@@ -330,3 +331,26 @@ def test_the_way_back_counts_against_the_limits(services: Services, super_admin:
     store.database["dynamic_jobs"].insert_many([{"_id": f"x{n}", "name": f"x{n}", "retired": False, "seat": n} for n in range(most)])
     with pytest.raises(LimitReached):
         services.jobs.undelete(super_admin, job)
+
+
+def test_a_search_looks_at_name_description_and_tags_and_not_at_case(services: Services, super_admin: Actor, store: Store) -> None:
+    make = lambda name, **fields: services.jobs.create(super_admin, {"name": name, "template_type": "noop", **fields})[0]
+    street, tagged = make("Straße fegen", description="Every 2nd (odd) week"), make("Other", tags=["Gehweg"])
+    found = lambda text, sort="name": [
+        one.definition.name for one in services.jobs.page(super_admin, JobFilter(search=text), sort=sort).jobs
+    ]
+    assert found("STRASSE") == found("2ND (ODD") == ["Straße fegen"]
+    assert found("gehweg") == ["Other"]
+    assert found("e") == ["Other", "Straße fegen"]
+    assert sorted(found("e", "-created_at")) == ["Other", "Straße fegen"]
+    assert found(".*") == []
+    services.jobs.update(super_admin, tagged.id, {"name": "Renamed", "tags": ["Bahn"]})
+    assert (found("gehweg"), found("bahn"), found("renamed")) == ([], ["Renamed"], ["Renamed"])
+    services.jobs.delete(super_admin, street.id)
+    assert found("fegen") == []
+    services.jobs.undelete(super_admin, street.id)
+    assert found("fegen") == ["Straße fegen"]
+    store.database["dynamic_jobs"].update_many({}, {"$unset": {"search": ""}})
+    store.database["dynamic_jobs"].drop_index("searched")
+    m0014_search.up(store.database)
+    assert found("STRASSE") == ["Straße fegen"], "jobs of old are found, too"

@@ -46,17 +46,15 @@ class HealthStore:
         same = {"_id": connection_id, "version": was.version, "next_at": was.next_at}
         return self._health.update_one(same, {"$set": {"version": version, "next_at": until}}).matched_count == 1
 
-    def note(self, connection_id: str, version: int, *, works: bool, message: str, at: datetime, next_at: datetime) -> None:
+    def note(self, connection_id: str, version: int, *, works: bool, message: str, failures: int, at: datetime, next_at: datetime) -> None:
         """Record an answer, unless the connection has been changed meanwhile."""
-        as_before = {"$eq": ["$works", works]}
         self._health.update_one(
             {"_id": connection_id, "version": version},
             [
                 {
                     "$set": {
-                        "since": {"$cond": [as_before, "$since", at]},
-                        "failures": 0 if works else {"$cond": [as_before, {"$add": ["$failures", 1]}, 1]},
-                        "works": works, "message": {"$literal": message}, "probed_at": at, "next_at": next_at,
+                        "since": {"$cond": [{"$eq": ["$works", works]}, "$since", at]}, "failures": failures, "works": works,
+                        "message": {"$literal": message}, "probed_at": at, "next_at": next_at,
                     }
                 }
             ],

@@ -40,9 +40,9 @@ class Probes:
         if found is None:
             return False
         works, message = found
-        failures = 0 if works else 1 + (was.failures if was is not None and was.works is False else 0)
+        failures = 0 if works else 1 + (was.failures if was is not None else 0)
         now = self._clock.now()
-        self._store.note(connection_id, version, works=works, message=message, at=now, next_at=now + self.wait(failures))
+        self._store.note(connection_id, version, works=works, message=message, failures=failures, at=now, next_at=now + self.wait(failures))
         if works and was is not None and was.works is False:
             log.info("connection.answers", connection=connection_id, reason=message)
         elif not works and (was is None or was.works is not False):

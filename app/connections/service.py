@@ -131,8 +131,9 @@ class Connections:
         require(actor, May.MANAGE_CONNECTIONS)
         row = self._stored(connection_id)
         works, message = self._opened(row)
-        now = self._clock.now()
-        self._health.note(connection_id, row["version"], works=works, message=message, at=now, next_at=now + TRIED_BY_HAND)
+        now, failures = self._clock.now(), 0 if works else 1  # it is being looked after: the next looks are soon again
+        next_at = now + TRIED_BY_HAND
+        self._health.note(connection_id, row["version"], works=works, message=message, failures=failures, at=now, next_at=next_at)
         return works, message
 
     def answer_of(self, connection_id: str) -> tuple[bool, str] | None:

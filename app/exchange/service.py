@@ -111,7 +111,7 @@ class Exchange:
             steps.append(self._step(actor, place, name, body, there.get(name), only_new=only_new, coming=coming))
         gone = [job for name, job in sorted(there.items()) if prune and name not in seen and job.origin == ORIGIN]
         steps += [Step(name=job.definition.name, action=Action.DELETE, job_id=job.id, version=job.version) for job in gone]
-        return Plan(tuple(_in_order(steps, there)))
+        return Plan(tuple(_with_refusals(steps, there)))
 
     def apply(self, actor: Actor, text: str, *, prune: bool = False, only_new: bool = False) -> Plan:
         """`plan`, and `carry_out` of it."""
@@ -225,7 +225,7 @@ def _named(step: Step) -> list[str]:
     return [one["job"] for one in rows if isinstance(one, Mapping) and isinstance(one.get("job"), str)] if isinstance(rows, list) else []
 
 
-def _in_order(steps: Sequence[Step], there: Mapping[str, Job]) -> list[Step]:
+def _with_refusals(steps: Sequence[Step], there: Mapping[str, Job]) -> list[Step]:
     """The steps, with those refused after which jobs would run after each other in a circle, or after one that is gone."""
     names = {job.id: name for name, job in there.items()}
     after = {name: [names[one.job] for one in job.definition.depends_on if one.job in names] for name, job in there.items()}

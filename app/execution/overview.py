@@ -70,7 +70,7 @@ class Overview:
         good = sum(one.counts.get(Status.SUCCESS.value, 0) for one in hours.values())
         bad = sum(one.counts.get(status, 0) for one in hours.values() for status in FAILURES)
         failures = self._store.failures(begin, of_jobs=visible)
-        still = self._registry.still_failing([row["job_id"] for row in failures])
+        still = self._registry.with_last_status([row["job_id"] for row in failures], FAILURES)
         failing = [row for row in failures if row["job_id"] in still]
         return Day(
             hours=hours, success=good / (good + bad) if good + bad else None, failing=failing[:MOST_SHOWN],

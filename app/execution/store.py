@@ -17,7 +17,7 @@ from app.execution import updates
 from app.execution.day_store import Tally
 from app.execution.model import LIVE, Attempt, Outcome, Reason, Status, Trigger
 from app.execution.places import RunBounds, assign, places_query, prefix_of
-from app.execution.updates import FAILURES, LEAVES_QUEUE
+from app.execution.updates import FAILURES, LEAVES_QUEUE, RAN
 from app.jobs.model import Overlap
 from app.mongo import ANY_DATE, DUPLICATE_KEY, Document
 
@@ -441,7 +441,7 @@ class ExecutionStore:
 
     def failures_in_a_row(self, job_id: str, since: datetime, limit: int) -> int:
         """How many of the newest executions that were queued after `since` and ran to an end failed, up to `limit`."""
-        ran = {"job_id": job_id, "status": {"$in": [Status.SUCCESS.value, *FAILURES]}, "queued_at": {"$gt": since}}
+        ran = {"job_id": job_id, "status": {"$in": list(RAN)}, "queued_at": {"$gt": since}}
         rows = self._executions.find(ran, {"status": 1}).sort("queued_at", -1).limit(limit)
         return sum(1 for _ in takewhile(lambda row: row["status"] in FAILURES, rows))
 

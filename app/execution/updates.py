@@ -13,7 +13,7 @@ from app.mongo import Document, by_id
 from app.notification.base import recipients_of
 
 FAILURES = (Status.FAILED.value, Status.TIMEOUT.value)
-RAN = (Status.SUCCESS.value, *FAILURES)  # ends that other jobs may run after
+RAN = (Status.SUCCESS.value, *FAILURES)  # to an end of its own; other jobs may run after it
 # What an execution has only while it waits or runs, and what the indexes of the queue are made of.
 LEAVES_QUEUE = {"live": "", "queue_rank": "", "slots": "", "waits_for": ""}
 SMALL_RESULT = 4_000  # bytes; larger results are written one by one, as a command has room for 16 MB

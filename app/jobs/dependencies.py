@@ -101,7 +101,7 @@ class Dependencies:
         require(actor, May.SEE_JOBS)
         return [
             _link(actor, job.id, one.when, JobRef(job.id, job.definition.name, job.definition.group, job.last_status))
-            for job in self._store.dependants([job_id]) for one in job.definition.depends_on if one.job == job_id
+            for job in self._store.dependants(job_id) for one in job.definition.depends_on if one.job == job_id
         ]  # fmt: skip
 
     # -- steps ----------------------------------------------------------------------------------------------------

@@ -46,7 +46,6 @@ from templates_lib.messages import say, say_many
 # The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
 WRITE_TRIES = 20
 FACETS_SECONDS, MOST_FACETS = 10.0, 100
-FAILED = ("failed", "timeout")  # of a job's last status
 _REQUEST_SPACE = uuid.UUID("8a7f2f6e-6f6a-4e2b-9f43-0c8b0f3f7a10")
 
 
@@ -387,9 +386,9 @@ class JobRegistry:
             kept = self._facets[groups] = (now, found)
         return kept[1]
 
-    def still_failing(self, job_ids: Sequence[str]) -> set[str]:
-        """Which of these jobs are in the registry and failed when they last ran."""
-        return self._store.with_last_status(job_ids, FAILED) if job_ids else set()
+    def with_last_status(self, job_ids: Sequence[str], statuses: Sequence[str]) -> set[str]:
+        """Which of these jobs are in the registry and ended so when they last ran."""
+        return self._store.with_last_status(job_ids, statuses) if job_ids else set()
 
     def counts_by_owner(self, owners: Sequence[str]) -> dict[str, int]:
         """How many jobs each of these addresses has made; for whoever sees all accounts."""

@@ -189,11 +189,11 @@ class JobStore:
     def page(self, query: JobFilter, *, sort: str, skip: int, limit: int, gone: Sequence[tuple[str, int]] = ()) -> tuple[list[Job], int]:
         """One page of the list, and how many there are in all; `gone` are the templates and versions whose jobs are broken."""
         where = _wanted(query, gone)
+        if sort == "next_run_at":
+            return self._by_next_run(where, skip, limit)
         # All of them are read off one index, which is told: a page far behind would have the planner try all others first.
         whole = sort.removeprefix("-") == "name" and replace(query, search="") == EVERY_JOB
         by_name: Document = {"hint": "searched" if query.search else "by_name"} if whole else {}
-        if sort == "next_run_at":
-            return self._by_next_run(where, skip, limit)
         order = [SORTS[sort]] if sort.removeprefix("-") == "name" else [SORTS[sort], ("_id", 1)]  # names are unique
         if query.search:  # which reads them all: once for the page and its number
             rows = self._jobs.find(where, {"_id": 1}, max_time_ms=QUERY_TIME_MS, batch_size=MOST_FOUND, **by_name)
@@ -392,9 +392,9 @@ class JobStore:
         rows = self._jobs.find({"_id": {"$in": list(ids)}, "retired": False, "depends_on.job": {"$exists": True}}, {"depends_on.job": 1})
         return {row["_id"]: [one["job"] for one in row["depends_on"]] for row in rows}
 
-    def dependants(self, ids: Sequence[str], *, enabled: bool | None = None) -> list[Job]:
-        """The jobs that run after one of these, by name; all, or those that are switched on."""
-        where = {"depends_on.job": {"$in": list(ids)}, "retired": False, **({} if enabled is None else {"enabled": enabled})}
+    def dependants(self, job_id: str, *, enabled: bool | None = None) -> list[Job]:
+        """The jobs that run after this one, by name; all, or those that are switched on."""
+        where = {"depends_on.job": job_id, "retired": False, **({} if enabled is None else {"enabled": enabled})}
         return [job_from(row) for row in self._jobs.find(where).sort("name", 1)]
 
     def followed(self, ids: Collection[str]) -> set[str]:

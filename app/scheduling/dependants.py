@@ -48,7 +48,7 @@ class Dependants:
         """Start what runs after the runs that have ended; returns how many executions were written."""
         written = 0
         for ended in self._executions.to_follow(BATCH):
-            for job in self._jobs.dependants([ended["job_id"]], enabled=True):
+            for job in self._jobs.dependants(ended["job_id"], enabled=True):
                 if any(one.job == ended["job_id"] and counts(one, ended["status"]) for one in job.definition.depends_on):
                     written += self._follow(job, ended)
             self._executions.was_followed(ended["_id"])

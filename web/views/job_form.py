@@ -18,6 +18,7 @@ from app.jobs.schema import JobDefinitionSchema, load_definition
 from app.jobtemplates.entry import Entry
 from app.validation.formats import time_zones
 from templates_lib.messages import joined, say
+from web.filters import ENDS
 from web.forms import ABSENT, Form
 from web.forms.render import SummaryLine
 from web.language import translated
@@ -66,13 +67,13 @@ _ITEMS = {
     "on_success": say("Address"),
     "on_failure": say("Address"),
 }
-_WORDS = {
+_WORDS: dict[str, Mapping[str, str]] = {
     "overlap": {
         "skip": say("Skip the new run"), "queue": say("Let the new run wait"), "replace": say("Stop the old run"), "allow": say("Run both"),
     },
     "policy": {"skip": say("Leave them out"), "once": say("Run once"), "all": say("Run all, up to the cap")},
     "backoff": {"exponential": say("Longer each time"), "fixed": say("The same each time")},
-    "when": {"success": say("has succeeded"), "failure": say("has failed"), "end": say("has ended, whichever way")},
+    "when": {end.value: words for end, words in ENDS.items()},
     "retry_on": {"error": say("An error"), "timeout": say("A timeout"), "lost_worker": say("A lost worker")},
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from app.bulk.service import Action, Outcome, Result, Wanted
 from app.errors import FieldError, JobwrightError, ValidationFailed
 from app.execution.figures import Figures
 from app.execution.model import Status
-from app.execution.updates import FAILURES
+from app.execution.updates import RAN
 from app.jobs.model import Job
 from app.jobs.store import NEVER, SORTS, JobFilter
 from app.mongo import Document
@@ -27,8 +27,7 @@ blueprint = Blueprint("job_list_pages", __name__, url_prefix="/jobs")
 
 PAGE_SIZE = 25
 STRIP = 20
-RAN = (Status.SUCCESS, Status.FAILED, Status.TIMEOUT, Status.CANCELLED)
-RAN_OUT = {Status.SUCCESS.value, *FAILURES}
+LAST_RUNS = (Status.SUCCESS, Status.FAILED, Status.TIMEOUT, Status.CANCELLED)
 SORT_WORDS = (
     ("name", say("Name")), ("next_run_at", say("Next run")), ("-last_run_at", say("Last run")), ("-updated_at", say("Last changed")),
     ("-created_at", say("Newest")),
@@ -46,7 +45,7 @@ def list_jobs() -> str:
     page = services().jobs.page(actor(), query, sort=sort, page=page_number(), limit=PAGE_SIZE)
     return render_template(
         "jobs.html", rows=job_rows(page.jobs), page=page, args=args, sort=sort, narrowed=query.narrows, catalogue=services().catalogue,
-        sorts=SORT_WORDS, states=STATES, last_runs=[*((one.value, one) for one in RAN), (NEVER, NEVER)], never=NEVER,
+        sorts=SORT_WORDS, states=STATES, last_runs=[*((one.value, one) for one in LAST_RUNS), (NEVER, NEVER)], never=NEVER,
         facets=services().jobs.facets(actor()),
         buttons=BUTTONS, views=preference().views, usual=USUAL, listing=_listing(),
     )  # fmt: skip
@@ -72,7 +71,7 @@ def job_row(job: Job) -> dict[str, Any]:
 def _row(job: Job, latest: list[Document], names: Mapping[str, str]) -> dict[str, Any]:
     kind, version, catalogue = job.definition.template_type, job.template_version, services().catalogue
     entry = catalogue.find(kind, version)
-    ran = sum(one["status"] in RAN_OUT for one in latest)
+    ran = sum(one["status"] in RAN for one in latest)
     return {
         "job": job, "latest": latest, "template": entry, "broken": None if entry else catalogue.why_not(kind, version),
         "figures": Figures.of(latest), "ran": ran, "after": [names.get(one.job, "…") for one in job.definition.depends_on],

@@ -37,14 +37,15 @@ def desk(service: Service, mongod: str) -> dict[str, str]:
     return ids
 
 
-def rows(page: Page) -> list[str]:
-    return page.locator("table.jobs .name > a").all_inner_texts()
+def listed(page: Page, *names: str) -> None:
+    """Waits for the list to be of these jobs, in this order."""
+    expect(page.locator("table.jobs .name > a")).to_have_text([f"{name} of the desk" for name in names])
 
 
 def test_many_jobs_are_paused_after_a_look_and_a_switch_is_undone(colleague: Watched, service: Service, desk: dict[str, str]) -> None:
     page = colleague.page
     page.goto(f"{service.address}/jobs?group=desk")
-    assert len(rows(page)) == 3
+    listed(page, "Alpha", "Beta", "Gamma")
     page.get_by_label("Choose Beta of the desk").check()
     page.get_by_label("Choose Gamma of the desk").check()
     page.get_by_role("button", name="Pause", exact=True).click()
@@ -53,7 +54,7 @@ def test_many_jobs_are_paused_after_a_look_and_a_switch_is_undone(colleague: Wat
     page.get_by_role("button", name="Pause 2 jobs").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("2 of 2 jobs paused")
     page.get_by_role("link", name="Back to the jobs").click()
-    assert len(rows(page)) == 3, "back to the list that one came from"
+    listed(page, "Alpha", "Beta", "Gamma")  # back to the list that one came from
     page.get_by_label("Choose Beta of the desk").check()
     page.get_by_label("Choose Gamma of the desk").check()
     page.get_by_role("button", name="Resume", exact=True).click()
@@ -85,6 +86,7 @@ def test_a_job_is_told_to_run_after_another_and_does(colleague: Watched, service
     section.get_by_role("link", name="Beta of the desk").click()
     expect(page.locator("#dependencies")).to_contain_text(name)
     page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_role("navigation", name="Breadcrumb")).to_contain_text("Execution")
     follower = page.locator("#effects").get_by_role("link", name=name)
 
     def begun() -> bool:
@@ -99,7 +101,7 @@ def test_a_job_is_told_to_run_after_another_and_does(colleague: Watched, service
 def test_a_view_is_kept_under_a_name(colleague: Watched, service: Service, desk: dict[str, str]) -> None:
     page = colleague.page
     page.goto(f"{service.address}/jobs?group=desk&last=failed")
-    assert rows(page) == ["Alpha of the desk"]
+    listed(page, "Alpha")
     page.get_by_text("Save view", exact=True).first.click()
     page.get_by_label("Name of the view").fill("Desk, failing")
     page.get_by_role("button", name="Save view").click()

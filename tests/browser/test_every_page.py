@@ -163,5 +163,6 @@ def test_a_job_is_made_and_watched_in_german(chromium: Browser, house: Service) 
     expect(page.locator(".toast")).to_contain_text("Saved")
     page.get_by_label("Language", exact=True).select_option("")
     page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".toast")).to_contain_text("Gespeichert")
     context.close()
     assert watched.complaints == []

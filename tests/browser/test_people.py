@@ -69,7 +69,7 @@ def test_an_admin_is_invited_asks_for_a_cleanup_and_a_super_admin_approves(
         assert violation["impact"] not in {"serious", "critical"}, violation["id"]
     boss.goto(f"{service.address}/approvals")
     boss.get_by_role("link", name=f"Create Clean {suffix}").click()
-    assert boss.url == where
+    expect(boss).to_have_url(where)
     eventually(lambda: boss.reload() and boss.get_by_text("Would delete 30 of 50 documents").is_visible())
     boss.get_by_label("Note").fill("Looks right")
     boss.get_by_role("button", name="Approve and do it").click()
@@ -92,6 +92,7 @@ def test_a_second_factor_is_set_up_and_asked_for(visitor_js: Watched, service: S
     page.goto(link)
     page.get_by_label("New password").fill(PASSWORD)
     page.get_by_role("button", name="Set password").click()
+    expect(page.get_by_text("The password is set")).to_be_visible()
     sign_in(page, service, "otto@example.com")
     page.goto(f"{service.address}/account/second-factor")
     secret = page.locator("code.secret").inner_text()
@@ -99,11 +100,11 @@ def test_a_second_factor_is_set_up_and_asked_for(visitor_js: Watched, service: S
     page.get_by_label("Code", exact=True).fill(pyotp.TOTP(secret).now())
     page.get_by_label("Your password").fill(PASSWORD)
     page.get_by_role("button", name="Turn on").click()
-    codes = page.locator("code.secret").all_inner_texts()
-    assert len(codes) == 10
+    expect(page.locator("code.secret")).to_have_count(10)
     page.goto(f"{service.address}/account")
     page.locator("details.menu > summary").first.click()
     page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     sign_in(page, service, "otto@example.com")
     expect(page.get_by_role("heading", name="Your code")).to_be_visible()
     page.get_by_label("The code of your app").fill("000000")
@@ -122,7 +123,7 @@ def test_the_trail_is_filtered_and_exported(visitor: Watched, service: Service) 
     page.get_by_label("What").fill("session")
     page.get_by_role("button", name="Show").click()
     expect(page.locator(".audit-table tbody tr").first).to_contain_text("session.start")
-    assert "action=session" in page.url
+    expect(page).to_have_url(re.compile("action=session"))
     assert re.search(r"\d", page.locator(".audit-table td.num").first.inner_text())
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()

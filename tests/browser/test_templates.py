@@ -88,10 +88,10 @@ def test_a_preset_is_saved_and_begins_another_job(visitor: Watched, service: Ser
     page.get_by_label("Name of the preset").fill(name)
     page.get_by_role("button", name="Save preset").click()
     expect(page.get_by_text(f"The preset {name} is saved")).to_be_visible()
-    assert page.get_by_role("textbox", name="Message").input_value() == f"Hello {name}"
+    expect(page.get_by_role("textbox", name="Message")).to_have_value(f"Hello {name}")
     page.goto(address)
     page.get_by_role("link", name=name, exact=True).click()
-    assert page.get_by_role("textbox", name="Message").input_value() == f"Hello {name}"
+    expect(page.get_by_role("textbox", name="Message")).to_have_value(f"Hello {name}")
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from app.accounts.model import Role
 from app.errors import NotFound
 from app.events import get_logger
 from app.jobtemplates.derived import problems
 from app.jobtemplates.entry import Entry, State, WhenOff, of_code, of_definition
 from app.mongo import Document
+from app.validation.schema import prepare
 from templates_lib.base import JobTemplate
 from templates_lib.messages import Said, say
 
@@ -212,6 +211,6 @@ def _check_declaration(template: Any) -> None:
     for name in ("type", "name", "description", "category", "icon", "parameters_schema"):
         if not getattr(template, name, None):
             raise TypeError(f"declares no {name}")
-    Draft202012Validator.check_schema(template.parameters_schema)
+    prepare(template.parameters_schema)
     if template.parameters_schema.get("type") != "object":
         raise TypeError("parameters_schema must be of type object")

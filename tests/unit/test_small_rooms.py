@@ -177,6 +177,12 @@ def test_a_template_that_cannot_be_loaded_is_reported_and_the_others_work(monkey
     class Wrong(Good):
         type, parameters_schema = "wrong", {"type": "array"}
 
+    class Shapeless(Good):
+        type, parameters_schema = "shapeless", {"type": "object", "properties": 3}
+
+    class Elsewhere(Good):
+        type, parameters_schema = "elsewhere", {"type": "object", "properties": {"a": {"$ref": "https://example.com/schema"}}}
+
     class Point:
         def __init__(self, name: str, loaded: Any) -> None:
             self.name, self._loaded = name, loaded
@@ -193,11 +199,14 @@ def test_a_template_that_cannot_be_loaded_is_reported_and_the_others_work(monkey
         Point("d", ImportError("no such module")),
         Point("e", dict),
         Point("f", Wrong),
+        Point("g", Shapeless),
+        Point("h", Elsewhere),
     ]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
     catalogue = Catalogue.discover()
     assert catalogue.types() == ["good"]
-    assert set(catalogue.broken) == {"b", "c", "d", "e", "f"}
+    assert set(catalogue.broken) == {"b", "c", "d", "e", "f", "g", "h"}
+    assert "/properties/a/$ref" in catalogue.broken["h"]
     assert catalogue.get("good").help_text == ""
     assert not next(iter(catalogue)).previews
 

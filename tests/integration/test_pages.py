@@ -13,7 +13,7 @@ from app.accounts.model import Role
 from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
 from app.execution.log_store import LogStore, chunk_id
-from app.execution.model import AttemptError, Outcome, Status
+from app.execution.model import AttemptError, Outcome, Status, Trigger
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import Job
@@ -257,6 +257,8 @@ def test_run_cancel_again_and_the_live_part(
     listed = text(browser_client.get("/executions?status=failed"))
     assert "Night job" in listed
     assert "Nothing here" in text(browser_client.get("/executions?status=timeout"))
+    causes = [one.attributes["value"] for one in Page(text(browser_client.get("/executions"))).tree.css("#by option")]
+    assert set(causes) == {"", *Trigger} - {Trigger.PREVIEW}, "a list can be narrowed to each cause; previews are in none"
     assert browser_client.get("/executions/nothing").status_code == 404
 
 

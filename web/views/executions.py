@@ -29,7 +29,7 @@ blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
 PAGE_SIZE = 50
 TRIGGERS = {
     Trigger.SCHEDULE: say("Schedule"), Trigger.MANUAL: say("By hand"), Trigger.API: say("REST"), Trigger.RETRY: say("Run again"),
-    Trigger.BACKFILL: say("Backfill"),
+    Trigger.DEPENDENCY: say("Another job"), Trigger.BACKFILL: say("Backfill"),
 }  # fmt: skip
 LINES = 500  # of a log that a page shows at once
 COMPARED = 500  # of the end of each of two logs

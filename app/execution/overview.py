@@ -13,7 +13,7 @@ from app.clock import Clock
 from app.execution.day_store import DayStore, Tallies, Tally
 from app.execution.figures import Figures
 from app.execution.model import Status
-from app.execution.store import ExecutionFilter, ExecutionStore
+from app.execution.store import Begun, ExecutionFilter, ExecutionStore
 from app.execution.updates import FAILURES
 from app.jobs.model import Job
 from app.jobs.service import JobRegistry
@@ -104,6 +104,13 @@ class Overview:
         """What a picture of [begin, end) shows, as ExecutionStore.drawn."""
         require(actor, May.SEE_EXECUTIONS)
         return self._store.drawn(begin, end, limit, of_jobs=self._visible(actor))
+
+    def minutes(self, actor: Actor, begin: datetime, end: datetime, job_ids: Collection[str] | None = None) -> list[Begun]:
+        """In which minutes of [begin, end) runs began, as ExecutionStore.minutes: of all jobs that `actor` sees, or of some of them."""
+        require(actor, May.SEE_EXECUTIONS)
+        visible = self._visible(actor)
+        of_jobs = visible if job_ids is None else job_ids if visible is None else set(job_ids) & set(visible)
+        return self._store.minutes(begin, end, of_jobs=of_jobs)
 
     def running(self, actor: Actor) -> list[Running]:
         """What runs now, longest first."""

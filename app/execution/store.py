@@ -68,6 +68,18 @@ class ExecutionFilter:
 ALL_EXECUTIONS = ExecutionFilter()
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The executions of a job with one status: how many, the seconds that they took, and in which minutes of a span they began."""
+
+    job_id: str
+    job_name: str
+    status: str
+    count: int
+    seconds: float
+    minutes: list[int]
+
+
 class ExecutionStore:
     """Executions, and the compare-and-sets that move them. Each write of a worker names its lease token and is refused without."""
 
@@ -543,13 +555,16 @@ class ExecutionStore:
 
     def drawn(self, begin: datetime, end: datetime, limit: int, *, of_jobs: Collection[str] | None = None) -> list[Document]:
         """What is worth drawing of the executions that were queued from `begin` on and before `end`, and began: those that took
-        LONG_SECONDS or more, the failed, the newest, and what runs; `limit` of each kind at most."""
+        LONG_SECONDS or more (with what was queued a day before and went on), the failed, the newest, and what runs; `limit` of each kind
+        at most."""
         where: Document = {"queued_at": {"$gte": begin, "$lt": end}, "started_at": ANY_DATE, "dry": {"$ne": True}}
         if of_jobs is not None:
             where["job_id"] = {"$in": list(of_jobs)}
+        yesterday: Document = {"queued_at": {"$gte": begin - timedelta(days=1), "$lt": begin}}
         kinds: list[tuple[Document, Document]] = [
             ({"status": {"$in": list(FAILURES)}, "completed_at": ANY_DATE}, {}),
             ({"duration_seconds": {"$gte": LONG_SECONDS}}, {}),
+            ({"duration_seconds": {"$gte": LONG_SECONDS}, **yesterday, "completed_at": {"$gt": begin}}, {}),
             ({"live": True, "status": Status.RUNNING.value}, {"hint": LIVE_INDEX}), ({}, {}),
         ]  # fmt: skip
         found: dict[str, Document] = {}
@@ -557,6 +572,18 @@ class ExecutionStore:
             rows = self._executions.find({**where, **kind}, DRAWN, max_time_ms=QUERY_TIME_MS, **hint).sort("queued_at", -1).limit(limit)
             found |= {row["_id"]: row for row in rows}
         return list(found.values())
+
+    def minutes(self, begin: datetime, end: datetime, *, of_jobs: Collection[str] | None = None) -> list[Begun]:
+        """In which minutes the executions began that were queued from `begin` on and before `end`, by job and status; of all jobs, or of
+        some."""
+        where: Document = {"queued_at": {"$gte": begin, "$lt": end}, "started_at": ANY_DATE, "dry": {"$ne": True}}
+        if of_jobs is not None:
+            where["job_id"] = {"$in": list(of_jobs)}
+        minute = {"$dateDiff": {"startDate": begin, "endDate": "$started_at", "unit": "minute"}}
+        sums = {"name": {"$last": "$job_name"}, "count": {"$sum": 1}, "seconds": {"$sum": "$duration_seconds"}}
+        group = {"_id": {"job": "$job_id", "status": "$status"}, **sums, "minutes": {"$addToSet": minute}}
+        rows = self._executions.aggregate([{"$match": where}, {"$group": group}], maxTimeMS=QUERY_TIME_MS)
+        return [Begun(row["_id"]["job"], row["name"], row["_id"]["status"], row["count"], row["seconds"], row["minutes"]) for row in rows]
 
     def failures(self, since: datetime, *, of_jobs: Collection[str] | None = None) -> list[Document]:
         """The newest failure of each job that failed since then, newest first, out of the newest MOST_FAILED."""

@@ -24,7 +24,7 @@ SORTS = {
     "-next_run_at": ("next_run_at", -1), "last_run_at": ("last_run_at", 1), "-last_run_at": ("last_run_at", -1),
 }  # fmt: skip
 QUERY_TIME_MS = 5_000
-NAMED_OF_A_PLAN = 4
+NAMED_OF_A_PLAN = 60
 MOST_FOUND = 1_000  # by a search, of which the first ids are held at once
 _BY_VERSION: Document = {"maxTimeMS": QUERY_TIME_MS, "hint": "by_version"}  # holds all that counts of templates ask for
 # A race for the last free seats is lost at most so often before the registry counts as full.
@@ -82,7 +82,8 @@ class JobRef:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A schedule, how many jobs have it, and (id, name) of the first of them. `phase` is the next due time of an interval's jobs."""
+    """A schedule, how many jobs have it, and (id, name) of the first NAMED_OF_A_PLAN of them. `phase` is the next due time of an interval's
+    jobs."""
 
     schedule: Schedule
     phase: datetime | None
@@ -271,8 +272,9 @@ class JobStore:
         }
         return [job_from(row) for row in self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort("next_run_at", 1).limit(limit)]
 
-    def planned(self, *, groups: Collection[str] | None = None) -> list[Planned]:
-        """The schedules of all enabled jobs that are due by themselves and not paused, each with how many jobs have it."""
+    def planned(self, *, groups: Collection[str] | None = None, ids: Collection[str] | None = None) -> list[Planned]:
+        """The schedules of all enabled jobs that are due by themselves and not paused, each with how many jobs have it; or of some jobs,
+        NAMED_OF_A_PLAN at most."""
         where = {
             "retired": False,
             "enabled": True,
@@ -280,6 +282,7 @@ class JobStore:
             "schedule_error": None,
             "schedule.type": {"$ne": "manual"},
             **_within(groups),
+            **({} if ids is None else {"_id": {"$in": list(ids)}}),
         }
         parts = ("type", "expression", "interval_seconds", "run_at", "timezone", "start_at", "end_at")
         phase = {"$cond": [{"$eq": ["$schedule.type", "interval"]}, "$next_run_at", None]}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from itertools import islice
 from typing import TypeVar, cast
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,7 @@ from app.scheduling.triggers import Triggers, clock_change
 REMEMBERED_SECONDS = 60.0  # a forecast may be so old
 MOST_REMEMBERED = 64
 MOST_NAMES = 4  # of an hour
+MOST_TIMES = 96  # of a span, that are told one by one
 RARE = 2  # due times a day: what comes more often is counted and not named
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 QUARTER = 900  # seconds; every zone is whole quarters of an hour from every other
@@ -47,6 +49,15 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class Times:
+    """How often something is due in a span, and when: (time, no length) of each, or where they are more than MOST_TIMES the quarters of an
+    hour that have any, as (beginning, length)."""
+
+    count: int
+    spans: tuple[tuple[datetime, timedelta], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rush:
     """How many others are due in the minute of an instant, and the nearest minute of the next hour that has the least; None where this
     one is among those."""
@@ -68,7 +79,7 @@ class _Day:
             self.counts[second // QUARTER] += plan.jobs
         if len(times) <= RARE:
             for second in times:
-                self.named[second // QUARTER] += [(second, name, job_id) for job_id, name in plan.first]
+                self.named[second // QUARTER] += [(second, name, job_id) for job_id, name in plan.first[:MOST_NAMES]]
 
 
 class Forecast:
@@ -83,6 +94,27 @@ class Forecast:
         require(actor, May.SEE_JOBS)
         key = ("hours", actor.groups, begin.replace(second=0, microsecond=0), end, zone)
         return self._remembered(key, lambda: self._hours(actor.groups, begin, end, ZoneInfo(zone)))
+
+    def due_jobs(self, actor: Actor, begin: datetime, end: datetime, limit: int) -> dict[str, str]:
+        """The names of jobs that are due from `begin` on and before `end`, by id: `limit` at most, in no order."""
+        require(actor, May.SEE_JOBS)
+        found: dict[str, str] = {}
+        for plan in self._planned(actor.groups):
+            if len(found) >= limit:
+                break
+            if self._triggers.count(plan.schedule, begin - _TICK, end - _TICK):
+                found |= plan.first
+        return dict(islice(found.items(), limit))
+
+    def due_times(self, actor: Actor, begin: datetime, end: datetime, job_ids: Collection[str]) -> dict[str, Times]:
+        """When each of these jobs (NAMED_OF_A_PLAN at most) is due from `begin` on and before `end`; without those that are not."""
+        require(actor, May.SEE_JOBS)
+        found: dict[str, Times] = {}
+        for plan in self._jobs.planned(groups=actor.groups, ids=job_ids):
+            times = self._times(_in_phase(plan).schedule, begin, end)
+            if times.count:
+                found |= {job_id: times for job_id, _ in plan.first}
+        return found
 
     def rush(self, moment: datetime, *, without: str | None = None) -> Rush:
         """How crowded the minute of an instant is, without the job of that id."""
@@ -108,6 +140,12 @@ class Forecast:
             self._kept.clear()
         self._kept[key] = (now, made)
         return made
+
+    def _times(self, schedule: Schedule, begin: datetime, end: datetime) -> Times:
+        often = self._triggers.count(schedule, begin - _TICK, end - _TICK)
+        if often <= MOST_TIMES:
+            return Times(often, tuple((at, timedelta()) for at in self._between(schedule, begin, end)))
+        return Times(often, tuple((at, length) for at, length, count in self._by_quarter(schedule, begin, end) if count))
 
     def _planned(self, groups: frozenset[str] | None) -> list[Planned]:
         return self._remembered(("planned", groups), lambda: [_in_phase(plan) for plan in self._jobs.planned(groups=groups)])
@@ -182,14 +220,18 @@ class Forecast:
                 for at in self._between(plan.schedule, begin, until):
                     counts[_hour(at, zone)] += plan.jobs
                     if often <= RARE:
-                        named[_hour(at, zone)] += [Coming(at, name, job_id) for job_id, name in plan.first]
+                        named[_hour(at, zone)] += [Coming(at, name, job_id) for job_id, name in plan.first[:MOST_NAMES]]
             elif often:
-                at = begin
-                while at < until:
-                    close = min(at.replace(minute=at.minute // 15 * 15, second=0, microsecond=0) + HOUR / 4, until)
-                    counts[_hour(at, zone)] += plan.jobs * self._triggers.count(plan.schedule, at - _TICK, close - _TICK)
-                    at = close
+                for at, _, count in self._by_quarter(plan.schedule, begin, until):
+                    counts[_hour(at, zone)] += plan.jobs * count
             begin = until
+
+    def _by_quarter(self, schedule: Schedule, begin: datetime, end: datetime) -> Iterator[tuple[datetime, timedelta, int]]:
+        """How many due times the quarters of an hour have, (beginning, length, count): the first and the last within the span."""
+        while begin < end:
+            close = min(begin.replace(minute=begin.minute // 15 * 15, second=0, microsecond=0) + HOUR / 4, end)
+            yield begin, close - begin, self._triggers.count(schedule, begin - _TICK, close - _TICK)
+            begin = close
 
 
 def _in_phase(plan: Planned) -> Planned:

@@ -18,6 +18,7 @@ from app.clock import ManualClock
 from app.execution.day_store import Tally
 from app.factory import Store
 from app.jobs.model import Schedule, ScheduleType
+from app.scheduling.forecast import MOST_TIMES
 from app.services import Services
 from tests.conftest import START
 from tests.posting import text
@@ -40,6 +41,14 @@ def cells(client: FlaskClient, query: str, selector: str) -> list[str]:
     answer = client.get(f"/calendar?{query}")
     assert answer.status_code == 200
     return [re.sub(r"\s+", " ", node.text(separator=" ")).strip() for node in LexborHTMLParser(text(answer)).css(selector)]
+
+
+def day(client: FlaskClient, on: str = "2026-03-02") -> LexborHTMLParser:
+    return LexborHTMLParser(text(client.get(f"/calendar?view=day&on={on}")))
+
+
+def named(page: LexborHTMLParser) -> list[str]:
+    return [cell.text() for cell in page.css(".gantt-name")]
 
 
 @pytest.fixture
@@ -79,16 +88,85 @@ def test_a_day_shows_runs_beside_each_other(browser_client: FlaskClient, service
     long, quick = make(services, super_admin, "long", "0 14 * * *"), make(services, super_admin, "quick", "*/5 * * * *")
     ran(store, long, "failed", START - timedelta(hours=3), 7200.0)
     ran(store, quick, "running", START - timedelta(minutes=30))
-    page = LexborHTMLParser(text(browser_client.get("/calendar?view=day")))
-    rows = {row.css_first(".gantt-name").text(): row for row in page.css(".gantt-row")}  # type: ignore[union-attr]
-    assert list(rows) == ["long", "quick"]
+    page = day(browser_client)
+    assert named(page) == ["long", "quick"]
     bars = [
         (bar.attributes["class"], float(bar.attributes["x"] or 0), float(bar.attributes["width"] or 0)) for bar in page.css(".gantt a rect")
     ]
     assert sorted(bars) == [("state-failed", 540.0, 120.0), ("state-running", 690.0, 30.0)]
-    assert [float(mark.attributes["x"] or 0) for mark in page.css(".gantt-due")] == [840.0]
+    assert [float(mark.attributes["x"] or 0) for mark in page.css("rect.gantt-due")] == [840.0]
+    assert [path.attributes["d"] for path in page.css("path.gantt-due")] == ["M720 4H1440v12H720z"], "each five minutes from now on"
+    assert [svg.attributes["aria-label"] for svg in page.css(".gantt svg")] == ["1 run, 1 due", "1 run, 144 due"]
     assert "Nothing ran" in text(browser_client.get("/calendar?view=day&on=2026-01-01"))
     assert "Nothing on this day" in text(browser_client.get("/calendar?view=day&on=2026-01-01"))
+
+
+def test_a_row_has_every_run_of_its_job(
+    browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.views.timeline.MOST_SINGLE", 1)
+    each, seldom = make(services, super_admin, "each", "0 * * * *"), make(services, super_admin, "seldom", "0 3 * * *")
+    for minutes in (0, 2, 10, 200):
+        ran(store, each, "success", START.replace(hour=0) + timedelta(minutes=minutes))
+    ran(store, each, "failed", START.replace(hour=0) + timedelta(minutes=30))
+    ran(store, seldom, "success", START.replace(hour=3), 0.1)
+    ran(store, each, "success", START - timedelta(days=1))
+    store.database["job_executions"].update_one({"queued_at": START.replace(hour=0, minute=10)}, {"$set": {"dry": True}})
+    page = day(browser_client)
+    assert named(page) == ["each", "seldom"]
+    paths = [(path.attributes["class"], path.attributes["d"]) for path in page.css(".gantt a path")]
+    assert ("state-success", "M0 4H5v12H0zM200 4H203v12H200z") in paths, "two that touch are one; a preview is none"
+    assert ("state-failed", "M30 4H33v12H30z") in paths
+    assert ("state-success", "M180 4H183v12H180z") in paths, "no newer run has pushed it out"
+    assert page.css_first(".gantt svg").attributes["aria-label"] == "4 runs, 12 due"  # type: ignore[union-attr]
+    links = {link.attributes["href"] for link in page.css(".gantt a:has(path)")}
+    assert f"/executions?job={each}&status=failed&from=2026-03-02&to=2026-03-02" in links
+    assert "5 executions." in page.text()
+    assert not re.search("Drawn are|Shown are", page.text())
+
+
+@pytest.mark.parametrize(("whole", "merged", "found"), [(0, 1000, True), (0, 0, False)])
+def test_a_day_of_very_many_runs_shows_the_jobs_that_stand_out(
+    browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store, monkeypatch: pytest.MonkeyPatch, whole: int,
+    merged: int, found: bool,
+) -> None:  # fmt: skip
+    for name, value in (("MOST_ROWS", 2), ("MOST_SINGLE", 1), ("MOST_WHOLE", whole), ("MOST_MERGED", merged)):
+        monkeypatch.setattr(f"web.views.timeline.{name}", value)
+    ids = {name: make(services, super_admin, name, "0 * * * *") for name in ("bad", "long", "newest", "other")}
+    ran(store, ids["bad"], "failed", START - timedelta(hours=5))
+    ran(store, ids["bad"], "success", START - timedelta(hours=4))
+    ran(store, ids["long"], "success", START - timedelta(hours=3), 600.0)
+    ran(store, ids["other"], "success", START - timedelta(hours=2))
+    ran(store, ids["newest"], "success", START - timedelta(hours=1))
+    page = day(browser_client)
+    assert named(page) == ["bad", "long"]
+    assert len(page.css(".gantt a rect")) == 2
+    paths = sorted(path.attributes["class"] or "" for path in page.css(".gantt a path"))
+    assert paths == (["state-failed", "state-success", "state-success"] if found else [])
+    assert "Shown are 2 jobs" in page.text()
+    assert ("Drawn are" in page.text()) is not found
+
+
+def test_a_run_over_midnight_is_on_both_days(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    job, midnight = make(services, super_admin, "over", "0 23 * * *"), START.replace(hour=0)
+    ran(store, job, "success", midnight - timedelta(hours=1), 7200.0)
+    bars = [[(bar.attributes["x"], bar.attributes["width"]) for bar in day(browser_client, on).css(".gantt a rect")]
+            for on in ("2026-03-01", "2026-03-02", "2026-03-03")]  # fmt: skip
+    assert bars == [[("1380.0", "60.0")], [("0.0", "60.0")], []]
+
+
+def test_the_axis_is_the_clock_on_the_wall(berlin: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    """On 29 March, 02:00 to 03:00 is not there in Berlin; on 25 October it is there twice."""
+    job = make(services, super_admin, "quick", "30 3 * * *", schedule={"timezone": "Europe/Berlin"})
+    ran(store, job, "success", datetime(2026, 3, 29, 0, 30, tzinfo=UTC))
+    ran(store, job, "success", datetime(2026, 3, 29, 1, 30, tzinfo=UTC))
+    for hour in (0, 1):
+        ran(store, job, "success", datetime(2026, 10, 25, hour, 30, tzinfo=UTC))
+    spring, autumn = day(berlin, "2026-03-29"), day(berlin, "2026-10-25")
+    assert [bar.attributes["x"] for bar in spring.css(".gantt a rect")] == ["210.0", "90.0"]
+    assert [path.attributes["d"] for path in spring.css(".gantt a path")] == ["M90 4H93v12H90zM210 4H213v12H210z"]
+    assert [mark.attributes["x"] for mark in spring.css("rect.gantt-due")] == ["210.0"]
+    assert [bar.attributes["x"] for bar in autumn.css(".gantt a rect")] == ["150.0", "150.0"], "half past two, twice"
 
 
 @pytest.mark.parametrize(
@@ -134,6 +212,10 @@ def test_whoever_is_kept_to_groups_sees_theirs(services: Services, super_admin: 
     due = services.forecast.hours(kept, START, end, "UTC")
     assert {one.name for hour in due.values() for one in hour.named} == {"mine"}
     assert [row["job_id"] for row in services.overview.drawn(kept, begin, end, 10)] == [mine]
+    assert [row.job_id for row in services.overview.minutes(kept, begin, end)] == [mine]
+    assert [row.job_id for row in services.overview.minutes(kept, begin, end, [mine, theirs])] == [mine]
+    assert services.forecast.due_jobs(kept, begin, end, 10) == {mine: "mine"}
+    assert list(services.forecast.due_times(kept, begin, end, [mine, theirs])) == [mine]
 
 
 # -- what is due ------------------------------------------------------------------------------------------------------
@@ -159,6 +241,12 @@ def test_the_forecast_is_what_the_triggers_say(services: Services, store: Store,
         expected += services.triggers.count(schedule, begin - timedelta(milliseconds=1), end - timedelta(milliseconds=1))
     assert sum(one.count for one in found.values()) == expected
     assert all(at.minute == 0 and one.count > 0 for at, one in found.items())
+    ids = services.forecast.due_jobs(SYSTEM, begin, end, 60)
+    times = services.forecast.due_times(SYSTEM, begin, end, list(ids))
+    assert sum(one.count for one in times.values()) == expected
+    for one in times.values():
+        assert all(begin <= at and at + length <= end for at, length in one.spans)
+        assert len(one.spans) == one.count if one.count <= MOST_TIMES else len(one.spans) <= 2 * 96 + 1
 
 
 def test_a_crowded_minute_and_the_nearest_free_one(services: Services, super_admin: Actor) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -14,10 +13,10 @@ from flask import Blueprint, render_template, request
 from app.accounts.permissions import May, require
 from app.execution.day_store import Tallies, Tally
 from app.execution.updates import FAILURES
-from app.mongo import Document
 from app.scheduling.forecast import Coming, Due
 from web.views.common import actor, midnight, viewer_zone
 from web.views.signin import services
+from web.views.timeline import timeline
 
 blueprint = Blueprint("calendar_pages", __name__)
 
@@ -25,10 +24,6 @@ VIEWS = ("month", "week", "day")
 DAY = timedelta(days=1)
 NAMED = 3  # jobs of a day of the month
 LEVELS = 5  # of the colours of a heat map
-MOST_RUNS = 400  # of a day that are drawn
-MOST_ROWS = 60
-MINUTES = 1440
-NARROWEST = 3.0  # minutes, of a bar that one can see
 EARLIEST, LATEST = date(1971, 1, 1), date(9998, 12, 31)
 
 
@@ -65,8 +60,9 @@ def show() -> str:
             return render_template("calendar.html", **shown, weeks=[cells[n : n + 7] for n in range(0, days, 7)])
         case "week":
             return render_template("calendar.html", **shown, hours=_by_hour(ran, due, first, zone))
-    rows, left_out = _timeline(begin, end, now, due)
-    return render_template("calendar.html", **shown, rows=rows, left_out=left_out, at=_minute(now, begin, end), total=_sum(ran))
+    total = sum(one.total for one in ran.values())
+    drawn = timeline(actor(), services().overview, services().forecast, begin=begin, end=end, zone=zone, now=now, total=total, due=due)
+    return render_template("calendar.html", **shown, timeline=drawn, total=total)
 
 
 def _date(text: str, today: date) -> date:
@@ -94,10 +90,6 @@ def _months(on: date) -> tuple[date, date]:
     """The first of the month before, and of the month after."""
     first = on.replace(day=1)
     return (first - DAY).replace(day=1), (first + 31 * DAY).replace(day=1)
-
-
-def _sum(ran: Tallies) -> int:
-    return sum(one.total for one in ran.values())
 
 
 def _failed(one: Tally) -> int:
@@ -141,44 +133,3 @@ def _by_hour(
         for cell in row:
             cell.level = -(-(cell.ran + cell.due) * LEVELS // most) if most else 0
     return cells
-
-
-# -- a day ------------------------------------------------------------------------------------------------------------
-
-
-def _minute(at: datetime, begin: datetime, end: datetime) -> float | None:
-    """Where an instant stands in a day, in minutes from its beginning; None outside."""
-    return round((at - begin).total_seconds() / 60, 1) if begin <= at < end else None
-
-
-def _timeline(begin: datetime, end: datetime, now: datetime, due: Mapping[datetime, Due]) -> tuple[list[dict[str, Any]], int]:
-    """A row a job, with its bars in minutes: of long runs, failed ones, the newest, and what is due seldom."""
-    found = services().overview.drawn(actor(), begin, end, MOST_RUNS)
-    rows: dict[str, dict[str, Any]] = {}
-    for run in found:
-        row = rows.setdefault(run["job_id"], {"id": run["job_id"], "name": run["job_name"], "bars": {}, "due": [], "seconds": 0.0})
-        row["bars"][run["_id"]] = _bar(run, begin, end, now)
-        row["seconds"] += run["duration_seconds"] or 0.0
-    for one in sorted({coming for hour in due.values() for coming in hour.named}, key=lambda coming: coming.at):
-        row = rows.setdefault(one.job_id, {"id": one.job_id, "name": one.name, "bars": {}, "due": [], "seconds": 0.0})
-        row["due"].append({"x": _minute(one.at, begin, end), "at": one.at})
-    kept = sorted(rows.values(), key=lambda row: (not _bad(row["bars"].values()), -row["seconds"]))[:MOST_ROWS]
-    first: Counter[str] = Counter()
-    for row in kept:
-        starts = [bar["x"] for bar in row["bars"].values()] + [mark["x"] for mark in row["due"]]
-        first[row["id"]] = int(min(starts, default=0.0) * 10)
-    return sorted(kept, key=lambda row: (first[row["id"]], row["name"])), len(rows) - len(kept)
-
-
-def _bad(bars: Iterable[Mapping[str, Any]]) -> bool:
-    return any(bar["status"] in FAILURES for bar in bars)
-
-
-def _bar(run: Document, begin: datetime, end: datetime, now: datetime) -> dict[str, Any]:
-    close = min(run["completed_at"] or now, end)
-    x = max(0.0, (run["started_at"] - begin).total_seconds() / 60)
-    width = max(NARROWEST, (close - run["started_at"]).total_seconds() / 60)
-    return {
-        "x": round(min(x, MINUTES - NARROWEST), 1), "width": round(min(width, MINUTES - x + NARROWEST), 1), "status": run["status"],
-        "id": run["_id"], "at": run["started_at"], "seconds": run["duration_seconds"],
-    }  # fmt: skip

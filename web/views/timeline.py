@@ -1,0 +1,163 @@
+"""The runs of a day beside each other: a row a job, drawn in minutes of the viewer's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from app.audit.model import Actor
+from app.execution.overview import Overview
+from app.execution.store import Begun
+from app.execution.updates import FAILURES
+from app.mongo import Document
+from app.scheduling.forecast import RARE, Due, Forecast, Times
+
+MOST_ROWS = 60
+MOST_SINGLE = 400  # runs that each have a bar of their own: of the long ones, of the failed, of the newest
+MOST_WHOLE = 5_000  # executions of a day of which every job is a candidate for a row
+MOST_MERGED = 50_000  # executions of a day of which the rows show all
+MINUTES = 1440
+NARROWEST = 3.0  # minutes, of a bar that one can see
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A run, or a due time (without an id), that one can point at."""
+
+    x: float
+    width: float
+    at: datetime
+    id: str = ""
+    status: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Many runs of one status, or many due times: how many, and the outline of them all (an SVG path of the row's height)."""
+
+    count: int
+    path: str
+
+
+@dataclass(kw_only=True)
+class Row:
+    """A job: its runs by status, those that stand out as bars, and what is still due."""
+
+    id: str
+    name: str
+    ran: dict[str, Band] = field(default_factory=dict)
+    bars: dict[str, Bar] = field(default_factory=dict)
+    due: Band | None = None
+    marks: list[Bar] = field(default_factory=list)
+    seconds: float = 0.0
+    first: float = MINUTES
+
+    @property
+    def count(self) -> int:
+        """How many runs are drawn."""
+        return sum(band.count for band in self.ran.values()) or len(self.bars)
+
+    @property
+    def failed(self) -> bool:
+        return any(bar.status in FAILURES for bar in self.bars.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """Rows by their first run; whether there are `more` jobs, whether a row shows `all` of its runs, and where now is, in minutes."""
+
+    rows: list[Row]
+    more: bool
+    all: bool
+    now: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """Places on a day of the viewer's, by the clock on the wall: where it jumps, there is a gap, or one hour above another."""
+
+    begin: datetime
+    end: datetime
+    zone: ZoneInfo
+
+    def place(self, at: datetime) -> float:
+        """In whole minutes from the day's beginning; what is outside is at its edge."""
+        if at < self.begin:
+            return 0.0
+        if at >= self.end:
+            return float(MINUTES)
+        local = at.astimezone(self.zone)
+        return float(local.hour * 60 + local.minute)
+
+    def bar(self, begin: datetime, end: datetime) -> tuple[float, float]:
+        """Where a bar begins and how wide it is: so that one can see it, and within the day."""
+        x = min(self.place(begin), MINUTES - NARROWEST)
+        return x, max(NARROWEST, self.place(end) - x)
+
+
+def timeline(
+    actor: Actor, overview: Overview, forecast: Forecast, *, begin: datetime, end: datetime, zone: ZoneInfo, now: datetime, total: int,
+    due: Mapping[datetime, Due],
+) -> Timeline:  # fmt: skip
+    """The day [begin, end) of a zone, of which `total` executions and `due` are known."""
+    clock, whole = _Clock(begin, end, zone), total <= MOST_WHOLE
+    rows: dict[str, Row] = {}
+    for run in overview.drawn(actor, begin, end, MOST_SINGLE):
+        row = rows.setdefault(run["job_id"], Row(id=run["job_id"], name=run["job_name"]))
+        _add_run(row, run, clock, now)
+    begun = overview.minutes(actor, begin, end) if whole else []
+    for one in begun:
+        rows.setdefault(one.job_id, Row(id=one.job_id, name=one.job_name)).seconds += one.seconds
+    still = max(now, begin)
+    others = {coming.job_id: coming.name for hour in due.values() for coming in hour.named}
+    if len(rows) + len(others) <= MOST_ROWS:
+        others |= forecast.due_jobs(actor, still if whole else begin, end, MOST_ROWS + 1)
+    for job_id, name in others.items():
+        rows.setdefault(job_id, Row(id=job_id, name=name))
+    kept = {row.id: row for row in sorted(rows.values(), key=lambda row: (not row.failed, -row.seconds, row.name))[:MOST_ROWS]}
+    if not whole and total <= MOST_MERGED:
+        begun = overview.minutes(actor, begin, end, list(kept))
+    for one in begun:
+        if one.job_id in kept:
+            _add_band(kept[one.job_id], one, clock)
+    for job_id, times in forecast.due_times(actor, still, end, list(kept)).items() if still < end else ():
+        _add_due(kept[job_id], times, clock)
+    drawn = sorted((row for row in kept.values() if row.count or row.due or row.marks), key=lambda row: (row.first, row.name))
+    return Timeline(
+        rows=drawn, more=len(rows) > MOST_ROWS, all=total <= MOST_MERGED, now=clock.place(now) if begin <= now < end else None
+    )  # fmt: skip
+
+
+def _add_run(row: Row, run: Document, clock: _Clock, now: datetime) -> None:
+    x, width = clock.bar(run["started_at"], run["completed_at"] or now)
+    row.bars[run["_id"]] = Bar(x, width, run["started_at"], run["_id"], run["status"], run["duration_seconds"])
+    row.seconds += run["duration_seconds"] or 0.0
+    row.first = min(row.first, x)
+
+
+def _add_band(row: Row, begun: Begun, clock: _Clock) -> None:
+    places = [clock.place(clock.begin + timedelta(minutes=minute)) for minute in begun.minutes]
+    row.ran[begun.status] = Band(begun.count, outline((x, NARROWEST) for x in places))
+    row.first = min(row.first, *places)
+
+
+def _add_due(row: Row, times: Times, clock: _Clock) -> None:
+    if times.count <= RARE:
+        row.marks = [Bar(*clock.bar(at, at), at) for at, _ in times.spans]
+    else:
+        row.due = Band(times.count, outline(clock.bar(at, at + length) for at, length in times.spans))
+    row.first = min(row.first, *(clock.place(at) for at, _ in times.spans))
+
+
+def outline(bars: Iterable[tuple[float, float]]) -> str:
+    """The SVG path of bars, (x, width) each: what touches is one."""
+    found: list[list[float]] = []
+    for x, width in sorted(bars):
+        if found and x <= found[-1][1]:
+            found[-1][1] = max(found[-1][1], x + width)
+        else:
+            found.append([x, x + width])
+    return "".join(f"M{x:g} 4H{end:g}v12H{x:g}z" for x, end in found)

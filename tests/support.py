@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from tests.commands import jobwright
+
 T = TypeVar("T")
 
 KINDS = Path(__file__).parent / "kinds"
@@ -104,8 +106,7 @@ class Service:
 
     def command(self, *words: str) -> str:
         """What another command says, run beside it."""
-        made = subprocess.run([sys.executable, "-m", "app.cli", *words], env=self.environment, capture_output=True, text=True, check=True)
-        return made.stdout.strip()
+        return jobwright(self.environment, *words, check=True).stdout.strip()
 
     def token(self, email: str = ADMIN) -> str:
         return self.command("token", "create", "--user", email, "--name", "test")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,6 +28,7 @@ from app.errors import Conflict, Forbidden, JobwrightError, LimitReached, NotFou
 from app.factory import Store, build_services, create_app
 from app.mongo import connect
 from app.services import Services
+from tests.commands import jobwright
 from tests.conftest import START, Api, csrf
 from tests.posting import post as fill
 from tests.posting import text
@@ -631,26 +630,26 @@ def test_the_command_line_helps_who_is_locked_out(mongod: str, database_name: st
         "JOBWRIGHT_NEW_PASSWORD": OTHER, "JOBWRIGHT_PUBLIC_URL": "https://jobs.example.com/",
     }  # fmt: skip
 
-    def jobwright(*words: str, code: int = 0) -> str:
-        done = subprocess.run([sys.executable, "-m", "app.cli", *words], env=environment, capture_output=True, text=True, check=False)
+    def command(*words: str, code: int = 0) -> str:
+        done = jobwright(environment, *words)
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 
-    jobwright("user", "create", "--email", "a@example.com", "--role", "super_admin")
-    jobwright("user", "create", "--email", "b@example.com")
-    jobwright("token", "create", "--user", "b@example.com", "--name", "ci", "--scope", "read")
-    assert re.match(r"https://jobs\.example\.com/reset/[\w-]{43}\n", jobwright("user", "reset", "A@example.com"))
-    assert "closed" in jobwright("user", "change", "b@example.com", "--role", "user", "--close", "--remove-second-factor")
-    assert "kept to north, south" in jobwright("user", "change", "b@example.com", "--group", "north", "--group", "south")
-    assert "kept to" not in jobwright("user", "change", "b@example.com", "--all-groups")
-    assert "b@example.com\tuser\tperson\tclosed\tnever" in jobwright("user", "list")
-    assert "last super-admin" in jobwright("user", "change", "a@example.com", "--close", code=78)
-    assert "no account" in jobwright("user", "reset", "nobody@example.com", code=78)
-    row = jobwright("token", "list").split("\t")
+    command("user", "create", "--email", "a@example.com", "--role", "super_admin")
+    command("user", "create", "--email", "b@example.com")
+    command("token", "create", "--user", "b@example.com", "--name", "ci", "--scope", "read")
+    assert re.match(r"https://jobs\.example\.com/reset/[\w-]{43}\n", command("user", "reset", "A@example.com"))
+    assert "closed" in command("user", "change", "b@example.com", "--role", "user", "--close", "--remove-second-factor")
+    assert "kept to north, south" in command("user", "change", "b@example.com", "--group", "north", "--group", "south")
+    assert "kept to" not in command("user", "change", "b@example.com", "--all-groups")
+    assert "b@example.com\tuser\tperson\tclosed\tnever" in command("user", "list")
+    assert "last super-admin" in command("user", "change", "a@example.com", "--close", code=78)
+    assert "no account" in command("user", "reset", "nobody@example.com", code=78)
+    row = command("token", "list").split("\t")
     assert row[1:] == ["b@example.com", "ci", "read", "without an end\n"]
-    jobwright("token", "revoke", row[0])
-    assert "connections: 0" in jobwright("secrets", "reseal")
-    assert "revoked" in jobwright("token", "list")
+    command("token", "revoke", row[0])
+    assert "connections: 0" in command("secrets", "reseal")
+    assert "revoked" in command("token", "list")
     with connect(mongod) as client:
         client.drop_database(database_name)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from app.exchange.service import Action, Result
 from app.factory import Store
 from app.jobs.store import JobFilter
 from app.services import Services
+from tests.commands import jobwright
 from tests.conftest import Api, csrf
 
 FILE = """
@@ -196,24 +195,24 @@ def test_on_the_command_line(mongod: str, database_name: str, tmp_path: Path, st
     environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "kinds")
     (tmp_path / "jobs.yaml").write_text(FILE)
 
-    def jobwright(*arguments: str, code: int = 0) -> str:
-        ran = subprocess.run([sys.executable, "-m", "app.cli", *arguments], env=environment, capture_output=True, text=True, check=False)
+    def command(*arguments: str, code: int = 0) -> str:
+        ran = jobwright(environment, *arguments)
         assert ran.returncode == code, ran.stdout + ran.stderr
         return ran.stdout + ran.stderr
 
     try:
         file = str(tmp_path / "jobs.yaml")
-        assert "create    first" in jobwright("plan", file, code=2)
-        assert "done      first" in jobwright("apply", file)
-        jobwright("export", "--output", str(tmp_path / "out.yaml"))
-        assert "unchanged second" in jobwright("plan", str(tmp_path / "out.yaml"))
+        assert "create    first" in command("plan", file, code=2)
+        assert "done      first" in command("apply", file)
+        command("export", "--output", str(tmp_path / "out.yaml"))
+        assert "unchanged second" in command("plan", str(tmp_path / "out.yaml"))
         (tmp_path / "changed.yaml").write_text(FILE.replace("max_retries: 1", "max_retries: 2"))
-        assert "/retry_policy/max_retries: 1 -> 2" in jobwright("plan", str(tmp_path / "changed.yaml"), code=2)
-        assert "unchanged first" in jobwright("import", str(tmp_path / "changed.yaml"))
-        assert json.loads(jobwright("export", "--format", "json"))["jobwright"] == 1
+        assert "/retry_policy/max_retries: 1 -> 2" in command("plan", str(tmp_path / "changed.yaml"), code=2)
+        assert "unchanged first" in command("import", str(tmp_path / "changed.yaml"))
+        assert json.loads(command("export", "--format", "json"))["jobwright"] == 1
         (tmp_path / "bad.yaml").write_text("jobwright: 1\njobs: [{name: x}]")
-        assert "/template_type: is required" in jobwright("apply", str(tmp_path / "bad.yaml"), code=1)
+        assert "/template_type: is required" in command("apply", str(tmp_path / "bad.yaml"), code=1)
         (tmp_path / "none.yaml").write_text("nothing")
-        assert "must be an object" in jobwright("plan", str(tmp_path / "none.yaml"), code=78)
+        assert "must be an object" in command("plan", str(tmp_path / "none.yaml"), code=78)
     finally:
         store.client.drop_database(database_name)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ import pytest
 from markupsafe import escape
 from pymongo import MongoClient
 
+from tests.commands import jobwright
 from tests.support import ADMIN, PASSWORD, Service, eventually
 
 A = "/api/admin"
@@ -72,9 +71,7 @@ def target(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ta
     name, folder = "attacked", tmp_path_factory.mktemp("attacked")
     service = Service("serve", uri=mongod, database=name, data_dir=folder).wait_ready()
     environment = {**service.environment, "JOBWRIGHT_NEW_PASSWORD": "gravel lantern seven otters"}
-    subprocess.run(
-        [sys.executable, "-m", "app.cli", "user", "create", "--email", "ada@example.com"], env=environment, check=True, capture_output=True
-    )
+    jobwright(environment, "user", "create", "--email", "ada@example.com", check=True)
     token, admin = service.token(), service.token("ada@example.com")
     web = httpx.Client(base_url=service.address, timeout=LONGEST_SECONDS)
     page = web.get("/sign-in").text

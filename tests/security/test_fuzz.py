@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
+from tests.commands import jobwright
 from tests.support import Service
 
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "3")
@@ -28,8 +29,7 @@ def service(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     started = Service("web", uri=mongod, database="fuzzed", data_dir=tmp_path_factory.mktemp("fuzzed"), **rates).wait_ready()
     environment = {**started.environment, "JOBWRIGHT_NEW_PASSWORD": "gravel lantern seven otters"}
     for role in ("user", "admin", "super_admin"):
-        create = [sys.executable, "-m", "app.cli", "user", "create", "--email", f"fuzz-{role}@example.com", "--role", role]
-        subprocess.run(create, env=environment, check=True, capture_output=True)
+        jobwright(environment, "user", "create", "--email", f"fuzz-{role}@example.com", "--role", role, check=True)
     yield started
     assert started.stop() == 0
     failed = [line for line in started.events() if line.get("event") == "request.failed"]

@@ -100,10 +100,10 @@ class Overview:
             kept = {at: one for at, one in kept.items() if at not in again} | {at: fresh[at] for at in again & fresh.keys()}
         return {at: one for at, one in kept.items() if begin <= at < end}
 
-    def drawn(self, actor: Actor, begin: datetime, end: datetime, limit: int) -> list[Document]:
+    def drawn(self, actor: Actor, begin: datetime, end: datetime, limit: int, *, newest: bool = True) -> list[Document]:
         """What a picture of [begin, end) shows, as ExecutionStore.drawn."""
         require(actor, May.SEE_EXECUTIONS)
-        return self._store.drawn(begin, end, limit, of_jobs=self._visible(actor))
+        return self._store.drawn(begin, end, limit, newest=newest, of_jobs=self._visible(actor))
 
     def minutes(self, actor: Actor, begin: datetime, end: datetime, job_ids: Collection[str] | None = None) -> list[Begun]:
         """In which minutes of [begin, end) runs began, as ExecutionStore.minutes: of all jobs that `actor` sees, or of some of them."""

@@ -553,10 +553,12 @@ class ExecutionStore:
                 seconds[at] = row["seconds"]
         return {at: Tally(one, seconds.get(at, 0.0)) for at, one in counts.items()}
 
-    def drawn(self, begin: datetime, end: datetime, limit: int, *, of_jobs: Collection[str] | None = None) -> list[Document]:
+    def drawn(
+        self, begin: datetime, end: datetime, limit: int, *, newest: bool = True, of_jobs: Collection[str] | None = None
+    ) -> list[Document]:  # fmt: skip
         """What is worth drawing of the executions that were queued from `begin` on and before `end`, and began: those that took
-        LONG_SECONDS or more (with what was queued a day before and went on), the failed, the newest, and what runs; `limit` of each kind
-        at most."""
+        LONG_SECONDS or more (with what was queued a day before and went on), the failed, what runs and, where they are asked for, the
+        `newest`; `limit` of each kind at most."""
         where: Document = {"queued_at": {"$gte": begin, "$lt": end}, "started_at": ANY_DATE, "dry": {"$ne": True}}
         if of_jobs is not None:
             where["job_id"] = {"$in": list(of_jobs)}
@@ -565,7 +567,7 @@ class ExecutionStore:
             ({"status": {"$in": list(FAILURES)}, "completed_at": ANY_DATE}, {}),
             ({"duration_seconds": {"$gte": LONG_SECONDS}}, {}),
             ({"duration_seconds": {"$gte": LONG_SECONDS}, **yesterday, "completed_at": {"$gt": begin}}, {}),
-            ({"live": True, "status": Status.RUNNING.value}, {"hint": LIVE_INDEX}), ({}, {}),
+            ({"live": True, "status": Status.RUNNING.value}, {"hint": LIVE_INDEX}), *([({}, {})] if newest else []),
         ]  # fmt: skip
         found: dict[str, Document] = {}
         for kind, hint in kinds:

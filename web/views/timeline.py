@@ -52,6 +52,7 @@ class Row:
     bars: dict[str, Bar] = field(default_factory=dict)
     due: Band | None = None
     marks: list[Bar] = field(default_factory=list)
+    failed: bool = False
     seconds: float = 0.0
     first: float = MINUTES
 
@@ -59,10 +60,6 @@ class Row:
     def count(self) -> int:
         """How many runs are drawn."""
         return sum(band.count for band in self.ran.values()) or len(self.bars)
-
-    @property
-    def failed(self) -> bool:
-        return any(bar.status in FAILURES for bar in self.bars.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,46 +99,52 @@ def timeline(
     actor: Actor, overview: Overview, forecast: Forecast, *, begin: datetime, end: datetime, zone: ZoneInfo, now: datetime, total: int,
     due: Mapping[datetime, Due],
 ) -> Timeline:  # fmt: skip
-    """The day [begin, end) of a zone, of which `total` executions and `due` are known."""
-    clock, whole = _Clock(begin, end, zone), total <= MOST_WHOLE
+    """The day [begin, end) of a zone, of which `total` executions and `due` are known.
+
+    Where there are few executions, all jobs that ran or are due are candidates; where there are more, those are that failed or took long,
+    and what is due seldom; where there are very many, the rows have these and the newest runs alone.
+    """
+    clock, few, merged = _Clock(begin, end, zone), total <= MOST_WHOLE, total <= MOST_MERGED
+    single = overview.drawn(actor, begin, end, MOST_SINGLE, newest=few or not merged)
+    begun = overview.minutes(actor, begin, end) if few else []
     rows: dict[str, Row] = {}
-    for run in overview.drawn(actor, begin, end, MOST_SINGLE):
+    for run in single:
         row = rows.setdefault(run["job_id"], Row(id=run["job_id"], name=run["job_name"]))
-        _add_run(row, run, clock, now)
-    begun = overview.minutes(actor, begin, end) if whole else []
+        row.failed = row.failed or run["status"] in FAILURES
+        row.seconds += 0.0 if few else run["duration_seconds"] or 0.0
     for one in begun:
         rows.setdefault(one.job_id, Row(id=one.job_id, name=one.job_name)).seconds += one.seconds
     still = max(now, begin)
     others = {coming.job_id: coming.name for hour in due.values() for coming in hour.named}
     if len(rows) + len(others) <= MOST_ROWS:
-        others |= forecast.due_jobs(actor, still if whole else begin, end, MOST_ROWS + 1)
+        others |= forecast.due_jobs(actor, still if few else begin, end, MOST_ROWS + 1)
     for job_id, name in others.items():
         rows.setdefault(job_id, Row(id=job_id, name=name))
     kept = {row.id: row for row in sorted(rows.values(), key=lambda row: (not row.failed, -row.seconds, row.name))[:MOST_ROWS]}
-    if not whole and total <= MOST_MERGED:
+    if merged and not few:
         begun = overview.minutes(actor, begin, end, list(kept))
     for one in begun:
         if one.job_id in kept:
             _add_band(kept[one.job_id], one, clock)
+    for run in single:
+        if run["job_id"] in kept:
+            _add_run(kept[run["job_id"]], run, clock, now)
     for job_id, times in forecast.due_times(actor, still, end, list(kept)).items() if still < end else ():
         _add_due(kept[job_id], times, clock)
     drawn = sorted((row for row in kept.values() if row.count or row.due or row.marks), key=lambda row: (row.first, row.name))
-    return Timeline(
-        rows=drawn, more=len(rows) > MOST_ROWS, all=total <= MOST_MERGED, now=clock.place(now) if begin <= now < end else None
-    )  # fmt: skip
+    return Timeline(rows=drawn, more=len(rows) > MOST_ROWS, all=merged, now=clock.place(now) if begin <= now < end else None)
 
 
 def _add_run(row: Row, run: Document, clock: _Clock, now: datetime) -> None:
     x, width = clock.bar(run["started_at"], run["completed_at"] or now)
     row.bars[run["_id"]] = Bar(x, width, run["started_at"], run["_id"], run["status"], run["duration_seconds"])
-    row.seconds += run["duration_seconds"] or 0.0
     row.first = min(row.first, x)
 
 
 def _add_band(row: Row, begun: Begun, clock: _Clock) -> None:
-    places = [clock.place(clock.begin + timedelta(minutes=minute)) for minute in begun.minutes]
-    row.ran[begun.status] = Band(begun.count, outline((x, NARROWEST) for x in places))
-    row.first = min(row.first, *places)
+    times = [clock.begin + timedelta(minutes=minute) for minute in begun.minutes]
+    row.ran[begun.status] = Band(begun.count, outline(clock.bar(at, at) for at in times))
+    row.first = min(row.first, *map(clock.place, times))
 
 
 def _add_due(row: Row, times: Times, clock: _Clock) -> None:

@@ -45,14 +45,15 @@ test: setup-tests ## All tests
 	@$(BIN)/python -m pytest $(ALONE)
 	@$(BIN)/python -m pytest -n auto tests/faults $(ALONE:%=--ignore=%)
 
-check: setup-tests lint types imports ## What CI runs: lint, types, import contracts, all tests with coverage
+# Coverage is what the first tests reach: that of a browser or a kill -9 says little, and makes both slower than what they stand for.
+check: setup-tests lint types imports ## What CI runs: lint, types, import contracts, all tests, coverage of the first
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/unit tests/integration tests/security
-	@$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile tests/browser
-	@$(BIN)/python -m coverage run -m pytest $(ALONE)
-	@$(BIN)/python -m coverage run -m pytest -n auto tests/faults $(ALONE:%=--ignore=%)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
+	@$(BIN)/python -m pytest -n auto --dist loadfile tests/browser
+	@$(BIN)/python -m pytest $(ALONE)
+	@$(BIN)/python -m pytest -n auto tests/faults $(ALONE:%=--ignore=%)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

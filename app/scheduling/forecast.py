@@ -23,7 +23,7 @@ from app.scheduling.triggers import Triggers, clock_change
 REMEMBERED_SECONDS = 60.0  # a forecast may be so old
 MOST_REMEMBERED = 64
 MOST_NAMES = 4  # of an hour
-MOST_TIMES = 96  # of a span, that are told one by one
+MOST_TIMES = 480  # of a span, that are told one by one
 RARE = 2  # due times a day: what comes more often is counted and not named
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 QUARTER = 900  # seconds; every zone is whole quarters of an hour from every other
@@ -144,7 +144,7 @@ class Forecast:
     def _times(self, schedule: Schedule, begin: datetime, end: datetime) -> Times:
         often = self._triggers.count(schedule, begin - _TICK, end - _TICK)
         if often <= MOST_TIMES:
-            return Times(often, tuple((at, timedelta()) for at in self._between(schedule, begin, end)))
+            return Times(often, tuple((at, timedelta()) for at in self._listed(schedule, begin, end)))
         return Times(often, tuple((at, length) for at, length, count in self._by_quarter(schedule, begin, end) if count))
 
     def _planned(self, groups: frozenset[str] | None) -> list[Planned]:
@@ -225,6 +225,21 @@ class Forecast:
                 for at, _, count in self._by_quarter(plan.schedule, begin, until):
                     counts[_hour(at, zone)] += plan.jobs * count
             begin = until
+
+    def _listed(self, schedule: Schedule, begin: datetime, end: datetime) -> Iterator[datetime]:
+        """As `_between`, read off the times of a day where the days are like others."""
+        zone = ZoneInfo(schedule.timezone)
+        first, last = begin.astimezone(zone).date(), (end - _TICK).astimezone(zone).date()
+        days = [first + n * DAY for n in range((last - first).days + 1)]
+        if not _plain(schedule) or any(_changes(schedule.timezone, day) for day in days):
+            yield from self._between(schedule, begin, end)
+            return
+        parts = _parts(schedule)
+        for day in days:
+            if parts.matches_day(day):
+                midnight = datetime.combine(day, time(), zone).astimezone(UTC)
+                low, high = (bisect_left(parts.times, (at - midnight).total_seconds()) for at in (begin, end))
+                yield from (midnight + timedelta(seconds=second) for second in parts.times[low:high])
 
     def _by_quarter(self, schedule: Schedule, begin: datetime, end: datetime) -> Iterator[tuple[datetime, timedelta, int]]:
         """How many due times the quarters of an hour have, (beginning, length, count): the first and the last within the span."""

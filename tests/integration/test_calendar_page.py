@@ -95,7 +95,9 @@ def test_a_day_shows_runs_beside_each_other(browser_client: FlaskClient, service
     ]
     assert sorted(bars) == [("state-failed", 540.0, 120.0), ("state-running", 690.0, 30.0)]
     assert [float(mark.attributes["x"] or 0) for mark in page.css("rect.gantt-due")] == [840.0]
-    assert [path.attributes["d"] for path in page.css("path.gantt-due")] == ["M720 4H1440v12H720z"], "each five minutes from now on"
+    (due,) = [path.attributes["d"] or "" for path in page.css("path.gantt-due")]
+    assert due.startswith("M720 4H723v12H720zM725 4H728v12H725z"), "each five minutes from now on"
+    assert due.count("M") == 144
     assert [svg.attributes["aria-label"] for svg in page.css(".gantt svg")] == ["1 run, 1 due", "1 run, 144 due"]
     assert "Nothing ran" in text(browser_client.get("/calendar?view=day&on=2026-01-01"))
     assert "Nothing on this day" in text(browser_client.get("/calendar?view=day&on=2026-01-01"))
@@ -145,6 +147,16 @@ def test_a_day_of_very_many_runs_shows_the_jobs_that_stand_out(
     assert paths == (["state-failed", "state-success", "state-success"] if found else [])
     assert "Shown are 2 jobs" in page.text()
     assert ("Drawn are" in page.text()) is not found
+
+
+def test_what_is_due_all_the_time_is_one_bar(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    make(services, super_admin, "office hours", "* 8-17 * * *", schedule={"timezone": "Asia/Kolkata"})
+    make(services, super_admin, "always", "* * * * * *")
+    for on, begins in (("2026-03-02", "M720 4H"), ("2026-03-03", "M0 4H")):
+        page = day(browser_client, on)
+        due = dict(zip(named(page), [path.attributes["d"] or "" for path in page.css("path.gantt-due")], strict=True))
+        assert due["always"] == f"{begins}1440v12{begins[1:].split()[0].join('Hz')}"
+    assert due["office hours"] == "M150 4H750v12H150z", "half past two to half past twelve in UTC"
 
 
 def test_a_run_over_midnight_is_on_both_days(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:

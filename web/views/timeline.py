@@ -92,7 +92,7 @@ class _Clock:
     def bar(self, begin: datetime, end: datetime) -> tuple[float, float]:
         """Where a bar begins and how wide it is: so that one can see it, and within the day."""
         x = min(self.place(begin), MINUTES - NARROWEST)
-        return x, max(NARROWEST, self.place(end) - x)
+        return x, NARROWEST if end == begin else max(NARROWEST, self.place(end) - x)
 
 
 def timeline(
@@ -142,17 +142,18 @@ def _add_run(row: Row, run: Document, clock: _Clock, now: datetime) -> None:
 
 
 def _add_band(row: Row, begun: Begun, clock: _Clock) -> None:
-    times = [clock.begin + timedelta(minutes=minute) for minute in begun.minutes]
-    row.ran[begun.status] = Band(begun.count, outline(clock.bar(at, at) for at in times))
-    row.first = min(row.first, *map(clock.place, times))
+    bars = [clock.bar(at, at) for minute in begun.minutes for at in [clock.begin + timedelta(minutes=minute)]]
+    row.ran[begun.status] = Band(begun.count, outline(bars))
+    row.first = min(row.first, *(x for x, _ in bars))
 
 
 def _add_due(row: Row, times: Times, clock: _Clock) -> None:
+    bars = [clock.bar(at, at + length) for at, length in times.spans]
     if times.count <= RARE:
-        row.marks = [Bar(*clock.bar(at, at), at) for at, _ in times.spans]
+        row.marks = [Bar(x, width, at) for (x, width), (at, _) in zip(bars, times.spans, strict=True)]
     else:
-        row.due = Band(times.count, outline(clock.bar(at, at + length) for at, length in times.spans))
-    row.first = min(row.first, *(clock.place(at) for at, _ in times.spans))
+        row.due = Band(times.count, outline(bars))
+    row.first = min(row.first, *(x for x, _ in bars))
 
 
 def outline(bars: Iterable[tuple[float, float]]) -> str:

@@ -59,6 +59,18 @@ def house(service: Service) -> Service:
     return service
 
 
+# Controls that stand out of the column of the page, and on a phone, where a row of a table is a list, numbers that nothing names.
+ASKEW = """() => {
+  const main = document.querySelector("main"), edge = main.getBoundingClientRect().right - parseFloat(getComputedStyle(main).paddingRight);
+  const shown = (what) => [...main.querySelectorAll(what)].filter((one) => one.checkVisibility());
+  const out = shown("input, select, textarea, button, .button").filter((one) => one.getBoundingClientRect().right > edge + 1
+    && !one.closest(".menu-body, .prose, [popover], dialog"));
+  const nameless = shown(".table:not(.compact) td.num:not([data-label])").filter((one) => getComputedStyle(one).display === "block");
+  return [...out.map((one) => `out of the column: ${one.outerHTML.slice(0, 120)}`),
+          ...nameless.map((one) => `a number without a name: ${one.outerHTML.slice(0, 120)}`)];
+}"""
+
+
 def pattern(href: str) -> str:
     """The page that an address is of."""
     parts = urlsplit(href)
@@ -93,6 +105,7 @@ def walk(watched: Watched, width: int, *, thorough: bool) -> tuple[set[str], lis
             wrong.append(f"{href}: no title")
         if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
             wrong.append(f"{href}: {wide} wide")
+        wrong += [f"{href}: {one}" for one in page.evaluate(ASKEW)]
         if found := re.search(
             r"\bNone\b|undefined|&lt;|%\(\w+\)s|\{\w+\}(?!`)",
             page.locator("main :is(h1, h2, p.lead, th, label)").all_inner_texts().__str__(),

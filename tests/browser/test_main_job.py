@@ -65,6 +65,23 @@ def test_an_admin_makes_the_cleanup_job_and_the_documents_are_gone(visitor: Watc
     expect(page.get_by_text("disabled", exact=True).first).to_be_visible()
 
 
+def test_what_is_typed_the_moment_a_form_comes_back_is_heard(visitor_js: Watched, service: Service, mongod: str) -> None:
+    """Between the new form and the time when anything listens to it are some milliseconds; whoever types then is shown the runs too."""
+    page = visitor_js.page
+    with service.client(service.token()) as client:
+        body = {"name": "Typed at once", "kind": "mongodb", "settings": {"uri": mongod, "database": "shop"}}
+        assert client.post("/api/admin/connections", json=body).status_code == 201
+    page.goto(f"{service.address}/jobs/new?template=database_cleanup")
+    page.evaluate("""() => new MutationObserver((_, watcher) => {
+        const field = document.getElementById("s-expression");
+        watcher.disconnect();
+        field.value = "*/2 * * * * *";
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+    }).observe(document.querySelector("main"), { childList: true })""")
+    visitor_js.set("/connection", "Typed at once")
+    expect(page.locator("#schedule-preview .schedule-words")).to_have_text("Every 2 seconds")
+
+
 def make(service: Service, **fields: Any) -> str:
     token = (
         service.__dict__.setdefault("_token", None) or service.__dict__.__setitem__("_token", service.token()) or service.__dict__["_token"]

@@ -115,20 +115,25 @@ async function drawNow(form, name, action) {
   const secrets = secretsOf(form);
   const top = window.scrollY;
   let filled = [];
+  let shown = new Map();
   htmx.swap(form, page, { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 20 }, {
     select: `#${form.id}`,
     afterSwapCallback: () => {
       const fresh = document.getElementById(form.id);
       fillIn(fresh, secrets);
       filled = fillIn(fresh, changes);
+      shown = contents(fresh);
       touched.set(fresh, touched.get(form) || new Set());
       stay(top);
       refocus(fresh, name, action);
     },
-    // What listens to a control is there once htmx has settled. The server has not seen what was filled in; what was told wrong before is told again.
+    // What listens to a control is there once htmx has settled. The server has not seen what was filled in, nor has anything heard what was
+    // typed since; what was told wrong before is told again.
     afterSettleCallback: () => {
-      for (const field of filled) if (!field.matches("[data-redraw]")) field.dispatchEvent(new Event("change", { bubbles: true }));
-      if (!filled.length) check(document.getElementById(form.id));
+      const fresh = document.getElementById(form.id);
+      const unheard = new Set([...filled, ...changedSince(shown, fresh).map(([, { one }]) => one)]);
+      for (const field of unheard) if (!field.matches("[data-redraw]")) field.dispatchEvent(new Event("change", { bubbles: true }));
+      if (!unheard.size) check(fresh);
     },
   });
 }

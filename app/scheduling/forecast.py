@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import TypeVar, cast
 from zoneinfo import ZoneInfo
@@ -157,21 +157,9 @@ class Forecast:
     def _count_minutes(self, begin: datetime) -> Counter[datetime]:
         counts: Counter[datetime] = Counter()
         for plan in self._planned(None):
-            for minute in {at.replace(second=0, microsecond=0) for at in self._of_hour(plan.schedule, begin)}:
+            for minute in {at.replace(second=0, microsecond=0) for at in self._listed(plan.schedule, begin, begin + HOUR)}:
                 counts[minute] += plan.jobs
         return counts
-
-    def _of_hour(self, schedule: Schedule, begin: datetime) -> Iterator[datetime]:
-        """The due times of an hour: read off the times of a day where that is a day like others."""
-        local = begin.astimezone(ZoneInfo(schedule.timezone))
-        second = local.hour * 3600 + local.minute * 60
-        if not _plain(schedule) or second > 82_800 or _changes(schedule.timezone, local.date()):
-            yield from self._between(schedule, begin, begin + HOUR)
-            return
-        times = _parts(schedule)
-        if times.matches_day(local.date()):
-            low, high = bisect_left(times.times, second), bisect_left(times.times, second + 3600)
-            yield from (begin + timedelta(seconds=one - second) for one in times.times[low:high])
 
     def _is_due(self, job_id: str, minute: datetime) -> bool:
         job = self._jobs.get(job_id)
@@ -228,18 +216,15 @@ class Forecast:
 
     def _listed(self, schedule: Schedule, begin: datetime, end: datetime) -> Iterator[datetime]:
         """As `_between`, read off the times of a day where the days are like others."""
-        zone = ZoneInfo(schedule.timezone)
-        first, last = begin.astimezone(zone).date(), (end - _TICK).astimezone(zone).date()
-        days = [first + n * DAY for n in range((last - first).days + 1)]
-        if not _plain(schedule) or any(_changes(schedule.timezone, day) for day in days):
+        stretches = _stretches(schedule.timezone, begin, end) if _plain(schedule) else None
+        if stretches is None:
             yield from self._between(schedule, begin, end)
             return
         parts = _parts(schedule)
-        for day in days:
+        for day, midnight, low, high in stretches:
             if parts.matches_day(day):
-                midnight = datetime.combine(day, time(), zone).astimezone(UTC)
-                low, high = (bisect_left(parts.times, (at - midnight).total_seconds()) for at in (begin, end))
-                yield from (midnight + timedelta(seconds=second) for second in parts.times[low:high])
+                found = parts.times[bisect_left(parts.times, low) : bisect_left(parts.times, high)]
+                yield from (midnight + timedelta(seconds=second) for second in found)
 
     def _by_quarter(self, schedule: Schedule, begin: datetime, end: datetime) -> Iterator[tuple[datetime, timedelta, int]]:
         """How many due times the quarters of an hour have, (beginning, length, count): the first and the last within the span."""
@@ -320,3 +305,17 @@ def _gaps(begin: datetime, end: datetime, days: Sequence[date], zone: ZoneInfo) 
 @cache
 def _changes(timezone: str, day: date) -> bool:
     return clock_change(datetime.combine(day, time(12), ZoneInfo(timezone)), timezone) != timedelta(0)
+
+
+@lru_cache(maxsize=256)
+def _stretches(timezone: str, begin: datetime, end: datetime) -> tuple[tuple[date, datetime, float, float], ...] | None:
+    """The days of a zone that a span touches: (day, its midnight in UTC, from which and before which second of it); None where a clock
+    changes on one of them."""
+    zone, found = ZoneInfo(timezone), []
+    day = begin.astimezone(zone).date()
+    while (midnight := datetime.combine(day, time(), zone).astimezone(UTC)) < end:
+        if _changes(timezone, day):
+            return None
+        found.append((day, midnight, (begin - midnight).total_seconds(), (end - midnight).total_seconds()))
+        day += DAY
+    return tuple(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -256,7 +257,10 @@ def test_the_forecast_is_what_the_triggers_say(services: Services, store: Store,
     ids = services.forecast.due_jobs(SYSTEM, begin, end, 60)
     times = services.forecast.due_times(SYSTEM, begin, end, list(ids))
     assert sum(one.count for one in times.values()) == expected
-    for one in times.values():
+    for job_id, one in times.items():
+        schedule = Schedule(type=ScheduleType.CRON, expression=expressions[int(ids[job_id][1:])], timezone=zone)
+        told = takewhile(lambda at: at < end, services.triggers.iter_after(schedule, begin - timedelta(milliseconds=1)))
+        assert one.count > MOST_TIMES or [at for at, _ in one.spans] == list(told)
         assert all(begin <= at and at + length <= end for at, length in one.spans)
         assert len(one.spans) == one.count if one.count <= MOST_TIMES else len(one.spans) <= 2 * 96 + 1
 

@@ -142,7 +142,8 @@ def _add_run(row: Row, run: Document, clock: _Clock, now: datetime) -> None:
 
 
 def _add_band(row: Row, begun: Begun, clock: _Clock) -> None:
-    bars = [clock.bar(at, at) for minute in begun.minutes for at in [clock.begin + timedelta(minutes=minute)]]
+    starts = (clock.begin + timedelta(minutes=minute) for minute in begun.minutes)
+    bars = [clock.bar(at, at) for at in starts]
     row.ran[begun.status] = Band(begun.count, outline(bars))
     row.first = min(row.first, *(x for x, _ in bars))
 

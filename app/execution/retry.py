@@ -9,6 +9,9 @@ from typing import Any
 
 from app.execution.model import AttemptError
 
+# Whatever a policy asks for, an execution is not tried again sooner: a job that fails at once would otherwise keep a node busy with it.
+LEAST_DELAY_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
@@ -25,12 +28,12 @@ def decide_retry(
     None follows a permanent error, an end that `retry_on` does not name, or the attempt after `max_retries` retries.
     `fixed` waits `retry_delay_seconds`. `exponential` doubles it each time, up to `max_delay_seconds`, and draws the wait evenly from
     nothing to that ("full jitter", Brooker, Exponential Backoff And Jitter, 2015), so that jobs that failed together do not come back
-    together: with 300 s the waits lie in 0–300, 0–600, 0–1200 s.
+    together: with 300 s the waits lie in 0–300, 0–600, 0–1200 s. None is shorter than LEAST_DELAY_SECONDS.
     """
     if error.permanent or error.kind.value not in policy["retry_on"] or failed_attempts > policy["max_retries"]:
         return RetryDecision(None)
     base = float(policy["retry_delay_seconds"])
     if policy["backoff"] == "fixed":
-        return RetryDecision(base)
+        return RetryDecision(max(base, LEAST_DELAY_SECONDS))
     full = min(base * 2.0 ** min(failed_attempts - 1, 60), float(policy["max_delay_seconds"]))
-    return RetryDecision(draw() * full)
+    return RetryDecision(max(draw() * full, LEAST_DELAY_SECONDS))

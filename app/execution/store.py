@@ -17,6 +17,7 @@ from app.execution import updates
 from app.execution.day_store import Tally
 from app.execution.model import LIVE, Attempt, Outcome, Reason, Status, Trigger
 from app.execution.places import RunBounds, assign, places_query, prefix_of
+from app.execution.retry import LEAST_DELAY_SECONDS
 from app.execution.updates import FAILURES, LEAVES_QUEUE, RAN
 from app.jobs.model import Overlap
 from app.mongo import ANY_DATE, DUPLICATE_KEY, Document
@@ -323,10 +324,12 @@ class ExecutionStore:
         return self._executions.update_one({**held, "cancel": {"$exists": True}}, stopped).matched_count == 1
 
     def hand_back(self, attempt: Attempt, *, now: datetime) -> bool:
-        """Put an unfinished run back into the queue, without counting the attempt as a failure; False where it was not ours."""
+        """Put an unfinished run back into the queue, without counting the attempt as a failure; False where it was not ours. Its next
+        attempt begins after LEAST_DELAY_SECONDS, as any other does."""
+        again_at = now + timedelta(seconds=LEAST_DELAY_SECONDS)
         last = f"attempts.{attempt.number - 1}"
         ended = {f"{last}.completed_at": now, f"{last}.status": Status.CANCELLED.value, f"{last}.reason": Reason.HANDED_BACK.value}
-        update = {"$set": {**updates.back_in_queue(attempt, Status.QUEUED, now), **ended}, "$unset": {"lease": ""}}
+        update = {"$set": {**updates.back_in_queue(attempt, Status.QUEUED, again_at), **ended}, "$unset": {"lease": ""}}
         return self._executions.update_one(updates.held(attempt), update).matched_count == 1
 
     def put_back(self, attempts: Sequence[Attempt], *, now: datetime) -> None:

@@ -91,7 +91,7 @@ class RetryPolicySchema(_Strict):
     max_retries = _Int(validate=Range(min=0, max=100), metadata={"title": "Retries", "description": "Attempts after the first"})
     retry_delay_seconds = _Int(
         validate=Range(min=0, max=86_400),
-        metadata={"title": "Delay in seconds", "description": "Before the first retry"},
+        metadata={"title": "Delay in seconds", "description": "Before the first retry; it is at least a second"},
     )
     backoff = ma.String(
         validate=OneOf(["fixed", "exponential"]),

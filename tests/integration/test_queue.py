@@ -18,6 +18,7 @@ from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, chunk_id
 from app.execution.model import Attempt, AttemptError, Outcome, Reason, Status, Trigger, new_execution
 from app.execution.places import RunBounds
+from app.execution.retry import LEAST_DELAY_SECONDS
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import Job, RetryOn
@@ -217,6 +218,9 @@ def test_a_run_handed_back_counts_no_failure(
     (attempt,) = claim(executions, clock)
     assert executions.hand_back(attempt, now=clock.now())
     assert not executions.hand_back(attempt, now=clock.now())
+    clock.advance(LEAST_DELAY_SECONDS - 0.001)
+    assert claim(executions, clock) == [], "a run that is handed back again and again begins once a second at most"
+    clock.advance(0.001)
     (again,) = claim(executions, clock)
     assert (again.execution_id, again.number, again.failed_attempts) == (run, 2, 1)
 

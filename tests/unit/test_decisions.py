@@ -38,13 +38,22 @@ def error(**changes: Any) -> AttemptError:
 @pytest.mark.parametrize(
     ("failed", "draw", "changes", "expected"),
     [
-        (1, 0.0, {}, 0), (1, 1.0, {}, 300), (2, 0.5, {}, 300), (2, 1.0, {}, 600), (3, 1.0, {}, 1000), (3, 0.5, {}, 500),
+        (1, 0.0, {}, 1), (1, 1.0, {}, 300), (2, 0.5, {}, 300), (2, 1.0, {}, 600), (3, 1.0, {}, 1000), (3, 0.5, {}, 500),
         (4, 0.5, {}, None), (1, 0.5, {"max_retries": 0}, None), (2, 0.3, {"backoff": "fixed"}, 300), (1, 0.5, {"retry_on": []}, None),
-        (1, 0.5, {"retry_on": ["timeout"]}, None), (90, 1.0, {"max_retries": 100}, 1000), (1, 0.9, {"retry_delay_seconds": 0}, 0),
+        (1, 0.5, {"retry_on": ["timeout"]}, None), (90, 1.0, {"max_retries": 100}, 1000), (1, 0.9, {"retry_delay_seconds": 0}, 1),
     ],
 )  # fmt: skip
 def test_the_delay_before_another_attempt(failed: int, draw: float, changes: dict[str, Any], expected: float | None) -> None:
     assert decide_retry({**POLICY, **changes}, failed, error(), draw=lambda: draw).delay_seconds == expected
+
+
+@pytest.mark.parametrize("backoff", ["fixed", "exponential"])
+@pytest.mark.parametrize("kind", list(RetryOn))
+@pytest.mark.parametrize("draw", [0.0, 1e-9, 1.0])
+def test_at_least_a_second_lies_between_two_attempts(backoff: str, kind: RetryOn, draw: float) -> None:
+    policy = {**POLICY, "max_retries": 100, "backoff": backoff, "retry_delay_seconds": 0, "max_delay_seconds": 1, "retry_on": list(RetryOn)}
+    delays = [decide_retry(policy, failed, error(kind=kind), draw=lambda: draw).delay_seconds for failed in range(1, 101)]
+    assert min(delay for delay in delays if delay is not None) == 1.0 == max(delay for delay in delays if delay is not None)
 
 
 def test_a_permanent_error_is_never_tried_again() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import bson
-from bson.codec_options import CodecOptions
+from bson import DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson.binary import Binary
+from bson.code import Code
+from bson.codec_options import CodecOptions, DatetimeConversion, TypeDecoder, TypeRegistry
+from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect, ConnectionFailure, PyMongoError
@@ -16,6 +20,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from app.errors import StoreUnavailable
+from app.validation.storable import bytes_in_words
 
 Document = dict[str, Any]
 
@@ -25,7 +30,44 @@ SOCKET_TIMEOUT_MS = 20_000
 ANY_DATE = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}  # what a query says of a date that a partial index is of
 DUPLICATE_KEY = 11000  # the server's code of a write that a unique index refused
 
-CODEC: CodecOptions[Document] = CodecOptions(document_class=dict, tz_aware=True, tzinfo=UTC)
+
+class _Plain(TypeDecoder):
+    """Turns one of the driver's types into a type that every part of the service knows."""
+
+    def __init__(self, bson_type: type, plain: Callable[[Any], Any]) -> None:
+        self._bson_type, self._plain = bson_type, plain
+
+    @property
+    def bson_type(self) -> type:
+        return self._bson_type
+
+    def transform_bson(self, value: Any) -> Any:
+        return self._plain(value)
+
+
+# The registry writes plain values. The driver gives back types of its own for some of them (Int64 beyond 32 bits, DBRef for an object with
+# `$ref` and `$id`, as JSON Schemas have them), and for whatever else somebody put into the database.
+_PLAIN: dict[type, Callable[[Any], Any]] = {
+    Int64: int,
+    DBRef: lambda reference: dict(reference.as_doc()),
+    ObjectId: str,
+    Decimal128: str,
+    bytes: lambda data: bytes_in_words(len(data)),
+    Binary: lambda data: bytes_in_words(len(data)),
+    Regex: lambda regex: str(regex.pattern),
+    Timestamp: lambda timestamp: timestamp.as_datetime(),
+    Code: lambda code: code[:],
+    MinKey: lambda _: "MinKey",
+    MaxKey: lambda _: "MaxKey",
+    # A date beyond the years 1 to 9999, which a datetime has not: what is out of the calendar is told as its milliseconds.
+    DatetimeMS: lambda date: f"{int(date)} ms since 1970",
+}
+# As the driver gives it, for seals that were made over its types.
+EXACT: CodecOptions[Document] = CodecOptions(
+    document_class=dict, tz_aware=True, tzinfo=UTC, datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
+)  # fmt: skip
+CODEC: CodecOptions[Document] = EXACT.with_options(type_registry=TypeRegistry([_Plain(kind, plain) for kind, plain in _PLAIN.items()]))
 
 
 def connect(uri: str) -> MongoClient[Document]:
@@ -57,9 +99,9 @@ def by_id(ids: Sequence[str], values: Sequence[Any]) -> Document:
     return {"$arrayElemAt": [{"$literal": list(values)}, {"$indexOfArray": [{"$literal": list(ids)}, "$_id"]}]}
 
 
-def as_stored(document: Document) -> Document:
-    """The document as the database gives it back: milliseconds, plain types."""
-    return bson.decode(bson.encode(document), CODEC)
+def as_stored(document: Document, codec: CodecOptions[Document] = CODEC) -> Document:
+    """The document as the database gives it back by `codec`: milliseconds, plain types."""
+    return bson.decode(bson.encode(document), codec)
 
 
 @contextmanager

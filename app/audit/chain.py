@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from bson.json_util import CANONICAL_JSON_OPTIONS, dumps
 
 from app.keys import KeyRing
-from app.mongo import Document, as_stored
+from app.mongo import EXACT, Document, as_stored
 
 PURPOSE = "audit"
 BEGINNING = "0" * 64  # what the first event holds in place of a seal before it
@@ -49,9 +49,9 @@ class Verdict:
 
 
 def link(event: Document, head: Head, keys: KeyRing) -> Document:
-    """`event` as the one after `head`, in the form that the database gives back (milliseconds, plain types)."""
+    """`event` as the one after `head`, in the form that the database gives back (milliseconds, the driver's types)."""
     key = keys.derive(PURPOSE)
-    stored = as_stored({**event, "seq": head.seq + 1, "previous": head.seal, "key": _name(key)})
+    stored = as_stored({**event, "seq": head.seq + 1, "previous": head.seal, "key": _name(key)}, EXACT)
     return {**stored, "seal": _seal(stored, key)}
 
 

@@ -12,7 +12,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.audit.chain import BEGINNING, Head
-from app.mongo import Document
+from app.mongo import EXACT, Document
 
 QUERY_TIME_MS = 5_000
 
@@ -58,6 +58,7 @@ class AuditStore:
 
     def __init__(self, database: Database[Document]) -> None:
         self._events = database["audit_log"]
+        self._exact = self._events.with_options(codec_options=EXACT)
 
     def head(self) -> Head:
         """The end of the chain."""
@@ -82,6 +83,10 @@ class AuditStore:
     def walk(self, query: AuditFilter = EVERYTHING) -> Iterator[Document]:
         """All events that match, oldest first."""
         yield from self._events.find(query.query()).sort("seq", 1)
+
+    def walk_exact(self) -> Iterator[Document]:
+        """All events, oldest first, in the types that the driver has: a seal is made over them."""
+        yield from self._exact.find().sort("seq", 1)
 
     def actions(self) -> list[str]:
         """Every action that ever was, sorted."""

@@ -68,6 +68,11 @@ def written(value: float) -> str:
     return value.text if isinstance(value, InexactNumber) else repr(value)
 
 
+def bytes_in_words(count: int) -> str:
+    """What stands in place of bytes, which no JSON value is."""
+    return f"{count:,} byte{'' if count == 1 else 's'} of application/octet-stream"
+
+
 # -- the check ---------------------------------------------------------------------------------------------------------
 
 
@@ -219,8 +224,7 @@ class _Repair:
         if isinstance(value, float):
             return self._decimal(float.__float__(value), pointer)
         if isinstance(value, bytes | bytearray | memoryview):
-            shown = f"{memoryview(value).nbytes:,} bytes of application/octet-stream"
-            return self._instead(pointer, say("is no text but bytes"), shown)
+            return self._instead(pointer, say("is no text but bytes"), bytes_in_words(memoryview(value).nbytes))
         if isinstance(value, datetime):
             return self._instant(value, pointer)
         if isinstance(value, Mapping | list | tuple | set | frozenset):

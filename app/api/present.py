@@ -16,7 +16,7 @@ from app.validation.words import DEFAULT_LOCALE
 
 # What an execution's document holds for the engine alone.
 _INTERNAL = ("lease", "last_token", "slots", "live", "rank", "queue_rank", "waits_for", "concurrency_group", "cancel", "available_at",
-             "retry_policy", "overlap", "max_instances", "pause_after_failures", "verdict", "dependants", "depth")  # fmt: skip
+             "retry_policy", "overlap", "max_instances", "pause_after_failures", "verdict", "dependants", "depth", "line")  # fmt: skip
 
 
 def instant(value: datetime) -> str:

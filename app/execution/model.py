@@ -60,7 +60,7 @@ class Reason(StrEnum):
     RESCHEDULED = "rescheduled"  # the job was given another schedule before it ran
     JOB_GONE = "job_gone"  # the job was retired before it ran
     LOST_WORKER = "lost_worker"  # its worker fell silent past its lease
-    CIRCLE = "circle"  # too many runs one after the other by dependencies alone
+    CIRCLE = "circle"  # its own job had begun the runs that began it, or there were too many of them
     HANDED_BACK = "handed_back"  # its worker was draining
 
 
@@ -132,13 +132,13 @@ def new_execution(
     reason: Reason | None = None, parameters: Mapping[str, Any] | None = None, overlap: Overlap | None = None, by: str | None = None,
     retry_of: str | None = None, execution_id: str | None = None, due_times: Mapping[str, Any] | None = None,
     available_at: datetime | None = None, stands_for: datetime | None = None, dry: bool = False, caused_by: Sequence[str] = (),
-    depth: int = 0,
+    line: Sequence[str] = (),
 ) -> Document:  # fmt: skip
     """The document of a new execution; it carries what it needs of its job, so that a later edit does not change it.
 
     `due_times` {first, last, count} are those that a record stands for which is not of one run. It waits at least until `available_at`.
     `stands_for` is the due time that a backfill makes up for: it goes behind whatever else waits. A `dry` one runs the preview, once, and
-    nobody is told. `caused_by` are the executions whose ends began it, and `depth` how many began one another so up to it.
+    nobody is told. `caused_by` are the executions whose ends began it, and `line` the jobs whose runs began one another so up to it.
     """
     definition = job.definition
     ended = status not in LIVE
@@ -169,7 +169,7 @@ def new_execution(
         document |= {"dry": True, "notifications": {}, "pause_after_failures": 0}
         document["retry_policy"] = {**document["retry_policy"], "max_retries": 0}
     if caused_by:
-        document |= {"caused_by": list(caused_by), "depth": depth}
+        document |= {"caused_by": list(caused_by), "depth": len(line), "line": list(line)}
     if stands_for is not None:
         document["stands_for"] = stands_for
     if due_times:

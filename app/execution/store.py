@@ -467,8 +467,8 @@ class ExecutionStore:
     # -- jobs that run after others -------------------------------------------------------------------------------
 
     def to_follow(self, limit: int) -> list[Document]:
-        """Ended executions whose job others run after, for which they were not started yet, the oldest first: id, job, status, depth."""
-        kept = {"job_id": 1, "status": 1, "depth": 1}
+        """Ended executions whose job others run after, for which they were not started yet, the oldest first: id, job, status, line."""
+        kept = {"job_id": 1, "status": 1, "line": 1}
         return list(self._executions.find({"dependants": "pending"}, kept).sort("completed_at", 1).limit(limit))
 
     def was_followed(self, execution_id: str) -> None:

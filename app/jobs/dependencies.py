@@ -9,11 +9,10 @@ from typing import Any
 from app.accounts.permissions import May, require, sees_group
 from app.audit.model import Actor
 from app.errors import FieldError
+from app.jobs.graph import DependencyGraph
 from app.jobs.model import Dependency, DependsOn, Job, JobDefinition
 from app.jobs.store import JobRef, JobStore
 from templates_lib.messages import joined, say
-
-MOST_LOOKED_AT = 10_000  # jobs, in search of a circle
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,7 @@ class Dependencies:
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
+        self.graph = DependencyGraph(store)
 
     def resolved(
         self, actor: Actor, definition: JobDefinition, before: Job | None, *, coming: Collection[str] | None = None
@@ -61,8 +61,8 @@ class Dependencies:
             elif target in {earlier.job for earlier in found}:
                 errors.append(FieldError(at, "is named twice"))
             found.append(replace(one, job=target))
-        if not errors and coming is None and before is not None and (circle := self._circle(before.id, [one.job for one in found])):
-            place, ids = circle
+        if not errors and coming is None and before is not None and (circle := self.graph.way_back(before.id, [one.job for one in found])):
+            place, ids = circle.place, circle.jobs
             words = joined([definition.name, *(self.names(actor, ids).get(one, "…") for one in ids), definition.name], " → ")
             errors.append(FieldError(f"/depends_on/{place}/job", say("makes a circle: {jobs}", jobs=words)))
         return replace(definition, depends_on=tuple(found)), errors
@@ -74,8 +74,8 @@ class Dependencies:
             FieldError(f"/depends_on/{place}/job", "is not in the registry any more")
             for place, one in enumerate(definition.depends_on) if one.job not in there
         ]  # fmt: skip
-        if not errors and (circle := self._circle(job_id, [one.job for one in definition.depends_on])):
-            errors.append(FieldError(f"/depends_on/{circle[0]}/job", "runs after this job, which would make a circle"))
+        if not errors and (circle := self.graph.way_back(job_id, [one.job for one in definition.depends_on])):
+            errors.append(FieldError(f"/depends_on/{circle.place}/job", "runs after this job, which would make a circle"))
         return errors
 
     def names(self, actor: Actor, ids: Iterable[str]) -> dict[str, str]:
@@ -111,23 +111,6 @@ class Dependencies:
         words = [row["job"] for row in rows if isinstance(row.get("job"), str)]
         found = look_up(words) if words else {}
         return [{**row, **({"job": found[row["job"]]} if row.get("job") in found else {})} for row in rows]
-
-    def _circle(self, job_id: str, ids: Sequence[str]) -> tuple[int, list[str]] | None:
-        """The place in `ids` from which a way leads back to the job, and the jobs on that way; None where none does."""
-        ways = {one: (place, [one]) for place, one in enumerate(ids)}
-        edge = list(ways)
-        while edge and len(ways) < MOST_LOOKED_AT:
-            beyond = []
-            for one, named in self._store.upstream_of(edge).items():
-                place, way = ways[one]
-                for other in named:
-                    if other == job_id:
-                        return place, way
-                    if other not in ways:
-                        ways[other] = (place, [*way, other])
-                        beyond.append(other)
-            edge = beyond
-        return None
 
 
 def _link(actor: Actor, job_id: str, when: DependsOn, ref: JobRef | None) -> Link:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from app.accounts.model import Role
@@ -314,6 +315,8 @@ class JobRegistry:
         if not sees_group(actor, job.definition.group):
             raise NotFound("job", job_id)
         self._refuse_taken_name(job.definition, None)
+        if self.dependencies.graph.way_back(job_id, [one.job for one in job.definition.depends_on]):
+            raise Conflict("A job that it runs after runs after it by now, which would make a circle")
         now, definition = self._clock.now(), job.definition
         if definition.enabled:
             try:
@@ -325,7 +328,7 @@ class JobRegistry:
             next_run_at=self._first_due(definition, now),
         )  # fmt: skip
         with self._audit.action(actor, "job.undelete", kind="job", target_id=job_id, name=definition.name):
-            self._store.bring_back(job, after, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
+            self._brought_back(job, after)
         return after
 
     # -- for the stages above -------------------------------------------------------------------------------------
@@ -495,7 +498,23 @@ class JobRegistry:
     def _retired(self, actor: Actor, job: Job) -> Job | None:
         now = self._clock.now()
         owed = self._endings.records(job, now=now, reason="job_gone")
-        return job if self._store.retire(job, by=actor.email, at=now, owed=owed) else None
+        with self.dependencies.graph.leaving(job.id, job.version, at=now) as token:
+            return job if token and self._store.retire(job, by=actor.email, at=now, owed=owed, reserved=token) else None
+
+    def _brought_back(self, job: Job, after: Job) -> None:
+        """Put a deleted job back. Raises DuplicateName, LimitReached, Conflict where what it runs after changes without an end."""
+        bring_back = partial(
+            self._store.bring_back, job, after, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator
+        )
+        there = self._store.standing([one.job for one in after.definition.depends_on])
+        if not there:
+            bring_back()
+            return
+        for _ in range(WRITE_TRIES):
+            with self.dependencies.graph.reserved(job.id, job.version, list(there), at=self._clock.now()) as token:
+                if token is None or bring_back(reserved=token):
+                    return
+        raise Conflict("Who runs after whom is being changed by others; try again")
 
     def _changed(self, actor: Actor, before: Job, wanted: Job) -> Job | None:
         now, definition = self._clock.now(), wanted.definition
@@ -507,7 +526,12 @@ class JobRegistry:
             schedule_error=None if moved else before.schedule_error,
         )  # fmt: skip
         owed = self._endings.records(before, now=now, reason="rescheduled" if definition.enabled else "disabled") if moved else []
-        return after if self._store.update(before, after, reschedule=moved, owed=owed) else None
+        wanted_ids = [one.job for one in definition.depends_on]
+        if {*wanted_ids} <= {one.job for one in before.definition.depends_on}:
+            return after if self._store.update(before, after, reschedule=moved, owed=owed) else None
+        with self.dependencies.graph.reserved(before.id, before.version, wanted_ids, at=now) as token:
+            written = token and self._store.update(before, after, reschedule=moved, owed=owed, reserved=token)
+            return after if written else None
 
     def _due_again(self, before: Job, definition: JobDefinition, now: datetime) -> dict[str, Any]:
         """When a job with another schedule is due. A pause goes on; switching the job off ends it."""

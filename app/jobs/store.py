@@ -81,6 +81,17 @@ class JobRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Reservation:
+    """A change of who runs after whom that is about to be written (app.jobs.graph): the job that will run after `depends_on`, or that
+    `leaves` the registry."""
+
+    token: str
+    job_id: str
+    depends_on: tuple[str, ...] = ()
+    leaves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A schedule, how many jobs have it, and (id, name) of the first NAMED_OF_A_PLAN of them. `phase` is the next due time of an interval's
     jobs."""
@@ -144,17 +155,20 @@ class JobStore:
             else:
                 return
 
-    def bring_back(self, job: Job, after: Job, *, max_jobs: int, max_per_creator: int) -> None:
-        """Put a retired job back on a free seat, as `after`; one that is back already stays as it is. Raises as `add`."""
+    def bring_back(self, job: Job, after: Job, *, max_jobs: int, max_per_creator: int, reserved: str | None = None) -> bool:
+        """Put a retired job back on a free seat, as `after`; False where it has changed, or where the reservation `reserved` was removed.
+        Raises as `add`."""
         changed = {key: value for key, value in stored(after).items() if key not in _OF_RUNS}
-        where = {"_id": job.id, "retired": True, "version": job.version}
+        where: Document = {"_id": job.id, "retired": True, "version": job.version}
+        if reserved is not None:
+            where["reserved.token"] = reserved
         for seats in self._seats(job, max_jobs=max_jobs, max_per_creator=max_per_creator):
             try:
-                self._jobs.update_one(where, {"$set": {**changed, **seats}, "$unset": {"was_enabled": ""}})
+                change = {"$set": {**changed, **seats}, "$unset": {"was_enabled": "", "reserved": ""}}
+                return self._jobs.update_one(where, change).matched_count == 1
             except DuplicateKeyError as error:
                 _taken(error, job)
-            else:
-                return
+        return False
 
     def get_retired(self, job_id: str) -> Job | None:
         """A job that was deleted, switched on or off as it was."""
@@ -335,8 +349,9 @@ class JobStore:
         """Template types of the jobs that are switched on."""
         return sorted(self._jobs.distinct("template_type", {"retired": False, "enabled": True}))
 
-    def update(self, before: Job, after: Job, *, reschedule: bool, owed: Sequence[Document] = ()) -> bool:
-        """Put `after` where the job is still as in `before`; False where someone was quicker.
+    def update(self, before: Job, after: Job, *, reschedule: bool, owed: Sequence[Document] = (), reserved: str | None = None) -> bool:
+        """Put `after` where the job is still as in `before`; False where someone was quicker, or where the reservation `reserved` was
+        removed.
 
         `next_run_at` and `paused` are written, and the former must be as in `before`, only with `reschedule`: else the dispatcher
         may have moved them meanwhile.
@@ -352,16 +367,21 @@ class JobStore:
         if reschedule:
             changed |= {"next_run_at": after.next_run_at, "paused": to_plain(after.paused)}
             where["next_run_at"] = before.next_run_at
+        change: Document = {"$set": changed}
+        if reserved is not None:
+            where["reserved.token"] = reserved
+            change["$unset"] = {"reserved": ""}
         try:
-            result = self._jobs.update_one(where, _with_owed({"$set": changed}, owed))
+            result = self._jobs.update_one(where, _with_owed(change, owed))
         except DuplicateKeyError as error:
             raise DuplicateName(after.definition.name) from error
         return result.matched_count == 1
 
-    def retire(self, job: Job, *, by: str, at: datetime, owed: Sequence[Document] = ()) -> bool:
-        """Take the job out of the registry; its history stays and its seat and name are free. `owed` as in `update`."""
+    def retire(self, job: Job, *, by: str, at: datetime, reserved: str, owed: Sequence[Document] = ()) -> bool:
+        """Take the job out of the registry; its history stays and its seat and name are free. `reserved` and `owed` as in `update`."""
+        where = {"_id": job.id, "version": job.version, "retired": False, "next_run_at": job.next_run_at, "reserved.token": reserved}
         result = self._jobs.update_one(
-            {"_id": job.id, "version": job.version, "retired": False, "next_run_at": job.next_run_at},
+            where,
             _with_owed(
                 {
                     "$set": {
@@ -372,7 +392,7 @@ class JobStore:
                         "updated_at": at,
                         "was_enabled": job.definition.enabled,
                     },
-                    "$unset": {"seat": "", "creator_seat": ""},
+                    "$unset": {"seat": "", "creator_seat": "", "reserved": ""},
                     "$inc": {"version": 1},
                 },
                 owed,
@@ -390,10 +410,41 @@ class JobStore:
         rows = self._jobs.find(where, {"name": 1, "group": 1, "last_status": 1}, max_time_ms=QUERY_TIME_MS)
         return [JobRef(row["_id"], row["name"], row.get("group", ""), row.get("last_status")) for row in rows]
 
-    def upstream_of(self, ids: Sequence[str]) -> dict[str, list[str]]:
-        """The ids of the jobs that each of these runs after."""
-        rows = self._jobs.find({"_id": {"$in": list(ids)}, "retired": False, "depends_on.job": {"$exists": True}}, {"depends_on.job": 1})
-        return {row["_id"]: [one["job"] for one in row["depends_on"]] for row in rows}
+    def upstream_of(self, ids: Collection[str]) -> dict[str, dict[str, str | None]]:
+        """The ids of the jobs that each of these runs after, with None; and of those that a reservation is to have it run after, with the
+        reservation's token."""
+        stored_ones: Document = {"retired": False, "depends_on.job": {"$exists": True}}
+        where = {"_id": {"$in": list(ids)}, "$or": [stored_ones, {"reserved.depends_on": {"$exists": True}}]}
+        found: dict[str, dict[str, str | None]] = {}
+        for row in self._jobs.find(where, {"retired": 1, "depends_on.job": 1, "reserved": 1}):
+            reserved = row.get("reserved", {})
+            links: dict[str, str | None] = dict.fromkeys(reserved.get("depends_on", ()), reserved.get("token"))
+            links |= {} if row["retired"] else dict.fromkeys(one["job"] for one in row.get("depends_on") or ())
+            found[row["_id"]] = links
+        return found
+
+    def reserve(self, wanted: Reservation, *, version: int, at: datetime) -> bool:
+        """Announce a change of a job, which may be retired; False where it is not at `version`. It takes the place of another one."""
+        change: Document = {"leaves": True} if wanted.leaves else {"depends_on": list(wanted.depends_on)}
+        row = {"token": wanted.token, "at": at, **change}
+        where = {"_id": wanted.job_id, "version": version}
+        return self._jobs.update_one(where, {"$set": {"reserved": row}}).matched_count == 1
+
+    def release(self, job_id: str, token: str) -> None:
+        """Remove a reservation: the change that it announces cannot be written any more."""
+        self._jobs.update_one({"_id": job_id, "reserved.token": token}, {"$unset": {"reserved": ""}})
+
+    def after(self, job_id: str) -> tuple[list[str], list[tuple[str, str]]]:
+        """Ids of the jobs that run after this one, and (job id, token) of reservations to do so."""
+        mine = [row["_id"] for row in self._jobs.find({"depends_on.job": job_id, "retired": False}, {"_id": 1})]
+        rows = self._jobs.find({"reserved.depends_on": job_id}, {"reserved.token": 1})
+        return mine, [(row["_id"], row["reserved"]["token"]) for row in rows]
+
+    def standing(self, ids: Collection[str]) -> dict[str, str | None]:
+        """Which of these jobs are in the registry, each with the token of a reservation to leave it, or None."""
+        rows = self._jobs.find({"_id": {"$in": list(ids)}, "retired": False}, {"reserved": 1})
+        found = {row["_id"]: row.get("reserved", {}) for row in rows}
+        return {one: reserved["token"] if reserved.get("leaves") else None for one, reserved in found.items()}
 
     def dependants(self, job_id: str, *, enabled: bool | None = None) -> list[Job]:
         """The jobs that run after this one, by name; all, or those that are switched on."""

@@ -23,7 +23,7 @@ log = get_logger(__name__)
 
 BATCH = 200
 MOST_SEEN = 100  # executions that a gathering remembers: an end is taken in twice only where so many others came between
-DEEPEST = 100  # runs one after the other: two people may have closed a circle at the same moment
+DEEPEST = 100  # runs that began one another
 _RUN_SPACE = uuid.UUID("c9e2b1de-8a5f-4a3e-9b0c-2f6f5d1c4e11")
 
 
@@ -55,13 +55,13 @@ class Dependants:
         return written
 
     def _follow(self, job: Job, ended: Document) -> int:
-        depth = ended.get("depth", 0) + 1
+        line = [*ended.get("line", ()), ended["job_id"]]
         if len(job.definition.depends_on) == 1:
             self._gatherings.drop(job.id)  # of when it ran after several: what ends now is used up
-            return self._write(job, (ended["_id"],), depth)
+            return self._write(job, (ended["_id"],), line)
         written = 0
         for together in self._gathered(job, ended):
-            written += self._write(job, together, depth)
+            written += self._write(job, together, line)
             self._gatherings.paid(job.id, together)
         return written
 
@@ -74,20 +74,22 @@ class Dependants:
             if after is before or self._gatherings.put(job.id, after, at=self._clock.now()):
                 return after.owed
 
-    def _write(self, job: Job, caused_by: tuple[str, ...], depth: int) -> int:
+    def _write(self, job: Job, caused_by: tuple[str, ...], line: Sequence[str]) -> int:
+        """`line` are the jobs whose runs began one another. A job that is one of them depends on itself, which the registry refuses but a
+        database may hold: its run is skipped, or runs without end would follow."""
         now = self._clock.now()
-        reason = self._hindrance(job, now) if depth <= DEEPEST else Reason.CIRCLE
+        reason = self._hindrance(job, now) if job.id not in line and len(line) <= DEEPEST else Reason.CIRCLE
         run_id = str(uuid.uuid5(_RUN_SPACE, "\0".join((job.id, *caused_by))))
         document = new_execution(
             job, now=now, triggered_by=Trigger.DEPENDENCY, status=Status.SKIPPED if reason else Status.QUEUED, reason=reason,
-            execution_id=run_id, caused_by=caused_by, depth=depth,
+            execution_id=run_id, caused_by=caused_by, line=line,
         )  # fmt: skip
         if not self._executions.add_one(document):
             return 0
         if reason is None and job.definition.overlap is Overlap.REPLACE:
             self._executions.replace_running([job.id], now=now, spare=run_id)
         if reason is Reason.CIRCLE:
-            log.warning("dependants.circle", job=job.id, depth=depth)
+            log.warning("dependants.circle", job=job.id, depth=len(line))
         return 1
 
     def _hindrance(self, job: Job, now: datetime) -> Reason | None:

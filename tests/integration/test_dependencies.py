@@ -301,24 +301,39 @@ def test_a_job_that_skips_overlaps_is_skipped_at_its_claim(chain: Chain) -> None
     assert [(row["status"], row["reason"]) for row in chain.runs("then")] == [("skipped", "overlap")]
 
 
-def test_a_circle_that_two_people_closed_at_once_comes_to_an_end(chain: Chain) -> None:
-    chain.job("a")
-    b = chain.job("b", "a")
-    chain.database["dynamic_jobs"].update_one({"_id": chain.ids["a"]}, {"$set": {"depends_on": [{"job": b.id, "when": "success"}]}})
+@pytest.mark.parametrize("between", [1, 2, 3])
+def test_a_circle_that_the_database_holds_comes_to_an_end_at_once(chain: Chain, between: int) -> None:
+    chain.job("a", overlap="allow", concurrency={"max_instances": 3})
+    links = [{"job": chain.job(f"b{n}", "a", overlap="allow").id, "when": "success"} for n in range(between)]
+    chain.database["dynamic_jobs"].update_one({"_id": chain.ids["a"]}, {"$set": {"depends_on": links[:1]}})
     chain.end("a")
-    turns = 0
-    while chain.dependants().tick():
-        live = chain.database["job_executions"].find_one({"live": True})
-        if live is None:
-            break
-        chain.clock.advance(1)
-        chain.finish(live["_id"])
-        turns += 1
-        assert turns <= DEEPEST
-    assert turns == DEEPEST
-    last = chain.database["job_executions"].find_one({"reason": "circle"})
-    assert last is not None
-    assert (last["status"], last["depth"]) == ("skipped", DEEPEST + 1)
+    for _ in range(5):
+        chain.dependants().tick()
+        for live in list(chain.database["job_executions"].find({"live": True})):
+            chain.clock.advance(1)
+            chain.finish(live["_id"])
+    assert [row["status"] for n in range(between) for row in chain.runs(f"b{n}")] == ["success"] * between
+    (last,) = chain.database["job_executions"].find({"reason": "circle"})
+    assert (last["job_name"], last["status"], last["depth"]) == ("a", "skipped", 2)
+    assert chain.dependants().tick() == 0
+
+
+def test_a_job_that_depends_on_itself_in_the_database_runs_once(chain: Chain) -> None:
+    chain.job("a")
+    chain.database["dynamic_jobs"].update_one({"_id": chain.ids["a"]}, {"$set": {"depends_on": [{"job": chain.ids["a"], "when": "end"}]}})
+    chain.end("a")
+    assert chain.dependants().tick() == 1
+    assert [(row["status"], row["reason"]) for row in chain.runs("a")] == [("skipped", "circle")]
+
+
+def test_more_than_a_hundred_runs_do_not_begin_one_another(chain: Chain) -> None:
+    chain.job("first")
+    chain.job("then", "first")
+    row = new_execution(chain.get("first"), now=chain.clock.now(), triggered_by=Trigger.SCHEDULE)
+    chain.executions.add([{**row, "line": [str(n) for n in range(DEEPEST)]}])
+    chain.finish(row["_id"])
+    chain.dependants().tick()
+    assert [one["reason"] for one in chain.runs("then")] == ["circle"]
 
 
 # -- exactly once -----------------------------------------------------------------------------------------------------

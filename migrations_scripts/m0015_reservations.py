@@ -1,0 +1,17 @@
+"""Changes of dependencies that are announced: which of them name a job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo import ASCENDING, IndexModel
+from pymongo.database import Database
+
+
+def up(database: Database[dict[str, Any]]) -> None:
+    database["dynamic_jobs"].create_indexes([IndexModel([("reserved.depends_on", ASCENDING)], name="reserved", sparse=True)])
+
+
+def down(database: Database[dict[str, Any]]) -> None:
+    database["dynamic_jobs"].drop_index("reserved")
+    database["dynamic_jobs"].update_many({"reserved": {"$exists": True}}, {"$unset": {"reserved": ""}})

@@ -87,6 +87,7 @@ from app.scheduling.nodes import NodeStore
 from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
 from app.services import Services
+from templates_lib.own import Own
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -141,7 +142,9 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
     keys = KeyRing(load_key(settings.secret_key, settings.data_path), settings.old_secret_keys)
     audit = AuditTrail(AuditStore(database), clock, keys)
     vault = Vault(keys)
-    connections = Connections(ConnectionStore(database), HealthStore(database), vault, audit, clock)
+    connections = Connections(
+        ConnectionStore(database), HealthStore(database), vault, audit, clock, own=Own(database.name, str(settings.data_path))
+    )
     jobs = JobStore(database)
     calendars = Calendars(CalendarStore(database), jobs, audit, clock)
     triggers = Triggers(max_lookahead_days=settings.max_lookahead_days, calendars=calendars)

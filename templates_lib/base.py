@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
+from templates_lib.own import Own
+
 Risk = Literal["low", "medium", "high"]
 Isolation = Literal["process", "reused"]
 
@@ -74,7 +76,7 @@ class RunContext:
     `now` is when the execution began (aware, UTC): the same in each attempt, so that relative dates do not move under
     a retry; of a backfill, the due time that it stands for. `idempotency_key` is the same for each attempt of one execution. `files` is
     a folder of this attempt's own, removed after it. `allowed_hosts` are private hosts that outgoing calls may reach, as `host` or
-    `host:port`.
+    `host:port`. `own` is what belongs to Jobwright itself; connections are opened by what refuses it.
     """
 
     log: logging.Logger
@@ -84,6 +86,7 @@ class RunContext:
     files: Path
     grants: Mapping[str, ConnectionGrant] = field(default_factory=dict)
     allowed_hosts: tuple[str, ...] = ()
+    own: Own = field(default_factory=Own)
     report: ProgressSink = lambda done, total, note: None
     stop: threading.Event = field(default_factory=threading.Event)
 

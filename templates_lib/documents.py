@@ -1,4 +1,4 @@
-"""What kinds that read and change documents share: counting, batches, and the one database that jobs leave alone."""
+"""What kinds that read and change documents share: counting and batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from bson import json_util
 from pymongo.collection import Collection
-from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from templates_lib.base import TemplateError
@@ -18,14 +17,6 @@ COUNT_TIME_MS = 300_000  # a count over a large collection without an index; the
 FIND_TIME_MS = 300_000
 SAMPLES = 5
 MAX_TIME_EXPIRED = 50  # the server's code of a query that took too long
-# The registry writes this document into its own database (app/migrations.py); jobs never change anything there.
-OWN_MARKER = {"_id": "jobwright"}
-
-
-def refuse_own(database: Database[dict[str, Any]]) -> None:
-    """Raises TemplateError (permanent) for the registry's own database."""
-    if database.client[database.name]["migrations"].find_one(OWN_MARKER) is not None:
-        raise TemplateError(f"Database {database.name!r} is Jobwright's own; jobs change nothing there", permanent=True)
 
 
 def count(collection: Documents, query: Mapping[str, Any]) -> int:

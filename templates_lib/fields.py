@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from templates_lib.base import RunContext
+from templates_lib.base import Problem, RunContext
+from templates_lib.connections.mongodb import is_system
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -23,6 +25,12 @@ def collection(title: str = "Collection", description: str = "", *, of: str = "/
         "x-pattern-words": "the name of a collection, without $",
         "x-options": {"from": "collections", "free": True, "depends": {"connection": of}},
     }  # fmt: skip
+
+
+def collection_problems(name: str, pointer: str) -> Iterator[Problem]:
+    """What the schema of `collection` cannot say about the name of one."""
+    if is_system(name):
+        yield Problem(pointer, "system.* collections belong to MongoDB")
 
 
 def condition(title: str, description: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pymongo.errors import OperationFailure
 
 from templates_lib import conditions
 from templates_lib.base import Problem, TemplateError
+from templates_lib.connections.mongodb import is_system
 from templates_lib.documents import MAX_TIME_EXPIRED
 from templates_lib.messages import say
 
@@ -20,6 +21,16 @@ STAGES = frozenset({
 })  # fmt: skip
 # Run code, or tell what the server is; at any depth.
 FORBIDDEN = frozenset({"$function", "$accumulator", "$where", "$eval", "$out", "$merge", "$toHashedIndexKey"})
+# Stages that read another collection: the member that names it, and all members that they have.
+_NAMES_COLLECTION = {
+    "$lookup": ("from", frozenset({"from", "localField", "foreignField", "let", "pipeline", "as"})),
+    "$graphLookup": (
+        "from",
+        frozenset({"from", "startWith", "connectFromField", "connectToField", "as", "maxDepth", "depthField", "restrictSearchWithMatch"}),
+    ),
+    "$unionWith": ("coll", frozenset({"coll", "pipeline"})),
+}
+RESTRICT = "restrictSearchWithMatch"
 MOST_STAGES = 50
 DEEPEST = 30
 SCHEMA: dict[str, Any] = {
@@ -45,7 +56,10 @@ def problems(pipeline: Sequence[Any], pointer: str, *, depth: int = 0) -> Iterat
         elif name == "$match":
             yield from conditions.problems(value, f"{here}/$match")
         else:
+            yield from _other_collection(name, value, f"{here}/{name}")
             yield from _forbidden(value, f"{here}/{name}", 0)
+            if name == "$graphLookup" and isinstance(value, Mapping) and RESTRICT in value:
+                yield from conditions.problems(value[RESTRICT], f"{here}/{name}/{RESTRICT}")
             for at, inner in _inner(name, value):
                 yield from problems(inner, f"{here}/{name}{at}", depth=depth + 1)
 
@@ -58,6 +72,31 @@ def _inner(name: str, value: Any) -> Iterator[tuple[str, Sequence[Any]]]:
                 yield f"/{key}", inner
     elif name in {"$lookup", "$unionWith"} and isinstance(value, Mapping) and isinstance(value.get("pipeline"), list):
         yield "/pipeline", value["pipeline"]
+
+
+def _other_collection(name: str, value: Any, pointer: str) -> Iterator[Problem]:
+    """A stage that reads another collection names one of the same database, by text: MongoDB also takes {db, coll} in places, which leads
+    to its log of all writes."""
+    if name not in _NAMES_COLLECTION:
+        return
+    if name == "$unionWith" and isinstance(value, str):
+        yield from _plain_collection(value, pointer)
+    elif not isinstance(value, Mapping):
+        yield Problem(pointer, "must be an object")
+    else:
+        member, known = _NAMES_COLLECTION[name]
+        for key in value:
+            if key not in known:
+                yield Problem(f"{pointer}/{key}", say("is not known; known are {known}", known=", ".join(sorted(known))))
+        if member in value:
+            yield from _plain_collection(value[member], f"{pointer}/{member}")
+
+
+def _plain_collection(value: Any, pointer: str) -> Iterator[Problem]:
+    if not isinstance(value, str) or not value or "$" in value or "\0" in value:
+        yield Problem(pointer, "must be the name of a collection of the same database")
+    elif is_system(value):
+        yield Problem(pointer, "system.* collections belong to MongoDB")
 
 
 def _forbidden(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
@@ -99,6 +138,8 @@ def resolve(pipeline: Sequence[Mapping[str, Any]], now: datetime) -> list[dict[s
             return {name: {key: resolve(inner, now) for key, inner in value.items()}}
         if name in {"$lookup", "$unionWith"} and isinstance(value, Mapping) and isinstance(value.get("pipeline"), list):
             return {name: {**value, "pipeline": resolve(value["pipeline"], now)}}
+        if name == "$graphLookup" and isinstance(value, Mapping) and RESTRICT in value:
+            return {name: {**value, RESTRICT: conditions.resolve(value[RESTRICT], now)}}
         return {name: value}
 
     return [stage(one) for one in pipeline]

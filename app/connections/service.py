@@ -23,6 +23,7 @@ from app.validation import SchemaValidator
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS, ConnectionKind
 from templates_lib.messages import said, say
+from templates_lib.own import Own
 
 log = get_logger(__name__)
 
@@ -61,8 +62,8 @@ class Condition:
 class Connections:
     """The connections, masked for people, opened for runs."""
 
-    def __init__(self, store: ConnectionStore, health: HealthStore, vault: Vault, audit: AuditTrail, clock: Clock) -> None:
-        self._store, self._health, self._vault, self._audit, self._clock = store, health, vault, audit, clock
+    def __init__(self, store: ConnectionStore, health: HealthStore, vault: Vault, audit: AuditTrail, clock: Clock, *, own: Own) -> None:
+        self._store, self._health, self._vault, self._audit, self._clock, self._own = store, health, vault, audit, clock, own
         self._explored: dict[tuple[str, int, str, str], tuple[float, list[str]]] = {}
         self._validators = {kind.type: SchemaValidator(kind.settings_schema) for kind in KINDS.values()}
 
@@ -159,7 +160,7 @@ class Connections:
 
     def _opened(self, row: Document) -> tuple[bool, str]:
         try:
-            return True, KINDS[row["kind"]].probe(self._vault.open(row["settings"]))
+            return True, KINDS[row["kind"]].probe(self._vault.open(row["settings"]), self._own)
         except Exception as error:
             return False, f"{type(error).__name__}: {str(error)[:400]}"
 
@@ -181,7 +182,7 @@ class Connections:
         kept = self._explored.get(key)
         if kept is None or now - kept[0] > EXPLORED_SECONDS:
             try:
-                found = look(self._vault.open(row["settings"]), what, collection)
+                found = look(self._vault.open(row["settings"]), what, collection, self._own)
             except Exception as error:
                 log.info("connection.unexplored", connection=name, reason=type(error).__name__)
                 found = []
@@ -252,7 +253,10 @@ class Connections:
         definition = KINDS.get(kind)
         if definition is None:
             raise ValidationFailed([*errors, FieldError("/kind", say("must be one of {known}", known=", ".join(KINDS)))])
-        errors += self._validators[kind].errors(self._vault.keep(definition.settings_schema, settings, stored), prefix="/settings")
+        kept = self._vault.keep(definition.settings_schema, settings, stored)
+        errors += self._validators[kind].errors(kept, prefix="/settings")
+        if not errors:
+            errors = [FieldError(f"/settings{one.pointer}", one.message) for one in definition.problems(kept, self._own)]
         if errors:
             raise ValidationFailed(errors)
         return definition

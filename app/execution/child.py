@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from templates_lib.base import Cancelled, ConnectionGrant, JobResult, JobTemplate, RunContext, TemplateError
+from templates_lib.own import Own
 
 PROGRESS_EVERY_SECONDS = 0.1
 LONGEST_LINE = 8_000  # characters of one log message
@@ -271,6 +272,7 @@ def _run(
         files=Path(files),
         grants={name: ConnectionGrant(name, kind, settings) for name, (kind, settings) in spec["connections"].items()},
         allowed_hosts=tuple(spec["allowed_hosts"]),
+        own=Own(*spec["own"]),
         report=progress,
         stop=stop,
     )

@@ -54,8 +54,7 @@ class Backup(JobTemplate):
         if fields.leaves_store(params["name"]):
             yield Problem("/name", "must stay inside the file store")
         for place, name in enumerate(params.get("collections", ())):
-            if name.startswith("system."):
-                yield Problem(f"/collections/{place}", "system.* collections belong to MongoDB")
+            yield from fields.collection_problems(name, f"/collections/{place}")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         """Which collections would be saved, about how many documents, and which older archives would go."""

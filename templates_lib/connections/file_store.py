@@ -7,13 +7,14 @@ import importlib.util
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from templates_lib.base import RunContext, TemplateError
+from templates_lib.base import Problem, RunContext, TemplateError
 from templates_lib.connections.kind import TEMPLATES, ConnectionKind
 from templates_lib.connections.stores import FileStore, LocalStore, RemoteStore, told
+from templates_lib.own import Own
 
 TIMEOUT_SECONDS = 30
 _S3, _SFTP, _GCS = (  # which members are of which
@@ -67,11 +68,12 @@ SCHEMA: dict[str, Any] = {
 _NEEDS = {"s3": ("s3fs", "s3"), "sftp": ("paramiko", "sftp"), "gcs": ("gcsfs", "gcs")}
 
 
-def open_store(settings: Mapping[str, Any], *, mark: str = "") -> FileStore:
-    """The store that a connection's settings name; `mark` as FileStore has it. Raises TemplateError (permanent) where what it needs is not installed."""
+def open_store(settings: Mapping[str, Any], own: Own, *, mark: str = "") -> FileStore:
+    """The store that a connection's settings name; `mark` as FileStore has it. Raises TemplateError (permanent) where what it needs is not
+    installed, and where it lies in what belongs to Jobwright itself."""
     where, path = settings.get("where", "local"), str(settings["path"])
     if where == "local":
-        return LocalStore(path, mark=mark)
+        return LocalStore(path, own, mark=mark)
     module, extra = _NEEDS[where]
     if importlib.util.find_spec(module) is None:
         raise TemplateError(f"Stores of this kind need the extra {extra!r}: pip install 'jobwright[{extra}]'", permanent=True)
@@ -139,23 +141,30 @@ def _private_key(settings: Mapping[str, Any]) -> Any:
 
 def open_file_store(ctx: RunContext, name: str) -> FileStore:
     """The store behind connection `name` of this run."""
-    return open_store(ctx.connection(name, "file_store").settings, mark=ctx.execution_id)
+    return open_store(ctx.connection(name, "file_store").settings, ctx.own, mark=ctx.execution_id)
 
 
-def _probe(settings: Mapping[str, Any]) -> str:
+def _probe(settings: Mapping[str, Any], own: Own) -> str:
     if settings.get("where", "local") == "local":
+        open_store(settings, own)
         root = Path(settings["path"])
         root.mkdir(parents=True, exist_ok=True)
         if not os.access(root, os.W_OK):
             raise PermissionError(f"{root} cannot be written")
         return f"{root} can be written; {len(list(root.iterdir()))} entries"
-    store = open_store(settings)
+    store = open_store(settings, own)
     name = ".jobwright-probe"
     with store.write_atomically(name) as stream:
         stream.write(b"probe")
     [found] = [one for one in store.files() if one.name == name]
     store.remove(found)
     return f"{settings['path']} can be written"
+
+
+def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:
+    reason = own.refuses(settings["path"]) if settings.get("where", "local") == "local" else None
+    if reason is not None:
+        yield Problem("/path", reason)
 
 
 KIND = ConnectionKind(
@@ -165,5 +174,6 @@ KIND = ConnectionKind(
     description="A folder that jobs write to and read from: here, S3, SFTP or Google Cloud Storage",
     settings_schema=SCHEMA,
     probe=_probe,
+    problems=_problems,
     folders=lambda settings: (str(settings["path"]),) if settings.get("where", "local") == "local" else (),
 )

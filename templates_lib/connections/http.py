@@ -10,6 +10,7 @@ import httpx
 from templates_lib.base import RunContext, TemplateError
 from templates_lib.connections.kind import TEMPLATES, ConnectionKind
 from templates_lib.net import open_http
+from templates_lib.own import Own
 
 PROBE_SECONDS = 10.0
 _HOST = r"^(\*\.)?([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?$"
@@ -134,7 +135,7 @@ def _names(settings: Mapping[str, Any], host: str, port: int) -> bool:
     return any(_fits(one.lower(), host.lower(), port, 443 if port == 443 else 80) for one in settings["hosts"])
 
 
-def _probe(settings: Mapping[str, Any]) -> str:
+def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the kind's signature
     named = [one for one in settings["hosts"] if not one.startswith("*.")]
     if not named:
         return "Every host is a pattern: there is none to call"
@@ -146,7 +147,7 @@ def _probe(settings: Mapping[str, Any]) -> str:
     return f"{named[0]} answers {answer.status_code}"
 
 
-def _explore(settings: Mapping[str, Any], what: str, inside: str) -> list[str]:  # noqa: ARG001 - the kind's signature
+def _explore(settings: Mapping[str, Any], what: str, inside: str, own: Own) -> list[str]:  # noqa: ARG001 - the kind's signature
     scheme = "http" if settings.get("plain") else "https"
     return [f"{scheme}://{one}/" for one in settings["hosts"] if not one.startswith("*.")]
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC
-from typing import Any
+from typing import Any, NoReturn
 
-from pymongo import MongoClient
+from pymongo import MongoClient, ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import ConfigurationError, ConnectionFailure, InvalidURI
+from pymongo.errors import ConfigurationError, ConnectionFailure, InvalidURI, OperationFailure
+from pymongo.read_concern import ReadConcern
 
-from templates_lib.base import RunContext, TemplateError
+from templates_lib.base import Problem, RunContext, TemplateError
 from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+from templates_lib.messages import say
+from templates_lib.own import Own
 
 TIMEOUT_MS = 10_000
 EXPLORE_TIMEOUT_MS = 1500  # a form waits for it
 SAMPLED = 50  # documents whose fields are suggested
 MOST_SUGGESTED = 500
+# MongoDB's own: users and roles, the log of every write (which holds the registry's), the settings of a cluster.
+RESERVED = frozenset({"admin", "local", "config"})
+# The registry writes this document into its own database (app/migrations.py), by which it is known whatever the connection string says.
+OWN_MARKER = {"_id": "jobwright"}
+UNAUTHORIZED = 13
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -54,14 +62,33 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+class OwnDatabase(TemplateError):
+    """The connection leads to Jobwright's own database, or to one of MongoDB's own."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, permanent=True)
+
+
 def may_use(settings: Mapping[str, Any], collection: str) -> bool:
-    """Whether jobs with this connection reach the collection."""
+    """Whether jobs with this connection reach the collection. MongoDB's own (`system.*`) are reached by none."""
+    if is_system(collection):
+        return False
     allowed = settings.get("collections") or ["*"]
     return any(collection.startswith(one[:-1]) if one.endswith("*") else collection == one for one in allowed)
 
 
+def is_system(collection: str) -> bool:
+    """Whether a collection is one of MongoDB's own: views, profiles, buckets of time series, users."""
+    return collection.startswith("system.")
+
+
+def is_reserved(database: str) -> bool:
+    """Whether a database is one of MongoDB's own. Its names of databases are the same in small and capital letters."""
+    return database.lower() in RESERVED
+
+
 class _Narrow(Database[dict[str, Any]]):
-    """A database of which some collections are to be reached."""
+    """A database of which the collections are to be reached that its settings allow."""
 
     def __init__(self, client: MongoClient[dict[str, Any]], settings: Mapping[str, Any]) -> None:
         super().__init__(client, settings["database"])
@@ -75,19 +102,45 @@ class _Narrow(Database[dict[str, Any]]):
         self._check(name)
         return super().get_collection(name, *args, **options)
 
+    def aggregate(self, *args: Any, **options: Any) -> NoReturn:  # noqa: ARG002 - the driver's signature
+        """Without a collection a pipeline tells about the server: its operations, sessions, changes."""
+        raise TemplateError("A pipeline needs a collection of this connection", permanent=True)
+
+    watch = aggregate
+
     def _check(self, name: str) -> None:
         if name != "$cmd" and not may_use(self._settings, name):  # the driver's own way to send a command
             raise TemplateError(f"This connection does not reach the collection {name!r}", permanent=True)
 
 
 @contextmanager
-def open_settings(settings: Mapping[str, Any], *, timeout_ms: int = TIMEOUT_MS) -> Iterator[Database[dict[str, Any]]]:
-    """The database that `settings` name, closed at the end; datetimes are aware UTC."""
+def open_settings(settings: Mapping[str, Any], own: Own, *, timeout_ms: int = TIMEOUT_MS) -> Iterator[Database[dict[str, Any]]]:
+    """The database that `settings` name, closed at the end; datetimes are aware UTC.
+
+    Raises OwnDatabase where it is the registry's own, or one of MongoDB's.
+    """
+    if is_reserved(settings["database"]):
+        raise OwnDatabase(say("Database {name!r} is MongoDB's own; jobs leave it alone", name=settings["database"]))
     with MongoClient[dict[str, Any]](
         settings["uri"], tz_aware=True, tzinfo=UTC,
         serverSelectionTimeoutMS=timeout_ms, connectTimeoutMS=timeout_ms, appname="jobwright-job",
     ) as client:  # fmt: skip
-        yield _Narrow(client, settings) if settings.get("collections") else client[settings["database"]]
+        refuse_own(client[settings["database"]], own)
+        yield _Narrow(client, settings)
+
+
+def refuse_own(database: Database[dict[str, Any]], own: Own) -> None:
+    """Raises OwnDatabase for the database of a registry. The database itself is asked: other host names, ports, sockets, options and
+    users of the same server lead to the same answer. Where the user of the connection may not ask, the database's name decides."""
+    marked = database.get_collection("migrations", read_preference=ReadPreference.PRIMARY_PREFERRED, read_concern=ReadConcern("local"))
+    try:
+        found = marked.find_one(OWN_MARKER) is not None
+    except OperationFailure as error:
+        if error.code != UNAUTHORIZED:
+            raise
+        found = database.name.lower() == own.database.lower()
+    if found:
+        raise OwnDatabase(say("Database {name!r} is Jobwright's own; jobs neither read nor change it", name=database.name))
 
 
 @contextmanager
@@ -97,7 +150,7 @@ def open_mongodb(ctx: RunContext, name: str) -> Iterator[Database[dict[str, Any]
     Raises TemplateError: permanent for settings that cannot work, not permanent where the server does not answer.
     """
     try:
-        with open_settings(ctx.connection(name, "mongodb").settings) as database:
+        with open_settings(ctx.connection(name, "mongodb").settings, ctx.own) as database:
             yield database
     except (InvalidURI, ConfigurationError) as error:
         raise TemplateError(f"Connection {name!r}: {error}", permanent=True) from error
@@ -105,18 +158,33 @@ def open_mongodb(ctx: RunContext, name: str) -> Iterator[Database[dict[str, Any]
         raise TemplateError(f"Connection {name!r} does not answer: {str(error)[:300]}") from error
 
 
-def _probe(settings: Mapping[str, Any]) -> str:
-    with open_settings(settings) as database:
+def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:
+    """The registry's database is refused where it answers soon; a connection to it that does not is refused by each run."""
+    name = settings["database"]
+    if is_reserved(name):
+        yield Problem("/database", say("{name!r} is MongoDB's own; jobs leave it alone", name=name))
+    elif name.lower() == own.database.lower():
+        try:
+            with open_settings(settings, own, timeout_ms=EXPLORE_TIMEOUT_MS):
+                pass
+        except OwnDatabase as error:
+            yield Problem("/database", str(error))
+        except Exception:
+            return  # what does not answer is told by the connection's health
+
+
+def _probe(settings: Mapping[str, Any], own: Own) -> str:
+    with open_settings(settings, own) as database:
         version = database.client.server_info()["version"]
         return f"MongoDB {version} answers; database {database.name!r} has {len(database.list_collection_names())} collections"
 
 
-def _explore(settings: Mapping[str, Any], what: str, inside: str) -> list[str]:
+def _explore(settings: Mapping[str, Any], what: str, inside: str, own: Own) -> list[str]:
     """Names of collections, or of the fields (dotted for nested ones) of the first documents of one."""
-    with open_settings(settings, timeout_ms=EXPLORE_TIMEOUT_MS) as database:
+    with open_settings(settings, own, timeout_ms=EXPLORE_TIMEOUT_MS) as database:
         if what == "collections":
             names = database.list_collection_names()
-            return sorted(name for name in names if not name.startswith("system.") and may_use(settings, name))[:MOST_SUGGESTED]
+            return sorted(name for name in names if may_use(settings, name))[:MOST_SUGGESTED]
         found: dict[str, None] = {}
         for document in database[inside].find(limit=SAMPLED).max_time_ms(EXPLORE_TIMEOUT_MS) if inside else ():
             found |= dict.fromkeys(_paths(document))
@@ -138,5 +206,6 @@ KIND = ConnectionKind(
     settings_schema=SCHEMA,
     probe=_probe,
     explore=_explore,
+    problems=_problems,
     reaches=may_use,
 )

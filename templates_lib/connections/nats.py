@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from templates_lib.base import RunContext, TemplateError
 from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+from templates_lib.own import Own
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -112,7 +113,7 @@ def _is_refusal(error: Exception) -> bool:
     return any(one in str(error).lower() for one in ("authorization", "permissions", "authentication"))
 
 
-def _probe(settings: Mapping[str, Any]) -> str:
+def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the kind's signature
     async def look() -> str:
         async with open_settings(settings) as client:
             version = client.connected_server_version
@@ -121,7 +122,7 @@ def _probe(settings: Mapping[str, Any]) -> str:
     return asyncio.run(look())
 
 
-def _explore(settings: Mapping[str, Any], what: str, inside: str) -> list[str]:  # noqa: ARG001 - the kind's signature
+def _explore(settings: Mapping[str, Any], what: str, inside: str, own: Own) -> list[str]:  # noqa: ARG001 - the kind's signature
     return [one for one in settings["subjects"] if "*" not in one and ">" not in one]
 
 

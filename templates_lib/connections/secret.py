@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+from templates_lib.own import Own
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -21,7 +22,7 @@ SCHEMA: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _probe(settings: Mapping[str, Any]) -> str:
+def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the kind's signature
     return "The secret can be opened" if settings["value"] else "The secret is empty"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from templates_lib.base import RunContext, TemplateError
 from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+from templates_lib.own import Own
 
 TIMEOUT_SECONDS = 30.0
 
@@ -82,7 +83,7 @@ def _text(error: Exception) -> str:
     return raw.decode(errors="replace") if isinstance(raw, bytes) else str(error)
 
 
-def _probe(settings: Mapping[str, Any]) -> str:
+def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the kind's signature
     with open_settings(settings) as session:
         code, text = session.noop()
         return f"The server answers {code} {text.decode(errors='replace')}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from templates_lib.base import RunContext, TemplateError
+from templates_lib import statements
+from templates_lib.base import Problem, RunContext, TemplateError
+from templates_lib.connections import sqlite
 from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+from templates_lib.messages import say
+from templates_lib.own import Own
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -22,7 +26,7 @@ SCHEMA: dict[str, Any] = {
             "x-pattern-words": "an address such as postgresql+psycopg://user:password@host/database",
             "description": "As SQLAlchemy has it: `postgresql+psycopg://…`, `mysql+pymysql://…`, `sqlite:////data/shop.db`. Kept encrypted, never shown again.",
         },
-        "read_only": {"type": "boolean", "title": "Read only", "default": True, "description": "Statements that change anything are refused by the database."},
+        "read_only": {"type": "boolean", "title": "Read only", "default": True, "description": "Statements that change anything are refused."},
         "templates": TEMPLATES,
     },
     "required": ["url"],
@@ -31,25 +35,52 @@ SCHEMA: dict[str, Any] = {
 
 
 @contextmanager
-def open_settings(settings: Mapping[str, Any]) -> Iterator[Connection]:
+def open_settings(settings: Mapping[str, Any], own: Own) -> Iterator[Connection]:
     """A connection in a transaction, which is committed at the end unless it is read only.
 
-    SQLite is opened by `PRAGMA query_only`, others by `SET TRANSACTION READ ONLY` (SQL:1999; PostgreSQL, MySQL).
+    How each engine holds a read-only connection is told in the README of the template sql_query. Raises TemplateError (permanent) for a
+    SQLite file that belongs to Jobwright itself, and for a statement that the connection does not take.
     """
-    from sqlalchemy import create_engine, text  # noqa: PLC0415 - the service that lists this kind does without it
+    from sqlalchemy import create_engine, event  # noqa: PLC0415 - the service that lists this kind does without it
     from sqlalchemy.engine import make_url  # noqa: PLC0415 - the same
     from sqlalchemy.pool import NullPool  # noqa: PLC0415 - the same
 
     url, read_only = make_url(settings["url"]), settings.get("read_only", True)
-    engine = create_engine(url, poolclass=NullPool)
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, poolclass=NullPool, creator=sqlite.creator(url, own, read_only=read_only))
+    else:
+        engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
+        _guard(connection, read_only=read_only)
         if read_only:
-            connection.execute(text("PRAGMA query_only = ON" if url.get_backend_name() == "sqlite" else "SET TRANSACTION READ ONLY"))
+            event.listen(connection, "before_cursor_execute", _refuse_writes)
         yield connection
         if read_only:
             connection.rollback()
         else:
             connection.commit()
+
+
+def _guard(connection: Connection, *, read_only: bool) -> None:
+    """Have the database itself hold what the connection may do, for as long as it is open."""
+    from sqlalchemy import text  # noqa: PLC0415 - as above
+
+    engine = connection.dialect.name
+    if engine == "sqlite":
+        sqlite.guard(connection.connection.dbapi_connection, read_only=read_only)
+    elif read_only:
+        if engine == "postgresql":  # for what comes after this transaction, too
+            connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+            connection.commit()
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        if engine == "postgresql":
+            connection.execute(text("SELECT 1"))  # after a first query a transaction cannot be made read-write again
+
+
+def _refuse_writes(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+    reason = statements.writes(statement, connection.dialect.name)
+    if reason is not None:
+        raise TemplateError(reason, permanent=True)
 
 
 @contextmanager
@@ -58,7 +89,7 @@ def open_sql(ctx: RunContext, name: str) -> Iterator[Connection]:
     from sqlalchemy import exc  # noqa: PLC0415 - as above
 
     try:
-        with open_settings(ctx.connection(name, "sql").settings) as connection:
+        with open_settings(ctx.connection(name, "sql").settings, ctx.own) as connection:
             yield connection
     except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise TemplateError(f"Connection {name!r}: {str(error)[:300]}", permanent=True) from error
@@ -82,10 +113,24 @@ def _folders(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return (path.rpartition("/")[0],) if path.startswith("/") and path.count("/") > 1 else ()
 
 
-def _probe(settings: Mapping[str, Any]) -> str:
+def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - as above
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - the same
+
+    try:
+        url = make_url(settings["url"])
+        if url.get_backend_name() == "sqlite":
+            sqlite.file_of(url, own)
+    except (ArgumentError, ValueError) as error:
+        yield Problem("/url", say("is no address of a database: {error}", error=str(error)[:200]))
+    except TemplateError as error:
+        yield Problem("/url", str(error))
+
+
+def _probe(settings: Mapping[str, Any], own: Own) -> str:
     from sqlalchemy import inspect, text  # noqa: PLC0415 - as above
 
-    with open_settings(settings) as connection:
+    with open_settings(settings, own) as connection:
         connection.execute(text("SELECT 1"))
         return f"{connection.engine.name} answers; it has {len(inspect(connection).get_table_names())} tables"
 
@@ -97,5 +142,6 @@ KIND = ConnectionKind(
     description="A relational database that jobs ask, through SQLAlchemy",
     settings_schema=SCHEMA,
     probe=_probe,
+    problems=_problems,
     folders=_folders,
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from templates_lib.base import TemplateError
+from templates_lib.own import Own
 
 FRESH_SECONDS = 60  # a folder that was touched so lately may be about to be filled
 
@@ -88,16 +89,24 @@ def plain_name(name: str) -> str:
 
 
 class LocalStore(FileStore):
-    """A folder of this machine; symbolic links that lead out of it are refused."""
+    """A folder of this machine; symbolic links that lead out of it are refused. What belongs to Jobwright itself (`own`) is not in it: its
+    methods raise TemplateError (permanent) for such a name, and do not list it."""
 
-    def __init__(self, root: str, *, mark: str = "") -> None:
+    def __init__(self, root: str, own: Own, *, mark: str = "") -> None:
+        """Raises TemplateError (permanent) where all of the folder belongs to Jobwright itself."""
         super().__init__(mark)
-        self._root = os.path.realpath(root)
+        self._root, self._own = os.path.realpath(root), own
+        reason = own.refuses(self._root)
+        if reason is not None:
+            raise TemplateError(reason, permanent=True)
 
     def _path(self, name: str) -> str:
         full = os.path.realpath(posixpath.join(self._root, plain_name(name)))
         if full == self._root or os.path.commonpath([self._root, full]) != self._root:
             raise TemplateError(f"{name!r} leads out of the file store", permanent=True)
+        reason = self._own.keeps(Path(full))
+        if reason is not None:
+            raise TemplateError(reason, permanent=True)
         return full
 
     @contextmanager
@@ -141,8 +150,14 @@ class LocalStore(FileStore):
     def files(self, folder: str = "", *, recursive: bool = False) -> Iterator[FileEntry]:
         waiting = [self._folder(folder)]
         while waiting:
-            with os.scandir(waiting.pop()) as entries:
+            folder_path = waiting.pop()
+            if self._own.keeps(folder_path) is not None:
+                continue
+            beside_own = self._own.is_folder(folder_path)
+            with os.scandir(folder_path) as entries:
                 for entry in entries:
+                    if beside_own and self._own.keeps(Path(entry.path)) is not None:
+                        continue
                     if entry.is_file(follow_symlinks=False):
                         status = entry.stat(follow_symlinks=False)
                         yield FileEntry(str(Path(entry.path).relative_to(self._root)), status.st_size, status.st_mtime)
@@ -151,6 +166,8 @@ class LocalStore(FileStore):
 
     def remove(self, entry: FileEntry) -> bool:
         path = Path(self._root) / entry.name
+        if self._path(entry.name) != str(path):  # a folder on the way has become a link since
+            return False
         try:
             if path.stat(follow_symlinks=False).st_mtime != entry.changed:
                 return False
@@ -163,7 +180,9 @@ class LocalStore(FileStore):
         root = self._folder(folder)
         for below, _, _ in os.walk(root, topdown=False):
             path = Path(below)
-            if path != root and not any(path.iterdir()) and path.stat().st_ctime < time.time() - FRESH_SECONDS:
+            if path == root or self._own.keeps(path) is not None:
+                continue
+            if not any(path.iterdir()) and path.stat().st_ctime < time.time() - FRESH_SECONDS:
                 path.rmdir()
 
 

@@ -57,8 +57,7 @@ class DataArchive(JobTemplate):
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         for name in ("collection", "target_collection"):
-            if params.get(name, "").startswith("system."):
-                yield Problem(f"/{name}", "system.* collections belong to MongoDB")
+            yield from fields.collection_problems(params.get(name, ""), f"/{name}")
         yield from conditions.problems(params["condition"], "/condition")
         same = params.get("target_connection", params["connection"]) == params["connection"]
         if params["to"] == "collection" and same and params["target_collection"] == params["collection"]:
@@ -93,7 +92,6 @@ class DataArchive(JobTemplate):
             else:
                 other = params.get("target_connection", params["connection"])
                 into = database if other == params["connection"] else opened.enter_context(open_mongodb(ctx, other))
-                documents.refuse_own(into)
                 target = into[params["target_collection"]]
                 moved = moving.to_collection(source, target, query, size=params.get("batch_size", 1000), most=most, total=total, ctx=ctx)
         data = {"records_processed": moved.documents, "records_moved": moved.documents, "errors": 0, "dry_run": False}
@@ -103,5 +101,4 @@ class DataArchive(JobTemplate):
         self, database: Database[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext
     ) -> tuple[documents.Documents, dict[str, Any]]:
         self.insist(params)
-        documents.refuse_own(database)
         return database[params["collection"]], conditions.resolve(params["condition"], ctx.now)

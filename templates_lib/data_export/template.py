@@ -114,12 +114,14 @@ class DataExport(JobTemplate):
     }
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
+        yield from fields.collection_problems(params["collection"], "/collection")
         yield from conditions.problems(params.get("filter", {}), "/filter")
         if fields.leaves_store(params["destination"]["path"]):
             yield Problem("/destination/path", "must stay inside the file store")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         """How many documents would be written, and where."""
+        self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             total = self._count(database[params["collection"]], params, ctx)
         path = self._path(params, ctx)

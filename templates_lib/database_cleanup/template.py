@@ -63,8 +63,7 @@ class DatabaseCleanup(JobTemplate):
     }
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
-        if params["collection"].startswith("system."):
-            yield Problem("/collection", "system.* collections belong to MongoDB")
+        yield from fields.collection_problems(params["collection"], "/collection")
         found = list(conditions.problems(params["condition"], "/condition"))
         yield from found
         if not found and conditions.always_true(params["condition"]):
@@ -93,7 +92,6 @@ class DatabaseCleanup(JobTemplate):
         self, database: Database[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext
     ) -> tuple[Collection[dict[str, Any]], dict[str, Any]]:
         self.insist(params)
-        documents.refuse_own(database)
         return database[params["collection"]], conditions.resolve(params["condition"], ctx.now)
 
     def _delete(

@@ -53,8 +53,7 @@ class MongodbAggregation(JobTemplate):
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         for name in ("collection", "into"):
-            if params.get(name, "").startswith("system."):
-                yield Problem(f"/{name}", "system.* collections belong to MongoDB")
+            yield from fields.collection_problems(params.get(name, ""), f"/{name}")
         if params.get("into") == params["collection"]:
             yield Problem("/into", "is the collection itself")
         yield from pipelines.problems(params["pipeline"], "/pipeline")
@@ -81,7 +80,6 @@ class MongodbAggregation(JobTemplate):
                     for row in islice(pipelines.run(database, params["collection"], stages, time_ms=TIME_MS), params.get("most_rows", 100))
                 ]
                 return JobResult(f"{len(rows):,} rows", {"rows": rows, "records_processed": len(rows), "errors": 0})
-            documents.refuse_own(database)
             into = database[params["into"]]  # a narrowed connection refuses it
             merge = {
                 "into": params["into"],

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from bson import Decimal128
 
-from templates_lib import fields, mailing, pipelines
+from templates_lib import fields, mailing, pipelines, statements
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.cells import cell_value, plain
 from templates_lib.connections.file_store import open_file_store
@@ -153,11 +153,10 @@ class ReportGeneration(JobTemplate):
         for place, section in enumerate(params["sections"]):
             here, question = f"/sections/{place}", section["question"]
             if "pipeline" in question:
-                if question["collection"].startswith("system."):
-                    yield Problem(f"{here}/question/collection", "system.* collections belong to MongoDB")
+                yield from fields.collection_problems(question["collection"], f"{here}/question/collection")
                 yield from pipelines.problems(question["pipeline"], f"{here}/question/pipeline")
-            elif ";" in question["statement"].rstrip().rstrip(";"):
-                yield Problem(f"{here}/question/statement", "must be one statement; it holds a semicolon before its end")
+            elif (words := statements.problem(question["statement"])) is not None:
+                yield Problem(f"{here}/question/statement", words)
             named = {one["field"] for one in section.get("columns", ())}
             chart = section.get("chart", {"label": "", "values": []})
             for field in (chart["label"], *chart["values"]):

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from templates_lib import fields
+from templates_lib import fields, statements
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.cells import formula_safe, plain
 from templates_lib.connections.file_store import open_file_store
@@ -53,8 +53,9 @@ class SqlQuery(JobTemplate):
         import sqlalchemy  # noqa: F401, PLC0415 - once, in the parent of its processes
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
-        if ";" in params["statement"].rstrip().rstrip(";"):
-            yield Problem("/statement", "must be one statement; it holds a semicolon before its end")
+        words = statements.problem(params["statement"])
+        if words is not None:
+            yield Problem("/statement", words)
         if params.get("destination") and fields.leaves_store(params["destination"]["path"]):
             yield Problem("/destination/path", "must stay inside the file store")
 

@@ -47,11 +47,7 @@ class TicketCleanup(JobTemplate):
     }  # fmt: skip
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
-        found = [
-            Problem(f"/{name}", "system.* collections belong to MongoDB")
-            for name in ("collection", "archive")
-            if params.get(name, "").startswith("system.")
-        ]
+        found = [problem for name in ("collection", "archive") for problem in fields.collection_problems(params.get(name, ""), f"/{name}")]
         if params.get("archive") == params["collection"]:
             found.append(Problem("/archive", "is the collection itself"))
         return found
@@ -87,7 +83,6 @@ class TicketCleanup(JobTemplate):
         self, database: Database[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext
     ) -> tuple[documents.Documents, dict[str, Any]]:
         self.insist(params)
-        documents.refuse_own(database)
         before = ctx.now - timedelta(days=params["older_than_days"])
         query = {
             params.get("status_field", "status"): {"$in": list(params["statuses"])},

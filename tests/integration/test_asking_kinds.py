@@ -7,6 +7,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import Any
 import pytest
 
 from app.migrations import MARKER
-from templates_lib import pipelines
+from templates_lib import pipelines, statements
 from templates_lib.base import Cancelled, ConnectionGrant, TemplateError
 from templates_lib.connections.sql import KIND, open_settings
 from templates_lib.mongodb_aggregation.template import MongodbAggregation
+from templates_lib.own import Own
 from templates_lib.service_call.template import ServiceCall
 from templates_lib.sql_query.template import SqlQuery
 from tests.running import NOW, Ctx, Data
@@ -148,6 +150,103 @@ def test_what_changes_anything_is_refused_by_the_database(statement: str, shop: 
     assert shop.read_bytes() == before
 
 
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A SQLite file that no connection names."""
+    file = tmp_path / "other.db"
+    with sqlite3.connect(file) as database:
+        database.execute("CREATE TABLE secrets (a)")
+    return file
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+@pytest.mark.parametrize(
+    "statement",
+    ["VACUUM INTO '{new}'", "vacuum main into '{new}'", "/* SELECT */ VACUUM INTO '{new}'", "ATTACH '{new}' AS x", "ATTACH '{other}' AS x", "ATTACH 'file:{other}?mode=ro&immutable=1' AS x",
+     "attach ('{other}' || '') as x", "ATTACH DATABASE (SELECT '{other}') AS x", "PRAGMA writable_schema = ON", "PRAGMA main.writable_schema(1)", "PRAGMA temp_store_directory = '{folder}'",
+     "PRAGMA data_store_directory = '{folder}'", "PRAGMA query_only = OFF", "PRAGMA trusted_schema = ON", "SELECT load_extension('{other}')", "SELECT LOAD_EXTENSION('{other}', 'x')", "SELECT fts3_tokenizer('simple')",
+     "SELECT readfile('{other}')", "SELECT writefile('{new}', 'x')", "SELECT * FROM pragma_database_list", "SELECT * FROM pragma_writable_schema", "PRAGMA journal_mode = '{new}'", "PRAGMA key = 'x'", "PRAGMA mmap_size = 1"],
+)  # fmt: skip
+def test_a_statement_reaches_no_other_file_and_no_code(
+    statement: str, read_only: bool, shop: Path, other: Path, ctx: Ctx, tmp_path: Path
+) -> None:
+    ctx.grants["sql"] = ConnectionGrant("sql", "sql", {"url": f"sqlite:///{shop}", "read_only": read_only})
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    text = statement.format(new=tmp_path / "new", other=other, folder=tmp_path)
+    if text.startswith("PRAGMA journal_mode") and not read_only:
+        return  # one that may write chooses among SQLite's own modes, and a path is none
+    with pytest.raises(TemplateError) as refused:
+        SqlQuery().run(query(text), ctx())
+    assert refused.value.permanent
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["CREATE TEMP TABLE x (a)", "BEGIN IMMEDIATE", "COMMIT", "SAVEPOINT x", "REINDEX", "ANALYZE", "ALTER TABLE orders RENAME TO x", "CREATE VIRTUAL TABLE x USING fts5(a)", "DETACH main",
+     "EXPLAIN QUERY PLAN DELETE FROM orders", "WITH x AS (SELECT 1) INSERT INTO orders SELECT 7, 'x', 1, NULL", "-- SELECT\nDELETE FROM orders", "((DELETE FROM orders))"],
+)  # fmt: skip
+def test_a_read_only_file_stays_as_it_is(statement: str, shop: Path, ctx: Ctx, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    with suppress(TemplateError):  # what would change nothing may pass
+        SqlQuery().run(query(statement), ctx())
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_what_reads_is_asked_as_before(shop: Path, ctx: Ctx) -> None:
+    with sqlite3.connect(shop) as database:
+        database.execute("CREATE VIRTUAL TABLE words USING fts5(a)")
+        database.execute("INSERT INTO words VALUES ('apples and pears')")
+        database.execute("CREATE VIEW cheap AS SELECT id FROM orders WHERE cents < 3")
+    for statement, rows in (
+        ("SELECT a FROM words WHERE words MATCH 'pears'", 1), ("SELECT * FROM cheap", 2), ("VALUES (1), (2)", 2), ("PRAGMA table_info(orders)", 4), ("SELECT * FROM pragma_table_info('orders')", 4),
+        ("  -- a note\n/* and */ SELECT 1", 1), ("EXPLAIN QUERY PLAN SELECT * FROM orders", 1), ("PRAGMA user_version", 1), ("SELECT * FROM json_each('[1, 2]')", 2),
+        ("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 3) SELECT x FROM n", 3), ("SELECT count(*) FROM orders a, orders b WHERE a.id = b.id ORDER BY random()", 1),
+    ):  # fmt: skip
+        assert len(SqlQuery().run(query(statement), ctx()).data["rows"]) == rows, statement
+
+
+def test_a_file_in_the_write_ahead_mode_is_read(shop: Path, ctx: Ctx) -> None:
+    with sqlite3.connect(shop) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("DELETE FROM orders WHERE id > 1")
+        database.commit()
+        assert SqlQuery().run(query("SELECT count(*) AS n FROM orders"), ctx()).data["rows"] == [{"n": 2}]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "sqlite:///file:{other}?uri=true",
+        "sqlite:///file:{other}?mode=rwc&uri=true",
+        "sqlite:///{other}?immutable=1",
+        "sqlite:///{other}?vfs=unix-none",
+        "sqlite+aiosqlite:///{other}",
+        "sqlite+pysqlcipher://:x@/{other}",
+    ],
+)
+def test_a_sqlite_file_is_named_by_its_path_alone(address: str, other: Path, ctx: Ctx) -> None:
+    settings = {"url": address.format(other=other)}
+    ctx.grants["sql"] = ConnectionGrant("sql", "sql", settings)
+    with pytest.raises(TemplateError, match="path alone|not held"):
+        SqlQuery().run(query("SELECT 1"), ctx())
+    assert [one.pointer for one in KIND.problems(settings, Own())] == ["/url"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "engine"),
+    [
+        ("COPY orders TO '/tmp/x'", "postgresql"), ("COPY (SELECT 1) TO PROGRAM 'id'", "postgresql"), ("DO $$ BEGIN END $$", "postgresql"), ("SET TRANSACTION READ WRITE", "postgresql"), ("COMMIT", "postgresql"),
+        ("CALL p()", "postgresql"), ("LOAD 'x'", "postgresql"), ("LOCK TABLE x", "postgresql"), ("SELECT lo_export(1, '/tmp/x')", "postgresql"), ("SELECT LO_Export (1, '/tmp/x')", "postgresql"),
+        ("SELECT U&\"lo\\005fexport\"(1, 'x')", "postgresql"), ("SELECT pg_read_file('/etc/passwd')", "postgresql"), ("SELECT * FROM dblink('x', 'DELETE FROM y') AS t(a int)", "postgresql"), ("SELECT set_config('transaction_read_only', 'off', false)", "postgresql"),
+        ("SELECT pg_terminate_backend(1)", "postgresql"), ("SELECT query_to_xml('x', true, true, '')", "postgresql"), ("SELECT 1 INTO OUTFILE '/tmp/x'", "mysql"), ("SELECT 1 INTO/**/DUMPFILE '/tmp/x'", "mysql"), ("SELECT LOAD_FILE('/etc/passwd')", "mariadb"),
+        ("/*!50000 DELETE FROM x */", "mysql"), ("SELECT 1 /*!INTO OUTFILE*/ 'x'", "mysql"), ("LOAD DATA LOCAL INFILE 'x' INTO TABLE y", "mysql"), ("# SELECT\nDROP TABLE x", "mysql"), ("EXEC xp_cmdshell 'id'", "mssql"), ("BEGIN DELETE FROM x; END", "oracle"), ("", "sqlite"), ("1", "sqlite"),
+    ],
+)  # fmt: skip
+def test_what_no_read_only_transaction_refuses_is_refused_by_its_words(statement: str, engine: str) -> None:
+    assert statements.writes(statement, engine) is not None
+
+
 def test_a_connection_that_may_write_does(shop: Path, ctx: Ctx) -> None:
     ctx.grants["sql"] = ConnectionGrant("sql", "sql", {"url": f"sqlite:///{shop}", "read_only": False})
     assert SqlQuery().run(query("DELETE FROM orders WHERE id >= 2490;"), ctx()).data["records_processed"] == 10
@@ -184,14 +283,14 @@ def test_what_is_wrong_with_a_query_is_said(shop: Path, ctx: Ctx) -> None:
 
 
 def test_a_database_that_is_not_there(tmp_path: Path, ctx: Ctx, shop: Path) -> None:
-    assert KIND.probe(ctx.grants["sql"].settings) == "sqlite answers; it has 1 tables"
+    assert KIND.probe(ctx.grants["sql"].settings, Own()) == "sqlite answers; it has 1 tables"
     assert KIND.folders(ctx.grants["sql"].settings) == (str(tmp_path),)
     assert KIND.folders({"url": "postgresql://h/d"}) == ()
     for url in ("nothing://x", "sqlite:////no/such/folder/x.db"):
         ctx.grants["sql"] = ConnectionGrant("sql", "sql", {"url": url})
         with pytest.raises(TemplateError):
             SqlQuery().run(query("SELECT 1"), ctx())
-    with pytest.raises(Exception, match="nothing"), open_settings({"url": "nothing://x"}):
+    with pytest.raises(Exception, match="nothing"), open_settings({"url": "nothing://x"}, Own()):
         pass
 
 

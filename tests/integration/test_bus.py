@@ -22,6 +22,7 @@ from app.services import Services
 from templates_lib.base import ConnectionGrant, JobResult, TemplateError
 from templates_lib.connections.nats import KIND, may_send
 from templates_lib.message_command.template import MessageCommand
+from templates_lib.own import Own
 from tests.running import Ctx
 from tests.support import eventually
 
@@ -190,9 +191,9 @@ def test_what_the_server_or_the_connection_refuses(server: str, bus: Ctx) -> Non
 
 
 def test_the_connection_says_what_answers(server: str, bus: Ctx) -> None:
-    assert KIND.probe(bus.grants["bus"].settings).startswith("NATS 2.")
+    assert KIND.probe(bus.grants["bus"].settings, Own()).startswith("NATS 2.")
     with pytest.raises(Exception, match="uthorization"):
-        KIND.probe({**bus.grants["bus"].settings, "password": "wrong"})
+        KIND.probe({**bus.grants["bus"].settings, "password": "wrong"}, Own())
 
 
 @pytest.mark.parametrize(

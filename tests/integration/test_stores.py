@@ -17,6 +17,7 @@ from templates_lib.base import ConnectionGrant, TemplateError
 from templates_lib.connections.file_store import KIND, SCHEMA, open_store
 from templates_lib.connections.stores import FileEntry, FileStore
 from templates_lib.file_cleanup.template import FileCleanup
+from templates_lib.own import Own
 from tests.running import Ctx
 
 Make = Callable[[], dict[str, Any]]
@@ -192,7 +193,7 @@ def half(store: FileStore, name: str, content: bytes) -> None:
 
 def test_what_is_written_is_read_listed_and_removed(settings: dict[str, Any]) -> None:
     assert SchemaValidator(SCHEMA).errors(settings) == []
-    store = open_store(settings)
+    store = open_store(settings, Own())
     assert not store.exists("a/b.csv")
     put(store, "a/b.csv", b"one" * 1000)
     put(store, "a/b.csv", b"two")
@@ -213,7 +214,7 @@ def test_what_is_written_is_read_listed_and_removed(settings: dict[str, Any]) ->
 
 
 def test_a_file_appears_whole_or_not_at_all(settings: dict[str, Any]) -> None:
-    store = open_store(settings)
+    store = open_store(settings, Own())
     with pytest.raises(ZeroDivisionError):
         half(store, "half.csv", b"x" * 100)
     assert not store.exists("half.csv")
@@ -226,7 +227,7 @@ def test_a_file_appears_whole_or_not_at_all(settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/./b", "a\\b", "a\0b"])
 def test_no_name_leaves_the_store(settings: dict[str, Any], name: str) -> None:
-    store = open_store(settings)
+    store = open_store(settings, Own())
     for work in (lambda: put(store, name), lambda: store.exists(name), lambda: list(store.files(name)) if name else store.size(name)):
         with pytest.raises(TemplateError, match="plain path") as refused:
             work()
@@ -234,7 +235,7 @@ def test_no_name_leaves_the_store(settings: dict[str, Any], name: str) -> None:
 
 
 def test_what_is_missing_or_too_large_is_permanent(settings: dict[str, Any]) -> None:
-    store = open_store(settings)
+    store = open_store(settings, Own())
     put(store, "large.bin", b"x" * 50)
     for work in (
         lambda: store.read("none", limit_bytes=9),
@@ -248,7 +249,7 @@ def test_what_is_missing_or_too_large_is_permanent(settings: dict[str, Any]) -> 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 def test_megabytes_go_in_parts_and_come_back(settings: dict[str, Any]) -> None:
-    store, content = open_store(settings), os.urandom(1_000_000) * 7
+    store, content = open_store(settings, Own()), os.urandom(1_000_000) * 7
     with store.write_atomically("large") as stream:
         for at in range(0, len(content), 65_536):
             stream.write(content[at : at + 65_536])
@@ -257,14 +258,14 @@ def test_megabytes_go_in_parts_and_come_back(settings: dict[str, Any]) -> None:
 
 
 def test_the_probe_says_that_it_can_be_written(settings: dict[str, Any]) -> None:
-    assert "can be written" in KIND.probe(settings)
-    assert list(open_store(settings).files(recursive=True)) == []
+    assert "can be written" in KIND.probe(settings, Own())
+    assert list(open_store(settings, Own()).files(recursive=True)) == []
 
 
 def test_old_files_are_cleaned_up_wherever_they_are(settings: dict[str, Any], ctx: Ctx) -> None:
     from datetime import UTC, datetime, timedelta
 
-    store = open_store(settings)
+    store = open_store(settings, Own())
     for name in ("old/a.csv", "old/b.csv", "old/keep.txt"):
         put(store, name)
     grants = {"files": ConnectionGrant("files", "file_store", settings)}
@@ -281,9 +282,9 @@ def test_a_host_with_another_key_is_not_believed(sftp_server: dict[str, Any]) ->
     given = {name: value for name, value in sftp_server.items() if name != "root"}
     settings = {"where": "sftp", "path": "/srv", "username": "jobs", "password": "s3cret", **given}
     with pytest.raises(TemplateError, match="does not match"):
-        open_store({**settings, "host_key": f"{other.get_name()} {other.get_base64()}"})
+        open_store({**settings, "host_key": f"{other.get_name()} {other.get_base64()}"}, Own())
     with pytest.raises(TemplateError, match="[Aa]uthentication failed"):
-        open_store({**settings, "password": "wrong"})
+        open_store({**settings, "password": "wrong"}, Own())
 
 
 @pytest.mark.parametrize(
@@ -301,4 +302,4 @@ def test_settings_that_cannot_be_right_are_told_at_their_place(settings: dict[st
 def test_a_store_whose_library_is_not_there_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(TemplateError, match=r"pip install 'jobwright\[s3\]'"):
-        open_store({"where": "s3", "path": "bucket"})
+        open_store({"where": "s3", "path": "bucket"}, Own())

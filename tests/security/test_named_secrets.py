@@ -18,6 +18,7 @@ from app.errors import Conflict, ValidationFailed
 from app.services import Services
 from templates_lib.connections import KINDS
 from templates_lib.connections.http import Proof, may_call
+from templates_lib.own import Own
 from tests.security.test_secrets import everything
 from tests.support import Service, eventually
 
@@ -254,5 +255,5 @@ def test_a_redirect_takes_the_proof_nowhere_else(
 
 def test_the_probe_says_who_does_not_take_the_proof(receiver: Receiver) -> None:
     settings = {"hosts": ["*.example.com"], "proof": "none"}
-    assert "pattern" in KINDS["http"].probe(settings)
-    assert "answers 200" in KINDS["http"].probe({"hosts": [receiver.host], "plain": True, "proof": "none"})
+    assert "pattern" in KINDS["http"].probe(settings, Own())
+    assert "answers 200" in KINDS["http"].probe({"hosts": [receiver.host], "plain": True, "proof": "none"}, Own())

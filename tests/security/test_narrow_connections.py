@@ -15,6 +15,7 @@ from app.errors import ValidationFailed
 from app.services import Services
 from templates_lib.base import ConnectionGrant, RunContext, TemplateError
 from templates_lib.connections.mongodb import KIND, may_use, open_mongodb
+from templates_lib.own import Own
 from tests.conftest import Api
 from tests.support import Service, eventually
 
@@ -124,5 +125,5 @@ def test_a_template_that_asks_for_another_collection_gets_none(mongod: str, tmp_
         mongo["narrowed"]["apples"].insert_one({})
         mongo["narrowed"]["users"].insert_one({})
         assert KIND.explore is not None
-        assert KIND.explore(grant.settings, "collections", "") == ["apples"]
+        assert KIND.explore(grant.settings, "collections", "", Own()) == ["apples"]
         mongo.drop_database("narrowed")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from app.execution.model import Attempt, Outcome
 from templates_lib.connections import KINDS
+from templates_lib.own import Own
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,10 @@ class Run:
     reused: bool = False  # in a process that works through several
     stores: bool = False  # its kind writes to file stores
 
-    def folders(self) -> list[str]:
-        """Folders on this machine that its connections lead to."""
-        return [folder for kind, settings in self.connections.values() for folder in KINDS[kind].folders(settings)]
+    def folders(self, own: Own) -> list[str]:
+        """Folders on this machine that its connections lead to, without those of Jobwright itself."""
+        found = [folder for kind, settings in self.connections.values() for folder in KINDS[kind].folders(settings)]
+        return [folder for folder in found if own.refuses(folder) is None]
 
     def __repr__(self) -> str:
         return f"Run({self.attempt.execution_id}, attempt {self.attempt.number})"

@@ -25,6 +25,7 @@ from app.execution.executors.parents import Parent, Root, plan_of
 from app.execution.executors.worker import Running, Worker
 from app.execution.judge import BROKEN, CANCEL, DRAIN, FLOOD, LEASE_LOST, REPLACED, TIMEOUT, judge
 from app.execution.model import Attempt
+from templates_lib.own import Own
 
 log = get_logger(__name__)
 
@@ -49,6 +50,7 @@ class LocalExecutor(Executor):
         self._settings = settings
         self._sink: Sink
         self._on_free: Callable[[], None]
+        self._own = Own(settings.database, str(settings.data_path))
         self._work = settings.data_path / "work" / str(os.getpid())
         self._inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -250,8 +252,8 @@ class LocalExecutor(Executor):
         self._where[attempt.execution_id] = worker
         worker.line_up({
             "execution_id": attempt.execution_id, "attempt": attempt.number, "now": (attempt.stands_for or attempt.began_at).isoformat(),
-            "parameters": run.parameters, "connections": run.connections, "files": str(worker.files), "folders": run.folders(),
-            "allowed_hosts": self._settings.allowed_hosts, "dry": attempt.dry,
+            "parameters": run.parameters, "connections": run.connections, "files": str(worker.files), "folders": run.folders(self._own),
+            "allowed_hosts": self._settings.allowed_hosts, "own": [self._own.database, self._own.folder], "dry": attempt.dry,
         })  # fmt: skip
 
     def _stop(self, execution_id: str, why: str, grace: float) -> None:

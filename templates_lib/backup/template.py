@@ -58,6 +58,7 @@ class Backup(JobTemplate):
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         """Which collections would be saved, about how many documents, and which older archives would go."""
+        self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             names = self._names(database, params)
             documents = sum(database[name].estimated_document_count() for name in names)
@@ -69,6 +70,7 @@ class Backup(JobTemplate):
         )
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        self.insist(params)
         store, path = open_file_store(ctx, params["store"]), f"{params['name']}-{ctx.now:%Y-%m-%d-%H%M%S}{SUFFIX}"
         done = 0
 
@@ -103,7 +105,6 @@ class Backup(JobTemplate):
 
     def _names(self, database: Database[dict[str, Any]], params: Mapping[str, Any]) -> list[str]:
         """The collections to save, by name. Raises TemplateError for one that is not there or that the connection does not reach."""
-        self.insist(params)
         there = sorted(name for name in database.list_collection_names(filter={"type": "collection"}) if not name.startswith("system."))
         wanted = list(params.get("collections", ()))
         missing = [name for name in wanted if name not in there]

@@ -67,6 +67,7 @@ class DataArchive(JobTemplate):
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         """How many documents a run would move now, and up to five of them."""
+        self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             collection, query = self._source(database, params, ctx)
             found = documents.preview(collection, query, params.get("max_documents", 1_000_000))
@@ -74,6 +75,7 @@ class DataArchive(JobTemplate):
         return JobResult(f"Would move {would:,} of {found['total']:,} documents", {**found, "would_move": would})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        self.insist(params)
         most = params.get("max_documents", 1_000_000)
         with ExitStack() as opened:
             database = opened.enter_context(open_mongodb(ctx, params["connection"]))
@@ -100,5 +102,4 @@ class DataArchive(JobTemplate):
     def _source(
         self, database: Database[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext
     ) -> tuple[documents.Documents, dict[str, Any]]:
-        self.insist(params)
         return database[params["collection"]], conditions.resolve(params["condition"], ctx.now)

@@ -71,6 +71,7 @@ class DatabaseCleanup(JobTemplate):
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         """How many documents a run would delete now, and up to five of them."""
+        self.insist(params)
         most = params.get("max_deletes", 100_000)
         with open_mongodb(ctx, params["connection"]) as database:
             collection, query = self._prepare(database, params, ctx)
@@ -79,6 +80,7 @@ class DatabaseCleanup(JobTemplate):
         return JobResult(f"Would delete {would:,} of {found['total']:,} documents", {**found, "would_delete": would})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             collection, query = self._prepare(database, params, ctx)
             ctx.log.info("Condition is %s", documents.readable(query))
@@ -91,7 +93,6 @@ class DatabaseCleanup(JobTemplate):
     def _prepare(
         self, database: Database[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext
     ) -> tuple[Collection[dict[str, Any]], dict[str, Any]]:
-        self.insist(params)
         return database[params["collection"]], conditions.resolve(params["condition"], ctx.now)
 
     def _delete(

@@ -60,6 +60,7 @@ class MongodbAggregation(JobTemplate):
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         """How many rows there are now, and up to five of them."""
+        self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             stages = self._stages(params, ctx)
             counted = list(pipelines.run(database, params["collection"], [*stages, {"$count": "rows"}], time_ms=TIME_MS))
@@ -71,6 +72,7 @@ class MongodbAggregation(JobTemplate):
         return JobResult(f"Would write {rows:,} rows {where}", {"rows": rows, "samples": samples})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             stages = self._stages(params, ctx)
             ctx.check_cancelled()
@@ -93,5 +95,4 @@ class MongodbAggregation(JobTemplate):
         return JobResult(f"{params['into']} holds {total:,} documents", {"into": params["into"], "documents": total, "errors": 0})
 
     def _stages(self, params: Mapping[str, Any], ctx: RunContext) -> list[dict[str, Any]]:
-        self.insist(params)
         return pipelines.resolve(params["pipeline"], ctx.now)

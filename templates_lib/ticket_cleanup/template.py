@@ -54,6 +54,7 @@ class TicketCleanup(JobTemplate):
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         """How many tickets a run would take now, the oldest and newest of them, and up to five."""
+        self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             collection, query = self._tickets(database, params, ctx)
             found = documents.preview(collection, query, params.get("max_tickets", 10_000), date=params.get("date_field", "resolvedAt"))
@@ -62,6 +63,7 @@ class TicketCleanup(JobTemplate):
         return JobResult(f"Would {words} of {found['total']:,} tickets", {**found, "would_take": would})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+        self.insist(params)
         most, archive = params.get("max_tickets", 10_000), params.get("archive")
         with open_mongodb(ctx, params["connection"]) as database:
             tickets, query = self._tickets(database, params, ctx)
@@ -82,7 +84,6 @@ class TicketCleanup(JobTemplate):
     def _tickets(
         self, database: Database[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext
     ) -> tuple[documents.Documents, dict[str, Any]]:
-        self.insist(params)
         before = ctx.now - timedelta(days=params["older_than_days"])
         query = {
             params.get("status_field", "status"): {"$in": list(params["statuses"])},

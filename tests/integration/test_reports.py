@@ -228,8 +228,8 @@ def test_what_cannot_be_a_report_is_told_at_its_place(changes: dict[str, Any], p
     assert pointer in [one.pointer for one in found]
 
 
-def test_sql_that_changes_something_is_refused_by_the_database(world: Ctx) -> None:
-    with pytest.raises(TemplateError, match="readonly"):
+def test_sql_that_changes_something_is_refused(world: Ctx) -> None:
+    with pytest.raises(TemplateError, match="read only"):
         ReportGeneration().run(
             report(sections=[{"title": "x", "question": {**SQL, "statement": "DELETE FROM bookings", "values": {}}}]), world()
         )

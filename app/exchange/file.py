@@ -15,6 +15,7 @@ import yaml
 
 from app.errors import FieldError, ValidationFailed
 from app.validation import strict_json
+from app.validation.storable import decimal_of
 from templates_lib.messages import said, say
 
 FORMAT = 1
@@ -70,7 +71,7 @@ def _whole(_loader: Any, node: Any) -> int:
 
 _Loader.add_constructor("tag:yaml.org,2002:map", lambda loader, node: loader.construct_mapping(cast(yaml.MappingNode, node)))
 _Loader.add_constructor("tag:yaml.org,2002:int", _whole)
-_Loader.add_constructor("tag:yaml.org,2002:float", lambda _loader, node: float(node.value))
+_Loader.add_constructor("tag:yaml.org,2002:float", lambda _loader, node: decimal_of(node.value))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -149,7 +150,7 @@ def _value(text: str) -> Any:
                     raise FileRefused(say("it is nested more than {most} levels deep", most=DEEPEST), *place)
             depth -= isinstance(event, yaml.CollectionEndEvent)
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, narrowed further
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # an escape may name half of a surrogate pair, which is no text
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise FileRefused(str(error.problem or error.context), *((mark.line + 1, mark.column + 1) if mark else ())) from error

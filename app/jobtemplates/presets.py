@@ -18,6 +18,7 @@ from app.mongo import Document
 from app.validation import SchemaValidator
 from app.validation.places import Place
 from app.validation.secret import secret_name
+from app.validation.storable import unstorable
 from templates_lib.messages import say
 
 MOST = 200  # a template's presets
@@ -57,6 +58,7 @@ class Presets:
         kept = without_secrets(entry.parameters_schema, parameters)
         if len(json.dumps(kept, default=str).encode()) > LARGEST:
             errors.append(FieldError("/parameters", say("may have {most:,} bytes", most=LARGEST)))
+        errors += unstorable(kept, prefix="/parameters")
         if errors:
             raise ValidationFailed(errors)
         row: Document = {

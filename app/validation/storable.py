@@ -6,7 +6,9 @@ takes documents of 16 MiB, nested 180 levels deep. The bounds here leave room fo
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,8 +23,9 @@ from templates_lib.messages import Said, say
 
 LEAST_WHOLE, MOST_WHOLE = -(2**63), 2**63 - 1
 DEEPEST = 100  # levels; a value's document adds some, and 180 are the server's most
-# An approval holds a definition three times (as it was, as it will be, and to be carried out): together less than 16 MiB.
-MOST_BYTES = 4 * 1024 * 1024
+# An approval holds parameters five times (before and after, to be shown, to be carried out, of its job): together less than 16 MiB.
+MOST_BYTES = 2 * 1024 * 1024
+MOST_REPORTED_BYTES = 4 * 1024 * 1024  # of what a job reports, where whoever calls says nothing else
 MOST_ERRORS = 100  # one hopeless value does not become a megabyte of sentences
 _LONGEST_POINTER = 500  # characters of a pointer in a report
 _LONGEST_KEY = 1_000  # characters of a key that is made from something else than a text
@@ -63,9 +66,25 @@ def whole_of(text: str) -> int | float:
     return int(text) if len(text) <= (sys.get_int_max_str_digits() or sys.maxsize) else InexactNumber(text)
 
 
-def written(value: float) -> str:
-    """A number as JSON has it, as it was typed where it is known."""
-    return value.text if isinstance(value, InexactNumber) else repr(value)
+def as_json(value: Any, **options: Any) -> str:
+    """`json.dumps(value, **options)`, in which each InexactNumber stands as it was written."""
+    numbers: list[str] = []
+    text = json.dumps(_marked(value, numbers), **options)
+    return _MARK.sub(lambda found: numbers[int(found[1])], text) if numbers else text
+
+
+# What stands for an InexactNumber until the text is made: of characters that mean nothing (Unicode's private use), escaped or not.
+_MARK = re.compile(r'"(?:\ue000|\\ue000)([0-9]{1,9})(?:\ue001|\\ue001)"')
+
+
+def _marked(value: Any, numbers: list[str]) -> Any:
+    """`value` with a mark for each InexactNumber, whose text is put among `numbers`."""
+    if isinstance(value, InexactNumber):
+        numbers.append(value.text)
+        return f"\ue000{len(numbers) - 1}\ue001"
+    if isinstance(value, Mapping):
+        return {key: _marked(inner, numbers) for key, inner in value.items()}
+    return [_marked(inner, numbers) for inner in value] if isinstance(value, list) else value
 
 
 def bytes_in_words(count: int) -> str:
@@ -191,7 +210,7 @@ class Storable:
     replaced: tuple[Replaced, ...]
 
 
-def make_storable(value: Any, *, most_bytes: int = MOST_BYTES) -> Storable:
+def make_storable(value: Any, *, most_bytes: int = MOST_REPORTED_BYTES) -> Storable:
     """Any value whatever as one that the store can hold: None, bool, int, float, str, aware datetime, list, dict with text keys.
 
     What cannot be held becomes a text that says what it was. Never raises, and ends for values that hold themselves. Sets and tuples

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from app.validation.storable import decimal_of, whole_of
 from templates_lib.messages import say
 
 
@@ -13,9 +14,10 @@ class JsonRefused(ValueError):
 
 
 def parse(text: str, *, deepest: int) -> Any:
-    """The value of `text`, nested at most `deepest` levels. Raises json.JSONDecodeError for what is no JSON, JsonRefused."""
+    """The value of `text`, nested at most `deepest` levels; a number that is not held exactly is an InexactNumber, which
+    storable.unstorable names at its place. Raises json.JSONDecodeError for what is no JSON, JsonRefused."""
     try:
-        value = json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant, parse_float=decimal_of, parse_int=whole_of)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # an escape may name half of a surrogate pair, which is no text
     except UnicodeEncodeError as error:

@@ -11,6 +11,7 @@ from app.validation.keywords import Judge
 from app.validation.patterns import bounded
 from app.validation.readable import Chosen, distance, readable
 from app.validation.schema import Prepared, Schema, prepare
+from app.validation.storable import unstorable
 from app.validation.words import DEFAULT_LOCALE, words_of
 
 MAX_ERRORS = 100  # one hopeless value does not become a megabyte of sentences
@@ -23,9 +24,13 @@ def nobody_chose(_pointer: str, _branches: Any) -> None:
 
 
 class SchemaValidator:
-    """One schema's judge. Raises SchemaRefused for a schema that does not pass the gate."""
+    """One schema's judge. Raises SchemaRefused for a schema that does not pass the gate.
 
-    def __init__(self, schema: Any) -> None:
+    What the registry's store cannot hold exactly is wrong too, unless `stored` is False: then the schema alone decides.
+    """
+
+    def __init__(self, schema: Any, *, stored: bool = True) -> None:
+        self._stored = stored
         self.prepared: Prepared = prepare(schema)
         self._judge = Judge(self.prepared.schema, format_checker=checker, registry=self.prepared.registry)
 
@@ -47,7 +52,9 @@ class SchemaValidator:
                         break
             except RecursionError:
                 found["", "deep"] = FieldError(prefix, words("tooDeep"))
-        return sorted(found.values(), key=lambda one: one.pointer)
+        told = {pointer for pointer, _ in found}
+        lost = [one for one in unstorable(value, prefix=prefix) if one.pointer not in told] if self._stored else []
+        return sorted([*found.values(), *lost], key=lambda one: one.pointer)
 
     def fits(self, schema: Schema | bool, resolver: Any, value: Any) -> bool:
         """True where `value` is valid by a subschema that stands where `resolver` does."""

@@ -17,6 +17,7 @@ from app.errors import FieldError
 from app.validation.dynamic import has_any
 from app.validation.pointer import escape
 from app.validation.secret import MASK, NAMED, named_secret
+from app.validation.storable import as_json, decimal_of
 from app.validation.words import Words
 from web.forms.choices import Choices
 from web.forms.values import ABSENT
@@ -140,8 +141,8 @@ def small_number(text: str) -> int:
 
 def json_text(value: Any, *, indent: int | None = 2) -> str:
     """JSON for a text area; escaped where a text holds half of a surrogate pair or what HTML would not give back."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return text if plain_text(text) else json.dumps(value, ensure_ascii=True, indent=indent)
+    text = as_json(value, ensure_ascii=False, indent=indent)
+    return text if plain_text(text) else as_json(value, ensure_ascii=True, indent=indent)
 
 
 def plain_text(text: str) -> bool:
@@ -360,7 +361,7 @@ class Reader:
         return one.raw
 
     def _checked_number(self, one: Field, text: str) -> Any:
-        value = json.loads(text)
+        value = json.loads(text, parse_float=decimal_of)
         if isinstance(value, float):
             if value in (float("inf"), float("-inf")):
                 self._wrong(one, "numberLarge")
@@ -414,7 +415,7 @@ def _refuse_constant(text: str) -> Any:
 
 
 def _finite(text: str) -> float:
-    value = float(text)
+    value = decimal_of(text)
     if value in (float("inf"), float("-inf")):
         raise JsonRefused("jsonLarge", text=text[:40])
     return value

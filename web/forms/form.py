@@ -60,7 +60,7 @@ def _compile(schema: Any) -> _Compiled:
         if found is not None:
             _compiled.move_to_end(digest)
             return found
-    validator = SchemaValidator(schema)
+    validator = SchemaValidator(schema, stored=False)
     found = _Compiled(validator, Views(validator), any(one.get("readOnly") is True for one in validator.prepared.subschemas))
     with _lock:
         _compiled[digest] = found
@@ -74,19 +74,21 @@ class Form:
 
     `hints` are `x-` keywords by place (a JSON Pointer into the value, `*` for entries: `/rows/*/name`); they go before the schema's
     own. `options` answers `x-options`; without it they offer nothing. `saved_secrets` are names that a secret may be given by.
-    `resolve` tells what dynamic values would become now; without it there are none. `locale` is that of messages and buttons, `en` or `de`.
+    `resolve` tells what dynamic values would become now; without it there are none. `also` tells what is wrong with a value besides what
+    the schema says. `locale` is that of messages and buttons, `en` or `de`.
     """
 
     def __init__(
         self, schema: Any, *, hints: Mapping[str, Mapping[str, Any]] | None = None, options: Options | None = None,
-        saved_secrets: Sequence[str] = (), resolve: Callable[[Any], Resolved] = Resolved, locale: str = DEFAULT_LOCALE,
+        saved_secrets: Sequence[str] = (), resolve: Callable[[Any], Resolved] = Resolved,
+        also: Callable[[Any], Iterable[FieldError]] = lambda value: (), locale: str = DEFAULT_LOCALE,
     ) -> None:  # fmt: skip
         self._shared = _compile(schema)
         self._hints = dict(hints or {})
         for place, found in self._hints.items():
             check_hints(found, place)
         self._options: Options = options or (lambda source: ())
-        self._resolve = resolve
+        self._resolve, self._also = resolve, also
         self._locale, self._saved = locale, tuple(saved_secrets)
         self._words = words_of(LOCALES, locale)
 
@@ -186,6 +188,8 @@ class Form:
             judged = [*ahead.errors, *self._shared.validator.errors(ahead.value, locale=self._locale, chosen=chosen)]
             told = {error.pointer for error in ahead.errors}
             judged = [error for error in judged if error.pointer not in ahead.open and (error in ahead.errors or error.pointer not in told)]
+            told |= {error.pointer for error in judged}
+            judged += [error for error in self._also(value) if error.pointer not in told]
         found = [*reader.errors, *(error for error in judged if error.pointer not in broken | kept)]
         return Submission(value, tuple(found), root)
 

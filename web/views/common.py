@@ -17,6 +17,7 @@ from app.execution.model import Status
 from app.jobs.store import NEVER, JobFilter
 from app.validation.dynamic import Known, Resolved, resolve
 from app.validation.formats import time_zones
+from app.validation.storable import unstorable
 from web.forms import ABSENT, Form, Submission, action_in
 from web.forms.field import small_number
 from web.forms.form import PREFIX
@@ -101,14 +102,15 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
 
 def form_of(schema: Any, *, options: Options | None = None) -> Form:
     """The form of a schema of ours, in the viewer's language."""
-    return Form(in_language(schema), options=options, locale=language())
+    return Form(in_language(schema), options=options, locale=language(), also=unstorable)
 
 
 def parameters_form(schema: Any) -> Form:
     """The form of a job's parameters."""
     known = Known(now=services().clock.now(), sample=True)
     return Form(
-        in_language(schema), locale=language(), options=live_options, saved_secrets=services().connections.options("secret"),
+        in_language(schema), locale=language(), options=live_options, also=unstorable,
+        saved_secrets=services().connections.options("secret"),
         resolve=lambda value: Resolved(value) if value is ABSENT else resolve(schema, value, known),
     )  # fmt: skip
 

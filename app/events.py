@@ -24,6 +24,7 @@ EVENTS: dict[str, str] = {
     "mongod.stopped": "The private mongod has ended.",
     "migration.applied": "A numbered database migration ran.",
     "migration.reverted": "A numbered database migration was taken back.",
+    "name.taken": "A stored name that is another only by how it is written could not get its one spelling: another record has that.",
     "dispatch.planned": "Due times became executions; counts a tick.",
     "verdict.nothing_to_pause": "A job failed too often in a row and is never due by itself, or is gone.",
     "clock.was_set": "The machine's clock was set; by how many seconds. Ticks go on, lost runs are looked for a lease later.",

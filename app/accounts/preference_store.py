@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
@@ -34,5 +36,6 @@ class PreferenceStore:
             return self._preferences.find_one(there, {"_id": 1}) is not None
         return True
 
-    def drop_view(self, user_id: str, name: str) -> None:
-        self._preferences.update_one({"_id": user_id}, {"$pull": {"views": {"name": name}}})
+    def drop_view(self, user_id: str, names: Sequence[str]) -> None:
+        """Forget the views that have one of these names."""
+        self._preferences.update_one({"_id": user_id}, {"$pull": {"views": {"name": {"$in": list(names)}}}})

@@ -10,6 +10,7 @@ from app.accounts.permissions import May, require
 from app.accounts.preference_store import PreferenceStore
 from app.audit.model import Actor
 from app.errors import FieldError, LimitReached, ValidationFailed
+from app.validation.names import read_name, spellings
 from templates_lib.messages import say
 
 MOST_VIEWS = 30
@@ -63,9 +64,9 @@ class Preferences:
     def save_view(self, actor: Actor, name: str, query: str) -> View:
         """Keep a list under a name, in place of the one of that name. Raises ValidationFailed, LimitReached."""
         require(actor, May.OWN_ACCOUNT)
-        name = " ".join(name.split())
+        name, problem = read_name(name)
         kept = urlencode([(key, value) for key, value in parse_qsl(query) if key != "page"])
-        errors = [FieldError("/name", "must be printable")] if not name.isprintable() else []
+        errors = [FieldError("/name", problem)] if problem else []
         errors += (
             [FieldError("/name", say("must have 1 to {most} characters", most=LONGEST_NAME))] if not 0 < len(name) <= LONGEST_NAME else []
         )
@@ -81,4 +82,4 @@ class Preferences:
     def drop_view(self, actor: Actor, name: str) -> None:
         """Forget a view; one that is not there is left so."""
         require(actor, May.OWN_ACCOUNT)
-        self._store.drop_view(actor.id, name)
+        self._store.drop_view(actor.id, spellings(name))

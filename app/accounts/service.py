@@ -22,13 +22,12 @@ from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersi
 from app.keys import digest
 from app.mongo import Document
 from app.validation import SchemaValidator
+from app.validation.names import read_name, read_names, visible
 from templates_lib.messages import say
 
 RESET_LIFE = timedelta(hours=24)
 
-_NAME: dict[str, Any] = {
-    "type": "string", "title": "Name", "maxLength": 200, "pattern": r"^[^\x00-\x1f\x7f]*$", "x-pattern-words": "text of one line",
-}  # fmt: skip
+_NAME: dict[str, Any] = {"type": "string", "title": "Name", "maxLength": 200}
 _ROLE: dict[str, Any] = {
     "title": "Role",
     "oneOf": [
@@ -100,9 +99,7 @@ class Accounts:
         Raises ValidationFailed, DuplicateName.
         """
         require(actor, May.MANAGE_ACCOUNTS)
-        errors = self._new.errors(body)
-        if errors:
-            raise ValidationFailed(errors)
+        body = self._judged(self._new, body, "email", "name", "groups")
         kind = AccountKind(body.get("kind", AccountKind.PERSON))
         user = self._insert(
             actor, email=body["email"], password_hash="", role=Role(body["role"]), name=body.get("name", ""), kind=kind,
@@ -112,16 +109,15 @@ class Accounts:
 
     def add_identity(self, actor: Actor, *, email: str, name: str, role: Role, identity: dict[str, str]) -> User:
         """A new account of a person without a password, who signs in through a provider. Raises ValidationFailed, DuplicateName."""
-        cleaned = "".join(character for character in name if character.isprintable())[:200]
-        errors = self._new.errors({"email": email, "name": cleaned, "role": role.value})
-        if errors:
-            raise ValidationFailed(errors)
-        return self._insert(actor, email=email, password_hash="", role=role, name=cleaned, identity=identity)
+        body = self._judged(self._new, {"email": email, "name": visible(name)[:200], "role": role.value}, "email")
+        return self._insert(actor, email=body["email"], password_hash="", role=role, name=body["name"], identity=identity)
 
     def create_user(self, actor: Actor, *, email: str, password: str, role: Role, name: str = "") -> User:
         """A new account of a person with a password. For faces that have asked who may. Raises ValidationFailed or DuplicateName."""
-        address = email.strip().lower()
-        errors = []
+        address, problem = read_name(email.strip().lower())
+        name, unseen = read_name(name)
+        errors = [FieldError("/email", problem)] if problem else []
+        errors += [FieldError("/name", unseen)] if unseen else []
         # The first super-admin may be one of a machine without a domain, which no e-mail format allows.
         if not 3 <= len(address) <= 320 or address.count("@") != 1 or not address.isprintable() or " " in address:
             errors.append(FieldError("/email", "must be an e-mail address"))
@@ -139,9 +135,7 @@ class Accounts:
         before = self._found(user_id)
         if version is not None and version != before.version:
             raise StaleVersion(version, before.version)
-        errors = self._change.errors(body)
-        if errors:
-            raise ValidationFailed(errors)
+        body = self._judged(self._change, body, "name", "groups")
         fields = {name: value for name, value in body.items() if _plain(before)[name] != value}
         if not fields:
             return before
@@ -261,6 +255,14 @@ class Accounts:
             self._change_own(user, {"totp": None})
 
     # -- steps ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _judged(validator: SchemaValidator, body: Any, *names: str) -> Any:
+        """The body with these names in their one spelling. Raises ValidationFailed."""
+        read, errors = read_names(body, *names)
+        if errors := [*validator.errors(read), *errors]:
+            raise ValidationFailed(errors)
+        return read
 
     def _insert(
         self, actor: Actor, *, email: str, password_hash: str, role: Role, name: str, kind: AccountKind = AccountKind.PERSON,

@@ -22,6 +22,7 @@ from app.clock import Clock
 from app.errors import NotSignedIn
 from app.keys import KeyRing, digest
 from app.mongo import Document
+from app.validation.names import normal
 
 WRONG = "The e-mail address or the password is wrong"  # never which of the two
 PENDING = timedelta(minutes=5)  # between the password and the code
@@ -63,7 +64,7 @@ class SignIn:
 
     def with_password(self, email: str, password: str, visitor: Visitor) -> SignedIn:
         """A new session. Raises NotSignedIn, which never says what was wrong, and LimitReached after too many attempts."""
-        address = email.strip().lower()[:320]
+        address = normal(email).lower()[:320]
         user = self._users.by_email(address)
         counted = self._count(address, user, visitor)
         if not self._passwords.verify(user.password_hash if user else "", password) or user is None:

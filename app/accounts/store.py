@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from app.accounts.model import AccountKind, Role, User
 from app.errors import DuplicateName
 from app.mongo import Document
+from app.validation.names import spellings
 
 
 class UserStore:
@@ -37,7 +38,7 @@ class UserStore:
         return _user(self._users.find_one({"_id": user_id}))
 
     def by_email(self, email: str) -> User | None:
-        return _user(self._users.find_one({"email": email.strip().lower()}))
+        return _user(self._users.find_one({"email": {"$in": spellings(email.strip().lower())}}))
 
     def by_identity(self, issuer: str, subject: str) -> User | None:
         return _user(self._users.find_one({"identity.issuer": issuer, "identity.subject": subject}))

@@ -9,7 +9,7 @@ from marshmallow.validate import Length, OneOf, Range, Regexp
 from app.approvals.service import STATES
 from app.execution.model import Status
 from app.jobs.model import DependsOn
-from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, RetryPolicySchema
+from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, NameField, RetryPolicySchema
 from app.jobs.store import NEVER, SORTS
 
 LAST_STATUSES = ["success", "failed", "timeout", "cancelled", NEVER]
@@ -91,7 +91,7 @@ class AuditList(_Answer):
 class JobChanges(JobDefinitionSchema):
     """Any of a job's fields."""
 
-    name = ma.String()
+    name = NameField()
     template_type = ma.String()
 
 

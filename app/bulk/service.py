@@ -19,6 +19,7 @@ from app.jobs.model import Cause, Job, Overlap
 from app.jobs.schema import MAX_TAGS
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobFilter
+from app.validation.names import read_name, spellings
 from templates_lib.messages import joined, say
 
 MOST_JOBS = 1_000
@@ -88,6 +89,11 @@ class Wanted:
     reason: str = ""
     until: datetime | None = None
     tag: str = ""
+
+    @property
+    def tag_name(self) -> str:
+        """The tag in its one spelling, if it is one."""
+        return read_name(self.tag)[0]
 
     @property
     def pause(self) -> dict[str, Any]:
@@ -170,7 +176,7 @@ class Bulk:
         require(actor, May.RUN_JOBS if wanted.action is Action.RUN else May.CHANGE_JOBS)
         if whole and wanted.action is Action.PAUSE and not wanted.reason.strip():
             raise ValidationFailed([FieldError("/reason", "is required")])
-        if whole and wanted.action in {Action.TAG, Action.UNTAG} and not wanted.tag.strip():
+        if whole and wanted.action in {Action.TAG, Action.UNTAG} and not wanted.tag_name:
             raise ValidationFailed([FieldError("/tag", "is required")])
 
     def _foreseen(self, actor: Actor, wanted: Wanted, job: Job, *, busy: bool) -> Item:
@@ -213,9 +219,9 @@ class Bulk:
             case Action.RUN:
                 self._executions.run_now(actor, job.id)
             case Action.TAG:
-                registry.update(actor, job.id, {"tags": [*tags, wanted.tag.strip()]}, version=job.version)
+                registry.update(actor, job.id, {"tags": [*tags, wanted.tag_name]}, version=job.version)
             case Action.UNTAG:
-                registry.update(actor, job.id, {"tags": [one for one in tags if one != wanted.tag.strip()]}, version=job.version)
+                registry.update(actor, job.id, {"tags": [one for one in tags if one not in spellings(wanted.tag)]}, version=job.version)
             case Action.DELETE:
                 self._executions.delete_job(actor, job.id, version=job.version)
 
@@ -229,7 +235,7 @@ _CHANGES = (Effect.CHANGES, "")
 
 def _expected(wanted: Wanted, job: Job, *, busy: bool) -> tuple[Effect, str]:
     """What an action means to a job, by what the job is; who may do it is asked elsewhere."""
-    definition, tag = job.definition, wanted.tag.strip()
+    definition, tag = job.definition, wanted.tag_name
     by_person = job.paused is not None and job.paused.cause is Cause.PERSON
     match wanted.action:
         case Action.ENABLE if definition.enabled:

@@ -20,6 +20,7 @@ from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationF
 from app.events import get_logger
 from app.mongo import Document
 from app.validation import SchemaValidator
+from app.validation.names import normal
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS, ConnectionKind
 from templates_lib.messages import said, say
@@ -86,6 +87,7 @@ class Connections:
     def create(self, actor: Actor, *, name: str, kind: str, settings: Mapping[str, Any]) -> Document:
         """A new one, returned masked. Raises ValidationFailed (`/name`, `/kind`, `/settings/…`) or DuplicateName."""
         require(actor, May.MANAGE_CONNECTIONS)
+        name = normal(name) if isinstance(name, str) else name
         definition, now = self._checked(name, kind, settings, {}), self._clock.now()
         row: Document = {
             "_id": str(uuid.uuid4()), "name": name, "kind": kind, "settings": self._vault.seal(definition.settings_schema, settings),
@@ -102,6 +104,7 @@ class Connections:
         old = self._stored(connection_id)
         if version is not None and version != old["version"]:
             raise StaleVersion(version, old["version"])
+        name = normal(name) if isinstance(name, str) and name != old["name"] else name  # jobs name one of old as it is
         definition = self._checked(name, old["kind"], settings, old["settings"])
         sealed = self._vault.seal(definition.settings_schema, settings, old["settings"])
         new = {

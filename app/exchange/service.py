@@ -21,11 +21,13 @@ from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.schema import load_definition
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobFilter
+from app.validation.names import normal, read_name
 from app.validation.secret import MASK
 from templates_lib.messages import joined, say
 
 ORIGIN = "import"
 PAGE = 200
+LONGEST_SHOWN = 200  # characters of a name that may be none
 
 
 class Action(StrEnum):
@@ -99,10 +101,10 @@ class Exchange:
         bodies = file.read(text)
         there = {job.definition.name: job for job in self._all(actor, JobFilter())}
         seen: dict[str, int] = {}
-        coming = {str(body.get("name", "")).strip() for body in bodies} - there.keys()
+        coming = {_name(body) for body in bodies} - there.keys()
         steps = []
         for place, body in enumerate(bodies):
-            name = str(body.get("name", ""))[:200].strip()
+            name = _name(body)
             if name and name in seen:
                 twice = FieldError("/name", say("is the name of job {place} of the file, too", place=seen[name] + 1))
                 steps.append(Step(name=name, action=Action.REFUSE, place=place, errors=(twice,)))
@@ -222,7 +224,14 @@ class Exchange:
 def _named(step: Step) -> list[str]:
     """The jobs that a step's job is to depend on, as its file names them."""
     rows = step.body.get("depends_on")
-    return [one["job"] for one in rows if isinstance(one, Mapping) and isinstance(one.get("job"), str)] if isinstance(rows, list) else []
+    if not isinstance(rows, list):
+        return []
+    return [normal(one["job"]) for one in rows if isinstance(one, Mapping) and isinstance(one.get("job"), str)]
+
+
+def _name(body: Mapping[str, Any]) -> str:
+    """What the body of a job calls it."""
+    return read_name(str(body.get("name", ""))[:LONGEST_SHOWN])[0]
 
 
 def _with_refusals(steps: Sequence[Step], there: Mapping[str, Job]) -> list[Step]:

@@ -12,6 +12,7 @@ from app.errors import FieldError
 from app.jobs.graph import DependencyGraph
 from app.jobs.model import Dependency, DependsOn, Job, JobDefinition
 from app.jobs.store import JobRef, JobStore
+from app.validation.names import normal
 from templates_lib.messages import joined, say
 
 
@@ -52,11 +53,11 @@ class Dependencies:
         errors: list[FieldError] = []
         found: list[Dependency] = []
         for place, one in enumerate(wanted):
-            ref, at = by_word.get(one.job), f"/depends_on/{place}/job"
-            target = ref.id if ref else one.job
-            if ref is None and one.job not in (coming or ()):
+            ref, at = by_word.get(one.job) or by_word.get(normal(one.job)), f"/depends_on/{place}/job"
+            target = ref.id if ref else normal(one.job)
+            if ref is None and target not in (coming or ()):
                 errors.append(FieldError(at, say("There is no job {name!r}", name=one.job)))
-            elif one.job == definition.name or (before is not None and target == before.id):
+            elif target == definition.name or (before is not None and target == before.id):
                 errors.append(FieldError(at, "a job cannot run after itself"))
             elif target in {earlier.job for earlier in found}:
                 errors.append(FieldError(at, "is named twice"))
@@ -110,7 +111,9 @@ class Dependencies:
     def _renamed(rows: Sequence[Mapping[str, Any]], look_up: Callable[[list[str]], Mapping[str, str]]) -> list[dict[str, Any]]:
         words = [row["job"] for row in rows if isinstance(row.get("job"), str)]
         found = look_up(words) if words else {}
-        return [{**row, **({"job": found[row["job"]]} if row.get("job") in found else {})} for row in rows]
+        known = {word: found.get(word) or found.get(normal(word)) for word in words}
+        texts = [word if isinstance(word := row.get("job"), str) else "" for row in rows]
+        return [{**row, "job": known[word]} if known.get(word) else dict(row) for row, word in zip(rows, texts, strict=True)]
 
 
 def _link(actor: Actor, job_id: str, when: DependsOn, ref: JobRef | None) -> Link:

@@ -8,20 +8,20 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError
 from marshmallow import fields as ma
-from marshmallow.validate import Length, OneOf, Range, Regexp
+from marshmallow.validate import Length, OneOf, Range
 
 from app.config import Settings
 from app.errors import FieldError, ValidationFailed
 from app.jobs.model import DependsOn, JobDefinition, MisfirePolicy, Overlap, RetryOn, ScheduleType, definition_from
 from app.validation import pointer
+from app.validation.names import read_name
 from templates_lib.messages import say
 
 LONGEST_NAME = 120
 MAX_TAGS = 20
 MAX_DEPENDENCIES = 20
-# No control characters, nor the marks that turn the direction of text: a name must look like what it is.
-PRINTABLE_TEXT = r"^[^\x00-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]*$"
-PRINTABLE = Regexp(PRINTABLE_TEXT, error="must not hold control characters")
+# What the documentation says of names, roughly: app.validation.names has the whole rule.
+NAME_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff]*$"
 
 
 class _Strict(Schema):
@@ -60,6 +60,26 @@ class _Instant(ma.AwareDateTime):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(format="iso", default_timezone=None, **kwargs)
+
+
+class NameField(ma.String):
+    """A name, or another line that people read, in its one spelling (app.validation.names). Spaces at its ends are dropped, or refused
+    where the name gives rights, as that of a group does."""
+
+    def __init__(self, *, gives_rights: bool = False, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "metadata": {"pattern": NAME_PATTERN, **kwargs.get("metadata", {})}})
+        self._gives_rights = gives_rights
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        given = super()._deserialize(value, *args, **kwargs)
+        text, problem = read_name(given)
+        if problem is None and given and not text:
+            problem = say("must not be empty")
+        if problem is None and self._gives_rights and given != given.strip():
+            problem = say("must not begin or end with a space")
+        if problem is not None:
+            raise ValidationError(problem)
+        return text
 
 
 class ScheduleSchema(_Strict):
@@ -118,8 +138,9 @@ class MisfireSchema(_Strict):
 
 class ConcurrencySchema(_Strict):
     max_instances = _Int(validate=Range(min=1, max=1000), metadata={"title": "Runs at once"})
-    group = ma.String(
-        validate=[Length(max=100), PRINTABLE],
+    group = NameField(
+        gives_rights=True,
+        validate=Length(max=100),
         metadata={"title": "Runs one at a time with", "description": "Jobs that name the same group wait for each other"},
     )
 
@@ -148,7 +169,7 @@ class DependencySchema(_Strict):
 class JobDefinitionSchema(_Strict):
     """The body of create and update."""
 
-    name = ma.String(required=True, validate=[Length(min=1, max=LONGEST_NAME), PRINTABLE], metadata={"description": "Unique"})
+    name = NameField(required=True, validate=Length(min=1, max=LONGEST_NAME), metadata={"description": "Unique"})
     description = ma.String(validate=Length(max=2000))
     template_type = ma.String(required=True, validate=Length(min=1, max=100), metadata={"example": "database_cleanup"})
     parameters = ma.Dict(keys=ma.String(), metadata={"description": "By the template's parameters_schema"})
@@ -160,8 +181,8 @@ class JobDefinitionSchema(_Strict):
     misfire = ma.Nested(MisfireSchema)
     concurrency = ma.Nested(ConcurrencySchema)
     priority = _Int(validate=Range(min=1, max=10), metadata={"description": "10 first; a level is worth a minute of waiting"})
-    tags = ma.List(ma.String(validate=[Length(min=1, max=50), PRINTABLE]), validate=Length(max=MAX_TAGS))
-    group = ma.String(validate=[Length(max=100), PRINTABLE])
+    tags = ma.List(NameField(validate=Length(min=1, max=50)), validate=Length(max=MAX_TAGS))
+    group = NameField(gives_rights=True, validate=Length(max=100))
     notifications = ma.Nested(NotificationsSchema, metadata={"description": "Who is told by mail; failure is failed, timeout and missed"})
     pause_after_failures = _Int(
         validate=Range(min=0, max=1000),
@@ -176,7 +197,7 @@ class JobDefinitionSchema(_Strict):
 class PauseSchema(_Strict):
     """The body of a pause."""
 
-    reason = ma.String(required=True, validate=[Length(min=1, max=500), PRINTABLE], metadata={"description": "Why; shown with the job"})
+    reason = NameField(required=True, validate=Length(min=1, max=500), metadata={"description": "Why; shown with the job"})
     until = _Instant(allow_none=True, metadata={"description": "Due again from then on; absent: until someone resumes the job"})
 
 
@@ -191,9 +212,7 @@ def load_pause(body: Any) -> tuple[str, datetime | None]:
         loaded = PauseSchema().load(body)
     except ValidationError as error:
         raise ValidationFailed(flatten_messages(error.messages)) from error
-    if not loaded["reason"].strip():
-        raise ValidationFailed([FieldError("/reason", "must not be empty")])
-    return loaded["reason"].strip(), loaded.get("until")
+    return loaded["reason"], loaded.get("until")
 
 
 def load_definition(body: Any, settings: Settings) -> JobDefinition:
@@ -207,9 +226,6 @@ def load_definition(body: Any, settings: Settings) -> JobDefinition:
         loaded = _SCHEMA.load(body)
     except ValidationError as error:
         raise ValidationFailed(flatten_messages(error.messages)) from error
-    loaded["name"] = loaded["name"].strip()
-    if not loaded["name"]:
-        raise ValidationFailed([FieldError("/name", "must not be empty")])
     loaded["schedule"] = {"timezone": settings.timezone, **loaded.get("schedule", {"type": "manual"})}
     loaded["retry_policy"] = {
         "max_retries": settings.default_max_retries,

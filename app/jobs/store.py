@@ -16,6 +16,7 @@ from pymongo.errors import DuplicateKeyError
 from app.errors import DuplicateName, LimitReached
 from app.jobs.model import Cause, Job, Pause, Schedule, job_document, job_from, schedule_from, to_plain
 from app.mongo import ANY_DATE, Document, by_id
+from app.validation.names import normal, spellings
 from templates_lib.messages import say
 
 SORTS = {
@@ -128,7 +129,7 @@ def stored(job: Job) -> Document:
     """A job as the registry keeps it: with `search`, its name, description and tags without regard to case, in which a list looks for a
     text: so it reads an index and no jobs."""
     definition = job.definition
-    return {**job_document(job), "search": "\n".join((definition.name, definition.description, *definition.tags)).casefold()}
+    return {**job_document(job), "search": searched("\n".join((definition.name, definition.description, *definition.tags)))}
 
 
 class JobStore:
@@ -199,7 +200,8 @@ class JobStore:
         return job_from(row) if row else None
 
     def name_taken(self, name: str, *, by_other_than: str | None) -> bool:
-        return self._jobs.find_one({"name": name, "retired": False, "_id": {"$ne": by_other_than}}, {"_id": 1}) is not None
+        where = {"name": {"$in": spellings(name)}, "retired": False, "_id": {"$ne": by_other_than}}
+        return self._jobs.find_one(where, {"_id": 1}) is not None
 
     def page(self, query: JobFilter, *, sort: str, skip: int, limit: int, gone: Sequence[tuple[str, int]] = ()) -> tuple[list[Job], int]:
         """One page of the list, and how many there are in all; `gone` are the templates and versions whose jobs are broken."""
@@ -403,10 +405,11 @@ class JobStore:
     # -- dependencies ---------------------------------------------------------------------------------------------
 
     def refs(self, words: Sequence[str]) -> list[JobRef]:
-        """The jobs of the registry that have one of these ids or names."""
+        """The jobs of the registry that have one of these ids, or are called so."""
         if not words:
             return []
-        where = {"retired": False, "$or": [{"_id": {"$in": list(words)}}, {"name": {"$in": list(words)}}]}
+        names = [one for word in words for one in spellings(word)]
+        where = {"retired": False, "$or": [{"_id": {"$in": list(words)}}, {"name": {"$in": names}}]}
         rows = self._jobs.find(where, {"name": 1, "group": 1, "last_status": 1}, max_time_ms=QUERY_TIME_MS)
         return [JobRef(row["_id"], row["name"], row.get("group", ""), row.get("last_status")) for row in rows]
 
@@ -540,15 +543,20 @@ class JobStore:
         return (now - row["next_run_at"]).total_seconds() if row else 0.0
 
 
+def searched(text: str) -> str:
+    """A text without regard to case and to how its letters are composed, as lists look for one in another."""
+    return normal(normal(text).casefold())
+
+
 def _wanted(query: JobFilter, gone: Sequence[tuple[str, int]]) -> Document:
     """The jobs of the registry that a filter leaves."""
     where: Document = {"retired": False}
-    for field, value in (
-        ("template_type", query.template_type), ("enabled", query.enabled), ("tags", query.tag), ("group", query.group),
-        ("created_by", query.owner),
-    ):  # fmt: skip
+    for field, value in (("template_type", query.template_type), ("enabled", query.enabled)):
         if value is not None and value != "":
             where[field] = value
+    for field, name in (("tags", query.tag), ("group", query.group), ("created_by", query.owner)):
+        if name:
+            where[field] = {"$in": spellings(name)}
     if query.last_status:
         where["last_status"] = None if query.last_status == NEVER else query.last_status
     if query.paused is not None:
@@ -562,7 +570,7 @@ def _wanted(query: JobFilter, gone: Sequence[tuple[str, int]]) -> Document:
         whole: list[Document] = [{"schedule_error": {"$gt": ""}}, *({"template_type": a, "template_version": b} for a, b in gone)]
         both.append({"$or" if query.broken else "$nor": whole})
     if query.search:
-        where["search"] = {"$regex": re.escape(query.search.casefold())}
+        where["search"] = {"$regex": re.escape(searched(query.search))}
     return {**where, "$and": both} if both else where
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from app.errors import FieldError
 from app.validation import SchemaRefused, SchemaValidator, pointer
 from app.validation.dynamic import Known, has_any, resolve
+from app.validation.names import read_names
 from app.validation.places import Place
 from app.validation.secret import is_secret, secret_name
 from templates_lib.base import JobTemplate
@@ -89,6 +90,11 @@ def _also(member: dict[str, Any], narrower: Mapping[str, Any] | None) -> dict[st
 def fixed_values(definition: Definition) -> dict[str, Any]:
     """The parameters that have one value only."""
     return {name: one["value"] for name, one in definition.get("parameters", {}).items() if "value" in one}
+
+
+def read_definition(definition: Any) -> tuple[Any, list[FieldError]]:
+    """A definition as it is sent, its names in their one spelling, and what is wrong with those."""
+    return read_names(definition, "name", "category")
 
 
 def problems(template: JobTemplate, definition: Any) -> list[FieldError]:
@@ -175,7 +181,7 @@ def editor_schema(template: JobTemplate) -> dict[str, Any]:
         "required": ["name", "description", "category"],
         "additionalProperties": False,
         "properties": {
-            "name": {"type": "string", "title": "Name", "minLength": 1, "maxLength": 80, "pattern": r"\S", "x-pattern-words": "a name"},
+            "name": {"type": "string", "title": "Name", "minLength": 1, "maxLength": 80},
             "description": {"type": "string", "title": "What it does", "minLength": 1, "maxLength": 300, "x-width": "full"},
             "category": {"type": "string", "title": "Category", "minLength": 1, "maxLength": 60, "default": template.category,
                          "x-width": "half"},

@@ -16,6 +16,7 @@ from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.preset_store import PresetStore
 from app.mongo import Document
 from app.validation import SchemaValidator
+from app.validation.names import read_name, spellings
 from app.validation.places import Place
 from app.validation.secret import secret_name
 from app.validation.storable import unstorable
@@ -24,7 +25,7 @@ from templates_lib.messages import say
 MOST = 200  # a template's presets
 LARGEST = 200_000  # bytes of parameters
 _SPACE = uuid.UUID("c2f7b0f1-6f0b-4a55-8f63-6a9a7d0a4a11")
-NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 80, "pattern": r"^\S([^\x00-\x1f\x7f]*\S)?$", "x-pattern-words": "a name"}
+NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 80}
 
 
 class Presets:
@@ -54,7 +55,9 @@ class Presets:
         """
         require(actor, May.CHANGE_JOBS)
         entry = self._catalogue.get(kind)
+        name, problem = read_name(name) if isinstance(name, str) else (name, None)
         errors = [FieldError("/name", one.message) for one in self._names.errors(name)]
+        errors += [FieldError("/name", problem)] if problem else []
         kept = without_secrets(entry.parameters_schema, parameters)
         if len(json.dumps(kept, default=str).encode()) > LARGEST:
             errors.append(FieldError("/parameters", say("may have {most:,} bytes", most=LARGEST)))
@@ -74,8 +77,8 @@ class Presets:
 
     def id_of(self, actor: Actor, kind: str, name: str) -> str:
         """The id of one's own preset of that name, else `name` itself, as the id of another's."""
-        own = _id(kind, actor, name)
-        return own if self._store.get(own) is not None else name
+        own = [_id(kind, actor, one) for one in spellings(name)]
+        return next((one for one in own if self._store.get(one) is not None), name)
 
     def delete(self, actor: Actor, kind: str, preset_id: str) -> None:
         """Raises NotFound, Forbidden where it is another's, but for super-admins."""

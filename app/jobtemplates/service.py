@@ -13,7 +13,7 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersion, ValidationFailed
 from app.jobtemplates.catalogue import Catalogue, next_number
-from app.jobtemplates.derived import TYPE, editor_schema, problems
+from app.jobtemplates.derived import TYPE, editor_schema, problems, read_definition
 from app.jobtemplates.entry import Entry, State, WhenOff
 from app.jobtemplates.store import TemplateStore
 from app.mongo import Document
@@ -149,7 +149,7 @@ class Templates:
         base = self._catalogue.get(str(base_type))
         first = {"name": f"{base.name} (derived)"[:80], "description": base.description, "category": base.category, "icon": base.icon}
         definition = body.get("definition", first)
-        self._check(base, definition, "/definition")
+        definition = self._check(base, definition, "/definition")
         row: Document = {"_id": kind, "revision": 1, "base": base.type, "versions": [], "draft": self._draft(actor, definition)}
         diff = field_diff({}, {"base": base.type, **dict(definition)})
         with self._audit.action(actor, "template.derive", kind="template", target_id=str(kind), name=definition["name"], diff=diff):
@@ -162,7 +162,7 @@ class Templates:
         code."""
         require(actor, May.MANAGE_TEMPLATES)
         before = self._derived(kind, revision)
-        self._check(self.base_of(before), definition)
+        definition = self._check(self.base_of(before), definition)
         diff = field_diff(self.definition_of(before), dict(definition))
         return self._write(actor, before, {"draft": self._draft(actor, definition)}, "template.draft", diff, definition["name"])
 
@@ -241,10 +241,12 @@ class Templates:
         _refuse_code(row)
         return row
 
-    def _check(self, base: Entry, definition: Any, prefix: str = "") -> None:
-        errors = problems(base.template, definition)
-        if errors:
+    def _check(self, base: Entry, definition: Any, prefix: str = "") -> Any:
+        """The definition as it is kept. Raises ValidationFailed."""
+        read, unseen = read_definition(definition)
+        if errors := [*problems(base.template, read), *unseen]:
             raise ValidationFailed([FieldError(prefix + one.pointer, one.message) for one in errors])
+        return read
 
     def _draft(self, actor: Actor, definition: Mapping[str, Any]) -> Document:
         return {"definition": dict(definition), "by": actor.email, "at": self._clock.now()}

@@ -21,7 +21,7 @@ from app.accounts.permissions import May, require
 from app.audit.model import Actor, field_diff
 from app.errors import FieldError, NotFound, ValidationFailed
 from app.jobtemplates.catalogue import Catalogue, current_number
-from app.jobtemplates.derived import TYPE, problems
+from app.jobtemplates.derived import TYPE, problems, read_definition
 from app.jobtemplates.service import Templates
 from app.keys import KeyRing
 from app.mongo import Document
@@ -108,8 +108,9 @@ class Sharing:
         require(actor, May.MANAGE_TEMPLATES)
         file = _parsed(text)
         signed, key = self._signer(file)
-        kind, base, definition = file["type"], self._catalogue.find(file["base"]), file["definition"]
-        errors: list[FieldError] = []
+        kind, base = file["type"], self._catalogue.find(file["base"])
+        definition, unseen = read_definition(file["definition"])
+        errors = [FieldError("/definition" + one.pointer, one.message) for one in unseen]
         notes: list[str] = []
         if kind in {entry.type for entry in self._catalogue.code()}:
             errors.append(FieldError("/type", say("{kind} is a template that is code here", kind=kind)))

@@ -19,6 +19,7 @@ from app.mongo import Document
 from app.scheduling.calendar_store import CalendarStore
 from app.scheduling.calendars import SCHEMA, Blackout, Blackouts, Calendar, problems
 from app.validation import SchemaValidator
+from app.validation.names import normal
 
 log = get_logger(__name__)
 
@@ -75,6 +76,7 @@ class Calendars:
     def create(self, actor: Actor, name: str, body: Any) -> Document:
         """A new calendar; the name stays for good. Raises ValidationFailed, DuplicateName."""
         require(actor, May.CHANGE_CALENDARS)
+        name = normal(name)
         self._check(body, name)
         row = self._row(actor, name, body, version=1)
         with self._audit.action(actor, "calendar.create", kind="calendar", target_id=name, name=name, diff=field_diff({}, dict(body))):

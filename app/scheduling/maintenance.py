@@ -8,13 +8,13 @@ from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
-from app.errors import FieldError, ValidationFailed
+from app.errors import ValidationFailed
 from app.jobs.model import Cause
-from app.jobs.schema import PRINTABLE_TEXT
 from app.jobs.store import JobStore
 from app.mongo import Document
 from app.scheduling.maintenance_store import MaintenanceStore
 from app.validation import SchemaValidator
+from app.validation.names import read_names
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -22,7 +22,7 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "reason": {
-            "type": "string", "title": "Why", "minLength": 1, "maxLength": 500, "pattern": PRINTABLE_TEXT,
+            "type": "string", "title": "Why", "minLength": 1, "maxLength": 500,
             "description": "Everybody reads it on every page.",
         },
     },
@@ -49,10 +49,11 @@ class Maintenance:
     def begin(self, actor: Actor, body: Any) -> Document:
         """`body` is {reason}. Raises ValidationFailed, Forbidden but for a super-admin."""
         require(actor, May.SWITCH_MAINTENANCE)
-        errors = self._validator.errors(body) or ([] if body["reason"].strip() else [FieldError("/reason", "must not be empty")])
+        body, unseen = read_names(body, "reason")
+        errors = [*self._validator.errors(body), *unseen]
         if errors:
             raise ValidationFailed(errors)
-        before, reason = self._store.get(), body["reason"].strip()
+        before, reason = self._store.get(), body["reason"]
         diff = [{"field": "/reason", "before": before["reason"] if before else None, "after": reason}]
         with self._audit.action(actor, "maintenance.begin", kind="installation", target_id="maintenance", diff=diff):
             return self._store.put(reason=reason, by=actor.email, at=self._clock.now())

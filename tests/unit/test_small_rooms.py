@@ -282,7 +282,7 @@ def test_a_collection_is_touched_only_by_its_store() -> None:
 
 def test_code_uses_only_events_that_are_declared_and_the_docs_have_each() -> None:
     used = set()
-    for path in _sources("app", "web"):
+    for path in _sources("app", "web", "migrations_scripts"):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
                 isinstance(node, ast.Call)

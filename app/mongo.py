@@ -15,7 +15,16 @@ from bson.codec_options import CodecOptions, DatetimeConversion, TypeDecoder, Ty
 from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import AutoReconnect, ConnectionFailure, PyMongoError
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    InvalidName,
+    InvalidOperation,
+    OperationFailure,
+    PyMongoError,
+)
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -111,6 +120,27 @@ def store_errors() -> Iterator[None]:
         yield
     except (AutoReconnect, ConnectionFailure) as error:
         raise StoreUnavailable(str(error)[:200]) from error
+
+
+# Codes of the server (src/mongo/base/error_codes.yml) of a write that it refuses for its own state and not for what is written: no rights,
+# no room, too busy, too slow, another primary.
+PASSING_CODES = frozenset({
+    6, 7, 8, 13, 18, 24, 46, 50, 64, 89, 91, 100, 112, 134, 189, 202, 203, 216, 237, 262, 8000, 9001, 10107, 11600, 11602, 13435, 13436,
+    14031,
+})  # fmt: skip
+
+
+def is_permanent(error: BaseException) -> bool:
+    """True where the same write is refused each time, as what is to be written cannot be: it cannot be encoded, is too large, or the server
+    says so. False where the server is away, or refuses for its own state."""
+    if is_away(error):
+        return False
+    if isinstance(error, BulkWriteError):
+        codes = {one.get("code") for one in error.details.get("writeErrors", ())} - {DUPLICATE_KEY}
+        return bool(codes) and not codes <= PASSING_CODES
+    if isinstance(error, OperationFailure):
+        return error.code is not None and error.code not in PASSING_CODES
+    return not isinstance(error, PyMongoError) or isinstance(error, InvalidOperation | DocumentTooLarge | InvalidName)
 
 
 def is_away(error: BaseException) -> bool:

@@ -330,11 +330,11 @@ def _result_message(result: Any, limit: int) -> dict[str, Any]:
 
 def _error(kind: str, message: str, *, permanent: bool = False, data: Mapping[str, Any] | None = None, limit: int = 0) -> dict[str, Any]:
     """The message of a failure; `data` is what was achieved all the same, left out where it exceeds `limit` bytes."""
-    error: dict[str, Any] = {"error": {"type": kind, "message": message[:4000], "permanent": permanent}}
+    error: dict[str, Any] = {"error": {"type": kind, "message": message[:4000], "permanent": bool(permanent)}}
     if data:
         try:
             text = json.dumps(dict(data), allow_nan=False)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             return error
         if len(text) <= limit:
             error["result"] = json.loads(text)

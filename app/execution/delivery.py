@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from app.clock import Clock
 from app.events import get_logger
+from app.execution.reports import text_of
 from app.execution.store import ExecutionStore
 from app.notification.base import Notifier, recipients_of
 
@@ -14,6 +15,7 @@ log = get_logger(__name__)
 MOST_TRIES = 5
 RETRY_AFTER = timedelta(seconds=60)  # also how long a node that died while sending is waited for
 BATCH = 50
+LONGEST_REASON = 500  # characters
 
 
 class Deliveries:
@@ -34,9 +36,9 @@ class Deliveries:
             try:
                 self._notifier.send(execution, recipients_of(execution["notifications"], execution["status"]))
             except Exception as error:
-                state = "failed" if tries >= MOST_TRIES else "pending"
-                log.warning("notification.failed", execution=execution["_id"], tries=tries, reason=str(error)[:200])
-                self._store.settle_notification(execution["_id"], tries=tries, state=state, error=str(error)[:500])
+                state, why = "failed" if tries >= MOST_TRIES else "pending", text_of(str(error), LONGEST_REASON)
+                log.warning("notification.failed", execution=execution["_id"], tries=tries, reason=why[:200])
+                self._store.settle_notification(execution["_id"], tries=tries, state=state, error=why)
             else:
                 self._store.settle_notification(execution["_id"], tries=tries, state="sent", error=None)
                 sent += 1

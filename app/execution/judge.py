@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.execution.model import AttemptError, Outcome, Reason, Status
+from app.execution.reports import error_of
 from app.jobs.model import RetryOn
 
 # Why the runner itself ended an attempt.
@@ -47,7 +48,7 @@ def judge(
     if message is not None and "cancelled" in message:
         return Outcome(status=Status.CANCELLED, **ending)
     if message is not None and "error" in message:
-        error = AttemptError(**message["error"], traceback=message.get("traceback", ""))
+        error = error_of(message["error"], message.get("traceback"))
         return Outcome(status=Status.FAILED, error=error, result=message.get("result"), **ending)
     return Outcome(status=Status.FAILED, error=_death(status, why), **ending)
 

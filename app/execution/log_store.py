@@ -35,6 +35,11 @@ def chunk_id(execution_id: str, attempt: int, number: int) -> str:
     return f"{execution_id}/{attempt:05d}.{number:08d}"
 
 
+def execution_of(chunk_id: str) -> str:
+    """The execution that a chunk is of."""
+    return chunk_id.rpartition("/")[0]
+
+
 def chunk(execution_id: str, attempt: int, number: int, lines: Sequence[Document]) -> Document:
     """A chunk as it is stored. How many lines it has and of which levels stands before them, so that who asks for that reads no lines;
     chunks of old have neither."""

@@ -5,41 +5,62 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.clock import Clock
 from app.events import get_logger
 from app.execution.executors.base import LogLine
-from app.execution.log_store import LogStore, chunk
+from app.execution.log_store import LogStore, chunk, execution_of
 from app.execution.model import Attempt, Outcome, Reason, Status
+from app.execution.reports import storable_outcome, storable_text, text_of, unwritten
 from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
 from app.jobs.store import Ended, JobStore
-from app.mongo import Document, is_away
+from app.mongo import Document, is_permanent
 
 log = get_logger(__name__)
 
 GATHER_SECONDS = 0.05  # log lines and progress wait so long for company; ends do not wait
 RETRY_SECONDS = 0.5
 LINES_A_CHUNK = 1000
+CHUNK_BYTES = 1_000_000  # of the texts in a chunk, which may have 16 MiB
+LINE_BYTES = 80  # of a line beside its text: its time, its level and their names
+CLOSE_SECONDS = 5.0  # for what is there at a stop; the database may be away
 PENDING_LIMIT = 20_000  # reports waiting while the database is away; beyond it attempts block on their log
 
 
+class GaveUp(Exception):
+    """The service stops and does not wait for the database."""
+
+
+class Report(NamedTuple):
+    """`what` is `lines` (LogLines), `progress` (a document) or `ended` (an Outcome)."""
+
+    what: str
+    attempt: Attempt
+    value: Any
+
+
 class Recorder:
-    """The sink of executors. Order holds within an attempt: its lines are written before its end."""
+    """The sink of executors. Order holds within an attempt: its lines are written before its end.
+
+    What the store cannot hold is replaced, and a line of the run's log names it. Where the database refuses a batch for what is in it, the
+    reports of each attempt are written by themselves, and those that it refuses again end their attempt as failed, with the reason.
+    """
 
     def __init__(self, executions: ExecutionStore, logs: LogStore, jobs: JobStore, clock: Clock) -> None:
         self._executions, self._logs, self._jobs, self._clock = executions, logs, jobs, clock
         self._on_written: Callable[[], None] = lambda: None
         self._on_followed: Callable[[], None] = lambda: None
-        self._reports: queue.Queue[tuple[str, Attempt, Any] | None] = queue.Queue(PENDING_LIMIT)
+        self._reports: queue.Queue[Report | None] = queue.Queue(PENDING_LIMIT)
         self._chunk_numbers: dict[tuple[str, int], int] = {}
         self._thread = threading.Thread(target=self._loop, name="recorder", daemon=True)
         self._unwritten = 0
         self._ending: dict[str, Attempt] = {}
         self._lock = threading.Condition()
+        self._gave_up = threading.Event()
 
     def start(self, *, on_written: Callable[[], None] = lambda: None, on_followed: Callable[[], None] = lambda: None) -> None:
         """`on_written` is called after ends are in the database, and places and retries with them; `on_followed` where other jobs run after
@@ -47,10 +68,23 @@ class Recorder:
         self._on_written, self._on_followed = on_written, on_followed
         self._thread.start()
 
-    def close(self) -> None:
-        """Write what is there, then end."""
-        self._reports.put(None)
-        self._thread.join()
+    def close(self, timeout_seconds: float = CLOSE_SECONDS) -> bool:
+        """Write what is there, then end; False where the database did not take it in time. Those runs are called lost when their leases
+        are over, here or on another node."""
+        self._put_or_drop(None)
+        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():
+            self.give_up()
+            self._thread.join(CLOSE_SECONDS)  # one that a hanging database holds ends with the process
+        with self._lock:
+            left = self._unwritten
+        if left:
+            log.error("recorder.unwritten", reports=left)
+        return not left
+
+    def give_up(self) -> None:
+        """Try nothing twice from now on: the service stops, and the database does not answer."""
+        self._gave_up.set()
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until all that was reported is written; False where that took too long."""
@@ -79,52 +113,110 @@ class Recorder:
     def _put(self, what: str, attempt: Attempt, value: Any) -> None:
         with self._lock:
             self._unwritten += 1
-        self._reports.put((what, attempt, value))
+        self._put_or_drop(Report(what, attempt, value))
+
+    def _put_or_drop(self, report: Report | None) -> None:
+        """Wait for room, unless nothing makes any more."""
+        while True:
+            try:
+                self._reports.put(report, timeout=RETRY_SECONDS)
+            except queue.Full:
+                if not self._gave_up.is_set():
+                    continue
+            return
 
     def _loop(self) -> None:
         while True:
             batch, closing = self._gather()
             if batch:
-                self._write_until_done(batch)
-                with self._lock:
-                    self._unwritten -= len(batch)
-                    for what, attempt, _ in batch:
-                        if what == "ended":
-                            self._ending.pop(attempt.execution_id, None)
-                    self._lock.notify_all()
+                try:
+                    written = self._write_until_done(batch)
+                except Exception:  # the thread that all attempts depend on goes on
+                    log.exception("recorder.lost", executions=sorted({one.attempt.execution_id for one in batch})[:10])
+                    written = True
+                if written:
+                    self._note_written(batch)
             if closing:
                 return
 
-    def _gather(self) -> tuple[list[tuple[str, Attempt, Any]], bool]:
+    def _note_written(self, batch: Sequence[Report]) -> None:
+        with self._lock:
+            self._unwritten -= len(batch)
+            for what, attempt, _ in batch:
+                if what == "ended":
+                    self._ending.pop(attempt.execution_id, None)
+            self._lock.notify_all()
+
+    def _gather(self) -> tuple[list[Report], bool]:
         """Wait for a report, then take all that is there: with an end among them at once, else after GATHER_SECONDS."""
-        batch: list[tuple[str, Attempt, Any]] = []
+        batch: list[Report] = []
         deadline: float | None = None
         while True:
             try:
-                report = self._reports.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+                report = self._reports.get(timeout=RETRY_SECONDS if deadline is None else max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                return batch, False
+                if deadline is None and not self._gave_up.is_set():
+                    continue
+                return batch, deadline is None
             if report is None:
                 return batch, True
             batch.append(report)
-            if deadline is None or report[0] == "ended":
-                deadline = time.monotonic() + (0.0 if report[0] == "ended" else GATHER_SECONDS)
+            if deadline is None or report.what == "ended":
+                deadline = time.monotonic() + (0.0 if report.what == "ended" else GATHER_SECONDS)
 
-    def _write_until_done(self, batch: list[tuple[str, Attempt, Any]]) -> None:
-        chunks = self._chunks(batch)
+    def _write_until_done(self, batch: list[Report]) -> bool:
+        """False where it gave up. Reports go together; where the database refuses them for good, those of each attempt by themselves."""
+        fit = [one for report in batch for one in _fitting(report, self._clock.now())]
+        chunks = self._chunks(fit)
+        refused = self._until_passed(lambda: self._write(fit, chunks))
+        if isinstance(refused, GaveUp):
+            return False
+        if refused is not None:
+            log.error("recorder.refused", reports=len(batch), reason=repr(refused)[:200])
+            for attempt in dict.fromkeys(one.attempt.execution_id for one in fit):
+                mine = [one for one in fit if one.attempt.execution_id == attempt]
+                if not self._write_alone(mine, [one for one in chunks if execution_of(one["_id"]) == attempt]):
+                    return False
+        return True
+
+    def _write_alone(self, reports: list[Report], chunks: list[Document]) -> bool:
+        """The reports of one attempt; what the database refuses is left out, and an end that it refuses is replaced by one that says so.
+        False where it gave up."""
+        for document in chunks:
+            refused = self._until_passed(lambda document=document: self._logs.append([document]))  # type: ignore[misc]
+            if isinstance(refused, GaveUp):
+                return False
+            if refused is not None:
+                text = f"{len(document['lines'])} lines could not be written: {text_of(str(refused), 500)}"
+                line = {"timestamp": self._clock.now(), "level": "WARNING", "message": text}
+                instead = {**document, "count": 1, "levels": ["WARNING"], "lines": [line]}
+                self._until_passed(lambda instead=instead: self._logs.append([instead]))  # type: ignore[misc]
+        refused = self._until_passed(lambda: self._write(reports, []))
+        if refused is not None and not isinstance(refused, GaveUp):
+            why = refused
+            ends = [one._replace(value=unwritten(one.value, why)) for one in reports if one.what == "ended"]
+            refused = self._until_passed(lambda: self._write(ends, []))
+            if refused is not None and not isinstance(refused, GaveUp):
+                log.error("recorder.lost", executions=[one.attempt.execution_id for one in ends], reason=repr(refused)[:200])
+                return True  # its lease runs out, and a sweeper ends it
+        return refused is None
+
+    def _until_passed(self, write: Callable[[], None]) -> Exception | None:
+        """Write, again and again while the database is away or too busy; the error where it refuses for good, GaveUp where that was not
+        to be waited for."""
         while True:
             try:
-                self._write(batch, chunks)
+                write()
             except Exception as error:
-                if not is_away(error):
-                    log.exception("recorder.waiting", reason=repr(error)[:200])
-                else:
-                    log.warning("recorder.waiting", reason=str(error)[:200])
-                time.sleep(RETRY_SECONDS)
+                if is_permanent(error):
+                    return error
+                if self._gave_up.wait(RETRY_SECONDS):
+                    return GaveUp()
+                log.warning("recorder.waiting", reason=str(error)[:200])
             else:
-                return
+                return None
 
-    def _write(self, batch: list[tuple[str, Attempt, Any]], chunks: list[Document]) -> None:
+    def _write(self, batch: list[Report], chunks: list[Document]) -> None:
         """Each write may be repeated after an error: chunks have fixed places, ends are refused the second time by their token."""
         if chunks:
             self._logs.append(chunks)
@@ -161,26 +253,62 @@ class Recorder:
                 "attempt.ended", execution=attempt.execution_id, attempt=attempt.number, status=outcome.status.value,
                 seconds=outcome.seconds, error=outcome.error.type if outcome.error else None, retry_in=delay,
             )  # fmt: skip
-        self._jobs.note_runs(
+        self._note_runs(
             Ended(attempt.job_id, attempt.began_at, outcome.status.value if delay is None else None)
             for attempt, outcome, delay in rows if attempt.execution_id not in refused and not attempt.dry
         )  # fmt: skip
 
-    def _chunks(self, batch: list[tuple[str, Attempt, Any]]) -> list[Document]:
+    def _note_runs(self, runs: Iterable[Ended]) -> None:
+        """What the jobs show of their last runs; the ends are written, and one that is refused here does not write them again."""
+        try:
+            self._jobs.note_runs(runs)
+        except Exception as error:
+            if not is_permanent(error):
+                raise
+            log.exception("recorder.not_noted")
+
+    def _chunks(self, batch: Sequence[Report]) -> list[Document]:
         """Log lines of the batch in chunks, numbered within their attempt; the number is fixed before the first try to write."""
         gathered: dict[tuple[str, int], tuple[Attempt, list[Document]]] = {}
         for what, attempt, value in batch:
             if what == "lines":
                 _, lines = gathered.setdefault((attempt.execution_id, attempt.number), (attempt, []))
-                lines += [
-                    {"timestamp": datetime.fromtimestamp(line.at, UTC), "level": line.level, "message": line.message} for line in value
-                ]
+                lines += [_line(line) for line in value]
         chunks = []
         for key, (attempt, lines) in gathered.items():
-            for start in range(0, len(lines), LINES_A_CHUNK):
+            for portion in _portions(lines):
                 number = self._chunk_numbers[key] = self._chunk_numbers.get(key, 0) + 1
-                chunks.append(chunk(attempt.execution_id, attempt.number, number, lines[start : start + LINES_A_CHUNK]))
+                chunks.append(chunk(attempt.execution_id, attempt.number, number, portion))
         return chunks
+
+
+def _fitting(report: Report, now: datetime) -> list[Report]:
+    """A report that the store can hold; before it, where something of an outcome was replaced, a line that names it."""
+    if report.what != "ended":
+        return [report]
+    outcome, named = storable_outcome(report.value)
+    fit = report._replace(value=outcome)
+    return [fit] if named is None else [Report("lines", report.attempt, [LogLine(now.timestamp(), "WARNING", named)]), fit]
+
+
+def _line(line: LogLine) -> Document:
+    return {"timestamp": datetime.fromtimestamp(line.at, UTC), "level": line.level, "message": storable_text(line.message)}
+
+
+def _portions(lines: Sequence[Document]) -> Iterator[list[Document]]:
+    """Lines in portions of LINES_A_CHUNK and CHUNK_BYTES at most."""
+    portion: list[Document] = []
+    size = 0
+    for line in lines:
+        text = line["message"]
+        own = LINE_BYTES + (len(text) if text.isascii() else len(text.encode()))
+        if portion and (len(portion) == LINES_A_CHUNK or size + own > CHUNK_BYTES):
+            yield portion
+            portion, size = [], 0
+        portion.append(line)
+        size += own
+    if portion:
+        yield portion
 
 
 def _delay(attempt: Attempt, outcome: Outcome) -> float | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.clock import Clock
@@ -26,6 +26,8 @@ from app.jobs.model import RetryOn
 from app.jobs.store import Ended
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
+from app.mongo import is_permanent
+from app.ticks import each
 from app.validation.dynamic import Known, Resolved, has_any, put_back, resolve
 
 log = get_logger(__name__)
@@ -73,7 +75,7 @@ class Runner:
             )
             if not self._executor.held():
                 self._renewed_at = self._clock.monotonic()
-            runs = [run for attempt in attempts if (run := self._prepare(attempt)) is not None]
+            runs = self._prepared(attempts)
             if runs:
                 self._executor.submit(runs)
             started += len(attempts)
@@ -132,29 +134,25 @@ class Runner:
     def sweep(self) -> int:
         """End the attempts of workers that fell silent, by their retry policies; returns how many. What runs here is not lost, whatever a
         clock says that has just been set."""
-        now, swept = self._clock.now(), 0
+        now = self._clock.now()
         ours = {key: attempt.token for key, attempt in self._held().items()}
-        for attempt in self._store.find_lost(now, SWEEP_LIMIT):
-            if ours.get(attempt.execution_id) == attempt.token:
-                continue
-            error = AttemptError(
-                type="LostWorker",
-                message=f"Its worker was silent for {self._settings.lease_seconds:g} s",
-                kind=RetryOn.LOST_WORKER,
-            )
-            outcome = Outcome(
-                status=Status.FAILED,
-                error=error,
-                reason=Reason.LOST_WORKER,
-                seconds=(now - attempt.started_at).total_seconds(),
-            )
-            delay = decide_retry(attempt.retry_policy, attempt.failed_attempts, error).delay_seconds
-            followed = self._followed({attempt.job_id}) if delay is None else ()
-            if self._store.end_lost(attempt, outcome, delay, now=now, followed=followed):
-                self._note_runs([Ended(attempt.job_id, attempt.began_at, Status.FAILED.value if delay is None else None)])
-                log.warning("attempt.lost", execution=attempt.execution_id, attempt=attempt.number, retry_in=delay)
-                swept += 1
-        return swept
+        lost = [one for one in self._store.find_lost(now, SWEEP_LIMIT) if ours.get(one.execution_id) != one.token]
+        return sum(each("sweep", lost, lambda attempt: self._end_lost(attempt, now)))
+
+    def _end_lost(self, attempt: Attempt, now: datetime) -> bool:
+        error = AttemptError(
+            type="LostWorker", message=f"Its worker was silent for {self._settings.lease_seconds:g} s", kind=RetryOn.LOST_WORKER
+        )
+        outcome = Outcome(
+            status=Status.FAILED, error=error, reason=Reason.LOST_WORKER, seconds=(now - attempt.started_at).total_seconds()
+        )  # fmt: skip
+        delay = decide_retry(attempt.retry_policy, attempt.failed_attempts, error).delay_seconds
+        followed = self._followed({attempt.job_id}) if delay is None else ()
+        if not self._store.end_lost(attempt, outcome, delay, now=now, followed=followed):
+            return False
+        self._note_runs([Ended(attempt.job_id, attempt.began_at, Status.FAILED.value if delay is None else None)])
+        log.warning("attempt.lost", execution=attempt.execution_id, attempt=attempt.number, retry_in=delay)
+        return True
 
     def give_up(self) -> int:
         """After the grace of a drain: end what still runs; once its tree is gone each goes back into the queue. Returns how many."""
@@ -162,6 +160,25 @@ class Runner:
         for execution_id in held:
             self._executor.stop_attempt(execution_id, DRAIN, grace_seconds=0.0)
         return len(held)
+
+    def _prepared(self, attempts: Sequence[Attempt]) -> list[Run]:
+        """The runs of claimed attempts. One that cannot be made ends with the reason and holds up none of the others; those that the
+        database was away for go back into the queue."""
+        runs = []
+        for attempt in attempts:
+            try:
+                run = self._prepare(attempt)
+            except Exception as error:
+                if is_permanent(error):
+                    log.exception("attempt.unprepared", execution=attempt.execution_id)
+                    run = self._refuse(attempt, type(error).__name__, f"The run could not be prepared: {error}")
+                else:
+                    log.warning("attempt.unprepared", execution=attempt.execution_id, reason=str(error)[:200])
+                    self._not_begun.append(attempt)
+                    continue
+            if run is not None:
+                runs.append(run)
+        return runs
 
     def _prepare(self, attempt: Attempt) -> Run | None:
         """The run with secrets opened and connections granted, judged once more; a run that cannot be made ends here."""

@@ -8,6 +8,8 @@ from app.events import get_logger
 from app.execution.store import ExecutionStore
 from app.jobs.model import Cause
 from app.jobs.service import JobRegistry
+from app.mongo import Document
+from app.ticks import each
 
 log = get_logger(__name__)
 
@@ -22,15 +24,18 @@ class Verdicts:
 
     def tick(self) -> int:
         """Look at the jobs of marked executions; returns how many were paused."""
-        paused = 0
-        for row in self._executions.unjudged(BATCH):
-            try:
-                paused += self._judge(row["job_id"])
-            except StaleVersion:
-                continue  # someone was quicker: look again at what they made of it
-            except (NotFound, Conflict) as error:
-                log.debug("verdict.nothing_to_pause", job=row["job_id"], reason=str(error))
-            self._executions.judged(row["_id"])
+        rows = self._executions.unjudged(BATCH)
+        return sum(each("verdicts", rows, self._look_at, give_up=lambda row, _: self._executions.judged(row["_id"])))
+
+    def _look_at(self, row: Document) -> bool:
+        paused = False
+        try:
+            paused = self._judge(row["job_id"])
+        except StaleVersion:
+            return False  # someone was quicker: look again at what they made of it
+        except (NotFound, Conflict) as error:
+            log.debug("verdict.nothing_to_pause", job=row["job_id"], reason=str(error))
+        self._executions.judged(row["_id"])
         return paused
 
     def _judge(self, job_id: str) -> bool:

@@ -37,20 +37,20 @@ class MailNotifier(Notifier):
 
     def _compose(self, execution: Mapping[str, Any], recipients: Sequence[str], settings: Mapping[str, Any]) -> EmailMessage:
         message = EmailMessage()
-        message["Subject"] = f"{execution['job_name']} {SUBJECTS[execution['status']]}"
+        message["Subject"] = one_line(f"{execution['job_name']} {SUBJECTS[execution['status']]}")
         message["From"] = Address(display_name=settings.get("sender_name", "Jobwright"), addr_spec=settings["sender"])
         message["To"] = tuple(Address(addr_spec=one) for one in recipients)
         message["Date"] = format_datetime(self._clock.now())
         message["Message-ID"] = f"<{execution['_id']}.outcome@jobwright>"  # the same if it is sent twice
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content("\n".join(self._lines(execution)))
+        message.set_content(whole_text("\n".join(self._lines(execution))))
         return message
 
     def _lines(self, execution: Mapping[str, Any]) -> list[str]:
         error, result, missed = execution["error"], execution["result"], execution.get("due_times")
         lines = [f"{execution['job_name']} {SUBJECTS[execution['status']]}."]
         if error:
-            lines += ["", f"{error['type']}: {error['message']}"]
+            lines += ["", f"{error.get('type', '')}: {error.get('message', '')}"]
         if result and result.get("message"):
             lines += ["", str(result["message"])]
         if missed:
@@ -61,3 +61,13 @@ class MailNotifier(Notifier):
         if self._public_url:
             lines += ["", f"{self._public_url}/executions/{execution['_id']}"]
         return lines
+
+
+def one_line(text: str) -> str:
+    """A text fit for a header (RFC 5322, 2.2): line breaks and control characters would end it, or forge another one."""
+    return whole_text("".join(one if one.isprintable() else " " for one in text))
+
+
+def whole_text(text: str) -> str:
+    """A text without halves of surrogate pairs, which no mail can hold."""
+    return text.encode(errors="replace").decode()

@@ -18,6 +18,7 @@ from app.jobs.store import JobStore
 from app.mongo import Document
 from app.scheduling.gathering_store import Gathering, GatheringStore
 from app.scheduling.triggers import Triggers
+from app.ticks import each
 
 log = get_logger(__name__)
 
@@ -46,12 +47,15 @@ class Dependants:
 
     def tick(self) -> int:
         """Start what runs after the runs that have ended; returns how many executions were written."""
-        written = 0
-        for ended in self._executions.to_follow(BATCH):
-            for job in self._jobs.dependants(ended["job_id"], enabled=True):
-                if any(one.job == ended["job_id"] and counts(one, ended["status"]) for one in job.definition.depends_on):
-                    written += self._follow(job, ended)
-            self._executions.was_followed(ended["_id"])
+        return sum(each("dependants", self._executions.to_follow(BATCH), self._follow_all))
+
+    def _follow_all(self, ended: Document) -> int:
+        after = [
+            job for job in self._jobs.dependants(ended["job_id"], enabled=True)
+            if any(one.job == ended["job_id"] and counts(one, ended["status"]) for one in job.definition.depends_on)
+        ]  # fmt: skip
+        written = sum(each("dependants", after, lambda job: self._follow(job, ended)))
+        self._executions.was_followed(ended["_id"])
         return written
 
     def _follow(self, job: Job, ended: Document) -> int:

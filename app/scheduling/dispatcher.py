@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from app.clock import Clock
@@ -12,9 +12,10 @@ from app.execution.model import Reason, Status, Trigger, new_execution
 from app.execution.store import ExecutionStore
 from app.jobs.model import Cause, Job, Overlap, Pause
 from app.jobs.store import Advance, JobStore
-from app.mongo import Document
+from app.mongo import Document, is_permanent
 from app.scheduling.plan import DuePlan, Span, plan_due, plan_end, plan_pause, spread
 from app.scheduling.triggers import Triggers
+from app.ticks import each
 
 log = get_logger(__name__)
 
@@ -66,13 +67,15 @@ class Dispatcher:
 
     def recover(self) -> int:
         """Write what schedulers that died had planned; returns how many due times were still missing."""
-        missing = 0
-        for row in self._jobs.find_unsettled(self._clock.now() - RECOVER_AFTER, BATCH):
-            missing += self._executions.add(row["dispatch"]["executions"])
-            self._jobs.settle(row["_id"], row["dispatch"]["claim"])
+        missing = sum(each("recover", self._jobs.find_unsettled(self._clock.now() - RECOVER_AFTER, BATCH), self._recover))
         if missing:
             log.warning("dispatch.recovered", executions=missing)
         return missing
+
+    def _recover(self, row: Document) -> int:
+        written = self._executions.add(row["dispatch"]["executions"])
+        self._jobs.settle(row["_id"], row["dispatch"]["claim"])
+        return written
 
     def close(self) -> None:
         """Empty the outboxes of the last tick."""
@@ -85,7 +88,7 @@ class Dispatcher:
         closed = self._maintenance() if due else None
         steps = [step for job in due if (step := self._plan(job, now, busy.get(job.id, 0), closed)) is not None]
         claim, settled = secrets.token_hex(12), self._settled
-        mine = self._jobs.advance(steps, claim=claim, at=now, settled=settled)
+        mine = self._advance(steps, {job.id: job for job in due}, claim=claim, at=now, settled=settled)
         self._settled = [(job_id, claim) for job_id in mine]
         won = [step for step in steps if step.job_id in mine]
         replaced = [job.id for job in due if job.id in mine and job.definition.overlap is Overlap.REPLACE and busy.get(job.id)]
@@ -95,6 +98,27 @@ class Dispatcher:
         if won:
             log.debug("dispatch.planned", jobs=len(won), executions=written)
         return len(won), written
+
+    def _advance(
+        self, steps: Sequence[Advance], jobs: Mapping[str, Job], *, claim: str, at: datetime, settled: Sequence[tuple[str, str]]
+    ) -> set[str]:
+        """As JobStore.advance. Where the database refuses the steps for what is in them, each is taken by itself, and a job whose own is
+        refused is left alone and says why."""
+        try:
+            return self._jobs.advance(steps, claim=claim, at=at, settled=settled)
+        except Exception as error:
+            if not is_permanent(error) or not steps:
+                raise
+            log.exception("dispatch.refused", jobs=len(steps))
+
+        def alone(step: Advance) -> set[str]:
+            return self._jobs.advance([step], claim=claim, at=at, settled=[])
+
+        def give_up(step: Advance, error: Exception) -> None:
+            self._jobs.mark_broken(jobs[step.job_id], f"Its runs cannot be written: {type(error).__name__}: {error}"[:500])
+
+        mine = self._jobs.advance([], claim=claim, at=at, settled=settled)
+        return mine.union(*each("dispatch", steps, alone, give_up=give_up))
 
     def _plan(self, job: Job, now: datetime, busy: int, maintenance: str | None) -> Advance | None:
         """`maintenance`: why nothing starts, None where it may."""

@@ -49,6 +49,7 @@ CLOCK_SECONDS = 1.0
 LARGEST_SLEW_SECONDS = 0.7  # a clock that differs more from one second to the next was set
 SETTLE_AFTER_OUTAGE_SECONDS = 5.0  # workers write what they hold before anyone calls them lost
 POLL_SECONDS = 0.05
+FLUSH_SECONDS = 5.0  # at least so long is waited at a stop until the ends of runs are written
 
 
 class AttemptExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no types
@@ -251,7 +252,8 @@ class Node:
         self._runner.give_up()
         while self._executor.held() and time.monotonic() < deadline + self._settings.kill_grace_seconds + 2:
             time.sleep(POLL_SECONDS)
-        self._recorder.flush(self._settings.lease_seconds)
+        if not self._recorder.flush(min(self._settings.lease_seconds, max(FLUSH_SECONDS, deadline - time.monotonic()))):
+            self._recorder.give_up()  # the database takes nothing: what it does not know is found lost when the leases are over
         self._scheduler.shutdown(wait=True)
         guarded("settle", self._dispatcher.close)
         guarded("leave", lambda: self._nodes.leave(self._name))

@@ -171,3 +171,26 @@ class Misbehave(JobTemplate):
 
     def _look_around(self, params: Any, ctx: RunContext) -> Any:
         return JobResult("looked", {"environment": sorted(os.environ), "modules": sorted(m for m in sys.modules if m.startswith("app."))})
+
+    def _garbage(self, params: Any, ctx: RunContext) -> Any:
+        """Sends the lines of `file` to the runner as if they were messages, then returns what the file's name says."""
+        logging.getLogger().handlers[0]._pipe._sock.sendall(Path(params["file"]).read_bytes())  # type: ignore[attr-defined]
+        return JobResult("sent")
+
+    def _odd_result(self, params: Any, ctx: RunContext) -> Any:
+        return JobResult("odd", {"x": 2**200, "a\0b": 1, "deep": _nested(400), "half": chr(0xD800), "": [2**64] * 3, "$set": {"a.b": 1}})
+
+    def _odd_error(self, params: Any, ctx: RunContext) -> Any:
+        raise TemplateError("half " + chr(0xDC00) + " and NUL \0", data={"x": 2**100, "\0": chr(0xD800)}, permanent=True)
+
+    def _odd_progress(self, params: Any, ctx: RunContext) -> Any:
+        ctx.progress(2**100, -(2**100), chr(0xD800) + "\0")
+        ctx.log.info("half %s and NUL \0", chr(0xD800))
+        return JobResult("went on")
+
+
+def _nested(levels: int) -> Any:
+    found: Any = []
+    for _ in range(levels):
+        found = [found]
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import secrets
@@ -12,7 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from app.execution.executors.parents import Parent, Root, plan_of
 from app.execution.executors.worker import Running, Worker
 from app.execution.judge import BROKEN, CANCEL, DRAIN, FLOOD, LEASE_LOST, REPLACED, TIMEOUT, judge
 from app.execution.model import Attempt
+from app.execution.reports import UNREADABLE, is_last_word, log_line, message_of, progress_of, seconds_of, usage_of
 from templates_lib.own import Own
 
 log = get_logger(__name__)
@@ -167,7 +167,10 @@ class LocalExecutor(Executor):
                 if closing:
                     self._let_all_go()
                     return
-            self._enforce(time.monotonic())
+            try:
+                self._enforce(time.monotonic())
+            except Exception:
+                log.exception("executor.failed")
 
     def _patience(self) -> float | None:
         return CHECK_SECONDS if any(worker.reused for worker in self._workers.values()) else None
@@ -345,27 +348,36 @@ class LocalExecutor(Executor):
         worker.unread = bytearray(rest)
         lines: list[LogLine] = []
         for raw in whole:
-            try:
-                message = json.loads(raw)
-                if "log" in message:
-                    lines.append(LogLine(message["at"], message["level"], message["log"]))
-                    continue
-                self._keep(worker.current, lines)
-                lines = []
-                self._take_message(worker, message)
-            except (ValueError, TypeError, KeyError):
-                lines.append(LogLine(time.time(), "WARNING", "The process wrote something unreadable to its message socket"))
+            message, now = message_of(raw), time.time()
+            line = log_line(message, now) if message is not None else LogLine(now, "WARNING", UNREADABLE)
+            if line is not None:
+                lines.append(line)
+                continue
+            self._keep(worker.current, lines)
+            lines = []
+            if message is None or not self._take_message(worker, message):
+                lines.append(LogLine(now, "WARNING", UNREADABLE))
         self._keep(worker.current, lines)
 
-    def _take_message(self, worker: Worker, message: dict[str, Any]) -> None:
+    def _take_message(self, worker: Worker, message: Mapping[str, Any]) -> bool:
+        """Act on a message that is no log line; False where it is none that a process may send."""
         current = worker.current
         if current is None:
-            return  # it has ended and been judged
+            return True  # it has ended and been judged
         if "progress" in message:
-            self._sink.progress(current.attempt, message["progress"])
-        elif not worker.reused:
+            progress = progress_of(message["progress"])
+            if progress is not None:
+                self._sink.progress(current.attempt, progress.as_document())
+            return progress is not None
+        if worker.reused:
+            return self._take_word(worker, current, message)
+        if is_last_word(message):
             current.last = message
-        elif "dropped" in message:
+        return is_last_word(message)
+
+    def _take_word(self, worker: Worker, current: Running, message: Mapping[str, Any]) -> bool:
+        """Act on what a reused process says of its runs; False where that is nothing that it may say."""
+        if "dropped" in message:
             self._take_from(worker, message["dropped"])
         elif message.get("begin") == current.attempt.execution_id:
             current.began = time.monotonic()
@@ -374,18 +386,21 @@ class LocalExecutor(Executor):
                 worker.parent.tell({"op": "stop", "id": worker.id, "grace": grace, "why": current.why})
         elif message.get("end") == current.attempt.execution_id:
             current.last = message
-            if message["more"] and current.why is None:
+            if message.get("more") is True and current.why is None:
                 if worker.printing is current:
                     for running, lines in worker.print_lines(b""):  # a last line without an end
                         self._keep(running, lines)
                 worker.runs.popleft()
                 worker.idle_since = time.monotonic()
-                self._conclude(current, status=0, usage=message["usage"])
+                self._conclude(current, status=0, usage=usage_of(message.get("usage")))
                 self._fill()
             else:
                 worker.closing = True  # it ends now, and with it whatever the run has left
+        else:
+            return False
+        return True
 
-    def _take_from(self, worker: Worker, execution_id: str) -> None:
+    def _take_from(self, worker: Worker, execution_id: Any) -> None:
         """A reused process dropped a run that it had not begun."""
         for running in list(worker.runs):
             if running.attempt.execution_id == execution_id:
@@ -450,7 +465,7 @@ class LocalExecutor(Executor):
                 continue
             if worker.reused and running.why is None and ended["why"] in _OF_ANOTHER and "with_parent" not in ended:
                 running.why = DRAIN  # the process was stopped for another run, which had just ended
-            usage = running.last["usage"] if running.last and worker.reused else ended["usage"]
+            usage = usage_of(running.last.get("usage")) if running.last and worker.reused else ended["usage"]
             self._conclude(running, status=ended["status"], usage=usage, why=ended["why"])
         now = time.monotonic()
         with self._lock:
@@ -462,8 +477,8 @@ class LocalExecutor(Executor):
         attempt = running.attempt
         self._where.pop(attempt.execution_id, None)
         seconds = 0.0 if running.began is None else time.monotonic() - running.began
-        if running.last is not None and "seconds" in running.last:
-            seconds = running.last["seconds"]
+        if running.last is not None:
+            seconds = seconds_of(running.last.get("seconds"), seconds)
         outcome = judge(
             running.last, status=status, why=running.why or why, timeout_seconds=attempt.timeout_seconds, usage=usage, seconds=seconds
         )

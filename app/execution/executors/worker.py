@@ -28,7 +28,7 @@ class Running:
 
     run: Run
     began: float | None = None
-    last: dict[str, Any] | None = None
+    last: Mapping[str, Any] | None = None
     kept_bytes: int = 0
     why: str | None = None
     kill_at: float | None = None
@@ -73,7 +73,7 @@ class Worker:
 
     def line_up(self, message: Mapping[str, Any]) -> None:
         """A line for the next `send`."""
-        self.unsent += json.dumps(message).encode() + b"\n"
+        self.unsent += json.dumps(message, default=str).encode() + b"\n"
 
     def send(self, selector: selectors.BaseSelector) -> None:
         """Send what is lined up, as far as the socket takes it; a large line goes on whenever some of it was read."""

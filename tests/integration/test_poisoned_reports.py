@@ -1,0 +1,371 @@
+"""One report, one run or one job that cannot be dealt with holds up no other: in the recorder and in each tick of a node."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+
+from app.audit.model import Actor
+from app.clock import ManualClock
+from app.config import Settings
+from app.execution import recorder as recording
+from app.execution.delivery import MOST_TRIES, Deliveries
+from app.execution.executors.base import LogLine
+from app.execution.log_store import LogStore
+from app.execution.model import Attempt, AttemptError, Outcome, Status, Trigger, new_execution
+from app.execution.recorder import Recorder
+from app.execution.store import ExecutionStore
+from app.execution.verdict import Verdicts
+from app.factory import Store, build_node, launch_executor
+from app.jobs.model import Job
+from app.jobs.store import JobStore
+from app.notification.base import Notifier
+from app.notification.mail import MailNotifier, one_line
+from app.scheduling.dependants import Dependants
+from app.scheduling.dispatcher import Dispatcher
+from app.scheduling.gathering_store import GatheringStore
+from app.services import Services
+from tests.integration.test_attempts import Bench, bench
+from tests.integration.test_queue import LEASE, failure, success
+from tests.support import KINDS, eventually
+from tests.unit.test_job_reports import MESSAGES, TEXTS, VALUES
+
+__all__ = ["bench"]  # the fixture of executors in both isolations
+
+NOW = datetime.now(UTC).timestamp()
+
+
+class House:
+    """A job, runs of it that are claimed, and a recorder over the real database."""
+
+    def __init__(self, store: Store, services: Services, actor: Actor, clock: ManualClock) -> None:
+        self.database, self.services, self.actor, self.clock = store.database, services, actor, clock
+        self.executions, self.logs, self.jobs = ExecutionStore(store.database), LogStore(store.database), JobStore(store.database)
+        self.job = self.make("j")
+
+    def make(self, name: str, **fields: Any) -> Job:
+        body = {"name": name, "template_type": "noop", "overlap": "allow", "concurrency": {"max_instances": 3}, **fields}
+        return self.services.jobs.create(self.actor, body)[0]
+
+    def claimed(self, count: int, job: Job | None = None) -> list[Attempt]:
+        rows = [new_execution(job or self.job, now=self.clock.now(), triggered_by=Trigger.API) for _ in range(count)]
+        self.executions.add([{**row, "max_instances": 1_000} for row in rows])
+        return self.executions.claim_due(owner="w", host="h", now=self.clock.now(), lease=LEASE, limit=count)
+
+    def found(self, attempt: Attempt) -> dict[str, Any]:
+        return self.executions.get(attempt.execution_id) or {}
+
+    def log(self, attempt: Attempt) -> list[str]:
+        return [line["message"] for line in self.logs.read(attempt.execution_id)[0]]
+
+    @contextmanager
+    def recorder(self) -> Iterator[Recorder]:
+        made = Recorder(self.executions, self.logs, self.jobs, self.clock)
+        made.start()
+        try:
+            yield made
+        finally:
+            made.close()
+
+    @contextmanager
+    def refusing(self, collection: str, rule: Mapping[str, Any]) -> Iterator[None]:
+        """The database refuses documents of a collection that break a rule."""
+        self.database.command("collMod", collection, validator=dict(rule))
+        try:
+            yield
+        finally:
+            self.database.command("collMod", collection, validator={})
+
+
+@pytest.fixture
+def house(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> House:
+    return House(store, services, super_admin, clock)
+
+
+# -- what runs report -------------------------------------------------------------------------------------------------
+
+
+ERRORS = st.builds(AttemptError, type=TEXTS, message=TEXTS, traceback=TEXTS, permanent=st.just(True))
+RESULTS = st.dictionaries(TEXTS, VALUES, max_size=5)
+FIGURES = st.dictionaries(TEXTS, st.floats(), max_size=2)
+OUTCOMES = st.builds(Outcome, status=st.just(Status.SUCCESS), result=RESULTS, seconds=st.floats(), usage=FIGURES) | st.builds(
+    Outcome, status=st.just(Status.FAILED), result=st.none() | RESULTS, error=ERRORS, seconds=st.floats(), usage=FIGURES
+)
+
+
+@effort(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(reports=st.lists(st.tuples(TEXTS, OUTCOMES), min_size=1, max_size=4))
+def test_whatever_runs_report_is_written_and_each_of_them_ends(house: House, reports: list[tuple[str, Outcome]]) -> None:
+    attempts = house.claimed(len(reports))
+    with house.recorder() as recorder:
+        for attempt, (text, outcome) in zip(attempts, reports, strict=True):
+            recorder.lines(attempt, [LogLine(NOW, "INFO", text)])
+            recorder.ended(attempt, outcome)
+        assert recorder.flush(60)
+    assert {house.found(attempt)["status"] for attempt in attempts} <= {"success", "failed"}
+    assert not any((house.found(attempt)["error"] or {}).get("type") == "UnwritableReport" for attempt in attempts)
+    for attempt in attempts:
+        json.dumps(house.found(attempt)["result"], allow_nan=False)
+
+
+def test_the_end_says_in_the_log_what_was_replaced(house: House) -> None:
+    (attempt,) = house.claimed(1)
+    with house.recorder() as recorder:
+        recorder.ended(attempt, replace(success(), result={"message": "done", "x": 2**200, "a\0b": 1}))
+        assert recorder.flush(60)
+    assert house.found(attempt)["result"] == {"message": "done", "x": str(2**200), "a\u2400b": 1}
+    (line,) = house.log(attempt)
+    assert line.startswith(
+        "What the result held and cannot be kept was replaced: /x is a whole number beyond 64 bits; /a\u2400b had a name"
+    )
+
+
+def test_a_report_that_the_database_refuses_ends_its_own_run_and_no_other(house: House) -> None:
+    attempts = house.claimed(4)
+    poisoned = attempts[1]
+    with house.refusing("job_executions", {"result.message": {"$ne": "poison"}}), house.recorder() as recorder:
+        for attempt in attempts:
+            recorder.lines(attempt, [LogLine(NOW, "INFO", "a line")])
+            message = "poison" if attempt is poisoned else "fine"
+            recorder.ended(attempt, replace(success(), result={"message": message, "rows": ["x" * 5_000]}))
+        assert recorder.flush(60)
+    assert [house.found(one)["status"] for one in attempts] == ["success", "failed", "success", "success"]
+    error = house.found(poisoned)["error"]
+    assert error["type"] == "UnwritableReport"
+    assert "It ended as success, but what it reported could not be written: " in error["message"]
+    assert all(house.log(one) == ["a line"] for one in attempts)
+    assert all("lease" not in house.found(one) and "slots" not in house.found(one) for one in attempts)
+
+
+def test_lines_that_the_database_refuses_are_told_and_the_run_ends_as_it_did(house: House) -> None:
+    good, bad = house.claimed(2)
+    with house.refusing("execution_logs", {"lines.message": {"$ne": "poison"}}), house.recorder() as recorder:
+        for attempt, text in ((good, "fine"), (bad, "poison")):
+            recorder.lines(attempt, [LogLine(NOW, "INFO", text)])
+            recorder.ended(attempt, success())
+        assert recorder.flush(60)
+    assert [house.found(one)["status"] for one in (good, bad)] == ["success", "success"]
+    assert house.log(good) == ["fine"]
+    (line,) = house.log(bad)
+    assert line.startswith("1 lines could not be written: ")
+
+
+def test_a_run_whose_record_is_damaged_holds_up_no_other(house: House) -> None:
+    good, bad = house.claimed(2)
+    with house.recorder() as recorder:
+        recorder.ended(replace(bad, retry_policy={}, notifications={"on_failure": 5}), failure())
+        recorder.ended(good, success())
+        assert recorder.flush(60)
+    assert house.found(good)["status"] == "success"
+
+
+def test_a_stop_ends_the_recorder_where_the_database_refuses_everything(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "CLOSE_SECONDS", 0.2)
+    attempts = house.claimed(3)
+    made = Recorder(house.executions, house.logs, house.jobs, house.clock)
+    made.start()
+    monkeypatch.setattr(recording, "is_permanent", lambda error: False)  # as where there is no room left, for ever
+    with house.refusing("job_executions", {"never": {"$exists": True}}):
+        for attempt in attempts:
+            made.ended(attempt, success())
+        assert not made.flush(0.2)
+        assert made.close(0.2) is False
+        assert not made._thread.is_alive()
+        made.ended(attempts[0], success())  # blocks nobody
+    assert {house.found(one)["status"] for one in attempts} == {"running"}
+
+
+def test_a_long_log_of_long_lines_has_room_in_its_chunks(house: House) -> None:
+    (attempt,) = house.claimed(1)
+    with house.recorder() as recorder:
+        recorder.lines(attempt, [LogLine(NOW, "INFO", "😀" * 8_000)] * 1_000)
+        recorder.ended(attempt, success())
+        assert recorder.flush(60)
+    assert house.found(attempt)["status"] == "success"
+    assert len(house.log(attempt)) == 1_000 or house.logs.window(attempt.execution_id, 1, 1).total == 1_000
+
+
+# -- what processes send ----------------------------------------------------------------------------------------------
+
+GARBAGE = [
+    b"", b"\n\n", b"[]\n1\nnull\n\"log\"\n", b"[" * 100_000 + b"\n", b'{"log": 5}\n{"log": "x", "at": 1e400, "level": {}}\n',
+    b'{"log": "\\ud800", "level": null, "at": null}\n', b'{"log": "x", "level": "INFO", "at": -1e300}\n', b'{"progress": [1]}\n',
+    b'{"progress": {"done": -1e400, "total": "x", "note": {}}}\n', b'{"progress": {"done": 1' + b"0" * 4000 + b"}}\n",
+    b'{"end": "x", "more": 1}\n{"begin": 1}\n{"dropped": {}}\n{"what": 1}\n', b"\xff\xfe\x00\n", b'{"seconds": -5, "usage": 7}\n',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
+def test_a_process_that_sends_garbage_ends_as_it_says_in_the_end(bench: Bench, tmp_path: Path, garbage: bytes) -> None:
+    path = tmp_path / "garbage"
+    path.write_bytes(garbage)
+    outcome = bench.outcome(bench.start("misbehave", {"how": "garbage", "file": str(path)}))
+    assert (outcome.status, dict(outcome.result or {})) == (Status.SUCCESS, {"message": "sent"})
+    assert bench.outcome(bench.start("noop", {})).status is Status.SUCCESS
+
+
+LAST_WORDS = [
+    b'{"result": 5}', b'{"result": null}', b'{"error": "x"}', b'{"error": {"type": 1, "message": [], "extra": 2, "permanent": "yes"}}',
+    b'{"error": null, "traceback": {"a": 1}}', b'{"cancelled": 1}', b'{"result": {"message": {"a": 1}}, "usage": {"cpu_seconds": "x"}}',
+    b'{"error": {}, "result": [1]}', b'{"result": {"x": 1e400}, "seconds": 1e400, "usage": [1]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("word", LAST_WORDS, ids=range(len(LAST_WORDS)))
+def test_a_forged_last_word_is_judged_and_written(bench: Bench, house: House, tmp_path: Path, word: bytes) -> None:
+    run = f"e{bench._count + 1}"
+    ended = json.dumps({"end": run, "more": True}).encode()[:-1] + b", " + word[1:]
+    path = tmp_path / "garbage"
+    path.write_bytes((ended if bench.reused else word) + b"\n")
+    assert bench.start("misbehave", {"how": "garbage", "file": str(path)}) == run
+    outcome = bench.outcome(run)
+    assert outcome.status in {Status.SUCCESS, Status.FAILED, Status.CANCELLED}
+    (attempt,) = house.claimed(1)
+    with house.recorder() as recorder:
+        recorder.ended(attempt, outcome)
+        assert recorder.flush(60)
+    found = house.found(attempt)
+    assert found["status"] != "running"
+    assert (found["error"] or {}).get("type") != "UnwritableReport"
+    assert bench.outcome(bench.start("noop", {})).status is Status.SUCCESS
+
+
+@effort(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(messages=st.lists(MESSAGES, max_size=8))
+def test_whatever_a_process_sends_the_executor_goes_on(bench: Bench, tmp_path: Path, messages: list[dict[str, Any]]) -> None:
+    path = tmp_path / "garbage"
+    path.write_bytes(b"".join(json.dumps(one).encode() + b"\n" for one in messages))
+    assert bench.outcome(bench.start("misbehave", {"how": "garbage", "file": str(path)})).status in set(Status)
+    assert bench.outcome(bench.start("noop", {})).status is Status.SUCCESS
+
+
+@pytest.mark.parametrize("how", ["odd_result", "odd_error", "odd_progress"])
+def test_odd_reports_of_a_template_are_kept_and_others_go_on(
+    live_services: Services, store: Store, settings: Settings, super_admin: Actor, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(KINDS))
+    node = build_node(settings, store, live_services, launch_executor(settings))
+    node.start()
+    try:
+        odd, _ = live_services.jobs.create(super_admin, {"name": "odd", "template_type": "misbehave", "parameters": {"how": how}})
+        fine, _ = live_services.jobs.create(super_admin, {"name": "fine", "template_type": "noop"})
+        runs = [live_services.executions.run_now(super_admin, job.id)["_id"] for job in (odd, fine)]
+        eventually(lambda: store.database["job_executions"].count_documents({"live": True}) == 0, seconds=60)
+        found = [live_services.executions.get(super_admin, run) for run in runs]
+        assert [one["status"] for one in found] == ["failed" if how == "odd_error" else "success", "success"]
+        lines = [line["message"] for line in live_services.executions.log(super_admin, runs[0])[0]]
+        if how == "odd_result":
+            assert found[0]["result"]["x"] == str(2**200)
+        if how != "odd_progress":
+            assert any(line.startswith("What the result held and cannot be kept was replaced: ") for line in lines)
+    finally:
+        node.drain(1)
+
+
+# -- the ticks of a node ----------------------------------------------------------------------------------------------
+
+
+class Refusing(Notifier):
+    """Tells everybody but the watchers of one job, where it says something that no store can hold."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def send(self, execution: Mapping[str, Any], recipients: Sequence[str]) -> None:
+        if execution["job_name"] == "poison":
+            raise ValueError("half \ud800 of a pair, and NUL \0" * 100)
+        self.told.append(execution["job_name"])
+
+
+def test_a_notification_whose_error_no_store_can_hold_is_given_up_in_the_end(house: House) -> None:
+    told = {"on_success": ["a@example.com"]}
+    for name in ("poison", "fine"):
+        (attempt,) = house.claimed(1, house.make(name, notifications=told))
+        house.executions.finish([(attempt, success(), None)], now=house.clock.now())
+    notifier = Refusing()
+    deliveries = Deliveries(house.executions, notifier, house.clock)
+    for _ in range(MOST_TRIES + 1):
+        deliveries.tick()
+        house.clock.advance(61)
+    assert notifier.told == ["fine"]
+    states = {row["job_name"]: row["notify"]["state"] for row in house.database["job_executions"].find({"notify": {"$exists": True}})}
+    assert states == {"poison": "failed", "fine": "sent"}
+
+
+@pytest.mark.parametrize("name", ["a\nBcc: x@example.com", "a\r\n\r\nbody", "half \ud800", "NUL \0", "\u2028", "😀" * 200, ""])
+def test_a_mail_can_be_made_of_any_name_and_text(house: House, name: str) -> None:
+    notifier = MailNotifier(house.services.connections, house.clock, connection="Mail", public_url="")
+    execution = {
+        "_id": "e", "job_name": name, "status": "failed", "attempts": [], "result": {"message": name},
+        "error": {"type": name, "message": name},
+    }  # fmt: skip
+    message = notifier._compose(execution, ["a@example.com"], {"sender": "j@example.com"})
+    assert b"\nBcc:" not in message.as_bytes().partition(b"\n\n")[0]
+    assert "\n" not in one_line(name)
+
+
+def test_a_job_that_cannot_be_judged_or_followed_holds_up_no_other(house: House) -> None:
+    first = house.make("first", pause_after_failures=1, schedule={"type": "interval", "interval_seconds": 60})
+    second = house.make("second", pause_after_failures=1, schedule={"type": "interval", "interval_seconds": 60})
+    for job in (first, second):
+        house.make(f"after {job.definition.name}", depends_on=[{"job": job.id, "when": "end"}])
+        house.clock.advance(1)
+        (attempt,) = house.claimed(1, job)
+        house.executions.finish([(attempt, failure(), None)], now=house.clock.now(), followed={job.id})
+    house.database["dynamic_jobs"].update_one({"_id": first.id}, {"$set": {"schedule": 5}})
+    house.database["dynamic_jobs"].update_one({"name": "after first"}, {"$set": {"concurrency": "x"}})
+    assert Verdicts(house.executions, house.services.jobs).tick() == 1
+    after = Dependants(
+        jobs=house.jobs, executions=house.executions, gatherings=GatheringStore(house.database), triggers=house.services.triggers,
+        clock=house.clock,
+    )  # fmt: skip
+    assert after.tick() == 1
+    assert {row["job_name"] for row in house.database["job_executions"].find({"triggered_by": "dependency"})} == {"after second"}
+
+
+def test_a_job_whose_runs_have_no_room_holds_up_no_other(house: House) -> None:
+    every = {
+        "schedule": {"type": "interval", "interval_seconds": 60},
+        "misfire": {"policy": "all", "grace_seconds": 86_400, "max_catch_up": 10},
+    }
+    large, fine = house.make("large", **every), house.make("fine", **every)
+    house.database["dynamic_jobs"].update_one({"_id": large.id}, {"$set": {"parameters": {"file": "x" * 3_000_000}}})
+    house.clock.advance(600)
+    engine = Dispatcher(jobs=house.jobs, executions=house.executions, triggers=house.services.triggers, clock=house.clock)
+    engine.tick()
+    assert house.database["job_executions"].count_documents({"job_id": fine.id}) == 10
+    assert "cannot be written" in (house.services.jobs.get(house.actor, large.id).schedule_error or "")
+    house.clock.advance(60)
+    engine.tick()
+    assert house.database["job_executions"].count_documents({"job_id": fine.id}) == 11
+
+
+def test_nobody_waits_for_the_recorder_that_gave_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "PENDING_LIMIT", 2)
+    monkeypatch.setattr(recording, "RETRY_SECONDS", 0.01)
+    made = Recorder(house.executions, house.logs, house.jobs, house.clock)  # not started: nothing is ever written
+    (attempt,) = house.claimed(1)
+    done = threading.Event()
+
+    def report() -> None:
+        for _ in range(5):
+            made.lines(attempt, [LogLine(NOW, "INFO", "x")])
+        done.set()
+
+    thread = threading.Thread(target=report)
+    thread.start()
+    assert not done.wait(0.1)
+    made.give_up()
+    assert done.wait(60)
+    thread.join()

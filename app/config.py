@@ -109,6 +109,11 @@ class Settings:
     host: str = _var("HOST", "str", "127.0.0.1", "Address the web server listens on")
     port: int = _var("PORT", "int", 8080, "Port the web server listens on; 0 picks a free one", **_at_least(0, 65535))
     web_threads: int = _var("JOBWRIGHT_WEB_THREADS", "int", 16, "Requests served at once", **_at_least(1, 512))
+    web_connections: int = _var(
+        "JOBWRIGHT_WEB_CONNECTIONS", "int", 4000,
+        "Connections of clients open at once; for one more, one that has no request running is closed",
+        **_at_least(16, 100_000),
+    )  # fmt: skip
     log_level: str = _var(
         "LOG_LEVEL", "upper", "INFO", "DEBUG, INFO, WARNING or ERROR",
         validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]),

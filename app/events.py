@@ -61,6 +61,8 @@ EVENTS: dict[str, str] = {
     "connection.unexplored": "A connection could not be asked for suggestions of a form; its name and the kind of error.",
     "catalogue.broken": "A template could not be loaded; its jobs cannot run.",
     "request": "One HTTP request; method, path, status, milliseconds.",
+    "request.broken": "The application failed while it answered; the connection was closed. With its traceback.",
+    "web.broken": "The web server met an error that nobody expected; with its traceback. Other connections go on.",
     "request.failed": "A request raised an error that nobody expected; with its traceback.",
 }
 

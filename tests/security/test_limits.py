@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -74,6 +77,30 @@ def test_jobs_of_the_registry(two: list[Service]) -> None:
             told = Counter(pool.map(create, range(CALLS)))
         assert told == {201: 12 - taken, 429: CALLS - 12 + taken}
         assert client.get("/api/admin/scheduler-jobs").json()["total"] == 12
+
+
+@pytest.mark.parametrize("sent", [
+    b"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
+    b"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nX-More: ",
+    b"",
+])  # fmt: skip
+def test_clients_that_send_half_a_request_keep_nobody_waiting(two: list[Service], sent: bytes) -> None:
+    """Ordered by answers and not by time: each of the half-sent ones is still unanswered when the others have been."""
+    place = urlsplit(two[0].address)
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection((place.hostname or "", place.port or 0), 30)) for _ in range(300)]
+        for one in held:
+            one.sendall(sent)
+        for _ in range(5):
+            answer = httpx.get(f"{two[0].address}/live", timeout=60)
+            assert answer.status_code == 200
+            assert "Server" not in answer.headers
+
+
+def test_a_body_that_is_too_long_is_a_problem_document(two: list[Service]) -> None:
+    for body in ({"content": b"x" * 3_000_000}, {"content": iter([b"x" * 100_000] * 30)}):
+        answer = httpx.post(f"{two[0].address}/api/admin/scheduler-jobs", headers={"Authorization": f"Bearer {two[0].token()}"}, **body)  # type: ignore[arg-type]
+        assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
 
 
 def test_guesses_at_a_password(two: list[Service]) -> None:

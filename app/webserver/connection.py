@@ -1,0 +1,360 @@
+"""One connection: reads a request whole, has it answered by a thread, sends the answer as fast as the client takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any, Protocol, cast
+
+import h11
+
+from app.webserver.answer import Answer, Head
+from app.webserver.limits import Limits, Place
+from app.webserver.spool import Spool
+from app.webserver.wsgi import Application, Ends, SpooledBody, environment, respond, split_target
+
+CHUNK_BYTES = 65_536
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    IDLE = auto()  # the first byte of a request
+    HEAD = auto()  # the rest of a head
+    BODY = auto()  # the rest of a body
+    ANSWER = auto()  # the application, and the client that takes its answer
+    LEAVING = auto()  # the client, to take the last bytes and to close
+
+
+CLIENTS_TURN = {Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.LEAVING}
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A request that is coming in: its head, and what has come of its body."""
+
+    request: h11.Request
+    body: Spool = field(default_factory=Spool)
+    received: int = 0  # bytes of the body
+
+    @property
+    def size(self) -> int:
+        """The body's length, as far as it is known."""
+        return max(self.received, declared_size(self.request))
+
+
+class Owner(Protocol):
+    """What a connection needs of its server."""
+
+    limits: Limits
+    application: Application
+    draining: bool
+
+    def now(self) -> float: ...
+    def submit(self, call: Callable[[], None]) -> None: ...
+    def call_soon_threadsafe(self, call: Callable[[], None]) -> None: ...
+    def opened(self, connection: Connection) -> None: ...
+    def closed(self, connection: Connection) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """Only the loop's thread calls it. HTTP/1.0 and 1.1, parsed by h11; requests of a connection are answered one after the other."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner, self._limits = owner, owner.limits
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_bytes)
+        self._phase, self._since = Phase.IDLE, owner.now()
+        self._useful = self._since  # when it opened, or its last request was answered
+        self._incoming: Incoming | None = None
+        self._answer: Answer | None = None
+        self._begun = False  # the answer's head is out
+        self._bare = False  # the answer has no body
+        self._last = False  # the connection ends with this answer
+        self._full = False  # the client takes no more for now
+        self._sent = 0
+        self._stalled_since = 0.0
+        self._stalled_seconds = 0.0  # of this answer, before `_stalled_since`
+
+    # -- the server's questions -----------------------------------------------------------------------------------
+
+    def place(self) -> Place:
+        """How it looks when there are too many connections. A client that does not take its answer is waited for, too."""
+        return Place(self._ends.client[0], self._useful, self._phase in CLIENTS_TURN or self._full)
+
+    def held_bytes(self) -> int:
+        """How much of a body and of an answer is kept for it."""
+        return (len(self._incoming.body) if self._incoming is not None else 0) + (self._answer.waiting if self._answer is not None else 0)
+
+    def check(self, now: float) -> None:
+        """Close it where its client has taken too long."""
+        if now <= self._deadline():
+            return
+        if self._phase in {Phase.HEAD, Phase.BODY}:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request did not come in whole in time.")
+        else:
+            self.abort()
+
+    def drain(self) -> None:
+        """Answer what has come in whole, and nothing after it."""
+        self._last = True
+        if self._phase in {Phase.IDLE, Phase.HEAD, Phase.BODY}:
+            self._leave()
+
+    def abort(self) -> None:
+        """Close it now, whatever is on its way."""
+        self._transport.abort()
+
+    # -- asyncio.Protocol -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=CHUNK_BYTES)
+        self._ends = Ends(_address(transport.get_extra_info("peername")), _address(transport.get_extra_info("sockname")))
+        self._owner.opened(self)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._phase = Phase.LEAVING
+        if self._answer is not None:
+            self._answer.abandon()
+        self._drop_body()
+        self._owner.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase is Phase.LEAVING:
+            return
+        if self._phase is Phase.IDLE:
+            self._enter(Phase.HEAD)
+        self._http.receive_data(data)
+        self._read()
+
+    def eof_received(self) -> bool:
+        """A client may close its side and still take its answer."""
+        if self._phase is Phase.ANSWER:
+            self._last = True
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        self._full, self._stalled_since = True, self._owner.now()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._stalled_seconds += self._owner.now() - self._stalled_since
+        self._pump()
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        """Take in what has come, up to the end of a request."""
+        try:
+            while self._phase in {Phase.IDLE, Phase.HEAD, Phase.BODY}:
+                event = self._http.next_event()
+                if isinstance(event, h11.Request):
+                    self._begin(event)
+                elif isinstance(event, h11.Data):
+                    self._take(bytes(event.data))
+                elif isinstance(event, h11.EndOfMessage):
+                    self._run()
+                elif isinstance(event, h11.ConnectionClosed):
+                    self._leave()
+                else:
+                    return
+        except h11.RemoteProtocolError as error:
+            self._refuse(HTTPStatus(error.error_status_hint), f"This is not a request that can be read: {error}.")
+
+    def _begin(self, request: h11.Request) -> None:
+        """A head has come in."""
+        fault = refusal(request, self._limits)
+        if fault is not None:
+            self._refuse(*fault)
+            return
+        self._incoming = Incoming(request)
+        self._enter(Phase.BODY)
+        if self._incoming.size > self._limits.body_bytes:
+            self._run()  # the application refuses it by its length
+        elif self._http.they_are_waiting_for_100_continue:
+            self._send(h11.InformationalResponse(status_code=100, headers=[]))
+
+    def _take(self, data: bytes) -> None:
+        incoming = self._now_incoming()
+        incoming.received += len(data)
+        if incoming.received > self._limits.body_bytes:
+            self._run()
+        else:
+            incoming.body.put(data)
+
+    def _now_incoming(self) -> Incoming:
+        if self._incoming is None:
+            raise RuntimeError("no request is coming in")
+        return self._incoming
+
+    def _run(self) -> None:
+        """Have the request answered. Of a body that is too long the application sees the length, and refuses it."""
+        incoming, self._incoming = self._now_incoming(), None
+        self._last = self._last or self._owner.draining or incoming.size > self._limits.body_bytes
+        self._enter(Phase.ANSWER)
+        self._transport.pause_reading()  # what follows waits in the kernel
+        self._begun, self._sent, self._stalled_seconds, self._stalled_since = False, 0, 0.0, self._since
+        answer = self._answer = Answer(lambda: self._owner.call_soon_threadsafe(self._pump), most=self._limits.answer_bytes)
+        self._bare = incoming.request.method == b"HEAD"
+        environ = environment(incoming.request, self._ends, SpooledBody(incoming.body), incoming.size)
+        application = self._owner.application
+
+        def work() -> None:
+            try:
+                respond(application, environ, answer)
+            finally:
+                incoming.body.close()
+
+        self._owner.submit(work)
+
+    # -- answering ------------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Send what the application has written, as far as the client takes it."""
+        answer = self._answer
+        if answer is None or self._transport.is_closing():
+            return
+        answer.listen()
+        if answer.broken:
+            self._break_off()
+            return
+        try:
+            while not self._full and self._answer is answer:
+                ended = answer.ended  # before the bytes: what ends while they are taken is told again
+                data = answer.take(CHUNK_BYTES)
+                if not data:
+                    if ended:
+                        self._finish(answer)
+                    return
+                self._sent += len(data)
+                self._send(*self._head_of(answer), h11.Data(data=data))
+        except h11.LocalProtocolError:  # the answer is no HTTP: another length than it says, a line break in a header
+            self._break_off()
+
+    def _head_of(self, answer: Answer) -> list[h11.Event]:
+        if self._begun:
+            return []
+        head = response(answer.begun_head(), last=self._last)
+        self._begun = True
+        return [head]
+
+    def _finish(self, answer: Answer) -> None:
+        self._send(*self._head_of(answer), h11.EndOfMessage())
+        answer.abandon()
+        self._answer = None
+        self._useful = self._owner.now()
+        if self._last or self._owner.draining or self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            self._leave()
+            return
+        self._http.start_next_cycle()
+        self._enter(Phase.IDLE)
+        self._transport.resume_reading()
+        self._read_pipelined()
+
+    def _read_pipelined(self) -> None:
+        if self._http.trailing_data[0]:
+            self._enter(Phase.HEAD)
+            self._read()
+
+    def _break_off(self) -> None:
+        """The application failed. Where nothing has been sent the client is told so; else the answer ends without its end."""
+        if self._begun:
+            self.abort()
+        else:
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault and is in the log.")
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer in the application's place, and close."""
+        if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE} and not self._begun:
+            body = json.dumps({"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}).encode()
+            headers = ((b"Content-Type", b"application/problem+json"), (b"Content-Length", str(len(body)).encode()))
+            data = [] if self._bare else [h11.Data(data=body)]
+            self._send(response(Head(status.value, status.phrase.encode(), headers), last=True), *data, h11.EndOfMessage())
+        self._leave()
+
+    def _send(self, *events: h11.Event) -> None:
+        self._transport.write(b"".join(self._http.send(event) or b"" for event in events))
+
+    def _leave(self) -> None:
+        """Close after the last bytes. A client that still sends is listened to for a while: closing at once would take the answer back."""
+        if self._phase is Phase.LEAVING:
+            return
+        read_whole = self._http.their_state in {h11.DONE, h11.MUST_CLOSE, h11.CLOSED} or self._phase is Phase.IDLE
+        if self._answer is not None:
+            self._answer.abandon()
+            self._answer = None
+        self._drop_body()
+        self._enter(Phase.LEAVING)
+        if read_whole:
+            self._transport.close()
+        else:
+            self._transport.write_eof()
+            self._transport.resume_reading()
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase, self._since = phase, self._owner.now()
+
+    def _deadline(self) -> float:
+        limits, waiting = self._limits, self._transport.get_write_buffer_size()
+        match self._phase:
+            case Phase.IDLE:
+                return self._since + limits.idle_seconds + waiting / limits.slowest_bytes_per_second
+            case Phase.HEAD:
+                return self._since + limits.head_seconds
+            case Phase.BODY:
+                return self._since + limits.transfer_seconds(self._now_incoming().received)
+            case Phase.LEAVING:
+                return self._since + limits.linger_seconds + waiting / limits.slowest_bytes_per_second
+            case Phase.ANSWER:
+                if not self._full:
+                    return float("inf")  # the application's turn
+                allowed = limits.transfer_seconds(self._sent - waiting)
+                return self._stalled_since + allowed - self._stalled_seconds
+
+    def _drop_body(self) -> None:
+        if self._incoming is not None:
+            self._incoming.body.close()
+            self._incoming = None
+
+
+def declared_size(request: h11.Request) -> int:
+    """The body's length as the head says it, in bytes; 0 where it says none. h11 has checked that it is a number."""
+    return next((int(value) for name, value in request.headers if name == b"content-length"), 0)
+
+
+def refusal(request: h11.Request, limits: Limits) -> tuple[HTTPStatus, str] | None:
+    """Why a head is refused before anything else is looked at; None where it is not."""
+    names = [name for name, _ in request.headers]
+    if not request.http_version.startswith(b"1."):
+        return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "This server speaks HTTP/1.0 and HTTP/1.1."
+    if sum(len(name) + len(value) + 4 for name, value in request.headers) + len(request.target) > limits.head_bytes:
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"A request's head may have {limits.head_bytes} bytes."
+    if b"content-length" in names and b"transfer-encoding" in names:  # RFC 9112, 6.1: a sign of request smuggling
+        return HTTPStatus.BAD_REQUEST, "Content-Length and Transfer-Encoding contradict each other."
+    if b"transfer-encoding" in names and request.http_version < b"1.1":
+        return HTTPStatus.BAD_REQUEST, "Transfer-Encoding is not a part of HTTP/1.0."
+    if split_target(request.target) is None:
+        return HTTPStatus.BAD_REQUEST, "The request's target is neither a path nor an http address."
+    return None
+
+
+def response(head: Head, *, last: bool) -> h11.Response:
+    """The head of an answer, with the date (RFC 9110, 6.6.1) and without the name or version of the server."""
+    headers = [*head.headers, (b"Date", formatdate(usegmt=True).encode())]
+    if last:
+        headers.append((b"Connection", b"close"))
+    return h11.Response(status_code=head.status, reason=head.reason, headers=headers)
+
+
+def _address(info: Any) -> tuple[str, int]:
+    return (str(info[0]), int(info[1])) if isinstance(info, tuple) and len(info) >= 2 else ("", 0)

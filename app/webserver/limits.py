@@ -1,0 +1,57 @@
+"""How long and how much a client may take, and which client gives way when there is no room."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SPARE_FILES = 512  # open files that a process needs beside its clients: MongoDB, logs, job processes, spools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one server. A client's time is bounded in sum, not from byte to byte, so that sending slowly does not extend it."""
+
+    body_bytes: int
+    connections: int
+    head_bytes: int = 64_000
+    head_seconds: float = 10  # from the first byte of a request to the end of its head
+    idle_seconds: float = 10  # from one request of a connection to the next
+    grace_seconds: float = 10  # for a body, or for taking an answer, beside what its bytes allow
+    slowest_bytes_per_second: int = 4_000
+    linger_seconds: float = 2  # for a client that still sends what is not wanted, so that it sees the answer
+    answer_bytes: int = 64_000_000  # of one answer, kept for a client that takes it slowly; a longer one waits for the client
+    held_bytes: int = 512_000_000  # of all bodies and answers that wait for clients
+
+    def transfer_seconds(self, size: int) -> float:
+        """How long `size` bytes may take: 10 s, and a second for each 4,000 bytes. A body of 2 MB: 510 s, a form of 8 kB: 12 s."""
+        return self.grace_seconds + size / self.slowest_bytes_per_second
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A connection as the choice of who gives way sees it."""
+
+    address: str
+    since: float
+    waits: bool  # for its client: it holds no thread and no finished request
+
+
+def gives_way(places: Sequence[Place]) -> int | None:
+    """The index of the connection to close when there are too many; None where each has work of the server's to wait for.
+
+    1. Only those that wait for their client.
+    2. Of these, those of the address that has most of them.
+    3. Of these, the one that has waited longest.
+    """
+    waiting = [index for index, place in enumerate(places) if place.waits]
+    if not waiting:
+        return None
+    counts = Counter(places[index].address for index in waiting)
+    return max(waiting, key=lambda index: (counts[places[index].address], -places[index].since))
+
+
+def affordable_connections(wanted: int, open_files: int) -> int:
+    """How many of the connections `wanted` fit into a process that may have so many files open: at least 16."""
+    return max(16, min(wanted, open_files - SPARE_FILES))

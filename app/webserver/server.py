@@ -1,0 +1,182 @@
+"""The server: a loop that reads and writes, and threads that run the application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+import threading
+from collections.abc import Callable
+
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app.config import Settings
+from app.errors import StartError
+from app.events import get_logger
+from app.factory import create_app
+from app.services import Services
+from app.webserver.connection import Connection
+from app.webserver.limits import SPARE_FILES, Limits, affordable_connections, gives_way
+from app.webserver.workers import Workers
+from app.webserver.wsgi import Application
+
+log = get_logger(__name__)
+
+BACKLOG = 1024  # connections that the kernel holds until the loop takes them
+CHECK_SECONDS = 0.5  # from one look at the clients' deadlines to the next
+DRAIN_SECONDS = 5.0
+FEW_TURNS = 10  # of the loop: what has been accepted or aborted reaches its connection
+
+
+class WebServer:
+    """Listens as the settings say; `address` is where."""
+
+    def __init__(self, services: Services) -> None:
+        settings = services.settings
+        app = create_app(services)
+        app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
+        if settings.proxy_hops:
+            hops = settings.proxy_hops
+            app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+        listener = listen(settings)
+        connections = affordable_connections(settings.web_connections, raise_open_files(settings.web_connections))
+        limits = Limits(body_bytes=app.config["MAX_CONTENT_LENGTH"], connections=connections)
+        host, port = listener.getsockname()[:2]
+        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._server = Server(app, listener, limits, threads=settings.web_threads)
+
+    def stop(self) -> None:
+        """Finish the requests that have come in, take no new ones."""
+        self._server.stop()
+
+
+class Server:
+    """Serves a WSGI application on a listening socket, from a thread of its own."""
+
+    def __init__(self, application: Application, listener: socket.socket, limits: Limits, *, threads: int) -> None:
+        self.application, self.limits, self.draining = application, limits, False
+        self._listener, self._connections = listener, set[Connection]()
+        self._workers = Workers(threads)
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_log_broken)
+        self.now, self._begun = self._loop.time, threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
+        self._thread.start()
+        self._begun.wait()
+
+    def stop(self) -> None:
+        """Finish the requests that have come in whole, for at most DRAIN_SECONDS; take no new ones. The second call does nothing."""
+        if self.draining:
+            return
+        self.draining = True
+        asyncio.run_coroutine_threadsafe(self._drain(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._workers.stop()
+
+    # -- for connections ------------------------------------------------------------------------------------------
+
+    def submit(self, call: Callable[[], None]) -> None:
+        self._workers.submit(call)
+
+    def call_soon_threadsafe(self, call: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and so has every connection
+            self._loop.call_soon_threadsafe(call)
+
+    def opened(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        if self.draining:
+            connection.drain()
+        elif len(self._connections) > self.limits.connections:
+            self._make_room(connection)
+
+    def closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _make_room(self, newest: Connection) -> None:
+        others = [one for one in self._connections if one is not newest]
+        index = gives_way([one.place() for one in others])
+        (newest if index is None else others[index]).abort()
+
+    def _let_go(self) -> None:
+        """Close connections while more is kept for clients than may be."""
+        held = {one: size for one in self._connections if (size := one.held_bytes())}
+        while sum(held.values()) > self.limits.held_bytes:
+            holders = list(held)
+            index = gives_way([one.place() for one in holders])
+            if index is None:
+                return
+            del held[holders[index]]
+            holders[index].abort()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._accepting = self._loop.run_until_complete(
+            self._loop.create_server(lambda: Connection(self), sock=self._listener, backlog=BACKLOG)
+        )
+        self._loop.call_soon(self._check)
+        self._loop.call_soon(self._begun.set)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    def _check(self) -> None:
+        now = self.now()
+        for connection in list(self._connections):
+            connection.check(now)
+        self._let_go()
+        self._loop.call_later(CHECK_SECONDS, self._check)
+
+    async def _drain(self) -> None:
+        # asyncio forgets connections that it has accepted but not begun when the listener closes: they begin first.
+        self._loop.remove_reader(self._listener)
+        for _ in range(FEW_TURNS):
+            await asyncio.sleep(0)
+        self._accepting.close()
+        for connection in list(self._connections):
+            connection.drain()
+        end = self.now() + DRAIN_SECONDS
+        while self._connections and self.now() < end:
+            await asyncio.sleep(0.01)
+        for connection in list(self._connections):
+            connection.abort()
+        for _ in range(FEW_TURNS):
+            await asyncio.sleep(0)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A socket that listens where the settings say. Raises StartError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise StartError(f"{settings.host}:{settings.port} cannot be listened on: {error}. Set PORT to another.") from error
+    return listener
+
+
+def raise_open_files(connections: int) -> int:
+    """Let this process have files for so many connections open, as far as the system lets it. Returns how many it may have open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else soft
+
+
+def _log_broken(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    error = context.get("exception")
+    log.error("web.broken", reason=str(context.get("message")), exc_info=error if isinstance(error, BaseException) else None)

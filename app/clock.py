@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from app.instants import to_milliseconds
+
 
 class Clock(Protocol):
     """What code may ask about time."""
@@ -46,8 +48,3 @@ class ManualClock:
         """Move both clocks forward by `seconds`."""
         self._now = to_milliseconds(self._now + timedelta(seconds=seconds))
         self._monotonic += seconds
-
-
-def to_milliseconds(moment: datetime) -> datetime:
-    """Cut to the precision that BSON dates have."""
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from marshmallow import fields as ma
 from marshmallow.validate import OneOf, Range
 
 from app.errors import ConfigError
+from app.zones import is_zone, not_a_zone
 
 ROLES = ("user", "admin", "super_admin")  # app.accounts.model, which lies above
 
@@ -33,8 +33,8 @@ class _Upper(ma.String):
 
 class _Zone(ma.String):
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
-        if value not in zoneinfo.available_timezones():
-            raise ValidationError(f"{value!r} is not an IANA time zone")
+        if not is_zone(value):
+            raise ValidationError(not_a_zone(value))
         return str(value)
 
 
@@ -55,7 +55,7 @@ class _Counts(ma.String):
         counts: dict[str, int] = {}
         for part in filter(None, (part.strip() for part in value.split(","))):
             name, equals, number = (piece.strip() for piece in part.rpartition("="))
-            if not (name and equals and number.isascii() and number.isdigit() and int(number) > 0):
+            if not (name and equals and number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0):
                 raise ValidationError(f"{part!r} is not name=number, with a number from 1")
             counts[name] = int(number)
         return tuple(counts.items())
@@ -80,11 +80,15 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
 }  # fmt: skip
 
 
-def _positive(maximum: float | None = None) -> dict[str, Any]:
+CENTURY_DAYS = 36_500
+CENTURY_SECONDS = CENTURY_DAYS * 86_400  # the longest span; a date so far from today's is one still. Counts are held to it as well
+
+
+def _positive(maximum: float = CENTURY_SECONDS) -> dict[str, Any]:
     return {"validate": Range(min=0, max=maximum, min_inclusive=False)}
 
 
-def _at_least(minimum: int, maximum: int | None = None) -> dict[str, Any]:
+def _at_least(minimum: int, maximum: int = CENTURY_SECONDS) -> dict[str, Any]:
     return {"validate": Range(min=minimum, max=maximum)}
 
 
@@ -231,12 +235,16 @@ class Settings:
     strict: bool = _var("JOBWRIGHT_STRICT", "bool", False, "Only super-admins create jobs")
     approval_days: int = _var("JOBWRIGHT_APPROVAL_DAYS", "int", 7, "Days that a request waits for approval", **_at_least(1, 365))
     max_lookahead_days: int = _var("MAX_SCHEDULE_LOOKAHEAD_DAYS", "int", 365, "How far ahead a one-time run may lie", **_at_least(1, 36500))
-    keep_success_days: int = _var("JOBWRIGHT_KEEP_SUCCESS_DAYS", "int", 90, "Days that successes are kept; 0: for ever", **_at_least(0))
+    keep_success_days: int = _var(
+        "JOBWRIGHT_KEEP_SUCCESS_DAYS", "int", 90, "Days that successes are kept; 0: for ever", **_at_least(0, CENTURY_DAYS)
+    )
     keep_failure_days: int = _var(
         "JOBWRIGHT_KEEP_FAILURE_DAYS", "int", 365, "Days that failed, timed-out, cancelled and missed runs are kept; 0: for ever",
-        **_at_least(0),
+        **_at_least(0, CENTURY_DAYS),
     )  # fmt: skip
-    keep_skipped_days: int = _var("JOBWRIGHT_KEEP_SKIPPED_DAYS", "int", 30, "Days that skipped runs are kept; 0: for ever", **_at_least(0))
+    keep_skipped_days: int = _var(
+        "JOBWRIGHT_KEEP_SKIPPED_DAYS", "int", 30, "Days that skipped runs are kept; 0: for ever", **_at_least(0, CENTURY_DAYS)
+    )
     keep_per_job: int = _var("JOBWRIGHT_KEEP_PER_JOB", "int", 10_000, "Executions kept of a job; 0: all", **_at_least(0))
     notify_connection: str = _var("JOBWRIGHT_NOTIFY_CONNECTION", "str", "", "Name of the SMTP connection that outcomes are mailed through")
     public_url: str = _var("JOBWRIGHT_PUBLIC_URL", "str", "", "Where people reach Jobwright, for links in mails")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 import bson
 from bson import DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
@@ -32,6 +34,7 @@ from app.errors import StoreUnavailable
 from app.validation.storable import bytes_in_words
 
 Document = dict[str, Any]
+T = TypeVar("T")
 
 # A request waits so long for a server before it says 503; the health page shows the same figure.
 SERVER_WAIT_MS = 3_000
@@ -106,6 +109,18 @@ def open_database(client: MongoClient[Document], name: str) -> Database[Document
 def by_id(ids: Sequence[str], values: Sequence[Any]) -> Document:
     """An expression: of `values`, the one in the place that the document's id has among `ids`."""
     return {"$arrayElemAt": [{"$literal": list(values)}, {"$indexOfArray": [{"$literal": list(ids)}, "$_id"]}]}
+
+
+def literal(text: str) -> str:
+    """A pattern that finds `text` as it stands. The server takes no NUL in a pattern, but its escape."""
+    return re.escape(text).replace("\0", r"\x00")
+
+
+def begun(rows: Iterator[T]) -> Iterator[T]:
+    """The same rows, of which the first has been read: what the server refuses of a query is raised here, before whoever streams the
+    rows has begun to answer."""
+    first = list(islice(rows, 1))
+    return chain(first, rows)
 
 
 def as_stored(document: Document, codec: CodecOptions[Document] = CODEC) -> Document:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from bson import json_util
 from flask import has_request_context
@@ -14,8 +13,10 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from app.execution.model import Status
+from app.instants import in_zone
 from app.jobs.model import DependsOn, Schedule
 from app.scheduling.words import duration_words, in_words
+from app.zones import zone
 from templates_lib.messages import Said, counted, say, say_many
 from web.language import dated, decimal, gettext, instant, language, ngettext, translated
 from web.views.common import actor, viewer_zone
@@ -87,7 +88,7 @@ def exact(value: datetime | None) -> Markup:
 
 def local(value: datetime) -> datetime:
     """The instant in the viewer's zone; in UTC where nobody looks."""
-    return value.astimezone(ZoneInfo(viewer_zone()) if has_request_context() else UTC)
+    return in_zone(value, zone(viewer_zone()) if has_request_context() else UTC)
 
 
 def in_zones(value: datetime) -> str:
@@ -260,6 +261,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "readable": readable,
     "schedule_words": schedule_words, "duration_words": span_words, "number": number,
     "browser": browser, "zip": pairs, "without_message": without_message, "hour_words": hour_words, "local": local,
+    "in_zone": in_zone,
     "in_zones": in_zones, "log_items": log_items, "dated": dated, "word": word, "percent": percent, "decimal": decimal, "said_of": said_of,
     "instant": instant, "t": translated,
 }  # fmt: skip

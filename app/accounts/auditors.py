@@ -14,7 +14,7 @@ from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.audit.store import AuditFilter
-from app.mongo import Document
+from app.mongo import Document, begun
 from templates_lib.cells import formula_safe
 
 FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
@@ -54,7 +54,8 @@ class Auditors:
         chosen = {name: getattr(query, name) for name in query.__slots__ if getattr(query, name)}
         diff = [{"field": f"/{name}", "after": value} for name, value in {**chosen, "format": kind}.items()]
         with self._audit.action(actor, "audit.export", kind="audit", target_id="audit", diff=diff):
-            return _lines(self._audit.walk(query)) if kind == "jsonl" else _rows(self._audit.walk(query))
+            events = begun(self._audit.walk(query))
+            return _lines(events) if kind == "jsonl" else _rows(events)
 
 
 def event_json(event: Document) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
@@ -11,6 +10,7 @@ from app.accounts.preference_store import PreferenceStore
 from app.audit.model import Actor
 from app.errors import FieldError, LimitReached, ValidationFailed
 from app.validation.names import read_name, spellings
+from app.zones import is_zone, not_a_zone
 from templates_lib.messages import say
 
 MOST_VIEWS = 30
@@ -53,8 +53,8 @@ class Preferences:
         """The zone of times and the language of pages; empty for those of the browser. Raises ValidationFailed for one that is none."""
         require(actor, May.OWN_ACCOUNT)
         errors = []
-        if zone and zone not in zoneinfo.available_timezones():
-            errors.append(FieldError("/zone", say("{zone!r} is not an IANA time zone, such as Europe/Berlin", zone=zone[:60])))
+        if zone and not is_zone(zone):
+            errors.append(FieldError("/zone", not_a_zone(zone)))
         if language and language not in LANGUAGES:
             errors.append(FieldError("/language", say("must be one of {known}", known=", ".join(LANGUAGES))))
         if errors:

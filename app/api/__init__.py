@@ -11,6 +11,7 @@ from flask_smorest import Api
 from pymongo.errors import PyMongoError
 
 from app import correlation
+from app.addresses import ShortNumber
 from app.api import (
     accounts,
     approvals,
@@ -71,8 +72,10 @@ def register_api(app: Flask, services: Services) -> None:
             "security": [{"token": []}],
         },
     )  # fmt: skip
+    app.url_map.converters["int"] = ShortNumber
     correlation.install(app)
     api = JobwrightApi(app)
+    api.register_converter(ShortNumber, lambda _: {"type": "integer", "minimum": 0, "maximum": 999_999_999})
     for blueprint in RESOURCES:
         api.register_blueprint(blueprint)
     _say_problems(api)

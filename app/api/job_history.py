@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from flask import Response, jsonify, request, url_for
@@ -26,6 +26,7 @@ from app.api.schemas import (
 from app.bulk.service import SCHEMA as BULK
 from app.bulk.service import Action, Wanted
 from app.errors import FieldError, ValidationFailed
+from app.instants import InstantRefused, parse
 from app.jobs.body import as_request, without_secrets
 from app.jobs.dependencies import Link
 from app.jobs.notes import LONGEST, Note
@@ -171,11 +172,11 @@ def bulk() -> Any:
 
 
 def _instant(text: str) -> datetime:
-    """A date-time of RFC 3339 as Python has it, which knows no leap seconds and no year 0. Raises ValidationFailed."""
+    """Raises ValidationFailed."""
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValidationFailed([FieldError("/until", "must be a date and time, such as 2026-03-29T02:30:00Z")]) from error
+        return parse(text)
+    except InstantRefused as error:
+        raise ValidationFailed([FieldError("/until", str(error))]) from error
 
 
 def _judged(validator: SchemaValidator, body: Any) -> dict[str, Any]:

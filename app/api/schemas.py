@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from marshmallow import EXCLUDE, INCLUDE, RAISE, Schema
+from typing import Any
+
+from marshmallow import EXCLUDE, INCLUDE, RAISE, Schema, ValidationError, pre_load
 from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf, Range, Regexp
 
@@ -11,14 +13,27 @@ from app.execution.model import Status
 from app.jobs.model import DependsOn
 from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, NameField, RetryPolicySchema
 from app.jobs.store import NEVER, SORTS
+from app.validation.fields import Bound
 
 LAST_STATUSES = ["success", "failed", "timeout", "cancelled", NEVER]
 INSTANT = {"format": "date-time"}
 
 
+NUL = "\0"
+LARGEST = 2**63 - 1  # that the store can compare with
+
+
 class _Query(Schema):
     class Meta:
         unknown = RAISE
+
+    @pre_load
+    def refuse_nul(self, data: Any, **_: Any) -> Any:
+        """No text of the registry holds NUL, and no pattern of the store can."""
+        wrong = {name: ["must not hold the character NUL"] for name, value in data.items() if isinstance(value, str) and NUL in value}
+        if wrong:
+            raise ValidationError(wrong)
+        return data
 
 
 class _Answer(Schema):
@@ -69,8 +84,8 @@ class AuditExportQuery(_Query):
     target_id = ma.String(load_default="", validate=Length(max=200))
     outcome = ma.String(load_default="", validate=OneOf(["", "done", "failed", "refused"]))
     correlation_id = ma.String(load_default="", validate=Length(max=100))
-    begin = ma.AwareDateTime(load_default=None, metadata={"description": "Inclusive"})
-    end = ma.AwareDateTime(load_default=None, metadata={"description": "Exclusive"})
+    begin = Bound(load_default=None, metadata={"description": "Inclusive"})
+    end = Bound(load_default=None, metadata={"description": "Exclusive"})
     format = ma.String(load_default="jsonl", validate=OneOf(["jsonl", "csv"]))
 
 
@@ -79,7 +94,7 @@ class AuditQuery(AuditExportQuery):
         exclude = ("format",)
         unknown = RAISE
 
-    before = ma.Integer(load_default=None, validate=Range(min=1), metadata={"description": "`older` of the answer before"})
+    before = ma.Integer(load_default=None, validate=Range(min=1, max=LARGEST), metadata={"description": "`older` of the answer before"})
     limit = ma.Integer(load_default=50, validate=Range(min=1, max=500))
 
 
@@ -153,7 +168,7 @@ class JobList(_Answer):
 
 
 class RevisionQuery(_Query):
-    before = ma.Integer(validate=Range(min=1), metadata={"description": "Versions below this one"})
+    before = ma.Integer(validate=Range(min=1, max=LARGEST), metadata={"description": "Versions below this one"})
     limit = ma.Integer(load_default=20, validate=Range(min=1, max=100))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +11,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.audit.chain import BEGINNING, Head
-from app.mongo import EXACT, Document
+from app.mongo import EXACT, Document, literal
 
 QUERY_TIME_MS = 5_000
 
@@ -41,9 +40,9 @@ class AuditFilter:
             if value:
                 found[field] = value
         if self.action:
-            found["action"] = {"$regex": rf"^{re.escape(self.action)}(\.|$)"}
+            found["action"] = {"$regex": rf"^{literal(self.action)}(\.|$)"}
         if self.actor:
-            found["actor.email"] = {"$regex": re.escape(self.actor), "$options": "i"}
+            found["actor.email"] = {"$regex": literal(self.actor), "$options": "i"}
         between = {name: value for name, value in (("$gte", self.begin), ("$lt", self.end)) if value is not None}
         if between:
             found["at"] = between

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from pymongo import DeleteMany
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from app.mongo import DUPLICATE_KEY, Document
+from app.mongo import DUPLICATE_KEY, Document, begun, literal
 
 QUERY_TIME_MS = 5_000
 
@@ -105,7 +104,7 @@ class LogStore:
         there are more."""
         where: Document = {}
         if text:
-            where["lines.message"] = {"$regex": re.escape(text), "$options": "i"}
+            where["lines.message"] = {"$regex": literal(text), "$options": "i"}
         if levels:
             where["lines.level"] = {"$in": list(levels)}
         stages: list[Document] = [
@@ -132,7 +131,10 @@ class LogStore:
         return {**found["lines"][place - 1], "attempt": found["attempt"], "number": before + place}
 
     def all(self, execution_id: str) -> Iterator[Document]:
-        """Every line, a chunk at a time."""
+        """Every line, a chunk at a time; the first has been read when this returns."""
+        return begun(self._lines(execution_id))
+
+    def _lines(self, execution_id: str) -> Iterator[Document]:
         for row in self._logs.find({"_id": _after(execution_id, "")}).sort("_id", 1):
             for line in row["lines"]:
                 yield {**line, "attempt": row["attempt"]}

@@ -14,6 +14,7 @@ from app.config import Settings
 from app.errors import FieldError, ValidationFailed
 from app.jobs.model import DependsOn, JobDefinition, MisfirePolicy, Overlap, RetryOn, ScheduleType, definition_from
 from app.validation import pointer
+from app.validation.fields import Instant, TrueFalse, Whole
 from app.validation.names import read_name
 from templates_lib.messages import say
 
@@ -27,39 +28,6 @@ NAME_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-
 class _Strict(Schema):
     class Meta:
         unknown = RAISE
-
-
-class _Int(ma.Integer):
-    """A whole number as JSON has it: neither "5" nor true nor 5.5."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(strict=True, **kwargs)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(value, bool | str):
-            raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, *args, **kwargs)
-
-
-class _Bool(ma.Boolean):
-    """true or false as JSON has them."""
-
-    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
-        if not isinstance(value, bool):
-            raise self.make_error("invalid", input=value)
-        return value
-
-
-class _Instant(ma.AwareDateTime):
-    """RFC 3339 with a zone; a naive time is refused rather than guessed."""
-
-    default_error_messages = {  # noqa: RUF012 - marshmallow's own interface
-        "invalid": "must be a date and time with its zone, such as 2026-03-29T02:30:00Z",
-        "invalid_awareness": "needs a time zone: Z, or an offset such as +02:00",
-    }
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(format="iso", default_timezone=None, **kwargs)
 
 
 class NameField(ma.String):
@@ -92,12 +60,12 @@ class ScheduleSchema(_Strict):
         allow_none=True, validate=Length(max=200),
         metadata={"description": "cron: five fields by Debian's rules, or six with seconds first", "example": "0 2 * * *"},
     )  # fmt: skip
-    interval_seconds = _Int(allow_none=True, validate=Range(min=1, max=31_536_000), metadata={"description": "interval: seconds"})
-    run_at = _Instant(allow_none=True, metadata={"description": "once: the instant"})
+    interval_seconds = Whole(allow_none=True, validate=Range(min=1, max=31_536_000), metadata={"description": "interval: seconds"})
+    run_at = Instant(allow_none=True, metadata={"description": "once: the instant"})
     timezone = ma.String(validate=Length(max=64), metadata={"description": "IANA name, for cron", "example": "Europe/Berlin"})
-    start_at = _Instant(allow_none=True, metadata={"description": "Not due before; the anchor of an interval"})
-    end_at = _Instant(allow_none=True, metadata={"description": "Not due from then on"})
-    jitter_seconds = _Int(
+    start_at = Instant(allow_none=True, metadata={"description": "Not due before; the anchor of an interval"})
+    end_at = Instant(allow_none=True, metadata={"description": "Not due from then on"})
+    jitter_seconds = Whole(
         validate=Range(min=0, max=86_400),
         metadata={"description": "Start up to so many seconds after each due time: always the same for a job, another for the next"},
     )
@@ -108,8 +76,8 @@ class ScheduleSchema(_Strict):
 
 
 class RetryPolicySchema(_Strict):
-    max_retries = _Int(validate=Range(min=0, max=100), metadata={"title": "Retries", "description": "Attempts after the first"})
-    retry_delay_seconds = _Int(
+    max_retries = Whole(validate=Range(min=0, max=100), metadata={"title": "Retries", "description": "Attempts after the first"})
+    retry_delay_seconds = Whole(
         validate=Range(min=0, max=86_400),
         metadata={"title": "Delay in seconds", "description": "Before the first retry; it is at least a second"},
     )
@@ -117,7 +85,7 @@ class RetryPolicySchema(_Strict):
         validate=OneOf(["fixed", "exponential"]),
         metadata={"title": "Back-off", "description": "exponential draws it from nothing to a span that doubles each time"},
     )
-    max_delay_seconds = _Int(validate=Range(min=1, max=604_800), metadata={"title": "Longest delay in seconds"})
+    max_delay_seconds = Whole(validate=Range(min=1, max=604_800), metadata={"title": "Longest delay in seconds"})
     retry_on = ma.List(
         ma.String(validate=OneOf([item.value for item in RetryOn])),
         metadata={"title": "Retry after", "description": "Ends of an attempt that are worth another"},
@@ -129,15 +97,15 @@ class MisfireSchema(_Strict):
         validate=OneOf([item.value for item in MisfirePolicy]),
         metadata={"title": "Missed due times", "description": "skip them, run once, or run all up to the cap"},
     )
-    grace_seconds = _Int(
+    grace_seconds = Whole(
         validate=Range(min=1, max=604_800),
         metadata={"title": "Grace in seconds", "description": "Lateness that is still in time"},
     )
-    max_catch_up = _Int(validate=Range(min=1, max=100), metadata={"title": "Most runs to catch up"})
+    max_catch_up = Whole(validate=Range(min=1, max=100), metadata={"title": "Most runs to catch up"})
 
 
 class ConcurrencySchema(_Strict):
-    max_instances = _Int(validate=Range(min=1, max=1000), metadata={"title": "Runs at once"})
+    max_instances = Whole(validate=Range(min=1, max=1000), metadata={"title": "Runs at once"})
     group = NameField(
         gives_rights=True,
         validate=Length(max=100),
@@ -174,17 +142,17 @@ class JobDefinitionSchema(_Strict):
     template_type = ma.String(required=True, validate=Length(min=1, max=100), metadata={"example": "database_cleanup"})
     parameters = ma.Dict(keys=ma.String(), metadata={"description": "By the template's parameters_schema"})
     schedule = ma.Nested(ScheduleSchema)
-    enabled = _Bool(metadata={"description": "Due times are started only while true"})
-    timeout_seconds = _Int(validate=Range(min=1), metadata={"description": "After that the whole process tree is ended"})
+    enabled = TrueFalse(metadata={"description": "Due times are started only while true"})
+    timeout_seconds = Whole(validate=Range(min=1), metadata={"description": "After that the whole process tree is ended"})
     retry_policy = ma.Nested(RetryPolicySchema)
     overlap = ma.String(validate=OneOf([item.value for item in Overlap]))
     misfire = ma.Nested(MisfireSchema)
     concurrency = ma.Nested(ConcurrencySchema)
-    priority = _Int(validate=Range(min=1, max=10), metadata={"description": "10 first; a level is worth a minute of waiting"})
+    priority = Whole(validate=Range(min=1, max=10), metadata={"description": "10 first; a level is worth a minute of waiting"})
     tags = ma.List(NameField(validate=Length(min=1, max=50)), validate=Length(max=MAX_TAGS))
     group = NameField(gives_rights=True, validate=Length(max=100))
     notifications = ma.Nested(NotificationsSchema, metadata={"description": "Who is told by mail; failure is failed, timeout and missed"})
-    pause_after_failures = _Int(
+    pause_after_failures = Whole(
         validate=Range(min=0, max=1000),
         metadata={"description": "The job pauses itself after so many failures in a row; 0: never"},
     )
@@ -198,7 +166,7 @@ class PauseSchema(_Strict):
     """The body of a pause."""
 
     reason = NameField(required=True, validate=Length(min=1, max=500), metadata={"description": "Why; shown with the job"})
-    until = _Instant(allow_none=True, metadata={"description": "Due again from then on; absent: until someone resumes the job"})
+    until = Instant(allow_none=True, metadata={"description": "Due again from then on; absent: until someone resumes the job"})
 
 
 _SCHEMA = JobDefinitionSchema()

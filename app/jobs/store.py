@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName, LimitReached
 from app.jobs.model import Cause, Job, Pause, Schedule, job_document, job_from, schedule_from, to_plain
-from app.mongo import ANY_DATE, Document, by_id
+from app.mongo import ANY_DATE, Document, by_id, literal
 from app.validation.names import normal, spellings
 from templates_lib.messages import say
 
@@ -570,7 +569,7 @@ def _wanted(query: JobFilter, gone: Sequence[tuple[str, int]]) -> Document:
         whole: list[Document] = [{"schedule_error": {"$gt": ""}}, *({"template_type": a, "template_version": b} for a, b in gone)]
         both.append({"$or" if query.broken else "$nor": whole})
     if query.search:
-        where["search"] = {"$regex": re.escape(searched(query.search))}
+        where["search"] = {"$regex": literal(searched(query.search))}
     return {**where, "$and": both} if both else where
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,13 +13,16 @@ from app.audit.model import Actor
 from app.clock import Clock
 from app.errors import FieldError, ValidationFailed
 from app.execution.service import Executions
+from app.instants import InstantRefused, parse_bound
 from app.jobs.model import ScheduleType
 from app.jobs.service import JobRegistry
 from app.scheduling.triggers import Triggers
 from app.validation import SchemaValidator
+from app.zones import is_zone, not_a_zone
 from templates_lib.messages import say
 
 MOST = 1000  # runs of one backfill
+FIRST_DUE = datetime(1970, 1, 1, tzinfo=UTC)  # a due time before it was never kept: the queries of the registry begin there
 _TICK = timedelta(milliseconds=1)
 
 SCHEMA: dict[str, Any] = {
@@ -64,6 +66,8 @@ class Backfills:
             raise ValidationFailed([FieldError("", "A job without a repeating schedule has no due times to make up for")])
         if schedule.type is ScheduleType.INTERVAL and schedule.start_at is None:
             raise ValidationFailed([FieldError("", "Its interval has no start_at: what was due before the job was made is not defined")])
+        if not is_zone(schedule.timezone):
+            raise ValidationFailed([FieldError("", not_a_zone(schedule.timezone))])
         total = self._triggers.count(schedule, begin - _TICK, end - _TICK)
         if total > MOST:
             raise ValidationFailed(
@@ -88,7 +92,7 @@ class Backfills:
         errors = self._validator.errors(body)
         if errors:
             raise ValidationFailed(errors)
-        begin, end = _instant(body, "from"), _instant(body, "to")
+        begin, end = max(_instant(body, "from"), FIRST_DUE), _instant(body, "to")
         now = self._clock.now()
         if end <= begin:
             raise ValidationFailed([FieldError("/to", "must be later than from")])
@@ -99,6 +103,6 @@ class Backfills:
 
 def _instant(body: Mapping[str, Any], name: str) -> datetime:
     try:
-        return datetime.fromisoformat(body[name]).astimezone(UTC)
-    except (ValueError, OverflowError, zoneinfo.ZoneInfoNotFoundError) as error:
-        raise ValidationFailed([FieldError(f"/{name}", "must be a date and time with its zone, such as 2026-03-29T02:30:00Z")]) from error
+        return parse_bound(body[name])
+    except InstantRefused as error:
+        raise ValidationFailed([FieldError(f"/{name}", str(error))]) from error

@@ -20,6 +20,7 @@ from app.scheduling.calendar_store import CalendarStore
 from app.scheduling.calendars import SCHEMA, Blackout, Blackouts, Calendar, problems
 from app.validation import SchemaValidator
 from app.validation.names import normal
+from app.zones import is_zone
 
 log = get_logger(__name__)
 
@@ -64,7 +65,9 @@ class Calendars:
         return self._found(name)
 
     def upcoming(self, row: Document, count: int = 8) -> list[Blackout]:
-        """The next blackouts of a year of a calendar that someone has got, the present one first."""
+        """The next blackouts of a year of a calendar that someone has got, the present one first; none where its zone is unknown here."""
+        if not is_zone(row["timezone"]):
+            return []
         now = self._clock.now()
         return Blackouts([Calendar(row["_id"], body_of(row))]).between(now, now + LOOKS_AHEAD)[:count]
 

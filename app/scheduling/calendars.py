@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zoneinfo
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 from app.errors import FieldError, ValidationFailed
+from app.instants import dates, day_after, in_zone, midnight, shifted, utc
+from app.zones import is_zone, not_a_zone, zone
 from templates_lib.messages import say
 
 WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -18,6 +20,10 @@ LONGEST = timedelta(days=400)  # of one blackout; what is longer ends there and 
 MOST_EVENTS = 5000
 MOST_INTERVALS = 2000  # of one look
 REMEMBERED_DAYS = 512
+# Events are followed on these days only: a daily one takes a second a few centuries after its beginning, and has no end.
+EVENTS_FROM, EVENTS_UNTIL = date(1971, 1, 1), date(2199, 12, 31)
+_PARSING = threading.Lock()  # the library keeps the zones of the file at hand in one place of the process
+FIRST_YEAR = 1900  # in which an event may begin
 _DAY = timedelta(days=1)
 _TOO_OFTEN = ("SECONDLY", "MINUTELY", "HOURLY")
 _PARTS_OF_A_DAY = ("BYHOUR", "BYMINUTE", "BYSECOND")
@@ -83,7 +89,7 @@ class Calendar:
 
     def __init__(self, name: str, body: Mapping[str, Any]) -> None:
         self.name, self._body = name, body
-        self._zone = zoneinfo.ZoneInfo(body["timezone"])
+        self._zone = zone(body["timezone"])
         self._events = _followed(_parsed(body["ical"])) if body.get("ical", "").strip() else None
         self._of_day = lru_cache(REMEMBERED_DAYS)(self._intervals_of_day)
 
@@ -91,28 +97,25 @@ class Calendar:
         """(start, end) of what overlaps [after, until], UTC, in no order; some may come twice."""
         for row in self._body.get("dates", ()):
             first, last = date.fromisoformat(row["from"]), date.fromisoformat(row.get("to") or row["from"])
-            yield self._instant(first, time()), self._instant(last + _DAY, time())
-        day = after.astimezone(self._zone).date() - _DAY
-        while day <= until.astimezone(self._zone).date():
-            yield from self._windows(day)
-            day += _DAY
+            yield midnight(first, self._zone), midnight(day_after(last), self._zone)
+        if self._body.get("weekly"):
+            for day in dates(day_after(in_zone(after, self._zone).date(), -1), in_zone(until, self._zone).date()):
+                yield from self._windows(day)
         if self._events is not None:
-            day, last_day = after.astimezone(UTC).date(), until.astimezone(UTC).date()
-            while day <= last_day:
+            for day in dates(max(utc(after).date(), EVENTS_FROM), min(utc(until).date(), EVENTS_UNTIL)):
                 yield from self._of_day(day)
-                day += _DAY
 
     def _windows(self, day: date) -> Iterator[tuple[datetime, datetime]]:
         for row in self._body.get("weekly", ()):
             if DAYS[day.weekday()] in row["days"]:
                 begin, end = row["from"], row["to"]
-                last = day + _DAY if end == "24:00" or end <= begin else day
+                last = day_after(day) if end == "24:00" or end <= begin else day
                 yield self._instant(day, time.fromisoformat(begin)), self._instant(last, time.fromisoformat(end.replace("24:", "00:")))
 
     def _intervals_of_day(self, day: date) -> list[tuple[datetime, datetime]]:
         begin = datetime.combine(day, time(), UTC)
         found = []
-        for event in self._events.between(begin - _DAY, begin + 2 * _DAY) if self._events is not None else ():
+        for event in self._events.between(shifted(begin, -_DAY), shifted(begin, 2 * _DAY)) if self._events is not None else ():
             if str(event.get("STATUS", "")).upper() != "CANCELLED":
                 found.append((self._moment(event.start), self._moment(event.end)))
         return found
@@ -120,11 +123,11 @@ class Calendar:
     def _moment(self, value: date) -> datetime:
         """An event's date or time; one without a zone is in the calendar's."""
         if not isinstance(value, datetime):
-            return self._instant(value, time())
-        return (value if value.tzinfo else value.replace(tzinfo=self._zone)).astimezone(UTC)
+            return midnight(value, self._zone)
+        return utc(value if value.tzinfo else value.replace(tzinfo=self._zone))
 
     def _instant(self, day: date, at: time) -> datetime:
-        return datetime.combine(day, at, self._zone).astimezone(UTC)
+        return utc(datetime.combine(day, at, self._zone))
 
 
 class Blackouts:
@@ -177,10 +180,8 @@ NO_BLACKOUTS = Blackouts()
 def problems(body: Mapping[str, Any]) -> list[FieldError]:
     """What SCHEMA cannot say of a calendar that satisfies it."""
     errors: list[FieldError] = []
-    if body["timezone"] not in zoneinfo.available_timezones():
-        errors.append(
-            FieldError("/timezone", say("{timezone!r} is not an IANA time zone, such as Europe/Berlin", timezone=body["timezone"]))
-        )
+    if not is_zone(body["timezone"]):
+        errors.append(FieldError("/timezone", not_a_zone(body["timezone"])))
     for place, row in enumerate(body.get("dates", ())):
         if row.get("to") and row["to"] < row["from"]:
             errors.append(FieldError(f"/dates/{place}/to", "must not be earlier than from"))
@@ -206,7 +207,12 @@ def _parsed(text: str) -> Any:
     import icalendar  # noqa: PLC0415 - as above
 
     try:
-        return icalendar.Calendar.from_ical(text)
+        with _PARSING:
+            icalendar.use_zoneinfo()  # type: ignore[no-untyped-call]  # it has no types; forgets the zones that other files have defined
+            calendar = icalendar.Calendar.from_ical(text)
+            if any(_unknown_zone(event) for event in calendar.walk("VEVENT")):  # perhaps it is defined below
+                calendar = icalendar.Calendar.from_ical(text)
+            return calendar
     except Exception as error:  # whatever a parser of other people's files may raise
         raise ValidationFailed(
             [FieldError("/ical", say("is no iCalendar: {error}", error=str(error)[:200] or type(error).__name__))]
@@ -228,6 +234,25 @@ def _called(event: Any) -> str:
     return str(event.get("SUMMARY", "an event"))[:80]
 
 
+def _unknown_zone(event: Any) -> str | None:
+    """The TZID of an event that no node, or not every node, knows; a zone that the file defines itself is known."""
+    for name in ("DTSTART", "DTEND", "RECURRENCE-ID", "EXDATE", "RDATE"):
+        found = event.get(name, [])
+        for value in found if isinstance(found, list) else [found]:
+            tzid = value.params.get("TZID")
+            moments = [one.dt for one in getattr(value, "dts", [value])]
+            if tzid and not all(_known_zone(one[0] if isinstance(one, tuple) else one) for one in moments):
+                return str(tzid)
+    return None
+
+
+def _known_zone(moment: date) -> bool:
+    if not isinstance(moment, datetime):
+        return True
+    key = getattr(moment.tzinfo, "key", None)
+    return moment.tzinfo is not None and (key is None or is_zone(key))
+
+
 def _problem_of(calendar: Any) -> str:
     events = calendar.walk("VEVENT")
     if not events:
@@ -238,6 +263,11 @@ def _problem_of(calendar: Any) -> str:
         if event.errors or "DTSTART" not in event:
             name, wrong = event.errors[0] if event.errors else ("DTSTART", "is missing")
             return say("{event!r} cannot be read: {name}: {wrong}", event=_called(event), name=name, wrong=str(wrong)[:120])
+        if event["DTSTART"].dt.year < FIRST_YEAR:
+            return say("{event!r} begins before the year {year}", event=_called(event), year=FIRST_YEAR)
+        unknown = _unknown_zone(event)
+        if unknown is not None:
+            return say("{event!r} is in {zone!r}, neither an IANA time zone nor defined in the file", event=_called(event), zone=unknown)
         rules = event.get("RRULE") or []
         for rule in rules if isinstance(rules, list) else [rules]:
             if any(str(often).upper() in _TOO_OFTEN for often in rule.get("FREQ", ())) or any(part in rule for part in _PARTS_OF_A_DAY):

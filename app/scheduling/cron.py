@@ -17,10 +17,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo  # the type; app.zones makes them
 
 from cronsim import CronSim, CronSimError
 
+from app.instants import in_zone, shifted
+from app.zones import zone as zone_of
 from templates_lib.messages import say
 
 MACROS = {
@@ -187,11 +189,11 @@ def next_times(expression: str, timezone: str, after: datetime, count: int) -> l
 def iter_times(expression: str, timezone: str, after: datetime) -> Iterator[datetime]:
     """The due times later than `after`, ascending, without end but for year 9999 and for HORIZON_YEARS without any."""
     compiled = parts_of(check_expression(expression))
-    zone = ZoneInfo(timezone)
-    start = after.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    zone = zone_of(timezone)
+    start = _second_after(after)
     last = after.astimezone(UTC)
     limit = _years_later(start, HORIZON_YEARS)
-    for stretch in _stretches(zone, start - timedelta(days=1)):
+    for stretch in _stretches(zone, start - _STEP):
         if stretch.begin > limit:
             return
         for moment in _in_stretch(compiled, stretch, limit, start):
@@ -211,14 +213,16 @@ class _Stretch:
     shift: timedelta
 
 
-_END_OF_TIME = datetime(9999, 12, 30, tzinfo=UTC)
+# No due time comes before the one, nor from the other on: a day is left for the time zones, and one for jitter and clock changes.
+BEGIN_OF_TIME = datetime(1, 1, 4, tzinfo=UTC)
+END_OF_TIME = datetime(9999, 12, 30, tzinfo=UTC)
 _STEP = timedelta(days=1)
 
 
 def _stretches(zone: ZoneInfo, begin: datetime) -> Iterator[_Stretch]:
     """The stretches from the one that holds the midnight before `begin` on: whoever asks on one day shares them."""
     begin, shift = begin.replace(hour=0, minute=0, second=0), timedelta(0)
-    while begin < _END_OF_TIME:
+    while begin < END_OF_TIME:
         stretch = _stretch(zone, begin, shift)
         yield stretch
         begin, shift = stretch.end, _offset(zone, stretch.end) - stretch.offset
@@ -229,7 +233,7 @@ def _stretch(zone: ZoneInfo, begin: datetime, shift: timedelta) -> _Stretch:
     """The stretch from `begin` to the next change of the clock, or until a month has passed, so that each is found quickly."""
     offset = _offset(zone, begin)
     probe = begin
-    cap = min(begin + timedelta(days=31), _END_OF_TIME)
+    cap = min(shifted(begin, timedelta(days=31)), END_OF_TIME)
     while probe < cap and _offset(zone, min(probe + _STEP, cap)) == offset:
         probe = min(probe + _STEP, cap)
     end = cap if probe >= cap else _change_between(zone, probe, min(probe + _STEP, cap), offset)
@@ -245,7 +249,7 @@ def _change_between(zone: ZoneInfo, low: datetime, high: datetime, offset: timed
 
 
 def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
-    return moment.astimezone(zone).utcoffset() or timedelta(0)
+    return in_zone(moment, zone).utcoffset() or timedelta(0)
 
 
 def _in_stretch(compiled: Compiled, stretch: _Stretch, limit: datetime, start: datetime) -> Iterator[datetime]:
@@ -295,10 +299,9 @@ def _days(compiled: Compiled, begin: datetime, end: datetime) -> Iterator[tuple[
 def count_times(expression: str, timezone: str, after: datetime, until: datetime) -> int:
     """How many due times lie in (after, until]: by days, not by due times, so a year of seconds takes a millisecond."""
     compiled = parts_of(check_expression(expression))
-    start = after.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
-    end = until.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    start, end = _second_after(after), _second_after(until)
     total = 0
-    for stretch in _stretches(ZoneInfo(timezone), start - timedelta(days=1)):
+    for stretch in _stretches(zone_of(timezone), start - _STEP):
         if stretch.begin >= end:
             break
         made_up, begin, close = _bounds(compiled, stretch, end, start)
@@ -310,9 +313,14 @@ def count_times(expression: str, timezone: str, after: datetime, until: datetime
     return total
 
 
+def _second_after(moment: datetime) -> datetime:
+    """The first whole second later than an instant, within the calendar that cron knows."""
+    return min(max(shifted(moment.astimezone(UTC).replace(microsecond=0), timedelta(seconds=1)), BEGIN_OF_TIME), END_OF_TIME)
+
+
 def _first_minute(moment: datetime) -> datetime:
     return moment if moment.second == 0 else moment.replace(second=0) + timedelta(minutes=1)
 
 
 def _years_later(moment: datetime, years: int) -> datetime:
-    return min(moment + timedelta(days=366 * years), _END_OF_TIME)
+    return min(shifted(moment, timedelta(days=366 * years)), END_OF_TIME)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
@@ -14,11 +14,15 @@ from zoneinfo import ZoneInfo
 
 from app.accounts.permissions import May, require
 from app.audit.model import Actor
+from app.instants import dates, day_after, in_zone, shifted
+from app.instants import midnight as midnight_of
 from app.jobs.model import Schedule, ScheduleType
 from app.jobs.store import JobStore, Planned
 from app.scheduling.cron import Compiled, check_expression, parts_of
 from app.scheduling.plan import anchored
 from app.scheduling.triggers import Triggers, clock_change
+from app.zones import is_zone
+from app.zones import zone as zone_of
 
 REMEMBERED_SECONDS = 60.0  # a forecast may be so old
 MOST_REMEMBERED = 64
@@ -93,7 +97,7 @@ class Forecast:
         """What is due from `begin` on and before `end`, by the hour of `zone` (aware, its beginning). Hours without any are left out."""
         require(actor, May.SEE_JOBS)
         key = ("hours", actor.groups, begin.replace(second=0, microsecond=0), end, zone)
-        return self._remembered(key, lambda: self._hours(actor.groups, begin, end, ZoneInfo(zone)))
+        return self._remembered(key, lambda: self._hours(actor.groups, begin, end, zone_of(zone)))
 
     def due_jobs(self, actor: Actor, begin: datetime, end: datetime, limit: int) -> dict[str, str]:
         """The names of jobs that are due from `begin` on and before `end`, by id: `limit` at most, in no order."""
@@ -102,7 +106,7 @@ class Forecast:
         for plan in self._planned(actor.groups):
             if len(found) >= limit:
                 break
-            if self._triggers.count(plan.schedule, begin - _TICK, end - _TICK):
+            if self._triggers.count(plan.schedule, shifted(begin, -_TICK), shifted(end, -_TICK)):
                 found |= plan.first
         return dict(islice(found.items(), limit))
 
@@ -110,7 +114,7 @@ class Forecast:
         """When each of these jobs (NAMED_OF_A_PLAN at most) is due from `begin` on and before `end`; without those that are not."""
         require(actor, May.SEE_JOBS)
         found: dict[str, Times] = {}
-        for plan in self._jobs.planned(groups=actor.groups, ids=job_ids):
+        for plan in _computable(self._jobs.planned(groups=actor.groups, ids=job_ids)):
             times = self._times(_in_phase(plan).schedule, begin, end)
             if times.count:
                 found |= {job_id: times for job_id, _ in plan.first}
@@ -142,13 +146,13 @@ class Forecast:
         return made
 
     def _times(self, schedule: Schedule, begin: datetime, end: datetime) -> Times:
-        often = self._triggers.count(schedule, begin - _TICK, end - _TICK)
+        often = self._triggers.count(schedule, shifted(begin, -_TICK), shifted(end, -_TICK))
         if often <= MOST_TIMES:
             return Times(often, tuple((at, timedelta()) for at in self._listed(schedule, begin, end)))
         return Times(often, tuple((at, length) for at, length, count in self._by_quarter(schedule, begin, end) if count))
 
     def _planned(self, groups: frozenset[str] | None) -> list[Planned]:
-        return self._remembered(("planned", groups), lambda: [_in_phase(plan) for plan in self._jobs.planned(groups=groups)])
+        return self._remembered(("planned", groups), lambda: [_in_phase(plan) for plan in _computable(self._jobs.planned(groups=groups))])
 
     def _minutes(self, begin: datetime) -> Counter[datetime]:
         """How many jobs are due in each minute of the hour (UTC) from `begin` on."""
@@ -171,7 +175,7 @@ class Forecast:
         return next(self._between(schedule, minute, minute + timedelta(minutes=1)), None) is not None
 
     def _between(self, schedule: Schedule, begin: datetime, end: datetime) -> Iterator[datetime]:
-        for at in self._triggers.iter_after(schedule, begin - _TICK):
+        for at in self._triggers.iter_after(schedule, shifted(begin, -_TICK)):
             if at >= end:
                 return
             yield at
@@ -188,7 +192,7 @@ class Forecast:
             else:
                 self._ask(plan, begin, end, zone, counts, named)
         for name, plans in by_zone.items():
-            own = ZoneInfo(name)
+            own = zone_of(name)
             whole = [day for day in _days(begin, end, own) if not _changes(name, day)]
             for day, found in _added_up(plans, whole).items():
                 _put(found, day, own, zone, counts, named)
@@ -202,8 +206,8 @@ class Forecast:
     ) -> None:  # fmt: skip
         """The same by the triggers, a day at a time: each due time where they are few, else how many each hour has."""
         while begin < end:
-            until = min(begin + DAY, end)
-            often = self._triggers.count(plan.schedule, begin - _TICK, until - _TICK)
+            until = min(shifted(begin, DAY), end)
+            often = self._triggers.count(plan.schedule, shifted(begin, -_TICK), shifted(until, -_TICK))
             if 0 < often <= 48:
                 for at in self._between(plan.schedule, begin, until):
                     counts[_hour(at, zone)] += plan.jobs
@@ -230,8 +234,13 @@ class Forecast:
         """How many due times the quarters of an hour have, (beginning, length, count): the first and the last within the span."""
         while begin < end:
             close = min(begin.replace(minute=begin.minute // 15 * 15, second=0, microsecond=0) + HOUR / 4, end)
-            yield begin, close - begin, self._triggers.count(schedule, begin - _TICK, close - _TICK)
+            yield begin, close - begin, self._triggers.count(schedule, shifted(begin, -_TICK), shifted(close, -_TICK))
             begin = close
+
+
+def _computable(plans: Iterable[Planned]) -> list[Planned]:
+    """Those whose time zone is known: the dispatcher says of the others that they are broken, once they are due."""
+    return [plan for plan in plans if is_zone(plan.schedule.timezone)]
 
 
 def _in_phase(plan: Planned) -> Planned:
@@ -269,7 +278,7 @@ def _added_up(plans: Sequence[Planned], days: Sequence[date]) -> dict[date, _Day
 def _put(
     found: _Day, day: date, own: ZoneInfo, zone: ZoneInfo, counts: Counter[datetime], named: dict[datetime, list[Coming]]
 ) -> None:  # fmt: skip
-    midnight = datetime.combine(day, time(), own).astimezone(UTC)  # no clock changes on this day
+    midnight = midnight_of(day, own)  # no clock changes on this day
     for quarter, count in found.counts.items():
         hour = _hour(midnight + timedelta(seconds=quarter * QUARTER), zone)
         counts[hour] += count
@@ -278,15 +287,15 @@ def _put(
 
 
 def _hour(at: datetime, zone: ZoneInfo) -> datetime:
-    return at.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+    return in_zone(at, zone).replace(minute=0, second=0, microsecond=0)
 
 
 def _days(begin: datetime, end: datetime, zone: ZoneInfo) -> list[date]:
     """The days of a zone that lie in the span whole."""
-    first, days = begin.astimezone(zone).date(), []
+    first, days = in_zone(begin, zone).date(), []
     for place in range((end - begin).days + 3):
-        day = first + place * DAY
-        if datetime.combine(day, time(), zone) >= begin and datetime.combine(day + DAY, time(), zone) <= end:
+        day = day_after(first, place)
+        if midnight_of(day, zone) >= begin and midnight_of(day_after(day), zone) <= end:
             days.append(day)
     return days
 
@@ -294,28 +303,27 @@ def _days(begin: datetime, end: datetime, zone: ZoneInfo) -> list[date]:
 def _gaps(begin: datetime, end: datetime, days: Sequence[date], zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
     """What is left of the span without the days."""
     for day in days:
-        midnight = datetime.combine(day, time(), zone).astimezone(UTC)
+        midnight = midnight_of(day, zone)
         if midnight > begin:
             yield begin, midnight
-        begin = datetime.combine(day + DAY, time(), zone).astimezone(UTC)
+        begin = midnight_of(day_after(day), zone)
     if begin < end:
         yield begin, end
 
 
 @cache
 def _changes(timezone: str, day: date) -> bool:
-    return clock_change(datetime.combine(day, time(12), ZoneInfo(timezone)), timezone) != timedelta(0)
+    return clock_change(datetime.combine(day, time(12), zone_of(timezone)), timezone) != timedelta(0)
 
 
 @lru_cache(maxsize=256)
 def _stretches(timezone: str, begin: datetime, end: datetime) -> tuple[tuple[date, datetime, float, float], ...] | None:
     """The days of a zone that a span touches: (day, its midnight in UTC, from which and before which second of it); None where a clock
     changes on one of them."""
-    zone, found = ZoneInfo(timezone), []
-    day = begin.astimezone(zone).date()
-    while (midnight := datetime.combine(day, time(), zone).astimezone(UTC)) < end:
+    zone, found = zone_of(timezone), []
+    for day in dates(in_zone(begin, zone).date(), in_zone(shifted(end, -_TICK), zone).date()):
         if _changes(timezone, day):
             return None
+        midnight = midnight_of(day, zone)
         found.append((day, midnight, (begin - midnight).total_seconds(), (end - midnight).total_seconds()))
-        day += DAY
     return tuple(found)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from app.errors import FieldError
+from app.instants import day_after, in_zone, shifted
 from app.jobs.model import Schedule, ScheduleType
 from app.scheduling.calendars import NO_BLACKOUTS, Blackouts
-from app.scheduling.cron import CronError, check_expression, count_times, iter_times
+from app.scheduling.cron import END_OF_TIME, CronError, check_expression, count_times, iter_times
+from app.zones import is_zone, not_a_zone, zone
 from templates_lib.messages import said, say
 
 
@@ -43,12 +44,8 @@ class Triggers:
             FieldError(f"/schedule/{name}", say("is required for a schedule of type {type}", type=schedule.type))
             for name in _NEEDED[schedule.type] if getattr(schedule, name) is None
         ]  # fmt: skip
-        if schedule.timezone not in zoneinfo.available_timezones():
-            errors.append(
-                FieldError(
-                    "/schedule/timezone", say("{timezone!r} is not an IANA time zone, such as Europe/Berlin", timezone=schedule.timezone)
-                )
-            )
+        if not is_zone(schedule.timezone):
+            errors.append(FieldError("/schedule/timezone", not_a_zone(schedule.timezone)))
         if schedule.start_at and schedule.end_at and schedule.end_at <= schedule.start_at:
             errors.append(FieldError("/schedule/end_at", "must be later than start_at"))
         if schedule.type is ScheduleType.CRON and schedule.expression is not None:
@@ -56,11 +53,11 @@ class Triggers:
         if schedule.type is ScheduleType.ONCE and schedule.run_at is not None:
             if schedule.run_at <= now:
                 errors.append(FieldError("/schedule/run_at", say("lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC", now=now)))
-            elif schedule.run_at > now + self._lookahead:
+            elif schedule.run_at > shifted(now, self._lookahead):
                 errors.append(FieldError("/schedule/run_at", say("lies more than {days} days ahead", days=self._lookahead.days)))
         errors += self._check_calendars(schedule)
         if not errors and schedule.type is not ScheduleType.MANUAL and self.next_after(schedule, now) is None:
-            errors.append(FieldError("/schedule/end_at", "leaves no due time"))
+            errors.append(_never_due(schedule))
         return errors
 
     def blackouts(self, schedule: Schedule) -> Blackouts:
@@ -81,7 +78,7 @@ class Triggers:
 
     def iter_after(self, schedule: Schedule, after: datetime) -> Iterator[datetime]:
         """The due times later than `after`, ascending, computed from the rule and never from a clock."""
-        begin = after if schedule.start_at is None else max(after, schedule.start_at - _TICK)
+        begin = after if schedule.start_at is None else max(after, shifted(schedule.start_at, -_TICK))
         for moment in _all_after(schedule, begin):
             if schedule.end_at is not None and moment >= schedule.end_at:
                 return
@@ -89,8 +86,8 @@ class Triggers:
 
     def count(self, schedule: Schedule, after: datetime, until: datetime) -> int:
         """How many due times lie in (after, until], without listing them."""
-        begin = after if schedule.start_at is None else max(after, schedule.start_at - _TICK)
-        end = until if schedule.end_at is None else min(until, schedule.end_at - _TICK)
+        begin = after if schedule.start_at is None else max(after, shifted(schedule.start_at, -_TICK))
+        end = until if schedule.end_at is None else min(until, shifted(schedule.end_at, -_TICK))
         if end <= begin:
             return 0
         if schedule.type is ScheduleType.CRON and schedule.expression is not None:
@@ -106,16 +103,22 @@ class Triggers:
         An interval must have its anchor, `start_at`.
         """
         window = timedelta(minutes=1)
-        begin = max(after, until - window)
+        begin = max(after, shifted(until, -window))
         while begin > after and self.count(schedule, begin, until) < count:
             window *= 4
-            begin = max(after, until - window)
+            begin = max(after, shifted(until, -window))
         found: list[datetime] = []
         for moment in self.iter_after(schedule, begin):
             if moment > until:
                 break
             found.append(moment)
         return found[-count:] if count else []
+
+
+def _never_due(schedule: Schedule) -> FieldError:
+    """Where and why a schedule without a due time is wrong: at what it was given, its end before its beginning."""
+    at = next((name for name in ("end_at", "start_at") if getattr(schedule, name) is not None), _NEEDED[schedule.type][0])
+    return FieldError(f"/schedule/{at}", "leaves no due time")
 
 
 def _all_after(schedule: Schedule, after: datetime) -> Iterator[datetime]:
@@ -126,15 +129,19 @@ def _all_after(schedule: Schedule, after: datetime) -> Iterator[datetime]:
             yield schedule.run_at.astimezone(UTC)
     elif schedule.type is ScheduleType.INTERVAL and schedule.interval_seconds is not None:
         step = timedelta(seconds=schedule.interval_seconds)
-        if schedule.start_at is None:
-            moment = after.astimezone(UTC).replace(microsecond=0) + step
-        elif schedule.start_at > after:
-            moment = schedule.start_at.astimezone(UTC)
-        else:
-            moment = schedule.start_at.astimezone(UTC) + ((after - schedule.start_at) // step + 1) * step
-        while moment.year < 9999:
+        moment = _first_step(schedule.start_at, step, after)
+        while moment < END_OF_TIME:
             yield moment
-            moment += step
+            moment = shifted(moment, step)
+
+
+def _first_step(anchor: datetime | None, step: timedelta, after: datetime) -> datetime:
+    """The first due time of an interval later than `after`."""
+    if anchor is None:
+        return shifted(after.astimezone(UTC).replace(microsecond=0), step)
+    if anchor > after:
+        return anchor.astimezone(UTC)
+    return shifted(anchor.astimezone(UTC), ((after - anchor) // step + 1) * step)
 
 
 def _check_cron(expression: str) -> list[FieldError]:
@@ -147,7 +154,6 @@ def _check_cron(expression: str) -> list[FieldError]:
 
 def clock_change(moment: datetime, timezone: str) -> timedelta:
     """How far the clock of `timezone` jumps on the local day of `moment`: positive for forward, zero on most days."""
-    zone = zoneinfo.ZoneInfo(timezone)
-    day = moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-    before, after = day.utcoffset(), (day + timedelta(days=1)).utcoffset()
+    day = in_zone(moment, zone(timezone)).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    before, after = day.utcoffset(), datetime.combine(day_after(day.date()), day.timetz()).utcoffset()
     return (after or timedelta(0)) - (before or timedelta(0))

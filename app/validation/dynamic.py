@@ -20,14 +20,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from dateutil.relativedelta import relativedelta
 
+from app import instants
 from app.errors import FieldError
 from app.validation.places import Place
 from app.validation.pointer import keys_of
 from app.validation.readable import pointer
+from app.zones import zone
 from templates_lib.messages import say, say_many
 
 OPEN = "{{"
@@ -40,6 +41,7 @@ DEEPEST = 64
 NAMES = ("now", "execution.id", "execution.scheduled_for", "job.id", "job.name", "previous.result", "previous.id", "previous.completed_at")
 _UNITS = "second|minute|hour|day|week|month|year"
 _SHIFT = re.compile(rf"(?P<sign>[+-]?) ?(?P<count>[0-9]{{1,6}}) (?P<unit>{_UNITS})s?(?P<ago> ago)?", re.I)
+_YEAR = re.compile(r"(?<!%)((?:%%)*)%Y")
 _BEGIN = re.compile(r"\{\{(?!\{)")
 _EXPRESSION = re.compile(r"\{\{(?P<inner>(?:[^{}\"]|\"(?:[^\"\\]|\\.)*\")*)\}\}")
 _TOKEN = re.compile(r'\s*(?:(?P<text>"(?:[^"\\]|\\.)*")|(?P<number>-?[0-9]+(?:\.[0-9]+)?)|(?P<name>[A-Za-z_][\w.$-]*)|(?P<sign>[|:,]))')
@@ -312,8 +314,7 @@ def _instant(value: Any) -> datetime:
         return value
     if not isinstance(value, str):
         raise Wrong(say("{value!r} is no instant", value=_written(value)[:60]))
-    found = datetime.fromisoformat(value.replace("Z", "+00:00"))
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return instants.parse_local(value, UTC)
 
 
 def _relative(text: Any, now: datetime) -> datetime:
@@ -348,7 +349,8 @@ def _begin(value: Any, unit: str) -> datetime:
 def _strftime(value: Any, pattern: str) -> str:
     if re.fullmatch(r"(?:%[YmdHMSjyBbAaIpUVGuzZf%]|[^%]){0,100}", pattern) is None:
         raise Wrong(say("{pattern!r} is no pattern for dates, such as %Y-%m-%d", pattern=pattern))
-    return _instant(value).strftime(pattern)
+    moment = _instant(value)
+    return moment.strftime(_YEAR.sub(rf"\g<1>{moment.year:04}", pattern))  # which the C library does not fill with zeros
 
 
 def _number(value: Any) -> int | float:
@@ -377,12 +379,12 @@ def _join(value: Any, between: Any) -> str:
 
 
 _FILTERS: dict[str, tuple[int, Callable[..., Any]]] = {
-    "date": (0, lambda value: f"{_instant(value):%Y-%m-%d}"),
+    "date": (0, lambda value: _instant(value).date().isoformat()),
     "time": (0, lambda value: f"{_instant(value):%H:%M:%S}"),
     "format": (1, _strftime),
     "add": (1, lambda value, span: _relative(span, _instant(value))),
     "begin_of": (1, _begin),
-    "in_zone": (1, lambda value, zone: _instant(value).astimezone(ZoneInfo(zone))),
+    "in_zone": (1, lambda value, name: instants.in_zone(_instant(value), zone(name))),
     "default": (1, lambda value, other: other if isinstance(value, _Missing) else value),
     "upper": (0, lambda value: _written(value).upper()),
     "lower": (0, lambda value: _written(value).lower()),
@@ -398,7 +400,7 @@ _FILTERS: dict[str, tuple[int, Callable[..., Any]]] = {
 def _shown(value: Any, *, day: bool = False) -> Any:
     """A value as JSON has it."""
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d}" if day else value.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return value.date().isoformat() if day else value.isoformat(timespec="seconds").replace("+00:00", "Z")
     return value
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import zoneinfo
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
 
 import idna
 from cronsim import CronSim, CronSimError
@@ -15,6 +13,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from rfc3986_validator import validate_rfc3986
 
 from app.validation.patterns import PatternRefused, check_pattern
+from app.zones import is_zone
 
 # What jsonschema itself knows of this draft, with the libraries that it asks for; ours below replace some and add some.
 checker = FormatChecker(formats=())
@@ -151,10 +150,4 @@ def is_cron(text: str) -> bool:
 @_format("timezone")
 def is_timezone(text: str) -> bool:
     """A name of the IANA time zone database."""
-    return text in time_zones()
-
-
-@cache
-def time_zones() -> frozenset[str]:
-    """All names that this machine knows."""
-    return frozenset(zoneinfo.available_timezones())
+    return is_zone(text)

@@ -215,3 +215,44 @@ def test_a_year_of_nights_is_planned_at_once() -> None:
     plan = planned("2025-11-23T12:00", "2026-11-23T12:00", **NIGHT)
     assert plan.blackout.count == 365 * 480
     assert plan.missed.count + len(plan.runs) == 365 * 960 + 1
+
+
+DEFINED = "BEGIN:VTIMEZONE\r\nTZID:Ours\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\nTZOFFSETFROM:{0}\r\nTZOFFSETTO:{0}\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n"
+
+
+def _in_zone(zone: str, before: str = "", after: str = "") -> dict[str, Any]:
+    event = f"DTSTART;TZID={zone}:20260302T100000\r\nDTEND;TZID={zone}:20260302T110000\r\nEXDATE;TZID={zone}:20260303T100000\r\n"
+    whole = f"BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:closed\r\n{event}END:VEVENT\r\n"
+    return {"timezone": "UTC", "ical": f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n{before}{whole}{after}END:VCALENDAR\r\n"}
+
+
+@pytest.mark.parametrize("zone", ["localtime", "Factory", "right/UTC", "posix/UTC", "europe/berlin", "Nowhere/At_All", "Ours"])
+def test_an_event_in_a_zone_that_not_each_node_knows_is_refused(zone: str) -> None:
+    found = problems(_in_zone(zone))
+    assert [(one.pointer, zone in one.message) for one in found] == [("/ical", True)], found
+
+
+def test_a_zone_is_known_by_its_iana_name_by_that_of_windows_or_from_the_file_alone() -> None:
+    def begins(body: dict[str, Any]) -> datetime:
+        assert problems(body) == []
+        return Blackouts([Calendar("x", body)]).between(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 4, tzinfo=UTC))[0].start
+
+    assert begins(_in_zone("US/Eastern")) == datetime(2026, 3, 2, 15, tzinfo=UTC)
+    assert begins(_in_zone("W. Europe Standard Time")) == datetime(2026, 3, 2, 9, tzinfo=UTC)
+    assert begins(_in_zone("Ours", before=DEFINED.format("+0300"))) == datetime(2026, 3, 2, 7, tzinfo=UTC)
+    assert begins(_in_zone("Ours", after=DEFINED.format("-0300"))) == datetime(2026, 3, 2, 13, tzinfo=UTC), (
+        "another file's definition holds"
+    )
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "DTSTART;VALUE=DATE:00010101",
+        "DTSTART:99991231T235959Z\r\nDURATION:P1000000D",
+        "DTSTART:20260101T000000Z\r\nDTEND:99991231T235959Z\r\nRRULE:FREQ=DAILY",
+    ],
+)
+def test_an_event_at_an_end_of_the_calendar_is_refused(event: str) -> None:
+    whole = f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\n{event}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    assert [one.pointer for one in problems({"timezone": "UTC", "ical": whole})] == ["/ical"]

@@ -15,9 +15,9 @@ from markupsafe import Markup, escape
 
 from app.errors import FieldError
 from app.validation.dynamic import Resolved
-from app.validation.formats import time_zones
 from app.validation.patterns import browser_pattern
 from app.validation.words import Words
+from app.zones import zone_names
 from web.forms.draw import Drawer, text_control
 from web.forms.field import Field, json_text
 from web.forms.values import ABSENT, same
@@ -260,7 +260,7 @@ class Painter:
         return [one if isinstance(one, str) else json_text(one) for one in fitting][:MOST_SUGGESTIONS]
 
     def zones(self) -> list[str]:
-        return sorted(time_zones())
+        return sorted(zone_names())
 
     def fixed(self, f: Field) -> str:
         """The words of what cannot be changed."""

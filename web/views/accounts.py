@@ -16,7 +16,7 @@ from app.accounts.service import CHANGE_SCHEMA, NEW_SCHEMA
 from app.accounts.tokens import SCHEMA as TOKEN_SCHEMA
 from app.errors import Conflict, DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.mongo import Document
-from app.validation.formats import time_zones
+from app.zones import zone_names
 from templates_lib.messages import say, say_many
 from web.forms import ABSENT
 from web.language import preference
@@ -265,7 +265,7 @@ def _account_page(
         "account.html", user=user, sessions=services().signin.sessions(actor(), session[SECRET]), errors=errors or {},
         factor_errors=factor_errors or {}, reading=reading or preference(), reading_errors=reading_errors or {},
         languages=LANGUAGES,
-        zones=sorted(time_zones()), tokens=services().tokens.all(actor(), user.id),
+        zones=sorted(zone_names()), tokens=services().tokens.all(actor(), user.id),
     )  # fmt: skip
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from flask import Blueprint, Response, render_template, request
 
 from app.accounts.auditors import FORMATS
 from app.audit.store import AuditFilter
 from app.errors import NotFound
+from app.instants import day_after, midnight
 from templates_lib.messages import say
 from web.views.common import actor
 from web.views.signin import services
@@ -41,12 +42,12 @@ def export(kind: str) -> Response:
 def _filter() -> AuditFilter:
     text = {name: request.args.get(name, "").strip()[:LONGEST] for name in ("actor", "action", "kind", "target_id", "correlation_id")}
     outcome = request.args.get("outcome", "")
-    return AuditFilter(**text, outcome=outcome if outcome in OUTCOMES else "", begin=_day("begin"), end=_day("end", timedelta(days=1)))
+    return AuditFilter(**text, outcome=outcome if outcome in OUTCOMES else "", begin=_day("begin"), end=_day("end", after=1))
 
 
-def _day(name: str, plus: timedelta = timedelta(0)) -> datetime | None:
-    """A day of the filter, UTC; one that is no day is left out."""
+def _day(name: str, *, after: int = 0) -> datetime | None:
+    """The beginning of a day of the filter, UTC, or of the one so many days later; one that is no day is left out."""
     try:
-        return datetime.strptime(request.args.get(name, ""), "%Y-%m-%d").replace(tzinfo=UTC) + plus
-    except (ValueError, OverflowError):
+        return midnight(day_after(date.fromisoformat(request.args.get(name, "")), after), UTC)
+    except ValueError:
         return None

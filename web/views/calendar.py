@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo  # the type; app.zones makes them
 
 from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, require
 from app.execution.day_store import Tallies, Tally
 from app.execution.updates import FAILURES
+from app.instants import in_zone
 from app.scheduling.forecast import Coming, Due
+from app.zones import zone as zone_of
 from web.views.common import actor, midnight, viewer_zone
 from web.views.signin import services
 from web.views.timeline import timeline
@@ -43,7 +45,7 @@ class Cell:
 def show() -> str:
     """`?view=` month (the default), week or day; `?on=` a date of it."""
     require(actor(), May.SEE_EXECUTIONS)
-    zone, now = ZoneInfo(viewer_zone()), services().clock.now()
+    zone, now = zone_of(viewer_zone()), services().clock.now()
     view = request.args.get("view", "month") if request.args.get("view") in VIEWS else "month"
     today = now.astimezone(zone).date()
     on = _date(request.args.get("on", ""), today)
@@ -99,10 +101,10 @@ def _failed(one: Tally) -> int:
 def _by_day(
     ran: Tallies, due: Mapping[datetime, Due], first: date, days: int, zone: ZoneInfo
 ) -> list[Cell]:  # fmt: skip
-    cells = [Cell(midnight(first + n * DAY).astimezone(zone)) for n in range(days)]
+    cells = [Cell(in_zone(midnight(first + n * DAY), zone)) for n in range(days)]
     by_date = {cell.begin.date(): cell for cell in cells}
     for at, tally in ran.items():
-        cell = by_date.get(at.astimezone(zone).date())
+        cell = by_date.get(in_zone(at, zone).date())
         if cell is not None:
             cell.ran += tally.total
             cell.failed += _failed(tally)
@@ -120,7 +122,7 @@ def _by_hour(
     """A row an hour of the clock, a column a day; the hour that a clock goes through twice counts once with both."""
     cells = [[Cell(datetime.combine(first + n * DAY, time(hour), zone)) for n in range(7)] for hour in range(24)]
     for at, tally in ran.items():
-        local = at.astimezone(zone)
+        local = in_zone(at, zone)
         cell = cells[local.hour][(local.date() - first).days]
         cell.ran += tally.total
         cell.failed += _failed(tally)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
@@ -13,6 +12,7 @@ from app.mongo import Document
 from app.scheduling.calendar_service import body_of
 from app.scheduling.calendars import SCHEMA
 from app.scheduling.maintenance import SCHEMA as MAINTENANCE_SCHEMA
+from app.zones import is_zone, zone
 from templates_lib.messages import say
 from web.forms import ABSENT
 from web.forms.render import SummaryLine
@@ -91,7 +91,8 @@ def _page(editor: Editor, row: Document | None = None, name: str = "", errors: t
         "calendar_form.html", row=row, name=row["_id"] if row else name, controls=shown.controls, errors=[*lines, *shown.summary],
         name_errors=[one.message for one in others if one.pointer == "/name"],
         upcoming=services().calendars.upcoming(row) if row else [],
-        users=services().calendars.used_by(actor(), row["_id"]) if row else [], zone=ZoneInfo(row["timezone"]) if row else None,
+        users=services().calendars.used_by(actor(), row["_id"]) if row else [],
+        zone=zone(row["timezone"]) if row and is_zone(row["timezone"]) else None,
     )  # fmt: skip
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import parse_qsl
-from zoneinfo import ZoneInfo
 
 from flask import flash, g, request
 
+from app import instants
 from app.audit.model import Actor
 from app.errors import FieldError, ValidationFailed
 from app.execution.model import Status
 from app.jobs.store import NEVER, JobFilter
 from app.validation.dynamic import Known, Resolved, resolve
-from app.validation.formats import time_zones
 from app.validation.storable import unstorable
+from app.zones import is_zone, zone, zone_names
 from web.forms import ABSENT, Form, Submission, action_in
 from web.forms.field import small_number
 from web.forms.form import PREFIX
@@ -68,11 +68,11 @@ def tell(text: str, *, undo: str = "") -> None:
 
 def viewer_zone() -> str:
     """The zone in which the viewer reads times: what they have set, else their browser's, else the installation's."""
-    if "zone" not in g:
+    if "zone_name" not in g:
         found = preference().zone or request.cookies.get(ZONE_COOKIE, "")
-        g.zone = found if found in time_zones() else services().settings.timezone
-    zone: str = g.zone
-    return zone
+        g.zone_name = found if is_zone(found) else services().settings.timezone
+    name: str = g.zone_name
+    return name
 
 
 def posted_version() -> int | None:
@@ -90,7 +90,7 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
             connection, collection = source.get("connection"), source.get("collection")
             return services().connections.explore(actor(), what, str(connection or ""), collection=str(collection or ""))
         case "timezones":
-            return sorted(time_zones())
+            return sorted(zone_names())
         case "templates":
             return [(entry.type, entry.name) for entry in services().catalogue]
         case "jobs":
@@ -150,7 +150,7 @@ class Editor:
 
 def midnight(day: date) -> datetime:
     """The beginning of a day of the viewer's, in UTC."""
-    return datetime.combine(day, time(), ZoneInfo(viewer_zone())).astimezone(UTC)
+    return instants.midnight(day, zone(viewer_zone()))
 
 
 def is_htmx() -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, render_template, request
 
@@ -14,6 +13,7 @@ from app.execution.model import Status
 from app.execution.overview import Day
 from app.execution.updates import FAILURES
 from app.jobs.service import summed
+from app.zones import zone as zone_of
 from web.filters import OUTCOMES
 from web.views.common import actor, midnight, viewer_zone
 from web.views.signin import services
@@ -83,7 +83,7 @@ class TrendDay:
 
 def _trend() -> list[TrendDay]:
     """The last TREND_DAYS days of the viewer, the oldest first."""
-    zone, now = ZoneInfo(viewer_zone()), services().clock.now()
+    zone, now = zone_of(viewer_zone()), services().clock.now()
     today = now.astimezone(zone).date()
     days = {day: TrendDay(day, 10 * n) for n, day in enumerate(today - timedelta(days=n) for n in reversed(range(TREND_DAYS)))}
     for at, tally in services().overview.hours(actor(), midnight(min(days)), now).items():

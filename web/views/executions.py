@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +15,7 @@ from app.execution.model import Status, Trigger
 from app.execution.service import LEVELS, is_live
 from app.execution.store import ExecutionFilter
 from app.execution.updates import FAILURES
+from app.instants import day_after
 from app.jobs.revisions import difference
 from app.mongo import Document
 from templates_lib.messages import say
@@ -40,22 +41,22 @@ def list_executions() -> str:
     """Everything that ran, runs or waits, newest first."""
     args = request.args
     job_id, status, trigger = args.get("job", ""), args.get("status", ""), args.get("by", "")
-    begin, end = _day(args.get("from", "")), _day(args.get("to", ""))
+    begin, end = _day(args.get("from", "")), _day(args.get("to", ""), after=1)
     query = ExecutionFilter(
         job_id=job_id or None, status=status if status in list(Status) else None,
         triggered_by=trigger if trigger in list(Trigger) else None,
-        begin=begin, end=end + timedelta(days=1) if end else None,
+        begin=begin, end=end,
     )  # fmt: skip
     page = services().executions.page(actor(), query, page=page_number(), limit=PAGE_SIZE, most=MOST_COUNTED)
     others = {key: value for key, value in args.items() if key not in {"status", "page"} and value}
     return render_template("executions.html", page=page, query=query, args=args, others=urlencode(others), triggers=TRIGGERS)
 
 
-def _day(text: str) -> datetime | None:
-    """The beginning of a day of the viewer's; None for what is no date."""
+def _day(text: str, *, after: int = 0) -> datetime | None:
+    """The beginning of a day of the viewer's, or of the one so many days later; None for what is no date."""
     try:
-        return midnight(date.fromisoformat(text))
-    except (ValueError, OverflowError):
+        return midnight(day_after(date.fromisoformat(text), after))
+    except ValueError:
         return None
 
 

@@ -16,7 +16,7 @@ from app.jobs.body import without_secrets
 from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.schema import JobDefinitionSchema, load_definition
 from app.jobtemplates.entry import Entry
-from app.validation.formats import time_zones
+from app.zones import zone_names
 from templates_lib.messages import joined, say
 from web.filters import ENDS
 from web.forms import ABSENT, Form
@@ -239,7 +239,7 @@ class JobForm:
                 *drawn[AFTER].summary,
                 *drawn[POLICIES].summary,
             ],
-            "zones": sorted(time_zones()),
+            "zones": sorted(zone_names()),
             "calendars": services().calendars.names(),
             "chosen_calendars": [name.removeprefix(CALENDAR) for name in schedule if name.startswith(CALENDAR)],
             "typical": schedule.get("s.typical") or self._typical_seconds(),

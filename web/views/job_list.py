@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
@@ -14,9 +13,11 @@ from app.errors import FieldError, JobwrightError, ValidationFailed
 from app.execution.figures import Figures
 from app.execution.model import Status
 from app.execution.updates import RAN
+from app.instants import InstantRefused, OutOfBounds, parse_local
 from app.jobs.model import Job
 from app.jobs.store import NEVER, SORTS, JobFilter
 from app.mongo import Document
+from app.zones import zone
 from templates_lib.messages import counted, say, say_many
 from web.forms.field import small_number
 from web.language import preference, sentences
@@ -164,8 +165,10 @@ def _until(text: str) -> datetime | None:
     if not text:
         return None
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(viewer_zone())).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        return parse_local(text, zone(viewer_zone()))
+    except OutOfBounds as error:
+        raise ValidationFailed([FieldError("/until", str(error))]) from error
+    except InstantRefused as error:
         raise ValidationFailed([FieldError("/until", "must be a date and time, such as 2026-03-29T02:30")]) from error
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from itertools import islice
 from typing import Any
 
 from app.errors import FieldError, ValidationFailed
+from app.instants import InstantRefused, OutOfBounds, in_zone, parse_local
 from app.jobs.model import Schedule, ScheduleType
 from app.jobs.schema import load_definition
 from app.scheduling.builder import HOUR_STEPS, MINUTE_STEPS, Built, Every, build, built
 from app.scheduling.triggers import clock_change
 from app.scheduling.words import duration_words, in_words
+from app.zones import UnknownZone, is_zone
+from app.zones import zone as zone_of
 from templates_lib.messages import Said, joined, say
 from web.forms.field import small_number
 from web.language import language
@@ -104,17 +106,17 @@ def read_schedule(fields: Mapping[str, str]) -> tuple[dict[str, Any], list[Field
 
 def _local_instant(text: str, zone: str, name: str, errors: list[FieldError], *, required: bool) -> dict[str, str]:
     """A date and time as <input type=datetime-local> posts it, in the schedule's zone, as an instant."""
+    if not text and not required:
+        return {}
     try:
-        local = datetime.fromisoformat(text)
-        aware = local if local.tzinfo else local.replace(tzinfo=zoneinfo.ZoneInfo(zone))
-    except zoneinfo.ZoneInfoNotFoundError:
-        errors.append(FieldError("/schedule/timezone", say("{zone!r} is not an IANA time zone, such as Europe/Berlin", zone=zone)))
-        return {}
-    except ValueError:
-        if text or required:
-            errors.append(FieldError(f"/schedule/{name}", "must be a date and time, such as 2026-03-29T02:30"))
-        return {}
-    return {name: aware.astimezone(UTC).isoformat()}
+        return {name: parse_local(text, zone_of(zone)).isoformat()}
+    except UnknownZone as error:
+        errors.append(FieldError("/schedule/timezone", str(error)))
+    except OutOfBounds as error:
+        errors.append(FieldError(f"/schedule/{name}", str(error)))
+    except InstantRefused:
+        errors.append(FieldError(f"/schedule/{name}", "must be a date and time, such as 2026-03-29T02:30"))
+    return {}
 
 
 def schedule_fields(schedule: Schedule | None) -> dict[str, str]:
@@ -127,7 +129,7 @@ def schedule_fields(schedule: Schedule | None) -> dict[str, str]:
             "s.every": "15",
             "s.unit": "60",
         }
-    zone = zoneinfo.ZoneInfo(schedule.timezone)
+    zone = zone_of(schedule.timezone) if is_zone(schedule.timezone) else UTC
     fields = {
         "s.type": schedule.type.value,
         "s.timezone": schedule.timezone,
@@ -138,7 +140,7 @@ def schedule_fields(schedule: Schedule | None) -> dict[str, str]:
     fields |= {"s.every": str((schedule.interval_seconds or 900) // unit), "s.unit": str(unit)}
     for name in ("run_at", "start_at", "end_at"):
         moment = getattr(schedule, name)
-        fields[f"s.{name}"] = moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S") if moment else ""
+        fields[f"s.{name}"] = in_zone(moment, zone).replace(tzinfo=None).isoformat(timespec="seconds") if moment else ""
     return fields | {f"{CALENDAR}{name}": "1" for name in schedule.calendars}
 
 
@@ -171,7 +173,7 @@ def _rush(schedule: Schedule, runs: list[dict[str, Any]], job_id: str) -> dict[s
     if found.others < CROWDED:
         return None
     made = built(schedule.expression or "")
-    local = found.free.astimezone(zoneinfo.ZoneInfo(schedule.timezone)) if found.free else None
+    local = in_zone(found.free, zone_of(schedule.timezone)) if found.free else None
     same_hour = local is not None and local.hour == runs[0]["local"].hour
     movable = made is not None and made.every is not Every.MINUTES and local is not None and (same_hour or made.every in _BY_THE_CLOCK)
     free = replace(made, minute=local.minute, hour=local.hour).expression if movable and made and local else ""
@@ -190,8 +192,15 @@ def _old(schedule: Schedule, typical: int, job_id: str) -> dict[str, Any] | None
 
 def upcoming(schedule: Schedule, typical_seconds: int = 0) -> list[dict[str, Any]]:
     """The next runs {utc, local, note}: in the job's own zone, with what is special of each: a blackout, a change of the clock, the run
-    before it still running where one takes `typical_seconds`."""
-    zone = zoneinfo.ZoneInfo(schedule.timezone)
+    before it still running where one takes `typical_seconds`. None where its zone, or a calendar's, is unknown here."""
+    try:
+        return _upcoming(schedule, typical_seconds)
+    except UnknownZone:
+        return []
+
+
+def _upcoming(schedule: Schedule, typical_seconds: int) -> list[dict[str, Any]]:
+    zone = zone_of(schedule.timezone)
     moments = list(islice(services().triggers.iter_after(schedule, services().clock.now()), PREVIEWED_RUNS))
     blackouts, runs = services().triggers.blackouts(schedule), []
     for place, moment in enumerate(moments):
@@ -200,7 +209,7 @@ def upcoming(schedule: Schedule, typical_seconds: int = 0) -> list[dict[str, Any
         notes += _change_in_words(clock_change(moment, schedule.timezone))
         if place and typical_seconds > (moment - moments[place - 1]).total_seconds():
             notes.append(say("the run before it takes about {time}", time=duration_words(typical_seconds, language())))
-        runs.append({"utc": moment, "local": moment.astimezone(zone), "note": joined(notes, "; ")})
+        runs.append({"utc": moment, "local": in_zone(moment, zone), "note": joined(notes, "; ")})
     return runs
 
 

@@ -11,6 +11,7 @@ from app.audit.model import Actor
 from app.execution.overview import Overview
 from app.execution.store import Begun
 from app.execution.updates import FAILURES
+from app.instants import in_zone
 from app.mongo import Document
 from app.scheduling.forecast import RARE, Due, Forecast, Times
 
@@ -86,7 +87,7 @@ class _Clock:
             return 0.0
         if at >= self.end:
             return float(MINUTES)
-        local = at.astimezone(self.zone)
+        local = in_zone(at, self.zone)
         return float(local.hour * 60 + local.minute)
 
     def bar(self, begin: datetime, end: datetime) -> tuple[float, float]:

@@ -136,7 +136,7 @@ class Settings:
         "int",
         300,
         "Seconds a due time may be late before it is a misfire",
-        **_at_least(1),
+        **_at_least(1, 604_800),
     )
     max_instances: int = _var(
         "SCHEDULER_MAX_INSTANCES", "int", 3, "Upper bound for a job's concurrency.max_instances", **_at_least(1, 1000)
@@ -179,7 +179,9 @@ class Settings:
         "Attempts run at once of the jobs of a concurrency group, `group=number`, comma-separated; 1 for others",
     )  # fmt: skip
     default_max_retries: int = _var("DEFAULT_MAX_RETRIES", "int", 3, "Retries of a job that says nothing", **_at_least(0, 100))
-    default_retry_delay_seconds: int = _var("DEFAULT_RETRY_DELAY", "int", 300, "Base delay in seconds between attempts", **_at_least(0))
+    default_retry_delay_seconds: int = _var(
+        "DEFAULT_RETRY_DELAY", "int", 300, "Base delay in seconds between attempts", **_at_least(0, 86_400)
+    )
     lease_seconds: float = _var(
         "LOCK_TIMEOUT_SECONDS",
         "float",

@@ -119,7 +119,7 @@ class DuplicateName(ValidationFailed):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__([FieldError("/name", say("Another one is already called {name!r}", name=name))])
+        super().__init__([FieldError("/name", say("is taken: another one is called {name!r}", name=name))])
 
 
 class AlreadyRunning(Conflict):

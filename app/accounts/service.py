@@ -23,6 +23,7 @@ from app.keys import digest
 from app.mongo import Document
 from app.validation import SchemaValidator
 from app.validation.names import read_name, read_names, visible
+from app.validation.together import sound
 from templates_lib.messages import say
 
 RESET_LIFE = timedelta(hours=24)
@@ -99,7 +100,11 @@ class Accounts:
         Raises ValidationFailed, DuplicateName.
         """
         require(actor, May.MANAGE_ACCOUNTS)
-        body = self._judged(self._new, body, "email", "name", "groups")
+        read, unseen = read_names(body, "email", "name", "groups")
+        if errors := [*self._new.errors(read), *unseen]:
+            taken = [FieldError("/email", one.message) for one in self._taken(sound(read, errors).get("email", ""))]
+            raise ValidationFailed([*errors, *taken])
+        body = read
         kind = AccountKind(body.get("kind", AccountKind.PERSON))
         user = self._insert(
             actor, email=body["email"], password_hash="", role=Role(body["role"]), name=body.get("name", ""), kind=kind,
@@ -123,6 +128,7 @@ class Accounts:
             errors.append(FieldError("/email", "must be an e-mail address"))
         errors += self._passwords.problems(password, known=(address, name))
         if errors:
+            errors += [] if any(one.pointer == "/email" for one in errors) else self._taken(address)
             raise ValidationFailed(errors)
         return self._insert(actor, email=address, password_hash=self._passwords.hash(password), role=role, name=name)
 
@@ -273,10 +279,17 @@ class Accounts:
             id=str(uuid.uuid4()), email=address, name=name.strip() or address.partition("@")[0], role=role, kind=kind,
             password_hash=password_hash, created_at=self._clock.now(), groups=groups, identity=identity,
         )  # fmt: skip
+        if self._taken(address):
+            raise DuplicateName(address)
         diff = field_diff({}, {**_plain(user), "kind": kind.value})
         with self._audit.action(actor, "user.create", kind="user", target_id=user.id, name=address, diff=diff):
             self._users.add(user)
         return user
+
+    def _taken(self, email: str) -> list[FieldError]:
+        """That another account has the address."""
+        address = email.strip().lower()
+        return list(DuplicateName(address).errors) if address and self._users.by_email(address) is not None else []
 
     def _refuse_without_others(self, user: User) -> None:
         if not self._users.active(Role.SUPER_ADMIN, but=user.id):

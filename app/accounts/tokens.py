@@ -20,6 +20,7 @@ from app.keys import digest
 from app.mongo import Document
 from app.validation import SchemaValidator
 from app.validation.names import read_name, read_names
+from app.validation.together import sound
 from templates_lib.messages import say
 
 PREFIX = "jw_"  # lets secret scanners know one when they see it
@@ -68,8 +69,8 @@ class Tokens:
         owner = self._owner(actor, user_id)
         body, unseen = read_names(body, "name")
         errors = [*self._validator.errors(body), *unseen]
-        if not errors and Scope.ADMIN.value in body["scopes"] and owner.role is not Role.SUPER_ADMIN:
-            errors = [FieldError("/scopes", say("admin is a super-admin's; {email} is {role}", email=owner.email, role=owner.role.value))]
+        if Scope.ADMIN.value in sound(body, errors).get("scopes", ()) and owner.role is not Role.SUPER_ADMIN:
+            errors += [FieldError("/scopes", say("admin is a super-admin's; {email} is {role}", email=owner.email, role=owner.role.value))]
         if errors:
             raise ValidationFailed(errors)
         expires = self._clock.now() + timedelta(days=body["days"]) if "days" in body else None

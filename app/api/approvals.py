@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, jsonify, request, url_for
-from marshmallow import ValidationError
 
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
-from app.api.body import json_body
+from app.api.body import json_body, judged
 from app.api.present import jsonable
 from app.api.schemas import ApprovalEnvelope, ApprovalList, ApprovalQuery, DecisionBody
-from app.errors import ApprovalNeeded, ValidationFailed
-from app.jobs.schema import flatten_messages
+from app.errors import ApprovalNeeded
+from app.jobs.reading import judge_of
 
 blueprint = ApiBlueprint(
     "approvals", __name__, url_prefix="/api/admin/approvals", description="Destructive work of an admin, which a super-admin is to look at"
 )
 
+_decision = judge_of(DecisionBody())
 BODY = {"required": False, "content": {"application/json": {"schema": DecisionBody}}}
 
 
@@ -32,11 +32,7 @@ def answer_asked(error: ApprovalNeeded) -> Response:
 
 
 def _note() -> str:
-    body = json_body(request, optional=True)
-    try:
-        return str(DecisionBody().load(body).get("note", ""))
-    except ValidationError as error:
-        raise ValidationFailed(flatten_messages(error.messages)) from error
+    return str(judged(_decision, json_body(request, optional=True)).get("note", ""))
 
 
 @blueprint.get("")

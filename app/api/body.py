@@ -9,7 +9,8 @@ from flask import Request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from app.errors import FieldError, ValidationFailed
-from app.validation import strict_json
+from app.validation import SchemaValidator, strict_json
+from app.validation.together import beside
 
 MAX_DEPTH = 64
 _ETAG = re.compile(r'(?:W/)?"([0-9]{1,18})"')
@@ -32,6 +33,15 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
         raise BadRequest(f"The body is refused: {error}") from error
     except ValueError as error:
         raise BadRequest(f"The body is no JSON: {error}") from error
+
+
+def judged(validator: SchemaValidator, body: Any, *more: FieldError) -> dict[str, Any]:
+    """The body, which is valid. Raises ValidationFailed with all that is wrong with it, `more` among that."""
+    errors = beside(validator.errors(body), more)
+    if errors:
+        raise ValidationFailed(errors)
+    found: dict[str, Any] = body
+    return found
 
 
 def if_match(request: Request) -> int | None:

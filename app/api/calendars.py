@@ -6,18 +6,21 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
+from app.accounts.permissions import May, require
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
 from app.api.body import if_match, json_body
 from app.api.present import instant, jsonable
 from app.api.schemas import CalendarEnvelope, CalendarList, Message
-from app.errors import FieldError, ValidationFailed
+from app.errors import ValidationFailed
 from app.mongo import Document
 from app.scheduling.calendars import SCHEMA
+from app.validation import SchemaValidator
 
 blueprint = ApiBlueprint("calendars", __name__, url_prefix="/api/admin/calendars", description="Times at which jobs do not start")
 
 NEW = {**SCHEMA, "required": ["name", *SCHEMA["required"]], "properties": {"name": {"type": "string"}, **SCHEMA["properties"]}}
+_new = SchemaValidator(NEW)
 CREATE = {"required": True, "content": {"application/json": {"schema": NEW}}}
 UPDATE = {"required": True, "content": {"application/json": {"schema": SCHEMA}}}
 IF_MATCH = {"in": "header", "name": "If-Match", "schema": {"type": "string"}}
@@ -50,7 +53,8 @@ def create_calendar() -> Any:
     """Create a calendar; its name stays"""
     body = json_body(request)
     if not isinstance(body, dict) or not isinstance(body.get("name"), str):
-        raise ValidationFailed([FieldError("/name", "is required, a text")])
+        require(actor(), May.CHANGE_CALENDARS)
+        raise ValidationFailed(_new.errors(body))
     rest = {key: value for key, value in body.items() if key != "name"}
     return _tagged(services().calendars.create(actor(), body["name"], rest), "Calendar created"), 201
 

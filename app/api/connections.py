@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, jsonify, request
-from marshmallow import ValidationError
 
+from app.accounts.permissions import May, require
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
 from app.api.body import if_match, json_body
 from app.api.present import connection_json
 from app.api.schemas import ConnectionBody, ConnectionEnvelope, ConnectionList, Message, ProbeOut
 from app.errors import FieldError, ValidationFailed
-from app.jobs.schema import flatten_messages
+from app.jobs.reading import judge_of
 from app.mongo import Document
+from app.validation.together import beside
 
 blueprint = ApiBlueprint("connections", __name__, url_prefix="/api/admin/connections", description="Credentials that jobs use by name")
 
@@ -22,12 +23,21 @@ BODY = {"required": True, "content": {"application/json": {"schema": ConnectionB
 IF_MATCH = {"in": "header", "name": "If-Match", "schema": {"type": "string"}}
 
 
-def _body() -> dict[str, Any]:
-    try:
-        loaded: dict[str, Any] = ConnectionBody().load(json_body(request))
-    except ValidationError as error:
-        raise ValidationFailed(flatten_messages(error.messages)) from error
-    return loaded
+_body = judge_of(ConnectionBody())
+
+
+def _judged(row: Document | None = None) -> dict[str, Any]:
+    """The body of a connection that is to be made, or of a change of `row`. Raises ValidationFailed with all that is wrong with it."""
+    body = json_body(request)
+    errors = _body.errors(body)
+    given = body if isinstance(body, dict) else {}
+    if row is None and isinstance(body, dict) and "kind" not in body:
+        errors.append(FieldError("/kind", "is required"))
+    if errors:
+        kind = row["kind"] if row else given.get("kind")
+        found = services().connections.problems(given.get("name"), kind, given.get("settings"), row)
+        raise ValidationFailed(beside(errors, found if given else ()))
+    return given
 
 
 def _tagged(row: Document, message: str | None = None) -> Response:
@@ -48,10 +58,8 @@ def list_connections() -> dict[str, Any]:
 @blueprint.response(201, ConnectionEnvelope)
 def create_connection() -> Any:
     """Create a connection"""
-    body = _body()
-    if "kind" not in body:
-        raise ValidationFailed([FieldError("/kind", "is required")])
-    return _tagged(services().connections.create(actor(), **body), "Connection created"), 201
+    require(actor(), May.MANAGE_CONNECTIONS)
+    return _tagged(services().connections.create(actor(), **_judged()), "Connection created"), 201
 
 
 @blueprint.get("/<connection_id>")
@@ -66,7 +74,7 @@ def get_connection(connection_id: str) -> Any:
 @blueprint.response(200, ConnectionEnvelope)
 def update_connection(connection_id: str) -> Any:
     """Change a connection; its kind stays"""
-    body = _body()
+    body = _judged(services().connections.get(actor(), connection_id))
     row = services().connections.update(actor(), connection_id, name=body["name"], settings=body["settings"], version=if_match(request))
     return _tagged(row, "Connection updated")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from flask import Response, jsonify, request, url_for
 
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
-from app.api.body import if_match, json_body
+from app.api.body import if_match, json_body, judged
 from app.api.jobs import IF_MATCH, shown, tagged
 from app.api.present import jsonable
 from app.api.schemas import (
@@ -24,7 +23,7 @@ from app.api.schemas import (
     StatsOut,
 )
 from app.bulk.service import SCHEMA as BULK
-from app.bulk.service import Action, Wanted
+from app.bulk.service import Action, Wanted, lacking
 from app.errors import FieldError, ValidationFailed
 from app.instants import InstantRefused, parse
 from app.jobs.body import as_request, without_secrets
@@ -32,6 +31,7 @@ from app.jobs.dependencies import Link
 from app.jobs.notes import LONGEST, Note
 from app.jobs.store import JobFilter
 from app.validation import SchemaValidator
+from app.validation.together import beside
 
 blueprint = ApiBlueprint(
     "job-history", __name__, url_prefix="/api/admin/scheduler-jobs", description="Versions, notes, figures, many at once"
@@ -107,7 +107,7 @@ def list_notes(job_id: str) -> dict[str, Any]:
 @blueprint.response(201, NoteEnvelope)
 def add_note(job_id: str) -> dict[str, Any]:
     """Write a note about a job"""
-    return {"note": _note(services().notes.add(actor(), job_id, _judged(_new_note, json_body(request))["text"]))}
+    return {"note": _note(services().notes.add(actor(), job_id, judged(_new_note, json_body(request))["text"]))}
 
 
 @blueprint.delete("/<job_id>/notes/<note_id>")
@@ -135,9 +135,11 @@ def undelete_job(job_id: str) -> Any:
 @blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing was made")
 def clone_job(job_id: str) -> Any:
     """Make a copy under another name, switched off unless `enabled` says otherwise; secrets that are not named elsewhere stay behind"""
-    body = _judged(_clone, json_body(request))
-    definition = services().jobs.judge.brought_up(services().jobs.get(actor(), job_id)).definition
-    copy = {**without_secrets(as_request(definition)), "name": body["name"], "enabled": body.get("enabled", False)}
+    definition, body = services().jobs.judge.brought_up(services().jobs.get(actor(), job_id)).definition, json_body(request)
+    copy = {**without_secrets(as_request(definition)), "enabled": False, **(body if isinstance(body, dict) else {})}
+    errors = _clone.errors(body)
+    if errors:
+        raise ValidationFailed(beside(errors, services().jobs.problems(actor(), copy)))
     job, _ = services().jobs.create(actor(), copy)
     response: Response = tagged({"job": shown(job), "message": "Job created"}, job)
     response.headers["Location"] = url_for("jobs.get_job", job_id=job.id)
@@ -157,11 +159,10 @@ def job_stats(job_id: str) -> dict[str, Any]:
 @blueprint.response(200, BulkOut)
 def bulk() -> Any:
     """Do one thing to many jobs, job by job; with `dry_run`, only say what it would touch"""
-    body = _judged(_bulk, json_body(request))
-    if ("job_ids" in body) == ("filter" in body):
-        raise ValidationFailed([FieldError("", "must name either job_ids or a filter")])
+    body = json_body(request)
+    judged(_bulk, body, *_of_bulk(body))
     query = JobFilter(ids=body["job_ids"]) if "job_ids" in body else JobFilter(**body["filter"])
-    until = _instant(body["until"]) if "until" in body else None
+    until = parse(body["until"]) if "until" in body else None
     wanted = Wanted(action=Action(body["action"]), reason=body.get("reason", ""), until=until, tag=body.get("tag", ""))
     outcome = (services().bulk.plan if body.get("dry_run") else services().bulk.carry_out)(actor(), wanted, query)
     items = [
@@ -171,18 +172,17 @@ def bulk() -> Any:
     return jsonify({"items": items, "counts": outcome.counts})
 
 
-def _instant(text: str) -> datetime:
-    """Raises ValidationFailed."""
-    try:
-        return parse(text)
-    except InstantRefused as error:
-        raise ValidationFailed([FieldError("/until", str(error))]) from error
-
-
-def _judged(validator: SchemaValidator, body: Any) -> dict[str, Any]:
-    """Raises ValidationFailed."""
-    errors = validator.errors(body)
-    if errors:
-        raise ValidationFailed(errors)
-    found: dict[str, Any] = body
-    return found
+def _of_bulk(body: Any) -> list[FieldError]:
+    """What the schema does not say of the body of a bulk action."""
+    if not isinstance(body, dict):
+        return []
+    errors = [] if ("job_ids" in body) != ("filter" in body) else [FieldError("", "must name either job_ids or a filter")]
+    if isinstance(body.get("until"), str):
+        try:
+            parse(body["until"])
+        except InstantRefused as error:
+            errors.append(FieldError("/until", str(error)))
+    if body.get("dry_run") is not True and isinstance(body.get("action"), str):
+        texts = {name: body.get(name, "") if isinstance(body.get(name, ""), str) else " " for name in ("reason", "tag")}
+        errors += lacking(body["action"], **texts)
+    return errors

@@ -24,13 +24,15 @@ from app.api.schemas import (
     RunEnvelope,
     Validated,
 )
-from app.errors import FieldError, ValidationFailed
+from app.errors import ValidationFailed
 from app.execution.store import ExecutionFilter
 from app.jobs.model import Job, to_plain
+from app.jobs.reading import judge_of
 from app.jobs.schema import JobDefinitionSchema, PauseSchema
 from app.jobs.store import JobFilter
-from app.scheduling.backfill import SCHEMA as BACKFILL
+from app.scheduling.backfill import BODY_SCHEMA as BACKFILL_BODY_SCHEMA
 from app.scheduling.words import LOCALES, in_words
+from app.validation.together import beside, sound
 from app.validation.words import DEFAULT_LOCALE, locales
 
 blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/admin/scheduler-jobs", description="The registry of jobs")
@@ -38,8 +40,7 @@ blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/admin/scheduler-jobs
 JOB_BODY = {"required": True, "content": {"application/json": {"schema": JobDefinitionSchema}}}
 JOB_CHANGES = {"required": True, "content": {"application/json": {"schema": JobChanges}}}
 PAUSE_BODY = {"required": True, "content": {"application/json": {"schema": PauseSchema}}}
-BACKFILL_SCHEMA = {**BACKFILL, "properties": {**BACKFILL["properties"], "dry_run": {"type": "boolean", "default": False}}}
-BACKFILL_BODY = {"required": True, "content": {"application/json": {"schema": BACKFILL_SCHEMA}}}
+BACKFILL_BODY = {"required": True, "content": {"application/json": {"schema": BACKFILL_BODY_SCHEMA}}}
 RUN_BODY = {"content": {"application/json": {"schema": RunBody}}}
 IF_MATCH = {
     "in": "header",
@@ -52,6 +53,7 @@ IDEMPOTENCY_KEY = {
     "description": "A second request with the same key answers as the first and does nothing",
 }  # fmt: skip
 PREVIEWED_RUNS = 5
+_run = judge_of(RunBody())
 NARROWING = ("template_type", "enabled", "paused", "broken", "last_status", "owner", "tag", "group", "search")
 
 
@@ -182,15 +184,12 @@ def resume_job(job_id: str) -> Any:
 def run_job(job_id: str) -> Any:
     """Run a job now, with other values for some parameters if `parameters` is sent"""
     body = json_body(request, optional=True)
-    if not isinstance(body, dict) or set(body) - {"parameters"}:
-        unknown = sorted(set(body) - {"parameters"}) if isinstance(body, dict) else []
-        raise ValidationFailed(
-            [FieldError(f"/{name}", "is not a known field") for name in unknown] or [FieldError("", "must be an object")]
-        )
-    overrides = body.get("parameters", {})
-    if not isinstance(overrides, dict):
-        raise ValidationFailed([FieldError("/parameters", "must be an object")])
-    execution = services().executions.run_now(actor(), job_id, overrides=overrides, idempotency_key=idempotency_key(request))
+    errors = _run.errors(body)
+    if errors:
+        given = sound(body, errors).get("parameters", {})
+        raise ValidationFailed(beside(errors, services().executions.wrong_parameters(actor(), job_id, given)))
+    key = idempotency_key(request)
+    execution = services().executions.run_now(actor(), job_id, overrides=body.get("parameters", {}), idempotency_key=key)
     response = jsonify({"execution_id": execution["_id"], "message": "Job started"})
     response.headers["Location"] = url_for("executions.get_execution", execution_id=execution["_id"])
     return response, 202
@@ -202,10 +201,8 @@ def run_job(job_id: str) -> Any:
 def backfill_job(job_id: str) -> dict[str, Any]:
     """Run the job for due times of a range that has passed; with `dry_run`, only say which"""
     body = json_body(request)
-    dry_run = body.pop("dry_run", False) if isinstance(body, dict) else False
-    if not isinstance(dry_run, bool):
-        raise ValidationFailed([FieldError("/dry_run", "must be true or false")])
-    plan = (services().backfills.plan if dry_run else services().backfills.start)(actor(), job_id, body)
+    backfill = services().backfills.plan if isinstance(body, dict) and body.get("dry_run") is True else services().backfills.start
+    plan = backfill(actor(), job_id, body)
     return {"runs": len(plan.due_times), "due_times": jsonable(plan.due_times), "done": plan.done, "blackout": plan.blackout}
 
 

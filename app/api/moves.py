@@ -9,7 +9,7 @@ from flask import request
 
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
-from app.api.body import json_body
+from app.api.body import json_body, judged
 from app.api.present import jsonable
 from app.api.schemas import ImpactOut, ImpactQuery, Message, MoveList, MoveOut, PresetEnvelope, PresetList
 from app.connections.vault import mask
@@ -40,15 +40,6 @@ _moves, _presets = SchemaValidator(MOVE), SchemaValidator(PRESET)
 
 def _body(schema: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
-
-
-def _checked(validator: SchemaValidator) -> dict[str, Any]:
-    body = json_body(request)
-    errors = validator.errors(body)
-    if errors:
-        raise ValidationFailed(errors)
-    found: dict[str, Any] = body
-    return found
 
 
 def _errors(errors: Sequence[FieldError]) -> list[dict[str, str]]:
@@ -92,7 +83,7 @@ def get_impact(query: dict[str, Any], template_type: str) -> dict[str, Any]:
 @blueprint.response(200, MoveOut)
 def move_jobs(template_type: str) -> dict[str, Any]:
     """Move one, some or all jobs to a version of their template"""
-    body = _checked(_moves)
+    body = judged(_moves, json_body(request))
     target = _target(template_type, body.get("to"))
     move, results = services().moves.move(actor(), target, body.get("jobs"), given=body.get("parameters"))
     return {"move": _move_json(move) if move else None, "results": [_result_json(one) for one in results]}
@@ -124,7 +115,10 @@ def list_presets(template_type: str) -> dict[str, Any]:
 @blueprint.response(200, PresetEnvelope)
 def save_preset(template_type: str, name: str) -> dict[str, Any]:
     """Keep parameters under a name, without secrets, in place of one's own of that name"""
-    body = _checked(_presets)
+    body = json_body(request)
+    errors = _presets.errors(body)
+    if errors:
+        raise ValidationFailed([*errors, *services().presets.wrong_name(name)])
     row = services().presets.save(actor(), template_type, name, body["parameters"], shared=body.get("shared", False))
     return {"preset": jsonable(row)}
 

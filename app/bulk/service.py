@@ -174,10 +174,8 @@ class Bulk:
     @staticmethod
     def _check(actor: Actor, wanted: Wanted, *, whole: bool) -> None:
         require(actor, May.RUN_JOBS if wanted.action is Action.RUN else May.CHANGE_JOBS)
-        if whole and wanted.action is Action.PAUSE and not wanted.reason.strip():
-            raise ValidationFailed([FieldError("/reason", "is required")])
-        if whole and wanted.action in {Action.TAG, Action.UNTAG} and not wanted.tag_name:
-            raise ValidationFailed([FieldError("/tag", "is required")])
+        if whole and (errors := lacking(wanted.action, reason=wanted.reason, tag=wanted.tag_name)):
+            raise ValidationFailed(errors)
 
     def _foreseen(self, actor: Actor, wanted: Wanted, job: Job, *, busy: bool) -> Item:
         effect, why = _expected(wanted, job, busy=busy)
@@ -224,6 +222,15 @@ class Bulk:
                 registry.update(actor, job.id, {"tags": [one for one in tags if one not in spellings(wanted.tag)]}, version=job.version)
             case Action.DELETE:
                 self._executions.delete_job(actor, job.id, version=job.version)
+
+
+def lacking(action: str, *, reason: str, tag: str) -> list[FieldError]:
+    """What an action lacks: a pause its reason, tagging its tag."""
+    if action == Action.PAUSE and not reason.strip():
+        return [FieldError("/reason", "is required")]
+    if action in {Action.TAG, Action.UNTAG} and not tag.strip():
+        return [FieldError("/tag", "is required")]
+    return []
 
 
 _OPERATIONS = {

@@ -16,7 +16,7 @@ from app.connections.health_store import Health, HealthStore
 from app.connections.references import connection_references, named_secrets, reached_places, with_secrets
 from app.connections.store import ConnectionStore
 from app.connections.vault import Vault, mask
-from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
+from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersion, ValidationFailed
 from app.events import get_logger
 from app.mongo import Document
 from app.validation import SchemaValidator
@@ -33,6 +33,7 @@ EXPLORED_SECONDS = 20.0  # suggestions may be so old
 MOST_EXPLORED = 500
 NAMED_KIND = "secret"  # the kind of connection that parameters name instead of holding a secret
 NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$"}
+_NAMES = SchemaValidator(NAME_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ class Connections:
         """A new one, returned masked. Raises ValidationFailed (`/name`, `/kind`, `/settings/…`) or DuplicateName."""
         require(actor, May.MANAGE_CONNECTIONS)
         name = normal(name) if isinstance(name, str) else name
-        definition, now = self._checked(name, kind, settings, {}), self._clock.now()
+        definition, now = self._checked(name, kind, settings), self._clock.now()
         row: Document = {
             "_id": str(uuid.uuid4()), "name": name, "kind": kind, "settings": self._vault.seal(definition.settings_schema, settings),
             "version": 1, "created_by": actor.email, "created_at": now, "updated_by": actor.email, "updated_at": now,
@@ -105,7 +106,7 @@ class Connections:
         if version is not None and version != old["version"]:
             raise StaleVersion(version, old["version"])
         name = normal(name) if isinstance(name, str) and name != old["name"] else name  # jobs name one of old as it is
-        definition = self._checked(name, old["kind"], settings, old["settings"])
+        definition = self._checked(name, old["kind"], settings, old)
         sealed = self._vault.seal(definition.settings_schema, settings, old["settings"])
         new = {
             **old, "name": name, "settings": sealed, "version": old["version"] + 1,
@@ -206,7 +207,9 @@ class Connections:
         for place, name, kind in wanted:
             row = found.get(name)
             if row is None or row["kind"] != kind:
-                errors.append(FieldError(place, say("There is no {kind} connection {name!r}", kind=said(KINDS[kind].name), name=name)))
+                errors.append(
+                    FieldError(place, say("is not the name of a {kind} connection: {name!r}", kind=said(KINDS[kind].name), name=name))
+                )
             elif row["settings"].get("templates") and not set(templates) & set(row["settings"]["templates"]):
                 errors.append(
                     FieldError(
@@ -250,19 +253,30 @@ class Connections:
             row["name"]: ConnectionGrant(row["name"], row["kind"], self._vault.open(row["settings"])) for row in self._store.by_names(names)
         }
 
-    def _checked(self, name: str, kind: str, settings: Mapping[str, Any], stored: Mapping[str, Any]) -> ConnectionKind:
-        errors = [FieldError("/name", "must begin with a letter or digit and hold letters, digits, spaces, . _ - (at most 80)")]
-        errors = errors if SchemaValidator(NAME_SCHEMA).errors(name) else []
-        definition = KINDS.get(kind)
+    def problems(self, name: Any, kind: Any, settings: Any, old: Document | None = None) -> list[FieldError]:
+        """All that keeps a connection from being made so, or `old` from being changed so; of values (JSON) that nobody has judged."""
+        errors = []
+        if _NAMES.errors(name):
+            errors.append(FieldError("/name", "must begin with a letter or digit and hold letters, digits, spaces, . _ - (at most 80)"))
+        elif any(row["_id"] != (old or {}).get("_id") for row in self._store.by_names({name})):
+            errors += DuplicateName(name).errors
+        definition = KINDS.get(kind) if isinstance(kind, str) else None
         if definition is None:
-            raise ValidationFailed([*errors, FieldError("/kind", say("must be one of {known}", known=", ".join(KINDS)))])
-        kept = self._vault.keep(definition.settings_schema, settings, stored)
-        errors += self._validators[kind].errors(kept, prefix="/settings")
-        if not errors:
-            errors = [FieldError(f"/settings{one.pointer}", one.message) for one in definition.problems(kept, self._own)]
+            return [*errors, FieldError("/kind", say("must be one of {known}", known=", ".join(KINDS)))]
+        stored = old["settings"] if old else {}
+        kept = self._vault.keep(definition.settings_schema, settings, stored) if isinstance(settings, Mapping) else settings
+        wrong = self._validators[definition.type].errors(kept, prefix="/settings")
+        if not wrong:
+            wrong = [FieldError(f"/settings{one.pointer}", one.message) for one in definition.problems(kept, self._own)]
+        return errors + wrong
+
+    def _checked(self, name: str, kind: str, settings: Mapping[str, Any], old: Document | None = None) -> ConnectionKind:
+        errors = self.problems(name, kind, settings, old)
+        if errors == list(DuplicateName(name).errors):
+            raise DuplicateName(name)
         if errors:
             raise ValidationFailed(errors)
-        return definition
+        return KINDS[kind]
 
     def _stored(self, connection_id: str) -> Document:
         row = self._store.get(connection_id)

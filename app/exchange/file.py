@@ -14,9 +14,12 @@ from typing import Any, cast
 import yaml
 
 from app.errors import FieldError, ValidationFailed
-from app.validation import strict_json
+from app.jobs.model import ScheduleType
+from app.jobs.reading import json_schema
+from app.jobs.schema import JobDefinitionSchema
+from app.validation import SchemaValidator, strict_json
 from app.validation.storable import decimal_of
-from templates_lib.messages import said, say
+from templates_lib.messages import joined, said, say
 
 FORMAT = 1
 LONGEST = 1_000_000  # characters
@@ -24,6 +27,20 @@ DEEPEST = 64
 LONGEST_NUMBER = 4_000  # digits; Python's own limit for turning text into a number is 4,300
 MOST_JOBS = 2_000
 MEDIA = {"yaml": "application/yaml", "json": "application/json"}
+
+
+_MEMBERS = json_schema(JobDefinitionSchema())["properties"]
+# What a file may say of the members that its jobs leave out: those whose defaults are settings, which differ between installations.
+DEFAULTS: dict[str, Any] = {
+    "type": "object", "additionalProperties": False,
+    "properties": {
+        part: {"type": "object", "additionalProperties": False, "properties": {name: _MEMBERS[part]["properties"][name] for name in names}}
+        for part, names in {
+            "schedule": ("timezone",), "retry_policy": ("max_retries", "retry_delay_seconds"), "misfire": ("grace_seconds",),
+        }.items()
+    },
+}  # fmt: skip
+_defaults = SchemaValidator(DEFAULTS)
 
 
 class FileRefused(ValidationFailed):
@@ -95,16 +112,17 @@ def _style(text: str) -> str | None:
     return "|" if "\n" in text else None
 
 
-def read(text: str) -> list[dict[str, Any]]:
-    """The bodies of the jobs in a file. Raises FileRefused where it is none, with the place."""
+def read(text: str) -> list[Any]:
+    """The bodies of the jobs in a file, each with what the file's `defaults` say of members that it leaves out. Raises FileRefused where it
+    is none, with the place."""
     if len(text) > LONGEST:
         raise FileRefused(say("the file is longer than {most:,} characters", most=LONGEST))
     found = _value(text)
     if not isinstance(found, Mapping) or "jobs" not in found:
         raise FileRefused("the file must be an object with `jobwright: 1` and `jobs`")
-    unknown = sorted(set(found) - {"jobwright", "jobs"})
+    unknown = sorted(set(found) - {"jobwright", "defaults", "jobs"})
     if unknown:
-        raise FileRefused(say("{name!r} is not a known field; there are jobwright and jobs", name=unknown[0]))
+        raise FileRefused(say("{name!r} is not a known field; there are jobwright, defaults and jobs", name=unknown[0]))
     if found.get("jobwright") != FORMAT or isinstance(found["jobwright"], bool):
         raise FileRefused(say("`jobwright` must be {number}, the format that this release reads", number=FORMAT))
     jobs = found["jobs"] if found["jobs"] is not None else []
@@ -112,15 +130,21 @@ def read(text: str) -> list[dict[str, Any]]:
         raise FileRefused("`jobs` must be a list")
     if len(jobs) > MOST_JOBS:
         raise FileRefused(say("the file has {found:,} jobs; {most:,} are the most", found=len(jobs), most=MOST_JOBS))
-    for place, job in enumerate(jobs):
-        if not isinstance(job, dict):
-            raise FileRefused(say("job {place} must be an object", place=place + 1))
-    return jobs
+    defaults = found.get("defaults") or {}
+    if wrong := _defaults.errors(defaults, prefix="/defaults"):
+        raise FileRefused(joined((joined((one.pointer, one.message), " ") for one in wrong), "; "))
+    return [_with(defaults, job) if isinstance(job, dict) else job for job in jobs]
 
 
-def write(bodies: list[dict[str, Any]], kind: str) -> str:
-    """A file of jobs, `yaml` or `json`; what `read` reads."""
-    whole = {"jobwright": FORMAT, "jobs": bodies}
+def _with(defaults: Mapping[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    """A job with the members of `defaults` that it leaves out."""
+    parts = {name: job.get(name, {"type": ScheduleType.MANUAL.value} if name == "schedule" else {}) for name in defaults}
+    return {**job, **{name: {**defaults[name], **part} for name, part in parts.items() if isinstance(part, dict)}}
+
+
+def write(bodies: list[dict[str, Any]], kind: str, defaults: Mapping[str, Any] | None = None) -> str:
+    """A file of jobs, `yaml` or `json`, with what it says of members that they leave out; what `read` reads."""
+    whole = {"jobwright": FORMAT, **({"defaults": dict(defaults)} if defaults and bodies else {}), "jobs": bodies}
     if kind == "json":
         return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
     return str(yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -17,8 +18,8 @@ from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFai
 from app.exchange import file
 from app.execution.service import Executions
 from app.jobs.body import as_request, chosen
-from app.jobs.model import Job, JobDefinition, to_plain
-from app.jobs.schema import load_definition
+from app.jobs.model import Job, to_plain
+from app.jobs.reading import load_definition, read_definition
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobFilter
 from app.validation.names import normal, read_name
@@ -86,11 +87,13 @@ class Exchange:
         self._registry, self._executions, self._approvals = registry, executions, approvals
 
     def export(self, actor: Actor, kind: str, query: JobFilter | None = None) -> str:
-        """The jobs that `actor` sees and `query` leaves, by name, as a file (`yaml`, `json`); what is a default is left out, secrets are
-        masked, but for the names of those that are kept elsewhere."""
+        """The jobs that `actor` sees and `query` leaves, by name, as a file (`yaml`, `json`); what is a default is left out, and the file
+        says those defaults that are settings. Secrets are masked, but for the names of those that are kept elsewhere."""
         jobs = self._all(actor, query or JobFilter())
         names = self._registry.dependencies.names(actor, {one.job for job in jobs for one in job.definition.depends_on})
-        return file.write([self._written(job, names) for job in jobs], kind)
+        plain = as_request(load_definition({"name": "x", "template_type": "x"}, self._registry.settings))
+        defaults = {part: {name: plain[part][name] for name in row["properties"]} for part, row in file.DEFAULTS["properties"].items()}
+        return file.write([self._written(job, names, plain) for job in jobs], kind, defaults)
 
     def plan(self, actor: Actor, text: str, *, prune: bool = False, only_new: bool = False) -> Plan:
         """What `apply` would do; nothing is changed. Raises FileRefused, Forbidden.
@@ -101,9 +104,12 @@ class Exchange:
         bodies = file.read(text)
         there = {job.definition.name: job for job in self._all(actor, JobFilter())}
         seen: dict[str, int] = {}
-        coming = {_name(body) for body in bodies} - there.keys()
+        coming = {_name(body) for body in bodies if isinstance(body, dict)} - there.keys()
         steps = []
         for place, body in enumerate(bodies):
+            if not isinstance(body, dict):
+                steps.append(Step(name="", action=Action.REFUSE, place=place, errors=(FieldError("", "must be an object"),)))
+                continue
             name = _name(body)
             if name and name in seen:
                 twice = FieldError("/name", say("is the name of job {place} of the file, too", place=seen[name] + 1))
@@ -190,8 +196,11 @@ class Exchange:
         return found
 
     def _whole(self, body: dict[str, Any], job: Job) -> dict[str, Any]:
-        """The file's job with a value for each field that it leaves out. Raises ValidationFailed."""
-        definition = load_definition(body, self._registry.settings)
+        """The file's job with a value for each field that it leaves out; as it stands there, where it cannot be read whole."""
+        reading = read_definition(body, self._registry.settings)
+        if reading.errors:
+            return {"parameters": {}, **body}
+        definition = reading.definition
         enabled = definition.enabled if "enabled" in body else job.definition.enabled
         return {**as_request(replace(definition, enabled=enabled)), "parameters": body.get("parameters", {})}
 
@@ -212,12 +221,14 @@ class Exchange:
             return replace(step, result=Result.FAILED, detail=error.detail)
         return replace(step, result=Result.DONE)
 
-    @staticmethod
-    def _written(job: Job, names: Mapping[str, str]) -> dict[str, Any]:
-        """A job as a file has it: what is no default, in the order of the fields; `names` are those of the jobs that it depends on."""
-        whole, plain = as_request(job.definition), as_request(JobDefinition(name="", template_type=""))
+    def _written(self, job: Job, names: Mapping[str, str], plain: Mapping[str, Any]) -> dict[str, Any]:
+        """A job as a file has it: what is no default (`plain`), in the order of the fields; `names` are those of the jobs that it depends
+        on. Of its parameters those are left out that reading the file would fill in again."""
+        whole = as_request(job.definition)
         whole["depends_on"] = [{**one, "job": names.get(one["job"], one["job"])} for one in whole["depends_on"]]
-        kept = {"name", "template_type", "enabled"}
+        filled = self._registry.judge.default_parameters(job)
+        whole["parameters"] = {name: value for name, value in whole["parameters"].items() if not _same(value, filled.get(name, _NOTHING))}
+        kept = {"name", "template_type"}
         return {name: _without(value, plain[name]) for name, value in whole.items() if name in kept or value != plain[name]}
 
 
@@ -257,6 +268,14 @@ def _with_refusals(steps: Sequence[Step], there: Mapping[str, Job]) -> list[Step
         else step
         for step in steps
     ]
+
+
+_NOTHING = object()
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether two JSON values are the same: true is not 1, and 1 is not 1.0, which Python takes for equal."""
+    return default is not _NOTHING and json.dumps(value, sort_keys=True) == json.dumps(default, sort_keys=True)
 
 
 def _without(value: Any, plain: Any) -> Any:

@@ -18,7 +18,7 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
 from app.connections.vault import mask
-from app.errors import AlreadyRunning, ApprovalNeeded, Conflict, LimitReached, NotFound
+from app.errors import AlreadyRunning, ApprovalNeeded, Conflict, FieldError, LimitReached, NotFound, ValidationFailed
 from app.execution.figures import Figures
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, LogWindow
@@ -95,6 +95,15 @@ class Executions:
         self._registry.ask_first(actor, job, Operation.RUN, {"parameters": parameters, "code_version": job.code_version, **named}, diff)
         self._start(actor, "job.run", document, diff)
         return self._shown(self._found(execution_id))
+
+    def wrong_parameters(self, actor: Actor, job_id: str, overrides: Mapping[str, Any]) -> tuple[FieldError, ...]:
+        """What keeps a run by hand from having these parameters, at pointers below `/parameters`. Raises Forbidden, NotFound."""
+        require(actor, May.RUN_JOBS)
+        try:
+            self._registry.judge.run_parameters(self._registry.judge.brought_up(self._registry.known(actor, job_id)), overrides)
+        except ValidationFailed as failed:
+            return failed.errors
+        return ()
 
     def retry(self, actor: Actor, execution_id: str, *, parameters: Mapping[str, Any] | None = None) -> Document:
         """Try an ended execution again, as a new one linked to it; with `parameters` in place of all that it had.

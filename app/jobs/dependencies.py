@@ -56,7 +56,7 @@ class Dependencies:
             ref, at = by_word.get(one.job) or by_word.get(normal(one.job)), f"/depends_on/{place}/job"
             target = ref.id if ref else normal(one.job)
             if ref is None and target not in (coming or ()):
-                errors.append(FieldError(at, say("There is no job {name!r}", name=one.job)))
+                errors.append(FieldError(at, say("is not the name of a job: {name!r}", name=one.job)))
             elif target == definition.name or (before is not None and target == before.id):
                 errors.append(FieldError(at, "a job cannot run after itself"))
             elif target in {earlier.job for earlier in found}:

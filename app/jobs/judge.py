@@ -14,8 +14,8 @@ from app.connections.service import Connections, Need
 from app.connections.vault import Vault, mask
 from app.errors import FieldError, MigrationFailed, ValidationFailed
 from app.jobs.model import Job, JobDefinition
+from app.jobs.reading import read_definition
 from app.jobs.rules import ScheduleRules
-from app.jobs.schema import load_definition
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry, with_defaults
 from app.validation.dynamic import Known
@@ -39,6 +39,11 @@ class Judge:
             job = self.brought_up(job)
         shown: dict[str, Any] = mask(job.definition.parameters)
         return shown
+
+    def default_parameters(self, job: Job) -> dict[str, Any]:
+        """What a definition of the job's template has of the parameters that it leaves out; empty where the template is gone."""
+        entry = self._catalogue.find(job.definition.template_type, job.template_version)
+        return with_defaults(entry.parameters_schema, {}) if entry is not None else {}
 
     def entry_of(self, job: Job) -> Entry:
         """The version of its template that a job is of. Raises NotFound."""
@@ -102,22 +107,27 @@ class Judge:
     # -- definitions ----------------------------------------------------------------------------------------------
 
     def checked(self, body: Any, before: Job | None = None, *, resolve: Resolver = lambda definition: (definition, [])) -> JobDefinition:
-        """The definition in `body`, its parameters with defaults and in the clear, and what `resolve` makes of it; raises with all that is
-        wrong with it."""
-        definition = load_definition(body, self._settings)
-        try:
-            entry = self.entry_for(definition, before)
-        except ValidationFailed as error:
-            raise ValidationFailed([*error.errors, *self._rules.check(definition.schedule, self._clock.now())]) from error
-        stored = self._kept(before, entry)
-        definition = replace(definition, parameters=with_defaults(entry.parameters_schema, definition.parameters))
-        unchanged = before is not None and before.definition.schedule == definition.schedule
-        errors = self._parameter_errors(entry, definition.parameters, stored)
-        if not unchanged:
-            errors += self._rules.check(definition.schedule, self._clock.now())
+        """The definition in `body`, its parameters with defaults and in the clear, and what `resolve` makes of it.
+
+        Raises ValidationFailed with all that is wrong with it: what cannot be read and, in what can, each later error that does not
+        follow from one of those.
+        """
+        reading, now = read_definition(body, self._settings), self._clock.now()
+        definition, errors = reading.definition, list[FieldError]()
+        if reading.has("template_type"):
+            try:
+                entry = self.entry_for(definition, before)
+            except ValidationFailed as error:
+                errors += error.errors
+            else:
+                definition = replace(definition, parameters=with_defaults(entry.parameters_schema, definition.parameters))
+                errors += self._parameter_errors(entry, definition.parameters, self._kept(before, entry))
+        if before is None or before.definition.schedule != definition.schedule:
+            errors += self._rules.check(definition.schedule, now)
         definition, others = resolve(definition)
-        if errors or others:
-            raise ValidationFailed([*errors, *others])
+        found = reading.and_also([*errors, *others])
+        if found:
+            raise ValidationFailed(found)
         return definition
 
     def still_right(self, job: Job, *, moved: bool) -> None:
@@ -163,7 +173,7 @@ class Judge:
         found = self._connections.check_parameters(schema, kept, templates=entry.families)
         named = {f"/parameters{one.pointer}": one.message for one in found}
         # A secret that is not there is no text, as the schema has it too: said once, by its name.
-        return [one for one in errors if one.pointer not in named] or [FieldError(at, message) for at, message in named.items()]
+        return [*(one for one in errors if one.pointer not in named), *(FieldError(at, message) for at, message in named.items())]
 
     def _template(self, kind: str, version: int | None = None) -> Entry:
         entry = self._catalogue.find(kind, version)
@@ -172,4 +182,6 @@ class Judge:
         why = self._catalogue.why_not(kind, version)
         if kind not in self._catalogue.types() or why is None:
             why = say("known are {types}", types=", ".join(self._catalogue.types()))
-        raise ValidationFailed([FieldError("/template_type", say("There is no template {kind!r}; {why}", kind=kind, why=why))])
+        raise ValidationFailed(
+            [FieldError("/template_type", say("is not a template that can be used: {kind!r}; {why}", kind=kind, why=why))]
+        )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError
 from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf, Range
 
-from app.config import Settings
-from app.errors import FieldError, ValidationFailed
-from app.jobs.model import DependsOn, JobDefinition, MisfirePolicy, Overlap, RetryOn, ScheduleType, definition_from
+from app.errors import FieldError
+from app.jobs.model import DependsOn, MisfirePolicy, Overlap, RetryOn, ScheduleType
 from app.validation import pointer
 from app.validation.fields import Instant, TrueFalse, Whole
 from app.validation.names import read_name
@@ -169,51 +167,6 @@ class PauseSchema(_Strict):
     until = Instant(allow_none=True, metadata={"description": "Due again from then on; absent: until someone resumes the job"})
 
 
-_SCHEMA = JobDefinitionSchema()
-
-
-def load_pause(body: Any) -> tuple[str, datetime | None]:
-    """Reason and end of the pause that `body` (JSON values) describes. Raises ValidationFailed."""
-    if not isinstance(body, Mapping):
-        raise ValidationFailed([FieldError("", "must be an object")])
-    try:
-        loaded = PauseSchema().load(body)
-    except ValidationError as error:
-        raise ValidationFailed(flatten_messages(error.messages)) from error
-    return loaded["reason"], loaded.get("until")
-
-
-def load_definition(body: Any, settings: Settings) -> JobDefinition:
-    """The definition that `body` (JSON values) describes, with the defaults of the settings.
-
-    Raises ValidationFailed with a JSON Pointer for each field.
-    """
-    if not isinstance(body, Mapping):
-        raise ValidationFailed([FieldError("", "must be an object")])
-    try:
-        loaded = _SCHEMA.load(body)
-    except ValidationError as error:
-        raise ValidationFailed(flatten_messages(error.messages)) from error
-    loaded["schedule"] = {"timezone": settings.timezone, **loaded.get("schedule", {"type": "manual"})}
-    loaded["retry_policy"] = {
-        "max_retries": settings.default_max_retries,
-        "retry_delay_seconds": settings.default_retry_delay_seconds,
-        **loaded.get("retry_policy", {}),
-    }
-    loaded["misfire"] = {"grace_seconds": settings.misfire_grace_seconds, **loaded.get("misfire", {})}
-    definition = definition_from(loaded)
-    errors = []
-    if definition.timeout_seconds > settings.max_timeout_seconds:
-        errors.append(FieldError("/timeout_seconds", say("must be at most {most}", most=settings.max_timeout_seconds)))
-    if definition.concurrency.max_instances > settings.max_instances:
-        errors.append(FieldError("/concurrency/max_instances", say("must be at most {most}", most=settings.max_instances)))
-    if len(set(definition.tags)) < len(definition.tags):
-        errors.append(FieldError("/tags", "has the same entry twice"))
-    if errors:
-        raise ValidationFailed(errors)
-    return definition
-
-
 def flatten_messages(messages: Any, path: tuple[Any, ...] = ()) -> Iterator[FieldError]:
     """marshmallow's nested messages as one FieldError each."""
     if isinstance(messages, Mapping):
@@ -234,4 +187,6 @@ _WORDS = {
     "Not a valid list.": "must be a list",
     "Not a valid mapping type.": "must be an object",
     "Invalid input type.": "must be an object",
+    "Not a valid email address.": "must be an e-mail address",
+    "Not a valid dict.": "must be an object",
 }

@@ -35,13 +35,14 @@ from app.jobs.body import chosen, merged
 from app.jobs.dependencies import Dependencies
 from app.jobs.judge import Judge
 from app.jobs.model import Cause, Job, JobDefinition, Pause, ScheduleType, job_document, job_from, to_plain
+from app.jobs.reading import load_pause
 from app.jobs.revisions import Revision, change, difference
 from app.jobs.rules import Endings, ScheduleRules
-from app.jobs.schema import load_pause
 from app.jobs.store import JobFilter, JobStore, SameRequest
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
 from app.mongo import Document
+from app.validation.names import normal
 from templates_lib.messages import say, say_many
 
 # The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
@@ -136,13 +137,12 @@ class JobRegistry:
         """
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest() if idempotency_key else None
         job_id = str(uuid.uuid5(_REQUEST_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
-        job = replace(self.would_be(actor, body), id=job_id, request_digest=digest)
-        job, definition = replace(job, origin=origin or job.origin), job.definition
+        job = replace(self.would_be(actor, body, job_id=job_id), request_digest=digest)
+        job = replace(job, origin=origin or job.origin)
         replayed = self._store.get(job.id) if idempotency_key else None
         if replayed is not None:
             return self._replay(replayed, digest), False
         try:
-            self._refuse_taken_name(definition, None)
             self._ask_first(actor, job, Operation.CREATE, diff=chosen(job.definition), payload={"job": job_document(job)})
             self._add(actor, job)
         except SameRequest as same:
@@ -162,22 +162,30 @@ class JobRegistry:
         before = self._visible(actor, job_id) if job_id else None
         whole = merged(self.judge.brought_up(before).definition, body) if before else body
         definition = self._checked(actor, whole, before, coming=coming)
-        self._refuse_foreign_group(actor, definition)
-        self._refuse_taken_name(definition, job_id)
         return replace(
             definition, parameters=mask(self.judge.sealed(self.judge.entry_for(definition, before), definition, before).parameters)
         )
 
-    def would_be(self, actor: Actor, body: Any) -> Job:
-        """The job that `create` would make of `body`, which is not made. Raises ValidationFailed, Forbidden."""
+    def problems(self, actor: Actor, body: Any, *, job_id: str | None = None) -> tuple[FieldError, ...]:
+        """All that keeps `body` from being created, or `job_id` from being changed so; empty where nothing does. Raises Forbidden."""
+        try:
+            self.validate(actor, body, job_id=job_id)
+        except ValidationFailed as failed:
+            return failed.errors
+        return ()
+
+    def would_be(self, actor: Actor, body: Any, *, job_id: str | None = None) -> Job:
+        """The job that `create` would make of `body`, which is not made. With `job_id`, the id that it is to have, its name must be free.
+
+        Raises ValidationFailed, DuplicateName, Forbidden.
+        """
         require(actor, May.CHANGE_JOBS)
         if self._settings.strict and actor.role != Role.SUPER_ADMIN and not actor.approved_by:
             raise Forbidden("Here only a super-admin makes jobs (JOBWRIGHT_STRICT)")
-        definition, now = self._checked(actor, body, None), self._clock.now()
+        definition, now = self._checked(actor, body, None, named=job_id is not None, job_id=job_id), self._clock.now()
         entry = self._catalogue.get(definition.template_type)
-        self._refuse_foreign_group(actor, definition)
         return Job(
-            id=str(uuid.uuid4()), definition=self.judge.sealed(entry, definition, None), template_version=entry.version,
+            id=job_id or str(uuid.uuid4()), definition=self.judge.sealed(entry, definition, None), template_version=entry.version,
             code_version=entry.template.version, origin="ui" if actor.via == "web" else "api", version=1, created_by=actor.email,
             created_at=now, updated_by=actor.email, updated_at=now, next_run_at=self._first_due(definition, now),
         )  # fmt: skip
@@ -192,9 +200,6 @@ class JobRegistry:
         definition = self._checked(actor, merged(self.judge.brought_up(before).definition, body), before)
         entry = self.judge.entry_for(definition, before)
         definition = self.judge.sealed(entry, definition, before)
-        self._refuse_foreign_group(actor, definition)
-        if definition.name != before.definition.name:
-            self._refuse_taken_name(definition, job_id)
         after = replace(before, definition=definition, template_version=entry.version, code_version=entry.template.version)
         diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
         for one in (before, after):  # what it was, or becomes, may destroy
@@ -217,7 +222,7 @@ class JobRegistry:
             return before
         self._refuse_foreign_group(actor, wanted.definition)
         if wanted.definition.name != before.definition.name:
-            self._refuse_taken_name(wanted.definition, job_id)
+            self._refuse_taken_name(wanted.definition.name, job_id)
         for one in (before, wanted):
             self._ask_first(actor, one, Operation.UPDATE, diff=diff, payload={"job": job_document(wanted)})
         self._still_right(wanted, moved=wanted.definition.schedule != before.definition.schedule)
@@ -246,15 +251,12 @@ class JobRegistry:
         Raises ValidationFailed, or Conflict for a job that is never due.
         """
         require(actor, May.CHANGE_JOBS)
-        reason, until = load_pause(body)
-        before = self._at_version(actor, job_id, version)
-        now = self._clock.now()
-        if until is not None and until <= now:
-            raise ValidationFailed([FieldError("/until", say("lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC", now=now))])
+        before, now = self._at_version(actor, job_id, version), self._clock.now()
+        reason, until = load_pause(body, now)
+        _refuse_idle(before)
 
         def paused(job: Job) -> Job | None:
-            if job.paused is None and not job.starts_by_itself:
-                raise Conflict("This job is never due by itself: there is nothing to pause")
+            _refuse_idle(job)
             first = job.paused.since_due if job.paused else job.next_run_at or now
             pause = Pause(reason=reason, until=until, by=actor.email, at=now, since_due=first)
             after = replace(job, paused=pause, next_run_at=until, version=job.version + 1, updated_by=actor.email, updated_at=now)
@@ -314,7 +316,7 @@ class JobRegistry:
             raise Conflict(say("{name!r} is not deleted", name=self._visible(actor, job_id).definition.name))
         if not sees_group(actor, job.definition.group):
             raise NotFound("job", job_id)
-        self._refuse_taken_name(job.definition, None)
+        self._refuse_taken_name(job.definition.name, None)
         if self.dependencies.graph.way_back(job_id, [one.job for one in job.definition.depends_on]):
             raise Conflict("A job that it runs after runs after it by now, which would make a circle")
         now, definition = self._clock.now(), job.definition
@@ -457,10 +459,25 @@ class JobRegistry:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _checked(self, actor: Actor, body: Any, before: Job | None, *, coming: Collection[str] | None = None) -> JobDefinition:
-        return self.judge.checked(
-            body, before, resolve=lambda definition: self.dependencies.resolved(actor, definition, before, coming=coming)
-        )
+    def _checked(
+        self, actor: Actor, body: Any, before: Job | None, *, coming: Collection[str] | None = None, named: bool = True,
+        job_id: str | None = None,
+    ) -> JobDefinition:  # fmt: skip
+        """The judged definition; with `named`, of a name that no other job than `before` or `job_id` has. Raises ValidationFailed with all
+        that is wrong with it, DuplicateName where that is its name alone."""
+        own_id = before.id if before else job_id
+
+        def resolve(definition: JobDefinition) -> tuple[JobDefinition, list[FieldError]]:
+            resolved, errors = self.dependencies.resolved(actor, definition, before, coming=coming)
+            taken = self._taken(definition, own_id) if named else []
+            return resolved, [*taken, *_foreign_group(actor, definition), *errors]
+
+        try:
+            return self.judge.checked(body, before, resolve=resolve)
+        except ValidationFailed as failed:
+            if len(failed.errors) == 1 and failed.errors[0].pointer == "/name" and isinstance(body, Mapping):
+                self._refuse_taken_name(normal(str(body.get("name", ""))), own_id)
+            raise
 
     def _still_right(self, job: Job, *, moved: bool) -> None:
         """Raises ValidationFailed."""
@@ -545,16 +562,23 @@ class JobRegistry:
         """The next due time from now on: a change of the schedule never fires it."""
         return self._rules.next_after(definition.schedule, now) if definition.enabled else None
 
-    def _refuse_taken_name(self, definition: JobDefinition, job_id: str | None) -> None:
-        if self._store.name_taken(definition.name, by_other_than=job_id):
-            raise DuplicateName(definition.name)
+    def _refuse_taken_name(self, name: str, job_id: str | None) -> None:
+        if self._store.name_taken(name, by_other_than=job_id):
+            raise DuplicateName(name)
+
+    def _taken(self, definition: JobDefinition, job_id: str | None) -> list[FieldError]:
+        """That another job has the name."""
+        try:
+            self._refuse_taken_name(definition.name, job_id)
+        except DuplicateName as taken:
+            return list(taken.errors)
+        return []
 
     @staticmethod
     def _refuse_foreign_group(actor: Actor, definition: JobDefinition) -> None:
-        if not sees_group(actor, definition.group):
-            raise ValidationFailed(
-                [FieldError("/group", say("must be one of yours: {known}", known=", ".join(sorted(actor.groups or ()))))]
-            )
+        errors = _foreign_group(actor, definition)
+        if errors:
+            raise ValidationFailed(errors)
 
     def _ask_first(
         self, actor: Actor, job: Job, operation: Operation, *, diff: Sequence[dict[str, Any]] = (), payload: Document | None = None
@@ -619,6 +643,19 @@ def summed(in_use: Mapping[tuple[str, int], int]) -> dict[str, int]:
     for (kind, _), count in in_use.items():
         counts[kind] += count
     return dict(counts.most_common())
+
+
+def _refuse_idle(job: Job) -> None:
+    """Raises Conflict for a job that a pause would not change."""
+    if job.paused is None and not job.starts_by_itself:
+        raise Conflict("This job is never due by itself: there is nothing to pause")
+
+
+def _foreign_group(actor: Actor, definition: JobDefinition) -> list[FieldError]:
+    """That the actor, who is kept to groups, does not belong to the job's."""
+    if sees_group(actor, definition.group):
+        return []
+    return [FieldError("/group", say("must be one of yours: {known}", known=", ".join(sorted(actor.groups or ()))))]
 
 
 def _paused_words(job: Job) -> dict[str, Any] | None:

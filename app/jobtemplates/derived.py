@@ -22,6 +22,7 @@ from app.validation.dynamic import Known, has_any, resolve
 from app.validation.names import read_names
 from app.validation.places import Place
 from app.validation.secret import is_secret, secret_name
+from app.validation.together import beside, sound
 from templates_lib.base import JobTemplate
 from templates_lib.messages import say
 
@@ -101,10 +102,14 @@ def problems(template: JobTemplate, definition: Any) -> list[FieldError]:
     """What is wrong with a definition that is to be derived from `template`, each at its pointer; empty where it can be published."""
     schema = editor_schema(template)
     ahead = resolve(schema, definition, _AHEAD)
-    errors = ahead.errors or [one for one in SchemaValidator(_without_secrets(schema)).errors(ahead.value) if one.pointer not in ahead.open]
-    if errors:
+    judged = SchemaValidator(_without_secrets(schema)).errors(ahead.value)
+    errors = beside(ahead.errors, [one for one in judged if one.pointer not in ahead.open])
+    treatments = sound(definition, [one for one in errors if one.pointer == "/parameters"]).get("parameters")
+    if not isinstance(treatments, Mapping):
         return errors
-    return list(_deeper_problems(template.parameters_schema, definition))
+    named = {name: one for name, one in treatments.items() if name in template.parameters_schema.get("properties", {})}
+    right = sound(named, [FieldError(one.pointer.removeprefix("/parameters"), one.message) for one in errors])
+    return beside(errors, _deeper_problems(template.parameters_schema, {"parameters": right}))
 
 
 def _without_secrets(schema: Any) -> Any:

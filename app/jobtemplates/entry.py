@@ -13,6 +13,7 @@ from app.errors import FieldError, MigrationFailed
 from app.jobtemplates.derived import Definition, compose, fixed_values
 from app.validation import SchemaValidator, pointer
 from app.validation.dynamic import Known, resolve
+from app.validation.together import beside
 from templates_lib.base import JobTemplate
 from templates_lib.messages import said
 
@@ -94,10 +95,9 @@ class Entry:
     def check_ahead(self, parameters: Any, known: Known, *, prefix: str = "") -> list[FieldError]:
         """The same of parameters of a run to come, as far as what they become is known."""
         found = resolve(self.parameters_schema, parameters, known, prefix=prefix)
-        errors = found.errors
-        if not errors:
-            judged = self.validator.errors(found.value, prefix=prefix) if found.open else self.check(found.value, prefix=prefix)
-            errors = [one for one in judged if one.pointer not in found.open]
+        own_rules = not found.open and not found.errors  # they are for whole parameters
+        judged = self.check(found.value, prefix=prefix) if own_rules else self.validator.errors(found.value, prefix=prefix)
+        errors = beside(found.errors, [one for one in judged if one.pointer not in found.open])
         told = {one.pointer for one in errors}
         unfixed = [FieldError(prefix + at, "is fixed by the template") for at in self.unfixed(parameters)]
         return [*errors, *(one for one in unfixed if one.pointer not in told)]

@@ -55,9 +55,8 @@ class Presets:
         """
         require(actor, May.CHANGE_JOBS)
         entry = self._catalogue.get(kind)
-        name, problem = read_name(name) if isinstance(name, str) else (name, None)
-        errors = [FieldError("/name", one.message) for one in self._names.errors(name)]
-        errors += [FieldError("/name", problem)] if problem else []
+        name = read_name(name)[0] if isinstance(name, str) else name
+        errors = self.wrong_name(name)
         kept = without_secrets(entry.parameters_schema, parameters)
         if len(json.dumps(kept, default=str).encode()) > LARGEST:
             errors.append(FieldError("/parameters", say("may have {most:,} bytes", most=LARGEST)))
@@ -74,6 +73,11 @@ class Presets:
         with self._audit.action(actor, "preset.save", kind="preset", target_id=row["_id"], name=name):
             self._store.put(row)
         return row
+
+    def wrong_name(self, name: str) -> list[FieldError]:
+        """What is wrong with the name of a preset, at /name."""
+        read, problem = read_name(name) if isinstance(name, str) else (name, None)
+        return [*self._names.errors(read, prefix="/name"), *([FieldError("/name", problem)] if problem else [])]
 
     def id_of(self, actor: Actor, kind: str, name: str) -> str:
         """The id of one's own preset of that name, else `name` itself, as the id of another's."""

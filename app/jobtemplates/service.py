@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from app.accounts.model import Role
@@ -17,7 +17,8 @@ from app.jobtemplates.derived import TYPE, editor_schema, problems, read_definit
 from app.jobtemplates.entry import Entry, State, WhenOff
 from app.jobtemplates.store import TemplateStore
 from app.mongo import Document
-from app.validation import SchemaValidator
+from app.validation import SchemaValidator, pointer
+from app.validation.together import sound
 from templates_lib.messages import said, say, say_many
 
 STANDING_SCHEMA: dict[str, Any] = {
@@ -117,8 +118,9 @@ class Templates:
             raise ValidationFailed([FieldError("", "must be an object")])
         new = {**old, **body}
         errors = self._standing_validator.errors(new)
-        if not errors and new["roles"] and Role.SUPER_ADMIN.value not in new["roles"]:
-            errors = [FieldError("/roles", "must hold super_admin: nobody else could change it back")]
+        roles = sound(new, errors).get("roles", ())
+        if roles and Role.SUPER_ADMIN.value not in roles:
+            errors += [FieldError("/roles", "must hold super_admin: nobody else could change it back")]
         if errors:
             raise ValidationFailed(errors)
         row = self._write(actor, before, {"standing": new}, "template.standing", field_diff(old, new))
@@ -134,18 +136,24 @@ class Templates:
         Raises ValidationFailed, DuplicateName.
         """
         require(actor, May.MANAGE_TEMPLATES)
-        if not isinstance(body, Mapping) or set(body) - {"type", "base", "definition"}:
+        if not isinstance(body, Mapping):
             raise ValidationFailed([FieldError("", "must be an object with type, base and definition")])
-        kind, base_type, errors = body.get("type"), body.get("base"), []
+        kind, base_type = body.get("type"), body.get("base")
+        errors = [FieldError(pointer((name,)), "is not a known field") for name in sorted(set(body) - {"type", "base", "definition"})]
         if not isinstance(kind, str) or re.fullmatch(TYPE, kind) is None:
             errors.append(FieldError("/type", "must be 2 to 63 small letters, digits and _, and begin with a letter"))
         bases = {entry.type for entry in self._catalogue.code()}
         if not isinstance(base_type, str) or base_type not in bases:
             errors.append(FieldError("/base", say("must be a template that is code: {known}", known=", ".join(sorted(bases)))))
+        elif "definition" in body:
+            read, unseen = read_definition(body["definition"])
+            errors += _prefixed([*problems(self._catalogue.get(base_type).template, read), *unseen], "/definition")
+        if isinstance(kind, str) and (kind in bases or self._store.get(kind) is not None):
+            if not errors:
+                raise DuplicateName(kind)
+            errors += [FieldError("/type", one.message) for one in DuplicateName(kind).errors]
         if errors:
             raise ValidationFailed(errors)
-        if kind in bases:
-            raise DuplicateName(str(kind))
         base = self._catalogue.get(str(base_type))
         first = {"name": f"{base.name} (derived)"[:80], "description": base.description, "category": base.category, "icon": base.icon}
         definition = body.get("definition", first)
@@ -245,7 +253,7 @@ class Templates:
         """The definition as it is kept. Raises ValidationFailed."""
         read, unseen = read_definition(definition)
         if errors := [*problems(base.template, read), *unseen]:
-            raise ValidationFailed([FieldError(prefix + one.pointer, one.message) for one in errors])
+            raise ValidationFailed(_prefixed(errors, prefix))
         return read
 
     def _draft(self, actor: Actor, definition: Mapping[str, Any]) -> Document:
@@ -272,6 +280,10 @@ class Templates:
 def _refuse_code(row: Document) -> None:
     if "base" not in row:
         raise Conflict(say("{kind} is code: its versions come with the code", kind=row["_id"]))
+
+
+def _prefixed(errors: Iterable[FieldError], prefix: str) -> list[FieldError]:
+    return [FieldError(prefix + one.pointer, one.message) for one in errors]
 
 
 _VERBS = {State.PUBLISHED: "publish_again", State.DEPRECATED: "deprecate", State.RETIRED: "retire"}

@@ -12,6 +12,7 @@ from app.clock import Clock
 from app.connections.service import Connections
 from app.errors import Conflict
 from app.notification.base import Notifier
+from templates_lib.addresses import distinct_addresses
 from templates_lib.connections.smtp import open_settings
 
 SUBJECTS = {"success": "succeeded", "failed": "failed", "timeout": "timed out", "missed": "was missed"}
@@ -31,7 +32,7 @@ class MailNotifier(Notifier):
                 if self._connection
                 else "No mail connection is set (JOBWRIGHT_NOTIFY_CONNECTION)"
             )
-        message = self._compose(execution, recipients, grant.settings)
+        message = self._compose(execution, distinct_addresses(recipients), grant.settings)
         with open_settings(grant.settings) as session:
             session.send_message(message)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -18,6 +17,7 @@ from app.jobs.model import ScheduleType
 from app.jobs.service import JobRegistry
 from app.scheduling.triggers import Triggers
 from app.validation import SchemaValidator
+from app.validation.together import sound
 from app.zones import is_zone, not_a_zone
 from templates_lib.messages import say
 
@@ -40,6 +40,10 @@ SCHEMA: dict[str, Any] = {
 }  # fmt: skip
 
 
+# What a program sends: `dry_run` only asks which due times that would be.
+BODY_SCHEMA: dict[str, Any] = {**SCHEMA, "properties": {**SCHEMA["properties"], "dry_run": {"type": "boolean", "default": False}}}
+
+
 @dataclass(frozen=True, slots=True)
 class BackfillPlan:
     """The due times that would be run, ascending, and how many of the range are left out, with a run already or in a blackout."""
@@ -54,18 +58,19 @@ class Backfills:
 
     def __init__(self, *, registry: JobRegistry, executions: Executions, triggers: Triggers, clock: Clock) -> None:
         self._registry, self._executions, self._triggers, self._clock = registry, executions, triggers, clock
-        self._validator = SchemaValidator(SCHEMA)
+        self._validator = SchemaValidator(BODY_SCHEMA)
 
     def plan(self, actor: Actor, job_id: str, body: Any) -> BackfillPlan:
-        """What `body` {from, to, again?} would run of the job; nothing is written. Raises ValidationFailed, NotFound."""
+        """What `body` {from, to, again?, dry_run?} would run of the job; nothing is written. Raises ValidationFailed, NotFound."""
         require(actor, May.RUN_JOBS)
         job = self._registry.known(actor, job_id)
         begin, end, again = self._checked(body)
         schedule = job.definition.schedule
         if schedule.type in {ScheduleType.MANUAL, ScheduleType.ONCE}:
-            raise ValidationFailed([FieldError("", "A job without a repeating schedule has no due times to make up for")])
+            raise ValidationFailed([FieldError("", "is not possible: a job without a repeating schedule has no due times to make up for")])
         if schedule.type is ScheduleType.INTERVAL and schedule.start_at is None:
-            raise ValidationFailed([FieldError("", "Its interval has no start_at: what was due before the job was made is not defined")])
+            why = "is not possible: the interval has no start_at, so what was due before the job was made is not defined"
+            raise ValidationFailed([FieldError("", why)])
         if not is_zone(schedule.timezone):
             raise ValidationFailed([FieldError("", not_a_zone(schedule.timezone))])
         total = self._triggers.count(schedule, begin - _TICK, end - _TICK)
@@ -90,19 +95,22 @@ class Backfills:
 
     def _checked(self, body: Any) -> tuple[datetime, datetime, bool]:
         errors = self._validator.errors(body)
-        if errors:
+        instants = {name: _instant(text) for name, text in sound(body, errors).items() if name in {"from", "to"}}
+        errors += [FieldError(f"/{name}", found) for name, found in instants.items() if isinstance(found, str)]
+        begin, end = (found if isinstance(found := instants.get(name), datetime) else None for name in ("from", "to"))
+        begin, now = begin and max(begin, FIRST_DUE), self._clock.now()
+        if begin is not None and end is not None and end <= begin:
+            errors.append(FieldError("/to", "must be later than from"))
+        elif end is not None and end > now:
+            errors.append(FieldError("/to", say("lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC", now=now)))
+        if errors or begin is None or end is None:
             raise ValidationFailed(errors)
-        begin, end = max(_instant(body, "from"), FIRST_DUE), _instant(body, "to")
-        now = self._clock.now()
-        if end <= begin:
-            raise ValidationFailed([FieldError("/to", "must be later than from")])
-        if end > now:
-            raise ValidationFailed([FieldError("/to", say("lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC", now=now))])
         return begin, end, bool(body.get("again", False))
 
 
-def _instant(body: Mapping[str, Any], name: str) -> datetime:
+def _instant(text: str) -> datetime | str:
+    """The instant that a text gives, or why it gives none."""
     try:
-        return parse_bound(body[name])
+        return parse_bound(text)
     except InstantRefused as error:
-        raise ValidationFailed([FieldError(f"/{name}", str(error))]) from error
+        return str(error)

@@ -11,7 +11,7 @@ from app.accounts.permissions import May, require
 from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
-from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
+from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersion, ValidationFailed
 from app.events import get_logger
 from app.jobs.model import Cause
 from app.jobs.store import JobStore
@@ -20,6 +20,7 @@ from app.scheduling.calendar_store import CalendarStore
 from app.scheduling.calendars import SCHEMA, Blackout, Blackouts, Calendar, problems
 from app.validation import SchemaValidator
 from app.validation.names import normal
+from app.validation.together import beside, sound
 from app.zones import is_zone
 
 log = get_logger(__name__)
@@ -124,11 +125,14 @@ class Calendars:
         return row
 
     def _check(self, body: Any, name: str | None = None) -> None:
-        errors = []
-        if name is not None and NAME.fullmatch(name) is None:
-            errors.append(FieldError("/name", "must begin with a letter or digit and hold letters, digits, spaces, . _ - (at most 100)"))
         wrong = self._validator.errors(body)
-        errors += wrong or problems(body)
+        errors = [*beside(wrong, problems(sound(body, wrong)))]
+        if name is not None and NAME.fullmatch(name) is None:
+            errors.insert(0, FieldError("/name", "must begin with a letter or digit and hold letters, digits, spaces, . _ - (at most 100)"))
+        elif name is not None and self._store.get(name) is not None:
+            if not errors:
+                raise DuplicateName(name)
+            errors = [*DuplicateName(name).errors, *errors]
         if errors:
             raise ValidationFailed(errors)
 

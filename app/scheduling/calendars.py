@@ -178,9 +178,9 @@ NO_BLACKOUTS = Blackouts()
 
 
 def problems(body: Mapping[str, Any]) -> list[FieldError]:
-    """What SCHEMA cannot say of a calendar that satisfies it."""
+    """What SCHEMA cannot say of the fields of a calendar that satisfy it."""
     errors: list[FieldError] = []
-    if not is_zone(body["timezone"]):
+    if "timezone" in body and not is_zone(body["timezone"]):
         errors.append(FieldError("/timezone", not_a_zone(body["timezone"])))
     for place, row in enumerate(body.get("dates", ())):
         if row.get("to") and row["to"] < row["from"]:

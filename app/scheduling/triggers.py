@@ -67,7 +67,7 @@ class Triggers:
     def _check_calendars(self, schedule: Schedule) -> list[FieldError]:
         known = self._calendars.names() if self._calendars and schedule.calendars else ()
         return [
-            FieldError(f"/schedule/calendars/{place}", say("There is no calendar {name!r}", name=name))
+            FieldError(f"/schedule/calendars/{place}", say("is not the name of a calendar: {name!r}", name=name))
             for place, name in enumerate(schedule.calendars)
             if name not in known
         ]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from markdown_it import MarkdownIt
 
 from templates_lib import mailing
+from templates_lib.addresses import distinct_addresses
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.smtp import open_smtp
@@ -141,7 +142,7 @@ class EmailNotification(JobTemplate):
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)
-        recipients: list[str] = params["recipients"]
+        recipients = distinct_addresses(params["recipients"])
         groups = [[one] for one in recipients] if params.get("individually", True) else [recipients]
         deliveries: list[mailing.Delivery] = []
         with open_smtp(ctx, params["connection"]) as session:

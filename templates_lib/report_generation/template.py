@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from bson import Decimal128
 
 from templates_lib import fields, mailing, pipelines, statements
+from templates_lib.addresses import distinct_addresses
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.cells import cell_value, plain
 from templates_lib.connections.file_store import open_file_store
@@ -288,7 +289,7 @@ class ReportGeneration(JobTemplate):
         from templates_lib.report_generation import pages  # noqa: PLC0415 - warm() has it
 
         mail, title = params["mail"], params["title"]
-        recipients = list(mail["recipients"])
+        recipients = distinct_addresses(mail["recipients"])
         message = mailing.envelope(ctx, ctx.connection(mail["connection"], "smtp").settings, subject=title, to=recipients)
         lines = [f"{one.title}: {len(one.rows):,} rows" for one in tables]
         attached, missing = _that_fit(files)

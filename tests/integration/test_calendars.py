@@ -190,7 +190,7 @@ def test_calendars_over_rest(api: Api, admin_api: Api) -> None:
     )
     job = {"name": "j", "template_type": "noop", "schedule": {**SCHEDULE, "calendars": ["lunch", "gone"]}}
     assert api("POST", "/api/admin/scheduler-jobs", job).json["errors"] == [
-        {"pointer": "/schedule/calendars/1", "detail": "There is no calendar 'gone'"}
+        {"pointer": "/schedule/calendars/1", "detail": "is not the name of a calendar: 'gone'"}
     ]
     made = api("POST", "/api/admin/scheduler-jobs", {**job, "schedule": SCHEDULE})
     assert made.json["job"]["schedule"]["calendars"] == ["lunch"]

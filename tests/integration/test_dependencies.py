@@ -464,7 +464,7 @@ def test_what_cannot_be_depended_on_is_told_with_all_else_that_is_wrong(chain: C
     chain.job("first")
     body = {"name": "x", "template_type": "noop", "parameters": {"seconds": "no"}, "depends_on": [{"job": "nobody"}, {"job": "x"}]}
     found = errors_of(lambda: chain.services.jobs.create(chain.actor, body))
-    assert found["/depends_on/0/job"] == "There is no job 'nobody'"
+    assert found["/depends_on/0/job"] == "is not the name of a job: 'nobody'"
     assert "/parameters/seconds" in found
     twice = {"name": "x", "template_type": "noop", "depends_on": [{"job": "first"}, {"job": chain.ids["first"], "when": "end"}]}
     assert errors_of(lambda: chain.services.jobs.create(chain.actor, twice)) == {"/depends_on/1/job": "is named twice"}
@@ -523,9 +523,11 @@ def test_whoever_is_kept_to_groups_names_jobs_of_theirs_alone(chain: Chain, serv
     foreign = errors_of(
         lambda: services.jobs.create(kept, {"name": "x", "template_type": "noop", "group": "north", "depends_on": [{"job": "south"}]})
     )
-    assert foreign == {"/depends_on/0/job": "There is no job 'south'"}
+    assert foreign == {"/depends_on/0/job": "is not the name of a job: 'south'"}
     by_id = {"name": "x", "template_type": "noop", "group": "north", "depends_on": [{"job": chain.ids["south"]}]}
-    assert errors_of(lambda: services.jobs.create(kept, by_id)) == {"/depends_on/0/job": f"There is no job {chain.ids['south']!r}"}
+    assert errors_of(lambda: services.jobs.create(kept, by_id)) == {
+        "/depends_on/0/job": f"is not the name of a job: {chain.ids['south']!r}"
+    }
     assert [one.name for one in services.jobs.dependencies.upstream(kept, mixed)] == [None, "north"]
     changed = services.jobs.update(kept, mixed.id, {"description": "what it named before stays"})
     assert len(changed.definition.depends_on) == 2

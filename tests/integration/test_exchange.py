@@ -15,10 +15,14 @@ from flask.testing import FlaskClient
 
 from app.audit.model import Actor
 from app.audit.store import AuditFilter
+from app.clock import ManualClock
+from app.config import Settings
 from app.errors import Forbidden, ValidationFailed
+from app.exchange.file import FileRefused
 from app.exchange.service import Action, Result
-from app.factory import Store
+from app.factory import Store, build_services
 from app.jobs.store import JobFilter
+from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
 from tests.commands import jobwright
 from tests.conftest import Api, csrf
@@ -216,3 +220,56 @@ def test_on_the_command_line(mongod: str, database_name: str, tmp_path: Path, st
         assert "must be an object" in command("plan", str(tmp_path / "none.yaml"), code=78)
     finally:
         store.client.drop_database(database_name)
+
+
+# -- an export says what is no default --------------------------------------------------------------------------------
+
+
+def test_an_export_leaves_out_each_default_and_keeps_everything_else(services: Services, super_admin: Actor) -> None:
+    services.connections.create(
+        super_admin, name="mail", kind="smtp", settings={"host": "localhost", "port": 25, "security": "none", "sender": "a@example.com"}
+    )
+    plain = {"connection": "mail", "recipients": ["a@example.com"], "subject": "s", "body": "b"}
+    services.jobs.create(super_admin, {"name": "plain", "template_type": "noop"})
+    services.jobs.create(super_admin, {"name": "mail", "template_type": "email_notification", "parameters": plain})
+    services.jobs.create(super_admin, {"name": "nested", "template_type": "noop", "retry_policy": {"max_retries": 7}, "enabled": False})
+    exported = yaml.safe_load(services.exchange.export(super_admin, "yaml"))["jobs"]
+    assert exported == [
+        {"name": "mail", "template_type": "email_notification", "parameters": plain},
+        {"name": "nested", "template_type": "noop", "enabled": False, "retry_policy": {"max_retries": 7}},
+        {"name": "plain", "template_type": "noop"},
+    ]
+    assert json.loads(services.exchange.export(super_admin, "json"))["jobs"] == exported
+
+
+def test_what_people_switched_on_the_page_stays_through_an_export(services: Services, super_admin: Actor) -> None:
+    made = [services.jobs.create(super_admin, {"name": name, "template_type": "noop"})[0] for name in ("on", "off")]
+    text = services.exchange.export(super_admin, "yaml")
+    services.jobs.set_enabled(super_admin, made[1].id, enabled=False)
+    plan = services.exchange.apply(super_admin, text)
+    assert [step.action for step in plan.steps] == [Action.KEEP, Action.KEEP]
+    assert [services.jobs.get(super_admin, job.id).definition.enabled for job in made] == [True, False]
+
+
+def test_an_export_means_the_same_where_other_settings_hold(
+    services: Services, super_admin: Actor, store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue
+) -> None:
+    schedule = {"type": "cron", "expression": "0 3 * * *"}
+    services.jobs.create(super_admin, {"name": "one", "template_type": "noop", "schedule": schedule})
+    services.jobs.create(super_admin, {"name": "two", "template_type": "noop", "enabled": False, "retry_policy": {"max_retries": 9}})
+    before = {job.definition.name: job.definition for job in services.jobs.page(super_admin, JobFilter()).jobs}
+    text = services.exchange.export(super_admin, "yaml")
+    other = replace(settings, timezone="Europe/Berlin", default_max_retries=9, default_retry_delay_seconds=7, misfire_grace_seconds=60)
+    there = build_services(other, store, clock=clock, catalogue=catalogue)
+    assert [step.action for step in there.exchange.plan(super_admin, text).steps] == [Action.KEEP, Action.KEEP]
+    again = there.exchange.export(super_admin, "yaml")
+    assert [step.action for step in services.exchange.plan(super_admin, again).steps] == [Action.KEEP, Action.KEEP]
+    store.database["dynamic_jobs"].delete_many({})
+    there.exchange.apply(super_admin, text)
+    assert {job.definition.name: job.definition for job in there.jobs.page(super_admin, JobFilter()).jobs} == before
+
+
+def test_defaults_of_a_file_are_judged(services: Services, super_admin: Actor) -> None:
+    for defaults in ("5", "{enabled: true}", "{schedule: {type: cron}}", "{retry_policy: 5}", "{retry_policy: {max_retries: -1}}"):
+        with pytest.raises(FileRefused, match="/defaults"):
+            services.exchange.plan(super_admin, f"jobwright: 1\ndefaults: {defaults}\njobs: []")

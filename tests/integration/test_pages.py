@@ -129,7 +129,7 @@ def test_a_job_is_made_through_the_form(browser_client: FlaskClient, services: S
         ({"/name": "n", "s.type": "cron", "s.expression": "nonsense"}, "needs five fields"), ({"/name": "n", "s.type": "cron", "s.expression": " "}, "is required"),
         ({"/name": "n", "s.type": "interval", "s.every": "soon"}, "must be a whole number, such as 15"), ({"/name": "n", "s.type": "once", "s.run_at": "later"}, "such as 2026-03-29T02:30"),
         ({"/name": "n", "s.type": "once", "s.run_at": "2020-01-01T00:00"}, "lies in the past"), ({"/name": "n", "s.timezone": "Mars", "s.type": "cron"}, "IANA"),
-        ({"/name": "n", "/timeout_seconds": "0"}, "at least 1"), ({"/name": "Night job"}, "already called"),
+        ({"/name": "n", "/timeout_seconds": "0"}, "at least 1"), ({"/name": "Night job"}, "is taken: another one is called"),
         ({"/name": "n", "s.type": "cron", "s.start_at": "2026-05-02T00:00", "s.end_at": "2026-05-01T00:00"}, "must be later than start_at"),
     ],
 )  # fmt: skip

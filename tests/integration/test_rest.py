@@ -201,7 +201,7 @@ def test_a_secret_is_stored_sealed_and_comes_back_as_set(api: Api, store: Store)
 @pytest.mark.parametrize(
     ("changes", "status", "field", "words"),
     [
-        ({"template_type": "no_such"}, 422, "/template_type", "no template 'no_such'"),
+        ({"template_type": "no_such"}, 422, "/template_type", "is not a template that can be used: 'no_such'"),
         ({"parameters": {"seconds": "soon"}}, 422, "/parameters/seconds", "must be a number"),
         ({"parameters": {"seconds": -1}}, 422, "/parameters/seconds", "at least 0"),
         ({"parameters": {"more": 1}}, 422, "/parameters/more", "not a known field"),
@@ -215,29 +215,28 @@ def test_a_secret_is_stored_sealed_and_comes_back_as_set(api: Api, store: Store)
         ({"schedule": {"type": "once", "run_at": "2026-04-01T10:00:00"}}, 422, "/schedule/run_at", "needs a time zone"),
         ({"schedule": {"type": "once", "run_at": "2020-01-01T10:00:00Z"}}, 422, "/schedule/run_at", "in the past"),
         ({"schedule": {"type": "once", "run_at": "2036-01-01T10:00:00Z"}}, 422, "/schedule/run_at", "365 days ahead"),
-        ({"schedule": {"type": "interval", "interval_seconds": 0}}, 422, "/schedule/interval_seconds", "greater than or equal to 1"),
+        ({"schedule": {"type": "interval", "interval_seconds": 0}}, 422, "/schedule/interval_seconds", "must be at least 1"),
         ({"schedule": {"type": "interval", "interval_seconds": "60"}}, 422, "/schedule/interval_seconds", "whole number"),
-        ({"schedule": {"type": "weekly"}}, 422, "/schedule/type", "Must be one of"),
+        ({"schedule": {"type": "weekly"}}, 422, "/schedule/type", "must be one of"),
         ({"schedule": {"type": "cron", "expression": "0 0 * * *", "start_at": "2026-05-02T00:00:00Z", "end_at": "2026-05-01T00:00:00Z"}},
          422, "/schedule/end_at", "later than start_at"),
         ({"schedule": {"type": "cron", "expression": "0 0 1 1 *", "end_at": "2026-05-01T00:00:00Z"}}, 422, "/schedule/end_at", "no due time"),
-        ({"name": "x" * 121}, 422, "/name", "between 1 and 120"),
-        ({"name": ""}, 422, "/name", "between 1 and 120"),
+        ({"name": "x" * 121}, 422, "/name", "must have at most 120 characters; it has 121"),
+        ({"name": ""}, 422, "/name", "must not be empty"),
         ({"name": "   "}, 422, "/name", "must not be empty"),
         ({"name": "a\nb"}, 422, "/name", "control characters"),
         ({"name": "safe\u202egnp.exe"}, 422, "/name", "control characters"),
-        ({"name": None}, 422, "/name", "must not be null"),
+        ({"name": None}, 422, "/name", "must be text"),
         ({"name": 5}, 422, "/name", "must be text"),
-        ({"name": "Taken"}, 409, "/name", "already called 'Taken'"),
+        ({"name": "Taken"}, 409, "/name", "is taken: another one is called 'Taken'"),
         ({"enabled": "yes"}, 422, "/enabled", "true or false"),
         ({"timeout_seconds": 100000}, 422, "/timeout_seconds", "at most 86400"),
         ({"timeout_seconds": True}, 422, "/timeout_seconds", "whole number"),
         ({"retry_policy": {"max_retries": 1000}}, 422, "/retry_policy/max_retries", "100"),
-        ({"retry_policy": {"retry_on": ["rain"]}}, 422, "/retry_policy/retry_on/0", "Must be one of"),
+        ({"retry_policy": {"retry_on": ["rain"]}}, 422, "/retry_policy/retry_on/0", "must be one of"),
         ({"concurrency": {"max_instances": 4}}, 422, "/concurrency/max_instances", "at most 3"),
-        ({"overlap": "maybe"}, 422, "/overlap", "Must be one of"),
+        ({"overlap": "maybe"}, 422, "/overlap", "must be one of"),
         ({"priority": 11}, 422, "/priority", "10"),
-        ({"tags": ["a", "a"]}, 422, "/tags", "twice"),
         ({"tags": "a"}, 422, "/tags", "must be a list"),
         ({"created_by": "root"}, 422, "/created_by", "not a known field"),
         ({"_id": "mine"}, 422, "/_id", "not a known field"),
@@ -479,7 +478,7 @@ def test_connections_live_masked_and_are_kept_while_used(api: Api) -> None:
             "parameters": {"connection": "Shopp", "collection": "users", "condition": {"a": 1}},
         },
     )
-    assert pointers(missing) == {"/parameters/connection": "There is no MongoDB connection 'Shopp'"}
+    assert pointers(missing) == {"/parameters/connection": "is not the name of a MongoDB connection: 'Shopp'"}
     job = make(api, template_type="database_cleanup", parameters={"connection": "Shop", "collection": "users", "condition": {"a": 1}})
     refused = api("DELETE", one)
     assert (refused.status_code, "Weekly cleanup" in refused.json["detail"]) == (409, True)

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from apispec import APISpec
-from apispec.ext.marshmallow.openapi import OpenAPIConverter
-
 from app.errors import FieldError, ValidationFailed
 from app.execution.figures import Figures
 from app.jobs.body import without_secrets
 from app.jobs.model import Job, JobDefinition, to_plain
-from app.jobs.schema import JobDefinitionSchema, load_definition
+from app.jobs.reading import json_schema, load_definition
+from app.jobs.schema import JobDefinitionSchema
 from app.jobtemplates.entry import Entry
+from app.validation.together import beside
 from app.zones import zone_names
 from templates_lib.messages import joined, say
 from web.filters import ENDS
@@ -85,10 +84,7 @@ _LISTED = {"group": "groups", "job": "jobs"}  # what is offered for a field, of 
 @cache
 def _definition_schema() -> dict[str, Any]:
     """The JSON Schema of a job's body, out of the one marshmallow schema that REST uses."""
-    spec = APISpec(title="", version="", openapi_version="3.1.0")
-    converter = OpenAPIConverter(openapi_version="3.1.0", schema_name_resolver=lambda schema: None, spec=spec)
-    schema: dict[str, Any] = converter.schema2jsonschema(JobDefinitionSchema())  # type: ignore[no-untyped-call]  # apispec has few types
-    return schema
+    return json_schema(JobDefinitionSchema())
 
 
 @cache
@@ -196,14 +192,28 @@ class JobForm:
         """The definition as JSON. Raises ValidationFailed where a part of the form holds no value that could be sent."""
         errors = self._wrong()
         if errors:
-            raise ValidationFailed(errors)
+            raise ValidationFailed(beside(errors, self._wrong_beyond()))
+        return self._body()
+
+    def _body(self) -> dict[str, Any]:
+        """What the parts hold, whether that is right or not."""
         emptied = {"description": "", "tags": [], "group": ""}
-        after = self.parts[AFTER].value.get("depends_on", [])
+        after = self._value(AFTER).get("depends_on", [])
         return {
-            **emptied, **self.parts[DETAILS].value, **self.parts[POLICIES].value,
+            **emptied, **self._value(DETAILS), **self._value(POLICIES),
             "depends_on": services().jobs.dependencies.with_ids(actor(), after), "template_type": self.entry.type,
-            "parameters": self.parts[PARAMETERS].value, "schedule": read_schedule(self.schedule)[0],
+            "parameters": self._value(PARAMETERS), "schedule": read_schedule(self.schedule)[0],
         }  # fmt: skip
+
+    def _value(self, prefix: str) -> Any:
+        submission = self.parts[prefix].submission
+        return {} if submission is None or submission.value is ABSENT else submission.value
+
+    def _wrong_beyond(self) -> tuple[FieldError, ...]:
+        """What the registry would say of the job, beside what the parts themselves find."""
+        body = self._body()
+        whole = {name: value for name, value in body.items() if name != "parameters" or isinstance(value, dict)}
+        return services().jobs.problems(actor(), whole, job_id=self.job.id if self.job else None)
 
     def _wrong(self) -> list[FieldError]:
         found = [

@@ -11,7 +11,7 @@ from typing import Any
 from app.errors import FieldError, ValidationFailed
 from app.instants import InstantRefused, OutOfBounds, in_zone, parse_local
 from app.jobs.model import Schedule, ScheduleType
-from app.jobs.schema import load_definition
+from app.jobs.reading import load_definition
 from app.scheduling.builder import HOUR_STEPS, MINUTE_STEPS, Built, Every, build, built
 from app.scheduling.triggers import clock_change
 from app.scheduling.words import duration_words, in_words

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from bson import json_util
-from dateutil.relativedelta import relativedelta
 
+from templates_lib import ages
 from templates_lib.base import Problem
 from templates_lib.messages import say
 
 COMPARISONS = frozenset({"$gt", "$gte", "$lt", "$lte"})
+# Members of expressions and stages whose lists hold what something is compared with.
+COMPARING_LISTS = COMPARISONS | {"boundaries", "bounds"}
 LEAVES = COMPARISONS | {"$eq", "$ne", "$exists", "$type", "$size", "$mod", "$regex", "$options",
                         "$bitsAllSet", "$bitsAnySet", "$bitsAllClear", "$bitsAnyClear"}  # fmt: skip
 LISTS = frozenset({"$in", "$nin", "$all"})
@@ -25,27 +27,49 @@ _AWARE = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=True, tzinfo=UTC
 MAX_DEPTH = 20
 LONGEST_REGEX = 500
 
-_AGO = re.compile(r"(?:(?P<ago>[0-9]{1,6}) (?P<unit>second|minute|hour|day|week|month|year)s? ago"
-                  r"|in (?P<ahead>[0-9]{1,6}) (?P<unit2>second|minute|hour|day|week|month|year)s?|(?P<word>now|today))", re.I)  # fmt: skip
+# A text that stays one, whatever it looks like: {"$literal": "6 months"}. MongoDB has the same for expressions.
+LITERAL = "$literal"
+ADVICE = '{"$literal": "…"}'
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDate:
+    """How a text of a condition was read: its JSON Pointer, the text, the instant."""
+
+    pointer: str
+    text: str
+    instant: datetime
+
+    def as_json(self) -> dict[str, str]:
+        return {"pointer": self.pointer, "text": self.text, "means": self.instant.isoformat(timespec="seconds").replace("+00:00", "Z")}
 
 
 def relative_date(text: str, now: datetime) -> datetime | None:
-    """The instant that "6 months ago", "in 2 hours", "now" or "today" means at `now`; None for any other text.
-
-    Months and years are calendar ones: "1 month ago" on 31 March is 28 February (29 in a leap year). "today" is its midnight, UTC.
-    A date before year 1 or after 9999 is None.
-    """
-    match = _AGO.fullmatch(text.strip())
-    if match is None:
-        return None
-    if match["word"]:
-        return now if match["word"].lower() == "now" else now.replace(hour=0, minute=0, second=0, microsecond=0)
-    amount, unit = int(match["ago"] or match["ahead"]), (match["unit"] or match["unit2"]).lower()
-    shift = relativedelta(**{f"{unit}s": amount})  # type: ignore[arg-type]
+    """The instant that "6 months ago", "in 2 hours", "now" or "today" means at `now`; None for any other text, also for one that only
+    looks like an age (`problems` refuses those)."""
     try:
-        return now - shift if match["ago"] else now + shift
-    except (OverflowError, ValueError):
+        return ages.parse(text, now)
+    except ages.NotAnAge:
         return None
+
+
+def age_problems(text: str, pointer: str) -> Iterator[Problem]:
+    """What is wrong with a text that something is compared with: it looks like an age and is none."""
+    try:
+        ages.parse(text, datetime.now(UTC))
+    except ages.NotAnAge as wrong:
+        yield Problem(pointer, say("{reason}, or {literal} for the text itself", reason=wrong.reason, literal=ADVICE))
+
+
+def equal_problems(text: str, pointer: str) -> Iterator[Problem]:
+    """What is wrong with a text that something is asked to equal: "6 months ago" is no instant there."""
+    if ages.is_written_out(text):
+        words = say(
+            "{text} is an age under $lt, $lte, $gt and $gte only; write {literal} for the text itself",
+            text=f'"{text[:60]}"',
+            literal=ADVICE,
+        )
+        yield Problem(pointer, words)
 
 
 def problems(condition: Any, pointer: str = "") -> Iterator[Problem]:
@@ -79,7 +103,11 @@ def _check_query(query: Any, pointer: str, depth: int) -> Iterator[Problem]:
 
 
 def _is_operators(value: Any) -> bool:
-    return isinstance(value, Mapping) and any(k.startswith("$") for k in value) and not _is_extended_json(value)
+    return isinstance(value, Mapping) and any(k.startswith("$") for k in value) and not _is_extended_json(value) and not _is_literal(value)
+
+
+def _is_literal(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {LITERAL}
 
 
 def _is_extended_json(value: Mapping[str, Any]) -> bool:
@@ -110,6 +138,8 @@ def _check_operators(operators: Mapping[str, Any], pointer: str, depth: int) -> 
             yield Problem(here, say("The operator {key} is not allowed", key=key))
         elif key == "$regex":
             yield from _check_regex(value, here)
+        elif key in COMPARISONS and isinstance(value, str):
+            yield from age_problems(value, here)
         else:
             yield from _check_value(value, here, depth + 1)
 
@@ -124,6 +154,11 @@ def _check_regex(value: Any, pointer: str) -> Iterator[Problem]:
 def _check_value(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
     if depth > MAX_DEPTH:
         yield Problem(pointer, say("is nested more than {most} levels deep", most=MAX_DEPTH))
+    elif isinstance(value, str):
+        yield from equal_problems(value, pointer)
+    elif _is_literal(value):
+        if not isinstance(value[LITERAL], str):
+            yield Problem(f"{pointer}/{LITERAL}", "must be text")
     elif isinstance(value, Mapping):
         if _is_extended_json(value):
             try:
@@ -147,14 +182,78 @@ def _check_value(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
 def resolve(condition: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """The query to send: Extended JSON decoded, relative dates under $gt, $gte, $lt and $lte made instants.
 
-    A text under any other operator is a text. `condition` must have passed `problems`.
+    A text under any other operator is a text, and so is {"$literal": text}. `condition` must have passed `problems`.
     """
     resolved = _resolve(condition, now, comparing=False)
     return dict(resolved)
 
 
+def read_dates(condition: Any, now: datetime, pointer: str = "") -> Iterator[ReadDate]:
+    """The texts of a condition, or of a pipeline, that `resolve` makes instants, in their order."""
+    if isinstance(condition, Mapping) and not _is_literal(condition):
+        for key, item in condition.items():
+            here = f"{pointer}/{_escape(str(key))}"
+            for at, text in _compared(key, item, here):
+                instant = relative_date(text, now)
+                if instant is not None:
+                    yield ReadDate(at, text, instant)
+            yield from read_dates(item, now, here)
+    elif isinstance(condition, list):
+        for place, item in enumerate(condition):
+            yield from read_dates(item, now, f"{pointer}/{place}")
+
+
+def compared_fields(query: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Each field of a resolved query that is compared by $gt, $gte, $lt or $lte, as a dotted path, with what it is compared with."""
+    if not isinstance(query, Mapping):
+        return
+    for key, value in query.items():
+        if key in LOGICAL:
+            for item in value:
+                yield from compared_fields(item, before)
+        elif key in COMPARISONS:
+            yield before, value
+        elif key in {"$not", "$elemMatch"}:
+            yield from compared_fields(value, before)
+        elif not key.startswith("$"):
+            yield from compared_fields(value, f"{before}.{key}" if before else key)
+
+
+def _compared(key: str, value: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    """Texts that something is compared with: of a condition's operator, or in an expression's list."""
+    if key in COMPARISONS and isinstance(value, str):
+        yield pointer, value
+    elif key in COMPARING_LISTS and isinstance(value, list):
+        for place, item in enumerate(value):
+            if isinstance(item, str) and not item.startswith("$"):
+                yield f"{pointer}/{place}", item
+
+
+def expression_problems(key: str, value: Any, pointer: str) -> Iterator[Problem]:
+    """What is wrong with the texts that an expression of a pipeline compares with."""
+    for at, text in _compared(key, value, pointer):
+        yield from age_problems(text, at)
+
+
+def resolve_expression(value: Any, now: datetime) -> Any:
+    """An expression of a pipeline with the ages that it compares with made instants."""
+    if _is_literal(value):
+        return value
+    if isinstance(value, Mapping):
+        found = {}
+        for key, item in value.items():
+            made = resolve_expression(item, now)
+            if key in COMPARING_LISTS and isinstance(made, list):
+                made = [one if not isinstance(one, str) or one.startswith("$") else relative_date(one, now) or one for one in made]
+            found[key] = made
+        return found
+    return [resolve_expression(item, now) for item in value] if isinstance(value, list) else value
+
+
 def _resolve(value: Any, now: datetime, *, comparing: bool) -> Any:
     if isinstance(value, Mapping):
+        if _is_literal(value):
+            return value[LITERAL]
         if _is_extended_json(value):
             return json_util.object_hook(dict(value), _AWARE)
         return {key: _resolve(item, now, comparing=key in COMPARISONS) for key, item in value.items()}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from bson import json_util
+from bson import Int64, json_util
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
+from templates_lib import conditions
 from templates_lib.base import TemplateError
 
 Documents = Collection[dict[str, Any]]
@@ -16,6 +18,10 @@ Documents = Collection[dict[str, Any]]
 COUNT_TIME_MS = 300_000  # a count over a large collection without an index; the job's own timeout still holds
 FIND_TIME_MS = 300_000
 SAMPLES = 5
+LOOKED_AT = 200  # documents, for the types of their fields
+_NAMES: dict[type, str] = {
+    str: "text", datetime: "date", int: "number", Int64: "number", float: "number", bool: "true or false", dict: "object",
+}  # fmt: skip
 MAX_TIME_EXPIRED = 50  # the server's code of a query that took too long
 
 
@@ -52,6 +58,60 @@ def preview(collection: Documents, query: Mapping[str, Any], most: int, *, date:
             row = collection.find_one(query, {date: 1}, sort=[(date, direction)], max_time_ms=FIND_TIME_MS)
             found[name] = readable(row or {})
     return found
+
+
+def reading(collection: Documents, condition: Any, query: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """How a condition was read, for a preview: `dates`, each {pointer, text, means}, and `warnings` about fields whose values are of
+    another type than what they are compared with. Empty members are left out."""
+    found: dict[str, Any] = {
+        "dates": [one.as_json() for one in conditions.read_dates(condition, now)], "warnings": type_warnings(collection, query),
+    }  # fmt: skip
+    return {name: value for name, value in found.items() if value}
+
+
+def type_warnings(collection: Documents, query: Mapping[str, Any]) -> list[str]:
+    """MongoDB compares dates with dates and texts with texts (type bracketing): a comparison with another type is never true, and a
+    negated one is true of every document. Says so where some documents that were looked at have the field, and none has that type."""
+    compared = [(field, type(value)) for field, value in conditions.compared_fields(query) if isinstance(value, str | datetime)]
+    if not compared:
+        return []
+    projection = dict.fromkeys(_without_children({_before_a_place(field) for field, _ in compared}), 1)
+    with collection.find({}, projection, limit=LOOKED_AT, max_time_ms=FIND_TIME_MS) as cursor:
+        rows = list(cursor)
+    found = []
+    for field, wanted in dict.fromkeys(compared):
+        kinds = {type(value) for row in rows for value in _values(row, field.split(".")) if value is not None}
+        if kinds and wanted not in kinds:
+            have = ", ".join(sorted(_NAMES.get(kind, kind.__name__) for kind in kinds))
+            found.append(
+                f"{field} is compared with a {_NAMES[wanted]}, and the documents that were looked at have {have} there: "
+                "such a comparison is never true, and its opposite ($not, $nor) is true of every document"
+            )
+    return found
+
+
+def _before_a_place(field: str) -> str:
+    """A dotted path up to its first place in a list, which no projection has."""
+    parts = field.split(".")
+    return ".".join(parts[: next((place for place, part in enumerate(parts) if part.isdigit()), len(parts))]) or field
+
+
+def _without_children(fields: set[str]) -> list[str]:
+    """MongoDB refuses a projection of a field and of one inside it."""
+    return sorted(one for one in fields if not any(one.startswith(f"{other}.") for other in fields))
+
+
+def _values(value: Any, path: Sequence[str]) -> Iterator[Any]:
+    """What a query of a dotted path looks at: through lists, and what lists hold."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _values(item, path)
+            if path and path[0].isdigit() and int(path[0]) < len(value):
+                yield from _values(value[int(path[0])], path[1:])
+    elif not path:
+        yield value
+    elif isinstance(value, Mapping) and path[0] in value:
+        yield from _values(value[path[0]], path[1:])
 
 
 def readable(value: Mapping[str, Any]) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from templates_lib import conditions
+from templates_lib import conditions, documents
 from templates_lib.base import Problem, TemplateError
 from templates_lib.connections.mongodb import is_system
-from templates_lib.documents import MAX_TIME_EXPIRED
+from templates_lib.documents import MAX_TIME_EXPIRED, Documents
 from templates_lib.messages import say
 
 STAGES = frozenset({
@@ -106,7 +106,8 @@ def _forbidden(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
         for key, item in value.items():
             if key in FORBIDDEN:
                 yield Problem(f"{pointer}/{key}", say("The operator {key} is not allowed", key=key))
-            else:
+            elif key != conditions.LITERAL:
+                yield from conditions.expression_problems(key, item, f"{pointer}/{key}")
                 yield from _forbidden(item, f"{pointer}/{key}", depth + 1)
     elif isinstance(value, list):
         for place, item in enumerate(value):
@@ -128,21 +129,35 @@ def collections(pipeline: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def resolve(pipeline: Sequence[Mapping[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    """The pipeline to send: conditions with their dates made instants. It must have passed `problems`."""
+    """The pipeline to send: the dates of conditions and comparisons made instants. It must have passed `problems`."""
+    return [_resolved(next(iter(stage.items())), now) for stage in pipeline]
 
-    def stage(one: Mapping[str, Any]) -> dict[str, Any]:
-        (name, value) = next(iter(one.items()))
-        if name == "$match":
-            return {name: conditions.resolve(value, now)}
-        if name == "$facet":
-            return {name: {key: resolve(inner, now) for key, inner in value.items()}}
-        if name in {"$lookup", "$unionWith"} and isinstance(value, Mapping) and isinstance(value.get("pipeline"), list):
-            return {name: {**value, "pipeline": resolve(value["pipeline"], now)}}
-        if name == "$graphLookup" and isinstance(value, Mapping) and RESTRICT in value:
-            return {name: {**value, RESTRICT: conditions.resolve(value[RESTRICT], now)}}
-        return {name: value}
 
-    return [stage(one) for one in pipeline]
+def _resolved(stage: tuple[str, Any], now: datetime) -> dict[str, Any]:
+    name, value = stage
+    if name == "$match":
+        return {name: conditions.resolve(value, now)}
+    if name == "$facet":
+        return {name: {key: resolve(inner, now) for key, inner in value.items()}}
+    made = conditions.resolve_expression(value, now)
+    if name == "$graphLookup" and RESTRICT in value:
+        made[RESTRICT] = conditions.resolve(value[RESTRICT], now)
+    if name in {"$lookup", "$unionWith"} and isinstance(value, Mapping) and isinstance(value.get("pipeline"), list):
+        made["pipeline"] = resolve(value["pipeline"], now)
+    return {name: made}
+
+
+def reading(
+    collection: Documents, pipeline: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[str, Any]], now: datetime
+) -> dict[str, Any]:
+    """How a pipeline was read, as `documents.reading` has it; `stages` is what it was resolved to. Types are looked at for conditions at
+    its beginning, which see the documents as they are stored."""
+    first: list[Mapping[str, Any]] = []
+    for stage in stages:
+        if "$match" not in stage:
+            break
+        first.append(stage["$match"])
+    return documents.reading(collection, pipeline, {"$and": first} if first else {}, now)
 
 
 def run(

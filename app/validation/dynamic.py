@@ -29,6 +29,7 @@ from app.validation.places import Place
 from app.validation.pointer import keys_of
 from app.validation.readable import pointer
 from app.zones import zone
+from templates_lib import ages
 from templates_lib.messages import say, say_many
 
 OPEN = "{{"
@@ -39,8 +40,6 @@ MOST_NUMBER = 2**63 - 1  # as the database has whole numbers
 MOST_EXPRESSIONS = 500  # of one value
 DEEPEST = 64
 NAMES = ("now", "execution.id", "execution.scheduled_for", "job.id", "job.name", "previous.result", "previous.id", "previous.completed_at")
-_UNITS = "second|minute|hour|day|week|month|year"
-_SHIFT = re.compile(rf"(?P<sign>[+-]?) ?(?P<count>[0-9]{{1,6}}) (?P<unit>{_UNITS})s?(?P<ago> ago)?", re.I)
 _YEAR = re.compile(r"(?<!%)((?:%%)*)%Y")
 _BEGIN = re.compile(r"\{\{(?!\{)")
 _EXPRESSION = re.compile(r"\{\{(?P<inner>(?:[^{}\"]|\"(?:[^\"\\]|\\.)*\")*)\}\}")
@@ -318,19 +317,14 @@ def _instant(value: Any) -> datetime:
 
 
 def _relative(text: Any, now: datetime) -> datetime:
-    """`-30 days`, `+2 hours`, `3 months ago`, `now`, `today`. Months and years are calendar ones; `today` is its midnight, UTC."""
-    if text == "now":
-        return now
-    if text == "today":
-        return now.replace(hour=0, minute=0, second=0, microsecond=0)
-    match = _SHIFT.fullmatch(text.strip()) if isinstance(text, str) else None
-    if match is None or bool(match["sign"]) == bool(match["ago"]):
-        raise Wrong('A relative date is "-30 days", "+2 hours", "3 months ago", "now" or "today"')
-    span = relativedelta(**{f"{match['unit'].lower()}s": int(match["count"])})  # type: ignore[arg-type]
+    """`-30 days`, `+2 hours`, `3 months ago`, `in 2 weeks`, `now`, `today`: as templates_lib.ages reads them."""
     try:
-        return now + span if match["sign"] == "+" else now - span
-    except (OverflowError, ValueError) as error:
-        raise Wrong(say("{text!r} leads out of the calendar", text=text)) from error
+        found = ages.parse(text, now, signed=True) if isinstance(text, str) else None
+    except ages.NotAnAge as wrong:
+        raise Wrong(wrong.reason) from wrong
+    if found is None:
+        raise Wrong('A relative date is "-30 days", "+2 hours", "3 months ago", "in 2 weeks", "now" or "today"')
+    return found
 
 
 def _begin(value: Any, unit: str) -> datetime:

@@ -71,6 +71,7 @@ class DataArchive(JobTemplate):
         with open_mongodb(ctx, params["connection"]) as database:
             collection, query = self._source(database, params, ctx)
             found = documents.preview(collection, query, params.get("max_documents", 1_000_000))
+            found |= documents.reading(collection, params["condition"], query, ctx.now)
         would = found.pop("would_change")
         return JobResult(f"Would move {would:,} of {found['total']:,} documents", {**found, "would_move": would})
 
@@ -82,6 +83,8 @@ class DataArchive(JobTemplate):
             source, query = self._source(database, params, ctx)
             total = min(documents.count(source, query), most)
             ctx.log.info("%s documents are to move; the condition is %s", f"{total:,}", documents.readable(query))
+            for warning in documents.type_warnings(source, query):
+                ctx.log.warning("%s", warning)
             if params.get("dryRun", True):
                 return JobResult(
                     f"Would move {total:,} documents (dry run)",

@@ -11,7 +11,7 @@ from typing import IO, Any, ClassVar, cast
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
-from templates_lib import conditions, fields
+from templates_lib import conditions, documents, fields
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.mongodb import open_mongodb
@@ -123,9 +123,11 @@ class DataExport(JobTemplate):
         """How many documents would be written, and where."""
         self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
-            total = self._count(database[params["collection"]], params, ctx)
+            collection = database[params["collection"]]
+            total = self._count(collection, params, ctx)
+            reading = documents.reading(collection, params.get("filter", {}), self._query(params, ctx), ctx.now)
         path = self._path(params, ctx)
-        return JobResult(f"Would export {total:,} documents to {path}", {"records": total, "path": path})
+        return JobResult(f"Would export {total:,} documents to {path}", {"records": total, "path": path, **reading})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)

@@ -75,7 +75,7 @@ class DatabaseCleanup(JobTemplate):
         most = params.get("max_deletes", 100_000)
         with open_mongodb(ctx, params["connection"]) as database:
             collection, query = self._prepare(database, params, ctx)
-            found = documents.preview(collection, query, most)
+            found = documents.preview(collection, query, most) | documents.reading(collection, params["condition"], query, ctx.now)
         would = found.pop("would_change")
         return JobResult(f"Would delete {would:,} of {found['total']:,} documents", {**found, "would_delete": would})
 
@@ -84,6 +84,8 @@ class DatabaseCleanup(JobTemplate):
         with open_mongodb(ctx, params["connection"]) as database:
             collection, query = self._prepare(database, params, ctx)
             ctx.log.info("Condition is %s", documents.readable(query))
+            for warning in documents.type_warnings(collection, query):
+                ctx.log.warning("%s", warning)
             matching = documents.count(collection, query)
             if params.get("dryRun", True):
                 ctx.log.info("Dry run: nothing is deleted")

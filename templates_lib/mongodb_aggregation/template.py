@@ -67,9 +67,10 @@ class MongodbAggregation(JobTemplate):
             samples = [
                 documents.readable(row) for row in islice(pipelines.run(database, params["collection"], stages, time_ms=TIME_MS), SAMPLES)
             ]
+            reading = pipelines.reading(database[params["collection"]], params["pipeline"], stages, ctx.now)
         rows = counted[0]["rows"] if counted else 0
         where = f"into {params['into']}" if params.get("into") else "into the result"
-        return JobResult(f"Would write {rows:,} rows {where}", {"rows": rows, "samples": samples})
+        return JobResult(f"Would write {rows:,} rows {where}", {"rows": rows, "samples": samples, **reading})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from bson import Decimal128
 
-from templates_lib import fields, mailing, pipelines, statements
+from templates_lib import conditions, fields, mailing, pipelines, statements
 from templates_lib.addresses import distinct_addresses
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.cells import cell_value, plain
@@ -179,8 +179,9 @@ class ReportGeneration(JobTemplate):
                 "more": one.more,
                 "columns": [c.title for c in one.columns],
                 "first": one.written()[:5],
+                **_dates(section, ctx),
             }
-            for one in tables
+            for one, section in zip(tables, params["sections"], strict=True)
         ]
         return JobResult(f"Would report {rows:,} rows in {len(tables)} {'sections' if len(tables) > 1 else 'section'}", {"sections": shown})
 
@@ -318,6 +319,12 @@ def _that_fit(files: Iterable[Made]) -> tuple[list[Made], list[Made]]:
         else:
             missing.append(made)
     return fit, missing
+
+
+def _dates(section: Mapping[str, Any], ctx: RunContext) -> dict[str, Any]:
+    """How the dates of a section's pipeline were read; empty where it has none."""
+    dates = [one.as_json() for one in conditions.read_dates(section["question"].get("pipeline"), ctx.now, "/question/pipeline")]
+    return {"dates": dates} if dates else {}
 
 
 def _checked(rows: Iterable[Any], ctx: RunContext) -> Iterator[Any]:

@@ -132,6 +132,37 @@ def test_cleanup_takes_query_form_and_extended_json(users: Data, ctx: Ctx, condi
     assert users["users"].count_documents({}) == left
 
 
+@pytest.mark.parametrize("age", ["6 monthes ago", "six months ago", "-6 months ago", "99999999999999999999 months ago", "yesterday"])
+def test_cleanup_deletes_nothing_by_a_misspelt_age(users: Data, ctx: Ctx, age: str) -> None:
+    users["texts"].insert_many([{"at": f"20{n}-01-01T00:00:00Z"} for n in range(10, 30)])
+    params = cleanup(collection="texts", condition={"at": {"$lt": age}})
+    for work in (DatabaseCleanup().run, DatabaseCleanup().preview):
+        with pytest.raises(TemplateError, match=r"^/condition/at/\$lt: "):
+            work(params, ctx())
+    assert users["texts"].count_documents({}) == 20
+    assert (
+        DatabaseCleanup().run(cleanup(collection="texts", condition={"at": {"$lt": {"$literal": "2015"}}}), ctx()).data["records_deleted"]
+        == 5
+    )
+
+
+def test_a_preview_says_how_dates_were_read_and_warns_of_other_types(users: Data, ctx: Ctx) -> None:
+    users["texts"].insert_many([{"at": "2020-01-01T00:00:00Z", "deep": [{"on": "2020-01-01"}], "none": None} for _ in range(3)])
+    conditions: list[tuple[str, dict[str, Any], list[str]]] = [
+        ("users", {"lastActive": {"$lt": "6 months ago"}}, []), ("texts", {"at": {"$lt": "6 months ago"}}, ["at"]), ("texts", {"at": {"$not": {"$gt": "1 day ago"}}}, ["at"]),
+        ("texts", {"deep": {"$elemMatch": {"on": {"$lt": "now"}}}}, ["deep.on"]), ("texts", {"deep.on": {"$lt": "now"}}, ["deep.on"]), ("texts", {"deep.0.on": {"$lt": "now"}}, ["deep.0.on"]),
+        ("texts", {"none": {"$lt": "now"}}, []), ("texts", {"missing": {"$lt": "now"}}, []), ("users", {"lastActive": {"$lt": "2026-01-01"}}, ["lastActive"]), ("texts", {"at": {"$lt": "2026"}}, []), ("nothing", {"at": {"$lt": "now"}}, []),
+        ("texts", {"$or": [{"at": {"$lt": "now"}}, {"deep": {"$lt": "now"}}, {"deep.on": {"$lt": "now"}}]}, ["at", "deep", "deep.on"]),
+    ]  # fmt: skip
+    for collection, condition, fields in conditions:
+        data = DatabaseCleanup().preview(cleanup(collection=collection, condition=condition), ctx()).data
+        assert [one.split(" ")[0] for one in data.get("warnings", [])] == fields, condition
+    told = DatabaseCleanup().preview(cleanup(), ctx()).data["dates"]
+    assert told == [{"pointer": "/lastActive/$lt", "text": "6 months ago", "means": "2026-02-28T12:00:00Z"}]
+    exported = DataExport().preview(export(collection="texts", filter={"at": {"$lt": "now"}}), ctx()).data
+    assert (len(exported["dates"]), len(exported["warnings"])) == (1, 1)
+
+
 def test_cleanup_refuses_jobwrights_own_database_and_system_collections(users: Data, ctx: Ctx, store: Store) -> None:
     own = ConnectionGrant("db", "mongodb", {**ctx.grants["db"].settings, "database": store.database.name})
     assert store.database["migrations"].find_one(MARKER) is not None

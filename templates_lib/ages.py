@@ -1,0 +1,227 @@
+"""Relative dates, as people write them: `6 months ago`, `in 2 weeks`, `now`, `today`; and what looks like one and is none.
+
+A misspelt age must not pass as a plain text: compared with texts, "6 monthes ago" is larger than every date that is written as text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from dateutil.relativedelta import relativedelta
+
+from templates_lib.age_words import AHEAD, ALIASES, BACK, DAYS, FILLING, LOOKALIKES, NUMBERS, SHORT, UNITS, VAGUE
+from templates_lib.messages import say
+
+MOST_YEARS = 1_000
+# How many of a unit a thousand years have, at least.
+_MOST = {
+    "second": 31_556_952_000, "minute": 525_949_200, "hour": 8_765_820, "day": 365_242, "week": 52_177, "month": 12_000, "year": MOST_YEARS,
+}  # fmt: skip
+_SMALLER = {"year": ("month", 12), "week": ("day", 7), "day": ("hour", 24), "hour": ("minute", 60), "minute": ("second", 60)}
+LONGEST = 60  # characters of a text that may be an age
+
+_UNIT = "|".join(UNITS)
+_AGE = re.compile(rf"(?:(?P<ago>[0-9]+) (?P<unit>{_UNIT})s? ago|in (?P<ahead>[0-9]+) (?P<unit2>{_UNIT})s?|(?P<word>now|today))", re.I)
+_SIGNED = re.compile(rf"(?P<sign>[+-]) ?(?P<count>[0-9]+) (?P<unit>{_UNIT})s?", re.I)
+
+_ISO_DURATION = re.compile(r"([+-]?)p(?=.)(?:(\d+)y)?(?:(\d+)m)?(?:(\d+)w)?(?:(\d+)d)?(?:t(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?)?", re.I)
+_TOKEN = re.compile(r"[+\-]|\d+(?:[.,]\d+)?|[^\W\d_]+|[^\s]")
+
+
+class NotAnAge(ValueError):
+    """A text that looks like an age and is none; `reason` says so in a sentence, with the spelling that was meant."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def parse(text: str, now: datetime, *, signed: bool = False) -> datetime | None:
+    """The instant that an age means at `now`; None for a text that looks like none. Raises NotAnAge.
+
+    Months and years are calendar ones: "1 month ago" on 31 March is 28 February (29 in a leap year). "today" is its midnight, UTC.
+    With `signed` "-30 days" and "+2 hours" are ages, too.
+    """
+    plain = " ".join(text.split())
+    match = _AGE.fullmatch(plain) or (_SIGNED.fullmatch(plain) if signed else None)
+    if match is None:
+        meant = _meant(plain)
+        if meant is None:
+            return None
+        raise NotAnAge(_sentence(text, meant))
+    parts = match.groupdict()
+    if parts.get("word"):
+        return now if parts["word"].lower() == "now" else now.replace(hour=0, minute=0, second=0, microsecond=0)
+    count, unit = parts.get("ago") or parts.get("ahead") or parts["count"], (parts.get("unit") or parts["unit2"]).lower()
+    back = bool(parts.get("ago")) or parts.get("sign") == "-"
+    return _shifted(count, unit, now, back=back, text=text)
+
+
+def is_written_out(text: str) -> bool:
+    """Whether a text says "ago" or "in …" as ages do: one that hardly is a plain text, where an age means nothing."""
+    plain = " ".join(text.split())
+    match = _AGE.fullmatch(plain)
+    if match is not None:
+        return not match["word"]
+    return "ago" in plain.casefold() and _meant(plain) is not None
+
+
+def _shifted(count: str, unit: str, now: datetime, *, back: bool, text: str) -> datetime:
+    too_far = NotAnAge(say("{text} is too far away: an age goes up to {most} years", text=_quoted(text), most=f"{MOST_YEARS:,}"))
+    if len(count.lstrip("0")) > len(str(_MOST[unit])) or int(count) > _MOST[unit]:
+        raise too_far
+    shift = relativedelta(**{f"{unit}s": int(count)})  # type: ignore[arg-type]
+    try:
+        return now - shift if back else now + shift
+    except (OverflowError, ValueError):
+        raise too_far from None
+
+
+def _sentence(text: str, meant: Sequence[str]) -> str:
+    if not meant:
+        return say('{text} looks like an age and is none; write "6 months ago", "in 2 weeks", "now" or "today"', text=_quoted(text))
+    return say("{text} looks like an age and is none; write {meant}", text=_quoted(text), meant=" / ".join(f'"{one}"' for one in meant))
+
+
+def _quoted(text: str) -> str:
+    return f'"{text[:LONGEST]}"'
+
+
+# -- what was meant ---------------------------------------------------------------------------------------------------
+
+
+def _meant(text: str) -> list[str] | None:
+    """How what a text may mean is written; empty where it looks like an age and nobody can say which; None for any other text."""
+    if not text or len(text) > LONGEST:
+        # A long run of digits is the only long thing that an age may have.
+        text = re.sub(r"\d{20,}", "9" * 20, text[: 10 * LONGEST])
+        if not text or len(text) > LONGEST:
+            return None
+    duration = _ISO_DURATION.fullmatch(text)
+    if duration is not None:
+        return _of_duration(duration)
+    words = _split(text)
+    if len(words) == 1:
+        day = _day(words[0])
+        return None if day is None else [DAYS[day]]
+    return _of_split(words)
+
+
+def _split(text: str) -> list[str]:
+    """Words, numbers and signs, in small letters without accents; digits of every script as ASCII ones."""
+    folded = unicodedata.normalize("NFKD", text.replace("−", "-").replace("–", "-")).casefold()
+    letters = "".join(_digit(one) for one in folded if not unicodedata.combining(one) and unicodedata.category(one) != "Cf")
+    words = [word for word in _TOKEN.findall(letters.translate(LOOKALIKES)) if word not in "()\"'.,;:!?$_/"]
+    return [part for word in words for part in ((word[:-3], "ago") if word.endswith("ago") and len(word) > 4 else (word,))]
+
+
+def _digit(one: str) -> str:
+    return str(unicodedata.digit(one)) if one.isdigit() else one
+
+
+def _of_duration(duration: re.Match[str]) -> list[str]:
+    """An ISO 8601 duration: of one part, either way."""
+    names = ("year", "month", "week", "day", "hour", "minute", "second")
+    parts = [(int(found[:12]), unit) for found, unit in zip(duration.groups()[1:], names, strict=True) if found]
+    return _either(Decimal(parts[0][0]), parts[0][1], 1) if len(parts) == 1 else []
+
+
+def _of_split(words: Sequence[str]) -> list[str] | None:
+    """As `_meant`, of the words of a text. An age has a unit with a number or a direction, or a word for a day, and nothing unknown; or it
+    begins with a number and ends with "ago", whatever lies between."""
+    numbers = [number for word in words if word not in SHORT and (number := _number(word)) is not None]
+    units = [meaning for word in words if (meaning := _unit(word)) is not None]
+    few = len(words) <= 4 and len(numbers) == 1
+    if not units and few:
+        units = [SHORT[word] for word in words if word in SHORT]
+    days = [day for word in words if (day := _day(word)) is not None]
+    vague = any(word in VAGUE for word in words) or (few and "m" in words)
+    back, ahead = _points(words, "-", BACK), _points(words, "+", AHEAD)
+    counted = (bool(units) and bool(numbers or back or ahead or vague)) or (few and "m" in words)
+    framed = bool(numbers) and _number(words[0].lstrip("+-")) is not None and _near(words[-1], ("ago",)) is not None
+    if not (framed or ((counted or days) and all(map(_is_known, words)))):
+        return None
+    if len(days) == 1 and not units and not numbers and not vague:
+        return [DAYS[days[0]]]
+    if vague or len(units) != 1 or len(numbers) > 1:
+        return []
+    (unit, times), count = units[0], numbers[0] if numbers else Decimal(1)
+    if back != ahead:
+        return _one_way(count, unit, times, "{} ago" if back else "in {}")
+    return _either(count, unit, times)
+
+
+def _points(words: Sequence[str], sign: str, direction: Collection[str]) -> bool:
+    """Whether one of the words, or the sign, points to the past or the future."""
+    return sign in words or any(_near(word, direction) is not None for word in words if _unit(word) is None and _number(word) is None)
+
+
+def _is_known(word: str) -> bool:
+    return (
+        word in SHORT or word in FILLING or word in VAGUE or word in {"+", "-", "m"} or _number(word) is not None or _unit(word) is not None
+        or _day(word) is not None or _near(word, BACK) is not None or _near(word, AHEAD) is not None
+    )  # fmt: skip
+
+
+def _number(word: str) -> Decimal | None:
+    if word in NUMBERS:
+        return NUMBERS[word]
+    return Decimal(word.replace(",", ".")) if word[:1].isdigit() else None
+
+
+def _day(word: str) -> str | None:
+    """A word for a day or for now; short ones only as they are: "new" is not "now"."""
+    return word if word in DAYS else _near(word, DAYS) if len(word) > 4 else None
+
+
+def _unit(word: str) -> tuple[str, int] | None:
+    if word in NUMBERS:
+        return None
+    near = word if word in ALIASES else _near(word, ALIASES) if len(word) > 3 else None
+    return None if near is None else ALIASES[near]
+
+
+def _either(count: Decimal, unit: str, times: int) -> list[str]:
+    return [*_one_way(count, unit, times, "{} ago"), *_one_way(count, unit, times, "in {}")]
+
+
+def _one_way(count: Decimal, unit: str, times: int, pattern: str) -> list[str]:
+    """A whole number of a unit, of a smaller one where that is exact; none where it is beyond the bounds."""
+    amount = count * times
+    for larger, (smaller, factor) in _SMALLER.items():
+        if unit == larger and amount != amount.to_integral_value():
+            unit, amount = smaller, amount * factor
+    if amount != amount.to_integral_value() or not 0 <= amount <= _MOST[unit]:
+        return []
+    whole = int(amount)
+    return [pattern.format(f"{whole} {unit}{'' if whole == 1 else 's'}")]
+
+
+def _near(written: str, words: Collection[str]) -> str | None:
+    """The word that a written one is, or is one slip of a finger away from (two in a long one)."""
+    if written in words:
+        return written
+    if len(written) < 3:
+        return None
+    slips = 2 if len(written) > 6 else 1
+    close = [word for word in words if len(word) >= 3 and abs(len(word) - len(written)) <= slips]
+    ranked = sorted((distance, word) for word in close if (distance := _slips(written, word)) <= slips)
+    return ranked[0][1] if ranked else None
+
+
+def _slips(one: str, other: str) -> int:
+    """How many letters are missing, too many, wrong or swapped with the next (optimal string alignment distance)."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, mine in enumerate(one, 1):
+        earlier, before, row = before, row, [i]
+        for j, theirs in enumerate(other, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (mine != theirs))
+            if i > 1 and j > 1 and mine == other[j - 2] and one[i - 2] == theirs:
+                cost = min(cost, earlier[j - 2] + 1)
+            row.append(cost)
+    return row[-1]

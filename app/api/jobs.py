@@ -54,7 +54,7 @@ IDEMPOTENCY_KEY = {
 }  # fmt: skip
 PREVIEWED_RUNS = 5
 _run = judge_of(RunBody())
-NARROWING = ("template_type", "enabled", "paused", "broken", "last_status", "owner", "tag", "group", "search")
+NARROWING = ("template_type", "enabled", "paused", "broken", "ended", "last_status", "owner", "tag", "group", "search")
 
 
 def tagged(answer: Any, job: Job) -> Response:
@@ -69,7 +69,7 @@ def _locale() -> str:
 
 
 def shown(job: Job) -> dict[str, Any]:
-    return job_json(job, locale=_locale())
+    return job_json(job, now=services().clock.now(), locale=_locale())
 
 
 @blueprint.get("")

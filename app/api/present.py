@@ -35,15 +35,16 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def job_json(job: Job, *, locale: str = DEFAULT_LOCALE) -> dict[str, Any]:
-    """A job with `_id`, all fields of its definition and its record; secrets masked, the schedule in words of `locale`."""
+def job_json(job: Job, *, now: datetime, locale: str = DEFAULT_LOCALE) -> dict[str, Any]:
+    """A job with `_id`, all fields of its definition and its record; secrets masked, the schedule in words of `locale`, and whether that
+    has ended at `now`."""
     definition = mask(to_plain(job.definition))
     definition["schedule"] = {key: value for key, value in definition["schedule"].items() if value is not None}
     record = {
         "_id": job.id, "template_version": job.template_version, "origin": job.origin, "created_by": job.created_by,
         "created_at": job.created_at, "updated_by": job.updated_by, "updated_at": job.updated_at, "last_run_at": job.last_run_at,
         "next_run_at": job.next_run_at, "schedule_words": in_words(job.definition.schedule, locale), "schedule_error": job.schedule_error,
-        "version": job.version, "paused": _pause_json(job),
+        "version": job.version, "paused": _pause_json(job), "ended": job.has_ended(now),
     }  # fmt: skip
     shown: dict[str, Any] = jsonable({**definition, **record})
     return shown

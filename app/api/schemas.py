@@ -51,6 +51,7 @@ class JobQuery(PageQuery):
     enabled = ma.Boolean()
     paused = ma.Boolean()
     broken = ma.Boolean(metadata={"description": "Its schedule cannot be computed, or its template is gone"})
+    ended = ma.Boolean(metadata={"description": "Its schedule had due times and has none any more"})
     last_status = ma.String(validate=OneOf(LAST_STATUSES), metadata={"description": "How its last run ended, or never"})
     owner = ma.String(validate=Length(max=320), metadata={"description": "Who made it, by e-mail address"})
     tag = ma.String(validate=Length(max=50))
@@ -151,6 +152,7 @@ class JobOut(JobDefinitionSchema):
     next_run_at = ma.String(allow_none=True, metadata=INSTANT)
     schedule_words = ma.String()
     schedule_error = ma.String(allow_none=True)
+    ended = ma.Boolean(metadata={"description": "Its schedule had due times and has none any more"})
     paused = ma.Nested(PauseOut, allow_none=True)
     version = ma.Integer(required=True)
 

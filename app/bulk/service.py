@@ -20,7 +20,7 @@ from app.jobs.schema import MAX_TAGS
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobFilter
 from app.validation.names import read_name, spellings
-from templates_lib.messages import joined, say
+from templates_lib.messages import Said, joined, say
 
 MOST_JOBS = 1_000
 
@@ -52,7 +52,7 @@ SCHEMA: Mapping[str, Any] = {
                     name: {"type": "string", "maxLength": 320}
                     for name in ("template_type", "last_status", "owner", "tag", "group", "search")
                 },
-                **{name: {"type": "boolean"} for name in ("enabled", "paused", "broken")},
+                **{name: {"type": "boolean"} for name in ("enabled", "paused", "broken", "ended")},
             },
         },
         "reason": {"type": "string", "maxLength": 500, "description": "Of a pause."},
@@ -179,6 +179,8 @@ class Bulk:
 
     def _foreseen(self, actor: Actor, wanted: Wanted, job: Job, *, busy: bool) -> Item:
         effect, why = _expected(wanted, job, busy=busy)
+        if effect is Effect.CHANGES and wanted.action is Action.ENABLE and (never := self._registry.never_due(job)) is not None:
+            effect, why = Effect.CANNOT, _in_words(never)
         if effect is Effect.CHANGES and (operation := _OPERATIONS[wanted.action]) is not None:
             try:
                 self._registry.ask_first(actor, job, operation)
@@ -199,8 +201,7 @@ class Bulk:
         except ApprovalNeeded as needed:
             return replace(item, result=Result.WAITS, detail=str(self._approvals.ask(actor, needed.ask)["_id"]))
         except ValidationFailed as failed:
-            words = joined((joined((one.pointer.strip("/") or say("it"), one.message), " ") for one in failed.errors[:3]), "; ")
-            return replace(item, result=Result.FAILED, detail=words)
+            return replace(item, result=Result.FAILED, detail=joined(map(_in_words, failed.errors[:3]), "; "))
         except JobwrightError as error:
             return replace(item, result=Result.FAILED, detail=error.detail)
         return replace(item, result=Result.DONE)
@@ -231,6 +232,10 @@ def lacking(action: str, *, reason: str, tag: str) -> list[FieldError]:
     if action in {Action.TAG, Action.UNTAG} and not tag.strip():
         return [FieldError("/tag", "is required")]
     return []
+
+
+def _in_words(error: FieldError) -> Said:
+    return joined((error.pointer.strip("/") or say("it"), error.message), " ")
 
 
 _OPERATIONS = {

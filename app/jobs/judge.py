@@ -112,7 +112,7 @@ class Judge:
         Raises ValidationFailed with all that is wrong with it: what cannot be read and, in what can, each later error that does not
         follow from one of those.
         """
-        reading, now = read_definition(body, self._settings), self._clock.now()
+        reading = read_definition(body, self._settings)
         definition, errors = reading.definition, list[FieldError]()
         if reading.has("template_type"):
             try:
@@ -122,8 +122,7 @@ class Judge:
             else:
                 definition = replace(definition, parameters=with_defaults(entry.parameters_schema, definition.parameters))
                 errors += self._parameter_errors(entry, definition.parameters, self._kept(before, entry))
-        if before is None or before.definition.schedule != definition.schedule:
-            errors += self._rules.check(definition.schedule, now)
+        errors += self._schedule_errors(definition, before)
         definition, others = resolve(definition)
         found = reading.and_also([*errors, *others])
         if found:
@@ -160,6 +159,14 @@ class Judge:
         return entry
 
     # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _schedule_errors(self, definition: JobDefinition, before: Job | None) -> list[FieldError]:
+        """A schedule that stays as it is may have ended by now, unless the job is switched on."""
+        if before is None or before.definition.schedule != definition.schedule:
+            return self._rules.check(definition.schedule, self._clock.now())
+        switched_on = definition.enabled and not before.definition.enabled
+        never = self._rules.never_due(definition.schedule, self._clock.now()) if switched_on else None
+        return [] if never is None else [never]
 
     def _kept(self, before: Job | None, entry: Entry) -> Mapping[str, Any]:
         """The stored parameters that a form of the same template may keep secrets of."""

@@ -69,6 +69,11 @@ class Schedule:
     jitter_seconds: int = 0
     calendars: tuple[str, ...] = ()
 
+    @property
+    def last_instant(self) -> datetime | None:
+        """The instant from which on it is never due: its end, or its only due time; None where it goes on for ever."""
+        return self.run_at if self.type is ScheduleType.ONCE else self.end_at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
@@ -181,6 +186,16 @@ class Job:
     paused: Pause | None = None
     request_digest: str | None = None
     code_version: int | None = None  # of the template's code that the parameters are written for; None: as `template_version` says
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether its schedule had due times and has none any more. Of one that waits (switched off, paused), by its last instant; the
+        registry's filter `ended` says the same of stored jobs."""
+        schedule = self.definition.schedule
+        if schedule.type is ScheduleType.MANUAL or self.schedule_error:
+            return False
+        if self.definition.enabled and self.paused is None:
+            return self.next_run_at is None
+        return schedule.last_instant is not None and schedule.last_instant <= now
 
     @property
     def starts_by_itself(self) -> bool:

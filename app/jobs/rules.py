@@ -17,6 +17,10 @@ class ScheduleRules(Protocol):
         """What is wrong, at pointers from the job's root; empty where the schedule can be used."""
         ...
 
+    def never_due(self, schedule: Schedule, now: datetime) -> FieldError | None:
+        """Where and why a schedule that can be used has no due time after `now`; None where it has, or is by hand."""
+        ...
+
     def next_after(self, schedule: Schedule, after: datetime) -> datetime | None:
         """The first due time later than `after`; None where none comes any more."""
         ...

@@ -34,7 +34,7 @@ from app.jobs.asks import Ask, Operation
 from app.jobs.body import chosen, merged
 from app.jobs.dependencies import Dependencies
 from app.jobs.judge import Judge
-from app.jobs.model import Cause, Job, JobDefinition, Pause, ScheduleType, job_document, job_from, to_plain
+from app.jobs.model import Cause, Job, JobDefinition, Pause, job_document, job_from, to_plain
 from app.jobs.reading import load_pause
 from app.jobs.revisions import Revision, change, difference
 from app.jobs.rules import Endings, ScheduleRules
@@ -43,6 +43,7 @@ from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
 from app.mongo import Document
 from app.validation.names import normal
+from app.zones import is_zone, not_a_zone
 from templates_lib.messages import say, say_many
 
 # The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
@@ -107,7 +108,7 @@ class JobRegistry:
         require(actor, May.SEE_JOBS)
         gone = self._gone() if query.broken is not None else []
         kept = replace(query, groups=actor.groups)
-        jobs, total = self._store.page(kept, sort=sort, skip=(page - 1) * limit, limit=limit, gone=gone)
+        jobs, total = self._store.page(kept, sort=sort, skip=(page - 1) * limit, limit=limit, now=self._clock.now(), gone=gone)
         return JobPage(jobs, total, page, max(1, -(-total // limit)))
 
     def revisions(self, actor: Actor, job_id: str, *, before: int | None = None, limit: int = 20) -> list[Revision]:
@@ -235,9 +236,9 @@ class JobRegistry:
         before = self._at_version(actor, job_id, version)
         if before.definition.enabled == enabled:
             return before
-        schedule, now = before.definition.schedule, self._clock.now()
-        if enabled and schedule.type is ScheduleType.ONCE and schedule.run_at is not None and schedule.run_at <= now:
-            raise ValidationFailed([FieldError("/schedule/run_at", "lies in the past; give the job another time to run")])
+        never = self.never_due(before) if enabled else None
+        if never is not None:
+            raise ValidationFailed([never])
         if enabled:  # whoever may change jobs may stop any of them
             self._ask_first(actor, before, Operation.ENABLE, diff=[{"field": "/enabled", "before": False, "after": True}])
         action = "job.enable" if enabled else "job.disable"
@@ -272,6 +273,8 @@ class JobRegistry:
         before = self._at_version(actor, job_id, version)
         if before.paused is None:
             return before
+        if not is_zone(before.definition.schedule.timezone):
+            raise ValidationFailed([FieldError("/schedule/timezone", not_a_zone(before.definition.schedule.timezone))])
         if before.paused.cause is not Cause.PERSON:
             raise Conflict(say("It is not paused by a person, but by {cause}", cause=_CAUSES[before.paused.cause]))
         self._ask_first(actor, before, Operation.RESUME, diff=[{"field": "/paused", "before": _paused_words(before), "after": None}])
@@ -320,6 +323,8 @@ class JobRegistry:
         if self.dependencies.graph.way_back(job_id, [one.job for one in job.definition.depends_on]):
             raise Conflict("A job that it runs after runs after it by now, which would make a circle")
         now, definition = self._clock.now(), job.definition
+        if definition.enabled and not is_zone(definition.schedule.timezone):
+            definition = replace(definition, enabled=False)
         if definition.enabled:
             try:
                 self._ask_first(actor, job, Operation.ENABLE)
@@ -378,6 +383,10 @@ class JobRegistry:
     ) -> None:
         """Raises ApprovalNeeded where `actor` may not do this to the job by themselves, Forbidden or Conflict where nobody may."""
         self._ask_first(actor, job, operation, diff=diff, payload=payload)
+
+    def never_due(self, job: Job) -> FieldError | None:
+        """Why the schedule of a job, if it were switched on now, would never be due; None where it would, or has no due times."""
+        return self._rules.never_due(job.definition.schedule, self._clock.now())
 
     def facets(self, actor: Actor) -> Facets:
         """What a list may be narrowed to; up to FACETS_SECONDS old, as to read them means to read the registry."""
@@ -441,7 +450,9 @@ class JobRegistry:
     def of_template(self, actor: Actor, kind: str, limit: int, *, sort: str = "name") -> list[Job]:
         """The first jobs of a template that `actor` sees."""
         require(actor, May.SEE_JOBS)
-        return self._store.page(JobFilter(template_type=kind, groups=actor.groups), sort=sort, skip=0, limit=limit)[0]
+        return self._store.page(JobFilter(template_type=kind, groups=actor.groups), sort=sort, skip=0, limit=limit, now=self._clock.now())[
+            0
+        ]
 
     def broken(self, in_use: Iterable[tuple[str, int]] | None = None) -> dict[str, str]:
         """Names of the jobs that cannot run, with the reason: the schedule cannot be computed, or the template is gone. Whoever knows

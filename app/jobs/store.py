@@ -52,6 +52,7 @@ class JobFilter:
     enabled: bool | None = None
     paused: bool | None = None
     broken: bool | None = None
+    ended: bool | None = None
     last_status: str | None = None  # one of them, or NEVER
     owner: str | None = None
     tag: str | None = None
@@ -202,9 +203,11 @@ class JobStore:
         where = {"name": {"$in": spellings(name)}, "retired": False, "_id": {"$ne": by_other_than}}
         return self._jobs.find_one(where, {"_id": 1}) is not None
 
-    def page(self, query: JobFilter, *, sort: str, skip: int, limit: int, gone: Sequence[tuple[str, int]] = ()) -> tuple[list[Job], int]:
+    def page(
+        self, query: JobFilter, *, sort: str, skip: int, limit: int, now: datetime, gone: Sequence[tuple[str, int]] = ()
+    ) -> tuple[list[Job], int]:
         """One page of the list, and how many there are in all; `gone` are the templates and versions whose jobs are broken."""
-        where = _wanted(query, gone)
+        where = _wanted(query, gone, now)
         if sort == "next_run_at":
             return self._by_next_run(where, skip, limit)
         # All of them are read off one index, which is told: a page far behind would have the planner try all others first.
@@ -547,8 +550,8 @@ def searched(text: str) -> str:
     return normal(normal(text).casefold())
 
 
-def _wanted(query: JobFilter, gone: Sequence[tuple[str, int]]) -> Document:
-    """The jobs of the registry that a filter leaves."""
+def _wanted(query: JobFilter, gone: Sequence[tuple[str, int]], now: datetime) -> Document:
+    """The jobs of the registry that a filter leaves at `now`."""
     where: Document = {"retired": False}
     for field, value in (("template_type", query.template_type), ("enabled", query.enabled)):
         if value is not None and value != "":
@@ -568,9 +571,23 @@ def _wanted(query: JobFilter, gone: Sequence[tuple[str, int]]) -> Document:
     if query.broken is not None:
         whole: list[Document] = [{"schedule_error": {"$gt": ""}}, *({"template_type": a, "template_version": b} for a, b in gone)]
         both.append({"$or" if query.broken else "$nor": whole})
+    if query.ended is not None:
+        both.append(_has_ended(now) if query.ended else {"$nor": [_has_ended(now)]})
     if query.search:
         where["search"] = {"$regex": literal(searched(query.search))}
     return {**where, "$and": both} if both else where
+
+
+def _has_ended(now: datetime) -> Document:
+    """As Job.has_ended."""
+    goes_on: Document = {"enabled": True, "paused": None}
+    once = {"schedule.type": "once", "schedule.run_at": {"$lte": now}}
+    repeated = {"schedule.type": {"$in": ["cron", "interval"]}, "schedule.end_at": {"$lte": now}}
+    return {
+        "schedule.type": {"$ne": "manual"},
+        "schedule_error": None,
+        "$or": [{**goes_on, "next_run_at": None}, {"$nor": [goes_on], "$or": [once, repeated]}],
+    }
 
 
 def _noted(run: Ended) -> UpdateOne:

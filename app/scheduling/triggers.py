@@ -56,9 +56,21 @@ class Triggers:
             elif schedule.run_at > shifted(now, self._lookahead):
                 errors.append(FieldError("/schedule/run_at", say("lies more than {days} days ahead", days=self._lookahead.days)))
         errors += self._check_calendars(schedule)
-        if not errors and schedule.type is not ScheduleType.MANUAL and self.next_after(schedule, now) is None:
-            errors.append(_never_due(schedule))
-        return errors
+        never = None if errors else self.never_due(schedule, now)
+        return errors if never is None else [*errors, never]
+
+    def never_due(self, schedule: Schedule, now: datetime) -> FieldError | None:
+        """Where and why a schedule has no due time after `now`; None where it has, or is by hand."""
+        if not is_zone(schedule.timezone):
+            return FieldError("/schedule/timezone", not_a_zone(schedule.timezone))
+        if schedule.type is ScheduleType.MANUAL or self.next_after(schedule, now) is not None:
+            return None
+        if schedule.type is ScheduleType.ONCE and schedule.run_at is not None and schedule.run_at <= now:
+            return FieldError("/schedule/run_at", "lies in the past; give the job another time to run")
+        if schedule.end_at is not None and schedule.end_at <= now:
+            return FieldError("/schedule/end_at", "lies in the past; give the schedule another end, or none")
+        at = next((name for name in ("end_at", "start_at") if getattr(schedule, name) is not None), _NEEDED[schedule.type][0])
+        return FieldError(f"/schedule/{at}", "leaves no due time")
 
     def blackouts(self, schedule: Schedule) -> Blackouts:
         """The blackouts of its calendars."""
@@ -113,12 +125,6 @@ class Triggers:
                 break
             found.append(moment)
         return found[-count:] if count else []
-
-
-def _never_due(schedule: Schedule) -> FieldError:
-    """Where and why a schedule without a due time is wrong: at what it was given, its end before its beginning."""
-    at = next((name for name in ("end_at", "start_at") if getattr(schedule, name) is not None), _NEEDED[schedule.type][0])
-    return FieldError(f"/schedule/{at}", "leaves no due time")
 
 
 def _all_after(schedule: Schedule, after: datetime) -> Iterator[datetime]:

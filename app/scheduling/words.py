@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from itertools import zip_longest
 from pathlib import Path
@@ -25,8 +25,22 @@ _UNITS = (("Day", 86_400), ("Hour", 3_600), ("Minute", 60), ("Second", 1))
 
 @lru_cache(maxsize=4096)
 def in_words(schedule: Schedule, locale: str = DEFAULT_LOCALE) -> str:
-    """The schedule as a sentence: "At 02:00, only on Sunday", "Every 90 seconds", "Once, at …", "Only by hand"; empty for an expression
-    that is none. In the nearest language that there is."""
+    """The schedule as a sentence: "At 02:00, only on Sunday", "Every 90 seconds, until …", "Once, at …", "Only by hand"; empty for an
+    expression that is none. In the nearest language that there is."""
+    text, words = _rule_in_words(schedule, locale), words_of(LOCALES, locale)
+    if not text or schedule.type not in {ScheduleType.CRON, ScheduleType.INTERVAL}:
+        return text
+    ends = {name: _written(at) for name, at in (("start", schedule.start_at), ("end", schedule.end_at)) if at is not None}
+    key = {(): "", ("start",): "from", ("end",): "until", ("start", "end"): "fromUntil"}[tuple(ends)]
+    return words(key, rule=text, **ends) if key else text
+
+
+def _written(moment: datetime) -> str:
+    """A date and time in UTC: 2026-03-29 02:30:00."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
+
+
+def _rule_in_words(schedule: Schedule, locale: str) -> str:
     words = words_of(LOCALES, locale)
     if schedule.type is ScheduleType.CRON and schedule.expression is not None:
         try:
@@ -37,7 +51,7 @@ def in_words(schedule: Schedule, locale: str = DEFAULT_LOCALE) -> str:
         unit = next((name for name, size in _UNITS if size == schedule.interval_seconds), None)
         return words(f"every{unit}") if unit else words("every", span=duration_words(schedule.interval_seconds, locale))
     if schedule.type is ScheduleType.ONCE and schedule.run_at is not None:
-        return words("once", moment=f"{schedule.run_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}")
+        return words("once", moment=_written(schedule.run_at))
     return words("byHand")
 
 

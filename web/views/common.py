@@ -55,7 +55,7 @@ def job_filter(query: str | None = None) -> JobFilter:
     state, last = args.get("state", ""), args.get("last", "")
     return JobFilter(
         template_type=args.get("template") or None, enabled={"on": True, "off": False}.get(state),
-        paused=True if state == "paused" else None, broken=True if state == "broken" else None,
+        paused=True if state == "paused" else None, broken=True if state == "broken" else None, ended=True if state == "ended" else None,
         last_status=last if last == NEVER or last in list(Status) else None, tag=args.get("tag") or None, group=args.get("group") or None,
         owner=args.get("owner") or None, search=args.get("q", "").strip()[:200],
     )  # fmt: skip

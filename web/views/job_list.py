@@ -33,7 +33,7 @@ SORT_WORDS = (
     ("name", say("Name")), ("next_run_at", say("Next run")), ("-last_run_at", say("Last run")), ("-updated_at", say("Last changed")),
     ("-created_at", say("Newest")),
 )  # fmt: skip
-STATES = (("on", say("Enabled")), ("off", say("Disabled")), ("paused", say("Paused")), ("broken", say("Broken")))
+STATES = (("on", say("Enabled")), ("off", say("Disabled")), ("paused", say("Paused")), ("broken", say("Broken")), ("ended", say("Ended")))
 # Lists that everybody looks for.
 USUAL = ((say("Failing"), "last=failed"), (say("Paused"), "state=paused"), (say("Broken"), "state=broken"))
 

@@ -27,7 +27,7 @@ from app.audit.model import SYSTEM, Actor
 from app.services import Services
 from tests.conftest import Api, app_of
 from tests.posting import Page
-from tests.security.test_matrix import A, BODIES, BOTH, JOB, OWN_REQUEST, REST, RUN, WEB, address, cast, targets
+from tests.security.test_matrix import BODIES, BOTH, JOB, OWN_REQUEST, REST, RUN, WEB, A, address, cast, targets
 
 __all__ = ["cast", "targets"]  # fixtures
 

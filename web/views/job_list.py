@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
@@ -90,9 +91,14 @@ def save_view() -> Any:
         view = services().preferences.save_view(actor(), request.form.get("name", ""), query)
     except ValidationFailed as failed:
         tell(sentences(failed.errors, {"/name": say("The name")}, say("The list")))
-        return redirect(f"{url_for('.list_jobs')}?{query}")
+        return redirect(_list_address(query))
     tell(say("{name} is among your views", name=view.name))
     return redirect(f"{url_for('.list_jobs')}?{view.query}")
+
+
+def _list_address(query: str) -> str:
+    """The address of the list that a posted query narrows, encoded again: it may hold what no address may, such as a line break."""
+    return f"{url_for('.list_jobs')}?{urlencode(parse_qsl(query))}"
 
 
 @blueprint.post("/views/remove")
@@ -136,7 +142,7 @@ def bulk() -> Any:
     query = job_filter(form.get("query", "")) if "all" in form else JobFilter(ids=chosen)
     if not chosen and "all" not in form and "confirm" not in form:
         tell("Choose jobs first")
-        return redirect(f"{url_for('.list_jobs')}?{form.get('query', '')}")
+        return redirect(_list_address(form.get("query", "")))
     error, wanted = "", Wanted(action=action)
     try:
         wanted = Wanted(

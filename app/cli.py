@@ -31,6 +31,7 @@ from app.factory import Store, build_node, build_services, launch_executor, migr
 from app.jobtemplates.catalogue import Catalogue
 from app.migrations import Migrator
 from app.services import Services
+from templates_lib import private
 
 if TYPE_CHECKING:
     from app.webserver import WebServer
@@ -253,7 +254,8 @@ def export_command(kind: str, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        with output.open("wb") if output.exists() else private.create(output) as stream:
+            stream.write(text.encode())
 
 
 @cli.command("import")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, MultiFernet
 
+from templates_lib.private import make_folders
+
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
@@ -47,7 +49,7 @@ def load_key(configured: str, data_dir: Path) -> str:
         return configured
     path = data_dir / "secret.key"
     if not path.exists():
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folders(data_dir)
         fresh = path.with_suffix(f".{secrets.token_hex(6)}")
         fresh.touch(mode=0o600)
         fresh.write_text(secrets.token_urlsafe(48), encoding="ascii")

@@ -22,6 +22,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from app.errors import StartError
 from app.events import get_logger
+from templates_lib.private import make_folders
 
 log = get_logger(__name__)
 
@@ -86,7 +87,7 @@ class LocalMongod:
         3. The one-node replica set is made, once, and has its primary.
         """
         began = time.monotonic()
-        self.dbpath.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folders(self.dbpath)
         with self._start_lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two Jobwrights that start at once: one starts it, the other shares it
             if self._share_or_clear():

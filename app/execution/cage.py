@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from app.execution import kernel
+from templates_lib.private import make_folders
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture (syscalls(2))
 _VERSION, _PATH_BENEATH = 1, 1
@@ -118,7 +119,7 @@ class Cage:
             return
         for folder in folders:
             with suppress(OSError):
-                os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - as above; what a store would do by itself, and could not any more
+                make_folders(folder)  # what a store would do by itself, and could not any more
         writes = _WRITE_FILE | _CHANGE_FOLDER | (_REFER if self._abi >= 2 else 0) | (_TRUNCATE if self._abi >= 3 else 0)
         rights = writes | (_READ_FILE if self._readable else 0)
         ruleset = self._ruleset(rights)

@@ -254,6 +254,7 @@ def _run(
 ) -> dict[str, Any]:
     """One attempt; its last message."""
     files = spec["files"]
+    os.umask(0o077)  # what a template writes is its owner's, and nobody else reads it
     try:
         with suppress(FileExistsError):
             os.mkdir(files, 0o700)  # noqa: PTH102 - a third of the pages that Path.mkdir touches, in each attempt

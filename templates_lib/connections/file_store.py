@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from templates_lib import private
 from templates_lib.base import Problem, RunContext, TemplateError
 from templates_lib.connections.kind import TEMPLATES, ConnectionKind
 from templates_lib.connections.stores import FileStore, LocalStore, RemoteStore, told
@@ -106,6 +107,16 @@ def _gcs(settings: Mapping[str, Any]) -> Any:
 def _sftp(settings: Mapping[str, Any]) -> Any:
     import paramiko  # noqa: PLC0415 - an extra
     from fsspec.implementations.sftp import SFTPFileSystem  # noqa: PLC0415 - it needs the extra
+    from paramiko.sftp import CMD_OPEN, SFTP_FLAG_CREATE  # noqa: PLC0415 - an extra
+
+    class Private(paramiko.SFTPClient):
+        """Asks the server to make files that only their owner may read (draft-ietf-secsh-filexfer-02, 6.3); paramiko's own says nothing,
+        so that the server's umask decides."""
+
+        def _request(self, kind: Any, *arguments: Any) -> Any:
+            if kind == CMD_OPEN and arguments[1] & SFTP_FLAG_CREATE:
+                arguments[2].st_mode = private.FILE_MODE
+            return super()._request(kind, *arguments)  # type: ignore[misc]  # private to paramiko, whose types leave it out
 
     class Known(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
         """fsspec's own believes any host; this one believes the host whose key is known."""
@@ -121,7 +132,9 @@ def _sftp(settings: Mapping[str, Any]) -> Any:
                 host, port=port, username=settings["username"], password=settings.get("password"), pkey=_private_key(settings),
                 timeout=TIMEOUT_SECONDS, allow_agent=False, look_for_keys=False,
             )  # fmt: skip
-            self.ftp = self.client.open_sftp()
+            transport = self.client.get_transport()
+            assert transport is not None  # noqa: S101 - it is connected
+            self.ftp = Private.from_transport(transport)
 
     return Known(settings["host"], skip_instance_cache=True)
 
@@ -148,7 +161,7 @@ def _probe(settings: Mapping[str, Any], own: Own) -> str:
     if settings.get("where", "local") == "local":
         open_store(settings, own)
         root = Path(settings["path"])
-        root.mkdir(parents=True, exist_ok=True)
+        private.make_folders(root)
         if not os.access(root, os.W_OK):
             raise PermissionError(f"{root} cannot be written")
         return f"{root} can be written; {len(list(root.iterdir()))} entries"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 import httpx
 
-from templates_lib.base import RunContext, TemplateError
+from templates_lib import headers
+from templates_lib.base import Problem, RunContext, TemplateError
 from templates_lib.connections.kind import TEMPLATES, ConnectionKind
 from templates_lib.net import open_http
 from templates_lib.own import Own
@@ -135,6 +136,12 @@ def _names(settings: Mapping[str, Any], host: str, port: int) -> bool:
     return any(_fits(one.lower(), host.lower(), port, 443 if port == 443 else 80) for one in settings["hosts"])
 
 
+def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:  # noqa: ARG001 - the kind's signature
+    words = headers.name_problem(settings.get("header", "")) if settings["proof"] == "header" else None
+    if words is not None:
+        yield Problem("/header", words)
+
+
 def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the kind's signature
     named = [one for one in settings["hosts"] if not one.startswith("*.")]
     if not named:
@@ -159,6 +166,7 @@ KIND = ConnectionKind(
     description="Hosts that jobs call, and what proves to them who calls",
     settings_schema=SCHEMA,
     probe=_probe,
+    problems=_problems,
     explore=_explore,
     reaches=may_call,
 )

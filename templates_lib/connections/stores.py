@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from templates_lib import private
 from templates_lib.base import TemplateError
 from templates_lib.own import Own
 
@@ -115,8 +116,8 @@ class LocalStore(FileStore):
         target = Path(self._path(name))
         part = Path(self._part(str(target)))
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as stream:
+            private.make_folders(target.parent)
+            with private.create(part) as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -203,7 +204,9 @@ class RemoteStore(FileStore):
         part = target if self._objects else self._part(target)
         with told(f"Writing {name!r}"):
             if not self._objects:
-                self._filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
+                self._filesystem.makedirs(target.rpartition("/")[0], exist_ok=True, mode=private.FOLDER_MODE)
+                with suppress(FileNotFoundError):
+                    self._filesystem.rm_file(part)  # what a killed attempt left may be readable by others
             stream = self._filesystem.open(part, "wb")
             try:
                 yield stream

@@ -14,19 +14,13 @@ from urllib.parse import urljoin
 
 import httpx
 
-from templates_lib import calls
+from templates_lib import calls, headers
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.http import open_connection
-from templates_lib.messages import say
 
 MAX_REDIRECTS = 5
 KEPT_ANSWER_BYTES = 4_000
 READ_ANSWER_BYTES = 1_000_000
-# Set by us or by the protocol; a parameter that could change them could forge the signature or smuggle a request.
-RESERVED_HEADERS = frozenset(
-    {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "idempotency-key",
-     "webhook-id", "webhook-timestamp", "webhook-signature"}
-)  # fmt: skip
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -125,8 +119,9 @@ class WebhookTrigger(JobTemplate):
         if words is not None:
             yield Problem("/url", words)
         for index, header in enumerate(params.get("headers", ())):
-            if header["name"].lower() in RESERVED_HEADERS:
-                yield Problem(f"/headers/{index}/name", say("{name} is set by Jobwright", name=header["name"]))
+            for member, words in (("name", headers.name_problem(header["name"])), ("value", headers.value_problem(header["value"]))):
+                if words is not None:
+                    yield Problem(f"/headers/{index}/{member}", words)
         secret = params.get("secret", "")
         if secret.startswith("whsec_"):
             try:
@@ -179,8 +174,8 @@ class WebhookTrigger(JobTemplate):
         origin = (url.scheme, url.host, url.port)
         for _ in range(MAX_REDIRECTS + 1):
             own = (url.scheme, url.host, url.port) == origin
-            headers = self._headers(params, ctx, body, trusted=own)
-            with client.stream(method, url, content=body or None, headers=headers) as response:
+            sent = self._headers(params, ctx, body, trusted=own)
+            with client.stream(method, url, content=body or None, headers=sent) as response:
                 location = response.headers.get("location")
                 if not (params.get("follow_redirects", False) and response.is_redirect and location):
                     return response.status_code, calls.first_bytes(response, READ_ANSWER_BYTES)[:KEPT_ANSWER_BYTES].decode(errors="replace")
@@ -200,13 +195,13 @@ class WebhookTrigger(JobTemplate):
     def _headers(self, params: Mapping[str, Any], ctx: RunContext, body: bytes, *, trusted: bool) -> list[tuple[str, str]]:
         """Another origin than the one in the parameters (`trusted` false) gets neither the job's headers nor a signature."""
         timestamp = int(time.time())
-        headers = [("User-Agent", "Jobwright"), ("Idempotency-Key", ctx.idempotency_key), ("Webhook-Id", ctx.idempotency_key),
+        sent = [("User-Agent", "Jobwright"), ("Idempotency-Key", ctx.idempotency_key), ("Webhook-Id", ctx.idempotency_key),
                    ("Webhook-Timestamp", str(timestamp))]  # fmt: skip
         names = {header["name"].lower() for header in params.get("headers", ())}
         if body and not (trusted and "content-type" in names):
-            headers.append(("Content-Type", "application/json"))
+            sent.append(("Content-Type", "application/json"))
         if trusted:
-            headers += [(header["name"], header["value"]) for header in params.get("headers", ())]
+            sent += [(header["name"], header["value"]) for header in params.get("headers", ())]
             if params.get("secret"):
-                headers.append(("Webhook-Signature", sign(params["secret"], ctx.idempotency_key, timestamp, body)))
-        return headers
+                sent.append(("Webhook-Signature", sign(params["secret"], ctx.idempotency_key, timestamp, body)))
+        return sent

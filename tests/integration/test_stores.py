@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,7 +84,7 @@ class _Files(paramiko.SFTPServerInterface):
 
     def open(self, path: str, flags: int, attr: Any) -> Any:
         try:
-            number = os.open(self._path(path), flags, 0o600)
+            number = os.open(self._path(path), flags, attr.st_mode or 0o666)
             mode = "wb" if flags & os.O_WRONLY else "r+b" if flags & os.O_RDWR else "rb"
             stream = os.fdopen(number, mode)
         except OSError as error:
@@ -108,7 +109,7 @@ class _Files(paramiko.SFTPServerInterface):
     posix_rename = rename
 
     def mkdir(self, path: str, attr: Any) -> int:
-        return self._do(Path(self._path(path)).mkdir)
+        return self._do(lambda: Path(self._path(path)).mkdir(attr.st_mode or 0o777))
 
     def rmdir(self, path: str) -> int:
         return self._do(Path(self._path(path)).rmdir)
@@ -223,6 +224,61 @@ def test_a_file_appears_whole_or_not_at_all(settings: dict[str, Any]) -> None:
         half(store, "there.csv", b"new")
     assert store.read("there.csv", limit_bytes=10) == b"old"
     assert [one.name for one in store.files(recursive=True)] == ["there.csv"], "nothing half-written is left"
+
+
+@pytest.mark.parametrize("mask", [0, 0o022, 0o777])
+@pytest.mark.parametrize("where", ["local", "sftp"])
+def test_what_is_written_is_its_owners_alone_from_the_first_byte(
+    where: str, mask: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if where == "local":
+        root, settings = tmp_path / "new" / "store", {"path": str(tmp_path / "new" / "store")}
+    else:
+        server = request.getfixturevalue("sftp_server")
+        given = {name: value for name, value in server.items() if name != "root"}
+        name = f"new{os.urandom(4).hex()}"
+        root, settings = (
+            server["root"] / "srv" / name / "store",
+            {"where": "sftp", "path": f"/srv/{name}/store", "username": "jobs", "password": "s3cret", **given},
+        )
+        if mask == 0o777:
+            return  # a server that may not read what it made
+    before = os.umask(mask)
+    try:
+        store = open_store(settings, Own(), mark="run")
+        with store.write_atomically("a/b/c.csv") as stream:
+            stream.write(b"x")
+            stream.flush()
+            assert [mode(path) for path in (root / "a" / "b").iterdir()] == [0o600]
+        (root / "a" / "b" / ".left.run.part").write_bytes(b"")
+        (root / "a" / "b" / ".left.run.part").chmod(0o666)
+        put(store, "a/b/left")
+        if where == "local":
+            assert "can be written" in KIND.probe({"path": str(tmp_path / "probed" / "deep")}, Own())
+            assert (mode(tmp_path / "probed"), mode(tmp_path / "probed" / "deep")) == (0o700, 0o700)
+    finally:
+        os.umask(before)
+    assert [mode(path) for path in (root / "a" / "b" / "c.csv", root / "a" / "b" / "left")] == [0o600, 0o600]
+    assert [mode(path) for path in (root.parent, root, root / "a", root / "a" / "b")] == [0o700] * 4
+    put(store, "top.csv")
+    assert mode(root) == 0o700
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_what_others_left_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    root.mkdir(mode=0o755)
+    (root / "there.csv").write_bytes(b"old")
+    (root / "there.csv").chmod(0o644)
+    (tmp_path / "victim").write_bytes(b"victim")
+    (root / ".there.csv.run.part").symlink_to(tmp_path / "victim")
+    put(open_store({"path": str(root)}, Own(), mark="run"), "there.csv", b"new")
+    assert (root / "there.csv").read_bytes() == b"new"
+    assert (tmp_path / "victim").read_bytes() == b"victim"
+    assert (mode(root / "there.csv"), mode(root)) == (0o600, 0o755), "a folder that was there stays as it is"
 
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/./b", "a\\b", "a\0b"])

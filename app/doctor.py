@@ -27,7 +27,7 @@ from app.migrations import Migrator, find_migrations
 from app.reseal import Resealer
 from app.scheduling.nodes import SILENT_AFTER, NodeStore
 from app.services import Services
-from app.zones import zone_names
+from app.zones import is_zone, zone_names
 
 OLDEST_MONGODB = (6, 0)
 # The last day of support of each release line (mongodb.com/legal/support-policy/lifecycles).
@@ -142,6 +142,12 @@ class Doctor:
         found = _tz_version() or f"of the package tzdata {version('tzdata')}"
         year = re.search(r"20\d\d", found)
         old = year is not None and int(year[0]) < self._services.clock.now().year - 1
+        unknown = sorted({str(name) for name in JobStore(self._database).zones_in_use() if not is_zone(name)})
+        if unknown:
+            yield Finding(
+                "Time zones", Level.PROBLEM, f"jobs are in {', '.join(unknown)[:200]}, which is no IANA time zone",
+                "Give these jobs another zone: they are not started any more.",
+            )  # fmt: skip
         yield Finding(
             "Time zones", Level.WARNING if old else Level.OK, f"data {found}, {len(zone_names())} zones",
             "Update the system's tzdata: clock changes of the last years are not in it." if old else "",

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import bson
 from pymongo import UpdateMany, UpdateOne
@@ -344,6 +345,10 @@ class JobStore:
         """The job as it was at versions below `before`, newest first."""
         rows = self._revisions.find({"job_id": job_id, "version": {"$lt": before}}).sort("version", -1).limit(limit)
         return [job_from({**row["definition"], "_id": job_id}) for row in rows]
+
+    def zones_in_use(self) -> list[Any]:
+        """The time zones of the jobs in the registry, whatever stands in their place."""
+        return list(self._jobs.distinct("schedule.timezone", {"retired": False}))
 
     def templates_that_pause(self) -> list[str]:
         """Types of the templates that jobs wait for, which were switched off."""

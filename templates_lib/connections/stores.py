@@ -278,7 +278,8 @@ def changed_at(info: dict[str, Any]) -> float:
         if isinstance(value, int | float):
             return float(value)
         if isinstance(value, str):
-            return datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp()
+            found = datetime.fromisoformat(value.replace("Z", "+00:00"))
+            return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     return 0.0
 
 

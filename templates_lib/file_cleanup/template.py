@@ -95,8 +95,12 @@ class FileCleanup(JobTemplate):
         return store, [one for one in spared if one.changed < edge][: params.get("max_deletes", 10_000)]
 
 
+# Seconds of the years 1 and 9999: a file system may hold times beyond both.
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
+
+
 def _day(stamp: float) -> str:
-    return datetime.fromtimestamp(stamp, UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(min(max(stamp, _FIRST), _LAST), UTC).isoformat(timespec="seconds")
 
 
 def _result(processed: int, deleted: int, size: int, *, errors: int = 0, dry_run: bool = False) -> dict[str, Any]:

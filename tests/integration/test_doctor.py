@@ -163,6 +163,12 @@ def test_a_late_job_is_told(healthy: Services, store: Store, super_admin: Actor)
     assert (subject, level, text.startswith("one is late by 9")) == ("Jobs", "problem", True)
 
 
+def test_jobs_in_a_zone_that_not_each_node_knows_are_told(healthy: Services, store: Store, super_admin: Actor) -> None:
+    healthy.jobs.create(super_admin, {"name": "j", "template_type": "noop"})
+    store.database["dynamic_jobs"].update_one({}, {"$set": {"schedule.timezone": "localtime"}})
+    assert worse(healthy, store) == [("Time zones", "problem", "jobs are in localtime, which is no IANA time zone")]
+
+
 @pytest.mark.parametrize(("seconds", "level"), [(2.5, "warning"), (-2.5, "warning"), (60.0, "problem")])
 def test_clocks_that_differ_are_told(store: Store, settings: Settings, seconds: float, level: str) -> None:
     NodeStore(store.database).beat("node-1", host="a", clock=Ahead(seconds).now(), tick_age=0.1)

@@ -1,4 +1,5 @@
-"""Schemathesis over the whole OpenAPI document, with a token of each role: no 5xx, no answer outside the document.
+"""Schemathesis over the whole OpenAPI document, with a token of each role: no 5xx, no answer outside the document. What it sends
+is mixed with NUL, direction marks, huge numbers and the ends of the calendar (tests/security/odd_values.py).
 
 A short run here; `make fuzz` is the long one (FUZZ_EXAMPLES an operation and phase).
 """
@@ -46,6 +47,7 @@ def test_no_answer_is_outside_the_document(service: Service, role: str, tmp_path
         "--phases", PHASES[role], "--continue-on-failure", "--no-color", "--suppress-health-check", "all", "--request-timeout", "10",
         "--generation-deterministic", "-H", f"Authorization: Bearer {token}",
     ]  # fmt: skip
-    done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, check=False)
+    hooks = {"SCHEMATHESIS_HOOKS": "tests.security.odd_values", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, check=False, env={**os.environ, **hooks})
     assert done.returncode == 0, done.stdout[-6000:]
     assert "Tested:" in done.stdout

@@ -37,6 +37,7 @@ EVENTS: dict[str, str] = {
     "tick.failed": "A periodic task raised; it is tried again at its next tick.",
     "item.refused": "A periodic task could not deal with one of its items, in whatever form; with the traceback. The others go on.",
     "executor.failed": "The local executor met an error that nobody expected; with its traceback. Other attempts go on.",
+    "permit.not_renewed": "A node could not ask whether it may start runs; it starts none until it can.",
     "attempt.unprepared": "A claimed attempt could not be prepared: it ends with the reason or, where the database was away, waits again.",
     "attempt.started": "An attempt was handed to its process.",
     "attempt.ended": "An attempt ended; status, seconds, what follows.",

@@ -176,6 +176,9 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         days=settings.approval_days,
     )  # fmt: skip
 
+    maintenance = Maintenance(MaintenanceStore(database), NodeStore(database), jobs, audit, clock)
+    executions.why_nothing_starts = lambda: maintenance.why_nothing_starts(clock.now())
+
     def ping() -> None:
         with store_errors():
             store.client.admin.command("ping")
@@ -195,7 +198,7 @@ def build_services(settings: Settings, store: Store, *, clock: Clock | None = No
         forecast=Forecast(jobs, triggers, clock.monotonic), nodes=NodeStore(database).all, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
         gathered=GatheringStore(database).arrived, calendars=calendars,
-        maintenance=Maintenance(MaintenanceStore(database), jobs, audit, clock),
+        maintenance=maintenance,
     )  # fmt: skip
 
 
@@ -224,7 +227,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
     runner = Runner(
         store=executions, executor=executor, sink=recorder, catalogue=services.catalogue, connections=services.connections,
         vault=Vault(services.keys), clock=clock, settings=settings, owner=name, note_runs=jobs.note_runs,
-        followed=jobs.followed,
+        followed=jobs.followed, retired=jobs.retired,
     )  # fmt: skip
     dispatcher = Dispatcher(
         jobs=jobs,
@@ -239,7 +242,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         dispatcher=dispatcher, runner=runner, executor=executor, recorder=recorder, clock=clock, settings=settings,
         deliveries=Deliveries(executions, notifier, clock), nodes=NodeStore(database), name=name, asked_for=executions.asked_for,
         verdicts=Verdicts(executions, services.jobs), kinds_in_use=jobs.kinds_in_use, maintenance=services.maintenance,
-        resting=services.resting,
+        switch=MaintenanceStore(database), resting=services.resting,
         probes=Probes(services.connections, HealthStore(database), clock, every=timedelta(seconds=settings.probe_seconds)),
         dependants=Dependants(
             jobs=jobs, executions=executions, gatherings=GatheringStore(database), triggers=services.triggers, clock=clock,

@@ -58,4 +58,4 @@ def cancel_execution(execution_id: str) -> dict[str, Any]:
 def retry_execution(execution_id: str) -> dict[str, Any]:
     """Run an ended execution again, as a new one linked to it"""
     document = services().executions.retry(actor(), execution_id)
-    return {"execution_id": document["_id"], "message": "Job started"}
+    return {"execution_id": document["_id"], "message": services().executions.standing(document)}

@@ -190,7 +190,7 @@ def run_job(job_id: str) -> Any:
         raise ValidationFailed(beside(errors, services().executions.wrong_parameters(actor(), job_id, given)))
     key = idempotency_key(request)
     execution = services().executions.run_now(actor(), job_id, overrides=body.get("parameters", {}), idempotency_key=key)
-    response = jsonify({"execution_id": execution["_id"], "message": "Job started"})
+    response = jsonify({"execution_id": execution["_id"], "message": services().executions.standing(execution)})
     response.headers["Location"] = url_for("executions.get_execution", execution_id=execution["_id"])
     return response, 202
 

@@ -197,16 +197,17 @@ class Bulk:
         if version != job.version:
             return replace(item, result=Result.FAILED, detail=say("it has changed since you looked"))
         try:
-            self._act(actor, wanted, job)
+            words = self._act(actor, wanted, job)
         except ApprovalNeeded as needed:
             return replace(item, result=Result.WAITS, detail=str(self._approvals.ask(actor, needed.ask)["_id"]))
         except ValidationFailed as failed:
             return replace(item, result=Result.FAILED, detail=joined(map(_in_words, failed.errors[:3]), "; "))
         except JobwrightError as error:
             return replace(item, result=Result.FAILED, detail=error.detail)
-        return replace(item, result=Result.DONE)
+        return replace(item, result=Result.DONE, detail=words)
 
-    def _act(self, actor: Actor, wanted: Wanted, job: Job) -> None:
+    def _act(self, actor: Actor, wanted: Wanted, job: Job) -> str:
+        """Do it; returns what there is to say of it."""
         registry, tags = self._registry, job.definition.tags
         match wanted.action:
             case Action.ENABLE | Action.DISABLE:
@@ -216,13 +217,14 @@ class Bulk:
             case Action.RESUME:
                 registry.resume(actor, job.id, version=job.version)
             case Action.RUN:
-                self._executions.run_now(actor, job.id)
+                return self._executions.standing(self._executions.run_now(actor, job.id))
             case Action.TAG:
                 registry.update(actor, job.id, {"tags": [*tags, wanted.tag_name]}, version=job.version)
             case Action.UNTAG:
                 registry.update(actor, job.id, {"tags": [one for one in tags if one not in spellings(wanted.tag)]}, version=job.version)
             case Action.DELETE:
                 self._executions.delete_job(actor, job.id, version=job.version)
+        return ""
 
 
 def lacking(action: str, *, reason: str, tag: str) -> list[FieldError]:

@@ -125,6 +125,10 @@ def run_one(sock: socket.socket, template: JobTemplate, config: Config, close: C
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     close(spec["folders"])
     _open_streams()
+    if _is_late(spec):
+        pipe.send({"late": spec["execution_id"]})
+        return 0
+    pipe.send({"begin": spec["execution_id"]})
     pipe.send(_run(template, spec, pipe, _Journal(pipe), stop, config))
     return 0
 
@@ -169,6 +173,9 @@ class _Server:
 
     def _attempt(self, spec: dict[str, Any], *, last: bool) -> bool:
         """True where the next attempt may follow in this process."""
+        if _is_late(spec):
+            self._pipe.send({"late": spec["execution_id"]})
+            return not last
         self._current = spec["execution_id"]
         signal.signal(signal.SIGTERM, self._hear)
         self._stop.clear()
@@ -242,6 +249,11 @@ class _Journal:
         root.handlers[:] = [self._handler]
         root.setLevel(logging.INFO)
         return logging.getLogger("job")
+
+
+def _is_late(spec: Mapping[str, Any]) -> bool:
+    """Whether the node may not start the attempt any more: it was stopped on the way, or nothing is to start from now on."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) >= float(spec["begin_until"])
 
 
 def _open_streams() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from app.config import Settings
 from app.mongo import Document
 
 ENUMERATED = 64  # a larger bound is asked for as a range of keys
@@ -25,6 +26,10 @@ class RunBounds:
     groups: Mapping[str, int] = field(default_factory=dict)
     templates: Mapping[str, int] = field(default_factory=dict)
     overall: int = 0
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> RunBounds:
+        return cls(groups=dict(settings.group_limits), templates=dict(settings.template_limits), overall=settings.max_running)
 
     def of(self, row: Document) -> list[tuple[str, int]]:
         """(prefix of the keys, how many) of each bound that an execution falls under; its job's own first."""

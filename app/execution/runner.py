@@ -19,6 +19,7 @@ from app.events import get_logger
 from app.execution.executors.base import Executor, Run, Sink
 from app.execution.judge import CANCEL, DRAIN, LEASE_LOST, REPLACED
 from app.execution.model import Attempt, AttemptError, Outcome, Reason, Status
+from app.execution.permit import Grant, StartPermit
 from app.execution.places import RunBounds
 from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
@@ -46,10 +47,10 @@ class Runner:
     def __init__(
         self, *, store: ExecutionStore, executor: Executor, sink: Sink, catalogue: Catalogue, connections: Connections, vault: Vault,
         clock: Clock, settings: Settings, owner: str, note_runs: Callable[[Iterable[Ended]], None],
-        followed: Callable[[Collection[str]], Collection[str]],
+        followed: Callable[[Collection[str]], Collection[str]], retired: Callable[[Collection[str]], Collection[str]],
     ) -> None:  # fmt: skip
         self._store, self._executor, self._sink, self._catalogue = store, executor, sink, catalogue
-        self._note_runs, self._followed = note_runs, followed
+        self._note_runs, self._followed, self._retired = note_runs, followed, retired
         self._connections, self._vault, self._clock, self._settings, self._owner = (
             connections,
             vault,
@@ -60,37 +61,48 @@ class Runner:
         self._host = socket.gethostname()
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._renewed_at = clock.monotonic()
-        self._bounds = RunBounds(groups=dict(settings.group_limits), templates=dict(settings.template_limits), overall=settings.max_running)
+        self._bounds = RunBounds.from_settings(settings)
         self._not_begun: list[Attempt] = []
         self._right: set[tuple[str, str]] = set()
+        self.permit = StartPermit()
         self.draining = False
-        self.resting = False  # maintenance: nothing starts, what runs goes on
 
     def claim(self) -> int:
         """Fill the executor's free places from the queue; returns how many attempts were started."""
         started = 0
-        while not (self.draining or self.resting) and (free := self._executor.free_places()) > 0:
-            attempts = self._store.claim_due(
-                owner=self._owner, host=self._host, now=self._clock.now(), lease=self._lease, limit=free, bounds=self._bounds
-            )
-            if not self._executor.held():
-                self._renewed_at = self._clock.monotonic()
-            runs = self._prepared(attempts)
-            if runs:
-                self._executor.submit(runs)
-            started += len(attempts)
-            if len(attempts) < free:
+        while not self.draining and self.permit.holds and (free := self._executor.free_places()) > 0:
+            with self.permit.claiming() as grant:
+                claimed = 0 if grant is None else self._claim(free, grant)
+            started += claimed
+            if claimed < free:
                 break
         return started
+
+    def _claim(self, free: int, grant: Grant) -> int:
+        attempts = self._store.claim_due(
+            owner=self._owner, host=self._host, now=self._clock.now(), lease=self._lease, limit=free, bounds=self._bounds,
+            until=grant.claim_until,
+        )  # fmt: skip
+        if not self._executor.held():
+            self._renewed_at = self._clock.monotonic()
+        runs = self._prepared(self._of_jobs_there(attempts))
+        if runs:
+            self._executor.submit(runs)
+        return len(attempts)
 
     def warm_up(self, types: Iterable[str]) -> None:
         """Have the executor ready for runs of these templates, so that the first does not wait for its imports."""
         entries = [entry for kind in types if (entry := self._catalogue.find(kind)) is not None]
         self._executor.warm_up(list(dict.fromkeys(entry.load for entry in entries)))
 
-    def put_back(self) -> int:
+    def put_back_all(self) -> bool:
+        """Put back what has not begun, now; True where all that this worker holds then has begun."""
+        self.put_back(0.0)
+        return not self._executor.beginning()
+
+    def put_back(self, after_seconds: float = AHEAD_LIMIT_SECONDS) -> int:
         """What was taken ahead of a free place and found none for so long goes back to where others may take it; returns how many."""
-        self._not_begun += self._executor.take_back(AHEAD_LIMIT_SECONDS)
+        self._not_begun += self._executor.take_back(after_seconds)
         if not self._not_begun:
             return 0
         self._store.put_back(self._not_begun, now=self._clock.now())
@@ -160,6 +172,19 @@ class Runner:
         for execution_id in held:
             self._executor.stop_attempt(execution_id, DRAIN, grace_seconds=0.0)
         return len(held)
+
+    def _of_jobs_there(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """The attempts of jobs that were not deleted before they were claimed; the others are skipped. What was planned or asked for before
+        a deletion may be written into the queue after it."""
+        try:
+            gone = self._retired({attempt.job_id for attempt in attempts}) if attempts else ()
+            late = [attempt for attempt in attempts if attempt.job_id in gone]
+            if late:
+                self._store.drop_claimed(late, now=self._clock.now())
+        except Exception:
+            self._not_begun += attempts  # they go back into the queue
+            raise
+        return [attempt for attempt in attempts if attempt.job_id not in gone]
 
     def _prepared(self, attempts: Sequence[Attempt]) -> list[Run]:
         """The runs of claimed attempts. One that cannot be made ends with the reason and holds up none of the others; those that the

@@ -23,13 +23,14 @@ from app.execution.figures import Figures
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, LogWindow
 from app.execution.model import LIVE, Status, Trigger, new_execution
+from app.execution.places import RunBounds
 from app.execution.store import ALL_EXECUTIONS, ExecutionFilter, ExecutionStore
 from app.jobs.asks import Operation
 from app.jobs.body import chosen
 from app.jobs.model import Job, Overlap
 from app.jobs.service import JobRegistry
-from app.mongo import Document
-from templates_lib.messages import said, say
+from app.mongo import Document, is_away
+from templates_lib.messages import Said, said, say
 
 _RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")
 _BACKFILL_SPACE = uuid.UUID("0b6b3f0e-4c1d-4a55-9d0f-6f0f1f1c7a3e")
@@ -61,7 +62,9 @@ class Executions:
     ) -> None:  # fmt: skip
         self._store, self._logs, self._limits, self._registry = store, logs, limits, registry
         self._audit, self._clock, self._settings = audit, clock, settings
+        self._bounds = RunBounds.from_settings(settings)
         self.wake: Callable[[], None] = lambda: None
+        self.why_nothing_starts: Callable[[], Said | None] = lambda: None  # anywhere; None where runs may start
 
     # -- acting ---------------------------------------------------------------------------------------------------
 
@@ -104,6 +107,32 @@ class Executions:
         except ValidationFailed as failed:
             return failed.errors
         return ()
+
+    def standing(self, execution: Document) -> Said:
+        """What has become of a run that somebody has just asked for, in one line: it has started, or it waits, and what for."""
+        try:
+            document = self._store.get(execution["_id"]) or execution
+            if document["status"] not in {Status.QUEUED, Status.RETRYING}:
+                return say("Job started") if document["started_at"] else say("The run has ended: {status}", status=said(document["status"]))
+            why = self.why_nothing_starts() or self._why_it_waits(document)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            return say("Run queued")  # it is, whatever cannot be read now
+        return say("Run queued: {why}", why=why) if why else say("Run queued")
+
+    def _why_it_waits(self, document: Document) -> Said | None:
+        full = self._store.full_bound(document, self._bounds)
+        if full is None:
+            return None
+        if full == f"{document['job_id']}#":
+            return say("other runs of the job go on")
+        what, _, name = full.removesuffix("#").partition(":")
+        if what == "group":
+            return say("other runs of the concurrency group {name!r} go on", name=name)
+        if what == "template":
+            return say("as many runs of its template go on as may at once (JOBWRIGHT_TEMPLATE_LIMITS)")
+        return say("as many runs go on as may at once (JOBWRIGHT_MAX_RUNNING)")
 
     def retry(self, actor: Actor, execution_id: str, *, parameters: Mapping[str, Any] | None = None) -> Document:
         """Try an ended execution again, as a new one linked to it; with `parameters` in place of all that it had.

@@ -128,13 +128,14 @@ class ExecutionStore:
     # -- out of the queue -----------------------------------------------------------------------------------------
 
     def claim_due(
-        self, *, owner: str, host: str, now: datetime, lease: timedelta, limit: int, bounds: RunBounds = NO_BOUNDS
-    ) -> list[Attempt]:
+        self, *, owner: str, host: str, now: datetime, lease: timedelta, limit: int, bounds: RunBounds = NO_BOUNDS,
+        until: datetime | None = None,
+    ) -> list[Attempt]:  # fmt: skip
         """Take up to `limit` executions whose time has come, by age, to which a priority adds (PRIORITY_STEP). Three round trips:
 
         1. Candidates are read: they wait, are available, and nobody asked them to stop.
         2. Who holds the places that they could have (app.execution.places).
-        3. Each is set running by compare-and-set on its token, with a lease and its places.
+        3. Each is set running by compare-and-set on its token, with a lease and its places; none from `until` on, by the database's clock.
         Where another worker was quicker with some, what was won is read back; one that found no place is skipped, or looked at again a
         little later, as its overlap policy says.
         """
@@ -142,13 +143,13 @@ class ExecutionStore:
         if found:
             return found
         for _ in range(CLAIM_TRIES):
-            attempts, raced = self._claim_once(owner=owner, host=host, now=now, lease=lease, limit=limit, bounds=bounds)
+            attempts, raced = self._claim_once(owner=owner, host=host, now=now, lease=lease, limit=limit, bounds=bounds, until=until)
             if attempts or not raced:
                 return attempts
         return []
 
     def _claim_once(
-        self, *, owner: str, host: str, now: datetime, lease: timedelta, limit: int, bounds: RunBounds
+        self, *, owner: str, host: str, now: datetime, lease: timedelta, limit: int, bounds: RunBounds, until: datetime | None
     ) -> tuple[list[Attempt], bool]:
         """What was won, and whether another worker was quicker with some of it."""
         found = self._candidates(now, limit)
@@ -174,7 +175,7 @@ class ExecutionStore:
             return [], False
         claim = secrets.token_hex(12)
         lease_of: Document = {"owner": owner, "claim": claim, "expires_at": now + lease}
-        operations = updates.takes(rows, places, lease_of, host, now)
+        operations = updates.takes(rows, places, lease_of, host, now, until)
         wanted = {
             row["_id"]: updates.attempt_from(
                 {**row, "slots": places[row["_id"]]}, number=len(row["attempts"]) + 1, token=updates.token_of(row) + 1, started_at=now
@@ -192,6 +193,12 @@ class ExecutionStore:
             raise
         won = self._won(claim, wanted, now) if raced else list(wanted.values())
         return won, raced
+
+    def full_bound(self, row: Document, bounds: RunBounds) -> str | None:
+        """The prefix of the first bound that has no place left for a waiting execution; None where it finds all that it needs."""
+        who_holds = places_query([row], bounds)
+        held: Iterable[Document] = self._executions.find(who_holds, {"slots": 1}) if who_holds else ()
+        return assign([row], {key for one in held for key in one["slots"]}, bounds)[1].get(row["_id"])
 
     def _won(self, claim: str, wanted: Mapping[str, Attempt], now: datetime) -> list[Attempt]:
         """What a claim has got of what it wanted, and still holds."""
@@ -340,6 +347,12 @@ class ExecutionStore:
             waiting = {**updates.back_in_queue(attempt, Status.QUEUED, now), "started_at": started_at, "execution_host": None}
             changes.append(UpdateOne(updates.held(attempt), {"$set": waiting, "$pop": {"attempts": 1}, "$unset": {"lease": ""}}))
         self._executions.bulk_write(changes, ordered=False)
+
+    def drop_claimed(self, attempts: Sequence[Attempt], *, now: datetime) -> None:
+        """Claimed runs of jobs that were deleted before the claim are skipped, as if they had not been claimed."""
+        skipped = {"status": Status.SKIPPED.value, "reason": Reason.JOB_GONE.value, "completed_at": now, "execution_host": None}
+        gone = {"$set": skipped, "$pop": {"attempts": 1}, "$unset": {"lease": "", **LEAVES_QUEUE}}
+        self._executions.bulk_write([UpdateOne(updates.held(attempt), gone) for attempt in attempts], ordered=False)
 
     # -- lost workers ---------------------------------------------------------------------------------------------
 

@@ -28,9 +28,10 @@ def token_of(row: Document) -> int:
 
 
 def takes(
-    rows: Sequence[Document], places: Mapping[str, list[str]], lease: Document, host: str, now: datetime
+    rows: Sequence[Document], places: Mapping[str, list[str]], lease: Document, host: str, now: datetime, until: datetime | None = None
 ) -> list[UpdateOne | UpdateMany]:
-    """Set waiting executions running, each if nobody has touched its token since it was read.
+    """Set waiting executions running, each if nobody has touched its token since it was read, and if it is not `until` yet by the
+    database's clock.
 
     Those of the same token go in one update: an update a document costs the server three times as much.
     """
@@ -41,9 +42,10 @@ def takes(
         "number": {"$add": [{"$size": "$attempts"}, 1]}, "started_at": now, "completed_at": None, "status": Status.RUNNING.value,
         "error": None, "host": {"$literal": host}, "worker": {"$literal": lease["owner"]},
     }  # fmt: skip
+    in_time: Document = {} if until is None else {"$expr": {"$lt": ["$$NOW", until]}}
     return [
         UpdateMany(
-            {"_id": {"$in": ids}, "queue_rank": {"$exists": True}, "last_token": token or None, "cancel": {"$exists": False}},
+            {"_id": {"$in": ids}, "queue_rank": {"$exists": True}, "last_token": token or None, "cancel": {"$exists": False}, **in_time},
             [
                 {
                     "$set": {

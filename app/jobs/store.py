@@ -265,6 +265,10 @@ class JobStore:
         """Ids of the jobs of some groups, retired ones too: their history is theirs."""
         return [row["_id"] for row in self._jobs.find(_within(groups), {"_id": 1})]
 
+    def retired(self, ids: Collection[str]) -> set[str]:
+        """Which of these jobs have been deleted."""
+        return {row["_id"] for row in self._jobs.find({"_id": {"$in": list(ids)}, "retired": True}, {"_id": 1})}
+
     def group_of(self, job_id: str) -> str | None:
         """The group of a job, retired or not; None where there never was such a job."""
         row = self._jobs.find_one({"_id": job_id}, {"group": 1})

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
-from app.errors import ValidationFailed
+from app.errors import StoreUnavailable, ValidationFailed
+from app.execution.permit import PERMIT_SECONDS
 from app.jobs.model import Cause
 from app.jobs.store import JobStore
 from app.mongo import Document
 from app.scheduling.maintenance_store import MaintenanceStore
+from app.scheduling.nodes import NodeStore
 from app.validation import SchemaValidator
 from app.validation.names import read_names
+from templates_lib.messages import Said, say
+
+LOOK_SECONDS = 0.05  # how often it is looked whether each node rests
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -33,8 +40,8 @@ class Maintenance:
     """While it is on, no attempt is started and due times are let go by: each job records its own in one `skipped` record at the end.
     What runs goes on; what waits in the queue, runs by hand included, starts afterwards. No job is changed."""
 
-    def __init__(self, store: MaintenanceStore, jobs: JobStore, audit: AuditTrail, clock: Clock) -> None:
-        self._store, self._jobs, self._audit, self._clock = store, jobs, audit, clock
+    def __init__(self, store: MaintenanceStore, nodes: NodeStore, jobs: JobStore, audit: AuditTrail, clock: Clock) -> None:
+        self._store, self._nodes, self._jobs, self._audit, self._clock = store, nodes, jobs, audit, clock
         self._validator = SchemaValidator(SCHEMA)
 
     def get(self) -> Document | None:
@@ -46,8 +53,20 @@ class Maintenance:
         row = self._store.get()
         return row["reason"] if row else None
 
+    def why_nothing_starts(self, now: datetime) -> Said | None:
+        """Why no run starts anywhere: maintenance is on, or no node is there; None where runs may start."""
+        reason = self.reason()
+        if reason is not None:
+            return say("maintenance is on ({reason})", reason=reason)
+        if not any(node.lives(now) for node in self._nodes.all()):
+            return say("no node is online that starts runs")
+        return None
+
     def begin(self, actor: Actor, body: Any) -> Document:
-        """`body` is {reason}. Raises ValidationFailed, Forbidden but for a super-admin."""
+        """`body` is {reason}. When this returns, no node starts anything: each has confirmed that, or its leave to start runs is over.
+
+        Raises ValidationFailed, Forbidden but for a super-admin, StoreUnavailable where that could not be made sure.
+        """
         require(actor, May.SWITCH_MAINTENANCE)
         body, unseen = read_names(body, "reason")
         errors = [*self._validator.errors(body), *unseen]
@@ -56,7 +75,9 @@ class Maintenance:
         before, reason = self._store.get(), body["reason"]
         diff = [{"field": "/reason", "before": before["reason"] if before else None, "after": reason}]
         with self._audit.action(actor, "maintenance.begin", kind="installation", target_id="maintenance", diff=diff):
-            return self._store.put(reason=reason, by=actor.email, at=self._clock.now())
+            row = self._store.put(reason=reason, by=actor.email, at=self._clock.now())
+        self._wait_for_nodes(row["token"])
+        return row
 
     def end(self, actor: Actor) -> bool:
         """Everything goes on; False where it was off."""
@@ -72,6 +93,15 @@ class Maintenance:
     def settle(self) -> int:
         """Have jobs that an ended maintenance still pauses look again: its end was killed half-way, or a dispatcher was in between."""
         return self._restore() if self._store.get() is None else 0
+
+    def _wait_for_nodes(self, token: str) -> None:
+        deadline = time.monotonic() + 3 * PERMIT_SECONDS
+        while self._store.token() == token and (nodes := self._nodes.may_start(token, timedelta(seconds=PERMIT_SECONDS))):
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(
+                    say("Maintenance is on, but it is not certain that these nodes know it: {nodes}", nodes=", ".join(nodes))
+                )
+            time.sleep(LOOK_SECONDS)
 
     def _restore(self) -> int:
         return self._jobs.look_again(Cause.MAINTENANCE, None, self._clock.now())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 
 from pymongo.database import Database
@@ -18,12 +19,17 @@ class MaintenanceStore:
         self._switches = database["switches"]
 
     def get(self) -> Document | None:
-        """{reason, by, at}, or None."""
+        """{reason, by, at, token}, or None."""
         return self._switches.find_one({"_id": _ID})
+
+    def token(self) -> str | None:
+        """What each switching on is known by; None while it is off."""
+        row = self.get()
+        return None if row is None else str(row.get("token", ""))
 
     def put(self, *, reason: str, by: str, at: datetime) -> Document:
         """On, or on for another reason."""
-        row = {"_id": _ID, "reason": reason, "by": by, "at": at}
+        row = {"_id": _ID, "reason": reason, "by": by, "at": at, "token": secrets.token_hex(8)}
         self._switches.replace_one({"_id": _ID}, row, upsert=True)
         return row
 

@@ -33,14 +33,15 @@ from app.mongo import is_away
 from app.scheduling.dependants import Dependants
 from app.scheduling.dispatcher import INSTANT, Dispatcher
 from app.scheduling.maintenance import Maintenance
+from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.nodes import NodeStore
+from app.scheduling.permits import PermitKeeper
 from app.scheduling.resting import RestingTemplates
 
 log = get_logger(__name__)
 
 UPKEEP_SECONDS = 2.0
 CANCEL_SECONDS = 0.5
-MAINTENANCE_SECONDS = 1.0
 BEAT_SECONDS = 5.0
 LOOK_SECONDS = 2.0  # a connection that was just made is looked at so soon
 RELISTEN_SECONDS = 1.0  # after the database was away
@@ -177,6 +178,7 @@ class Node:
         dependants: Dependants,
         probes: Probes,
         maintenance: Maintenance,
+        switch: MaintenanceStore,
         resting: RestingTemplates,
         kinds_in_use: Callable[[], list[str]],
         asked_for: Callable[[Callable[[], bool]], Iterator[str]],
@@ -189,6 +191,9 @@ class Node:
         self._deliveries, self._retention, self._clock, self._settings = deliveries, retention, clock, settings
         self._nodes, self._name, self._verdicts, self._kinds_in_use = nodes, name, verdicts, kinds_in_use
         self._maintenance, self._resting, self._dependants = maintenance, resting, dependants
+        self._permits = PermitKeeper(
+            permit=runner.permit, nodes=nodes, switch=switch, name=name, put_back=runner.put_back_all, on_end=self._may_start_again
+        )
         self._arrivals = Arrivals(asked_for, self.wake)
         self._clock_watch = ClockWatch(clock, self._clock_was_set)
         self._looks = Looks(probes.tick) if settings.probe_seconds else None
@@ -203,6 +208,7 @@ class Node:
         """Begin to dispatch and to claim."""
         self._recorder.start(on_written=self.wake, on_followed=self._follow_now)
         self._attempts = AttemptExecutor(self._runner.claim)
+        self._executor.begin_until = self._runner.permit.begin_until
         self._executor.start(self._recorder, on_free=self.wake)
         guarded("warm_up", lambda: self._runner.warm_up(self._kinds_in_use()))
         self._scheduler.add_executor(self._attempts, alias="attempts")
@@ -211,11 +217,11 @@ class Node:
         self._every("claim", tick, lambda: None, executor="attempts")
         self._every("leases", min(self._settings.lease_seconds / 4, 5.0), self._runner.keep_leases)
         self._every("cancels", CANCEL_SECONDS, self._look_after_runs)
-        self._every("maintenance", MAINTENANCE_SECONDS, self._look_for_maintenance)
         self._every("upkeep", UPKEEP_SECONDS, self._upkeep)
         self._every("dependants", UPKEEP_SECONDS, self._follow)
         self._every("beat", BEAT_SECONDS, self._beat)
         self._every("retention", RETENTION_SECONDS, self._retention.tick, first=RETENTION_SECONDS / 2)
+        self._permits.start()
         self._scheduler.start()
         self._arrivals.start()
         self._clock_watch.start()
@@ -254,6 +260,7 @@ class Node:
             time.sleep(POLL_SECONDS)
         if not self._recorder.flush(min(self._settings.lease_seconds, max(FLUSH_SECONDS, deadline - time.monotonic()))):
             self._recorder.give_up()  # the database takes nothing: what it does not know is found lost when the leases are over
+        self._permits.close()
         self._scheduler.shutdown(wait=True)
         guarded("settle", self._dispatcher.close)
         guarded("leave", lambda: self._nodes.leave(self._name))
@@ -304,12 +311,10 @@ class Node:
         self._runner.carry_out_cancels()
         self._runner.put_back()
 
-    def _look_for_maintenance(self) -> None:
-        """Stop claiming while it is on."""
-        resting, self._runner.resting = self._runner.resting, self._maintenance.reason() is not None
-        if resting and not self._runner.resting:
-            self._maintenance.settle()
-            self.wake()
+    def _may_start_again(self) -> None:
+        """Maintenance has ended, or this node may start runs for the first time."""
+        guarded("maintenance", self._maintenance.settle, self._note_away)
+        self.wake()
 
     def _sweep(self) -> None:
         now = self._clock.monotonic()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pymongo import ReturnDocument
 from pymongo.database import Database
 
+from app.errors import StoreUnavailable
 from app.mongo import Document
 
 SILENT_AFTER = timedelta(seconds=30)
@@ -41,6 +43,30 @@ class NodeStore:
             upsert=True,
         )
 
+    def ask(self, node_id: str) -> datetime:
+        """The node is about to ask whether it may start runs; the database's time of that."""
+        row: Document | None = self._nodes.find_one_and_update(
+            {"_id": node_id},
+            {"$currentDate": {"asked_at": True}, "$unset": {"rests": ""}},
+            {"asked_at": 1},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        if row is None:
+            raise StoreUnavailable("The node could not be written")  # an upsert always returns one
+        asked_at: datetime = row["asked_at"]
+        return asked_at
+
+    def rest(self, node_id: str, token: str) -> None:
+        """The node starts nothing, and nothing that it holds has still to begin; because of the switch with this token."""
+        self._nodes.update_one({"_id": node_id}, {"$set": {"rests": token}})
+
+    def may_start(self, token: str, within: timedelta) -> list[str]:
+        """The nodes that have asked within this time, by the database's clock, and do not rest because of the switch with this token."""
+        lately = {"$gte": ["$asked_at", {"$subtract": ["$$NOW", int(within.total_seconds() * 1000)]}]}
+        rows = self._nodes.find({"asked_at": {"$exists": True}, "rests": {"$ne": token}, "$expr": lately}, {"_id": 1})
+        return [row["_id"] for row in rows]
+
     def leave(self, node_id: str) -> None:
         """The node ends."""
         self._nodes.delete_one({"_id": node_id})
@@ -52,5 +78,5 @@ class NodeStore:
                 id=row["_id"], host=row["host"], seen_at=row["seen_at"], tick_age_seconds=row["tick_age"],
                 skew_seconds=(row["clock"] - row["seen_at"]).total_seconds(),
             )
-            for row in self._nodes.find().sort("_id", 1)
+            for row in self._nodes.find({"seen_at": {"$exists": True}}).sort("_id", 1)
         ]  # fmt: skip

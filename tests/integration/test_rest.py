@@ -159,7 +159,7 @@ def test_a_job_is_paused_and_resumed(api: Api) -> None:
 def test_run_with_overrides_records_them_and_asks_nothing_of_the_job(api: Api) -> None:
     job = make(api, parameters={"seconds": 1, "secret": "hunter2hunter2"})
     answer = api("POST", f"{JOBS}/{job['_id']}/run", {"parameters": {"seconds": 3}})
-    assert (answer.status_code, answer.json["message"]) == (202, "Job started")
+    assert (answer.status_code, answer.json["message"]) == (202, "Run queued: no node is online that starts runs")
     execution = api("GET", f"{RUNS}/{answer.json['execution_id']}").json
     assert execution["execution"]["parameters"] == {"seconds": 3, "secret": {"$secret": "set"}}
     assert (execution["execution"]["status"], execution["execution"]["triggered_by"], execution["logs"]) == ("queued", "api", [])

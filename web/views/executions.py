@@ -21,7 +21,7 @@ from app.mongo import Document
 from templates_lib.messages import say
 from web.charts import log_diff
 from web.forms.field import small_number
-from web.views.common import MOST_COUNTED, Editor, actor, is_htmx, midnight, page_number, parameters_form
+from web.views.common import MOST_COUNTED, Editor, actor, is_htmx, midnight, page_number, parameters_form, tell
 from web.views.run_with import answer_run_with, run_with_page
 from web.views.signin import services
 
@@ -164,6 +164,7 @@ def cancel(execution_id: str) -> Any:
 def retry(execution_id: str) -> Any:
     """Run it again, as a new one."""
     fresh: Document = services().executions.retry(actor(), execution_id)
+    tell(services().executions.standing(fresh))
     return _to(fresh["_id"])
 
 

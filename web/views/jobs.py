@@ -189,6 +189,7 @@ def cancel_backfill(job_id: str) -> Any:
 def run(job_id: str) -> Any:
     """The run button: on to the execution, which is live."""
     execution = services().executions.run_now(actor(), job_id)
+    tell(services().executions.standing(execution))
     target = url_for("executions_pages.show", execution_id=execution["_id"])
     if is_htmx():
         return "", 204, {"HX-Redirect": target}

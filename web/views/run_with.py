@@ -12,7 +12,7 @@ from app.jobs.model import Job
 from app.mongo import Document
 from templates_lib.messages import say
 from web.views.beginnings import presets_of, recent_runs, save_preset
-from web.views.common import CHECK, Editor, posted
+from web.views.common import CHECK, Editor, posted, tell
 from web.views.signin import services
 
 
@@ -31,6 +31,7 @@ def answer_run_with(job: Job, editor: Editor, start: Callable[[Any], Document], 
     except ValidationFailed as failed:
         errors = tuple(FieldError(e.pointer.removeprefix("/parameters"), e.message) for e in failed.errors)
         return run_with_page(job, editor, errors, again=again), 200 if editor.pressed else failed.status
+    tell(services().executions.standing(execution))
     return redirect(url_for("executions_pages.show", execution_id=execution["_id"]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,13 @@ class Sink(Protocol):
 
 
 class Executor(ABC):
-    """Runs attempts, bounded; reports each end exactly once, and nothing of an attempt after its end."""
+    """Runs attempts, bounded; reports each end exactly once, and nothing of an attempt after its end.
+
+    `begin_until` says until when a run may begin (app.execution.permit.boot_seconds); it is asked for each, and one that has not begun by
+    then waits until it says another time.
+    """
+
+    begin_until: Callable[[], float] = staticmethod(lambda: math.inf)
 
     @abstractmethod
     def start(self, sink: Sink, *, on_free: Callable[[], None]) -> None:
@@ -77,6 +84,10 @@ class Executor(ABC):
     @abstractmethod
     def take_back(self, seconds: float) -> list[Attempt]:
         """What has not begun, if some of it has waited so long; it is no longer held."""
+
+    @abstractmethod
+    def beginning(self) -> bool:
+        """Whether it holds runs that have not begun."""
 
     @abstractmethod
     def stop_attempt(self, execution_id: str, why: str, *, grace_seconds: float | None = None) -> None:

@@ -24,6 +24,7 @@ from app.execution.executors.parents import Parent, Root, plan_of
 from app.execution.executors.worker import Running, Worker
 from app.execution.judge import BROKEN, CANCEL, DRAIN, FLOOD, LEASE_LOST, REPLACED, TIMEOUT, judge
 from app.execution.model import Attempt
+from app.execution.permit import boot_seconds
 from app.execution.reports import UNREADABLE, is_last_word, log_line, message_of, progress_of, seconds_of, usage_of
 from templates_lib.own import Own
 
@@ -55,6 +56,7 @@ class LocalExecutor(Executor):
         self._inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._held: dict[str, Attempt] = {}
+        self._beginning: set[str] = set()  # of those that are held
         self._backlog: deque[tuple[float, Run]] = deque()  # with when it came
         self._mean_seconds: float | None = None
         self._wake_read, self._wake_write = socket.socketpair()
@@ -112,6 +114,7 @@ class LocalExecutor(Executor):
         now = time.monotonic()
         with self._lock:
             self._held.update({run.attempt.execution_id: run.attempt for run in runs})
+            self._beginning.update(run.attempt.execution_id for run in runs)
             self._backlog.extend((now, run) for run in runs)
         self._post("fill", None)
 
@@ -124,8 +127,13 @@ class LocalExecutor(Executor):
             self._backlog.clear()
             for attempt in late:
                 del self._held[attempt.execution_id]
+                self._beginning.discard(attempt.execution_id)
             self._mean_seconds = None  # it promised too much
         return late
+
+    def beginning(self) -> bool:
+        with self._lock:
+            return bool(self._beginning)
 
     def stop_attempt(self, execution_id: str, why: str, *, grace_seconds: float | None = None) -> None:
         grace = self._settings.kill_grace_seconds if grace_seconds is None else grace_seconds
@@ -196,8 +204,8 @@ class LocalExecutor(Executor):
     # -- to the processes -----------------------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        """Give what waits to processes, as places allow, in its order."""
-        while True:
+        """Give what waits to processes, as places allow, in its order; what may not begin now waits on."""
+        while boot_seconds() < self.begin_until():
             with self._lock:
                 if not self._backlog:
                     return
@@ -257,6 +265,7 @@ class LocalExecutor(Executor):
             "execution_id": attempt.execution_id, "attempt": attempt.number, "now": (attempt.stands_for or attempt.began_at).isoformat(),
             "parameters": run.parameters, "connections": run.connections, "files": str(worker.files), "folders": run.folders(self._own),
             "allowed_hosts": self._settings.allowed_hosts, "own": [self._own.database, self._own.folder], "dry": attempt.dry,
+            "begin_until": self.begin_until(),
         })  # fmt: skip
 
     def _stop(self, execution_id: str, why: str, grace: float) -> None:
@@ -369,21 +378,48 @@ class LocalExecutor(Executor):
             if progress is not None:
                 self._sink.progress(current.attempt, progress.as_document())
             return progress is not None
+        if not current.begun and message.get("late") == current.attempt.execution_id:
+            current.late = True
+            if worker.reused:
+                worker.runs.popleft()
+                worker.idle_since = time.monotonic()
+                self._wait_again([current])
+                self._fill()
+            return True
+        if not current.begun and message.get("begin") == current.attempt.execution_id:
+            self._note_begun(worker, current)
+            return True
         if worker.reused:
             return self._take_word(worker, current, message)
         if is_last_word(message):
             current.last = message
         return is_last_word(message)
 
+    def _note_begun(self, worker: Worker, running: Running) -> None:
+        running.begun = True
+        with self._lock:
+            self._beginning.discard(running.attempt.execution_id)
+        if worker.reused:
+            running.began = time.monotonic()
+            if running.why is not None:  # it was to be stopped before it began
+                grace = self._settings.kill_grace_seconds
+                worker.parent.tell({"op": "stop", "id": worker.id, "grace": grace, "why": running.why})
+
+    def _wait_again(self, runs: Sequence[Running]) -> None:
+        """Put runs that their processes did not begin before what waits; one that is to be stopped ends."""
+        now = time.monotonic()
+        for running in reversed(runs):
+            self._where.pop(running.attempt.execution_id, None)
+            if running.why is not None:
+                self._conclude(running, status=0, usage={})
+                continue
+            with self._lock:
+                self._backlog.appendleft((now, running.run))
+
     def _take_word(self, worker: Worker, current: Running, message: Mapping[str, Any]) -> bool:
         """Act on what a reused process says of its runs; False where that is nothing that it may say."""
         if "dropped" in message:
             self._take_from(worker, message["dropped"])
-        elif message.get("begin") == current.attempt.execution_id:
-            current.began = time.monotonic()
-            if current.why is not None:  # it was to be stopped before it began
-                grace = self._settings.kill_grace_seconds
-                worker.parent.tell({"op": "stop", "id": worker.id, "grace": grace, "why": current.why})
         elif message.get("end") == current.attempt.execution_id:
             current.last = message
             if message.get("more") is True and current.why is None:
@@ -457,19 +493,16 @@ class LocalExecutor(Executor):
             shutil.rmtree(worker.files, ignore_errors=True)
         ended, runs = worker.ended, list(worker.runs)
         worker.runs.clear()
-        again: list[Run] = []
+        again: list[Running] = []
         for place, running in enumerate(runs):
-            if worker.reused and place and running.began is None and running.why is None:
-                del self._where[running.attempt.execution_id]
-                again.append(running.run)
+            if (running.late and not running.begun) or (worker.reused and place and running.began is None and running.why is None):
+                again.append(running)
                 continue
             if worker.reused and running.why is None and ended["why"] in _OF_ANOTHER and "with_parent" not in ended:
                 running.why = DRAIN  # the process was stopped for another run, which had just ended
             usage = usage_of(running.last.get("usage")) if running.last and worker.reused else ended["usage"]
             self._conclude(running, status=ended["status"], usage=usage, why=ended["why"])
-        now = time.monotonic()
-        with self._lock:
-            self._backlog.extendleft((now, run) for run in reversed(again))
+        self._wait_again(again)
         self._fill()
 
     def _conclude(self, running: Running, *, status: int, usage: dict[str, float], why: str | None = None) -> None:
@@ -488,6 +521,7 @@ class LocalExecutor(Executor):
         self._sink.ended(attempt, outcome)
         with self._lock:
             self._held.pop(attempt.execution_id, None)
+            self._beginning.discard(attempt.execution_id)
             mean = self._mean_seconds
             self._mean_seconds = seconds if mean is None else mean + SMOOTHING * (seconds - mean)
         self._on_free()

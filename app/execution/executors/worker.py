@@ -32,6 +32,8 @@ class Running:
     kept_bytes: int = 0
     why: str | None = None
     kill_at: float | None = None
+    begun: bool = False  # its process said so
+    late: bool = False  # its process said that it was too late to begin it
 
     @property
     def attempt(self) -> Attempt:

@@ -31,6 +31,7 @@ from app.factory import Store, build_node, build_services, launch_executor, migr
 from app.jobtemplates.catalogue import Catalogue
 from app.migrations import Migrator
 from app.services import Services
+from app.validation.terminal import escaped, printable
 from templates_lib import private
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ log = get_logger(__name__)
 
 CLI = Actor(id="cli", email="command line", role=Role.SUPER_ADMIN.value, via="cli")
 EX_SOFTWARE, EX_CONFIG = 70, 78  # sysexits.h; systemd shows them by name
+
+
+def _say(text: str, *, err: bool = False) -> None:
+    """Print a text that people or jobs may have written: nothing in it is a command to the terminal."""
+    click.echo(printable(text), err=err)
 
 
 def main() -> None:
@@ -52,7 +58,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except JobwrightError as error:
-        click.echo(f"jobwright: {error.title}: {error}", err=True)
+        _say(f"jobwright: {error.title}: {error}", err=True)
         sys.exit(EX_CONFIG)
 
 
@@ -102,7 +108,7 @@ def user_create(email: str, role: str, name: str, password: str) -> None:
     """Make a local account."""
     with _services() as (services, _):
         made = services.accounts.create_user(CLI, email=email, password=password, role=Role(role), name=name)
-        click.echo(f"{made.email} is {made.role.value}")
+        _say(f"{made.email} is {made.role.value}")
 
 
 @user.command("list")
@@ -111,7 +117,7 @@ def user_list() -> None:
     with _services() as (services, _):
         for one in services.accounts.all(CLI):
             state = "closed" if one.disabled else "open"
-            click.echo(f"{one.email}\t{one.role.value}\t{one.kind.value}\t{state}\t{one.last_seen_at or 'never'}")
+            _say(f"{one.email}\t{one.role.value}\t{one.kind.value}\t{state}\t{one.last_seen_at or 'never'}")
 
 
 @user.command("reset")
@@ -120,7 +126,7 @@ def user_reset(email: str) -> None:
     """Print the link on which someone sets another password; good once, within a day."""
     with _services() as (services, _):
         secret = services.accounts.start_reset(CLI, _account(services, email).id)
-        click.echo(f"{services.settings.public_url.rstrip('/')}/reset/{secret}")
+        _say(f"{services.settings.public_url.rstrip('/')}/reset/{secret}")
 
 
 @user.command("change")
@@ -143,7 +149,7 @@ def user_change(
         if remove_second_factor:
             services.accounts.remove_second_factor(CLI, found.id)
         kept = f", kept to {', '.join(changed.groups)}" if changed.groups else ""
-        click.echo(f"{changed.email} is {changed.role.value}{kept}{', closed' if changed.disabled else ''}")
+        _say(f"{changed.email} is {changed.role.value}{kept}{', closed' if changed.disabled else ''}")
 
 
 def _account(services: Services, email: str) -> User:
@@ -168,7 +174,7 @@ def token_create(email: str, name: str, scopes: tuple[str, ...], days: int | Non
     with _services() as (services, _):
         expires = services.clock.now() + timedelta(days=days) if days else None
         chosen = tuple(Scope(scope) for scope in scopes) or tuple(Scope)
-        click.echo(services.tokens.create(CLI, email=email, name=name, scopes=chosen, expires_at=expires))
+        _say(services.tokens.create(CLI, email=email, name=name, scopes=chosen, expires_at=expires))
 
 
 @token.command("list")
@@ -177,7 +183,7 @@ def token_list() -> None:
     with _services() as (services, _):
         for row in services.tokens.all(CLI):
             state = "revoked" if row["revoked_at"] else f"until {row['expires_at']}" if row["expires_at"] else "without an end"
-            click.echo(f"{row['_id']}\t{row['owner']}\t{row['name']}\t{','.join(row['scopes'])}\t{state}")
+            _say(f"{row['_id']}\t{row['owner']}\t{row['name']}\t{','.join(row['scopes'])}\t{state}")
 
 
 @token.command("revoke")
@@ -203,7 +209,7 @@ def secrets_reseal() -> None:
         services.audit.action(CLI, "secrets.reseal", kind="installation", target_id="secrets"),
     ):
         for collection, count in Resealer(store.database, services.keys).run():
-            click.echo(f"{collection}: {count}")
+            _say(f"{collection}: {count}")
 
 
 @cli.group()
@@ -219,8 +225,8 @@ def template_new(name: str, folder: Path) -> None:
     from app.template_tools.scaffold import scaffold  # noqa: PLC0415 - only here
 
     made = scaffold(name, folder)
-    click.echo("\n".join(map(str, made)))
-    click.echo(f"\nInstall it beside Jobwright (pip install {made[0].parent}), then: jobwright template check {name}")
+    _say("\n".join(map(str, made)))
+    _say(f"\nInstall it beside Jobwright (pip install {made[0].parent}), then: jobwright template check {name}")
 
 
 @template.command("check")
@@ -234,13 +240,13 @@ def template_check(names: tuple[str, ...]) -> None:
     catalogue, lapses = Catalogue.discover(), 0
     for name, reason in catalogue.broken.items():
         lapses += 1
-        click.echo(f"{name}: cannot be loaded: {reason.splitlines()[0]}")
+        _say(f"{name}: cannot be loaded: {reason.splitlines()[0]}")
     for kind in names or catalogue.types():
         found = check_kind(catalogue, kind)
         lapses += len(found)
-        click.echo(f"{kind}: {'keeps all' if not found else ''}")
+        _say(f"{kind}: {'keeps all' if not found else ''}")
         for lapse in found:
-            click.echo(f"  {lapse.rule}: {lapse.words}")
+            _say(f"  {lapse.rule}: {lapse.words}")
     sys.exit(1 if lapses else 0)
 
 
@@ -301,12 +307,12 @@ def _carry_out(file: TextIO, **options: bool) -> None:
 
 def _print_plan(plan: Plan) -> None:
     for step in plan.steps:
-        click.echo(f"{step.result or step.action:<10}{step.name}{f': {step.detail}' if step.detail else ''}")
+        _say(f"{step.result or step.action:<10}{step.name}{f': {step.detail}' if step.detail else ''}")
         for error in step.errors:
-            click.echo(f"  {error.pointer or '/'}: {error.message}")
+            _say(f"  {error.pointer or '/'}: {error.message}")
         for row in step.diff if step.action is Action.UPDATE else ():
-            before, after = (json.dumps(row.get(side), default=str, ensure_ascii=False) for side in ("before", "after"))
-            click.echo(f"  {row['field']}: {before} -> {after}")
+            before, after = (escaped(json.dumps(row.get(side), default=str, ensure_ascii=False)) for side in ("before", "after"))
+            _say(f"  {row['field']}: {before} -> {after}")
 
 
 @cli.command("migrate")
@@ -316,7 +322,7 @@ def migrate_command(down_to: str | None) -> None:
     with _store() as (store, _):
         migrator = Migrator(store.database, SystemClock())
         done = migrator.downgrade(down_to) if down_to else migrator.upgrade()
-        click.echo("\n".join(done) if done else "nothing to do")
+        _say("\n".join(done) if done else "nothing to do")
 
 
 @cli.command()
@@ -330,10 +336,10 @@ def doctor(as_json: bool) -> None:
         for finding in Doctor(build_services(settings, store), store).examine():
             problems += finding.level is Level.PROBLEM
             if as_json:
-                click.echo(json.dumps(asdict(finding), ensure_ascii=False))
+                _say(escaped(json.dumps(asdict(finding), ensure_ascii=False)))
             else:
                 advice = f"\n{' ' * 34}{finding.advice}" if finding.advice else ""
-                click.echo(f"{finding.level:<10}{finding.subject:<24}{finding.text}{advice}")
+                _say(f"{finding.level:<10}{finding.subject:<24}{finding.text}{advice}")
     sys.exit(1 if problems else 0)
 
 
@@ -404,7 +410,7 @@ def _first_admin(services: Services) -> None:
     made = services.accounts.ensure_first_admin(SYSTEM, email=settings.admin_email, password=settings.admin_password)
     if made is not None:
         log.info("service.first_admin", email=settings.admin_email)
-        click.echo(f"\n  Sign in as {settings.admin_email} with the password {made}\n  It is shown this once.\n", err=True)
+        _say(f"\n  Sign in as {settings.admin_email} with the password {made}\n  It is shown this once.\n", err=True)
 
 
 def _web_server(services: Services) -> WebServer:

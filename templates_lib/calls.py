@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from templates_lib.bodies import body_text
 from templates_lib.messages import say
 
 # RFC 9110, 15: too early, too many, timeouts and server errors may pass; any other answer will be the same again.
@@ -38,6 +39,12 @@ def address_problem(text: str) -> str | None:
 def will_stay(status: int) -> bool:
     """Whether a status that is no success would be the same at another try."""
     return status < 500 and status not in TRANSIENT_STATUS
+
+
+def answer_text(answer: httpx.Response, read: bytes, *, most: int, whole_below: int) -> str:
+    """What was read of an answer, as people read it: at most the characters of its first `most` bytes, or how many bytes of what it is.
+    From `whole_below` bytes on there may be more of it."""
+    return body_text(read, answer.headers.get("content-type", ""), most=most, whole=len(read) < whole_below)
 
 
 def first_bytes(answer: httpx.Response, most: int) -> bytes:

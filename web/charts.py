@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from app.execution.figures import Figures
+from app.validation.terminal import plain
 from templates_lib.messages import say
 
 TALL = 100.0  # of a chart, in its own units
@@ -56,8 +57,8 @@ AROUND = 3  # lines that are alike and stand beside what is not
 
 def log_diff(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, str]]:
     """Rows (sign, line) of two logs: "-" only the old one has, "+" only the new one, " " both, "…" for many that both have. Lines that
-    differ in numbers alone count as alike."""
-    before, after = ([_NUMBERS.sub("0", line) for line in lines] for lines in (old, new))
+    differ in numbers or colours alone count as alike."""
+    before, after = ([_NUMBERS.sub("0", plain(line)) for line in lines] for lines in (old, new))
     rows: list[tuple[str, str]] = []
     for what, a1, a2, b1, b2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if what == "equal":

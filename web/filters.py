@@ -16,6 +16,7 @@ from app.execution.model import Status
 from app.instants import in_zone
 from app.jobs.model import DependsOn, Schedule
 from app.scheduling.words import duration_words, in_words
+from app.validation.terminal import Run, Style, escaped, plain, runs
 from app.zones import zone
 from templates_lib.messages import Said, counted, say, say_many
 from web.language import dated, decimal, gettext, instant, language, ngettext, translated
@@ -113,8 +114,36 @@ def seconds(value: float | None, name: str | None = None) -> str:
 
 def pretty_json(value: Any) -> str:
     """Indented JSON, dates in Extended JSON's relaxed form."""
-    plain = json.loads(json_util.dumps(value, json_options=json_util.RELAXED_JSON_OPTIONS))
-    return json.dumps(plain, indent=2, ensure_ascii=False)
+    known = json.loads(json_util.dumps(value, json_options=json_util.RELAXED_JSON_OPTIONS))
+    return escaped(json.dumps(known, indent=2, ensure_ascii=False))
+
+
+def seen(text: Any) -> Markup:
+    """What a job wrote as it is seen: in its colours, with a mark for each character that nobody sees."""
+    return Markup("".join(_run(run) for run in runs(str(text))))  # noqa: S704 - each part is escaped
+
+
+def _run(run: Run) -> str:
+    text = escape(run.text)
+    if run.named:
+        return f'<span class="unseen" title="{escape(run.named)}">{text}</span>'
+    names = style_names(run.style)
+    return f'<span class="{" ".join(names)}">{text}</span>' if names else str(text)
+
+
+def style_names(style: Style) -> list[str]:
+    """The classes of a style; the stylesheet has an ink and a ground for each basic colour that can be read in light and dark."""
+    ink, ground = (style.ground, style.ink) if style.inverse else (style.ink, style.ground)
+    names = [name for name in ("bold", "dim", "italic", "underline", "strike") if getattr(style, name)]
+    names += ["inverse"] if style.inverse and ink is None and ground is None else []
+    names += [f"ink-{ink}"] if ink is not None else []
+    names += [f"ground-{ground % 8}"] if ground is not None else []
+    return [f"t-{name}" for name in names]
+
+
+def seen_plainly(text: Any) -> str:
+    """The same without colours, for where a text is cut or stands in an attribute."""
+    return plain(str(text))
 
 
 def state(status: str, reason: str | None = None) -> Markup:
@@ -143,7 +172,7 @@ def log_items(lines: Iterable[Mapping[str, Any]], failing: int = 0, *, links: bo
             f'<li id="L{number}" class="level-{escape(line["level"].lower())}{mark}">'
             f'<a class="line-number" href="{where}#L{number}">{number}</a>'
             f'<time datetime="{here.isoformat()}" title="{here:%Y-%m-%d %H:%M:%S.%f}">{here:%H:%M:%S}</time>'
-            f'<span class="text">{escape(line["message"])}</span></li>'
+            f'<span class="text" dir="auto">{seen(line["message"])}</span></li>'
         )
     return Markup("".join(parts))  # noqa: S704 - each part is a number, a time, or escaped
 
@@ -258,7 +287,7 @@ def said_of(pattern: str, **values: Any) -> Said:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "strip": strip,
-    "readable": readable,
+    "readable": readable, "seen": seen, "plain": seen_plainly,
     "schedule_words": schedule_words, "duration_words": span_words, "number": number,
     "browser": browser, "zip": pairs, "without_message": without_message, "hour_words": hour_words, "local": local,
     "in_zone": in_zone,

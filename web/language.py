@@ -22,6 +22,7 @@ from markupsafe import Markup
 from app.accounts.preferences import LANGUAGES, Preference
 from app.errors import FieldError
 from app.services import EXTENSION, Services
+from app.validation.terminal import harmless
 from app.validation.words import DEFAULT_LOCALE, compiled
 from templates_lib.messages import Said, joined
 
@@ -101,8 +102,11 @@ def translated(text: str, name: str | None = None) -> str:
 
 
 def finalize(value: Any) -> Any:
-    """For Jinja: what a template puts out, translated where `say` made it."""
-    return translated(value) if isinstance(value, Said) else value
+    """For Jinja: what a template puts out, translated where `say` made it, and harmless to the text around it. What is to come back as it
+    is, such as the value of a field, goes through `e` first."""
+    if isinstance(value, Said):
+        value = translated(value)
+    return harmless(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def gettext(text: str, **values: Any) -> Markup:

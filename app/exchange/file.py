@@ -18,7 +18,9 @@ from app.jobs.model import ScheduleType
 from app.jobs.reading import json_schema
 from app.jobs.schema import JobDefinitionSchema
 from app.validation import SchemaValidator, strict_json
+from app.validation.names import unseen_places
 from app.validation.storable import decimal_of
+from app.validation.terminal import escaped
 from templates_lib.messages import joined, said, say
 
 FORMAT = 1
@@ -146,8 +148,14 @@ def write(bodies: list[dict[str, Any]], kind: str, defaults: Mapping[str, Any] |
     """A file of jobs, `yaml` or `json`, with what it says of members that they leave out; what `read` reads."""
     whole = {"jobwright": FORMAT, **({"defaults": dict(defaults)} if defaults and bodies else {}), "jobs": bodies}
     if kind == "json":
-        return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
-    return str(yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+        return escaped(json.dumps(whole, indent=2, ensure_ascii=False)) + "\n"
+    return _escaped(str(yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)))
+
+
+def _escaped(text: str) -> str:
+    """YAML with an escape for what nobody sees or what turns the direction of text: all of it stands in double quotes (`_style`)."""
+    places = {place for place in unseen_places(text) if not text[place].isprintable() and text[place] != "\n"}
+    return "".join(f"\\U{ord(one):08x}" if place in places else one for place, one in enumerate(text)) if places else text
 
 
 def _value(text: str) -> Any:

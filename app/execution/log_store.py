@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pymongo import DeleteMany
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from app.mongo import DUPLICATE_KEY, Document, begun, literal
+from app.validation.terminal import plain
 
 QUERY_TIME_MS = 5_000
+SEEN = "seen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +48,29 @@ def chunk(execution_id: str, attempt: int, number: int, lines: Sequence[Document
     chunks of old have neither."""
     return {
         "_id": chunk_id(execution_id, attempt, number), "attempt": attempt, "count": len(lines),
-        "levels": sorted({line["level"] for line in lines}), "lines": list(lines),
+        "levels": sorted({line["level"] for line in lines}), "lines": [_with_seen(line) for line in lines],
     }  # fmt: skip
 
 
+def _with_seen(line: Document) -> Document:
+    """A line as it is stored: `seen` is what a search looks in, where that is not the message itself (colours, progress bars)."""
+    seen = searched(line["message"])
+    return line if seen == line["message"] else {**line, SEEN: seen}
+
+
+def searched(text: str) -> str:
+    """A text as searches compare it: as it is seen, its letters composed."""
+    return unicodedata.normalize("NFC", plain(text))
+
+
+def _line(line: Document, **more: Any) -> Document:
+    """A line as readers get it."""
+    return {**{name: value for name, value in line.items() if name != SEEN}, **more}
+
+
 class LogStore:
-    """Log lines in chunks {_id, attempt, count, levels, lines}; a line is {timestamp, level, message}, its number its place in the
-    execution."""
+    """Log lines in chunks {_id, attempt, count, levels, lines}; a line is {timestamp, level, message} and, where a search looks in another
+    text, `seen`. Its number is its place in the execution."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._logs = database["execution_logs"]
@@ -71,7 +91,7 @@ class LogStore:
         """Lines after the cursor `after` (empty: from the start), and the cursor to go on with; about `limit` lines at most."""
         lines: list[Document] = []
         for row in self._logs.find({"_id": _after(execution_id, after)}).sort("_id", 1):
-            lines += [{**line, "attempt": row["attempt"]} for line in row["lines"]]
+            lines += [_line(line, attempt=row["attempt"]) for line in row["lines"]]
             after = row["_id"].rpartition("/")[2]
             if len(lines) >= limit:
                 break
@@ -93,18 +113,19 @@ class LogStore:
         for key, start in wanted:
             lines = chunks[key]["lines"] if key in chunks else []
             found += [
-                {**line, "attempt": chunks[key]["attempt"], "number": start + place}
+                _line(line, attempt=chunks[key]["attempt"], number=start + place)
                 for place, line in enumerate(lines, 1) if begin < start + place <= begin + limit
             ]  # fmt: skip
         cursor = sizes[-1][0].rpartition("/")[2] if sizes else ""
         return LogWindow(lines=found, first=begin + 1, total=total, cursor=cursor)
 
     def search(self, execution_id: str, *, text: str = "", levels: Sequence[str] = (), limit: int = 1000) -> tuple[list[Document], bool]:
-        """The first lines that hold `text` (case aside) and are of one of the levels (empty: of any), with their numbers; and whether
-        there are more."""
+        """The first lines in which people see `text` (case aside) and that are of one of the levels (empty: of any), with their
+        numbers; and whether there are more."""
         where: Document = {}
         if text:
-            where["lines.message"] = {"$regex": literal(text), "$options": "i"}
+            like = {"$regex": literal(searched(text)), "$options": "i"}
+            where["$or"] = [{f"lines.{SEEN}": like}, {f"lines.{SEEN}": {"$exists": False}, "lines.message": like}]
         if levels:
             where["lines.level"] = {"$in": list(levels)}
         stages: list[Document] = [
@@ -116,7 +137,7 @@ class LogStore:
             starts[key] = offset
             offset += size
         rows = list(self._logs.aggregate(stages, maxTimeMS=QUERY_TIME_MS))
-        found = [{**row["lines"], "attempt": row["attempt"], "number": starts.get(row["_id"], 0) + row["place"] + 1} for row in rows]
+        found = [_line(row["lines"], attempt=row["attempt"], number=starts.get(row["_id"], 0) + row["place"] + 1) for row in rows]
         return found[:limit], len(found) > limit
 
     def last_of(self, execution_id: str, levels: Sequence[str]) -> Document | None:
@@ -128,7 +149,7 @@ class LogStore:
             return None
         place = max(n for n, line in enumerate(found["lines"], 1) if line["level"] in levels)
         before = sum(size for key, size in self._sizes(execution_id) if key < found["_id"])
-        return {**found["lines"][place - 1], "attempt": found["attempt"], "number": before + place}
+        return _line(found["lines"][place - 1], attempt=found["attempt"], number=before + place)
 
     def all(self, execution_id: str) -> Iterator[Document]:
         """Every line, a chunk at a time; the first has been read when this returns."""
@@ -137,7 +158,7 @@ class LogStore:
     def _lines(self, execution_id: str) -> Iterator[Document]:
         for row in self._logs.find({"_id": _after(execution_id, "")}).sort("_id", 1):
             for line in row["lines"]:
-                yield {**line, "attempt": row["attempt"]}
+                yield _line(line, attempt=row["attempt"])
 
     def _sizes(self, execution_id: str) -> list[tuple[str, int]]:
         """The chunks of an execution in their order, with how many lines each has."""

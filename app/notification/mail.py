@@ -12,6 +12,7 @@ from app.clock import Clock
 from app.connections.service import Connections
 from app.errors import Conflict
 from app.notification.base import Notifier
+from app.validation.terminal import one_line, plain
 from templates_lib.addresses import distinct_addresses
 from templates_lib.connections.smtp import open_settings
 
@@ -38,7 +39,7 @@ class MailNotifier(Notifier):
 
     def _compose(self, execution: Mapping[str, Any], recipients: Sequence[str], settings: Mapping[str, Any]) -> EmailMessage:
         message = EmailMessage()
-        message["Subject"] = one_line(f"{execution['job_name']} {SUBJECTS[execution['status']]}")
+        message["Subject"] = f"{one_line(execution['job_name'])} {SUBJECTS[execution['status']]}"
         message["From"] = Address(display_name=settings.get("sender_name", "Jobwright"), addr_spec=settings["sender"])
         message["To"] = tuple(Address(addr_spec=one) for one in recipients)
         message["Date"] = format_datetime(self._clock.now())
@@ -49,11 +50,11 @@ class MailNotifier(Notifier):
 
     def _lines(self, execution: Mapping[str, Any]) -> list[str]:
         error, result, missed = execution["error"], execution["result"], execution.get("due_times")
-        lines = [f"{execution['job_name']} {SUBJECTS[execution['status']]}."]
+        lines = [f"{one_line(execution['job_name'])} {SUBJECTS[execution['status']]}."]
         if error:
-            lines += ["", f"{error.get('type', '')}: {error.get('message', '')}"]
+            lines += ["", f"{one_line(error.get('type', ''))}: {plain(error.get('message', ''))}"]
         if result and result.get("message"):
-            lines += ["", str(result["message"])]
+            lines += ["", plain(str(result["message"]))]
         if missed:
             lines += ["", f"{missed['count']} due times were not started in time."]
         lines += ["", f"Attempts: {len(execution['attempts'])}"]
@@ -62,11 +63,6 @@ class MailNotifier(Notifier):
         if self._public_url:
             lines += ["", f"{self._public_url}/executions/{execution['_id']}"]
         return lines
-
-
-def one_line(text: str) -> str:
-    """A text fit for a header (RFC 5322, 2.2): line breaks and control characters would end it, or forge another one."""
-    return whole_text("".join(one if one.isprintable() else " " for one in text))
 
 
 def whole_text(text: str) -> str:

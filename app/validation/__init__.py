@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.validation.readable import pointer
+from app.validation.pointer import pointer
 from app.validation.schema import SchemaRefused, prepare
 from app.validation.validator import SchemaValidator
 

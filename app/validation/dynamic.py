@@ -26,8 +26,7 @@ from dateutil.relativedelta import relativedelta
 from app import instants
 from app.errors import FieldError
 from app.validation.places import Place
-from app.validation.pointer import keys_of
-from app.validation.readable import pointer
+from app.validation.pointer import keys_of, pointer
 from app.zones import zone
 from templates_lib import ages
 from templates_lib.messages import say, say_many

@@ -14,7 +14,7 @@ from typing import Any
 import regex
 
 from app.errors import FieldError
-from app.validation.readable import pointer
+from app.validation.pointer import pointer
 from templates_lib.messages import Said, say
 
 LONGEST_READ = 2000  # characters: no field for a name or a line takes more

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 
 def escape(key: object) -> str:
     """A key as a reference token of a pointer (RFC 6901, 3)."""
@@ -11,3 +14,8 @@ def escape(key: object) -> str:
 def keys_of(pointer: str) -> list[str]:
     """The keys on the way that a pointer goes, the outermost first; none for the whole."""
     return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+
+
+def pointer(path: Iterable[Any], prefix: str = "") -> str:
+    """A JSON Pointer (RFC 6901) from the parts of a path."""
+    return prefix + "".join(f"/{escape(part)}" for part in path)

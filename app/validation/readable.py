@@ -9,7 +9,8 @@ from typing import Any
 from jsonschema import ValidationError
 
 from app.errors import FieldError
-from app.validation.pointer import escape
+from app.validation.pointer import pointer
+from app.validation.terminal import escaped
 from app.validation.words import Words
 
 # (pointer of the value, the list of branches) → the branch that the person chose, or None where nobody chose.
@@ -24,11 +25,6 @@ _NAMED_FORMATS = frozenset({
     "email", "idn-email", "uri", "uri-reference", "iri", "iri-reference", "date", "date-time", "time", "uuid", "ipv4", "ipv6", "hostname",
     "idn-hostname", "regex", "duration", "json-pointer", "relative-json-pointer", "uri-template", "color", "cron", "timezone", "json",
 })  # fmt: skip
-
-
-def pointer(path: Iterable[Any], prefix: str = "") -> str:
-    """A JSON Pointer (RFC 6901) from the parts of a path."""
-    return prefix + "".join(f"/{escape(part)}" for part in path)
 
 
 def readable(error: ValidationError, words: Words, chosen: Chosen, prefix: str = "") -> Iterator[FieldError]:
@@ -121,7 +117,7 @@ def listing(values: Iterable[Any], words: Words) -> str:
 
 def as_words(value: Any) -> str:
     """A value as a person reads it: text as it is, the rest as JSON."""
-    return value if isinstance(value, str) and value.strip() and value.isprintable() else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) and value.strip() and value.isprintable() else escaped(json.dumps(value, ensure_ascii=False))
 
 
 def shown(value: Any) -> str:

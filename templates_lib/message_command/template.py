@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from templates_lib import fields
 from templates_lib.base import JobResult, JobTemplate, RunContext, TemplateError
+from templates_lib.bodies import body_text
 from templates_lib.connections import nats as bus
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class MessageCommand(JobTemplate):
             raise TemplateError(f"Nobody answers on {subject!r}") from error
         except errors.TimeoutError as error:
             raise TemplateError(f"No answer within {params.get('timeout', 30):g} s") from error
-        text = answer.data.decode(errors="replace")
+        text = body_text(answer.data, (answer.headers or {}).get("Content-Type", ""))
         try:
             found = json.loads(text) if text.strip() else {}
         except ValueError:

@@ -101,7 +101,7 @@ class ServiceCall(JobTemplate):
             raise TemplateError(f"The answer is longer than {READ_BYTES:,} bytes", permanent=True, data=dict(so_far))
         if answer.status_code // 100 != 2:
             raise TemplateError(
-                f"The service answers {answer.status_code}: {read[:300].decode(errors='replace')}",
+                f"The service answers {answer.status_code}: {calls.answer_text(answer, read, most=300, whole_below=READ_BYTES)}",
                 permanent=calls.will_stay(answer.status_code), data=dict(so_far),
             )  # fmt: skip
         try:

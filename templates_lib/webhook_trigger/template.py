@@ -178,7 +178,8 @@ class WebhookTrigger(JobTemplate):
             with client.stream(method, url, content=body or None, headers=sent) as response:
                 location = response.headers.get("location")
                 if not (params.get("follow_redirects", False) and response.is_redirect and location):
-                    return response.status_code, calls.first_bytes(response, READ_ANSWER_BYTES)[:KEPT_ANSWER_BYTES].decode(errors="replace")
+                    read = calls.first_bytes(response, READ_ANSWER_BYTES)
+                    return response.status_code, calls.answer_text(response, read, most=KEPT_ANSWER_BYTES, whole_below=READ_ANSWER_BYTES)
                 if response.status_code not in {307, 308} and method != "GET":  # RFC 9110, 15.4: the others become GET
                     method, body = "GET", b""
                 url = httpx.URL(urljoin(str(url), location))

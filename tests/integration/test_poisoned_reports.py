@@ -31,11 +31,12 @@ from app.factory import Store, build_node, launch_executor
 from app.jobs.model import Job
 from app.jobs.store import JobStore
 from app.notification.base import Notifier
-from app.notification.mail import MailNotifier, one_line
+from app.notification.mail import MailNotifier
 from app.scheduling.dependants import Dependants
 from app.scheduling.dispatcher import Dispatcher
 from app.scheduling.gathering_store import GatheringStore
 from app.services import Services
+from app.validation.terminal import one_line
 from tests.integration.test_attempts import Bench, bench
 from tests.integration.test_queue import LEASE, failure, success
 from tests.support import KINDS, eventually

@@ -17,6 +17,7 @@ from typing import Any
 from app.execution.executors.base import LogLine, Run
 from app.execution.executors.parents import Parent
 from app.execution.model import Attempt
+from templates_lib.bodies import printed_text
 
 READ_BYTES = 262_144
 LONGEST_PRINT = 8_000  # characters of one printed line
@@ -137,8 +138,7 @@ class Worker:
         running = self.printing if self.reused else self.current
         if lines and running is not None:
             now = time.time()
-            texts = (raw.decode("utf-8", errors="replace")[:LONGEST_PRINT] for raw in lines)
-            found.append((running, [LogLine(now, "INFO", text) for text in texts]))
+            found.append((running, [LogLine(now, "INFO", printed_text(bytes(raw), LONGEST_PRINT)) for raw in lines]))
         return bytearray(rest)
 
     def drop(self, selector: selectors.BaseSelector, end: socket.socket | int) -> None:

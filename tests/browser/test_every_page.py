@@ -71,6 +71,13 @@ ASKEW = """() => {
 }"""
 
 
+# The innermost elements that stand out of the window.
+WIDEST = """() => {
+  const out = [...document.body.querySelectorAll("*")].filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1);
+  return out.filter((one) => !out.some((other) => other !== one && one.contains(other))).slice(0, 3).map((one) => one.outerHTML.slice(0, 160));
+}"""
+
+
 def pattern(href: str) -> str:
     """The page that an address is of."""
     parts = urlsplit(href)
@@ -104,7 +111,7 @@ def walk(watched: Watched, width: int, *, thorough: bool) -> tuple[set[str], lis
         if not (page.title().replace(" · Jobwright", "").strip()):
             wrong.append(f"{href}: no title")
         if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
-            wrong.append(f"{href}: {wide} wide")
+            wrong.append(f"{href}: {wide} wide, because of {page.evaluate(WIDEST)}")
         wrong += [f"{href}: {one}" for one in page.evaluate(ASKEW)]
         if found := re.search(
             r"\bNone\b|undefined|&lt;|%\(\w+\)s|\{\w+\}(?!`)",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from templates_lib.bodies import body_text, bytes_words, printed_text
 
+GZIP = gzip.compress(b"text" * 99, mtime=0)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
 
 
@@ -26,7 +27,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
         ("größer".encode("utf-16"), "", "größer"), ("größer".encode("utf-8-sig"), "", "größer"), ("größer".encode("utf-16-le"), 'text/plain; charset="utf-16le"', "größer"),
         (b"\x1b[31mred\x1b[0m\r\n", "", "\x1b[31mred\x1b[0m\r\n"), (b"abc", "text/plain; charset=nonsense", "abc"), (b"YWJj", "text/plain; charset=base64", "YWJj"),
         (b"<svg/>", "image/svg+xml", "<svg/>"), (b"a=b", "application/x-www-form-urlencoded", "a=b"), (b"x", "no media type", "x"), (b"x", ";;;", "x"),
-        (gzip.compress(b"text" * 99), "application/gzip", f"{len(gzip.compress(b'text' * 99))} bytes of application/gzip"),
+        (GZIP, "application/gzip", f"{len(GZIP)} bytes of application/gzip"),
         (b"%PDF-1.7 text", "application/pdf", "13 bytes of application/pdf"), (PNG, "application/vnd.own\x1b[31m", "5,128 bytes of application/octet-stream"),
     ],
 )  # fmt: skip

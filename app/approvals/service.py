@@ -32,7 +32,7 @@ from app.execution.service import Executions
 from app.jobs.asks import Ask, Operation
 from app.jobs.model import job_document
 from app.jobs.service import JobRegistry
-from app.mongo import Document, as_stored, is_away
+from app.mongo import Document, as_stored, is_away, is_permanent
 from templates_lib.messages import said, say
 
 # Whoever approved was killed in between: another may approve again, as doing it twice does it once.
@@ -102,9 +102,20 @@ class Approvals:
         if row["preview"] is not None and row["preview"].get("state") == "running":
             found = self._executions.end_preview(self._executions.preview_id(approval_id))
             if found is not None:
-                row["preview"] = {"state": "done", **found}
-                self._store.set_preview(approval_id, row["preview"])
+                row["preview"] = self._kept_preview(approval_id, {"state": "done", **found})
         return self._shown(row)
+
+    def _kept_preview(self, approval_id: str, preview: Document) -> Document:
+        """What a preview found, written with its request; where that has no room for it, that it has none."""
+        try:
+            self._store.set_preview(approval_id, preview)
+        except Exception as error:
+            if not is_permanent(error):
+                raise
+            why = {"type": type(error).__name__, "message": "What the preview found is too large to be kept with the request"}
+            preview = {"state": "done", "status": "failed", "result": None, "error": why}
+            self._store.set_preview(approval_id, preview)
+        return preview
 
     def page(self, actor: Actor, *, state: str | None = None, page: int = 1, limit: int = 50) -> ApprovalPage:
         """One page of the requests, all or of one state (STATES)."""

@@ -8,6 +8,8 @@ from app.clock import Clock
 from app.connections.health_store import Health, HealthStore
 from app.connections.service import Connections
 from app.events import get_logger
+from app.ticks import each
+from app.validation.storable import make_storable
 
 log = get_logger(__name__)
 
@@ -23,23 +25,25 @@ class Probes:
 
     def tick(self) -> int:
         """Look at those whose turn it is; returns how many answered or failed to."""
-        known, looked = self._store.all(), 0
+        known = self._store.all()
         versions = self._connections.versions()
         for gone in known.keys() - versions.keys():
             self._store.remove(gone)
-        for connection_id, version in versions.items():
-            now, was = self._clock.now(), known.get(connection_id)
-            if was is not None and was.version == version and was.next_at > now:
-                continue
-            if self._store.claim(connection_id, version, was, now=now, until=now + LONGEST_LOOK):
-                looked += self._look(connection_id, version, was)
-        return looked
+        return sum(each("connections", versions.items(), lambda one: self._take_turn(*one, known.get(one[0]))))
+
+    def _take_turn(self, connection_id: str, version: int, was: Health | None) -> bool:
+        now = self._clock.now()
+        if was is not None and was.version == version and was.next_at > now:
+            return False
+        if not self._store.claim(connection_id, version, was, now=now, until=now + LONGEST_LOOK):
+            return False
+        return self._look(connection_id, version, was)
 
     def _look(self, connection_id: str, version: int, was: Health | None) -> bool:
         found = self._connections.answer_of(connection_id)
         if found is None:
             return False
-        works, message = found
+        works, message = found[0], str(make_storable(found[1]).value)
         failures = 0 if works else 1 + (was.failures if was is not None else 0)
         now = self._clock.now()
         self._store.note(connection_id, version, works=works, message=message, failures=failures, at=now, next_at=now + self.wait(failures))

@@ -149,7 +149,11 @@ class Runner:
         now = self._clock.now()
         ours = {key: attempt.token for key, attempt in self._held().items()}
         lost = [one for one in self._store.find_lost(now, SWEEP_LIMIT) if ours.get(one.execution_id) != one.token]
-        return sum(each("sweep", lost, lambda attempt: self._end_lost(attempt, now)))
+
+        def give_up(attempt: Attempt, error: Exception) -> None:
+            self._store.end_damaged(attempt.execution_id, error, now=now)
+
+        return sum(each("sweep", lost, lambda attempt: self._end_lost(attempt, now), give_up=give_up))
 
     def _end_lost(self, attempt: Attempt, now: datetime) -> bool:
         error = AttemptError(

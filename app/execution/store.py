@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -15,12 +16,14 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.execution import updates
 from app.execution.day_store import Tally
-from app.execution.model import LIVE, Attempt, Outcome, Reason, Status, Trigger
+from app.execution.model import LIVE, Attempt, AttemptError, Outcome, Reason, Status, Trigger
 from app.execution.places import RunBounds, assign, places_query, prefix_of
+from app.execution.reports import text_of
 from app.execution.retry import LEAST_DELAY_SECONDS
 from app.execution.updates import FAILURES, LEAVES_QUEUE, RAN
 from app.jobs.model import Overlap
 from app.mongo import ANY_DATE, DUPLICATE_KEY, Document
+from app.ticks import each
 
 QUERY_TIME_MS = 5_000
 STREAM_WAIT_MS = 2000  # how often a change stream without changes looks whether it is to stop
@@ -152,7 +155,7 @@ class ExecutionStore:
         self, *, owner: str, host: str, now: datetime, lease: timedelta, limit: int, bounds: RunBounds, until: datetime | None
     ) -> tuple[list[Attempt], bool]:
         """What was won, and whether another worker was quicker with some of it."""
-        found = self._candidates(now, limit)
+        found = self._without_damaged(self._candidates(now, limit), now)
         candidates = [row for row in found if "cancel" not in row]
         if len(candidates) < len(found):
             self._end_asked_to_stop([row["_id"] for row in found if "cancel" in row], now)
@@ -246,6 +249,21 @@ class ExecutionStore:
     def _candidates(self, now: datetime, limit: int) -> list[Document]:
         where = {"queue_rank": {"$exists": True}, "available_at": {"$lte": now}}
         return list(self._executions.find(where, CLAIM_FIELDS).sort("queue_rank", 1).limit(limit))
+
+    def _without_damaged(self, rows: list[Document], now: datetime) -> list[Document]:
+        """The rows that are executions; one that somebody or something has damaged ends, so that it holds up no other."""
+        set_aside = partial(self._set_aside, now)
+        return list(each("claim", rows, lambda row: updates.checked(row, now), give_up=set_aside))
+
+    def _set_aside(self, now: datetime, row: Document, error: Exception) -> None:
+        self.end_damaged(row["_id"], error, now=now)
+
+    def end_damaged(self, execution_id: str, error: Exception, *, now: datetime) -> None:
+        """End an execution whose record cannot be read any more, with the reason."""
+        told = AttemptError(type="DamagedRecord", message=f"Its record cannot be read: {type(error).__name__}: {text_of(str(error), 500)}")
+        live = {"_id": execution_id, "status": {"$in": LIVE_VALUES}}
+        ended = {"status": Status.FAILED.value, "completed_at": now, "error": told.as_document()}
+        self._executions.update_one(live, {"$set": ended, "$unset": {"lease": "", **LEAVES_QUEUE}})
 
     def _end_asked_to_stop(self, ids: Sequence[str], now: datetime) -> None:
         """Cancel what was put back into the queue although someone had asked it to stop."""
@@ -359,13 +377,13 @@ class ExecutionStore:
     def find_lost(self, now: datetime, limit: int) -> list[Attempt]:
         """Running executions whose lease has run out."""
         where = {"slots": {"$exists": True}, "lease.expires_at": {"$lt": now}, "status": Status.RUNNING.value}
-        rows = self._executions.find(where).sort("lease.expires_at", 1).limit(limit)
-        return [
-            updates.attempt_from(
-                row, number=len(row["attempts"]), token=row["lease"]["token"], started_at=row["attempts"][-1]["started_at"]
-            )
-            for row in rows
-        ]
+        rows = list(self._executions.find(where).sort("lease.expires_at", 1).limit(limit))
+
+        def attempt(row: Document) -> Attempt:
+            number, began = len(row["attempts"]), row["attempts"][-1]["started_at"]
+            return updates.attempt_from(updates.checked(row, now), number=number, token=row["lease"]["token"], started_at=began)
+
+        return list(each("sweep", rows, attempt, give_up=partial(self._set_aside, now)))
 
     def end_lost(
         self, attempt: Attempt, outcome: Outcome, delay_seconds: float | None, *, now: datetime, followed: Collection[str] = ()

@@ -8,7 +8,10 @@ from datetime import datetime, timedelta
 import bson
 from pymongo import UpdateMany, UpdateOne
 
-from app.execution.model import Attempt, Outcome, Status, owed
+from app.execution.model import Attempt, AttemptError, Outcome, Status, owed
+from app.execution.places import RunBounds
+from app.execution.retry import decide_retry
+from app.jobs.model import Overlap
 from app.mongo import Document, by_id
 from app.notification.base import recipients_of
 
@@ -16,6 +19,7 @@ FAILURES = (Status.FAILED.value, Status.TIMEOUT.value)
 RAN = (Status.SUCCESS.value, *FAILURES)  # to an end of its own; other jobs may run after it
 # What an execution has only while it waits or runs, and what the indexes of the queue are made of.
 LEAVES_QUEUE = {"live": "", "queue_rank": "", "slots": "", "waits_for": ""}
+NO_BOUNDS = RunBounds()
 SMALL_RESULT = 4_000  # bytes; larger results are written one by one, as a command has room for 16 MB
 
 
@@ -156,6 +160,22 @@ def end(attempt: Attempt, outcome: Outcome, delay_seconds: float | None, now: da
     if followed and outcome.status in RAN:
         fields["dependants"] = "pending"
     return {"$set": fields, "$unset": {"lease": "", **LEAVES_QUEUE}}
+
+
+def checked(row: Document, now: datetime) -> Document:
+    """The row, where it is an execution with all that a run takes. Raises whatever is wrong with it."""
+    attempt = attempt_from(row, number=len(row["attempts"]) + 1, token=token_of(row) + 1, started_at=now)
+    NO_BOUNDS.of(row)
+    Overlap(row["overlap"])
+    float(attempt.timeout_seconds)
+    dict(attempt.parameters)
+    decide_retry(attempt.retry_policy, attempt.failed_attempts, AttemptError(type="", message=""))
+    for status in Status:
+        recipients_of(attempt.notifications, status.value)
+    for name in ("job_id", "job_name", "template_type", "triggered_by"):
+        if not isinstance(row[name], str):
+            raise TypeError(f"{name} is no text")
+    return row
 
 
 def attempt_from(row: Document, *, number: int, token: int, started_at: datetime) -> Attempt:

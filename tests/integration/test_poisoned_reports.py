@@ -370,3 +370,39 @@ def test_nobody_waits_for_the_recorder_that_gave_up(house: House, monkeypatch: p
     made.give_up()
     assert done.wait(60)
     thread.join()
+
+
+DAMAGE: list[dict[str, Any]] = [
+    {"attempts": 5}, {"attempts": [{}]}, {"retry_policy": {}}, {"retry_policy": None}, {"max_instances": "many"}, {"overlap": "x"},
+    {"timeout_seconds": {}}, {"parameters": 3}, {"notifications": {"on_success": 5}}, {"job_name": 7}, {"template_type": [1]},
+    {"started_at": None, "attempts": None}, {"rank": 3, "triggered_by": {}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=range(len(DAMAGE)))
+@pytest.mark.parametrize("running", [False, True], ids=["waits", "runs"])
+def test_a_damaged_execution_ends_with_the_reason_and_holds_up_no_other(house: House, damage: dict[str, Any], running: bool) -> None:
+    rows = [new_execution(house.job, now=house.clock.now(), triggered_by=Trigger.API) for _ in range(3)]
+    house.executions.add([{**row, "max_instances": 10} for row in rows])
+    bad = rows[0]["_id"]
+    if running:
+        house.executions.claim_due(owner="dead", host="h", now=house.clock.now(), lease=LEASE, limit=3)
+        house.clock.advance(LEASE.total_seconds() + 1)
+    house.database["job_executions"].update_one({"_id": bad}, {"$set": damage})
+    if running:
+        found = {one.execution_id for one in house.executions.find_lost(house.clock.now(), 10)}
+    else:
+        found = {one.execution_id for one in house.executions.claim_due(owner="w", host="h", now=house.clock.now(), lease=LEASE, limit=3)}
+    assert found == {row["_id"] for row in rows[1:]}
+    ended = house.database["job_executions"].find_one({"_id": bad})
+    assert ended is not None
+    assert (ended["status"], ended["error"]["type"]) == ("failed", "DamagedRecord")
+    assert not {"live", "lease", "slots", "queue_rank"} & ended.keys()
+
+
+def test_a_preview_that_has_no_room_in_its_request_says_so(house: House, admin: Actor, super_admin: Actor) -> None:
+    house.database["approvals"].insert_one({"_id": "a", "filler": "x" * 12_000_000})
+    large = {"state": "done", "status": "success", "result": {"message": "y" * 6_000_000}, "error": None}
+    kept = house.services.approvals._kept_preview("a", large)
+    assert kept["error"]["message"] == "What the preview found is too large to be kept with the request"
+    assert house.database["approvals"].find_one({"_id": "a"}, {"preview": 1}) == {"_id": "a", "preview": kept}

@@ -10,26 +10,28 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
+from pymongo.errors import PyMongoError
 
 from app.accounts.model import Role, Scope, User
 from app.audit.model import SYSTEM, Actor
 from app.clock import SystemClock
 from app.config import Settings, load_settings
-from app.errors import JobwrightError, NotFound
+from app.errors import JobwrightError, StartError
 from app.events import configure_logging, get_logger
 from app.exchange.service import Action, Plan, Result
 from app.factory import Store, build_node, build_services, launch_executor, migrate, open_store, with_engine
 from app.jobtemplates.catalogue import Catalogue
 from app.migrations import Migrator
+from app.premises import make_data_folder, place_of, told_by_setting
 from app.services import Services
 from app.validation.terminal import escaped, printable
 from templates_lib import private
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 CLI = Actor(id="cli", email="command line", role=Role.SUPER_ADMIN.value, via="cli")
-EX_SOFTWARE, EX_CONFIG = 70, 78  # sysexits.h; systemd shows them by name
+EX_CONFIG = 78  # sysexits.h; systemd shows it by name
+MOST_NAMED = 10  # accounts
 
 
 def _say(text: str, *, err: bool = False) -> None:
@@ -58,8 +61,16 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except JobwrightError as error:
-        _say(f"jobwright: {error.title}: {error}", err=True)
-        sys.exit(EX_CONFIG)
+        _stop(f"{error.title}: {error}")
+    except PyMongoError as error:
+        _stop(f"The database: {type(error).__name__}: {' '.join(str(error).split())[:300]}. Look at MONGODB_URI.")
+    except OSError as error:
+        _stop(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+
+
+def _stop(words: str) -> NoReturn:
+    _say(f"jobwright: {words}", err=True)
+    sys.exit(EX_CONFIG)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -114,7 +125,7 @@ def user_create(email: str, role: str, name: str, password: str) -> None:
 @user.command("list")
 def user_list() -> None:
     """Print each account: address, role, kind, whether it is closed, when it was last seen."""
-    with _services() as (services, _):
+    with _services(existing=True) as (services, _):
         for one in services.accounts.all(CLI):
             state = "closed" if one.disabled else "open"
             _say(f"{one.email}\t{one.role.value}\t{one.kind.value}\t{state}\t{one.last_seen_at or 'never'}")
@@ -124,7 +135,7 @@ def user_list() -> None:
 @click.argument("email")
 def user_reset(email: str) -> None:
     """Print the link on which someone sets another password; good once, within a day."""
-    with _services() as (services, _):
+    with _services(existing=True) as (services, _):
         secret = services.accounts.start_reset(CLI, _account(services, email).id)
         _say(f"{services.settings.public_url.rstrip('/')}/reset/{secret}")
 
@@ -140,7 +151,7 @@ def user_change(
     email: str, role: str | None, disabled: bool | None, groups: tuple[str, ...], all_groups: bool, remove_second_factor: bool
 ) -> None:
     """Change an account; holds from the next request on."""
-    with _services() as (services, _):
+    with _services(existing=True) as (services, _):
         found = _account(services, email)
         changes: dict[str, Any] = {name: value for name, value in (("role", role), ("disabled", disabled)) if value is not None}
         if groups or all_groups:
@@ -153,10 +164,22 @@ def user_change(
 
 
 def _account(services: Services, email: str) -> User:
-    found = next((one for one in services.accounts.all(CLI) if one.email == email.strip().lower()), None)
+    known = services.accounts.all(CLI)
+    found = next((one for one in known if one.email == email.strip().lower()), None)
     if found is None:
-        raise NotFound("account", email)
+        raise UnknownAccount(email, [one.email for one in known], place_of(services.settings))
     return found
+
+
+class UnknownAccount(JobwrightError):
+    """There is no such account where the command looked."""
+
+    status, title = 404, "Not found"
+
+    def __init__(self, email: str, known: Sequence[str], place: str) -> None:
+        more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+        there = f"; there are {', '.join(known[:MOST_NAMED])}{more}" if known else "; there is none"
+        super().__init__(f"There is no account {email!r} in {place}{there}")
 
 
 @cli.group()
@@ -171,16 +194,17 @@ def token() -> None:
 @click.option("--days", type=click.IntRange(1, 3650), help="Days until it expires. Default: never.")
 def token_create(email: str, name: str, scopes: tuple[str, ...], days: int | None) -> None:
     """Print a new token, and nothing else; it is shown this once."""
-    with _services() as (services, _):
+    with _services(existing=True) as (services, _):
         expires = services.clock.now() + timedelta(days=days) if days else None
         chosen = tuple(Scope(scope) for scope in scopes) or tuple(Scope)
-        _say(services.tokens.create(CLI, email=email, name=name, scopes=chosen, expires_at=expires))
+        owner = _account(services, email)
+        _say(services.tokens.create(CLI, email=owner.email, name=name, scopes=chosen, expires_at=expires))
 
 
 @token.command("list")
 def token_list() -> None:
     """Print each token: id, owner, name, scopes, when it expires and whether it is revoked. Never its text."""
-    with _services() as (services, _):
+    with _services(existing=True) as (services, _):
         for row in services.tokens.all(CLI):
             state = "revoked" if row["revoked_at"] else f"until {row['expires_at']}" if row["expires_at"] else "without an end"
             _say(f"{row['_id']}\t{row['owner']}\t{row['name']}\t{','.join(row['scopes'])}\t{state}")
@@ -190,7 +214,7 @@ def token_list() -> None:
 @click.argument("token_id")
 def token_revoke(token_id: str) -> None:
     """Revoke a token for ever."""
-    with _services() as (services, _):
+    with _services(existing=True) as (services, _):
         services.tokens.revoke(CLI, token_id)
 
 
@@ -205,7 +229,7 @@ def secrets_reseal() -> None:
     from app.reseal import Resealer  # noqa: PLC0415 - only here
 
     with (
-        _services() as (services, store),
+        _services(existing=True) as (services, store),
         services.audit.action(CLI, "secrets.reseal", kind="installation", target_id="secrets"),
     ):
         for collection, count in Resealer(store.database, services.keys).run():
@@ -255,7 +279,7 @@ def template_check(names: tuple[str, ...]) -> None:
 @click.option("--output", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Default: standard output.")
 def export_command(kind: str, output: Path | None) -> None:
     """Write all jobs into a file for Git: defaults left out, secrets masked."""
-    with _services() as (services, _):
+    with _services(existing=True) as (services, _):
         text = services.exchange.export(CLI, kind)
     if output is None:
         click.echo(text, nl=False)
@@ -276,7 +300,7 @@ def import_command(file: TextIO) -> None:
 @click.option("--prune", is_flag=True, help="Jobs that came out of a file and are in it no more would be deleted.")
 def plan_command(file: TextIO, prune: bool) -> None:
     """Print what `apply` would do, and do nothing. Exit code 1 for a file with an invalid job, 2 where something would change."""
-    with _services() as (services, _):
+    with _services(existing=True) as (services, _):
         plan = services.exchange.plan(CLI, file.read(), prune=prune)
         _print_plan(plan)
     if not plan.valid:
@@ -332,8 +356,8 @@ def doctor(as_json: bool) -> None:
     from app.doctor import Doctor, Level  # noqa: PLC0415 - only here
 
     problems = 0
-    with _store() as (store, settings):
-        for finding in Doctor(build_services(settings, store), store).examine():
+    with _store(existing=True) as (store, settings):
+        for finding in Doctor(build_services(settings, store, make_key=False), store).examine():
             problems += finding.level is Level.PROBLEM
             if as_json:
                 _say(escaped(json.dumps(asdict(finding), ensure_ascii=False)))
@@ -344,37 +368,50 @@ def doctor(as_json: bool) -> None:
 
 
 @contextmanager
-def _store() -> Iterator[tuple[Store, Settings]]:
+def _store(*, existing: bool = False) -> Iterator[tuple[Store, Settings]]:
+    """The database; with `existing`, of a registry that is there: nothing is made for a command that only looks into one."""
     settings = load_settings()
     configure_logging(level="WARNING", style=settings.log_format)
-    store = open_store(settings)
-    try:
-        yield store, settings
-    finally:
-        store.close()
+    with told_by_setting(settings):
+        store = open_store(settings, existing=existing)
+        try:
+            yield store, settings
+        finally:
+            store.close()
 
 
 @contextmanager
-def _services() -> Iterator[tuple[Services, Store]]:
-    with _store() as (store, settings):
-        migrate(store)
-        yield build_services(settings, store), store
+def _services(*, existing: bool = False) -> Iterator[tuple[Services, Store]]:
+    with _store(existing=existing) as (store, settings):
+        if not existing:
+            migrate(store)
+        elif pending := Migrator(store.database, SystemClock()).pending():
+            raise StartError(f"The registry waits for migrations ({', '.join(pending)}): run `jobwright migrate`")
+        yield build_services(settings, store, make_key=not existing), store
 
 
 def _run(*, web: bool, engine: bool) -> None:
+    settings = load_settings()
+    with told_by_setting(settings):
+        _serve(settings, web=web, engine=engine)
+
+
+def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
     """Start the parts, wait for a signal, drain, stop.
 
+    0. What needs nothing but the machine is tried: the data folder, the address of the web server.
     1. The zygote is launched first, from a process with one thread, and imports while mongod starts.
     2. The database is opened and migrated; services, pages and engine are built.
     3. SIGTERM or SIGINT drains; a second one hands back at once what still runs.
     """
     began = time.monotonic()
-    settings = load_settings()
     configure_logging(level=settings.log_level, style=settings.log_format)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold keys, and passwords of connections
     role = "serve" if web and engine else "web" if web else "scheduler"
     log.info("service.starting", version=version("jobwright"), role=role)
     signals = _Signals()
+    make_data_folder(settings.data_path)
+    listener = _listener(settings) if web else None  # before anything is made: a port that is taken ends the start here
     executor = launch_executor(settings) if engine else None
     store = None
     try:
@@ -386,7 +423,7 @@ def _run(*, web: bool, engine: bool) -> None:
         node = build_node(settings, store, services, executor) if executor is not None else None
         if node is not None:
             services = with_engine(services, node)
-        server = _web_server(services) if web else None
+        server = _web_server(services, listener) if listener is not None else None
         if node is not None:
             node.start()
         log.info("service.ready", seconds=round(time.monotonic() - began, 2), address=server.address if server else None)
@@ -413,10 +450,16 @@ def _first_admin(services: Services) -> None:
         _say(f"\n  Sign in as {settings.admin_email} with the password {made}\n  It is shown this once.\n", err=True)
 
 
-def _web_server(services: Services) -> WebServer:
-    from app.webserver import WebServer  # noqa: PLC0415 - the short commands and `scheduler` need no web framework
+def _listener(settings: Settings) -> socket.socket:
+    from app.webserver import listen  # noqa: PLC0415 - the short commands and `scheduler` need no web framework
 
-    return WebServer(services)
+    return listen(settings)
+
+
+def _web_server(services: Services, listener: socket.socket) -> WebServer:
+    from app.webserver import WebServer  # noqa: PLC0415 - as above
+
+    return WebServer(services, listener)
 
 
 class _Signals:

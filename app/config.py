@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 from marshmallow import fields as ma
@@ -327,10 +328,32 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{name}_FILE: {error}")
     if not problems:
-        problems = _together(Settings(**values))
+        problems = [*_places(Settings(**values)), *_together(Settings(**values))]
     if problems:
         raise ConfigError("\n".join(problems))
     return Settings(**values)
+
+
+def _places(settings: Settings) -> list[str]:
+    """What is wrong with the folder and the addresses that settings name."""
+    problems = []
+    try:
+        settings.data_path  # noqa: B018 - to resolve it is the check
+    except (OSError, RuntimeError, ValueError) as error:
+        problems.append(f"JOBWRIGHT_DATA_DIR: {settings.data_dir!r} is no folder: {error}")
+    for name, address in (("JOBWRIGHT_PUBLIC_URL", settings.public_url), ("JOBWRIGHT_OIDC_ISSUER", settings.oidc_issuer)):
+        if address and not _is_web_address(address):
+            problems.append(f"{name}: must be an address such as https://jobs.example.com (it is {address!r})")
+    return problems
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises ValueError for one that is no number
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and text.isprintable() and " " not in text
 
 
 def _together(settings: Settings) -> list[str]:

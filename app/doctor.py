@@ -24,12 +24,12 @@ from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.store import JobStore
 from app.migrations import Migrator, find_migrations
+from app.mongo import OLDEST_MONGODB
 from app.reseal import Resealer
 from app.scheduling.nodes import SILENT_AFTER, NodeStore
 from app.services import Services
 from app.zones import is_zone, zone_names
 
-OLDEST_MONGODB = (6, 0)
 # The last day of support of each release line (mongodb.com/legal/support-policy/lifecycles).
 SUPPORT_ENDS = {(6, 0): "2025-07-31", (7, 0): "2027-08-31", (8, 0): "2029-10-31"}
 SKEW_NOTICED, SKEW_TOO_MUCH = 1.0, 5.0  # seconds; leases compare clocks (docs/explanation/guarantees.md)

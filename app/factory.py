@@ -71,8 +71,9 @@ from app.jobtemplates.store import TemplateStore
 from app.keys import KeyRing, load_key
 from app.local_mongod import LocalMongod
 from app.migrations import Migrator
-from app.mongo import Document, connect, is_away, open_database, store_errors
+from app.mongo import OLDEST_MONGODB, Document, connect, open_database, store_errors
 from app.notification.mail import MailNotifier
+from app.premises import has_private_database, make_data_folder, require_registry, told_by_setting
 from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.calendar_store import CalendarStore
@@ -107,39 +108,64 @@ class Store:
             self.mongod.stop()
 
 
-def open_store(settings: Settings) -> Store:
-    """Connect, starting a private mongod where `MONGODB_URI` is unset. Raises StartError that says what to do."""
-    mongod = None
-    uri = settings.mongodb_uri
-    if not uri:
-        mongod = LocalMongod(settings.data_path)
-        uri = mongod.start()
-        mongod.keep_up()
-    client = connect(uri)
-    store = Store(client, open_database(client, settings.database), mongod)
-    try:
-        hello = client.admin.command("hello")
-    except Exception as error:
-        store.close()
-        if is_away(error):
-            raise StartError(f"MongoDB does not answer: {str(error)[:300]}\nSet MONGODB_URI to a server that does.") from error
-        raise
+def open_store(settings: Settings, *, existing: bool = False) -> Store:
+    """Connect, starting a private mongod where `MONGODB_URI` is unset. With `existing` nothing is made: there must be a registry.
+
+    Raises StartError or ConfigError that says what to do.
+    """
+    with told_by_setting(settings):
+        mongod, uri = None, settings.mongodb_uri
+        if not uri:
+            if existing:
+                require_registry(settings, there=has_private_database(settings))
+            else:
+                make_data_folder(settings.data_path)
+            mongod = LocalMongod(settings.data_path)
+            uri = mongod.start()
+            mongod.keep_up()
+        try:
+            client = connect(uri)
+        except BaseException:
+            if mongod is not None:
+                mongod.stop()
+            raise
+        try:
+            store = Store(client, open_database(client, settings.database), mongod)
+            _check_server(store)
+            if existing:
+                require_registry(settings, there=store.database["migrations"].find_one({}) is not None)
+        except BaseException:
+            client.close()
+            if mongod is not None:
+                mongod.stop()
+            raise
+    return store
+
+
+def _check_server(store: Store) -> None:
+    """Raises StartError for a server that cannot keep a registry; what the driver raises for one that does not let it."""
+    hello = store.client.admin.command("hello")
     if not hello.get("setName") and hello.get("msg") != "isdbgrid":
-        store.close()
         raise StartError(
             "MONGODB_URI names a standalone server; Jobwright needs a replica set (one node is enough).\n"
             "Start mongod with --replSet rs0 and run rs.initiate() once, then add ?replicaSet=rs0 to MONGODB_URI."
         )
-    return store
+    server = store.client.server_info()
+    if tuple(server["versionArray"][:2]) < OLDEST_MONGODB:
+        oldest = ".".join(map(str, OLDEST_MONGODB))
+        raise StartError(f"MONGODB_URI names MongoDB {server['version']}; Jobwright needs {oldest} or newer.")
+    store.database["migrations"].find_one({}, {"_id": 1})
 
 
-def build_services(settings: Settings, store: Store, *, clock: Clock | None = None, catalogue: Catalogue | None = None) -> Services:
-    """Everything that the faces need; the database is migrated by now."""
+def build_services(
+    settings: Settings, store: Store, *, clock: Clock | None = None, catalogue: Catalogue | None = None, make_key: bool = True
+) -> Services:
+    """Everything that the faces need; the database is migrated by now. Without `make_key` the key must be there: raises StartError."""
     clock = clock or SystemClock()
     database = store.database
     template_store = TemplateStore(database)
     catalogue = (catalogue or Catalogue.discover()).over(template_store.all, clock.monotonic)
-    keys = KeyRing(load_key(settings.secret_key, settings.data_path), settings.old_secret_keys)
+    keys = KeyRing(load_key(settings.secret_key, settings.data_path, make=make_key), settings.old_secret_keys)
     audit = AuditTrail(AuditStore(database), clock, keys)
     vault = Vault(keys)
     connections = Connections(

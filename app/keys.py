@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, MultiFernet
 
+from app.errors import StartError
 from templates_lib.private import make_folders
 
 
@@ -43,12 +44,20 @@ def _derive(key: str, purpose: str) -> bytes:
     return hashlib.sha256(f"jobwright {purpose} 1\0{key}".encode()).digest()
 
 
-def load_key(configured: str, data_dir: Path) -> str:
-    """The key: the configured one, else the one in the data folder, made at the first start (mode 0600)."""
+def load_key(configured: str, data_dir: Path, *, make: bool = True) -> str:
+    """The key: the configured one, else the one in the data folder, made at the first start (mode 0600) where it may be: with `make`.
+
+    Raises StartError where there is none and none may be made.
+    """
     if configured:
         return configured
     path = data_dir / "secret.key"
     if not path.exists():
+        if not make:
+            raise StartError(
+                f"There is no key in the folder {data_dir} (JOBWRIGHT_DATA_DIR). "
+                "Name the folder that the service uses, or give JOBWRIGHT_SECRET_KEY as the service has it."
+            )
         make_folders(data_dir)
         fresh = path.with_suffix(f".{secrets.token_hex(6)}")
         fresh.touch(mode=0o600)

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 from pymongo import MongoClient
@@ -22,11 +23,13 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from app.errors import StartError
 from app.events import get_logger
+from app.premises import DATABASE
 from templates_lib.private import make_folders
 
 log = get_logger(__name__)
 
 START_SECONDS = 20.0  # a cold disk; measured 0.6 s here, replica set election included
+TURN_SECONDS = 2 * START_SECONDS  # that another process may take to start the server
 WATCH_SECONDS = 0.5
 RESTART_PAUSE_SECONDS = 5.0  # between two tries to start one that cannot
 STOP_SECONDS = 15.0  # a clean shutdown writes a checkpoint; after that SIGKILL, which mongod survives by its journal
@@ -59,7 +62,7 @@ class LocalMongod:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self.dbpath = data_dir / "mongo"
+        self.dbpath = data_dir / DATABASE
         self._pid_file = data_dir / "mongod.pid"  # its process id, ours, and when ours began (proc(5), starttime)
         self._start_lock = data_dir / "mongod.start"
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,7 +92,7 @@ class LocalMongod:
         began = time.monotonic()
         make_folders(self.dbpath)
         with self._start_lock.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two Jobwrights that start at once: one starts it, the other shares it
+            self._await_turn(lock)  # two Jobwrights that start at once: one starts it, the other shares it
             if self._share_or_clear():
                 return self.uri
             binary = find_mongod()
@@ -99,6 +102,22 @@ class LocalMongod:
             self._await_primary(began + START_SECONDS)
         log.info("mongod.started", pid=self.pid, seconds=round(time.monotonic() - began, 3))
         return self.uri
+
+    def _await_turn(self, lock: IO[str]) -> None:
+        """Take the lock of the start. Raises StartError where another process holds it for longer than a start takes."""
+        deadline = time.monotonic() + TURN_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StartError(
+                        f"Another process has been starting MongoDB in {self.dbpath.parent} (JOBWRIGHT_DATA_DIR) for {TURN_SECONDS:g} s. "
+                        f"End it (fuser {self._start_lock} names it), or name another folder."
+                    ) from None
+                time.sleep(0.02)
+            else:
+                return
 
     def keep_up(self) -> None:
         """Start our child again whenever it ends by itself (killed, out of memory, a full disk), until `stop`."""
@@ -184,10 +203,13 @@ class LocalMongod:
         ]  # fmt: skip
         # --nounixsocket: else it also makes /tmp/mongodb-27017.sock, and of two that start at once one finds that taken and ends.
         # Its own group: Ctrl-C in a terminal reaches us, and we end it after the drain.
-        self._process = subprocess.Popen(  # noqa: S603 - a fixed command without a shell
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            preexec_fn=tie_to_parent, process_group=0,
-        )  # fmt: skip
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - a fixed command without a shell
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                preexec_fn=tie_to_parent, process_group=0,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError) as error:
+            raise StartError(f"{binary} cannot be run: {error}.\n{HOW_TO_GET_ONE}") from error
         self._pid_file.write_text(f"{self._process.pid} {parent} {_started(parent)}\n", encoding="utf-8")
 
     def _await_primary(self, deadline: float) -> None:
@@ -237,7 +259,7 @@ class LocalMongod:
             code = process.returncode if process else "?"
             raise StartError(
                 f"mongod ended at once with code {code}.\nIts log is {self.dbpath / 'mongod.log'}.\n"
-                "Free disk space, a folder of this user, libcurl4 and OpenSSL 3 are what it needs; or set MONGODB_URI."
+                "It needs free disk space, a folder of this user that no other mongod uses, libcurl4 and OpenSSL 3; or set MONGODB_URI."
             )
         if time.monotonic() > deadline:
             self._end_child()
@@ -260,7 +282,7 @@ class LocalMongod:
         folder = Path(here) / f"jobwright-{os.getuid()}-{digest}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.stat().st_uid != os.getuid() or folder.is_symlink():
-            raise StartError(f"{folder} belongs to someone else; set JOBWRIGHT_DATA_DIR to a shorter path")
+            raise StartError(f"{folder} belongs to someone else; set JOBWRIGHT_DATA_DIR to a shorter path in small letters")
         return folder / "m.sock"
 
 

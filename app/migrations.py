@@ -72,6 +72,10 @@ class Migrator:
                 log.info("migration.reverted", migration=name)
             return back
 
+    def pending(self) -> list[str]:
+        """Ids of the migrations that have not run, in order."""
+        return [name for name, _ in self._pending()]
+
     def _pending(self) -> list[tuple[str, ModuleType]]:
         applied = set(self.applied())
         return [(name, module) for name, module in find_migrations() if name not in applied]

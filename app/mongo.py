@@ -20,6 +20,7 @@ from pymongo.database import Database
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
+    ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
     InvalidName,
@@ -39,6 +40,7 @@ T = TypeVar("T")
 # A request waits so long for a server before it says 503; the health page shows the same figure.
 SERVER_WAIT_MS = 3_000
 SOCKET_TIMEOUT_MS = 20_000
+OLDEST_MONGODB = (6, 0)
 ANY_DATE = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}  # what a query says of a date that a partial index is of
 DUPLICATE_KEY = 11000  # the server's code of a write that a unique index refused
 
@@ -83,17 +85,20 @@ CODEC: CodecOptions[Document] = EXACT.with_options(type_registry=TypeRegistry([_
 
 
 def connect(uri: str) -> MongoClient[Document]:
-    """A client with every timeout set. Make it after any fork (PyMongo is not fork-safe)."""
-    return MongoClient(
-        uri,
-        tz_aware=True,
-        tzinfo=UTC,
-        serverSelectionTimeoutMS=SERVER_WAIT_MS,
-        connectTimeoutMS=SERVER_WAIT_MS,
-        socketTimeoutMS=SOCKET_TIMEOUT_MS,
-        retryWrites=True,
-        appname="jobwright",
-    )
+    """A client with every timeout set. Make it after any fork (PyMongo is not fork-safe). Raises ConfigurationError."""
+    try:
+        return MongoClient(
+            uri,
+            tz_aware=True,
+            tzinfo=UTC,
+            serverSelectionTimeoutMS=SERVER_WAIT_MS,
+            connectTimeoutMS=SERVER_WAIT_MS,
+            socketTimeoutMS=SOCKET_TIMEOUT_MS,
+            retryWrites=True,
+            appname="jobwright",
+        )
+    except ValueError as error:  # of a port or an option of the address
+        raise ConfigurationError(str(error)) from error
 
 
 def open_database(client: MongoClient[Document], name: str) -> Database[Document]:

@@ -1,5 +1,5 @@
 """The HTTP server of a process (docs/decisions/0006-web-server.md). A request takes a thread only once it has come in whole."""
 
-from app.webserver.server import WebServer
+from app.webserver.server import WebServer, listen
 
-__all__ = ["WebServer"]
+__all__ = ["WebServer", "listen"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import resource
 import socket
 import threading
@@ -32,14 +33,15 @@ FEW_TURNS = 10  # of the loop: what has been accepted or aborted reaches its con
 class WebServer:
     """Listens as the settings say; `address` is where."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, listener: socket.socket | None = None) -> None:
+        """`listener` is what `listen` gave, where that was called before."""
         settings = services.settings
         app = create_app(services)
         app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
         if settings.proxy_hops:
             hops = settings.proxy_hops
             app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
-        listener = listen(settings)
+        listener = listener or listen(settings)
         connections = affordable_connections(settings.web_connections, raise_open_files(settings.web_connections))
         limits = Limits(body_bytes=app.config["MAX_CONTENT_LENGTH"], connections=connections)
         host, port = listener.getsockname()[:2]
@@ -163,8 +165,17 @@ def listen(settings: Settings) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise StartError(f"{settings.host}:{settings.port} cannot be listened on: {error}. Set PORT to another.") from error
+        raise StartError(f"{settings.host}:{settings.port} cannot be listened on: {error}. {_advice(error)}") from error
     return listener
+
+
+def _advice(error: OSError) -> str:
+    """What to do about an address that cannot be listened on."""
+    if isinstance(error, socket.gaierror) or error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+        return "Set HOST to an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::1."
+    if error.errno == errno.EACCES:
+        return "Set PORT to 1024 or above: lower ones are kept for privileged users."
+    return "Set PORT to another."
 
 
 def raise_open_files(connections: int) -> int:

@@ -334,6 +334,8 @@ def _print_plan(plan: Plan) -> None:
         _say(f"{step.result or step.action:<10}{step.name}{f': {step.detail}' if step.detail else ''}")
         for error in step.errors:
             _say(f"  {error.pointer or '/'}: {error.message}")
+        for warning in step.warnings:
+            _say(f"  warning {warning.pointer}: {warning.message}")
         for row in step.diff if step.action is Action.UPDATE else ():
             before, after = (escaped(json.dumps(row.get(side), default=str, ensure_ascii=False)) for side in ("before", "after"))
             _say(f"  {row['field']}: {before} -> {after}")

@@ -34,6 +34,8 @@ from app.zones import is_zone, zone_names
 SUPPORT_ENDS = {(6, 0): "2025-07-31", (7, 0): "2027-08-31", (8, 0): "2029-10-31"}
 SKEW_NOTICED, SKEW_TOO_MUCH = 1.0, 5.0  # seconds; leases compare clocks (docs/explanation/guarantees.md)
 LEAST_FREE = 1 << 30
+MOST_TOLD = 20  # jobs whose runs are seen to fail
+MOST_JOBS = 2_000  # that are looked at for it
 LATE = timedelta(seconds=60)
 OUTBOX_OLD = timedelta(seconds=60)
 RUN_SILENT, RUN_WAITING = timedelta(seconds=60), timedelta(minutes=15)
@@ -68,7 +70,8 @@ class Doctor:
         checks: dict[str, Callable[[], Iterator[Finding]]] = {
             "MongoDB": self._mongodb, "Clock": self._clock, "Migrations": self._migrations, "Indexes": self._indexes, "Disk": self._disk,
             "Time zones": self._time_zones, "Key": self._key, "Job processes": self._cage, "Audit trail": self._audit,
-            "Templates": self._templates, "Nodes": self._nodes, "Jobs": self._jobs, "Executions": self._executions,
+            "Templates": self._templates, "Nodes": self._nodes, "Jobs": self._jobs, "Runs to come": self._runs_to_come,
+            "Mail": self._mail, "Executions": self._executions,
         }  # fmt: skip
         for subject, check in checks.items():
             try:
@@ -238,6 +241,32 @@ class Doctor:
             yield Finding("Jobs", Level.WARNING, f"{waiting} have runs that are not written yet", "A running scheduler writes them.")
         if not broken and not late and not waiting:
             yield Finding("Jobs", Level.OK, "none late, none broken")
+
+    def _runs_to_come(self) -> Iterator[Finding]:
+        """What can be known to fail each run of the jobs that are switched on. Mail has a finding of its own."""
+        jobs = JobStore(self._database).enabled(MOST_JOBS)
+        found = [
+            (job.definition.name, one)
+            for job, warnings in zip(jobs, self._services.outlook.of_all([job.definition for job in jobs]), strict=True)
+            for one in warnings
+            if not one.pointer.startswith("/notifications/")
+        ]
+        for name, one in found[:MOST_TOLD]:
+            yield Finding("Runs to come", Level.WARNING, f"{name}: {one.pointer}: {one.message}", "Open the job, or mend what it needs.")
+        if len(found) > MOST_TOLD:
+            yield Finding("Runs to come", Level.WARNING, f"{len(found) - MOST_TOLD} more are seen to fail")
+        if not found:
+            yield Finding("Runs to come", Level.OK, "nothing is seen that would fail one")
+
+    def _mail(self) -> Iterator[Finding]:
+        waiting, words = JobStore(self._database).count_with_recipients(), self._services.outlook.mail_problem()
+        if words is None:
+            yield Finding("Mail", Level.OK, f"outcomes go through {self._services.settings.notify_connection}")
+        elif waiting or self._services.settings.notify_connection:
+            text = f"{words} ({waiting} job{'s' * (waiting != 1)} with recipients)"
+            yield Finding("Mail", Level.WARNING, text, "Make an SMTP connection and name it in JOBWRIGHT_NOTIFY_CONNECTION.")
+        else:
+            yield Finding("Mail", Level.OK, "no job mails its outcome")
 
     def _executions(self) -> Iterator[Finding]:
         stuck = ExecutionStore(self._database).stuck(self._services.clock.now(), silent=RUN_SILENT, waiting=RUN_WAITING)

@@ -60,6 +60,7 @@ from app.jobs.move_store import MoveStore
 from app.jobs.moves import Moves
 from app.jobs.note_store import NoteStore
 from app.jobs.notes import Notes
+from app.jobs.outlook import Outlook
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobStore
 from app.jobtemplates.catalogue import Catalogue
@@ -204,6 +205,7 @@ def build_services(
 
     maintenance = Maintenance(MaintenanceStore(database), NodeStore(database), jobs, audit, clock)
     executions.why_nothing_starts = lambda: maintenance.why_nothing_starts(clock.now())
+    outlook = Outlook(catalogue, connections, settings)
 
     def ping() -> None:
         with store_errors():
@@ -219,7 +221,8 @@ def build_services(
         presets=Presets(PresetStore(database), catalogue, audit, clock),
         jobs=registry, drafts=Drafts(DraftStore(database), clock), approvals=approvals,
         notes=Notes(NoteStore(database), registry, audit, clock),
-        exchange=Exchange(registry, executions, approvals), bulk=Bulk(registry, executions, approvals), executions=executions,
+        exchange=Exchange(registry, executions, approvals, outlook), outlook=outlook,
+        bulk=Bulk(registry, executions, approvals), executions=executions,
         overview=Overview(ExecutionStore(database), DayStore(database), registry, clock),
         forecast=Forecast(jobs, triggers, clock.monotonic), nodes=NodeStore(database).all, triggers=triggers, keys=keys, ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),

@@ -25,6 +25,7 @@ from app.execution.service import Executions
 from app.jobs.drafts import Drafts
 from app.jobs.moves import Moves
 from app.jobs.notes import Notes
+from app.jobs.outlook import Outlook
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.presets import Presets
@@ -68,6 +69,7 @@ class Services:
     sharing: Sharing
     presets: Presets
     jobs: JobRegistry
+    outlook: Outlook
     drafts: Drafts
     notes: Notes
     approvals: Approvals

@@ -47,6 +47,16 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """An address that a run calls: where it stands (JSON Pointer from the parameters), the address, and the HTTP connection that it goes
+    through, None for none."""
+
+    pointer: str
+    url: str
+    connection: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobResult:
     """What a run achieved: `message` for people, `data` (JSON values) for programs and the execution's `result`."""
 
@@ -149,6 +159,10 @@ class JobTemplate(ABC):
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:  # noqa: ARG002 - for kinds to override
         """What the schema cannot say about `params`, which already satisfy it. Pure: no connection is opened."""
+        return ()
+
+    def calls(self, params: Mapping[str, Any]) -> Iterable[Call]:  # noqa: ARG002 - for kinds to override
+        """The HTTP addresses that a run with `params` calls, so that people are warned of one that no run will reach. Pure."""
         return ()
 
     def insist(self, params: Mapping[str, Any]) -> None:

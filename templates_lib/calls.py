@@ -27,9 +27,10 @@ def address_problem(text: str) -> str | None:
     """What the pattern of `address` cannot say: a sentence for who wrote it, None where it can be called."""
     try:
         url = httpx.URL(text)
-    except httpx.InvalidURL as error:
+        host = url.host
+    except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that begins with xn-- and is no Punycode
         return say("is not an address: {error}", error=error)
-    if not url.host or url.userinfo:
+    if not host or url.userinfo:
         return say("must name a host, and no user name or password")
     if url.port is not None and not 0 < url.port <= MOST_PORT:
         return say("names port {port}; ports go from 1 to {most}", port=str(url.port), most=str(MOST_PORT))

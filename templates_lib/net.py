@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import queue
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpcore
@@ -15,6 +19,10 @@ from templates_lib.base import TemplateError
 
 # Whether a host, with its port, may be private.
 Allows = Callable[[str, int], bool]
+# What hosts, with their ports, are at: empty for one that cannot be resolved.
+Addresses = Mapping[tuple[str, int], tuple[str, ...]]
+MOST_LOOKUPS = 64  # at a time, in this process: a name service that is away holds no more threads
+_LOOKUPS = threading.BoundedSemaphore(MOST_LOOKUPS)
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # RFC 6052 and 6145 prefixes that embed an IPv4 address: judged by the address inside.
@@ -50,6 +58,40 @@ def is_public(address: IPAddress) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
+def refused_address(addresses: Iterable[str]) -> str | None:
+    """The first of a host's addresses that is not public; None where all are."""
+    return next((text for text in addresses if not is_public(ipaddress.ip_address(text.partition("%")[0]))), None)
+
+
+def lookup(hosts: Collection[tuple[str, int]], seconds: float) -> Addresses:
+    """The addresses of hosts, all asked for at once; empty for one that cannot be resolved. One whose answer takes longer than `seconds`,
+    or beyond MOST_LOOKUPS, is left out."""
+    found: queue.SimpleQueue[tuple[tuple[str, int], tuple[str, ...]]] = queue.SimpleQueue()
+
+    def ask(host: str, port: int) -> None:
+        try:
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in answers))
+        except (OSError, UnicodeError):
+            addresses = ()
+        finally:
+            _LOOKUPS.release()
+        found.put(((host, port), addresses))
+
+    asked = 0
+    for host, port in sorted(hosts):
+        if not _LOOKUPS.acquire(blocking=False):
+            break
+        asked += 1
+        threading.Thread(target=ask, args=(host, port), name="lookup", daemon=True).start()
+    deadline, known = time.monotonic() + seconds, {}
+    with suppress(queue.Empty):
+        for _ in range(asked):
+            place, addresses = found.get(timeout=max(0.0, deadline - time.monotonic()))
+            known[place] = addresses
+    return known
+
+
 class GuardedBackend(httpcore.NetworkBackend):
     """Resolves a name once, checks each address, and connects to a checked address and no other (no DNS rebinding)."""
 
@@ -67,9 +109,9 @@ class GuardedBackend(httpcore.NetworkBackend):
             raise httpcore.ConnectError(f"{host} cannot be resolved: {error.strerror}") from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         if not {host.lower(), f"{host.lower()}:{port}"} & self._allowed and not self._allows(host, port):
-            for text in addresses:
-                if not is_public(ipaddress.ip_address(text.partition("%")[0])):
-                    raise TargetRefused(host, text)
+            private = refused_address(addresses)
+            if private is not None:
+                raise TargetRefused(host, private)
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for text in addresses:
             try:

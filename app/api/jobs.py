@@ -9,7 +9,7 @@ from flask import Response, jsonify, request, url_for
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
 from app.api.body import idempotency_key, if_match, json_body
-from app.api.present import execution_json, instant, job_json, jsonable
+from app.api.present import execution_json, instant, job_json, jsonable, warnings_json
 from app.api.schemas import (
     ApprovalEnvelope,
     BackfillOut,
@@ -26,7 +26,7 @@ from app.api.schemas import (
 )
 from app.errors import ValidationFailed
 from app.execution.store import ExecutionFilter
-from app.jobs.model import Job, to_plain
+from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.reading import judge_of
 from app.jobs.schema import JobDefinitionSchema, PauseSchema
 from app.jobs.store import JobFilter
@@ -72,6 +72,10 @@ def shown(job: Job) -> dict[str, Any]:
     return job_json(job, now=services().clock.now(), locale=_locale())
 
 
+def _warnings(definition: JobDefinition) -> list[dict[str, str]]:
+    return warnings_json(services().outlook.warnings(definition))
+
+
 @blueprint.get("")
 @blueprint.arguments(JobQuery, location="query")
 @blueprint.response(200, JobList)
@@ -89,7 +93,7 @@ def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
 def create_job() -> Any:
     """Create a job"""
     job, _ = services().jobs.create(actor(), json_body(request), idempotency_key=idempotency_key(request))
-    response = tagged({"job": shown(job), "message": "Job created successfully"}, job)
+    response = tagged({"job": shown(job), "message": "Job created successfully", "warnings": _warnings(job.definition)}, job)
     response.headers["Location"] = url_for("jobs.get_job", job_id=job.id)
     return response, 201
 
@@ -107,7 +111,8 @@ def validate_job() -> dict[str, Any]:
             break
     plain = to_plain(definition)
     plain["schedule"] = {key: instant(v) if hasattr(v, "isoformat") else v for key, v in plain["schedule"].items() if v is not None}
-    return {"valid": True, "job": plain, "schedule_words": in_words(definition.schedule, _locale()), "next_runs": runs}
+    words, warnings = in_words(definition.schedule, _locale()), _warnings(definition)
+    return {"valid": True, "job": plain, "schedule_words": words, "next_runs": runs, "warnings": warnings}
 
 
 @blueprint.get("/<job_id>")
@@ -127,7 +132,7 @@ def get_job(job_id: str) -> Any:
 def update_job(job_id: str) -> Any:
     """Change the fields that are sent; `schedule` and `parameters` are replaced whole, the others of a policy stay"""
     job = services().jobs.update(actor(), job_id, json_body(request), version=if_match(request))
-    return tagged({"job": shown(job), "message": "Job updated"}, job)
+    return tagged({"job": shown(job), "message": "Job updated", "warnings": _warnings(job.definition)}, job)
 
 
 @blueprint.delete("/<job_id>")
@@ -147,7 +152,7 @@ def delete_job(job_id: str) -> dict[str, str]:
 def enable_job(job_id: str) -> Any:
     """Honour the schedule from now on"""
     job = services().jobs.set_enabled(actor(), job_id, enabled=True, version=if_match(request))
-    return tagged({"job": shown(job), "message": "Job enabled"}, job)
+    return tagged({"job": shown(job), "message": "Job enabled", "warnings": _warnings(job.definition)}, job)
 
 
 @blueprint.post("/<job_id>/disable")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from app.connections.vault import mask
+from app.errors import FieldError
 from app.jobs.model import Job, to_plain
 from app.jobtemplates.catalogue import Standing
 from app.jobtemplates.entry import Entry
@@ -33,6 +34,11 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in value]
     return value
+
+
+def warnings_json(warnings: Iterable[FieldError]) -> list[dict[str, str]]:
+    """Warnings, or errors, as members of an answer."""
+    return [{"pointer": one.pointer, "detail": one.message} for one in warnings]
 
 
 def job_json(job: Job, *, now: datetime, locale: str = DEFAULT_LOCALE) -> dict[str, Any]:

@@ -157,9 +157,13 @@ class JobOut(JobDefinitionSchema):
     version = ma.Integer(required=True)
 
 
+WARNINGS = {"description": "What can be known to fail each run: pointer into the job, detail. The job is saved all the same"}
+
+
 class JobEnvelope(_Answer):
     job = ma.Nested(JobOut, required=True)
     message = ma.String()
+    warnings = ma.List(ma.Dict(), metadata=WARNINGS)
 
 
 class JobList(_Answer):
@@ -249,6 +253,7 @@ class Validated(_Answer):
     job = ma.Dict()
     schedule_words = ma.String()
     next_runs = ma.List(ma.String(metadata=INSTANT))
+    warnings = ma.List(ma.Dict(), metadata=WARNINGS)
 
 
 class Message(_Answer):
@@ -607,6 +612,7 @@ class StepOut(_Answer):
     place = ma.Integer(allow_none=True, metadata={"description": "Of the job in the file, from 0"})
     diff = ma.List(ma.Dict(), metadata={"description": "field, before, after; secrets masked"})
     errors = ma.List(ma.Dict(), metadata={"description": "pointer into the job, detail"})
+    warnings = ma.List(ma.Dict(), metadata={"description": "What will fail each run: pointer into the job, detail"})
     result = ma.String(allow_none=True, metadata={"description": "Of apply: done, approval (a super-admin is to approve it), failed"})
     detail = ma.String(metadata={"description": "Why it failed, or the id of the request for approval"})
 

@@ -240,6 +240,23 @@ class Connections:
             needs.setdefault((name, kind), need)
         return list(needs.values())
 
+    def named_places(self, schema: Mapping[str, Any], parameters: Any) -> list[tuple[str, str]]:
+        """Each (JSON Pointer, name) of a connection that parameters name."""
+        return [(place, name) for place, name, _ in connection_references(schema, parameters)]
+
+    def silence_of(self, name: str) -> str | None:
+        """What is said of a connection that did not answer when it was last tried; None where it did, or nobody has tried it."""
+        row = next(iter(self._store.by_names({name})), None)
+        health = self._health.all().get(row["_id"]) if row is not None else None
+        if row is None or health is None or health.works is not False or health.version != row["version"]:
+            return None
+        return say("Connection {name!r} does not answer: a run would fail", name=name)
+
+    def reaches(self, name: str, address: str) -> bool:
+        """Whether a connection is there and jobs may call an address through it."""
+        row = next(iter(self._store.by_names({name})), None)
+        return row is not None and KINDS[row["kind"]].reaches(row["settings"], address)
+
     def open_secrets(self, schema: Mapping[str, Any], parameters: Any) -> Any:
         """The parameters with each secret that they name in the clear; one that is not there stays named."""
         names = {name for _, name in named_secrets(schema, parameters)}

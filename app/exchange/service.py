@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
@@ -18,7 +18,8 @@ from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFai
 from app.exchange import file
 from app.execution.service import Executions
 from app.jobs.body import as_request, chosen
-from app.jobs.model import Job, to_plain
+from app.jobs.model import Job, JobDefinition, to_plain
+from app.jobs.outlook import Outlook
 from app.jobs.reading import load_definition, read_definition
 from app.jobs.service import JobRegistry
 from app.jobs.store import JobFilter
@@ -60,6 +61,8 @@ class Step:
     version: int | None = None
     diff: list[dict[str, Any]] = field(default_factory=list)
     errors: tuple[FieldError, ...] = ()
+    warnings: tuple[FieldError, ...] = ()  # what will fail each run
+    definition: JobDefinition | None = field(default=None, repr=False)
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     result: Result | None = None
     detail: str = ""
@@ -83,8 +86,8 @@ class Exchange:
     """A file says what each of its jobs is, whole: what it leaves out has its default. Only whether a job that is there is switched on
     stays as it is where the file does not say."""
 
-    def __init__(self, registry: JobRegistry, executions: Executions, approvals: Approvals) -> None:
-        self._registry, self._executions, self._approvals = registry, executions, approvals
+    def __init__(self, registry: JobRegistry, executions: Executions, approvals: Approvals, outlook: Outlook) -> None:
+        self._registry, self._executions, self._approvals, self._outlook = registry, executions, approvals, outlook
 
     def export(self, actor: Actor, kind: str, query: JobFilter | None = None) -> str:
         """The jobs that `actor` sees and `query` leaves, by name, as a file (`yaml`, `json`); what is a default is left out, and the file
@@ -119,7 +122,7 @@ class Exchange:
             steps.append(self._step(actor, place, name, body, there.get(name), only_new=only_new, coming=coming))
         gone = [job for name, job in sorted(there.items()) if prune and name not in seen and job.origin == ORIGIN]
         steps += [Step(name=job.definition.name, action=Action.DELETE, job_id=job.id, version=job.version) for job in gone]
-        return Plan(tuple(_with_refusals(steps, there)))
+        return Plan(tuple(self._with_warnings(_with_refusals(steps, there))))
 
     def apply(self, actor: Actor, text: str, *, prune: bool = False, only_new: bool = False) -> Plan:
         """`plan`, and `carry_out` of it."""
@@ -148,6 +151,13 @@ class Exchange:
                 break
         return found
 
+    def _with_warnings(self, steps: Iterable[Step]) -> list[Step]:
+        """With what can be known to fail each run of the jobs."""
+        planned = list(steps)
+        judged = [step.definition for step in planned if step.definition is not None]
+        found = iter(self._outlook.of_all(judged))
+        return [step if step.definition is None else replace(step, warnings=next(found)) for step in planned]
+
     def _order(self, actor: Actor, steps: Sequence[Step]) -> list[int]:
         """The places of the steps that change something: whatever a job depends on is made before it, and deleted after it."""
         places = {step.name: place for place, step in enumerate(steps)}
@@ -170,7 +180,7 @@ class Exchange:
             if job is None:
                 definition = self._registry.validate(actor, body, coming=coming)
                 diff = self._readable(actor, chosen(definition))
-                return Step(name=name, action=Action.CREATE, place=place, diff=diff, body=body)
+                return Step(name=name, action=Action.CREATE, place=place, diff=diff, body=body, definition=definition)
             if only_new:
                 return Step(name=name, action=Action.KEEP, place=place, job_id=job.id)
             whole = self._whole(body, job)
@@ -184,7 +194,7 @@ class Exchange:
             secrets = self._registry.judge.changed_secrets(job, whole["parameters"])
             diff += [{"field": f"/parameters{at}", "before": MASK, "after": MASK} for at in secrets]
         action = Action.UPDATE if diff else Action.KEEP
-        return Step(name=name, action=action, place=place, job_id=job.id, version=job.version, diff=diff, body=whole)
+        return Step(name=name, action=action, place=place, job_id=job.id, version=job.version, diff=diff, body=whole, definition=definition)
 
     def _readable(self, actor: Actor, diff: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """With names for the ids of jobs."""

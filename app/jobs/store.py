@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -313,6 +314,19 @@ class JobStore:
         group = {"_id": {**{part: f"$schedule.{part}" for part in parts}, "phase": phase}, "jobs": {"$sum": 1}, "first": first}
         rows = self._jobs.aggregate([{"$match": where}, {"$group": group}], maxTimeMS=QUERY_TIME_MS)
         return [_planned(row) for row in rows]
+
+    def enabled(self, limit: int) -> list[Job]:
+        """Jobs that are switched on, by name, `limit` at most; one that cannot be read is left out."""
+        found = []
+        for row in self._jobs.find({"retired": False, "enabled": True}, max_time_ms=QUERY_TIME_MS).sort("name", 1).limit(limit):
+            with suppress(KeyError, TypeError, ValueError, AttributeError):
+                found.append(job_from(row))
+        return found
+
+    def count_with_recipients(self) -> int:
+        """How many jobs that are switched on mail an outcome to somebody."""
+        somebody = [{f"notifications.{name}.0": {"$exists": True}} for name in ("on_success", "on_failure")]
+        return self._jobs.count_documents({"retired": False, "enabled": True, "$or": somebody}, maxTimeMS=QUERY_TIME_MS)
 
     def count_of(self, kind: str, version: int | None = None) -> int:
         """How many jobs are of a template, or of one version of it."""

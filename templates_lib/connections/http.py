@@ -69,10 +69,9 @@ SCHEMA: dict[str, Any] = {
 def may_call(settings: Mapping[str, Any], address: str) -> bool:
     """Whether jobs with this connection may call an address."""
     try:
-        url = httpx.URL(address)
-    except httpx.InvalidURL:
+        return _reaches(settings, httpx.URL(address))
+    except (httpx.InvalidURL, UnicodeError):
         return False
-    return _reaches(settings, url)
 
 
 def _reaches(settings: Mapping[str, Any], url: httpx.URL) -> bool:

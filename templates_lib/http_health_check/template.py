@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import httpx
 
 from templates_lib import calls, fields
-from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.base import Call, JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.http import open_connection
 
 READ_BYTES = 1_000_000
@@ -61,6 +61,10 @@ class HttpHealthCheck(JobTemplate):
         "examples": [{"checks": [{"url": "https://example.com/health", "within_seconds": 2, "certificate_days": 14}]}],
         "additionalProperties": False,
     }  # fmt: skip
+
+    def calls(self, params: Mapping[str, Any]) -> Iterable[Call]:
+        for place, one in enumerate(params["checks"]):
+            yield Call(f"/checks/{place}/url", one["url"], params.get("connection"))
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         for place, one in enumerate(params["checks"]):

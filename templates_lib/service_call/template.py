@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import httpx
 
 from templates_lib import calls, fields
-from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.base import Call, JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.http import open_connection
 
 READ_BYTES = 1_000_000
@@ -42,6 +42,9 @@ class ServiceCall(JobTemplate):
         "examples": [{"connection": "moderation", "url": "https://moderation.example.com/api/jobs/crawl/execute", "job_name": "crawl_pending", "config": {"batchSize": 100}}],
         "additionalProperties": False,
     }  # fmt: skip
+
+    def calls(self, params: Mapping[str, Any]) -> Iterable[Call]:
+        yield Call("/url", params["url"], params["connection"])
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         words = calls.address_problem(params["url"])

@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 import httpx
 
 from templates_lib import calls, headers
-from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.base import Call, JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.http import open_connection
 
 MAX_REDIRECTS = 5
@@ -113,6 +113,9 @@ class WebhookTrigger(JobTemplate):
         "examples": [{"url": "https://example.com/hooks/jobs", "body": {"event": "nightly"}}],
         "additionalProperties": False,
     }
+
+    def calls(self, params: Mapping[str, Any]) -> Iterable[Call]:
+        yield Call("/url", params["url"], params.get("connection"))
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         words = calls.address_problem(params["url"])

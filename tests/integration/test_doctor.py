@@ -66,7 +66,7 @@ def test_a_healthy_house_is_said_to_be_one(healthy: Services, store: Store) -> N
     found = findings(healthy, store)
     assert [f.subject for f in found] == [
         "MongoDB", "Clock", "Migrations", "Indexes", "Disk of the database", "Disk of the data folder", "Time zones", "Key",
-        "Job processes", "Audit trail", "Templates", "Nodes", "Jobs", "Executions",
+        "Job processes", "Audit trail", "Templates", "Nodes", "Jobs", "Runs to come", "Mail", "Executions",
     ]  # fmt: skip
     assert all(f.advice for f in found if f.level is not Level.OK)
 

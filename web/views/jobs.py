@@ -232,6 +232,7 @@ def new() -> Any:
         return render_template("job_form.html", **form.render()), failed.status
     services().drafts.drop(actor(), kind)
     tell(say("{name} is in the registry", name=job.definition.name))
+    _warn(job)
     return redirect(url_for(".show", job_id=job.id))
 
 
@@ -335,7 +336,14 @@ def edit(job_id: str) -> Any:
     except StaleVersion as stale:  # within the last moment
         return _merged(services().jobs.get(actor(), job_id), form, stale.expected)
     tell(say("{name} is changed", name=changed.definition.name))
+    _warn(changed)
     return redirect(url_for(".show", job_id=job_id))
+
+
+def _warn(job: Job) -> None:
+    """Say on the next page what will fail each run of a job that was saved."""
+    for one in services().outlook.warnings(job.definition):
+        tell(say("Warning: {text}", text=one.message))
 
 
 MERGE, TAKE = "merge.onto", "merge:"  # the version that the page showed, and which side of each field is taken

@@ -93,11 +93,8 @@ def printable(text: str) -> str:
 
 
 def mark(character: str) -> str:
-    """What stands for a character that is not seen: its picture for a control character (␀), else its number."""
-    point = ord(character)
-    if point < 0x20:
-        return chr(0x2400 + point)
-    return "␡" if point == 0x7F else f"⟨U+{point:04X}⟩"
+    """What stands for a character that is not seen: its number, for which every font has letters."""
+    return f"⟨U+{ord(character):04X}⟩"
 
 
 def escaped(text: str) -> str:

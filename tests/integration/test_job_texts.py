@@ -29,7 +29,7 @@ from tests.integration.test_notifications import House
 from tests.posting import text
 
 HOSTILE = "\x1b[1;31mEr\x1b[0mror\x1b]0;owned\x07 \u202egnp.exe\u202c \x00\x9b31m\u2066x \u2028y\u200b 10 %\r"
-SHOWN = "Error ⟨U+202E⟩gnp.exe⟨U+202C⟩ ␀⟨U+2066⟩x ⟨U+2028⟩y⟨U+200B⟩ 10 %"
+SHOWN = "Error ⟨U+202E⟩gnp.exe⟨U+202C⟩ ⟨U+0000⟩⟨U+2066⟩x ⟨U+2028⟩y⟨U+200B⟩ 10 %"
 # What reaches no page, mail or terminal.
 KEY = HOSTILE.replace("\0", "")  # a key in the store holds no NUL
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")

@@ -21,7 +21,7 @@ from web.filters import seen
         ("abc\x1b[2K\rx", "x"), ("abcd\x1b[2D\x1b[1Kx", "  xd"), ("e\u0301x\b\by", "yx"), ("a\tb", "a\tb"),
         ("\x1b]0;title\x07text", "text"), ("\x1b]8;;https://example.com\x1b\\link\x1b]8;;\x1b\\", "link"), ("\x1bP1$q\x1b\\x", "x"),
         ("\x1b]0;it never ends", "]0;it never ends"), ("\x1b[?25lx\x1b[2J\x1b[H\x1b(B\x1b=\x1b7y", "xy"), ("\x9b31mx\x9b0m", "x"),
-        ("\x1b[31", "[31"), ("x\x1b", "x"), ("\x1b[999999999Cx", None), ("\x00\x07\x0c\x7f", "␀␇␌␡"), ("\x85\ud800", "⟨U+0085⟩⟨U+D800⟩"),
+        ("\x1b[31", "[31"), ("x\x1b", "x"), ("\x1b[999999999Cx", None), ("\x00\x07\x0c\x7f", "⟨U+0000⟩⟨U+0007⟩⟨U+000C⟩⟨U+007F⟩"), ("\x85\ud800", "⟨U+0085⟩⟨U+D800⟩"),
         ("a\u202eb\u2069c\u061c", "a⟨U+202E⟩b⟨U+2069⟩c⟨U+061C⟩"), ("a\u2028b\u200bc\ufeff\u00ad", "a⟨U+2028⟩b⟨U+200B⟩c⟨U+FEFF⟩⟨U+00AD⟩"),
         ("👩‍💻 می‌خواهم", "👩‍💻 می‌خواهم"), ("", ""), ("plain", "plain"),
     ],
@@ -65,7 +65,7 @@ def test_colours_reset_and_marks_are_runs() -> None:
     ]  # fmt: skip
     assert str(seen("\x1b[1;31m<b>\x1b[7mx\x1b[0m&\x1b[7my\x00")) == (
         '<span class="t-bold t-ink-1">&lt;b&gt;</span><span class="t-bold t-ground-1">x</span>&amp;<span class="t-inverse">y</span>'
-        '<span class="unseen" title="NUL (U+0000)">␀</span>'
+        '<span class="unseen" title="NUL (U+0000)">⟨U+0000⟩</span>'
     )
 
 

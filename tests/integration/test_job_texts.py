@@ -155,7 +155,8 @@ def test_no_command_prints_a_command_to_the_terminal(services: Services, store: 
     database = store.database
     database["dynamic_jobs"].update_one({"_id": hurt}, {"$set": {"name": HOSTILE, "tags": [HOSTILE], "schedule_error": HOSTILE}})
     database["users"].update_many({}, {"$set": {"name": HOSTILE}})
-    environment = {**os.environ, "MONGODB_URI": mongod, "JOBWRIGHT_DATABASE": database.name, "JOBWRIGHT_DATA_DIR": str(tmp_path)}
+    where = {"MONGODB_URI": mongod, "JOBWRIGHT_DATABASE": database.name, "JOBWRIGHT_SECRET_KEY": services.settings.secret_key}
+    environment = {**os.environ, **where, "JOBWRIGHT_DATA_DIR": str(tmp_path)}
     file = tmp_path / "jobs.yaml"
     for words in (("export",), ("export", "--format", "json"), ("doctor",), ("doctor", "--json"), ("user", "list"), ("token", "list")):
         done = jobwright(environment, *words)

@@ -19,6 +19,7 @@ from app.scheduling.words import duration_words, in_words
 from app.validation.terminal import Run, Style, escaped, plain, runs
 from app.zones import zone
 from templates_lib.messages import Said, counted, say, say_many
+from web.forms.prose import markdown as prose
 from web.language import dated, decimal, gettext, instant, language, ngettext, translated
 from web.views.common import actor, viewer_zone
 from web.views.signin import services
@@ -185,6 +186,17 @@ def markdown(text: str) -> Markup:
     return Markup(_markdown.render(text))  # noqa: S704 - markdown-it escapes with html=False
 
 
+def told(text: str) -> Markup:
+    """A description, with its paragraphs, line breaks and lists."""
+    return prose(text)
+
+
+def lead(text: str) -> Markup:
+    """A description that other words follow: one that is half a sentence gets its full stop."""
+    text = text.rstrip()
+    return prose(text if "\n" in text or text[-1:] in {"", ".", "!", "?", "…", ":"} else f"{text}.")
+
+
 def without_message(result: Mapping[str, Any]) -> dict[str, Any]:
     """The rest of a result, whose message stands apart."""
     return {name: value for name, value in result.items() if name != "message"}
@@ -287,7 +299,7 @@ def said_of(pattern: str, **values: Any) -> Said:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "strip": strip,
-    "readable": readable, "seen": seen, "plain": seen_plainly,
+    "told": told, "lead": lead, "readable": readable, "seen": seen, "plain": seen_plainly,
     "schedule_words": schedule_words, "duration_words": span_words, "number": number,
     "browser": browser, "zip": pairs, "without_message": without_message, "hour_words": hour_words, "local": local,
     "in_zone": in_zone,

@@ -187,7 +187,8 @@ def editor_schema(template: JobTemplate) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "name": {"type": "string", "title": "Name", "minLength": 1, "maxLength": 80},
-            "description": {"type": "string", "title": "What it does", "minLength": 1, "maxLength": 300, "x-width": "full"},
+            "description": {"type": "string", "title": "What it does", "minLength": 1, "maxLength": 300, "x-width": "full",
+                            "format": "multiline"},
             "category": {"type": "string", "title": "Category", "minLength": 1, "maxLength": 60, "default": template.category,
                          "x-width": "half"},
             "icon": {"enum": sorted({*ICONS, template.icon}), "title": "Icon", "default": template.icon, "x-width": "half"},

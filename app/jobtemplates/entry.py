@@ -12,6 +12,7 @@ from typing import Any
 from app.errors import FieldError, MigrationFailed
 from app.jobtemplates.derived import Definition, compose, fixed_values
 from app.validation import SchemaValidator, pointer
+from app.validation.defaults import fill_defaults
 from app.validation.dynamic import Known, resolve
 from app.validation.together import beside
 from templates_lib.base import JobTemplate
@@ -142,11 +143,8 @@ def of_definition(kind: str, base: Entry, definition: Definition, *, version: in
 
 
 def with_defaults(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    """`value` with the default of each top-level property that it leaves out."""
-    missing = {
-        name: member["default"] for name, member in schema.get("properties", {}).items() if "default" in member and name not in value
-    }
-    return {**value, **missing}
+    """`value` with the schema's defaults for what it leaves out, as a fresh form shows them (app.validation.defaults)."""
+    return fill_defaults(schema, value)
 
 
 def _readme(template: JobTemplate) -> str:

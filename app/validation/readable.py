@@ -9,8 +9,10 @@ from typing import Any
 from jsonschema import ValidationError
 
 from app.errors import FieldError
+from app.validation.keywords import UnionFailed
 from app.validation.pointer import pointer
 from app.validation.terminal import escaped
+from app.validation.unions import contradicted_tag, wrong_types
 from app.validation.words import Words
 
 # (pointer of the value, the list of branches) → the branch that the person chose, or None where nobody chose.
@@ -20,6 +22,7 @@ MOST_LISTED = 12
 
 _COUNTED = frozenset({"minLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains"})
 _MEASURED = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
+UNKNOWN = "unknown"  # the sentence for a member that no schema speaks of
 _UNKNOWN = frozenset({"additionalProperties", "unevaluatedProperties", "propertyNames"})
 _NAMED_FORMATS = frozenset({
     "email", "idn-email", "uri", "uri-reference", "iri", "iri-reference", "date", "date-time", "time", "uuid", "ipv4", "ipv6", "hostname",
@@ -27,8 +30,15 @@ _NAMED_FORMATS = frozenset({
 })  # fmt: skip
 
 
-def readable(error: ValidationError, words: Words, chosen: Chosen, prefix: str = "") -> Iterator[FieldError]:
-    """One or more sentences for one error: a missing field is named itself, a union speaks of the branch that was meant."""
+# Unions that were told already, each by its branches and where its value is: allOf may lead to the same one a million times.
+Told = set[tuple[int, str]]
+
+
+def readable(error: ValidationError, words: Words, chosen: Chosen, prefix: str, told: Told) -> Iterator[FieldError]:
+    """One or more sentences for one error: a missing field is named itself, a union speaks of the branch that was meant.
+
+    `told` is shared by all errors of one judgement, and grows.
+    """
     here, keyword = pointer(error.absolute_path, prefix), str(error.validator)
     rule: Any = error.validator_value
     value: Any = error.instance
@@ -44,41 +54,47 @@ def readable(error: ValidationError, words: Words, chosen: Chosen, prefix: str =
                     yield FieldError(pointer([name], here), words("dependentRequired", cause=cause))
     elif keyword == "propertyNames" and error.context:
         for inner in error.context:
-            for one in readable(inner, words, chosen):
+            for one in readable(inner, words, chosen, "", told):
                 yield FieldError(here, words("propertyNames", reason=one.message))
     elif keyword in {"oneOf", "anyOf"}:
-        yield from _union(error, words, chosen, prefix, here)
+        yield from _union(error, words, chosen, prefix, here, told)
     elif keyword == "pattern" and schema.get("x-pattern-words"):
         yield FieldError(here, words("patternWords", rule=schema["x-pattern-words"]))
     else:
         yield FieldError(here, _sentence(keyword, rule, value, words))
 
 
-def _union(error: ValidationError, words: Words, chosen: Chosen, prefix: str, here: str) -> Iterator[FieldError]:
+def _union(error: ValidationError, words: Words, chosen: Chosen, prefix: str, here: str, told: Told) -> Iterator[FieldError]:
+    """A value that fits no branch is told what is wrong by the branch that was chosen, else by the one that it is meant for."""
     rule: Any = error.validator_value
     if all(isinstance(branch, Mapping) and "const" in branch for branch in rule):
         yield FieldError(here, words("enum", rule=listing([branch["const"] for branch in rule], words)))
         return
-    if not error.context:  # a oneOf with more than one right branch
+    if not isinstance(error, UnionFailed):  # a oneOf with more than one right branch
         yield FieldError(here, words("oneOf"))
         return
-    branch = chosen(here, rule)
-    found = [inner for inner in error.context if inner.schema_path[0] == branch]
-    if not found:
-        branches: dict[Any, list[ValidationError]] = {}
-        for inner in error.context:
-            branches.setdefault(inner.schema_path[0], []).append(inner)
-        found = min(branches.values(), key=distance)
-    for inner in found:
-        yield from readable(inner, words, chosen, prefix)
+    if (id(rule), here) in told:
+        return
+    told.add((id(rule), here))
+    place = chosen(here, rule)
+    if place is None or not 0 <= place < len(rule):
+        whole = _of_all_branches(error, words, here)
+        if whole is not None:
+            yield whole
+            return
+        place = error.meant()
+    for inner in error.errors_of(place):
+        yield from readable(inner, words, chosen, prefix, told)
 
 
-def distance(errors: Iterable[ValidationError]) -> tuple[int, int, int]:
-    """How far a value is from a branch: of the wrong type, not with its constants, by so many errors. The smallest is the best."""
-    found = list(errors)
-    wrong_type = sum(error.validator == "type" and not error.path for error in found)
-    wrong_tag = sum(error.validator in {"const", "enum"} and len(error.path) <= 1 for error in found)
-    return wrong_type, wrong_tag, len(found)
+def _of_all_branches(error: UnionFailed, words: Words, here: str) -> FieldError | None:
+    """One error for what no branch takes: a value of another type, or a member that tells the branches apart."""
+    branches = error.known_branches()
+    kinds = wrong_types(branches, error.value)
+    if len(kinds) > 1:
+        return FieldError(here, _sentence("type", kinds, error.value, words))
+    tag = contradicted_tag(branches, error.value)
+    return FieldError(pointer([tag[0]], here), _sentence("enum", tag[1], error.value, words)) if tag else None
 
 
 def _sentence(keyword: str, rule: Any, value: Any, words: Words) -> str:
@@ -104,7 +120,7 @@ def _sentence(keyword: str, rule: Any, value: Any, words: Words) -> str:
     if keyword in {"pattern", "patternTooSlow", "uniqueItems", "items", "unevaluatedItems"}:
         return words(keyword, rule=shown(rule))
     if keyword in _UNKNOWN:
-        return words("unknown")
+        return words(UNKNOWN)
     return words("notAllowed", keyword=keyword)
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from app.errors import FieldError
 from app.validation.formats import checker
-from app.validation.keywords import Judge
+from app.validation.keywords import Judge, count_errors, fits, remembering
 from app.validation.patterns import bounded
-from app.validation.readable import Chosen, distance, readable
+from app.validation.readable import UNKNOWN, Chosen, Told, readable
 from app.validation.schema import Prepared, Schema, prepare
 from app.validation.storable import unstorable
+from app.validation.unions import Branch, meant
 from app.validation.words import DEFAULT_LOCALE, words_of
 
 MAX_ERRORS = 100  # one hopeless value does not become a megabyte of sentences
 LOCALES = Path(__file__).parent / "locale"
-_MOST_COMPARED = 50  # errors looked at to tell how far a branch is
+MOST_LOOKED_AT = 2000  # errors of the judge: several ways may lead to the same one
 
 
 def nobody_chose(_pointer: str, _branches: Any) -> None:
@@ -33,6 +37,7 @@ class SchemaValidator:
         self._stored = stored
         self.prepared: Prepared = prepare(schema)
         self._judge = Judge(self.prepared.schema, format_checker=checker, registry=self.prepared.registry)
+        self._remembers = _is_plain(self.prepared)
 
     def errors(
         self, value: Any, *, prefix: str = "", locale: str = DEFAULT_LOCALE, chosen: Chosen = nobody_chose, limit: int = MAX_ERRORS
@@ -43,26 +48,53 @@ class SchemaValidator:
         """
         words = words_of(LOCALES, locale)
         found: dict[tuple[str, str], FieldError] = {}
-        with bounded():
+        told: Told = set()
+        with self._judging():
             try:
-                for error in self._judge.iter_errors(value):
-                    for one in readable(error, words, chosen, prefix):
+                for error in islice(self._judge.iter_errors(value), MOST_LOOKED_AT):
+                    for one in readable(error, words, chosen, prefix, told):
                         found.setdefault((one.pointer, one.message), one)
                     if len(found) >= limit:
                         break
             except RecursionError:
                 found["", "deep"] = FieldError(prefix, words("tooDeep"))
-        told = {pointer for pointer, _ in found}
-        lost = [one for one in unstorable(value, prefix=prefix) if one.pointer not in told] if self._stored else []
-        return sorted([*found.values(), *lost], key=lambda one: one.pointer)
+        told_at = {pointer for pointer, _ in found}
+        lost = [one for one in unstorable(value, prefix=prefix) if one.pointer not in told_at] if self._stored else []
+        return sorted([*_causes(list(found.values()), words(UNKNOWN)), *lost], key=lambda one: one.pointer)
 
     def fits(self, schema: Schema | bool, resolver: Any, value: Any) -> bool:
         """True where `value` is valid by a subschema that stands where `resolver` does."""
-        with bounded():
-            return bool(self._judge.evolve(schema=schema, _resolver=resolver).is_valid(value))
+        with self._judging():
+            return fits(self._judge.evolve(_resolver=resolver), schema, value)
 
-    def distance(self, schema: Schema | bool, resolver: Any, value: Any) -> tuple[int, int, int]:
-        """How far `value` is from a subschema; (0, 0, 0) where it fits."""
-        with bounded():
-            errors = self._judge.evolve(schema=schema, _resolver=resolver).iter_errors(value)
-            return distance(error for error, _ in zip(errors, range(_MOST_COMPARED), strict=False))
+    def meant(self, branches: Sequence[Schema | bool], places: Sequence[int], resolver: Any, value: Any) -> int:
+        """The branch, among those at `places`, that `value` is meant for: the first that it fits, else the nearest (unions.meant)."""
+        with self._judging():
+            judge = self._judge.evolve(_resolver=resolver)
+            fitting = next((place for place in places if fits(judge, branches[place], value)), None)
+            if fitting is not None:
+                return fitting
+            known = [Branch.of(place, branches[place], resolver) for place in places]
+            return meant(known, value, lambda branch: count_errors(judge, branches[branch.place], value))
+
+    @contextmanager
+    def _judging(self) -> Iterator[None]:
+        """Within the bounds of one judgement."""
+        with bounded(), remembering() if self._remembers else nullcontext():
+            yield
+
+
+def _causes(errors: list[FieldError], unknown: str) -> list[FieldError]:
+    """The errors without those that only follow: a field in which something is wrong is not unknown besides."""
+    wrong = {error.pointer for error in errors if error.message != unknown}
+    return [one for one in errors if one.message != unknown or not any(_is_at_or_below(at, one.pointer) for at in wrong)]
+
+
+def _is_at_or_below(pointer: str, other: str) -> bool:
+    return pointer == other or pointer.startswith(f"{other}/")
+
+
+def _is_plain(prepared: Prepared) -> bool:
+    """True where each `$dynamicRef` can mean one thing only."""
+    names = [schema["$dynamicAnchor"] for schema in prepared.subschemas if "$dynamicAnchor" in schema]
+    return len(set(names)) == len(names)

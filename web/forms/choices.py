@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from app.validation.layers import lists_constants
 from app.validation.readable import as_words
 from web.forms.values import identity
 
-_WORDING = frozenset({"const", "title", "description", "$comment", "deprecated"})
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Choices:
     """Values to choose from, each with its words. `sources` names the schemas that list them, so that a post can be read alone."""
 
@@ -21,14 +21,17 @@ class Choices:
 
     def index(self, value: Any) -> int | None:
         """The place of `value`, told apart by JSON equality; None where it is not offered."""
-        wanted = identity(value)
-        return next((index for index, (option, _) in enumerate(self.options) if identity(option) == wanted), None)
+        return self._places.get(identity(value))
+
+    @cached_property
+    def _places(self) -> dict[Any, int]:
+        return {identity(option): index for index, (option, _) in reversed(list(enumerate(self.options)))}
 
 
 def listed(schema: Mapping[str, Any]) -> list[tuple[Any, str]] | None:
     """The values that one schema lists by a oneOf of nothing but constants, by const or by enum; None where it lists none."""
     branches = schema.get("oneOf")
-    if branches and all(isinstance(one, Mapping) and "const" in one and not set(one) - _WORDING for one in branches):
+    if branches and lists_constants(branches):
         return [(one["const"], str(one.get("title") or as_words(one["const"]))) for one in branches]
     if "const" in schema:
         return [(schema["const"], as_words(schema["const"]))]

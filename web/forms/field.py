@@ -15,16 +15,18 @@ from typing import Any
 
 from app.errors import FieldError
 from app.validation.dynamic import has_any
+from app.validation.layers import Heads
 from app.validation.pointer import escape
 from app.validation.secret import MASK, NAMED, named_secret
 from app.validation.storable import as_json, decimal_of
 from app.validation.words import Words
 from web.forms.choices import Choices
 from web.forms.values import ABSENT
-from web.forms.view import Heads, View
+from web.forms.view import View
 
 MOST_ROWS = 2000
-MOST_FIELDS = 20_000
+MOST_FIELDS = 2000  # of one drawing; a field is some 2 kB of HTML
+MOST_OPTIONS = 10_000  # of one drawing: values and alternatives to choose from
 DEEPEST = 40
 DEEPEST_JSON = 100  # MongoDB's own limit for nested documents
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -50,7 +52,10 @@ KINDS = (
     "readonly",
 )
 # How the field was drawn: absent, null, with a value (an empty text then means empty, or unset), empty, with a secret kept, or named.
-WAS = {"a": "absent", "n": "null", "v": "value", "u": "value", "e": "value", "k": "kept", "s": NAMED}
+# `i` is a value that may not be there, `b` JSON text of what would have made too many fields.
+WAS = {
+    "a": "absent", "n": "null", "v": "value", "u": "value", "e": "value", "i": "value", "b": "value", "k": "kept", "s": NAMED,
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -90,6 +95,11 @@ class Field:
     named: str = ""  # the name of a secret that is kept elsewhere
     retype: bool = False  # a secret that was typed and is not sent back
     untouched: bool = False  # it holds a default that came with it, as it came
+    drawn: bool = False  # it was posted with how it was drawn
+    before: dict[str, int] = field(default_factory=dict)  # the branches that it was drawn with, where they were posted
+    gone: list[str] = field(default_factory=list)  # the members that a choice made impossible, by their titles
+    bounded: bool = False  # it stands as JSON because its fields would have been too many
+    limited: bool = False  # it offers a part of its options
     view: View | None = None
     heads: Heads = ()
 
@@ -188,15 +198,19 @@ def decode(
     kind, _, rest = post.last("d").partition(" ")
     was, _, sources = rest.partition(" ")
     was, _, stamp = was.partition("~")
+    drawn = False
     if kind not in KINDS or was not in WAS:
         kind, was = _guess(post, drawn_as), "a"
-    found = Field(name, pointer, kind, was=was, raw=post.last())
+    else:
+        drawn = True
+    found = Field(name, pointer, kind, was=was, raw=post.last(), drawn=drawn, bounded=was == "b")
     wanted = post.last("t")
     if wanted and wanted != kind and wanted in KINDS:
         found.wanted, found.moved = wanted, True
     for part, node in post.parts.items():
         if part[:1] == "b" and node.texts:
             found.picked[part[1:]] = small_number(node.texts[-1])
+            found.before[part[1:]] = small_number(post.last("w" + part[1:], node.texts[-1]))
             found.moved |= node.texts[-1] != post.last("w" + part[1:], node.texts[-1])
     if kind == "choice":
         found.choices = choices_of(sources)

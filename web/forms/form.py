@@ -40,6 +40,11 @@ class Submission:
     def valid(self) -> bool:
         return not self.errors
 
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """The titles of what a person had filled in and their own choice made impossible; it is not in `value`."""
+        return tuple(title for one in self.root.walk() for title in one.gone)
+
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
@@ -104,9 +109,11 @@ class Form:
 
     def present(
         self, value: Any = ABSENT, *, errors: Iterable[FieldError] = (), name_prefix: str = PREFIX, submission: Submission | None = None,
-        in_place: bool = False,
+        in_place: bool = False, fresh: bool = False,
     ) -> Presented:  # fmt: skip
         """As `render`, with a summary of the errors: each with its words, the control's name and the id to link to.
+
+        `fresh`: `value` is what a new one begins with; what it leaves out shows its default.
 
         `in_place` is for whoever keeps the controls that were posted and takes the messages only: their secrets are still there.
         """
@@ -114,7 +121,7 @@ class Form:
         if submission is not None:
             root, found = drawer.arrange(submission.root, self._shared.views.root, fresh=True), [*submission.errors, *errors]
         else:
-            root, found = drawer.root(value, name_prefix), list(errors)
+            root, found = drawer.root(value, name_prefix, fresh=fresh or value is ABSENT), list(errors)
         if in_place:
             for field in root.walk():
                 field.retype = False

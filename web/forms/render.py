@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from babel.numbers import format_decimal
 from jinja2 import Environment, PackageLoader, select_autoescape
-from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from app.errors import FieldError
 from app.validation.dynamic import Resolved
+from app.validation.layers import Union
 from app.validation.patterns import browser_pattern
 from app.validation.words import Words
 from app.zones import zone_names
-from web.forms.draw import Drawer, text_control
-from web.forms.field import Field, json_text
+from web.forms.draw import LEAST_LIMITED, Drawer, text_control
+from web.forms.field import Field, json_text, small_number
+from web.forms.prose import markdown
 from web.forms.values import ABSENT, same
 from web.forms.view import MOST_RADIOS
 
@@ -29,6 +29,9 @@ SEARCHED_FROM = 50  # options; a longer list gets a search
 MOST_BECOME = 5  # lines below one control
 LONGEST_BECOME = 200
 MOST_SUGGESTIONS = 50
+MOST_LIVE = 20_000  # options of providers in one form
+MOST_TOLD = 300_000  # letters of descriptions in one form
+LONGEST_TITLE = 200
 _INPUT_MODES = {"email": "email", "idn-email": "email", "uri": "url", "iri": "url", "uri-reference": "url", "ipv4": "decimal"}
 _CODE = frozenset({"cron", "duration", "regex", "json-pointer", "uuid"})
 _PLACEHOLDERS = {
@@ -80,7 +83,19 @@ class Shown:
     visible: Markup
     states: list[tuple[str, str]]
     types: list[tuple[str, str, bool]]
-    branches: list[tuple[str, str, list[tuple[int, str, bool]], int]]
+    branches: list[BranchChoice]
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class BranchChoice:
+    """The choice of a union's branch: `options` are (place, words, chosen); `help` is what the chosen one says of itself."""
+
+    key: str
+    words: str
+    options: Sequence[tuple[int, str, bool]]
+    chosen: int
+    help: Markup
 
 
 class Painter:
@@ -109,6 +124,7 @@ class Painter:
             self._becomes.setdefault(at, []).append((pointer[len(at) :].strip("/").replace("/", " › "), text))
         self._wrong = {pointer.rsplit("/", depth)[0] for pointer in self._errors for depth in range(pointer.count("/") + 1)}
         self._known: dict[str, Sequence[Any]] = {}
+        self._told_letters = self._offered = 0
         self.uses_zones = False
         self._optional = Markup(' <span class="optional">{}</span>').format(words("optional"))
         self._deprecated = Markup(' <span class="badge">{}</span>').format(words("deprecated"))
@@ -161,8 +177,15 @@ class Painter:
             attribute += Markup(' aria-invalid="true"')
         return Shown(
             self.title(f), self._badges(f), text, found, self._becomes.get(f.pointer, [])[:MOST_BECOME], attribute, self._visible(f),
-            self.states(f), self.types(f), self.branches(f),
+            self.states(f), self.types(f), self.branches(f), self._notes(f),
         )  # fmt: skip
+
+    def _notes(self, f: Field) -> list[str]:
+        """What the form did by itself: what went because of a choice, what is not drawn because it is too much."""
+        found = [self._words("gone", names=", ".join(map(_cut, f.gone)))] if f.gone else []
+        if f.bounded:
+            found.append(self._words("bounded"))
+        return [*found, self._words("limited")] if f.limited else found
 
     def _badges(self, f: Field) -> Markup:
         found = _NOTHING if f.required or f.place[-2:] == "/*" else self._optional
@@ -171,7 +194,7 @@ class Painter:
     # -- words ----------------------------------------------------------------------------------------------------
 
     def title(self, f: Field) -> str:
-        return (f.view.title if f.view else "") or f.title or self._words("value")
+        return _cut((f.view.title if f.view else "") or f.title or self._words("value"))
 
     def lower(self, text: str) -> str:
         """A title inside a sentence: English writes it small, but for what is an abbreviation."""
@@ -184,10 +207,15 @@ class Painter:
         """What stands below the control: its help or description, then its bounds."""
         text = self.hint(f, "x-help") or (f.view.description if f.view else "")
         bounds = self._bounds(f)
-        shown = _inline_markdown(str(text)) if text else _NOTHING
+        shown = self._told(str(text)) if text else _NOTHING
         if bounds:
             shown += Markup(' <span class="bounds">{}{}</span>').format("· " if shown else "", bounds)
         return shown
+
+    def _told(self, text: str) -> Markup:
+        """A description as HTML; nothing once those of the form are longer than MOST_TOLD together."""
+        self._told_letters += len(text)
+        return markdown(text) if self._told_letters <= MOST_TOLD else _NOTHING
 
     def _bounds(self, f: Field) -> str:
         """What a number or a list must keep to, in short: "1 to 10,000"."""
@@ -213,7 +241,7 @@ class Painter:
     def control(self, f: Field) -> str:
         """The name of the macro that draws the field."""
         if f.kind == "string":
-            if self.hint(f, "x-options"):
+            if self.hint(f, "x-options") and self._may_offer(f):
                 return "combo" if self.hint(f, "x-options").get("free") else "live"
             return text_control(f, self.hint(f, "x-widget"))
         if f.kind in {"integer", "number"}:
@@ -281,7 +309,9 @@ class Painter:
             parts.append(_option("n", self._words("null"), f.state == "null"))
         if raw.startswith("k"):
             parts.append(_option("k", self._words("notOffered", value=raw[1:60]), True))
-        parts += [_option(str(index), words, raw == str(index)) for index, (_, words) in enumerate(options)]
+        offered = [(index, words, raw == str(index)) for index, (_, words) in enumerate(options)]
+        shown = _window(offered, small_number(raw)) if f.limited else offered
+        parts += [_option(str(index), _cut(words), chosen) for index, words, chosen in shown]
         return Markup("").join(parts)
 
     def has_search(self, f: Field) -> bool:
@@ -310,6 +340,11 @@ class Painter:
         if key not in self._known:
             self._known[key] = self._provider(source)
         return [(one, one) if isinstance(one, str) else one for one in self._known[key]]
+
+    def _may_offer(self, f: Field) -> bool:
+        """True where the options of a provider still fit on the page; else the field is a line of text."""
+        self._offered += len(self.live_options(f))
+        return self._offered <= MOST_LIVE
 
     def live_select(self, f: Field) -> Markup:
         """The <option>s of a provider, posted as their text; what is not offered any more stays."""
@@ -398,31 +433,23 @@ class Painter:
         current = "json" if current == "source" else current
         return [(f.kind if kind == current else kind, self._words(f"kind.{kind}"), kind == current) for kind in kinds]
 
-    def branches(self, f: Field) -> list[tuple[str, str, list[tuple[int, str, bool]], int]]:
-        """The unions to choose a branch of, as (key, words, [(place, title, chosen)], chosen place)."""
+    def branches(self, f: Field) -> list[BranchChoice]:
+        """The unions to choose a branch of."""
         if f.view is None or f.kind in {"readonly", "source"} or (f.state == "absent" and f.kind == "object" and not f.required):
             return []
         drawn = [union for union in f.view.unions if union.drawn]
-        return [
-            (
-                union.key,
-                self._words("alternative") if len(drawn) == 1 else f"{self._words('alternative')} {number}",
-                [(place, self.branch_title(title), place == union.chosen) for place, title in zip(union.places, union.titles, strict=True)],
-                union.chosen,
-            )
-            for number, union in enumerate(drawn, 1)
-        ]
+        return [self._branch_choice(f, union, number if len(drawn) > 1 else 0) for number, union in enumerate(drawn, 1)]
 
-    def branch_title(self, title: str) -> str:
-        """A type in words, a number as an alternative, any other title as it is."""
-        if title.isdecimal():
-            return f"{self._words('alternative')} {title}"
-        kind, _, rest = title.partition(" ")
-        return (
-            f"{self._words(f'kind.{kind}')} {rest}".strip()
-            if kind in {"string", "integer", "number", "boolean", "object", "array"}
-            else title
-        )
+    def _branch_choice(self, f: Field, union: Union, number: int) -> BranchChoice:
+        names = [_cut(told.in_words(self._words)) for told in self._drawer.branch_names(union)]
+        options = [(place, name, place == union.chosen) for place, name in zip(union.places, names, strict=True)]
+        branch = union.branches[union.chosen]
+        text = branch.get("description", "") if isinstance(branch, Mapping) else ""
+        words = self._words("alternative")
+        return BranchChoice(
+            union.key, f"{words} {number}" if number else words, _window(options, union.chosen) if f.limited else options, union.chosen,
+            self._told(str(text)) if text else _NOTHING,
+        )  # fmt: skip
 
     # -- groups ---------------------------------------------------------------------------------------------------
 
@@ -507,12 +534,14 @@ def _option(value: str, words: str, selected: bool) -> Markup:
     return Markup(html)  # noqa: S704 - escaped above
 
 
-_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).disable(["image", "heading", "lheading", "html_block"])
+def _cut(text: str) -> str:
+    """A title, or the words of an option, of a length that a page can show."""
+    return text if len(text) <= LONGEST_TITLE else f"{text[:LONGEST_TITLE]}…"
 
 
-@cache
-def _inline_markdown(text: str) -> Markup:
-    return Markup(_markdown.renderInline(text))  # noqa: S704 - markdown-it escapes, with HTML switched off
+def _window(options: Sequence[tuple[int, str, bool]], chosen: int) -> Sequence[tuple[int, str, bool]]:
+    """The first of many options, and the chosen one."""
+    return [one for place, one in enumerate(options) if place < LEAST_LIMITED or one[0] == chosen]
 
 
 _environment = Environment(

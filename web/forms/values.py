@@ -1,22 +1,11 @@
-"""JSON values of a form: the absent one, when two are the same, and how they are called."""
+"""JSON values of a form: when two are the same, and how they are called."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-
-class _Absent:
-    """No value: the member is not there. Not null, which is a value."""
-
-    def __repr__(self) -> str:
-        return "ABSENT"
-
-    def __bool__(self) -> bool:
-        return False
-
-
-ABSENT = _Absent()
+from app.validation.absent import ABSENT as ABSENT  # the forms' own name for it
 
 
 def identity(value: Any) -> Any:

@@ -18,6 +18,7 @@ from app.jobs.store import NEVER, JobFilter
 from app.validation.dynamic import Known, Resolved, resolve
 from app.validation.storable import unstorable
 from app.zones import is_zone, zone, zone_names
+from templates_lib.messages import say
 from web.forms import ABSENT, Form, Submission, action_in
 from web.forms.field import small_number
 from web.forms.form import PREFIX
@@ -119,7 +120,8 @@ def parameters_form(schema: Any) -> Form:
 class Editor:
     """One form on a page: what was posted of it, and how it is shown again.
 
-    `stored` is the value that it edits, ABSENT for a new one. `submission` is None for a page that was only asked for.
+    `stored` is the value that it edits, ABSENT for a new one. `submission` is None for a page that was only asked for. `fresh`: it
+    edits nothing that is there, and `stored` is what a new one begins with; what that leaves out shows its default.
     """
 
     form: Form
@@ -127,6 +129,7 @@ class Editor:
     prefix: str = PREFIX
     submission: Submission | None = None
     pressed: str | None = None
+    fresh: bool = False
 
     def read(self, pairs: Pairs) -> Submission:
         """Take in what was posted; a button of the form has done its work already."""
@@ -145,7 +148,16 @@ class Editor:
     def present(self, errors: Iterable[FieldError] = ()) -> Presented:
         """The controls with these errors; those of the submission are left to whoever counts all errors of a page."""
         quiet = None if self.submission is None else replace(self.submission, errors=())
-        return self.form.present(self.stored, errors=errors, name_prefix=self.prefix, submission=quiet, in_place=self.pressed == CHECK)
+        return self.form.present(
+            self.stored, errors=errors, name_prefix=self.prefix, submission=quiet, in_place=self.pressed == CHECK, fresh=self.fresh
+        )
+
+
+def tell_gone(editor: Editor) -> None:
+    """Say on the next page what a person's own choice made impossible, and so was not kept."""
+    gone = editor.submission.gone if editor.submission else ()
+    if gone:
+        tell(say("Not kept, because it does not go with another choice: {names}", names=", ".join(gone)[:500]))
 
 
 def midnight(day: date) -> datetime:

@@ -168,7 +168,9 @@ class JobForm:
             parameters = without_secrets(parameters)
         self.parts = {
             DETAILS: Editor(details_form(), details, DETAILS),
-            PARAMETERS: Editor(parameters_form(self.entry.parameters_schema), parameters, PARAMETERS),
+            PARAMETERS: Editor(
+                parameters_form(self.entry.parameters_schema), parameters, PARAMETERS, fresh=self.job is None and parameters is not ABSENT
+            ),
             AFTER: Editor(after_form(), after, AFTER),
             POLICIES: Editor(policies_form(), {name: plain[name] for name in POLICY_FIELDS}, POLICIES),
         }

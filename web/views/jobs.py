@@ -37,6 +37,7 @@ from web.views.common import (
     posted,
     posted_version,
     tell,
+    tell_gone,
 )
 from web.views.exchange import as_file
 from web.views.job_form import PARAMETERS, JobForm
@@ -233,6 +234,7 @@ def new() -> Any:
     services().drafts.drop(actor(), kind)
     tell(say("{name} is in the registry", name=job.definition.name))
     _warn(job)
+    tell_gone(form.parts[PARAMETERS])
     return redirect(url_for(".show", job_id=job.id))
 
 
@@ -337,6 +339,7 @@ def edit(job_id: str) -> Any:
         return _merged(services().jobs.get(actor(), job_id), form, stale.expected)
     tell(say("{name} is changed", name=changed.definition.name))
     _warn(changed)
+    tell_gone(form.parts[PARAMETERS])
     return redirect(url_for(".show", job_id=job_id))
 
 

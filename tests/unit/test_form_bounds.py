@@ -45,6 +45,10 @@ LARGE: dict[str, tuple[Any, Any]] = {
     ),
     "keys that are very long": ({"type": "object", "properties": {f"{i}" * 30_000: {"type": "string"} for i in range(9)}}, {}),
     "long descriptions in many rows": _rows(count=600, t={"type": "string", "description": "word " * 2000}),
+    "long examples in many rows": _rows(count=600, t={"type": "string", "examples": ["x" * 20_000, *(f"example {i}" for i in range(40))]}),
+    "names of entries in many rows": _rows(
+        count=300, t={"type": "object", "propertyNames": {"enum": [f"n{i}" for i in range(900)]}, "additionalProperties": True}
+    ),
     "long titles": ({"type": "object", "properties": {f"t{i}": {"type": "string", "title": "T" * 8000} for i in range(100)}}, {}),
     "long values to choose from": ({"type": "object", "properties": {"e": {"enum": [f"{i}" * 8000 for i in range(9)]}}}, {}),
     "a fresh list that wants 10,000 entries": (

@@ -125,6 +125,7 @@ class Painter:
         self._wrong = {pointer.rsplit("/", depth)[0] for pointer in self._errors for depth in range(pointer.count("/") + 1)}
         self._known: dict[str, Sequence[Any]] = {}
         self._told_letters = self._offered = 0
+        self._suggested: dict[str, list[str]] = {}  # by the name of the field
         self.uses_zones = False
         self._optional = Markup(' <span class="optional">{}</span>').format(words("optional"))
         self._deprecated = Markup(' <span class="badge">{}</span>').format(words("deprecated"))
@@ -234,7 +235,7 @@ class Painter:
     def placeholder(self, f: Field) -> str:
         examples = f.view.first("examples") if f.view else None
         example = next((one for one in examples if isinstance(one, str)), "") if isinstance(examples, list) else ""
-        return str(self.hint(f, "x-placeholder") or example or (_PLACEHOLDERS.get(f.view.format, "") if f.view else ""))
+        return _cut(str(self.hint(f, "x-placeholder") or example or (_PLACEHOLDERS.get(f.view.format, "") if f.view else "")))
 
     # -- the control ----------------------------------------------------------------------------------------------
 
@@ -263,7 +264,7 @@ class Painter:
             found += [("class", "code"), ("spellcheck", "false")]
         pattern = f.view.first("pattern") if f.view else None
         same_pattern = browser_pattern(pattern) if pattern else None
-        if same_pattern is not None:
+        if same_pattern is not None and len(same_pattern) <= LONGEST_TITLE:
             found.append(("pattern", same_pattern))
         if self.suggestions(f):
             found.append(("list", f"{f.name}-list"))
@@ -276,7 +277,12 @@ class Painter:
         return _NOTHING.join([_attribute(name, value) for name, value in found])
 
     def suggestions(self, f: Field) -> list[str]:
-        """Examples of the schema, for texts and numbers."""
+        """Examples of the schema, for texts and numbers; none where those of the form are MOST_LIVE together."""
+        if f.name not in self._suggested:
+            self._suggested[f.name] = self._within(self._examples(f))
+        return self._suggested[f.name]
+
+    def _examples(self, f: Field) -> list[str]:
         examples = f.view.first("examples") if f.view else None
         if not isinstance(examples, list) or f.kind not in {"string", "integer", "number"}:
             return []
@@ -285,7 +291,20 @@ class Painter:
             for one in examples
             if isinstance(one, str) == (f.kind == "string") and isinstance(one, str | int | float) and one is not True and one is not False
         ]
-        return [one if isinstance(one, str) else json_text(one) for one in fitting][:MOST_SUGGESTIONS]
+        texts = [one if isinstance(one, str) else json_text(one) for one in fitting]
+        return [one for one in texts if len(one) <= LONGEST_TITLE][:MOST_SUGGESTIONS]
+
+    def entry_names(self, f: Field) -> Sequence[str]:
+        """The names that entries of a map may bear, where the schema lists them; counted as suggestions are."""
+        names = f.view.entry_names if f.view is not None and (f.rows or self.may_add(f)) else ()
+        if f.name not in self._suggested:
+            self._suggested[f.name] = self._within([one for one in names if len(one) <= LONGEST_TITLE])
+        return self._suggested[f.name]
+
+    def _within(self, texts: list[str]) -> list[str]:
+        """The texts, where the form may offer so many more."""
+        self._offered += len(texts)
+        return texts if self._offered <= MOST_LIVE else []
 
     def zones(self) -> list[str]:
         return sorted(zone_names())
@@ -501,11 +520,11 @@ class Painter:
     def entry(self, f: Field) -> str:
         """What one more row is called."""
         hinted = self.hint(f, "x-item-title")
-        return str(hinted) if hinted else self._drawer.entry_title(f) or self._words("entry")
+        return _cut(str(hinted) if hinted else self._drawer.entry_title(f) or self._words("entry"))
 
     def entry_of(self, f: Field) -> str:
         """What a row's field is called: its own title, else what its list calls it."""
-        return (f.view.title if f.view else "") or f.title or self._words("entry")
+        return _cut((f.view.title if f.view else "") or f.title or self._words("entry"))
 
 
 def _short(value: Any) -> str:

@@ -309,3 +309,52 @@ def test_axe_finds_nothing_in_a_form_full_of_mistakes(chromium: Any, service: Se
     context.close()
     assert found == []
     assert sideways <= 0
+
+
+LONG = "w" * 400
+LONG_WORDS = {
+    "type": "object",
+    "properties": {
+        "text": {"type": "string", "title": LONG, "description": LONG, "default": LONG, "examples": [LONG]},
+        "several": {"type": "string", "description": f"{LONG}\n\n- {LONG}\n- `{LONG}`\n\n> {LONG}", "x-widget": "textarea"},
+        "choice": {"enum": [LONG, "b"], "default": LONG, "title": LONG},
+        "radio": {"enum": [LONG, "b"], "x-widget": "radio"},
+        "checks": {"type": "array", "uniqueItems": True, "items": {"enum": [LONG, "b"]}, "default": [LONG]},
+        "fixed": {"const": LONG},
+        "switch": {"type": "boolean", "default": True, "title": LONG},
+        "mixed": {"type": ["string", "integer"], "title": LONG, "default": 5},
+        "union": {
+            "oneOf": [{"type": "string", "title": LONG, "description": LONG}, {"type": "integer", "title": f"{LONG}2"}],
+            "default": LONG,
+        },
+        "group": {"type": "object", "title": LONG, "default": {}, "properties": {LONG: {"type": "string"}}, "description": LONG},
+        "optional": {"type": "object", "title": LONG, "properties": {"a": {}}},
+        "map": {"type": "object", "title": LONG, "additionalProperties": {"type": "string"}, "default": {LONG: LONG}},
+        "rows": {
+            "type": "array",
+            "title": LONG,
+            "items": {"type": "object", "properties": {LONG: {"enum": [LONG, "b"]}}},
+            "default": [{LONG: LONG}],
+        },
+        "json": {"x-widget": "json", "default": {LONG: LONG}},
+        "wrong": {"type": "integer", "default": LONG, "x-section": LONG},
+        "shown": {"type": "string", "readOnly": True, "default": LONG},
+    },
+    "required": ["fixed", "switch"],
+}
+
+
+def test_a_long_word_anywhere_in_a_form_does_not_widen_the_page(chromium: Any, service: Service) -> None:
+    wide = {}
+    for width in (360, 1280):
+        context = chromium.new_context(viewport={"width": width, "height": 800}, locale="en-GB")
+        page = Watched(context, service.address).page
+        page.goto(f"{service.address}/templates/preview")
+        page.locator("[name=schema]").fill(json.dumps(LONG_WORDS))
+        page.locator("[name=draw]").click()
+        expect(page.locator("[data-pointer='/shown']")).to_be_visible()
+        page.get_by_role("button", name="Read the form").last.click()
+        expect(page.locator("#form-errors")).to_be_visible()
+        wide[width] = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        context.close()
+    assert wide == {360: 0, 1280: 0}

@@ -188,12 +188,12 @@ def markdown(text: str) -> Markup:
 
 def told(text: str) -> Markup:
     """A description, with its paragraphs, line breaks and lists."""
-    return prose(text)
+    return prose(translated(text))
 
 
 def lead(text: str) -> Markup:
     """A description that other words follow: one that is half a sentence gets its full stop."""
-    text = text.rstrip()
+    text = translated(text).rstrip()
     return prose(text if "\n" in text or text[-1:] in {"", ".", "!", "?", "…", ":"} else f"{text}.")
 
 

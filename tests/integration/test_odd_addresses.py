@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from app.audit.model import Actor
 from app.clock import ManualClock
+from app.execution.log_store import LogStore, chunk
 from app.factory import Store
 from app.services import Services
 from tests.conftest import Api, csrf
@@ -153,10 +154,8 @@ def everything(services: Services, store: Store, api: Api) -> dict[str, str]:
     """A job and an execution with a log, by the names that paths call them."""
     job = make(api)
     run = api("POST", f"{JOBS}/{job['_id']}/run").json["execution_id"]
-    store.database["execution_logs"].insert_one(
-        {"_id": f"{run}/00001.00000000", "attempt": 1, "count": 1, "levels": ["INFO"],
-         "lines": [{"timestamp": datetime(2026, 3, 2, tzinfo=UTC), "level": "INFO", "message": "a\0b (x"}]}
-    )  # fmt: skip
+    line = {"timestamp": datetime(2026, 3, 2, tzinfo=UTC), "level": "INFO", "message": "a\0b (x"}
+    LogStore(store.database).append([chunk(run, 1, 0, [line])])
     return {"job": job["_id"], "run": run}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,6 @@ def make_folders(path: str | Path) -> None:
             folder.mkdir(mode=FOLDER_MODE)
         except FileExistsError:
             if not folder.is_dir():
-                raise
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(full)) from None
         else:
             folder.chmod(FOLDER_MODE)

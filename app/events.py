@@ -60,6 +60,7 @@ EVENTS: dict[str, str] = {
     "zygote.died": "A parent of attempt processes ended, of which kind and why; it comes back when it is needed.",
     "signin.provider_failed": "The provider of single sign-on did not answer, or what it sent cannot be believed; the reason.",
     "connection.unexplored": "A connection could not be asked for suggestions of a form; its name and the kind of error.",
+    "job.calls_unknown": "A template could not say which addresses a job calls; the template and the kind of error.",
     "catalogue.broken": "A template could not be loaded; its jobs cannot run.",
     "request": "One HTTP request; method, path, status, milliseconds.",
     "request.broken": "The application failed while it answered; the connection was closed. With its traceback.",

@@ -20,6 +20,7 @@ from app.services import EXTENSION, PAGE_ERRORS, Services
 from templates_lib.messages import joined, said, say
 from web.filters import FILTERS, GLOBALS
 from web.language import finalize, language
+from web.refusals import form_again
 from web.views import (
     accounts,
     approvals,
@@ -127,7 +128,7 @@ def _page_context() -> dict[str, Any]:
         "actor": actor, "viewer_zone": viewer_zone, "language": language(), "help_topic": help.topic_of, "now": services.clock.now(),
         "provider": services.settings.oidc_name if services.settings.oidc_issuer else "",
         "passwords": services.settings.password_sign_in,
-        "maintenance": services.maintenance.get() if actor else None,
+        "maintenance": services.maintenance.get() if actor else None, "refusal": g.get("refusal"),
         "waiting_approvals": lambda: services.approvals.waiting(actor) if actor else 0,  # asked by whole pages, not by each part of one
     }  # fmt: skip
 
@@ -151,6 +152,9 @@ def answer_error(error: Exception) -> Any:
     if isinstance(error, ApprovalNeeded):
         return approvals.answer_asked(error)
     if isinstance(error, NotSignedIn):
+        again = form_again(error, error.status, said(error.title), say("Your sign-in has ended."))
+        if again is not None:
+            return again
         target = url_for("signin_pages.sign_in", next=request.full_path if request.method == "GET" else None)
         if request.headers.get("HX-Request"):
             return Response(status=401, headers={"HX-Redirect": target})
@@ -173,6 +177,8 @@ def answer_error(error: Exception) -> Any:
     else:
         log.exception("request.failed", method=request.method, path=request.path)
         status, title, detail = 500, say("Something broke on our side"), say("It is in the log under the id below.")
+    if status != 500 and (again := form_again(error, status, title, detail)) is not None:
+        return again
     fragment = bool(request.headers.get("HX-Request"))
     page = render_template("error.html", status=status, title=title, detail=detail, correlation_id=current_id(), fragment=fragment)
     headers = {"HX-Retarget": "#toasts", "HX-Reswap": "beforeend"} if fragment else {}

@@ -284,8 +284,8 @@ class Executions:
             raise Conflict(say("This execution has ended already: {status}", status=said(document["status"])))
         with self._audit.action(actor, "execution.cancel", kind="execution", target_id=execution_id, name=document["job_name"]):
             changed = self._store.ask_cancel(execution_id, by=actor.email, now=self._clock.now())
-        if changed is None:
-            raise Conflict("This execution has just ended")
+            if changed is None:
+                raise Conflict("This execution has just ended")
         return self._shown(changed)
 
     def delete_job(self, actor: Actor, job_id: str, *, version: int | None = None) -> None:

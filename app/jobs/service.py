@@ -334,6 +334,7 @@ class JobRegistry:
             job, definition=definition, version=job.version + 1, updated_by=actor.email, updated_at=now, paused=None,
             next_run_at=self._first_due(definition, now),
         )  # fmt: skip
+        self._store.refuse_full(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
         with self._audit.action(actor, "job.undelete", kind="job", target_id=job_id, name=definition.name):
             self._brought_back(job, after)
         return after
@@ -619,6 +620,7 @@ class JobRegistry:
     def _add(self, actor: Actor, job: Job) -> Job:
         """Raises SameRequest, DuplicateName, LimitReached."""
         diff = field_diff({}, mask(to_plain(job.definition)))
+        self._store.refuse_full(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
         with self._audit.action(actor, "job.create", kind="job", target_id=job.id, name=job.definition.name, diff=diff):
             self._store.add(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
         return job

@@ -158,6 +158,15 @@ class JobStore:
             else:
                 return
 
+    def refuse_full(self, job: Job, *, max_jobs: int, max_per_creator: int) -> None:
+        """Raises LimitReached where no seat is free for a job; SameRequest where the job has one."""
+        try:
+            next(self._seats(job, max_jobs=max_jobs, max_per_creator=max_per_creator))
+        except LimitReached:
+            if (existing := self.get(job.id)) is not None:
+                raise SameRequest(existing) from None
+            raise
+
     def bring_back(self, job: Job, after: Job, *, max_jobs: int, max_per_creator: int, reserved: str | None = None) -> bool:
         """Put a retired job back on a free seat, as `after`; False where it has changed, or where the reservation `reserved` was removed.
         Raises as `add`."""

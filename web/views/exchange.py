@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, require
-from app.errors import ValidationFailed
+from app.errors import Conflict, LimitReached, ValidationFailed
 from app.exchange.file import MEDIA
 from app.exchange.service import Action, Plan, Result
 from templates_lib.messages import joined, say, say_many
@@ -46,7 +46,7 @@ def bring() -> Any:
         done = services().exchange.apply(actor(), text, **options)
     except UnicodeDecodeError:
         return _page("", None, say("The file is no UTF-8 text")), 422
-    except ValidationFailed as failed:
+    except (ValidationFailed, LimitReached, Conflict) as failed:
         return _page(text, None, failed.detail), failed.status
     if any(step.result is Result.FAILED for step in done.steps):
         return _page(text, done, say("Not everything could be done; what failed says why")), 409

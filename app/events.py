@@ -22,6 +22,7 @@ EVENTS: dict[str, str] = {
     "mongod.died": "The private mongod ended by itself; it is started again.",
     "mongod.down": "The private mongod cannot be started; the reason. It is tried again in five seconds.",
     "mongod.stopped": "The private mongod has ended.",
+    "database.away": "The database does not answer; the driver's reason, with its addresses. Answers to requests do not name them.",
     "migration.applied": "A numbered database migration ran.",
     "migration.reverted": "A numbered database migration was taken back.",
     "name.taken": "A stored name that is another only by how it is written could not get its one spelling: another record has that.",

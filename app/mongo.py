@@ -32,7 +32,10 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from app.errors import StoreUnavailable
+from app.events import get_logger
 from app.validation.storable import bytes_in_words
+
+log = get_logger(__name__)
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -139,7 +142,8 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except (AutoReconnect, ConnectionFailure) as error:
-        raise StoreUnavailable(str(error)[:200]) from error
+        log.warning("database.away", reason=str(error)[:200])  # the reason names addresses: it is for the log, not for who asked
+        raise StoreUnavailable("MongoDB does not answer; nothing was changed, try again") from error
 
 
 # Codes of the server (src/mongo/base/error_codes.yml) of a write that it refuses for its own state and not for what is written: no rights,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from importlib.metadata import version
 from typing import Any
 
 from flask import Flask, current_app, g, request
@@ -35,6 +34,7 @@ from app.services import EXTENSION, PAGE_ERRORS, Services
 
 ADMIN = "/api/"
 MAX_BODY_BYTES = 2_000_000
+API_VERSION = "1"  # of the interface: anybody may read it, and the version of the program is nobody's business
 LONGEST_TARGET = 300
 
 
@@ -64,7 +64,7 @@ def register_api(app: Flask, services: Services) -> None:
     app.extensions[EXTENSION] = services
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of a schema's properties is the order of its form
     app.config.update(
-        API_TITLE="Jobwright", API_VERSION=version("jobwright"), OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX="/api",
+        API_TITLE="Jobwright", API_VERSION=API_VERSION, OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX="/api",
         OPENAPI_JSON_PATH="openapi.json", MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         API_SPEC_OPTIONS={
             "info": {"description": "A template-driven job registry. Errors are RFC 9457 problem documents."},

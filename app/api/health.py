@@ -5,24 +5,45 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
-from app.api.auth import services
+from app.api.auth import authenticate, services
 from app.api.present import instant
+from app.errors import JobwrightError, StoreUnavailable
+from app.events import get_logger
 
+log = get_logger(__name__)
 blueprint = Blueprint("health", __name__)
 
 # A dispatcher that has not finished a tick for so long is stalled.
 STALLED_SECONDS = 30.0
 
 
-def _database() -> str | None:
-    """None where MongoDB answers, else why not."""
+def _answers() -> bool:
+    """Whether MongoDB answers. Why not is in the log: anybody may ask, and the reason names addresses."""
     try:
         services().ping()
+    except StoreUnavailable:
+        return False
     except Exception as error:
-        return str(error)[:200]
-    return None
+        log.warning("database.away", reason=str(error)[:200])
+        return False
+    return True
+
+
+def _proven() -> bool:
+    """Whether the request has a token that is good."""
+    if "Authorization" not in request.headers:
+        return False
+    try:
+        authenticate(request)
+    except JobwrightError:
+        return False
+    return True
+
+
+def _word(works: bool) -> str:
+    return "healthy" if works else "unhealthy"
 
 
 def _engine() -> dict[str, Any]:
@@ -41,21 +62,19 @@ def live() -> Response:
 @blueprint.get("/ready")
 def ready() -> tuple[Response, int]:
     """The process can do its work: the database answers and the engine, where it runs here, ticks."""
-    away, engine = _database(), _engine()
-    works = away is None and engine["status"] != "stalled"
-    return jsonify(
-        {"status": "ready" if works else "not ready", "database": away or "healthy", "engine": engine["status"]}
-    ), 200 if works else 503
+    answers, engine = _answers(), _engine()
+    works = answers and engine["status"] != "stalled"
+    body = {"status": "ready" if works else "not ready", "database": _word(answers), "engine": engine["status"]}
+    return jsonify(body), 200 if works else 503
 
 
 @blueprint.get("/health")
 def health() -> tuple[Response, int]:
-    """In short."""
-    works = _database() is None
-    body = {
-        "status": "healthy" if works else "unhealthy", "service": "jobwright", "version": version("jobwright"),
-        "timestamp": instant(services().clock.now()),
-    }  # fmt: skip
+    """In short; the version is for who has a token."""
+    works = _answers()
+    body = {"status": _word(works), "service": "jobwright", "timestamp": instant(services().clock.now())}
+    if works and _proven():
+        body["version"] = version("jobwright")
     return jsonify(body), 200 if works else 503
 
 
@@ -68,16 +87,13 @@ def _connections() -> dict[str, int]:
 @blueprint.get("/health/detailed")
 def detailed() -> tuple[Response, int]:
     """Each dependency, and how much waits and runs."""
-    away, engine = _database(), _engine()
-    works = away is None and engine["status"] != "stalled"
+    answers, engine = _answers(), _engine()
+    works = answers and engine["status"] != "stalled"
     body = {
-        "status": "healthy" if works else "unhealthy",
-        "dependencies": {
-            "mongodb": {"status": "healthy" if away is None else "unhealthy", "detail": away},
-            "engine": engine,
-        },
-        "connections": _connections() if away is None else None,
-        "executions": services().executions.live_counts() if away is None else None,
+        "status": _word(works),
+        "dependencies": {"mongodb": {"status": _word(answers)}, "engine": engine},
+        "connections": _connections() if answers else None,
+        "executions": services().executions.live_counts() if answers else None,
         "templates": {"loaded": services().catalogue.types(), "broken": sorted(services().catalogue.broken)},
     }
     return jsonify(body), 200 if works else 503

@@ -289,6 +289,8 @@ def test_a_database_that_is_away_delays_loses_nothing_and_doubles_nothing(tmp_pa
             assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
             assert (answer.json()["title"], "Retry-After" in answer.headers) == ("The database does not answer", True)
             assert (client.get("/ready").status_code, client.get("/live").status_code) == (503, 200)
+            for path in ("/ready", "/health", "/health/detailed", "/sign-in", f"/api/admin/scheduler-jobs/{job}"):
+                assert "m.sock" not in client.get(path).text, path
             time.sleep(4)  # the slow run ends while nobody can be told
             mongod.start()
             ended = eventually(

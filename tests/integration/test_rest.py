@@ -7,15 +7,20 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 from flask import Flask
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
 from app.audit.model import SYSTEM, Actor
 from app.audit.store import AuditFilter
 from app.clock import ManualClock
+from app.errors import StoreUnavailable
 from app.factory import Store, build_services, create_app
+from app.mongo import Document, store_errors
 from app.services import Services
 from tests.conftest import Api
 
@@ -485,6 +490,47 @@ def test_connections_live_masked_and_are_kept_while_used(api: Api) -> None:
     api("DELETE", f"{JOBS}/{job['_id']}")
     assert api("DELETE", one).json == {"message": "Connection deleted"}
     assert api("GET", one).status_code == 404
+
+
+def test_strangers_learn_neither_where_the_database_is_nor_which_version_runs(app: Flask, services: Services, api: Api) -> None:
+    away: MongoClient[Document] = MongoClient("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=20&appname=canary")
+
+    def ping() -> None:
+        with store_errors():
+            away.admin.command("ping")
+
+    def refused() -> None:
+        raise OperationFailure("canary: 127.0.0.1:1 says that the password of registry is wrong")
+
+    for down in (ping, refused):
+        client = create_app(replace(services, ping=down)).test_client()
+        for path in ("/ready", "/health", "/health/detailed"):
+            answer = client.get(path)
+            assert (answer.status_code, "127.0.0.1" in answer.text, "canary" in answer.text) == (503, False, False), path
+    with pytest.raises(StoreUnavailable) as raised:
+        ping()
+    assert "127.0.0.1" not in raised.value.detail
+    away.close()
+    client = app.test_client()
+    running = version("jobwright")
+    for path in (
+        "/health",
+        "/health/detailed",
+        "/ready",
+        "/live",
+        "/sign-in",
+        "/no-such-page",
+        "/api/docs",
+        "/api/openapi.json",
+        "/api/nothing",
+    ):
+        answer = client.get(path)
+        told = f"{answer.headers}{answer.text}"
+        assert f'"{running}"' not in told, path
+        assert "Werkzeug" not in told, path
+        assert "Python" not in told, path
+    assert "version" not in client.get("/health", headers={"Authorization": "Bearer jw_wrong"}).json
+    assert api("GET", "/health").json["version"] == running
 
 
 def test_health_pages_and_the_openapi_document(app: Flask, api: Api) -> None:

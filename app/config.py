@@ -14,6 +14,7 @@ from marshmallow import fields as ma
 from marshmallow.validate import OneOf, Range
 
 from app.errors import ConfigError
+from app.strength import HOW_TO_MAKE_A_KEY, is_placeholder, key_weakness
 from app.zones import is_zone, not_a_zone
 
 ROLES = ("user", "admin", "super_admin")  # app.accounts.model, which lies above
@@ -104,7 +105,7 @@ class Settings:
         "JOBWRIGHT_SECRET_KEY",
         "str",
         "",
-        "Key that signs sessions and encrypts connections; empty: made in the data folder",
+        "Key that signs sessions and encrypts connections: at least 32 random characters; empty: made in the data folder",
         secret=True,
     )
     old_secret_keys: tuple[str, ...] = _var(
@@ -321,10 +322,13 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         name = item.metadata["name"]
         try:
             raw = _raw(source, name)
+            if raw == "" and item.metadata["secret"] and name not in source:
+                problems.append(f"{name}_FILE: {source[f'{name}_FILE']} is empty")
             if raw is not None:
                 values[item.name] = item.metadata["parse"].deserialize(raw)
         except ValidationError as error:
-            problems.append(f"{name}: {' '.join(map(str, error.messages))} (it is {raw!r})")
+            told = "" if item.metadata["secret"] else f" (it is {raw!r})"
+            problems.append(f"{name}: {' '.join(map(str, error.messages))}{told}")
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{name}_FILE: {error}")
     if not problems:
@@ -357,8 +361,13 @@ def _is_web_address(text: str) -> bool:
 
 
 def _together(settings: Settings) -> list[str]:
-    """What is wrong with settings that are right each by itself."""
+    """What is wrong with settings that are right each by itself, and secrets that are none; the secrets themselves are not told."""
     problems = []
+    weakness = key_weakness(settings.secret_key) if settings.secret_key else None
+    if weakness is not None:
+        problems.append(f"JOBWRIGHT_SECRET_KEY: {weakness}. {HOW_TO_MAKE_A_KEY}")
+    if settings.oidc_client_secret and is_placeholder(settings.oidc_client_secret):
+        problems.append("JOBWRIGHT_OIDC_CLIENT_SECRET: is a placeholder; take the one that the provider has made")
     if settings.oidc_issuer:
         if not settings.oidc_issuer.startswith(("https://", "http://")):
             problems.append(f"JOBWRIGHT_OIDC_ISSUER: must begin with https:// (it is {settings.oidc_issuer!r})")

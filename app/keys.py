@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, MultiFernet
 
 from app.errors import StartError
+from app.strength import HOW_TO_MAKE_A_KEY, key_weakness
 from templates_lib.private import make_folders
 
 
@@ -30,6 +31,11 @@ class KeyRing:
         """Seals with the current key, opens with each. Fernet: AES-128-CBC with HMAC-SHA256 (cryptography.io)."""
         return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in self.derive_all(purpose)])
 
+    def derive_strong(self, purpose: str) -> list[bytes]:
+        """The same without earlier keys that are weak: for what anybody may send, who may have guessed one."""
+        strong = [key for key in self.earlier if key_weakness(key) is None]
+        return [_derive(key, purpose) for key in (self.current, *strong)]
+
     def derive_all(self, purpose: str) -> list[bytes]:
         """The same of every key, the current one first."""
         return [_derive(key, purpose) for key in (self.current, *self.earlier)]
@@ -47,7 +53,7 @@ def _derive(key: str, purpose: str) -> bytes:
 def load_key(configured: str, data_dir: Path, *, make: bool = True) -> str:
     """The key: the configured one, else the one in the data folder, made at the first start (mode 0600) where it may be: with `make`.
 
-    Raises StartError where there is none and none may be made.
+    Raises StartError where there is none and none may be made, or where somebody has put a weak one into that file.
     """
     if configured:
         return configured
@@ -68,4 +74,10 @@ def load_key(configured: str, data_dir: Path, *, make: bool = True) -> str:
             pass
         finally:
             fresh.unlink()
-    return path.read_text(encoding="ascii").strip()
+    key = path.read_text(encoding="utf-8").strip()
+    weakness = key_weakness(key)
+    if weakness is not None:
+        raise StartError(
+            f"The key in {path} {weakness}. {HOW_TO_MAKE_A_KEY}; where secrets were sealed with the old key, name it in JOBWRIGHT_OLD_SECRET_KEYS"
+        )
+    return key

@@ -30,7 +30,7 @@ from app.jobtemplates.catalogue import Catalogue
 from app.local_mongod import LocalMongod, find_mongod
 from app.mongo import connect, open_database
 from app.services import EXTENSION, Services
-from tests.support import ADMIN, JOB_PATHS, KINDS, PASSWORD
+from tests.support import ADMIN, JOB_PATHS, KEY, KINDS, PASSWORD
 
 sys.path.insert(0, str(KINDS))
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)  # a Monday
@@ -129,9 +129,7 @@ def store(registry_once: Store) -> Iterator[Store]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(
-        data_dir=str(tmp_path / "data"), secret_key="test key", pool_size=4, lease_seconds=3.0, admin_email=ADMIN, job_paths=JOB_PATHS
-    )
+    return Settings(data_dir=str(tmp_path / "data"), secret_key=KEY, pool_size=4, lease_seconds=3.0, admin_email=ADMIN, job_paths=JOB_PATHS)
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ KINDS = Path(__file__).parent / "kinds"
 # Kinds made for tests leave marks in the test's own folder; a run under coverage leaves its data in the project's.
 JOB_PATHS = (tempfile.gettempdir(), *([str(Path(__file__).parents[1])] if "COVERAGE_PROCESS_CONFIG" in os.environ else []))
 PASSWORD = "correct horse battery"
+KEY = "0Q2mBv8sLx4TzK7nWd1RfYj5HcGp3AeU6iVo9bNt"  # random; of tests alone
+OTHER_KEY = "Xk3JqZ8vR1nM6wTfC0sYh7LbD4gPa9EuV2oKi5Wj"
 ADMIN = "admin@example.com"
 
 

@@ -90,7 +90,7 @@ def register_web(app: Flask, services: Services) -> None:
         SESSION_COOKIE_NAME="jobwright_session", SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False,  # an answer that was on its way would put a message that has been written meanwhile out again
         SESSION_COOKIE_SECURE=services.settings.behind_tls, WTF_CSRF_TIME_LIMIT=None, WTF_CSRF_CHECK_DEFAULT=False,
-        SECRET_KEY_FALLBACKS=services.keys.derive_all("session")[1:],
+        SECRET_KEY_FALLBACKS=services.keys.derive_strong("session")[1:],
         PERMANENT_SESSION_LIFETIME=timedelta(hours=services.settings.session_hours), MAX_FORM_PARTS=5000,
         MAX_FORM_MEMORY_SIZE=2_000_000, SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),
     )  # fmt: skip

@@ -29,6 +29,7 @@ from app.jobs.model import Job
 from app.jobs.store import stored
 from app.mongo import open_database
 from app.services import Services
+from tests.support import KEY
 
 Document = dict[str, Any]
 JOBS, EXECUTIONS = 10_000, 1_000_000
@@ -69,7 +70,7 @@ def pages(uri: str, folder: Path, row: Callable[..., None], *, jobs: int = JOBS,
     store = Store(client, open_database(client, f"b_{uuid.uuid4().hex[:8]}"), None)
     try:
         migrate(store)
-        settings = Settings(data_dir=str(folder / "pages"), secret_key="bench", max_jobs=jobs + 10, max_jobs_per_creator=jobs + 10)
+        settings = Settings(data_dir=str(folder / "pages"), secret_key=KEY, max_jobs=jobs + 10, max_jobs_per_creator=jobs + 10)
         services = build_services(settings, store)
         began = time.perf_counter()
         watched = _load(services, store.database, jobs, executions)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from tests.support import Service
+from tests.support import KEY, Service
 
 MINUTES = float(os.environ.get("JOBWRIGHT_FAULT_MINUTES", "0"))
 LIVE = {"status": {"$in": ["queued", "running", "retrying"]}}
@@ -26,7 +26,7 @@ def start(mongod: str, database_name: str, tmp_path: Path) -> Iterator[Callable[
     def begin(command: str, **settings: str) -> Service:
         chosen = {"uri": mongod, **{key: settings.pop(key) for key in ("uri",) if key in settings}}
         service = Service(
-            command, database=database_name, data_dir=tmp_path / uuid.uuid4().hex[:6], JOBWRIGHT_SECRET_KEY="k", **chosen, **settings
+            command, database=database_name, data_dir=tmp_path / uuid.uuid4().hex[:6], JOBWRIGHT_SECRET_KEY=KEY, **chosen, **settings
         )
         running.append(service)
         return service

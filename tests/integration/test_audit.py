@@ -25,6 +25,7 @@ from app.factory import Store
 from app.keys import KeyRing
 from app.services import Services
 from tests.conftest import START, Api
+from tests.support import KEY, OTHER_KEY
 
 KEYS = KeyRing("the key")
 
@@ -196,9 +197,9 @@ def test_settings_that_a_start_finds_changed_are_recorded_and_their_secrets_not(
     def start(**chosen: Any) -> int:
         return services.settings_trail.record("host serve", *Settings(**chosen).chosen())
 
-    assert start(port=8081, secret_key="first secret", allowed_hosts=("a", "b"), group_limits=(("g", 2),)) == 4
-    assert start(port=8081, secret_key="first secret", allowed_hosts=("a", "b"), group_limits=(("g", 2),)) == 0
-    assert start(port=8082, secret_key="other secret", allowed_hosts=("a", "b")) == 3
+    assert start(port=8081, secret_key=KEY, allowed_hosts=("a", "b"), group_limits=(("g", 2),)) == 4
+    assert start(port=8081, secret_key=KEY, allowed_hosts=("a", "b"), group_limits=(("g", 2),)) == 0
+    assert start(port=8082, secret_key=OTHER_KEY, allowed_hosts=("a", "b")) == 3
     changed, first = seen()
     assert {row["field"]: row for row in changed["diff"]} == {
         "/PORT": {"field": "/PORT", "before": 8081, "after": 8082},

@@ -21,6 +21,7 @@ from app.scheduling.nodes import NodeStore
 from app.services import Services
 from tests.conftest import START, csrf
 from tests.posting import text
+from tests.support import KEY
 from web.setup import STATIC
 from web.views.help import DOCS, TOPICS, topic_of, topics
 
@@ -95,7 +96,7 @@ def test_nodes_and_settings_are_shown_and_secrets_are_not(browser_client: FlaskC
     page = text(browser_client.get("/system"))
     assert "silent" in page
     assert "300.0 s" in page
-    assert "test key" not in page
+    assert KEY not in page
     rows = {node.css_first("code").text(): node.text(separator=" ") for node in LexborHTMLParser(page).css("table.settings tbody tr")}  # type: ignore[union-attr]
     assert "not set" not in rows["JOBWRIGHT_SECRET_KEY"]
     assert "not set" in rows["JOBWRIGHT_OIDC_CLIENT_SECRET"]

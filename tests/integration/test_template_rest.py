@@ -18,6 +18,7 @@ from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.sharing import _signed_bytes, public_text
 from app.services import Services
 from tests.conftest import Api
+from tests.support import OTHER_KEY
 
 T = "/api/admin/job-templates"
 DEFINITION = {
@@ -118,7 +119,7 @@ def test_a_file_comes_back_as_it_went_and_says_who_signed_it(
 
     # To an installation with another key, which has no such template.
     def elsewhere(**changes: Any) -> Services:
-        other = replace(settings, secret_key="another key", **changes)
+        other = replace(settings, secret_key=OTHER_KEY, **changes)
         return build_services(other, store, clock=clock, catalogue=catalogue)
 
     store.database["job_templates"].delete_many({})

@@ -18,7 +18,7 @@ from app.jobtemplates.catalogue import Catalogue
 from app.template_tools.contract import check_kind
 from app.template_tools.scaffold import scaffold
 from templates_lib.base import JobResult, JobTemplate, RunContext, TemplateError
-from tests.support import Service, eventually
+from tests.support import KEY, Service, eventually
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs/tutorial/write-a-template.md"
@@ -91,7 +91,7 @@ def test_the_tutorial_command_by_command(mongod: str, database_name: str, tmp_pa
     environment = {
         **os.environ, "PYTHONPATH": str(packages), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PIP_TARGET": str(packages), "PIP_UPGRADE": "1",
         "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_QUIET": "2", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "MONGODB_URI": mongod,
-        "JOBWRIGHT_DATABASE": database_name, "JOBWRIGHT_DATA_DIR": str(tmp_path / "data"), "JOBWRIGHT_SECRET_KEY": "k" * 40,
+        "JOBWRIGHT_DATABASE": database_name, "JOBWRIGHT_DATA_DIR": str(tmp_path / "data"), "JOBWRIGHT_SECRET_KEY": KEY,
     }  # fmt: skip
 
     def follow(block: str) -> None:
@@ -107,7 +107,7 @@ def test_the_tutorial_command_by_command(mongod: str, database_name: str, tmp_pa
     (package / "README.md").write_text(blocks("markdown")[0])
     (work / "greet.yaml").write_text(blocks("yaml")[0])
     follow(again)
-    chosen = {"PYTHONPATH": str(packages), "JOBWRIGHT_SECRET_KEY": "k" * 40}
+    chosen = {"PYTHONPATH": str(packages), "JOBWRIGHT_SECRET_KEY": KEY}
     service = Service("serve", uri=mongod, database=database_name, data_dir=tmp_path / "data", **chosen).wait_ready()
     try:
         with service.client(service.token()) as client:

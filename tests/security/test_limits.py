@@ -16,7 +16,7 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from tests.support import Service
+from tests.support import KEY, Service
 
 CALLS = 25
 
@@ -26,7 +26,7 @@ def two(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[
     """Two web processes on one database, with one key."""
     name, folder = "limits_of_two", tmp_path_factory.mktemp("two")
     limits = {
-        "JOBWRIGHT_RUNS_PER_HOUR": "10", "JOBWRIGHT_MAX_JOBS": "12", "JOBWRIGHT_API_RATE": "90", "JOBWRIGHT_SECRET_KEY": "k" * 40,
+        "JOBWRIGHT_RUNS_PER_HOUR": "10", "JOBWRIGHT_MAX_JOBS": "12", "JOBWRIGHT_API_RATE": "90", "JOBWRIGHT_SECRET_KEY": KEY,
         "JOBWRIGHT_TRUSTED_HOSTS": "127.0.0.1,jobs.example.com",
     }  # fmt: skip
     services = [Service("web", uri=mongod, database=name, data_dir=folder / str(n), **limits) for n in range(2)]

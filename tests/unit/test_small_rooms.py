@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import base64
+import dataclasses
 import ipaddress
 import re
+import secrets
 import socket
 import threading
 from pathlib import Path
@@ -27,6 +30,7 @@ from app.validation import SchemaValidator
 from app.validation.secret import MASK
 from templates_lib.base import JobResult, JobTemplate, RunContext
 from templates_lib.net import GuardedBackend, TargetRefused, is_public
+from tests.support import KEY, OTHER_KEY
 from web.filters import relative, seconds
 
 ROOT = Path(__file__).parents[2]
@@ -38,10 +42,10 @@ ROOT = Path(__file__).parents[2]
 def test_settings_have_defaults_and_read_their_variables(tmp_path: Path) -> None:
     assert load_settings({}) == Settings()
     secret = tmp_path / "key"
-    secret.write_text("from a file\n")
+    secret.write_text(f"{KEY}\n")
     found = load_settings({"PORT": "9000", "log_level": "x", "LOG_LEVEL": "debug", "JOBWRIGHT_SECRET_KEY_FILE": str(secret),
                            "JOBWRIGHT_ALLOWED_HOSTS": " A.example , b:80 ", "JOBWRIGHT_SECURE_COOKIES": "true", "SCHEDULER_TIMEZONE": "Asia/Tokyo"})  # fmt: skip
-    assert (found.port, found.log_level, found.secret_key, found.allowed_hosts) == (9000, "DEBUG", "from a file", ("a.example", "b:80"))
+    assert (found.port, found.log_level, found.secret_key, found.allowed_hosts) == (9000, "DEBUG", KEY, ("a.example", "b:80"))
     assert (found.secure_cookies, found.timezone) == (True, "Asia/Tokyo")
 
 
@@ -54,6 +58,66 @@ def test_a_bad_value_stops_the_start_naming_the_variable(name: str, value: str) 
     with pytest.raises(ConfigError, match=name) as caught:
         load_settings({name: value, "JOBWRIGHT_MAX_JOBS": "none"})
     assert "JOBWRIGHT_MAX_JOBS" in str(caught.value), "all of them are named at once"
+
+
+# 29: keys that can be guessed
+WEAK_KEYS = [
+    " ", "dev", "changeme", "k" * 40, "changeme" * 5, "k" * 31, " " * 50, "0123456789abcdef" * 2, "abcdefghijklmnopqrstuvwxyz012345", "deadbeef" * 5,
+    "qwertyuiopasdfghjklzxcvbnm123456", "please-change-this-secret-key-before-production", "django-insecure-development-key-0000000000",
+    "PASSWORD-of-our-Scheduler-in-2026-x9", "12345678901234567890123456789012", "ab" * 30, "2026-01-01-2026-01-01-2026-01-01-01",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", WEAK_KEYS)
+def test_a_key_that_can_be_guessed_stops_the_start(key: str, tmp_path: Path) -> None:
+    """However it is given; it is not told, how to make one is."""
+    path = tmp_path / "key"
+    path.write_text(key)
+    for given in ({"JOBWRIGHT_SECRET_KEY": key}, {"JOBWRIGHT_SECRET_KEY_FILE": str(path)}):
+        with pytest.raises(ConfigError, match="JOBWRIGHT_SECRET_KEY") as caught:
+            load_settings(given)
+        assert key.strip() == "" or len(key) < 5 or key not in str(caught.value)
+        assert "openssl rand" in str(caught.value) or "is empty" in str(caught.value)
+    (tmp_path / "secret.key").write_text(key)
+    with pytest.raises(StartError, match=r"secret\.key") as refused:
+        load_key("", tmp_path)
+    assert "JOBWRIGHT_OLD_SECRET_KEYS" in str(refused.value)
+
+
+def test_keys_that_are_made_as_advised_are_taken(tmp_path: Path) -> None:
+    for n in range(50):
+        for key in (
+            secrets.token_hex(16),
+            secrets.token_hex(32),
+            secrets.token_urlsafe(24),
+            base64.b64encode(secrets.token_bytes(48)).decode(),
+        ):
+            assert load_settings({"JOBWRIGHT_SECRET_KEY": key}).secret_key == key
+        made = load_key("", tmp_path / str(n))
+        assert load_key("", tmp_path / str(n)) == made
+        assert load_settings({"JOBWRIGHT_SECRET_KEY": made}).secret_key == made
+
+
+def test_an_earlier_key_may_be_weak_as_one_must_get_away_from_it() -> None:
+    """It opens what it sealed; what anybody may send, such as a cookie, it does not vouch for."""
+    ring = KeyRing(KEY, load_settings({"JOBWRIGHT_OLD_SECRET_KEYS": f"dev {OTHER_KEY}"}).old_secret_keys)
+    assert len(ring.derive_all("vault")) == 3
+    assert ring.derive_strong("session") == [KeyRing(KEY).derive("session"), KeyRing(OTHER_KEY).derive("session")]
+
+
+@pytest.mark.parametrize("secret", [" ", "changeme", "Change-Me!", "secret", "xxxx", "your_secret", "password", "********"])
+def test_a_placeholder_is_no_client_secret(secret: str) -> None:
+    with pytest.raises(ConfigError, match="JOBWRIGHT_OIDC_CLIENT_SECRET"):
+        load_settings({"JOBWRIGHT_OIDC_CLIENT_SECRET": secret})
+    assert load_settings({"JOBWRIGHT_OIDC_CLIENT_SECRET": "s3-of-a-provider"}).oidc_client_secret
+
+
+@pytest.mark.parametrize("name", [item.metadata["name"] for item in dataclasses.fields(Settings) if item.metadata["secret"]])
+def test_an_empty_file_is_no_secret(name: str, tmp_path: Path) -> None:
+    """A secret that was not mounted would otherwise pass for one that was not set: each node would make its own key."""
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(ConfigError, match=f"{name}_FILE"):
+        load_settings({f"{name}_FILE": str(tmp_path / "empty")})
 
 
 # -- validation -------------------------------------------------------------------------------------------------------

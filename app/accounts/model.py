@@ -37,7 +37,7 @@ class User:
 
     `totp` is None without a second factor, else `{sealed, confirmed_at, last_step, recovery}` (app.accounts.second_factor). `groups` are
     those whose jobs an admin is kept to; without any, all. `identity` is who they are at the provider of single sign-on: `{issuer,
-    subject}`.
+    subject}`. `epoch` counts changes of how the account is proved and of what it may: a session is good in the epoch that it began in.
     """
 
     id: str
@@ -52,4 +52,5 @@ class User:
     last_seen_at: datetime | None = None
     groups: tuple[str, ...] = ()
     identity: dict[str, str] | None = None
+    epoch: int = 0
     version: int = 1

@@ -198,7 +198,8 @@ class Accounts:
         return None if password else made
 
     def change_password(self, actor: Actor, *, old: str, new: str, keep: str) -> int:
-        """Another password of one's own; every session but `keep` (its secret) ends. Returns how many ended.
+        """Another password of one's own; every session ends, and the one of the secret `keep` goes on by SignIn.renew. Returns how many
+        others ended.
 
         Raises ValidationFailed at /old or /new, LimitReached after too many wrong ones.
         """
@@ -237,7 +238,8 @@ class Accounts:
         return self._second.offer(self._found(actor.id))
 
     def confirm_second_factor(self, actor: Actor, *, password: str, secret: str, code: str) -> list[str]:
-        """From now on a code is asked for. Returns the recovery codes, which are shown this once.
+        """From now on a code is asked for; every session ends, as with another password. Returns the recovery codes, which are shown this
+        once.
 
         Raises ValidationFailed at /old or /code.
         """
@@ -253,7 +255,7 @@ class Accounts:
         return codes
 
     def drop_second_factor(self, actor: Actor, *, password: str) -> None:
-        """The password alone is enough again. Raises ValidationFailed at /old."""
+        """The password alone is enough again; every session ends, as with another password. Raises ValidationFailed at /old."""
         require(actor, May.OWN_ACCOUNT)
         user = self._found(actor.id)
         self._prove(user, password)

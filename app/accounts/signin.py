@@ -72,7 +72,7 @@ class SignIn:
         if user.disabled or user.kind is AccountKind.SERVICE:
             self._refuse(user, visitor, "the account is closed" if user.disabled else "a service does not sign in")
         if self._passwords.is_old(user.password_hash):
-            self._users.set_password_hash(user.id, self._passwords.hash(password))
+            self._users.rehash(user, self._passwords.hash(password))
         if user.totp is not None:
             secret = self._open(user, visitor, pending=True)
             return SignedIn(secret, self._device(user), needs_code=True)
@@ -84,7 +84,7 @@ class SignIn:
         session, now = self._sessions.get(digest(pending)), self._clock.now()
         if session is None or not session.get("pending") or session["expires_at"] <= now:
             raise NotSignedIn("It took too long; sign in again")
-        user = self._live(session["user_id"])
+        user = self._live(session)
         counted = self._count(f"code of {user.id}", user, visitor)
         if not self._second.passes(user, code, now):
             self._refuse(user, visitor, "the code is wrong", "This code is not right, or was used before")
@@ -122,7 +122,7 @@ class SignIn:
             raise NotSignedIn("The session was not used for a while and has ended; sign in again")
         if now - seen > SEEN_STEP:
             self._sessions.touch(session["_id"], now)
-        return actor_of(self._live(session["user_id"]), via="web", address=address)
+        return actor_of(self._live(session), via="web", address=address)
 
     def sessions(self, actor: Actor, secret: str) -> list[Document]:
         """The actor's own: {handle, created_at, seen_at, expires_at, address, agent, current}."""
@@ -139,10 +139,23 @@ class SignIn:
             return self._sessions.remove_of(actor.id, handle=handle)
 
     def end_others(self, actor: Actor, secret: str) -> int:
-        """End all of the actor's sessions but this one."""
+        """End all of the actor's sessions but this one, which goes on by `renew`."""
         require(actor, May.OWN_ACCOUNT)
         with self._audit.action(actor, "session.revoke_others", kind="user", target_id=actor.id, name=actor.email):
             return self._sessions.remove_of(actor.id, but=digest(secret))
+
+    def renew(self, actor: Actor, secret: str) -> str:
+        """Give the actor's session another secret, and the account's present epoch; whoever has copied the old one has nothing.
+
+        To be called by the request that has just proved who the actor is. Raises NotSignedIn where the session has ended meanwhile.
+        """
+        require(actor, May.OWN_ACCOUNT)
+        old, user = self._sessions.get(digest(secret)), self._users.get(actor.id)
+        if old is None or user is None or old["user_id"] != user.id or not self._sessions.remove(old["_id"]):
+            raise NotSignedIn("The session has ended; sign in again")
+        fresh = secrets.token_urlsafe(32)
+        self._sessions.add({**old, "_id": digest(fresh), "epoch": user.epoch})
+        return fresh
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
@@ -175,15 +188,19 @@ class SignIn:
             {
                 "_id": digest(secret), "handle": secrets.token_hex(8), "user_id": user.id, "created_at": now, "seen_at": now,
                 "expires_at": now + (PENDING if pending else self._life), "pending": pending, "address": visitor.address,
-                "agent": visitor.agent[:LONGEST_AGENT],
+                "agent": visitor.agent[:LONGEST_AGENT], "epoch": user.epoch,
             }
         )  # fmt: skip
         return secret
 
-    def _live(self, user_id: str) -> User:
-        user = self._users.get(user_id)
+    def _live(self, session: Document) -> User:
+        """Whose session it is. Raises NotSignedIn where the account is closed, or was changed since in how it is proved."""
+        user = self._users.get(session["user_id"])
         if user is None or user.disabled:
             raise NotSignedIn("The account is closed")
+        if session.get("epoch", 0) != user.epoch:
+            self._sessions.remove(session["_id"])
+            raise NotSignedIn("The account has been changed since; sign in again")
         return user
 
     def _device(self, user: User) -> str:

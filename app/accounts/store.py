@@ -14,6 +14,9 @@ from app.errors import DuplicateName
 from app.mongo import Document
 from app.validation.names import spellings
 
+# What proves an account, and what it may: a change of one of them ends its sessions, in the same write.
+EPOCHAL = {"password_hash", "totp", "role", "disabled", "identity"}
+
 
 class UserStore:
     """Accounts by id and by e-mail address (kept in lower case)."""
@@ -56,13 +59,19 @@ class UserStore:
         return self._users.find_one(where, {"_id": 1}) is not None
 
     def change(self, user: User, fields: Document) -> User | None:
-        """Set `fields` where the account is still at its version; the changed one, or None where someone was quicker."""
+        """Set `fields` where the account is still at its version; the changed one, or None where someone was quicker.
+
+        A change of one of EPOCHAL begins another epoch: no session of before is good any more, also one that is just being opened.
+        """
         at_version = {"_id": user.id, "version": user.version if user.version > 1 else {"$in": [1, None]}}
-        change = {"$set": {**fields, "version": user.version + 1}}
+        change: Document = {"$set": {**fields, "version": user.version + 1}}
+        if EPOCHAL & fields.keys():
+            change["$inc"] = {"epoch": 1}
         return _user(self._users.find_one_and_update(at_version, change, return_document=ReturnDocument.AFTER))
 
-    def set_password_hash(self, user_id: str, password_hash: str) -> None:
-        self._users.update_one({"_id": user_id}, {"$set": {"password_hash": password_hash}})
+    def rehash(self, user: User, password_hash: str) -> None:
+        """Keep the same password by another hash, unless it has been changed meanwhile."""
+        self._users.update_one({"_id": user.id, "password_hash": user.password_hash}, {"$set": {"password_hash": password_hash}})
 
     def seen(self, user_id: str, at: datetime) -> None:
         self._users.update_one({"_id": user_id}, {"$max": {"last_seen_at": at}})
@@ -95,7 +104,7 @@ class UserStore:
     def finish_reset(self, user: User, digest: str, password_hash: str) -> bool:
         """Set the password and use the reset up, in one write; False where it was used before."""
         where = {"_id": user.id, "reset.digest": digest}
-        change = {"$set": {"password_hash": password_hash}, "$unset": {"reset": ""}, "$inc": {"version": 1}}
+        change = {"$set": {"password_hash": password_hash}, "$unset": {"reset": ""}, "$inc": {"version": 1, "epoch": 1}}
         return self._users.update_one(where, change).modified_count == 1
 
 
@@ -169,5 +178,5 @@ def _user(row: Document | None) -> User | None:
         id=row["_id"], email=row["email"], name=row["name"], role=Role(row["role"]), password_hash=row["password_hash"],
         created_at=row["created_at"], disabled=row["disabled"], kind=AccountKind(row.get("kind", AccountKind.PERSON)),
         totp=row.get("totp"), last_seen_at=row.get("last_seen_at"), groups=tuple(row.get("groups", ())), identity=row.get("identity"),
-        version=row.get("version", 1),
+        epoch=row.get("epoch", 0), version=row.get("version", 1),
     )  # fmt: skip

@@ -15,10 +15,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from selectolax.lexbor import LexborHTMLParser
+from werkzeug.test import TestResponse
 
 from app.accounts.model import Role, Scope
 from app.accounts.passwords import Passwords
 from app.accounts.signin import SignedIn, Visitor
+from app.accounts.store import UserStore
 from app.accounts.throttle import ACCOUNT, PAIR, Throttle, place_of
 from app.audit.model import SYSTEM, Actor
 from app.audit.store import AuditFilter
@@ -228,9 +230,105 @@ def test_another_password_ends_every_other_session(services: Services, admin: Ac
     with pytest.raises(ValidationFailed, match="/new"):
         services.accounts.change_password(me, old=PASSWORD, new="password1234", keep=here.secret)
     assert services.accounts.change_password(me, old=PASSWORD, new=OTHER, keep=here.secret) == 1
-    assert own(services, here)
+    fresh = services.signin.renew(me, here.secret)
+    assert services.signin.by_session(fresh, address=HOME.address).email == admin.email
+    assert refused(lambda: own(services, here)) == "NotSignedIn", "a copy of the cookie is good for nothing"
+    assert refused(lambda: services.signin.renew(me, here.secret)) == "NotSignedIn"
     assert refused(lambda: own(services, there)) == "NotSignedIn"
     assert refused(lambda: services.signin.with_password(admin.email, PASSWORD, HOME)) == "NotSignedIn"
+    assert services.signin.with_password(admin.email, OTHER, HOME).secret
+
+
+CHANGES: dict[str, Callable[[Services, Actor, Actor, ManualClock], object]] = {
+    "another role": lambda s, boss, who, clock: s.accounts.change(boss, who.id, {"role": "super_admin"}),
+    "closed": lambda s, boss, who, clock: s.accounts.change(boss, who.id, {"disabled": True}),
+    "closed and opened": lambda s, boss, who, clock: [s.accounts.change(boss, who.id, {"disabled": one}) for one in (True, False)],
+    "another role and back": lambda s, boss, who, clock: [s.accounts.change(boss, who.id, {"role": one}) for one in ("user", "admin")],
+    "password by a link": lambda s, boss, who, clock: s.accounts.finish_reset(s.accounts.start_reset(boss, who.id), OTHER),
+    "second factor": lambda s, boss, who, clock: with_factor(s, who, clock),
+    "no second factor": lambda s, boss, who, clock: (
+        with_factor(s, who, clock),
+        s.accounts.drop_second_factor(web(who), password=PASSWORD),
+    ),
+    "second factor taken away": lambda s, boss, who, clock: (with_factor(s, who, clock), s.accounts.remove_second_factor(boss, who.id)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_no_session_outlives_a_change_of_how_an_account_is_proved_or_of_what_it_may(
+    services: Services, store: Store, admin: Actor, super_admin: Actor, clock: ManualClock, change: str
+) -> None:
+    """Also one that was being opened meanwhile, whose record comes after the others were removed."""
+    sessions = store.database["sessions"]
+    before = services.signin.with_password(admin.email, PASSWORD, HOME)
+    row = sessions.find_one({"user_id": admin.id})
+    CHANGES[change](services, super_admin, admin, clock)
+    assert refused(lambda: own(services, before)) == "NotSignedIn"
+    sessions.delete_many({"user_id": admin.id})
+    sessions.insert_one(dict(row or {}))
+    assert refused(lambda: own(services, before)) == "NotSignedIn"
+    assert sessions.count_documents({"user_id": admin.id}) == 0 or change.startswith("closed")
+
+
+def test_a_code_is_not_taken_after_the_password_was_changed(
+    services: Services, admin: Actor, super_admin: Actor, clock: ManualClock
+) -> None:
+    secret, _ = with_factor(services, admin, clock)
+    half = services.signin.with_password(admin.email, PASSWORD, HOME)
+    link = services.accounts.start_reset(super_admin, admin.id)
+    services.accounts.finish_reset(link, OTHER)
+    assert refused(lambda: services.signin.with_code(half.secret, pyotp.TOTP(secret).at(clock.now()), HOME)) == "NotSignedIn"
+
+
+def cookie_of(client: FlaskClient) -> str:
+    found = client.get_cookie("jobwright_session")
+    assert found is not None
+    return found.value
+
+
+def copied(app: Flask, client: FlaskClient) -> FlaskClient:
+    """A browser into which the session's cookie was copied."""
+    thief = app.test_client()
+    thief.set_cookie("jobwright_session", cookie_of(client))
+    assert thief.get("/account").status_code == 200
+    return thief
+
+
+def own_post(client: FlaskClient, path: str, **form: str) -> TestResponse:
+    return client.post(path, data={"csrf_token": csrf(client.get("/account").text), **form})
+
+
+@pytest.mark.parametrize(("path", "form"), [
+    ("/account/password", {"old": PASSWORD, "new": OTHER}), ("/account/sessions/end", {}), ("/sign-out", {}),
+])  # fmt: skip
+def test_a_copied_cookie_ends_with_the_session_it_was_copied_from(
+    app: Flask, browser_client: FlaskClient, path: str, form: dict[str, str]
+) -> None:
+    thief, old_form = copied(app, browser_client), csrf(browser_client.get("/account").text)
+    assert own_post(browser_client, path, **form).status_code == 302
+    assert thief.get("/account").status_code == 302, "to the sign-in"
+    if path != "/sign-out":
+        page = browser_client.get("/account")
+        assert page.status_code == 200, "who changed it goes on"
+        assert csrf(page.text) != old_form
+        assert browser_client.post("/account/sessions/end", data={"csrf_token": old_form}).status_code == 400
+
+
+def test_a_copied_cookie_ends_when_its_owner_signs_in_again(app: Flask, browser_client: FlaskClient, super_admin: Actor) -> None:
+    thief = copied(app, browser_client)
+    page = browser_client.get("/sign-in").text
+    form = {"csrf_token": csrf(page), "email": super_admin.email, "password": PASSWORD}
+    assert browser_client.post("/sign-in", data=form).status_code == 302
+    assert browser_client.get("/account").status_code == 200
+    assert thief.get("/account").status_code == 302
+
+
+def test_a_password_that_is_hashed_anew_does_not_undo_a_change(services: Services, store: Store, admin: Actor, super_admin: Actor) -> None:
+    users = UserStore(store.database)
+    before = users.get(admin.id)
+    assert before is not None
+    services.accounts.finish_reset(services.accounts.start_reset(super_admin, admin.id), OTHER)
+    users.rehash(before, "the old password by another hash")
     assert services.signin.with_password(admin.email, OTHER, HOME).secret
 
 

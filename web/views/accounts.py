@@ -21,7 +21,7 @@ from templates_lib.messages import say, say_many
 from web.forms import ABSENT
 from web.language import preference
 from web.views.common import CHECK, Editor, actor, form_of, posted, posted_version, tell
-from web.views.signin import SECRET, services
+from web.views.signin import SECRET, renew_session, services
 
 blueprint = Blueprint("accounts_pages", __name__)
 
@@ -165,6 +165,7 @@ def change_password() -> Any:
         )
     except (ValidationFailed, LimitReached) as failed:
         return _account_page(errors=_own_errors(failed)), failed.status
+    renew_session()
     done = say("The password is changed")
     others = say_many("{what}; {count} other session has ended", "{what}; {count} other sessions have ended", ended, what=done)
     tell(others if ended else done)
@@ -179,6 +180,7 @@ def end_session() -> Any:
         services().signin.end(actor(), handle)
     else:
         services().signin.end_others(actor(), session[SECRET])
+        renew_session()
     tell("Ended")
     return redirect(url_for(".account"))
 
@@ -198,6 +200,7 @@ def second_factor() -> Any:
     except (ValidationFailed, LimitReached) as failed:
         offer = services().accounts.offer_second_factor(actor())
         return _enrolment(offer.secret, offer.uri, _own_errors(failed)), failed.status
+    renew_session()
     return render_template("recovery_codes.html", codes=codes)
 
 
@@ -208,6 +211,7 @@ def drop_second_factor() -> Any:
         services().accounts.drop_second_factor(actor(), password=request.form.get("old", ""))
     except (ValidationFailed, LimitReached) as failed:
         return _account_page(factor_errors=_own_errors(failed)), failed.status
+    renew_session()
     tell("The password alone is enough again")
     return redirect(url_for(".account"))
 

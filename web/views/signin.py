@@ -18,6 +18,7 @@ blueprint = Blueprint("signin_pages", __name__)
 
 SECRET = "s"  # the session's secret in the signed cookie  # noqa: S105
 PENDING = "p"  # the same of a session that waits for the second factor
+CSRF = "csrf_token"  # where Flask-WTF keeps its token, in the session and for the request
 DEVICE_COOKIE = "jobwright_device"
 DEVICE_SECONDS = 365 * 86_400
 
@@ -52,7 +53,7 @@ def sign_in() -> Any:
     except (NotSignedIn, LimitReached) as error:
         return _refused(error, render_template("sign_in.html", error=error.detail, email=email, next=target))
     if signed.needs_code:
-        session.clear()
+        _end_session()
         session[PENDING] = signed.secret
         return redirect(url_for(".code", next=target))
     return admit(signed, target)
@@ -94,10 +95,7 @@ def reset(secret: str) -> Any:
 @blueprint.post("/sign-out")
 def sign_out() -> Any:
     """End the session here and on the server."""
-    secret = session.pop(SECRET, None)
-    if isinstance(secret, str):
-        services().signin.sign_out(secret)
-    session.clear()
+    _end_session()
     return redirect(url_for("signin_pages.sign_in"))
 
 
@@ -117,7 +115,7 @@ def safe_target(text: str | None) -> str:
 
 def admit(signed: SignedIn, target: str) -> Response:
     """The answer to someone who has proved who they are: the cookie of a fresh session, and where they wanted to go."""
-    session.clear()  # a fresh session: nothing of the visitor's old one is carried over
+    _end_session()  # nothing of the visitor's old one is carried over, and no copy of it is good for anything
     session[SECRET] = signed.secret
     session.permanent = True
     answer = redirect(target)
@@ -126,6 +124,23 @@ def admit(signed: SignedIn, target: str) -> Response:
         secure=services().settings.behind_tls,
     )  # fmt: skip
     return answer
+
+
+def renew_session() -> None:
+    """Give the session at hand another identity: its secret and what its forms are sent with."""
+    session[SECRET] = services().signin.renew(g.actor, session[SECRET])
+    session.pop(CSRF, None)
+    g.pop(CSRF, None)
+
+
+def _end_session() -> None:
+    """End the sessions of this browser's cookie, here and on the server."""
+    for key in (SECRET, PENDING):
+        secret = session.get(key)
+        if isinstance(secret, str):
+            services().signin.sign_out(secret)
+    session.clear()
+    g.pop(CSRF, None)
 
 
 def answer_refused(error: NotSignedIn, target: str) -> Any:

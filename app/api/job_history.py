@@ -123,6 +123,7 @@ def _note(one: Note) -> dict[str, Any]:
 
 @blueprint.post("/<job_id>/undelete")
 @blueprint.response(200, JobEnvelope)
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing was taken back")
 def undelete_job(job_id: str) -> Any:
     """Take a deleted job back into the registry"""
     job = services().jobs.undelete(actor(), job_id)

@@ -233,6 +233,8 @@ class Approvals:
                 with suppress(NotFound):
                     self._registry.delete(actor, job_id, version=version)
                 self._executions.forget_job(job_id)
+            case Operation.UNDELETE:
+                self._registry.undelete(actor, job_id, version=version)
             case Operation.RUN | Operation.RETRY:
                 execution_id = payload.get("execution_id") or str(uuid.uuid5(uuid.UUID(row["_id"]), "run"))
                 self._executions.run_approved(

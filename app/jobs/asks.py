@@ -18,6 +18,7 @@ class Operation(StrEnum):
     ENABLE = "job.enable"
     RESUME = "job.resume"
     DELETE = "job.delete"
+    UNDELETE = "job.undelete"
     RUN = "job.run"
     RETRY = "execution.retry"
     BACKFILL = "job.backfill"

@@ -81,6 +81,16 @@ class DependencyGraph:
             edge = beyond
         return None
 
+    def kinds_beyond(self, job_id: str) -> set[tuple[str, int]]:
+        """Templates and versions of all jobs that a run of this one may begin, over any number of steps."""
+        seen, edge, kinds = {job_id}, {job_id}, set[tuple[str, int]]()
+        while edge and len(seen) < MOST_LOOKED_AT:
+            found = self._store.kinds_after(edge)
+            kinds |= set(found.values())
+            edge = found.keys() - seen
+            seen |= edge
+        return kinds
+
     # -- steps ----------------------------------------------------------------------------------------------------
 
     @contextmanager

@@ -309,27 +309,35 @@ class JobRegistry:
         with self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name):
             self._until_written(job, lambda now_is: self._retired(actor, now_is))
 
-    def undelete(self, actor: Actor, job_id: str) -> Job:
-        """Take a deleted job back into the registry as it was; one that would be due again and destroys data comes back switched off,
-        where `actor` may not enable it. Raises NotFound, Conflict where it is not deleted, DuplicateName, LimitReached.
+    def undelete(self, actor: Actor, job_id: str, *, version: int | None = None) -> Job:
+        """Take a deleted job back into the registry as it was; one whose template is switched off or kept from `actor` comes back switched
+        off. Back already after `version`, it is left as it is.
+
+        Raises NotFound, Conflict where it is not deleted, ApprovalNeeded where it can destroy data, DuplicateName, LimitReached.
         """
         require(actor, May.CHANGE_JOBS)
         job = self._store.get_retired(job_id)
         if job is None:
-            raise Conflict(say("{name!r} is not deleted", name=self._visible(actor, job_id).definition.name))
+            there = self._visible(actor, job_id)
+            if version is not None and there.version == version + 1:
+                return there
+            raise Conflict(say("{name!r} is not deleted", name=there.definition.name))
         if not sees_group(actor, job.definition.group):
             raise NotFound("job", job_id)
+        if version is not None and job.version != version:
+            raise StaleVersion(version, job.version)
         self._refuse_taken_name(job.definition.name, None)
         if self.dependencies.graph.way_back(job_id, [one.job for one in job.definition.depends_on]):
             raise Conflict("A job that it runs after runs after it by now, which would make a circle")
         now, definition = self._clock.now(), job.definition
         if definition.enabled and not is_zone(definition.schedule.timezone):
             definition = replace(definition, enabled=False)
-        if definition.enabled:
-            try:
-                self._ask_first(actor, job, Operation.ENABLE)
-            except (ApprovalNeeded, Forbidden, Conflict):
-                definition = replace(definition, enabled=False)
+        try:
+            self._ask_first(actor, job, Operation.UNDELETE, diff=chosen(definition))
+        except ApprovalNeeded:
+            raise
+        except (Forbidden, Conflict):
+            definition = replace(definition, enabled=False)
         after = replace(
             job, definition=definition, version=job.version + 1, updated_by=actor.email, updated_at=now, paused=None,
             next_run_at=self._first_due(definition, now),
@@ -595,16 +603,26 @@ class JobRegistry:
     def _ask_first(
         self, actor: Actor, job: Job, operation: Operation, *, diff: Sequence[dict[str, Any]] = (), payload: Document | None = None
     ) -> None:
-        """Pass where the job's template destroys nothing, or `actor` may destroy. Raises ApprovalNeeded with all that it takes to do it
-        later."""
+        """Pass where nothing is destroyed, or `actor` may destroy. Raises ApprovalNeeded with all that it takes to do it later.
+
+        A job that leads to others which can destroy data is handled as they are (docs/decisions/0033-destructive-followers.md).
+        """
         entry = self._catalogue.find(job.definition.template_type, job.template_version)
         if entry is None:
             return
         if operation is not Operation.DELETE:
             self._admit(actor, entry, operation)
-        if entry.dangerous and lacks(actor, May.DESTROY) is not None:
-            ask = Ask(operation=operation, job=job, diff=list(diff), payload=payload or {}, previews=entry.previews)
+        if lacks(actor, May.DESTROY) is None:
+            return
+        ask = Ask(operation=operation, job=job, diff=list(diff), payload=payload or {}, previews=entry.previews)
+        if entry.dangerous:
             raise ApprovalNeeded(ask, say("{name} can destroy data: a super-admin is to approve it", name=entry.name))
+        if self._leads_to_danger(job):
+            raise ApprovalNeeded(ask, say("A job that runs after it can destroy data: a super-admin is to approve it"))
+
+    def _leads_to_danger(self, job: Job) -> bool:
+        found = (self._catalogue.find(kind, version) for kind, version in self.dependencies.graph.kinds_beyond(job.id))
+        return any(entry is not None and entry.dangerous for entry in found)
 
     def _admit(self, actor: Actor, entry: Entry, operation: Operation) -> None:
         """Raises Forbidden where the template is kept from the actor's role, Conflict where it is switched off."""

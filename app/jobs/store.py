@@ -488,6 +488,12 @@ class JobStore:
         where = {"depends_on.job": job_id, "retired": False, **({} if enabled is None else {"enabled": enabled})}
         return [job_from(row) for row in self._jobs.find(where).sort("name", 1)]
 
+    def kinds_after(self, ids: Collection[str]) -> dict[str, tuple[str, int]]:
+        """The jobs that run after one of these, switched on or not: by id, the template of each and its version."""
+        where = {"depends_on.job": {"$in": list(ids)}, "retired": False}
+        rows = self._jobs.find(where, {"template_type": 1, "template_version": 1})
+        return {row["_id"]: (str(row.get("template_type", "")), int(row.get("template_version") or 0)) for row in rows}
+
     def followed(self, ids: Collection[str]) -> set[str]:
         """Which of these jobs others run after."""
         where = {"depends_on.job": {"$in": list(ids)}, "retired": False, "enabled": True}

@@ -66,6 +66,95 @@ def test_nothing_happens_before_and_all_of_it_after(services: Services, admin: A
     assert services.audit.verify().breaks == ()
 
 
+@pytest.fixture(params=[1, 2, 3])
+def chain(services: Services, super_admin: Actor, request: pytest.FixtureRequest) -> tuple[Job, Job]:
+    """An admin's harmless job, and a destructive one that runs after it over so many steps."""
+    schedule = {"type": "cron", "expression": "0 * * * *"}
+    first = services.jobs.create(super_admin, {"name": "harmless", "template_type": "noop", "schedule": schedule, "overlap": "allow"})[0]
+    last = first
+    for n in range(1, request.param):
+        last = services.jobs.create(super_admin, {"name": f"step {n}", "template_type": "noop", "depends_on": [{"job": last.id}]})[0]
+    return first, services.jobs.create(super_admin, {**DESTRUCTIVE, "depends_on": [{"job": last.id, "when": "end"}]})[0]
+
+
+def waits(call: Any) -> bool:
+    """Whether it is to wait, and nothing has happened."""
+    try:
+        call()
+    except ApprovalNeeded as needed:
+        return "destroy data" in needed.detail
+    return False
+
+
+def test_what_destructive_jobs_run_after_is_handled_as_they_are(
+    services: Services, admin: Actor, super_admin: Actor, clock: ManualClock, chain: tuple[Job, Job]
+) -> None:
+    """An admin begins no destructive job by the way of a harmless one: by no door."""
+    first, last = chain
+    jobs, executions = services.jobs, services.executions
+    ended = executions.run_now(super_admin, first.id)
+    executions.cancel(super_admin, ended["_id"])
+    jobs.update(super_admin, first.id, {"description": "second version"})
+    clock.advance(7200)
+    window = {"from": START.isoformat(), "to": clock.now().isoformat()}
+    doors: dict[str, Any] = {
+        "run": lambda: executions.run_now(admin, first.id),
+        "run with": lambda: executions.run_now(admin, first.id, overrides={"seconds": 0}),
+        "retry": lambda: executions.retry(admin, ended["_id"]),
+        "backfill": lambda: services.backfills.start(admin, first.id, window),
+        "schedule": lambda: jobs.update(admin, first.id, {"schedule": {"type": "interval", "interval_seconds": 60}}),
+        "template": lambda: jobs.update(admin, first.id, {"template_type": "test_scheduler"}),
+        "chain": lambda: jobs.update(admin, first.id, {"depends_on": [{"job": other.id}]}),
+        "restore": lambda: jobs.restore(admin, first.id, 1),
+    }
+    other = jobs.create(admin, {"name": "other", "template_type": "noop"})[0]
+    assert {name for name, call in doors.items() if waits(call)} == set(doors)
+    jobs.pause(admin, first.id, {"reason": "stopping needs nobody"})
+    with pytest.raises(ApprovalNeeded):
+        jobs.resume(admin, first.id)
+    jobs.resume(super_admin, first.id)
+    jobs.set_enabled(admin, first.id, enabled=False)
+    with pytest.raises(ApprovalNeeded):
+        jobs.set_enabled(admin, first.id, enabled=True)
+    jobs.set_enabled(super_admin, first.id, enabled=True)
+    assert jobs.delete(super_admin, last.id) is None
+    assert executions.run_now(admin, first.id)["status"] == "queued", "nothing that destroys runs after it any more"
+
+
+def test_a_run_that_leads_to_destruction_is_done_once_a_super_admin_approves(
+    api: Api, admin_api: Api, services: Services, chain: tuple[Job, Job]
+) -> None:
+    answer = admin_api("POST", f"{JOBS}/{chain[0].id}/run")
+    assert answer.status_code == 202
+    request = answer.json["approval"]["_id"]
+    assert services.executions.page(SYSTEM, ExecutionFilter()).total == 0
+    bulk = admin_api("POST", f"{JOBS}/bulk", {"action": "run", "job_ids": [chain[0].id]}).json
+    assert [one["result"] for one in bulk["items"]] == ["waits"]
+    assert api("POST", f"{APPROVALS}/{request}/approve").status_code == 200
+    rows = services.executions.page(SYSTEM, ExecutionFilter()).executions
+    assert [(row["job_id"], row["triggered_by_user"]) for row in rows] == [(chain[0].id, "ada@example.com")]
+
+
+def test_taking_a_destructive_job_back_waits(
+    admin_api: Api, api: Api, services: Services, admin: Actor, super_admin: Actor, job: Job
+) -> None:
+    services.jobs.delete(super_admin, job.id)
+    answer = admin_api("POST", f"{JOBS}/{job.id}/undelete")
+    assert answer.status_code == 202
+    with pytest.raises(NotFound):
+        services.jobs.get(super_admin, job.id)
+    approve = f"{APPROVALS}/{answer.json['approval']['_id']}/approve"
+    assert api("POST", approve).status_code == 200
+    back = services.jobs.get(super_admin, job.id)
+    assert (back.definition.enabled, back.updated_by) == (job.definition.enabled, admin.email)
+    assert services.jobs.undelete(admin, job.id, version=back.version - 1).version == back.version, "done twice, it is done once"
+
+
+def test_a_copy_of_a_destructive_job_waits(admin_api: Api, services: Services, super_admin: Actor, job: Job) -> None:
+    assert admin_api("POST", f"{JOBS}/{job.id}/clone", {"name": "copy"}).status_code == 202
+    assert [one.definition.name for one in services.jobs.page(super_admin, JobFilter()).jobs] == ["d"]
+
+
 def test_every_way_to_destroy_waits_and_every_way_to_stop_does_not(
     services: Services, admin: Actor, super_admin: Actor, clock: ManualClock
 ) -> None:

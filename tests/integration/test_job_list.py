@@ -12,7 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 from app.accounts.preferences import MOST_VIEWS
 from app.audit.model import Actor
 from app.bulk.service import Action, Effect, Result, Wanted
-from app.errors import LimitReached, ValidationFailed
+from app.errors import ApprovalNeeded, LimitReached, ValidationFailed
 from app.factory import Store
 from app.jobs.store import Ended, JobFilter, JobStore
 from app.services import Services
@@ -321,7 +321,10 @@ def test_a_deleted_job_comes_back_once_on_a_free_seat_under_a_free_name(
     assert services.jobs.get(super_admin, job).definition.name == "j"
     dangerous = make(services, super_admin, "d", template_type="misbehave", parameters={"how": "raise"})
     services.jobs.delete(super_admin, dangerous)
-    assert not services.jobs.undelete(admin, dangerous).definition.enabled, "an admin does not enable what destroys"
+    with pytest.raises(ApprovalNeeded):
+        services.jobs.undelete(admin, dangerous)
+    services.templates.set_standing(super_admin, "misbehave", {"enabled": False, "note": "not now"})
+    assert not services.jobs.undelete(super_admin, dangerous).definition.enabled, "what is switched off is not switched on this way"
 
 
 def test_the_way_back_counts_against_the_limits(services: Services, super_admin: Actor, store: Store) -> None:

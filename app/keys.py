@@ -77,7 +77,6 @@ def load_key(configured: str, data_dir: Path, *, make: bool = True) -> str:
     key = path.read_text(encoding="utf-8").strip()
     weakness = key_weakness(key)
     if weakness is not None:
-        raise StartError(
-            f"The key in {path} {weakness}. {HOW_TO_MAKE_A_KEY}; where secrets were sealed with the old key, name it in JOBWRIGHT_OLD_SECRET_KEYS"
-        )
+        old = "where secrets were sealed with the old key, name it in JOBWRIGHT_OLD_SECRET_KEYS"
+        raise StartError(f"The key in {path} {weakness}. {HOW_TO_MAKE_A_KEY}; {old}")
     return key

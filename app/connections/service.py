@@ -12,6 +12,7 @@ from app.accounts.permissions import May, lacks, require
 from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
+from app.connections.destinations import kept_elsewhere
 from app.connections.health_store import Health, HealthStore
 from app.connections.references import connection_references, named_secrets, reached_places, with_secrets
 from app.connections.store import ConnectionStore
@@ -100,7 +101,8 @@ class Connections:
         return self._shown(row)
 
     def update(self, actor: Actor, connection_id: str, *, name: str, settings: Mapping[str, Any], version: int | None = None) -> Document:
-        """The changed one, masked. A secret given as MASK stays. Raises as `create`, and StaleVersion for an older `version`."""
+        """The changed one, masked. A secret given as MASK stays, unless a setting changes that may decide where it is sent: then it
+        is asked for again. Raises as `create`, and StaleVersion for an older `version`."""
         require(actor, May.MANAGE_CONNECTIONS)
         old = self._stored(connection_id)
         if version is not None and version != old["version"]:
@@ -281,8 +283,12 @@ class Connections:
         if definition is None:
             return [*errors, FieldError("/kind", say("must be one of {known}", known=", ".join(KINDS)))]
         stored = old["settings"] if old else {}
-        kept = self._vault.keep(definition.settings_schema, settings, stored) if isinstance(settings, Mapping) else settings
-        wrong = self._validators[definition.type].errors(kept, prefix="/settings")
+        schema, elsewhere = definition.settings_schema, list[FieldError]()
+        kept = settings
+        if isinstance(settings, Mapping):
+            kept = self._vault.keep(schema, settings, stored)
+            elsewhere = [FieldError(f"/settings{one.pointer}", one.message) for one in kept_elsewhere(schema, settings, stored)]
+        wrong = [*elsewhere, *self._validators[definition.type].errors(kept, prefix="/settings")]
         if not wrong:
             wrong = [FieldError(f"/settings{one.pointer}", one.message) for one in definition.problems(kept, self._own)]
         return errors + wrong

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.clock import Clock
 from app.config import Settings
+from app.connections.destinations import kept_elsewhere
 from app.connections.references import secret_places
 from app.connections.service import Connections, Need
 from app.connections.vault import Vault, mask
@@ -177,7 +178,7 @@ class Judge:
         kept = self._vault.keep(schema, parameters, stored)
         clear = self._connections.open_secrets(schema, kept)
         errors = entry.check_ahead(clear, Known(now=self._clock.now(), sample=True), prefix="/parameters")
-        found = self._connections.check_parameters(schema, kept, templates=entry.families)
+        found = [*self._connections.check_parameters(schema, kept, templates=entry.families), *kept_elsewhere(schema, parameters, stored)]
         named = {f"/parameters{one.pointer}": one.message for one in found}
         # A secret that is not there is no text, as the schema has it too: said once, by its name.
         return [*(one for one in errors if one.pointer not in named), *(FieldError(at, message) for at, message in named.items())]

@@ -33,7 +33,7 @@ SCHEMA: dict[str, Any] = {
             ],
         },
         "path": {
-            "type": "string", "title": "Folder", "minLength": 1, "maxLength": 1000, "pattern": r"^[^\x00\\]+$", "x-placeholder": "/srv/exports",
+            "x-destination": False, "type": "string", "title": "Folder", "minLength": 1, "maxLength": 1000, "pattern": r"^[^\x00\\]+$", "x-placeholder": "/srv/exports",
             "description": "Jobs reach what is below it and nothing else. An absolute path; for S3 and Google Cloud the bucket, and a folder in it: `exports/nightly`.",
         },
         "endpoint": {**_S3, "type": "string", "title": "Endpoint", "format": "uri", "pattern": "^https?://", "maxLength": 500, "description": "None: Amazon's. Any service that speaks S3 has one.", "x-placeholder": "https://s3.example.com"},

@@ -42,7 +42,7 @@ SCHEMA: dict[str, Any] = {
             ],
         },
         "username": {
-            "type": "string", "title": "User name", "maxLength": 320, "pattern": r"^[^:\x00-\x1f]*$",
+            "x-destination": False, "type": "string", "title": "User name", "maxLength": 320, "pattern": r"^[^:\x00-\x1f]*$",
             "x-visible-if": {"proof": ["basic"]},
         },
         "header": {

@@ -13,6 +13,7 @@ from templates_lib.own import Own
 TEMPLATES: dict[str, Any] = {
     "type": "array",
     "title": "Only for these templates",
+    "x-destination": False,
     "description": "Jobs of others cannot use it. None: jobs of any template.",
     "uniqueItems": True,
     "maxItems": 100,

@@ -43,6 +43,7 @@ SCHEMA: dict[str, Any] = {
         "database": {
             "type": "string",
             "title": "Database",
+            "x-destination": False,
             "description": "Jobs with this connection reach this database and no other.",
             "pattern": r"^[^/\\. \"$*<>:|?\x00]{1,63}$",
             "x-pattern-words": "the name of a database: at most 63 characters, without spaces, dots, slashes or $",
@@ -50,6 +51,7 @@ SCHEMA: dict[str, Any] = {
         "collections": {
             "type": "array",
             "title": "Only these collections",
+            "x-destination": False,
             "description": "Names, or beginnings such as `sessions_*`. None: every collection of the database.",
             "uniqueItems": True,
             "maxItems": 200,

@@ -28,10 +28,10 @@ SCHEMA: dict[str, Any] = {
             "items": {"type": "string", "title": "Server", "maxLength": 300, "pattern": r"^(nats|tls|ws|wss)://[^\s@/]+(:[0-9]+)?$", "x-pattern-words": "an address such as nats://host:4222, without a user", "x-placeholder": "nats://nats.example.com:4222"},
         },
         "subjects": {
-            "type": "array", "title": "Subjects", "minItems": 1, "maxItems": 200, "uniqueItems": True, "description": "What jobs may send to: `orders.*.cancel`, `reports.>`.",
+            "x-destination": False, "type": "array", "title": "Subjects", "minItems": 1, "maxItems": 200, "uniqueItems": True, "description": "What jobs may send to: `orders.*.cancel`, `reports.>`.",
             "items": {"type": "string", "title": "Subject", "maxLength": 250, "pattern": _ALLOWED, "x-pattern-words": "a subject, where * stands for one part and > for all that follow"},
         },
-        "username": {"type": "string", "title": "User name", "maxLength": 320},
+        "username": {"x-destination": False, "type": "string", "title": "User name", "maxLength": 320},
         "password": {"type": "string", "title": "Password", "maxLength": 1000, "writeOnly": True},
         "token": {"type": "string", "title": "Token", "maxLength": 4000, "writeOnly": True},
         "templates": TEMPLATES,

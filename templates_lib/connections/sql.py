@@ -26,7 +26,7 @@ SCHEMA: dict[str, Any] = {
             "x-pattern-words": "an address such as postgresql+psycopg://user:password@host/database",
             "description": "As SQLAlchemy has it: `postgresql+psycopg://…`, `mysql+pymysql://…`, `sqlite:////data/shop.db`. Kept encrypted, never shown again.",
         },
-        "read_only": {"type": "boolean", "title": "Read only", "default": True, "description": "Statements that change anything are refused."},
+        "read_only": {"x-destination": False, "type": "boolean", "title": "Read only", "default": True, "description": "Statements that change anything are refused."},
         "templates": TEMPLATES,
     },
     "required": ["url"],

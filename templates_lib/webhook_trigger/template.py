@@ -58,12 +58,14 @@ class WebhookTrigger(JobTemplate):
             "method": {
                 "type": "string",
                 "title": "Method",
+                "x-destination": False,
                 "enum": ["POST", "PUT", "PATCH", "GET", "DELETE"],
                 "default": "POST",
             },
             "headers": {
                 "type": "array",
                 "title": "Headers",
+                "x-destination": False,
                 "maxItems": 50,
                 "items": {
                     "type": "object",
@@ -78,6 +80,7 @@ class WebhookTrigger(JobTemplate):
             },
             "body": {
                 "x-dynamic": True,
+                "x-destination": False,
                 "title": "Body",
                 "description": "Sent as JSON. Not sent with GET.",
                 "x-widget": "json",
@@ -94,6 +97,7 @@ class WebhookTrigger(JobTemplate):
             "expected_status": {
                 "type": "array",
                 "title": "Expected status",
+                "x-destination": False,
                 "description": "Answers that count as success. None: any 2xx.",
                 "items": {"type": "integer", "title": "Status", "minimum": 100, "maximum": 599},
                 "maxItems": 20,
@@ -102,6 +106,7 @@ class WebhookTrigger(JobTemplate):
             "timeout": {
                 "type": "number",
                 "title": "Timeout in seconds",
+                "x-destination": False,
                 "exclusiveMinimum": 0,
                 "maximum": 600,
                 "default": 30,

@@ -22,8 +22,8 @@ class Noop(JobTemplate):
     parameters_schema = {
         "type": "object",
         "properties": {
-            "file": {"type": "string"},
-            "seconds": {"type": "number", "minimum": 0, "default": 0},
+            "file": {"type": "string", "x-destination": False},
+            "seconds": {"type": "number", "minimum": 0, "default": 0, "x-destination": False},
             "secret": {"type": "string", "writeOnly": True},
         },
         "additionalProperties": False,

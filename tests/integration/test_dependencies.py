@@ -339,8 +339,8 @@ def test_more_than_a_hundred_runs_do_not_begin_one_another(chain: Chain) -> None
 # -- exactly once -----------------------------------------------------------------------------------------------------
 
 
-class Killed(Exception):
-    """The process ends here."""
+class Killed(BaseException):
+    """The process ends here: no `except Exception` sees it."""
 
 
 class Deadly:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bson.codec_options import CodecOptions, DatetimeConversion
 from cryptography.fernet import InvalidToken
 from pymongo.database import Database
 
@@ -20,13 +21,16 @@ HOLDS = {
     "approvals": ("payload", "subject"),
 }  # fmt: skip
 TRIES = 5
+AS_STORED: CodecOptions[Document] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
 class Resealer:
     """Works beside everything else: a field is replaced only where it is still as it was read, and what opens it does not change."""
 
     def __init__(self, database: Database[Document], keys: KeyRing) -> None:
-        self._database, self._vault, self._totp = database, Vault(keys), keys.fernet("totp")
+        # A value is compared with itself and an id looked for as it is stored, so the driver's own types stay.
+        self._database: Database[Document] = database.with_options(codec_options=AS_STORED)
+        self._vault, self._totp = Vault(keys), keys.fernet("totp")
 
     def run(self) -> Iterator[tuple[str, int]]:
         """(collection, how many documents were sealed anew). Raises StartError where no key opens a secret; what was done stays."""

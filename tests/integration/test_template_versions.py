@@ -48,8 +48,8 @@ class Push(JobTemplate):
         "additionalProperties": False,
         "properties": {
             "target": {"type": "string", "maxLength": 50},
-            "size": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 10},
-            "mode": {"enum": ["fast", "slow", "dry"], "default": "slow"},
+            "size": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 10, "x-destination": False},
+            "mode": {"enum": ["fast", "slow", "dry"], "default": "slow", "x-destination": False},
             "key": {"type": "string", "writeOnly": True},
             "labels": {"type": "array", "items": {"type": "string"}, "maxItems": 5},
         },

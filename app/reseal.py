@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bson.codec_options import CodecOptions, DatetimeConversion
 from cryptography.fernet import InvalidToken
 from pymongo.database import Database
 
@@ -13,7 +12,7 @@ from app.accounts.store import UserStore
 from app.connections.vault import Vault, is_sealed
 from app.errors import StartError
 from app.keys import KeyRing
-from app.mongo import Document
+from app.mongo import EXACT, Document
 
 # Each field that may hold sealed values, by collection.
 HOLDS = {
@@ -21,7 +20,6 @@ HOLDS = {
     "approvals": ("payload", "subject"),
 }  # fmt: skip
 TRIES = 5
-AS_STORED: CodecOptions[Document] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
 class Resealer:
@@ -29,7 +27,7 @@ class Resealer:
 
     def __init__(self, database: Database[Document], keys: KeyRing) -> None:
         # A value is compared with itself and an id looked for as it is stored, so the driver's own types stay.
-        self._database: Database[Document] = database.with_options(codec_options=AS_STORED)
+        self._database: Database[Document] = database.with_options(codec_options=EXACT)
         self._vault, self._totp = Vault(keys), keys.fernet("totp")
 
     def run(self) -> Iterator[tuple[str, int]]:

@@ -16,18 +16,30 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from app.connections.store import ConnectionStore
+from app.accounts import shape as accounts
+from app.approvals.store import APPROVAL
+from app.audit.store import EVENT
+from app.connections.health_store import HEALTH
+from app.connections.store import CONNECTION, ConnectionStore
 from app.connections.vault import Vault
 from app.errors import StartError
+from app.execution import shape as executions
 from app.execution.cage import try_out
 from app.execution.store import ExecutionStore
 from app.factory import Store
+from app.jobs import shape as jobs
 from app.jobs.store import JobStore
+from app.jobtemplates.preset_store import PRESET
+from app.jobtemplates.store import TEMPLATE
 from app.migrations import Migrator, find_migrations
-from app.mongo import OLDEST_MONGODB
+from app.mongo import OLDEST_MONGODB, Records
 from app.reseal import Resealer
-from app.scheduling.nodes import SILENT_AFTER, NodeStore
+from app.scheduling.calendar_store import CALENDAR
+from app.scheduling.gathering_store import GATHERING
+from app.scheduling.maintenance_store import SWITCH
+from app.scheduling.nodes import NODE, SILENT_AFTER, NodeStore
 from app.services import Services
+from app.shapes import DAMAGED
 from app.zones import is_zone, zone_names
 
 # The last day of support of each release line (mongodb.com/legal/support-policy/lifecycles).
@@ -38,6 +50,14 @@ MOST_TOLD = 20  # jobs whose runs are seen to fail
 MOST_JOBS = 2_000  # that are looked at for it
 LATE = timedelta(seconds=60)
 OUTBOX_OLD = timedelta(seconds=60)
+MOST_LOOKED_AT, MOST_NAMED = 10_000, 20  # records of a collection, and damaged ones that are named
+SHAPES = {
+    "dynamic_jobs": jobs.JOB, "job_revisions": jobs.REVISION, "job_notes": jobs.NOTE, "job_drafts": jobs.DRAFT, "template_moves": jobs.MOVE,
+    "job_executions": executions.EXECUTION, "execution_logs": executions.CHUNK, "execution_days": executions.DAY,
+    "users": accounts.USER, "api_tokens": accounts.TOKEN, "sessions": accounts.SESSION, "preferences": accounts.PREFERENCE,
+    "connections": CONNECTION, "connection_health": HEALTH, "calendars": CALENDAR, "job_templates": TEMPLATE, "template_presets": PRESET,
+    "approvals": APPROVAL, "audit_log": EVENT, "nodes": NODE, "switches": SWITCH, "gatherings": GATHERING,
+}  # fmt: skip
 RUN_SILENT, RUN_WAITING = timedelta(seconds=60), timedelta(minutes=15)
 
 
@@ -71,7 +91,7 @@ class Doctor:
             "MongoDB": self._mongodb, "Clock": self._clock, "Migrations": self._migrations, "Indexes": self._indexes, "Disk": self._disk,
             "Time zones": self._time_zones, "Key": self._key, "Job processes": self._cage, "Audit trail": self._audit,
             "Templates": self._templates, "Nodes": self._nodes, "Jobs": self._jobs, "Runs to come": self._runs_to_come,
-            "Mail": self._mail, "Executions": self._executions,
+            "Mail": self._mail, "Executions": self._executions, "Records": self._records,
         }  # fmt: skip
         for subject, check in checks.items():
             try:
@@ -228,15 +248,15 @@ class Doctor:
                 yield _skew("Nodes", node.id, node.skew_seconds)
 
     def _jobs(self) -> Iterator[Finding]:
-        jobs, now = JobStore(self._database), self._services.clock.now()
-        broken, late = self._services.jobs.broken(), jobs.seconds_late(now, LATE)
+        store, now = JobStore(self._database), self._services.clock.now()
+        broken, late = self._services.jobs.broken(), store.seconds_late(now, LATE)
         for name, reason in broken.items():
             yield Finding(
                 "Jobs", Level.PROBLEM, f"{name} cannot run: {reason}", "Open it: another schedule, or its template back, mends it."
             )
         if late:
             yield Finding("Jobs", Level.PROBLEM, f"one is late by {late:.0f} s", "No scheduler plans it.")
-        waiting = len(jobs.find_unsettled(now - OUTBOX_OLD, 1000))
+        waiting = len(store.find_unsettled(now - OUTBOX_OLD, 1000))
         if waiting:
             yield Finding("Jobs", Level.WARNING, f"{waiting} have runs that are not written yet", "A running scheduler writes them.")
         if not broken and not late and not waiting:
@@ -283,6 +303,22 @@ class Doctor:
                 yield Finding("Executions", Level.WARNING, f"{count} {told[what][0]}", told[what][1])
         if not any(stuck.values()):
             yield Finding("Executions", Level.OK, "none stuck")
+
+    def _records(self) -> Iterator[Finding]:
+        """The newest documents of each collection against its shape."""
+        damaged = 0
+        for name, shape in SHAPES.items():
+            for row in Records(self._database, name, shape).find().sort("$natural", -1).limit(MOST_LOOKED_AT):
+                if DAMAGED in row:
+                    damaged += 1
+                    if damaged <= MOST_NAMED:
+                        called = row.get("name") or row.get("email") or row.get("job_name") or ""
+                        text = f"{row['_id']} in {name}{f' ({called})' if called else ''} is damaged: {row[DAMAGED]}"
+                        yield Finding("Records", Level.PROBLEM, text, "Nothing is done with it. Mend it in the database, or delete it.")
+        if damaged > MOST_NAMED:
+            yield Finding("Records", Level.PROBLEM, f"{damaged - MOST_NAMED} more are damaged", "The log names each (record.damaged).")
+        if not damaged:
+            yield Finding("Records", Level.OK, "all can be read")
 
 
 def _skew(subject: str, whose: str, seconds: float) -> Finding:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import bson
 from bson import DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
@@ -16,6 +17,8 @@ from bson.code import Code
 from bson.codec_options import CodecOptions, DatetimeConversion, TypeDecoder, TypeRegistry
 from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.errors import (
     AutoReconnect,
@@ -33,6 +36,7 @@ from pymongo.write_concern import WriteConcern
 
 from app.errors import StoreUnavailable
 from app.events import get_logger
+from app.shapes import DAMAGED, Object, mended, readable_values
 from app.validation.storable import bytes_in_words
 
 log = get_logger(__name__)
@@ -85,6 +89,93 @@ EXACT: CodecOptions[Document] = CodecOptions(
     unicode_decode_error_handler="replace",
 )  # fmt: skip
 CODEC: CodecOptions[Document] = EXACT.with_options(type_registry=TypeRegistry([_Plain(kind, plain) for kind, plain in _PLAIN.items()]))
+
+
+class _Records:
+    """A collection whose documents have a shape: whoever reads gets no other ones (app.shapes). A damaged document is readable and says
+    under DAMAGED what is wrong with it; the log names it once. All else is as the driver has it."""
+
+    def __init__(self, database: Database[Document], name: str, shape: Object) -> None:
+        self._collection, self._name, self._shape = database[name], name, shape
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+    def find(self, filter: Any = None, projection: Any = None, **options: Any) -> Readable:
+        """As the driver's."""
+        return Readable(self._collection.find(filter, projection, **options), lambda row: self.readable(row, projection))
+
+    def find_one(self, filter: Any = None, projection: Any = None, **options: Any) -> Document | None:
+        """As the driver's."""
+        row = self._collection.find_one(filter, projection, **options)
+        return None if row is None else self.readable(row, projection)
+
+    def find_one_and_update(
+        self, filter: Any, update: Any, projection: Any = None, **options: Any
+    ) -> Document | None:  # fmt: skip
+        """As the driver's."""
+        row = self._collection.find_one_and_update(filter, update, projection, **options)
+        return None if row is None else self.readable(row, projection)
+
+    def distinct(self, key: str, *args: Any, **options: Any) -> list[Any]:
+        """As the driver's, but for values that are not of the field's kind."""
+        return readable_values(self._collection.distinct(key, *args, **options), self._shape, key)
+
+    def readable(self, row: Document, projection: Any = None) -> Document:
+        """A document as `find` gives it with `projection`."""
+        made = mended(row, self._shape, projection)
+        if made is not row and _say_once((self._name, str(made.get("_id")), made[DAMAGED])):
+            log.warning("record.damaged", collection=self._name, id=str(made.get("_id")), reason=made[DAMAGED])
+        return made
+
+
+class Readable:
+    """The driver's cursor; its documents have the shape of their collection."""
+
+    def __init__(self, cursor: Cursor[Document], readable: Callable[[Document], Document]) -> None:
+        self._cursor, self._readable = cursor, readable
+
+    def sort(self, *order: Any) -> Readable:
+        return Readable(self._cursor.sort(*order), self._readable)
+
+    def skip(self, count: int) -> Readable:
+        return Readable(self._cursor.skip(count), self._readable)
+
+    def limit(self, count: int) -> Readable:
+        return Readable(self._cursor.limit(count), self._readable)
+
+    def max_time_ms(self, count: int | None) -> Readable:
+        return Readable(self._cursor.max_time_ms(count), self._readable)
+
+    def __iter__(self) -> Iterator[Document]:
+        return map(self._readable, self._cursor)
+
+    def __next__(self) -> Document:
+        return self._readable(next(self._cursor))
+
+
+if TYPE_CHECKING:
+
+    class Records(Collection[Document]):
+        """As type checkers see it: what it does not do itself, the driver's collection does."""
+
+        def __init__(self, database: Database[Document], name: str, shape: Object) -> None: ...
+        def readable(self, row: Document, projection: Any = None) -> Document: ...
+
+else:
+    Records = _Records
+
+_said: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+_MOST_SAID = 10_000  # damaged documents that are remembered as named in the log
+
+
+def _say_once(what: tuple[str, str, str]) -> bool:
+    if what in _said:
+        return False
+    _said[what] = None
+    while len(_said) > _MOST_SAID:
+        _said.popitem(last=False)
+    return True
 
 
 def connect(uri: str) -> MongoClient[Document]:

@@ -16,6 +16,7 @@ from app.execution.model import Status
 from app.instants import in_zone
 from app.jobs.model import DependsOn, Schedule
 from app.scheduling.words import duration_words, in_words
+from app.shapes import DAMAGED, UNKNOWN
 from app.validation.terminal import Run, Style, escaped, plain, runs
 from app.zones import zone
 from templates_lib.messages import Said, counted, say, say_many
@@ -36,6 +37,7 @@ STATES: dict[str, tuple[str, str]] = {
     Status.CANCELLED: ("ban", say("Cancelled")),
     Status.SKIPPED: ("skip-forward", say("Skipped")),
     Status.MISSED: ("triangle", say("Missed")),
+    UNKNOWN: ("circle-alert", say("Unreadable")),
 }
 REASONS = {
     "overlap": say("the job still ran"), "replaced": say("a newer run took its place"), "misfire": say("later than its grace"),
@@ -149,11 +151,18 @@ def seen_plainly(text: Any) -> str:
 
 def state(status: str, reason: str | None = None) -> Markup:
     """Icon and word of an outcome."""
-    icon_name, words = STATES[status]
+    icon_name, words = STATES.get(status, STATES[UNKNOWN])
     hint = translated(REASONS.get(reason or "", ""))
     return Markup('<span class="state state-{}"{}>{}{}</span>').format(
         status, Markup(' title="{}"').format(hint) if hint else "", icon(icon_name), translated(words)
     )
+
+
+def damage(row: Any) -> Markup:
+    """What is wrong with a record that could not be read as it is; nothing for any other."""
+    why = row.get(DAMAGED, "") if isinstance(row, Mapping) else row.damaged
+    told = translated(say("Its record is damaged: {reason}", reason=why)) if why else ""
+    return Markup('<span class="sub wrong-text">{}{}</span>').format(icon("circle-alert"), told) if why else Markup()
 
 
 def icon(name: str) -> Markup:
@@ -307,5 +316,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "instant": instant, "t": translated,
 }  # fmt: skip
 GLOBALS: dict[str, Any] = {
-    "state": state, "icon": icon, "STATES": STATES, "ENDS": ENDS, "REASONS": REASONS, "_": gettext, "ngettext": ngettext,
+    "state": state, "icon": icon, "damage": damage, "STATES": STATES, "ENDS": ENDS, "REASONS": REASONS, "_": gettext, "ngettext": ngettext,
 }  # fmt: skip

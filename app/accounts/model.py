@@ -54,3 +54,4 @@ class User:
     identity: dict[str, str] | None = None
     epoch: int = 0
     version: int = 1
+    damaged: str = ""  # what of its record cannot be read; where that decides what it may, it is closed

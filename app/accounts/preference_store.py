@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from app.mongo import Document
+from app.accounts.shape import PREFERENCE
+from app.mongo import Document, Records
 
 
 class PreferenceStore:
     """One document a person {_id, zone, language, views: [{name, query}]}."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._preferences = database["preferences"]
+        self._preferences = Records(database, "preferences", PREFERENCE)
 
     def get(self, user_id: str) -> Document:
         """Empty where the person has set nothing."""

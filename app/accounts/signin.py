@@ -22,6 +22,7 @@ from app.clock import Clock
 from app.errors import NotSignedIn
 from app.keys import KeyRing, digest
 from app.mongo import Document
+from app.shapes import DAMAGED
 from app.validation.names import normal
 
 WRONG = "The e-mail address or the password is wrong"  # never which of the two
@@ -82,7 +83,7 @@ class SignIn:
     def with_code(self, pending: str, code: str, visitor: Visitor) -> SignedIn:
         """The session of one who gave the password before. Raises NotSignedIn, LimitReached."""
         session, now = self._sessions.get(digest(pending)), self._clock.now()
-        if session is None or not session.get("pending") or session["expires_at"] <= now:
+        if session is None or DAMAGED in session or not session.get("pending") or session["expires_at"] <= now:
             raise NotSignedIn("It took too long; sign in again")
         user = self._live(session)
         counted = self._count(f"code of {user.id}", user, visitor)
@@ -114,7 +115,7 @@ class SignIn:
     def by_session(self, secret: str, *, address: str) -> Actor:
         """Whose session this is. Raises NotSignedIn where it has ended: by its age, by idleness, by someone."""
         session, now = self._sessions.get(digest(secret)), self._clock.now()
-        if session is None or session.get("pending") or session["expires_at"] <= now:
+        if session is None or DAMAGED in session or session.get("pending") or session["expires_at"] <= now:
             raise NotSignedIn("The session has ended; sign in again")
         seen: datetime = session.get("seen_at") or session["created_at"]
         if seen + self._idle <= now:

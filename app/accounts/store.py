@@ -10,8 +10,10 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.accounts.model import AccountKind, Role, User
+from app.accounts.shape import DECIDING, SESSION, TOKEN, USER
 from app.errors import DuplicateName
-from app.mongo import Document
+from app.mongo import Document, Records
+from app.shapes import DAMAGED
 from app.validation.names import spellings
 
 # What proves an account, and what it may: a change of one of them ends its sessions, in the same write.
@@ -22,7 +24,7 @@ class UserStore:
     """Accounts by id and by e-mail address (kept in lower case)."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._users = database["users"]
+        self._users = Records(database, "users", USER)
 
     def add(self, user: User) -> None:
         """Raises DuplicateName where the address is taken."""
@@ -112,7 +114,7 @@ class TokenStore:
     """API tokens, by the SHA-256 of their text; the text is nowhere."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._tokens = database["api_tokens"]
+        self._tokens = Records(database, "api_tokens", TOKEN)
 
     def add(self, token: Document) -> None:
         self._tokens.insert_one(token)
@@ -143,7 +145,7 @@ class SessionStore:
     """Sign-ins on the server, by the SHA-256 of the cookie's secret; MongoDB drops them after their end."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._sessions = database["sessions"]
+        self._sessions = Records(database, "sessions", SESSION)
 
     def add(self, session: Document) -> None:
         self._sessions.insert_one(session)
@@ -171,12 +173,18 @@ class SessionStore:
         return self._sessions.delete_many(where).deleted_count
 
 
+def _decides(damaged: str) -> bool:
+    """Whether the damage of an account leaves open who it is and what it may."""
+    return any(part.startswith(DECIDING) for part in damaged.split("; "))
+
+
 def _user(row: Document | None) -> User | None:
     if row is None:
         return None
     return User(
         id=row["_id"], email=row["email"], name=row["name"], role=Role(row["role"]), password_hash=row["password_hash"],
-        created_at=row["created_at"], disabled=row["disabled"], kind=AccountKind(row.get("kind", AccountKind.PERSON)),
+        created_at=row["created_at"], disabled=row["disabled"] or _decides(row.get(DAMAGED, "")),
+        kind=AccountKind(row.get("kind", AccountKind.PERSON)),
         totp=row.get("totp"), last_seen_at=row.get("last_seen_at"), groups=tuple(row.get("groups", ())), identity=row.get("identity"),
-        epoch=row.get("epoch", 0), version=row.get("version", 1),
+        epoch=row.get("epoch", 0), version=row.get("version", 1), damaged=row.get(DAMAGED, ""),
     )  # fmt: skip

@@ -18,6 +18,7 @@ from app.clock import Clock
 from app.errors import Conflict, FieldError, Forbidden, NotFound, NotSignedIn, ValidationFailed
 from app.keys import digest
 from app.mongo import Document
+from app.shapes import DAMAGED
 from app.validation import SchemaValidator
 from app.validation.names import read_name, read_names
 from app.validation.together import sound
@@ -130,6 +131,8 @@ class Tokens:
         token, now = self._tokens.by_hash(digest(text)), self._clock.now()
         if token is None:
             raise NotSignedIn("The token is unknown or revoked")
+        if DAMAGED in token:  # until when it is good and for what cannot be told
+            raise NotSignedIn("The record of the token is damaged; make a new one")
         if token["expires_at"] is not None and token["expires_at"] <= now:
             raise NotSignedIn(say("The token expired at {expires_at:%Y-%m-%d %H:%M} UTC", expires_at=token["expires_at"]))
         user = self._users.get(token["user_id"])

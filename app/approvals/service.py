@@ -33,6 +33,7 @@ from app.jobs.asks import Ask, Operation
 from app.jobs.model import job_document
 from app.jobs.service import JobRegistry
 from app.mongo import Document, as_stored, is_away, is_permanent
+from app.shapes import DAMAGED
 from templates_lib.messages import said, say
 
 # Whoever approved was killed in between: another may approve again, as doing it twice does it once.
@@ -149,6 +150,8 @@ class Approvals:
         """Do what was asked for, in the name of who asked. Raises Forbidden for one's own, Conflict where it no longer waits, and what
         the doing raises: what can never succeed any more has failed, what may succeed later waits on."""
         row = self._to_decide(actor, approval_id, note)
+        if DAMAGED in row:
+            raise Conflict(say("The record of this request is damaged: {reason}. Refuse it and have it asked again", reason=row[DAMAGED]))
         now = self._clock.now()
         requester = self._requester(row, actor)
         free = {"$or": [{"state": PENDING}, {"state": APPROVING, "decided_at": {"$lte": now - STUCK_AFTER}}]}

@@ -10,16 +10,39 @@ from pymongo import ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from app.mongo import Document
+from app.jobs.asks import Operation
+from app.mongo import Document, Records
+from app.shapes import UNKNOWN, Anything, Instant, Listed, Number, Object, Text, instants, one_of, texts
 
 PENDING, APPROVING = "pending", "approving"
+
+_STATES = (PENDING, APPROVING, "approved", "refused", "withdrawn", "failed")
+APPROVAL = Object(
+    members={
+        "operation": one_of([item.value for item in Operation], UNKNOWN),
+        "state": one_of(_STATES, "failed"),
+        **texts("job_id", "job_name", "template_type", "via"),
+        "version": Number(),
+        "diff": Listed(of=Object(members={"field": Text(), "before": Anything(optional=True), "after": Anything(optional=True)})),
+        "parameters": Object(nullable=True),
+        "payload": Object(),
+        "subject": Object(members={"group": Text(optional=True)}),
+        "requested_by": Object(members=texts("id", "email")),
+        **instants("requested_at", "expires_at"),
+        "decided_by": Text(nullable=True),
+        "decided_at": Instant(nullable=True),
+        "note": Text(),
+        "result": Object(nullable=True),
+        "preview": Object(nullable=True, members={"state": Text(words=("running", "done"), default="running")}),
+    }
+)
 
 
 class ApprovalStore:
     """Requests, and the compare-and-sets that move them."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._approvals = database["approvals"]
+        self._approvals = Records(database, "approvals", APPROVAL)
 
     def add(self, approval: Document) -> bool:
         """False where its id is there already."""

@@ -62,6 +62,10 @@ def verify(events: Iterable[Document], keys: KeyRing, *, most_breaks: int = 10) 
     breaks: list[Break] = []
     for event in events:
         count += 1
+        if not isinstance(event.get("seq"), int):
+            if len(breaks) < most_breaks:
+                breaks.append(Break(head.seq, f"after it stands one without a number: {event.get('_id')}"))
+            continue
         if "seal" not in event and older == count - 1:
             older, head = count, Head(int(event["seq"]))
             continue

@@ -11,7 +11,8 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.audit.chain import BEGINNING, Head
-from app.mongo import EXACT, Document, literal
+from app.mongo import EXACT, Document, Records, literal
+from app.shapes import Anything, Instant, Listed, Number, Object, Text, texts
 
 QUERY_TIME_MS = 5_000
 
@@ -50,18 +51,28 @@ class AuditFilter:
 
 
 EVERYTHING = AuditFilter()
+_ACTOR, _TARGET = Object(members=texts("id", "email", "role")), Object(members=texts("kind", "id", "name"))
+_CHANGE = Object(members={"field": Text(), "before": Anything(optional=True), "after": Anything(optional=True)})
+EVENT = Object(
+    members={
+        "seq": Number(), "at": Instant(), **texts("action", "outcome", "via", "address", "correlation_id"), "actor": _ACTOR,
+        "target": _TARGET, "diff": Listed(of=_CHANGE), **texts("approved_by", "reason", "seal", "previous", "key", optional=True),
+    }
+)  # fmt: skip
+SEEN = Object(members={"values": Object(optional=True), "secrets": Object(optional=True, others=Text())})
 
 
 class AuditStore:
     """Append-only: there is no method that updates or deletes."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._events = database["audit_log"]
-        self._exact = self._events.with_options(codec_options=EXACT)
+        self._events = Records(database, "audit_log", EVENT)
+        self._exact = database["audit_log"].with_options(codec_options=EXACT)
 
     def head(self) -> Head:
         """The end of the chain."""
-        row = self._events.find_one({}, {"seq": 1, "seal": 1}, sort=[("seq", -1)])
+        numbered = {"seq": {"$type": "number"}}  # a text among the numbers would come first
+        row = self._events.find_one(numbered, {"seq": 1, "seal": 1}, sort=[("seq", -1)])
         return Head(row["seq"], row.get("seal", BEGINNING)) if row else Head()
 
     def append(self, event: Document) -> bool:
@@ -96,7 +107,7 @@ class SettingsStore:
     """The `settings_seen` collection: what each place last started with."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._seen = database["settings_seen"]
+        self._seen = Records(database, "settings_seen", SEEN)
 
     def last(self, place: str) -> Document:
         """What `keep` was last given for the place; empty where it never was."""

@@ -8,7 +8,8 @@ from datetime import datetime
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from app.mongo import Document
+from app.mongo import Document, Records
+from app.shapes import Flag, Instant, Number, Object, Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +26,22 @@ class Health:
     failures: int
 
 
+HEALTH = Object(
+    members={
+        "version": Number(), "works": Flag(nullable=True), "message": Text(), "since": Instant(), "probed_at": Instant(nullable=True),
+        "next_at": Instant(), "failures": Number(),
+    }
+)  # fmt: skip
+
+
 class HealthStore:
     """One document a connection, its id that of the connection."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._health = database["connection_health"]
+        self._health = Records(database, "connection_health", HEALTH)
 
     def all(self) -> dict[str, Health]:
-        return {row.pop("_id"): Health(**row) for row in self._health.find()}
+        return {row["_id"]: Health(**{name: row[name] for name in HEALTH.members}) for row in self._health.find()}
 
     def claim(self, connection_id: str, version: int, was: Health | None, *, now: datetime, until: datetime) -> bool:
         """Take the next look at a connection, until `until`; False where another node was quicker."""

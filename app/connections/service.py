@@ -20,6 +20,7 @@ from app.connections.vault import Vault, mask
 from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersion, ValidationFailed
 from app.events import get_logger
 from app.mongo import Document
+from app.shapes import DAMAGED
 from app.validation import SchemaValidator
 from app.validation.names import normal
 from templates_lib.base import ConnectionGrant
@@ -161,10 +162,12 @@ class Connections:
                 probed_at=one.probed_at,
             )
             for row in self._store.all()
-            if (one := health.get(row["_id"])) is not None and one.works is not None and one.probed_at
+            if row["kind"] in KINDS and (one := health.get(row["_id"])) is not None and one.works is not None and one.probed_at
         ]  # fmt: skip
 
     def _opened(self, row: Document) -> tuple[bool, str]:
+        if DAMAGED in row:
+            return False, f"its record is damaged: {row[DAMAGED]}"
         try:
             return True, KINDS[row["kind"]].probe(self._vault.open(row["settings"]), self._own)
         except Exception as error:
@@ -181,7 +184,7 @@ class Connections:
         """
         require(actor, May.NAME_CONNECTIONS)
         row = next(iter(self._store.by_names({name})), None) if name else None
-        look = KINDS[row["kind"]].explore if row else None
+        look = KINDS[row["kind"]].explore if row and DAMAGED not in row else None
         if row is None or look is None:
             return []
         key, now = (row["_id"], row["version"], what, collection), self._clock.monotonic()
@@ -208,7 +211,9 @@ class Connections:
         errors = []
         for place, name, kind in wanted:
             row = found.get(name)
-            if row is None or row["kind"] != kind:
+            if row is not None and DAMAGED in row:
+                errors.append(FieldError(place, say("The record of {name!r} is damaged: {reason}", name=name, reason=row[DAMAGED])))
+            elif row is None or row["kind"] != kind:
                 errors.append(
                     FieldError(place, say("is not the name of a {kind} connection: {name!r}", kind=said(KINDS[kind].name), name=name))
                 )
@@ -219,7 +224,7 @@ class Connections:
                     )
                 )
         for place, name, what in places:
-            if name in found and not KINDS[found[name]["kind"]].reaches(found[name]["settings"], what):
+            if name in found and DAMAGED not in found[name] and not KINDS[found[name]["kind"]].reaches(found[name]["settings"], what):
                 errors.append(FieldError(place, say("{name!r} does not reach {what!r}; a super-admin can allow it", name=name, what=what)))
         return errors
 
@@ -269,7 +274,9 @@ class Connections:
     def grant(self, names: Iterable[str]) -> dict[str, ConnectionGrant]:
         """The named connections in the clear, for one attempt; a missing one is left out."""
         return {
-            row["name"]: ConnectionGrant(row["name"], row["kind"], self._vault.open(row["settings"])) for row in self._store.by_names(names)
+            row["name"]: ConnectionGrant(row["name"], row["kind"], self._vault.open(row["settings"]))
+            for row in self._store.by_names(names)
+            if DAMAGED not in row
         }
 
     def problems(self, name: Any, kind: Any, settings: Any, old: Document | None = None) -> list[FieldError]:

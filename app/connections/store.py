@@ -8,14 +8,28 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName
-from app.mongo import Document
+from app.mongo import Document, Records
+from app.shapes import UNKNOWN, Instant, Number, Object, Text, one_of, texts
+from templates_lib.connections import KINDS
+
+CONNECTION = Object(
+    members={
+        "name": Text(default=UNKNOWN),
+        "kind": one_of(list(KINDS), UNKNOWN),
+        "settings": Object(),
+        "version": Number(),
+        **texts("created_by", "updated_by"),
+        "created_at": Instant(),
+        "updated_at": Instant(),
+    }
+)
 
 
 class ConnectionStore:
     """Connections by name; their secrets arrive and leave sealed."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._connections = database["connections"]
+        self._connections = Records(database, "connections", CONNECTION)
 
     def add(self, connection: Document) -> None:
         """Raises DuplicateName."""

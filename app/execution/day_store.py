@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pymongo import UpdateOne
 from pymongo.database import Database
 
-from app.mongo import Document
+from app.execution.shape import DAY
+from app.mongo import Document, Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class DayStore:
     One that was written before seconds were counted is as good as not there."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._days = database["execution_days"]
+        self._days = Records(database, "execution_days", DAY)
 
     def read(self, begin: datetime, end: datetime) -> tuple[dict[datetime, Tally], dict[datetime, datetime]]:
         """The tallies by hour of the days from `begin` on and before `end`, and when each day that is there was counted."""

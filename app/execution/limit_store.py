@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from app.mongo import Document
+from app.execution.shape import LIMIT
+from app.mongo import Document, Records
 
 
 class RunLimits:
     """Manual runs of each user in a sliding hour, exact however many ask at once: one document a user, one compare-and-set."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._limits = database["run_limits"]
+        self._limits = Records(database, "run_limits", LIMIT)
 
     def take(self, user_id: str, *, now: datetime, limit: int, window: timedelta) -> float | None:
         """Count one run; None where it fits, else the seconds until one will."""

@@ -11,7 +11,8 @@ from pymongo import DeleteMany
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from app.mongo import DUPLICATE_KEY, Document, begun, literal
+from app.execution.shape import CHUNK
+from app.mongo import DUPLICATE_KEY, Document, Records, begun, literal
 from app.validation.terminal import plain
 
 QUERY_TIME_MS = 5_000
@@ -73,7 +74,7 @@ class LogStore:
     text, `seen`. Its number is its place in the execution."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._logs = database["execution_logs"]
+        self._logs = Records(database, "execution_logs", CHUNK)
 
     def append(self, chunks: Sequence[Document]) -> None:
         """Write chunks; one that is there already is left as it is."""
@@ -164,7 +165,7 @@ class LogStore:
         """The chunks of an execution in their order, with how many lines each has."""
         stages: list[Document] = [
             {"$match": {"_id": _after(execution_id, "")}}, {"$sort": {"_id": 1}},
-            {"$project": {"size": {"$ifNull": ["$count", {"$size": "$lines"}]}}},
+            {"$project": {"size": {"$cond": [{"$isArray": "$lines"}, {"$size": "$lines"}, 0]}}},
         ]  # fmt: skip
         return [(row["_id"], row["size"]) for row in self._logs.aggregate(stages, maxTimeMS=QUERY_TIME_MS)]
 

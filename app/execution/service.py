@@ -444,7 +444,7 @@ class Executions:
 
     def _carried(self, job: Job, old: Document) -> dict[str, Any] | None:
         """The parameters of an execution as its job's template takes them now; None where the job is of another template by now."""
-        if old["template_type"] != job.definition.template_type:
+        if old["template_type"] != job.definition.template_type or old["template_version"] is None:
             return None
         return self._registry.judge.carried(job, old["parameters"], old["template_version"], old.get("code_version"))
 
@@ -471,4 +471,4 @@ def at_least(level: str) -> Sequence[str]:
 
 def is_live(document: Mapping[str, Any]) -> bool:
     """True until the execution has ended."""
-    return Status(document["status"]) in LIVE
+    return document["status"] in LIVE

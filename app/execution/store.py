@@ -20,9 +20,11 @@ from app.execution.model import LIVE, Attempt, AttemptError, Outcome, Reason, St
 from app.execution.places import RunBounds, assign, places_query, prefix_of
 from app.execution.reports import text_of
 from app.execution.retry import LEAST_DELAY_SECONDS
+from app.execution.shape import EXECUTION
 from app.execution.updates import FAILURES, LEAVES_QUEUE, RAN
 from app.jobs.model import Overlap
-from app.mongo import ANY_DATE, DUPLICATE_KEY, Document
+from app.mongo import ANY_DATE, DUPLICATE_KEY, Document, Records
+from app.shapes import DAMAGED
 from app.ticks import each
 
 QUERY_TIME_MS = 5_000
@@ -45,6 +47,7 @@ CLAIM_FIELDS = (
     "rank", "cancel",
     "triggered_by", "stands_for", "dry", "scheduled_for", "resolved",
 )  # fmt: skip
+_STATUSES = [status.value for status in Status]
 ENDED_VALUES = [status.value for status in Status if status not in LIVE]
 
 
@@ -88,7 +91,7 @@ class ExecutionStore:
     """Executions, and the compare-and-sets that move them. Each write of a worker names its lease token and is refused without."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._database, self._executions = database, database["job_executions"]
+        self._database, self._executions = database, Records(database, "job_executions", EXECUTION)
         self._full: set[str] = set()  # bounds that this worker found full, for which some may wait
         self._unsure: dict[str, dict[str, Attempt]] = {}  # claims whose answer did not come, with what they wanted
 
@@ -252,8 +255,12 @@ class ExecutionStore:
 
     def _without_damaged(self, rows: list[Document], now: datetime) -> list[Document]:
         """The rows that are executions; one that somebody or something has damaged ends, so that it holds up no other."""
+        for row in rows:
+            if DAMAGED in row:
+                self.end_damaged(row["_id"], ValueError(row[DAMAGED]), now=now)
         set_aside = partial(self._set_aside, now)
-        return list(each("claim", rows, lambda row: updates.checked(row, now), give_up=set_aside))
+        readable = [row for row in rows if DAMAGED not in row]
+        return list(each("claim", readable, lambda row: updates.checked(row, now), give_up=set_aside))
 
     def _set_aside(self, now: datetime, row: Document, error: Exception) -> None:
         self.end_damaged(row["_id"], error, now=now)
@@ -261,9 +268,9 @@ class ExecutionStore:
     def end_damaged(self, execution_id: str, error: Exception, *, now: datetime) -> None:
         """End an execution whose record cannot be read any more, with the reason."""
         told = AttemptError(type="DamagedRecord", message=f"Its record cannot be read: {type(error).__name__}: {text_of(str(error), 500)}")
-        live = {"_id": execution_id, "status": {"$in": LIVE_VALUES}}
+        waits_or_runs = [{"status": {"$in": LIVE_VALUES}}, {"queue_rank": {"$exists": True}}, {"slots": {"$exists": True}}]
         ended = {"status": Status.FAILED.value, "completed_at": now, "error": told.as_document()}
-        self._executions.update_one(live, {"$set": ended, "$unset": {"lease": "", **LEAVES_QUEUE}})
+        self._executions.update_one({"_id": execution_id, "$or": waits_or_runs}, {"$set": ended, "$unset": {"lease": "", **LEAVES_QUEUE}})
 
     def _end_asked_to_stop(self, ids: Sequence[str], now: datetime) -> None:
         """Cancel what was put back into the queue although someone had asked it to stop."""
@@ -377,7 +384,7 @@ class ExecutionStore:
     def find_lost(self, now: datetime, limit: int) -> list[Attempt]:
         """Running executions whose lease has run out."""
         where = {"slots": {"$exists": True}, "lease.expires_at": {"$lt": now}, "status": Status.RUNNING.value}
-        rows = list(self._executions.find(where).sort("lease.expires_at", 1).limit(limit))
+        rows = self._without_damaged(list(self._executions.find(where).sort("lease.expires_at", 1).limit(limit)), now)
 
         def attempt(row: Document) -> Attempt:
             number, began = len(row["attempts"]), row["attempts"][-1]["started_at"]
@@ -557,7 +564,8 @@ class ExecutionStore:
         stages_of_each: list[Document] = [{"$sort": {"queued_at": -1}}, {"$limit": limit}, {"$project": OUTLINE}]
         join = {"from": self._executions.name, "localField": "id", "foreignField": "job_id", "pipeline": stages_of_each, "as": "rows"}
         stages: list[Document] = [{"$documents": [{"id": one} for one in job_ids]}, {"$lookup": join}]
-        return {row["id"]: row["rows"] for row in self._database.aggregate(stages, maxTimeMS=QUERY_TIME_MS)} if job_ids else {}
+        found = self._database.aggregate(stages, maxTimeMS=QUERY_TIME_MS) if job_ids else ()
+        return {row["id"]: [self._executions.readable(one, OUTLINE) for one in row["rows"]] for row in found}
 
     def tallies(self, since: datetime, until: datetime | None = None, *, of_jobs: Collection[str] | None = None) -> dict[datetime, Tally]:
         """What executions that were queued since then, and before `until`, and have ended came to, by the hour (UTC); of all jobs, or
@@ -619,7 +627,11 @@ class ExecutionStore:
         sums = {"name": {"$last": "$job_name"}, "count": {"$sum": 1}, "seconds": {"$sum": "$duration_seconds"}}
         group = {"_id": {"job": "$job_id", "status": "$status"}, **sums, "minutes": {"$addToSet": minute}}
         rows = self._executions.aggregate([{"$match": where}, {"$group": group}], maxTimeMS=QUERY_TIME_MS)
-        return [Begun(row["_id"]["job"], row["name"], row["_id"]["status"], row["count"], row["seconds"], row["minutes"]) for row in rows]
+        return [
+            Begun(row["_id"]["job"], str(row["name"]), row["_id"]["status"], row["count"], row["seconds"], row["minutes"])
+            for row in rows
+            if isinstance(row["_id"].get("job"), str) and row["_id"].get("status") in _STATUSES
+        ]
 
     def failures(self, since: datetime, *, of_jobs: Collection[str] | None = None) -> list[Document]:
         """The newest failure of each job that failed since then, newest first, out of the newest MOST_FAILED."""
@@ -643,7 +655,7 @@ class ExecutionStore:
         """How many are live, by status."""
         stages: list[Document] = [{"$match": {"live": True}}, {"$group": {"_id": "$status", "count": {"$sum": 1}}}]
         rows = self._executions.aggregate(stages, hint=LIVE_INDEX, maxTimeMS=QUERY_TIME_MS)
-        return {**dict.fromkeys(LIVE_VALUES, 0), **{row["_id"]: row["count"] for row in rows}}
+        return {**dict.fromkeys(LIVE_VALUES, 0), **{row["_id"]: row["count"] for row in rows if row["_id"] in LIVE_VALUES}}
 
     def stuck(self, now: datetime, *, silent: timedelta, waiting: timedelta) -> dict[str, int]:
         """How many hang: `silent` run with a lease that ended so long ago, `waiting` have been free to run for so long,

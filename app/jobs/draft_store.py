@@ -6,14 +6,15 @@ from datetime import datetime
 
 from pymongo.database import Database
 
-from app.mongo import Document
+from app.jobs.shape import DRAFT
+from app.mongo import Document, Records
 
 
 class DraftStore:
     """One document a person and template {_id: {user, kind}, pairs: [[name, value]], at}; a TTL index removes old ones."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._drafts = database["job_drafts"]
+        self._drafts = Records(database, "job_drafts", DRAFT)
 
     def put(self, user_id: str, kind: str, pairs: list[list[str]], at: datetime) -> None:
         key = {"user": user_id, "kind": kind}

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from app.mongo import Document
+from app.shapes import DAMAGED, damaged_fields
 
 
 class ScheduleType(StrEnum):
@@ -186,6 +187,7 @@ class Job:
     paused: Pause | None = None
     request_digest: str | None = None
     code_version: int | None = None  # of the template's code that the parameters are written for; None: as `template_version` says
+    damaged: frozenset[str] = frozenset()  # the fields of its document that cannot be read and stand here as something neutral
 
     def has_ended(self, now: datetime) -> bool:
         """Whether its schedule had due times and has none any more. Of one that waits (switched off, paused), by its last instant; the
@@ -253,12 +255,16 @@ _NESTED: dict[str, Any] = {
     "depends_on": lambda rows: tuple(Dependency(job=row["job"], when=DependsOn(row.get("when", DependsOn.SUCCESS))) for row in rows),
 }
 
-_RECORD_FIELDS = tuple(item.name for item in fields(Job) if item.name not in {"id", "definition"})
+UNREADABLE = "its record in the database is damaged: "  # what the `schedule_error` of a damaged job begins with
+_RECORD_FIELDS = tuple(item.name for item in fields(Job) if item.name not in {"id", "definition", "damaged"})
 
 
 def job_from(row: Document) -> Job:
-    """The job in a stored document."""
+    """The job in a stored document; of a damaged one, `schedule_error` says what is wrong with it."""
     known = {name: row.get(name) for name in _RECORD_FIELDS}
+    if (damaged := row.get(DAMAGED)) is not None:
+        known["schedule_error"] = f"{UNREADABLE}{damaged}"
+        known["damaged"] = damaged_fields(damaged)
     known["paused"] = _pause_from(row["paused"]) if row.get("paused") else None
     return Job(id=row["_id"], definition=definition_from(row), **known)  # type: ignore[arg-type]  # the store wrote each of them
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pymongo.database import Database
 
-from app.mongo import Document
+from app.jobs.shape import MOVE
+from app.mongo import Document, Records
 
 
 class MoveStore:
@@ -12,7 +13,7 @@ class MoveStore:
     written before the first job is moved."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._moves = database["template_moves"]
+        self._moves = Records(database, "template_moves", MOVE)
 
     def add(self, row: Document) -> None:
         self._moves.insert_one(row)

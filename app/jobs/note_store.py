@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pymongo.database import Database
 
-from app.mongo import Document
+from app.jobs.shape import NOTE
+from app.mongo import Document, Records
 
 
 class NoteStore:
     """One document a note {_id, job_id, text, by, by_id, at}."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._notes = database["job_notes"]
+        self._notes = Records(database, "job_notes", NOTE)
 
     def add(self, row: Document) -> None:
         self._notes.insert_one(row)

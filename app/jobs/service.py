@@ -34,7 +34,7 @@ from app.jobs.asks import Ask, Operation
 from app.jobs.body import chosen, merged
 from app.jobs.dependencies import Dependencies
 from app.jobs.judge import Judge
-from app.jobs.model import Cause, Job, JobDefinition, Pause, job_document, job_from, to_plain
+from app.jobs.model import DEFINITION_FIELDS, Cause, Job, JobDefinition, Pause, job_document, job_from, to_plain
 from app.jobs.reading import load_pause
 from app.jobs.revisions import Revision, change, difference
 from app.jobs.rules import Endings, ScheduleRules
@@ -197,7 +197,7 @@ class JobRegistry:
         `version` is what the caller saw (If-Match). Raises StaleVersion where the job has moved on, else as `create`.
         """
         require(actor, May.CHANGE_JOBS)
-        before = self._at_version(actor, job_id, version)
+        before = self._at_version(actor, job_id, version, mending=body if isinstance(body, Mapping) else ())
         definition = self._checked(actor, merged(self.judge.brought_up(before).definition, body), before)
         entry = self.judge.entry_for(definition, before)
         definition = self.judge.sealed(entry, definition, before)
@@ -213,7 +213,7 @@ class JobRegistry:
         It is judged as of now. Raises NotFound, else as `update`.
         """
         require(actor, May.CHANGE_JOBS)
-        before, old = self._at_version(actor, job_id, version), self.revision(actor, job_id, number)
+        before, old = self._at_version(actor, job_id, version, mending=DEFINITION_FIELDS), self.revision(actor, job_id, number)
         definition = replace(old.definition, enabled=before.definition.enabled)
         wanted = self.judge.brought_up(
             replace(before, definition=definition, template_version=old.template_version, code_version=old.code_version)
@@ -293,7 +293,7 @@ class JobRegistry:
         """Retire the job: it is never due again, its executions and audit stay (design.md, 7). Raises Conflict while others depend on
         it."""
         require(actor, May.CHANGE_JOBS)
-        job = self._at_version(actor, job_id, version)
+        job = self._at_version(actor, job_id, version, mending=DEFINITION_FIELDS)
         after = self.dependencies.dependants(actor, job_id)
         if after:
             named = ", ".join([repr(one.name) for one in after if one.name][:3]) or str(len(after))
@@ -655,10 +655,14 @@ class JobRegistry:
             raise NotFound("job", job_id)  # that there is one is nobody's business
         return job
 
-    def _at_version(self, actor: Actor, job_id: str, version: int | None) -> Job:
+    def _at_version(self, actor: Actor, job_id: str, version: int | None, *, mending: Collection[str] = ()) -> Job:
+        """The job that is to be changed or run. Of a damaged one, only a change that says each damaged field anew (`mending`) is made, as
+        any other would write something neutral over what is there. Raises NotFound, StaleVersion, Conflict."""
         job = self._visible(actor, job_id)
         if version is not None and version != job.version:
             raise StaleVersion(version, job.version)
+        if job.damaged.intersection(DEFINITION_FIELDS).difference(mending):
+            raise Conflict(say("This cannot be done, as {reason}. Edit the job, or delete it", reason=job.schedule_error or ""))
         return job
 
     @staticmethod

@@ -15,8 +15,10 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName, LimitReached
+from app.jobs import shape
 from app.jobs.model import Cause, Job, Pause, Schedule, job_document, job_from, schedule_from, to_plain
-from app.mongo import ANY_DATE, Document, by_id, literal
+from app.mongo import ANY_DATE, Document, Records, by_id, literal
+from app.shapes import DAMAGED, mended
 from app.validation.names import normal, spellings
 from templates_lib.messages import say
 
@@ -138,8 +140,8 @@ class JobStore:
     """Jobs, and the compare-and-sets that their changes are."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._jobs = database["dynamic_jobs"]
-        self._revisions = database["job_revisions"]
+        self._jobs = Records(database, "dynamic_jobs", shape.JOB)
+        self._revisions = Records(database, "job_revisions", shape.REVISION)
 
     # -- the registry ---------------------------------------------------------------------------------------------
 
@@ -303,7 +305,8 @@ class JobStore:
             "paused": None,
             **_within(groups),
         }
-        return [job_from(row) for row in self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort("next_run_at", 1).limit(limit)]
+        rows = self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort("next_run_at", 1).limit(limit)
+        return [job_from(row) for row in rows if DAMAGED not in row]
 
     def planned(self, *, groups: Collection[str] | None = None, ids: Collection[str] | None = None) -> list[Planned]:
         """The schedules of all enabled jobs that are due by themselves and not paused, each with how many jobs have it; or of some jobs,
@@ -322,7 +325,7 @@ class JobStore:
         first = {"$firstN": {"n": NAMED_OF_A_PLAN, "input": {"id": "$_id", "name": "$name"}}}
         group = {"_id": {**{part: f"$schedule.{part}" for part in parts}, "phase": phase}, "jobs": {"$sum": 1}, "first": first}
         rows = self._jobs.aggregate([{"$match": where}, {"$group": group}], maxTimeMS=QUERY_TIME_MS)
-        return [_planned(row) for row in rows]
+        return [one for row in rows if (one := _planned(row)) is not None]
 
     def enabled(self, limit: int) -> list[Job]:
         """Jobs that are switched on, by name, `limit` at most; one that cannot be read is left out."""
@@ -346,7 +349,8 @@ class JobStore:
         """Each template and version that a job is of, with how many are."""
         group = {"_id": {"kind": "$template_type", "version": "$template_version"}, "count": {"$sum": 1}}
         rows = self._jobs.aggregate([{"$match": {"retired": False}}, {"$group": group}], **_BY_VERSION)
-        return {(row["_id"]["kind"], row["_id"]["version"]): row["count"] for row in rows}
+        found = [(row["_id"].get("kind"), row["_id"].get("version"), row["count"]) for row in rows]
+        return {(kind, version): count for kind, version, count in found if isinstance(kind, str) and isinstance(version, int)}
 
     def names_of(self, kind: str, version: int) -> list[str]:
         """Names of the jobs of one version of a template."""
@@ -357,7 +361,7 @@ class JobStore:
         """How many jobs each version of a template has."""
         match = {"$match": {"template_type": kind, "retired": False}}
         rows = self._jobs.aggregate([match, {"$sortByCount": "$template_version"}], maxTimeMS=QUERY_TIME_MS)
-        return {row["_id"]: row["count"] for row in rows}
+        return {row["_id"]: row["count"] for row in rows if isinstance(row["_id"], int)}
 
     def of_template(self, kind: str) -> list[Job]:
         """All jobs of a template, by name."""
@@ -563,7 +567,8 @@ class JobStore:
 
     def mark_broken(self, job: Job, reason: str) -> None:
         """A schedule that cannot be computed any more: the job is left alone and says why."""
-        self._jobs.update_one({"_id": job.id, "version": job.version}, {"$set": {"schedule_error": reason}})
+        where = {"_id": job.id} if job.damaged else {"_id": job.id, "version": job.version}
+        self._jobs.update_one(where, {"$set": {"schedule_error": reason}})
 
     def note_runs(self, runs: Iterable[Ended]) -> None:
         """`last_run_at` and `last_status` of each job, neither ever backwards."""
@@ -634,10 +639,14 @@ def _noted(run: Ended) -> UpdateOne:
     return UpdateOne(is_older, {"$set": later})
 
 
-def _planned(row: Document) -> Planned:
+def _planned(row: Document) -> Planned | None:
+    """None for a schedule that cannot be read."""
     key = {name: value for name, value in row["_id"].items() if value is not None}
     phase = key.pop("phase", None)
-    return Planned(schedule_from(key), phase, row["jobs"], tuple((one["id"], one["name"]) for one in row["first"]))
+    if DAMAGED in mended({"schedule": key}, shape.SCHEDULED) or not isinstance(phase, datetime | None):
+        return None
+    first = tuple((one["id"], one["name"]) for one in row["first"] if isinstance(one.get("id"), str) and isinstance(one.get("name"), str))
+    return Planned(schedule_from(key), phase, row["jobs"], first)
 
 
 def _portions(steps: Sequence[Advance]) -> Iterator[list[Advance]]:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from pymongo.database import Database
 
-from app.mongo import Document
+from app.mongo import Document, Records
+from app.shapes import Flag, Instant, Number, Object, texts
+
+PRESET = Object(
+    members={
+        **texts("template_type", "name", "owner", "by"), "shared": Flag(), "parameters": Object(), "code_version": Number(optional=True),
+        "at": Instant(),
+    }
+)  # fmt: skip
 
 
 class PresetStore:
     """One document a preset {_id, template_type, name, owner, shared, parameters, code_version, by, at}."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._presets = database["template_presets"]
+        self._presets = Records(database, "template_presets", PRESET)
 
     def put(self, row: Document) -> None:
         """Write it, in place of the one of the same id."""

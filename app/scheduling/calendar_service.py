@@ -47,7 +47,7 @@ class Calendars:
             if self._known.get(name, (None, None))[0] != version:
                 row = self._store.get(name)
                 if row is not None:
-                    self._known[name] = (row["version"], Calendar(name, body_of(row)))
+                    self._known[name] = (row["version"], _calendar(row))
         return Blackouts([self._known[name][1] for name in names if name in versions and name in self._known])
 
     def names(self) -> Collection[str]:
@@ -70,7 +70,7 @@ class Calendars:
         if not is_zone(row["timezone"]):
             return []
         now = self._clock.now()
-        return Blackouts([Calendar(row["_id"], body_of(row))]).between(now, now + LOOKS_AHEAD)[:count]
+        return Blackouts([_calendar(row)]).between(now, now + LOOKS_AHEAD)[:count]
 
     def used_by(self, actor: Actor, name: str) -> list[str]:
         """Names of the jobs that name it, of those that the actor sees."""
@@ -142,6 +142,15 @@ class Calendars:
     def _look_again(self, name: str) -> None:
         found = self._jobs.look_again(Cause.CALENDAR, name, self._clock.now())
         log.info("calendar.changed", calendar=name, jobs=found)
+
+
+def _calendar(row: Document) -> Calendar:
+    """The calendar of a stored document; one whose rules cannot be read keeps nothing free, which the log says."""
+    try:
+        return Calendar(row["_id"], body_of(row))
+    except Exception as error:  # rules that a person wrote into the database fail in any way
+        log.warning("record.damaged", collection="calendars", id=row["_id"], reason=f"{type(error).__name__}: {error}"[:200])
+        return Calendar(row["_id"], {"timezone": "UTC"})
 
 
 def body_of(row: Document) -> dict[str, Any]:

@@ -8,14 +8,27 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName
-from app.mongo import Document
+from app.mongo import Document, Records
+from app.shapes import Instant, Listed, Number, Object, Text, texts
+
+CALENDAR = Object(
+    members={
+        "version": Number(),
+        "updated_by": Text(),
+        "updated_at": Instant(),
+        **texts("description", "ical", optional=True),
+        "timezone": Text(default="UTC"),
+        "dates": Listed(optional=True, of=Object()),
+        "weekly": Listed(optional=True, of=Object()),
+    }
+)
 
 
 class CalendarStore:
     """Calendars; the name is the `_id`, as schedules hold it."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._calendars = database["calendars"]
+        self._calendars = Records(database, "calendars", CALENDAR)
 
     def add(self, row: Document) -> None:
         """Raises DuplicateName."""

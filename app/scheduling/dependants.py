@@ -52,7 +52,8 @@ class Dependants:
     def _follow_all(self, ended: Document) -> int:
         after = [
             job for job in self._jobs.dependants(ended["job_id"], enabled=True)
-            if any(one.job == ended["job_id"] and counts(one, ended["status"]) for one in job.definition.depends_on)
+            if not job.damaged
+            and any(one.job == ended["job_id"] and counts(one, ended["status"]) for one in job.definition.depends_on)
         ]  # fmt: skip
         written = sum(each("dependants", after, lambda job: self._follow(job, ended)))
         self._executions.was_followed(ended["_id"])

@@ -126,6 +126,9 @@ class Dispatcher:
         definition, seen = job.definition, job.next_run_at
         if seen is None:
             return None
+        if job.damaged:  # it is left alone, and says why
+            self._jobs.mark_broken(job, job.schedule_error or "")
+            return None
         documents: list[Document] = []
         due: datetime | None = seen
         pause = None

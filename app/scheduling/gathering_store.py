@@ -9,7 +9,8 @@ from datetime import datetime
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from app.mongo import Document
+from app.mongo import Document, Records
+from app.shapes import Listed, Number, Object, Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,18 +24,33 @@ class Gathering:
     owed: tuple[tuple[str, ...], ...] = ()
 
 
+GATHERING = Object(
+    members={
+        "revision": Number(default=1),
+        "arrived": Listed(of=Listed(of=Text())),
+        "seen": Listed(of=Text()),
+        "owed": Listed(of=Listed(of=Text())),
+    }
+)
+
+
 class GatheringStore:
     """One document a job, changed by compare-and-set on its revision."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._gatherings = database["gatherings"]
+        self._gatherings = Records(database, "gatherings", GATHERING)
 
     def get(self, job_id: str) -> Gathering:
         row = self._gatherings.find_one({"_id": job_id})
         if row is None:
             return Gathering()
         owed = tuple(tuple(one) for one in row["owed"])
-        return Gathering(revision=row["revision"], arrived=dict(row["arrived"]), seen=tuple(row["seen"]), owed=owed)
+        return Gathering(
+            revision=row["revision"],
+            arrived={one[0]: one[1] for one in row["arrived"] if len(one) == 2},
+            seen=tuple(row["seen"]),
+            owed=owed,
+        )
 
     def put(self, job_id: str, one: Gathering, *, at: datetime) -> bool:
         """Store what was made of the one with the same revision; False where somebody was quicker."""

@@ -7,16 +7,18 @@ from datetime import datetime
 
 from pymongo.database import Database
 
-from app.mongo import Document
+from app.mongo import Document, Records
+from app.shapes import UNKNOWN, Instant, Object, Text
 
 _ID = "maintenance"
+SWITCH = Object(members={"reason": Text(default=UNKNOWN), "by": Text(), "at": Instant()})
 
 
 class MaintenanceStore:
     """The switch is on while its document is there."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._switches = database["switches"]
+        self._switches = Records(database, "switches", SWITCH)
 
     def get(self) -> Document | None:
         """{reason, by, at, token}, or None."""

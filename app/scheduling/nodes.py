@@ -9,9 +9,12 @@ from pymongo import ReturnDocument
 from pymongo.database import Database
 
 from app.errors import StoreUnavailable
-from app.mongo import Document
+from app.mongo import Document, Records
+from app.shapes import Instant, Number, Object, Text
 
 SILENT_AFTER = timedelta(seconds=30)
+
+NODE = Object(members={"host": Text(), "seen_at": Instant(), "clock": Instant(), "tick_age": Number(whole=False)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,7 @@ class NodeStore:
     """Signs of life. A node that ended without a word is forgotten after a day."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._nodes = database["nodes"]
+        self._nodes = Records(database, "nodes", NODE)
 
     def beat(self, node_id: str, *, host: str, clock: datetime, tick_age: float) -> None:
         """`clock` is the node's own time, `tick_age` seconds since its last good tick; the database puts its own time beside it."""

@@ -16,11 +16,14 @@ import pytest
 
 from app.audit.model import Actor
 from app.config import Settings
+from app.connections.store import CONNECTION
 from app.doctor import Doctor, Finding, Level
 from app.doctor import _tz_version as system_tz_version
 from app.factory import Store, build_services
+from app.jobs.shape import JOB
 from app.scheduling.nodes import NodeStore
 from app.services import Services
+from app.shapes import DAMAGED, Object, mended
 from migrations_scripts.m0001_registry import INDEXES
 from tests.support import Service
 
@@ -66,7 +69,7 @@ def test_a_healthy_house_is_said_to_be_one(healthy: Services, store: Store) -> N
     found = findings(healthy, store)
     assert [f.subject for f in found] == [
         "MongoDB", "Clock", "Migrations", "Indexes", "Disk of the database", "Disk of the data folder", "Time zones", "Key",
-        "Job processes", "Audit trail", "Templates", "Nodes", "Jobs", "Runs to come", "Mail", "Executions",
+        "Job processes", "Audit trail", "Templates", "Nodes", "Jobs", "Runs to come", "Mail", "Executions", "Records",
     ]  # fmt: skip
     assert all(f.advice for f in found if f.level is not Level.OK)
 
@@ -86,6 +89,13 @@ def hang(store: Store, services: Services, actor: Actor, **fields: Any) -> None:
 
 
 OLD = datetime.now(UTC) - timedelta(hours=1)
+
+
+def whole(shape: Object, document: dict[str, Any]) -> dict[str, Any]:
+    """A document with all that its shape asks for."""
+    return {name: value for name, value in mended(document, shape).items() if name != DAMAGED}
+
+
 SICK = {"name": "sick", "retired": False, "template_type": "webhook_trigger", "template_version": 1}
 BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str, str]]] = {
     "an index is gone": (
@@ -102,7 +112,7 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
     ),
     "another key": (
         lambda store, services, actor: store.database["connections"].insert_one(
-            {"name": "shop", "kind": "mongodb", "settings": {"uri": {"$sealed": "gAAAAA=="}}}
+            whole(CONNECTION, {"name": "shop", "kind": "mongodb", "settings": {"uri": {"$sealed": "gAAAAA=="}}})
         ),
         ("Key", "problem", "opens not the secrets of shop"),
     ),
@@ -115,19 +125,19 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
         ("Nodes", "warning", "no engine runs on this database"),
     ),
     "a schedule that cannot be computed": (
-        lambda store, services, actor: store.database["dynamic_jobs"].insert_one({**SICK, "schedule_error": "gone"}),
+        lambda store, services, actor: store.database["dynamic_jobs"].insert_one(whole(JOB, {**SICK, "schedule_error": "gone"})),
         ("Jobs", "problem", "sick cannot run: gone"),
     ),
     "a template that is gone": (
-        lambda store, services, actor: store.database["dynamic_jobs"].insert_one({**SICK, "template_type": "old_kind"}),
+        lambda store, services, actor: store.database["dynamic_jobs"].insert_one(whole(JOB, {**SICK, "template_type": "old_kind"})),
         ("Jobs", "problem", "sick cannot run: its template 'old_kind' is gone: there is no such template here"),
     ),
     "a full outbox": (
-        lambda store, services, actor: store.database["dynamic_jobs"].insert_one({"name": "x", "dispatch": {"at": OLD}}),
+        lambda store, services, actor: store.database["dynamic_jobs"].insert_one(whole(JOB, {"name": "x", "dispatch": {"at": OLD}})),
         ("Jobs", "warning", "1 have runs that are not written yet"),
     ),
     "a silent worker": (
-        lambda store, services, actor: hang(store, services, actor, status="running", slots=["j#0"], lease={"expires_at": OLD}),
+        lambda store, services, actor: hang(store, services, actor, status="running", slots=["j#0"], lease={"expires_at": OLD, "token": 1}),
         ("Executions", "warning", "1 run on a worker that fell silent"),
     ),
     "a full queue": (
@@ -135,7 +145,7 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
         ("Executions", "warning", "1 have waited for a place for more than 15 minutes"),
     ),
     "a mail that could not be sent": (
-        lambda store, services, actor: hang(store, services, actor, status="failed", notify={"state": "failed"}),
+        lambda store, services, actor: hang(store, services, actor, status="failed", notify={"state": "failed", "at": OLD, "tries": 5, "error": None}),
         ("Executions", "warning", "1 ended and nobody could be told"),
     ),
 }  # fmt: skip

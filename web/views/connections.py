@@ -7,8 +7,9 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, lacks, require
-from app.errors import FieldError, NotFound, StaleVersion, ValidationFailed
+from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
 from app.mongo import Document
+from app.shapes import DAMAGED
 from templates_lib.connections import KINDS, ConnectionKind
 from templates_lib.messages import say
 from web.forms.render import SummaryLine
@@ -51,7 +52,7 @@ def new() -> Any:
 def edit(connection_id: str) -> Any:
     """The form of one that is there; secrets stay unless typed anew."""
     row = services().connections.get(actor(), connection_id)
-    kind = KINDS[row["kind"]]
+    kind = _kind_of(row)
     editor = Editor(form_of(kind.settings_schema), row["settings"])
     if request.method == "GET":
         return _page(kind, editor, row=row, name=row["name"])
@@ -73,7 +74,7 @@ def test(connection_id: str) -> str:
     """Open it once and say what answered."""
     row = services().connections.get(actor(), connection_id)
     works, message = services().connections.probe(actor(), connection_id)
-    kind = KINDS[row["kind"]]
+    kind = _kind_of(row)
     return _page(kind, Editor(form_of(kind.settings_schema), row["settings"]), row=row, name=row["name"], probe=(works, message))
 
 
@@ -84,6 +85,13 @@ def delete(connection_id: str) -> Any:
     services().connections.delete(actor(), connection_id, used_by=services().jobs.names_using(row["name"]))
     tell(say("{name} is deleted", name=row["name"]))
     return redirect(url_for(".list_connections"))
+
+
+def _kind_of(row: Document) -> ConnectionKind:
+    """Raises Conflict for a connection whose record cannot be read."""
+    if row["kind"] not in KINDS:
+        raise Conflict(say("The record of this connection is damaged: {reason}", reason=row.get(DAMAGED, "")))
+    return KINDS[row["kind"]]
 
 
 def _wrong(editor: Editor) -> tuple[FieldError, ...]:

@@ -1,0 +1,131 @@
+"""What the documents of jobs, their revisions, notes, drafts and moves must be (app.shapes)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.jobs.model import Cause, DependsOn, MisfirePolicy, Overlap, ScheduleType
+from app.shapes import Anything, Flag, Instant, Listed, Note, Number, Object, Text, instants, one_of, texts, wholes
+
+_ANY_WHOLE = Number(optional=True, least=None)
+_NEEDED = {"cron": "expression", "interval": "interval_seconds", "once": "run_at"}  # what a schedule of a type cannot do without
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Schedule(Object):
+    """A schedule that says when; of any other, what stands for it is never due. A time zone that there is not is the triggers' matter."""
+
+    def mend(self, value: Any, at: str, note: Note, *, partial: bool = False) -> Any:
+        made = super().mend(value, at, note, partial=partial)
+        needed = _NEEDED.get(made.get("type", ""))
+        if needed is not None and made.get(needed) is None:
+            note(f"{at}/{needed}", "is missing")
+            return {"type": ScheduleType.MANUAL.value}
+        return made
+
+
+SCHEDULE = _Schedule(
+    closed=True,
+    optional=True,
+    members={
+        "type": one_of([item.value for item in ScheduleType], ScheduleType.MANUAL.value),
+        "expression": Text(optional=True, nullable=True),
+        "interval_seconds": Number(optional=True, nullable=True, least=1),
+        **instants("run_at", "start_at", "end_at", optional=True, nullable=True),
+        "timezone": Text(optional=True, default="UTC"),
+        "jitter_seconds": Number(optional=True),
+        "calendars": Listed(optional=True, of=Text()),
+    },
+)
+SCHEDULED = Object(members={"schedule": SCHEDULE})
+PAUSE = Object(
+    closed=True,
+    optional=True,
+    nullable=True,
+    members={
+        "cause": one_of([item.value for item in Cause], Cause.PERSON.value, optional=True),
+        **texts("reason", "by"),
+        **instants("at", "since_due"),
+        "until": Instant(optional=True, nullable=True),
+    },
+)
+DEPENDENCY = Object(
+    members={"job": Text(), "when": one_of([item.value for item in DependsOn], DependsOn.SUCCESS.value, optional=True)},
+)
+NOTIFICATIONS = Object(optional=True, closed=True, members=dict.fromkeys(("on_success", "on_failure"), Listed(optional=True, of=Text())))
+RETRY_POLICY = Object(
+    optional=True,
+    closed=True,
+    members={
+        "max_retries": Number(optional=True),
+        "retry_delay_seconds": Number(optional=True, whole=False),
+        "backoff": one_of(["fixed", "exponential"], "exponential", optional=True),
+        "max_delay_seconds": Number(optional=True, whole=False),
+        "retry_on": Listed(optional=True, of=Text()),
+    },
+)
+JOB = Object(
+    members={
+        "name": Text(default="unreadable"),
+        "template_type": Text(default="unreadable"),
+        "description": Text(optional=True),
+        "parameters": Object(optional=True),
+        "schedule": SCHEDULE,
+        "enabled": Flag(optional=True),
+        "timeout_seconds": Number(optional=True, whole=False, least=1, default=3600),
+        "retry_policy": RETRY_POLICY,
+        "overlap": one_of([item.value for item in Overlap], Overlap.SKIP.value, optional=True),
+        "misfire": Object(
+            optional=True,
+            closed=True,
+            members={
+                "policy": one_of([item.value for item in MisfirePolicy], MisfirePolicy.SKIP.value, optional=True),
+                "grace_seconds": Number(optional=True, whole=False, default=300),
+                "max_catch_up": Number(optional=True, default=1),
+            },
+        ),
+        "concurrency": Object(
+            optional=True, closed=True, members={"max_instances": Number(optional=True, least=1, default=1), "group": Text(optional=True)}
+        ),
+        "priority": Number(optional=True, default=5),
+        "tags": Listed(optional=True, of=Text()),
+        "group": Text(optional=True),
+        "notifications": NOTIFICATIONS,
+        "pause_after_failures": Number(optional=True),
+        "depends_on": Listed(optional=True, of=DEPENDENCY),
+        "template_version": Number(default=1),
+        "code_version": Number(optional=True, nullable=True),
+        "version": Number(default=1),
+        **texts("origin", "created_by", "updated_by"),
+        **instants("created_at", "updated_at"),
+        **instants("next_run_at", "last_run_at", optional=True, nullable=True),
+        **texts("last_status", "schedule_error", "request_digest", optional=True, nullable=True),
+        "paused": PAUSE,
+        "retired": Flag(optional=True),
+        "was_enabled": Flag(optional=True),
+        "seat": Number(optional=True),
+        "creator_seat": Text(optional=True, pattern=r".*#[0-9]{1,9}"),
+        "dispatch": Object(
+            optional=True,
+            members={"claim": Text(), "at": Instant(), "executions": Listed(of=Object(members={"_id": Text()}))},
+        ),
+        "reserved": Object(
+            optional=True,
+            members={"token": Text(), "at": Instant(), "depends_on": Listed(optional=True, of=Text()), "leaves": Flag(optional=True)},
+        ),
+    },
+)
+REVISION = Object(members={"job_id": Text(), "version": Number(default=1), "definition": JOB})
+NOTE = Object(members={**texts("job_id", "text", "by", "by_id"), "at": Instant()})
+DRAFT = Object(members={"_id": Anything(), "pairs": Listed(of=Listed(of=Text())), "at": Instant()})
+MOVE = Object(
+    members={
+        "template_type": Text(),
+        "to": Number(),
+        "at": Instant(),
+        "by": Text(),
+        "jobs": Listed(of=Object(members={**texts("id", "name"), **wholes("version", "template_version")})),
+        "rolled_back": Object(nullable=True, members={"at": Instant(), "by": Text()}),
+    },
+)

@@ -605,7 +605,7 @@ class JobRegistry:
     ) -> None:
         """Pass where nothing is destroyed, or `actor` may destroy. Raises ApprovalNeeded with all that it takes to do it later.
 
-        A job that leads to others which can destroy data is handled as they are (docs/decisions/0036-destructive-followers.md).
+        A job that leads to others which can destroy data is handled as they are (docs/decisions/0037-destructive-followers.md).
         """
         entry = self._catalogue.find(job.definition.template_type, job.template_version)
         if entry is None:

@@ -406,3 +406,31 @@ def test_every_command_status_and_kind_stands_in_the_docs() -> None:
         if entry.template.category != "Tests":
             words = readme.read_text()
             assert [name for name in entry.template.parameters_schema["properties"] if f"`{name}`" not in words] == []
+
+
+# -- the documents ----------------------------------------------------------------------------------------------------
+
+_LINK = re.compile(r"\]\(([^)#\s]+)")
+
+
+def test_decisions_are_numbered_once_and_without_gaps() -> None:
+    papers = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert [int(paper.name[:4]) for paper in papers] == list(range(1, len(papers) + 1))
+    for paper in papers:
+        heading = re.match(r"# (?:(\d+)\. )?\w", paper.read_text())
+        assert heading is not None, paper.name
+        assert heading[1] in {None, str(int(paper.name[:4]))}, paper.name
+
+
+def test_links_between_documents_lead_to_files() -> None:
+    for paper in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in _LINK.findall(paper.read_text()):
+            in_english = Path(str(paper.parent).replace("/docs/de/", "/docs/"))  # for what is not translated
+            known = any((folder / target).exists() for folder in (paper.parent, in_english))
+            assert known or target.startswith(("http", "mailto:", "/")), f"{paper}: {target}"
+
+
+def test_paths_of_documents_in_the_code_lead_to_files() -> None:
+    for source in _sources("app", "web", "templates_lib", "migrations_scripts"):
+        for target in re.findall(r"docs/[\w./-]+\.md", source.read_text()):
+            assert (ROOT / target).exists(), f"{source}: {target}"

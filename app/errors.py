@@ -23,6 +23,14 @@ class FieldError:
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", said(self.message))
 
+    def below(self, prefix: str) -> FieldError:
+        """The same error as the one who holds the value at `prefix` sees it."""
+        return FieldError(prefix + self.pointer, self.message)
+
+    def within(self, prefix: str) -> FieldError:
+        """The same error as seen from the value at `prefix`; one at another place stays as it is."""
+        return FieldError(self.pointer.removeprefix(prefix), self.message)
+
 
 class JobwrightError(Exception):
     """Root of everything that Jobwright raises on purpose."""

@@ -37,7 +37,7 @@ from pymongo.write_concern import WriteConcern
 from app.errors import StoreUnavailable
 from app.events import get_logger
 from app.shapes import DAMAGED, Object, mended, readable_values
-from app.validation.storable import bytes_in_words
+from templates_lib.bodies import bytes_words
 
 log = get_logger(__name__)
 
@@ -73,8 +73,8 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
     DBRef: lambda reference: dict(reference.as_doc()),
     ObjectId: str,
     Decimal128: str,
-    bytes: lambda data: bytes_in_words(len(data)),
-    Binary: lambda data: bytes_in_words(len(data)),
+    bytes: lambda data: bytes_words(len(data)),
+    Binary: lambda data: bytes_words(len(data)),
     Regex: lambda regex: str(regex.pattern),
     Timestamp: lambda timestamp: timestamp.as_datetime(),
     Code: lambda code: code[:],

@@ -9,7 +9,7 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
-from app.api.present import jsonable, warnings_json
+from app.api.present import errors_json, jsonable
 from app.api.schemas import ExportQuery, PlanOut, PlanQuery
 from app.exchange.file import MEDIA
 from app.exchange.service import Plan
@@ -26,7 +26,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     steps = [
         {
             "name": step.name, "action": step.action.value, "job_id": step.job_id, "place": step.place, "diff": step.diff,
-            "errors": warnings_json(step.errors), "warnings": warnings_json(step.warnings),
+            "errors": errors_json(step.errors), "warnings": errors_json(step.warnings),
             "result": step.result.value if step.result else None, "detail": step.detail,
         }
         for step in plan.steps

@@ -9,7 +9,7 @@ from flask import Response, jsonify, request, url_for
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
 from app.api.body import idempotency_key, if_match, json_body
-from app.api.present import execution_json, instant, job_json, jsonable, warnings_json
+from app.api.present import errors_json, execution_json, instant, job_json, jsonable
 from app.api.schemas import (
     ApprovalEnvelope,
     BackfillOut,
@@ -73,7 +73,7 @@ def shown(job: Job) -> dict[str, Any]:
 
 
 def _warnings(definition: JobDefinition) -> list[dict[str, str]]:
-    return warnings_json(services().outlook.warnings(definition))
+    return errors_json(services().outlook.warnings(definition))
 
 
 @blueprint.get("")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from flask import request
@@ -10,10 +9,10 @@ from flask import request
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
 from app.api.body import json_body, judged
-from app.api.present import jsonable
+from app.api.present import errors_json, jsonable
 from app.api.schemas import ImpactOut, ImpactQuery, Message, MoveList, MoveOut, PresetEnvelope, PresetList
 from app.connections.vault import mask
-from app.errors import FieldError, ValidationFailed
+from app.errors import ValidationFailed
 from app.jobs.moves import Impact, Result
 from app.jobtemplates.entry import Entry
 from app.mongo import Document
@@ -42,19 +41,15 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def _errors(errors: Sequence[FieldError]) -> list[dict[str, str]]:
-    return [{"pointer": one.pointer, "detail": one.message} for one in errors]
-
-
 def _impact_json(found: Impact) -> dict[str, Any]:
     return {
         "job_id": found.job.id, "name": found.job.definition.name, "from": found.job.template_version, "effect": found.effect.value,
-        "parameters": jsonable(mask(dict(found.parameters))), "diff": jsonable(found.diff), "errors": _errors(found.errors),
+        "parameters": jsonable(mask(dict(found.parameters))), "diff": jsonable(found.diff), "errors": errors_json(found.errors),
     }  # fmt: skip
 
 
 def _result_json(one: Result) -> dict[str, Any]:
-    return {"job_id": one.job_id, "name": one.name, "outcome": one.outcome.value, "errors": _errors(one.errors)}
+    return {"job_id": one.job_id, "name": one.name, "outcome": one.outcome.value, "errors": errors_json(one.errors)}
 
 
 def _move_json(row: Document) -> dict[str, Any]:

@@ -36,9 +36,9 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def warnings_json(warnings: Iterable[FieldError]) -> list[dict[str, str]]:
-    """Warnings, or errors, as members of an answer."""
-    return [{"pointer": one.pointer, "detail": one.message} for one in warnings]
+def errors_json(errors: Iterable[FieldError]) -> list[dict[str, str]]:
+    """Errors, or warnings, as members of an answer."""
+    return [{"pointer": error.pointer, "detail": error.message} for error in errors]
 
 
 def job_json(job: Job, *, now: datetime, locale: str = DEFAULT_LOCALE) -> dict[str, Any]:

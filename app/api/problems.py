@@ -8,9 +8,9 @@ from typing import Any
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
+from app.api.present import errors_json
 from app.correlation import current_id
 from app.errors import (
-    FieldError,
     JobwrightError,
     LimitReached,
     NotSignedIn,
@@ -55,7 +55,7 @@ def from_error(error: Exception) -> Response:
 def _expected(error: JobwrightError) -> Response:
     members: dict[str, Any] = {}
     if isinstance(error, ValidationFailed):
-        members["errors"] = [_field(one) for one in error.errors]
+        members["errors"] = errors_json(error.errors)
     if isinstance(error, StaleVersion):
         members |= {"expected_version": error.expected, "actual_version": error.actual}
     answer = problem(error.status, error.title, error.detail, **members)
@@ -87,7 +87,3 @@ def _http(error: HTTPException) -> Response:
         if name in {"Allow", "Retry-After"}:
             answer.headers[name] = value
     return answer
-
-
-def _field(error: FieldError) -> dict[str, str]:
-    return {"pointer": error.pointer, "detail": error.message}

@@ -10,7 +10,7 @@ from app.accounts.permissions import May, require
 from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
 from app.api.body import if_match, json_body
-from app.api.present import jsonable, template_json
+from app.api.present import errors_json, jsonable, template_json
 from app.api.schemas import Message, SchemaEnvelope, SharedOut, TemplateEnvelope, TemplateFileQuery, TemplateList, TemplateRecord
 from app.errors import FieldError, ValidationFailed
 from app.jobtemplates.derived import TYPE
@@ -87,7 +87,7 @@ def import_template(query: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": found.type, "base": found.base, "new": found.new, "signed": found.signed.value, "key": found.key or None,
         "diff": jsonable(found.diff), "notes": list(found.notes), "taken": not query["dry_run"],
-        "errors": [{"pointer": one.pointer, "detail": one.message} for one in found.errors],
+        "errors": errors_json(found.errors),
     }  # fmt: skip
 
 

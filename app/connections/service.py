@@ -294,7 +294,7 @@ class Connections:
         kept = settings
         if isinstance(settings, Mapping):
             kept = self._vault.keep(schema, settings, stored)
-            elsewhere = [FieldError(f"/settings{one.pointer}", one.message) for one in kept_elsewhere(schema, settings, stored)]
+            elsewhere = [one.below("/settings") for one in kept_elsewhere(schema, settings, stored)]
         wrong = [*elsewhere, *self._validators[definition.type].errors(kept, prefix="/settings")]
         if not wrong:
             wrong = [FieldError(f"/settings{one.pointer}", one.message) for one in definition.problems(kept, self._own)]

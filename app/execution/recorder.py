@@ -14,11 +14,12 @@ from app.events import get_logger
 from app.execution.executors.base import LogLine
 from app.execution.log_store import LogStore, chunk, execution_of
 from app.execution.model import Attempt, Outcome, Reason, Status
-from app.execution.reports import storable_outcome, storable_text, text_of, unwritten
+from app.execution.reports import storable_outcome, text_of, unwritten
 from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
 from app.jobs.store import Ended, JobStore
 from app.mongo import Document, is_permanent
+from app.validation.storable import whole_text
 
 log = get_logger(__name__)
 
@@ -292,7 +293,7 @@ def _fitting(report: Report, now: datetime) -> list[Report]:
 
 
 def _line(line: LogLine) -> Document:
-    return {"timestamp": datetime.fromtimestamp(line.at, UTC), "level": line.level, "message": storable_text(line.message)}
+    return {"timestamp": datetime.fromtimestamp(line.at, UTC), "level": line.level, "message": whole_text(line.message)}
 
 
 def _portions(lines: Sequence[Document]) -> Iterator[list[Document]]:

@@ -14,7 +14,7 @@ from typing import Any
 from app.execution.executors.base import LogLine
 from app.execution.model import AttemptError, Outcome, Status
 from app.jobs.model import RetryOn
-from app.validation.storable import MOST_WHOLE, Replaced, make_storable
+from app.validation.storable import MOST_WHOLE, Replaced, make_storable, whole_text
 
 LONGEST_LEVEL = 20  # characters
 LONGEST_TYPE = 200
@@ -55,7 +55,7 @@ def log_line(message: Mapping[str, Any], now: float) -> LogLine | None:
     text, level, at = message.get("log"), message.get("level"), message.get("at")
     if not isinstance(text, str):
         return None
-    return LogLine(_between(at, 0.0, LATEST_SECONDS, now), text_of(level, LONGEST_LEVEL) or "INFO", storable_text(text))
+    return LogLine(_between(at, 0.0, LATEST_SECONDS, now), text_of(level, LONGEST_LEVEL) or "INFO", whole_text(text))
 
 
 def progress_of(value: Any) -> Progress | None:
@@ -128,7 +128,7 @@ def in_words(replaced: Sequence[Replaced]) -> str | None:
         return None
     named = "; ".join(f"{one.pointer or '/'} {one.reason}" for one in replaced[:MOST_NAMED])
     more = f"; and {len(replaced) - MOST_NAMED} more" if len(replaced) > MOST_NAMED else ""
-    return storable_text(f"What the result held and cannot be kept was replaced: {named}{more}")
+    return whole_text(f"What the result held and cannot be kept was replaced: {named}{more}")
 
 
 def text_of(value: Any, longest: int) -> str:
@@ -138,22 +138,7 @@ def text_of(value: Any, longest: int) -> str:
     if not isinstance(value, str):
         value = make_storable(value, most_bytes=LONGEST_MESSAGE).value
         value = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return storable_text(value[:longest])
-
-
-def storable_text(text: str) -> str:
-    """A text without halves of surrogate pairs, which are no characters."""
-    if text.isascii():
-        return text
-    return "".join("\ufffd" if "\ud800" <= one <= "\udfff" else one for one in text) if _has_surrogate(text) else text
-
-
-def _has_surrogate(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
+    return whole_text(value[:longest])
 
 
 def _count(value: Any) -> int | None:

@@ -108,7 +108,7 @@ def problems(template: JobTemplate, definition: Any) -> list[FieldError]:
     if not isinstance(treatments, Mapping):
         return errors
     named = {name: one for name, one in treatments.items() if name in template.parameters_schema.get("properties", {})}
-    right = sound(named, [FieldError(one.pointer.removeprefix("/parameters"), one.message) for one in errors])
+    right = sound(named, [one.within("/parameters") for one in errors])
     return beside(errors, _deeper_problems(template.parameters_schema, {"parameters": right}))
 
 

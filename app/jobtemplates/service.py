@@ -283,7 +283,7 @@ def _refuse_code(row: Document) -> None:
 
 
 def _prefixed(errors: Iterable[FieldError], prefix: str) -> list[FieldError]:
-    return [FieldError(prefix + one.pointer, one.message) for one in errors]
+    return [one.below(prefix) for one in errors]
 
 
 _VERBS = {State.PUBLISHED: "publish_again", State.DEPRECATED: "deprecate", State.RETIRED: "retire"}

@@ -110,14 +110,14 @@ class Sharing:
         signed, key = self._signer(file)
         kind, base = file["type"], self._catalogue.find(file["base"])
         definition, unseen = read_definition(file["definition"])
-        errors = [FieldError("/definition" + one.pointer, one.message) for one in unseen]
+        errors = [one.below("/definition") for one in unseen]
         notes: list[str] = []
         if kind in {entry.type for entry in self._catalogue.code()}:
             errors.append(FieldError("/type", say("{kind} is a template that is code here", kind=kind)))
         if base is None or base.base:
             errors.append(FieldError("/base", say("is not a template that is here: {base!r}; install it first", base=file["base"])))
         else:
-            errors += [FieldError("/definition" + one.pointer, one.message) for one in problems(base.template, definition)]
+            errors += [one.below("/definition") for one in problems(base.template, definition)]
             if base.version != file["base_version"]:
                 notes.append(f"It was made for version {file['base_version']} of {base.name}; here it is {base.version}.")
         here = self._here(actor, kind)

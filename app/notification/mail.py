@@ -12,6 +12,7 @@ from app.clock import Clock
 from app.connections.service import Connections
 from app.errors import Conflict
 from app.notification.base import Notifier
+from app.validation.storable import whole_text
 from app.validation.terminal import one_line, plain
 from templates_lib.addresses import distinct_addresses
 from templates_lib.connections.smtp import open_settings
@@ -63,8 +64,3 @@ class MailNotifier(Notifier):
         if self._public_url:
             lines += ["", f"{self._public_url}/executions/{execution['_id']}"]
         return lines
-
-
-def whole_text(text: str) -> str:
-    """A text without halves of surrogate pairs, which no mail can hold."""
-    return text.encode(errors="replace").decode()

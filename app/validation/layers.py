@@ -16,10 +16,9 @@ from referencing.jsonschema import DRAFT202012
 
 from app.validation.absent import ABSENT
 from app.validation.patterns import matches
+from app.validation.unions import Head, Schema
 from app.validation.validator import SchemaValidator
 
-Schema = Mapping[str, Any]
-Head = tuple[Any, Any]  # (schema or boolean, referencing's resolver at its place)
 Heads = tuple[Head, ...]
 
 TYPES = ("string", "integer", "number", "boolean", "object", "array")

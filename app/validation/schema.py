@@ -18,6 +18,7 @@ from referencing.jsonschema import DRAFT202012
 
 from app.validation.patterns import PatternRefused, check_pattern
 from app.validation.pointer import escape
+from app.validation.storable import is_text
 from templates_lib.messages import say
 
 MAX_BYTES = 1_000_000
@@ -136,7 +137,7 @@ def _check_json(root: Any) -> None:
 
 
 def _check_text(text: str, pointer: str) -> None:
-    if any("\ud800" <= ch <= "\udfff" for ch in text):
+    if not is_text(text):
         raise SchemaRefused(_short(pointer), "holds half of a surrogate pair, which is no text")
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from app.errors import FieldError
 from app.validation.pointer import escape
+from templates_lib.bodies import bytes_words
 from templates_lib.messages import Said, say
 
 LEAST_WHOLE, MOST_WHOLE = -(2**63), 2**63 - 1
@@ -27,6 +28,7 @@ DEEPEST = 100  # levels; a value's document adds some, and 180 are the server's 
 MOST_BYTES = 2 * 1024 * 1024
 MOST_REPORTED_BYTES = 4 * 1024 * 1024  # of what a job reports, where whoever calls says nothing else
 MOST_ERRORS = 100  # one hopeless value does not become a megabyte of sentences
+_HALF = re.compile("[\ud800-\udfff]")
 _LONGEST_POINTER = 500  # characters of a pointer in a report
 _LONGEST_KEY = 1_000  # characters of a key that is made from something else than a text
 _LONGEST_NUMBER = 400  # bits of a whole number that is written out; of a longer one the number of bits is told
@@ -87,9 +89,20 @@ def _marked(value: Any, numbers: list[str]) -> Any:
     return [_marked(inner, numbers) for inner in value] if isinstance(value, list) else value
 
 
-def bytes_in_words(count: int) -> str:
-    """What stands in place of bytes, which no JSON value is."""
-    return f"{count:,} byte{'' if count == 1 else 's'} of application/octet-stream"
+def is_text(text: str) -> bool:
+    """Whether a str is text: half of a surrogate pair is no character."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def whole_text(text: str) -> str:
+    """A text with a replacement character for each half of a surrogate pair."""
+    return text if is_text(text) else _HALF.sub("\ufffd", text)
 
 
 # -- the check ---------------------------------------------------------------------------------------------------------
@@ -135,7 +148,7 @@ class _Check:
                 self._wrong(pointer, say("has a name that is no text"))
             elif "\0" in key:
                 self._wrong(f"{pointer}/{escape(key)}", say("has the name {name}: a name cannot hold the character NUL", name=_quoted(key)))
-            elif not _is_text(key):
+            elif not is_text(key):
                 self._wrong(pointer, say("has the name {name}: half of a surrogate pair is no text", name=_quoted(key)))
             else:
                 self._left -= _ELEMENT_BYTES + _text_bytes(key)
@@ -150,7 +163,7 @@ def _reason(value: Any) -> str | None:
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str):
-        return None if _is_text(value) else say("holds half of a surrogate pair, which is no text")
+        return None if is_text(value) else say("holds half of a surrogate pair, which is no text")
     if isinstance(value, int):
         if LEAST_WHOLE <= value <= MOST_WHOLE:
             return None
@@ -169,10 +182,6 @@ def _reason_of_float(value: float) -> str | None:
             kept=repr(float(value)),
         )
     return None
-
-
-def _is_text(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _quoted(key: str) -> str:
@@ -243,7 +252,7 @@ class _Repair:
         if isinstance(value, float):
             return self._decimal(float.__float__(value), pointer)
         if isinstance(value, bytes | bytearray | memoryview):
-            return self._instead(pointer, say("is no text but bytes"), bytes_in_words(memoryview(value).nbytes))
+            return self._instead(pointer, say("is no text but bytes"), bytes_words(memoryview(value).nbytes))
         if isinstance(value, datetime):
             return self._instant(value, pointer)
         if isinstance(value, Mapping | list | tuple | set | frozenset):
@@ -251,8 +260,8 @@ class _Repair:
         return self._other(value, pointer)
 
     def _text(self, text: str, pointer: str) -> Any:
-        if not _is_text(text):
-            text = "".join("\ufffd" if "\ud800" <= one <= "\udfff" else one for one in text)
+        if not is_text(text):
+            text = whole_text(text)
             self._note(pointer, say("held half of a surrogate pair, which is no text"))
         if _bytes_of(text) > self._left:
             kept = text.encode()[: max(0, self._left - 64)].decode(errors="ignore")
@@ -320,9 +329,9 @@ class _Repair:
     def _key(self, key: Any, taken: Mapping[str, Any], pointer: str) -> str:
         """The key as a text that can be a key and that no other member has."""
         text = str.__str__(key) if isinstance(key, str) else None
-        if text is None or "\0" in text or not _is_text(text):
+        if text is None or "\0" in text or not is_text(text):
             text = _key_text(key) if text is None else text
-            text = "".join("\u2400" if one == "\0" else "\ufffd" if "\ud800" <= one <= "\udfff" else one for one in text)
+            text = whole_text(text).replace("\0", "\u2400")
             self._note(f"{pointer}/{escape(text)}", say("had a name that is no text or cannot be kept"))
         found, count = text, 1
         while found in taken:
@@ -337,7 +346,7 @@ class _Repair:
     def _instead(self, pointer: str, reason: Said, text: str) -> Any:
         """A text in place of a value, itself made to fit."""
         self._note(pointer, reason)
-        plain = "".join("\ufffd" if "\ud800" <= one <= "\udfff" else one for one in str.__str__(text))
+        plain = whole_text(str.__str__(text))
         fits = plain.encode()[: max(0, self._left - 64)].decode(errors="ignore")
         return self._spend(_bytes_of(fits), fits) if fits else None
 

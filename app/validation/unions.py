@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from app.validation.patterns import matches
 
 Schema = Mapping[str, Any]
-Head = tuple[Any, Any]  # (schema or boolean, resolver at its place)
+Head = tuple[Any, Any]  # (schema or boolean, referencing's resolver at its place)
 DEEPEST = 50  # references and allOf inside each other
 _types = Draft202012Validator.TYPE_CHECKER
 

@@ -15,6 +15,7 @@ from app.validation.patterns import bounded
 from app.validation.readable import UNKNOWN, Chosen, Told, readable
 from app.validation.schema import Prepared, Schema, prepare
 from app.validation.storable import unstorable
+from app.validation.together import stands_in
 from app.validation.unions import Branch, meant
 from app.validation.words import DEFAULT_LOCALE, words_of
 
@@ -87,11 +88,7 @@ class SchemaValidator:
 def _causes(errors: list[FieldError], unknown: str) -> list[FieldError]:
     """The errors without those that only follow: a field in which something is wrong is not unknown besides."""
     wrong = {error.pointer for error in errors if error.message != unknown}
-    return [one for one in errors if one.message != unknown or not any(_is_at_or_below(at, one.pointer) for at in wrong)]
-
-
-def _is_at_or_below(pointer: str, other: str) -> bool:
-    return pointer == other or pointer.startswith(f"{other}/")
+    return [one for one in errors if one.message != unknown or not any(stands_in(at, one.pointer) for at in wrong)]
 
 
 def _is_plain(prepared: Prepared) -> bool:

@@ -18,7 +18,7 @@ from app.validation.dynamic import has_any
 from app.validation.layers import Heads
 from app.validation.pointer import escape
 from app.validation.secret import MASK, NAMED, named_secret
-from app.validation.storable import as_json, decimal_of
+from app.validation.storable import as_json, decimal_of, is_text
 from app.validation.words import Words
 from web.forms.choices import Choices
 from web.forms.values import ABSENT
@@ -157,7 +157,7 @@ def json_text(value: Any, *, indent: int | None = 2) -> str:
 
 def plain_text(text: str) -> bool:
     """True where an HTML text area gives the text back as it is: no carriage return, no NUL, no half of a surrogate pair."""
-    return not any(ch in "\r\0" or "\ud800" <= ch <= "\udfff" for ch in text)
+    return is_text(text) and not any(ch in "\r\0" for ch in text)
 
 
 class Post:

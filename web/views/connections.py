@@ -96,7 +96,7 @@ def _kind_of(row: Document) -> ConnectionKind:
 
 def _wrong(editor: Editor) -> tuple[FieldError, ...]:
     found = editor.submission.errors if editor.submission else ()
-    return tuple(FieldError(f"/settings{error.pointer}", error.message) for error in found)
+    return tuple(error.below("/settings") for error in found)
 
 
 def _settings(editor: Editor) -> dict[str, Any]:

@@ -219,7 +219,7 @@ class JobForm:
 
     def _wrong(self) -> list[FieldError]:
         found = [
-            FieldError(_PLACE[prefix] + one.pointer, one.message)
+            one.below(_PLACE[prefix])
             for prefix, part in self.parts.items() if part.submission is not None for one in part.submission.errors
         ]  # fmt: skip
         return found + read_schedule(self.schedule)[1]
@@ -268,11 +268,7 @@ class JobForm:
 
     def _errors_of(self, prefix: str) -> list[FieldError]:
         fields = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), AFTER: AFTER_FIELDS, POLICIES: POLICY_FIELDS}[prefix]
-        return [
-            FieldError(one.pointer.removeprefix(_PLACE[prefix]), one.message)
-            for one in self.errors
-            if one.pointer.split("/")[1:2] in [[name] for name in fields]
-        ]
+        return [one.within(_PLACE[prefix]) for one in self.errors if one.pointer.split("/")[1:2] in [[name] for name in fields]]
 
     def _other_errors(self) -> list[SummaryLine]:
         """What is wrong with the schedule, or with the job as a whole."""

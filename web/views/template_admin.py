@@ -114,7 +114,7 @@ def _saved(base: Entry, editor: Editor, row: Document | None, kind: str, save: A
     try:
         save(editor.value)
     except (ValidationFailed, StaleVersion, DuplicateName) as failed:
-        errors = tuple(FieldError(one.pointer.removeprefix(prefix), one.message) for one in _told(failed))
+        errors = tuple(one.within(prefix) for one in _told(failed))
         return _draft_page(base, editor, row, kind, errors), failed.status
     tell("The draft is saved; no job sees it before it is published")
     return redirect(url_for(".publish", kind=kind))
@@ -189,7 +189,7 @@ def give_input(kind: str, version: int, job_id: str) -> Any:
     target = services().catalogue.get(kind, version)
     found = services().moves.of_job(actor(), job_id, target)
     editor = Editor(parameters_form(target.parameters_schema), services().moves.shown(found))
-    errors: tuple[FieldError, ...] = tuple(FieldError(one.pointer.removeprefix("/parameters"), one.message) for one in found.errors)
+    errors: tuple[FieldError, ...] = tuple(one.within("/parameters") for one in found.errors)
     status = 200
     if request.method == "POST":
         editor.read(posted())
@@ -201,7 +201,7 @@ def give_input(kind: str, version: int, job_id: str) -> Any:
                 if not wrong:
                     tell(_told_results(results))
                     return redirect(url_for(".impact", kind=kind, version=version))
-                errors = tuple(FieldError(one.pointer.removeprefix("/parameters"), one.message) for one in wrong)
+                errors = tuple(one.within("/parameters") for one in wrong)
             except ValidationFailed as failed:
                 errors = failed.errors
             status = 422

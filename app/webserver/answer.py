@@ -23,7 +23,7 @@ class Head:
 
 
 class Answer:
-    """The thread never waits for a slow client before `most` bytes wait; `wake` is called, in any thread, when there is news."""
+    """The thread never waits for a slow client before `most` bytes are kept; `wake` is called, in any thread, when there is news."""
 
     def __init__(self, wake: Callable[[], None], *, most: int) -> None:
         self._wake, self._most, self._spool = wake, most, Spool()
@@ -41,7 +41,7 @@ class Answer:
     def write(self, data: bytes) -> None:
         """Raises ClientGone."""
         with self._room:
-            self._room.wait_for(lambda: self._gone or len(self._spool) < self._most)
+            self._room.wait_for(lambda: self._gone or self._spool.length < self._most)
             if self._gone:
                 raise ClientGone
             self._spool.put(data)

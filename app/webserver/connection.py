@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -19,6 +20,10 @@ from app.webserver.spool import Spool
 from app.webserver.wsgi import Application, Ends, SpooledBody, environment, respond, split_target
 
 CHUNK_BYTES = 65_536
+EVENTS_A_TURN = 300  # of one connection, before the loop turns to others: some 3 ms, whatever is in a packet
+MOST_LINES = 256  # of a head: each costs the loop some microseconds
+LARGEST_CHUNK = 2**64 - 1  # what others hold the size of a chunk in; beyond it two readers may take it for different ones
+BLANK_LINE = re.compile(rb"\n\r?\n")
 
 
 class Phase(Enum):
@@ -31,6 +36,7 @@ class Phase(Enum):
     LEAVING = auto()  # the client, to take the last bytes and to close
 
 
+READING = {Phase.IDLE, Phase.HEAD, Phase.BODY}
 CLIENTS_TURN = {Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.LEAVING}
 
 
@@ -69,7 +75,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, owner: Owner) -> None:
         self._owner, self._limits = owner, owner.limits
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_bytes)
+        self._http = self._parser()
+        self._head = HeadLines()
         self._phase, self._since = Phase.IDLE, owner.now()
         self._useful = self._since  # when it opened, or its last request was answered
         self._incoming: Incoming | None = None
@@ -104,7 +111,7 @@ class Connection(asyncio.Protocol):
     def drain(self) -> None:
         """Answer what has come in whole, and nothing after it."""
         self._last = True
-        if self._phase in {Phase.IDLE, Phase.HEAD, Phase.BODY}:
+        if self._phase in READING:
             self._leave()
 
     def abort(self) -> None:
@@ -130,7 +137,13 @@ class Connection(asyncio.Protocol):
         if self._phase is Phase.LEAVING:
             return
         if self._phase is Phase.IDLE:
+            data = data.lstrip(b"\r\n")  # RFC 9112, 2.2: some clients end a body with a line
+            if not data:
+                return
             self._enter(Phase.HEAD)
+        if self._phase is Phase.HEAD and self._head.add(data) > MOST_LINES:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"A request's head may have {MOST_LINES} lines.")
+            return
         self._http.receive_data(data)
         self._read()
 
@@ -152,22 +165,47 @@ class Connection(asyncio.Protocol):
     # -- reading --------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        """Take in what has come, up to the end of a request."""
+        """Take in what has come, up to the end of a request, and of much that has come a part at a time."""
         try:
-            while self._phase in {Phase.IDLE, Phase.HEAD, Phase.BODY}:
+            for _ in range(EVENTS_A_TURN):
+                if self._phase not in READING:
+                    return
                 event = self._http.next_event()
                 if isinstance(event, h11.Request):
                     self._begin(event)
                 elif isinstance(event, h11.Data):
+                    self._judge_chunk(len(event.data))
                     self._take(bytes(event.data))
                 elif isinstance(event, h11.EndOfMessage):
                     self._run()
                 elif isinstance(event, h11.ConnectionClosed):
                     self._leave()
                 else:
+                    self._judge_chunk()
                     return
         except h11.RemoteProtocolError as error:
             self._refuse(HTTPStatus(error.error_status_hint), f"This is not a request that can be read: {error}.")
+            return
+        if self._phase in READING:
+            self._transport.pause_reading()
+            self._owner.call_soon_threadsafe(self._read_on)
+
+    def _read_on(self) -> None:
+        """The next part of what has come."""
+        if self._phase in READING and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._read()
+
+    def _judge_chunk(self, came: int = 0) -> None:
+        """Refuse a chunk by the size that it says, before it has come whole; `came` bytes of it just have."""
+        if self._phase is not Phase.BODY or self._incoming is None:
+            return
+        size = came + coming_chunk(self._http)
+        if size > LARGEST_CHUNK:
+            self._refuse(HTTPStatus.BAD_REQUEST, "The size of a chunk is beyond 64 bits.")
+        elif self._incoming.received + size > self._limits.body_bytes:
+            self._incoming.received += size
+            self._run()  # the application refuses it by its length
 
     def _begin(self, request: h11.Request) -> None:
         """A head has come in."""
@@ -183,6 +221,8 @@ class Connection(asyncio.Protocol):
             self._send(h11.InformationalResponse(status_code=100, headers=[]))
 
     def _take(self, data: bytes) -> None:
+        if self._phase is not Phase.BODY:
+            return  # it has just been refused
         incoming = self._now_incoming()
         incoming.received += len(data)
         if incoming.received > self._limits.body_bytes:
@@ -201,7 +241,7 @@ class Connection(asyncio.Protocol):
         self._last = self._last or self._owner.draining or incoming.size > self._limits.body_bytes
         self._enter(Phase.ANSWER)
         self._transport.pause_reading()  # what follows waits in the kernel
-        self._begun, self._sent, self._stalled_seconds, self._stalled_since = False, 0, 0.0, self._since
+        self._sent, self._stalled_seconds, self._stalled_since = 0, 0.0, self._since
         answer = self._answer = Answer(lambda: self._owner.call_soon_threadsafe(self._pump), most=self._limits.answer_bytes)
         self._bare = incoming.request.method == b"HEAD"
         environ = environment(incoming.request, self._ends, SpooledBody(incoming.body), incoming.size)
@@ -254,15 +294,19 @@ class Connection(asyncio.Protocol):
         if self._last or self._owner.draining or self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             self._leave()
             return
-        self._http.start_next_cycle()
+        self._begin_next()
+
+    def _begin_next(self) -> None:
+        """The next request of this connection; what came with the last one belongs to it."""
+        came, self._http, self._head = self._http.trailing_data[0], self._parser(), HeadLines()
+        self._begun = self._bare = False
         self._enter(Phase.IDLE)
         self._transport.resume_reading()
-        self._read_pipelined()
+        if came:
+            self.data_received(came)
 
-    def _read_pipelined(self) -> None:
-        if self._http.trailing_data[0]:
-            self._enter(Phase.HEAD)
-            self._read()
+    def _parser(self) -> h11.Connection:
+        return h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_bytes)
 
     def _break_off(self) -> None:
         """The application failed. Where nothing has been sent the client is told so; else the answer ends without its end."""
@@ -325,6 +369,28 @@ class Connection(asyncio.Protocol):
         if self._incoming is not None:
             self._incoming.body.close()
             self._incoming = None
+
+
+class HeadLines:
+    """Counts the lines of a head that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._count, self._tail, self._whole = 0, b"", False
+
+    def add(self, data: bytes) -> int:
+        """How many lines there are with the next piece; what comes after the head is not counted."""
+        if not self._whole:
+            text = self._tail + data
+            end = BLANK_LINE.search(text)
+            self._whole = end is not None
+            self._count += text.count(b"\n", len(self._tail), end.start() if end else len(text))
+            self._tail = text[-2:]
+        return self._count
+
+
+def coming_chunk(http: h11.Connection) -> int:
+    """How many bytes of the chunk that has begun are still to come; 0 where none has. h11 tells it nowhere, so its reader is looked at."""
+    return int(getattr(getattr(http, "_reader", None), "_bytes_in_chunk", 0))
 
 
 def declared_size(request: h11.Request) -> int:

@@ -18,6 +18,11 @@ class Spool:
         """How many bytes wait."""
         return self._written - self._taken
 
+    @property
+    def length(self) -> int:
+        """How long the file is: what was taken stays in it until everything is."""
+        return self._written
+
     def put(self, data: bytes) -> None:
         self._file.seek(self._written)
         self._file.write(data)

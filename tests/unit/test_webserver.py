@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from app.webserver.answer import Answer
+from app.webserver.connection import EVENTS_A_TURN
 from app.webserver.limits import SPARE_FILES, Limits, Place, affordable_connections, gives_way
 from app.webserver.server import Server
 from app.webserver.spool import IN_MEMORY_BYTES, Spool
@@ -271,6 +273,7 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding: chunked\r\n\r\n"
     (b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
     (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     (CHUNKED + b"FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF\r\n", 400),
+    (CHUNKED + b"F" * 17 + b"\r\n", 400), (CHUNKED + b"10000000000000000\r\nab", 400), (CHUNKED + b"1\r\nx\r\n" + b"F" * 20 + b"\r\n", 400),
     (CHUNKED + b"-1\r\n", 400), (CHUNKED + b"+1\r\nx\r\n", 400), (CHUNKED + b"0x1\r\nx\r\n", 400), (CHUNKED + b"1_0\r\nx\r\n", 400),
     (CHUNKED + b"\r\n", 400), (CHUNKED + b"3\r\nabcXX0\r\n\r\n", 400), (CHUNKED + b" 1\r\nx\r\n", 400),
     (b"GET / HTTP/1.1\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
@@ -281,6 +284,7 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding: chunked\r\n\r\n"
     (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: jobs\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431), (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: jobs\r\n\r\n", 431),
     (b"GET / HTTP/1.1\r\nHost: jobs\r\n" + b"X: y\r\n" * 20_000 + b"\r\n", 431),
+    (b"GET / HTTP/1.1\r\nHost: jobs\r\n" + b"X: y\r\n" * 300 + b"\r\n", 431), (b"GET / HTTP/1.1\nHost: jobs\n" + b"X: y\n" * 300 + b"\n", 431),
 ])  # fmt: skip
 def test_a_request_that_can_be_read_in_two_ways_is_refused(running: Callable[..., Running], sent: bytes, status: int) -> None:
     """RFC 9112, 6.1, 6.3 and 11.2; nothing behind it on the connection is read as a request."""
@@ -318,6 +322,61 @@ def test_requests_sent_at_once_are_answered_in_order(running: Callable[..., Runn
     sent = b"".join(b"POST /%d HTTP/1.1\r\nHost: jobs\r\nContent-Length: 1\r\n\r\n%d" % (n, n % 10) for n in range(100))
     found = re.findall(rb"POST /(\d+)  (\d)", running(threads=4).ask(sent))
     assert found == [(b"%d" % n, b"%d" % (n % 10)) for n in range(100)]
+
+
+@pytest.mark.parametrize("first", [b"GET", b"HEAD"])
+def test_a_later_request_that_cannot_be_read_is_answered_like_the_first(running: Callable[..., Running], first: bytes) -> None:
+    client = running().client(GET.replace(b"GET", first, 1))
+    client.until(b"\r\n\r\n" if first == b"HEAD" else b"GET /hello  ")
+    told = client.send(b"none\r\n\r\n").rest()
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert told.endswith(b"}")
+
+
+def test_a_later_request_that_does_not_come_in_whole_is_told_so(running: Callable[..., Running]) -> None:
+    client = running(limits=limits(head_seconds=0.1)).client(GET)
+    client.until(b"GET /hello  ")
+    assert client.send(b"GET /").rest().startswith(b"HTTP/1.1 408 ")
+
+
+def test_empty_lines_before_a_request_are_left_out(running: Callable[..., Running]) -> None:
+    """RFC 9112, 2.2."""
+    posted = b"POST /one HTTP/1.1\r\nHost: jobs\r\nContent-Length: 1\r\n\r\nx\r\n"
+    assert re.findall(rb"(?:GET|POST) /\w+", running().ask(b"\r\n" + posted + b"\r\n" + GET)) == [b"POST /one", b"GET /hello"]
+
+
+def test_lines_of_a_body_are_no_lines_of_a_head(running: Callable[..., Running]) -> None:
+    head, body = b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 1000\r\n\r", b"\n" + b"\n" * 1000
+    client = running().client(head)
+    assert b"POST /  \n" in client.send(body).finish().rest()
+
+
+def test_many_small_chunks_do_not_keep_others_waiting(running: Callable[..., Running]) -> None:
+    """The loop turns to other connections between them."""
+    server = running(threads=2)
+    client = server.client(CHUNKED)
+    waiting = [server.client(GET) for _ in range(3)]
+    client.send(b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n")
+    for other in waiting:
+        other.until(b"GET /hello")
+    assert client.until(b"POST / ").count(b"200 OK") == 1
+    assert EVENTS_A_TURN < 1000
+
+
+def test_an_answer_that_is_never_caught_up_with_stays_small() -> None:
+    """Bytes that were taken lie in the file until all are: writing waits for that, too."""
+    answer = Answer(lambda: None, most=1000)
+    answer.write(b"x" * 900)
+    answer.take(800)
+    answer.write(b"x" * 300)
+    late = threading.Thread(target=answer.write, args=(b"y",))
+    late.start()
+    late.join(0.1)
+    assert late.is_alive()
+    answer.take(400)
+    late.join()
+    assert answer.take(10) == b"y"
+    answer.abandon()
 
 
 def test_a_body_that_is_expected_is_asked_for(running: Callable[..., Running]) -> None:

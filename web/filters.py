@@ -43,7 +43,7 @@ REASONS = {
     "overlap": say("the job still ran"), "replaced": say("a newer run took its place"), "misfire": say("later than its grace"),
     "paused": say("the job was paused"),
     "blackout": say("a calendar of the job keeps the time free"),
-    "circle": say("the jobs run after each other in a circle, or more than a hundred runs began one another"),
+    "circle": say("the jobs depend on each other in a circle, or more than a hundred runs triggered one another"),
     "template_off": say("its template was switched off"),
     "maintenance": say("nothing was started: maintenance"),
     "disabled": say("the job was switched off"), "rescheduled": say("the job was given another schedule"),

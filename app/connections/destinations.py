@@ -26,7 +26,7 @@ def kept_elsewhere(schema: Mapping[str, Any], value: Any, stored: Any) -> list[F
     changed = _changed(schema, value, stored) if kept else []
     if not changed:
         return []
-    words = say("is asked for again, as {fields} changed: a secret that is kept is not sent elsewhere", fields=", ".join(changed))
+    words = say("must be entered again, as {fields} changed: a stored secret is not sent to another destination", fields=", ".join(changed))
     return [FieldError(at, words) for at in kept]
 
 

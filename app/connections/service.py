@@ -212,7 +212,9 @@ class Connections:
         for place, name, kind in wanted:
             row = found.get(name)
             if row is not None and DAMAGED in row:
-                errors.append(FieldError(place, say("The record of {name!r} is damaged: {reason}", name=name, reason=row[DAMAGED])))
+                errors.append(
+                    FieldError(place, say("names a connection whose record is damaged: {name!r}: {reason}", name=name, reason=row[DAMAGED]))
+                )
             elif row is None or row["kind"] != kind:
                 errors.append(
                     FieldError(place, say("is not the name of a {kind} connection: {name!r}", kind=said(KINDS[kind].name), name=name))

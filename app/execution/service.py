@@ -126,13 +126,13 @@ class Executions:
         if full is None:
             return None
         if full == f"{document['job_id']}#":
-            return say("other runs of the job go on")
+            return say("other runs of the job are still running")
         what, _, name = full.removesuffix("#").partition(":")
         if what == "group":
-            return say("other runs of the concurrency group {name!r} go on", name=name)
+            return say("other runs of the concurrency group {name!r} are still running", name=name)
         if what == "template":
-            return say("as many runs of its template go on as may at once (JOBWRIGHT_TEMPLATE_LIMITS)")
-        return say("as many runs go on as may at once (JOBWRIGHT_MAX_RUNNING)")
+            return say("its template has reached its limit of runs at once (JOBWRIGHT_TEMPLATE_LIMITS)")
+        return say("the limit of runs at once is reached (JOBWRIGHT_MAX_RUNNING)")
 
     def retry(self, actor: Actor, execution_id: str, *, parameters: Mapping[str, Any] | None = None) -> Document:
         """Try an ended execution again, as a new one linked to it; with `parameters` in place of all that it had.

@@ -123,7 +123,7 @@ class DependencyGraph:
         if wanted.leaves:
             after, rivals = self._store.after(wanted.job_id)
             if after:
-                raise Conflict(say("Another job runs after it by now"))
+                raise Conflict(say("Another job has come to depend on this one meanwhile"))
             return rivals
         there = self._store.standing(wanted.depends_on)
         for place, one in enumerate(wanted.depends_on):

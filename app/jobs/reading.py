@@ -164,6 +164,8 @@ def _without(body: Mapping[str, Any], pointers: Iterable[str]) -> tuple[dict[str
     left: dict[str, Any] = {key: dict(value) if key in _PARTS and isinstance(value, Mapping) else value for key, value in body.items()}
     lost: dict[tuple[str, ...], set[int]] = {}
     for keys in filter(None, map(keys_of, pointers)):
+        if keys[0] == "parameters" and len(keys) > 1:
+            continue  # they stay whole: their template's schema judges them, and what is missing would be an error that only follows
         way = _way(left, keys)
         holder, rest = _holder(left, way), keys[len(way) :]
         if rest and rest[0].isdigit() and isinstance(holder.get(way[-1]), list):

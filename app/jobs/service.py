@@ -328,7 +328,7 @@ class JobRegistry:
             raise StaleVersion(version, job.version)
         self._refuse_taken_name(job.definition.name, None)
         if self.dependencies.graph.way_back(job_id, [one.job for one in job.definition.depends_on]):
-            raise Conflict("A job that it runs after runs after it by now, which would make a circle")
+            raise Conflict("A job that it depends on now depends on it, which would make a circle")
         now, definition = self._clock.now(), job.definition
         if definition.enabled and not is_zone(definition.schedule.timezone):
             definition = replace(definition, enabled=False)
@@ -551,7 +551,7 @@ class JobRegistry:
             with self.dependencies.graph.reserved(job.id, job.version, list(there), at=self._clock.now()) as token:
                 if token is None or bring_back(reserved=token):
                     return
-        raise Conflict("Who runs after whom is being changed by others; try again")
+        raise Conflict("Others are changing the dependencies right now; try again")
 
     def _changed(self, actor: Actor, before: Job, wanted: Job) -> Job | None:
         now, definition = self._clock.now(), wanted.definition

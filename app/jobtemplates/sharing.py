@@ -115,7 +115,7 @@ class Sharing:
         if kind in {entry.type for entry in self._catalogue.code()}:
             errors.append(FieldError("/type", say("{kind} is a template that is code here", kind=kind)))
         if base is None or base.base:
-            errors.append(FieldError("/base", say("is not a template that is here: {base!r}; install it first", base=file["base"])))
+            errors.append(FieldError("/base", say("is not a template of this installation: {base!r}; install it first", base=file["base"])))
         else:
             errors += [one.below("/definition") for one in problems(base.template, definition)]
             if base.version != file["base_version"]:

@@ -148,7 +148,7 @@ def _refusal(character: str) -> Said:
     if _TURNS.match(character):
         return say("must not hold control characters of direction; it holds {character}", character=told)
     if character in {ZWJ, ZWNJ} or unicodedata.name(character, "").startswith(("VARIATION SELECTOR", "TAG ", "MONGOLIAN")):
-        return say("must not hold {character} at a place where nobody sees it", character=told)
+        return say("must not hold {character} here, where it shows nothing", character=told)
     return say("must not hold {character}, which nobody sees", character=told)
 
 

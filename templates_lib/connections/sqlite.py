@@ -40,7 +40,7 @@ def file_of(url: URL, own: Own) -> Path | None:
     """
     name = url.database or ""
     if url.drivername not in {"sqlite", "sqlite+pysqlite"}:
-        raise TemplateError(say("{driver} is not held by Jobwright; write sqlite:///…", driver=url.drivername), permanent=True)
+        raise TemplateError(say("{driver} cannot be restricted by Jobwright; write sqlite:///…", driver=url.drivername), permanent=True)
     if url.query or name.startswith("file:") or "\0" in name:
         raise TemplateError(say("A SQLite database is named by its path alone, such as sqlite:////data/shop.db"), permanent=True)
     if name in _IN_MEMORY:

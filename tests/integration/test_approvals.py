@@ -117,7 +117,7 @@ def test_what_destructive_jobs_run_after_is_handled_as_they_are(
     with pytest.raises(ApprovalNeeded):
         jobs.set_enabled(admin, first.id, enabled=True)
     jobs.set_enabled(super_admin, first.id, enabled=True)
-    assert jobs.delete(super_admin, last.id) is None
+    jobs.delete(super_admin, last.id)
     assert executions.run_now(admin, first.id)["status"] == "queued", "nothing that destroys runs after it any more"
 
 

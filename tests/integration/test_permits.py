@@ -202,8 +202,8 @@ def test_a_run_says_whether_it_has_started_and_what_it_waits_for(
     NodeStore(store.database).beat("n", host="h", clock=clock.now(), tick_age=0.0)
     assert said() == "Run queued"
     (attempt,) = executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=1)
-    assert said() == "Run queued: other runs of the job go on"
-    assert said(other.id) == "Run queued: other runs of the concurrency group 'disk' go on"
+    assert said() == "Run queued: other runs of the job are still running"
+    assert said(other.id) == "Run queued: other runs of the concurrency group 'disk' are still running"
     assert str(services.executions.standing({"_id": attempt.execution_id})) == "Job started"
     services.maintenance.begin(super_admin, {"reason": "moving"})
     assert said() == "Run queued: maintenance is on (moving)"

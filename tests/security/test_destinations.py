@@ -67,7 +67,7 @@ def test_a_connection_that_leads_elsewhere_asks_for_its_secret(
     answer = api("PUT", f"/api/admin/connections/{row['_id']}", body)
     assert answer.status_code == 422
     assert [one["pointer"] for one in answer.json["errors"]] == [f"/settings/{secret}"]
-    assert "is asked for again" in answer.json["errors"][0]["detail"]
+    assert "must be entered again" in answer.json["errors"][0]["detail"]
     assert store.database["connections"].find_one() == before
     body["settings"][secret] = SECRET
     assert api("PUT", f"/api/admin/connections/{row['_id']}", body).status_code == 200
@@ -136,7 +136,7 @@ OTHER_URL = {**URL, "url": "https://evil.example.com/a"}
 def again(call: Any) -> list[str]:
     with pytest.raises(ValidationFailed) as refused:
         call()
-    return [one.pointer for one in refused.value.errors if "is asked for again" in one.message]
+    return [one.pointer for one in refused.value.errors if "must be entered again" in one.message]
 
 
 def test_a_job_that_calls_elsewhere_asks_for_its_secret_by_every_door(
@@ -168,4 +168,4 @@ def test_the_form_says_why_it_asks_again(browser_client: FlaskClient, connection
     assert SECRET not in browser_client.get(path).text
     answer = post(browser_client, path, {"/host": "evil.example.com"})
     assert answer.status_code == 422
-    assert "is asked for again, as Host changed" in answer.text
+    assert "must be entered again, as Host changed" in answer.text

@@ -157,7 +157,7 @@ def tell_gone(editor: Editor) -> None:
     """Say on the next page what a person's own choice made impossible, and so was not kept."""
     gone = editor.submission.gone if editor.submission else ()
     if gone:
-        tell(say("Not kept, because it does not go with another choice: {names}", names=", ".join(gone)[:500]))
+        tell(say("Not saved, because it does not go with another choice: {names}", names=", ".join(gone)[:500]))
 
 
 def midnight(day: date) -> datetime:

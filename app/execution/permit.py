@@ -1,4 +1,4 @@
-"""Leave to start runs: a node has it for a few seconds at a time, so that a switch that stops every start knows when no node has it."""
+"""Permits to start runs: a node has one for a few seconds at a time, so that a switch that stops every start knows when no node has one."""
 
 from __future__ import annotations
 

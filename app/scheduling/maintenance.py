@@ -63,7 +63,7 @@ class Maintenance:
         return None
 
     def begin(self, actor: Actor, body: Any) -> Document:
-        """`body` is {reason}. When this returns, no node starts anything: each has confirmed that, or its leave to start runs is over.
+        """`body` is {reason}. When this returns, no node starts anything: each has confirmed that, or its permit to start runs has run out.
 
         Raises ValidationFailed, Forbidden but for a super-admin, StoreUnavailable where that could not be made sure.
         """

@@ -1,4 +1,4 @@
-"""Keeps a node's leave to start runs, and gives it up while maintenance is on."""
+"""Keeps a node's permit to start runs, and gives it up while maintenance is on."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ RENEW_SECONDS = 0.5
 class PermitKeeper:
     """One turn, each RENEW_SECONDS:
 
-    1. The node writes that it is about to ask for leave, with the database's time.
+    1. The node writes that it is about to ask for a permit, with the database's time.
     2. It reads the switch. Where maintenance is off, it may start runs for PERMIT_SECONDS from before 1.
-    3. Where it is on, leave ends at once. When no claim is on its way and all that the node holds has begun, or is back in the queue, it
+    3. Where it is on, the permit ends at once. When no claim is on its way and all that the node holds has begun, or is back in the queue, it
        writes that it rests, with the token of the switch.
 
     Whoever switches maintenance on writes the switch first, and then waits for each node that has written 1 lately until it rests or its
-    leave is over. A node that asks later reads the switch after it was written. One that is stopped at any line, and goes on after its
-    leave, is refused by the claim, which asks the database for its time, and by the run's own process, which looks at the clock.
+    permit has run out. A node that asks later reads the switch after it was written. One that is stopped at any line, and goes on after its
+    permit, is refused by the claim, which asks the database for its time, and by the run's own process, which looks at the clock.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class PermitKeeper:
         self._thread = threading.Thread(target=self._loop, name="permits", daemon=True)
 
     def start(self) -> None:
-        """Nothing starts before the first leave."""
+        """Nothing starts before the first permit."""
         self._permit.revoke()
         self._thread.start()
 
@@ -54,7 +54,7 @@ class PermitKeeper:
         self._permit.revoke()
 
     def turn(self) -> None:
-        """Ask for leave, or give it up."""
+        """Ask for a permit, or give it up."""
         began = boot_seconds()
         if self._rests_for is not None and (token := self._switch.token()) is not None:
             self._rest(token)

@@ -22,8 +22,8 @@ class PermitKeeper:
 
     1. The node writes that it is about to ask for a permit, with the database's time.
     2. It reads the switch. Where maintenance is off, it may start runs for PERMIT_SECONDS from before 1.
-    3. Where it is on, the permit ends at once. When no claim is on its way and all that the node holds has begun, or is back in the queue, it
-       writes that it rests, with the token of the switch.
+    3. Where it is on, the permit ends at once. When no claim is on its way and all that the node holds has begun, or is back in the queue,
+       it writes that it rests, with the token of the switch.
 
     Whoever switches maintenance on writes the switch first, and then waits for each node that has written 1 lately until it rests or its
     permit has run out. A node that asks later reads the switch after it was written. One that is stopped at any line, and goes on after its

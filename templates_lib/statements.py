@@ -20,7 +20,10 @@ _REACHES_OUT = {
     "postgresql": re.compile(
         r"lo_export|lo_import|lo_from_bytea|lo_put|lo_creat|lo_unlink|pg_read_|pg_ls_|pg_stat_file|pg_file_|pg_logdir_ls|dblink|set_config"
         r"|pg_terminate_backend|pg_cancel_backend|pg_reload_conf|pg_rotate_logfile|pg_switch_wal|pg_promote|pg_create_|pg_drop_"
-        r"|pg_replication_|pg_logical_|pg_notify|pg_advisory|query_to_xml|cursor_to_xml|u&[\"']",
+        r"|pg_replication_|pg_logical_|pg_notify|pg_(?:try_)?advisory|pg_backup_|pg_start_backup|pg_stop_backup|pg_import_|pg_log_|pg_wal_replay|pg_stat_reset"
+        r"|pg_copy_|pg_export_snapshot|\blowrite\b|lo_truncate"
+        # They run a text as a statement, which may be put together so that no name can be found in it.
+        r"|query_to_xml|cursor_to_xml|\bts_stat\b|\bts_rewrite\b|\bcrosstab|\bconnectby\b|\bxpath_table\b|u&[\"']",
         re.I,
     ),
     # https://dev.mysql.com/doc/refman/8.4/en/select-into.html and string-functions.html; text in /*! */ is run.

@@ -239,12 +239,19 @@ def test_a_sqlite_file_is_named_by_its_path_alone(address: str, other: Path, ctx
         ("COPY orders TO '/tmp/x'", "postgresql"), ("COPY (SELECT 1) TO PROGRAM 'id'", "postgresql"), ("DO $$ BEGIN END $$", "postgresql"), ("SET TRANSACTION READ WRITE", "postgresql"), ("COMMIT", "postgresql"),
         ("CALL p()", "postgresql"), ("LOAD 'x'", "postgresql"), ("LOCK TABLE x", "postgresql"), ("SELECT lo_export(1, '/tmp/x')", "postgresql"), ("SELECT LO_Export (1, '/tmp/x')", "postgresql"),
         ("SELECT U&\"lo\\005fexport\"(1, 'x')", "postgresql"), ("SELECT pg_read_file('/etc/passwd')", "postgresql"), ("SELECT * FROM dblink('x', 'DELETE FROM y') AS t(a int)", "postgresql"), ("SELECT set_config('transaction_read_only', 'off', false)", "postgresql"),
+        ("SELECT * FROM ts_stat('SELECT to_tsvector(lo_ex'||'port(1,''/tmp/x'')::text)')", "postgresql"), ("SELECT ts_rewrite('a'::tsquery, 'SELECT pg_re'||'ad_file(''x'')::tsquery, ''a''::tsquery')", "postgresql"),
+        ("SELECT * FROM crosstab('SELECT ' || 'x') AS t(a int)", "postgresql"), ("SELECT pg_try_advisory_lock(1)", "postgresql"), ("SELECT pg_backup_start('x')", "postgresql"), ("SELECT pg_stat_reset()", "postgresql"),
         ("SELECT pg_terminate_backend(1)", "postgresql"), ("SELECT query_to_xml('x', true, true, '')", "postgresql"), ("SELECT 1 INTO OUTFILE '/tmp/x'", "mysql"), ("SELECT 1 INTO/**/DUMPFILE '/tmp/x'", "mysql"), ("SELECT LOAD_FILE('/etc/passwd')", "mariadb"),
         ("/*!50000 DELETE FROM x */", "mysql"), ("SELECT 1 /*!INTO OUTFILE*/ 'x'", "mysql"), ("LOAD DATA LOCAL INFILE 'x' INTO TABLE y", "mysql"), ("# SELECT\nDROP TABLE x", "mysql"), ("EXEC xp_cmdshell 'id'", "mssql"), ("BEGIN DELETE FROM x; END", "oracle"), ("", "sqlite"), ("1", "sqlite"),
     ],
 )  # fmt: skip
 def test_what_no_read_only_transaction_refuses_is_refused_by_its_words(statement: str, engine: str) -> None:
     assert statements.writes(statement, engine) is not None
+
+
+@pytest.mark.parametrize("statement", ["SELECT ts_status, advisory_board FROM x", "SELECT flowrite FROM x", "(SELECT 1)", "TABLE x"])
+def test_names_that_only_resemble_such_words_are_read(statement: str) -> None:
+    assert statements.writes(statement, "postgresql") is None
 
 
 def test_a_connection_that_may_write_does(shop: Path, ctx: Ctx) -> None:

@@ -19,7 +19,8 @@ RESERVED = _HOP_BY_HOP | _FRAMING | _OURS
 
 def name_problem(name: str) -> str | None:
     """Why a job or a connection may not set a header; None where it may."""
-    if name.strip().lower() in RESERVED or name.strip().lower().startswith(":"):
+    bare = name.strip().lower().replace("_", "-")  # many receivers read both as the same
+    if bare in RESERVED or bare.startswith(":"):
         return say("{name} is set by Jobwright or by the protocol", name=name)
     return None
 

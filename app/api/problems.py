@@ -9,6 +9,7 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
 from app.api.present import errors_json
+from app.api.query_words import in_our_words
 from app.correlation import current_id
 from app.errors import (
     JobwrightError,
@@ -73,7 +74,7 @@ def _http(error: HTTPException) -> Response:
     messages = getattr(error, "data", {}).get("messages") if isinstance(getattr(error, "data", None), dict) else None
     if isinstance(messages, dict):  # webargs: {"query": {"page": ["…"]}}
         errors = [
-            {"parameter": name, "detail": " ".join(map(str, texts)) if isinstance(texts, list) else str(texts)}
+            {"parameter": name, "detail": "; ".join(in_our_words(str(text)) for text in (texts if isinstance(texts, list) else [texts]))}
             for place in messages.values() if isinstance(place, dict) for name, texts in place.items()
         ]  # fmt: skip
         return problem(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import EXCLUDE, INCLUDE, RAISE, Schema, ValidationError, pre_load
+from marshmallow import EXCLUDE, INCLUDE, RAISE, Schema, ValidationError, validates_schema
 from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf, Range, Regexp
 
@@ -27,13 +27,12 @@ class _Query(Schema):
     class Meta:
         unknown = RAISE
 
-    @pre_load
-    def refuse_nul(self, data: Any, **_: Any) -> Any:
-        """No text of the registry holds NUL, and no pattern of the store can."""
-        wrong = {name: ["must not hold the character NUL"] for name, value in data.items() if isinstance(value, str) and NUL in value}
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def refuse_nul(self, _data: Any, sent: Any, **_: Any) -> None:
+        """No text of the registry holds NUL, and no pattern of the store can. Told beside all else that is wrong."""
+        wrong = {name: ["must not hold the character NUL"] for name, value in sent.items() if isinstance(value, str) and NUL in value}
         if wrong:
             raise ValidationError(wrong)
-        return data
 
 
 class _Answer(Schema):

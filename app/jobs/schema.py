@@ -174,10 +174,11 @@ def flatten_messages(messages: Any, path: tuple[Any, ...] = ()) -> Iterator[Fiel
             yield from flatten_messages(inner, path if key == "_schema" else (*path, key))
     else:
         for text in messages if isinstance(messages, list) else [messages]:
-            yield FieldError(pointer(path), _WORDS.get(str(text), str(text)))
+            yield FieldError(pointer(path), WORDS.get(str(text), str(text)))
 
 
-_WORDS = {
+# What marshmallow says, as this API does.
+WORDS = {
     "Missing data for required field.": "is required",
     "Unknown field.": "is not a known field",
     "Field may not be null.": "must not be null",

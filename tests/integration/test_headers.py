@@ -28,7 +28,7 @@ def wrong(name: str, value: str = "x") -> list[str]:
 
 @pytest.mark.parametrize("name", RESERVED)
 def test_a_header_that_a_job_may_not_set(name: str) -> None:
-    for written in (name, name.lower(), name.upper(), name.swapcase()):
+    for written in (name, name.lower(), name.upper(), name.swapcase(), name.replace("-", "_")):
         assert wrong(written) == ["/headers/1/name"]
         settings = {"hosts": ["example.com"], "proof": "header", "header": written, "secret": "x"}
         assert [one.pointer for one in KINDS["http"].problems(settings, Own())] == ["/header"]

@@ -164,6 +164,25 @@ def test_errors_are_predicates_without_a_full_stop(api: Api) -> None:
         assert not detail.endswith("."), detail
 
 
+@pytest.mark.parametrize(("address", "expected"), [
+    (f"{JOBS}?page=x&limit=0&enabled=maybe&last_status=odd&owner=%00&foo=1", {
+        "page": "must be a whole number", "limit": "must be at least 1 and at most 200", "enabled": "must be true or false",
+        "last_status": "must be one of success, failed, timeout, cancelled, never", "owner": "must not hold the character NUL",
+        "foo": "is not a known field",
+    }),
+    (f"{JOBS}?search={'x' * 201}&tag=", {"search": "must have at most 200 characters"}),
+    ("/api/admin/audit-events?search=%00&actor=%00&before=x&limit=501&begin=never", {
+        "actor": "must not hold the character NUL", "search": "is not a known field; must not hold the character NUL",
+        "before": "must be a whole number", "limit": "must be at least 1 and at most 500",
+        "begin": "must be a date and time with its zone, such as 2026-03-29T02:30:00Z",
+    }),
+])  # fmt: skip
+def test_a_query_tells_all_at_once_in_the_words_of_bodies(api: Api, address: str, expected: dict[str, str]) -> None:
+    answer = api("GET", address)
+    assert answer.status_code == 422
+    assert {one["parameter"]: one["detail"] for one in answer.json["errors"]} == expected
+
+
 # -- lists ------------------------------------------------------------------------------------------------------------
 
 

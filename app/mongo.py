@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -213,6 +213,21 @@ def by_id(ids: Sequence[str], values: Sequence[Any]) -> Document:
 def literal(text: str) -> str:
     """A pattern that finds `text` as it stands. The server takes no NUL in a pattern, but its escape."""
     return re.escape(text).replace("\0", r"\x00")
+
+
+def portions(items: Iterable[T], size_of: Callable[[T], int], *, most_bytes: int, most: int | None = None) -> Iterator[list[T]]:
+    """The items in their order, in as few portions as have at most `most_bytes` and `most` items; a larger one is alone."""
+    portion: list[T] = []
+    size = 0
+    for item in items:
+        own = size_of(item)
+        if portion and (len(portion) == most or size + own > most_bytes):
+            yield portion
+            portion, size = [], 0
+        portion.append(item)
+        size += own
+    if portion:
+        yield portion
 
 
 def begun(rows: Iterator[T]) -> Iterator[T]:

@@ -13,7 +13,7 @@ from app.api.present import errors_json, jsonable
 from app.api.schemas import ExportQuery, PlanOut, PlanQuery
 from app.exchange.file import MEDIA
 from app.exchange.service import Plan
-from app.jobs.store import JobFilter
+from app.jobs.filters import JobFilter
 
 blueprint = ApiBlueprint("exchange", __name__, url_prefix="/api/admin/scheduler-jobs", description="Jobs as a file")
 

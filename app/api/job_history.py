@@ -28,8 +28,8 @@ from app.errors import FieldError, ValidationFailed
 from app.instants import InstantRefused, parse
 from app.jobs.body import as_request, without_secrets
 from app.jobs.dependencies import Link
+from app.jobs.filters import JobFilter
 from app.jobs.notes import LONGEST, Note
-from app.jobs.store import JobFilter
 from app.validation import SchemaValidator
 from app.validation.together import beside
 

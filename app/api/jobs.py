@@ -26,10 +26,10 @@ from app.api.schemas import (
 )
 from app.errors import ValidationFailed
 from app.execution.store import ExecutionFilter
+from app.jobs.filters import JobFilter
 from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.reading import judge_of
 from app.jobs.schema import JobDefinitionSchema, PauseSchema
-from app.jobs.store import JobFilter
 from app.scheduling.backfill import BODY_SCHEMA as BACKFILL_BODY_SCHEMA
 from app.scheduling.words import LOCALES, in_words
 from app.validation.together import beside, sound

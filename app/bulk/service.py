@@ -15,10 +15,10 @@ from app.audit.model import Actor
 from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFailed
 from app.execution.service import Executions
 from app.jobs.asks import Operation
+from app.jobs.filters import JobFilter
 from app.jobs.model import Cause, Job, Overlap
 from app.jobs.schema import MAX_TAGS
 from app.jobs.service import JobRegistry
-from app.jobs.store import JobFilter
 from app.validation.names import read_name, spellings
 from templates_lib.messages import Said, joined, say
 

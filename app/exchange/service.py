@@ -18,11 +18,11 @@ from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFai
 from app.exchange import file
 from app.execution.service import Executions
 from app.jobs.body import as_request, chosen
+from app.jobs.filters import JobFilter
 from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.outlook import Outlook
 from app.jobs.reading import load_definition, read_definition
 from app.jobs.service import JobRegistry
-from app.jobs.store import JobFilter
 from app.validation.names import normal, read_name
 from app.validation.secret import MASK
 from templates_lib.messages import joined, say

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from app.execution.reports import storable_outcome, text_of, unwritten
 from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
 from app.jobs.store import Ended, JobStore
-from app.mongo import Document, is_permanent
+from app.mongo import Document, is_permanent, portions
 from app.validation.storable import whole_text
 
 log = get_logger(__name__)
@@ -277,7 +277,7 @@ class Recorder:
                 lines += [_line(line) for line in value]
         chunks = []
         for key, (attempt, lines) in gathered.items():
-            for portion in _portions(lines):
+            for portion in portions(lines, _size, most_bytes=CHUNK_BYTES, most=LINES_A_CHUNK):
                 number = self._chunk_numbers[key] = self._chunk_numbers.get(key, 0) + 1
                 chunks.append(chunk(attempt.execution_id, attempt.number, number, portion))
         return chunks
@@ -296,20 +296,10 @@ def _line(line: LogLine) -> Document:
     return {"timestamp": datetime.fromtimestamp(line.at, UTC), "level": line.level, "message": whole_text(line.message)}
 
 
-def _portions(lines: Sequence[Document]) -> Iterator[list[Document]]:
-    """Lines in portions of LINES_A_CHUNK and CHUNK_BYTES at most."""
-    portion: list[Document] = []
-    size = 0
-    for line in lines:
-        text = line["message"]
-        own = LINE_BYTES + (len(text) if text.isascii() else len(text.encode()))
-        if portion and (len(portion) == LINES_A_CHUNK or size + own > CHUNK_BYTES):
-            yield portion
-            portion, size = [], 0
-        portion.append(line)
-        size += own
-    if portion:
-        yield portion
+def _size(line: Document) -> int:
+    """How many bytes a line of a log takes in its chunk."""
+    text = line["message"]
+    return LINE_BYTES + (len(text) if text.isascii() else len(text.encode()))
 
 
 def _delay(attempt: Attempt, outcome: Outcome) -> float | None:

@@ -33,12 +33,13 @@ from app.errors import (
 from app.jobs.asks import Ask, Operation
 from app.jobs.body import chosen, merged
 from app.jobs.dependencies import Dependencies
+from app.jobs.filters import JobFilter
 from app.jobs.judge import Judge
 from app.jobs.model import DEFINITION_FIELDS, Cause, Job, JobDefinition, Pause, job_document, job_from, to_plain
 from app.jobs.reading import load_pause
 from app.jobs.revisions import Revision, change, difference
 from app.jobs.rules import Endings, ScheduleRules
-from app.jobs.store import JobFilter, JobStore, SameRequest
+from app.jobs.store import JobStore, SameRequest
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
 from app.mongo import Document

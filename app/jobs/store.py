@@ -16,10 +16,11 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName, LimitReached
 from app.jobs import shape
+from app.jobs.filters import EVERY_JOB, JobFilter, in_groups, matching, searched
 from app.jobs.model import Cause, Job, Pause, Schedule, job_document, job_from, schedule_from, to_plain
-from app.mongo import ANY_DATE, Document, Records, by_id, literal
+from app.mongo import ANY_DATE, Document, Records, by_id, portions
 from app.shapes import DAMAGED, mended
-from app.validation.names import normal, spellings
+from app.validation.names import spellings
 from templates_lib.messages import say
 
 SORTS = {
@@ -46,33 +47,6 @@ class SameRequest(Exception):
     def __init__(self, job: Job) -> None:
         super().__init__(job.id)
         self.job = job
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFilter:
-    """What a list is narrowed to; `None` and empty mean all."""
-
-    template_type: str | None = None
-    enabled: bool | None = None
-    paused: bool | None = None
-    broken: bool | None = None
-    ended: bool | None = None
-    last_status: str | None = None  # one of them, or NEVER
-    owner: str | None = None
-    tag: str | None = None
-    group: str | None = None
-    ids: Collection[str] | None = None
-    groups: Collection[str] | None = None
-    search: str = ""
-
-    @property
-    def narrows(self) -> bool:
-        """Whether it leaves anything out, besides what a person does not see."""
-        return replace(self, groups=None) != EVERY_JOB
-
-
-NEVER = "never"  # as a last status: no run has ended yet
-EVERY_JOB = JobFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +194,7 @@ class JobStore:
         self, query: JobFilter, *, sort: str, skip: int, limit: int, now: datetime, gone: Sequence[tuple[str, int]] = ()
     ) -> tuple[list[Job], int]:
         """One page of the list, and how many there are in all; `gone` are the templates and versions whose jobs are broken."""
-        where = _wanted(query, gone, now)
+        where = matching(query, gone, now)
         if sort == "next_run_at":
             return self._by_next_run(where, skip, limit)
         # All of them are read off one index, which is told: a page far behind would have the planner try all others first.
@@ -251,7 +225,7 @@ class JobStore:
 
     def names(self, *, groups: Collection[str] | None = None, limit: int) -> list[str]:
         """The first names of the jobs in the registry, or of those of some groups, sorted."""
-        rows = self._jobs.find({"retired": False, **_within(groups)}, {"name": 1}).sort("name", 1).limit(limit)
+        rows = self._jobs.find({"retired": False, **in_groups(groups)}, {"name": 1}).sort("name", 1).limit(limit)
         return [row["name"] for row in rows]
 
     def groups(self) -> list[str]:
@@ -260,7 +234,7 @@ class JobStore:
 
     def tags(self, *, groups: Collection[str] | None = None) -> list[str]:
         """Every tag that a job has, all or of some groups, sorted."""
-        return sorted(self._jobs.distinct("tags", {"retired": False, **_within(groups)}))
+        return sorted(self._jobs.distinct("tags", {"retired": False, **in_groups(groups)}))
 
     def counts_by_owner(self, owners: Sequence[str]) -> dict[str, int]:
         """How many jobs each of these has made that are in the registry."""
@@ -271,11 +245,11 @@ class JobStore:
 
     def owners(self, *, groups: Collection[str] | None = None) -> list[str]:
         """Whoever made a job that is there, sorted."""
-        return sorted(self._jobs.distinct("created_by", {"retired": False, **_within(groups)}))
+        return sorted(self._jobs.distinct("created_by", {"retired": False, **in_groups(groups)}))
 
     def ids_in(self, groups: Collection[str]) -> list[str]:
         """Ids of the jobs of some groups, retired ones too: their history is theirs."""
-        return [row["_id"] for row in self._jobs.find(_within(groups), {"_id": 1})]
+        return [row["_id"] for row in self._jobs.find(in_groups(groups), {"_id": 1})]
 
     def retired(self, ids: Collection[str]) -> set[str]:
         """Which of these jobs have been deleted."""
@@ -303,7 +277,7 @@ class JobStore:
             "next_run_at": {**ANY_DATE, "$gte": begin, "$lt": end},
             "retired": False,
             "paused": None,
-            **_within(groups),
+            **in_groups(groups),
         }
         rows = self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort("next_run_at", 1).limit(limit)
         return [job_from(row) for row in rows if DAMAGED not in row]
@@ -317,7 +291,7 @@ class JobStore:
             "paused": None,
             "schedule_error": None,
             "schedule.type": {"$ne": "manual"},
-            **_within(groups),
+            **in_groups(groups),
             **({} if ids is None else {"_id": {"$in": list(ids)}}),
         }
         parts = ("type", "expression", "interval_seconds", "run_at", "timezone", "start_at", "end_at")
@@ -528,7 +502,7 @@ class JobStore:
             by_claim.setdefault(old, []).append(job_id)
         emptied = {"$unset": {"dispatch": ""}}
         operations = [UpdateMany({"_id": {"$in": ids}, "dispatch.claim": old}, emptied, hint="_id_") for old, ids in by_claim.items()]
-        operations += [_advance(some, claim, at) for some in _portions(steps)]
+        operations += [_advance(some, claim, at) for some in portions(steps, _size, most_bytes=COMMAND_BYTES)]
         if not operations:
             return set()
         matched = self._jobs.bulk_write(operations, ordered=True).matched_count
@@ -562,7 +536,7 @@ class JobStore:
 
     def names_on(self, calendar: str, *, groups: Collection[str] | None = None) -> list[str]:
         """Names of the jobs, all or of some groups, that name the calendar."""
-        rows = self._jobs.find({"retired": False, "schedule.calendars": calendar, **_within(groups)}, {"name": 1})
+        rows = self._jobs.find({"retired": False, "schedule.calendars": calendar, **in_groups(groups)}, {"name": 1})
         return sorted(row["name"] for row in rows)
 
     def mark_broken(self, job: Job, reason: str) -> None:
@@ -588,51 +562,6 @@ class JobStore:
         return (now - row["next_run_at"]).total_seconds() if row else 0.0
 
 
-def searched(text: str) -> str:
-    """A text without regard to case and to how its letters are composed, as lists look for one in another."""
-    return normal(normal(text).casefold())
-
-
-def _wanted(query: JobFilter, gone: Sequence[tuple[str, int]], now: datetime) -> Document:
-    """The jobs of the registry that a filter leaves at `now`."""
-    where: Document = {"retired": False}
-    for field, value in (("template_type", query.template_type), ("enabled", query.enabled)):
-        if value is not None and value != "":
-            where[field] = value
-    for field, name in (("tags", query.tag), ("group", query.group), ("created_by", query.owner)):
-        if name:
-            where[field] = {"$in": spellings(name)}
-    if query.last_status:
-        where["last_status"] = None if query.last_status == NEVER else query.last_status
-    if query.paused is not None:
-        where["paused"] = {"$ne": None} if query.paused else None
-    if query.ids is not None:
-        where["_id"] = {"$in": list(query.ids)}
-    both: list[Document] = []
-    if query.groups is not None:
-        both.append(_within(query.groups))
-    if query.broken is not None:
-        whole: list[Document] = [{"schedule_error": {"$gt": ""}}, *({"template_type": a, "template_version": b} for a, b in gone)]
-        both.append({"$or" if query.broken else "$nor": whole})
-    if query.ended is not None:
-        both.append(_has_ended(now) if query.ended else {"$nor": [_has_ended(now)]})
-    if query.search:
-        where["search"] = {"$regex": literal(searched(query.search))}
-    return {**where, "$and": both} if both else where
-
-
-def _has_ended(now: datetime) -> Document:
-    """As Job.has_ended."""
-    goes_on: Document = {"enabled": True, "paused": None}
-    once = {"schedule.type": "once", "schedule.run_at": {"$lte": now}}
-    repeated = {"schedule.type": {"$in": ["cron", "interval"]}, "schedule.end_at": {"$lte": now}}
-    return {
-        "schedule.type": {"$ne": "manual"},
-        "schedule_error": None,
-        "$or": [{**goes_on, "next_run_at": None}, {"$nor": [goes_on], "$or": [once, repeated]}],
-    }
-
-
 def _noted(run: Ended) -> UpdateOne:
     later = {"last_run_at": run.began_at, **({"last_status": run.status} if run.status else {})}
     is_older = {"_id": run.job_id, "$or": [{"last_run_at": None}, {"last_run_at": {"$lte": run.began_at}}]}
@@ -649,19 +578,8 @@ def _planned(row: Document) -> Planned | None:
     return Planned(schedule_from(key), phase, row["jobs"], first)
 
 
-def _portions(steps: Sequence[Advance]) -> Iterator[list[Advance]]:
-    """The steps in as few portions as commands have room for; one that is large by itself is alone."""
-    portion: list[Advance] = []
-    size = 0
-    for step in steps:
-        own = len(bson.encode({"executions": step.executions}))
-        if portion and size + own > COMMAND_BYTES:
-            yield portion
-            portion, size = [], 0
-        portion.append(step)
-        size += own
-    if portion:
-        yield portion
+def _size(step: Advance) -> int:
+    return len(bson.encode({"executions": step.executions}))
 
 
 def _advance(steps: Sequence[Advance], claim: str, at: datetime) -> UpdateMany:
@@ -698,10 +616,6 @@ def _taken(error: DuplicateKeyError, job: Job) -> str:
     if field == "name":
         raise DuplicateName(job.definition.name) from error
     return str(field)
-
-
-def _within(groups: Collection[str] | None) -> Document:
-    return {} if groups is None else {"group": {"$in": sorted(groups)}}
 
 
 def _lowest_free(taken: Iterable[int], limit: int) -> int | None:

@@ -14,13 +14,12 @@ Filling in twice gives the same as once.
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 from app.validation.absent import ABSENT
+from app.validation.cache import Cache
 from app.validation.layers import Collector, Heads, Layers
 from app.validation.pointer import escape
 from app.validation.schema import CACHED, prepare
@@ -203,8 +202,7 @@ def _size(value: Any) -> int:
 
 # -- over REST ---------------------------------------------------------------------------------------------------------
 
-_fillers: OrderedDict[str, tuple[Filler, Heads]] = OrderedDict()
-_lock = Lock()
+_fillers = Cache[tuple[Filler, Heads]](CACHED)
 
 
 def fill_defaults(schema: Any, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,15 +215,9 @@ def fill_defaults(schema: Any, value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _filler_of(schema: Any) -> tuple[Filler, Heads]:
     """The filler of a schema, kept by its digest."""
-    digest = prepare(schema).digest
-    with _lock:
-        known = _fillers.get(digest)
-        if known is not None:
-            _fillers.move_to_end(digest)
-            return known
-    of = Collector(SchemaValidator(schema), Layers)
-    with _lock:
-        _fillers[digest] = (Filler(of), of.root)
-        while len(_fillers) > CACHED:
-            _fillers.popitem(last=False)
-    return Filler(of), of.root
+
+    def make() -> tuple[Filler, Heads]:
+        of = Collector(SchemaValidator(schema), Layers)
+        return Filler(of), of.root
+
+    return _fillers.get(prepare(schema).digest, make)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -16,6 +14,7 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from app.validation.cache import Cache
 from app.validation.patterns import PatternRefused, check_pattern
 from app.validation.pointer import escape
 from app.validation.storable import is_text
@@ -86,21 +85,10 @@ def prepare(schema: Any) -> Prepared:
     if len(text) > MAX_BYTES:
         raise SchemaRefused("", say("is larger than {most:,} bytes", most=MAX_BYTES))
     digest = hashlib.sha256(text.encode()).hexdigest()
-    with _lock:
-        found = _cache.get(digest)
-        if found is not None:
-            _cache.move_to_end(digest)
-            return found
-    prepared = _Walk(json.loads(text), digest).run()
-    with _lock:
-        _cache[digest] = prepared
-        while len(_cache) > CACHED:
-            _cache.popitem(last=False)
-    return prepared
+    return _cache.get(digest, lambda: _Walk(json.loads(text), digest).run())
 
 
-_cache: OrderedDict[str, Prepared] = OrderedDict()
-_lock = Lock()
+_cache = Cache[Prepared](CACHED)
 
 
 def _check_json(root: Any) -> None:

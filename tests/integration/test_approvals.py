@@ -18,8 +18,8 @@ from app.clock import ManualClock
 from app.errors import ApprovalNeeded, Conflict, Forbidden, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.execution.store import ExecutionFilter
 from app.factory import Store, build_services
+from app.jobs.filters import JobFilter
 from app.jobs.model import Job
-from app.jobs.store import JobFilter
 from app.mongo import Document
 from app.services import Services
 from tests.conftest import START, Api, csrf

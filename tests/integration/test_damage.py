@@ -22,7 +22,7 @@ from app.doctor import Doctor
 from app.execution.executors.base import Executor, Run, Sink
 from app.execution.model import Attempt, Reason, Status, Trigger, new_execution
 from app.factory import Store, build_node
-from app.jobs.store import JobFilter
+from app.jobs.filters import JobFilter
 from app.scheduling.nodes import NodeStore
 from app.services import Services
 from tests.conftest import Api, app_of

@@ -13,8 +13,9 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.execution.store import ExecutionStore
 from app.factory import Store
+from app.jobs.filters import JobFilter
 from app.jobs.model import Job
-from app.jobs.store import JobFilter, JobStore
+from app.jobs.store import JobStore
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
 from tests.conftest import Api, csrf

@@ -21,7 +21,7 @@ from app.errors import Forbidden, ValidationFailed
 from app.exchange.file import FileRefused
 from app.exchange.service import Action, Result
 from app.factory import Store, build_services
-from app.jobs.store import JobFilter
+from app.jobs.filters import JobFilter
 from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
 from tests.commands import jobwright

@@ -14,7 +14,8 @@ from app.audit.model import Actor
 from app.bulk.service import Action, Effect, Result, Wanted
 from app.errors import ApprovalNeeded, LimitReached, ValidationFailed
 from app.factory import Store
-from app.jobs.store import Ended, JobFilter, JobStore
+from app.jobs.filters import JobFilter
+from app.jobs.store import Ended, JobStore
 from app.services import Services
 from migrations_scripts import m0014_search
 from tests.conftest import START, Api, csrf

@@ -18,8 +18,8 @@ from app.clock import ManualClock
 from app.execution.log_store import LogStore, chunk, chunk_id
 from app.execution.model import AttemptError, Outcome, Status
 from app.factory import Store
+from app.jobs.filters import EVERY_JOB
 from app.jobs.model import RetryOn
-from app.jobs.store import EVERY_JOB
 from app.services import Services
 from tests.commands import jobwright
 from tests.conftest import START, Api

@@ -20,7 +20,7 @@ from app.execution.log_store import LogStore, chunk_id
 from app.execution.model import AttemptError, Outcome, Status
 from app.execution.store import ExecutionStore
 from app.factory import Store
-from app.jobs.store import JobFilter
+from app.jobs.filters import JobFilter
 from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
 from tests.conftest import Api, ManualClock, csrf

@@ -12,7 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 from app.audit.model import Actor
 from app.execution.log_store import LogStore, chunk, chunk_id
 from app.factory import Store
-from app.jobs.store import EVERY_JOB
+from app.jobs.filters import EVERY_JOB
 from app.services import Services
 from tests.conftest import START
 from tests.posting import text

@@ -10,7 +10,7 @@ import pytest
 from app.audit.model import Actor
 from app.errors import DuplicateName, ValidationFailed
 from app.factory import Store
-from app.jobs.store import JobFilter
+from app.jobs.filters import JobFilter
 from app.services import Services
 from migrations_scripts import m0016_one_spelling
 from tests.conftest import Api

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 from app.audit.model import Actor
 from app.connections.service import EXPLORED_SECONDS
-from app.jobs.store import JobFilter
+from app.jobs.filters import JobFilter
 from app.services import Services
 from tests.conftest import csrf
 from tests.posting import Page

@@ -12,7 +12,7 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
 from app.factory import Store, build_services, create_app
-from app.jobs.store import JobFilter
+from app.jobs.filters import JobFilter
 from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
 from tests.conftest import csrf

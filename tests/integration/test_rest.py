@@ -391,7 +391,7 @@ def test_the_registry_holds_so_many_jobs_and_no_more_whoever_races(store: Store,
 
 
 def _all() -> Any:
-    from app.jobs.store import JobFilter
+    from app.jobs.filters import JobFilter
 
     return JobFilter()
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from app.audit.model import Actor
 from app.errors import ValidationFailed
-from app.jobs.store import JobFilter
+from app.jobs.filters import JobFilter
 from app.services import Services
 from tests.conftest import Api, app_of
 from tests.posting import Page, post, text

@@ -12,7 +12,7 @@ from app.accounts.signin import Visitor
 from app.audit.model import SYSTEM, Actor
 from app.errors import ApprovalNeeded, NotFound, ValidationFailed
 from app.execution.store import ExecutionFilter
-from app.jobs.store import JobFilter
+from app.jobs.filters import JobFilter
 from app.services import Services
 from tests.conftest import app_of
 from tests.security.test_matrix import BODIES, OWN_REQUEST, REST, WEB, address

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.execution.judge import judge
 from app.execution.model import AttemptError, Outcome, Status
-from app.execution.recorder import CHUNK_BYTES, LINES_A_CHUNK, _portions
+from app.execution.recorder import CHUNK_BYTES, LINES_A_CHUNK, _size
 from app.execution.reports import (
     LONGEST_MESSAGE,
     MOST_RESULT_BYTES,
@@ -25,7 +25,7 @@ from app.execution.reports import (
     text_of,
     usage_of,
 )
-from app.mongo import CODEC
+from app.mongo import CODEC, portions
 from app.validation.storable import unstorable
 
 TEXTS = st.text(st.characters(codec=None), max_size=20) | st.sampled_from(["\0", "\ud800", "a\0b", "$set", "a.b", "", "__proto__"])
@@ -116,6 +116,6 @@ def test_a_text_of_anything_is_short_and_a_text() -> None:
 @given(st.lists(st.sampled_from(["", "x" * 8_000, "😀" * 8_000]), max_size=300))
 def test_a_chunk_of_a_log_has_room_in_a_document(texts: list[str]) -> None:
     lines = [{"message": text, "level": "INFO"} for text in texts]
-    portions = list(_portions(lines))
-    assert [line for portion in portions for line in portion] == lines
-    assert all(len(bson.encode({"lines": portion})) < CHUNK_BYTES * 1.2 and len(portion) <= LINES_A_CHUNK for portion in portions)
+    chunks = list(portions(lines, _size, most_bytes=CHUNK_BYTES, most=LINES_A_CHUNK))
+    assert [line for portion in chunks for line in portion] == lines
+    assert all(len(bson.encode({"lines": portion})) < CHUNK_BYTES * 1.2 and len(portion) <= LINES_A_CHUNK for portion in chunks)

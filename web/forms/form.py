@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from markupsafe import Markup
 
 from app.errors import FieldError
+from app.validation.cache import Cache
 from app.validation.dynamic import Resolved
 from app.validation.schema import CACHED, prepare
 from app.validation.secret import NAMED
@@ -53,25 +52,17 @@ class _Compiled:
     has_read_only: bool
 
 
-_compiled: OrderedDict[str, _Compiled] = OrderedDict()
-_lock = Lock()
+_compiled = Cache[_Compiled](CACHED)
 
 
 def _compile(schema: Any) -> _Compiled:
     """What all forms of a schema share, kept by the digest of the schema."""
-    digest = prepare(schema).digest
-    with _lock:
-        found = _compiled.get(digest)
-        if found is not None:
-            _compiled.move_to_end(digest)
-            return found
-    validator = SchemaValidator(schema, stored=False)
-    found = _Compiled(validator, Views(validator), any(one.get("readOnly") is True for one in validator.prepared.subschemas))
-    with _lock:
-        _compiled[digest] = found
-        while len(_compiled) > CACHED:
-            _compiled.popitem(last=False)
-    return found
+
+    def make() -> _Compiled:
+        validator = SchemaValidator(schema, stored=False)
+        return _Compiled(validator, Views(validator), any(one.get("readOnly") is True for one in validator.prepared.subschemas))
+
+    return _compiled.get(prepare(schema).digest, make)
 
 
 class Form:

@@ -14,7 +14,7 @@ from app import instants
 from app.audit.model import Actor
 from app.errors import FieldError, ValidationFailed
 from app.execution.model import Status
-from app.jobs.store import NEVER, JobFilter
+from app.jobs.filters import NEVER, JobFilter
 from app.validation.dynamic import Known, Resolved, resolve
 from app.validation.storable import unstorable
 from app.zones import is_zone, zone, zone_names

@@ -15,8 +15,9 @@ from app.execution.figures import Figures
 from app.execution.model import Status
 from app.execution.updates import RAN
 from app.instants import InstantRefused, OutOfBounds, parse_local
+from app.jobs.filters import NEVER, JobFilter
 from app.jobs.model import Job
-from app.jobs.store import NEVER, SORTS, JobFilter
+from app.jobs.store import SORTS
 from app.mongo import Document
 from app.zones import zone
 from templates_lib.messages import counted, say, say_many

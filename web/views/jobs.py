@@ -13,9 +13,9 @@ from app.connections.references import secret_places
 from app.errors import FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.execution.store import ExecutionFilter
 from app.jobs.body import as_request
+from app.jobs.filters import JobFilter
 from app.jobs.merging import changes, merge
 from app.jobs.model import Cause, Job
-from app.jobs.store import JobFilter
 from app.jobtemplates.entry import Entry
 from app.scheduling.backfill import SCHEMA as BACKFILL_FORM
 from app.scheduling.plan import spread

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, lacks
-from app.jobs.store import JobFilter
+from app.jobs.filters import JobFilter
 from templates_lib.messages import say
 from web.language import preference, translated
 from web.views.common import actor

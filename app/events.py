@@ -54,6 +54,10 @@ EVENTS: dict[str, str] = {
     "recorder.not_noted": "The last run of jobs could not be noted with them; the runs themselves are written.",
     "recorder.refused": "The database refused reports for what is in them; those of each attempt are written by themselves.",
     "recorder.unwritten": "The service stopped while the database took nothing; these reports are not written.",
+    "record.damaged": (
+        "A document in the database is not what its reader expects: `collection`, `id` and the reason. It is shown as damaged, nothing is "
+        "done with it, and everything else goes on. Said once a process."
+    ),
     "recorder.waiting": "The database does not answer; outcomes are kept and tried again.",
     "notification.failed": "A mail about an outcome could not be sent; it is tried again, five times in all.",
     "zygote.started": "The root parent of attempt processes is there.",

@@ -336,7 +336,7 @@ def test_a_collection_is_touched_only_by_its_store() -> None:
     }
     stores: dict[str, list[str]] = {}
     for path in _sources("app", "web"):
-        used = set(re.findall(r'(?:database|db)\["(\w+)"\]', path.read_text())) & collections
+        used = set(re.findall(r'(?:(?:database|db)\[|Records\(database, )"(\w+)"', path.read_text())) & collections
         assert not used or path.name == "store.py" or path.name.endswith("_store.py"), f"{path} touches {used}"
         for name in used:
             stores.setdefault(name, []).append(str(path))

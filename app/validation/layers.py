@@ -59,6 +59,16 @@ def forbidden(heads: Heads) -> bool:
     return any(schema is False or schema == {"not": {}} for schema, _ in heads)
 
 
+def left_out(schema: Mapping[str, Any]) -> frozenset[str]:
+    """The members that a schema forbids by `not`: `{"not": {"required": ["a"]}}`, or several by `{"not": {"anyOf": [...]}}`."""
+    inner = schema.get("not")
+    if not isinstance(inner, Mapping):
+        return frozenset()
+    cases = inner["anyOf"] if set(inner) == {"anyOf"} else [inner]
+    lists = [one["required"] for one in cases if isinstance(one, Mapping) and set(one) == {"required"}]
+    return frozenset(names[0] for names in lists if len(names) == 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Union:
     """A oneOf or anyOf with something to choose. `key` names it, `places` are its usable branches in the schema's own list."""
@@ -93,7 +103,8 @@ class Layers:
 
     def words(self, keyword: str, furthest: Origin) -> str:
         """A title or description of the place: of the nearest layer whose origin is at most `furthest`; empty where there is none."""
-        found = [(origin, layer[keyword]) for (layer, _), origin in zip(self.layers, self.origins, strict=True) if layer.get(keyword)]
+        pairs = zip(self.layers, self.origins, strict=True)
+        found = [(origin, layer[keyword]) for (layer, _), origin in pairs if str(layer.get(keyword, "")).strip()]
         return next((str(text) for wanted in Origin if wanted <= furthest for origin, text in found if origin == wanted), "")
 
     # -- types ----------------------------------------------------------------------------------------------------
@@ -200,6 +211,8 @@ class Layers:
                 own = [layer["additionalProperties"]]
             evaluated = evaluated or bool(own)
             found += [(inner, resolver) for inner in own]
+            if key in left_out(layer):
+                found.append((False, resolver))
         if not evaluated:
             found += [(layer["unevaluatedProperties"], resolver) for layer, resolver in self.layers if "unevaluatedProperties" in layer]
         return tuple(found)

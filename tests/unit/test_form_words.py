@@ -42,6 +42,7 @@ OWN = [
     ({"anyOf": [{"$ref": "#/$defs/d"}, {"type": "null"}]}, "A name"),
     ({"anyOf": [{"type": "string", "title": "Shared"}, {"type": "null"}], "title": "Own"}, "Own"),
     ({"type": "string", "if": True, "then": {"title": "Shared"}}, "A name"),
+    ({"type": "string", "title": " \t\n"}, "A name"),
     ({"type": "object", "dependentSchemas": {"x": {"title": "Shared"}}, "properties": {"x": {}}}, "A name"),
 ]
 

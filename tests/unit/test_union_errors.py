@@ -132,6 +132,11 @@ FORBIDDING: dict[str, dict[str, Any]] = {
     "closed by unevaluatedProperties": {
         "properties": {"mode": {"enum": ["age", "all"]}}, **BY_AGE, "then": {"properties": {"days": DAYS}}, "unevaluatedProperties": False,
     },
+    "by not and required": {"properties": {"mode": {"enum": ["age", "all"]}, "days": DAYS}, **BY_AGE, "else": {"not": {"required": ["days"]}}},
+    "by not and several required": {
+        "properties": {"mode": {"enum": ["age", "all"]}, "days": DAYS}, **BY_AGE,
+        "else": {"not": {"anyOf": [{"required": ["other"]}, {"required": ["days"]}]}},
+    },
     "inside allOf and a reference": {
         "properties": {"mode": {"enum": ["age", "all"]}, "days": DAYS}, "allOf": [{"$ref": "#/$defs/c"}],
     },
@@ -156,6 +161,24 @@ def test_what_a_persons_choice_made_impossible_goes_and_the_form_says_so(case: s
     assert drawn.all(f"{at}/days", "value", "json") == []
     again = form.read(drawn.pairs())
     assert (again.value, again.gone) == (posted.value, ())
+
+
+@pytest.mark.parametrize(
+    "forbidding", [{"properties": {"url": {}, "path": False}}, {"properties": {"url": {}}, "not": {"required": ["path"]}}]
+)
+def test_what_another_alternative_forbids_goes(forbidding: dict[str, Any]) -> None:
+    first = {"title": "File", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+    form = Form(
+        {
+            "type": "object",
+            "properties": {"note": {"type": "string"}},
+            "oneOf": [first, {"title": "Web", **forbidding, "required": ["url"]}],
+        }
+    )
+    page = Page(form.render({"note": "n", "path": "/x"}))
+    next(one for one in page.controls if one.get("data-role") == "branch").choose("Web")
+    posted = form.read(page.pairs())
+    assert (posted.value, posted.gone, [one.pointer for one in posted.errors]) == ({"note": "n"}, ("Path",), ["/url"])
 
 
 def test_what_was_stored_against_the_schema_stays_until_a_person_removes_it() -> None:

@@ -413,6 +413,8 @@ class Drawer:
         for key, inner in value.items():
             child = self._views.view(view.child(key), inner, {})
             known = key in view.members
+            if view.never(key):
+                continue
             if (known and self._fits(child, inner)) or (not known and key in entries and view.offers_entries):
                 kept[key] = inner
         return kept

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 from flask import Response, current_app, g, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.errors import JobwrightError, LimitReached, NotSignedIn
+from app.errors import LimitReached, NotSignedIn
 from app.services import EXTENSION, Services
-from templates_lib.messages import joined, say
+from templates_lib.messages import joined, said, say
 from web.forms.form import PREFIX
 from web.views import signin
-from web.views.common import CHECK
+from web.views.common import CHECK, Pairs
 from web.views.job_form import AFTER, DETAILS, PARAMETERS, POLICIES
 
-# Pages that are drawn again, and do nothing else, where a button of the form itself was pressed.
-FORMS = frozenset({
+# Pages that do nothing but draw themselves where a button of the form itself was pressed.
+_DRAWN = frozenset({
     "jobs_pages.new", "jobs_pages.edit", "jobs_pages.pause", "jobs_pages.backfill", "jobs_pages.run_with", "executions_pages.retry_with",
     "connections_pages.new", "connections_pages.edit", "calendars_pages.new", "calendars_pages.edit", "calendars_pages.maintenance",
     "accounts_pages.new_user", "accounts_pages.edit_user", "accounts_pages.new_token", "template_admin.standing", "template_admin.derive",
-    "template_admin.draft", "template_admin.give_input",
+    "template_admin.draft", "template_admin.give_input", "preview_pages.preview",
 })  # fmt: skip
+# Pages that ask `is_refused`, and draw themselves then.
+_ASKING = frozenset({
+    "exchange_pages.bring", "template_admin.bring", "template_admin.publish", "template_admin.impact", "job_list_pages.bulk",
+    "jobs_pages.add_note", "approvals_pages.decide", "accounts_pages.set_reading",
+})  # fmt: skip
+# The same for pages on which passwords and codes are typed: those are not sent back.
+_SECRET = frozenset({
+    "accounts_pages.change_password", "accounts_pages.second_factor", "accounts_pages.drop_second_factor",
+    "signin_pages.sign_in", "signin_pages.code", "signin_pages.reset",
+})  # fmt: skip
+_KEPT = frozenset({"job_list_pages.save_view"})  # what was typed there is kept on a page of its own
+FORMS = _DRAWN | _ASKING | _SECRET | _KEPT
+# The field that makes a page do what it has only shown before.
+_DOES = {"exchange_pages.bring": "action", "template_admin.bring": "take", "job_list_pages.bulk": "confirm"}
 PREFIXES = (PREFIX, DETAILS, PARAMETERS, AFTER, POLICIES)
 SHORTLY = 90  # seconds; longer waits are told by the clock
 
@@ -34,39 +48,56 @@ def form_again(error: Exception, status: int, title: str, detail: str) -> Respon
     cannot be drawn now."""
     if not _is_form(error):
         return None
+    detail = joined((detail, _when(error)), " ") if _when(error) else detail
     typed = list(request.form.items(multi=True))
     try:
-        if g.get("actor") is None:
-            signin.require_sign_in()
-        g.refusal = {"title": title, "detail": joined((detail, _when(error)), " ") if _when(error) else detail}
-        request.form = ImmutableMultiDict([*typed, *((f"{prefix}.action", CHECK) for prefix in PREFIXES)])
-        answer = make_response(current_app.view_functions[request.endpoint or ""](**(request.view_args or {})))
-    except Exception:  # the database is away, or nobody is signed in any more: what was typed is kept on a page of its own
+        answer = None if request.endpoint in _KEPT else _drawn(title, detail, typed)
+    except NotSignedIn as ended:
+        status, title, detail, answer = ended.status, said(ended.title), say("Your sign-in has ended."), None
+    except Exception:  # the database is away
+        answer = None
+    if answer is None:
         g.pop("refusal", None)
-        return kept(status, title, detail, typed)
+        if request.endpoint in _SECRET:
+            return None
+        answer = kept(status, title, detail, typed)
     answer.status_code = status
     if isinstance(error, LimitReached) and error.retry_after_seconds is not None:
         answer.headers["Retry-After"] = str(error.retry_after_seconds)
     return answer
 
 
-def kept(status: int, title: str, detail: str, typed: Iterable[tuple[str, str]]) -> Response:
+def _drawn(title: str, detail: str, typed: Pairs) -> Response | None:
+    """The page of the form; None where it leads elsewhere. Raises what drawing it raises."""
+    endpoint = request.endpoint or ""
+    if g.get("actor") is None and not endpoint.startswith("signin_pages."):
+        signin.require_sign_in()
+    g.refusal = {"title": title, "detail": detail, "secret": endpoint in _SECRET}
+    request.form = ImmutableMultiDict([*typed, *((f"{prefix}.action", CHECK) for prefix in PREFIXES)])
+    answer = make_response(current_app.view_functions[endpoint](**(request.view_args or {})))
+    return None if answer.location else answer
+
+
+def kept(status: int, title: str, detail: str, typed: Pairs) -> Response:
     """A page that holds what was typed, and takes it back into its form."""
-    names = {"csrf_token", *(f"{prefix}.action" for prefix in PREFIXES)}
+    names = {"csrf_token", _DOES.get(request.endpoint or "", "csrf_token"), *(f"{prefix}.action" for prefix in PREFIXES)}
     pairs = [(name, value) for name, value in typed if name not in names]
     checks = [(f"{prefix}.action", CHECK) for prefix in PREFIXES]
     page = render_template(
-        "refused.html", status=status, title=title, detail=detail, pairs=[*pairs, *checks], signed_in=g.get("actor") is not None
-    )
+        "refused.html", status=status, title=title, detail=detail, pairs=[*pairs, *checks], signed_in=g.get("actor") is not None,
+        sends=request.endpoint not in {*_DRAWN, *_DOES},
+    )  # fmt: skip
     return Response(page, status)
 
 
 def _is_form(error: Exception) -> bool:
-    if request.method != "POST" or request.endpoint not in FORMS or request.headers.get("HX-Request") or not request.form:
+    if request.method != "POST" or request.endpoint not in FORMS or request.headers.get("HX-Request"):
+        return False
+    if isinstance(error, RequestEntityTooLarge) or not request.form:  # what is too large has not been read
         return False
     if isinstance(error, CSRFError | NotSignedIn):
         return _same_origin()  # nobody else's page fills our forms
-    return not isinstance(error, JobwrightError) or error.status != 404
+    return True
 
 
 def _same_origin() -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, url_for
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import StrictUndefined
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from app.correlation import current_id
 from app.errors import ApprovalNeeded, JobwrightError, NotSignedIn, StoreUnavailable, ValidationFailed
@@ -129,6 +129,7 @@ def _page_context() -> dict[str, Any]:
         "provider": services.settings.oidc_name if services.settings.oidc_issuer else "",
         "passwords": services.settings.password_sign_in,
         "maintenance": services.maintenance.get() if actor else None, "refusal": g.get("refusal"),
+        "most_bytes": current_app.config["MAX_CONTENT_LENGTH"],
         "waiting_approvals": lambda: services.approvals.waiting(actor) if actor else 0,  # asked by whole pages, not by each part of one
     }  # fmt: skip
 
@@ -163,7 +164,9 @@ def answer_error(error: Exception) -> Any:
     title: str
     detail: str
     if isinstance(error, CSRFError):
-        status, title, detail = 400, say("The form has expired"), say("Go back, reload the page and send it again.")
+        status, title, detail = 400, say("The form has expired"), say("Its page is older than your sign-in. Send it again.")
+    elif isinstance(error, RequestEntityTooLarge):
+        status, title, detail = 413, say("That is too large"), say("Go back, shorten it and send it again.")
     elif isinstance(error, JobwrightError):
         status, title, detail = error.status, said(error.title), error.detail
         if isinstance(error, ValidationFailed):

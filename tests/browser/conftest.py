@@ -61,6 +61,7 @@ class Watched:
 
     def __init__(self, context: BrowserContext, address: str, email: str = ADMIN) -> None:
         self.context, self.address, self.complaints, self.javascript = context, address, list[str](), True
+        self.refusals = {"409", "422"}  # statuses that are meant
         self.page: Page = context.new_page()
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -72,8 +73,8 @@ class Watched:
         expect(self.page.locator("#dashboard")).to_be_visible()
 
     def _hear(self, message: ConsoleMessage) -> None:
-        # Chromium itself logs each 409 and 422; that a wrong form is answered so is meant, and other failures are not.
-        refused = "the server responded with a status of 4" in message.text and ("409" in message.text or "422" in message.text)
+        # Chromium itself logs each refusal; that a wrong form is answered so is meant, and other failures are not.
+        refused = any(f"the server responded with a status of {status}" in message.text for status in self.refusals)
         if message.type in {"error", "warning"} and not refused:
             self.complaints.append(message.text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from flask.testing import FlaskClient
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
+from app.errors import ApprovalNeeded
 from app.factory import Store, build_services, create_app
 from app.jobs.filters import JobFilter
 from app.jobtemplates.catalogue import Catalogue
@@ -107,3 +109,94 @@ def test_a_database_that_is_away_keeps_what_was_typed(
     monkeypatch.setattr(type(services.connections), "create", away)
     answer = post(browser_client, "/connections/new?kind=secret", {"name": "typed by hand", "/value": "a secret"})
     assert (answer.status_code, "typed by hand" in text(answer)) == (503, True)
+
+
+SAME = {"Origin": "http://localhost"}
+OTHER_FORMS: list[tuple[str, dict[str, str], tuple[str, ...]]] = [
+    ("/jobs/import", {"file": "jobs: typed by hand", "action": "apply", "prune": "on"}, ("typed by hand",)),
+    ("/templates/import", {"file": "typed by hand", "take": "1"}, ("typed by hand",)),
+    ("/templates/preview", {"schema": '{"title": "typed by hand"}', "value": ""}, ("typed by hand",)),
+    ("/jobs/{job}/notes", {"text": "typed by hand\nline two"}, ("typed by hand\nline two", 'id="note-text"')),
+    ("/jobs/bulk", {"action": "pause", "reason": "typed by hand", "v:{job}": "1", "confirm": "1"}, ("typed by hand", 'name="v:{job}"')),
+    ("/jobs/bulk", {"action": "tag", "tag": "typed by hand", "v:{job}": "1", "confirm": "1"}, ("typed by hand", 'name="v:{job}"')),
+    ("/jobs/views", {"name": "typed by hand", "query": "state=on"}, ("typed by hand", "Send it again")),
+    ("/account/reading", {"zone": "Typed/Zone", "language": "de"}, ("Typed/Zone", 'id="zone"')),
+    ("/account/password", {"old": "old secret", "new": "new secret"}, ("Nothing has changed; type it again.", 'name="old"')),
+    ("/account/second-factor", {"old": "old secret", "secret": "AAAA", "code": "123456"}, ("type it again", 'name="code"')),
+    ("/sign-in", {"email": "typed@by.hand", "password": "old secret"}, ("typed@by.hand", "type it again")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "data", "holds"), OTHER_FORMS, ids=[f"{path} {list(data)}" for path, data, _ in OTHER_FORMS])
+def test_each_page_with_texts_keeps_them_when_its_token_is_old(
+    browser_client: FlaskClient, services: Services, super_admin: Actor, path: str, data: dict[str, str], holds: tuple[str, ...]
+) -> None:
+    job, _ = services.jobs.create(
+        super_admin, {"name": "first", "template_type": "noop", "schedule": {"type": "cron", "expression": "0 2 * * *"}}
+    )
+    sent = {name.format(job=job.id) if name.startswith("v:") else name: value for name, value in data.items()}
+    answer = browser_client.post(path.format(job=job.id), data={"csrf_token": "old", **sent}, headers=SAME)
+    page = text(answer)
+    assert answer.status_code == 400
+    assert "The form has expired" in page
+    assert [part for part in (one.format(job=job.id) for one in holds) if part not in page] == []
+    assert "old secret" not in page
+    after = services.jobs.get(super_admin, job.id)
+    assert (after.paused, after.definition.tags, services.notes.of(super_admin, job.id)) == (None, job.definition.tags, [])
+
+
+@pytest.mark.parametrize("path", ["/jobs/import", "/jobs/{job}/notes", "/jobs/bulk", "/jobs/views", "/templates/preview"])
+def test_each_page_with_texts_keeps_them_when_the_sign_in_has_ended(
+    browser_client: FlaskClient, services: Services, super_admin: Actor, path: str
+) -> None:
+    job, _ = services.jobs.create(super_admin, {"name": "first", "template_type": "noop"})
+    token = csrf(text(browser_client.get("/jobs/new?template=noop")))
+    with browser_client.session_transaction() as session:
+        session.pop("s")
+    sent = {"csrf_token": token, "text": "typed by hand", "action": "pause", "confirm": "1"}
+    answer = browser_client.post(path.format(job=job.id), data=sent, headers=SAME)
+    page = text(answer)
+    assert (answer.status_code, "typed by hand" in page, "/sign-in" in page) == (401, True, True)
+    assert ('name="confirm"' in page) == (path != "/jobs/bulk"), "what is sent from here shows first what it would do"
+
+
+def test_an_uploaded_file_that_is_refused_stands_in_the_page(browser_client: FlaskClient) -> None:
+    data = {"csrf_token": "old", "file": "", "action": "apply", "upload": (BytesIO(b"jobs: typed by hand"), "jobs.yaml")}
+    answer = browser_client.post("/jobs/import", data=data, headers=SAME, content_type="multipart/form-data")
+    assert (answer.status_code, "typed by hand" in text(answer)) == (400, True)
+
+
+def test_publishing_a_template_that_is_refused_keeps_the_note(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    services.templates.derive(
+        super_admin, {"type": "mine", "base": "noop", "definition": {"name": "Mine", "description": "d", "category": "c", "icon": "mail"}}
+    )
+    sent = {"csrf_token": "old", "version": "1", "note": "typed by hand"}
+    answer = browser_client.post("/templates/mine/publish", data=sent, headers=SAME)
+    page = text(answer)
+    assert (answer.status_code, "typed by hand</textarea>" in page) == (400, True)
+    assert not services.templates.get(super_admin, "mine")["versions"]
+
+
+def test_an_approval_whose_decision_is_refused_keeps_the_note(browser_client: FlaskClient, services: Services, admin: Actor) -> None:
+    with pytest.raises(ApprovalNeeded) as needed:
+        services.jobs.create(admin, {"name": "d", "template_type": "misbehave", "parameters": {"how": "raise"}})
+    row = services.approvals.ask(admin, needed.value.ask)
+    answer = browser_client.post(f"/approvals/{row['_id']}/refuse", data={"csrf_token": "old", "note": "typed by hand"}, headers=SAME)
+    assert (answer.status_code, "typed by hand</textarea>" in text(answer)) == (400, True)
+    assert services.approvals.get(admin, row["_id"])["state"] == "pending"
+
+
+def test_a_job_that_is_gone_keeps_what_was_typed_for_it(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    job, _ = services.jobs.create(super_admin, {"name": "first", "template_type": "noop"})
+    token = csrf(text(browser_client.get(f"/jobs/{job.id}/edit")))
+    services.jobs.delete(super_admin, job.id)
+    answer = browser_client.post(
+        f"/jobs/{job.id}/edit", data={"csrf_token": token, "d": "", "d.mdescription": "typed by hand"}, headers=SAME
+    )
+    assert (answer.status_code, "typed by hand" in text(answer)) == (404, True)
+
+
+@pytest.mark.parametrize("path", ["/jobs/new?template=noop", "/jobs/import", "/sign-in", "/account/password"])
+def test_a_form_that_is_too_large_is_told_so(browser_client: FlaskClient, path: str) -> None:
+    answer = browser_client.post(path, data={"csrf_token": "x", "text": "x" * 2_100_000}, headers=SAME)
+    assert (answer.status_code, "That is too large" in text(answer)) == (413, True)

@@ -99,6 +99,31 @@ document.addEventListener("DOMContentLoaded", () => {
   setUpLog();
   document.getElementById("form-errors")?.focus();
 });
+// What is larger than a request may be is told before it is sent: the server does not read it, so it could not give it back.
+function sizeOf(form, submitter) {
+  const fields = [...new FormData(form, submitter)];
+  const files = fields.reduce((sum, [, value]) => sum + (value instanceof File ? value.size : 0), 0);
+  const texts = fields.filter(([, value]) => typeof value === "string");
+  const encoded = form.enctype === "multipart/form-data" ? texts.flat().join("") : new URLSearchParams(texts).toString();
+  return files + new Blob([encoded]).size;
+}
+
+function onSubmit(event) {
+  const form = event.target;
+  document.getElementById("too-large")?.remove();
+  if (form.method !== "post" || sizeOf(form, event.submitter) <= Number(document.body.dataset.mostBytes)) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  const notice = document.createElement("div");
+  notice.id = "too-large";
+  notice.className = "notice notice-wrong";
+  notice.setAttribute("role", "alert");
+  notice.textContent = document.body.dataset.tooLarge;
+  form.prepend(notice);
+  notice.scrollIntoView({ block: "center" });
+}
+
+document.addEventListener("submit", onSubmit, true);
 document.addEventListener("click", onClick);
 document.addEventListener("change", onChange);
 document.addEventListener("keydown", (event) => {

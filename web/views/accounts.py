@@ -20,7 +20,7 @@ from app.zones import zone_names
 from templates_lib.messages import say, say_many
 from web.forms import ABSENT
 from web.language import preference
-from web.views.common import CHECK, Editor, actor, form_of, posted, posted_version, tell
+from web.views.common import CHECK, Editor, actor, form_of, is_refused, posted, posted_version, tell
 from web.views.signin import SECRET, renew_session, services
 
 blueprint = Blueprint("accounts_pages", __name__)
@@ -159,6 +159,8 @@ def account() -> str:
 @blueprint.post("/account/password")
 def change_password() -> Any:
     """Another password; other sessions end."""
+    if is_refused():
+        return _account_page()
     try:
         ended = services().accounts.change_password(
             actor(), old=request.form.get("old", ""), new=request.form.get("new", ""), keep=session[SECRET]
@@ -189,7 +191,7 @@ def end_session() -> Any:
 def second_factor() -> Any:
     """Enrolment: a QR code, then a code that proves it."""
     require(actor(), May.OWN_ACCOUNT)
-    if request.method == "GET":
+    if request.method == "GET" or is_refused():
         offer = services().accounts.offer_second_factor(actor())
         return _enrolment(offer.secret, offer.uri)
     form = request.form
@@ -207,6 +209,8 @@ def second_factor() -> Any:
 @blueprint.post("/account/second-factor/remove")
 def drop_second_factor() -> Any:
     """The password alone is enough again."""
+    if is_refused():
+        return _account_page()
     try:
         services().accounts.drop_second_factor(actor(), password=request.form.get("old", ""))
     except (ValidationFailed, LimitReached) as failed:
@@ -249,6 +253,8 @@ def _user_page(user: User, *, editor: Editor | None = None, errors: tuple[FieldE
 def set_reading() -> Any:
     """The language of pages, and the zone in which times are shown."""
     zone, wanted = request.form.get("zone", "").strip(), request.form.get("language", "")
+    if is_refused():
+        return _account_page(reading=Preference(zone, wanted))
     try:
         services().preferences.set_reading(actor(), zone, wanted)
     except ValidationFailed as failed:

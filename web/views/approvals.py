@@ -11,7 +11,7 @@ from app.approvals.service import STATES
 from app.errors import ApprovalNeeded, JobwrightError
 from app.mongo import Document
 from templates_lib.messages import say
-from web.views.common import actor, is_htmx, page_number, tell
+from web.views.common import actor, is_htmx, is_refused, page_number, tell
 from web.views.signin import services
 
 blueprint = Blueprint("approvals_pages", __name__, url_prefix="/approvals")
@@ -56,6 +56,8 @@ def preview(approval_id: str) -> str:
 def decide(approval_id: str, decision: str) -> Any:
     """Do it, do it not, or take it back."""
     note = request.form.get("note", "").strip()
+    if is_refused():
+        return _page(services().approvals.get(actor(), approval_id), note=note)
     try:
         if decision == "approve":
             services().approvals.approve(actor(), approval_id, note=note)
@@ -66,13 +68,13 @@ def decide(approval_id: str, decision: str) -> Any:
     except JobwrightError as error:
         if error.status in {401, 403, 404}:
             raise
-        return _page(services().approvals.get(actor(), approval_id), wrong=error.detail), error.status
+        return _page(services().approvals.get(actor(), approval_id), wrong=error.detail, note=note), error.status
     tell({"approve": say("Approved, and done"), "refuse": say("Refused"), "withdraw": say("Taken back")}[decision])
     return redirect(url_for(".show", approval_id=approval_id))
 
 
-def _page(row: Document, *, wrong: str = "") -> str:
+def _page(row: Document, *, wrong: str = "", note: str = "") -> str:
     own = row["requested_by"]["id"] == actor().id
     decides = lacks(actor(), May.DECIDE_APPROVALS) is None and not own
     entry = services().catalogue.find(row["template_type"])
-    return render_template("approval.html", row=row, own=own, decides=decides, words=WORDS, wrong=wrong, entry=entry)
+    return render_template("approval.html", row=row, own=own, decides=decides, words=WORDS, wrong=wrong, entry=entry, note=note)

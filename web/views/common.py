@@ -165,6 +165,11 @@ def midnight(day: date) -> datetime:
     return instants.midnight(day, zone(viewer_zone()))
 
 
+def is_refused() -> bool:
+    """True where a page is drawn because its post was refused: it shows what was typed, and does nothing."""
+    return bool(g.get("refusal"))
+
+
 def is_htmx() -> bool:
     """True where htmx asks for a part of a page."""
     return bool(request.headers.get("HX-Request"))

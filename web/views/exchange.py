@@ -11,7 +11,7 @@ from app.errors import Conflict, LimitReached, ValidationFailed
 from app.exchange.file import MEDIA
 from app.exchange.service import Action, Plan, Result
 from templates_lib.messages import joined, say, say_many
-from web.views.common import actor, job_filter, tell
+from web.views.common import actor, is_refused, job_filter, tell
 from web.views.signin import services
 
 blueprint = Blueprint("exchange_pages", __name__, url_prefix="/jobs")
@@ -39,9 +39,10 @@ def bring() -> Any:
     text = request.form.get("file", "").replace("\r\n", "\n")
     try:
         if upload is not None and upload.filename:
+            upload.seek(0)  # a page that was refused is drawn a second time
             text = upload.read().decode("utf-8")
         options = {"prune": "prune" in request.form, "only_new": "only_new" in request.form}
-        if request.form.get("action") != "apply":
+        if request.form.get("action") != "apply" or is_refused():
             return _page(text, services().exchange.plan(actor(), text, **options))
         done = services().exchange.apply(actor(), text, **options)
     except UnicodeDecodeError:

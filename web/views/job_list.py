@@ -23,7 +23,7 @@ from app.zones import zone
 from templates_lib.messages import counted, say, say_many
 from web.forms.field import small_number
 from web.language import preference, sentences
-from web.views.common import actor, job_filter, page_number, tell, viewer_zone
+from web.views.common import actor, is_refused, job_filter, page_number, tell, viewer_zone
 from web.views.signin import services
 
 blueprint = Blueprint("job_list_pages", __name__, url_prefix="/jobs")
@@ -139,7 +139,7 @@ def bulk() -> Any:
     if form.get("action") not in list(Action):
         return redirect(url_for(".list_jobs"))
     action = Action(form["action"])
-    chosen = form.getlist("job")[:5000]
+    chosen = (form.getlist("job") or [name.removeprefix("v:") for name in form if name.startswith("v:")])[:5000]
     query = job_filter(form.get("query", "")) if "all" in form else JobFilter(ids=chosen)
     if not chosen and "all" not in form and "confirm" not in form:
         tell("Choose jobs first")
@@ -149,7 +149,7 @@ def bulk() -> Any:
         wanted = Wanted(
             action=action, reason=form.get("reason", "").strip(), until=_until(form.get("until", "")), tag=form.get("tag", "").strip()
         )
-        if "confirm" in form:
+        if "confirm" in form and not is_refused():
             versions = {name.removeprefix("v:"): small_number(value) for name, value in form.items() if name.startswith("v:")}
             outcome = services().bulk.carry_out(actor(), wanted, JobFilter(ids=list(versions)), versions=versions)
             return _bulk_page(wanted, outcome, done=True)
@@ -157,8 +157,7 @@ def bulk() -> Any:
     except ValidationFailed as failed:
         error = sentences(failed.errors, _FIELDS, say("The choice"))
         try:
-            ids = [name.removeprefix("v:") for name in form if name.startswith("v:")]
-            outcome = services().bulk.plan(actor(), wanted, JobFilter(ids=ids) if ids else query)
+            outcome = services().bulk.plan(actor(), wanted, query)
         except JobwrightError:
             outcome = Outcome(())
     return _bulk_page(wanted, outcome, error=error), 422 if error else 200

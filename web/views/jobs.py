@@ -32,6 +32,7 @@ from web.views.common import (
     actor,
     form_of,
     is_htmx,
+    is_refused,
     page_number,
     parameters_form,
     posted,
@@ -385,6 +386,8 @@ def delete(job_id: str) -> Any:
 @blueprint.post("/<job_id>/notes")
 def add_note(job_id: str) -> Any:
     """Write a note; a text that is none comes back."""
+    if is_refused():
+        return _job_page(job_id, note=request.form.get("text", ""))
     try:
         services().notes.add(actor(), job_id, request.form.get("text", ""))
     except (ValidationFailed, LimitReached) as failed:

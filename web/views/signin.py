@@ -42,8 +42,8 @@ def require_sign_in() -> None:
 def sign_in() -> Any:
     """The form; a right answer goes on to where one wanted to go."""
     target = safe_target(request.values.get("next"))
-    if request.method == "GET":
-        return render_template("sign_in.html", error=None, email="", next=target)
+    if request.method == "GET" or "refusal" in g:
+        return render_template("sign_in.html", error=None, email=request.form.get("email", ""), next=target)
     if not services().settings.password_sign_in:
         raise Forbidden("Passwords are off here (JOBWRIGHT_PASSWORD_SIGN_IN); sign in through the provider")
     email = request.form.get("email", "")
@@ -66,7 +66,7 @@ def code() -> Any:
     pending = session.get(PENDING)
     if not isinstance(pending, str):
         return redirect(url_for(".sign_in", next=target))
-    if request.method == "GET":
+    if request.method == "GET" or "refusal" in g:
         return render_template("sign_in_code.html", error=None, next=target)
     try:
         signed = services().signin.with_code(pending, request.form.get("code", ""), visitor())
@@ -82,7 +82,7 @@ def reset(secret: str) -> Any:
     user = services().accounts.whose_reset(secret)
     if user is None:
         raise NotFound("reset", "of this link: it was used, or is older than a day")
-    if request.method == "GET":
+    if request.method == "GET" or "refusal" in g:
         return render_template("reset.html", user=user, errors={})
     try:
         services().accounts.finish_reset(secret, request.form.get("new", ""))

@@ -18,7 +18,7 @@ from app.mongo import Document
 from templates_lib.messages import Said, counted, joined, said, say, say_many
 from web.forms import ABSENT
 from web.forms.render import Presented, SummaryLine
-from web.views.common import CHECK, Editor, actor, form_of, live_options, parameters_form, posted, posted_version, tell
+from web.views.common import CHECK, Editor, actor, form_of, is_refused, live_options, parameters_form, posted, posted_version, tell
 from web.views.signin import services
 
 blueprint = Blueprint("template_admin", __name__, url_prefix="/templates")
@@ -153,11 +153,12 @@ def publish(kind: str) -> Any:
     require(actor(), May.MANAGE_TEMPLATES)
     row = services().templates.get(actor(), kind)
     target = services().templates.draft(actor(), kind)
-    if request.method == "GET":
+    if request.method == "GET" or is_refused():
         found = services().moves.impact(actor(), target)
         return render_template(
-            "template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=True, published=bool(row["versions"])
-        )
+            "template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=True,
+            published=bool(row["versions"]), note=request.form.get("note", ""), moves=not request.form or "move" in request.form,
+        )  # fmt: skip
     services().templates.publish(actor(), kind, note=request.form.get("note", ""), revision=posted_version())
     told = say("Version {number} of {name} is published", number=target.version, name=target.name)
     if "move" in request.form:
@@ -172,10 +173,11 @@ def impact(kind: str, version: int) -> Any:
     """What a version means for the jobs of others, and moving the chosen ones there."""
     require(actor(), May.MANAGE_TEMPLATES)
     row, target = services().templates.get(actor(), kind), services().catalogue.get(kind, version)
-    if request.method == "GET":
+    if request.method == "GET" or is_refused():
         found = services().moves.impact(actor(), target)
+        chosen = set(request.form.getlist("job")) if request.form else None
         return render_template(
-            "template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=False, published=True
+            "template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=False, published=True, chosen=chosen
         )
     _, results = services().moves.move(actor(), target, request.form.getlist("job"))
     tell(_told_results(results))
@@ -264,8 +266,9 @@ def bring() -> Any:
     upload, text = request.files.get("upload"), request.form.get("file", "").replace("\r\n", "\n")
     try:
         if upload is not None and upload.filename:
+            upload.seek(0)  # a page that was refused is drawn a second time
             text = upload.read().decode("utf-8")
-        if "take" not in request.form:
+        if "take" not in request.form or is_refused():
             return _import_page(text, services().sharing.look(actor(), text))
         row = services().sharing.take(actor(), text)
     except UnicodeDecodeError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
 SPARE_FILES = 512  # open files that a process needs beside its clients: MongoDB, logs, job processes, spools
 
@@ -38,18 +39,24 @@ class Place:
     waits: bool  # for its client: it holds no thread and no finished request
 
 
-def gives_way(places: Sequence[Place]) -> int | None:
-    """The index of the connection to close when there are too many; None where each has work of the server's to wait for.
+def leaving_order(places: Sequence[Place]) -> Iterator[int]:
+    """The indices of the connections to close when there are too many, one after the other; none has work of the server's to wait for.
 
     1. Only those that wait for their client.
-    2. Of these, those of the address that has most of them.
+    2. Of these, those of the address that has most of them left.
     3. Of these, the one that has waited longest.
     """
-    waiting = [index for index, place in enumerate(places) if place.waits]
-    if not waiting:
-        return None
-    counts = Counter(places[index].address for index in waiting)
-    return max(waiting, key=lambda index: (counts[places[index].address], -places[index].since))
+    waiting = defaultdict[str, list[int]](list)
+    for index in sorted((index for index, place in enumerate(places) if place.waits), key=lambda index: -places[index].since):
+        waiting[places[index].address].append(index)
+    heap = [(-len(own), places[own[-1]].since, address) for address, own in waiting.items()]
+    heapify(heap)
+    while heap:
+        _, _, address = heappop(heap)
+        own = waiting[address]
+        yield own.pop()
+        if own:
+            heappush(heap, (-len(own), places[own[-1]].since, address))
 
 
 def affordable_connections(wanted: int, open_files: int) -> int:

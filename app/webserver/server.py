@@ -9,6 +9,7 @@ import resource
 import socket
 import threading
 from collections.abc import Callable
+from itertools import islice
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -18,7 +19,7 @@ from app.events import get_logger
 from app.factory import create_app
 from app.services import Services
 from app.webserver.connection import Connection
-from app.webserver.limits import SPARE_FILES, Limits, affordable_connections, gives_way
+from app.webserver.limits import SPARE_FILES, Limits, affordable_connections, leaving_order
 from app.webserver.workers import Workers
 from app.webserver.wsgi import Application
 
@@ -26,6 +27,7 @@ log = get_logger(__name__)
 
 BACKLOG = 1024  # connections that the kernel holds until the loop takes them
 CHECK_SECONDS = 0.5  # from one look at the clients' deadlines to the next
+ROOM_SHARE = 20  # one of so many connections is closed when there are too many
 DRAIN_SECONDS = 5.0
 FEW_TURNS = 10  # of the loop: what has been accepted or aborted reaches its connection
 
@@ -99,20 +101,32 @@ class Server:
     # -- steps ----------------------------------------------------------------------------------------------------
 
     def _make_room(self, newest: Connection) -> None:
+        """Close some connections at once: to choose among thousands for each new one would keep the loop busy."""
+        limit = self.limits.connections
         others = [one for one in self._connections if one is not newest]
-        index = gives_way([one.place() for one in others])
-        (newest if index is None else others[index]).abort()
+        wanted = len(self._connections) - limit + limit // ROOM_SHARE
+        for index in islice(leaving_order([one.place() for one in others]), wanted):
+            self._abort(others[index])
+        if len(self._connections) > limit:
+            self._abort(newest)
 
     def _let_go(self) -> None:
         """Close connections while more is kept for clients than may be."""
         held = {one: size for one in self._connections if (size := one.held_bytes())}
-        while sum(held.values()) > self.limits.held_bytes:
-            holders = list(held)
-            index = gives_way([one.place() for one in holders])
-            if index is None:
+        over = sum(held.values()) - self.limits.held_bytes
+        if over <= 0:
+            return
+        holders = list(held)
+        for index in leaving_order([one.place() for one in holders]):
+            self._abort(holders[index])
+            over -= held[holders[index]]
+            if over <= 0:
                 return
-            del held[holders[index]]
-            holders[index].abort()
+
+    def _abort(self, connection: Connection) -> None:
+        """Close it, and count it no more: the loop tells of its end only in its next turn."""
+        self._connections.discard(connection)
+        connection.abort()
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)

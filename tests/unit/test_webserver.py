@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 
 from app.webserver.answer import Answer
 from app.webserver.connection import EVENTS_A_TURN
-from app.webserver.limits import SPARE_FILES, Limits, Place, affordable_connections, gives_way
+from app.webserver.limits import SPARE_FILES, Limits, Place, affordable_connections, leaving_order
 from app.webserver.server import Server
 from app.webserver.spool import IN_MEMORY_BYTES, Spool
 
@@ -227,7 +228,26 @@ def test_what_is_kept_for_clients_is_bounded(running: Callable[..., Running]) ->
     ([Place("a", 1, False), Place("a", 1, False), Place("b", 5, True)], 2),
 ])  # fmt: skip
 def test_who_gives_way(places: list[Place], index: int | None) -> None:
-    assert gives_way(places) == index
+    assert next(leaving_order(places), None) == index
+
+
+def test_thousands_of_connections_too_many_do_not_keep_the_loop_busy() -> None:
+    """Some are chosen at once, in the order of the rule; those that have been chosen are not chosen again in the same turn."""
+    places = [Place(f"10.0.0.{n % 7}", float(n), n % 3 > 0) for n in range(100)]
+    left, order = dict(enumerate(places)), list(leaving_order(places))
+    for index in order:
+        waiting = {n: place for n, place in left.items() if place.waits}
+        counts = Counter(place.address for place in waiting.values())
+        assert index == max(waiting, key=lambda n: (counts[waiting[n].address], -waiting[n].since))
+        del left[index]
+    assert not [place for place in left.values() if place.waits]
+
+
+def test_connections_that_come_at_once_stay_within_the_bound(running: Callable[..., Running]) -> None:
+    server = running(limits=limits(connections=40))
+    clients = [server.client(b"GET /li") for _ in range(200)]
+    assert clients[-1].send(b"ve HTTP/1.0\r\n\r\n").rest()
+    assert len(server.server._connections) <= 40
 
 
 @pytest.mark.parametrize(("wanted", "files", "kept"), [(4000, 20_000, 4000), (4000, 1024, 1024 - SPARE_FILES), (4000, 100, 16)])

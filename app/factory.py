@@ -297,6 +297,7 @@ def create_app(services: Services) -> Flask:
     from web import register_web  # noqa: PLC0415
 
     app = Flask("jobwright", static_folder=None, template_folder=None)
+    app.url_map.merge_slashes = False  # an empty part of an address is no other address: `jobs//run` is not the job `run`
     register_api(app, services)
     register_web(app, services)
     return app

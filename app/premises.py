@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 from pymongo.errors import ConfigurationError, ConnectionFailure, ExecutionTimeout, InvalidName, OperationFailure, PyMongoError
 
@@ -78,15 +79,19 @@ def told_by_setting(settings: Settings) -> Iterator[None]:
     except PyMongoError as error:
         raise _of_database(settings, error) from error
     except OSError as error:
-        if (words := _of_folder(settings, error)) is None:
+        named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename or "")
+        words = _of_file(settings, named, error) if named else None
+        if words is None:
             raise
         raise ConfigError(words) from error
 
 
-def _of_folder(settings: Settings, error: OSError) -> str | None:
-    folder = settings.data_path
-    named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename or "")
-    return folder_words(folder, error) if named and Path(named).is_relative_to(folder) else None
+def _of_file(settings: Settings, named: str, error: OSError) -> str | None:
+    if Path(named).is_relative_to(settings.data_path):
+        return folder_words(settings.data_path, error)
+    if named in unquote(settings.mongodb_uri or ""):  # a certificate
+        return f"MONGODB_URI: the file {named} cannot be read: {error.strerror or error}"
+    return None
 
 
 def _of_database(settings: Settings, error: PyMongoError) -> ConfigError | StartError:

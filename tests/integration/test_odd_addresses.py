@@ -255,3 +255,13 @@ def test_an_export_that_the_store_refuses_fails_before_it_begins(
         assert answer.status_code == 500, path
     outcomes = [one["outcome"] for one in store.database["audit_log"].find({"action": "audit.export"}).sort("seq", 1)]
     assert outcomes == ["done", "failed", "done", "failed"]
+
+
+@pytest.mark.parametrize(
+    "address", [f"{JOBS}//run", f"{JOBS}//", "/api/admin//scheduler-jobs", "/api//admin/scheduler-jobs", f"{EVENTS}//"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_address_with_an_empty_part_is_no_other_address(api: Api, method: str, address: str) -> None:
+    """`/jobs//run`, from a client whose id was empty, is not the job `run`."""
+    answer = api(method, address, {} if method == "POST" else None)
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")

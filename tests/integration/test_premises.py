@@ -41,7 +41,7 @@ def run(where: Path, *words: str, **environment: str) -> tuple[int, str]:
     ("uri", "words"),
     [
         ("postgres://x", "MONGODB_URI"), ("mongodb://", "MONGODB_URI"), ("mongodb://a b", "MONGODB_URI"), ("mongodb://h:99999", "MONGODB_URI"),
-        ("mongodb://u:p@ss@h", "MONGODB_URI"), ("mongodb://h/?replicaSet", "MONGODB_URI"),
+        ("mongodb://u:p@ss@h", "MONGODB_URI"), ("mongodb://h/?replicaSet", "MONGODB_URI"), ("mongodb://127.0.0.1:1/?tlsCAFile=/no/such.pem", "MONGODB_URI: the file /no/such.pem"),
         ("mongodb://127.0.0.1:1/?replicaSet=rs0", "Set MONGODB_URI to a server that does"),
         ("mongodb://no-such-host.invalid/?replicaSet=rs0", "Set MONGODB_URI to a server that does"),
     ],

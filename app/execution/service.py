@@ -112,9 +112,11 @@ class Executions:
         """What has become of a run that somebody has just asked for, in one line: it has started, or it waits, and what for."""
         try:
             document = self._store.get(execution["_id"]) or execution
+            why = self.why_nothing_starts() or self._why_it_waits(document)
+            if why:  # it may have started meanwhile, and be itself what takes the place
+                document = self._store.get(execution["_id"]) or execution
             if document["status"] not in {Status.QUEUED, Status.RETRYING}:
                 return say("Job started") if document["started_at"] else say("The run has ended: {status}", status=said(document["status"]))
-            why = self.why_nothing_starts() or self._why_it_waits(document)
         except Exception as error:
             if not is_away(error):
                 raise

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
+from typing import Any
 
 import pytest
 
@@ -209,6 +210,23 @@ def test_a_run_says_whether_it_has_started_and_what_it_waits_for(
     assert said() == "Run queued: maintenance is on (moving)"
     rows = api("POST", f"{jobs}/bulk", {"action": "run", "job_ids": [other.id]}).json["items"]
     assert [row["detail"] for row in rows] == ["Run queued: maintenance is on (moving)"]
+
+
+def test_a_run_that_starts_while_it_is_asked_about_does_not_wait_for_itself(
+    services: Services, super_admin: Actor, store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executions = ExecutionStore(store.database)
+    NodeStore(store.database).beat("n", host="h", clock=clock.now(), tick_age=0.0)
+    job = make_job(services, super_admin, overlap="queue", concurrency={"max_instances": 1})
+    execution = services.executions.run_now(super_admin, job.id)
+    full_bound = ExecutionStore.full_bound
+
+    def claimed_first(self: ExecutionStore, *args: Any) -> Any:
+        executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=1)
+        return full_bound(self, *args)
+
+    monkeypatch.setattr(ExecutionStore, "full_bound", claimed_first)
+    assert str(services.executions.standing(execution)) == "Job started"
 
 
 def test_what_is_queued_after_its_job_was_deleted_does_not_run(

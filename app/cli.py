@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
-import signal
-import socket
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 from pymongo.errors import PyMongoError
 
 from app.accounts.model import Role, Scope, User
-from app.audit.model import SYSTEM, Actor
+from app.audit.model import Actor
 from app.clock import SystemClock
 from app.config import Settings, load_settings
 from app.errors import JobwrightError, StartError
-from app.events import configure_logging, get_logger
+from app.events import configure_logging
 from app.exchange.service import Action, Plan, Result
-from app.factory import Store, build_node, build_services, launch_executor, migrate, open_store, with_engine
+from app.factory import Store, build_services, migrate, open_store
 from app.jobtemplates.catalogue import Catalogue
 from app.migrations import Migrator
-from app.premises import make_data_folder, place_of, told_by_setting
+from app.premises import place_of, told_by_setting
+from app.process import run_service
 from app.services import Services
 from app.validation.terminal import escaped, printable
 from templates_lib import private
-
-if TYPE_CHECKING:
-    from app.webserver import WebServer
-
-log = get_logger(__name__)
 
 CLI = Actor(id="cli", email="command line", role=Role.SUPER_ADMIN.value, via="cli")
 EX_CONFIG = 78  # sysexits.h; systemd shows it by name
@@ -82,19 +72,19 @@ def cli() -> None:
 @cli.command()
 def serve() -> None:
     """Run web, scheduler and executor in one process: the default for one machine."""
-    _run(web=True, engine=True)
+    run_service(web=True, engine=True)
 
 
 @cli.command()
 def web() -> None:
     """Run the web server alone; any number of them on one database."""
-    _run(web=True, engine=False)
+    run_service(web=True, engine=False)
 
 
 @cli.command()
 def scheduler() -> None:
     """Run scheduler and executor alone; any number of them on one database."""
-    _run(web=False, engine=True)
+    run_service(web=False, engine=True)
 
 
 @cli.command()
@@ -390,103 +380,6 @@ def _services(*, existing: bool = False) -> Iterator[tuple[Services, Store]]:
         elif pending := Migrator(store.database, SystemClock()).pending():
             raise StartError(f"The registry waits for migrations ({', '.join(pending)}): run `jobwright migrate`")
         yield build_services(settings, store, make_key=not existing), store
-
-
-def _run(*, web: bool, engine: bool) -> None:
-    settings = load_settings()
-    with told_by_setting(settings):
-        _serve(settings, web=web, engine=engine)
-
-
-def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
-    """Start the parts, wait for a signal, drain, stop.
-
-    0. What needs nothing but the machine is tried: the data folder, the address of the web server.
-    1. The zygote is launched first, from a process with one thread, and imports while mongod starts.
-    2. The database is opened and migrated; services, pages and engine are built.
-    3. SIGTERM or SIGINT drains; a second one hands back at once what still runs.
-    """
-    began = time.monotonic()
-    configure_logging(level=settings.log_level, style=settings.log_format)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold keys, and passwords of connections
-    role = "serve" if web and engine else "web" if web else "scheduler"
-    log.info("service.starting", version=version("jobwright"), role=role)
-    signals = _Signals()
-    make_data_folder(settings.data_path)
-    listener = _listener(settings) if web else None  # before anything is made: a port that is taken ends the start here
-    executor = launch_executor(settings) if engine else None
-    store = None
-    try:
-        store = open_store(settings)
-        migrate(store)
-        services = build_services(settings, store)
-        _first_admin(services)
-        services.settings_trail.record(f"{socket.gethostname()} {role}", *settings.chosen())
-        node = build_node(settings, store, services, executor) if executor is not None else None
-        if node is not None:
-            services = with_engine(services, node)
-        server = _web_server(services, listener) if listener is not None else None
-        if node is not None:
-            node.start()
-        log.info("service.ready", seconds=round(time.monotonic() - began, 2), address=server.address if server else None)
-        signals.wait()
-        log.info("service.draining", seconds=settings.drain_seconds)
-        if server is not None:
-            server.stop()
-        if node is not None:
-            signals.on_second(node.hurry)
-            node.drain(settings.drain_seconds)
-    finally:
-        if executor is not None:
-            executor.close()
-        if store is not None:
-            store.close()
-    log.info("service.stopped")
-
-
-def _first_admin(services: Services) -> None:
-    settings = services.settings
-    made = services.accounts.ensure_first_admin(SYSTEM, email=settings.admin_email, password=settings.admin_password)
-    if made is not None:
-        log.info("service.first_admin", email=settings.admin_email)
-        _say(f"\n  Sign in as {settings.admin_email} with the password {made}\n  It is shown this once.\n", err=True)
-
-
-def _listener(settings: Settings) -> socket.socket:
-    from app.webserver import listen  # noqa: PLC0415 - the short commands and `scheduler` need no web framework
-
-    return listen(settings)
-
-
-def _web_server(services: Services, listener: socket.socket) -> WebServer:
-    from app.webserver import WebServer  # noqa: PLC0415 - as above
-
-    return WebServer(services, listener)
-
-
-class _Signals:
-    """SIGTERM and SIGINT: the first ends `wait`, each later one calls what `on_second` was given.
-
-    They come through signal.set_wakeup_fd: the kernel may hand a signal to any thread, and a handler in Python would run only
-    when the main thread next does something, which waits for the signal.
-    """
-
-    def __init__(self) -> None:
-        self._read, write = os.pipe()
-        os.set_blocking(write, False)
-        signal.set_wakeup_fd(write)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
-
-    def wait(self) -> None:
-        os.read(self._read, 1)
-
-    def on_second(self, call: Callable[[], None]) -> None:
-        def listen() -> None:
-            while os.read(self._read, 1):
-                call()
-
-        threading.Thread(target=listen, name="second-signal", daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,126 @@
+"""The service as a process: starts its parts, waits for a signal, drains and stops."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import click
+
+from app.audit.model import SYSTEM
+from app.config import Settings, load_settings
+from app.events import configure_logging, get_logger
+from app.factory import build_node, build_services, launch_executor, migrate, open_store, with_engine
+from app.premises import make_data_folder, told_by_setting
+from app.services import Services
+from app.validation.terminal import printable
+
+if TYPE_CHECKING:
+    from app.webserver import WebServer
+
+log = get_logger(__name__)
+
+
+def run_service(*, web: bool, engine: bool) -> None:
+    """Run the web server, the engine (scheduler and executor) or both, until a signal ends the process."""
+    settings = load_settings()
+    with told_by_setting(settings):
+        _serve(settings, web=web, engine=engine)
+
+
+def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
+    """Start the parts, wait for a signal, drain, stop.
+
+    0. What needs nothing but the machine is tried: the data folder, the address of the web server.
+    1. The zygote is launched first, from a process with one thread, and imports while mongod starts.
+    2. The database is opened and migrated; services, pages and engine are built.
+    3. SIGTERM or SIGINT drains; a second one hands back at once what still runs.
+    """
+    began = time.monotonic()
+    configure_logging(level=settings.log_level, style=settings.log_format)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold keys, and passwords of connections
+    role = "serve" if web and engine else "web" if web else "scheduler"
+    log.info("service.starting", version=version("jobwright"), role=role)
+    signals = _Signals()
+    make_data_folder(settings.data_path)
+    listener = _listener(settings) if web else None  # before anything is made: a port that is taken ends the start here
+    executor = launch_executor(settings) if engine else None
+    store = None
+    try:
+        store = open_store(settings)
+        migrate(store)
+        services = build_services(settings, store)
+        _first_admin(services)
+        services.settings_trail.record(f"{socket.gethostname()} {role}", *settings.chosen())
+        node = build_node(settings, store, services, executor) if executor is not None else None
+        if node is not None:
+            services = with_engine(services, node)
+        server = _web_server(services, listener) if listener is not None else None
+        if node is not None:
+            node.start()
+        log.info("service.ready", seconds=round(time.monotonic() - began, 2), address=server.address if server else None)
+        signals.wait()
+        log.info("service.draining", seconds=settings.drain_seconds)
+        if server is not None:
+            server.stop()
+        if node is not None:
+            signals.on_second(node.hurry)
+            node.drain(settings.drain_seconds)
+    finally:
+        if executor is not None:
+            executor.close()
+        if store is not None:
+            store.close()
+    log.info("service.stopped")
+
+
+def _first_admin(services: Services) -> None:
+    settings = services.settings
+    made = services.accounts.ensure_first_admin(SYSTEM, email=settings.admin_email, password=settings.admin_password)
+    if made is not None:
+        log.info("service.first_admin", email=settings.admin_email)
+        click.echo(printable(f"\n  Sign in as {settings.admin_email} with the password {made}\n  It is shown this once.\n"), err=True)
+
+
+def _listener(settings: Settings) -> socket.socket:
+    from app.webserver import listen  # noqa: PLC0415 - the short commands and `scheduler` need no web framework
+
+    return listen(settings)
+
+
+def _web_server(services: Services, listener: socket.socket) -> WebServer:
+    from app.webserver import WebServer  # noqa: PLC0415 - as above
+
+    return WebServer(services, listener)
+
+
+class _Signals:
+    """SIGTERM and SIGINT: the first ends `wait`, each later one calls what `on_second` was given.
+
+    They come through signal.set_wakeup_fd: the kernel may hand a signal to any thread, and a handler in Python would run only
+    when the main thread next does something, which waits for the signal.
+    """
+
+    def __init__(self) -> None:
+        self._read, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+
+    def wait(self) -> None:
+        os.read(self._read, 1)
+
+    def on_second(self, call: Callable[[], None]) -> None:
+        def listen() -> None:
+            while os.read(self._read, 1):
+                call()
+
+        threading.Thread(target=listen, name="second-signal", daemon=True).start()

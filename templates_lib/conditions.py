@@ -93,7 +93,7 @@ def _check_query(query: Any, pointer: str, depth: int) -> Iterator[Problem]:
             for index, item in enumerate(value):
                 yield from _check_query(item, f"{here}/{index}", depth + 1)
         elif key.startswith("$"):
-            yield Problem(here, say("The operator {key} is not allowed here", key=key))
+            yield Problem(here, say("{key} is an operator that is not allowed here", key=key))
         elif key == "" or "\0" in key:
             yield Problem(here, "is not a field name")
         elif _is_operators(value):
@@ -135,7 +135,7 @@ def _check_operators(operators: Mapping[str, Any], pointer: str, depth: int) -> 
                 for index, item in enumerate(value):
                     yield from _check_value(item, f"{here}/{index}", depth + 1)
         elif key not in LEAVES:
-            yield Problem(here, say("The operator {key} is not allowed", key=key))
+            yield Problem(here, say("{key} is an operator that is not allowed here", key=key))
         elif key == "$regex":
             yield from _check_regex(value, here)
         elif key in COMPARISONS and isinstance(value, str):
@@ -169,7 +169,7 @@ def _check_value(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
         for key, item in value.items():
             here = f"{pointer}/{_escape(key)}"
             if key.startswith("$"):
-                yield Problem(here, say("The operator {key} is not allowed here", key=key))
+                yield Problem(here, say("{key} is an operator that is not allowed here", key=key))
             else:
                 yield from _check_value(item, here, depth + 1)
     elif isinstance(value, list):

@@ -52,7 +52,7 @@ def problems(pipeline: Sequence[Any], pointer: str, *, depth: int = 0) -> Iterat
             continue
         (name, value) = next(iter(stage.items()))
         if name not in STAGES:
-            yield Problem(f"{here}/{name}", say("The stage {name} is not allowed here", name=name))
+            yield Problem(f"{here}/{name}", say("{name} is a stage that is not allowed here", name=name))
         elif name == "$match":
             yield from conditions.problems(value, f"{here}/$match")
         else:
@@ -105,7 +105,7 @@ def _forbidden(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if key in FORBIDDEN:
-                yield Problem(f"{pointer}/{key}", say("The operator {key} is not allowed", key=key))
+                yield Problem(f"{pointer}/{key}", say("{key} is an operator that is not allowed here", key=key))
             elif key != conditions.LITERAL:
                 yield from conditions.expression_problems(key, item, f"{pointer}/{key}")
                 yield from _forbidden(item, f"{pointer}/{key}", depth + 1)

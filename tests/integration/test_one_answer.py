@@ -148,9 +148,9 @@ def test_a_form_tells_all_at_once_in_the_words_of_rest(browser_client: Any, api:
 def test_errors_are_predicates_without_a_full_stop(api: Api) -> None:
     """Of the source: each error of a field begins with a small letter or a value, and ends without a full stop."""
     odd = []
-    for path in [*(ROOT / "app").rglob("*.py"), *(ROOT / "web").rglob("*.py")]:
+    for path in [path for folder in ("app", "web", "templates_lib") for path in (ROOT / folder).rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "FieldError" and len(node.args) > 1:
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"FieldError", "Problem"} and len(node.args) > 1:
                 words = node.args[1]
                 if isinstance(words, ast.Call) and getattr(words.func, "id", "") in {"say", "say_many"}:
                     words = words.args[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -303,11 +302,8 @@ class JobStore:
 
     def enabled(self, limit: int) -> list[Job]:
         """Jobs that are switched on, by name, `limit` at most; one that cannot be read is left out."""
-        found = []
-        for row in self._jobs.find({"retired": False, "enabled": True}, max_time_ms=QUERY_TIME_MS).sort("name", 1).limit(limit):
-            with suppress(KeyError, TypeError, ValueError, AttributeError):
-                found.append(job_from(row))
-        return found
+        rows = self._jobs.find({"retired": False, "enabled": True}, max_time_ms=QUERY_TIME_MS).sort("name", 1).limit(limit)
+        return [job_from(row) for row in rows if DAMAGED not in row]
 
     def count_with_recipients(self) -> int:
         """How many jobs that are switched on mail an outcome to somebody."""

@@ -57,9 +57,8 @@ _SEEN_FORMAT = regex.compile(r"[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000
 _BREAKS = regex.compile(r"[\p{Cc}\u2028\u2029]")
 _NO_CHARACTER = regex.compile(r"[\p{Cs}\p{Noncharacter_Code_Point}]")
 # Beside what Unicode says to show as nothing: blank signs that are no space, and what annotations and objects are marked with.
-_INVISIBLE = regex.compile(
-    r"[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u2800\ufff9-\ufffc\U0001d159]"
-)
+UNSEEN_CLASS = r"\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u2800\ufff9-\ufffc\U0001d159"
+_INVISIBLE = regex.compile(f"[{UNSEEN_CLASS}]")
 
 _ROLE_SIGNS = "⚕⚖✈❤🌾🍳🍼🎄🎓🎤🎨🏫🏭💋💻💼🔧🔬🚀🚒🤝🦯🦰🦱🦲🦳🦼🦽🩰"
 _PEOPLE = "👦👧👨👩👶🧑🧒"

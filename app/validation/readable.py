@@ -31,10 +31,10 @@ _NAMED_FORMATS = frozenset({
 
 
 # Unions that were told already, each by its branches and where its value is: allOf may lead to the same one a million times.
-Told = set[tuple[int, str]]
+Reported = set[tuple[int, str]]
 
 
-def readable(error: ValidationError, words: Words, chosen: Chosen, prefix: str, told: Told) -> Iterator[FieldError]:
+def readable(error: ValidationError, words: Words, chosen: Chosen, prefix: str, told: Reported) -> Iterator[FieldError]:
     """One or more sentences for one error: a missing field is named itself, a union speaks of the branch that was meant.
 
     `told` is shared by all errors of one judgement, and grows.
@@ -64,7 +64,7 @@ def readable(error: ValidationError, words: Words, chosen: Chosen, prefix: str, 
         yield FieldError(here, _sentence(keyword, rule, value, words))
 
 
-def _union(error: ValidationError, words: Words, chosen: Chosen, prefix: str, here: str, told: Told) -> Iterator[FieldError]:
+def _union(error: ValidationError, words: Words, chosen: Chosen, prefix: str, here: str, told: Reported) -> Iterator[FieldError]:
     """A value that fits no branch is told what is wrong by the branch that was chosen, else by the one that it is meant for."""
     rule: Any = error.validator_value
     if all(isinstance(branch, Mapping) and "const" in branch for branch in rule):

@@ -15,7 +15,7 @@ from itertools import groupby
 
 import regex
 
-from app.validation.names import character_name, unseen_places
+from app.validation.names import UNSEEN_CLASS, character_name, unseen_places
 
 LONGEST_STRING = 4_096  # characters of a title or another string for the terminal; what is longer, or never ends, is text
 MOST_COLUMNS = 20_000  # that a sequence may move to; a line of a log has at most 8,000 characters
@@ -47,9 +47,7 @@ class Run:
 
 
 PLAIN = Style()
-_NOTHING_SPECIAL = regex.compile(
-    r"[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u2800\ufffc\U0001d159]*"
-)
+_NOTHING_SPECIAL = regex.compile(f"[^{UNSEEN_CLASS}]*")
 _CSI = regex.compile(r"(?:\x1b\[|\x9b)([0-?]*)[ -/]*([@-~])")
 _STRING = regex.compile(rf"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]{{0,{LONGEST_STRING}}}(?:\x07|\x1b\\|\x9c)")
 _ESCAPE = regex.compile(r"\x1b(?:[ -/]+[0-~]|[0-OQ-WYZ\\`-~])?|\x1b[PX^_\[\]]|[\x90\x98\x9b-\x9f]")

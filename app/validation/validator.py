@@ -12,7 +12,7 @@ from app.errors import FieldError
 from app.validation.formats import checker
 from app.validation.keywords import Judge, count_errors, fits, remembering
 from app.validation.patterns import bounded
-from app.validation.readable import UNKNOWN, Chosen, Told, readable
+from app.validation.readable import UNKNOWN, Chosen, Reported, readable
 from app.validation.schema import Prepared, Schema, prepare
 from app.validation.storable import unstorable
 from app.validation.together import stands_in
@@ -49,7 +49,7 @@ class SchemaValidator:
         """
         words = words_of(LOCALES, locale)
         found: dict[tuple[str, str], FieldError] = {}
-        told: Told = set()
+        told: Reported = set()
         with self._judging():
             try:
                 for error in islice(self._judge.iter_errors(value), MOST_LOOKED_AT):

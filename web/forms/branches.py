@@ -16,8 +16,8 @@ MOST_LISTED = 3  # values of an enum in the name of a branch
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What one branch is told by. `how` is `text` (as it stands), `type` (a JSON type), `with` (names of members) or `number`."""
+class BranchName:
+    """The name of one branch. `how` is `text` (as it stands), `type` (a JSON type), `with` (names of members) or `number`."""
 
     how: str
     text: str
@@ -37,7 +37,7 @@ class Told:
         return f"{name} ({self.detail})" if self.detail else name
 
 
-def told_apart(branches: Sequence[Any], places: Sequence[int], resolver: Any) -> tuple[Told, ...]:
+def told_apart(branches: Sequence[Any], places: Sequence[int], resolver: Any) -> tuple[BranchName, ...]:
     """One name for each of the branches at `places`, all different.
 
     A branch has its own title, or that of what it only refers to. Without one it is called by the first of these that no other
@@ -45,36 +45,36 @@ def told_apart(branches: Sequence[Any], places: Sequence[int], resolver: Any) ->
     """
     known = [Branch.of(place, branches[place], resolver) for place in places]
     ways = [list(dict.fromkeys(_ways(branches[one.place], one, known))) for one in known]
-    found: list[Told] = []
+    found: list[BranchName] = []
     for index, one in enumerate(known):
         others = {way for other, theirs in enumerate(ways) if other != index for way in theirs}
         name = next((way for way in ways[index] if way not in others), None)
         if name is None:
-            first = ways[index][0] if ways[index] else Told("number", str(one.place + 1))
-            name = first if first.how == "number" else Told(first.how, first.text, str(one.place + 1))
+            first = ways[index][0] if ways[index] else BranchName("number", str(one.place + 1))
+            name = first if first.how == "number" else BranchName(first.how, first.text, str(one.place + 1))
         elif ways[index][0].how == "title":
-            name = Told("text", ways[index][0].text, "" if name is ways[index][0] else name.text)
-        found.append(Told("text", name.text, name.detail) if name.how == "title" else name)
+            name = BranchName("text", ways[index][0].text, "" if name is ways[index][0] else name.text)
+        found.append(BranchName("text", name.text, name.detail) if name.how == "title" else name)
     return tuple(found)
 
 
-def _ways(schema: Any, branch: Branch, all_branches: Sequence[Branch]) -> Iterator[Told]:
+def _ways(schema: Any, branch: Branch, all_branches: Sequence[Branch]) -> Iterator[BranchName]:
     """The names that a branch could have, the best first."""
     title = _title(schema, branch)
     if title:
-        yield Told("title", title)
+        yield BranchName("title", title)
     for given in branch.tags().values():
         if len(given) <= MOST_LISTED:
-            yield Told("text", " / ".join(shown(one) for one in given))
+            yield BranchName("text", " / ".join(shown(one) for one in given))
     if isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str) and "/" in schema["$ref"]:
-        yield Told("text", from_name(schema["$ref"].rpartition("/")[2]))
+        yield BranchName("text", from_name(schema["$ref"].rpartition("/")[2]))
     yield from _constants(branch)
     needed = _apart([sorted(one.required, key=list(_members(one)).index) for one in all_branches], all_branches.index(branch))
     if needed:
-        yield Told("with", needed)
+        yield BranchName("with", needed)
     members = _apart([list(_members(one)) for one in all_branches], all_branches.index(branch))
     if members:
-        yield Told("with", members)
+        yield BranchName("with", members)
     yield from _types(branch)
 
 
@@ -86,23 +86,23 @@ def _title(schema: Any, branch: Branch) -> str:
     return next((str(layer["title"]) for layer, _ in branch.layers if layer.get("title")), "")
 
 
-def _constants(branch: Branch) -> Iterator[Told]:
+def _constants(branch: Branch) -> Iterator[BranchName]:
     for layer, _ in branch.layers:
         if "const" in layer:
-            yield Told("text", shown(layer["const"]))
+            yield BranchName("text", shown(layer["const"]))
         elif isinstance(layer.get("enum"), list) and len(layer["enum"]) <= MOST_LISTED:
-            yield Told("text", " / ".join(as_words(one) for one in layer["enum"]))
+            yield BranchName("text", " / ".join(as_words(one) for one in layer["enum"]))
 
 
-def _types(branch: Branch) -> Iterator[Told]:
+def _types(branch: Branch) -> Iterator[BranchName]:
     kinds = branch.kinds
     if len(kinds) != 1:
         return
     layers = [layer for layer, _ in branch.layers]
     form = next((layer["format"] for layer in layers if isinstance(layer.get("format"), str)), "")
     if form:
-        yield Told("type", kinds[0], form)
-    yield Told("type", kinds[0])
+        yield BranchName("type", kinds[0], form)
+    yield BranchName("type", kinds[0])
 
 
 def _members(branch: Branch) -> dict[str, None]:

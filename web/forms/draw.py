@@ -14,7 +14,7 @@ from app.validation.dynamic import has_any
 from app.validation.layers import Heads, Union, forbidden
 from app.validation.pointer import escape
 from app.validation.secret import MASK, NAMED, secret_name
-from web.forms.branches import Told, told_apart
+from web.forms.branches import BranchName, told_apart
 from web.forms.field import (
     DEEPEST,
     MOST_FIELDS,
@@ -78,7 +78,7 @@ class Drawer:
         beginnings = Beginnings(overrides)
         self._fresh = Filler(views, beginnings.start, beginnings.keeps_empty)
         self._left, self._options = MOST_FIELDS, MOST_OPTIONS
-        self._names: dict[str, tuple[Told, ...]] = {}
+        self._names: dict[str, tuple[BranchName, ...]] = {}
 
     # -- from a value ---------------------------------------------------------------------------------------------
 
@@ -295,7 +295,7 @@ class Drawer:
         """The value of a field as it stands."""
         return self._reader.value(at)
 
-    def branch_names(self, union: Union) -> tuple[Told, ...]:
+    def branch_names(self, union: Union) -> tuple[BranchName, ...]:
         """What the branches of a union are called; kept, for many rows may have the same."""
         names = self._names.get(union.key)
         if names is None:

@@ -642,7 +642,21 @@ class JobRegistry:
         self._store.refuse_full(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
         with self._audit.action(actor, "job.create", kind="job", target_id=job.id, name=job.definition.name, diff=diff):
             self._store.add(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
+            self._refuse_gone_dependencies(job)
         return job
+
+    def _refuse_gone_dependencies(self, job: Job) -> None:
+        """Take a new job back, and raise ValidationFailed, where a job that it runs after was deleted before the new one was written. From
+        then on that one's deletion sees the new job and is refused."""
+        wanted = [one.job for one in job.definition.depends_on]
+        if not wanted:
+            return
+        try:
+            with self.dependencies.graph.reserved(job.id, job.version, wanted, at=self._clock.now()):
+                pass
+        except ValidationFailed:
+            self._store.discard(job)
+            raise
 
     def _stored(self, job_id: str) -> Job:
         job = self._store.get(job_id)

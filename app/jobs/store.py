@@ -133,6 +133,10 @@ class JobStore:
             else:
                 return
 
+    def discard(self, job: Job) -> None:
+        """Remove a job that was just added, unless somebody has changed it since."""
+        self._jobs.delete_one({"_id": job.id, "version": job.version, "retired": False})
+
     def refuse_full(self, job: Job, *, max_jobs: int, max_per_creator: int) -> None:
         """Raises LimitReached where no seat is free for a job; SameRequest where the job has one."""
         try:

@@ -177,6 +177,26 @@ def test_a_job_is_not_deleted_while_another_comes_to_run_after_it(
     jobs.check_no_circle()
 
 
+def test_a_new_job_that_runs_after_one_that_is_deleted_meanwhile_is_refused(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs.make("a")
+    add = JobStore.add
+
+    def added_late(*args: Any, **options: Any) -> None:
+        jobs.services.executions.delete_job(jobs.actor, jobs.ids["a"])
+        add(*args, **options)
+
+    monkeypatch.setattr(JobStore, "add", added_late)
+    assert outcome(lambda: jobs.make("b", "a")) == "/depends_on/0/job: is not in the registry any more"
+    assert jobs.links() == {}
+
+
+def test_a_job_is_not_deleted_where_a_new_one_came_to_run_after_it_meanwhile(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, held = jobs.make("a"), Held(monkeypatch)
+    found = both(held, lambda: jobs.services.executions.delete_job(jobs.actor, a.id), lambda: jobs.make("b", "a"), second_waits=False)
+    assert found == ("Another job runs after it by now", "done")
+    assert jobs.links() == {a.id: [], jobs.ids["b"]: [a.id]}
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_change_that_stands_in_nobodys_way_waits_for_nobody(jobs: Jobs, monkeypatch: pytest.MonkeyPatch, way: str, who: str) -> None:
     for name in ("a", "b", "c"):

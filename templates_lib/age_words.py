@@ -18,12 +18,12 @@ ALIASES: dict[str, tuple[str, int]] = {
         ("second", 1): "second seconds sec secs sekunde sekunden seconde secondes segundo segundos millisecond milliseconds",
         ("minute", 1): "minute minutes min mins minuten minuto minutos",
         ("hour", 1): "hour hours hr hrs stunde stunden std heure heures hora horas",
-        ("day", 1): "day days tag tage tagen jour jours dia dias",
-        ("week", 1): "week weeks wk wks weekend woche wochen semaine semaines semana semanas",
+        ("day", 1): "day days tag tage tagen jour jours dia dias giorno giorni dag dagen",
+        ("week", 1): "week weeks wk wks weekend woche wochen semaine semaines semana semanas settimana settimane weken",
         ("week", 2): "fortnight fortnights",
-        ("month", 1): "month months mo mos mon mth mths monat monate monaten mois mes meses",
+        ("month", 1): "month months mo mos mon mth mths monat monate monaten mois mes meses mese mesi maand maanden",
         ("month", 3): "quarter quarters quartal quartale quartalen",
-        ("year", 1): "year years yr yrs jahr jahre jahren an ans annee annees ano anos",
+        ("year", 1): "year years yr yrs jahr jahre jahren an ans annee annees ano anos anno anni jaar jaren",
         ("year", 10): "decade decades jahrzehnt jahrzehnte jahrzehnten",
         ("year", 100): "century centuries jahrhundert jahrhunderte",
     }.items()
@@ -44,12 +44,16 @@ NUMBERS: dict[str, Decimal] = {
     for word in words.split()
 }  # fmt: skip
 BACK = _words(
-    "ago go ag before back earlier past previous last prior older than minus vor letzte letzten letzter letztes hace ultimo ultima dernier"
+    "ago go ag before back earlier past previous last prior older than minus vor letzte letzten letzter letztes hace ultimo ultima dernier "
+    "fa geleden atras"
 )
 AHEAD = _words("in later hence ahead next after from plus within nachste nachsten nachster nachstes dans prochain prochaine")
 FILLING = _words("of the and about over und ca since seit now today jetzt heute interval il y old")
 # Nobody can say which instant these mean.
-VAGUE = _words("this current few couple several some many diese dieser diesen dieses")
+VAGUE = _words("start end begin beginning first anfang beginn ende this current few couple several some many diese dieser diesen dieses")
+WEEKDAYS = _words(
+    "monday tuesday wednesday thursday friday saturday sunday montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag"
+)
 # Words for a day, or for now, and how they are written here.
 DAYS = {
     "now": "now", "today": "today", "yesterday": "1 day ago", "tomorrow": "in 1 day", "tonight": "today", "midnight": "today",

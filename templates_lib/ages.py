@@ -10,10 +10,11 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 
 from dateutil.relativedelta import relativedelta
 
-from templates_lib.age_words import AHEAD, ALIASES, BACK, DAYS, FILLING, LOOKALIKES, NUMBERS, SHORT, UNITS, VAGUE
+from templates_lib.age_words import AHEAD, ALIASES, BACK, DAYS, FILLING, LOOKALIKES, NUMBERS, SHORT, UNITS, VAGUE, WEEKDAYS
 from templates_lib.messages import say
 
 MOST_YEARS = 1_000
@@ -29,6 +30,7 @@ _AGE = re.compile(rf"(?:(?P<ago>[0-9]+) (?P<unit>{_UNIT})s? ago|in (?P<ahead>[0-
 _SIGNED = re.compile(rf"(?P<sign>[+-]) ?(?P<count>[0-9]+) (?P<unit>{_UNIT})s?", re.I)
 
 _ISO_DURATION = re.compile(r"([+-]?)p(?=.)(?:(\d+)y)?(?:(\d+)m)?(?:(\d+)w)?(?:(\d+)d)?(?:t(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?)?", re.I)
+_PARTS = re.compile(r"[+-]?(?:\d+ ?(?:y|mo|m|w|d|h|min|s) ?){2,}", re.I)  # such as 1h30m
 _TOKEN = re.compile(r"[+\-]|\d+(?:[.,]\d+)?|[^\W\d_]+|[^\s]")
 
 
@@ -104,6 +106,8 @@ def _meant(text: str) -> list[str] | None:
     duration = _ISO_DURATION.fullmatch(text)
     if duration is not None:
         return _of_duration(duration)
+    if _PARTS.fullmatch(text) is not None:
+        return []
     words = _split(text)
     if len(words) == 1:
         day = _day(words[0])
@@ -115,8 +119,8 @@ def _split(text: str) -> list[str]:
     """Words, numbers and signs, in small letters without accents; digits of every script as ASCII ones."""
     folded = unicodedata.normalize("NFKD", text.replace("−", "-").replace("–", "-")).casefold()
     letters = "".join(_digit(one) for one in folded if not unicodedata.combining(one) and unicodedata.category(one) != "Cf")
-    words = [word for word in _TOKEN.findall(letters.translate(LOOKALIKES)) if word not in "()\"'.,;:!?$_/"]
-    return [part for word in words for part in ((word[:-3], "ago") if word.endswith("ago") and len(word) > 4 else (word,))]
+    words = [word for word in _TOKEN.findall(letters.translate(LOOKALIKES)) if word not in "()\"'.,;:!?$_/<>=~"]
+    return [part for word in words for part in ((word[:-3], "ago") if word.endswith("ago") and _unit(word[:-3]) is not None else (word,))]
 
 
 def _digit(one: str) -> str:
@@ -131,8 +135,8 @@ def _of_duration(duration: re.Match[str]) -> list[str]:
 
 
 def _of_split(words: Sequence[str]) -> list[str] | None:
-    """As `_meant`, of the words of a text. An age has a unit with a number or a direction, or a word for a day, and nothing unknown; or it
-    begins with a number and ends with "ago", whatever lies between."""
+    """As `_meant`, of the words of a text. An age has a unit with a number or a direction, or a word for a day, and nothing unknown. Or,
+    whatever else is in it, it begins with a number and ends with "ago", or has "ago" after a unit."""
     numbers = [number for word in words if word not in SHORT and (number := _number(word)) is not None]
     units = [meaning for word in words if (meaning := _unit(word)) is not None]
     few = len(words) <= 4 and len(numbers) == 1
@@ -142,8 +146,12 @@ def _of_split(words: Sequence[str]) -> list[str] | None:
     vague = any(word in VAGUE for word in words) or (few and "m" in words)
     back, ahead = _points(words, "-", BACK), _points(words, "+", AHEAD)
     counted = (bool(units) and bool(numbers or back or ahead or vague)) or (few and "m" in words)
+    counted = counted or (bool(back or ahead) and any(word in WEEKDAYS for word in words))
     framed = bool(numbers) and _number(words[0].lstrip("+-")) is not None and _near(words[-1], ("ago",)) is not None
-    if not (framed or ((counted or days) and all(map(_is_known, words)))):
+    framed = framed or any(_unit(unit) is not None and _near(word, ("ago",)) is not None for unit, word in pairwise(words))
+    if not all(map(_is_known, words)):
+        return [] if framed else None
+    if not (framed or counted or days):
         return None
     if len(days) == 1 and not units and not numbers and not vague:
         return [DAYS[days[0]]]
@@ -162,7 +170,8 @@ def _points(words: Sequence[str], sign: str, direction: Collection[str]) -> bool
 
 def _is_known(word: str) -> bool:
     return (
-        word in SHORT or word in FILLING or word in VAGUE or word in {"+", "-", "m"} or _number(word) is not None or _unit(word) is not None
+        word in SHORT or word in FILLING or word in VAGUE or word in WEEKDAYS
+        or word in {"+", "-", "m"} or _number(word) is not None or _unit(word) is not None
         or _day(word) is not None or _near(word, BACK) is not None or _near(word, AHEAD) is not None
     )  # fmt: skip
 

@@ -87,6 +87,15 @@ def midnight(day: date, zone: tzinfo) -> datetime:
     return utc(datetime.combine(day, time(), zone))
 
 
+def is_date(text: str) -> bool:
+    """Whether a text is a date, such as 2026-12-24."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def day_after(day: date, days: int = 1) -> date:
     """The date so many days later, or earlier; the first or the last of the calendar where there is none."""
     try:

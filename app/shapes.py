@@ -8,6 +8,7 @@ document says what was wrong with it, in `damaged`. Whoever acts on documents le
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -147,7 +148,8 @@ class Listed(Kind):
         for place, entry in enumerate(made):
             where = f"{at}/{place}"
             if not self.of.fits(entry):
-                note(where, f"is {_in_words(entry)}")
+                whole = isinstance(entry, dict) and isinstance(self.of, Object)
+                note(where, "cannot be read" if whole else f"is {_in_words(entry)}")
             elif partial and isinstance(self.of, Object):
                 kept.append(self.of.mend(entry, where, note, partial=True))
             else:
@@ -196,6 +198,29 @@ class Object(Kind):
             else:
                 note(f"{at}/{name}", "is not known" if self.others is None else f"is {_in_words(value)}")
         return made if len(kept) == len(made) else kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Json(Object):
+    """An object of any members that JSON can say; what it cannot (an instant, a number that is none) is told as a text."""
+
+    def mend(self, value: Any, at: str, note: Note, *, partial: bool = False) -> Any:
+        made = super().mend(value, at, note, partial=partial)
+        return made if made is None else _as_json(made, at, note)
+
+
+def _as_json(value: Any, at: str, note: Note) -> Any:
+    """`value` itself where JSON can say it."""
+    if isinstance(value, dict):
+        made = {name: _as_json(item, f"{at}/{name}", note) for name, item in value.items()}
+        return value if all(made[name] is item for name, item in value.items()) else made
+    if isinstance(value, list):
+        items = [_as_json(item, f"{at}/{place}", note) for place, item in enumerate(value)]
+        return value if all(new is old for new, old in zip(items, value, strict=True)) else items
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    note(at, f"is {_in_words(value)}")
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _nobody(_at: str, _why: str) -> None:

@@ -268,7 +268,7 @@ class Executions:
     def waiting_of_backfill(self, actor: Actor, job_id: str) -> int:
         """How many runs of backfills the job has not ended yet."""
         require(actor, May.SEE_EXECUTIONS)
-        self._registry.known(actor, job_id)
+        self._registry.get(actor, job_id)
         return self._store.waiting_of_backfill(job_id)
 
     def cancel_backfill(self, actor: Actor, job_id: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from app.execution.model import Reason, Status, Trigger
 from app.jobs.model import Overlap
 from app.jobs.shape import NOTIFICATIONS, RETRY_POLICY
-from app.shapes import UNKNOWN, Anything, Flag, Instant, Listed, Number, Object, Text, instants, one_of, texts, wholes
+from app.shapes import UNKNOWN, Anything, Flag, Instant, Json, Listed, Number, Object, Text, instants, one_of, texts, wholes
 
 _STATUSES = [item.value for item in Status]
 _ERROR = Object(
@@ -33,7 +33,7 @@ EXECUTION = Object(
         "template_version": Number(nullable=True),
         "job_version": Number(),
         **wholes("code_version", "depth", optional=True, nullable=True),
-        "parameters": Object(),
+        "parameters": Json(),
         "status": one_of(_STATUSES, UNKNOWN),
         "reason": Text(words=frozenset(item.value for item in Reason), nullable=True),
         "available_at": Instant(),
@@ -49,7 +49,7 @@ EXECUTION = Object(
         **instants("started_at", "completed_at", nullable=True),
         "duration_seconds": Number(nullable=True, whole=False),
         "attempts": Listed(of=ATTEMPT),
-        "result": Object(nullable=True),
+        "result": Json(nullable=True),
         "error": _ERROR,
         "progress": Object(
             nullable=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -592,7 +593,7 @@ class ExecutionStore:
             at, status = row["_id"]["hour"], row["_id"]["status"]
             counts.setdefault(at, {})[status] = row["count"]
             if status == Status.SUCCESS.value:
-                seconds[at] = row["seconds"]
+                seconds[at] = _summed(row["seconds"])
         return {at: Tally(one, seconds.get(at, 0.0)) for at, one in counts.items()}
 
     def drawn(
@@ -628,7 +629,7 @@ class ExecutionStore:
         group = {"_id": {"job": "$job_id", "status": "$status"}, **sums, "minutes": {"$addToSet": minute}}
         rows = self._executions.aggregate([{"$match": where}, {"$group": group}], maxTimeMS=QUERY_TIME_MS)
         return [
-            Begun(row["_id"]["job"], str(row["name"]), row["_id"]["status"], row["count"], row["seconds"], row["minutes"])
+            Begun(row["_id"]["job"], str(row["name"]), row["_id"]["status"], row["count"], _summed(row["seconds"]), row["minutes"])
             for row in rows
             if isinstance(row["_id"].get("job"), str) and row["_id"].get("status") in _STATUSES
         ]
@@ -697,3 +698,8 @@ class ExecutionStore:
     def remove(self, ids: Sequence[str]) -> None:
         """Forget these, if they have ended."""
         self._executions.delete_many({"_id": {"$in": list(ids)}, "status": {"$in": ENDED_VALUES}})
+
+
+def _summed(seconds: Any) -> float:
+    """A sum of durations by the database; 0 where a damaged record made it none."""
+    return float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else 0.0

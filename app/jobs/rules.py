@@ -21,6 +21,10 @@ class ScheduleRules(Protocol):
         """Where and why a schedule that can be used has no due time after `now`; None where it has, or is by hand."""
         ...
 
+    def not_computable(self, schedule: Schedule) -> FieldError | None:
+        """Where and why the due times of a stored schedule cannot be computed; None where they can."""
+        ...
+
     def next_after(self, schedule: Schedule, after: datetime) -> datetime | None:
         """The first due time later than `after`; None where none comes any more."""
         ...

@@ -44,7 +44,6 @@ from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
 from app.mongo import Document
 from app.validation.names import normal
-from app.zones import is_zone, not_a_zone
 from templates_lib.messages import say, say_many
 
 # The dispatcher moves a job on at most once a tick; a change that it overtook so often is not going to be written.
@@ -274,8 +273,9 @@ class JobRegistry:
         before = self._at_version(actor, job_id, version)
         if before.paused is None:
             return before
-        if not is_zone(before.definition.schedule.timezone):
-            raise ValidationFailed([FieldError("/schedule/timezone", not_a_zone(before.definition.schedule.timezone))])
+        wrong = self._rules.not_computable(before.definition.schedule)
+        if wrong is not None:
+            raise ValidationFailed([wrong])
         if before.paused.cause is not Cause.PERSON:
             raise Conflict(say("It is not paused by a person, but by {cause}", cause=_CAUSES[before.paused.cause]))
         self._ask_first(actor, before, Operation.RESUME, diff=[{"field": "/paused", "before": _paused_words(before), "after": None}])
@@ -331,7 +331,7 @@ class JobRegistry:
         if self.dependencies.graph.way_back(job_id, [one.job for one in job.definition.depends_on]):
             raise Conflict("A job that it depends on now depends on it, which would make a circle")
         now, definition = self._clock.now(), job.definition
-        if definition.enabled and not is_zone(definition.schedule.timezone):
+        if definition.enabled and self._rules.not_computable(definition.schedule) is not None:
             definition = replace(definition, enabled=False)
         try:
             self._ask_first(actor, job, Operation.UNDELETE, diff=chosen(definition))

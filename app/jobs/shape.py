@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.jobs.model import Cause, DependsOn, MisfirePolicy, Overlap, ScheduleType
-from app.shapes import Anything, Flag, Instant, Listed, Note, Number, Object, Text, instants, one_of, texts, wholes
+from app.shapes import Anything, Flag, Instant, Json, Listed, Note, Number, Object, Text, instants, one_of, texts, wholes
 
 _ANY_WHOLE = Number(optional=True, least=None)
+LONGEST_INTERVAL_SECONDS = 31_556_952_000  # a thousand years; datetime knows no interval of some ten million
 _NEEDED = {"cron": "expression", "interval": "interval_seconds", "once": "run_at"}  # what a schedule of a type cannot do without
 
 
@@ -31,7 +32,7 @@ SCHEDULE = _Schedule(
     members={
         "type": one_of([item.value for item in ScheduleType], ScheduleType.MANUAL.value),
         "expression": Text(optional=True, nullable=True),
-        "interval_seconds": Number(optional=True, nullable=True, least=1),
+        "interval_seconds": Number(optional=True, nullable=True, least=1, most=LONGEST_INTERVAL_SECONDS),
         **instants("run_at", "start_at", "end_at", optional=True, nullable=True),
         "timezone": Text(optional=True, default="UTC"),
         "jitter_seconds": Number(optional=True),
@@ -70,7 +71,7 @@ JOB = Object(
         "name": Text(default="unreadable"),
         "template_type": Text(default="unreadable"),
         "description": Text(optional=True),
-        "parameters": Object(optional=True),
+        "parameters": Json(optional=True),
         "schedule": SCHEDULE,
         "enabled": Flag(optional=True),
         "timeout_seconds": Number(optional=True, whole=False, least=1, default=3600),

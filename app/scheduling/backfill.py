@@ -18,7 +18,6 @@ from app.jobs.service import JobRegistry
 from app.scheduling.triggers import Triggers
 from app.validation import SchemaValidator
 from app.validation.together import sound
-from app.zones import is_zone, not_a_zone
 from templates_lib.messages import say
 
 MOST = 1000  # runs of one backfill
@@ -71,8 +70,9 @@ class Backfills:
         if schedule.type is ScheduleType.INTERVAL and schedule.start_at is None:
             why = "is not possible: the interval has no start_at, so what was due before the job was made is not defined"
             raise ValidationFailed([FieldError("", why)])
-        if not is_zone(schedule.timezone):
-            raise ValidationFailed([FieldError("", not_a_zone(schedule.timezone))])
+        wrong = self._triggers.not_computable(schedule)
+        if wrong is not None:
+            raise ValidationFailed([FieldError("", wrong.message)])
         total = self._triggers.count(schedule, begin - _TICK, end - _TICK)
         if total > MOST:
             raise ValidationFailed(

@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName
+from app.instants import is_date
 from app.mongo import Document, Records
+from app.scheduling.calendars import DAYS
 from app.shapes import Instant, Listed, Number, Object, Text, texts
+
+TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row(Object):
+    """A row that is left out where a member that it needs is of another kind: half of it would keep another time free."""
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, dict) and all(
+            kind.fits(value[name]) if name in value else kind.optional for name, kind in self.members.items()
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Day(Text):
+    """A date of the calendar, such as 2026-12-24."""
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, str) and len(value) == len("2026-12-24") and is_date(value)
+
 
 CALENDAR = Object(
     members={
@@ -18,8 +43,11 @@ CALENDAR = Object(
         "updated_at": Instant(),
         **texts("description", "ical", optional=True),
         "timezone": Text(default="UTC"),
-        "dates": Listed(optional=True, of=Object()),
-        "weekly": Listed(optional=True, of=Object()),
+        "dates": Listed(optional=True, of=_Row(members={"from": _Day(), "to": _Day(optional=True)})),
+        "weekly": Listed(
+            optional=True,
+            of=_Row(members={"days": Listed(of=Text(words=DAYS)), "from": Text(pattern=TIME), "to": Text(pattern=f"{TIME}|24:00")}),
+        ),
     }
 )
 

@@ -16,7 +16,6 @@ from app.mongo import Document, is_permanent
 from app.scheduling.plan import DuePlan, Span, plan_due, plan_end, plan_pause, spread
 from app.scheduling.triggers import Triggers
 from app.ticks import each
-from app.zones import is_zone
 
 log = get_logger(__name__)
 
@@ -204,7 +203,7 @@ class Endings:
         """Records of the due times of `job` that have passed and that no dispatcher has planned: what was too late is missed,
         what was in time is skipped for `reason`. At most one of each."""
         definition = job.definition
-        if not definition.enabled or job.schedule_error or not is_zone(definition.schedule.timezone):
+        if not definition.enabled or job.schedule_error or self._triggers.not_computable(definition.schedule) is not None:
             return []
         until = job.paused.until if job.paused else None
         found, due = _after_pause(job, min(until or now + INSTANT, now + INSTANT), now, self._triggers)

@@ -21,7 +21,6 @@ from app.jobs.store import JobStore, Planned
 from app.scheduling.cron import Compiled, check_expression, parts_of
 from app.scheduling.plan import anchored
 from app.scheduling.triggers import Triggers, clock_change
-from app.zones import is_zone
 from app.zones import zone as zone_of
 
 REMEMBERED_SECONDS = 60.0  # a forecast may be so old
@@ -114,7 +113,7 @@ class Forecast:
         """When each of these jobs (NAMED_OF_A_PLAN at most) is due from `begin` on and before `end`; without those that are not."""
         require(actor, May.SEE_JOBS)
         found: dict[str, Times] = {}
-        for plan in _computable(self._jobs.planned(groups=actor.groups, ids=job_ids)):
+        for plan in self._computable(self._jobs.planned(groups=actor.groups, ids=job_ids)):
             times = self._times(_in_phase(plan).schedule, begin, end)
             if times.count:
                 found |= {job_id: times for job_id, _ in plan.first}
@@ -152,7 +151,14 @@ class Forecast:
         return Times(often, tuple((at, length) for at, length, count in self._by_quarter(schedule, begin, end) if count))
 
     def _planned(self, groups: frozenset[str] | None) -> list[Planned]:
-        return self._remembered(("planned", groups), lambda: [_in_phase(plan) for plan in _computable(self._jobs.planned(groups=groups))])
+        return self._remembered(("planned", groups), lambda: self._read_planned(groups))
+
+    def _read_planned(self, groups: frozenset[str] | None) -> list[Planned]:
+        return [_in_phase(plan) for plan in self._computable(self._jobs.planned(groups=groups))]
+
+    def _computable(self, plans: Iterable[Planned]) -> list[Planned]:
+        """Those whose due times can be computed: the dispatcher says of the others that they are broken, once they are due."""
+        return [plan for plan in plans if self._triggers.not_computable(plan.schedule) is None]
 
     def _minutes(self, begin: datetime) -> Counter[datetime]:
         """How many jobs are due in each minute of the hour (UTC) from `begin` on."""
@@ -167,7 +173,7 @@ class Forecast:
 
     def _is_due(self, job_id: str, minute: datetime) -> bool:
         job = self._jobs.get(job_id)
-        if job is None or not job.definition.enabled:
+        if job is None or not job.definition.enabled or self._triggers.not_computable(job.definition.schedule) is not None:
             return False
         schedule = job.definition.schedule
         if job.next_run_at is not None:
@@ -236,11 +242,6 @@ class Forecast:
             close = min(begin.replace(minute=begin.minute // 15 * 15, second=0, microsecond=0) + HOUR / 4, end)
             yield begin, close - begin, self._triggers.count(schedule, shifted(begin, -_TICK), shifted(close, -_TICK))
             begin = close
-
-
-def _computable(plans: Iterable[Planned]) -> list[Planned]:
-    """Those whose time zone is known: the dispatcher says of the others that they are broken, once they are due."""
-    return [plan for plan in plans if is_zone(plan.schedule.timezone)]
 
 
 def _in_phase(plan: Planned) -> Planned:

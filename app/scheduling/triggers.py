@@ -61,8 +61,9 @@ class Triggers:
 
     def never_due(self, schedule: Schedule, now: datetime) -> FieldError | None:
         """Where and why a schedule has no due time after `now`; None where it has, or is by hand."""
-        if not is_zone(schedule.timezone):
-            return FieldError("/schedule/timezone", not_a_zone(schedule.timezone))
+        wrong = self.not_computable(schedule)
+        if wrong is not None:
+            return wrong
         if schedule.type is ScheduleType.MANUAL or self.next_after(schedule, now) is not None:
             return None
         if schedule.type is ScheduleType.ONCE and schedule.run_at is not None and schedule.run_at <= now:
@@ -71,6 +72,15 @@ class Triggers:
             return FieldError("/schedule/end_at", "lies in the past; give the schedule another end, or none")
         at = next((name for name in ("end_at", "start_at") if getattr(schedule, name) is not None), _NEEDED[schedule.type][0])
         return FieldError(f"/schedule/{at}", "leaves no due time")
+
+    def not_computable(self, schedule: Schedule) -> FieldError | None:
+        """Where and why the due times of a stored schedule cannot be computed: its time zone is unknown here, or its expression is none.
+        None where they can. All other methods need a schedule that can be computed."""
+        if not is_zone(schedule.timezone):
+            return FieldError("/schedule/timezone", not_a_zone(schedule.timezone))
+        if schedule.type is not ScheduleType.CRON or schedule.expression is None:
+            return None
+        return next(iter(_check_cron(schedule.expression)), None)
 
     def blackouts(self, schedule: Schedule) -> Blackouts:
         """The blackouts of its calendars."""

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from bson import Decimal128
 from flask.testing import FlaskClient
 from pymongo.errors import DuplicateKeyError
 
@@ -25,7 +26,7 @@ from app.factory import Store, build_node
 from app.jobs.filters import JobFilter
 from app.scheduling.nodes import NodeStore
 from app.services import Services
-from tests.conftest import Api, app_of
+from tests.conftest import START, Api, app_of
 from tests.support import PASSWORD
 
 REST, JOBS = "/api/admin", "/api/admin/scheduler-jobs"
@@ -455,6 +456,39 @@ def test_damage_breaks_no_page_and_no_tick(house: House, collection: str, how: s
     )
 
 
+def test_a_duration_that_is_no_number_breaks_no_timeline(house: House) -> None:
+    row = house.db["job_executions"].find_one({"_id": "run-success"}) or {}
+    odd = [Decimal128("5"), Decimal128("NaN"), float("nan"), "5"]
+    house.db["job_executions"].insert_many(
+        [{**row, "_id": f"odd-{n}", "scheduled_for": house.clock.now() - timedelta(days=n + 2), "duration_seconds": one, "completed_at": house.clock.now()}
+         for n, one in enumerate(odd)]
+    )  # fmt: skip
+    for path in ("/", "/calendar", "/calendar?view=day"):
+        assert house.get(path).status_code == 200, path
+
+
+ODD_ROWS = [{}, {"from": "x", "to": "y", "days": ["mon"]}, {"from": "2026-02-30"}, {"from": 5, "days": "mon", "to": None}, {"from": "01:00", "days": ["mon"]}]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ODD_ROWS, ids=str)
+@pytest.mark.parametrize("field", ["dates", "weekly"])
+def test_a_damaged_row_of_a_calendar_is_left_out_and_told(house: House, field: str, row: dict[str, Any]) -> None:
+    kept = {"days": ["mon"], "from": "01:00", "to": "02:00"} if field == "weekly" else {"from": "2026-12-24", "to": "2026-12-26"}
+    house.db["calendars"].update_one({"_id": "holidays"}, {"$set": {field: [row, kept]}})
+    paths = (
+        "/",
+        "/calendar",
+        "/calendars",
+        "/calendars/holidays",
+        f"{REST}/calendars",
+        f"{REST}/calendars/holidays",
+        f"/jobs/{house.job.id}",
+    )
+    assert {path: house.get(path).status_code for path in paths} == dict.fromkeys(paths, 200)
+    assert house.api("GET", f"{REST}/calendars/holidays").get_json()["calendar"][field] == [kept]
+    assert f"/{field}/0 cannot be read" in house.client.get("/calendars").get_data(as_text=True)
+
+
 # -- what becomes of a damaged record ------------------------------------------------------------------------------------
 
 
@@ -479,7 +513,8 @@ def test_a_job_with_a_damaged_schedule_is_shown_with_the_reason_and_neither_run_
     stored = jobs.find_one({"_id": key})
     shown = house.api("GET", f"{JOBS}/{key}").get_json()["job"]
     assert "/schedule" in shown["schedule_error"]
-    assert "/schedule" in house.client.get(f"/jobs/{key}").get_data(as_text=True)
+    page = house.client.get(f"/jobs/{key}")
+    assert (page.status_code, "/schedule" in page.get_data(as_text=True)) == (200, True)
     assert shown["schedule_error"] in [one["schedule_error"] for one in house.api("GET", f"{JOBS}?limit=100").get_json()["jobs"]]
     house.clock.advance(3600)
     for _ in range(2):
@@ -565,3 +600,34 @@ def test_the_doctor_and_the_log_name_what_is_damaged(house: House, caplog: pytes
 def test_one_damaged_event_does_not_stop_the_audit_trail(house: House) -> None:
     house.db["audit_log"].insert_one({"_id": "odd", "seq": "zzz"})
     assert house.api("PUT", f"{JOBS}/{house.job.id}", {"priority": 3}).status_code == 200
+
+
+INCOMPUTABLE: list[dict[str, Any]] = [
+    {"type": "cron", "expression": "x"},
+    {"type": "cron", "expression": "0 0 31 2 *"},
+    {"type": "cron", "expression": "0 * * * *", "timezone": "Nowhere/Else"},
+    {"type": "interval", "interval_seconds": 2**53},
+]
+
+
+@pytest.mark.parametrize("schedule", INCOMPUTABLE, ids=str)
+def test_a_schedule_that_cannot_be_computed_breaks_no_forecast(house: House, schedule: Any) -> None:
+    house.db["dynamic_jobs"].update_one({"_id": house.job.id}, {"$set": {"schedule": schedule}})
+    own = [f"/jobs/{house.job.id}", f"/jobs/{house.job.id}/edit", f"{JOBS}/{house.job.id}"]
+    pages = ["/", "/calendar", "/calendar?view=day", "/jobs/new?template=noop", f"/jobs/{house.after.id}/edit", *own]
+    assert {path: house.get(path).status_code for path in pages} == dict.fromkeys(pages, 200)
+    acts = [("POST", "enable"), ("POST", "pause"), ("POST", "resume"), ("POST", "disable"), ("DELETE", ""), ("POST", "undelete")]
+    for method, path in acts:
+        assert house.api(method, f"{JOBS}/{house.job.id}/{path}".rstrip("/"), {}).status_code < 500, path
+
+
+@pytest.mark.parametrize("value", [START, float("nan"), float("-inf")], ids=str)
+def test_parameters_that_json_cannot_say_break_no_export(house: House, value: Any) -> None:
+    parameters = {"seconds": 1, "a": [{"b": value}]}
+    house.db["dynamic_jobs"].update_one({"_id": house.job.id}, {"$set": {"parameters": parameters}})
+    house.db["job_executions"].update_one({"_id": "run-success"}, {"$set": {"parameters": parameters, "result": parameters}})
+    for path in (f"{JOBS}/export?format=json", f"{JOBS}/{house.job.id}", f"{REST}/job-executions/run-success", "/jobs/export.json"):
+        answer = house.get(path)
+        assert answer.status_code == 200
+        json.loads(answer.get_data(), parse_constant=pytest.fail)
+    assert "/parameters/a/0/b" in house.client.get(f"/jobs/{house.job.id}").get_data(as_text=True)

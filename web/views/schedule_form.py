@@ -192,7 +192,10 @@ def _old(schedule: Schedule, typical: int, job_id: str) -> dict[str, Any] | None
 
 def upcoming(schedule: Schedule, typical_seconds: int = 0) -> list[dict[str, Any]]:
     """The next runs {utc, local, note}: in the job's own zone, with what is special of each: a blackout, a change of the clock, the run
-    before it still running where one takes `typical_seconds`. None where its zone, or a calendar's, is unknown here."""
+    before it still running where one takes `typical_seconds`. None where they cannot be computed, or the zone of a calendar is unknown
+    here."""
+    if services().triggers.not_computable(schedule) is not None:
+        return []
     try:
         return _upcoming(schedule, typical_seconds)
     except UnknownZone:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from bson import Decimal128
 from flask.testing import FlaskClient
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import WriteError
 
 from app.accounts.model import Role
 from app.audit.model import SYSTEM, Actor
@@ -216,7 +216,7 @@ class House:
 
     def damage(self, collection: str, how: Any) -> list[tuple[Any, str]]:
         """Copies of each document of a collection with one field damaged each; returns their ids and the fields."""
-        made = []
+        made: list[tuple[Any, str]] = []
         for document in list(self.db[collection].find()):
             for name in [*(name for name in document if name != "_id"), *(["_id"] if how is not GONE else [])]:
                 copied = self._copy(collection, document, f"{len(made)}")
@@ -228,7 +228,7 @@ class House:
                     continue  # no id may be a list
                 try:
                     self.db[collection].insert_one(copied)
-                except DuplicateKeyError:
+                except WriteError:  # unique, or two lists of one index
                     continue
                 made.append((copied["_id"], name))
         return made

@@ -339,8 +339,12 @@ class Connection(asyncio.Protocol):
         self._enter(Phase.LEAVING)
         if read_whole:
             self._transport.close()
-        else:
+            return
+        try:
             self._transport.write_eof()
+        except OSError:  # it has been reset, which the loop has not told yet
+            self._transport.abort()
+        else:
             self._transport.resume_reading()
 
     # -- steps ----------------------------------------------------------------------------------------------------

@@ -141,11 +141,11 @@ class Server:
             self._loop.close()
 
     def _check(self) -> None:
+        self._loop.call_later(CHECK_SECONDS, self._check)  # first: an error in what follows must not end the looking
         now = self.now()
         for connection in list(self._connections):
             connection.check(now)
         self._let_go()
-        self._loop.call_later(CHECK_SECONDS, self._check)
 
     async def _drain(self) -> None:
         # asyncio forgets connections that it has accepted but not begun when the listener closes: they begin first.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -176,6 +178,23 @@ def test_sending_bytes_now_and_then_does_not_extend_the_time(running: Callable[.
         pass  # it has been closed meanwhile
     reader.join()
     assert b" 408 " in told[0]
+
+
+def test_a_connection_that_is_reset_at_its_deadline_does_not_keep_others_open(running: Callable[..., Running]) -> None:
+    """Shutting the socket down fails then; the loop goes on looking at deadlines."""
+    server = running(limits=limits(head_seconds=0.3))
+    client = server.client(b"GET /")
+    while not server.server._connections:
+        time.sleep(0.01)
+    (connection,) = server.server._connections
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(connection._transport), "write_eof", _not_connected)
+        client.rest()
+    assert server.client(b"GET /").until(b"}").startswith(b"HTTP/1.1 408 ")
+
+
+def _not_connected(_transport: Any) -> None:
+    raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
 
 
 def test_a_connection_without_a_request_is_closed(running: Callable[..., Running]) -> None:

@@ -37,6 +37,7 @@ _SECRET = frozenset({
 })  # fmt: skip
 _KEPT = frozenset({"job_list_pages.save_view"})  # what was typed there is kept on a page of its own
 FORMS = _DRAWN | _ASKING | _SECRET | _KEPT
+_PARTS = frozenset({"jobs_pages.schedule_preview", "jobs_pages.tried"})  # what htmx asks for while a form is filled
 # The field that makes a page do what it has only shown before.
 _DOES = {"exchange_pages.bring": "action", "template_admin.bring": "take", "job_list_pages.bulk": "confirm"}
 PREFIXES = (PREFIX, DETAILS, PARAMETERS, AFTER, POLICIES)
@@ -65,6 +66,11 @@ def form_again(error: Exception, status: int, title: str, detail: str) -> Respon
     if isinstance(error, LimitReached) and error.retry_after_seconds is not None:
         answer.headers["Retry-After"] = str(error.retry_after_seconds)
     return answer
+
+
+def is_part_of_form() -> bool:
+    """Whether htmx asks for a part of a form that somebody fills: leading it elsewhere would lose what was typed."""
+    return bool(request.headers.get("HX-Request")) and request.endpoint in FORMS | _PARTS
 
 
 def _drawn(title: str, detail: str, typed: Pairs) -> Response | None:

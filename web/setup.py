@@ -20,7 +20,7 @@ from app.services import EXTENSION, PAGE_ERRORS, Services
 from templates_lib.messages import joined, said, say
 from web.filters import FILTERS, GLOBALS
 from web.language import finalize, language
-from web.refusals import form_again
+from web.refusals import form_again, is_part_of_form
 from web.views import (
     accounts,
     approvals,
@@ -148,6 +148,13 @@ def _security_headers(response: Response) -> Response:
     return response
 
 
+def _form_stays(title: str) -> Response:
+    """What htmx shows beside a form whose reader is signed in no more; the form is left alone."""
+    detail = say("Your sign-in has ended. Sign in on another page; what you have typed stays on this one.")
+    page = render_template("error.html", status=401, title=title, detail=detail, correlation_id=current_id(), fragment=True)
+    return Response(page, 401, {"HX-Retarget": "#toasts", "HX-Reswap": "innerHTML"})
+
+
 def answer_error(error: Exception) -> Any:
     """An error as a page, or for htmx as a message that it shows."""
     if isinstance(error, ApprovalNeeded):
@@ -156,6 +163,8 @@ def answer_error(error: Exception) -> Any:
         again = form_again(error, error.status, said(error.title), say("Your sign-in has ended."))
         if again is not None:
             return again
+        if is_part_of_form():
+            return _form_stays(said(error.title))
         target = url_for("signin_pages.sign_in", next=request.full_path if request.method == "GET" else None)
         if request.headers.get("HX-Request"):
             return Response(status=401, headers={"HX-Redirect": target})

@@ -200,3 +200,14 @@ def test_a_job_that_is_gone_keeps_what_was_typed_for_it(browser_client: FlaskCli
 def test_a_form_that_is_too_large_is_told_so(browser_client: FlaskClient, path: str) -> None:
     answer = browser_client.post(path, data={"csrf_token": "x", "text": "x" * 2_100_000}, headers=SAME)
     assert (answer.status_code, "That is too large" in text(answer)) == (413, True)
+
+
+@pytest.mark.parametrize("path", ["/jobs/schedule-preview", "/jobs/new?template=noop", "/templates/preview"])
+def test_a_part_of_a_form_that_asks_after_the_sign_in_has_ended_leaves_the_form_where_it_is(browser_client: FlaskClient, path: str) -> None:
+    token = csrf(text(browser_client.get("/jobs/new?template=noop")))
+    with browser_client.session_transaction() as session:
+        session.pop("s")
+    answer = browser_client.post(path, data={"csrf_token": token, "s.type": "cron"}, headers={**SAME, "HX-Request": "true"})
+    assert (answer.status_code, answer.headers.get("HX-Redirect"), answer.headers["HX-Retarget"]) == (401, None, "#toasts")
+    assert "what you have typed stays on this one" in text(answer)
+    assert browser_client.get("/executions", headers={"HX-Request": "true"}).headers["HX-Redirect"].startswith("/sign-in")

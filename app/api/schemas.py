@@ -46,7 +46,7 @@ class PageQuery(_Query):
     limit = ma.Integer(load_default=20, validate=Range(min=1, max=200))
 
 
-class JobQuery(PageQuery):
+class JobFilterQuery(_Query):
     template_type = ma.String(validate=Length(max=100))
     enabled = ma.Boolean()
     paused = ma.Boolean()
@@ -57,6 +57,9 @@ class JobQuery(PageQuery):
     tag = ma.String(validate=Length(max=50))
     group = ma.String(validate=Length(max=100))
     search = ma.String(load_default="", validate=Length(max=200), metadata={"description": "In name, description and tags"})
+
+
+class JobQuery(PageQuery, JobFilterQuery):
     sort = ma.String(load_default="name", validate=OneOf(sorted(SORTS)))
 
 
@@ -591,13 +594,8 @@ class ProblemOut(_Answer):
     correlation_id = ma.String()
 
 
-class ExportQuery(_Query):
+class ExportQuery(JobFilterQuery):
     format = ma.String(load_default="yaml", validate=OneOf(["yaml", "json"]))
-    template_type = ma.String(validate=Length(max=100))
-    enabled = ma.Boolean()
-    tag = ma.String(validate=Length(max=50))
-    group = ma.String(validate=Length(max=100))
-    search = ma.String(load_default="", validate=Length(max=200), metadata={"description": "In name, description and tags"})
 
 
 class PlanQuery(_Query):

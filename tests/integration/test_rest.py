@@ -85,6 +85,18 @@ def test_list_filters_searches_sorts_and_pages(api: Api) -> None:
     assert get("template_type=misbehave")["total"] == 0
 
 
+def test_an_export_is_filtered_as_the_list(api: Api) -> None:
+    make(api, name="on")
+    make(api, name="off", enabled=False)
+    resting = make(api, name="resting", schedule={"type": "interval", "interval_seconds": 60})["_id"]
+    assert api("POST", f"{JOBS}/{resting}/pause", {"reason": "x"}).status_code == 200
+    for query in ("paused=true", "broken=false", "ended=false", "last_status=never", "owner=nobody", "enabled=false&paused=false"):
+        listed = api("GET", f"{JOBS}?{query}").get_json()["jobs"]
+        answer = api("GET", f"{JOBS}/export?format=json&{query}")
+        assert answer.status_code == 200, query
+        assert [one["name"] for one in json.loads(answer.get_data())["jobs"]] == [one["name"] for one in listed], query
+
+
 def test_update_changes_what_is_sent_and_keeps_the_rest(api: Api, store: Store) -> None:
     job = make(api, parameters={"seconds": 2}, retry_policy={"max_retries": 7, "retry_delay_seconds": 5})
     path = f"{JOBS}/{job['_id']}"

@@ -18,7 +18,7 @@ import migrations_scripts
 from app.clock import Clock
 from app.errors import StartError
 from app.events import get_logger
-from app.mongo import Document
+from app.mongo import EXACT, Document
 
 log = get_logger(__name__)
 
@@ -38,7 +38,9 @@ class Migrator:
     """The `migrations` collection: which ran, and the lock of the one that runs them."""
 
     def __init__(self, database: Database[Document], clock: Clock) -> None:
-        self._database, self._clock = database, clock
+        self._clock = clock
+        # Migrations find documents by what they have read, so the driver's own types stay: an id as a text would match nothing.
+        self._database: Database[Document] = database.with_options(codec_options=EXACT)
         self._collection = database["migrations"]
 
     def applied(self) -> list[str]:

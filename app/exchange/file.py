@@ -182,7 +182,7 @@ def _value(text: str) -> Any:
                     raise FileRefused(say("it is nested more than {most} levels deep", most=DEEPEST), *place)
             depth -= isinstance(event, yaml.CollectionEndEvent)
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, narrowed further
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # an escape may name half of a surrogate pair, which is no text
+        json.dumps(value, ensure_ascii=False).encode()  # an escape may name half of a surrogate pair, which is no text
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise FileRefused(str(error.problem or error.context), *((mark.line + 1, mark.column + 1) if mark else ())) from error

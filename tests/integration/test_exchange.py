@@ -147,6 +147,13 @@ def test_what_can_no_longer_be_done_is_said_and_the_rest_is_done(services: Servi
     assert [(step.name, step.result) for step in done.steps] == [("first", Result.FAILED), ("second", Result.DONE)]
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1.5e999"])
+def test_a_number_that_is_too_large_is_refused_at_its_place(services: Services, super_admin: Actor, number: str) -> None:
+    text = f"jobwright: 1\njobs:\n- name: a\n  template_type: noop\n  parameters: {{seconds: {number}}}\n"
+    (step,) = services.exchange.plan(super_admin, text).steps
+    assert next((one.pointer, "too large" in one.message) for one in step.errors) == ("/parameters/seconds", True)
+
+
 def test_over_rest(api: Api) -> None:
     base = "/api/admin/scheduler-jobs"
     client, headers = api._client, api._headers

@@ -193,7 +193,7 @@ def test_a_new_job_that_runs_after_one_that_is_deleted_meanwhile_is_refused(jobs
 def test_a_job_is_not_deleted_where_a_new_one_came_to_run_after_it_meanwhile(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     a, held = jobs.make("a"), Held(monkeypatch)
     found = both(held, lambda: jobs.services.executions.delete_job(jobs.actor, a.id), lambda: jobs.make("b", "a"), second_waits=False)
-    assert found == ("Another job runs after it by now", "done")
+    assert found == ("Another job has come to depend on this one meanwhile", "done")
     assert jobs.links() == {a.id: [], jobs.ids["b"]: [a.id]}
 
 

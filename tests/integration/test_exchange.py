@@ -26,6 +26,7 @@ from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
 from tests.commands import jobwright
 from tests.conftest import Api, csrf
+from tests.support import KEY
 
 FILE = """
 jobwright: 1
@@ -204,6 +205,7 @@ def test_on_the_page(browser_client: FlaskClient, services: Services, super_admi
 def test_on_the_command_line(mongod: str, database_name: str, tmp_path: Path, store: Store) -> None:
     environment = {**os.environ, "MONGODB_URI": mongod, "JOBWRIGHT_DATABASE": database_name, "JOBWRIGHT_DATA_DIR": str(tmp_path / "d")}
     environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "kinds")
+    environment["JOBWRIGHT_SECRET_KEY"] = KEY
     (tmp_path / "jobs.yaml").write_text(FILE)
 
     def command(*arguments: str, code: int = 0) -> str:
@@ -213,6 +215,8 @@ def test_on_the_command_line(mongod: str, database_name: str, tmp_path: Path, st
 
     try:
         file = str(tmp_path / "jobs.yaml")
+        assert "start `jobwright serve` once" in command("plan", file, code=78), "a plan makes no registry"
+        command("migrate")
         assert "create    first" in command("plan", file, code=2)
         assert "done      first" in command("apply", file)
         command("export", "--output", str(tmp_path / "out.yaml"))

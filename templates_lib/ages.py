@@ -143,9 +143,10 @@ def _of_split(words: Sequence[str]) -> list[str] | None:
     if not units and few:
         units = [SHORT[word] for word in words if word in SHORT]
     days = [day for word in words if (day := _day(word)) is not None]
-    vague = any(word in VAGUE for word in words) or (few and "m" in words)
+    vague = any(word in VAGUE for word in words)
     back, ahead = _points(words, "-", BACK), _points(words, "+", AHEAD)
-    counted = (bool(units) and bool(numbers or back or ahead or vague)) or (few and "m" in words)
+    after_number = _number_before_unit(words)
+    counted = (bool(units) and bool(after_number or back or ahead or vague)) or (few and "m" in words and (after_number or back or ahead))
     counted = counted or (bool(back or ahead) and any(word in WEEKDAYS for word in words))
     framed = bool(numbers) and _number(words[0].lstrip("+-")) is not None and _near(words[-1], ("ago",)) is not None
     framed = framed or any(_unit(unit) is not None and _near(word, ("ago",)) is not None for unit, word in pairwise(words))
@@ -156,11 +157,21 @@ def _of_split(words: Sequence[str]) -> list[str] | None:
     if len(days) == 1 and not units and not numbers and not vague:
         return [DAYS[days[0]]]
     if vague or len(units) != 1 or len(numbers) > 1:
-        return []
+        return []  # an "m" alone may be months or minutes
     (unit, times), count = units[0], numbers[0] if numbers else Decimal(1)
     if back != ahead:
         return _one_way(count, unit, times, "{} ago" if back else "in {}")
     return _either(count, unit, times)
+
+
+def _number_before_unit(words: Sequence[str]) -> bool:
+    """Whether a unit stands after a number, as in "6 months" and "30d"; "Week 12", "Q3" and "A1" are names of something."""
+    seen = False
+    for word in words:
+        if seen and (word in SHORT or word == "m" or _unit(word) is not None):
+            return True
+        seen = seen or (word not in SHORT and _number(word) is not None)
+    return False
 
 
 def _points(words: Sequence[str], sign: str, direction: Collection[str]) -> bool:

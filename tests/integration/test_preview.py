@@ -182,12 +182,14 @@ def test_an_execution_is_run_again_with_other_values_and_its_secrets(
     page.editor("/url").value = "not an address"
     assert "must be an address" in text(send(browser_client, page.pairs(), path))
     page.editor("/url").value = "https://example.com/other"
+    assert send(browser_client, page.pairs(), path).status_code == 422, "a kept secret does not go to another address"
+    page.editor("/url").value = "https://example.com/"
     page.editor("/timeout").value = ""
     answer = send(browser_client, page.pairs(), path)
     assert answer.status_code == 302
     again = services.executions.get(super_admin, answer.headers["Location"].rpartition("/")[2])
     assert again["retry_of"] == first["_id"]
-    assert again["parameters"]["url"] == "https://example.com/other"
+    assert again["parameters"]["url"] == "https://example.com/"
     assert "timeout" not in again["parameters"], "what was cleared is gone, not the job's"
     assert again["parameters"]["secret"] == {"$secret": "set"}
     pressed = send(browser_client, [*page.pairs(), ("f.action", "json f")], path)

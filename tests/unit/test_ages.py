@@ -54,7 +54,7 @@ def test_what_looks_like_an_age_and_is_none(text: str, meant: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["2026-01-01", "2026-01-01T00:00:00Z", "20260101", "2026-W05", "b", "m", "d", "5", "a", "day", "month", "May", "Monday", "May day", "new", "not", "low", "open", "done", "high", "in progress", "ago", "in", "last", "one",
-     "10 Downing Street", "5 Chicago", "2 Santiago", "day shift", "7 Tage Rennen", "first", "end", "100 years of solitude", "6 apples", "version 2", "v1.0", "1.2.3", "12:30", "10%", "65f000000000000000000001", "5d3e", "Nowak", "Anna", "Berlin", "today show", "now playing", "Jan 5", "March 2026", "1st", "", " ", "x" * 5000, "nan", "inf", "-", "+", "\0"],
+     "10 Downing Street", "5 Chicago", "Q3", "A1", "M5", "d5", "W12", "Week 12", "Day 3", "Year 2020", "month one", "2 Santiago", "day shift", "7 Tage Rennen", "first", "end", "100 years of solitude", "6 apples", "version 2", "v1.0", "1.2.3", "12:30", "10%", "65f000000000000000000001", "5d3e", "Nowak", "Anna", "Berlin", "today show", "now playing", "Jan 5", "March 2026", "1st", "", " ", "x" * 5000, "nan", "inf", "-", "+", "\0"],
 )  # fmt: skip
 def test_a_plain_text(text: str) -> None:
     assert parse(text, NOW) is None

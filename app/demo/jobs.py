@@ -79,6 +79,13 @@ def sample_data(uri: str) -> Iterator[Database[dict[str, Any]]]:
             client.drop_database(database.name)
 
 
+def write_ledger(shop: Shop) -> None:
+    """The shop's SQLite file, with bookings of two days. A read-only connection needs it to be there."""
+    with closing(sqlite3.connect(shop.ledger)) as database, database:
+        database.execute("CREATE TABLE bookings (day TEXT, cents INTEGER)")
+        database.executemany("INSERT INTO bookings VALUES (?, ?)", [("2026-01-01", 100), ("2026-01-01", 50), ("2026-01-02", 7)])
+
+
 def _left(shop: Shop, collection: str, expected: range) -> None:
     left = sorted(row["_id"] for row in shop.database[collection].find({}, {"_id": 1}))
     must(left == list(expected), f"{len(left)} documents are left in {collection}, or the wrong ones")
@@ -209,10 +216,7 @@ def _prove_aggregation(shop: Shop, _execution: Execution) -> str:
     return f"one row: {FRESH} resolved"
 
 
-def _sql_parameters(shop: Shop) -> dict[str, Any]:
-    with closing(sqlite3.connect(shop.ledger)) as database, database:
-        database.execute("CREATE TABLE bookings (day TEXT, cents INTEGER)")
-        database.executemany("INSERT INTO bookings VALUES (?, ?)", [("2026-01-01", 100), ("2026-01-01", 50), ("2026-01-02", 7)])
+def _sql_parameters(_shop: Shop) -> dict[str, Any]:
     return {
         "connection": LEDGER, "statement": "SELECT day, sum(cents) AS cents FROM bookings WHERE cents > :least GROUP BY day ORDER BY day",
         "values": {"least": 10}, "destination": {"connection": FILES, "path": "bookings-{date}.csv"},

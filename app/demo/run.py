@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from app.demo.jobs import BUS, FILES, JOBS, LEDGER, MAIL, SERVICE, SHOP, DemoJob, Shop, sample_data
+from app.demo.jobs import BUS, FILES, JOBS, LEDGER, MAIL, SERVICE, SHOP, DemoJob, Shop, sample_data, write_ledger
 from app.demo.servers import WAIT_SECONDS, Inbox, bus_server, mail_server, mongod, service, web_server
 from app.demo.surprise import Surprise, must
 from app.events import configure_logging
@@ -48,6 +48,7 @@ def run_demo() -> int:
             demo.connect(SHOP, "mongodb", {"uri": uri, "database": shop.database.name})
             demo.connect(MAIL, "smtp", {"host": "127.0.0.1", "port": smtp_port, "security": "none", "sender": "jobs@example.com"})
             demo.connect(FILES, "file_store", {"path": str(folder / "exports")})
+            write_ledger(shop)
             demo.connect(LEDGER, "sql", {"url": f"sqlite:///{shop.ledger}"})
             demo.connect(SERVICE, "http", {"hosts": [f"127.0.0.1:{hook_port}"], "plain": True, "proof": "none"})
             bus_port = stack.enter_context(bus_server(inbox))

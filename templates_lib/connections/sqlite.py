@@ -53,12 +53,23 @@ def file_of(url: URL, own: Own) -> Path | None:
 
 
 def creator(url: URL, own: Own, *, read_only: bool) -> Callable[[], sqlite3.Connection]:
-    """What opens the file: `mode=ro` never writes to it and never makes it (https://www.sqlite.org/uri.html)."""
+    """What opens the file: `mode=ro` never writes to it and never makes it (https://www.sqlite.org/uri.html).
+
+    Raises TemplateError (permanent) as `file_of` and, when it is called, where a read-only connection has no file.
+    """
     path = file_of(url, own)
     if path is None:
         return lambda: sqlite3.connect(":memory:", check_same_thread=False)
     address = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
-    return lambda: sqlite3.connect(address, uri=True, check_same_thread=False)
+
+    def connect() -> sqlite3.Connection:
+        if read_only and not path.exists():
+            raise TemplateError(
+                say("There is no SQLite file {path}; a read-only connection does not create one", path=str(path)), permanent=True
+            )
+        return sqlite3.connect(address, uri=True, check_same_thread=False)
+
+    return connect
 
 
 def guard(connection: Any, *, read_only: bool) -> None:

@@ -424,3 +424,12 @@ def test_elsewhere_is_not_called_and_a_stop_is_heard(worker: Worker, ctx: Ctx) -
     with pytest.raises(Cancelled):
         ServiceCall().run(call(worker), ctx())
     assert worker.calls == []
+
+
+def test_a_read_only_connection_to_a_missing_file_says_so_and_makes_none(tmp_path: Path, ctx: Ctx) -> None:
+    missing = tmp_path / "missing.db"
+    ctx.grants["sql"] = ConnectionGrant("sql", "sql", {"url": f"sqlite:///{missing}"})
+    with pytest.raises(TemplateError, match="There is no SQLite file") as wrong:
+        SqlQuery().run(query("SELECT 1"), ctx())
+    assert wrong.value.permanent
+    assert not missing.exists()

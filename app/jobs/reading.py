@@ -170,6 +170,8 @@ def _without(body: Mapping[str, Any], pointers: Iterable[str]) -> tuple[dict[str
         holder, rest = _holder(left, way), keys[len(way) :]
         if rest and rest[0].isdigit() and isinstance(holder.get(way[-1]), list):
             lost.setdefault(way, set()).add(int(rest[0]))
+        elif way == ("schedule", "type"):
+            holder["type"] = "manual"  # the type that asks for no member: the members that are there are judged by themselves
         else:
             holder.pop(way[-1], None)
     places = {}
@@ -183,7 +185,7 @@ def _without(body: Mapping[str, Any], pointers: Iterable[str]) -> tuple[dict[str
 
 def _way(body: Mapping[str, Any], keys: list[str]) -> tuple[str, ...]:
     """The keys that lead to what is taken out for an error at `keys`: one, or two where it is a member of a part."""
-    whole = keys[0] not in _PARTS or not isinstance(body.get(keys[0]), dict) or keys[:2] == ["schedule", "type"]
+    whole = keys[0] not in _PARTS or not isinstance(body.get(keys[0]), dict)
     return tuple(keys[:1] if whole else keys[:2])
 
 

@@ -78,6 +78,8 @@ def test_a_dynamic_value_that_is_none_is_told_beside_what_the_schema_refuses(api
         ({"type": "cron", "expression": "0 0 1 1 *", "start_at": "2026-03-03T00:00:00Z", "end_at": "2026-05-01T00:00:00Z"}, {"/schedule/end_at"}),
         ({"expression": "99 * * * *", "end_at": 5}, {"/schedule/type", "/schedule/end_at"}),
         ({"type": "interval", "interval_seconds": "x"}, {"/schedule/interval_seconds"}),
+        ({"type": "nope", "start_at": "bad", "timezone": "Berln"}, {"/schedule/type", "/schedule/start_at", "/schedule/timezone"}),
+        ({"type": "nope", "expression": "61 * * * *", "interval_seconds": 5}, {"/schedule/type"}),
     ],
 )  # fmt: skip
 def test_an_error_stands_at_a_place_that_was_sent(api: Api, schedule: dict[str, Any], where: set[str]) -> None:

@@ -99,7 +99,7 @@ def provider() -> Iterator[str]:
 
 def test_someone_comes_in_through_the_provider(chromium: Browser, provider: str, mongod: str, tmp_path: Path) -> None:
     chosen = {
-        "JOBWRIGHT_OIDC_ISSUER": provider, "JOBWRIGHT_OIDC_CLIENT_ID": "jobwright", "JOBWRIGHT_OIDC_CLIENT_SECRET": "x", "JOBWRIGHT_OIDC_NAME": "Example ID",
+        "JOBWRIGHT_OIDC_ISSUER": provider, "JOBWRIGHT_OIDC_CLIENT_ID": "jobwright", "JOBWRIGHT_OIDC_CLIENT_SECRET": "s3cret-of-the-client", "JOBWRIGHT_OIDC_NAME": "Example ID",
         "JOBWRIGHT_OIDC_ROLES": "ops=admin",
     }  # fmt: skip
     service = Service("web", uri=mongod, database=f"sso_{tmp_path.name}"[:60], data_dir=tmp_path, **chosen).wait_ready()

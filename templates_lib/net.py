@@ -40,10 +40,8 @@ class TargetRefused(TemplateError):
     """The address lies inside a network that jobs may not reach."""
 
     def __init__(self, host: str, address: str) -> None:
-        super().__init__(
-            f"{host} is at {address}, a private or local address. Add the host to JOBWRIGHT_ALLOWED_HOSTS if jobs may call it",
-            permanent=True,
-        )
+        where = f"{host} is" if host.strip("[]") == address else f"{host} resolves to {address},"
+        super().__init__(f"{where} a private or local address. Add the host to JOBWRIGHT_ALLOWED_HOSTS if jobs may call it", permanent=True)
 
 
 def is_public(address: IPAddress) -> bool:

@@ -17,7 +17,7 @@ from app.jobs.model import JobDefinition
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
 from templates_lib.base import Call
-from templates_lib.messages import say
+from templates_lib.messages import Said, say
 from templates_lib.net import Addresses, lookup, refused_address
 
 log = get_logger(__name__)
@@ -108,11 +108,21 @@ class Outlook:
         private = refused_address(addresses)
         if private is None:
             return None
+        return _refused_by_policy(target.host, private)
+
+
+def _refused_by_policy(host: str, address: str) -> Said:
+    """Says that jobs may not call a host, because of an address that it has, or that it is."""
+    if host.strip("[]") == address:
         return say(
-            "{host} is at {address}, a private or local address: a run would be refused, unless a connection names the host or "
-            "JOBWRIGHT_ALLOWED_HOSTS has it",
-            host=target.host, address=private,
-        )  # fmt: skip
+            "{host} is a private or local address: runs are refused unless a connection names it or JOBWRIGHT_ALLOWED_HOSTS lists it",
+            host=host,
+        )
+    return say(
+        "{host} resolves to {address}, a private or local address: runs are refused unless a connection names the host or "
+        "JOBWRIGHT_ALLOWED_HOSTS lists it",
+        host=host, address=address,
+    )  # fmt: skip
 
 
 def _targets(entry: Entry, definition: JobDefinition) -> Iterator[_Target]:

@@ -47,7 +47,7 @@ BOMB = "a: &a [x,x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*'
         (HEAD + "- a: &x 1", "anchors and aliases"), (HEAD + "- a: *x", "anchors and aliases"), (BOMB, "anchors and aliases"),
         (HEAD + "- a: !!python/object/apply:os.system [id]", "the tag"), (HEAD + "- a: !!binary aGk=", "the tag"), (HEAD + "- a: !x 1", "the tag"),
         (HEAD + "- a: !!set {x}", "the tag"), (HEAD + "- a: [", "line 4"), (HEAD + "- a: b: c", "line 3"), (HEAD + "\t- a: 1", "line 3"),
-        ("jobwright: 1\n---\njobs: []", "another document"), (HEAD + "- a: 1e999", "no YAML"), (HEAD + f"- a: {'9' * 5000}", "too long"),
+        ("jobwright: 1\n---\njobs: []", "another document"), (HEAD + f"- a: {'9' * 5000}", "too long"),
         (HEAD + "- a: " + "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "nested more than"), ("x" * (LONGEST + 1), "longer than"),
         (HEAD + "- a: 'x\x00y'", "control characters"), (HEAD + "- {}\n" * (MOST_JOBS + 1), "the most"), ('{"jobwright": 1, "jobs": [{"a": 1, "a": 2}]}', "occurs twice"),
         (HEAD + '- a: "\\ud800"', ""), ('{"jobwright": 1, "jobs": [{"a": "\\ud800"}]}', ""), ('{"jobwright": 1, "jobs": [{"a": NaN}]}', "no JSON number"),

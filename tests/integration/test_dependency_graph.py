@@ -190,11 +190,15 @@ def test_a_new_job_that_runs_after_one_that_is_deleted_meanwhile_is_refused(jobs
     assert jobs.links() == {}
 
 
-def test_a_job_is_not_deleted_where_a_new_one_came_to_run_after_it_meanwhile(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    a, held = jobs.make("a"), Held(monkeypatch)
-    found = both(held, lambda: jobs.services.executions.delete_job(jobs.actor, a.id), lambda: jobs.make("b", "a"), second_waits=False)
-    assert found == ("Another job has come to depend on this one meanwhile", "done")
-    assert jobs.links() == {a.id: [], jobs.ids["b"]: [a.id]}
+def test_of_a_deletion_and_a_new_job_that_would_run_after_it_one_is_refused(jobs: Jobs, monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+    a, held, deleted = jobs.make("a"), Held(monkeypatch), who == "the first goes on"
+    found = both(held, lambda: jobs.services.executions.delete_job(jobs.actor, a.id), lambda: jobs.make("b", "a"), second_waits=deleted)
+    if deleted:
+        assert found == ("done", "/depends_on/0/job: is not in the registry any more")
+        assert jobs.links() == {}
+    else:
+        assert found == ("Another job has come to depend on this one meanwhile", "done")
+        assert jobs.links() == {a.id: [], jobs.ids["b"]: [a.id]}
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -145,9 +145,10 @@ def _of_split(words: Sequence[str]) -> list[str] | None:
     days = [day for word in words if (day := _day(word)) is not None]
     vague = any(word in VAGUE for word in words)
     back, ahead = _points(words, "-", BACK), _points(words, "+", AHEAD)
-    after_number = _number_before_unit(words)
-    counted = (bool(units) and bool(after_number or back or ahead or vague)) or (few and "m" in words and (after_number or back or ahead))
-    counted = counted or (bool(back or ahead) and any(word in WEEKDAYS for word in words))
+    pointed = back or ahead
+    measured = pointed or _number_before_unit(words)
+    counted = bool(units) and (measured or vague)
+    counted = counted or (few and "m" in words and measured) or (pointed and any(word in WEEKDAYS for word in words))
     framed = bool(numbers) and _number(words[0].lstrip("+-")) is not None and _near(words[-1], ("ago",)) is not None
     framed = framed or any(_unit(unit) is not None and _near(word, ("ago",)) is not None for unit, word in pairwise(words))
     if not all(map(_is_known, words)):

@@ -168,7 +168,7 @@ class UnknownAccount(JobwrightError):
 
     def __init__(self, email: str, known: Sequence[str], place: str) -> None:
         more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
-        there = f"; there are {', '.join(known[:MOST_NAMED])}{more}" if known else "; there is none"
+        there = f"; the accounts are {', '.join(known[:MOST_NAMED])}{more}" if known else "; there is none"
         super().__init__(f"There is no account {email!r} in {place}{there}")
 
 

@@ -77,9 +77,17 @@ class _Roles(ma.String):
 
 
 _PARSERS: dict[str, type[ma.Field[Any]]] = {
-    "str": ma.String, "int": ma.Integer, "float": ma.Float, "bool": ma.Boolean, "upper": _Upper, "zone": _Zone, "hosts": _Hosts,
-    "counts": _Counts, "words": _Words, "roles": _Roles,
-}  # fmt: skip
+    "str": ma.String,
+    "int": ma.Integer,
+    "float": ma.Float,
+    "bool": ma.Boolean,
+    "upper": _Upper,
+    "zone": _Zone,
+    "hosts": _Hosts,
+    "counts": _Counts,
+    "words": _Words,
+    "roles": _Roles,
+}
 
 
 CENTURY_DAYS = 36_500
@@ -109,25 +117,36 @@ class Settings:
         secret=True,
     )
     old_secret_keys: tuple[str, ...] = _var(
-        "JOBWRIGHT_OLD_SECRET_KEYS", "words", (), "Earlier keys, between spaces: they open what they sealed, and seal nothing",
+        "JOBWRIGHT_OLD_SECRET_KEYS",
+        "words",
+        (),
+        "Earlier keys, between spaces: they open what they sealed, and seal nothing",
         secret=True,
-    )  # fmt: skip
+    )
     host: str = _var("HOST", "str", "127.0.0.1", "Address the web server listens on")
     port: int = _var("PORT", "int", 8080, "Port the web server listens on; 0 picks a free one", **_at_least(0, 65535))
     web_threads: int = _var("JOBWRIGHT_WEB_THREADS", "int", 16, "Requests served at once", **_at_least(1, 512))
     web_connections: int = _var(
-        "JOBWRIGHT_WEB_CONNECTIONS", "int", 4000,
+        "JOBWRIGHT_WEB_CONNECTIONS",
+        "int",
+        4000,
         "Connections of clients open at once; for one more, one that has no request running is closed",
         **_at_least(16, 100_000),
-    )  # fmt: skip
+    )
     log_level: str = _var(
-        "LOG_LEVEL", "upper", "INFO", "DEBUG, INFO, WARNING or ERROR",
+        "LOG_LEVEL",
+        "upper",
+        "INFO",
+        "DEBUG, INFO, WARNING or ERROR",
         validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]),
-    )  # fmt: skip
+    )
     log_format: str = _var(
-        "JOBWRIGHT_LOG_FORMAT", "str", "auto", "json, console, or auto (console on a terminal)",
+        "JOBWRIGHT_LOG_FORMAT",
+        "str",
+        "auto",
+        "json, console, or auto (console on a terminal)",
         validate=OneOf(["auto", "json", "console"]),
-    )  # fmt: skip
+    )
     admin_email: str = _var("JOBWRIGHT_ADMIN_EMAIL", "str", "admin@localhost", "Super-admin made at the first start")
     admin_password: str = _var(
         "JOBWRIGHT_ADMIN_PASSWORD", "str", "", "The first super-admin's password; empty: one is made and printed once", secret=True
@@ -145,20 +164,26 @@ class Settings:
     )
     pool_size: int = _var("SCHEDULER_EXECUTOR_POOL_SIZE", "int", 10, "Attempts run at once on a node", **_at_least(1, 1000))
     isolation: str = _var(
-        "JOBWRIGHT_ISOLATION", "str", "template",
+        "JOBWRIGHT_ISOLATION",
+        "str",
+        "template",
         "process: each attempt has a process of its own; reused: attempts follow each other in warm ones; template: as each template says",
         validate=OneOf(["template", "process", "reused"]),
-    )  # fmt: skip
+    )
     cgroup: str = _var(
-        "JOBWRIGHT_CGROUP", "str", "auto",
+        "JOBWRIGHT_CGROUP",
+        "str",
+        "auto",
         "Control groups (version 2): auto holds attempts together; own also bounds them, in a group that is Jobwright's alone; off",
         validate=OneOf(["auto", "own", "off"]),
-    )  # fmt: skip
+    )
     cage: str = _var(
-        "JOBWRIGHT_CAGE", "str", "auto",
+        "JOBWRIGHT_CAGE",
+        "str",
+        "auto",
         "auto: job processes are kept in as far as the kernel lets that be (docs/how-to/secure.md); off: they are not",
         validate=OneOf(["auto", "off"]),
-    )  # fmt: skip
+    )
     job_user: str = _var("JOBWRIGHT_JOB_USER", "str", "", "User that job processes run as; needs a service that runs as root")
     job_paths: tuple[str, ...] = _var(
         "JOBWRIGHT_JOB_PATHS",
@@ -177,9 +202,11 @@ class Settings:
         "Attempts run at once of a template, `template=number`, comma-separated",
     )
     group_limits: tuple[tuple[str, int], ...] = _var(
-        "JOBWRIGHT_GROUP_LIMITS", "counts", (),
+        "JOBWRIGHT_GROUP_LIMITS",
+        "counts",
+        (),
         "Attempts run at once of the jobs of a concurrency group, `group=number`, comma-separated; 1 for others",
-    )  # fmt: skip
+    )
     default_max_retries: int = _var("DEFAULT_MAX_RETRIES", "int", 3, "Retries of a job that says nothing", **_at_least(0, 100))
     default_retry_delay_seconds: int = _var(
         "DEFAULT_RETRY_DELAY", "int", 300, "Base delay in seconds between attempts", **_at_least(0, 86_400)
@@ -192,9 +219,12 @@ class Settings:
         **_positive(),
     )
     tick_seconds: float = _var(
-        "JOBWRIGHT_TICK_SECONDS", "float", 1.0,
-        "Poll for what other nodes left: due times, ends and requests are acted on at once", **_positive(60),
-    )  # fmt: skip
+        "JOBWRIGHT_TICK_SECONDS",
+        "float",
+        1.0,
+        "Poll for what other nodes left: due times, ends and requests are acted on at once",
+        **_positive(60),
+    )
     probe_seconds: int = _var(
         "JOBWRIGHT_PROBE_SECONDS", "int", 300, "Seconds between two looks at whether a connection answers; 0: never", **_at_least(0)
     )
@@ -202,9 +232,12 @@ class Settings:
         "JOBWRIGHT_KILL_GRACE_SECONDS", "float", 3.0, "From SIGTERM to SIGKILL, at timeout and cancel", **_positive(4.5)
     )
     drain_seconds: float = _var(
-        "JOBWRIGHT_DRAIN_SECONDS", "float", 20.0, "Seconds that running attempts get at SIGTERM before they are handed back",
+        "JOBWRIGHT_DRAIN_SECONDS",
+        "float",
+        20.0,
+        "Seconds that running attempts get at SIGTERM before they are handed back",
         **_positive(),
-    )  # fmt: skip
+    )
     max_timeout_seconds: int = _var("JOBWRIGHT_MAX_TIMEOUT_SECONDS", "int", 86400, "Longest timeout a job may ask", **_at_least(1))
     job_memory_mb: int = _var("JOBWRIGHT_JOB_MEMORY_MB", "int", 2048, "Address space of an attempt, MiB", **_at_least(256))
     job_cpu_seconds: int = _var("JOBWRIGHT_JOB_CPU_SECONDS", "int", 86400, "Processor time of an attempt, seconds", **_at_least(1))
@@ -243,9 +276,12 @@ class Settings:
         "JOBWRIGHT_KEEP_SUCCESS_DAYS", "int", 90, "Days that successes are kept; 0: for ever", **_at_least(0, CENTURY_DAYS)
     )
     keep_failure_days: int = _var(
-        "JOBWRIGHT_KEEP_FAILURE_DAYS", "int", 365, "Days that failed, timed-out, cancelled and missed runs are kept; 0: for ever",
+        "JOBWRIGHT_KEEP_FAILURE_DAYS",
+        "int",
+        365,
+        "Days that failed, timed-out, cancelled and missed runs are kept; 0: for ever",
         **_at_least(0, CENTURY_DAYS),
-    )  # fmt: skip
+    )
     keep_skipped_days: int = _var(
         "JOBWRIGHT_KEEP_SKIPPED_DAYS", "int", 30, "Days that skipped runs are kept; 0: for ever", **_at_least(0, CENTURY_DAYS)
     )
@@ -274,13 +310,18 @@ class Settings:
     oidc_scopes: str = _var("JOBWRIGHT_OIDC_SCOPES", "str", "openid email profile", "Scopes that the provider is asked for")
     oidc_role_claim: str = _var("JOBWRIGHT_OIDC_ROLE_CLAIM", "str", "groups", "Claim that says the role; dots lead inwards")
     oidc_roles: tuple[tuple[str, str], ...] = _var(
-        "JOBWRIGHT_OIDC_ROLES", "roles", (),
+        "JOBWRIGHT_OIDC_ROLES",
+        "roles",
+        (),
         "Roles of the claim's values, `value=role`, comma-separated: asked at each sign-in; empty: accounts keep the role that they have",
-    )  # fmt: skip
+    )
     oidc_default_role: str = _var(
-        "JOBWRIGHT_OIDC_DEFAULT_ROLE", "str", "", "Role of people for whom the claim says none: user or admin; empty: they are not let in",
+        "JOBWRIGHT_OIDC_DEFAULT_ROLE",
+        "str",
+        "",
+        "Role of people for whom the claim says none: user or admin; empty: they are not let in",
         validate=OneOf(["", "user", "admin"]),
-    )  # fmt: skip
+    )
 
     @property
     def behind_tls(self) -> bool:

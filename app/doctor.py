@@ -52,12 +52,29 @@ LATE = timedelta(seconds=60)
 OUTBOX_OLD = timedelta(seconds=60)
 MOST_LOOKED_AT, MOST_NAMED = 10_000, 20  # records of a collection, and damaged ones that are named
 SHAPES = {
-    "dynamic_jobs": jobs.JOB, "job_revisions": jobs.REVISION, "job_notes": jobs.NOTE, "job_drafts": jobs.DRAFT, "template_moves": jobs.MOVE,
-    "job_executions": executions.EXECUTION, "execution_logs": executions.CHUNK, "execution_days": executions.DAY,
-    "users": accounts.USER, "api_tokens": accounts.TOKEN, "sessions": accounts.SESSION, "preferences": accounts.PREFERENCE,
-    "connections": CONNECTION, "connection_health": HEALTH, "calendars": CALENDAR, "job_templates": TEMPLATE, "template_presets": PRESET,
-    "approvals": APPROVAL, "audit_log": EVENT, "nodes": NODE, "switches": SWITCH, "gatherings": GATHERING,
-}  # fmt: skip
+    "dynamic_jobs": jobs.JOB,
+    "job_revisions": jobs.REVISION,
+    "job_notes": jobs.NOTE,
+    "job_drafts": jobs.DRAFT,
+    "template_moves": jobs.MOVE,
+    "job_executions": executions.EXECUTION,
+    "execution_logs": executions.CHUNK,
+    "execution_days": executions.DAY,
+    "users": accounts.USER,
+    "api_tokens": accounts.TOKEN,
+    "sessions": accounts.SESSION,
+    "preferences": accounts.PREFERENCE,
+    "connections": CONNECTION,
+    "connection_health": HEALTH,
+    "calendars": CALENDAR,
+    "job_templates": TEMPLATE,
+    "template_presets": PRESET,
+    "approvals": APPROVAL,
+    "audit_log": EVENT,
+    "nodes": NODE,
+    "switches": SWITCH,
+    "gatherings": GATHERING,
+}
 RUN_SILENT, RUN_WAITING = timedelta(seconds=60), timedelta(minutes=15)
 
 
@@ -88,11 +105,23 @@ class Doctor:
     def examine(self) -> Iterator[Finding]:
         """All findings, in the order in which one would mend them."""
         checks: dict[str, Callable[[], Iterator[Finding]]] = {
-            "MongoDB": self._mongodb, "Clock": self._clock, "Migrations": self._migrations, "Indexes": self._indexes, "Disk": self._disk,
-            "Time zones": self._time_zones, "Key": self._key, "Job processes": self._cage, "Audit trail": self._audit,
-            "Templates": self._templates, "Nodes": self._nodes, "Jobs": self._jobs, "Runs to come": self._runs_to_come,
-            "Mail": self._mail, "Executions": self._executions, "Records": self._records,
-        }  # fmt: skip
+            "MongoDB": self._mongodb,
+            "Clock": self._clock,
+            "Migrations": self._migrations,
+            "Indexes": self._indexes,
+            "Disk": self._disk,
+            "Time zones": self._time_zones,
+            "Key": self._key,
+            "Job processes": self._cage,
+            "Audit trail": self._audit,
+            "Templates": self._templates,
+            "Nodes": self._nodes,
+            "Jobs": self._jobs,
+            "Runs to come": self._runs_to_come,
+            "Mail": self._mail,
+            "Executions": self._executions,
+            "Records": self._records,
+        }
         for subject, check in checks.items():
             try:
                 yield from check()
@@ -130,9 +159,11 @@ class Doctor:
             yield Finding("Migrations", Level.PROBLEM, f"{', '.join(pending)} not applied", "Run `jobwright migrate`.")
         if strange:
             yield Finding(
-                "Migrations", Level.PROBLEM, f"{', '.join(strange)} came with a newer release",
+                "Migrations",
+                Level.PROBLEM,
+                f"{', '.join(strange)} came with a newer release",
                 "Run that release, or take them back with it: `jobwright migrate --down-to`.",
-            )  # fmt: skip
+            )
         if not pending and not strange:
             yield Finding("Migrations", Level.OK, f"all {len(known)} applied")
 
@@ -147,9 +178,11 @@ class Doctor:
         missing = sorted(f"{collection}.{name}" for collection, name in wanted - there)
         if missing:
             yield Finding(
-                "Indexes", Level.PROBLEM, f"{', '.join(missing)} missing",
+                "Indexes",
+                Level.PROBLEM,
+                f"{', '.join(missing)} missing",
                 "Unique ones keep runs from doubling: stop all nodes, `jobwright migrate --down-to zero`, `jobwright migrate`.",
-            )  # fmt: skip
+            )
         else:
             yield Finding("Indexes", Level.OK, f"all {len(wanted)} there")
 
@@ -168,13 +201,17 @@ class Doctor:
         unknown = sorted({str(name) for name in JobStore(self._database).zones_in_use() if not is_zone(name)})
         if unknown:
             yield Finding(
-                "Time zones", Level.PROBLEM, f"jobs are in {', '.join(unknown)[:200]}, which is no IANA time zone",
+                "Time zones",
+                Level.PROBLEM,
+                f"jobs are in {', '.join(unknown)[:200]}, which is no IANA time zone",
                 "Give these jobs another zone: they are not started any more.",
-            )  # fmt: skip
+            )
         yield Finding(
-            "Time zones", Level.WARNING if old else Level.OK, f"data {found}, {len(zone_names())} zones",
+            "Time zones",
+            Level.WARNING if old else Level.OK,
+            f"data {found}, {len(zone_names())} zones",
             "Update the system's tzdata: clock changes of the last years are not in it." if old else "",
-        )  # fmt: skip
+        )
 
     def _key(self) -> Iterator[Finding]:
         vault, rows = Vault(self._services.keys), ConnectionStore(self._database).all()
@@ -186,9 +223,11 @@ class Doctor:
                 unreadable.append(row["name"])
         if unreadable:
             yield Finding(
-                "Key", Level.PROBLEM, f"opens not the secrets of {', '.join(unreadable)}",
+                "Key",
+                Level.PROBLEM,
+                f"opens not the secrets of {', '.join(unreadable)}",
                 "Name the key that they were sealed with in JOBWRIGHT_OLD_SECRET_KEYS, or enter them anew.",
-            )  # fmt: skip
+            )
         elif self._services.keys.earlier and (old := Resealer(self._database, self._services.keys).old()):
             where = ", ".join(f"{count} in {collection}" for collection, count in old.items())
             yield Finding("Key", Level.WARNING, f"secrets of an earlier key: {where}", "Run `jobwright secrets reseal`.")
@@ -203,12 +242,14 @@ class Doctor:
             return
         holds = try_out()
         lacking = [
-            words for there, words in (
+            words
+            for there, words in (
                 (holds.landlock, "Landlock: they write wherever the user may, and read each other's files"),
                 (holds.mounts, "mount namespaces: the key and the private MongoDB are in their reach"),
                 (holds.network, "network namespaces: kinds that need no network have one"),
-            ) if not there
-        ]  # fmt: skip
+            )
+            if not there
+        ]
         if lacking:
             text = f"{who}; this kernel refuses {'; '.join(lacking)}"
             yield Finding("Job processes", Level.WARNING, text, "Set JOBWRIGHT_JOB_USER, or let the service make user namespaces.")
@@ -219,9 +260,11 @@ class Doctor:
         verdict = self._services.audit.verify()
         if verdict.breaks:
             yield Finding(
-                "Audit trail", Level.PROBLEM, "; ".join(f"event {one.seq}: {one.reason}" for one in verdict.breaks),
+                "Audit trail",
+                Level.PROBLEM,
+                "; ".join(f"event {one.seq}: {one.reason}" for one in verdict.breaks),
                 "Someone changed the trail in the database. Keep a copy, compare it with the log (audit.written) and with backups.",
-            )  # fmt: skip
+            )
             return
         older = f", {verdict.older} older than the chain" if verdict.older else ""
         yield Finding(

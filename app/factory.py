@@ -184,24 +184,42 @@ def build_services(
     templates.switched_on = lambda kind: resting.settle()
     moves = Moves(store=MoveStore(database), jobs=jobs, registry=registry, clock=clock)
     executions = Executions(
-        store=ExecutionStore(database), logs=LogStore(database), limits=RunLimits(database), registry=registry, audit=audit,
-        clock=clock, settings=settings,
-    )  # fmt: skip
+        store=ExecutionStore(database),
+        logs=LogStore(database),
+        limits=RunLimits(database),
+        registry=registry,
+        audit=audit,
+        clock=clock,
+        settings=settings,
+    )
     users, sessions, throttle, passwords = UserStore(database), SessionStore(database), Throttle(database), Passwords()
     second = SecondFactor(users, keys)
     rates = Rates(database, per_minute=settings.api_rate, strangers_per_minute=settings.stranger_rate)
     accounts = Accounts(users=users, sessions=sessions, passwords=passwords, second=second, throttle=throttle, audit=audit, clock=clock)
     signin = SignIn(
-        users=users, sessions=sessions, throttle=throttle, passwords=passwords, second=second, audit=audit, clock=clock, keys=keys,
-        session_hours=settings.session_hours, idle_minutes=settings.session_idle_minutes,
-    )  # fmt: skip
+        users=users,
+        sessions=sessions,
+        throttle=throttle,
+        passwords=passwords,
+        second=second,
+        audit=audit,
+        clock=clock,
+        keys=keys,
+        session_hours=settings.session_hours,
+        idle_minutes=settings.session_idle_minutes,
+    )
     single_signon = SingleSignOn(
         users=users, accounts=accounts, signin=signin, audit=audit, issuer=settings.oidc_issuer, rules=_role_rules(settings)
     )
     approvals = Approvals(
-        store=ApprovalStore(database), users=users, registry=registry, executions=executions, audit=audit, clock=clock,
+        store=ApprovalStore(database),
+        users=users,
+        registry=registry,
+        executions=executions,
+        audit=audit,
+        clock=clock,
         days=settings.approval_days,
-    )  # fmt: skip
+    )
 
     maintenance = Maintenance(MaintenanceStore(database), NodeStore(database), jobs, audit, clock)
     executions.why_nothing_starts = lambda: maintenance.why_nothing_starts(clock.now())
@@ -212,23 +230,43 @@ def build_services(
             store.client.admin.command("ping")
 
     return Services(
-        settings=settings, clock=clock, accounts=accounts, signin=signin, single_signon=single_signon, rates=rates,
-        tokens=Tokens(users, TokenStore(database), audit, clock), preferences=Preferences(PreferenceStore(database)),
-        audit=audit, auditors=Auditors(audit),
+        settings=settings,
+        clock=clock,
+        accounts=accounts,
+        signin=signin,
+        single_signon=single_signon,
+        rates=rates,
+        tokens=Tokens(users, TokenStore(database), audit, clock),
+        preferences=Preferences(PreferenceStore(database)),
+        audit=audit,
+        auditors=Auditors(audit),
         settings_trail=SettingsTrail(SettingsStore(database), audit, keys),
-        connections=connections, catalogue=catalogue, templates=templates, resting=resting, moves=moves,
+        connections=connections,
+        catalogue=catalogue,
+        templates=templates,
+        resting=resting,
+        moves=moves,
         sharing=Sharing(templates, catalogue, keys, settings.trusted_template_keys),
         presets=Presets(PresetStore(database), catalogue, audit, clock),
-        jobs=registry, drafts=Drafts(DraftStore(database), clock), approvals=approvals,
+        jobs=registry,
+        drafts=Drafts(DraftStore(database), clock),
+        approvals=approvals,
         notes=Notes(NoteStore(database), registry, audit, clock),
-        exchange=Exchange(registry, executions, approvals, outlook), outlook=outlook,
-        bulk=Bulk(registry, executions, approvals), executions=executions,
+        exchange=Exchange(registry, executions, approvals, outlook),
+        outlook=outlook,
+        bulk=Bulk(registry, executions, approvals),
+        executions=executions,
         overview=Overview(ExecutionStore(database), DayStore(database), registry, clock),
-        forecast=Forecast(jobs, triggers, clock.monotonic), nodes=NodeStore(database).all, triggers=triggers, keys=keys, ping=ping,
+        forecast=Forecast(jobs, triggers, clock.monotonic),
+        nodes=NodeStore(database).all,
+        triggers=triggers,
+        keys=keys,
+        ping=ping,
         backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
-        gathered=GatheringStore(database).arrived, calendars=calendars,
+        gathered=GatheringStore(database).arrived,
+        calendars=calendars,
         maintenance=maintenance,
-    )  # fmt: skip
+    )
 
 
 def _role_rules(settings: Settings) -> RoleRules:
@@ -254,10 +292,19 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
     executions, jobs, logs, name = ExecutionStore(database), JobStore(database), LogStore(database), _owner()
     recorder = Recorder(executions, logs, jobs, clock)
     runner = Runner(
-        store=executions, executor=executor, sink=recorder, catalogue=services.catalogue, connections=services.connections,
-        vault=Vault(services.keys), clock=clock, settings=settings, owner=name, note_runs=jobs.note_runs,
-        followed=jobs.followed, retired=jobs.retired,
-    )  # fmt: skip
+        store=executions,
+        executor=executor,
+        sink=recorder,
+        catalogue=services.catalogue,
+        connections=services.connections,
+        vault=Vault(services.keys),
+        clock=clock,
+        settings=settings,
+        owner=name,
+        note_runs=jobs.note_runs,
+        followed=jobs.followed,
+        retired=jobs.retired,
+    )
     dispatcher = Dispatcher(
         jobs=jobs,
         executions=executions,
@@ -268,17 +315,32 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
     )
     notifier = MailNotifier(services.connections, clock, connection=settings.notify_connection, public_url=settings.public_url)
     node = Node(
-        dispatcher=dispatcher, runner=runner, executor=executor, recorder=recorder, clock=clock, settings=settings,
-        deliveries=Deliveries(executions, notifier, clock), nodes=NodeStore(database), name=name, asked_for=executions.asked_for,
-        verdicts=Verdicts(executions, services.jobs), kinds_in_use=jobs.kinds_in_use, maintenance=services.maintenance,
-        switch=MaintenanceStore(database), resting=services.resting,
+        dispatcher=dispatcher,
+        runner=runner,
+        executor=executor,
+        recorder=recorder,
+        clock=clock,
+        settings=settings,
+        deliveries=Deliveries(executions, notifier, clock),
+        nodes=NodeStore(database),
+        name=name,
+        asked_for=executions.asked_for,
+        verdicts=Verdicts(executions, services.jobs),
+        kinds_in_use=jobs.kinds_in_use,
+        maintenance=services.maintenance,
+        switch=MaintenanceStore(database),
+        resting=services.resting,
         probes=Probes(services.connections, HealthStore(database), clock, every=timedelta(seconds=settings.probe_seconds)),
         dependants=Dependants(
-            jobs=jobs, executions=executions, gatherings=GatheringStore(database), triggers=services.triggers, clock=clock,
+            jobs=jobs,
+            executions=executions,
+            gatherings=GatheringStore(database),
+            triggers=services.triggers,
+            clock=clock,
             rests=services.resting.rests,
         ),
         retention=Retention(executions=executions, logs=logs, jobs=jobs, clock=clock, settings=settings),
-    )  # fmt: skip
+    )
     services.executions.wake = node.wake
     return node
 

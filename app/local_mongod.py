@@ -196,18 +196,37 @@ class LocalMongod:
                 os._exit(1)
 
         command = [
-            binary, "--dbpath", str(self.dbpath), "--bind_ip", str(self.socket), "--nounixsocket", "--filePermissions", "0600",
-            "--replSet", "local", "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25",
-            "--logpath", str(self.dbpath / "mongod.log"), "--logappend",
-            "--setParameter", "diagnosticDataCollectionEnabled=false",
-        ]  # fmt: skip
+            binary,
+            "--dbpath",
+            str(self.dbpath),
+            "--bind_ip",
+            str(self.socket),
+            "--nounixsocket",
+            "--filePermissions",
+            "0600",
+            "--replSet",
+            "local",
+            "--oplogSize",
+            "64",
+            "--wiredTigerCacheSizeGB",
+            "0.25",
+            "--logpath",
+            str(self.dbpath / "mongod.log"),
+            "--logappend",
+            "--setParameter",
+            "diagnosticDataCollectionEnabled=false",
+        ]
         # --nounixsocket: else it also makes /tmp/mongodb-27017.sock, and of two that start at once one finds that taken and ends.
         # Its own group: Ctrl-C in a terminal reaches us, and we end it after the drain.
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed command without a shell
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                preexec_fn=tie_to_parent, process_group=0,
-            )  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                preexec_fn=tie_to_parent,
+                process_group=0,
+            )
         except (OSError, subprocess.SubprocessError) as error:
             raise StartError(f"{binary} cannot be run: {error}.\n{HOW_TO_GET_ONE}") from error
         self._pid_file.write_text(f"{self._process.pid} {parent} {_started(parent)}\n", encoding="utf-8")

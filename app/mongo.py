@@ -85,9 +85,12 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
 }
 # As the driver gives it, for seals that were made over its types.
 EXACT: CodecOptions[Document] = CodecOptions(
-    document_class=dict, tz_aware=True, tzinfo=UTC, datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    document_class=dict,
+    tz_aware=True,
+    tzinfo=UTC,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     unicode_decode_error_handler="replace",
-)  # fmt: skip
+)
 CODEC: CodecOptions[Document] = EXACT.with_options(type_registry=TypeRegistry([_Plain(kind, plain) for kind, plain in _PLAIN.items()]))
 
 
@@ -110,9 +113,7 @@ class _Records:
         row = self._collection.find_one(filter, projection, **options)
         return None if row is None else self.readable(row, projection)
 
-    def find_one_and_update(
-        self, filter: Any, update: Any, projection: Any = None, **options: Any
-    ) -> Document | None:  # fmt: skip
+    def find_one_and_update(self, filter: Any, update: Any, projection: Any = None, **options: Any) -> Document | None:
         """As the driver's."""
         row = self._collection.find_one_and_update(filter, update, projection, **options)
         return None if row is None else self.readable(row, projection)
@@ -254,10 +255,38 @@ def store_errors() -> Iterator[None]:
 
 # Codes of the server (src/mongo/base/error_codes.yml) of a write that it refuses for its own state and not for what is written: no rights,
 # no room, too busy, too slow, another primary.
-PASSING_CODES = frozenset({
-    6, 7, 8, 13, 18, 24, 46, 50, 64, 89, 91, 100, 112, 134, 189, 202, 203, 216, 237, 262, 8000, 9001, 10107, 11600, 11602, 13435, 13436,
-    14031,
-})  # fmt: skip
+PASSING_CODES = frozenset(
+    {
+        6,
+        7,
+        8,
+        13,
+        18,
+        24,
+        46,
+        50,
+        64,
+        89,
+        91,
+        100,
+        112,
+        134,
+        189,
+        202,
+        203,
+        216,
+        237,
+        262,
+        8000,
+        9001,
+        10107,
+        11600,
+        11602,
+        13435,
+        13436,
+        14031,
+    }
+)
 
 
 def is_permanent(error: BaseException) -> bool:

@@ -16,9 +16,12 @@ from app.mongo import EXACT, Document
 
 # Each field that may hold sealed values, by collection.
 HOLDS = {
-    "connections": ("settings",), "dynamic_jobs": ("parameters",), "job_revisions": ("definition",), "job_executions": ("parameters",),
+    "connections": ("settings",),
+    "dynamic_jobs": ("parameters",),
+    "job_revisions": ("definition",),
+    "job_executions": ("parameters",),
     "approvals": ("payload", "subject"),
-}  # fmt: skip
+}
 TRIES = 5
 
 
@@ -41,7 +44,7 @@ class Resealer:
         found = {
             collection: sum(self._is_old(row.get(field)) for field in fields for row in self._rows(collection, field))
             for collection, fields in HOLDS.items()
-        }  # fmt: skip
+        }
         return {collection: count for collection, count in found.items() if count}
 
     def _rows(self, collection: str, field: str) -> Iterator[Document]:

@@ -7,13 +7,48 @@ LEAST_GUESSES = 24  # decimal digits of zxcvbn's estimate; random hexadecimal di
 JUDGED = 72  # characters; zxcvbn refuses more, and the rest can only make it better
 # Words of examples and defaults, of five letters or more: in a random key they are as good as never there.
 GIVEAWAYS = (
-    "change", "secret", "passw", "default", "example", "develop", "insecure", "production", "jobwright", "placeholder", "replace", "sample",
-    "todo-", "test-key", "testkey", "dummy",
-)  # fmt: skip
-PLACEHOLDERS = frozenset({
-    "changeme", "changethis", "secret", "password", "passwd", "default", "example", "test", "dev", "development", "todo", "xxx", "dummy",
-    "none", "null", "admin", "replaceme", "yoursecret", "yourpassword", "clientsecret", "letmein",
-})  # fmt: skip
+    "change",
+    "secret",
+    "passw",
+    "default",
+    "example",
+    "develop",
+    "insecure",
+    "production",
+    "jobwright",
+    "placeholder",
+    "replace",
+    "sample",
+    "todo-",
+    "test-key",
+    "testkey",
+    "dummy",
+)
+PLACEHOLDERS = frozenset(
+    {
+        "changeme",
+        "changethis",
+        "secret",
+        "password",
+        "passwd",
+        "default",
+        "example",
+        "test",
+        "dev",
+        "development",
+        "todo",
+        "xxx",
+        "dummy",
+        "none",
+        "null",
+        "admin",
+        "replaceme",
+        "yoursecret",
+        "yourpassword",
+        "clientsecret",
+        "letmein",
+    }
+)
 
 
 def key_weakness(key: str) -> str | None:

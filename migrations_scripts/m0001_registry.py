@@ -24,8 +24,9 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("retired", A), ("tags", A), ("name", A)], name="by_tag"),
     ],
     "job_executions": [
-        IndexModel([("job_id", A), ("scheduled_for", A)], name="one_per_due_time", unique=True,
-                   partialFilterExpression={"scheduled_for": DATE}),
+        IndexModel(
+            [("job_id", A), ("scheduled_for", A)], name="one_per_due_time", unique=True, partialFilterExpression={"scheduled_for": DATE}
+        ),
         # An execution that holds one of its job's `max_instances` places; freed at its end.
         IndexModel([("slot_key", A)], name="slot", unique=True, partialFilterExpression={"slot_key": TEXT}),
         IndexModel([("status", A), ("priority", D), ("queued_at", A)], name="claim"),
@@ -52,7 +53,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("at", D), ("_id", D)], name="recent"),
         IndexModel([("target.kind", A), ("target.id", A), ("at", D), ("_id", D)], name="by_target"),
     ],
-}  # fmt: skip
+}
 
 
 def up(database: Database[dict[str, Any]]) -> None:

@@ -20,14 +20,17 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     "job_executions": [
         # Holds all that counts by hour ask for, the condition that makes it partial included.
-        IndexModel([("status", A), ("queued_at", D), ("completed_at", A)], name="ended_by_status",
-                   partialFilterExpression={"completed_at": ANY_DATE}),
+        IndexModel(
+            [("status", A), ("queued_at", D), ("completed_at", A)],
+            name="ended_by_status",
+            partialFilterExpression={"completed_at": ANY_DATE},
+        ),
         # Written once, at the end of a run that was long: what a timeline is drawn from.
         IndexModel([("queued_at", D)], name="long", partialFilterExpression={"duration_seconds": {"$gte": 60}}),
         IndexModel([("queued_at", D)], name="dry", partialFilterExpression={"dry": True}),
     ],
     "job_drafts": [IndexModel([("at", A)], name="expiry", expireAfterSeconds=14 * 86_400)],
-}  # fmt: skip
+}
 DROPS: dict[str, list[str]] = {"job_executions": ["ended"]}
 RAN = ("success", "failed", "timeout", "cancelled")
 PORTION = 1000

@@ -13,11 +13,14 @@ ANY_DATE = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
 INDEXES: dict[str, list[IndexModel]] = {
     "job_executions": [
         # Holds all that tallies ask for, the condition that makes it partial included.
-        IndexModel([("status", A), ("queued_at", D), ("completed_at", A), ("duration_seconds", A)], name="ended_in_seconds",
-                   partialFilterExpression={"completed_at": ANY_DATE}),
+        IndexModel(
+            [("status", A), ("queued_at", D), ("completed_at", A), ("duration_seconds", A)],
+            name="ended_in_seconds",
+            partialFilterExpression={"completed_at": ANY_DATE},
+        ),
     ],
     "job_notes": [IndexModel([("job_id", A), ("at", D)], name="by_job")],
-}  # fmt: skip
+}
 DROPS: dict[str, list[str]] = {"job_executions": ["ended_by_status"]}
 
 

@@ -16,7 +16,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("caused_by", A)], name="caused_by", sparse=True),
     ],
     "gatherings": [IndexModel([("at", A)], name="forgotten", expireAfterSeconds=GATHERING_SECONDS)],
-}  # fmt: skip
+}
 
 
 def up(database: Database[dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ A = ASCENDING
 PORTION = 1000
 INDEXES: dict[str, list[IndexModel]] = {
     "dynamic_jobs": [IndexModel([("retired", A), ("name", A), ("search", A)], name="searched")],
-}  # fmt: skip
+}
 
 
 def up(database: Database[dict[str, Any]]) -> None:

@@ -48,52 +48,87 @@ SKETCHES = (
     Sketch("Count what would go", "database_cleanup", "0 */6 * * *", ["gdpr"], "privacy", 2.1, said="182 documents would go"),
     Sketch("Orders of the week", "data_export", "30 6 * * 1-5", ["finance", "export"], "finance", 95, 0.03, said="Wrote 5,120 rows"),
     Sketch("Invoices for the tax office", "data_export", "0 5 1 * *", ["finance"], "finance", 310, said="Wrote 18,002 rows"),
-    Sketch("Stock for the warehouse", "data_export", "15 * * * *", ["export"], "warehouse", 22, 0.06,
-           "the store is full", "Wrote 940 rows"),
+    Sketch(
+        "Stock for the warehouse", "data_export", "15 * * * *", ["export"], "warehouse", 22, 0.06, "the store is full", "Wrote 940 rows"
+    ),
     Sketch("Customers for the newsletter", "data_export", "40 4 * * 2", ["marketing", "export"], "marketing", 64, said="Wrote 12,400 rows"),
     Sketch("Weekly numbers", "report_generation", "0 8 * * 1", ["finance", "report"], "finance", 17, 0.05, said="Mailed to 6 people"),
     Sketch("Sales of yesterday", "report_generation", "30 7 * * *", ["report"], "marketing", 9, said="Mailed to 4 people"),
     Sketch("Returns by supplier", "report_generation", "0 9 1 * *", ["report"], "warehouse", 14, said="Stored as a PDF"),
-    Sketch("Tell the data warehouse", "webhook_trigger", "*/15 * * * *", ["export"], "warehouse", 0.8, 0.015,
-           "status 503", "204 in 0.8 s"),
-    Sketch("Tell the search index", "webhook_trigger", "*/10 * * * *", ["shop"], "shop", 0.4, 0.002,
-           "status 502", "202 in 0.4 s"),
+    Sketch("Tell the data warehouse", "webhook_trigger", "*/15 * * * *", ["export"], "warehouse", 0.8, 0.015, "status 503", "204 in 0.8 s"),
+    Sketch("Tell the search index", "webhook_trigger", "*/10 * * * *", ["shop"], "shop", 0.4, 0.002, "status 502", "202 in 0.4 s"),
     Sketch("Warm the cache", "webhook_trigger", "5 * * * *", ["shop"], "shop", 3.2, said="200 in 3.2 s"),
-    Sketch("Ask for reviews", "email_notification", "0 17 * * *", ["marketing"], "marketing", 6, 0.04,
-           "the relay refused 3 addresses", "Sent 41 mails"),
+    Sketch(
+        "Ask for reviews",
+        "email_notification",
+        "0 17 * * *",
+        ["marketing"],
+        "marketing",
+        6,
+        0.04,
+        "the relay refused 3 addresses",
+        "Sent 41 mails",
+    ),
     Sketch("Remind of unpaid invoices", "email_notification", "0 10 * * 2,4", ["finance"], "finance", 4, said="Sent 12 mails"),
     Sketch("Birthday greetings", "email_notification", "0 9 * * *", ["marketing"], "marketing", 2, said="Sent 3 mails", enabled=False),
-    Sketch("Archive old orders", "data_archive", "30 1 * * 6", ["gdpr"], "privacy", 540, 0.08,
-           "the connection was closed", "Moved 40,000 orders"),
+    Sketch(
+        "Archive old orders",
+        "data_archive",
+        "30 1 * * 6",
+        ["gdpr"],
+        "privacy",
+        540,
+        0.08,
+        "the connection was closed",
+        "Moved 40,000 orders",
+    ),
     Sketch("Archive closed tickets", "ticket_cleanup", "0 19 * * *", ["support"], "support", 8, said="Archived 27 tickets"),
-    Sketch("Back up the shop", "backup", "45 0 * * *", ["backup"], "operations", 260, 0.02,
-           "the store is full", "12 collections, 1.4 GB"),
+    Sketch("Back up the shop", "backup", "45 0 * * *", ["backup"], "operations", 260, 0.02, "the store is full", "12 collections, 1.4 GB"),
     Sketch("Back up the support desk", "backup", "50 0 * * *", ["backup"], "operations", 75, said="5 collections, 210 MB"),
     Sketch("Remove old exports", "file_cleanup", "10 5 * * *", ["export"], "operations", 1.9, said="Deleted 14 files"),
-    Sketch("Is the shop up", "http_health_check", "*/5 * * * *", ["watch"], "operations", 0.3, 0.004,
-           "took 5.1 s", "200 in 0.2 s"),
-    Sketch("Is the payment gateway up", "http_health_check", "*/5 * * * *", ["watch"], "operations", 0.5, 0.01,
-           "status 503", "200 in 0.4 s"),
+    Sketch("Is the shop up", "http_health_check", "*/5 * * * *", ["watch"], "operations", 0.3, 0.004, "took 5.1 s", "200 in 0.2 s"),
+    Sketch(
+        "Is the payment gateway up", "http_health_check", "*/5 * * * *", ["watch"], "operations", 0.5, 0.01, "status 503", "200 in 0.4 s"
+    ),
     Sketch("Tickets by status", "mongodb_aggregation", "0 * * * *", ["support", "report"], "support", 2.6, said="5 rows"),
     Sketch("Revenue by day", "mongodb_aggregation", "25 2 * * *", ["finance", "report"], "finance", 33, said="90 rows"),
-    *(Sketch(f"Till of {city}", "data_export", f"{n * 7} 22 * * 1-6", ["tills"], "finance", 18 + n, 0.01 * n, said="Wrote 310 rows")
-      for n, city in enumerate(CITIES)),
-    *(Sketch(f"Is {city} up", "http_health_check", f"{n}-59/10 * * * *", ["watch", "tills"], "operations", 0.2, 0.003 * n, "took 5.0 s")
-      for n, city in enumerate(CITIES)),
-    *(Sketch(f"Delivery list {city}", "report_generation", f"{n * 5} 4 * * 1-6", ["tills"], "warehouse", 11 + n, said="Mailed 2")
-      for n, city in enumerate(CITIES)),
-    *(Sketch(f"Prices for {city}", "webhook_trigger", f"{n * 3} */2 * * *", ["tills"], "shop", 0.6, 0.004, "status 504", "200 in 0.5 s")
-      for n, city in enumerate(CITIES)),
+    *(
+        Sketch(f"Till of {city}", "data_export", f"{n * 7} 22 * * 1-6", ["tills"], "finance", 18 + n, 0.01 * n, said="Wrote 310 rows")
+        for n, city in enumerate(CITIES)
+    ),
+    *(
+        Sketch(f"Is {city} up", "http_health_check", f"{n}-59/10 * * * *", ["watch", "tills"], "operations", 0.2, 0.003 * n, "took 5.0 s")
+        for n, city in enumerate(CITIES)
+    ),
+    *(
+        Sketch(f"Delivery list {city}", "report_generation", f"{n * 5} 4 * * 1-6", ["tills"], "warehouse", 11 + n, said="Mailed 2")
+        for n, city in enumerate(CITIES)
+    ),
+    *(
+        Sketch(f"Prices for {city}", "webhook_trigger", f"{n * 3} */2 * * *", ["tills"], "shop", 0.6, 0.004, "status 504", "200 in 0.5 s")
+        for n, city in enumerate(CITIES)
+    ),
     *(Sketch(f"Heartbeat of node {n}", "test_scheduler", f"{n} * * * *", ["watch"], "operations", 0.1) for n in range(1, 10)),
-    Sketch("Rebuild the recommendations", "test_scheduler", "0 3 * * *", ["shop"], "shop", 1_450, 0.12,
-           "the model did not converge", "Trained on 2 M orders"),
-)  # fmt: skip
+    Sketch(
+        "Rebuild the recommendations",
+        "test_scheduler",
+        "0 3 * * *",
+        ["shop"],
+        "shop",
+        1_450,
+        0.12,
+        "the model did not converge",
+        "Trained on 2 M orders",
+    ),
+)
 
 # Which jobs run after which, besides their schedules.
 AFTER = {
-    "Tell the data warehouse": ("Stock for the warehouse",), "Returns by supplier": ("Stock for the warehouse",),
-    "Remove old exports": ("Back up the shop", "Back up the support desk"), "Count what would go": ("Remove inactive users",),
-}  # fmt: skip
+    "Tell the data warehouse": ("Stock for the warehouse",),
+    "Returns by supplier": ("Stock for the warehouse",),
+    "Remove old exports": ("Back up the shop", "Back up the support desk"),
+    "Count what would go": ("Remove inactive users",),
+}
 
 
 def fill(client: httpx.Client, uri: str, folder: str, *, hook: str) -> dict[str, str]:
@@ -103,9 +138,10 @@ def fill(client: httpx.Client, uri: str, folder: str, *, hook: str) -> dict[str,
     """
     _sample_data(uri)
     connections = (
-        ("Shop database", "mongodb", {"uri": uri, "database": "shop"}), ("Exports", "file_store", {"path": f"{folder}/exports"}),
+        ("Shop database", "mongodb", {"uri": uri, "database": "shop"}),
+        ("Exports", "file_store", {"path": f"{folder}/exports"}),
         ("Mail relay", "smtp", {"host": "127.0.0.1", "port": 9, "security": "none", "sender": "jobs@example.com"}),
-    )  # fmt: skip
+    )
     for name, kind, settings in connections:
         client.post("/api/admin/connections", json={"name": name, "kind": kind, "settings": settings}).raise_for_status()
     ids = {sketch.name: _create(client, sketch, _parameters(sketch, hook)) for sketch in SKETCHES}
@@ -119,10 +155,15 @@ def fill(client: httpx.Client, uri: str, folder: str, *, hook: str) -> dict[str,
 
 def _create(client: httpx.Client, sketch: Sketch, parameters: Document) -> str:
     body = {
-        "name": sketch.name, "template_type": sketch.kind, "parameters": parameters, "tags": list(sketch.tags), "group": sketch.group,
-        "retry_policy": {"max_retries": 1}, "enabled": sketch.enabled,
+        "name": sketch.name,
+        "template_type": sketch.kind,
+        "parameters": parameters,
+        "tags": list(sketch.tags),
+        "group": sketch.group,
+        "retry_policy": {"max_retries": 1},
+        "enabled": sketch.enabled,
         "schedule": {"type": "cron", "expression": sketch.cron, "timezone": "Europe/Berlin"},
-    }  # fmt: skip
+    }
     answer = client.post("/api/admin/scheduler-jobs", json=body)
     if answer.status_code != 201:
         raise ValueError(f"{sketch.name}: {answer.text}")
@@ -219,14 +260,24 @@ def _run(chance: random.Random, sketch: Sketch, job: Job, due: datetime) -> Docu
         status = Status.TIMEOUT if lucky < sketch.fails / 8 else Status.FAILED
         error = {"type": "TemplateError", "message": sketch.why, "permanent": False, "kind": "error", "traceback": ""}
     attempt = {
-        "number": 1, "started_at": began, "completed_at": end, "status": status.value, "error": error, "duration_seconds": seconds,
-        "host": "node-1", "worker": "node-1",
-    }  # fmt: skip
+        "number": 1,
+        "started_at": began,
+        "completed_at": end,
+        "status": status.value,
+        "error": error,
+        "duration_seconds": seconds,
+        "host": "node-1",
+        "worker": "node-1",
+    }
     result = {"message": sketch.said, "records_processed": int(seconds * 40)} if error is None else None
     return _ended(row, status, end) | {
-        "started_at": began, "duration_seconds": seconds, "attempts": [attempt], "result": result, "error": error,
+        "started_at": began,
+        "duration_seconds": seconds,
+        "attempts": [attempt],
+        "result": result,
+        "error": error,
         "execution_host": "node-1",
-    }  # fmt: skip
+    }
 
 
 def _ended(row: Document, status: Status, at: datetime) -> Document:

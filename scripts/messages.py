@@ -37,11 +37,28 @@ msgstr ""
 """
 # Which arguments of a call are sentences.
 SAYS: dict[str, tuple[int, ...]] = {
-    "say": (0,), "say_many": (0, 1), "counted": (0, 1), "FieldError": (1,), "Problem": (1,), "SchemaRefused": (1,),
-    "ApprovalNeeded": (1,), "Conflict": (0,), "Forbidden": (0,), "NotFound": (0,), "LimitReached": (0,), "NotSignedIn": (0,),
-    "AlreadyRunning": (0,), "MigrationFailed": (0,), "StoreUnavailable": (0,), "Wrong": (0,), "CronError": (0,), "JsonRefused":
-    (0,), "PatternRefused": (0,), "FileRefused": (0,), "tell": (0,),
-}  # fmt: skip
+    "say": (0,),
+    "say_many": (0, 1),
+    "counted": (0, 1),
+    "FieldError": (1,),
+    "Problem": (1,),
+    "SchemaRefused": (1,),
+    "ApprovalNeeded": (1,),
+    "Conflict": (0,),
+    "Forbidden": (0,),
+    "NotFound": (0,),
+    "LimitReached": (0,),
+    "NotSignedIn": (0,),
+    "AlreadyRunning": (0,),
+    "MigrationFailed": (0,),
+    "StoreUnavailable": (0,),
+    "Wrong": (0,),
+    "CronError": (0,),
+    "JsonRefused": (0,),
+    "PatternRefused": (0,),
+    "FileRefused": (0,),
+    "tell": (0,),
+}
 # Where nothing that is said reaches a page: REST answers, the command line, what authors of templates are told.
 UNSEEN = (
     "app/api/",

@@ -37,10 +37,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         mongod = LocalMongod(Path(folder) / "mongo")
         environment = {
-            **os.environ, "MONGODB_URI": mongod.start(), "JOBWRIGHT_DATA_DIR": f"{folder}/data", "PORT": PORT, "LOG_LEVEL": "ERROR",
-            "JOBWRIGHT_ADMIN_EMAIL": EMAIL, "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD, "JOBWRIGHT_ALLOWED_HOSTS": f"127.0.0.1:{PORT}",
+            **os.environ,
+            "MONGODB_URI": mongod.start(),
+            "JOBWRIGHT_DATA_DIR": f"{folder}/data",
+            "PORT": PORT,
+            "LOG_LEVEL": "ERROR",
+            "JOBWRIGHT_ADMIN_EMAIL": EMAIL,
+            "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD,
+            "JOBWRIGHT_ALLOWED_HOSTS": f"127.0.0.1:{PORT}",
             "JOBWRIGHT_RUNS_PER_HOUR": "1000",
-        }  # fmt: skip
+        }
         service = subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], env=environment)
         try:
             address = f"http://127.0.0.1:{PORT}"
@@ -60,13 +66,18 @@ def main() -> None:
 def _look_around(client: httpx.Client, jobs: dict[str, str]) -> dict[str, str]:
     """A derived template, services, a note on a job and a change of it, and the ids of what is photographed."""
     forget = {
-        "name": "Forget users", "description": "Delete users who were not seen for a year", "category": "Privacy", "icon": "shield",
+        "name": "Forget users",
+        "description": "Delete users who were not seen for a year",
+        "category": "Privacy",
+        "icon": "shield",
         "parameters": {
-            "connection": {"value": "Shop database"}, "collection": {"value": "users", "shown": True},
+            "connection": {"value": "Shop database"},
+            "collection": {"value": "users", "shown": True},
             "max_deletes": {"narrow": {"maximum": 10_000}, "default": 5_000},
-            "condition": {"title": "Who is forgotten", "default": {"lastActive": {"$lt": "1 year ago"}}}, "batch_size": {"hidden": True},
+            "condition": {"title": "Who is forgotten", "default": {"lastActive": {"$lt": "1 year ago"}}},
+            "batch_size": {"hidden": True},
         },
-    }  # fmt: skip
+    }
     derived = {"type": "forget_users", "base": "database_cleanup", "definition": forget}
     client.post("/api/admin/job-templates", json=derived).raise_for_status()
     for name, days in (("Deployments", 9), ("Warehouse", 200)):
@@ -89,16 +100,37 @@ def _pages(seen: dict[str, str]) -> dict[str, str]:
     """Each page by the name of its picture."""
     job = f"/jobs/{seen['job']}"
     return {
-        "dashboard": "/", "jobs": "/jobs", "jobs-failing": "/jobs?last=failed", "job": job, "versions": f"{job}/revisions",
-        "edit": f"{job}/edit", "pause": f"{job}/pause", "backfill": f"{job}/backfill", "executions": "/executions",
-        "execution": f"/executions/{seen['run']}", "failed": f"/executions/{seen['failed']}",
+        "dashboard": "/",
+        "jobs": "/jobs",
+        "jobs-failing": "/jobs?last=failed",
+        "job": job,
+        "versions": f"{job}/revisions",
+        "edit": f"{job}/edit",
+        "pause": f"{job}/pause",
+        "backfill": f"{job}/backfill",
+        "executions": "/executions",
+        "execution": f"/executions/{seen['run']}",
+        "failed": f"/executions/{seen['failed']}",
         "compare": f"/executions/{seen['failed']}/compare",
-        "calendar": "/calendar", "week": "/calendar?view=week", "day": "/calendar?view=day", "templates": "/templates",
-        "template": "/templates/database_cleanup", "draft": "/templates/forget_users/draft", "form": "/jobs/new?template=database_cleanup",
-        "import": "/jobs/import", "approvals": "/approvals", "connections": "/connections", "blackouts": "/calendars", "users": "/users",
-        "services": "/services", "audit": "/audit", "maintenance": "/maintenance", "system": "/system", "account": "/account",
+        "calendar": "/calendar",
+        "week": "/calendar?view=week",
+        "day": "/calendar?view=day",
+        "templates": "/templates",
+        "template": "/templates/database_cleanup",
+        "draft": "/templates/forget_users/draft",
+        "form": "/jobs/new?template=database_cleanup",
+        "import": "/jobs/import",
+        "approvals": "/approvals",
+        "connections": "/connections",
+        "blackouts": "/calendars",
+        "users": "/users",
+        "services": "/services",
+        "audit": "/audit",
+        "maintenance": "/maintenance",
+        "system": "/system",
+        "account": "/account",
         "help": "/help/how-to/schedules",
-    }  # fmt: skip
+    }
 
 
 def _photograph(address: str, seen: dict[str, str]) -> None:

@@ -36,13 +36,26 @@ NUMBERS: dict[str, Decimal] = {
     for number, words in {
         "0.5": "half halb halbes halben",
         "1": "a an one ein eine einem einer eines un une uno una",
-        "2": "two zwei deux dos", "3": "three drei trois tres", "4": "four vier quatre cuatro", "5": "five funf cinq cinco",
-        "6": "six sechs seis", "7": "seven sieben sept siete", "8": "eight acht huit ocho", "9": "nine neun neuf nueve",
-        "10": "ten zehn dix diez", "11": "eleven elf", "12": "twelve zwolf", "15": "fifteen", "20": "twenty", "30": "thirty",
-        "60": "sixty", "90": "ninety", "100": "hundred hundert cent cien",
+        "2": "two zwei deux dos",
+        "3": "three drei trois tres",
+        "4": "four vier quatre cuatro",
+        "5": "five funf cinq cinco",
+        "6": "six sechs seis",
+        "7": "seven sieben sept siete",
+        "8": "eight acht huit ocho",
+        "9": "nine neun neuf nueve",
+        "10": "ten zehn dix diez",
+        "11": "eleven elf",
+        "12": "twelve zwolf",
+        "15": "fifteen",
+        "20": "twenty",
+        "30": "thirty",
+        "60": "sixty",
+        "90": "ninety",
+        "100": "hundred hundert cent cien",
     }.items()
     for word in words.split()
-}  # fmt: skip
+}
 BACK = _words(
     "ago go ag before back earlier past previous last prior older than minus vor letzte letzten letzter letztes hace ultimo ultima dernier "
     "fa geleden atras"
@@ -56,9 +69,24 @@ WEEKDAYS = _words(
 )
 # Words for a day, or for now, and how they are written here.
 DAYS = {
-    "now": "now", "today": "today", "yesterday": "1 day ago", "tomorrow": "in 1 day", "tonight": "today", "midnight": "today",
-    "noon": "today", "heute": "today", "gestern": "1 day ago", "vorgestern": "2 days ago", "morgen": "in 1 day", "jetzt": "now",
-    "hier": "1 day ago", "demain": "in 1 day", "ayer": "1 day ago", "curdate": "today", "getdate": "now", "sysdate": "now",
-}  # fmt: skip
+    "now": "now",
+    "today": "today",
+    "yesterday": "1 day ago",
+    "tomorrow": "in 1 day",
+    "tonight": "today",
+    "midnight": "today",
+    "noon": "today",
+    "heute": "today",
+    "gestern": "1 day ago",
+    "vorgestern": "2 days ago",
+    "morgen": "in 1 day",
+    "jetzt": "now",
+    "hier": "1 day ago",
+    "demain": "in 1 day",
+    "ayer": "1 day ago",
+    "curdate": "today",
+    "getdate": "now",
+    "sysdate": "now",
+}
 # Letters of other scripts that are drawn as Latin ones (https://www.unicode.org/reports/tr39/#Confusable_Detection).
 LOOKALIKES = str.maketrans("аеорсухіѕԁɡмнтոοανιτρυχ", "aeopcyxisdgmhtnoavitpux")

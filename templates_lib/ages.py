@@ -20,8 +20,14 @@ from templates_lib.messages import say
 MOST_YEARS = 1_000
 # How many of a unit a thousand years have, at least.
 _MOST = {
-    "second": 31_556_952_000, "minute": 525_949_200, "hour": 8_765_820, "day": 365_242, "week": 52_177, "month": 12_000, "year": MOST_YEARS,
-}  # fmt: skip
+    "second": 31_556_952_000,
+    "minute": 525_949_200,
+    "hour": 8_765_820,
+    "day": 365_242,
+    "week": 52_177,
+    "month": 12_000,
+    "year": MOST_YEARS,
+}
 _SMALLER = {"year": ("month", 12), "week": ("day", 7), "day": ("hour", 24), "hour": ("minute", 60), "minute": ("second", 60)}
 LONGEST = 60  # characters of a text that may be an age
 
@@ -182,10 +188,17 @@ def _points(words: Sequence[str], sign: str, direction: Collection[str]) -> bool
 
 def _is_known(word: str) -> bool:
     return (
-        word in SHORT or word in FILLING or word in VAGUE or word in WEEKDAYS
-        or word in {"+", "-", "m"} or _number(word) is not None or _unit(word) is not None
-        or _day(word) is not None or _near(word, BACK) is not None or _near(word, AHEAD) is not None
-    )  # fmt: skip
+        word in SHORT
+        or word in FILLING
+        or word in VAGUE
+        or word in WEEKDAYS
+        or word in {"+", "-", "m"}
+        or _number(word) is not None
+        or _unit(word) is not None
+        or _day(word) is not None
+        or _near(word, BACK) is not None
+        or _near(word, AHEAD) is not None
+    )
 
 
 def _number(word: str) -> Decimal | None:

@@ -18,9 +18,15 @@ def address(placeholder: str, *, offers: bool = False) -> dict[str, Any]:
     """The schema of an address to call. With `offers` the form suggests those behind the HTTP connection of the member `connection`."""
     options = {"x-options": {"from": "addresses", "free": True, "depends": {"connection": "/connection"}}} if offers else {}
     return {
-        "type": "string", "title": "Address", "format": "uri", "pattern": r"^https?://[^\s]+$", "maxLength": 2000,
-        "x-pattern-words": "an address that begins with http:// or https://", "x-placeholder": placeholder, **options,
-    }  # fmt: skip
+        "type": "string",
+        "title": "Address",
+        "format": "uri",
+        "pattern": r"^https?://[^\s]+$",
+        "maxLength": 2000,
+        "x-pattern-words": "an address that begins with http:// or https://",
+        "x-placeholder": placeholder,
+        **options,
+    }
 
 
 def address_problem(text: str) -> str | None:

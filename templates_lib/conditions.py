@@ -16,13 +16,41 @@ from templates_lib.messages import say
 COMPARISONS = frozenset({"$gt", "$gte", "$lt", "$lte"})
 # Members of expressions and stages whose lists hold what something is compared with.
 COMPARING_LISTS = COMPARISONS | {"boundaries", "bounds"}
-LEAVES = COMPARISONS | {"$eq", "$ne", "$exists", "$type", "$size", "$mod", "$regex", "$options",
-                        "$bitsAllSet", "$bitsAnySet", "$bitsAllClear", "$bitsAnyClear"}  # fmt: skip
+LEAVES = COMPARISONS | {
+    "$eq",
+    "$ne",
+    "$exists",
+    "$type",
+    "$size",
+    "$mod",
+    "$regex",
+    "$options",
+    "$bitsAllSet",
+    "$bitsAnySet",
+    "$bitsAllClear",
+    "$bitsAnyClear",
+}
 LISTS = frozenset({"$in", "$nin", "$all"})
 LOGICAL = frozenset({"$and", "$or", "$nor"})
 # Extended JSON v2 wrappers (MongoDB specifications, extended-json): values, not operators.
-EXTENDED_JSON = frozenset({"$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal", "$uuid", "$binary",
-                           "$minKey", "$maxKey", "$timestamp", "$regularExpression", "$symbol", "$undefined"})  # fmt: skip
+EXTENDED_JSON = frozenset(
+    {
+        "$oid",
+        "$date",
+        "$numberInt",
+        "$numberLong",
+        "$numberDouble",
+        "$numberDecimal",
+        "$uuid",
+        "$binary",
+        "$minKey",
+        "$maxKey",
+        "$timestamp",
+        "$regularExpression",
+        "$symbol",
+        "$undefined",
+    }
+)
 _AWARE = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=True, tzinfo=UTC)
 MAX_DEPTH = 20
 LONGEST_REGEX = 500
@@ -324,9 +352,11 @@ def _covers_presence(branches: list[Any]) -> bool:
     """True for `$or` branches of which one asks that a field exists and another that it does not."""
     seen = {
         (key, bool(value["$exists"]))
-        for branch in branches if isinstance(branch, Mapping) and len(branch) == 1
-        for key, value in branch.items() if isinstance(value, Mapping) and set(value) == {"$exists"}
-    }  # fmt: skip
+        for branch in branches
+        if isinstance(branch, Mapping) and len(branch) == 1
+        for key, value in branch.items()
+        if isinstance(value, Mapping) and set(value) == {"$exists"}
+    }
     return any((key, not present) in seen for key, present in seen)
 
 

@@ -20,8 +20,14 @@ FIND_TIME_MS = 300_000
 SAMPLES = 5
 LOOKED_AT = 200  # documents, for the types of their fields
 _NAMES: dict[type, str] = {
-    str: "text", datetime: "date", int: "number", Int64: "number", float: "number", bool: "true or false", dict: "object",
-}  # fmt: skip
+    str: "text",
+    datetime: "date",
+    int: "number",
+    Int64: "number",
+    float: "number",
+    bool: "true or false",
+    dict: "object",
+}
 MAX_TIME_EXPIRED = 50  # the server's code of a query that took too long
 
 
@@ -50,9 +56,12 @@ def preview(collection: Documents, query: Mapping[str, Any], most: int, *, date:
     """What a run would touch: {matching, would_change, total, samples, condition}, and the oldest and newest by the field `date`."""
     matching = count(collection, query)
     found: dict[str, Any] = {
-        "matching": matching, "would_change": min(matching, most), "total": collection.estimated_document_count(),
-        "samples": [readable(row) for row in collection.find(query, limit=SAMPLES, max_time_ms=FIND_TIME_MS)], "condition": readable(query),
-    }  # fmt: skip
+        "matching": matching,
+        "would_change": min(matching, most),
+        "total": collection.estimated_document_count(),
+        "samples": [readable(row) for row in collection.find(query, limit=SAMPLES, max_time_ms=FIND_TIME_MS)],
+        "condition": readable(query),
+    }
     if date and matching:
         for name, direction in (("oldest", 1), ("newest", -1)):
             row = collection.find_one(query, {date: 1}, sort=[(date, direction)], max_time_ms=FIND_TIME_MS)
@@ -64,8 +73,9 @@ def reading(collection: Documents, condition: Any, query: Mapping[str, Any], now
     """How a condition was read, for a preview: `dates`, each {pointer, text, means}, and `warnings` about fields whose values are of
     another type than what they are compared with. Empty members are left out."""
     found: dict[str, Any] = {
-        "dates": [one.as_json() for one in conditions.read_dates(condition, now)], "warnings": type_warnings(collection, query),
-    }  # fmt: skip
+        "dates": [one.as_json() for one in conditions.read_dates(condition, now)],
+        "warnings": type_warnings(collection, query),
+    }
     return {name: value for name, value in found.items() if value}
 
 

@@ -21,10 +21,15 @@ def collection(title: str = "Collection", description: str = "", *, of: str = "/
     """A collection behind the MongoDB connection that the member at `of` names."""
     words = {"description": description} if description else {}
     return {
-        "type": "string", "title": title, **words, "minLength": 1, "maxLength": 200, "pattern": r"^[^$\x00]+$",
+        "type": "string",
+        "title": title,
+        **words,
+        "minLength": 1,
+        "maxLength": 200,
+        "pattern": r"^[^$\x00]+$",
         "x-pattern-words": "the name of a collection, without $",
         "x-options": {"from": "collections", "free": True, "depends": {"connection": of}},
-    }  # fmt: skip
+    }
 
 
 def collection_problems(name: str, pointer: str) -> Iterator[Problem]:
@@ -36,18 +41,27 @@ def collection_problems(name: str, pointer: str) -> Iterator[Problem]:
 def condition(title: str, description: str) -> dict[str, Any]:
     """A condition as templates_lib.conditions takes it."""
     return {
-        "type": "object", "title": title, "description": description, "minProperties": 1, "x-widget": "json",
+        "type": "object",
+        "title": title,
+        "description": description,
+        "minProperties": 1,
+        "x-widget": "json",
         "x-placeholder": '{"lastActive": {"$lt": "6 months ago"}}',
-    }  # fmt: skip
+    }
 
 
 def field(title: str, description: str = "") -> dict[str, Any]:
     """The name of a field of documents, dots for a nested one."""
     words = {"description": description} if description else {}
     return {
-        "type": "string", "title": title, **words, "minLength": 1, "maxLength": 300, "pattern": r"^[^$\x00][^\x00]*$",
+        "type": "string",
+        "title": title,
+        **words,
+        "minLength": 1,
+        "maxLength": 300,
+        "pattern": r"^[^$\x00][^\x00]*$",
         "x-options": {"from": "fields", "free": True, "depends": {"connection": "/connection", "collection": "/collection"}},
-    }  # fmt: skip
+    }
 
 
 def destination(placeholder: str, title: str = "Destination") -> dict[str, Any]:
@@ -58,7 +72,11 @@ def destination(placeholder: str, title: str = "Destination") -> dict[str, Any]:
         "properties": {
             "connection": connection("file_store", "File store"),
             "path": {
-                "type": "string", "title": "Path", "minLength": 1, "maxLength": 500, "x-dynamic": True,
+                "type": "string",
+                "title": "Path",
+                "minLength": 1,
+                "maxLength": 500,
+                "x-dynamic": True,
                 "pattern": r"^[^/\x00\\][^\x00\\]*$",
                 "description": "Below the store's folder. `{date}`, `{time}` and `{execution_id}` are filled in.",
                 "x-placeholder": placeholder,
@@ -66,12 +84,15 @@ def destination(placeholder: str, title: str = "Destination") -> dict[str, Any]:
         },
         "required": ["connection", "path"],
         "additionalProperties": False,
-    }  # fmt: skip
+    }
 
 
 DRY_RUN: dict[str, Any] = {
-    "type": "boolean", "title": "Dry run", "description": "Say what would be done and do nothing.", "default": True,
-}  # fmt: skip
+    "type": "boolean",
+    "title": "Dry run",
+    "description": "Say what would be done and do nothing.",
+    "default": True,
+}
 
 
 def fill_path(path: str, ctx: RunContext) -> str:

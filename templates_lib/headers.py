@@ -6,10 +6,24 @@ from templates_lib.messages import say
 
 # About the connection and not the message (RFC 9110, 7.6.1; RFC 9112, 9 and 11.3; RFC 9113, 8.2.2): one that a job could set would smuggle
 # a request, keep a connection or speak to a proxy.
-_HOP_BY_HOP = frozenset({
-    "connection", "keep-alive", "proxy-connection", "te", "trailer", "trailers", "transfer-encoding", "upgrade", "http2-settings",
-    "proxy-authenticate", "proxy-authorization", "proxy-authentication-info", "alt-svc", "alt-used",
-})  # fmt: skip
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+        "http2-settings",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-authentication-info",
+        "alt-svc",
+        "alt-used",
+    }
+)
 # What the message is and where it goes, as the client says it (RFC 9110, 7.2, 8.6, 10.1.1).
 _FRAMING = frozenset({"host", "content-length", "expect", "content-transfer-encoding"})
 # By which a receiver knows a call of ours again, and that it is ours.

@@ -98,9 +98,13 @@ class GuardedBackend(httpcore.NetworkBackend):
         self._inner = httpcore.SyncBackend()
 
     def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:  # fmt: skip
+    ) -> httpcore.NetworkStream:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
@@ -166,9 +170,13 @@ class GuardedTransport(httpx.BaseTransport):
 
 
 def open_http(
-    *, allowed_hosts: Iterable[str], timeout_seconds: float, verify: bool = True, redirects: int = 5,
+    *,
+    allowed_hosts: Iterable[str],
+    timeout_seconds: float,
+    verify: bool = True,
+    redirects: int = 5,
     allows: Allows = lambda host, port: False,
-) -> httpx.Client:  # fmt: skip
+) -> httpx.Client:
     """A client for outgoing calls: guarded addresses, no cookies of others, no environment proxies, at most `redirects` hops.
 
     Private addresses are those of `allowed_hosts` (`host` or `host:port`), and of what `allows` says.

@@ -15,10 +15,34 @@ from templates_lib.connections.mongodb import is_system
 from templates_lib.documents import MAX_TIME_EXPIRED, Documents
 from templates_lib.messages import say
 
-STAGES = frozenset({
-    "$match", "$project", "$set", "$addFields", "$unset", "$group", "$sort", "$limit", "$skip", "$unwind", "$count", "$sortByCount", "$bucket",
-    "$bucketAuto", "$replaceRoot", "$replaceWith", "$sample", "$lookup", "$graphLookup", "$unionWith", "$facet", "$setWindowFields", "$densify", "$fill",
-})  # fmt: skip
+STAGES = frozenset(
+    {
+        "$match",
+        "$project",
+        "$set",
+        "$addFields",
+        "$unset",
+        "$group",
+        "$sort",
+        "$limit",
+        "$skip",
+        "$unwind",
+        "$count",
+        "$sortByCount",
+        "$bucket",
+        "$bucketAuto",
+        "$replaceRoot",
+        "$replaceWith",
+        "$sample",
+        "$lookup",
+        "$graphLookup",
+        "$unionWith",
+        "$facet",
+        "$setWindowFields",
+        "$densify",
+        "$fill",
+    }
+)
 # Run code, or tell what the server is; at any depth.
 FORBIDDEN = frozenset({"$function", "$accumulator", "$where", "$eval", "$out", "$merge", "$toHashedIndexKey"})
 # Stages that read another collection: the member that names it, and all members that they have.
@@ -34,10 +58,15 @@ RESTRICT = "restrictSearchWithMatch"
 MOST_STAGES = 50
 DEEPEST = 30
 SCHEMA: dict[str, Any] = {
-    "type": "array", "title": "Pipeline", "minItems": 1, "maxItems": MOST_STAGES, "x-widget": "json", "items": {"type": "object", "minProperties": 1, "maxProperties": 1},
-    "description": "Stages of a MongoDB aggregation. Dates in `$match` may be relative: `\"1 month ago\"`.",
+    "type": "array",
+    "title": "Pipeline",
+    "minItems": 1,
+    "maxItems": MOST_STAGES,
+    "x-widget": "json",
+    "items": {"type": "object", "minProperties": 1, "maxProperties": 1},
+    "description": 'Stages of a MongoDB aggregation. Dates in `$match` may be relative: `"1 month ago"`.',
     "x-placeholder": '[{"$match": {"at": {"$gte": "1 month ago"}}}, {"$group": {"_id": "$country", "orders": {"$sum": 1}}}]',
-}  # fmt: skip
+}
 
 
 def problems(pipeline: Sequence[Any], pointer: str, *, depth: int = 0) -> Iterator[Problem]:

@@ -67,11 +67,21 @@ class Service:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("JOBWRIGHT_", "MONGODB_", "SCHEDULER_"))},
-            "PYTHONPATH": str(KINDS), "JOBWRIGHT_DATABASE": database, "JOBWRIGHT_DATA_DIR": str(data_dir), "HOST": "127.0.0.1",
-            "PORT": "0", "JOBWRIGHT_ADMIN_EMAIL": ADMIN, "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD, "JOBWRIGHT_LOG_FORMAT": "json",
-            "JOBWRIGHT_RUNS_PER_HOUR": "100000", "JOBWRIGHT_API_RATE": "100000", "JOBWRIGHT_MAX_JOBS": "2000",
-            "LOCK_TIMEOUT_SECONDS": "3", "JOBWRIGHT_JOB_PATHS": " ".join(JOB_PATHS), **settings,
-        }  # fmt: skip
+            "PYTHONPATH": str(KINDS),
+            "JOBWRIGHT_DATABASE": database,
+            "JOBWRIGHT_DATA_DIR": str(data_dir),
+            "HOST": "127.0.0.1",
+            "PORT": "0",
+            "JOBWRIGHT_ADMIN_EMAIL": ADMIN,
+            "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD,
+            "JOBWRIGHT_LOG_FORMAT": "json",
+            "JOBWRIGHT_RUNS_PER_HOUR": "100000",
+            "JOBWRIGHT_API_RATE": "100000",
+            "JOBWRIGHT_MAX_JOBS": "2000",
+            "LOCK_TIMEOUT_SECONDS": "3",
+            "JOBWRIGHT_JOB_PATHS": " ".join(JOB_PATHS),
+            **settings,
+        }
         if uri:
             self.environment["MONGODB_URI"] = uri
         with self.log.open("wb") as output:

@@ -40,16 +40,20 @@ STATES: dict[str, tuple[str, str]] = {
     UNKNOWN: ("circle-alert", say("Unreadable")),
 }
 REASONS = {
-    "overlap": say("the job still ran"), "replaced": say("a newer run took its place"), "misfire": say("later than its grace"),
+    "overlap": say("the job still ran"),
+    "replaced": say("a newer run took its place"),
+    "misfire": say("later than its grace"),
     "paused": say("the job was paused"),
     "blackout": say("a calendar of the job keeps the time free"),
     "circle": say("the jobs depend on each other in a circle, or more than a hundred runs triggered one another"),
     "template_off": say("its template was switched off"),
     "maintenance": say("nothing was started: maintenance"),
-    "disabled": say("the job was switched off"), "rescheduled": say("the job was given another schedule"),
+    "disabled": say("the job was switched off"),
+    "rescheduled": say("the job was given another schedule"),
     "job_gone": say("the job was deleted"),
-    "lost_worker": say("its worker fell silent"), "handed_back": say("its worker was stopping"),
-}  # fmt: skip
+    "lost_worker": say("its worker fell silent"),
+    "handed_back": say("its worker was stopping"),
+}
 
 
 def relative(moment: datetime | None, now: datetime) -> str:
@@ -67,9 +71,11 @@ def relative(moment: datetime | None, now: datetime) -> str:
 
 
 _UNITS = (
-    (counted("{count} d", "{count} d"), 86_400), (counted("{count} h", "{count} h"), 3600), (counted("{count} min", "{count} min"), 60),
+    (counted("{count} d", "{count} d"), 86_400),
+    (counted("{count} h", "{count} h"), 3600),
+    (counted("{count} min", "{count} min"), 60),
     (counted("{count} s", "{count} s"), 1),
-)  # fmt: skip
+)
 
 
 def moment(value: datetime | None, now: datetime) -> Markup:
@@ -212,8 +218,10 @@ def without_message(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 ENDS = {
-    DependsOn.SUCCESS: say("has succeeded"), DependsOn.FAILURE: say("has failed"), DependsOn.END: say("has ended, whichever way"),
-}  # fmt: skip
+    DependsOn.SUCCESS: say("has succeeded"),
+    DependsOn.FAILURE: say("has failed"),
+    DependsOn.END: say("has ended, whichever way"),
+}
 
 
 def readable(value: Any) -> Any:
@@ -307,14 +315,43 @@ def said_of(pattern: str, **values: Any) -> Said:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "moment": moment, "exact": exact, "seconds": seconds, "pretty_json": pretty_json, "markdown": markdown, "strip": strip,
-    "told": told, "lead": lead, "readable": readable, "seen": seen, "plain": seen_plainly,
-    "schedule_words": schedule_words, "duration_words": span_words, "number": number,
-    "browser": browser, "zip": pairs, "without_message": without_message, "hour_words": hour_words, "local": local,
+    "moment": moment,
+    "exact": exact,
+    "seconds": seconds,
+    "pretty_json": pretty_json,
+    "markdown": markdown,
+    "strip": strip,
+    "told": told,
+    "lead": lead,
+    "readable": readable,
+    "seen": seen,
+    "plain": seen_plainly,
+    "schedule_words": schedule_words,
+    "duration_words": span_words,
+    "number": number,
+    "browser": browser,
+    "zip": pairs,
+    "without_message": without_message,
+    "hour_words": hour_words,
+    "local": local,
     "in_zone": in_zone,
-    "in_zones": in_zones, "log_items": log_items, "dated": dated, "word": word, "percent": percent, "decimal": decimal, "said_of": said_of,
-    "instant": instant, "t": translated,
-}  # fmt: skip
+    "in_zones": in_zones,
+    "log_items": log_items,
+    "dated": dated,
+    "word": word,
+    "percent": percent,
+    "decimal": decimal,
+    "said_of": said_of,
+    "instant": instant,
+    "t": translated,
+}
 GLOBALS: dict[str, Any] = {
-    "state": state, "icon": icon, "damage": damage, "STATES": STATES, "ENDS": ENDS, "REASONS": REASONS, "_": gettext, "ngettext": ngettext,
-}  # fmt: skip
+    "state": state,
+    "icon": icon,
+    "damage": damage,
+    "STATES": STATES,
+    "ENDS": ENDS,
+    "REASONS": REASONS,
+    "_": gettext,
+    "ngettext": ngettext,
+}

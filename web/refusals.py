@@ -19,22 +19,53 @@ from web.views.common import CHECK, Pairs
 from web.views.job_form import AFTER, DETAILS, PARAMETERS, POLICIES
 
 # Pages that do nothing but draw themselves where a button of the form itself was pressed.
-_DRAWN = frozenset({
-    "jobs_pages.new", "jobs_pages.edit", "jobs_pages.pause", "jobs_pages.backfill", "jobs_pages.run_with", "executions_pages.retry_with",
-    "connections_pages.new", "connections_pages.edit", "calendars_pages.new", "calendars_pages.edit", "calendars_pages.maintenance",
-    "accounts_pages.new_user", "accounts_pages.edit_user", "accounts_pages.new_token", "template_admin.standing", "template_admin.derive",
-    "template_admin.draft", "template_admin.give_input", "preview_pages.preview",
-})  # fmt: skip
+_DRAWN = frozenset(
+    {
+        "jobs_pages.new",
+        "jobs_pages.edit",
+        "jobs_pages.pause",
+        "jobs_pages.backfill",
+        "jobs_pages.run_with",
+        "executions_pages.retry_with",
+        "connections_pages.new",
+        "connections_pages.edit",
+        "calendars_pages.new",
+        "calendars_pages.edit",
+        "calendars_pages.maintenance",
+        "accounts_pages.new_user",
+        "accounts_pages.edit_user",
+        "accounts_pages.new_token",
+        "template_admin.standing",
+        "template_admin.derive",
+        "template_admin.draft",
+        "template_admin.give_input",
+        "preview_pages.preview",
+    }
+)
 # Pages that ask `is_refused`, and draw themselves then.
-_ASKING = frozenset({
-    "exchange_pages.bring", "template_admin.bring", "template_admin.publish", "template_admin.impact", "job_list_pages.bulk",
-    "jobs_pages.add_note", "approvals_pages.decide", "accounts_pages.set_reading",
-})  # fmt: skip
+_ASKING = frozenset(
+    {
+        "exchange_pages.bring",
+        "template_admin.bring",
+        "template_admin.publish",
+        "template_admin.impact",
+        "job_list_pages.bulk",
+        "jobs_pages.add_note",
+        "approvals_pages.decide",
+        "accounts_pages.set_reading",
+    }
+)
 # The same for pages on which passwords and codes are typed: those are not sent back.
-_SECRET = frozenset({
-    "accounts_pages.change_password", "accounts_pages.second_factor", "accounts_pages.drop_second_factor",
-    "signin_pages.sign_in", "signin_pages.code", "signin_pages.reset",
-})  # fmt: skip
+_SECRET = frozenset(
+    {
+        "accounts_pages.change_password",
+        "accounts_pages.second_factor",
+        "accounts_pages.drop_second_factor",
+        "signin_pages.sign_in",
+        "signin_pages.code",
+        "signin_pages.reset",
+    }
+)
 _KEPT = frozenset({"job_list_pages.save_view"})  # what was typed there is kept on a page of its own
 FORMS = _DRAWN | _ASKING | _SECRET | _KEPT
 _PARTS = frozenset({"jobs_pages.schedule_preview", "jobs_pages.tried"})  # what htmx asks for while a form is filled
@@ -90,9 +121,14 @@ def kept(status: int, title: str, detail: str, typed: Pairs) -> Response:
     pairs = [(name, value) for name, value in typed if name not in names]
     checks = [(f"{prefix}.action", CHECK) for prefix in PREFIXES]
     page = render_template(
-        "refused.html", status=status, title=title, detail=detail, pairs=[*pairs, *checks], signed_in=g.get("actor") is not None,
+        "refused.html",
+        status=status,
+        title=title,
+        detail=detail,
+        pairs=[*pairs, *checks],
+        signed_in=g.get("actor") is not None,
         sends=request.endpoint not in {*_DRAWN, *_DOES},
-    )  # fmt: skip
+    )
     return Response(page, status)
 
 

@@ -87,13 +87,19 @@ def register_web(app: Flask, services: Services) -> None:
     """Needs `register_api` before it."""
     app.secret_key = services.keys.derive("session")
     app.config.update(
-        SESSION_COOKIE_NAME="jobwright_session", SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_NAME="jobwright_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False,  # an answer that was on its way would put a message that has been written meanwhile out again
-        SESSION_COOKIE_SECURE=services.settings.behind_tls, WTF_CSRF_TIME_LIMIT=None, WTF_CSRF_CHECK_DEFAULT=False,
+        SESSION_COOKIE_SECURE=services.settings.behind_tls,
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_CHECK_DEFAULT=False,
         SECRET_KEY_FALLBACKS=services.keys.derive_strong("session")[1:],
-        PERMANENT_SESSION_LIFETIME=timedelta(hours=services.settings.session_hours), MAX_FORM_PARTS=5000,
-        MAX_FORM_MEMORY_SIZE=2_000_000, SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),
-    )  # fmt: skip
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=services.settings.session_hours),
+        MAX_FORM_PARTS=5000,
+        MAX_FORM_MEMORY_SIZE=2_000_000,
+        SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),
+    )
     _csrf.init_app(app)
     pages = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
     pages.add_url_rule("/admin/scheduler", view_func=lambda: redirect(url_for("job_list_pages.list_jobs")), endpoint="scheduler")
@@ -125,13 +131,18 @@ def _page_context() -> dict[str, Any]:
     services: Services = current_app.extensions[EXTENSION]
     actor = g.get("actor")
     return {
-        "actor": actor, "viewer_zone": viewer_zone, "language": language(), "help_topic": help.topic_of, "now": services.clock.now(),
+        "actor": actor,
+        "viewer_zone": viewer_zone,
+        "language": language(),
+        "help_topic": help.topic_of,
+        "now": services.clock.now(),
         "provider": services.settings.oidc_name if services.settings.oidc_issuer else "",
         "passwords": services.settings.password_sign_in,
-        "maintenance": services.maintenance.get() if actor else None, "refusal": g.get("refusal"),
+        "maintenance": services.maintenance.get() if actor else None,
+        "refusal": g.get("refusal"),
         "most_bytes": current_app.config["MAX_CONTENT_LENGTH"],
         "waiting_approvals": lambda: services.approvals.waiting(actor) if actor else 0,  # asked by whole pages, not by each part of one
-    }  # fmt: skip
+    }
 
 
 def _security_headers(response: Response) -> Response:

@@ -6,29 +6,61 @@ from templates_lib.messages import Said, say
 
 WORDS: dict[str, Said] = {
     # roles
-    "super_admin": say("super-admin"), "admin": say("admin"), "user": say("user"),
+    "super_admin": say("super-admin"),
+    "admin": say("admin"),
+    "user": say("user"),
     # what began an execution
-    "schedule": say("schedule"), "manual": say("manual"), "api": say("api"), "retry": say("retry"), "backfill": say("backfill"),
-    "preview": say("preview"), "dependency": say("another job"),
+    "schedule": say("schedule"),
+    "manual": say("manual"),
+    "api": say("api"),
+    "retry": say("retry"),
+    "backfill": say("backfill"),
+    "preview": say("preview"),
+    "dependency": say("another job"),
     # requests for approval, and what became of an action
-    "pending": say("waiting"), "approved": say("approved"), "refused": say("refused"), "withdrawn": say("withdrawn"),
-    "expired": say("expired"), "failed": say("failed"), "done": say("done"),
+    "pending": say("waiting"),
+    "approved": say("approved"),
+    "refused": say("refused"),
+    "withdrawn": say("withdrawn"),
+    "expired": say("expired"),
+    "failed": say("failed"),
+    "done": say("done"),
     # versions of templates, and their risk
-    "draft": say("draft"), "published": say("published"), "deprecated": say("deprecated"), "retired": say("retired"),
-    "low": say("low"), "medium": say("medium"), "high": say("high"),
+    "draft": say("draft"),
+    "published": say("published"),
+    "deprecated": say("deprecated"),
+    "retired": say("retired"),
+    "low": say("low"),
+    "medium": say("medium"),
+    "high": say("high"),
     # policies
-    "skip": say("skip"), "queue": say("queue"), "replace": say("replace"), "allow": say("allow"), "once": say("once"), "all": say("all"),
-    "fixed": say("fixed"), "exponential": say("exponential"),
+    "skip": say("skip"),
+    "queue": say("queue"),
+    "replace": say("replace"),
+    "allow": say("allow"),
+    "once": say("once"),
+    "all": say("all"),
+    "fixed": say("fixed"),
+    "exponential": say("exponential"),
     # plans of a file
-    "create": say("create"), "update": say("update"), "delete": say("delete"), "invalid": say("invalid"), "keep": say("keep"),
+    "create": say("create"),
+    "update": say("update"),
+    "delete": say("delete"),
+    "invalid": say("invalid"),
+    "keep": say("keep"),
     # views of the calendar
-    "month": say("month"), "week": say("week"), "day": say("day"),
+    "month": say("month"),
+    "week": say("week"),
+    "day": say("day"),
     # why a job is paused
-    "pause.person": say("paused"), "pause.calendar": say("blackout"), "pause.template": say("template off"),
+    "pause.person": say("paused"),
+    "pause.calendar": say("blackout"),
+    "pause.template": say("template off"),
     "pause.maintenance": say("maintenance"),
     # how an event of the audit trail came about
-    "web": say("web"), "system": say("system"),
-}  # fmt: skip
+    "web": say("web"),
+    "system": say("system"),
+}
 
 
 def word(code: str) -> str:

@@ -18,8 +18,23 @@ from app.mongo import Document, begun
 from templates_lib.cells import formula_safe
 
 FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
-COLUMNS = ("seq", "at", "outcome", "action", "actor", "role", "via", "address", "target_kind", "target_id", "target_name", "diff", "reason",
-           "correlation_id", "seal")  # fmt: skip
+COLUMNS = (
+    "seq",
+    "at",
+    "outcome",
+    "action",
+    "actor",
+    "role",
+    "via",
+    "address",
+    "target_kind",
+    "target_id",
+    "target_name",
+    "diff",
+    "reason",
+    "correlation_id",
+    "seal",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +94,23 @@ def _rows(events: Iterator[Document]) -> Iterator[str]:
         actor, target = event["actor"], event["target"]
         yield _row(
             (
-                event["seq"], _text(event["at"]), event["outcome"], event["action"], actor["email"], actor["role"], event["via"],
-                event["address"], target["kind"], target["id"], target["name"], json.dumps(event["diff"], default=_text),
-                event.get("reason", ""), event["correlation_id"], event.get("seal", ""),
+                event["seq"],
+                _text(event["at"]),
+                event["outcome"],
+                event["action"],
+                actor["email"],
+                actor["role"],
+                event["via"],
+                event["address"],
+                target["kind"],
+                target["id"],
+                target["name"],
+                json.dumps(event["diff"], default=_text),
+                event.get("reason", ""),
+                event["correlation_id"],
+                event.get("seal", ""),
             )
-        )  # fmt: skip
+        )
 
 
 def _row(cells: tuple[Any, ...]) -> str:

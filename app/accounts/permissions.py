@@ -68,7 +68,7 @@ RULES: dict[May, Rule] = {
     May.DECIDE_APPROVALS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Approve and refuse what others asked for; never one's own"),
     May.MANAGE_ACCOUNTS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Create, change and close accounts; see and revoke everybody's tokens"),
     May.SEE_AUDIT: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Read and export the audit trail"),
-}  # fmt: skip
+}
 
 
 def lacks(actor: Actor, may: May) -> str | None:

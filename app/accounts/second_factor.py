@@ -47,9 +47,11 @@ class SecondFactor:
             return None
         codes = ["-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(2)) for _ in range(RECOVERY_CODES)]
         stored = {
-            "sealed": self._fernet.encrypt(secret.encode()).decode(), "confirmed_at": now, "last_step": step,
+            "sealed": self._fernet.encrypt(secret.encode()).decode(),
+            "confirmed_at": now,
+            "last_step": step,
             "recovery": [digest(one) for one in codes],
-        }  # fmt: skip
+        }
         return stored, codes
 
     def passes(self, user: User, code: str, now: datetime) -> bool:

@@ -36,12 +36,15 @@ _ROLE: dict[str, Any] = {
         {"const": "admin", "title": "Admin: sees everything, makes and runs jobs"},
         {"const": "super_admin", "title": "Super-admin: everything"},
     ],
-}  # fmt: skip
+}
 _GROUPS: dict[str, Any] = {
-    "type": "array", "title": "Only jobs of these groups", "uniqueItems": True, "maxItems": 100,
+    "type": "array",
+    "title": "Only jobs of these groups",
+    "uniqueItems": True,
+    "maxItems": 100,
     "description": "An admin sees, makes and runs the jobs of these groups and no others. None: all jobs. Super-admins always see all.",
     "items": {"type": "string", "title": "Group", "minLength": 1, "maxLength": 100, "x-options": {"from": "groups", "free": True}},
-}  # fmt: skip
+}
 NEW_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -51,7 +54,8 @@ NEW_SCHEMA: dict[str, Any] = {
         "name": _NAME,
         "role": {**_ROLE, "default": "admin"},
         "kind": {
-            "title": "Kind", "default": "person",
+            "title": "Kind",
+            "default": "person",
             "oneOf": [
                 {"const": "person", "title": "Person: gets a link to set a password"},
                 {"const": "service", "title": "Service: has tokens, and no sign-in"},
@@ -59,24 +63,33 @@ NEW_SCHEMA: dict[str, Any] = {
         },
         "groups": _GROUPS,
     },
-}  # fmt: skip
+}
 CHANGE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "name": _NAME, "role": _ROLE, "groups": _GROUPS,
+        "name": _NAME,
+        "role": _ROLE,
+        "groups": _GROUPS,
         "disabled": {"type": "boolean", "title": "Closed: neither sign-in nor tokens work"},
     },
-}  # fmt: skip
+}
 
 
 class Accounts:
     """People and services."""
 
     def __init__(
-        self, *, users: UserStore, sessions: SessionStore, passwords: Passwords, second: SecondFactor, throttle: Throttle,
-        audit: AuditTrail, clock: Clock,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        users: UserStore,
+        sessions: SessionStore,
+        passwords: Passwords,
+        second: SecondFactor,
+        throttle: Throttle,
+        audit: AuditTrail,
+        clock: Clock,
+    ) -> None:
         self._users, self._sessions, self._passwords, self._second, self._throttle = users, sessions, passwords, second, throttle
         self._audit, self._clock = audit, clock
         self._new, self._change = SchemaValidator(NEW_SCHEMA), SchemaValidator(CHANGE_SCHEMA)
@@ -107,9 +120,14 @@ class Accounts:
         body = read
         kind = AccountKind(body.get("kind", AccountKind.PERSON))
         user = self._insert(
-            actor, email=body["email"], password_hash="", role=Role(body["role"]), name=body.get("name", ""), kind=kind,
+            actor,
+            email=body["email"],
+            password_hash="",
+            role=Role(body["role"]),
+            name=body.get("name", ""),
+            kind=kind,
             groups=tuple(body.get("groups", ())),
-        )  # fmt: skip
+        )
         return user, self._reset(user) if kind is AccountKind.PERSON else None
 
     def add_identity(self, actor: Actor, *, email: str, name: str, role: Role, identity: dict[str, str]) -> User:
@@ -273,14 +291,29 @@ class Accounts:
         return read
 
     def _insert(
-        self, actor: Actor, *, email: str, password_hash: str, role: Role, name: str, kind: AccountKind = AccountKind.PERSON,
-        groups: tuple[str, ...] = (), identity: dict[str, str] | None = None,
-    ) -> User:  # fmt: skip
+        self,
+        actor: Actor,
+        *,
+        email: str,
+        password_hash: str,
+        role: Role,
+        name: str,
+        kind: AccountKind = AccountKind.PERSON,
+        groups: tuple[str, ...] = (),
+        identity: dict[str, str] | None = None,
+    ) -> User:
         address = email.strip().lower()
         user = User(
-            id=str(uuid.uuid4()), email=address, name=name.strip() or address.partition("@")[0], role=role, kind=kind,
-            password_hash=password_hash, created_at=self._clock.now(), groups=groups, identity=identity,
-        )  # fmt: skip
+            id=str(uuid.uuid4()),
+            email=address,
+            name=name.strip() or address.partition("@")[0],
+            role=role,
+            kind=kind,
+            password_hash=password_hash,
+            created_at=self._clock.now(),
+            groups=groups,
+            identity=identity,
+        )
         if self._taken(address):
             raise DuplicateName(address)
         diff = field_diff({}, {**_plain(user), "kind": kind.value})

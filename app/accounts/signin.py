@@ -56,9 +56,19 @@ class SignIn:
     """Passwords, codes and sessions; every attempt is counted before it is judged."""
 
     def __init__(
-        self, *, users: UserStore, sessions: SessionStore, throttle: Throttle, passwords: Passwords, second: SecondFactor,
-        audit: AuditTrail, clock: Clock, keys: KeyRing, session_hours: int, idle_minutes: int,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        users: UserStore,
+        sessions: SessionStore,
+        throttle: Throttle,
+        passwords: Passwords,
+        second: SecondFactor,
+        audit: AuditTrail,
+        clock: Clock,
+        keys: KeyRing,
+        session_hours: int,
+        idle_minutes: int,
+    ) -> None:
         self._users, self._sessions, self._throttle, self._passwords, self._second = users, sessions, throttle, passwords, second
         self._audit, self._clock, self._keys = audit, clock, keys
         self._life, self._idle = timedelta(hours=session_hours), timedelta(minutes=idle_minutes)
@@ -96,9 +106,13 @@ class SignIn:
     def admit(self, user: User, visitor: Visitor, how: str) -> SignedIn:
         """A new session of someone who has proved who they are."""
         with self._audit.action(
-            actor_of(user, via="web", address=visitor.address), "session.start", kind="user", target_id=user.id, name=user.email,
+            actor_of(user, via="web", address=visitor.address),
+            "session.start",
+            kind="user",
+            target_id=user.id,
+            name=user.email,
             diff=[{"field": "/how", "after": how}],
-        ):  # fmt: skip
+        ):
             secret = self._open(user, visitor, pending=False)
         self._users.seen(user.id, self._clock.now())
         return SignedIn(secret, self._device(user))
@@ -187,11 +201,18 @@ class SignIn:
         secret, now = secrets.token_urlsafe(32), self._clock.now()
         self._sessions.add(
             {
-                "_id": digest(secret), "handle": secrets.token_hex(8), "user_id": user.id, "created_at": now, "seen_at": now,
-                "expires_at": now + (PENDING if pending else self._life), "pending": pending, "address": visitor.address,
-                "agent": visitor.agent[:LONGEST_AGENT], "epoch": user.epoch,
+                "_id": digest(secret),
+                "handle": secrets.token_hex(8),
+                "user_id": user.id,
+                "created_at": now,
+                "seen_at": now,
+                "expires_at": now + (PENDING if pending else self._life),
+                "pending": pending,
+                "address": visitor.address,
+                "agent": visitor.agent[:LONGEST_AGENT],
+                "epoch": user.epoch,
             }
-        )  # fmt: skip
+        )
         return secret
 
     def _live(self, session: Document) -> User:

@@ -55,9 +55,13 @@ def identity_from(claims: Mapping[str, Any], issuer: str, rules: RoleRules) -> I
     email = claims.get("email")
     name = claims.get("name") or claims.get("preferred_username") or ""
     return Identity(
-        issuer=issuer, subject=str(claims["sub"])[:255], email=email.strip().lower() if isinstance(email, str) else "",
-        email_verified=claims.get("email_verified") is True, name=name if isinstance(name, str) else "", role=role_from(claims, rules),
-    )  # fmt: skip
+        issuer=issuer,
+        subject=str(claims["sub"])[:255],
+        email=email.strip().lower() if isinstance(email, str) else "",
+        email_verified=claims.get("email_verified") is True,
+        name=name if isinstance(name, str) else "",
+        role=role_from(claims, rules),
+    )
 
 
 def role_from(claims: Mapping[str, Any], rules: RoleRules) -> Role | None:

@@ -31,11 +31,19 @@ class UserStore:
         try:
             self._users.insert_one(
                 {
-                    "_id": user.id, "email": user.email, "name": user.name, "role": user.role.value, "kind": user.kind.value,
-                    "password_hash": user.password_hash, "created_at": user.created_at, "disabled": user.disabled, "version": 1,
-                    "groups": list(user.groups), **({"identity": user.identity} if user.identity else {}),
+                    "_id": user.id,
+                    "email": user.email,
+                    "name": user.name,
+                    "role": user.role.value,
+                    "kind": user.kind.value,
+                    "password_hash": user.password_hash,
+                    "created_at": user.created_at,
+                    "disabled": user.disabled,
+                    "version": 1,
+                    "groups": list(user.groups),
+                    **({"identity": user.identity} if user.identity else {}),
                 }
-            )  # fmt: skip
+            )
         except DuplicateKeyError as error:
             raise DuplicateName(user.email) from error
 
@@ -182,9 +190,19 @@ def _user(row: Document | None) -> User | None:
     if row is None:
         return None
     return User(
-        id=row["_id"], email=row["email"], name=row["name"], role=Role(row["role"]), password_hash=row["password_hash"],
-        created_at=row["created_at"], disabled=row["disabled"] or _decides(row.get(DAMAGED, "")),
+        id=row["_id"],
+        email=row["email"],
+        name=row["name"],
+        role=Role(row["role"]),
+        password_hash=row["password_hash"],
+        created_at=row["created_at"],
+        disabled=row["disabled"] or _decides(row.get(DAMAGED, "")),
         kind=AccountKind(row.get("kind", AccountKind.PERSON)),
-        totp=row.get("totp"), last_seen_at=row.get("last_seen_at"), groups=tuple(row.get("groups", ())), identity=row.get("identity"),
-        epoch=row.get("epoch", 0), version=row.get("version", 1), damaged=row.get(DAMAGED, ""),
-    )  # fmt: skip
+        totp=row.get("totp"),
+        last_seen_at=row.get("last_seen_at"),
+        groups=tuple(row.get("groups", ())),
+        identity=row.get("identity"),
+        epoch=row.get("epoch", 0),
+        version=row.get("version", 1),
+        damaged=row.get(DAMAGED, ""),
+    )

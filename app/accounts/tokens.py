@@ -34,10 +34,17 @@ SCHEMA: dict[str, Any] = {
     "required": ["name", "scopes"],
     "properties": {
         "name": {
-            "type": "string", "title": "Name", "minLength": 1, "maxLength": 100, "description": "What it is for.",
+            "type": "string",
+            "title": "Name",
+            "minLength": 1,
+            "maxLength": 100,
+            "description": "What it is for.",
         },
         "scopes": {
-            "type": "array", "title": "May", "uniqueItems": True, "minItems": 1,
+            "type": "array",
+            "title": "May",
+            "uniqueItems": True,
+            "minItems": 1,
             "items": {
                 "oneOf": [
                     {"const": "read", "title": "Read: jobs, templates, executions, logs"},
@@ -48,11 +55,15 @@ SCHEMA: dict[str, Any] = {
             },
         },
         "days": {
-            "type": "integer", "title": "Expires after days", "minimum": 1, "maximum": 3650, "default": 90,
+            "type": "integer",
+            "title": "Expires after days",
+            "minimum": 1,
+            "maximum": 3650,
+            "default": 90,
             "description": "Left empty: never.",
         },
     },
-}  # fmt: skip
+}
 
 
 class Tokens:
@@ -92,9 +103,17 @@ class Tokens:
         wanted = sorted(scope.value for scope in scopes)
         text = PREFIX + secrets.token_urlsafe(32)
         token: Document = {
-            "_id": str(uuid.uuid4()), "user_id": user.id, "name": name, "prefix": text[:SHOWN], "hash": digest(text),
-            "scopes": wanted, "created_at": self._clock.now(), "created_by": actor.email, "expires_at": expires_at, "revoked_at": None,
-        }  # fmt: skip
+            "_id": str(uuid.uuid4()),
+            "user_id": user.id,
+            "name": name,
+            "prefix": text[:SHOWN],
+            "hash": digest(text),
+            "scopes": wanted,
+            "created_at": self._clock.now(),
+            "created_by": actor.email,
+            "expires_at": expires_at,
+            "revoked_at": None,
+        }
         diff: list[dict[str, Any]] = [{"field": "/scopes", "after": wanted}, {"field": "/expires_at", "after": expires_at}]
         with self._audit.action(actor, "token.create", kind="token", target_id=token["_id"], name=_name(user, token), diff=diff):
             self._tokens.add(token)

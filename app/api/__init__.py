@@ -40,12 +40,24 @@ LONGEST_TARGET = 300
 
 RESOURCES = (
     *(
-        module.blueprint for module in (
-            exchange, jobs, job_history, templates, moves, executions, connections, calendars, maintenance, approvals, audit,
+        module.blueprint
+        for module in (
+            exchange,
+            jobs,
+            job_history,
+            templates,
+            moves,
+            executions,
+            connections,
+            calendars,
+            maintenance,
+            approvals,
+            audit,
         )
     ),
-    accounts.users, accounts.tokens,
-)  # fmt: skip
+    accounts.users,
+    accounts.tokens,
+)
 for _blueprint in RESOURCES:
     _blueprint.before_request(lambda: auth.authenticate(request))
 
@@ -64,14 +76,18 @@ def register_api(app: Flask, services: Services) -> None:
     app.extensions[EXTENSION] = services
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of a schema's properties is the order of its form
     app.config.update(
-        API_TITLE="Jobwright", API_VERSION=API_VERSION, OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX="/api",
-        OPENAPI_JSON_PATH="openapi.json", MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        API_TITLE="Jobwright",
+        API_VERSION=API_VERSION,
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/api",
+        OPENAPI_JSON_PATH="openapi.json",
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         API_SPEC_OPTIONS={
             "info": {"description": "A template-driven job registry. Errors are RFC 9457 problem documents."},
             "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
             "security": [{"token": []}],
         },
-    )  # fmt: skip
+    )
     app.url_map.converters["int"] = ShortNumber
     correlation.install(app)
     api = JobwrightApi(app)

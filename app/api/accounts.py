@@ -29,12 +29,19 @@ def user_json(user: User) -> dict[str, Any]:
     """An account without anything secret."""
     shown: dict[str, Any] = jsonable(
         {
-            "_id": user.id, "email": user.email, "name": user.name, "role": user.role.value, "kind": user.kind.value,
+            "_id": user.id,
+            "email": user.email,
+            "name": user.name,
+            "role": user.role.value,
+            "kind": user.kind.value,
             "groups": list(user.groups),
-            "disabled": user.disabled, "second_factor": user.totp is not None, "created_at": user.created_at,
-            "last_seen_at": user.last_seen_at, "version": user.version,
+            "disabled": user.disabled,
+            "second_factor": user.totp is not None,
+            "created_at": user.created_at,
+            "last_seen_at": user.last_seen_at,
+            "version": user.version,
         }
-    )  # fmt: skip
+    )
     return shown
 
 

@@ -25,12 +25,18 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     """A plan, and what became of it where it was carried out."""
     steps = [
         {
-            "name": step.name, "action": step.action.value, "job_id": step.job_id, "place": step.place, "diff": step.diff,
-            "errors": errors_json(step.errors), "warnings": errors_json(step.warnings),
-            "result": step.result.value if step.result else None, "detail": step.detail,
+            "name": step.name,
+            "action": step.action.value,
+            "job_id": step.job_id,
+            "place": step.place,
+            "diff": step.diff,
+            "errors": errors_json(step.errors),
+            "warnings": errors_json(step.warnings),
+            "result": step.result.value if step.result else None,
+            "detail": step.detail,
         }
         for step in plan.steps
-    ]  # fmt: skip
+    ]
     counts = {action.value: plan.count(action) for action in {step.action for step in plan.steps}}
     shown: dict[str, Any] = jsonable({"steps": steps, "counts": counts, "valid": plan.valid})
     return shown

@@ -39,14 +39,18 @@ blueprint = ApiBlueprint(
 
 BULK_BODY = {"required": True, "content": {"application/json": {"schema": BULK}}}
 CLONE = {
-    "type": "object", "additionalProperties": False, "required": ["name"],
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name"],
     "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 200}, "enabled": {"type": "boolean", "default": False}},
-}  # fmt: skip
+}
 CLONE_BODY = {"required": True, "content": {"application/json": {"schema": CLONE}}}
 NOTE = {
-    "type": "object", "additionalProperties": False, "required": ["text"],
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["text"],
     "properties": {"text": {"type": "string", "minLength": 1, "maxLength": LONGEST}},
-}  # fmt: skip
+}
 NOTE_BODY = {"required": True, "content": {"application/json": {"schema": NOTE}}}
 _clone, _bulk, _new_note = SchemaValidator(CLONE), SchemaValidator(BULK), SchemaValidator(NOTE)
 FIGURES_OF = 100  # executions
@@ -61,12 +65,16 @@ def list_revisions(query: dict[str, Any], job_id: str) -> dict[str, Any]:
     return {
         "revisions": [
             {
-                "version": one.version, "at": jsonable(one.at), "by": one.by, "diff": jsonable(one.diff), "created": one.first,
+                "version": one.version,
+                "at": jsonable(one.at),
+                "by": one.by,
+                "diff": jsonable(one.diff),
+                "created": one.first,
                 "paused": one.paused,
             }
             for one in rows
         ]
-    }  # fmt: skip
+    }
 
 
 @blueprint.post("/<job_id>/revisions/<int:number>/restore")

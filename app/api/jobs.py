@@ -49,9 +49,11 @@ IF_MATCH = {
     "description": "The ETag that the change is for",
 }
 IDEMPOTENCY_KEY = {
-    "in": "header", "name": "Idempotency-Key", "schema": {"type": "string", "maxLength": 255},
+    "in": "header",
+    "name": "Idempotency-Key",
+    "schema": {"type": "string", "maxLength": 255},
     "description": "A second request with the same key answers as the first and does nothing",
-}  # fmt: skip
+}
 PREVIEWED_RUNS = 5
 _run = judge_of(RunBody())
 NARROWING = ("template_type", "enabled", "paused", "broken", "ended", "last_status", "owner", "tag", "group", "search")

@@ -23,17 +23,20 @@ blueprint = ApiBlueprint(
 )
 
 MOVE = {
-    "type": "object", "additionalProperties": False,
+    "type": "object",
+    "additionalProperties": False,
     "properties": {
         "to": {"type": "integer", "minimum": 1, "description": "The version; by default the current one"},
         "jobs": {"type": "array", "items": {"type": "string"}, "maxItems": 10_000, "description": "Ids; by default all that need no input"},
         "parameters": {"type": "object", "additionalProperties": {"type": "object"}, "description": "By job id, for those that need input"},
     },
-}  # fmt: skip
+}
 PRESET = {
-    "type": "object", "required": ["parameters"], "additionalProperties": False,
+    "type": "object",
+    "required": ["parameters"],
+    "additionalProperties": False,
     "properties": {"parameters": {"type": "object"}, "shared": {"type": "boolean", "default": False}},
-}  # fmt: skip
+}
 _moves, _presets = SchemaValidator(MOVE), SchemaValidator(PRESET)
 
 
@@ -43,9 +46,14 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _impact_json(found: Impact) -> dict[str, Any]:
     return {
-        "job_id": found.job.id, "name": found.job.definition.name, "from": found.job.template_version, "effect": found.effect.value,
-        "parameters": jsonable(mask(dict(found.parameters))), "diff": jsonable(found.diff), "errors": errors_json(found.errors),
-    }  # fmt: skip
+        "job_id": found.job.id,
+        "name": found.job.definition.name,
+        "from": found.job.template_version,
+        "effect": found.effect.value,
+        "parameters": jsonable(mask(dict(found.parameters))),
+        "diff": jsonable(found.diff),
+        "errors": errors_json(found.errors),
+    }
 
 
 def _result_json(one: Result) -> dict[str, Any]:

@@ -16,8 +16,26 @@ from app.scheduling.words import in_words
 from app.validation.words import DEFAULT_LOCALE
 
 # What an execution's document holds for the engine alone.
-_INTERNAL = ("lease", "last_token", "slots", "live", "rank", "queue_rank", "waits_for", "concurrency_group", "cancel", "available_at",
-             "retry_policy", "overlap", "max_instances", "pause_after_failures", "verdict", "dependants", "depth", "line")  # fmt: skip
+_INTERNAL = (
+    "lease",
+    "last_token",
+    "slots",
+    "live",
+    "rank",
+    "queue_rank",
+    "waits_for",
+    "concurrency_group",
+    "cancel",
+    "available_at",
+    "retry_policy",
+    "overlap",
+    "max_instances",
+    "pause_after_failures",
+    "verdict",
+    "dependants",
+    "depth",
+    "line",
+)
 
 
 def instant(value: datetime) -> str:
@@ -47,11 +65,21 @@ def job_json(job: Job, *, now: datetime, locale: str = DEFAULT_LOCALE) -> dict[s
     definition = mask(to_plain(job.definition))
     definition["schedule"] = {key: value for key, value in definition["schedule"].items() if value is not None}
     record = {
-        "_id": job.id, "template_version": job.template_version, "origin": job.origin, "created_by": job.created_by,
-        "created_at": job.created_at, "updated_by": job.updated_by, "updated_at": job.updated_at, "last_run_at": job.last_run_at,
-        "next_run_at": job.next_run_at, "schedule_words": in_words(job.definition.schedule, locale), "schedule_error": job.schedule_error,
-        "version": job.version, "paused": _pause_json(job), "ended": job.has_ended(now),
-    }  # fmt: skip
+        "_id": job.id,
+        "template_version": job.template_version,
+        "origin": job.origin,
+        "created_by": job.created_by,
+        "created_at": job.created_at,
+        "updated_by": job.updated_by,
+        "updated_at": job.updated_at,
+        "last_run_at": job.last_run_at,
+        "next_run_at": job.next_run_at,
+        "schedule_words": in_words(job.definition.schedule, locale),
+        "schedule_error": job.schedule_error,
+        "version": job.version,
+        "paused": _pause_json(job),
+        "ended": job.has_ended(now),
+    }
     shown: dict[str, Any] = jsonable({**definition, **record})
     return shown
 
@@ -72,14 +100,26 @@ def template_json(entry: Entry, standing: Standing) -> dict[str, Any]:
     """A template, what it says of itself and what super-admins have said of it."""
     template = entry.template
     return {
-        "_id": entry.type, "name": entry.name, "description": entry.description, "category": entry.category,
-        "icon": entry.icon, "version": entry.version, "parameters_schema": entry.parameters_schema, "base": entry.base or None,
+        "_id": entry.type,
+        "name": entry.name,
+        "description": entry.description,
+        "category": entry.category,
+        "icon": entry.icon,
+        "version": entry.version,
+        "parameters_schema": entry.parameters_schema,
+        "base": entry.base or None,
         "state": entry.state.value,
-        "estimated_duration": template.estimated_duration, "resource_usage": template.resource_usage,
-        "risk_level": template.risk_level, "destructive": template.destructive, "isolation": template.isolation,
-        "previews": entry.previews, "enabled": standing.enabled, "when_off": standing.when_off.value,
-        "roles": [role.value for role in standing.roles], "note": standing.note,
-    }  # fmt: skip
+        "estimated_duration": template.estimated_duration,
+        "resource_usage": template.resource_usage,
+        "risk_level": template.risk_level,
+        "destructive": template.destructive,
+        "isolation": template.isolation,
+        "previews": entry.previews,
+        "enabled": standing.enabled,
+        "when_off": standing.when_off.value,
+        "roles": [role.value for role in standing.roles],
+        "note": standing.note,
+    }
 
 
 def connection_json(row: Document) -> dict[str, Any]:

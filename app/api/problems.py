@@ -75,8 +75,10 @@ def _http(error: HTTPException) -> Response:
     if isinstance(messages, dict):  # webargs: {"query": {"page": ["…"]}}
         errors = [
             {"parameter": name, "detail": "; ".join(in_our_words(str(text)) for text in (texts if isinstance(texts, list) else [texts]))}
-            for place in messages.values() if isinstance(place, dict) for name, texts in place.items()
-        ]  # fmt: skip
+            for place in messages.values()
+            if isinstance(place, dict)
+            for name, texts in place.items()
+        ]
         return problem(
             status,
             "Some parameters need another value",

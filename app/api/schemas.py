@@ -383,17 +383,19 @@ class SharedOut(_Answer):
 
 class ImpactQuery(_Query):
     to = ma.String(
-        load_default="", validate=Regexp("^(draft|[1-9][0-9]{0,5})?$", error="must be a version or draft"),
+        load_default="",
+        validate=Regexp("^(draft|[1-9][0-9]{0,5})?$", error="must be a version or draft"),
         metadata={"description": "A version, or `draft`; by default the current version"},
-    )  # fmt: skip
+    )
 
 
 class ImpactOut(_Answer):
     to = ma.Integer(required=True)
     jobs = ma.List(
-        ma.Dict(), required=True,
+        ma.Dict(),
+        required=True,
         metadata={"description": "job_id, name, from, effect (there, stays_valid, migrates, needs_input), parameters, diff, errors"},
-    )  # fmt: skip
+    )
 
 
 class MoveOut(_Answer):

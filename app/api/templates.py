@@ -26,19 +26,24 @@ def _body(schema: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
 
 
 DEFINITION = {
-    "type": "object", "required": ["name", "description", "category"],
+    "type": "object",
+    "required": ["name", "description", "category"],
     "description": "The schema of it is in GET …/{type}/definition-schema of the base",
-}  # fmt: skip
+}
 DERIVE = {
-    "type": "object", "required": ["type", "base"], "additionalProperties": False,
+    "type": "object",
+    "required": ["type", "base"],
+    "additionalProperties": False,
     "properties": {"type": {"type": "string", "pattern": TYPE}, "base": {"type": "string"}, "definition": DEFINITION},
-}  # fmt: skip
+}
 NOTE = {"type": "object", "properties": {"note": {"type": "string", "maxLength": 1000}}}
 STATES = ("published", "deprecated", "retired")
 STATE = {
-    "type": "object", "required": ["state"], "additionalProperties": False,
+    "type": "object",
+    "required": ["state"],
+    "additionalProperties": False,
     "properties": {"state": {"enum": STATES}},
-}  # fmt: skip
+}
 IF_MATCH = {"in": "header", "name": "If-Match", "schema": {"type": "string"}, "description": "The ETag that the change is for"}
 
 
@@ -85,10 +90,16 @@ def import_template(query: dict[str, Any]) -> dict[str, Any]:
     if not query["dry_run"]:
         services().sharing.take(actor(), text)
     return {
-        "type": found.type, "base": found.base, "new": found.new, "signed": found.signed.value, "key": found.key or None,
-        "diff": jsonable(found.diff), "notes": list(found.notes), "taken": not query["dry_run"],
+        "type": found.type,
+        "base": found.base,
+        "new": found.new,
+        "signed": found.signed.value,
+        "key": found.key or None,
+        "diff": jsonable(found.diff),
+        "notes": list(found.notes),
+        "taken": not query["dry_run"],
         "errors": errors_json(found.errors),
-    }  # fmt: skip
+    }
 
 
 @blueprint.get("/<template_type>")

@@ -57,9 +57,16 @@ class Approvals:
     """Asks, shows, decides, does. What is done is done in the name of who asked, with the name of who approved beside it."""
 
     def __init__(
-        self, *, store: ApprovalStore, users: UserStore, registry: JobRegistry, executions: Executions, audit: AuditTrail, clock: Clock,
+        self,
+        *,
+        store: ApprovalStore,
+        users: UserStore,
+        registry: JobRegistry,
+        executions: Executions,
+        audit: AuditTrail,
+        clock: Clock,
         days: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._store, self._users, self._registry, self._executions = store, users, registry, executions
         self._audit, self._clock, self._life = audit, clock, timedelta(days=days)
 
@@ -82,12 +89,27 @@ class Approvals:
         shown = mask(parameters if parameters is not None else job.definition.parameters)
         previews = ask.previews and ask.operation in PREVIEWED
         row = {
-            "_id": approval_id, "operation": ask.operation.value, "state": PENDING, "job_id": job.id, "job_name": job.definition.name,
-            "template_type": job.definition.template_type, "version": job.version, "diff": ask.diff, "parameters": shown,
-            "payload": ask.payload, "subject": job_document(job), "via": actor.via,
-            "requested_by": {"id": actor.id, "email": actor.email}, "requested_at": now, "expires_at": now + self._life,
-            "decided_by": None, "decided_at": None, "note": "", "result": None, "preview": {"state": "running"} if previews else None,
-        }  # fmt: skip
+            "_id": approval_id,
+            "operation": ask.operation.value,
+            "state": PENDING,
+            "job_id": job.id,
+            "job_name": job.definition.name,
+            "template_type": job.definition.template_type,
+            "version": job.version,
+            "diff": ask.diff,
+            "parameters": shown,
+            "payload": ask.payload,
+            "subject": job_document(job),
+            "via": actor.via,
+            "requested_by": {"id": actor.id, "email": actor.email},
+            "requested_at": now,
+            "expires_at": now + self._life,
+            "decided_by": None,
+            "decided_at": None,
+            "note": "",
+            "result": None,
+            "preview": {"state": "running"} if previews else None,
+        }
         with self._audit.action(actor, "approval.ask", kind="approval", target_id=approval_id, name=_name(row), diff=ask.diff):
             if previews:  # first: whoever is killed here leaves a preview that nobody asks for, and no request that waits for none
                 self._executions.preview(job, of=approval_id, parameters=parameters)
@@ -241,10 +263,15 @@ class Approvals:
             case Operation.RUN | Operation.RETRY:
                 execution_id = payload.get("execution_id") or str(uuid.uuid5(uuid.UUID(row["_id"]), "run"))
                 self._executions.run_approved(
-                    actor, job_id, version=version, execution_id=execution_id, parameters=payload["parameters"],
+                    actor,
+                    job_id,
+                    version=version,
+                    execution_id=execution_id,
+                    parameters=payload["parameters"],
                     code_version=payload.get("code_version"),
-                    retry_of=payload.get("retry_of"), stands_for=payload.get("stands_for"),
-                )  # fmt: skip
+                    retry_of=payload.get("retry_of"),
+                    stands_for=payload.get("stands_for"),
+                )
                 return {"kind": "execution", "id": execution_id}
             case Operation.BACKFILL:
                 self._registry.known(actor, job_id, version=version)

@@ -30,10 +30,10 @@ class SettingsTrail:
         before, before_secret = row.get("values", {}), row.get("secrets", {})
         diff = field_diff(before, values)
         diff += [
-            {"field": f"/{name}", **({"before": MASK} if name in before_secret else {}),
-             **({"after": MASK} if name in digests else {})}
-            for name in sorted(before_secret.keys() | digests.keys()) if before_secret.get(name) != digests.get(name)
-        ]  # fmt: skip
+            {"field": f"/{name}", **({"before": MASK} if name in before_secret else {}), **({"after": MASK} if name in digests else {})}
+            for name in sorted(before_secret.keys() | digests.keys())
+            if before_secret.get(name) != digests.get(name)
+        ]
         if diff:
             with self._audit.action(SYSTEM, "settings.change", kind="installation", target_id=place, name=place, diff=diff):
                 self._store.keep(place, {"values": dict(values), "secrets": digests})

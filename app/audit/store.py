@@ -36,8 +36,11 @@ class AuditFilter:
     def query(self) -> Document:
         found: Document = {}
         for field, value in (
-            ("target.kind", self.kind), ("target.id", self.target_id), ("outcome", self.outcome), ("correlation_id", self.correlation_id),
-        ):  # fmt: skip
+            ("target.kind", self.kind),
+            ("target.id", self.target_id),
+            ("outcome", self.outcome),
+            ("correlation_id", self.correlation_id),
+        ):
             if value:
                 found[field] = value
         if self.action:
@@ -55,10 +58,15 @@ _ACTOR, _TARGET = Object(members=texts("id", "email", "role")), Object(members=t
 _CHANGE = Object(members={"field": Text(), "before": Anything(optional=True), "after": Anything(optional=True)})
 EVENT = Object(
     members={
-        "seq": Number(), "at": Instant(), **texts("action", "outcome", "via", "address", "correlation_id"), "actor": _ACTOR,
-        "target": _TARGET, "diff": Listed(of=_CHANGE), **texts("approved_by", "reason", "seal", "previous", "key", optional=True),
+        "seq": Number(),
+        "at": Instant(),
+        **texts("action", "outcome", "via", "address", "correlation_id"),
+        "actor": _ACTOR,
+        "target": _TARGET,
+        "diff": Listed(of=_CHANGE),
+        **texts("approved_by", "reason", "seal", "previous", "key", optional=True),
     }
-)  # fmt: skip
+)
 SEEN = Object(members={"values": Object(optional=True), "secrets": Object(optional=True, others=Text())})
 
 

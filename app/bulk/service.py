@@ -46,7 +46,9 @@ SCHEMA: Mapping[str, Any] = {
         "action": {"enum": [one.value for one in Action]},
         "job_ids": {"type": "array", "items": {"type": "string", "maxLength": 64}, "minItems": 1, "maxItems": MOST_JOBS},
         "filter": {
-            "type": "object", "additionalProperties": False, "description": "As in the list of jobs; empty: all of them.",
+            "type": "object",
+            "additionalProperties": False,
+            "description": "As in the list of jobs; empty: all of them.",
             "properties": {
                 **{
                     name: {"type": "string", "maxLength": 320}
@@ -60,7 +62,7 @@ SCHEMA: Mapping[str, Any] = {
         "tag": {"type": "string", "maxLength": 50, "description": "Of tag and untag."},
         "dry_run": {"type": "boolean", "default": False},
     },
-}  # fmt: skip
+}
 
 
 class Effect(StrEnum):
@@ -241,9 +243,15 @@ def _in_words(error: FieldError) -> Said:
 
 
 _OPERATIONS = {
-    Action.ENABLE: Operation.ENABLE, Action.DISABLE: None, Action.PAUSE: None, Action.RESUME: Operation.RESUME, Action.RUN: Operation.RUN,
-    Action.TAG: Operation.UPDATE, Action.UNTAG: Operation.UPDATE, Action.DELETE: Operation.DELETE,
-}  # fmt: skip
+    Action.ENABLE: Operation.ENABLE,
+    Action.DISABLE: None,
+    Action.PAUSE: None,
+    Action.RESUME: Operation.RESUME,
+    Action.RUN: Operation.RUN,
+    Action.TAG: Operation.UPDATE,
+    Action.UNTAG: Operation.UPDATE,
+    Action.DELETE: Operation.DELETE,
+}
 _CHANGES = (Effect.CHANGES, "")
 
 

@@ -28,10 +28,15 @@ class Health:
 
 HEALTH = Object(
     members={
-        "version": Number(), "works": Flag(nullable=True), "message": Text(), "since": Instant(), "probed_at": Instant(nullable=True),
-        "next_at": Instant(), "failures": Number(),
+        "version": Number(),
+        "works": Flag(nullable=True),
+        "message": Text(),
+        "since": Instant(),
+        "probed_at": Instant(nullable=True),
+        "next_at": Instant(),
+        "failures": Number(),
     }
-)  # fmt: skip
+)
 
 
 class HealthStore:
@@ -62,12 +67,16 @@ class HealthStore:
             [
                 {
                     "$set": {
-                        "since": {"$cond": [{"$eq": ["$works", works]}, "$since", at]}, "failures": failures, "works": works,
-                        "message": {"$literal": message}, "probed_at": at, "next_at": next_at,
+                        "since": {"$cond": [{"$eq": ["$works", works]}, "$since", at]},
+                        "failures": failures,
+                        "works": works,
+                        "message": {"$literal": message},
+                        "probed_at": at,
+                        "next_at": next_at,
                     }
                 }
             ],
-        )  # fmt: skip
+        )
 
     def remove(self, connection_id: str) -> None:
         self._health.delete_one({"_id": connection_id})

@@ -93,9 +93,16 @@ class Connections:
         name = normal(name) if isinstance(name, str) else name
         definition, now = self._checked(name, kind, settings), self._clock.now()
         row: Document = {
-            "_id": str(uuid.uuid4()), "name": name, "kind": kind, "settings": self._vault.seal(definition.settings_schema, settings),
-            "version": 1, "created_by": actor.email, "created_at": now, "updated_by": actor.email, "updated_at": now,
-        }  # fmt: skip
+            "_id": str(uuid.uuid4()),
+            "name": name,
+            "kind": kind,
+            "settings": self._vault.seal(definition.settings_schema, settings),
+            "version": 1,
+            "created_by": actor.email,
+            "created_at": now,
+            "updated_by": actor.email,
+            "updated_at": now,
+        }
         diff = field_diff({}, {"name": name, "kind": kind, "settings": mask(row["settings"])})
         with self._audit.action(actor, "connection.create", kind="connection", target_id=row["_id"], name=name, diff=diff):
             self._store.add(row)
@@ -112,9 +119,13 @@ class Connections:
         definition = self._checked(name, old["kind"], settings, old)
         sealed = self._vault.seal(definition.settings_schema, settings, old["settings"])
         new = {
-            **old, "name": name, "settings": sealed, "version": old["version"] + 1,
-            "updated_by": actor.email, "updated_at": self._clock.now(),
-        }  # fmt: skip
+            **old,
+            "name": name,
+            "settings": sealed,
+            "version": old["version"] + 1,
+            "updated_by": actor.email,
+            "updated_at": self._clock.now(),
+        }
         diff = field_diff({"name": old["name"], "settings": mask(old["settings"])}, {"name": name, "settings": mask(sealed)})
         with self._audit.action(actor, "connection.update", kind="connection", target_id=connection_id, name=name, diff=diff):
             if not self._store.replace_version(new, version=old["version"]):
@@ -158,12 +169,17 @@ class Connections:
         health = self._health.all()
         return [
             Condition(
-                id=row["_id"], name=row["name"], kind=KINDS[row["kind"]], works=one.works, message=one.message, since=one.since,
+                id=row["_id"],
+                name=row["name"],
+                kind=KINDS[row["kind"]],
+                works=one.works,
+                message=one.message,
+                since=one.since,
                 probed_at=one.probed_at,
             )
             for row in self._store.all()
             if row["kind"] in KINDS and (one := health.get(row["_id"])) is not None and one.works is not None and one.probed_at
-        ]  # fmt: skip
+        ]
 
     def _opened(self, row: Document) -> tuple[bool, str]:
         if DAMAGED in row:

@@ -93,10 +93,15 @@ def _left(shop: Shop, collection: str, expected: range) -> None:
 
 def _export_parameters(_shop: Shop) -> dict[str, Any]:
     return {
-        "connection": SHOP, "collection": "customers", "filter": {"lastActive": {"$gte": "6 months ago"}},
-        "fields": ["_id", "email", "lastActive"], "sort": [{"field": "_id"}], "format": "csv", "compress": "gzip",
+        "connection": SHOP,
+        "collection": "customers",
+        "filter": {"lastActive": {"$gte": "6 months ago"}},
+        "fields": ["_id", "email", "lastActive"],
+        "sort": [{"field": "_id"}],
+        "format": "csv",
+        "compress": "gzip",
         "destination": {"connection": FILES, "path": "customers-{date}.csv.gz"},
-    }  # fmt: skip
+    }
 
 
 def _prove_export(shop: Shop, execution: Execution) -> str:
@@ -108,9 +113,12 @@ def _prove_export(shop: Shop, execution: Execution) -> str:
 
 def _cleanup_parameters(_shop: Shop) -> dict[str, Any]:
     return {
-        "connection": SHOP, "collection": "customers", "condition": {"lastActive": {"$lt": "6 months ago"}}, "dryRun": False,
+        "connection": SHOP,
+        "collection": "customers",
+        "condition": {"lastActive": {"$lt": "6 months ago"}},
+        "dryRun": False,
         "batch_size": 100,
-    }  # fmt: skip
+    }
 
 
 def _prove_cleanup(shop: Shop, execution: Execution) -> str:
@@ -121,9 +129,12 @@ def _prove_cleanup(shop: Shop, execution: Execution) -> str:
 
 def _mail_parameters(_shop: Shop) -> dict[str, Any]:
     return {
-        "connection": MAIL, "recipients": ["ada@example.com", "grace@example.com"], "subject": "The night's work",
-        "body": "The cleanup **ran**.", "template": "simple",
-    }  # fmt: skip
+        "connection": MAIL,
+        "recipients": ["ada@example.com", "grace@example.com"],
+        "subject": "The night's work",
+        "body": "The cleanup **ran**.",
+        "template": "simple",
+    }
 
 
 def _prove_mail(shop: Shop, execution: Execution) -> str:
@@ -163,9 +174,13 @@ def _prove_check(_shop: Shop, execution: Execution) -> str:
 
 def _archive_parameters(_shop: Shop) -> dict[str, Any]:
     return {
-        "connection": SHOP, "collection": "orders", "condition": {"at": {"$lt": "1 year ago"}}, "to": "files", "dryRun": False,
+        "connection": SHOP,
+        "collection": "orders",
+        "condition": {"at": {"$lt": "1 year ago"}},
+        "to": "files",
+        "dryRun": False,
         "destination": {"connection": FILES, "path": "archive/orders-{date}"},
-    }  # fmt: skip
+    }
 
 
 def _prove_archive(shop: Shop, execution: Execution) -> str:
@@ -179,9 +194,13 @@ def _prove_archive(shop: Shop, execution: Execution) -> str:
 
 def _ticket_parameters(_shop: Shop) -> dict[str, Any]:
     return {
-        "connection": SHOP, "collection": "tickets", "older_than_days": 90, "statuses": ["resolved"], "archive": "tickets_archive",
+        "connection": SHOP,
+        "collection": "tickets",
+        "older_than_days": 90,
+        "statuses": ["resolved"],
+        "archive": "tickets_archive",
         "dryRun": False,
-    }  # fmt: skip
+    }
 
 
 def _prove_tickets(shop: Shop, _execution: Execution) -> str:
@@ -218,9 +237,11 @@ def _prove_aggregation(shop: Shop, _execution: Execution) -> str:
 
 def _sql_parameters(_shop: Shop) -> dict[str, Any]:
     return {
-        "connection": LEDGER, "statement": "SELECT day, sum(cents) AS cents FROM bookings WHERE cents > :least GROUP BY day ORDER BY day",
-        "values": {"least": 10}, "destination": {"connection": FILES, "path": "bookings-{date}.csv"},
-    }  # fmt: skip
+        "connection": LEDGER,
+        "statement": "SELECT day, sum(cents) AS cents FROM bookings WHERE cents > :least GROUP BY day ORDER BY day",
+        "values": {"least": 10},
+        "destination": {"connection": FILES, "path": "bookings-{date}.csv"},
+    }
 
 
 def _prove_sql(shop: Shop, execution: Execution) -> str:
@@ -272,9 +293,12 @@ def _report_parameters(_shop: Shop) -> dict[str, Any]:
     question = {"connection": SHOP, "collection": "orders", "pipeline": by_day}
     section = {"title": "Orders by day", "question": question, "chart": {"kind": "bar", "label": "_id", "values": ["orders"]}}
     return {
-        "title": "Orders until {{ now | date }}", "sections": [section], "formats": ["html", "pdf", "csv"],
-        "destination": {"connection": FILES, "path": "reports/orders"}, "mail": {"connection": MAIL, "recipients": ["owner@example.com"]},
-    }  # fmt: skip
+        "title": "Orders until {{ now | date }}",
+        "sections": [section],
+        "formats": ["html", "pdf", "csv"],
+        "destination": {"connection": FILES, "path": "reports/orders"},
+        "mail": {"connection": MAIL, "recipients": ["owner@example.com"]},
+    }
 
 
 def _prove_report(shop: Shop, execution: Execution) -> str:

@@ -153,10 +153,18 @@ def _registry() -> str:
 def service(folder: Path, uri: str, hook_port: int) -> Iterator[tuple[str, str]]:
     """`jobwright serve` as its own process on a free port, with a token from `jobwright token create`; yields address and token."""
     environment = {
-        **os.environ, "MONGODB_URI": uri, "JOBWRIGHT_DATABASE": _registry(), "JOBWRIGHT_DATA_DIR": str(folder / "data"),
-        "HOST": "127.0.0.1", "PORT": str(_free_port()), "JOBWRIGHT_ADMIN_EMAIL": "admin@localhost", "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD,
-        "JOBWRIGHT_ALLOWED_HOSTS": f"127.0.0.1:{hook_port}", "JOBWRIGHT_LOG_FORMAT": "json", "JOBWRIGHT_RUNS_PER_HOUR": "1000",
-    }  # fmt: skip
+        **os.environ,
+        "MONGODB_URI": uri,
+        "JOBWRIGHT_DATABASE": _registry(),
+        "JOBWRIGHT_DATA_DIR": str(folder / "data"),
+        "HOST": "127.0.0.1",
+        "PORT": str(_free_port()),
+        "JOBWRIGHT_ADMIN_EMAIL": "admin@localhost",
+        "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD,
+        "JOBWRIGHT_ALLOWED_HOSTS": f"127.0.0.1:{hook_port}",
+        "JOBWRIGHT_LOG_FORMAT": "json",
+        "JOBWRIGHT_RUNS_PER_HOUR": "1000",
+    }
     command = [sys.executable, "-m", "app.cli"]
     output = folder / "serve.log"
     with output.open("wb") as stream:

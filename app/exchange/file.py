@@ -34,14 +34,17 @@ MEDIA = {"yaml": "application/yaml", "json": "application/json"}
 _MEMBERS = json_schema(JobDefinitionSchema())["properties"]
 # What a file may say of the members that its jobs leave out: those whose defaults are settings, which differ between installations.
 DEFAULTS: dict[str, Any] = {
-    "type": "object", "additionalProperties": False,
+    "type": "object",
+    "additionalProperties": False,
     "properties": {
         part: {"type": "object", "additionalProperties": False, "properties": {name: _MEMBERS[part]["properties"][name] for name in names}}
         for part, names in {
-            "schedule": ("timezone",), "retry_policy": ("max_retries", "retry_delay_seconds"), "misfire": ("grace_seconds",),
+            "schedule": ("timezone",),
+            "retry_policy": ("max_retries", "retry_delay_seconds"),
+            "misfire": ("grace_seconds",),
         }.items()
     },
-}  # fmt: skip
+}
 _defaults = SchemaValidator(DEFAULTS)
 
 

@@ -132,11 +132,15 @@ class Exchange:
         """Do what a plan says, job by job, those that others depend on first; each step says what became of it: a job that has changed
         since is left alone. A plan with an invalid job does nothing: raises ValidationFailed with pointers into `/jobs`."""
         if not plan.valid:
-            raise ValidationFailed([
-                FieldError(f"/jobs/{step.place}{error.pointer}", error.message) if step.place is not None
-                else FieldError("/jobs", joined((step.name, error.message), " "))  # one that the file leaves out
-                for step in plan.steps for error in step.errors
-            ])  # fmt: skip
+            raise ValidationFailed(
+                [
+                    FieldError(f"/jobs/{step.place}{error.pointer}", error.message)
+                    if step.place is not None
+                    else FieldError("/jobs", joined((step.name, error.message), " "))  # one that the file leaves out
+                    for step in plan.steps
+                    for error in step.errors
+                ]
+            )
         done = {place: self._done(actor, plan.steps[place]) for place in self._order(actor, plan.steps)}
         return Plan(tuple(done.get(place, step) for place, step in enumerate(plan.steps)))
 

@@ -27,6 +27,7 @@ class Figures:
         ran = len(good) + sum(row["status"] in FAILURES for row in rows)
         spans = [row["duration_seconds"] for row in good if row["duration_seconds"] is not None]
         return cls(
-            success=len(good) / ran if ran else None, median_seconds=median(spans) if spans else None,
+            success=len(good) / ran if ran else None,
+            median_seconds=median(spans) if spans else None,
             p95_seconds=quantiles(spans, n=20)[-1] if len(spans) >= ENOUGH else None,
-        )  # fmt: skip
+        )

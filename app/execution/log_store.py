@@ -48,9 +48,12 @@ def chunk(execution_id: str, attempt: int, number: int, lines: Sequence[Document
     """A chunk as it is stored. How many lines it has and of which levels stands before them, so that who asks for that reads no lines;
     chunks of old have neither."""
     return {
-        "_id": chunk_id(execution_id, attempt, number), "attempt": attempt, "count": len(lines),
-        "levels": sorted({line["level"] for line in lines}), "lines": [_with_seen(line) for line in lines],
-    }  # fmt: skip
+        "_id": chunk_id(execution_id, attempt, number),
+        "attempt": attempt,
+        "count": len(lines),
+        "levels": sorted({line["level"] for line in lines}),
+        "lines": [_with_seen(line) for line in lines],
+    }
 
 
 def _with_seen(line: Document) -> Document:
@@ -115,8 +118,9 @@ class LogStore:
             lines = chunks[key]["lines"] if key in chunks else []
             found += [
                 _line(line, attempt=chunks[key]["attempt"], number=start + place)
-                for place, line in enumerate(lines, 1) if begin < start + place <= begin + limit
-            ]  # fmt: skip
+                for place, line in enumerate(lines, 1)
+                if begin < start + place <= begin + limit
+            ]
         cursor = sizes[-1][0].rpartition("/")[2] if sizes else ""
         return LogWindow(lines=found, first=begin + 1, total=total, cursor=cursor)
 
@@ -130,9 +134,12 @@ class LogStore:
         if levels:
             where["lines.level"] = {"$in": list(levels)}
         stages: list[Document] = [
-            {"$match": {"_id": _after(execution_id, "")}}, {"$sort": {"_id": 1}},
-            {"$unwind": {"path": "$lines", "includeArrayIndex": "place"}}, {"$match": where}, {"$limit": limit + 1},
-        ]  # fmt: skip
+            {"$match": {"_id": _after(execution_id, "")}},
+            {"$sort": {"_id": 1}},
+            {"$unwind": {"path": "$lines", "includeArrayIndex": "place"}},
+            {"$match": where},
+            {"$limit": limit + 1},
+        ]
         starts, offset = {}, 0
         for key, size in self._sizes(execution_id):
             starts[key] = offset
@@ -164,9 +171,10 @@ class LogStore:
     def _sizes(self, execution_id: str) -> list[tuple[str, int]]:
         """The chunks of an execution in their order, with how many lines each has."""
         stages: list[Document] = [
-            {"$match": {"_id": _after(execution_id, "")}}, {"$sort": {"_id": 1}},
+            {"$match": {"_id": _after(execution_id, "")}},
+            {"$sort": {"_id": 1}},
             {"$project": {"size": {"$cond": [{"$isArray": "$lines"}, {"$size": "$lines"}, 0]}}},
-        ]  # fmt: skip
+        ]
         return [(row["_id"], row["size"]) for row in self._logs.aggregate(stages, maxTimeMS=QUERY_TIME_MS)]
 
 

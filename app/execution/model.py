@@ -76,9 +76,12 @@ class AttemptError:
 
     def as_document(self) -> Document:
         return {
-            "type": self.type, "message": self.message, "permanent": self.permanent, "kind": self.kind.value,
+            "type": self.type,
+            "message": self.message,
+            "permanent": self.permanent,
+            "kind": self.kind.value,
             "traceback": self.traceback,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +131,25 @@ def owed(now: datetime) -> Document:
 
 
 def new_execution(
-    job: Job, *, now: datetime, triggered_by: Trigger, scheduled_for: datetime | None = None, status: Status = Status.QUEUED,
-    reason: Reason | None = None, parameters: Mapping[str, Any] | None = None, overlap: Overlap | None = None, by: str | None = None,
-    retry_of: str | None = None, execution_id: str | None = None, due_times: Mapping[str, Any] | None = None,
-    available_at: datetime | None = None, stands_for: datetime | None = None, dry: bool = False, caused_by: Sequence[str] = (),
+    job: Job,
+    *,
+    now: datetime,
+    triggered_by: Trigger,
+    scheduled_for: datetime | None = None,
+    status: Status = Status.QUEUED,
+    reason: Reason | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    overlap: Overlap | None = None,
+    by: str | None = None,
+    retry_of: str | None = None,
+    execution_id: str | None = None,
+    due_times: Mapping[str, Any] | None = None,
+    available_at: datetime | None = None,
+    stands_for: datetime | None = None,
+    dry: bool = False,
+    caused_by: Sequence[str] = (),
     line: Sequence[str] = (),
-) -> Document:  # fmt: skip
+) -> Document:
     """The document of a new execution; it carries what it needs of its job, so that a later edit does not change it.
 
     `due_times` {first, last, count} are those that a record stands for which is not of one run. It waits at least until `available_at`.
@@ -144,21 +160,38 @@ def new_execution(
     ended = status not in LIVE
     document: Document = {
         "_id": execution_id or str(uuid.uuid4()),
-        "job_id": job.id, "job_name": definition.name, "job_version": job.version,
-        "template_type": definition.template_type, "template_version": job.template_version,
+        "job_id": job.id,
+        "job_name": definition.name,
+        "job_version": job.version,
+        "template_type": definition.template_type,
+        "template_version": job.template_version,
         "code_version": job.code_version,
         "parameters": dict(definition.parameters if parameters is None else parameters),
-        "status": status.value, "reason": reason.value if reason else None,
-        "available_at": max(now, available_at or now), "queued_at": now, "priority": definition.priority,
+        "status": status.value,
+        "reason": reason.value if reason else None,
+        "available_at": max(now, available_at or now),
+        "queued_at": now,
+        "priority": definition.priority,
         "rank": now + BEHIND_ALL if stands_for else now - definition.priority * PRIORITY_STEP,
-        "overlap": (overlap or definition.overlap).value, "max_instances": definition.concurrency.max_instances,
+        "overlap": (overlap or definition.overlap).value,
+        "max_instances": definition.concurrency.max_instances,
         "concurrency_group": definition.concurrency.group,
-        "timeout_seconds": definition.timeout_seconds, "retry_policy": to_plain(definition.retry_policy),
-        "started_at": None, "completed_at": now if ended else None, "duration_seconds": None,
-        "attempts": [], "result": None, "error": None, "progress": None,
-        "triggered_by": triggered_by.value, "triggered_by_user": by, "retry_of": retry_of, "execution_host": None,
-        "notifications": to_plain(definition.notifications), "pause_after_failures": definition.pause_after_failures,
-    }  # fmt: skip
+        "timeout_seconds": definition.timeout_seconds,
+        "retry_policy": to_plain(definition.retry_policy),
+        "started_at": None,
+        "completed_at": now if ended else None,
+        "duration_seconds": None,
+        "attempts": [],
+        "result": None,
+        "error": None,
+        "progress": None,
+        "triggered_by": triggered_by.value,
+        "triggered_by_user": by,
+        "retry_of": retry_of,
+        "execution_host": None,
+        "notifications": to_plain(definition.notifications),
+        "pause_after_failures": definition.pause_after_failures,
+    }
     if scheduled_for is not None:
         document["scheduled_for"] = scheduled_for
     if not ended:

@@ -73,9 +73,11 @@ class Overview:
         still = self._registry.with_last_status([row["job_id"] for row in failures], FAILURES)
         failing = [row for row in failures if row["job_id"] in still]
         return Day(
-            hours=hours, success=good / (good + bad) if good + bad else None, failing=failing[:MOST_SHOWN],
+            hours=hours,
+            success=good / (good + bad) if good + bad else None,
+            failing=failing[:MOST_SHOWN],
             failing_more=max(0, len(failing) - MOST_SHOWN),
-        )  # fmt: skip
+        )
 
     def hours(self, actor: Actor, begin: datetime, end: datetime) -> Tallies:
         """What the executions of [begin, end) came to, by the hour (UTC) in which they were queued; hours without any are left out.

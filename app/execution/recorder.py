@@ -251,13 +251,19 @@ class Recorder:
                 log.warning("attempt.stale", execution=attempt.execution_id, attempt=attempt.number, token=attempt.token)
                 continue
             log.info(
-                "attempt.ended", execution=attempt.execution_id, attempt=attempt.number, status=outcome.status.value,
-                seconds=outcome.seconds, error=outcome.error.type if outcome.error else None, retry_in=delay,
-            )  # fmt: skip
+                "attempt.ended",
+                execution=attempt.execution_id,
+                attempt=attempt.number,
+                status=outcome.status.value,
+                seconds=outcome.seconds,
+                error=outcome.error.type if outcome.error else None,
+                retry_in=delay,
+            )
         self._note_runs(
             Ended(attempt.job_id, attempt.began_at, outcome.status.value if delay is None else None)
-            for attempt, outcome, delay in rows if attempt.execution_id not in refused and not attempt.dry
-        )  # fmt: skip
+            for attempt, outcome, delay in rows
+            if attempt.execution_id not in refused and not attempt.dry
+        )
 
     def _note_runs(self, runs: Iterable[Ended]) -> None:
         """What the jobs show of their last runs; the ends are written, and one that is refused here does not write them again."""

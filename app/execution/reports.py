@@ -79,7 +79,7 @@ def error_of(value: Any, traceback: Any) -> AttemptError:
         message=text_of(value.get("message"), LONGEST_MESSAGE),
         permanent=value.get("permanent") is True,
         traceback=text_of(traceback, LONGEST_TRACEBACK),
-    )  # fmt: skip
+    )
 
 
 def seconds_of(value: Any, otherwise: float) -> float:
@@ -106,9 +106,11 @@ def storable_outcome(outcome: Outcome) -> tuple[Outcome, str | None]:
     error = outcome.error
     if error is not None:
         error = replace(
-            error, type=text_of(error.type, LONGEST_TYPE), message=text_of(error.message, LONGEST_MESSAGE),
+            error,
+            type=text_of(error.type, LONGEST_TYPE),
+            message=text_of(error.message, LONGEST_MESSAGE),
             traceback=text_of(error.traceback, LONGEST_TRACEBACK),
-        )  # fmt: skip
+        )
     tidy = replace(outcome, result=result, error=error, seconds=seconds_of(outcome.seconds, 0.0), usage=usage_of(outcome.usage))
     return tidy, in_words(replaced)
 
@@ -116,9 +118,7 @@ def storable_outcome(outcome: Outcome) -> tuple[Outcome, str | None]:
 def unwritten(outcome: Outcome, why: Exception) -> Outcome:
     """What is recorded in place of an outcome that the database refuses."""
     ended = f"It ended as {outcome.status.value}, but what it reported could not be written"
-    error = AttemptError(
-        type="UnwritableReport", message=f"{ended}: {text_of(str(why), 500)}", permanent=True, kind=RetryOn.ERROR
-    )  # fmt: skip
+    error = AttemptError(type="UnwritableReport", message=f"{ended}: {text_of(str(why), 500)}", permanent=True, kind=RetryOn.ERROR)
     return Outcome(status=Status.FAILED, error=error, seconds=seconds_of(outcome.seconds, 0.0), began_at=outcome.began_at)
 
 

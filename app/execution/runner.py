@@ -45,10 +45,21 @@ class Runner:
     """One node's work on the queue. Its methods are called by the node's ticks; each is safe to call again after any error."""
 
     def __init__(
-        self, *, store: ExecutionStore, executor: Executor, sink: Sink, catalogue: Catalogue, connections: Connections, vault: Vault,
-        clock: Clock, settings: Settings, owner: str, note_runs: Callable[[Iterable[Ended]], None],
-        followed: Callable[[Collection[str]], Collection[str]], retired: Callable[[Collection[str]], Collection[str]],
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        store: ExecutionStore,
+        executor: Executor,
+        sink: Sink,
+        catalogue: Catalogue,
+        connections: Connections,
+        vault: Vault,
+        clock: Clock,
+        settings: Settings,
+        owner: str,
+        note_runs: Callable[[Iterable[Ended]], None],
+        followed: Callable[[Collection[str]], Collection[str]],
+        retired: Callable[[Collection[str]], Collection[str]],
+    ) -> None:
         self._store, self._executor, self._sink, self._catalogue = store, executor, sink, catalogue
         self._note_runs, self._followed, self._retired = note_runs, followed, retired
         self._connections, self._vault, self._clock, self._settings, self._owner = (
@@ -80,9 +91,14 @@ class Runner:
 
     def _claim(self, free: int, grant: Grant) -> int:
         attempts = self._store.claim_due(
-            owner=self._owner, host=self._host, now=self._clock.now(), lease=self._lease, limit=free, bounds=self._bounds,
+            owner=self._owner,
+            host=self._host,
+            now=self._clock.now(),
+            lease=self._lease,
+            limit=free,
+            bounds=self._bounds,
             until=grant.claim_until,
-        )  # fmt: skip
+        )
         if not self._executor.held():
             self._renewed_at = self._clock.monotonic()
         runs = self._prepared(self._of_jobs_there(attempts))
@@ -159,9 +175,7 @@ class Runner:
         error = AttemptError(
             type="LostWorker", message=f"Its worker was silent for {self._settings.lease_seconds:g} s", kind=RetryOn.LOST_WORKER
         )
-        outcome = Outcome(
-            status=Status.FAILED, error=error, reason=Reason.LOST_WORKER, seconds=(now - attempt.started_at).total_seconds()
-        )  # fmt: skip
+        outcome = Outcome(status=Status.FAILED, error=error, reason=Reason.LOST_WORKER, seconds=(now - attempt.started_at).total_seconds())
         delay = decide_retry(attempt.retry_policy, attempt.failed_attempts, error).delay_seconds
         followed = self._followed({attempt.job_id}) if delay is None else ()
         if not self._store.end_lost(attempt, outcome, delay, now=now, followed=followed):
@@ -232,9 +246,13 @@ class Runner:
             return self._refuse(attempt, type(error).__name__, error.detail)
         isolation = entry.template.isolation if self._settings.isolation == "template" else self._settings.isolation
         return Run(
-            attempt, parameters, {name: (grant.kind, grant.settings) for name, grant in grants.items()}, entry.load,
-            reused=isolation == "reused" and not attempt.dry, stores=entry.stores,
-        )  # fmt: skip
+            attempt,
+            parameters,
+            {name: (grant.kind, grant.settings) for name, grant in grants.items()},
+            entry.load,
+            reused=isolation == "reused" and not attempt.dry,
+            stores=entry.stores,
+        )
 
     def _resolved(self, attempt: Attempt, entry: Entry, parameters: Mapping[str, Any]) -> Resolved:
         """The parameters with what their dynamic values become: the same in each attempt of an execution, and recorded with it."""
@@ -242,10 +260,13 @@ class Runner:
             with suppress(LookupError, ValueError):
                 return Resolved(put_back(parameters, attempt.resolved))
         known = Known(
-            now=attempt.stands_for or attempt.began_at, execution_id=attempt.execution_id,
-            scheduled_for=attempt.scheduled_for or attempt.stands_for, job_id=attempt.job_id, job_name=attempt.job_name,
+            now=attempt.stands_for or attempt.began_at,
+            execution_id=attempt.execution_id,
+            scheduled_for=attempt.scheduled_for or attempt.stands_for,
+            job_id=attempt.job_id,
+            job_name=attempt.job_name,
             previous=self._store.last_success(attempt.job_id),
-        )  # fmt: skip
+        )
         found = resolve(entry.parameters_schema, parameters, known)
         if found.became:
             self._store.note_resolved(attempt, found.became)

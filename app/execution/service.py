@@ -57,9 +57,16 @@ class Executions:
     """The queue and the record. `wake` is called when something new waits, so that it does not wait for a tick."""
 
     def __init__(
-        self, *, store: ExecutionStore, logs: LogStore, limits: RunLimits, registry: JobRegistry, audit: AuditTrail, clock: Clock,
+        self,
+        *,
+        store: ExecutionStore,
+        logs: LogStore,
+        limits: RunLimits,
+        registry: JobRegistry,
+        audit: AuditTrail,
+        clock: Clock,
         settings: Settings,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._store, self._logs, self._limits, self._registry = store, logs, limits, registry
         self._audit, self._clock, self._settings = audit, clock, settings
         self._bounds = RunBounds.from_settings(settings)
@@ -90,9 +97,13 @@ class Executions:
         parameters = self._registry.judge.run_parameters(job, overrides, whole=whole)
         self._refuse_beside_another(job)
         document = new_execution(
-            job, now=self._clock.now(), triggered_by=Trigger.MANUAL if actor.via == "web" else Trigger.API,
-            parameters=parameters, by=actor.email, execution_id=execution_id,
-        )  # fmt: skip
+            job,
+            now=self._clock.now(),
+            triggered_by=Trigger.MANUAL if actor.via == "web" else Trigger.API,
+            parameters=parameters,
+            by=actor.email,
+            execution_id=execution_id,
+        )
         diff = [{"field": f"/parameters/{name}", "after": mask(parameters.get(name))} for name in sorted(overrides or {})]
         named = {"execution_id": execution_id} if idempotency_key else {}
         self._registry.ask_first(actor, job, Operation.RUN, {"parameters": parameters, "code_version": job.code_version, **named}, diff)
@@ -150,22 +161,37 @@ class Executions:
         base = self._carried(job, old)
         chosen = base if parameters is None else self._registry.judge.run_parameters(job, parameters, base=base, whole=True)
         document = new_execution(
-            job, now=self._clock.now(), triggered_by=Trigger.RETRY, parameters=chosen, by=actor.email, retry_of=execution_id,
+            job,
+            now=self._clock.now(),
+            triggered_by=Trigger.RETRY,
+            parameters=chosen,
+            by=actor.email,
+            retry_of=execution_id,
             stands_for=old.get("stands_for"),
-        )  # fmt: skip
+        )
         diff = [] if parameters is None else field_diff(mask(base or {}), mask(chosen), prefix="/parameters")
         payload = {
-            "parameters": document["parameters"], "code_version": job.code_version,
-            "retry_of": execution_id, "stands_for": old.get("stands_for"),
-        }  # fmt: skip
+            "parameters": document["parameters"],
+            "code_version": job.code_version,
+            "retry_of": execution_id,
+            "stands_for": old.get("stands_for"),
+        }
         self._registry.ask_first(actor, job, Operation.RETRY, payload, diff)
         self._start(actor, "execution.retry", document, diff)
         return self._shown(document)
 
     def run_approved(
-        self, actor: Actor, job_id: str, *, version: int, execution_id: str, parameters: Mapping[str, Any], code_version: int | None = None,
-        retry_of: str | None = None, stands_for: datetime | None = None,
-    ) -> Document:  # fmt: skip
+        self,
+        actor: Actor,
+        job_id: str,
+        *,
+        version: int,
+        execution_id: str,
+        parameters: Mapping[str, Any],
+        code_version: int | None = None,
+        retry_of: str | None = None,
+        stands_for: datetime | None = None,
+    ) -> Document:
         """Start the run of an approved request, of the job that was looked at (`version`); one that is there already is returned.
 
         `parameters` are as they are stored, written for `code_version`.
@@ -178,18 +204,29 @@ class Executions:
         self._registry.ask_first(actor, job, Operation.RETRY if retry_of else Operation.RUN)
         self._refuse_beside_another(job)
         document = new_execution(
-            replace(job, code_version=code_version), now=self._clock.now(), parameters=parameters, by=actor.email,
-            triggered_by=Trigger.RETRY if retry_of else Trigger.MANUAL, execution_id=execution_id, retry_of=retry_of, stands_for=stands_for,
-        )  # fmt: skip
+            replace(job, code_version=code_version),
+            now=self._clock.now(),
+            parameters=parameters,
+            by=actor.email,
+            triggered_by=Trigger.RETRY if retry_of else Trigger.MANUAL,
+            execution_id=execution_id,
+            retry_of=retry_of,
+            stands_for=stands_for,
+        )
         self._start(actor, "execution.retry" if retry_of else "job.run", document, [])
         return self._shown(self._found(execution_id))
 
     def preview(self, job: Job, *, of: str, parameters: Mapping[str, Any] | None = None) -> str:
         """Have a job's template say what a run would do; returns the execution's id. `of` stands for the job, whose history it is not."""
         document = new_execution(
-            replace(job, id=of), now=self._clock.now(), triggered_by=Trigger.PREVIEW, parameters=parameters, overlap=Overlap.ALLOW,
-            dry=True, execution_id=self.preview_id(of),
-        )  # fmt: skip
+            replace(job, id=of),
+            now=self._clock.now(),
+            triggered_by=Trigger.PREVIEW,
+            parameters=parameters,
+            overlap=Overlap.ALLOW,
+            dry=True,
+            execution_id=self.preview_id(of),
+        )
         self._store.add_one(document)
         self.wake()
         return str(document["_id"])
@@ -248,11 +285,16 @@ class Executions:
         name = key or f"{now:%Y-%m-%dT%H:%M}"
         documents = [
             new_execution(
-                job, now=now + place * timedelta(milliseconds=1), triggered_by=Trigger.BACKFILL, by=actor.email, overlap=Overlap.QUEUE,
-                stands_for=due, execution_id=str(uuid.uuid5(_BACKFILL_SPACE, f"{job_id}\0{due.isoformat()}\0{name}")),
+                job,
+                now=now + place * timedelta(milliseconds=1),
+                triggered_by=Trigger.BACKFILL,
+                by=actor.email,
+                overlap=Overlap.QUEUE,
+                stands_for=due,
+                execution_id=str(uuid.uuid5(_BACKFILL_SPACE, f"{job_id}\0{due.isoformat()}\0{name}")),
             )
             for place, due in enumerate(due_times)
-        ]  # fmt: skip
+        ]
         diff = [{"field": "/backfill", "before": None, "after": {"from": due_times[0], "to": due_times[-1], "runs": len(due_times)}}]
         self._registry.ask_first(actor, job, Operation.BACKFILL, {"due_times": list(due_times)}, diff)
         self._count_run(actor)

@@ -42,12 +42,32 @@ MOST_FAILED = 2_000
 NO_BOUNDS = RunBounds()
 CLAIM_TRIES = 3
 CLAIM_FIELDS = (
-    "job_id", "job_name", "status", "slots", "overlap", "max_instances", "concurrency_group", "template_type", "template_version",
+    "job_id",
+    "job_name",
+    "status",
+    "slots",
+    "overlap",
+    "max_instances",
+    "concurrency_group",
+    "template_type",
+    "template_version",
     "code_version",
-    "parameters", "timeout_seconds", "retry_policy", "attempts.status", "notifications", "pause_after_failures", "started_at", "last_token",
-    "rank", "cancel",
-    "triggered_by", "stands_for", "dry", "scheduled_for", "resolved",
-)  # fmt: skip
+    "parameters",
+    "timeout_seconds",
+    "retry_policy",
+    "attempts.status",
+    "notifications",
+    "pause_after_failures",
+    "started_at",
+    "last_token",
+    "rank",
+    "cancel",
+    "triggered_by",
+    "stands_for",
+    "dry",
+    "scheduled_for",
+    "resolved",
+)
 _STATUSES = [status.value for status in Status]
 ENDED_VALUES = [status.value for status in Status if status not in LIVE]
 
@@ -135,9 +155,16 @@ class ExecutionStore:
     # -- out of the queue -----------------------------------------------------------------------------------------
 
     def claim_due(
-        self, *, owner: str, host: str, now: datetime, lease: timedelta, limit: int, bounds: RunBounds = NO_BOUNDS,
+        self,
+        *,
+        owner: str,
+        host: str,
+        now: datetime,
+        lease: timedelta,
+        limit: int,
+        bounds: RunBounds = NO_BOUNDS,
         until: datetime | None = None,
-    ) -> list[Attempt]:  # fmt: skip
+    ) -> list[Attempt]:
         """Take up to `limit` executions whose time has come, by age, to which a priority adds (PRIORITY_STEP). Three round trips:
 
         1. Candidates are read: they wait, are available, and nobody asked them to stop.
@@ -173,9 +200,10 @@ class ExecutionStore:
         taking = [*held, *(row for row in candidates if row["_id"] in places)]
         in_backfill = {row["job_id"] for row in taking if row["triggered_by"] == Trigger.BACKFILL.value}
         skipped = [
-            row["_id"] for row in blocked
+            row["_id"]
+            for row in blocked
             if full[row["_id"]] == f"{row['job_id']}#" and row["overlap"] == Overlap.SKIP.value and row["job_id"] not in in_backfill
-        ]  # fmt: skip
+        ]
         self._step_aside({key: prefix for key, prefix in full.items() if key not in skipped}, skipped, now)
         rows = [row for row in candidates if row["_id"] in places]
         if not rows:
@@ -540,8 +568,9 @@ class ExecutionStore:
         bounds: dict[str, Any] = {**({"limit": most} if most else {}), **hint}
         total = (
             self._executions.count_documents(where, maxTimeMS=QUERY_TIME_MS, **bounds)
-            if where else self._executions.estimated_document_count()
-        )  # fmt: skip
+            if where
+            else self._executions.estimated_document_count()
+        )
         return list(rows), total
 
     def latest(self, job_id: str, limit: int) -> list[Document]:
@@ -598,7 +627,7 @@ class ExecutionStore:
 
     def drawn(
         self, begin: datetime, end: datetime, limit: int, *, newest: bool = True, of_jobs: Collection[str] | None = None
-    ) -> list[Document]:  # fmt: skip
+    ) -> list[Document]:
         """What is worth drawing of the executions that were queued from `begin` on and before `end`, and began: those that took
         LONG_SECONDS or more (with what was queued a day before and went on), the failed, what runs and, where they are asked for, the
         `newest`; `limit` of each kind at most."""
@@ -610,8 +639,9 @@ class ExecutionStore:
             ({"status": {"$in": list(FAILURES)}, "completed_at": ANY_DATE}, {}),
             ({"duration_seconds": {"$gte": LONG_SECONDS}}, {}),
             ({"duration_seconds": {"$gte": LONG_SECONDS}, **yesterday, "completed_at": {"$gt": begin}}, {}),
-            ({"live": True, "status": Status.RUNNING.value}, {"hint": LIVE_INDEX}), *([({}, {})] if newest else []),
-        ]  # fmt: skip
+            ({"live": True, "status": Status.RUNNING.value}, {"hint": LIVE_INDEX}),
+            *([({}, {})] if newest else []),
+        ]
         found: dict[str, Document] = {}
         for kind, hint in kinds:
             rows = self._executions.find({**where, **kind}, DRAWN, max_time_ms=QUERY_TIME_MS, **hint).sort("queued_at", -1).limit(limit)

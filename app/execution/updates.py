@@ -43,9 +43,14 @@ def takes(
     for row in rows:
         by_token.setdefault(token_of(row), []).append(row["_id"])
     attempt = {
-        "number": {"$add": [{"$size": "$attempts"}, 1]}, "started_at": now, "completed_at": None, "status": Status.RUNNING.value,
-        "error": None, "host": {"$literal": host}, "worker": {"$literal": lease["owner"]},
-    }  # fmt: skip
+        "number": {"$add": [{"$size": "$attempts"}, 1]},
+        "started_at": now,
+        "completed_at": None,
+        "status": Status.RUNNING.value,
+        "error": None,
+        "host": {"$literal": host},
+        "worker": {"$literal": lease["owner"]},
+    }
     in_time: Document = {} if until is None else {"$expr": {"$lt": ["$$NOW", until]}}
     return [
         UpdateMany(
@@ -53,9 +58,13 @@ def takes(
             [
                 {
                     "$set": {
-                        "status": Status.RUNNING.value, "slots": by_id(ids, [places[one] for one in ids]),
-                        "lease": {"$literal": {**lease, "token": token + 1}}, "last_token": token + 1,
-                        "started_at": {"$ifNull": ["$started_at", now]}, "execution_host": {"$literal": host}, "progress": None,
+                        "status": Status.RUNNING.value,
+                        "slots": by_id(ids, [places[one] for one in ids]),
+                        "lease": {"$literal": {**lease, "token": token + 1}},
+                        "last_token": token + 1,
+                        "started_at": {"$ifNull": ["$started_at", now]},
+                        "execution_host": {"$literal": host},
+                        "progress": None,
                         "attempts": {"$concatArrays": ["$attempts", [attempt]]},
                     }
                 },
@@ -64,7 +73,7 @@ def takes(
             hint="_id_",
         )
         for token, ids in by_token.items()
-    ]  # fmt: skip
+    ]
 
 
 def is_plain(attempt: Attempt, outcome: Outcome, delay_seconds: float | None) -> bool:
@@ -105,8 +114,13 @@ def plain_ends(ends: Sequence[tuple[Attempt, Outcome]], now: datetime) -> list[U
                     {"$set": {"end": by_id(ids, ended)}},
                     {
                         "$set": {
-                            "status": Status.SUCCESS.value, "reason": None, "error": None, "completed_at": now,
-                            "result": "$end.result", "started_at": "$end.started_at", "duration_seconds": "$end.duration_seconds",
+                            "status": Status.SUCCESS.value,
+                            "reason": None,
+                            "error": None,
+                            "completed_at": now,
+                            "result": "$end.result",
+                            "started_at": "$end.started_at",
+                            "duration_seconds": "$end.duration_seconds",
                             "attempts": {"$concatArrays": [rest, [{"$mergeObjects": [{"$last": "$attempts"}, "$end.attempt"]}]]},
                         }
                     },
@@ -114,16 +128,20 @@ def plain_ends(ends: Sequence[tuple[Attempt, Outcome]], now: datetime) -> list[U
                 ],
                 hint="_id_",
             )
-        )  # fmt: skip
+        )
     return operations
 
 
 def _ended_attempt(outcome: Outcome, now: datetime) -> Document:
     """What an attempt's record gains by its end."""
     return {
-        "completed_at": now, "status": outcome.status.value, "error": outcome.error.as_document() if outcome.error else None,
-        "duration_seconds": outcome.seconds, "reason": outcome.reason.value if outcome.reason else None, "usage": dict(outcome.usage),
-    }  # fmt: skip
+        "completed_at": now,
+        "status": outcome.status.value,
+        "error": outcome.error.as_document() if outcome.error else None,
+        "duration_seconds": outcome.seconds,
+        "reason": outcome.reason.value if outcome.reason else None,
+        "usage": dict(outcome.usage),
+    }
 
 
 def _span_of(attempt: Attempt, outcome: Outcome, now: datetime) -> Document:
@@ -144,8 +162,10 @@ def end(attempt: Attempt, outcome: Outcome, delay_seconds: float | None, now: da
     ended = _ended_attempt(outcome, now)
     fields: Document = {
         **{f"{last}.{name}": value for name, value in ended.items()},
-        "error": ended["error"], "result": outcome.result, "reason": ended["reason"],
-    }  # fmt: skip
+        "error": ended["error"],
+        "result": outcome.result,
+        "reason": ended["reason"],
+    }
     span = _span_of(attempt, outcome, now)
     if outcome.began_at is not None:
         fields |= {f"{last}.started_at": outcome.began_at, "started_at": span["started_at"]}
@@ -181,14 +201,26 @@ def checked(row: Document, now: datetime) -> Document:
 def attempt_from(row: Document, *, number: int, token: int, started_at: datetime) -> Attempt:
     """Attempt `number` of an execution; of the ones before it, those that failed count for the retry policy."""
     return Attempt(
-        execution_id=row["_id"], number=number, token=token, job_id=row["job_id"], job_name=row["job_name"],
-        template_type=row["template_type"], template_version=row.get("template_version", 0),
+        execution_id=row["_id"],
+        number=number,
+        token=token,
+        job_id=row["job_id"],
+        job_name=row["job_name"],
+        template_type=row["template_type"],
+        template_version=row.get("template_version", 0),
         code_version=row.get("code_version") or row.get("template_version", 0),
-        parameters=row["parameters"], timeout_seconds=row["timeout_seconds"],
-        started_at=started_at, began_at=row["started_at"] or started_at, retry_policy=row["retry_policy"],
+        parameters=row["parameters"],
+        timeout_seconds=row["timeout_seconds"],
+        started_at=started_at,
+        began_at=row["started_at"] or started_at,
+        retry_policy=row["retry_policy"],
         failed_attempts=1 + sum(one["status"] in FAILURES for one in row["attempts"][: number - 1]),
-        notifications=row.get("notifications", {}), pause_after_failures=row.get("pause_after_failures", 0),
-        rank=row["rank"], places=tuple(row.get("slots", ())),
-        stands_for=row.get("stands_for"), dry=row.get("dry", False), scheduled_for=row.get("scheduled_for"),
+        notifications=row.get("notifications", {}),
+        pause_after_failures=row.get("pause_after_failures", 0),
+        rank=row["rank"],
+        places=tuple(row.get("slots", ())),
+        stands_for=row.get("stands_for"),
+        dry=row.get("dry", False),
+        scheduled_for=row.get("scheduled_for"),
         resolved={one["pointer"]: one["value"] for one in row["resolved"]} if row.get("resolved") else None,
-    )  # fmt: skip
+    )

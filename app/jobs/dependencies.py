@@ -73,8 +73,9 @@ class Dependencies:
         there = {ref.id for ref in self._store.refs([one.job for one in definition.depends_on])}
         errors = [
             FieldError(f"/depends_on/{place}/job", "is not in the registry any more")
-            for place, one in enumerate(definition.depends_on) if one.job not in there
-        ]  # fmt: skip
+            for place, one in enumerate(definition.depends_on)
+            if one.job not in there
+        ]
         if not errors and (circle := self.graph.way_back(job_id, [one.job for one in definition.depends_on])):
             errors.append(FieldError(f"/depends_on/{circle.place}/job", "runs after this job, which would make a circle"))
         return errors
@@ -102,8 +103,10 @@ class Dependencies:
         require(actor, May.SEE_JOBS)
         return [
             _link(actor, job.id, one.when, JobRef(job.id, job.definition.name, job.definition.group, job.last_status))
-            for job in self._store.dependants(job_id) for one in job.definition.depends_on if one.job == job_id
-        ]  # fmt: skip
+            for job in self._store.dependants(job_id)
+            for one in job.definition.depends_on
+            if one.job == job_id
+        ]
 
     # -- steps ----------------------------------------------------------------------------------------------------
 

@@ -39,6 +39,10 @@ def _key(entry: Any, key: Callable[[str], Hashable]) -> Hashable:
 
 
 _KEYS: dict[str, Callable[[str], Hashable]] = {
-    "/tags": normal, "/schedule/calendars": normal, "/retry_policy/retry_on": str, "/depends_on": normal,
-    "/notifications/on_success": address_key, "/notifications/on_failure": address_key,
-}  # fmt: skip
+    "/tags": normal,
+    "/schedule/calendars": normal,
+    "/retry_policy/retry_on": str,
+    "/depends_on": normal,
+    "/notifications/on_success": address_key,
+    "/notifications/on_failure": address_key,
+}

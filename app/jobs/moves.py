@@ -162,9 +162,14 @@ class Moves:
             {"id": job.id, "name": job.definition.name, "version": job.version, "template_version": job.template_version} for job in jobs
         ]
         return {
-            "_id": str(ObjectId()), "template_type": target.type, "to": target.version, "at": self._clock.now(), "by": actor.email,
-            "jobs": rows, "rolled_back": None,
-        }  # fmt: skip
+            "_id": str(ObjectId()),
+            "template_type": target.type,
+            "to": target.version,
+            "at": self._clock.now(),
+            "by": actor.email,
+            "jobs": rows,
+            "rolled_back": None,
+        }
 
     def _moved(self, actor: Actor, target: Entry, found: Impact) -> Result:
         job = found.job

@@ -51,8 +51,13 @@ class Notes:
         if self._store.count(job_id) >= MOST:
             raise LimitReached(say("The job has {most} notes: delete one", most=MOST))
         row: Document = {
-            "_id": str(uuid.uuid4()), "job_id": job_id, "text": text, "by": actor.email, "by_id": actor.id, "at": self._clock.now(),
-        }  # fmt: skip
+            "_id": str(uuid.uuid4()),
+            "job_id": job_id,
+            "text": text,
+            "by": actor.email,
+            "by_id": actor.id,
+            "at": self._clock.now(),
+        }
         diff = [{"field": "/notes", "before": None, "after": text}]
         with self._audit.action(actor, "job.note", kind="job", target_id=job_id, name=job.definition.name, diff=diff):
             self._store.add(row)

@@ -121,8 +121,9 @@ def _refused_by_policy(host: str, address: str) -> Said:
     return say(
         "{host} resolves to {address}, a private or local address: runs are refused unless a connection names the host or "
         "JOBWRIGHT_ALLOWED_HOSTS lists it",
-        host=host, address=address,
-    )  # fmt: skip
+        host=host,
+        address=address,
+    )
 
 
 def _targets(entry: Entry, definition: JobDefinition) -> Iterator[_Target]:

@@ -55,9 +55,10 @@ class ScheduleSchema(_Strict):
         metadata={"description": "How due times are given"},
     )
     expression = ma.String(
-        allow_none=True, validate=Length(max=200),
+        allow_none=True,
+        validate=Length(max=200),
         metadata={"description": "cron: five fields by Debian's rules, or six with seconds first", "example": "0 2 * * *"},
-    )  # fmt: skip
+    )
     interval_seconds = Whole(allow_none=True, validate=Range(min=1, max=31_536_000), metadata={"description": "interval: seconds"})
     run_at = Instant(allow_none=True, metadata={"description": "once: the instant"})
     timezone = ma.String(validate=Length(max=64), metadata={"description": "IANA name, for cron", "example": "Europe/Berlin"})
@@ -68,9 +69,10 @@ class ScheduleSchema(_Strict):
         metadata={"description": "Start up to so many seconds after each due time: always the same for a job, another for the next"},
     )
     calendars = ma.List(
-        ma.String(validate=Length(min=1, max=100)), validate=Length(max=10),
+        ma.String(validate=Length(min=1, max=100)),
+        validate=Length(max=10),
         metadata={"description": "Names of calendars in whose blackouts the job does not start"},
-    )  # fmt: skip
+    )
 
 
 class RetryPolicySchema(_Strict):
@@ -127,9 +129,10 @@ class DependencySchema(_Strict):
         metadata={"title": say("Job"), "description": "Name or id of the other job"},
     )
     when = ma.String(
-        load_default=DependsOn.SUCCESS.value, validate=OneOf([item.value for item in DependsOn]),
+        load_default=DependsOn.SUCCESS.value,
+        validate=OneOf([item.value for item in DependsOn]),
         metadata={"title": say("When it"), "description": "success; failure: failed or timed out; end: either"},
-    )  # fmt: skip
+    )
 
 
 class JobDefinitionSchema(_Strict):
@@ -155,9 +158,10 @@ class JobDefinitionSchema(_Strict):
         metadata={"description": "The job pauses itself after so many failures in a row; 0: never"},
     )
     depends_on = ma.List(
-        ma.Nested(DependencySchema), validate=Length(max=MAX_DEPENDENCIES),
+        ma.Nested(DependencySchema),
+        validate=Length(max=MAX_DEPENDENCIES),
         metadata={"description": "It also runs once each of these jobs has ended so, since it last ran for them"},
-    )  # fmt: skip
+    )
 
 
 class PauseSchema(_Strict):

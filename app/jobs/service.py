@@ -56,7 +56,7 @@ _CAUSES = {
     Cause.CALENDAR: say("a calendar: change that, or the job's schedule"),
     Cause.TEMPLATE: say("its template, which is off: switch that on"),
     Cause.MAINTENANCE: say("maintenance: end that"),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,17 @@ class JobRegistry:
     """Jobs, for people and programs alike; every face calls these methods and no other."""
 
     def __init__(
-        self, *, store: JobStore, catalogue: Catalogue, judge: Judge, rules: ScheduleRules, endings: Endings, audit: AuditTrail,
-        clock: Clock, settings: Settings,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        store: JobStore,
+        catalogue: Catalogue,
+        judge: Judge,
+        rules: ScheduleRules,
+        endings: Endings,
+        audit: AuditTrail,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
         self.judge = judge  # of parameters, for the stages above as well
         self.dependencies = Dependencies(store)
         self._store, self._catalogue, self._rules, self._endings = store, catalogue, rules, endings
@@ -186,10 +194,18 @@ class JobRegistry:
         definition, now = self._checked(actor, body, None, named=job_id is not None, job_id=job_id), self._clock.now()
         entry = self._catalogue.get(definition.template_type)
         return Job(
-            id=job_id or str(uuid.uuid4()), definition=self.judge.sealed(entry, definition, None), template_version=entry.version,
-            code_version=entry.template.version, origin="ui" if actor.via == "web" else "api", version=1, created_by=actor.email,
-            created_at=now, updated_by=actor.email, updated_at=now, next_run_at=self._first_due(definition, now),
-        )  # fmt: skip
+            id=job_id or str(uuid.uuid4()),
+            definition=self.judge.sealed(entry, definition, None),
+            template_version=entry.version,
+            code_version=entry.template.version,
+            origin="ui" if actor.via == "web" else "api",
+            version=1,
+            created_by=actor.email,
+            created_at=now,
+            updated_by=actor.email,
+            updated_at=now,
+            next_run_at=self._first_due(definition, now),
+        )
 
     def update(self, actor: Actor, job_id: str, body: Any, *, version: int | None = None) -> Job:
         """The job with the fields of `body` changed; fields that `body` leaves out stay.
@@ -340,9 +356,14 @@ class JobRegistry:
         except (Forbidden, Conflict):
             definition = replace(definition, enabled=False)
         after = replace(
-            job, definition=definition, version=job.version + 1, updated_by=actor.email, updated_at=now, paused=None,
+            job,
+            definition=definition,
+            version=job.version + 1,
+            updated_by=actor.email,
+            updated_at=now,
+            paused=None,
             next_run_at=self._first_due(definition, now),
-        )  # fmt: skip
+        )
         self._store.refuse_full(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
         with self._audit.action(actor, "job.undelete", kind="job", target_id=job_id, name=definition.name):
             self._brought_back(job, after)
@@ -481,9 +502,15 @@ class JobRegistry:
     # -- steps ----------------------------------------------------------------------------------------------------
 
     def _checked(
-        self, actor: Actor, body: Any, before: Job | None, *, coming: Collection[str] | None = None, named: bool = True,
+        self,
+        actor: Actor,
+        body: Any,
+        before: Job | None,
+        *,
+        coming: Collection[str] | None = None,
+        named: bool = True,
         job_id: str | None = None,
-    ) -> JobDefinition:  # fmt: skip
+    ) -> JobDefinition:
         """The judged definition; with `named`, of a name that no other job than `before` or `job_id` has. Raises ValidationFailed with all
         that is wrong with it, DuplicateName where that is its name alone."""
         own_id = before.id if before else job_id
@@ -558,11 +585,16 @@ class JobRegistry:
         now, definition = self._clock.now(), wanted.definition
         moved = (before.definition.schedule, before.definition.enabled) != (definition.schedule, definition.enabled)
         after = replace(
-            before, definition=definition, version=before.version + 1, updated_by=actor.email, updated_at=now,
-            template_version=wanted.template_version, code_version=wanted.code_version,
+            before,
+            definition=definition,
+            version=before.version + 1,
+            updated_by=actor.email,
+            updated_at=now,
+            template_version=wanted.template_version,
+            code_version=wanted.code_version,
             **(self._due_again(before, definition, now) if moved else {}),
             schedule_error=None if moved else before.schedule_error,
-        )  # fmt: skip
+        )
         owed = self._endings.records(before, now=now, reason="rescheduled" if definition.enabled else "disabled") if moved else []
         wanted_ids = [one.job for one in definition.depends_on]
         if {*wanted_ids} <= {one.job for one in before.definition.depends_on}:

@@ -23,10 +23,17 @@ from app.validation.names import spellings
 from templates_lib.messages import say
 
 SORTS = {
-    "name": ("name", 1), "-name": ("name", -1), "created_at": ("created_at", 1), "-created_at": ("created_at", -1),
-    "updated_at": ("updated_at", 1), "-updated_at": ("updated_at", -1), "next_run_at": ("next_run_at", 1),
-    "-next_run_at": ("next_run_at", -1), "last_run_at": ("last_run_at", 1), "-last_run_at": ("last_run_at", -1),
-}  # fmt: skip
+    "name": ("name", 1),
+    "-name": ("name", -1),
+    "created_at": ("created_at", 1),
+    "-created_at": ("created_at", -1),
+    "updated_at": ("updated_at", 1),
+    "-updated_at": ("updated_at", -1),
+    "next_run_at": ("next_run_at", 1),
+    "-next_run_at": ("next_run_at", -1),
+    "last_run_at": ("last_run_at", 1),
+    "-last_run_at": ("last_run_at", -1),
+}
 QUERY_TIME_MS = 5_000
 NAMED_OF_A_PLAN = 60
 MOST_FOUND = 1_000  # by a search, of which the first ids are held at once
@@ -242,8 +249,9 @@ class JobStore:
     def counts_by_owner(self, owners: Sequence[str]) -> dict[str, int]:
         """How many jobs each of these has made that are in the registry."""
         stages: list[Document] = [
-            {"$match": {"retired": False, "created_by": {"$in": list(owners)}}}, {"$group": {"_id": "$created_by", "n": {"$sum": 1}}},
-        ]  # fmt: skip
+            {"$match": {"retired": False, "created_by": {"$in": list(owners)}}},
+            {"$group": {"_id": "$created_by", "n": {"$sum": 1}}},
+        ]
         return {row["_id"]: row["n"] for row in self._jobs.aggregate(stages, maxTimeMS=QUERY_TIME_MS)}
 
     def owners(self, *, groups: Collection[str] | None = None) -> list[str]:

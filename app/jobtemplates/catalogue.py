@@ -49,9 +49,13 @@ class Catalogue:
     """
 
     def __init__(
-        self, templates: Mapping[str, JobTemplate], broken: Mapping[str, str] | None = None, *,
-        rows: Callable[[], Sequence[Document]] | None = None, monotonic: Callable[[], float] = lambda: 0.0,
-    ) -> None:  # fmt: skip
+        self,
+        templates: Mapping[str, JobTemplate],
+        broken: Mapping[str, str] | None = None,
+        *,
+        rows: Callable[[], Sequence[Document]] | None = None,
+        monotonic: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._code, self._code_broken = {kind: of_code(one) for kind, one in templates.items()}, dict(broken or {})
         self._look_into(rows, monotonic)
 
@@ -127,9 +131,11 @@ class Catalogue:
         """What super-admins have said of it."""
         said = self._known().get(kind, {}).get("standing") or {}
         return Standing(
-            enabled=said.get("enabled", True), when_off=WhenOff(said.get("when_off", WhenOff.KEEP)),
-            roles=tuple(Role(role) for role in said.get("roles", ())), note=said.get("note", ""),
-        )  # fmt: skip
+            enabled=said.get("enabled", True),
+            when_off=WhenOff(said.get("when_off", WhenOff.KEEP)),
+            roles=tuple(Role(role) for role in said.get("roles", ())),
+            note=said.get("note", ""),
+        )
 
     def closed(self, kind: str) -> str | None:
         """Why no new job may be of it, None where one may."""

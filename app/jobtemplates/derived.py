@@ -30,18 +30,50 @@ Definition = Mapping[str, Any]
 
 TYPE = "^[a-z][a-z0-9_]{1,62}$"
 ICONS = (
-    "activity", "archive", "brush-cleaning", "calendar", "chart-column", "clock", "database", "file-down", "file-text", "folder", "globe",
-    "hard-drive", "heart-pulse", "history", "key-round", "layers", "mail", "refresh-cw", "send", "server", "shield", "sigma", "star",
-    "table-2", "terminal", "ticket", "trash-2", "webhook", "zap",
-)  # fmt: skip
+    "activity",
+    "archive",
+    "brush-cleaning",
+    "calendar",
+    "chart-column",
+    "clock",
+    "database",
+    "file-down",
+    "file-text",
+    "folder",
+    "globe",
+    "hard-drive",
+    "heart-pulse",
+    "history",
+    "key-round",
+    "layers",
+    "mail",
+    "refresh-cw",
+    "send",
+    "server",
+    "shield",
+    "sigma",
+    "star",
+    "table-2",
+    "terminal",
+    "ticket",
+    "trash-2",
+    "webhook",
+    "zap",
+)
 _LIMITS: dict[str, dict[str, Any]] = {
     "number": {
         "minimum": {"type": "number", "title": "At least", "x-width": "half"},
         "maximum": {"type": "number", "title": "At most", "x-width": "half"},
     },
     "string": {
-        "enum": {"type": "array", "title": "Only these", "items": {"type": "string", "title": "Text"}, "minItems": 1, "maxItems": 200,
-                 "uniqueItems": True},
+        "enum": {
+            "type": "array",
+            "title": "Only these",
+            "items": {"type": "string", "title": "Text"},
+            "minItems": 1,
+            "maxItems": 200,
+            "uniqueItems": True,
+        },
         "pattern": {"type": "string", "title": "Pattern", "format": "regex", "maxLength": 500, "x-width": "half"},
         "maxLength": {"type": "integer", "title": "Longest", "minimum": 0, "x-width": "half"},
     },
@@ -49,10 +81,14 @@ _LIMITS: dict[str, dict[str, Any]] = {
         "minItems": {"type": "integer", "title": "Fewest entries", "minimum": 0, "x-width": "half"},
         "maxItems": {"type": "integer", "title": "Most entries", "minimum": 0, "x-width": "half"},
     },
-}  # fmt: skip
+}
 _BOUNDS = {  # a limit of the base that a narrower one may not leave, and on which side
-    "minimum": max, "maximum": min, "maxLength": min, "minItems": max, "maxItems": min,
-}  # fmt: skip
+    "minimum": max,
+    "maximum": min,
+    "maxLength": min,
+    "minItems": max,
+    "maxItems": min,
+}
 _AHEAD = Known(now=datetime(2026, 1, 1, tzinfo=UTC), sample=True)  # any instant: whether a definition holds does not hang on the day
 _LOST_ALONE = ("x-section", "x-order", "x-visible-if", "x-width")  # hints that speak of the siblings in the base's own form
 
@@ -187,17 +223,39 @@ def editor_schema(template: JobTemplate) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "name": {"type": "string", "title": "Name", "minLength": 1, "maxLength": 80},
-            "description": {"type": "string", "title": "What it does", "minLength": 1, "maxLength": 300, "x-width": "full",
-                            "format": "multiline"},
-            "category": {"type": "string", "title": "Category", "minLength": 1, "maxLength": 60, "default": template.category,
-                         "x-width": "half"},
+            "description": {
+                "type": "string",
+                "title": "What it does",
+                "minLength": 1,
+                "maxLength": 300,
+                "x-width": "full",
+                "format": "multiline",
+            },
+            "category": {
+                "type": "string",
+                "title": "Category",
+                "minLength": 1,
+                "maxLength": 60,
+                "default": template.category,
+                "x-width": "half",
+            },
             "icon": {"enum": sorted({*ICONS, template.icon}), "title": "Icon", "default": template.icon, "x-width": "half"},
-            "help": {"type": "string", "title": "Help page", "maxLength": 20_000, "x-widget": "textarea",
-                     "description": "Markdown; stands before the help of the template that it is made from."},
-            "parameters": {"type": "object", "title": "Parameters", "properties": parameters, "additionalProperties": False,
-                           "description": "What is not set is asked as the template asks it."},
+            "help": {
+                "type": "string",
+                "title": "Help page",
+                "maxLength": 20_000,
+                "x-widget": "textarea",
+                "description": "Markdown; stands before the help of the template that it is made from.",
+            },
+            "parameters": {
+                "type": "object",
+                "title": "Parameters",
+                "properties": parameters,
+                "additionalProperties": False,
+                "description": "What is not set is asked as the template asks it.",
+            },
         },
-    }  # fmt: skip
+    }
 
 
 def _choices(name: str, member: Any, base: Mapping[str, Any]) -> dict[str, Any]:

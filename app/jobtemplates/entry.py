@@ -125,21 +125,37 @@ class Entry:
 def of_code(template: JobTemplate) -> Entry:
     """A template that is code, in the one version that there is."""
     return Entry(
-        template=template, type=template.type, version=template.version, name=said(template.name),
-        description=said(template.description), category=said(template.category), icon=template.icon,
-        parameters_schema=template.parameters_schema, validator=SchemaValidator(template.parameters_schema),
+        template=template,
+        type=template.type,
+        version=template.version,
+        name=said(template.name),
+        description=said(template.description),
+        category=said(template.category),
+        icon=template.icon,
+        parameters_schema=template.parameters_schema,
+        validator=SchemaValidator(template.parameters_schema),
         stores=_names_stores(template.parameters_schema),
-    )  # fmt: skip
+    )
 
 
 def of_definition(kind: str, base: Entry, definition: Definition, *, version: int, state: State) -> Entry:
     """A derived template in one version. `definition` has no problems (derived.problems)."""
     schema = compose(base.parameters_schema, definition)
     return Entry(
-        template=base.template, type=kind, version=version, name=definition["name"], description=definition["description"],
-        category=definition["category"], icon=definition.get("icon", base.icon), parameters_schema=schema,
-        validator=SchemaValidator(schema), stores=base.stores, base=base.type, definition=definition, state=state,
-    )  # fmt: skip
+        template=base.template,
+        type=kind,
+        version=version,
+        name=definition["name"],
+        description=definition["description"],
+        category=definition["category"],
+        icon=definition.get("icon", base.icon),
+        parameters_schema=schema,
+        validator=SchemaValidator(schema),
+        stores=base.stores,
+        base=base.type,
+        definition=definition,
+        state=state,
+    )
 
 
 def with_defaults(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:

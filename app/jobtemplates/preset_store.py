@@ -9,10 +9,13 @@ from app.shapes import Flag, Instant, Number, Object, texts
 
 PRESET = Object(
     members={
-        **texts("template_type", "name", "owner", "by"), "shared": Flag(), "parameters": Object(), "code_version": Number(optional=True),
+        **texts("template_type", "name", "owner", "by"),
+        "shared": Flag(),
+        "parameters": Object(),
+        "code_version": Number(optional=True),
         "at": Instant(),
     }
-)  # fmt: skip
+)
 
 
 class PresetStore:

@@ -64,10 +64,16 @@ class Presets:
         if errors:
             raise ValidationFailed(errors)
         row: Document = {
-            "_id": _id(kind, actor, name), "template_type": kind, "name": name, "owner": actor.id,
-            "by": actor.email, "at": self._clock.now(), "shared": shared, "parameters": kept,
+            "_id": _id(kind, actor, name),
+            "template_type": kind,
+            "name": name,
+            "owner": actor.id,
+            "by": actor.email,
+            "at": self._clock.now(),
+            "shared": shared,
+            "parameters": kept,
             "code_version": entry.template.version,
-        }  # fmt: skip
+        }
         if self._store.get(row["_id"]) is None and self._store.count(kind) >= MOST:
             raise LimitReached(say("{name} has {most} presets: delete one", name=entry.name, most=MOST))
         with self._audit.action(actor, "preset.save", kind="preset", target_id=row["_id"], name=name):

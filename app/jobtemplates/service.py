@@ -27,7 +27,10 @@ STANDING_SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "enabled": {
-            "type": "boolean", "title": "On", "x-widget": "switch", "description": "Off: no job of it is made, changed or switched on.",
+            "type": "boolean",
+            "title": "On",
+            "x-widget": "switch",
+            "description": "Off: no job of it is made, changed or switched on.",
         },
         "when_off": {
             "title": "While it is off, its jobs",
@@ -35,16 +38,21 @@ STANDING_SCHEMA: dict[str, Any] = {
             "x-widget": "radio",
         },
         "roles": {
-            "type": "array", "title": "Only for", "uniqueItems": True,
+            "type": "array",
+            "title": "Only for",
+            "uniqueItems": True,
             "items": {"oneOf": [{"const": "admin", "title": "Admins"}, {"const": "super_admin", "title": "Super-admins"}]},
             "description": "None: everybody who makes jobs.",
         },
         "note": {
-            "type": "string", "title": "Note", "maxLength": 500, "x-widget": "textarea",
+            "type": "string",
+            "title": "Note",
+            "maxLength": 500,
+            "x-widget": "textarea",
             "description": "Whoever makes a job of it reads it.",
         },
     },
-}  # fmt: skip
+}
 _MAY_BECOME = {
     State.PUBLISHED: {State.DEPRECATED, State.RETIRED},
     State.DEPRECATED: {State.PUBLISHED, State.RETIRED},
@@ -200,9 +208,14 @@ class Templates:
         definition, base = before["draft"]["definition"], self.base_of(before)
         self._check(base, definition)
         version = {
-            "number": next_number(before), "definition": definition, "base_version": base.version, "state": State.PUBLISHED.value,
-            "at": self._clock.now(), "by": actor.email, "note": note.strip(),
-        }  # fmt: skip
+            "number": next_number(before),
+            "definition": definition,
+            "base_version": base.version,
+            "state": State.PUBLISHED.value,
+            "at": self._clock.now(),
+            "by": actor.email,
+            "note": note.strip(),
+        }
         changed = {"draft": None, "versions": [*before["versions"], version]}
         diff = [{"field": "/version", "before": version["number"] - 1 or None, "after": version["number"]}]
         diff += field_diff(self._latest_definition(before), dict(definition))
@@ -226,9 +239,11 @@ class Templates:
             raise Conflict(
                 say_many(
                     "{count} job is of version {number}: move or delete it",
-                    "{count} jobs are of version {number}: move or delete them", jobs, number=number,
+                    "{count} jobs are of version {number}: move or delete them",
+                    jobs,
+                    number=number,
                 )
-            )  # fmt: skip
+            )
         versions = [{**one, "state": state} if one["number"] == number else one for one in before["versions"]]
         diff = [{"field": f"/versions/{number}/state", "before": old["state"], "after": state}]
         return self._write(actor, before, {"versions": versions}, f"template.{_VERBS[State(state)]}", diff)

@@ -41,11 +41,13 @@ SCHEMA: dict[str, Any] = {
         "base_version": {"type": "integer", "minimum": 1},
         "definition": {"type": "object"},
         "signature": {
-            "type": "object", "required": ["key", "value"], "additionalProperties": False,
+            "type": "object",
+            "required": ["key", "value"],
+            "additionalProperties": False,
             "properties": {"key": {"type": "string", "maxLength": 100}, "value": {"type": "string", "maxLength": 200}},
         },
     },
-}  # fmt: skip
+}
 
 
 class Signed(StrEnum):
@@ -95,9 +97,12 @@ class Sharing:
         if found is None:
             raise NotFound("version of a derived template", f"{kind} {number}")
         file: Document = {
-            "jobwright_template": 1, "type": kind, "base": row["base"], "base_version": found["base_version"],
+            "jobwright_template": 1,
+            "type": kind,
+            "base": row["base"],
+            "base_version": found["base_version"],
             "definition": found["definition"],
-        }  # fmt: skip
+        }
         if sign:
             file["signature"] = {"key": self.key, "value": base64.b64encode(self._current.sign(_signed_bytes(file))).decode()}
         return json.dumps(file, indent=2, ensure_ascii=False) + "\n"
@@ -125,9 +130,16 @@ class Sharing:
             errors.append(FieldError("/base", say("{kind} is made from {base} here", kind=kind, base=here["base"])))
         before = self._templates.definition_of(here) if here else {}
         return Shared(
-            type=kind, base=file["base"], definition=definition, signed=signed, key=key, new=here is None,
-            diff=tuple(field_diff(before, definition)), errors=tuple(errors), notes=tuple(notes),
-        )  # fmt: skip
+            type=kind,
+            base=file["base"],
+            definition=definition,
+            signed=signed,
+            key=key,
+            new=here is None,
+            diff=tuple(field_diff(before, definition)),
+            errors=tuple(errors),
+            notes=tuple(notes),
+        )
 
     def take(self, actor: Actor, text: str) -> Document:
         """Make the file's definition the draft of its template, which is begun where it is not here. Raises ValidationFailed."""

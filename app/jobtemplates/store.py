@@ -12,23 +12,33 @@ from app.shapes import Flag, Instant, Listed, Number, Object, Text, one_of, text
 _DRAFT = Object(optional=True, nullable=True, members={"definition": Object(), "by": Text(optional=True), "at": Instant(optional=True)})
 _VERSION = Object(
     members={
-        "number": Number(least=1, default=1), "definition": Object(), "base_version": Number(optional=True, nullable=True),
-        "state": Text(optional=True), "at": Instant(optional=True), **texts("by", "note", optional=True),
+        "number": Number(least=1, default=1),
+        "definition": Object(),
+        "base_version": Number(optional=True, nullable=True),
+        "state": Text(optional=True),
+        "at": Instant(optional=True),
+        **texts("by", "note", optional=True),
     }
-)  # fmt: skip
+)
 _STANDING = Object(
     optional=True,
     nullable=True,
     members={
-        "enabled": Flag(), "when_off": one_of(["keep", "pause"], "keep"), "roles": Listed(of=Text()), "note": Text(optional=True),
+        "enabled": Flag(),
+        "when_off": one_of(["keep", "pause"], "keep"),
+        "roles": Listed(of=Text()),
+        "note": Text(optional=True),
     },
-)  # fmt: skip
+)
 TEMPLATE = Object(
     members={
-        "revision": Number(default=1), "base": Text(optional=True), "versions": Listed(optional=True, of=_VERSION), "draft": _DRAFT,
+        "revision": Number(default=1),
+        "base": Text(optional=True),
+        "versions": Listed(optional=True, of=_VERSION),
+        "draft": _DRAFT,
         "standing": _STANDING,
     }
-)  # fmt: skip
+)
 
 
 class TemplateStore:

@@ -32,11 +32,13 @@ SCHEMA: dict[str, Any] = {
         "from": {"type": "string", "format": "date-time", "title": "From", "description": "The first due time that may be made up for."},
         "to": {"type": "string", "format": "date-time", "title": "To", "description": "Not included; not later than now."},
         "again": {
-            "type": "boolean", "title": "Also what has run already", "default": False,
+            "type": "boolean",
+            "title": "Also what has run already",
+            "default": False,
             "description": "Without it, due times with a successful run, or one that is still to end, are left out.",
         },
     },
-}  # fmt: skip
+}
 
 
 # What a program sends: `dry_run` only asks which due times that would be.

@@ -64,9 +64,13 @@ def build(fields: Mapping[str, str], days: Sequence[str]) -> Built:
         minute = _whole(fields.get("minute", ""), 0, 59, plain.minute)
     chosen = tuple(sorted({int(day) for day in days if day in set("0123456")}))
     return Built(
-        every=every, step=step if step in steps else steps[len(steps) // 2], minute=minute, hour=hour, days=chosen or plain.days,
+        every=every,
+        step=step if step in steps else steps[len(steps) // 2],
+        minute=minute,
+        hour=hour,
+        days=chosen or plain.days,
         day=_whole(fields.get("day", ""), 1, 31, plain.day),
-    )  # fmt: skip
+    )
 
 
 def built(expression: str) -> Built | None:

@@ -35,13 +35,23 @@ SCHEMA: Mapping[str, Any] = {
     "properties": {
         "description": {"type": "string", "title": "Description", "maxLength": 500, "description": "What it keeps free, and for whom."},
         "timezone": {
-            "type": "string", "title": "Time zone", "maxLength": 64, "default": "UTC", "examples": ["Europe/Berlin"],
+            "type": "string",
+            "title": "Time zone",
+            "maxLength": 64,
+            "default": "UTC",
+            "examples": ["Europe/Berlin"],
             "description": "IANA name; days and times below are of this zone.",
         },
         "dates": {
-            "type": "array", "title": "Days", "maxItems": 500, "description": "Whole days: holidays, a stocktaking.",
+            "type": "array",
+            "title": "Days",
+            "maxItems": 500,
+            "description": "Whole days: holidays, a stocktaking.",
             "items": {
-                "type": "object", "title": "Days", "additionalProperties": False, "required": ["from"],
+                "type": "object",
+                "title": "Days",
+                "additionalProperties": False,
+                "required": ["from"],
                 "properties": {
                     "from": {"type": "string", "format": "date", "title": "From"},
                     "to": {"type": "string", "format": "date", "title": "To", "description": "Included; the same day if left out."},
@@ -50,29 +60,43 @@ SCHEMA: Mapping[str, Any] = {
             },
         },
         "weekly": {
-            "type": "array", "title": "Weekly windows", "maxItems": 50,
+            "type": "array",
+            "title": "Weekly windows",
+            "maxItems": 50,
             "description": "Windows that come again each week: opening hours, a weekend.",
             "items": {
-                "type": "object", "title": "Window", "additionalProperties": False, "required": ["days", "from", "to"],
+                "type": "object",
+                "title": "Window",
+                "additionalProperties": False,
+                "required": ["days", "from", "to"],
                 "properties": {
                     "days": {
-                        "type": "array", "title": "On", "minItems": 1, "uniqueItems": True,
+                        "type": "array",
+                        "title": "On",
+                        "minItems": 1,
+                        "uniqueItems": True,
                         "items": {"oneOf": [{"const": day, "title": name} for day, name in zip(DAYS, WEEK, strict=True)]},
                     },
                     "from": {"type": "string", "title": "From", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "examples": ["22:00"]},
                     "to": {
-                        "type": "string", "title": "To", "pattern": "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", "examples": ["06:00"],
+                        "type": "string",
+                        "title": "To",
+                        "pattern": "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
+                        "examples": ["06:00"],
                         "description": "Not included. Earlier than the beginning means the next day; 24:00 is the end of the day.",
                     },
                 },
             },
         },
         "ical": {
-            "type": "string", "title": "iCalendar", "maxLength": 1_000_000, "x-widget": "textarea",
+            "type": "string",
+            "title": "iCalendar",
+            "maxLength": 1_000_000,
+            "x-widget": "textarea",
             "description": "The text of an .ics file; each event that is not cancelled is a blackout.",
         },
     },
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,14 @@ from app.zones import zone as zone_of
 from templates_lib.messages import say
 
 MACROS = {
-    "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
-}  # fmt: skip
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 # cron(8): a clock change of three hours or more is a correction of the clock, and nothing is made up for.
@@ -56,9 +61,12 @@ class _Field:
 
 _SECOND = _Field(say("second"), 0, 59)
 _FIELDS = (
-    _Field(say("minute"), 0, 59), _Field(say("hour"), 0, 23), _Field(say("day of month"), 1, 31), _Field(say("month"), 1, 12, MONTHS, 1),
+    _Field(say("minute"), 0, 59),
+    _Field(say("hour"), 0, 23),
+    _Field(say("day of month"), 1, 31),
+    _Field(say("month"), 1, 12, MONTHS, 1),
     _Field(say("day of week"), 0, 7, DAYS, 0),
-)  # fmt: skip
+)
 
 
 @lru_cache(maxsize=16_384)

@@ -39,9 +39,15 @@ class Dependants:
     """
 
     def __init__(
-        self, *, jobs: JobStore, executions: ExecutionStore, gatherings: GatheringStore, triggers: Triggers, clock: Clock,
+        self,
+        *,
+        jobs: JobStore,
+        executions: ExecutionStore,
+        gatherings: GatheringStore,
+        triggers: Triggers,
+        clock: Clock,
         rests: Callable[[str], bool] = lambda kind: False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._jobs, self._executions, self._gatherings = jobs, executions, gatherings
         self._triggers, self._clock, self._rests = triggers, clock, rests
 
@@ -51,10 +57,10 @@ class Dependants:
 
     def _follow_all(self, ended: Document) -> int:
         after = [
-            job for job in self._jobs.dependants(ended["job_id"], enabled=True)
-            if not job.damaged
-            and any(one.job == ended["job_id"] and counts(one, ended["status"]) for one in job.definition.depends_on)
-        ]  # fmt: skip
+            job
+            for job in self._jobs.dependants(ended["job_id"], enabled=True)
+            if not job.damaged and any(one.job == ended["job_id"] and counts(one, ended["status"]) for one in job.definition.depends_on)
+        ]
         written = sum(each("dependants", after, lambda job: self._follow(job, ended)))
         self._executions.was_followed(ended["_id"])
         return written
@@ -86,9 +92,15 @@ class Dependants:
         reason = self._hindrance(job, now) if job.id not in line and len(line) <= DEEPEST else Reason.CIRCLE
         run_id = str(uuid.uuid5(_RUN_SPACE, "\0".join((job.id, *caused_by))))
         document = new_execution(
-            job, now=now, triggered_by=Trigger.DEPENDENCY, status=Status.SKIPPED if reason else Status.QUEUED, reason=reason,
-            execution_id=run_id, caused_by=caused_by, line=line,
-        )  # fmt: skip
+            job,
+            now=now,
+            triggered_by=Trigger.DEPENDENCY,
+            status=Status.SKIPPED if reason else Status.QUEUED,
+            reason=reason,
+            execution_id=run_id,
+            caused_by=caused_by,
+            line=line,
+        )
         if not self._executions.add_one(document):
             return 0
         if reason is None and job.definition.overlap is Overlap.REPLACE:

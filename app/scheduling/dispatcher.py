@@ -24,9 +24,11 @@ INSTANT = timedelta(milliseconds=1)  # BSON dates hold milliseconds
 # An outbox this old belongs to a scheduler that died or hangs; writing it again is harmless, as executions are unique.
 RECOVER_AFTER = timedelta(seconds=3)
 _REASONS = {
-    Cause.PERSON: Reason.PAUSED, Cause.CALENDAR: Reason.BLACKOUT, Cause.TEMPLATE: Reason.TEMPLATE_OFF,
+    Cause.PERSON: Reason.PAUSED,
+    Cause.CALENDAR: Reason.BLACKOUT,
+    Cause.TEMPLATE: Reason.TEMPLATE_OFF,
     Cause.MAINTENANCE: Reason.MAINTENANCE,
-}  # fmt: skip
+}
 
 
 class Dispatcher:
@@ -40,9 +42,15 @@ class Dispatcher:
     """
 
     def __init__(
-        self, *, jobs: JobStore, executions: ExecutionStore, triggers: Triggers, clock: Clock,
-        maintenance: Callable[[], str | None] = lambda: None, rests: Callable[[str], bool] = lambda kind: False,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        jobs: JobStore,
+        executions: ExecutionStore,
+        triggers: Triggers,
+        clock: Clock,
+        maintenance: Callable[[], str | None] = lambda: None,
+        rests: Callable[[str], bool] = lambda kind: False,
+    ) -> None:
         self._jobs, self._executions, self._triggers, self._clock, self._maintenance = jobs, executions, triggers, clock, maintenance
         self._rests = rests
         self._settled: list[tuple[str, str]] = []
@@ -171,9 +179,17 @@ def _executions(job: Job, plan: DuePlan, now: datetime, busy: int) -> list[Docum
         # One that starts later is judged by what runs then: at its claim.
         skipped = policy is Overlap.SKIP and busy >= places and not offset
         documents.append(
-            new_execution(job, now=now, triggered_by=Trigger.SCHEDULE, scheduled_for=due, overlap=policy, available_at=due + offset,
-                          status=Status.SKIPPED if skipped else Status.QUEUED, reason=Reason.OVERLAP if skipped else None)
-        )  # fmt: skip
+            new_execution(
+                job,
+                now=now,
+                triggered_by=Trigger.SCHEDULE,
+                scheduled_for=due,
+                overlap=policy,
+                available_at=due + offset,
+                status=Status.SKIPPED if skipped else Status.QUEUED,
+                reason=Reason.OVERLAP if skipped else None,
+            )
+        )
         busy += not skipped
     return documents
 

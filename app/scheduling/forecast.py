@@ -209,7 +209,7 @@ class Forecast:
 
     def _ask(
         self, plan: Planned, begin: datetime, end: datetime, zone: ZoneInfo, counts: Counter[datetime], named: dict[datetime, list[Coming]]
-    ) -> None:  # fmt: skip
+    ) -> None:
         """The same by the triggers, a day at a time: each due time where they are few, else how many each hour has."""
         while begin < end:
             until = min(shifted(begin, DAY), end)
@@ -276,9 +276,7 @@ def _added_up(plans: Sequence[Planned], days: Sequence[date]) -> dict[date, _Day
     return some
 
 
-def _put(
-    found: _Day, day: date, own: ZoneInfo, zone: ZoneInfo, counts: Counter[datetime], named: dict[datetime, list[Coming]]
-) -> None:  # fmt: skip
+def _put(found: _Day, day: date, own: ZoneInfo, zone: ZoneInfo, counts: Counter[datetime], named: dict[datetime, list[Coming]]) -> None:
     midnight = midnight_of(day, own)  # no clock changes on this day
     for quarter, count in found.counts.items():
         hour = _hour(midnight + timedelta(seconds=quarter * QUARTER), zone)

@@ -55,9 +55,12 @@ class GatheringStore:
     def put(self, job_id: str, one: Gathering, *, at: datetime) -> bool:
         """Store what was made of the one with the same revision; False where somebody was quicker."""
         row = {
-            "revision": one.revision + 1, "arrived": list(one.arrived.items()), "seen": list(one.seen),
-            "owed": [list(ids) for ids in one.owed], "at": at,
-        }  # fmt: skip
+            "revision": one.revision + 1,
+            "arrived": list(one.arrived.items()),
+            "seen": list(one.seen),
+            "owed": [list(ids) for ids in one.owed],
+            "at": at,
+        }
         if one.revision == 0:
             try:
                 self._gatherings.insert_one({"_id": job_id, **row})

@@ -29,11 +29,14 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "reason": {
-            "type": "string", "title": "Why", "minLength": 1, "maxLength": 500,
+            "type": "string",
+            "title": "Why",
+            "minLength": 1,
+            "maxLength": 500,
             "description": "Everybody reads it on every page.",
         },
     },
-}  # fmt: skip
+}
 
 
 class Maintenance:

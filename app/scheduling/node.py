@@ -300,10 +300,13 @@ class Node:
         """What others left: lost runs, full outboxes, an end of maintenance that was killed half-way, notifications that are owed, jobs
         that failed too often."""
         steps: tuple[tuple[str, Callable[[], Any]], ...] = (
-            ("sweep", self._sweep), ("recover", self._dispatcher.recover), ("maintenance", self._maintenance.settle),
+            ("sweep", self._sweep),
+            ("recover", self._dispatcher.recover),
+            ("maintenance", self._maintenance.settle),
             ("templates", self._resting.settle),
-            ("notify", self._deliveries.tick), ("verdicts", self._verdicts.tick),
-        )  # fmt: skip
+            ("notify", self._deliveries.tick),
+            ("verdicts", self._verdicts.tick),
+        )
         for name, work in steps:
             guarded(name, work, self._note_away)
 
@@ -332,9 +335,17 @@ class Node:
     def _every(self, name: str, seconds: float, work: Callable[[], Any], *, executor: str = "default", first: float = 0.01) -> None:
         """A tick that survives any exception, is never queued twice and never given up for being late."""
         self._scheduler.add_job(
-            guarded, "interval", args=(name, work, self._note_away), id=name, seconds=seconds, executor=executor, coalesce=True,
-            max_instances=1, misfire_grace_time=None, next_run_time=datetime.now(UTC) + timedelta(seconds=first),
-        )  # fmt: skip
+            guarded,
+            "interval",
+            args=(name, work, self._note_away),
+            id=name,
+            seconds=seconds,
+            executor=executor,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+            next_run_time=datetime.now(UTC) + timedelta(seconds=first),
+        )
 
     def _note_away(self) -> None:
         self._away_at = self._clock.monotonic()

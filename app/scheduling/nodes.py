@@ -78,8 +78,11 @@ class NodeStore:
         """All that were seen within a day, by name."""
         return [
             NodeSeen(
-                id=row["_id"], host=row["host"], seen_at=row["seen_at"], tick_age_seconds=row["tick_age"],
+                id=row["_id"],
+                host=row["host"],
+                seen_at=row["seen_at"],
+                tick_age_seconds=row["tick_age"],
                 skew_seconds=(row["clock"] - row["seen_at"]).total_seconds(),
             )
             for row in self._nodes.find({"seen_at": {"$exists": True}}).sort("_id", 1)
-        ]  # fmt: skip
+        ]

@@ -31,9 +31,15 @@ class PermitKeeper:
     """
 
     def __init__(
-        self, *, permit: StartPermit, nodes: NodeStore, switch: MaintenanceStore, name: str, put_back: Callable[[], bool],
+        self,
+        *,
+        permit: StartPermit,
+        nodes: NodeStore,
+        switch: MaintenanceStore,
+        name: str,
+        put_back: Callable[[], bool],
         on_end: Callable[[], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`put_back` puts back what has not begun, and says whether all that is left has; `on_end` is called when maintenance has ended."""
         self._permit, self._nodes, self._switch, self._name = permit, nodes, switch, name
         self._put_back, self._on_end = put_back, on_end

@@ -116,9 +116,10 @@ class _Opens:
 def _blacked_out(schedule: Schedule, after: datetime, until: datetime, triggers: Triggers, blackouts: Blackouts) -> Span | None:
     """The due times of (after, until] that lie in a blackout."""
     spans = [
-        span for one in blackouts.between(after, until)
+        span
+        for one in blackouts.between(after, until)
         if (span := _span(schedule, max(after, one.start - _TICK), min(until, one.end - _TICK), triggers)) is not None
-    ]  # fmt: skip
+    ]
     return Span(spans[0].first, spans[-1].last, sum(span.count for span in spans)) if spans else None
 
 

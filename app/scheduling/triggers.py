@@ -27,9 +27,11 @@ class CalendarBook(Protocol):
 
 _TICK = timedelta(milliseconds=1)  # BSON dates hold milliseconds
 _NEEDED = {
-    ScheduleType.CRON: ("expression",), ScheduleType.INTERVAL: ("interval_seconds",), ScheduleType.ONCE: ("run_at",),
+    ScheduleType.CRON: ("expression",),
+    ScheduleType.INTERVAL: ("interval_seconds",),
+    ScheduleType.ONCE: ("run_at",),
     ScheduleType.MANUAL: (),
-}  # fmt: skip
+}
 
 
 class Triggers:
@@ -42,8 +44,9 @@ class Triggers:
         """What is wrong with a schedule that is to begin at `now`; pointers from the job's root."""
         errors = [
             FieldError(f"/schedule/{name}", say("is required for a schedule of type {type}", type=schedule.type))
-            for name in _NEEDED[schedule.type] if getattr(schedule, name) is None
-        ]  # fmt: skip
+            for name in _NEEDED[schedule.type]
+            if getattr(schedule, name) is None
+        ]
         if not is_zone(schedule.timezone):
             errors.append(FieldError("/schedule/timezone", not_a_zone(schedule.timezone)))
         if schedule.start_at and schedule.end_at and schedule.end_at <= schedule.start_at:

@@ -27,9 +27,23 @@ LONG_SECONDS = 3.0  # an example that takes longer is stopped: what it gives bac
 NOTHING = object()
 # What somebody might send for parameters: none of it may make a check raise.
 HOSTILE: tuple[Any, ...] = (
-    None, True, -1, 2**70, 1e308, "", "\0", "\ud7ff", "../../etc/passwd", "=cmd()", "x" * 100_000, [], [[[[[]]]]], {}, {"$where": "1"},
+    None,
+    True,
+    -1,
+    2**70,
+    1e308,
+    "",
+    "\0",
+    "\ud7ff",
+    "../../etc/passwd",
+    "=cmd()",
+    "x" * 100_000,
+    [],
+    [[[[[]]]]],
+    {},
+    {"$where": "1"},
     {"__proto__": 1, "": None, "a.b": [], "$gt": ""},
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +58,15 @@ def check_kind(catalogue: Catalogue, kind: str) -> list[Lapse]:
     """All that the kind does not keep. Its schema's `examples` are run where they need no connection. Raises NotFound."""
     entry = catalogue.get(kind)
     rules: dict[str, Callable[[Entry], Iterator[str]]] = {
-        "documents itself": lambda one: _documented(one, one.help_text), "draws a form": _form,
+        "documents itself": lambda one: _documented(one, one.help_text),
+        "draws a form": _form,
         "survives hostile parameters": _hostile,
-        "has examples": _examples, "previews without effect": _preview, "stops when it is told to": _cancel, "says JSON": _result,
+        "has examples": _examples,
+        "previews without effect": _preview,
+        "stops when it is told to": _cancel,
+        "says JSON": _result,
         "does the same twice": _twice,
-    }  # fmt: skip
+    }
     return [Lapse(rule, words) for rule, find in rules.items() for words in _guarded(find, entry)]
 
 

@@ -109,9 +109,11 @@ def scaffold(name: str, folder: Path) -> list[Path]:
     if root.exists():
         raise Conflict(f"{root} is there already")
     words = {
-        "name": name, "dashed": name.replace("_", "-"), "title": name.replace("_", " ").capitalize(),
+        "name": name,
+        "dashed": name.replace("_", "-"),
+        "title": name.replace("_", " ").capitalize(),
         "cls": "".join(part.capitalize() for part in name.split("_")),
-    }  # fmt: skip
+    }
     made = []
     for path, text in _FILES.items():
         target = root / path.format(**words)

@@ -261,9 +261,12 @@ class _Missing:
 def _named(name: str, known: Known) -> Any:
     parts = name.split(".")
     simple = {
-        "now": known.now, "execution.id": known.execution_id, "execution.scheduled_for": known.scheduled_for, "job.id": known.job_id,
+        "now": known.now,
+        "execution.id": known.execution_id,
+        "execution.scheduled_for": known.scheduled_for,
+        "job.id": known.job_id,
         "job.name": known.job_name,
-    }  # fmt: skip
+    }
     if name in simple:
         value = simple[name]
         return _Missing(name) if value is None or value == "" else value

@@ -324,9 +324,19 @@ def _applied_in_place(validator: Any, value: Any, schema: Mapping[str, Any]) -> 
 Judge: Any = extend(
     Draft202012Validator,
     {
-        "multipleOf": _multiple_of, "pattern": _pattern, "patternProperties": _pattern_properties,
-        "additionalProperties": _additional_properties, "propertyNames": _property_names, "items": _items,
-        "unevaluatedProperties": _unevaluated_properties, "unevaluatedItems": _unevaluated_items,
-        "$ref": _reference, "$dynamicRef": _reference, "anyOf": _any_of, "oneOf": _one_of, "not": _not, "if": _if,
+        "multipleOf": _multiple_of,
+        "pattern": _pattern,
+        "patternProperties": _pattern_properties,
+        "additionalProperties": _additional_properties,
+        "propertyNames": _property_names,
+        "items": _items,
+        "unevaluatedProperties": _unevaluated_properties,
+        "unevaluatedItems": _unevaluated_items,
+        "$ref": _reference,
+        "$dynamicRef": _reference,
+        "anyOf": _any_of,
+        "oneOf": _one_of,
+        "not": _not,
+        "if": _if,
     },
-)  # type: ignore[no-untyped-call]  # fmt: skip
+)  # type: ignore[no-untyped-call]

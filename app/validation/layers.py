@@ -27,17 +27,35 @@ MOST_KEPT = 5000  # views of a schema, children of a view: a map may have any nu
 # Keywords that tell the type of a value where `type` is silent (JSON Schema validation, 6; core, 10.3).
 _TELLING = {
     "object": {
-        "properties", "patternProperties", "additionalProperties", "propertyNames", "required", "minProperties", "maxProperties",
-        "dependentRequired", "dependentSchemas", "unevaluatedProperties",
+        "properties",
+        "patternProperties",
+        "additionalProperties",
+        "propertyNames",
+        "required",
+        "minProperties",
+        "maxProperties",
+        "dependentRequired",
+        "dependentSchemas",
+        "unevaluatedProperties",
     },
     "array": {"items", "prefixItems", "contains", "minItems", "maxItems", "uniqueItems", "unevaluatedItems"},
     "string": {"minLength", "maxLength", "pattern", "format", "contentEncoding", "contentMediaType"},
     "number": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"},
-}  # fmt: skip
+}
 # A union whose branches hold nothing but these changes no control and brings no default; the validator judges it.
-_NOTHING_TO_DRAW = frozenset({
-    "required", "not", "title", "description", "$comment", "minProperties", "maxProperties", "minItems", "maxItems",
-})  # fmt: skip
+_NOTHING_TO_DRAW = frozenset(
+    {
+        "required",
+        "not",
+        "title",
+        "description",
+        "$comment",
+        "minProperties",
+        "maxProperties",
+        "minItems",
+        "maxItems",
+    }
+)
 _WORDING = frozenset({"const", "title", "description", "$comment", "deprecated"})
 
 

@@ -64,28 +64,46 @@ _ROLE_SIGNS = "⚕⚖✈❤🌾🍳🍼🎄🎓🎤🎨🏫🏭💋💻💼🔧�
 _PEOPLE = "👦👧👨👩👶🧑🧒"
 # Emoji that are joined with others than the above: what stands before the joiner, what behind it.
 _PAIRS = {
-    "🏳": "🌈⚧", "🏴": "☠", "👁": "🗨", "🐈": "⬛", "🐦": "⬛🔥", "🐕": "🦺", "🐻": "❄", "🍋": "🟩", "🍄": "🟫", "⛓": "💥",
-    "❤": "🔥🩹👨👩🧑💋", "😮": "💨", "😵": "💫", "😶": "🌫", "🙂": "↔↕", "🫱": "🫲",
-    **dict.fromkeys("💋🤝🐰🫯", "👨👩🧑"), **dict.fromkeys("♂♀🦯🦼🦽🏃🚶🧎", "➡"), **dict.fromkeys("👯🤼🧞🧟🧌", "♂♀"),
-}  # fmt: skip
+    "🏳": "🌈⚧",
+    "🏴": "☠",
+    "👁": "🗨",
+    "🐈": "⬛",
+    "🐦": "⬛🔥",
+    "🐕": "🦺",
+    "🐻": "❄",
+    "🍋": "🟩",
+    "🍄": "🟫",
+    "⛓": "💥",
+    "❤": "🔥🩹👨👩🧑💋",
+    "😮": "💨",
+    "😵": "💫",
+    "😶": "🌫",
+    "🙂": "↔↕",
+    "🫱": "🫲",
+    **dict.fromkeys("💋🤝🐰🫯", "👨👩🧑"),
+    **dict.fromkeys("♂♀🦯🦼🦽🏃🚶🧎", "➡"),
+    **dict.fromkeys("👯🤼🧞🧟🧌", "♂♀"),
+}
 _PAIR = "|".join(f"(?<={a}[\\ufe0f\\p{{Emoji_Modifier}}]?)\\u200d(?=[{b}])" for a, b in _PAIRS.items())
 _SEEN_JOINER = regex.compile(
-    "|".join((
-        # in emoji (UTS #51, 2.3)
-        rf"(?<=[{_PEOPLE}]\p{{Emoji_Modifier}}?)\u200d(?=[{_ROLE_SIGNS}{_PEOPLE}🐰🫯])",
-        r"(?<=\p{Emoji_Modifier_Base}[\ufe0f\p{Emoji_Modifier}]?)\u200d(?=[♂♀])",
-        _PAIR,
-        # RFC 5892, A.1: between letters that would join; and behind the sign that drops a vowel, before a letter
-        r"(?<=[\p{jt=L}\p{jt=D}]\p{jt=T}*)\u200c(?=\p{jt=T}*[\p{jt=R}\p{jt=D}])",
-        r"(?<=\p{ccc=9})\u200c(?=\p{L})",
-        # A.2; before that sign where a script has it so (Bengali, Kannada: Unicode, 12.2 and 12.8)
-        r"(?<=\p{ccc=9})\u200d",
-        r"(?<=[\u09b0\u0cb0])\u200d(?=\p{ccc=9})",
-        # A letter that is shown as if another one followed, or went before (Unicode, 9.2)
-        r"(?<=[\p{jt=L}\p{jt=D}]\p{jt=T}*)\u200d(?!\p{jt=T}*[\p{jt=R}\p{jt=D}\p{jt=C}])",
-        r"(?<![\p{jt=L}\p{jt=D}\p{jt=C}]\p{jt=T}*)\u200d(?=\p{jt=T}*[\p{jt=R}\p{jt=D}])",
-    ))
-)  # fmt: skip
+    "|".join(
+        (
+            # in emoji (UTS #51, 2.3)
+            rf"(?<=[{_PEOPLE}]\p{{Emoji_Modifier}}?)\u200d(?=[{_ROLE_SIGNS}{_PEOPLE}🐰🫯])",
+            r"(?<=\p{Emoji_Modifier_Base}[\ufe0f\p{Emoji_Modifier}]?)\u200d(?=[♂♀])",
+            _PAIR,
+            # RFC 5892, A.1: between letters that would join; and behind the sign that drops a vowel, before a letter
+            r"(?<=[\p{jt=L}\p{jt=D}]\p{jt=T}*)\u200c(?=\p{jt=T}*[\p{jt=R}\p{jt=D}])",
+            r"(?<=\p{ccc=9})\u200c(?=\p{L})",
+            # A.2; before that sign where a script has it so (Bengali, Kannada: Unicode, 12.2 and 12.8)
+            r"(?<=\p{ccc=9})\u200d",
+            r"(?<=[\u09b0\u0cb0])\u200d(?=\p{ccc=9})",
+            # A letter that is shown as if another one followed, or went before (Unicode, 9.2)
+            r"(?<=[\p{jt=L}\p{jt=D}]\p{jt=T}*)\u200d(?!\p{jt=T}*[\p{jt=R}\p{jt=D}\p{jt=C}])",
+            r"(?<![\p{jt=L}\p{jt=D}\p{jt=C}]\p{jt=T}*)\u200d(?=\p{jt=T}*[\p{jt=R}\p{jt=D}])",
+        )
+    )
+)
 _SEEN_SELECTOR = regex.compile(
     rf"(?<=(?!\p{{Emoji_Presentation}}){_SIGN})\ufe0f|(?<=\p{{Emoji}})(?<={_SIGN})\ufe0e|(?<=[0-9#*])\ufe0f(?=\u20e3)"
     r"|(?<=[\u1820-\u18aa])[\u180b-\u180d\u180f]|(?<=[\u1820-\u18aa])\u180e(?=[\u1820-\u18aa])"  # forms of Mongolian letters
@@ -95,9 +113,15 @@ _TAGGED = "|".join("".join(chr(0xE0000 + ord(letter)) for letter in region) for 
 _FLAG = regex.compile(f"\U0001f3f4(?:{_TAGGED})\U000e007f")
 
 _CALLED = {
-    0x00: say("NUL"), 0x08: say("backspace"), 0x09: say("tab"), 0x0A: say("line feed"), 0x0D: say("carriage return"), 0x1B: say("escape"),
-    0x7F: say("delete character"), 0xFEFF: say("byte order mark"),
-}  # fmt: skip
+    0x00: say("NUL"),
+    0x08: say("backspace"),
+    0x09: say("tab"),
+    0x0A: say("line feed"),
+    0x0D: say("carriage return"),
+    0x1B: say("escape"),
+    0x7F: say("delete character"),
+    0xFEFF: say("byte order mark"),
+}
 
 
 def character_name(character: str) -> str:

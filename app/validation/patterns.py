@@ -25,9 +25,13 @@ _PROBE_LENGTH = 40  # long enough for what doubles with each character, short fo
 # "before a final newline", and a name in \p is case-sensitive (regex folds it, which accepts more and refuses nothing).
 _OUTSIDE = {"d": "[0-9]", "D": "[^0-9]", "w": "[A-Za-z0-9_]", "W": "[^A-Za-z0-9_]", "s": "[\\s\ufeff]", "S": "[^\\s\ufeff]"}
 _INSIDE = {
-    "d": "0-9", "w": "A-Za-z0-9_", "s": "\\s\ufeff", "S": "\\S",
-    "D": "\\x00-\\x2f\\x3a-\\U0010ffff", "W": "\\x00-\\x2f\\x3a-\\x40\\x5b-\\x5e\\x60\\x7b-\\U0010ffff",
-}  # fmt: skip
+    "d": "0-9",
+    "w": "A-Za-z0-9_",
+    "s": "\\s\ufeff",
+    "S": "\\S",
+    "D": "\\x00-\\x2f\\x3a-\\U0010ffff",
+    "W": "\\x00-\\x2f\\x3a-\\x40\\x5b-\\x5e\\x60\\x7b-\\U0010ffff",
+}
 _PLAIN = set(string.ascii_letters + string.digits + "_ @:,;=~!#%&'\"<>")
 
 _deadline: contextvars.ContextVar[float | None] = contextvars.ContextVar("pattern_deadline", default=None)

@@ -24,10 +24,33 @@ _COUNTED = frozenset({"minLength", "minItems", "maxItems", "minProperties", "max
 _MEASURED = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
 UNKNOWN = "unknown"  # the sentence for a member that no schema speaks of
 _UNKNOWN = frozenset({"additionalProperties", "unevaluatedProperties", "propertyNames"})
-_NAMED_FORMATS = frozenset({
-    "email", "idn-email", "uri", "uri-reference", "iri", "iri-reference", "date", "date-time", "time", "uuid", "ipv4", "ipv6", "hostname",
-    "idn-hostname", "regex", "duration", "json-pointer", "relative-json-pointer", "uri-template", "color", "cron", "timezone", "json",
-})  # fmt: skip
+_NAMED_FORMATS = frozenset(
+    {
+        "email",
+        "idn-email",
+        "uri",
+        "uri-reference",
+        "iri",
+        "iri-reference",
+        "date",
+        "date-time",
+        "time",
+        "uuid",
+        "ipv4",
+        "ipv6",
+        "hostname",
+        "idn-hostname",
+        "regex",
+        "duration",
+        "json-pointer",
+        "relative-json-pointer",
+        "uri-template",
+        "color",
+        "cron",
+        "timezone",
+        "json",
+    }
+)
 
 
 # Unions that were told already, each by its branches and where its value is: allOf may lead to the same one a million times.

@@ -31,16 +31,34 @@ CACHED = 256
 
 # Where schemas stand inside a schema (draft 2020-12 core, 10 and 11). "Same place" keywords judge the value itself.
 ONE = (
-    "not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames", "unevaluatedItems", "unevaluatedProperties",
+    "not",
+    "if",
+    "then",
+    "else",
+    "items",
+    "contains",
+    "additionalProperties",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
     "contentSchema",
-)  # fmt: skip
+)
 MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
 NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
 SAME_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
 # `false` under these is reported by the keyword itself; under all others it becomes {"not": {}}, which keeps the pointer of an error.
-_OWN_FALSE = frozenset({
-    "additionalProperties", "unevaluatedProperties", "items", "unevaluatedItems", "contains", "propertyNames", "not", "if",
-})  # fmt: skip
+_OWN_FALSE = frozenset(
+    {
+        "additionalProperties",
+        "unevaluatedProperties",
+        "items",
+        "unevaluatedItems",
+        "contains",
+        "propertyNames",
+        "not",
+        "if",
+    }
+)
 
 _DATA = frozenset({"const", "enum", "default", "examples"})  # keywords whose values are no schemas
 

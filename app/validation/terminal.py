@@ -197,10 +197,19 @@ class _Screen:
 # -- renditions -------------------------------------------------------------------------------------------------------
 
 _SWITCHES: dict[int, dict[str, bool]] = {
-    1: {"bold": True}, 2: {"dim": True}, 3: {"italic": True}, 4: {"underline": True}, 7: {"inverse": True}, 9: {"strike": True},
-    21: {"underline": True}, 22: {"bold": False, "dim": False}, 23: {"italic": False}, 24: {"underline": False}, 27: {"inverse": False},
+    1: {"bold": True},
+    2: {"dim": True},
+    3: {"italic": True},
+    4: {"underline": True},
+    7: {"inverse": True},
+    9: {"strike": True},
+    21: {"underline": True},
+    22: {"bold": False, "dim": False},
+    23: {"italic": False},
+    24: {"underline": False},
+    27: {"inverse": False},
     29: {"strike": False},
-}  # fmt: skip
+}
 
 
 def rendition(style: Style, parameters: str) -> Style:

@@ -22,9 +22,13 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 NOT_FOR_THE_APPLICATION = {b"transfer-encoding", b"connection", b"keep-alive", b"expect", b"upgrade", b"te", b"trailer"}
 WITHOUT_BODY = {204, 304}
 CONSTANTS = {
-    "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input_terminated": True,
-    "wsgi.multithread": True, "wsgi.multiprocess": False, "wsgi.run_once": False,
-}  # fmt: skip
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "http",
+    "wsgi.input_terminated": True,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+}
 
 
 @dataclass(frozen=True, slots=True)

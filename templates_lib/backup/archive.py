@@ -43,9 +43,11 @@ def write(stream: IO[bytes], database: Database[dict[str, Any]], names: list[str
         for name in names:
             parts.append(_write_collection(archive, database, name, step))
         manifest = {
-            "jobwright_backup": FORMAT, "database": database.name, "at": at,
+            "jobwright_backup": FORMAT,
+            "database": database.name,
+            "at": at,
             "collections": [{"name": part.name, "documents": part.documents, "sha256": part.sha256} for part in parts],
-        }  # fmt: skip
+        }
         archive.writestr(MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False))
     return parts
 

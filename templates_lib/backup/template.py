@@ -36,19 +36,36 @@ class Backup(JobTemplate):
         "properties": {
             "connection": fields.connection("mongodb", "Connection"),
             "collections": {
-                "type": "array", "title": "Collections", "description": "None: all that the connection reaches.", "uniqueItems": True, "maxItems": 500, "items": fields.collection(),
+                "type": "array",
+                "title": "Collections",
+                "description": "None: all that the connection reaches.",
+                "uniqueItems": True,
+                "maxItems": 500,
+                "items": fields.collection(),
             },
             "store": fields.connection("file_store", "File store"),
             "name": {
-                "type": "string", "title": "Name", "minLength": 1, "maxLength": 200, "pattern": r"^[^/\\\x00-\x1f.][^\\\x00-\x1f]*$", "x-placeholder": "backups/shop",
+                "type": "string",
+                "title": "Name",
+                "minLength": 1,
+                "maxLength": 200,
+                "pattern": r"^[^/\\\x00-\x1f.][^\\\x00-\x1f]*$",
+                "x-placeholder": "backups/shop",
                 "description": "The file is called so, with date, time and `.backup.zip` after it.",
             },
-            "keep": {"type": "integer", "title": "Keep the newest", "minimum": 0, "maximum": 10_000, "default": 0, "description": "Older ones of this name are deleted once the new one is verified. 0: all are kept."},
+            "keep": {
+                "type": "integer",
+                "title": "Keep the newest",
+                "minimum": 0,
+                "maximum": 10_000,
+                "default": 0,
+                "description": "Older ones of this name are deleted once the new one is verified. 0: all are kept.",
+            },
         },
         "required": ["connection", "store", "name"],
         "examples": [{"connection": "shop", "store": "files", "name": "backups/shop", "keep": 7}],
         "additionalProperties": False,
-    }  # fmt: skip
+    }
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         if fields.leaves_store(params["name"]):
@@ -98,9 +115,13 @@ class Backup(JobTemplate):
         removed = self._remove(store, params, ctx) if params.get("keep") else []
         size = store.size(path)
         data = {
-            "path": path, "bytes": size, "records_processed": done, "errors": 0, "removed": removed,
+            "path": path,
+            "bytes": size,
+            "records_processed": done,
+            "errors": 0,
+            "removed": removed,
             "collections": [{"name": part.name, "documents": part.documents, "sha256": part.sha256} for part in parts],
-        }  # fmt: skip
+        }
         return JobResult(f"Saved {done:,} documents of {len(parts)} collections to {path} ({size:,} bytes), verified", data)
 
     def _names(self, database: Database[dict[str, Any]], params: Mapping[str, Any]) -> list[str]:

@@ -26,32 +26,78 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "where": {
-            "title": "Where", "default": "local", "x-widget": "radio",
+            "title": "Where",
+            "default": "local",
+            "x-widget": "radio",
             "oneOf": [
-                {"const": "local", "title": "This machine"}, {"const": "s3", "title": "S3"}, {"const": "sftp", "title": "SFTP"},
+                {"const": "local", "title": "This machine"},
+                {"const": "s3", "title": "S3"},
+                {"const": "sftp", "title": "SFTP"},
                 {"const": "gcs", "title": "Google Cloud"},
             ],
         },
         "path": {
-            "x-destination": False, "type": "string", "title": "Folder", "minLength": 1, "maxLength": 1000, "pattern": r"^[^\x00\\]+$", "x-placeholder": "/srv/exports",
+            "x-destination": False,
+            "type": "string",
+            "title": "Folder",
+            "minLength": 1,
+            "maxLength": 1000,
+            "pattern": r"^[^\x00\\]+$",
+            "x-placeholder": "/srv/exports",
             "description": "Jobs reach what is below it and nothing else. An absolute path; for S3 and Google Cloud the bucket, and a folder in it: `exports/nightly`.",
         },
-        "endpoint": {**_S3, "type": "string", "title": "Endpoint", "format": "uri", "pattern": "^https?://", "maxLength": 500, "description": "None: Amazon's. Any service that speaks S3 has one.", "x-placeholder": "https://s3.example.com"},
+        "endpoint": {
+            **_S3,
+            "type": "string",
+            "title": "Endpoint",
+            "format": "uri",
+            "pattern": "^https?://",
+            "maxLength": 500,
+            "description": "None: Amazon's. Any service that speaks S3 has one.",
+            "x-placeholder": "https://s3.example.com",
+        },
         "region": {**_S3, "type": "string", "title": "Region", "maxLength": 100, "x-placeholder": "eu-central-1"},
         "key_id": {**_S3, "type": "string", "title": "Access key id", "maxLength": 200},
         "key": {**_S3, "type": "string", "title": "Secret access key", "maxLength": 1000, "writeOnly": True},
         "host": {**_SFTP, "type": "string", "title": "Host", "minLength": 1, "maxLength": 253, "pattern": r"^[^\s/]+$"},
         "port": {**_SFTP, "type": "integer", "title": "Port", "minimum": 1, "maximum": 65535, "default": 22},
         "host_key": {
-            **_SFTP, "type": "string", "title": "Key of the host", "maxLength": 2000, "pattern": r"^[a-z0-9@.-]+ [A-Za-z0-9+/=]+( .*)?$",
-            "x-pattern-words": "a line as in known_hosts, without the host: ssh-ed25519 AAAA…", "x-placeholder": "ssh-ed25519 AAAA…",
+            **_SFTP,
+            "type": "string",
+            "title": "Key of the host",
+            "maxLength": 2000,
+            "pattern": r"^[a-z0-9@.-]+ [A-Za-z0-9+/=]+( .*)?$",
+            "x-pattern-words": "a line as in known_hosts, without the host: ssh-ed25519 AAAA…",
+            "x-placeholder": "ssh-ed25519 AAAA…",
             "description": "Nobody else is believed to be this host. `ssh-keyscan HOST` prints it; compare it with what its owner says.",
         },
         "username": {**_SFTP, "type": "string", "title": "User name", "minLength": 1, "maxLength": 200},
         "password": {**_SFTP, "type": "string", "title": "Password", "maxLength": 1000, "writeOnly": True},
-        "private_key": {**_SFTP, "type": "string", "title": "Private key", "maxLength": 20_000, "writeOnly": True, "description": "OpenSSH or PEM, without a passphrase."},
-        "account": {**_GCS, "type": "string", "title": "Key of a service account", "maxLength": 20_000, "writeOnly": True, "description": "The JSON that Google Cloud gives. None: what the machine itself may."},
-        "gcs_endpoint": {**_GCS, "type": "string", "title": "Endpoint", "format": "uri", "pattern": "^https?://", "maxLength": 500, "description": "None: Google's."},
+        "private_key": {
+            **_SFTP,
+            "type": "string",
+            "title": "Private key",
+            "maxLength": 20_000,
+            "writeOnly": True,
+            "description": "OpenSSH or PEM, without a passphrase.",
+        },
+        "account": {
+            **_GCS,
+            "type": "string",
+            "title": "Key of a service account",
+            "maxLength": 20_000,
+            "writeOnly": True,
+            "description": "The JSON that Google Cloud gives. None: what the machine itself may.",
+        },
+        "gcs_endpoint": {
+            **_GCS,
+            "type": "string",
+            "title": "Endpoint",
+            "format": "uri",
+            "pattern": "^https?://",
+            "maxLength": 500,
+            "description": "None: Google's.",
+        },
         "templates": TEMPLATES,
     },
     "required": ["path"],
@@ -59,13 +105,15 @@ SCHEMA: dict[str, Any] = {
         {
             "if": {"properties": {"where": {"enum": ["local", "sftp"]}}},
             "then": {"properties": {"path": {"pattern": "^/.+", "x-pattern-words": "an absolute path, such as /srv/exports"}}},
-            "else": {"properties": {"path": {"pattern": "^[^/].*", "x-pattern-words": "a bucket, and a folder in it, such as exports/nightly"}}},
+            "else": {
+                "properties": {"path": {"pattern": "^[^/].*", "x-pattern-words": "a bucket, and a folder in it, such as exports/nightly"}}
+            },
         },
         {"if": {"properties": {"where": {"const": "sftp"}}, "required": ["where"]}, "then": {"required": ["host", "username", "host_key"]}},
     ],
     "dependentRequired": {"key_id": ["key"], "key": ["key_id"]},
     "additionalProperties": False,
-}  # fmt: skip
+}
 _NEEDS = {"s3": ("s3fs", "s3"), "sftp": ("paramiko", "sftp"), "gcs": ("gcsfs", "gcs")}
 
 
@@ -87,11 +135,15 @@ def _s3(settings: Mapping[str, Any]) -> Any:
     from s3fs import S3FileSystem  # noqa: PLC0415 - an extra, and a second of imports
 
     return S3FileSystem(
-        anon=False, key=settings.get("key_id"), secret=settings.get("key"), endpoint_url=settings.get("endpoint"),
+        anon=False,
+        key=settings.get("key_id"),
+        secret=settings.get("key"),
+        endpoint_url=settings.get("endpoint"),
         client_kwargs={"region_name": settings["region"]} if settings.get("region") else {},
-        config_kwargs={"connect_timeout": TIMEOUT_SECONDS, "read_timeout": TIMEOUT_SECONDS}, use_listings_cache=False,
+        config_kwargs={"connect_timeout": TIMEOUT_SECONDS, "read_timeout": TIMEOUT_SECONDS},
+        use_listings_cache=False,
         skip_instance_cache=True,
-    )  # fmt: skip
+    )
 
 
 def _gcs(settings: Mapping[str, Any]) -> Any:
@@ -129,9 +181,15 @@ def _sftp(settings: Mapping[str, Any]) -> Any:
             name = host if port == 22 else f"[{host}]:{port}"
             self.client.get_host_keys().add(name, kind, paramiko.PKey.from_type_string(kind, base64.b64decode(encoded)))
             self.client.connect(
-                host, port=port, username=settings["username"], password=settings.get("password"), pkey=_private_key(settings),
-                timeout=TIMEOUT_SECONDS, allow_agent=False, look_for_keys=False,
-            )  # fmt: skip
+                host,
+                port=port,
+                username=settings["username"],
+                password=settings.get("password"),
+                pkey=_private_key(settings),
+                timeout=TIMEOUT_SECONDS,
+                allow_agent=False,
+                look_for_keys=False,
+            )
             transport = self.client.get_transport()
             assert transport is not None  # noqa: S101 - it is connected
             self.ftp = Private.from_transport(transport)

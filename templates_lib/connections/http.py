@@ -21,19 +21,29 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "hosts": {
-            "type": "array", "title": "Hosts", "minItems": 1, "maxItems": 50, "uniqueItems": True,
+            "type": "array",
+            "title": "Hosts",
+            "minItems": 1,
+            "maxItems": 50,
+            "uniqueItems": True,
             "description": "`host`, `host:port`, or `*.example.com`. Jobs call these, private ones as well, and no others.",
             "items": {
-                "type": "string", "title": "Host", "maxLength": 260, "pattern": _HOST,
+                "type": "string",
+                "title": "Host",
+                "maxLength": 260,
+                "pattern": _HOST,
                 "x-pattern-words": "a host name such as api.example.com, with :port where that is meant",
             },
         },
         "plain": {
-            "type": "boolean", "title": "Allow http:// too", "default": False,
+            "type": "boolean",
+            "title": "Allow http:// too",
+            "default": False,
             "description": "Without TLS everybody on the way reads what is sent.",
         },
         "proof": {
-            "title": "What proves who calls", "default": "none",
+            "title": "What proves who calls",
+            "default": "none",
             "oneOf": [
                 {"const": "none", "title": "Nothing"},
                 {"const": "bearer", "title": "A token (Authorization: Bearer)"},
@@ -42,16 +52,29 @@ SCHEMA: dict[str, Any] = {
             ],
         },
         "username": {
-            "x-destination": False, "type": "string", "title": "User name", "maxLength": 320, "pattern": r"^[^:\x00-\x1f]*$",
+            "x-destination": False,
+            "type": "string",
+            "title": "User name",
+            "maxLength": 320,
+            "pattern": r"^[^:\x00-\x1f]*$",
             "x-visible-if": {"proof": ["basic"]},
         },
         "header": {
-            "type": "string", "title": "Header", "maxLength": 100, "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
-            "x-placeholder": "X-Api-Key", "x-visible-if": {"proof": ["header"]},
+            "type": "string",
+            "title": "Header",
+            "maxLength": 100,
+            "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+            "x-placeholder": "X-Api-Key",
+            "x-visible-if": {"proof": ["header"]},
         },
         "secret": {
-            "type": "string", "title": "Token, password or header's value", "maxLength": 4000, "pattern": _ONE_LINE, "writeOnly": True,
-            "x-pattern-words": "text of one line", "x-visible-if": {"proof": ["bearer", "basic", "header"]},
+            "type": "string",
+            "title": "Token, password or header's value",
+            "maxLength": 4000,
+            "pattern": _ONE_LINE,
+            "writeOnly": True,
+            "x-pattern-words": "text of one line",
+            "x-visible-if": {"proof": ["bearer", "basic", "header"]},
         },
         "verify_certificate": {"type": "boolean", "title": "Check the server's certificate", "default": True},
         "templates": TEMPLATES,
@@ -63,7 +86,7 @@ SCHEMA: dict[str, Any] = {
         {"if": {"properties": {"proof": {"const": "header"}}}, "then": {"required": ["header", "secret"]}},
     ],
     "additionalProperties": False,
-}  # fmt: skip
+}
 
 
 def may_call(settings: Mapping[str, Any], address: str) -> bool:
@@ -123,9 +146,12 @@ def open_connection(ctx: RunContext, name: str | None, *, timeout_seconds: float
 
 def _client(name: str, settings: Mapping[str, Any], timeout_seconds: float) -> httpx.Client:
     client = open_http(
-        allowed_hosts=(), allows=lambda host, port: _names(settings, host, port), timeout_seconds=timeout_seconds,
-        verify=settings.get("verify_certificate", True), redirects=0,
-    )  # fmt: skip
+        allowed_hosts=(),
+        allows=lambda host, port: _names(settings, host, port),
+        timeout_seconds=timeout_seconds,
+        verify=settings.get("verify_certificate", True),
+        redirects=0,
+    )
     client.auth = Proof(name, settings)
     return client
 

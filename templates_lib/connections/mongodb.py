@@ -124,9 +124,13 @@ def open_settings(settings: Mapping[str, Any], own: Own, *, timeout_ms: int = TI
     if is_reserved(settings["database"]):
         raise OwnDatabase(say("Database {name!r} is MongoDB's own; jobs leave it alone", name=settings["database"]))
     with MongoClient[dict[str, Any]](
-        settings["uri"], tz_aware=True, tzinfo=UTC,
-        serverSelectionTimeoutMS=timeout_ms, connectTimeoutMS=timeout_ms, appname="jobwright-job",
-    ) as client:  # fmt: skip
+        settings["uri"],
+        tz_aware=True,
+        tzinfo=UTC,
+        serverSelectionTimeoutMS=timeout_ms,
+        connectTimeoutMS=timeout_ms,
+        appname="jobwright-job",
+    ) as client:
         refuse_own(client[settings["database"]], own)
         yield _Narrow(client, settings)
 

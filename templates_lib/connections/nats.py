@@ -24,12 +24,35 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "servers": {
-            "type": "array", "title": "Servers", "minItems": 1, "maxItems": 20, "uniqueItems": True,
-            "items": {"type": "string", "title": "Server", "maxLength": 300, "pattern": r"^(nats|tls|ws|wss)://[^\s@/]+(:[0-9]+)?$", "x-pattern-words": "an address such as nats://host:4222, without a user", "x-placeholder": "nats://nats.example.com:4222"},
+            "type": "array",
+            "title": "Servers",
+            "minItems": 1,
+            "maxItems": 20,
+            "uniqueItems": True,
+            "items": {
+                "type": "string",
+                "title": "Server",
+                "maxLength": 300,
+                "pattern": r"^(nats|tls|ws|wss)://[^\s@/]+(:[0-9]+)?$",
+                "x-pattern-words": "an address such as nats://host:4222, without a user",
+                "x-placeholder": "nats://nats.example.com:4222",
+            },
         },
         "subjects": {
-            "x-destination": False, "type": "array", "title": "Subjects", "minItems": 1, "maxItems": 200, "uniqueItems": True, "description": "What jobs may send to: `orders.*.cancel`, `reports.>`.",
-            "items": {"type": "string", "title": "Subject", "maxLength": 250, "pattern": _ALLOWED, "x-pattern-words": "a subject, where * stands for one part and > for all that follow"},
+            "x-destination": False,
+            "type": "array",
+            "title": "Subjects",
+            "minItems": 1,
+            "maxItems": 200,
+            "uniqueItems": True,
+            "description": "What jobs may send to: `orders.*.cancel`, `reports.>`.",
+            "items": {
+                "type": "string",
+                "title": "Subject",
+                "maxLength": 250,
+                "pattern": _ALLOWED,
+                "x-pattern-words": "a subject, where * stands for one part and > for all that follow",
+            },
         },
         "username": {"x-destination": False, "type": "string", "title": "User name", "maxLength": 320},
         "password": {"type": "string", "title": "Password", "maxLength": 1000, "writeOnly": True},
@@ -39,7 +62,7 @@ SCHEMA: dict[str, Any] = {
     "required": ["servers", "subjects"],
     "dependentRequired": {"password": ["username"], "username": ["password"]},
     "additionalProperties": False,
-}  # fmt: skip
+}
 
 
 def may_send(settings: Mapping[str, Any], subject: str) -> bool:

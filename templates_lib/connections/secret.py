@@ -12,14 +12,18 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "value": {
-            "type": "string", "title": "Secret", "minLength": 1, "maxLength": 4000, "writeOnly": True,
+            "type": "string",
+            "title": "Secret",
+            "minLength": 1,
+            "maxLength": 4000,
+            "writeOnly": True,
             "description": "Kept encrypted, never shown again. Jobs that name it get the new one as soon as it is changed here.",
         },
         "templates": TEMPLATES,
     },
     "required": ["value"],
     "additionalProperties": False,
-}  # fmt: skip
+}
 
 
 def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the kind's signature

@@ -22,16 +22,27 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "url": {
-            "type": "string", "title": "Address", "maxLength": 2000, "writeOnly": True, "pattern": r"^[a-z][a-z0-9_+]*://.*", "x-placeholder": "postgresql+psycopg://user:password@db.example.com/shop",
+            "type": "string",
+            "title": "Address",
+            "maxLength": 2000,
+            "writeOnly": True,
+            "pattern": r"^[a-z][a-z0-9_+]*://.*",
+            "x-placeholder": "postgresql+psycopg://user:password@db.example.com/shop",
             "x-pattern-words": "an address such as postgresql+psycopg://user:password@host/database",
             "description": "As SQLAlchemy has it: `postgresql+psycopg://…`, `mysql+pymysql://…`, `sqlite:////data/shop.db`. Kept encrypted, never shown again.",
         },
-        "read_only": {"x-destination": False, "type": "boolean", "title": "Read only", "default": True, "description": "Statements that change anything are refused."},
+        "read_only": {
+            "x-destination": False,
+            "type": "boolean",
+            "title": "Read only",
+            "default": True,
+            "description": "Statements that change anything are refused.",
+        },
         "templates": TEMPLATES,
     },
     "required": ["url"],
     "additionalProperties": False,
-}  # fmt: skip
+}
 
 
 @contextmanager

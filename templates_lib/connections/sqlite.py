@@ -17,19 +17,61 @@ if TYPE_CHECKING:
 
 _IN_MEMORY = ("", ":memory:")
 # Pragmas that tell something (https://www.sqlite.org/pragma.html); those of the second set take the name of what they tell about.
-_TELLING = frozenset({
-    "application_id", "collation_list", "compile_options", "data_version", "encoding", "foreign_keys", "freelist_count", "function_list", "integrity_check",
-    "journal_mode", "page_count", "page_size", "quick_check", "read_uncommitted", "schema_version", "table_list", "user_version",
-})  # fmt: skip
-_TELLING_OF = frozenset({
-    "foreign_key_check", "foreign_key_list", "index_info", "index_list", "index_xinfo", "integrity_check", "quick_check", "table_info",
-    "table_list", "table_xinfo",
-})  # fmt: skip
+_TELLING = frozenset(
+    {
+        "application_id",
+        "collation_list",
+        "compile_options",
+        "data_version",
+        "encoding",
+        "foreign_keys",
+        "freelist_count",
+        "function_list",
+        "integrity_check",
+        "journal_mode",
+        "page_count",
+        "page_size",
+        "quick_check",
+        "read_uncommitted",
+        "schema_version",
+        "table_list",
+        "user_version",
+    }
+)
+_TELLING_OF = frozenset(
+    {
+        "foreign_key_check",
+        "foreign_key_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "integrity_check",
+        "quick_check",
+        "table_info",
+        "table_list",
+        "table_xinfo",
+    }
+)
 # Pragmas that a connection which may write can set. None names a file or changes what a file is trusted with.
-_SETTING = frozenset({
-    "analysis_limit", "application_id", "auto_vacuum", "busy_timeout", "cache_size", "case_sensitive_like", "defer_foreign_keys", "foreign_keys",
-    "incremental_vacuum", "journal_mode", "optimize", "recursive_triggers", "synchronous", "user_version", "wal_checkpoint",
-})  # fmt: skip
+_SETTING = frozenset(
+    {
+        "analysis_limit",
+        "application_id",
+        "auto_vacuum",
+        "busy_timeout",
+        "cache_size",
+        "case_sensitive_like",
+        "defer_foreign_keys",
+        "foreign_keys",
+        "incremental_vacuum",
+        "journal_mode",
+        "optimize",
+        "recursive_triggers",
+        "synchronous",
+        "user_version",
+        "wal_checkpoint",
+    }
+)
 _FUNCTIONS_REFUSED = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
 
 

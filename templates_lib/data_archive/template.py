@@ -32,18 +32,33 @@ class DataArchive(JobTemplate):
         "properties": {
             "connection": fields.connection("mongodb", "Connection", "The database that becomes smaller."),
             "collection": fields.collection(),
-            "condition": fields.condition("Condition", 'Which documents to move, in MongoDB query form. Dates may be relative: `"1 year ago"`.'),
+            "condition": fields.condition(
+                "Condition", 'Which documents to move, in MongoDB query form. Dates may be relative: `"1 year ago"`.'
+            ),
             "to": {
-                "title": "To", "default": "collection",
+                "title": "To",
+                "default": "collection",
                 "oneOf": [{"const": "collection", "title": "A collection"}, {"const": "files", "title": "Files (JSON lines, compressed)"}],
             },
-            "target_connection": {**fields.connection("mongodb", "Connection of the archive", "None: the same."), "x-visible-if": {"to": ["collection"]}},
+            "target_connection": {
+                **fields.connection("mongodb", "Connection of the archive", "None: the same."),
+                "x-visible-if": {"to": ["collection"]},
+            },
             "target_collection": {
-                **fields.collection("Collection of the archive", of="/target_connection"), "x-placeholder": "orders_archive", "x-visible-if": {"to": ["collection"]},
+                **fields.collection("Collection of the archive", of="/target_connection"),
+                "x-placeholder": "orders_archive",
+                "x-visible-if": {"to": ["collection"]},
             },
             "destination": {**fields.destination("archive/orders-{date}", "Files"), "x-visible-if": {"to": ["files"]}},
             "dryRun": fields.DRY_RUN,
-            "batch_size": {"type": "integer", "title": "Batch size", "description": "Documents moved in one step between collections.", "minimum": 1, "maximum": 10_000, "default": 1000},
+            "batch_size": {
+                "type": "integer",
+                "title": "Batch size",
+                "description": "Documents moved in one step between collections.",
+                "minimum": 1,
+                "maximum": 10_000,
+                "default": 1000,
+            },
             "max_documents": {"type": "integer", "title": "Most documents", "minimum": 1, "maximum": 1_000_000_000, "default": 1_000_000},
         },
         "required": ["connection", "collection", "condition", "to"],
@@ -51,9 +66,17 @@ class DataArchive(JobTemplate):
             {"if": {"properties": {"to": {"const": "collection"}}}, "then": {"required": ["target_collection"]}},
             {"if": {"properties": {"to": {"const": "files"}}}, "then": {"required": ["destination"]}},
         ],
-        "examples": [{"connection": "shop", "collection": "orders", "condition": {"at": {"$lt": "1 year ago"}}, "to": "collection", "target_collection": "orders_archive"}],
+        "examples": [
+            {
+                "connection": "shop",
+                "collection": "orders",
+                "condition": {"at": {"$lt": "1 year ago"}},
+                "to": "collection",
+                "target_collection": "orders_archive",
+            }
+        ],
         "additionalProperties": False,
-    }  # fmt: skip
+    }
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         for name in ("collection", "target_collection"):

@@ -152,9 +152,15 @@ class DataExport(JobTemplate):
         ctx.progress(done, done)
         return JobResult(
             f"Exported {done:,} documents to {path} ({counted.size:,} bytes)",
-            {"records_processed": done, "records_exported": done, "errors": 0, "path": path, "bytes": counted.size,
-             "sha256": counted.digest.hexdigest()},
-        )  # fmt: skip
+            {
+                "records_processed": done,
+                "records_exported": done,
+                "errors": 0,
+                "path": path,
+                "bytes": counted.size,
+                "sha256": counted.digest.hexdigest(),
+            },
+        )
 
     def _query(self, params: Mapping[str, Any], ctx: RunContext) -> dict[str, Any]:
         return conditions.resolve(params.get("filter", {}), ctx.now)

@@ -31,10 +31,39 @@ class FileCleanup(JobTemplate):
         "type": "object",
         "properties": {
             "store": fields.connection("file_store", "File store"),
-            "folder": {"type": "string", "title": "Folder", "maxLength": 500, "pattern": r"^[^/\x00\\][^\x00\\]*$", "description": "Below the store. None: all of it.", "x-placeholder": "exports"},
-            "pattern": {"type": "string", "title": "Names", "minLength": 1, "maxLength": 200, "pattern": r"^[^/\x00]+$", "default": "*", "description": "`*` and `?` stand for any characters and any one.", "x-placeholder": "*.csv.gz"},
-            "older_than_days": {"type": "number", "title": "Older than days", "minimum": 0, "maximum": 36_500, "description": "By the time of the last change."},
-            "keep_newest": {"type": "integer", "title": "Keep the newest", "minimum": 0, "maximum": 1_000_000, "default": 0, "description": "So many are never deleted, however old."},
+            "folder": {
+                "type": "string",
+                "title": "Folder",
+                "maxLength": 500,
+                "pattern": r"^[^/\x00\\][^\x00\\]*$",
+                "description": "Below the store. None: all of it.",
+                "x-placeholder": "exports",
+            },
+            "pattern": {
+                "type": "string",
+                "title": "Names",
+                "minLength": 1,
+                "maxLength": 200,
+                "pattern": r"^[^/\x00]+$",
+                "default": "*",
+                "description": "`*` and `?` stand for any characters and any one.",
+                "x-placeholder": "*.csv.gz",
+            },
+            "older_than_days": {
+                "type": "number",
+                "title": "Older than days",
+                "minimum": 0,
+                "maximum": 36_500,
+                "description": "By the time of the last change.",
+            },
+            "keep_newest": {
+                "type": "integer",
+                "title": "Keep the newest",
+                "minimum": 0,
+                "maximum": 1_000_000,
+                "default": 0,
+                "description": "So many are never deleted, however old.",
+            },
             "recursive": {"type": "boolean", "title": "Folders inside, too", "default": False},
             "remove_empty_folders": {"type": "boolean", "title": "Remove folders that become empty", "default": False},
             "dryRun": fields.DRY_RUN,
@@ -43,7 +72,7 @@ class FileCleanup(JobTemplate):
         "required": ["store", "older_than_days"],
         "examples": [{"store": "files", "pattern": "*.csv.gz", "older_than_days": 30, "keep_newest": 3}],
         "additionalProperties": False,
-    }  # fmt: skip
+    }
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         if params.get("folder") and fields.leaves_store(params["folder"]):

@@ -42,9 +42,18 @@ class HttpHealthCheck(JobTemplate):
                         "method": {"title": "Method", "enum": ["GET", "HEAD"], "default": "GET"},
                         "status": {"type": "integer", "title": "Status", "minimum": 100, "maximum": 599, "default": 200},
                         "contains": {"type": "string", "title": "Answer contains", "minLength": 1, "maxLength": 1000},
-                        "within_seconds": {"type": "number", "title": "Answers within seconds", "exclusiveMinimum": 0, "maximum": 300, "default": 10},
+                        "within_seconds": {
+                            "type": "number",
+                            "title": "Answers within seconds",
+                            "exclusiveMinimum": 0,
+                            "maximum": 300,
+                            "default": 10,
+                        },
                         "certificate_days": {
-                            "type": "integer", "title": "Certificate is good for days", "minimum": 1, "maximum": 3650,
+                            "type": "integer",
+                            "title": "Certificate is good for days",
+                            "minimum": 1,
+                            "maximum": 3650,
                             "description": "Fails once it has fewer left.",
                         },
                     },
@@ -53,14 +62,18 @@ class HttpHealthCheck(JobTemplate):
                 },
             },
             "tries": {
-                "type": "integer", "title": "Tries", "minimum": 1, "maximum": 10, "default": 2,
+                "type": "integer",
+                "title": "Tries",
+                "minimum": 1,
+                "maximum": 10,
+                "default": 2,
                 "description": "An address is not well after so many failures in a row, two seconds apart.",
             },
         },
         "required": ["checks"],
         "examples": [{"checks": [{"url": "https://example.com/health", "within_seconds": 2, "certificate_days": 14}]}],
         "additionalProperties": False,
-    }  # fmt: skip
+    }
 
     def calls(self, params: Mapping[str, Any]) -> Iterable[Call]:
         for place, one in enumerate(params["checks"]):
@@ -117,13 +130,15 @@ class HttpHealthCheck(JobTemplate):
             return {"words": f"cannot be reached: {str(error)[:200]}"}
         found = {"status": answer.status_code, "seconds": seconds, **({"certificate_days": left} if left is not None else {})}
         wrong = [
-            words for is_wrong, words in (
+            words
+            for is_wrong, words in (
                 (answer.status_code != one.get("status", 200), f"answers {answer.status_code}"),
                 (seconds > limit, f"took {seconds:g} s"),
                 (bool(one.get("contains")) and one["contains"] not in text, f"does not contain {one.get('contains')!r}"),
                 (left is not None and left < one["certificate_days"], f"has a certificate for {left} more days"),
-            ) if is_wrong
-        ]  # fmt: skip
+            )
+            if is_wrong
+        ]
         return {**found, "ok": not wrong, "words": ", ".join(wrong) or f"answers {answer.status_code} in {seconds:g} s"}
 
 

@@ -33,14 +33,28 @@ class MessageCommand(JobTemplate):
         "properties": {
             "connection": fields.connection("nats", "NATS"),
             "subject": {
-                "type": "string", "title": "Subject", "minLength": 1, "maxLength": 250, "pattern": bus.SUBJECT, "x-pattern-words": "parts of letters, digits, _ and -, with dots between", "x-placeholder": "orders.cleanup.start",
+                "type": "string",
+                "title": "Subject",
+                "minLength": 1,
+                "maxLength": 250,
+                "pattern": bus.SUBJECT,
+                "x-pattern-words": "parts of letters, digits, _ and -, with dots between",
+                "x-placeholder": "orders.cleanup.start",
                 "x-options": {"from": "subjects", "free": True, "depends": {"connection": "/connection"}},
             },
-            "payload": {"title": "Payload", "x-dynamic": True, "description": "Sent as JSON.", "x-widget": "json", "x-placeholder": '{"olderThanDays": 30}'},
+            "payload": {
+                "title": "Payload",
+                "x-dynamic": True,
+                "description": "Sent as JSON.",
+                "x-widget": "json",
+                "x-placeholder": '{"olderThanDays": 30}',
+            },
             "how": {
-                "title": "How", "default": "publish",
+                "title": "How",
+                "default": "publish",
                 "oneOf": [
-                    {"const": "publish", "title": "Publish: whoever listens gets it"}, {"const": "store", "title": "Store: a JetStream stream confirms that it has it"},
+                    {"const": "publish", "title": "Publish: whoever listens gets it"},
+                    {"const": "store", "title": "Store: a JetStream stream confirms that it has it"},
                     {"const": "request", "title": "Request: the answer decides"},
                 ],
             },
@@ -49,7 +63,7 @@ class MessageCommand(JobTemplate):
         "required": ["connection", "subject"],
         "examples": [{"connection": "bus", "subject": "orders.cleanup.start", "payload": {"olderThanDays": 30}}],
         "additionalProperties": False,
-    }  # fmt: skip
+    }
 
     def warm(self) -> None:
         import nats  # noqa: F401, PLC0415 - once, in the parent of its processes

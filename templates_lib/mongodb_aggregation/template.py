@@ -32,24 +32,42 @@ class MongodbAggregation(JobTemplate):
             "connection": fields.connection("mongodb", "Connection"),
             "collection": fields.collection(),
             "pipeline": pipelines.SCHEMA,
-            "into": {**fields.collection("Into", "The rows go here. None: the first of them go into the result and nothing is written."), "x-placeholder": "orders_by_day"},
+            "into": {
+                **fields.collection("Into", "The rows go here. None: the first of them go into the result and nothing is written."),
+                "x-placeholder": "orders_by_day",
+            },
             "on": {
-                "type": "array", "title": "Same row by", "maxItems": 10, "uniqueItems": True, "default": ["_id"], "items": fields.field("Field"),
+                "type": "array",
+                "title": "Same row by",
+                "maxItems": 10,
+                "uniqueItems": True,
+                "default": ["_id"],
+                "items": fields.field("Field"),
                 "description": "Fields that tell rows apart. Other than `_id` they need a unique index.",
             },
             "when_there": {
-                "title": "A row that is there", "default": "replace",
+                "title": "A row that is there",
+                "default": "replace",
                 "oneOf": [
-                    {"const": "replace", "title": "Is replaced"}, {"const": "merge", "title": "Keeps its other fields"},
-                    {"const": "keepExisting", "title": "Stays as it is"}, {"const": "fail", "title": "Ends the run"},
+                    {"const": "replace", "title": "Is replaced"},
+                    {"const": "merge", "title": "Keeps its other fields"},
+                    {"const": "keepExisting", "title": "Stays as it is"},
+                    {"const": "fail", "title": "Ends the run"},
                 ],
             },
             "most_rows": {"type": "integer", "title": "Rows in the result", "minimum": 1, "maximum": 1000, "default": 100},
         },
         "required": ["connection", "collection", "pipeline"],
-        "examples": [{"connection": "shop", "collection": "orders", "pipeline": [{"$group": {"_id": "$country", "orders": {"$sum": 1}}}], "into": "orders_by_country"}],
+        "examples": [
+            {
+                "connection": "shop",
+                "collection": "orders",
+                "pipeline": [{"$group": {"_id": "$country", "orders": {"$sum": 1}}}],
+                "into": "orders_by_country",
+            }
+        ],
         "additionalProperties": False,
-    }  # fmt: skip
+    }
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         for name in ("collection", "into"):

@@ -183,11 +183,13 @@ def _pdf_table(table: Table, width: float, font: str, style: ParagraphStyle) -> 
     head = [Paragraph(escape(one.title), heads[one.numeric]) for one in table.columns]
     made = LongTable([head, *body], colWidths=widths, repeatRows=1, hAlign="LEFT")
     look: list[Any] = [
-        ("FONT", (0, 0), (-1, -1), font, 7), ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("FONT", (0, 0), (-1, -1), font, 7),
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
         ("LINEBELOW", (0, 0), (-1, 0), 0.8, colors.HexColor("#1f7a74")),
-        ("LINEBELOW", (0, 1), (-1, -1), 0.25, colors.HexColor("#cccccc")), ("TOPPADDING", (0, 0), (-1, -1), 2),
+        ("LINEBELOW", (0, 1), (-1, -1), 0.25, colors.HexColor("#cccccc")),
+        ("TOPPADDING", (0, 0), (-1, -1), 2),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
-    ]  # fmt: skip
+    ]
     look += [("ALIGN", (place, 0), (place, -1), "RIGHT") for place, one in enumerate(table.columns) if one.numeric]
     made.setStyle(look)
     return [made]

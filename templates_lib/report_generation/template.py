@@ -31,26 +31,45 @@ LARGEST_MAIL = 18_000_000  # bytes of files; most servers refuse a message over 
 _QUESTION = {
     "oneOf": [
         {
-            "title": "MongoDB", "type": "object", "required": ["connection", "collection", "pipeline"], "additionalProperties": False,
+            "title": "MongoDB",
+            "type": "object",
+            "required": ["connection", "collection", "pipeline"],
+            "additionalProperties": False,
             "properties": {
-                "connection": fields.connection("mongodb", "Connection"), "collection": {"type": "string", "title": "Collection", "minLength": 1, "maxLength": 200},
+                "connection": fields.connection("mongodb", "Connection"),
+                "collection": {"type": "string", "title": "Collection", "minLength": 1, "maxLength": 200},
                 "pipeline": pipelines.SCHEMA,
             },
         },
         {
-            "title": "SQL", "type": "object", "required": ["database", "statement"], "additionalProperties": False,
+            "title": "SQL",
+            "type": "object",
+            "required": ["database", "statement"],
+            "additionalProperties": False,
             "properties": {
                 "database": fields.connection("sql", "SQL database"),
-                "statement": {"type": "string", "title": "Statement", "minLength": 1, "maxLength": 50_000, "x-widget": "textarea", "x-rows": 5, "x-placeholder": "SELECT country, count(*) AS orders FROM orders WHERE at >= :since GROUP BY country"},
+                "statement": {
+                    "type": "string",
+                    "title": "Statement",
+                    "minLength": 1,
+                    "maxLength": 50_000,
+                    "x-widget": "textarea",
+                    "x-rows": 5,
+                    "x-placeholder": "SELECT country, count(*) AS orders FROM orders WHERE at >= :since GROUP BY country",
+                },
                 "values": {
-                    "type": "object", "title": "Values", "x-dynamic": True, "maxProperties": 100, "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"},
+                    "type": "object",
+                    "title": "Values",
+                    "x-dynamic": True,
+                    "maxProperties": 100,
+                    "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"},
                     "additionalProperties": {"type": ["string", "number", "boolean", "null"], "title": "Value"},
                 },
             },
         },
     ],
     "title": "Question",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,36 +96,95 @@ class ReportGeneration(JobTemplate):
         "$schema": fields.DIALECT,
         "type": "object",
         "properties": {
-            "title": {"type": "string", "title": "Title", "minLength": 1, "maxLength": 200, "x-dynamic": True, "pattern": r"^[^\r\n\x00]*$", "x-placeholder": "Orders of {{ now | add: \"-1 day\" | date }}"},
-            "intro": {"type": "string", "title": "Introduction", "maxLength": 5000, "x-dynamic": True, "x-widget": "textarea", "description": "Markdown."},
+            "title": {
+                "type": "string",
+                "title": "Title",
+                "minLength": 1,
+                "maxLength": 200,
+                "x-dynamic": True,
+                "pattern": r"^[^\r\n\x00]*$",
+                "x-placeholder": 'Orders of {{ now | add: "-1 day" | date }}',
+            },
+            "intro": {
+                "type": "string",
+                "title": "Introduction",
+                "maxLength": 5000,
+                "x-dynamic": True,
+                "x-widget": "textarea",
+                "description": "Markdown.",
+            },
             "sections": {
-                "type": "array", "title": "Sections", "minItems": 1, "maxItems": 20, "x-item-title": "Section",
+                "type": "array",
+                "title": "Sections",
+                "minItems": 1,
+                "maxItems": 20,
+                "x-item-title": "Section",
                 "items": {
-                    "type": "object", "required": ["title", "question"], "additionalProperties": False,
+                    "type": "object",
+                    "required": ["title", "question"],
+                    "additionalProperties": False,
                     "properties": {
                         "title": {"type": "string", "title": "Title", "minLength": 1, "maxLength": 200, "x-dynamic": True},
-                        "text": {"type": "string", "title": "Text", "maxLength": 5000, "x-dynamic": True, "x-widget": "textarea", "x-rows": 2},
+                        "text": {
+                            "type": "string",
+                            "title": "Text",
+                            "maxLength": 5000,
+                            "x-dynamic": True,
+                            "x-widget": "textarea",
+                            "x-rows": 2,
+                        },
                         "question": _QUESTION,
                         "columns": {
-                            "type": "array", "title": "Columns", "maxItems": 50, "description": "None: all that the answer has.", "x-item-title": "Column",
+                            "type": "array",
+                            "title": "Columns",
+                            "maxItems": 50,
+                            "description": "None: all that the answer has.",
+                            "x-item-title": "Column",
                             "items": {
-                                "type": "object", "required": ["field"], "additionalProperties": False,
+                                "type": "object",
+                                "required": ["field"],
+                                "additionalProperties": False,
                                 "properties": {
                                     "field": {"type": "string", "title": "Field", "minLength": 1, "maxLength": 300, "x-width": "third"},
                                     "title": {"type": "string", "title": "Called", "maxLength": 100, "x-width": "third"},
                                     "format": {
-                                        "title": "Shown as", "default": "text", "x-width": "third",
-                                        "oneOf": [{"const": "text", "title": "Text"}, {"const": "number", "title": "Number"}, {"const": "percent", "title": "Percent"}, {"const": "date", "title": "Day"}, {"const": "instant", "title": "Day and time"}],
+                                        "title": "Shown as",
+                                        "default": "text",
+                                        "x-width": "third",
+                                        "oneOf": [
+                                            {"const": "text", "title": "Text"},
+                                            {"const": "number", "title": "Number"},
+                                            {"const": "percent", "title": "Percent"},
+                                            {"const": "date", "title": "Day"},
+                                            {"const": "instant", "title": "Day and time"},
+                                        ],
                                     },
                                 },
                             },
                         },
                         "chart": {
-                            "type": "object", "title": "Chart", "required": ["kind", "label", "values"], "additionalProperties": False,
+                            "type": "object",
+                            "title": "Chart",
+                            "required": ["kind", "label", "values"],
+                            "additionalProperties": False,
                             "properties": {
-                                "kind": {"title": "Kind", "oneOf": [{"const": "bar", "title": "Bars"}, {"const": "line", "title": "Line"}, {"const": "pie", "title": "Pie"}]},
+                                "kind": {
+                                    "title": "Kind",
+                                    "oneOf": [
+                                        {"const": "bar", "title": "Bars"},
+                                        {"const": "line", "title": "Line"},
+                                        {"const": "pie", "title": "Pie"},
+                                    ],
+                                },
                                 "label": {"type": "string", "title": "Field of the labels", "minLength": 1, "maxLength": 300},
-                                "values": {"type": "array", "title": "Fields of the values", "minItems": 1, "maxItems": 6, "uniqueItems": True, "items": {"type": "string", "title": "Field", "minLength": 1, "maxLength": 300}},
+                                "values": {
+                                    "type": "array",
+                                    "title": "Fields of the values",
+                                    "minItems": 1,
+                                    "maxItems": 6,
+                                    "uniqueItems": True,
+                                    "items": {"type": "string", "title": "Field", "minLength": 1, "maxLength": 300},
+                                },
                             },
                         },
                         "most_rows": {"type": "integer", "title": "Most rows", "minimum": 1, "maximum": MOST_ROWS, "default": 1000},
@@ -114,15 +192,38 @@ class ReportGeneration(JobTemplate):
                 },
             },
             "formats": {
-                "type": "array", "title": "Files", "minItems": 1, "uniqueItems": True, "default": ["pdf"],
-                "items": {"oneOf": [{"const": "html", "title": "HTML"}, {"const": "pdf", "title": "PDF"}, {"const": "csv", "title": "CSV, one a section"}]},
+                "type": "array",
+                "title": "Files",
+                "minItems": 1,
+                "uniqueItems": True,
+                "default": ["pdf"],
+                "items": {
+                    "oneOf": [
+                        {"const": "html", "title": "HTML"},
+                        {"const": "pdf", "title": "PDF"},
+                        {"const": "csv", "title": "CSV, one a section"},
+                    ]
+                },
             },
-            "destination": {**fields.destination("reports/orders-{date}", "Store"), "description": "The path is without an ending: each file gets its own."},
+            "destination": {
+                **fields.destination("reports/orders-{date}", "Store"),
+                "description": "The path is without an ending: each file gets its own.",
+            },
             "mail": {
-                "type": "object", "title": "Mail", "required": ["connection", "recipients"], "additionalProperties": False,
+                "type": "object",
+                "title": "Mail",
+                "required": ["connection", "recipients"],
+                "additionalProperties": False,
                 "properties": {
                     "connection": fields.connection("smtp", "Mail server"),
-                    "recipients": {"type": "array", "title": "Recipients", "minItems": 1, "maxItems": 100, "uniqueItems": True, "items": {"type": "string", "format": "email", "maxLength": 320, "title": "Address"}},
+                    "recipients": {
+                        "type": "array",
+                        "title": "Recipients",
+                        "minItems": 1,
+                        "maxItems": 100,
+                        "uniqueItems": True,
+                        "items": {"type": "string", "format": "email", "maxLength": 320, "title": "Address"},
+                    },
                     "only_with_rows": {"type": "boolean", "title": "Only when there are rows", "default": False},
                 },
             },
@@ -135,15 +236,21 @@ class ReportGeneration(JobTemplate):
                 "title": "Orders by country",
                 "sections": [
                     {
-                        "title": "This month", "chart": {"kind": "bar", "label": "_id", "values": ["orders"]},
-                        "question": {"connection": "shop", "collection": "orders", "pipeline": [{"$group": {"_id": "$country", "orders": {"$sum": 1}}}]},
+                        "title": "This month",
+                        "chart": {"kind": "bar", "label": "_id", "values": ["orders"]},
+                        "question": {
+                            "connection": "shop",
+                            "collection": "orders",
+                            "pipeline": [{"$group": {"_id": "$country", "orders": {"$sum": 1}}}],
+                        },
                     }
                 ],
-                "formats": ["pdf", "csv"], "destination": {"connection": "files", "path": "reports/orders-{date}"},
+                "formats": ["pdf", "csv"],
+                "destination": {"connection": "files", "path": "reports/orders-{date}"},
                 "mail": {"connection": "mail", "recipients": ["team@example.com"]},
             }
         ],
-    }  # fmt: skip
+    }
 
     def warm(self) -> None:
         from templates_lib.report_generation import pages  # noqa: F401, PLC0415 - ReportLab, once, in the parent of its processes
@@ -197,8 +304,10 @@ class ReportGeneration(JobTemplate):
         ctx.check_cancelled()
         rows = sum(len(one.rows) for one in tables)
         data: dict[str, Any] = {
-            "sections": [{"title": one.title, "rows": len(one.rows), "more": one.more} for one in tables], "records_processed": rows, "errors": 0,
-        }  # fmt: skip
+            "sections": [{"title": one.title, "rows": len(one.rows), "more": one.more} for one in tables],
+            "records_processed": rows,
+            "errors": 0,
+        }
         told = [f"{rows:,} rows"]
         if params.get("destination"):
             data["files"] = self._stored(params, files, ctx)

@@ -32,16 +32,48 @@ class ServiceCall(JobTemplate):
         "properties": {
             "connection": fields.connection("http", "HTTP service"),
             "url": calls.address("https://moderation.example.com/api/jobs/crawl_pending/execute", offers=True),
-            "job_name": {"type": "string", "title": "Name of the work", "minLength": 1, "maxLength": 200, "description": "What the service knows it by: `jobName`."},
-            "config": {"type": "object", "title": "Settings", "description": "Sent as `config`.", "x-dynamic": True, "x-widget": "json", "x-placeholder": '{"batchSize": 100}'},
+            "job_name": {
+                "type": "string",
+                "title": "Name of the work",
+                "minLength": 1,
+                "maxLength": 200,
+                "description": "What the service knows it by: `jobName`.",
+            },
+            "config": {
+                "type": "object",
+                "title": "Settings",
+                "description": "Sent as `config`.",
+                "x-dynamic": True,
+                "x-widget": "json",
+                "x-placeholder": '{"batchSize": 100}',
+            },
             "timeout": {"type": "number", "title": "Timeout of a call in seconds", "exclusiveMinimum": 0, "maximum": 3600, "default": 60},
-            "most_batches": {"type": "integer", "title": "Most batches", "minimum": 1, "maximum": 100_000, "default": 1000, "description": "A service that always says there is more is stopped here."},
-            "fail_on_items": {"type": "boolean", "title": "Fail when items failed", "default": False, "description": "Otherwise they are counted, and the run succeeds."},
+            "most_batches": {
+                "type": "integer",
+                "title": "Most batches",
+                "minimum": 1,
+                "maximum": 100_000,
+                "default": 1000,
+                "description": "A service that always says there is more is stopped here.",
+            },
+            "fail_on_items": {
+                "type": "boolean",
+                "title": "Fail when items failed",
+                "default": False,
+                "description": "Otherwise they are counted, and the run succeeds.",
+            },
         },
         "required": ["connection", "url", "job_name"],
-        "examples": [{"connection": "moderation", "url": "https://moderation.example.com/api/jobs/crawl/execute", "job_name": "crawl_pending", "config": {"batchSize": 100}}],
+        "examples": [
+            {
+                "connection": "moderation",
+                "url": "https://moderation.example.com/api/jobs/crawl/execute",
+                "job_name": "crawl_pending",
+                "config": {"batchSize": 100},
+            }
+        ],
         "additionalProperties": False,
-    }  # fmt: skip
+    }
 
     def calls(self, params: Mapping[str, Any]) -> Iterable[Call]:
         yield Call("/url", params["url"], params["connection"])
@@ -88,9 +120,13 @@ class ServiceCall(JobTemplate):
     ) -> dict[str, Any]:
         """One batch. The key is of the run and the batch: a service that keeps it does a repeated one once."""
         body = {
-            "jobName": params["job_name"], "config": params.get("config", {}), "executionId": ctx.execution_id, "attempt": ctx.attempt, "batch": batch,
+            "jobName": params["job_name"],
+            "config": params.get("config", {}),
+            "executionId": ctx.execution_id,
+            "attempt": ctx.attempt,
+            "batch": batch,
             **({} if cursor is None else {"cursor": cursor}),
-        }  # fmt: skip
+        }
         try:
             with client.stream(
                 "POST", params["url"], json=body, headers={"User-Agent": "Jobwright", "Idempotency-Key": f"{ctx.idempotency_key}.{batch}"}
@@ -105,8 +141,9 @@ class ServiceCall(JobTemplate):
         if answer.status_code // 100 != 2:
             raise TemplateError(
                 f"The service answers {answer.status_code}: {calls.answer_text(answer, read, most=300, whole_below=READ_BYTES)}",
-                permanent=calls.will_stay(answer.status_code), data=dict(so_far),
-            )  # fmt: skip
+                permanent=calls.will_stay(answer.status_code),
+                data=dict(so_far),
+            )
         try:
             found = json.loads(read) if read.strip() else {}
         except ValueError as error:
@@ -122,6 +159,10 @@ def _whole(value: Any) -> int:
 
 def _result(counts: Mapping[str, int], batches: int, errors: list[str]) -> dict[str, Any]:
     return {
-        "records_processed": counts["itemsProcessed"], "items_succeeded": counts["itemsSucceeded"], "items_failed": counts["itemsFailed"],
-        "errors": counts["itemsFailed"], "error_messages": errors, "batches": batches,
-    }  # fmt: skip
+        "records_processed": counts["itemsProcessed"],
+        "items_succeeded": counts["itemsSucceeded"],
+        "items_failed": counts["itemsFailed"],
+        "errors": counts["itemsFailed"],
+        "error_messages": errors,
+        "batches": batches,
+    }

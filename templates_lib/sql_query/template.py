@@ -33,21 +33,49 @@ class SqlQuery(JobTemplate):
         "properties": {
             "connection": fields.connection("sql", "SQL database"),
             "statement": {
-                "type": "string", "title": "Statement", "minLength": 1, "maxLength": 50_000, "x-widget": "textarea", "x-rows": 8,
-                "x-placeholder": "SELECT country, count(*) AS orders FROM orders WHERE at >= :since GROUP BY country", "description": "One. Values are bound by name: `:since`.",
+                "type": "string",
+                "title": "Statement",
+                "minLength": 1,
+                "maxLength": 50_000,
+                "x-widget": "textarea",
+                "x-rows": 8,
+                "x-placeholder": "SELECT country, count(*) AS orders FROM orders WHERE at >= :since GROUP BY country",
+                "description": "One. Values are bound by name: `:since`.",
             },
             "values": {
-                "type": "object", "title": "Values", "x-dynamic": True, "maxProperties": 100, "description": "What the names in the statement stand for.", "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"},
+                "type": "object",
+                "title": "Values",
+                "x-dynamic": True,
+                "maxProperties": 100,
+                "description": "What the names in the statement stand for.",
+                "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"},
                 "additionalProperties": {"type": ["string", "number", "boolean", "null"], "title": "Value"},
             },
             "destination": fields.destination("reports/orders-{date}.csv", "File"),
-            "format": {"title": "Format of the file", "oneOf": [{"const": "csv", "title": "CSV"}, {"const": "jsonl", "title": "JSON lines"}], "default": "csv"},
-            "most_rows": {"type": "integer", "title": "Rows in the result", "minimum": 1, "maximum": 1000, "default": 100, "description": "Where there is no file."},
+            "format": {
+                "title": "Format of the file",
+                "oneOf": [{"const": "csv", "title": "CSV"}, {"const": "jsonl", "title": "JSON lines"}],
+                "default": "csv",
+            },
+            "most_rows": {
+                "type": "integer",
+                "title": "Rows in the result",
+                "minimum": 1,
+                "maximum": 1000,
+                "default": 100,
+                "description": "Where there is no file.",
+            },
         },
         "required": ["connection", "statement"],
-        "examples": [{"connection": "ledger", "statement": "SELECT day, sum(cents) FROM bookings WHERE day >= :since GROUP BY day", "values": {"since": "2026-01-01"}}],
+        "examples": [
+            {
+                "connection": "ledger",
+                "statement": "SELECT day, sum(cents) FROM bookings WHERE day >= :since GROUP BY day",
+                "values": {"since": "2026-01-01"},
+            }
+        ],
         "additionalProperties": False,
-    }  # fmt: skip
+    }
 
     def warm(self) -> None:
         import sqlalchemy  # noqa: F401, PLC0415 - once, in the parent of its processes

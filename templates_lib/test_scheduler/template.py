@@ -25,10 +25,26 @@ class TestScheduler(JobTemplate):
         "$schema": fields.DIALECT,
         "type": "object",
         "properties": {
-            "message": {"type": "string", "title": "Message", "maxLength": 500, "x-dynamic": True, "default": "The scheduler is alive", "description": "Goes to the log and into the result."},
-            "seconds": {"type": "number", "title": "Runs for seconds", "x-dynamic": True, "minimum": 0, "maximum": 86_400, "default": 0, "description": "With progress; stops within a moment when it is cancelled."},
+            "message": {
+                "type": "string",
+                "title": "Message",
+                "maxLength": 500,
+                "x-dynamic": True,
+                "default": "The scheduler is alive",
+                "description": "Goes to the log and into the result.",
+            },
+            "seconds": {
+                "type": "number",
+                "title": "Runs for seconds",
+                "x-dynamic": True,
+                "minimum": 0,
+                "maximum": 86_400,
+                "default": 0,
+                "description": "With progress; stops within a moment when it is cancelled.",
+            },
             "outcome": {
-                "title": "Ends with", "default": "success",
+                "title": "Ends with",
+                "default": "success",
                 "oneOf": [
                     {"const": "success", "title": "Success"},
                     {"const": "error", "title": "An error, which is retried"},
@@ -37,13 +53,28 @@ class TestScheduler(JobTemplate):
                     {"const": "crash", "title": "An exception that nobody expected"},
                 ],
             },
-            "succeeds_at": {"type": "integer", "title": "Attempt that succeeds", "minimum": 2, "maximum": 100, "default": 2, "x-visible-if": {"outcome": ["flaky"]}},
+            "succeeds_at": {
+                "type": "integer",
+                "title": "Attempt that succeeds",
+                "minimum": 2,
+                "maximum": 100,
+                "default": 2,
+                "x-visible-if": {"outcome": ["flaky"]},
+            },
             "log_lines": {"type": "integer", "title": "Log lines", "minimum": 0, "maximum": 1_000_000, "default": 0, "x-section": "Load"},
-            "memory_mb": {"type": "integer", "title": "Memory in MiB", "minimum": 0, "maximum": 1_048_576, "default": 0, "description": "Taken and held while it runs. More than it may have ends it.", "x-section": "Load"},
+            "memory_mb": {
+                "type": "integer",
+                "title": "Memory in MiB",
+                "minimum": 0,
+                "maximum": 1_048_576,
+                "default": 0,
+                "description": "Taken and held while it runs. More than it may have ends it.",
+                "x-section": "Load",
+            },
         },
         "additionalProperties": False,
         "examples": [{"message": "Good morning"}, {"seconds": 60, "log_lines": 10}, {"outcome": "flaky", "succeeds_at": 2}],
-    }  # fmt: skip
+    }
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         message = params.get("message", "The scheduler is alive")

@@ -32,19 +32,35 @@ class TicketCleanup(JobTemplate):
             "collection": {**fields.collection(), "default": "tickets"},
             "older_than_days": {"type": "integer", "title": "Resolved more than days ago", "minimum": 1, "maximum": 36_500, "default": 90},
             "statuses": {
-                "type": "array", "title": "Resolved is", "minItems": 1, "maxItems": 20, "uniqueItems": True, "default": ["resolved", "closed"],
+                "type": "array",
+                "title": "Resolved is",
+                "minItems": 1,
+                "maxItems": 20,
+                "uniqueItems": True,
+                "default": ["resolved", "closed"],
                 "items": {"type": "string", "title": "Status", "minLength": 1, "maxLength": 100},
             },
             "status_field": {**fields.field("Field of the status"), "default": "status", "x-section": "Fields"},
             "date_field": {**fields.field("Field of the date"), "default": "resolvedAt", "x-section": "Fields"},
-            "archive": {**fields.collection("Archive", "They move here and keep their ids. None: they are deleted for good."), "x-placeholder": "tickets_archive"},
+            "archive": {
+                **fields.collection("Archive", "They move here and keep their ids. None: they are deleted for good."),
+                "x-placeholder": "tickets_archive",
+            },
             "dryRun": fields.DRY_RUN,
             "max_tickets": {"type": "integer", "title": "Most tickets", "minimum": 1, "maximum": 10_000_000, "default": 10_000},
         },
         "required": ["connection", "collection", "older_than_days", "statuses"],
-        "examples": [{"connection": "shop", "collection": "tickets", "older_than_days": 90, "statuses": ["resolved", "closed"], "archive": "tickets_archive"}],
+        "examples": [
+            {
+                "connection": "shop",
+                "collection": "tickets",
+                "older_than_days": 90,
+                "statuses": ["resolved", "closed"],
+                "archive": "tickets_archive",
+            }
+        ],
         "additionalProperties": False,
-    }  # fmt: skip
+    }
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
         found = [problem for name in ("collection", "archive") for problem in fields.collection_problems(params.get(name, ""), f"/{name}")]

@@ -171,9 +171,10 @@ class WebhookTrigger(JobTemplate):
         if (status in expected) if expected else (200 <= status < 300):
             return JobResult(f"Answered {status} in {seconds:.2f} s", data)
         raise TemplateError(
-            f"Answered {status}, which is not expected", permanent=calls.will_stay(status),
+            f"Answered {status}, which is not expected",
+            permanent=calls.will_stay(status),
             data={**data, "errors": 1},
-        )  # fmt: skip
+        )
 
     def _call(self, client: httpx.Client, params: Mapping[str, Any], ctx: RunContext) -> tuple[int, str]:
         """The final answer: its status and the first of its text. Each hop's address is checked anew by the client."""
@@ -204,8 +205,12 @@ class WebhookTrigger(JobTemplate):
     def _headers(self, params: Mapping[str, Any], ctx: RunContext, body: bytes, *, trusted: bool) -> list[tuple[str, str]]:
         """Another origin than the one in the parameters (`trusted` false) gets neither the job's headers nor a signature."""
         timestamp = int(time.time())
-        sent = [("User-Agent", "Jobwright"), ("Idempotency-Key", ctx.idempotency_key), ("Webhook-Id", ctx.idempotency_key),
-                   ("Webhook-Timestamp", str(timestamp))]  # fmt: skip
+        sent = [
+            ("User-Agent", "Jobwright"),
+            ("Idempotency-Key", ctx.idempotency_key),
+            ("Webhook-Id", ctx.idempotency_key),
+            ("Webhook-Timestamp", str(timestamp)),
+        ]
         names = {header["name"].lower() for header in params.get("headers", ())}
         if body and not (trusted and "content-type" in names):
             sent.append(("Content-Type", "application/json"))

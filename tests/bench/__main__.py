@@ -184,10 +184,13 @@ def thousand_at_once(uri: str, folder: Path, *, isolation: str) -> None:
     dispatcher = engine.node._dispatcher
     spent: dict[str, float] = {}
     for name, owner, method in (
-        ("reading what is due", dispatcher._jobs, "find_due"), ("who is busy", dispatcher._executions, "live_counts"),
-        ("planning", dispatcher, "_plan"), ("moving the jobs on", dispatcher._jobs, "advance"),
-        ("writing the executions", dispatcher._executions, "add"), ("claiming", engine.node._runner._store, "claim_due"),
-    ):  # fmt: skip
+        ("reading what is due", dispatcher._jobs, "find_due"),
+        ("who is busy", dispatcher._executions, "live_counts"),
+        ("planning", dispatcher, "_plan"),
+        ("moving the jobs on", dispatcher._jobs, "advance"),
+        ("writing the executions", dispatcher._executions, "add"),
+        ("claiming", engine.node._runner._store, "claim_due"),
+    ):
         timed(owner, method, spent, name)
     engine.node.start()
     executions = engine.store.database["job_executions"]

@@ -86,17 +86,39 @@ def pages(uri: str, folder: Path, row: Callable[..., None], *, jobs: int = JOBS,
 def _addresses(watched: Document) -> Iterator[tuple[str, str]]:
     job, run = watched["job_id"], watched["_id"]
     yield from (
-        ("dashboard", "/"), ("jobs", "/jobs"), ("jobs, page 200", "/jobs?page=200"), ("jobs, searched", "/jobs?q=job+77"),
-        ("jobs, failing", "/jobs?last=failed"), ("jobs, of a tag", "/jobs?tag=t3"), ("jobs, by next run", "/jobs?sort=next_run_at"),
-        ("job", f"/jobs/{job}"), ("job's versions", f"/jobs/{job}/revisions"), ("job's form", f"/jobs/{job}/edit"),
-        ("new job", "/jobs/new?template=http_health_check"), ("executions", "/executions"), ("executions, failed", "/executions?status=failed"),
-        ("executions of a job", f"/executions?job={job}"), ("executions, succeeded, page 100", "/executions?status=success&page=100"),
-        ("execution, 100,000 lines", f"/executions/{run}"), ("execution compared", f"/executions/{run}/compare"),
-        ("calendar, month", "/calendar"), ("calendar, week", "/calendar?view=week"), ("calendar, day", "/calendar?view=day"),
-        ("templates", "/templates"), ("template", "/templates/noop"), ("approvals", "/approvals"), ("connections", "/connections"),
-        ("blackouts", "/calendars"), ("users", "/users"), ("services", "/services"), ("audit", "/audit"), ("system", "/system"), ("palette", "/palette?q=job+12"),
-        ("account", "/account"), ("help", "/help/how-to/operate"),
-    )  # fmt: skip
+        ("dashboard", "/"),
+        ("jobs", "/jobs"),
+        ("jobs, page 200", "/jobs?page=200"),
+        ("jobs, searched", "/jobs?q=job+77"),
+        ("jobs, failing", "/jobs?last=failed"),
+        ("jobs, of a tag", "/jobs?tag=t3"),
+        ("jobs, by next run", "/jobs?sort=next_run_at"),
+        ("job", f"/jobs/{job}"),
+        ("job's versions", f"/jobs/{job}/revisions"),
+        ("job's form", f"/jobs/{job}/edit"),
+        ("new job", "/jobs/new?template=http_health_check"),
+        ("executions", "/executions"),
+        ("executions, failed", "/executions?status=failed"),
+        ("executions of a job", f"/executions?job={job}"),
+        ("executions, succeeded, page 100", "/executions?status=success&page=100"),
+        ("execution, 100,000 lines", f"/executions/{run}"),
+        ("execution compared", f"/executions/{run}/compare"),
+        ("calendar, month", "/calendar"),
+        ("calendar, week", "/calendar?view=week"),
+        ("calendar, day", "/calendar?view=day"),
+        ("templates", "/templates"),
+        ("template", "/templates/noop"),
+        ("approvals", "/approvals"),
+        ("connections", "/connections"),
+        ("blackouts", "/calendars"),
+        ("users", "/users"),
+        ("services", "/services"),
+        ("audit", "/audit"),
+        ("system", "/system"),
+        ("palette", "/palette?q=job+12"),
+        ("account", "/account"),
+        ("help", "/help/how-to/operate"),
+    )
 
 
 def _measure(
@@ -193,15 +215,26 @@ def _job(chance: random.Random, services: Services, plain: Job, number: int, now
     )
     schedule = replace(plain.definition.schedule, type="cron", expression=expression, timezone=chance.choice(("UTC", "Europe/Berlin")))
     definition = replace(
-        plain.definition, name=f"job {number}", template_type=chance.choice(KINDS), tags=(f"t{number % 40}",), group=f"g{number % 12}",
-        description="One of many.", schedule=schedule, enabled=number % 20 > 0,
-    )  # fmt: skip
+        plain.definition,
+        name=f"job {number}",
+        template_type=chance.choice(KINDS),
+        tags=(f"t{number % 40}",),
+        group=f"g{number % 12}",
+        description="One of many.",
+        schedule=schedule,
+        enabled=number % 20 > 0,
+    )
     due = services.triggers.next_after(schedule, now) if definition.enabled else None
     last = chance.choices(("success", "failed", None), (90, 6, 4))[0]
     return replace(
-        plain, id=str(uuid.UUID(int=chance.getrandbits(128))), definition=definition, next_run_at=due, last_status=last,
-        template_version=services.catalogue.get(definition.template_type).version, last_run_at=now if last else None,
-    )  # fmt: skip
+        plain,
+        id=str(uuid.UUID(int=chance.getrandbits(128))),
+        definition=definition,
+        next_run_at=due,
+        last_status=last,
+        template_version=services.catalogue.get(definition.template_type).version,
+        last_run_at=now if last else None,
+    )
 
 
 def _execution(chance: random.Random, job: Job, at: datetime) -> Document:
@@ -223,8 +256,12 @@ def _execution(chance: random.Random, job: Job, at: datetime) -> Document:
         "worker": "node-1",
     }
     return {
-        **{key: value for key, value in row.items() if key not in {"live", "queue_rank"}}, "status": status.value, "completed_at": end,
-        "started_at": at if ran else None, "duration_seconds": seconds if ran else None, "attempts": [attempt] if ran else [],
+        **{key: value for key, value in row.items() if key not in {"live", "queue_rank"}},
+        "status": status.value,
+        "completed_at": end,
+        "started_at": at if ran else None,
+        "duration_seconds": seconds if ran else None,
+        "attempts": [attempt] if ran else [],
         "result": {"message": "Done", "records_processed": 40} if status is Status.SUCCESS else None,
         "error": error if status is Status.FAILED else None,
-    }  # fmt: skip
+    }

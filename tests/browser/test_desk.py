@@ -25,8 +25,14 @@ def desk(service: Service, mongod: str) -> dict[str, str]:
     ids = {}
     with service.client(service.token()) as api:
         for name in ("Alpha", "Beta", "Gamma"):
-            body = {"name": f"{name} of the desk", "template_type": "test_scheduler", "group": "desk", "tags": ["desk"], "schedule": NIGHTLY,
-                    "retry_policy": {"max_retries": 0}}  # fmt: skip
+            body = {
+                "name": f"{name} of the desk",
+                "template_type": "test_scheduler",
+                "group": "desk",
+                "tags": ["desk"],
+                "schedule": NIGHTLY,
+                "retry_policy": {"max_retries": 0},
+            }
             ids[name] = api.post("/api/admin/scheduler-jobs", json=body).raise_for_status().json()["job"]["_id"]
         for key, parameters in (("good", {}), ("bad", {"outcome": "error"})):
             answer = api.post(f"/api/admin/scheduler-jobs/{ids['Alpha']}/run", json={"parameters": parameters}).raise_for_status()
@@ -296,16 +302,32 @@ def test_axe_finds_nothing_serious(chromium: Browser, service: Service, desk: di
     opening = opened(page)
     found = []
     for path in (
-        "/", "/jobs?group=desk", *opening, f"/jobs/{job}", f"/jobs/{job}/revisions", f"/jobs/{job}/edit", f"/executions/{desk['bad']}",
-        f"/executions/{desk['bad']}?q=line", f"/executions/{desk['bad']}/compare", "/executions?from=2026-01-01", "/calendar", "/calendar?view=week",
-        "/calendar?view=day", "/help", "/help/how-to/operate", "/system", "/account", "/jobs/new?template=database_cleanup",
-    ):  # fmt: skip
+        "/",
+        "/jobs?group=desk",
+        *opening,
+        f"/jobs/{job}",
+        f"/jobs/{job}/revisions",
+        f"/jobs/{job}/edit",
+        f"/executions/{desk['bad']}",
+        f"/executions/{desk['bad']}?q=line",
+        f"/executions/{desk['bad']}/compare",
+        "/executions?from=2026-01-01",
+        "/calendar",
+        "/calendar?view=week",
+        "/calendar?view=day",
+        "/help",
+        "/help/how-to/operate",
+        "/system",
+        "/account",
+        "/jobs/new?template=database_cleanup",
+    ):
         page.goto(f"{service.address}{path}")
         opening.get(path, lambda: None)()
         found += [
             f"{path}: {one['id']} {[node['html'][:120] for node in one['nodes'][:2]]}"
-            for one in Axe().run(page).response["violations"] if one["impact"] in {"serious", "critical"}
-        ]  # fmt: skip
+            for one in Axe().run(page).response["violations"]
+            if one["impact"] in {"serious", "critical"}
+        ]
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than the window"
     context.close()
     assert not found, "\n".join(found)

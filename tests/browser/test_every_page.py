@@ -21,15 +21,53 @@ ALIKE = re.compile(r"(?<=/help/)[\w-]+/[\w-]+|(?<=/templates/)(?!preview|import)
 FILE = re.compile(r"\.(?:yaml|json|jsonl|csv|txt|html)$")
 # Pages that the walk must have come to, or it was no walk.
 ADMINS = {
-    "/", "/jobs", "/jobs/:id", "/jobs/:id/edit", "/jobs/:id/run-with", "/jobs/:id/pause", "/jobs/:id/backfill", "/jobs/:id/revisions", "/executions",
-    "/executions/:id", "/executions/:id/compare", "/executions/:id/retry-with", "/calendar", "/calendar?view=week", "/calendar?view=day", "/templates",
-    "/templates/:any", "/approvals", "/approvals?state=refused", "/connections", "/calendars", "/calendars/new", "/calendars/Weekends", "/help",
-    "/help/:any", "/account", "/account/second-factor", "/jobs/import", "/jobs/new?template=:any", "/api/docs", "/users/:id/tokens/new",
-}  # fmt: skip
+    "/",
+    "/jobs",
+    "/jobs/:id",
+    "/jobs/:id/edit",
+    "/jobs/:id/run-with",
+    "/jobs/:id/pause",
+    "/jobs/:id/backfill",
+    "/jobs/:id/revisions",
+    "/executions",
+    "/executions/:id",
+    "/executions/:id/compare",
+    "/executions/:id/retry-with",
+    "/calendar",
+    "/calendar?view=week",
+    "/calendar?view=day",
+    "/templates",
+    "/templates/:any",
+    "/approvals",
+    "/approvals?state=refused",
+    "/connections",
+    "/calendars",
+    "/calendars/new",
+    "/calendars/Weekends",
+    "/help",
+    "/help/:any",
+    "/account",
+    "/account/second-factor",
+    "/jobs/import",
+    "/jobs/new?template=:any",
+    "/api/docs",
+    "/users/:id/tokens/new",
+}
 SUPER_ADMINS = ADMINS | {
-    "/users", "/users/:id", "/users/new", "/services", "/audit", "/maintenance", "/system", "/connections/:id", "/connections/new?kind=:any",
-    "/templates/preview", "/templates/import", "/templates/:any/standing", "/templates/:any/derive",
-}  # fmt: skip
+    "/users",
+    "/users/:id",
+    "/users/new",
+    "/services",
+    "/audit",
+    "/maintenance",
+    "/system",
+    "/connections/:id",
+    "/connections/new?kind=:any",
+    "/templates/preview",
+    "/templates/import",
+    "/templates/:any/standing",
+    "/templates/:any/derive",
+}
 
 OF_DERIVED = {"/templates/:any/draft", "/templates/:any/impact/:id"}  # come to where no template is left out
 
@@ -45,8 +83,12 @@ def house(service: Service) -> Service:
         definition = {"name": "Quick", "description": "A short one", "category": "Tests", "icon": "zap", "parameters": {}}
         api.post("/api/admin/job-templates", json={"type": "quick", "base": "test_scheduler", "definition": definition}).raise_for_status()
         api.post("/api/admin/job-templates/quick/publish", json={}).raise_for_status()
-        body = {"name": "Walked", "template_type": "test_scheduler", "retry_policy": {"max_retries": 0},
-                "schedule": {"type": "cron", "expression": "0 2 * * *", "calendars": ["Weekends"]}}  # fmt: skip
+        body = {
+            "name": "Walked",
+            "template_type": "test_scheduler",
+            "retry_policy": {"max_retries": 0},
+            "schedule": {"type": "cron", "expression": "0 2 * * *", "calendars": ["Weekends"]},
+        }
         job = api.post("/api/admin/scheduler-jobs", json=body).raise_for_status().json()["job"]["_id"]
         after = {"name": "After the walk", "template_type": "test_scheduler", "depends_on": [{"job": "Walked", "when": "end"}]}
         api.post("/api/admin/scheduler-jobs", json=after).raise_for_status()
@@ -134,16 +176,24 @@ def walk(watched: Watched, width: int, *, thorough: bool) -> tuple[set[str], lis
 @pytest.mark.parametrize(
     ("email", "javascript", "width", "locale"),
     [(ADA, True, 1280, "en-GB"), (ADA, False, 390, "de-DE"), (ADMIN, False, 1280, "en-GB"), (ADMIN, True, 390, "de-DE")],
-    ids=["an admin", "an admin's phone in German without JavaScript", "a super-admin without JavaScript", "a super-admin's phone in German at night"],
-)  # fmt: skip
+    ids=[
+        "an admin",
+        "an admin's phone in German without JavaScript",
+        "a super-admin without JavaScript",
+        "a super-admin's phone in German at night",
+    ],
+)
 def test_every_link_leads_to_a_page_that_is_whole(
     chromium: Browser, house: Service, email: str, javascript: bool, width: int, locale: str
 ) -> None:
     at_night = email == ADMIN and javascript  # by day axe-core looks at each page beside the flows that lead there
     context = chromium.new_context(
-        java_script_enabled=javascript, viewport={"width": width, "height": 860}, locale=locale, bypass_csp=at_night,
+        java_script_enabled=javascript,
+        viewport={"width": width, "height": 860},
+        locale=locale,
+        bypass_csp=at_night,
         color_scheme="dark" if at_night else "light",
-    )  # fmt: skip
+    )
     watched = Watched(context, house.address, email)
     seen, wrong = walk(watched, width, thorough=at_night)
     context.close()

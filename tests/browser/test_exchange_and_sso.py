@@ -62,8 +62,17 @@ def test_the_new_pages_are_for_everybody(chromium: Browser, service: Service) ->
     with service.client(service.token()) as api:
         api.post("/api/admin/connections", json={"name": "a key", "kind": "secret", "settings": {"value": "hidden value"}})
         user = api.post("/api/admin/users", json={"email": "north@example.com", "role": "admin", "groups": ["north"]}).json()["user"]["_id"]
-    paths = ["/jobs/import", "/templates", "/jobs/new?template=webhook_trigger", "/jobs/new?template=data_archive", "/jobs/new?template=http_health_check",
-             "/connections/new?kind=http", "/connections/new?kind=secret", f"/users/{user}", "/users"]  # fmt: skip
+    paths = [
+        "/jobs/import",
+        "/templates",
+        "/jobs/new?template=webhook_trigger",
+        "/jobs/new?template=data_archive",
+        "/jobs/new?template=http_health_check",
+        "/connections/new?kind=http",
+        "/connections/new?kind=secret",
+        f"/users/{user}",
+        "/users",
+    ]
     for path in paths:
         page.goto(f"{service.address}{path}")
         accessible(page)
@@ -99,9 +108,12 @@ def provider() -> Iterator[str]:
 
 def test_someone_comes_in_through_the_provider(chromium: Browser, provider: str, mongod: str, tmp_path: Path) -> None:
     chosen = {
-        "JOBWRIGHT_OIDC_ISSUER": provider, "JOBWRIGHT_OIDC_CLIENT_ID": "jobwright", "JOBWRIGHT_OIDC_CLIENT_SECRET": "s3cret-of-the-client", "JOBWRIGHT_OIDC_NAME": "Example ID",
+        "JOBWRIGHT_OIDC_ISSUER": provider,
+        "JOBWRIGHT_OIDC_CLIENT_ID": "jobwright",
+        "JOBWRIGHT_OIDC_CLIENT_SECRET": "s3cret-of-the-client",
+        "JOBWRIGHT_OIDC_NAME": "Example ID",
         "JOBWRIGHT_OIDC_ROLES": "ops=admin",
-    }  # fmt: skip
+    }
     service = Service("web", uri=mongod, database=f"sso_{tmp_path.name}"[:60], data_dir=tmp_path, **chosen).wait_ready()
     try:
         person(provider, "nina", email="nina@example.com", email_verified=True, name="Nina", groups=["ops"])

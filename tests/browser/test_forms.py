@@ -12,13 +12,43 @@ from tests.browser.conftest import Watched
 from tests.support import Service
 
 WANTED = {
-    "name": "  Ünï 🙂 <b>", "slug": "nightly", "note": "line one\nline two", "nickname": None, "secret": "long enough", "id": "made by the server", "count": 4321, "ratio": 4.02,
-    "limit": None, "agreed": True, "maybe": False, "nothing": None, "size": {"width": 4}, "level": 2, "version": "v1", "days": ["Tue", "Fri"], "mail": "a@example.com",
-    "site": "https://example.com/", "day": "2026-03-29", "moment": "2026-03-29T02:30:00Z", "color": "#0000ff", "cron": "0 2 * * 0", "zone": "Europe/Berlin", "wait": "PT5M",
-    "contact": {"via": "phone", "number": "+49 30", "hours": "9 to 5"}, "target": {"country": "US", "state": "CA"}, "steps": [{"do": "copy", "to": "/x", "tags": ["a", "b"]}, {"do": "delete"}],
-    "pair": ["left", 2], "grid": [[1, 2], []], "labels": {"env": "prod"}, "any": {"x": "y"}, "either": 5, "tree": {"label": "root", "children": [{"label": "leaf"}]}, "raw": {"$gt": [1]},
-    "mixed": "", "summer": True,
-}  # fmt: skip
+    "name": "  Ünï 🙂 <b>",
+    "slug": "nightly",
+    "note": "line one\nline two",
+    "nickname": None,
+    "secret": "long enough",
+    "id": "made by the server",
+    "count": 4321,
+    "ratio": 4.02,
+    "limit": None,
+    "agreed": True,
+    "maybe": False,
+    "nothing": None,
+    "size": {"width": 4},
+    "level": 2,
+    "version": "v1",
+    "days": ["Tue", "Fri"],
+    "mail": "a@example.com",
+    "site": "https://example.com/",
+    "day": "2026-03-29",
+    "moment": "2026-03-29T02:30:00Z",
+    "color": "#0000ff",
+    "cron": "0 2 * * 0",
+    "zone": "Europe/Berlin",
+    "wait": "PT5M",
+    "contact": {"via": "phone", "number": "+49 30", "hours": "9 to 5"},
+    "target": {"country": "US", "state": "CA"},
+    "steps": [{"do": "copy", "to": "/x", "tags": ["a", "b"]}, {"do": "delete"}],
+    "pair": ["left", 2],
+    "grid": [[1, 2], []],
+    "labels": {"env": "prod"},
+    "any": {"x": "y"},
+    "either": 5,
+    "tree": {"label": "root", "children": [{"label": "leaf"}]},
+    "raw": {"$gt": [1]},
+    "mixed": "",
+    "summer": True,
+}
 
 
 class Filler:
@@ -112,9 +142,20 @@ def fill_everything(f: Filler) -> None:
         f.settle(lambda: f.at("/zone").press("Tab"), True)
     f.choose("/summer", "Yes")
     for pointer, text in {
-        "/name": "  Ünï 🙂 <b>", "/slug": "nightly", "/note": "line one\nline two", "/secret": "long enough", "/count": "4321", "/ratio": "4.02", "/mail": "a@example.com",
-        "/site": "https://example.com/", "/day": "2026-03-29", "/moment": "2026-03-29T02:30:00Z", "/color": "#0000ff", "/cron": "0 2 * * 0", "/wait": "PT5M",
-    }.items():  # fmt: skip
+        "/name": "  Ünï 🙂 <b>",
+        "/slug": "nightly",
+        "/note": "line one\nline two",
+        "/secret": "long enough",
+        "/count": "4321",
+        "/ratio": "4.02",
+        "/mail": "a@example.com",
+        "/site": "https://example.com/",
+        "/day": "2026-03-29",
+        "/moment": "2026-03-29T02:30:00Z",
+        "/color": "#0000ff",
+        "/cron": "0 2 * * 0",
+        "/wait": "PT5M",
+    }.items():
         f.text(pointer, text)
     f.text("/raw", '{"$gt": [1]}', "json")
     for pointer in ("/nickname", "/limit", "/nothing"):

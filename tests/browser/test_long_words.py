@@ -42,10 +42,16 @@ def house(service: Service, mongod: str) -> Service:
         account = api.post("/api/admin/users", json=user).raise_for_status().json()["user"]["_id"]
         api.post(f"/api/admin/users/{account}/tokens", json={"name": word(100), "scopes": ["read"]}).raise_for_status()
         body = {
-            "name": word(120), "description": word(2000), "template_type": "test_scheduler", "tags": [word(50), word(50, "T")], "group": word(100),
-            "schedule": {"type": "cron", "expression": "0 2 * * *", "calendars": [word(100)]}, "concurrency": {"group": word(100)},
-            "retry_policy": {"max_retries": 0}, "notifications": {"on_failure": [f"{word(60, 'm')}@example.com"]},
-        }  # fmt: skip
+            "name": word(120),
+            "description": word(2000),
+            "template_type": "test_scheduler",
+            "tags": [word(50), word(50, "T")],
+            "group": word(100),
+            "schedule": {"type": "cron", "expression": "0 2 * * *", "calendars": [word(100)]},
+            "concurrency": {"group": word(100)},
+            "retry_policy": {"max_retries": 0},
+            "notifications": {"on_failure": [f"{word(60, 'm')}@example.com"]},
+        }
         job = api.post(JOBS, json=body).raise_for_status().json()["job"]["_id"]
         api.post(
             JOBS, json={"name": word(120, "X"), "template_type": "test_scheduler", "depends_on": [{"job": job, "when": "end"}]}
@@ -69,8 +75,15 @@ def _say_long_words(database: Any) -> None:
     for row in list(database["job_executions"].find()):
         failed = row["status"] == "failed"
         attempts = [{**one, "error": error if failed else None, "host": word()} for one in row["attempts"]]
-        changes = {"result": result, "error": error if failed else None, "attempts": attempts, "execution_host": word(), "triggered_by_user": word(),
-                   "resolved": [{"pointer": f"/{word()}", "value": word()}], "parameters": {word(): word()}}  # fmt: skip
+        changes = {
+            "result": result,
+            "error": error if failed else None,
+            "attempts": attempts,
+            "execution_host": word(),
+            "triggered_by_user": word(),
+            "resolved": [{"pointer": f"/{word()}", "value": word()}],
+            "parameters": {word(): word()},
+        }
         database["job_executions"].update_one({"_id": row["_id"]}, {"$set": changes})
         now = datetime.now(UTC)
         lines = [

@@ -167,10 +167,38 @@ def test_axe_finds_nothing_serious_by_day(chromium: Browser, service: Service) -
     context = chromium.new_context(viewport={"width": 1280, "height": 800}, bypass_csp=True, locale="en-GB")
     page = Watched(context, service.address).page
     found = []
-    paths = ["/jobs", "/jobs?q=nothing-matches", f"/jobs/{job}", f"/jobs/{job}/edit", f"/jobs/{job}/run-with", f"/jobs/{job}/pause", "/executions", f"/executions/{run}", "/templates",
-             "/templates/database_cleanup", "/templates/preview", "/templates/preview?sample=2-unions", "/jobs/new?template=data_export", "/connections", "/connections/new?kind=smtp",
-             "/calendars", "/calendars/new", "/calendars/Weekends", f"/jobs/{job}/backfill", "/maintenance", "/users", "/users/new", f"/users/{me}", f"/users/{me}/tokens/new", "/account", "/account/second-factor", "/audit", "/approvals", "/approvals?state=all",
-             "/no-such-page"]  # fmt: skip
+    paths = [
+        "/jobs",
+        "/jobs?q=nothing-matches",
+        f"/jobs/{job}",
+        f"/jobs/{job}/edit",
+        f"/jobs/{job}/run-with",
+        f"/jobs/{job}/pause",
+        "/executions",
+        f"/executions/{run}",
+        "/templates",
+        "/templates/database_cleanup",
+        "/templates/preview",
+        "/templates/preview?sample=2-unions",
+        "/jobs/new?template=data_export",
+        "/connections",
+        "/connections/new?kind=smtp",
+        "/calendars",
+        "/calendars/new",
+        "/calendars/Weekends",
+        f"/jobs/{job}/backfill",
+        "/maintenance",
+        "/users",
+        "/users/new",
+        f"/users/{me}",
+        f"/users/{me}/tokens/new",
+        "/account",
+        "/account/second-factor",
+        "/audit",
+        "/approvals",
+        "/approvals?state=all",
+        "/no-such-page",
+    ]
     for path in paths:
         page.goto(service.address + path)
         for violation in Axe().run(page).response["violations"]:

@@ -14,9 +14,17 @@ from tests.support import Service
 
 T = "/api/admin/job-templates"
 DEFINITION: dict[str, Any] = {
-    "name": "Short beat", "description": "A beat that is short", "category": "Checks", "icon": "zap", "help": "For **beats**.",
-    "parameters": {"outcome": {"value": "success", "shown": True}, "memory_mb": {"hidden": True}, "seconds": {"narrow": {"maximum": 10}, "default": 1}},
-}  # fmt: skip
+    "name": "Short beat",
+    "description": "A beat that is short",
+    "category": "Checks",
+    "icon": "zap",
+    "help": "For **beats**.",
+    "parameters": {
+        "outcome": {"value": "success", "shown": True},
+        "memory_mb": {"hidden": True},
+        "seconds": {"narrow": {"maximum": 10}, "default": 1},
+    },
+}
 
 
 def test_a_template_is_derived_published_and_its_jobs_are_moved_and_back(visitor: Watched, service: Service) -> None:
@@ -118,9 +126,23 @@ def test_the_pages_of_templates_are_for_everybody(
     page.goto(f"{service.address}/templates/{kind}/publish")
     accessible(page)
     page.get_by_role("button", name="Publish version 2").click()
-    paths = ["/", "/templates", "/templates?q=nothing", f"/templates/{kind}", f"/templates/{kind}/standing", f"/templates/{kind}/draft", "/templates/import",
-             "/templates/report_generation/derive", f"/templates/{kind}/impact/2", f"/templates/{kind}/impact/2/{job}", f"/jobs/{job}", f"/jobs/{job}/run-with",
-             f"/jobs/new?template={kind}", "/jobs/new?template=report_generation", "/connections/new?kind=file_store"]  # fmt: skip
+    paths = [
+        "/",
+        "/templates",
+        "/templates?q=nothing",
+        f"/templates/{kind}",
+        f"/templates/{kind}/standing",
+        f"/templates/{kind}/draft",
+        "/templates/import",
+        "/templates/report_generation/derive",
+        f"/templates/{kind}/impact/2",
+        f"/templates/{kind}/impact/2/{job}",
+        f"/jobs/{job}",
+        f"/jobs/{job}/run-with",
+        f"/jobs/new?template={kind}",
+        "/jobs/new?template=report_generation",
+        "/connections/new?kind=file_store",
+    ]
     for path in paths:
         page.goto(f"{service.address}{path}")
         accessible(page)

@@ -30,7 +30,11 @@ def test_an_archive_survives_kill_9(to: str, mongod: str, database_name: str, tm
                     ("files", "file_store", {"path": str(store)}),
                 ):
                     client.post("/api/admin/connections", json={"name": name, "kind": kind, "settings": settings}).raise_for_status()
-                where: dict[str, Any] = {"target_collection": "old", "batch_size": 200} if to == "collection" else {"destination": {"connection": "files", "path": "orders"}}  # fmt: skip
+                where: dict[str, Any] = (
+                    {"target_collection": "old", "batch_size": 200}
+                    if to == "collection"
+                    else {"destination": {"connection": "files", "path": "orders"}}
+                )
                 parameters = {
                     "connection": "db",
                     "collection": "orders",

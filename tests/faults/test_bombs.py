@@ -10,9 +10,13 @@ from typing import Any
 from tests.support import Service, alive, eventually
 
 BOMBS = {
-    "memory": "MemoryError", "flood_print": None, "many_processes": "TooManyProcesses", "many_files": "OSError", "burn": "Timeout",
+    "memory": "MemoryError",
+    "flood_print": None,
+    "many_processes": "TooManyProcesses",
+    "many_files": "OSError",
+    "burn": "Timeout",
     "huge_result": "ResultTooLarge",
-}  # fmt: skip
+}
 
 
 def test_others_start_while_bombs_go_off(start: Callable[..., Service], registry: Any, tmp_path: Path) -> None:
@@ -51,9 +55,12 @@ def test_eight_stubborn_trees_are_ended_together_within_the_grace(start: Callabl
     with service.client(service.token()) as client:
         for n in range(8):
             body = {
-                "name": f"stubborn {n}", "template_type": "misbehave", "timeout_seconds": 5, "retry_policy": {"max_retries": 0},
+                "name": f"stubborn {n}",
+                "template_type": "misbehave",
+                "timeout_seconds": 5,
+                "retry_policy": {"max_retries": 0},
                 "parameters": {"how": "stubborn_tree", "file": str(tmp_path / f"pids {n}")},
-            }  # fmt: skip
+            }
             job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
             client.post(f"/api/admin/scheduler-jobs/{job}/run").raise_for_status()
         files = [tmp_path / f"pids {n}" for n in range(8)]

@@ -34,8 +34,11 @@ def test_a_clock_that_is_set_under_a_scheduler_doubles_and_loses_nothing(
     setting.write_text("+0")
     trace.touch()
     fake = {
-        "LD_PRELOAD": library(), "FAKETIME_TIMESTAMP_FILE": str(setting), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }  # fmt: skip
+        "LD_PRELOAD": library(),
+        "FAKETIME_TIMESTAMP_FILE": str(setting),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
     web = start("web").wait_ready()
     scheduler = start("scheduler", **fake).wait_ready()
     executions = registry["job_executions"]
@@ -47,9 +50,13 @@ def test_a_clock_that_is_set_under_a_scheduler_doubles_and_loses_nothing(
 
     with web.client(web.token()) as client:
         body = {
-            "name": "tick", "template_type": "noop", "parameters": {"file": str(trace)}, "overlap": "queue",
-            "misfire": {"policy": "skip", "grace_seconds": 30}, "schedule": {"type": "cron", "expression": "* * * * * *"},
-        }  # fmt: skip
+            "name": "tick",
+            "template_type": "noop",
+            "parameters": {"file": str(trace)},
+            "overlap": "queue",
+            "misfire": {"policy": "skip", "grace_seconds": 30},
+            "schedule": {"type": "cron", "expression": "* * * * * *"},
+        }
         job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
         stay = {"name": "long", "template_type": "noop", "parameters": {"seconds": 25, "file": str(long_trace)}}
         long = client.post("/api/admin/scheduler-jobs", json=stay).json()["job"]["_id"]

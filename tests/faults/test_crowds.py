@@ -31,13 +31,18 @@ def test_five_schedulers_one_killed_each_second_double_and_miss_nothing(
     begins = (datetime.now(UTC) + timedelta(seconds=2)).replace(microsecond=0)
     with web.client(token) as client:
         body = {
-            "name": "tick", "template_type": "noop", "parameters": {"file": str(trace)}, "overlap": "queue",
+            "name": "tick",
+            "template_type": "noop",
+            "parameters": {"file": str(trace)},
+            "overlap": "queue",
             "schedule": {
-                "type": "cron", "expression": "* * * * * *", "start_at": begins.isoformat(),
+                "type": "cron",
+                "expression": "* * * * * *",
+                "start_at": begins.isoformat(),
                 "end_at": (begins + timedelta(seconds=CROWD_SECONDS)).isoformat(),
             },
             "retry_policy": {"max_retries": 100, "retry_delay_seconds": 0, "backoff": "fixed"},
-        }  # fmt: skip
+        }
         job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
     for kill in range(CROWD_SECONDS):
         time.sleep(max(0.0, (begins + timedelta(seconds=kill + 0.5) - datetime.now(UTC)).total_seconds()))
@@ -61,9 +66,11 @@ def test_a_worker_killed_mid_job_is_noticed_each_time_and_its_run_succeeds_in_th
     trace.touch()
     with web.client(token) as client:
         body = {
-            "name": "long", "template_type": "noop", "parameters": {"seconds": 3600, "file": str(trace)},
+            "name": "long",
+            "template_type": "noop",
+            "parameters": {"seconds": 3600, "file": str(trace)},
             "retry_policy": {"max_retries": 100, "retry_delay_seconds": 0, "backoff": "fixed"},
-        }  # fmt: skip
+        }
         job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
         run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
     worker = start("scheduler", LOCK_TIMEOUT_SECONDS="1")
@@ -90,9 +97,13 @@ def test_two_hundred_workers_killed_between_claim_and_start(
     token, trace = web.token(), tmp_path / "trace"
     with web.client(token) as client:
         body = {
-            "name": "claimed", "template_type": "noop", "parameters": {"file": str(trace)}, "overlap": "allow",
-            "concurrency": {"max_instances": 300}, "retry_policy": {"max_retries": 1, "retry_delay_seconds": 0, "backoff": "fixed"},
-        }  # fmt: skip
+            "name": "claimed",
+            "template_type": "noop",
+            "parameters": {"file": str(trace)},
+            "overlap": "allow",
+            "concurrency": {"max_instances": 300},
+            "retry_policy": {"max_retries": 1, "retry_delay_seconds": 0, "backoff": "fixed"},
+        }
         job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
         for _ in range(200):
             client.post(f"/api/admin/scheduler-jobs/{job}/run").raise_for_status()

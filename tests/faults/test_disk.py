@@ -31,9 +31,12 @@ def test_a_full_disk_fails_runs_in_words_and_the_service_goes_on(
     service = start("serve", JOBWRIGHT_DATA_DIR=str(small_disk)).wait_ready()
     with service.client(service.token()) as client:
         body = {
-            "name": "j", "template_type": "misbehave", "parameters": {"how": "write_here"}, "retry_policy": {"max_retries": 0},
+            "name": "j",
+            "template_type": "misbehave",
+            "parameters": {"how": "write_here"},
+            "retry_policy": {"max_retries": 0},
             "overlap": "queue",
-        }  # fmt: skip
+        }
         job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
 
         def outcome() -> dict[str, Any]:

@@ -32,9 +32,14 @@ def test_kill_nine_at_random_moments_loses_and_doubles_nothing(start: Callable[.
     retry = {"max_retries": 100, "retry_delay_seconds": 0, "backoff": "fixed"}
     with service.client(token) as client:
         body = {
-            "name": "tick", "template_type": "noop", "parameters": {"file": str(trace), "seconds": 0.3}, "retry_policy": retry,
-            "schedule": {"type": "cron", "expression": "* * * * * *"}, "overlap": "queue", "misfire": {"policy": "all", "max_catch_up": 100},
-        }  # fmt: skip
+            "name": "tick",
+            "template_type": "noop",
+            "parameters": {"file": str(trace), "seconds": 0.3},
+            "retry_policy": retry,
+            "schedule": {"type": "cron", "expression": "* * * * * *"},
+            "overlap": "queue",
+            "misfire": {"policy": "all", "max_catch_up": 100},
+        }
         job = client.post(
             "/api/admin/scheduler-jobs", json={**body, "enabled": False, "overlap": "allow", "concurrency": {"max_instances": 3}}
         ).json()["job"]
@@ -107,9 +112,12 @@ def test_two_schedulers_on_one_database_run_each_second_once(start: Callable[...
     with web.client(token) as client:
         for n in range(3):
             body = {
-                "name": f"tick {n}", "template_type": "noop", "parameters": {"file": str(trace), "seconds": 0.35}, "overlap": "queue",
+                "name": f"tick {n}",
+                "template_type": "noop",
+                "parameters": {"file": str(trace), "seconds": 0.35},
+                "overlap": "queue",
                 "schedule": {"type": "cron", "expression": "* * * * * *", "start_at": begins.isoformat(), "end_at": ends.isoformat()},
-            }  # fmt: skip
+            }
             jobs.append(client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"])
     executions = registry["job_executions"]
     wanted = 3 * SECONDS
@@ -130,8 +138,12 @@ def test_a_killed_service_takes_its_jobs_and_its_mongod_with_it(tmp_path: Path) 
     service = Service("serve", uri="", database="jobwright", data_dir=tmp_path / "d").wait_ready()
     token = service.token()
     with service.client(token) as client:
-        body = {"name": "stay", "template_type": "misbehave", "parameters": {"how": "stubborn_tree", "file": str(tmp_path / "pids")},
-                "retry_policy": {"max_retries": 0}}  # fmt: skip
+        body = {
+            "name": "stay",
+            "template_type": "misbehave",
+            "parameters": {"how": "stubborn_tree", "file": str(tmp_path / "pids")},
+            "retry_policy": {"max_retries": 0},
+        }
         job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
         run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
     pids = eventually(lambda: (tmp_path / "pids").exists() and [int(p) for p in (tmp_path / "pids").read_text().split()])
@@ -156,9 +168,12 @@ def test_a_private_mongod_that_is_killed_comes_back_and_nothing_is_lost(tmp_path
     try:
         with service.client(service.token()) as client:
             body = {
-                "name": "tick", "template_type": "noop", "parameters": {"file": str(trace)}, "overlap": "queue",
+                "name": "tick",
+                "template_type": "noop",
+                "parameters": {"file": str(trace)},
+                "overlap": "queue",
                 "schedule": {"type": "cron", "expression": "* * * * * *"},
-            }  # fmt: skip
+            }
             job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
             for round_ in range(3):
                 ran = trace.read_text().count("end") if trace.exists() else 0
@@ -233,9 +248,11 @@ def test_a_stopped_owner_loses_its_run_and_cannot_write_when_it_wakes(start: Cal
     token, trace = web.token(), tmp_path / "trace"
     with web.client(token) as client:
         body = {
-            "name": "slow", "template_type": "noop", "parameters": {"seconds": 9, "file": str(trace)},
+            "name": "slow",
+            "template_type": "noop",
+            "parameters": {"seconds": 9, "file": str(trace)},
             "retry_policy": {"max_retries": 3, "retry_delay_seconds": 0, "backoff": "fixed"},
-        }  # fmt: skip
+        }
         job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
         run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
     eventually(lambda: trace.exists() and "start" in trace.read_text())
@@ -274,9 +291,12 @@ def test_a_database_that_is_away_delays_loses_nothing_and_doubles_nothing(tmp_pa
         token, trace = service.token(), tmp_path / "trace"
         with service.client(token) as client:
             body = {
-                "name": "tick", "template_type": "noop", "parameters": {"file": str(trace)}, "schedule": {"type": "cron", "expression": "* * * * * *"},
+                "name": "tick",
+                "template_type": "noop",
+                "parameters": {"file": str(trace)},
+                "schedule": {"type": "cron", "expression": "* * * * * *"},
                 "overlap": "queue",
-            }  # fmt: skip
+            }
             job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
             slow = client.post(
                 "/api/admin/scheduler-jobs", json={"name": "slow", "template_type": "noop", "parameters": {"seconds": 3}}

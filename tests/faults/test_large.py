@@ -55,8 +55,9 @@ class Killed:
         try:
             with services[0].client(services[0].token()) as client:
                 for name, connection, settings in (
-                    ("db", "mongodb", {"uri": self._uri, "database": self.shop.name}), ("files", "file_store", {"path": str(self.store)}),
-                ):  # fmt: skip
+                    ("db", "mongodb", {"uri": self._uri, "database": self.shop.name}),
+                    ("files", "file_store", {"path": str(self.store)}),
+                ):
                     client.post("/api/admin/connections", json={"name": name, "kind": connection, "settings": settings}).raise_for_status()
                 retries = {"max_retries": 3, "retry_delay_seconds": 0, "backoff": "fixed"}
                 body = {
@@ -110,9 +111,13 @@ def left(shop: Any) -> int:
 
 def test_an_export(killed: Killed) -> None:
     parameters = {
-        "connection": "db", "collection": "orders", "fields": ["_id", "text"], "format": "jsonl", "compress": "gzip",
+        "connection": "db",
+        "collection": "orders",
+        "fields": ["_id", "text"],
+        "format": "jsonl",
+        "compress": "gzip",
         "destination": {"connection": "files", "path": "orders.jsonl"},
-    }  # fmt: skip
+    }
     execution = killed.run("data_export", parameters, killed.progressed)
     assert os.listdir(killed.store) == ["orders.jsonl.gz"], "nothing half-written is left"  # noqa: PTH208 - names only
     with gzip.open(killed.store / "orders.jsonl.gz") as lines:
@@ -125,9 +130,14 @@ def test_an_export(killed: Killed) -> None:
 
 def test_an_archive(killed: Killed) -> None:
     parameters = {
-        "connection": "db", "collection": "orders", "condition": CONDITION, "to": "collection", "target_collection": "old", "dryRun": False,
+        "connection": "db",
+        "collection": "orders",
+        "condition": CONDITION,
+        "to": "collection",
+        "target_collection": "old",
+        "dryRun": False,
         "max_documents": COUNT + RECENT,
-    }  # fmt: skip
+    }
     killed.run("data_archive", parameters, lambda: COUNT * 0.1 < COUNT + RECENT - left(killed.shop) < COUNT * 0.9)
     assert sorted(row["_id"] for row in killed.shop["orders"].find({}, {"_id": 1})) == list(range(RECENT))
     assert sorted(row["_id"] for row in killed.shop["old"].find({}, {"_id": 1})) == list(range(RECENT, COUNT + RECENT))

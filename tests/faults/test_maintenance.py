@@ -34,9 +34,13 @@ class Crowd:
 
     def feed(self, client: httpx.Client) -> str:
         body = {
-            "name": "tick", "template_type": "noop", "parameters": {"file": str(self.trace)}, "overlap": "queue",
-            "concurrency": {"max_instances": 3}, "retry_policy": {"max_retries": 100, "retry_delay_seconds": 0, "backoff": "fixed"},
-        }  # fmt: skip
+            "name": "tick",
+            "template_type": "noop",
+            "parameters": {"file": str(self.trace)},
+            "overlap": "queue",
+            "concurrency": {"max_instances": 3},
+            "retry_policy": {"max_retries": 100, "retry_delay_seconds": 0, "backoff": "fixed"},
+        }
         job = str(client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"])
         for _ in range(40):
             client.post(f"/api/admin/scheduler-jobs/{job}/run")

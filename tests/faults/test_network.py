@@ -21,9 +21,12 @@ ROUNDS = max(1, int(MINUTES))
 
 def every_second(client: Any, trace: Path) -> str:
     body = {
-        "name": "tick", "template_type": "noop", "parameters": {"file": str(trace)}, "overlap": "queue",
+        "name": "tick",
+        "template_type": "noop",
+        "parameters": {"file": str(trace)},
+        "overlap": "queue",
         "schedule": {"type": "cron", "expression": "* * * * * *"},
-    }  # fmt: skip
+    }
     return str(client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"])
 
 

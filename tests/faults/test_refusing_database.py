@@ -23,8 +23,9 @@ def test_a_stop_ends_a_service_whose_runs_reported_what_no_store_can_hold(start:
             assert client.post(f"/api/admin/scheduler-jobs/{job}/run").status_code == 202
         eventually(lambda: registry["job_executions"].count_documents({"live": True}) == 0, seconds=60)
     assert {row["job_name"]: row["status"] for row in registry["job_executions"].find()} == {
-        "odd": "failed" if how == "odd_error" else "success", "fine": "success",
-    }  # fmt: skip
+        "odd": "failed" if how == "odd_error" else "success",
+        "fine": "success",
+    }
     assert service.stop() == 0
 
 

@@ -98,9 +98,10 @@ def test_the_nights_on_which_clocks_change_run_what_the_calculator_says(
 ) -> None:
     """Both of a year, in steps of half an hour, by a dispatcher that knows nothing of them; from noon to noon after next."""
     nights = [
-        day for day in (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=n) for n in range(365))
+        day
+        for day in (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=n) for n in range(365))
         if day.astimezone(ZoneInfo(zone)).utcoffset() != (day + timedelta(days=1)).astimezone(ZoneInfo(zone)).utcoffset()
-    ]  # fmt: skip
+    ]
     assert len(nights) == 2
     for number, night in enumerate(nights):
         begin, end = night - timedelta(hours=12), night + timedelta(hours=36)
@@ -133,9 +134,12 @@ def test_a_clock_that_jumps_and_comes_back_doubles_nothing_and_loses_nothing(
     clock = Jumping(START)
     services = build_services(settings, store, clock=clock, catalogue=catalogue)
     body = {
-        "name": "tick", "template_type": "noop", "overlap": "queue", "misfire": {"policy": "skip", "grace_seconds": 5},
+        "name": "tick",
+        "template_type": "noop",
+        "overlap": "queue",
+        "misfire": {"policy": "skip", "grace_seconds": 5},
         "schedule": {"type": "cron", "expression": "* * * * * *"},
-    }  # fmt: skip
+    }
     job = services.jobs.create(super_admin, body)[0]
     engine = dispatcher(store, services, clock)
 

@@ -159,8 +159,10 @@ def test_sign_ins_and_refusals_are_in_the_trail_and_what_was_typed_is_not(servic
     refused(lambda: services.signin.with_password("canary-guess", "x", HOME))
     events = services.audit.history(AuditFilter(action="session"))
     assert [(event["action"], event["outcome"], event["target"]["name"]) for event in events] == [
-        ("session.refuse", "refused", ""), ("session.refuse", "refused", admin.email), ("session.start", "done", admin.email),
-    ]  # fmt: skip
+        ("session.refuse", "refused", ""),
+        ("session.refuse", "refused", admin.email),
+        ("session.start", "done", admin.email),
+    ]
     assert all(event["address"] == HOME.address for event in events)
     assert "canary-guess" not in str(events)
 
@@ -210,8 +212,9 @@ def test_ones_own_sessions_are_listed_and_ended(services: Services, admin: Actor
     me = own(services, here)
     rows = services.signin.sessions(me, here.secret)
     assert sorted((row["address"], row["agent"], row["current"]) for row in rows) == [
-        ("192.0.2.7", "Firefox", True), ("198.51.100.9", "curl", False),
-    ]  # fmt: skip
+        ("192.0.2.7", "Firefox", True),
+        ("198.51.100.9", "curl", False),
+    ]
     assert here.secret not in str(rows)
     foreign = services.signin.sessions(own(services, others), others.secret)[0]["handle"]
     assert services.signin.end(me, foreign) == 0
@@ -298,9 +301,14 @@ def own_post(client: FlaskClient, path: str, **form: str) -> TestResponse:
     return client.post(path, data={"csrf_token": csrf(client.get("/account").text), **form})
 
 
-@pytest.mark.parametrize(("path", "form"), [
-    ("/account/password", {"old": PASSWORD, "new": OTHER}), ("/account/sessions/end", {}), ("/sign-out", {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/account/password", {"old": PASSWORD, "new": OTHER}),
+        ("/account/sessions/end", {}),
+        ("/sign-out", {}),
+    ],
+)
 def test_a_copied_cookie_ends_with_the_session_it_was_copied_from(
     app: Flask, browser_client: FlaskClient, path: str, form: dict[str, str]
 ) -> None:
@@ -416,9 +424,11 @@ def test_a_factor_is_on_only_with_a_code_and_off_only_with_the_password(
 ) -> None:
     offer = services.accounts.offer_second_factor(web(admin))
     for password, secret, code, field in (
-        ("wrong", offer.secret, pyotp.TOTP(offer.secret).at(clock.now()), "/old"), (PASSWORD, offer.secret, "000000", "/code"),
-        (PASSWORD, "no base32!", "000000", "/code"), (PASSWORD, "", "", "/code"),
-    ):  # fmt: skip
+        ("wrong", offer.secret, pyotp.TOTP(offer.secret).at(clock.now()), "/old"),
+        (PASSWORD, offer.secret, "000000", "/code"),
+        (PASSWORD, "no base32!", "000000", "/code"),
+        (PASSWORD, "", "", "/code"),
+    ):
         with pytest.raises(ValidationFailed, match=field):
             services.accounts.confirm_second_factor(web(admin), password=password, secret=secret, code=code)
     secret, codes = with_factor(services, admin, clock)
@@ -531,12 +541,17 @@ def test_of_two_changes_at_once_one_is_told(services: Services, super_admin: Act
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
-        ({"email": "x", "role": "admin"}, "/email"), ({"email": "a@example.com"}, "/role"), ({"email": "a@example.com", "role": "root"}, "/role"),
-        ({"email": "a@example.com", "role": "admin", "disabled": True}, "/disabled"), ({"email": "a@example.com", "role": "admin", "password_hash": "x"}, "/password_hash"),
-        ({"email": "a@example.com\r\nBcc: b@example.com", "role": "admin"}, "/email"), ({"email": {"$ne": 1}, "role": "admin"}, "/email"),
-        ([], ""), ({"email": "a@example.com", "role": "admin", "name": "a\nb"}, "/name"),
+        ({"email": "x", "role": "admin"}, "/email"),
+        ({"email": "a@example.com"}, "/role"),
+        ({"email": "a@example.com", "role": "root"}, "/role"),
+        ({"email": "a@example.com", "role": "admin", "disabled": True}, "/disabled"),
+        ({"email": "a@example.com", "role": "admin", "password_hash": "x"}, "/password_hash"),
+        ({"email": "a@example.com\r\nBcc: b@example.com", "role": "admin"}, "/email"),
+        ({"email": {"$ne": 1}, "role": "admin"}, "/email"),
+        ([], ""),
+        ({"email": "a@example.com", "role": "admin", "name": "a\nb"}, "/name"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_account_is_refused_at_its_field(api: Api, body: Any, pointer: str) -> None:
     answer = api("POST", "/api/admin/users", body)
     assert answer.status_code == 422
@@ -545,10 +560,13 @@ def test_a_bad_account_is_refused_at_its_field(api: Api, body: Any, pointer: str
 
 def test_accounts_are_a_super_admins(services: Services, admin: Actor, super_admin: Actor, admin_api: Api) -> None:
     for call in (
-        lambda: services.accounts.all(admin), lambda: services.accounts.add(admin, {"email": "a@example.com", "role": "super_admin"}),
-        lambda: services.accounts.get(admin, super_admin.id), lambda: services.accounts.change(admin, admin.id, {"role": "super_admin"}),
-        lambda: services.accounts.start_reset(admin, super_admin.id), lambda: services.accounts.remove_second_factor(admin, super_admin.id),
-    ):  # fmt: skip
+        lambda: services.accounts.all(admin),
+        lambda: services.accounts.add(admin, {"email": "a@example.com", "role": "super_admin"}),
+        lambda: services.accounts.get(admin, super_admin.id),
+        lambda: services.accounts.change(admin, admin.id, {"role": "super_admin"}),
+        lambda: services.accounts.start_reset(admin, super_admin.id),
+        lambda: services.accounts.remove_second_factor(admin, super_admin.id),
+    ):
         with pytest.raises(Forbidden):
             call()
     assert admin_api("GET", "/api/admin/users").status_code == 403
@@ -591,9 +609,10 @@ def test_no_token_changes_its_owners_account_and_nobody_sees_anothers_tokens(
 ) -> None:
     theirs = services.tokens.request(web(super_admin), super_admin.id, {"name": "own", "scopes": ["read"]})[1]
     for call in (
-        lambda: services.tokens.all(web(admin)), lambda: services.tokens.all(web(admin), super_admin.id),
+        lambda: services.tokens.all(web(admin)),
+        lambda: services.tokens.all(web(admin), super_admin.id),
         lambda: services.tokens.request(web(admin), super_admin.id, {"name": "x", "scopes": ["read"]}),
-    ):  # fmt: skip
+    ):
         with pytest.raises(Forbidden):
             call()
     with pytest.raises(NotFound):
@@ -609,10 +628,18 @@ def test_no_token_changes_its_owners_account_and_nobody_sees_anothers_tokens(
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"name": "x"}, {"name": "x", "scopes": []}, {"name": "x", "scopes": ["all"]}, {"name": " ", "scopes": ["read"]},
-     {"name": "x", "scopes": ["read"], "days": 0}, {"name": "x", "scopes": ["read"], "days": 10**9},
-     {"name": "x", "scopes": ["read"], "user_id": "other"}, {"name": "x", "scopes": ["read", "read"]}],
-)  # fmt: skip
+    [
+        {},
+        {"name": "x"},
+        {"name": "x", "scopes": []},
+        {"name": "x", "scopes": ["all"]},
+        {"name": " ", "scopes": ["read"]},
+        {"name": "x", "scopes": ["read"], "days": 0},
+        {"name": "x", "scopes": ["read"], "days": 10**9},
+        {"name": "x", "scopes": ["read"], "user_id": "other"},
+        {"name": "x", "scopes": ["read", "read"]},
+    ],
+)
 def test_a_bad_token_is_refused(api: Api, admin: Actor, body: dict[str, Any]) -> None:
     assert api("POST", f"/api/admin/users/{admin.id}/tokens", body).status_code == 422
 
@@ -724,9 +751,13 @@ def test_behind_tls_cookies_go_no_other_way(
 
 def test_the_command_line_helps_who_is_locked_out(mongod: str, database_name: str, tmp_path: Path) -> None:
     environment = {
-        **os.environ, "MONGODB_URI": mongod, "JOBWRIGHT_DATABASE": database_name, "JOBWRIGHT_DATA_DIR": str(tmp_path),
-        "JOBWRIGHT_NEW_PASSWORD": OTHER, "JOBWRIGHT_PUBLIC_URL": "https://jobs.example.com/",
-    }  # fmt: skip
+        **os.environ,
+        "MONGODB_URI": mongod,
+        "JOBWRIGHT_DATABASE": database_name,
+        "JOBWRIGHT_DATA_DIR": str(tmp_path),
+        "JOBWRIGHT_NEW_PASSWORD": OTHER,
+        "JOBWRIGHT_PUBLIC_URL": "https://jobs.example.com/",
+    }
 
     def command(*words: str, code: int = 0) -> str:
         done = jobwright(environment, *words)

@@ -166,10 +166,13 @@ def test_every_way_to_destroy_waits_and_every_way_to_stop_does_not(
     jobs, executions = services.jobs, services.executions
     window = {"from": START.isoformat(), "to": clock.now().isoformat()}
     for call in (
-        lambda: jobs.update(admin, job.id, {"description": "x"}), lambda: jobs.delete(admin, job.id), lambda: executions.run_now(admin, job.id),
-        lambda: executions.run_now(admin, job.id, overrides={"how": "exit"}), lambda: executions.retry(admin, ended["_id"]),
+        lambda: jobs.update(admin, job.id, {"description": "x"}),
+        lambda: jobs.delete(admin, job.id),
+        lambda: executions.run_now(admin, job.id),
+        lambda: executions.run_now(admin, job.id, overrides={"how": "exit"}),
+        lambda: executions.retry(admin, ended["_id"]),
         lambda: services.backfills.start(admin, job.id, window),
-    ):  # fmt: skip
+    ):
         asked(services, admin, call)
     jobs.pause(admin, job.id, {"reason": "stop"})
     asked(services, admin, lambda: jobs.resume(admin, job.id))
@@ -205,10 +208,13 @@ def test_each_request_is_done_once_however_often_it_is_approved(
     window = {"from": START.isoformat(), "to": clock.now().isoformat()}
     calls: dict[str, Any] = {
         "update": lambda: services.jobs.update(admin, job.id, {"description": "new"}),
-        "enable": lambda: services.jobs.set_enabled(admin, job.id, enabled=True), "resume": lambda: services.jobs.resume(admin, job.id),
-        "delete": lambda: services.jobs.delete(admin, job.id), "run": lambda: services.executions.run_now(admin, job.id),
-        "retry": lambda: services.executions.retry(admin, first["_id"]), "backfill": lambda: services.backfills.start(admin, job.id, window),
-    }  # fmt: skip
+        "enable": lambda: services.jobs.set_enabled(admin, job.id, enabled=True),
+        "resume": lambda: services.jobs.resume(admin, job.id),
+        "delete": lambda: services.jobs.delete(admin, job.id),
+        "run": lambda: services.executions.run_now(admin, job.id),
+        "retry": lambda: services.executions.retry(admin, first["_id"]),
+        "backfill": lambda: services.backfills.start(admin, job.id, window),
+    }
     row = asked(services, admin, calls[operation])
     services.approvals.approve(super_admin, row["_id"])
     before = state(store, job)
@@ -260,9 +266,10 @@ def test_what_is_decided_stays_decided(
         clock.advance(7 * 86_400)
     assert services.approvals.get(admin, row["_id"])["state"] == how
     for call in (
-        lambda: services.approvals.approve(second, row["_id"]), lambda: services.approvals.refuse(second, row["_id"]),
+        lambda: services.approvals.approve(second, row["_id"]),
+        lambda: services.approvals.refuse(second, row["_id"]),
         lambda: services.approvals.withdraw(admin, row["_id"]),
-    ):  # fmt: skip
+    ):
         with pytest.raises(Conflict, match=how):
             call()
     assert services.jobs.page(admin, JobFilter()).total == (how == "approved")
@@ -297,9 +304,11 @@ def test_of_many_who_decide_at_once_one_does(
 
 def test_what_is_wrong_is_said_at_once_and_not_to_the_approver(services: Services, admin: Actor, job: Job) -> None:
     for call in (
-        lambda: services.jobs.create(admin, {**DESTRUCTIVE, "parameters": {"how": 7}}), lambda: services.jobs.create(admin, {**DESTRUCTIVE, "name": "d"}),
-        lambda: services.jobs.update(admin, job.id, {"timeout_seconds": -1}), lambda: services.executions.run_now(admin, job.id, overrides={"x": 1}),
-    ):  # fmt: skip
+        lambda: services.jobs.create(admin, {**DESTRUCTIVE, "parameters": {"how": 7}}),
+        lambda: services.jobs.create(admin, {**DESTRUCTIVE, "name": "d"}),
+        lambda: services.jobs.update(admin, job.id, {"timeout_seconds": -1}),
+        lambda: services.executions.run_now(admin, job.id, overrides={"x": 1}),
+    ):
         with pytest.raises(ValidationFailed):
             call()
     with pytest.raises(NotFound):
@@ -384,9 +393,10 @@ def test_what_was_looked_at_is_what_runs(
     services.jobs.pause(super_admin, job.id, {"reason": "x"})
     window = {"from": START.isoformat(), "to": clock.now().isoformat()}
     calls: dict[str, Any] = {
-        "run": lambda: services.executions.run_now(admin, job.id), "resume": lambda: services.jobs.resume(admin, job.id),
+        "run": lambda: services.executions.run_now(admin, job.id),
+        "resume": lambda: services.jobs.resume(admin, job.id),
         "backfill": lambda: services.backfills.start(admin, job.id, window),
-    }  # fmt: skip
+    }
     row = asked(services, admin, calls[operation])
     services.jobs.update(super_admin, job.id, {"parameters": {"how": "exit"}})
     with pytest.raises(StaleVersion):

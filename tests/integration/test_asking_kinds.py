@@ -75,14 +75,24 @@ def test_rows_in_the_result(orders: Data, ctx: Ctx) -> None:
 @pytest.mark.parametrize(
     ("stage", "pointer"),
     [
-        ({"$out": "x"}, "/$out"), ({"$merge": {"into": "x"}}, "/$merge"), ({"$currentOp": {}}, "/$currentOp"), ({"$listSessions": {}}, "/$listSessions"), ({"$indexStats": {}}, "/$indexStats"),
-        ({"$match": {"$where": "1"}}, "/$match/$where"), ({"$match": {"$expr": {"$function": {}}}}, "/$match/$expr"),
-        ({"$project": {"x": {"$function": {"body": "f", "args": [], "lang": "js"}}}}, "/$project/x/$function"), ({"$group": {"_id": 1, "x": {"$accumulator": {}}}}, "/$group/x/$accumulator"),
-        ({"$lookup": {"from": "a", "as": "x", "pipeline": [{"$out": "y"}]}}, "/$lookup/pipeline/0/$out"), ({"$facet": {"a": [{"$merge": "x"}]}}, "/$facet/a/0/$merge"),
-        ({"$unionWith": {"coll": "a", "pipeline": [{"$match": {"$where": "1"}}]}}, "/$unionWith/pipeline/0/$match/$where"), ({"$lookup": {"from": "a", "as": "x", "let": {"y": {"$function": {}}}}}, "/$lookup/let/y/$function"),
-        ({"$match": {}, "$sort": {}}, ""), ({}, ""), ("x", ""),
+        ({"$out": "x"}, "/$out"),
+        ({"$merge": {"into": "x"}}, "/$merge"),
+        ({"$currentOp": {}}, "/$currentOp"),
+        ({"$listSessions": {}}, "/$listSessions"),
+        ({"$indexStats": {}}, "/$indexStats"),
+        ({"$match": {"$where": "1"}}, "/$match/$where"),
+        ({"$match": {"$expr": {"$function": {}}}}, "/$match/$expr"),
+        ({"$project": {"x": {"$function": {"body": "f", "args": [], "lang": "js"}}}}, "/$project/x/$function"),
+        ({"$group": {"_id": 1, "x": {"$accumulator": {}}}}, "/$group/x/$accumulator"),
+        ({"$lookup": {"from": "a", "as": "x", "pipeline": [{"$out": "y"}]}}, "/$lookup/pipeline/0/$out"),
+        ({"$facet": {"a": [{"$merge": "x"}]}}, "/$facet/a/0/$merge"),
+        ({"$unionWith": {"coll": "a", "pipeline": [{"$match": {"$where": "1"}}]}}, "/$unionWith/pipeline/0/$match/$where"),
+        ({"$lookup": {"from": "a", "as": "x", "let": {"y": {"$function": {}}}}}, "/$lookup/let/y/$function"),
+        ({"$match": {}, "$sort": {}}, ""),
+        ({}, ""),
+        ("x", ""),
     ],
-)  # fmt: skip
+)
 def test_a_pipeline_that_writes_runs_code_or_looks_around_is_refused(stage: Any, pointer: str) -> None:
     assert f"/p/0{pointer}" in [one.pointer for one in pipelines.problems([stage], "/p")]
 
@@ -92,10 +102,13 @@ def test_a_narrowed_connection_holds_in_every_corner_of_a_pipeline(orders: Data,
     ctx.grants["db"] = ConnectionGrant("db", "mongodb", {**grant.settings, "collections": ["orders", "by_*"]})
     secret = "people"
     for stage in (
-        {"$lookup": {"from": secret, "as": "x", "localField": "a", "foreignField": "b"}}, {"$unionWith": secret}, {"$unionWith": {"coll": secret}},
+        {"$lookup": {"from": secret, "as": "x", "localField": "a", "foreignField": "b"}},
+        {"$unionWith": secret},
+        {"$unionWith": {"coll": secret}},
         {"$graphLookup": {"from": secret, "startWith": "$a", "connectFromField": "a", "connectToField": "b", "as": "x"}},
-        {"$facet": {"a": [{"$lookup": {"from": secret, "as": "x", "pipeline": []}}]}}, {"$lookup": {"from": "orders", "as": "x", "pipeline": [{"$unionWith": secret}]}},
-    ):  # fmt: skip
+        {"$facet": {"a": [{"$lookup": {"from": secret, "as": "x", "pipeline": []}}]}},
+        {"$lookup": {"from": "orders", "as": "x", "pipeline": [{"$unionWith": secret}]}},
+    ):
         with pytest.raises(TemplateError, match="does not reach"):
             MongodbAggregation().run(aggregation(pipeline=[stage]), ctx())
     with pytest.raises(TemplateError, match="does not reach"):
@@ -139,9 +152,17 @@ def test_rows_come_with_bound_values(shop: Path, ctx: Ctx) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["DELETE FROM orders", "UPDATE orders SET name = 'x'", "INSERT INTO orders VALUES (9999, 'x', 1, NULL)", "DROP TABLE orders", "CREATE TABLE x (y)", "PRAGMA user_version = 7",
-     "WITH x AS (SELECT 1) DELETE FROM orders", "REPLACE INTO orders VALUES (1, 'x', 1, NULL)"],
-)  # fmt: skip
+    [
+        "DELETE FROM orders",
+        "UPDATE orders SET name = 'x'",
+        "INSERT INTO orders VALUES (9999, 'x', 1, NULL)",
+        "DROP TABLE orders",
+        "CREATE TABLE x (y)",
+        "PRAGMA user_version = 7",
+        "WITH x AS (SELECT 1) DELETE FROM orders",
+        "REPLACE INTO orders VALUES (1, 'x', 1, NULL)",
+    ],
+)
 def test_what_changes_anything_is_refused_by_the_database(statement: str, shop: Path, ctx: Ctx) -> None:
     before = shop.read_bytes()
     with pytest.raises(TemplateError) as refused:
@@ -162,11 +183,33 @@ def other(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("read_only", [True, False])
 @pytest.mark.parametrize(
     "statement",
-    ["VACUUM INTO '{new}'", "vacuum main into '{new}'", "/* SELECT */ VACUUM INTO '{new}'", "ATTACH '{new}' AS x", "ATTACH '{other}' AS x", "ATTACH 'file:{other}?mode=ro&immutable=1' AS x",
-     "attach ('{other}' || '') as x", "ATTACH DATABASE (SELECT '{other}') AS x", "PRAGMA writable_schema = ON", "PRAGMA main.writable_schema(1)", "PRAGMA temp_store_directory = '{folder}'",
-     "PRAGMA data_store_directory = '{folder}'", "PRAGMA query_only = OFF", "PRAGMA trusted_schema = ON", "SELECT load_extension('{other}')", "SELECT LOAD_EXTENSION('{other}', 'x')", "SELECT fts3_tokenizer('simple')",
-     "SELECT readfile('{other}')", "SELECT writefile('{new}', 'x')", "SELECT * FROM pragma_database_list", "SELECT * FROM pragma_writable_schema", "PRAGMA journal_mode = '{new}'", "PRAGMA key = 'x'", "PRAGMA mmap_size = 1"],
-)  # fmt: skip
+    [
+        "VACUUM INTO '{new}'",
+        "vacuum main into '{new}'",
+        "/* SELECT */ VACUUM INTO '{new}'",
+        "ATTACH '{new}' AS x",
+        "ATTACH '{other}' AS x",
+        "ATTACH 'file:{other}?mode=ro&immutable=1' AS x",
+        "attach ('{other}' || '') as x",
+        "ATTACH DATABASE (SELECT '{other}') AS x",
+        "PRAGMA writable_schema = ON",
+        "PRAGMA main.writable_schema(1)",
+        "PRAGMA temp_store_directory = '{folder}'",
+        "PRAGMA data_store_directory = '{folder}'",
+        "PRAGMA query_only = OFF",
+        "PRAGMA trusted_schema = ON",
+        "SELECT load_extension('{other}')",
+        "SELECT LOAD_EXTENSION('{other}', 'x')",
+        "SELECT fts3_tokenizer('simple')",
+        "SELECT readfile('{other}')",
+        "SELECT writefile('{new}', 'x')",
+        "SELECT * FROM pragma_database_list",
+        "SELECT * FROM pragma_writable_schema",
+        "PRAGMA journal_mode = '{new}'",
+        "PRAGMA key = 'x'",
+        "PRAGMA mmap_size = 1",
+    ],
+)
 def test_a_statement_reaches_no_other_file_and_no_code(
     statement: str, read_only: bool, shop: Path, other: Path, ctx: Ctx, tmp_path: Path
 ) -> None:
@@ -183,9 +226,22 @@ def test_a_statement_reaches_no_other_file_and_no_code(
 
 @pytest.mark.parametrize(
     "statement",
-    ["CREATE TEMP TABLE x (a)", "BEGIN IMMEDIATE", "COMMIT", "SAVEPOINT x", "REINDEX", "ANALYZE", "ALTER TABLE orders RENAME TO x", "CREATE VIRTUAL TABLE x USING fts5(a)", "DETACH main",
-     "EXPLAIN QUERY PLAN DELETE FROM orders", "WITH x AS (SELECT 1) INSERT INTO orders SELECT 7, 'x', 1, NULL", "-- SELECT\nDELETE FROM orders", "((DELETE FROM orders))"],
-)  # fmt: skip
+    [
+        "CREATE TEMP TABLE x (a)",
+        "BEGIN IMMEDIATE",
+        "COMMIT",
+        "SAVEPOINT x",
+        "REINDEX",
+        "ANALYZE",
+        "ALTER TABLE orders RENAME TO x",
+        "CREATE VIRTUAL TABLE x USING fts5(a)",
+        "DETACH main",
+        "EXPLAIN QUERY PLAN DELETE FROM orders",
+        "WITH x AS (SELECT 1) INSERT INTO orders SELECT 7, 'x', 1, NULL",
+        "-- SELECT\nDELETE FROM orders",
+        "((DELETE FROM orders))",
+    ],
+)
 def test_a_read_only_file_stays_as_it_is(statement: str, shop: Path, ctx: Ctx, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     with suppress(TemplateError):  # what would change nothing may pass
@@ -199,10 +255,18 @@ def test_what_reads_is_asked_as_before(shop: Path, ctx: Ctx) -> None:
         database.execute("INSERT INTO words VALUES ('apples and pears')")
         database.execute("CREATE VIEW cheap AS SELECT id FROM orders WHERE cents < 3")
     for statement, rows in (
-        ("SELECT a FROM words WHERE words MATCH 'pears'", 1), ("SELECT * FROM cheap", 2), ("VALUES (1), (2)", 2), ("PRAGMA table_info(orders)", 4), ("SELECT * FROM pragma_table_info('orders')", 4),
-        ("  -- a note\n/* and */ SELECT 1", 1), ("EXPLAIN QUERY PLAN SELECT * FROM orders", 1), ("PRAGMA user_version", 1), ("SELECT * FROM json_each('[1, 2]')", 2),
-        ("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 3) SELECT x FROM n", 3), ("SELECT count(*) FROM orders a, orders b WHERE a.id = b.id ORDER BY random()", 1),
-    ):  # fmt: skip
+        ("SELECT a FROM words WHERE words MATCH 'pears'", 1),
+        ("SELECT * FROM cheap", 2),
+        ("VALUES (1), (2)", 2),
+        ("PRAGMA table_info(orders)", 4),
+        ("SELECT * FROM pragma_table_info('orders')", 4),
+        ("  -- a note\n/* and */ SELECT 1", 1),
+        ("EXPLAIN QUERY PLAN SELECT * FROM orders", 1),
+        ("PRAGMA user_version", 1),
+        ("SELECT * FROM json_each('[1, 2]')", 2),
+        ("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 3) SELECT x FROM n", 3),
+        ("SELECT count(*) FROM orders a, orders b WHERE a.id = b.id ORDER BY random()", 1),
+    ):
         assert len(SqlQuery().run(query(statement), ctx()).data["rows"]) == rows, statement
 
 
@@ -236,15 +300,41 @@ def test_a_sqlite_file_is_named_by_its_path_alone(address: str, other: Path, ctx
 @pytest.mark.parametrize(
     ("statement", "engine"),
     [
-        ("COPY orders TO '/tmp/x'", "postgresql"), ("COPY (SELECT 1) TO PROGRAM 'id'", "postgresql"), ("DO $$ BEGIN END $$", "postgresql"), ("SET TRANSACTION READ WRITE", "postgresql"), ("COMMIT", "postgresql"),
-        ("CALL p()", "postgresql"), ("LOAD 'x'", "postgresql"), ("LOCK TABLE x", "postgresql"), ("SELECT lo_export(1, '/tmp/x')", "postgresql"), ("SELECT LO_Export (1, '/tmp/x')", "postgresql"),
-        ("SELECT U&\"lo\\005fexport\"(1, 'x')", "postgresql"), ("SELECT pg_read_file('/etc/passwd')", "postgresql"), ("SELECT * FROM dblink('x', 'DELETE FROM y') AS t(a int)", "postgresql"), ("SELECT set_config('transaction_read_only', 'off', false)", "postgresql"),
-        ("SELECT * FROM ts_stat('SELECT to_tsvector(lo_ex'||'port(1,''/tmp/x'')::text)')", "postgresql"), ("SELECT ts_rewrite('a'::tsquery, 'SELECT pg_re'||'ad_file(''x'')::tsquery, ''a''::tsquery')", "postgresql"),
-        ("SELECT * FROM crosstab('SELECT ' || 'x') AS t(a int)", "postgresql"), ("SELECT pg_try_advisory_lock(1)", "postgresql"), ("SELECT pg_backup_start('x')", "postgresql"), ("SELECT pg_stat_reset()", "postgresql"),
-        ("SELECT pg_terminate_backend(1)", "postgresql"), ("SELECT query_to_xml('x', true, true, '')", "postgresql"), ("SELECT 1 INTO OUTFILE '/tmp/x'", "mysql"), ("SELECT 1 INTO/**/DUMPFILE '/tmp/x'", "mysql"), ("SELECT LOAD_FILE('/etc/passwd')", "mariadb"),
-        ("/*!50000 DELETE FROM x */", "mysql"), ("SELECT 1 /*!INTO OUTFILE*/ 'x'", "mysql"), ("LOAD DATA LOCAL INFILE 'x' INTO TABLE y", "mysql"), ("# SELECT\nDROP TABLE x", "mysql"), ("EXEC xp_cmdshell 'id'", "mssql"), ("BEGIN DELETE FROM x; END", "oracle"), ("", "sqlite"), ("1", "sqlite"),
+        ("COPY orders TO '/tmp/x'", "postgresql"),
+        ("COPY (SELECT 1) TO PROGRAM 'id'", "postgresql"),
+        ("DO $$ BEGIN END $$", "postgresql"),
+        ("SET TRANSACTION READ WRITE", "postgresql"),
+        ("COMMIT", "postgresql"),
+        ("CALL p()", "postgresql"),
+        ("LOAD 'x'", "postgresql"),
+        ("LOCK TABLE x", "postgresql"),
+        ("SELECT lo_export(1, '/tmp/x')", "postgresql"),
+        ("SELECT LO_Export (1, '/tmp/x')", "postgresql"),
+        ("SELECT U&\"lo\\005fexport\"(1, 'x')", "postgresql"),
+        ("SELECT pg_read_file('/etc/passwd')", "postgresql"),
+        ("SELECT * FROM dblink('x', 'DELETE FROM y') AS t(a int)", "postgresql"),
+        ("SELECT set_config('transaction_read_only', 'off', false)", "postgresql"),
+        ("SELECT * FROM ts_stat('SELECT to_tsvector(lo_ex'||'port(1,''/tmp/x'')::text)')", "postgresql"),
+        ("SELECT ts_rewrite('a'::tsquery, 'SELECT pg_re'||'ad_file(''x'')::tsquery, ''a''::tsquery')", "postgresql"),
+        ("SELECT * FROM crosstab('SELECT ' || 'x') AS t(a int)", "postgresql"),
+        ("SELECT pg_try_advisory_lock(1)", "postgresql"),
+        ("SELECT pg_backup_start('x')", "postgresql"),
+        ("SELECT pg_stat_reset()", "postgresql"),
+        ("SELECT pg_terminate_backend(1)", "postgresql"),
+        ("SELECT query_to_xml('x', true, true, '')", "postgresql"),
+        ("SELECT 1 INTO OUTFILE '/tmp/x'", "mysql"),
+        ("SELECT 1 INTO/**/DUMPFILE '/tmp/x'", "mysql"),
+        ("SELECT LOAD_FILE('/etc/passwd')", "mariadb"),
+        ("/*!50000 DELETE FROM x */", "mysql"),
+        ("SELECT 1 /*!INTO OUTFILE*/ 'x'", "mysql"),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE y", "mysql"),
+        ("# SELECT\nDROP TABLE x", "mysql"),
+        ("EXEC xp_cmdshell 'id'", "mssql"),
+        ("BEGIN DELETE FROM x; END", "oracle"),
+        ("", "sqlite"),
+        ("1", "sqlite"),
     ],
-)  # fmt: skip
+)
 def test_what_no_read_only_transaction_refuses_is_refused_by_its_words(statement: str, engine: str) -> None:
     assert statements.writes(statement, engine) is not None
 
@@ -390,11 +480,17 @@ def test_a_service_that_never_ends_is_ended(worker: Worker, ctx: Ctx) -> None:
 @pytest.mark.parametrize(
     ("status", "answer", "words", "permanent"),
     [
-        (200, {"success": False, "error": "no index"}, "The service says: no index", False), (500, {"x": 1}, "answers 500", False), (429, {}, "answers 429", False),
-        (400, {"detail": "bad"}, "answers 400", True), (404, {}, "answers 404", True), (302, {}, "answers 302", True), (200, b"<html>", "no JSON", True), (200, b"[1]", "no JSON object", True),
+        (200, {"success": False, "error": "no index"}, "The service says: no index", False),
+        (500, {"x": 1}, "answers 500", False),
+        (429, {}, "answers 429", False),
+        (400, {"detail": "bad"}, "answers 400", True),
+        (404, {}, "answers 404", True),
+        (302, {}, "answers 302", True),
+        (200, b"<html>", "no JSON", True),
+        (200, b"[1]", "no JSON object", True),
         (200, b'"' + b"x" * 1_100_000 + b'"', "longer than", True),
     ],
-)  # fmt: skip
+)
 def test_what_a_service_may_answer(status: int, answer: Any, words: str, permanent: bool, worker: Worker, ctx: Ctx) -> None:
     worker.answer = lambda body: (status, answer)
     with pytest.raises(TemplateError, match=words) as failed:

@@ -57,9 +57,21 @@ class Bench:
         self._count += 1
         now = datetime.now(UTC)
         attempt = Attempt(
-            execution_id=f"e{self._count}", number=1, token=1, job_id="j", job_name="j", template_version=1, code_version=1, template_type=template, parameters=parameters,
-            timeout_seconds=timeout, started_at=now, began_at=now, retry_policy={}, failed_attempts=1,
-        )  # fmt: skip
+            execution_id=f"e{self._count}",
+            number=1,
+            token=1,
+            job_id="j",
+            job_name="j",
+            template_version=1,
+            code_version=1,
+            template_type=template,
+            parameters=parameters,
+            timeout_seconds=timeout,
+            started_at=now,
+            began_at=now,
+            retry_policy={},
+            failed_attempts=1,
+        )
         self.executor.submit([Run(attempt, parameters, {}, LOADS.get(template, template), reused=self.reused)])
         return attempt.execution_id
 

@@ -108,10 +108,12 @@ def test_a_change_that_cannot_be_recorded_does_not_happen(services: Services, st
     store.database.command("collMod", "audit_log", validator={"never": True})
     try:
         for attempt in (
-            lambda: services.jobs.update(super_admin, job.id, {"description": "x"}), lambda: services.jobs.delete(super_admin, job.id),
-            lambda: services.executions.run_now(super_admin, job.id), lambda: services.maintenance.begin(super_admin, {"reason": "x"}),
+            lambda: services.jobs.update(super_admin, job.id, {"description": "x"}),
+            lambda: services.jobs.delete(super_admin, job.id),
+            lambda: services.executions.run_now(super_admin, job.id),
+            lambda: services.maintenance.begin(super_admin, {"reason": "x"}),
             lambda: list(services.auditors.export(super_admin, AuditFilter(), "csv")),
-        ):  # fmt: skip
+        ):
             with pytest.raises(Exception, match="validation"):
                 attempt()
     finally:

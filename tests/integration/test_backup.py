@@ -60,8 +60,11 @@ def test_the_command_restores_and_spares_what_is_there(full: Data, ctx: Ctx, tmp
     def command(*more: str, code: int = 0) -> str:
         made = subprocess.run(
             [sys.executable, "-m", "templates_lib.backup.restore", str(file), "--uri", mongod, "--database", full.name, *more],
-            capture_output=True, text=True, check=False, env={**os.environ},
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ},
+        )
         assert made.returncode == code, made.stdout + made.stderr
         return made.stdout + made.stderr
 

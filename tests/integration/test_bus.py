@@ -113,8 +113,15 @@ def test_whoever_listens_gets_it(server: str, bus: Ctx) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "error"),
-    [(b'{"success": true, "deleted": 3}', None), (b"done", None), (b"", None), (b"[1]", None), (b'{"success": false, "error": "locked"}', "The answer says: locked"), (b'{"success": false}', "it failed")],
-)  # fmt: skip
+    [
+        (b'{"success": true, "deleted": 3}', None),
+        (b"done", None),
+        (b"", None),
+        (b"[1]", None),
+        (b'{"success": false, "error": "locked"}', "The answer says: locked"),
+        (b'{"success": false}', "it failed"),
+    ],
+)
 def test_an_answer_decides(answer: bytes, error: str | None, server: str, bus: Ctx) -> None:
     async def reply(message: Any) -> None:
         await message.respond(answer)
@@ -199,10 +206,21 @@ def test_the_connection_says_what_answers(server: str, bus: Ctx) -> None:
 @pytest.mark.parametrize(
     ("allowed", "subject", "may"),
     [
-        ("a.b", "a.b", True), ("a.b", "a", False), ("a.b", "a.b.c", False), ("a.*", "a.b", True), ("a.*", "a.b.c", False), ("a.*.c", "a.b.c", True), ("a.>", "a.b.c", True), ("a.>", "a", False),
-        (">", "a.b", True), ("*", "a", True), ("*", "a.b", False), ("a.b", "A.b", False), ("*.x", "a.y", False),
+        ("a.b", "a.b", True),
+        ("a.b", "a", False),
+        ("a.b", "a.b.c", False),
+        ("a.*", "a.b", True),
+        ("a.*", "a.b.c", False),
+        ("a.*.c", "a.b.c", True),
+        ("a.>", "a.b.c", True),
+        ("a.>", "a", False),
+        (">", "a.b", True),
+        ("*", "a", True),
+        ("*", "a.b", False),
+        ("a.b", "A.b", False),
+        ("*.x", "a.y", False),
     ],
-)  # fmt: skip
+)
 def test_subjects(allowed: str, subject: str, may: bool) -> None:
     assert may_send({"subjects": [allowed]}, subject) is may
 

@@ -31,11 +31,21 @@ def make(services: Services, actor: Actor, name: str, expression: str = "0 2 * *
 
 
 def ran(store: Store, job_id: str, status: str, at: datetime, seconds: float = 4.0) -> None:
-    store.database["job_executions"].insert_one({
-        "_id": f"{job_id}{at.isoformat()}", "job_id": job_id, "job_name": store.database["dynamic_jobs"].find_one({"_id": job_id})["name"], "template_type": "noop", "status": status, "reason": None,
-        "queued_at": at, "started_at": at, "completed_at": at + timedelta(seconds=seconds), "duration_seconds": seconds,
-        **({"live": True, "completed_at": None, "duration_seconds": None} if status == "running" else {}),
-    })  # fmt: skip
+    store.database["job_executions"].insert_one(
+        {
+            "_id": f"{job_id}{at.isoformat()}",
+            "job_id": job_id,
+            "job_name": store.database["dynamic_jobs"].find_one({"_id": job_id})["name"],
+            "template_type": "noop",
+            "status": status,
+            "reason": None,
+            "queued_at": at,
+            "started_at": at,
+            "completed_at": at + timedelta(seconds=seconds),
+            "duration_seconds": seconds,
+            **({"live": True, "completed_at": None, "duration_seconds": None} if status == "running" else {}),
+        }
+    )
 
 
 def cells(client: FlaskClient, query: str, selector: str) -> list[str]:
@@ -61,9 +71,10 @@ def berlin(browser_client: FlaskClient) -> FlaskClient:
 def test_a_month_is_of_the_viewers_days(berlin: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
     job = make(services, super_admin, "nightly")
     for at, status in (
-        (datetime(2026, 3, 1, 22, 59, tzinfo=UTC), "success"), (datetime(2026, 3, 1, 23, 1, tzinfo=UTC), "failed"),
+        (datetime(2026, 3, 1, 22, 59, tzinfo=UTC), "success"),
+        (datetime(2026, 3, 1, 23, 1, tzinfo=UTC), "failed"),
         (datetime(2026, 2, 22, 22, 59, tzinfo=UTC), "success"),
-    ):  # fmt: skip
+    ):
         ran(store, job, status, at)
     found = cells(berlin, "on=2026-03-02", "table.month td")
     assert len(found) == 42
@@ -130,9 +141,15 @@ def test_a_row_has_every_run_of_its_job(
 
 @pytest.mark.parametrize(("whole", "merged", "found"), [(0, 1000, True), (0, 0, False)])
 def test_a_day_of_very_many_runs_shows_the_jobs_that_stand_out(
-    browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store, monkeypatch: pytest.MonkeyPatch, whole: int,
-    merged: int, found: bool,
-) -> None:  # fmt: skip
+    browser_client: FlaskClient,
+    services: Services,
+    super_admin: Actor,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: int,
+    merged: int,
+    found: bool,
+) -> None:
     for name, value in (("MOST_ROWS", 2), ("MOST_SINGLE", 1), ("MOST_WHOLE", whole), ("MOST_MERGED", merged)):
         monkeypatch.setattr(f"web.views.timeline.{name}", value)
     ids = {name: make(services, super_admin, name, "0 * * * *") for name in ("bad", "long", "newest", "other")}
@@ -163,8 +180,10 @@ def test_what_is_due_all_the_time_is_one_bar(browser_client: FlaskClient, servic
 def test_a_run_over_midnight_is_on_both_days(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
     job, midnight = make(services, super_admin, "over", "0 23 * * *"), START.replace(hour=0)
     ran(store, job, "success", midnight - timedelta(hours=1), 7200.0)
-    bars = [[(bar.attributes["x"], bar.attributes["width"]) for bar in day(browser_client, on).css(".gantt a rect")]
-            for on in ("2026-03-01", "2026-03-02", "2026-03-03")]  # fmt: skip
+    bars = [
+        [(bar.attributes["x"], bar.attributes["width"]) for bar in day(browser_client, on).css(".gantt a rect")]
+        for on in ("2026-03-01", "2026-03-02", "2026-03-03")
+    ]
     assert bars == [[("1380.0", "60.0")], [("0.0", "60.0")], []]
 
 

@@ -121,11 +121,17 @@ def look(ctx: Ctx, patient: Patient, *, tries: int = 1, **check: Any) -> Any:
 @pytest.mark.parametrize(
     ("state", "check", "words"),
     [
-        ({}, {}, None), ({}, {"contains": "is well"}, None), ({"status": 302}, {"status": 302}, None), ({}, {"method": "HEAD"}, None),
-        ({"status": 503}, {}, "answers 503"), ({"status": 302}, {}, "answers 302"), ({}, {"contains": "is ill"}, "does not contain 'is ill'"),
-        ({"delay": 0.5}, {"within_seconds": 0.2}, "did not answer within 0.2 s"), ({"status": 404}, {"contains": "ill"}, "answers 404, does not contain"),
+        ({}, {}, None),
+        ({}, {"contains": "is well"}, None),
+        ({"status": 302}, {"status": 302}, None),
+        ({}, {"method": "HEAD"}, None),
+        ({"status": 503}, {}, "answers 503"),
+        ({"status": 302}, {}, "answers 302"),
+        ({}, {"contains": "is ill"}, "does not contain 'is ill'"),
+        ({"delay": 0.5}, {"within_seconds": 0.2}, "did not answer within 0.2 s"),
+        ({"status": 404}, {"contains": "ill"}, "answers 404, does not contain"),
     ],
-)  # fmt: skip
+)
 def test_each_way_to_be_well_and_not(state: dict[str, Any], check: dict[str, Any], words: str | None, ctx: Ctx, patient: Patient) -> None:
     vars(patient).update(state)
     if words is None:
@@ -171,12 +177,17 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patie
     """A server with a certificate that is good for ten days of NOW, by an authority that this process trusts."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-        .not_valid_before(datetime.now(UTC) - timedelta(days=1)).not_valid_after(datetime.now(UTC) + timedelta(days=10, hours=1))
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=10, hours=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
-    )  # fmt: skip
+    )
     file = tmp_path / "cert.pem"
     secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     file.write_bytes(made.public_bytes(serialization.Encoding.PEM) + secret)
@@ -201,8 +212,12 @@ def test_a_certificate_that_ends_soon(ctx: Ctx, certified: Patient) -> None:
 
 @pytest.mark.parametrize(
     ("check", "pointer"),
-    [({"url": "https://u:p@a.example/"}, "/checks/0/url"), ({"url": "http://a.example/", "certificate_days": 5}, "/checks/0/certificate_days"), ({"url": "https://a.example:x/"}, "/checks/0/url")],
-)  # fmt: skip
+    [
+        ({"url": "https://u:p@a.example/"}, "/checks/0/url"),
+        ({"url": "http://a.example/", "certificate_days": 5}, "/checks/0/certificate_days"),
+        ({"url": "https://a.example:x/"}, "/checks/0/url"),
+    ],
+)
 def test_what_a_check_refuses(check: dict[str, Any], pointer: str, ctx: Ctx) -> None:
     assert [one.pointer for one in HttpHealthCheck().check({"checks": [check]})] == [pointer]
     with pytest.raises(TemplateError) as refused:
@@ -215,9 +230,12 @@ def test_what_a_check_refuses(check: dict[str, Any], pointer: str, ctx: Ctx) -> 
 )
 @pytest.mark.parametrize(
     ("kind", "params", "pointer"),
-    [(HttpHealthCheck, lambda url: {"checks": [{"url": url}]}, "/checks/0/url"), (WebhookTrigger, lambda url: {"url": url}, "/url"),
-     (ServiceCall, lambda url: {"connection": "c", "url": url, "job_name": "x"}, "/url")],
-)  # fmt: skip
+    [
+        (HttpHealthCheck, lambda url: {"checks": [{"url": url}]}, "/checks/0/url"),
+        (WebhookTrigger, lambda url: {"url": url}, "/url"),
+        (ServiceCall, lambda url: {"connection": "c", "url": url, "job_name": "x"}, "/url"),
+    ],
+)
 def test_an_address_that_cannot_be_called_is_refused_by_every_kind_that_calls(
     kind: type[JobTemplate], params: Callable[[str], dict[str, Any]], pointer: str, address: str, ctx: Ctx
 ) -> None:

@@ -131,16 +131,22 @@ def test_a_test_by_hand_is_what_the_list_shows_next(services: Services, super_ad
 
 
 def test_people_see_which_do_not_answer_and_admins_no_more_than_that(
-    services: Services, super_admin: Actor, admin: Actor, probes: Probes, mongod: str, browser_client: FlaskClient, api: Api,
+    services: Services,
+    super_admin: Actor,
+    admin: Actor,
+    probes: Probes,
+    mongod: str,
+    browser_client: FlaskClient,
+    api: Api,
     admin_api: Api,
-) -> None:  # fmt: skip
+) -> None:
     database(services, super_admin, mongod, "good one")
     made = broken(services, super_admin, "bad one")
     services.connections.create(super_admin, name="key", kind="secret", settings={"value": "hidden"})
     job = services.jobs.create(
         super_admin,
         {"name": "clean", "template_type": "file_cleanup", "parameters": {"store": "bad one", "older_than_days": 3}},
-    )[0]  # fmt: skip
+    )[0]
     probes.tick()
     dashboard = page(browser_client, "/")
     assert "bad one File store, no answer, noticed" in dashboard

@@ -33,9 +33,18 @@ from tests.support import PASSWORD
 REST, JOBS = "/api/admin", "/api/admin/scheduler-jobs"
 GONE = object()
 DAMAGES: dict[str, Any] = {
-    "gone": GONE, "null": None, "object": {}, "strange object": {"type": {"x": 1}, "status": 5, "at": []}, "list": [], "list of null": [None, {}, 5], "number": 12.5,
-    "negative": -7, "text": "bogus", "long": "x" * 3000, "true": True,
-}  # fmt: skip
+    "gone": GONE,
+    "null": None,
+    "object": {},
+    "strange object": {"type": {"x": 1}, "status": 5, "at": []},
+    "list": [],
+    "list of null": [None, {}, 5],
+    "number": 12.5,
+    "negative": -7,
+    "text": "bogus",
+    "long": "x" * 3000,
+    "true": True,
+}
 
 
 class Recording(Executor):
@@ -408,11 +417,25 @@ class House:
     def ticks(self) -> dict[str, Any]:
         node = self.node
         return {
-            "dispatch": node._dispatcher.tick, "recover": node._dispatcher.recover, "claim": node._runner.claim, "sweep": node._runner.sweep, "cancels": node._runner.carry_out_cancels,
-            "leases": node._runner.keep_leases, "put back": node._runner.put_back, "notify": node._deliveries.tick, "verdicts": node._verdicts.tick, "dependants": node._dependants.tick,
-            "retention": node._retention.tick, "looks": node._looks._look if node._looks else lambda: None, "maintenance": node._maintenance.settle, "maintenance reason": node._maintenance.reason,
-            "templates": node._resting.settle, "kinds": node._kinds_in_use, "beat": node._beat, "nodes": self.services.nodes,
-        }  # fmt: skip
+            "dispatch": node._dispatcher.tick,
+            "recover": node._dispatcher.recover,
+            "claim": node._runner.claim,
+            "sweep": node._runner.sweep,
+            "cancels": node._runner.carry_out_cancels,
+            "leases": node._runner.keep_leases,
+            "put back": node._runner.put_back,
+            "notify": node._deliveries.tick,
+            "verdicts": node._verdicts.tick,
+            "dependants": node._dependants.tick,
+            "retention": node._retention.tick,
+            "looks": node._looks._look if node._looks else lambda: None,
+            "maintenance": node._maintenance.settle,
+            "maintenance reason": node._maintenance.reason,
+            "templates": node._resting.settle,
+            "kinds": node._kinds_in_use,
+            "beat": node._beat,
+            "nodes": self.services.nodes,
+        }
 
 
 @pytest.fixture
@@ -421,9 +444,30 @@ def house(services: Services, store: Store, super_admin: Actor, settings: Settin
 
 
 COLLECTIONS = [
-    "dynamic_jobs", "job_revisions", "job_executions", "execution_logs", "execution_days", "connections", "connection_health", "users", "api_tokens", "sessions", "calendars", "job_templates",
-    "template_presets", "job_drafts", "job_notes", "template_moves", "approvals", "audit_log", "nodes", "preferences", "gatherings", "run_limits", "settings_seen",
-]  # fmt: skip
+    "dynamic_jobs",
+    "job_revisions",
+    "job_executions",
+    "execution_logs",
+    "execution_days",
+    "connections",
+    "connection_health",
+    "users",
+    "api_tokens",
+    "sessions",
+    "calendars",
+    "job_templates",
+    "template_presets",
+    "job_drafts",
+    "job_notes",
+    "template_moves",
+    "approvals",
+    "audit_log",
+    "nodes",
+    "preferences",
+    "gatherings",
+    "run_limits",
+    "settings_seen",
+]
 # Whose absence of a field is no damage: it always may be missing.
 SILENT = {"job_drafts", "run_limits"}
 
@@ -431,9 +475,10 @@ SILENT = {"job_drafts", "run_limits"}
 # A third of all cases, so that each collection meets a third of the damages and each damage a third of the collections. `make fuzz` has all.
 CASES = [
     (collection, how)
-    for row, collection in enumerate(COLLECTIONS) for column, how in enumerate(DAMAGES)
+    for row, collection in enumerate(COLLECTIONS)
+    for column, how in enumerate(DAMAGES)
     if os.environ.get("ODD_INPUTS") == "all" or (row + column) % 3 == 0
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("collection", "how"), CASES)
@@ -468,14 +513,28 @@ def test_a_duration_that_is_no_number_breaks_no_timeline(house: House) -> None:
     row = house.db["job_executions"].find_one({"_id": "run-success"}) or {}
     odd = [Decimal128("5"), Decimal128("NaN"), float("nan"), "5"]
     house.db["job_executions"].insert_many(
-        [{**row, "_id": f"odd-{n}", "scheduled_for": house.clock.now() - timedelta(days=n + 2), "duration_seconds": one, "completed_at": house.clock.now()}
-         for n, one in enumerate(odd)]
-    )  # fmt: skip
+        [
+            {
+                **row,
+                "_id": f"odd-{n}",
+                "scheduled_for": house.clock.now() - timedelta(days=n + 2),
+                "duration_seconds": one,
+                "completed_at": house.clock.now(),
+            }
+            for n, one in enumerate(odd)
+        ]
+    )
     for path in ("/", "/calendar", "/calendar?view=day"):
         assert house.get(path).status_code == 200, path
 
 
-ODD_ROWS = [{}, {"from": "x", "to": "y", "days": ["mon"]}, {"from": "2026-02-30"}, {"from": 5, "days": "mon", "to": None}, {"from": "01:00", "days": ["mon"]}]  # fmt: skip
+ODD_ROWS = [
+    {},
+    {"from": "x", "to": "y", "days": ["mon"]},
+    {"from": "2026-02-30"},
+    {"from": 5, "days": "mon", "to": None},
+    {"from": "01:00", "days": ["mon"]},
+]
 
 
 @pytest.mark.parametrize("row", ODD_ROWS, ids=str)

@@ -28,11 +28,23 @@ def ran(store: Store, services: Services, actor: Actor, job_id: str, status: str
     """An execution as the engine would have left it."""
     job = services.jobs.get(actor, job_id)
     row: Document = {
-        "_id": f"{job_id}{at.isoformat()}{status}", "job_id": job_id, "job_name": job.definition.name, "template_type": "noop", "status": status, "reason": None,
-        "queued_at": at, "started_at": at, "completed_at": at + timedelta(seconds=4), "duration_seconds": 4.0, "progress": None,
-        "error": {"message": "no route to host"} if status == "failed" else None, "result": None, "triggered_by": "schedule", "triggered_by_user": None,
+        "_id": f"{job_id}{at.isoformat()}{status}",
+        "job_id": job_id,
+        "job_name": job.definition.name,
+        "template_type": "noop",
+        "status": status,
+        "reason": None,
+        "queued_at": at,
+        "started_at": at,
+        "completed_at": at + timedelta(seconds=4),
+        "duration_seconds": 4.0,
+        "progress": None,
+        "error": {"message": "no route to host"} if status == "failed" else None,
+        "result": None,
+        "triggered_by": "schedule",
+        "triggered_by_user": None,
         **changes,
-    }  # fmt: skip
+    }
     if status == "running":
         row |= {"live": True, "completed_at": None, "duration_seconds": None}
     store.database["job_executions"].insert_one(row)

@@ -53,9 +53,13 @@ class Chain:
     def dependants(self, database: Database[Document] | None = None) -> Dependants:
         database = self.database if database is None else database
         return Dependants(
-            jobs=JobStore(database), executions=ExecutionStore(database), gatherings=GatheringStore(database),
-            triggers=self.services.triggers, clock=self.clock, rests=lambda kind: self.rests(kind),
-        )  # fmt: skip
+            jobs=JobStore(database),
+            executions=ExecutionStore(database),
+            gatherings=GatheringStore(database),
+            triggers=self.services.triggers,
+            clock=self.clock,
+            rests=lambda kind: self.rests(kind),
+        )
 
     def job(self, name: str, *after: str, when: str = "success", **fields: Any) -> Job:
         body = {"name": name, "template_type": "noop", "depends_on": [{"job": one, "when": when} for one in after], **fields}
@@ -620,8 +624,10 @@ jobs:
     assert services.exchange.plan(super_admin, out).count(Action.KEEP) == 3
     gone = services.exchange.apply(super_admin, "jobwright: 1\njobs: []\n", prune=True)
     assert [(step.name, step.result) for step in sorted(gone.steps, key=lambda one: one.name)] == [
-        ("first", "done"), ("last", "done"), ("middle", "done"),
-    ]  # fmt: skip
+        ("first", "done"),
+        ("last", "done"),
+        ("middle", "done"),
+    ]
 
 
 def test_a_file_of_a_circle_is_refused_whole(services: Services, super_admin: Actor) -> None:

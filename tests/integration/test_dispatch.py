@@ -39,9 +39,12 @@ class Killed(BaseException):
 
 def dispatcher(store: Store, services: Services, clock: ManualClock) -> Dispatcher:
     return Dispatcher(
-        jobs=JobStore(store.database), executions=ExecutionStore(store.database), triggers=services.triggers, clock=clock,
+        jobs=JobStore(store.database),
+        executions=ExecutionStore(store.database),
+        triggers=services.triggers,
+        clock=clock,
         maintenance=services.maintenance.reason,
-    )  # fmt: skip
+    )
 
 
 @contextmanager

@@ -68,9 +68,24 @@ def test_a_healthy_house_is_said_to_be_one(healthy: Services, store: Store) -> N
     assert worse(healthy, store) == []
     found = findings(healthy, store)
     assert [f.subject for f in found] == [
-        "MongoDB", "Clock", "Migrations", "Indexes", "Disk of the database", "Disk of the data folder", "Time zones", "Key",
-        "Job processes", "Audit trail", "Templates", "Nodes", "Jobs", "Runs to come", "Mail", "Executions", "Records",
-    ]  # fmt: skip
+        "MongoDB",
+        "Clock",
+        "Migrations",
+        "Indexes",
+        "Disk of the database",
+        "Disk of the data folder",
+        "Time zones",
+        "Key",
+        "Job processes",
+        "Audit trail",
+        "Templates",
+        "Nodes",
+        "Jobs",
+        "Runs to come",
+        "Mail",
+        "Executions",
+        "Records",
+    ]
     assert all(f.advice for f in found if f.level is not Level.OK)
 
 
@@ -145,10 +160,12 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
         ("Executions", "warning", "1 have waited for a place for more than 15 minutes"),
     ),
     "a mail that could not be sent": (
-        lambda store, services, actor: hang(store, services, actor, status="failed", notify={"state": "failed", "at": OLD, "tries": 5, "error": None}),
+        lambda store, services, actor: hang(
+            store, services, actor, status="failed", notify={"state": "failed", "at": OLD, "tries": 5, "error": None}
+        ),
         ("Executions", "warning", "1 ended and nobody could be told"),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("broken", BREAKS)

@@ -87,8 +87,10 @@ def _ended(services: Services, actor: Actor, execution_id: str) -> dict[str, Any
 
 
 def test_a_run_resolves_records_and_knows_the_run_before_it(node: Services, super_admin: Actor) -> None:
-    parameters = {"message": "{{ job.name }} {{ execution.id }}, before: {{ previous.id | default: \"none\" }}",
-                  "seconds": "{{ previous.result.attempt | default: 0 }}"}  # fmt: skip
+    parameters = {
+        "message": '{{ job.name }} {{ execution.id }}, before: {{ previous.id | default: "none" }}',
+        "seconds": "{{ previous.result.attempt | default: 0 }}",
+    }
     job, _ = node.jobs.create(super_admin, body(**parameters))
     first = run(node, super_admin, job.id)
     assert first["result"]["message"] == f"beat {first['_id']}, before: none"

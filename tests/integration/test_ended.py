@@ -57,9 +57,12 @@ def pointers(answer: Any) -> dict[str, str]:
         ({}, "Every minute"),
         ({"start_at": "2027-01-01T00:00:00+01:00"}, "Every minute, from 2026-12-31 23:00:00 UTC"),
         ({"end_at": "9999-12-31T23:59:59Z"}, "Every minute, until 9999-12-31 23:59:59 UTC"),
-        ({"start_at": "0001-01-01T00:00:00Z", "end_at": "2027-01-01T00:00:00Z"}, "Every minute, from 0001-01-01 00:00:00 until 2027-01-01 00:00:00 UTC"),
+        (
+            {"start_at": "0001-01-01T00:00:00Z", "end_at": "2027-01-01T00:00:00Z"},
+            "Every minute, from 0001-01-01 00:00:00 until 2027-01-01 00:00:00 UTC",
+        ),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("rule", [{"type": "interval", "interval_seconds": 60}, {"type": "cron", "expression": "* * * * *"}])
 def test_the_words_of_a_schedule_say_from_when_and_until_when(
     api: Api, browser_client: FlaskClient, rule: dict[str, Any], bounds: dict[str, str], words: str
@@ -84,8 +87,10 @@ def test_an_ended_schedule_says_when_and_cannot_be_switched_on_by_any_way(
     for page in ("/jobs", "/jobs?state=ended", f"/jobs/{job.id}"):
         assert "ended on <time" in text(browser_client.get(page)), page
     for method, where, sent in (
-        ("POST", f"{path}/enable", None), ("PUT", path, {"enabled": True}), ("PUT", path, {"enabled": True, "description": "x"}),
-    ):  # fmt: skip
+        ("POST", f"{path}/enable", None),
+        ("PUT", path, {"enabled": True}),
+        ("PUT", path, {"enabled": True, "description": "x"}),
+    ):
         answer = api(method, where, sent)
         assert (answer.status_code, pointers(answer)) == (422, advice)
     bulk = {"action": "enable", "filter": {"ended": True}}
@@ -115,9 +120,11 @@ def test_the_filter_says_what_the_record_says(services: Services, super_admin: A
     """Every kind of schedule, on, off and paused, before, at and after its end."""
     dispatcher = dispatcher_of(services, store, clock)
     schedules = [
-        *(bounded(clock, kind) for kind in ADVICE), {"type": "manual"}, {"type": "cron", "expression": "0 0 1 1 *"},
+        *(bounded(clock, kind) for kind in ADVICE),
+        {"type": "manual"},
+        {"type": "cron", "expression": "0 0 1 1 *"},
         {"type": "interval", "interval_seconds": 3000, "end_at": at(clock, 3600)},
-    ]  # fmt: skip
+    ]
     for number, (schedule, enabled, pause) in enumerate(
         itertools.product(schedules, (True, False), (None, {}, {"until": at(clock, 4000)}))
     ):

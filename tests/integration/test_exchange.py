@@ -64,7 +64,9 @@ def test_a_plan_changes_nothing_and_applying_makes_it_so_once(services: Services
 
 def test_what_is_exported_changes_nothing_when_it_comes_back(services: Services, super_admin: Actor) -> None:
     services.exchange.apply(super_admin, FILE)
-    services.jobs.create(super_admin, {"name": "third", "template_type": "noop", "enabled": False, "schedule": {"type": "interval", "interval_seconds": 60}})  # fmt: skip
+    services.jobs.create(
+        super_admin, {"name": "third", "template_type": "noop", "enabled": False, "schedule": {"type": "interval", "interval_seconds": 60}}
+    )
     for kind in ("yaml", "json"):
         text = services.exchange.export(super_admin, kind)
         assert "hidden thing" not in text
@@ -174,9 +176,12 @@ def test_over_rest(api: Api) -> None:
         "unchanged",
     ]
     for path, data, kind, status in (
-        ("plan", FILE, "text/plain", 415), ("plan", b"\xff", "application/yaml", 400), ("plan", "a: [", "application/yaml", 422),
-        ("apply", "jobwright: 1\njobs: [{}]", "application/yaml", 422), ("plan?prune=perhaps", FILE, "application/yaml", 422),
-    ):  # fmt: skip
+        ("plan", FILE, "text/plain", 415),
+        ("plan", b"\xff", "application/yaml", 400),
+        ("plan", "a: [", "application/yaml", 422),
+        ("apply", "jobwright: 1\njobs: [{}]", "application/yaml", 422),
+        ("plan?prune=perhaps", FILE, "application/yaml", 422),
+    ):
         assert send(path, data, kind).status_code == status, (path, data)
 
 

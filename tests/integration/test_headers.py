@@ -14,9 +14,24 @@ from templates_lib.webhook_trigger.template import WebhookTrigger
 from tests.conftest import Api
 
 RESERVED = [
-    "Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "HTTP2-Settings", "Proxy-Authorization", "Proxy-Authenticate", "Host", "Content-Length", "Expect",
-    "Idempotency-Key", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature",
-]  # fmt: skip
+    "Connection",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "HTTP2-Settings",
+    "Proxy-Authorization",
+    "Proxy-Authenticate",
+    "Host",
+    "Content-Length",
+    "Expect",
+    "Idempotency-Key",
+    "Webhook-Id",
+    "Webhook-Timestamp",
+    "Webhook-Signature",
+]
 
 
 def wrong(name: str, value: str = "x") -> list[str]:

@@ -36,9 +36,11 @@ def names(client: FlaskClient, query: str = "") -> list[str]:
 @pytest.fixture
 def many(services: Services, super_admin: Actor, store: Store) -> dict[str, str]:
     ids = {
-        "good": make(services, super_admin, "good", tags=["a"], group="north"), "bad": make(services, super_admin, "bad", tags=["a", "b"]),
-        "off": make(services, super_admin, "off", enabled=False), "held": make(services, super_admin, "held", group="south"),
-    }  # fmt: skip
+        "good": make(services, super_admin, "good", tags=["a"], group="north"),
+        "bad": make(services, super_admin, "bad", tags=["a", "b"]),
+        "off": make(services, super_admin, "off", enabled=False),
+        "held": make(services, super_admin, "held", group="south"),
+    }
     services.jobs.pause(super_admin, ids["held"], {"reason": "stocktaking"})
     jobs = JobStore(store.database)
     jobs.note_runs([Ended(ids["good"], START, "success"), Ended(ids["bad"], START, "failed")])
@@ -47,11 +49,22 @@ def many(services: Services, super_admin: Actor, store: Store) -> dict[str, str]
 
 @pytest.mark.parametrize(
     ("query", "expected"),
-    [("", ["bad", "good", "held", "off"]), ("last=failed", ["bad"]), ("last=success", ["good"]), ("last=never", ["held", "off"]),
-     ("state=paused", ["held"]), ("state=off", ["off"]), ("state=broken", []), ("tag=a", ["bad", "good"]), ("tag=b&last=failed", ["bad"]),
-     ("group=south", ["held"]), ("owner=nobody", []), ("owner=admin%40example.com", ["bad", "good", "held", "off"]),
-     ("last=nonsense&state=nonsense&page=x&sort=%24where", ["bad", "good", "held", "off"])],
-)  # fmt: skip
+    [
+        ("", ["bad", "good", "held", "off"]),
+        ("last=failed", ["bad"]),
+        ("last=success", ["good"]),
+        ("last=never", ["held", "off"]),
+        ("state=paused", ["held"]),
+        ("state=off", ["off"]),
+        ("state=broken", []),
+        ("tag=a", ["bad", "good"]),
+        ("tag=b&last=failed", ["bad"]),
+        ("group=south", ["held"]),
+        ("owner=nobody", []),
+        ("owner=admin%40example.com", ["bad", "good", "held", "off"]),
+        ("last=nonsense&state=nonsense&page=x&sort=%24where", ["bad", "good", "held", "off"]),
+    ],
+)
 def test_the_list_is_narrowed(browser_client: FlaskClient, many: dict[str, str], query: str, expected: list[str]) -> None:
     assert names(browser_client, query) == expected
 
@@ -118,10 +131,18 @@ def test_rows_say_how_often_and_how_long(browser_client: FlaskClient, services: 
     job = make(services, super_admin, "j")
     for n in range(25):
         at = START - timedelta(minutes=n)
-        store.database["job_executions"].insert_one({
-            "_id": f"e{n}", "job_id": job, "status": "failed" if n == 3 else "success", "reason": None, "queued_at": at, "started_at": at,
-            "completed_at": at, "duration_seconds": 4.0,
-        })  # fmt: skip
+        store.database["job_executions"].insert_one(
+            {
+                "_id": f"e{n}",
+                "job_id": job,
+                "status": "failed" if n == 3 else "success",
+                "reason": None,
+                "queued_at": at,
+                "started_at": at,
+                "completed_at": at,
+                "duration_seconds": 4.0,
+            }
+        )
     row = LexborHTMLParser(browser_client.get("/jobs").get_data(as_text=True)).css_first("table.jobs tbody tr")
     assert row is not None
     assert [node.text().strip() for node in row.css("td.num")] == ["95 %", "4.00 s"]
@@ -215,14 +236,20 @@ def test_all_of_a_list_are_the_list_and_no_more(
 @pytest.mark.parametrize(
     ("wanted", "name", "effect"),
     [
-        (Wanted(action=Action.ENABLE), "good", Effect.STAYS), (Wanted(action=Action.ENABLE), "off", Effect.CHANGES),
-        (Wanted(action=Action.PAUSE, reason="x"), "off", Effect.CANNOT), (Wanted(action=Action.PAUSE, reason="x"), "held", Effect.CHANGES),
-        (Wanted(action=Action.RESUME), "good", Effect.STAYS), (Wanted(action=Action.RESUME), "held", Effect.CHANGES),
-        (Wanted(action=Action.TAG, tag="a"), "good", Effect.STAYS), (Wanted(action=Action.TAG, tag="c"), "good", Effect.CHANGES),
-        (Wanted(action=Action.UNTAG, tag="c"), "good", Effect.STAYS), (Wanted(action=Action.UNTAG, tag="a"), "good", Effect.CHANGES),
-        (Wanted(action=Action.RUN), "good", Effect.CHANGES), (Wanted(action=Action.DELETE), "good", Effect.CHANGES),
+        (Wanted(action=Action.ENABLE), "good", Effect.STAYS),
+        (Wanted(action=Action.ENABLE), "off", Effect.CHANGES),
+        (Wanted(action=Action.PAUSE, reason="x"), "off", Effect.CANNOT),
+        (Wanted(action=Action.PAUSE, reason="x"), "held", Effect.CHANGES),
+        (Wanted(action=Action.RESUME), "good", Effect.STAYS),
+        (Wanted(action=Action.RESUME), "held", Effect.CHANGES),
+        (Wanted(action=Action.TAG, tag="a"), "good", Effect.STAYS),
+        (Wanted(action=Action.TAG, tag="c"), "good", Effect.CHANGES),
+        (Wanted(action=Action.UNTAG, tag="c"), "good", Effect.STAYS),
+        (Wanted(action=Action.UNTAG, tag="a"), "good", Effect.CHANGES),
+        (Wanted(action=Action.RUN), "good", Effect.CHANGES),
+        (Wanted(action=Action.DELETE), "good", Effect.CHANGES),
     ],
-)  # fmt: skip
+)
 def test_what_is_foreseen_comes_true(
     services: Services, super_admin: Actor, many: dict[str, str], wanted: Wanted, name: str, effect: Effect
 ) -> None:
@@ -246,8 +273,9 @@ def test_what_destroys_waits_for_approval(services: Services, super_admin: Actor
     plain = make(services, admin, "plain")
     query = JobFilter(ids=[job, plain])
     assert {one.name: one.effect for one in services.bulk.plan(admin, Wanted(action=Action.DELETE), query).items} == {
-        "dangerous": Effect.ASKS, "plain": Effect.CHANGES,
-    }  # fmt: skip
+        "dangerous": Effect.ASKS,
+        "plain": Effect.CHANGES,
+    }
     done = {one.name: one for one in services.bulk.carry_out(admin, Wanted(action=Action.DELETE), query).items}
     assert (done["plain"].result, done["dangerous"].result) == (Result.DONE, Result.WAITS)
     assert services.approvals.get(super_admin, done["dangerous"].detail)["operation"] == "job.delete"
@@ -269,12 +297,17 @@ def test_rest_does_many_and_says_what_became_of_each(api: Api, services: Service
     assert pause is not None
     assert (pause.reason, pause.until) == ("more of it", START.replace(day=2, hour=23))
     for wrong in (
-        {"action": "disable"}, {"action": "disable", "filter": {}, "job_ids": ["x"]}, {"action": "shred", "filter": {}},
-        {"action": "pause", "filter": {}}, {"action": "tag", "filter": {}}, {"action": "disable", "filter": {"$where": "1"}},
-        {"action": "pause", "reason": "x", "until": "tomorrow", "filter": {}}, [],
+        {"action": "disable"},
+        {"action": "disable", "filter": {}, "job_ids": ["x"]},
+        {"action": "shred", "filter": {}},
+        {"action": "pause", "filter": {}},
+        {"action": "tag", "filter": {}},
+        {"action": "disable", "filter": {"$where": "1"}},
+        {"action": "pause", "reason": "x", "until": "tomorrow", "filter": {}},
+        [],
         {"action": "pause", "reason": "x", "until": "2016-12-31T23:59:60Z", "filter": {}},
         {"action": "pause", "reason": "x", "until": "0001-01-01T00:00:00+14:00", "filter": {}},
-    ):  # fmt: skip
+    ):
         answer = bulk(wrong)
         assert (answer.status_code, answer.content_type) == (422, "application/problem+json"), wrong
 

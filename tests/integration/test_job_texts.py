@@ -42,9 +42,18 @@ def hurt(services: Services, super_admin: Actor, store: Store) -> str:
     run(store, services, super_admin, "a", 1, "success", result={"message": HOSTILE, "n": 1, KEY: HOSTILE, "deep": [HOSTILE]})
     attempt = {"number": 1, "status": "failed", "started_at": START, "completed_at": START, "error": error, "host": "n", "worker": "w"}
     run(
-        store, services, super_admin, "b", 2, "failed", error={**error, "traceback": f"Traceback\n  {HOSTILE}"}, attempts=[attempt],
-        result={"message": HOSTILE, "text": HOSTILE}, progress={"done": 1, "total": 2, "note": HOSTILE}, parameters={KEY: HOSTILE},
-    )  # fmt: skip
+        store,
+        services,
+        super_admin,
+        "b",
+        2,
+        "failed",
+        error={**error, "traceback": f"Traceback\n  {HOSTILE}"},
+        attempts=[attempt],
+        result={"message": HOSTILE, "text": HOSTILE},
+        progress={"done": 1, "total": 2, "note": HOSTILE},
+        parameters={KEY: HOSTILE},
+    )
     lines = [HOSTILE, "plain", "\x1b[32mgre\x1b[1men\x1b[0m done", "0 %\r50 %\r100 %", "U\u0308n"]
     for key in ("a", "b"):
         rows = [
@@ -61,8 +70,19 @@ def hurt(services: Services, super_admin: Actor, store: Store) -> str:
 
 
 def test_no_page_lets_a_text_turn_or_break_what_is_around_it(browser_client: FlaskClient, hurt: str) -> None:
-    for path in ("/", "/jobs", f"/jobs/{hurt}", "/executions", "/executions/a", "/executions/b", "/executions/b/compare", "/executions/b/log?q=error",
-                 f"/jobs/{hurt}/revisions", "/audit", "/executions/b/live?after=&lines=0"):  # fmt: skip
+    for path in (
+        "/",
+        "/jobs",
+        f"/jobs/{hurt}",
+        "/executions",
+        "/executions/a",
+        "/executions/b",
+        "/executions/b/compare",
+        "/executions/b/log?q=error",
+        f"/jobs/{hurt}/revisions",
+        "/audit",
+        "/executions/b/live?after=&lines=0",
+    ):
         answer = browser_client.get(path)
         assert answer.status_code == 200, path
         found = RAW.search(text(answer).replace("\r", ""))  # a carriage return is a line break to HTML

@@ -149,11 +149,19 @@ def test_cleanup_deletes_nothing_by_a_misspelt_age(users: Data, ctx: Ctx, age: s
 def test_a_preview_says_how_dates_were_read_and_warns_of_other_types(users: Data, ctx: Ctx) -> None:
     users["texts"].insert_many([{"at": "2020-01-01T00:00:00Z", "deep": [{"on": "2020-01-01"}], "none": None} for _ in range(3)])
     conditions: list[tuple[str, dict[str, Any], list[str]]] = [
-        ("users", {"lastActive": {"$lt": "6 months ago"}}, []), ("texts", {"at": {"$lt": "6 months ago"}}, ["at"]), ("texts", {"at": {"$not": {"$gt": "1 day ago"}}}, ["at"]),
-        ("texts", {"deep": {"$elemMatch": {"on": {"$lt": "now"}}}}, ["deep.on"]), ("texts", {"deep.on": {"$lt": "now"}}, ["deep.on"]), ("texts", {"deep.0.on": {"$lt": "now"}}, ["deep.0.on"]),
-        ("texts", {"none": {"$lt": "now"}}, []), ("texts", {"missing": {"$lt": "now"}}, []), ("users", {"lastActive": {"$lt": "2026-01-01"}}, ["lastActive"]), ("texts", {"at": {"$lt": "2026"}}, []), ("nothing", {"at": {"$lt": "now"}}, []),
+        ("users", {"lastActive": {"$lt": "6 months ago"}}, []),
+        ("texts", {"at": {"$lt": "6 months ago"}}, ["at"]),
+        ("texts", {"at": {"$not": {"$gt": "1 day ago"}}}, ["at"]),
+        ("texts", {"deep": {"$elemMatch": {"on": {"$lt": "now"}}}}, ["deep.on"]),
+        ("texts", {"deep.on": {"$lt": "now"}}, ["deep.on"]),
+        ("texts", {"deep.0.on": {"$lt": "now"}}, ["deep.0.on"]),
+        ("texts", {"none": {"$lt": "now"}}, []),
+        ("texts", {"missing": {"$lt": "now"}}, []),
+        ("users", {"lastActive": {"$lt": "2026-01-01"}}, ["lastActive"]),
+        ("texts", {"at": {"$lt": "2026"}}, []),
+        ("nothing", {"at": {"$lt": "now"}}, []),
         ("texts", {"$or": [{"at": {"$lt": "now"}}, {"deep": {"$lt": "now"}}, {"deep.on": {"$lt": "now"}}]}, ["at", "deep", "deep.on"]),
-    ]  # fmt: skip
+    ]
     for collection, condition, fields in conditions:
         data = DatabaseCleanup().preview(cleanup(collection=collection, condition=condition), ctx()).data
         assert [one.split(" ")[0] for one in data.get("warnings", [])] == fields, condition
@@ -199,9 +207,12 @@ def test_a_server_that_is_away_may_be_tried_again_and_a_missing_grant_may_not(ct
 
 def export(**changes: Any) -> dict[str, Any]:
     return {
-        "connection": "db", "collection": "rows", "format": "csv",
-        "destination": {"connection": "files", "path": "out/rows-{date}.csv"}, **changes,
-    }  # fmt: skip
+        "connection": "db",
+        "collection": "rows",
+        "format": "csv",
+        "destination": {"connection": "files", "path": "out/rows-{date}.csv"},
+        **changes,
+    }
 
 
 @pytest.fixture
@@ -230,8 +241,15 @@ def test_csv_is_formula_safe_and_has_every_field(rows: Data, ctx: Ctx, tmp_path:
     assert [row["_id"] for row in table] == ["4", "3", "2", "1"]
     assert [row["name"] for row in table] == ["'@cmd", "'+49 30", '\'=HYPERLINK("http://evil")', "Ada"]
     assert table[3] | {"n": ""} == {
-        "_id": "1", "name": "Ada", "born": "1815-12-10T00:00:00Z", "address": '{"city": "London"}', "n": "", "note": "", "extra": "", "flag": ""
-    }  # fmt: skip
+        "_id": "1",
+        "name": "Ada",
+        "born": "1815-12-10T00:00:00Z",
+        "address": '{"city": "London"}',
+        "n": "",
+        "note": "",
+        "extra": "",
+        "flag": "",
+    }
     assert (table[3]["n"], table[2]["n"]) == (str(2**53 + 1), "-5")
     assert table[2]["note"] == 'quote " comma , newline\n'
 
@@ -345,9 +363,25 @@ def mail_server(inbox: Inbox, tmp_path: Path, *, security: str = "none", passwor
     if security != "none":
         key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", cert],
-            check=True, capture_output=True,
-        )  # fmt: skip
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+                "-keyout",
+                key,
+                "-out",
+                cert,
+            ],
+            check=True,
+            capture_output=True,
+        )
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(cert, key)
         options |= {"ssl_context": context} if security == "tls" else {"tls_context": context, "require_starttls": True}
@@ -564,10 +598,26 @@ def test_a_huge_answer_is_cut(hook: Hook, ctx: Ctx) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1/", "http://localhost/", "http://[::1]/", "http://0.0.0.0/", "http://2130706433/", "http://0177.0.0.1/", "http://0x7f.1/",
-     "http://169.254.169.254/latest/meta-data", "http://10.0.0.1/", "http://192.168.1.1/", "http://[::ffff:127.0.0.1]/",
-     "http://[::ffff:a00:1]/", "http://[fe80::1]/", "http://[fd00::1]/", "http://[64:ff9b::7f00:1]/", "http://100.64.0.1/", "http://224.0.0.1/"],
-)  # fmt: skip
+    [
+        "http://127.0.0.1/",
+        "http://localhost/",
+        "http://[::1]/",
+        "http://0.0.0.0/",
+        "http://2130706433/",
+        "http://0177.0.0.1/",
+        "http://0x7f.1/",
+        "http://169.254.169.254/latest/meta-data",
+        "http://10.0.0.1/",
+        "http://192.168.1.1/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[::ffff:a00:1]/",
+        "http://[fe80::1]/",
+        "http://[fd00::1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://100.64.0.1/",
+        "http://224.0.0.1/",
+    ],
+)
 def test_addresses_inside_are_refused(ctx: Ctx, url: str) -> None:
     with pytest.raises((TargetRefused, TemplateError)) as caught:
         WebhookTrigger().run({"url": url, "timeout": 2}, ctx())
@@ -648,11 +698,16 @@ def test_the_webhook_preview_calls_nothing(hook: Hook, ctx: Ctx) -> None:
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
-        ({"url": "ftp://x/"}, "/url"), ({"url": "http://u:p@example.com/"}, "/url"), ({"url": "http:///x"}, "/url"),
-        ({"headers": [{"name": "Host", "value": "x"}]}, "/headers/0/name"), ({"headers": [{"name": "X", "value": "a\r\nb: c"}]}, "/headers/0/value"),
-        ({"headers": [{"name": "X y", "value": "a"}]}, "/headers/0/name"), ({"secret": "whsec_!!!!"}, "/secret"), ({"timeout": 0}, "/timeout"),
+        ({"url": "ftp://x/"}, "/url"),
+        ({"url": "http://u:p@example.com/"}, "/url"),
+        ({"url": "http:///x"}, "/url"),
+        ({"headers": [{"name": "Host", "value": "x"}]}, "/headers/0/name"),
+        ({"headers": [{"name": "X", "value": "a\r\nb: c"}]}, "/headers/0/value"),
+        ({"headers": [{"name": "X y", "value": "a"}]}, "/headers/0/name"),
+        ({"secret": "whsec_!!!!"}, "/secret"),
+        ({"timeout": 0}, "/timeout"),
     ],
-)  # fmt: skip
+)
 def test_webhook_parameters_that_cannot_be(changes: dict[str, Any], pointer: str) -> None:
 
     found = _check(WebhookTrigger(), {"url": "https://example.com/", **changes})

@@ -44,9 +44,19 @@ def text(answer: Any, status: int = 200) -> str:
 
 @pytest.mark.parametrize(
     ("header", "expected"),
-    [("", "en"), ("de", "de"), ("de-CH", "de"), ("fr,de;q=0.5", "de"), ("en-GB,de", "en"), ("fr", "en"), ("*", "en"), ("de;q=0", "en"),
-     ("x" * 5000, "en"), ("de;q=zero,;;,", "en")],
-)  # fmt: skip
+    [
+        ("", "en"),
+        ("de", "de"),
+        ("de-CH", "de"),
+        ("fr,de;q=0.5", "de"),
+        ("en-GB,de", "en"),
+        ("fr", "en"),
+        ("*", "en"),
+        ("de;q=0", "en"),
+        ("x" * 5000, "en"),
+        ("de;q=zero,;;,", "en"),
+    ],
+)
 def test_strangers_are_spoken_to_as_their_browser_asks(app: Flask, header: str, expected: str) -> None:
     page = text(app.test_client().get("/sign-in", headers={"Accept-Language": header}))
     assert f'<html lang="{expected}">' in page
@@ -204,8 +214,15 @@ def filled(services: Services, super_admin: Actor, admin: Actor, store: Store, c
     with pytest.raises(ApprovalNeeded) as needed:
         services.jobs.create(admin, {"name": "26", "template_type": "database_cleanup", "schedule": HOURLY, "parameters": CLEANUP})
     asked = services.approvals.ask(admin, needed.value.ask)
-    return {"job": job.id, "off": paused.id, "good": ids[0], "bad": ids[1], "connection": connection["_id"], "asked": asked["_id"],
-            "user": super_admin.id}  # fmt: skip
+    return {
+        "job": job.id,
+        "off": paused.id,
+        "good": ids[0],
+        "bad": ids[1],
+        "connection": connection["_id"],
+        "asked": asked["_id"],
+        "user": super_admin.id,
+    }
 
 
 CLEANUP = {"connection": "27", "collection": "c", "condition": {"a": 1}}
@@ -305,9 +322,15 @@ def test_every_page_asks_a_catalogue_for_all_that_it_says(
 def shape(text: str) -> dict[str, int]:
     """What a translation has as often as what it translates."""
     marks = {
-        "headings": r"^#+ ", "items": r"^(?:- |\d+\. )", "rows": r"^\|", "code": r"^```", "terms": r"`[^`\n]+`", "links": r"\]\([^)]+\)",
-        "strong": r"\*\*[^*]+\*\*", "paragraphs": r"\n\n",
-    }  # fmt: skip
+        "headings": r"^#+ ",
+        "items": r"^(?:- |\d+\. )",
+        "rows": r"^\|",
+        "code": r"^```",
+        "terms": r"`[^`\n]+`",
+        "links": r"\]\([^)]+\)",
+        "strong": r"\*\*[^*]+\*\*",
+        "paragraphs": r"\n\n",
+    }
     return {name: len(re.findall(pattern, text, re.MULTILINE)) for name, pattern in marks.items()}
 
 

@@ -42,9 +42,16 @@ def logs(store: Store) -> LogStore:
 
 @pytest.mark.parametrize(
     ("first", "limit", "expected"),
-    [(1, 3, (1, 3)), (1000, 2, (1000, 1001)), (1001, 4, (1001, 1004)), (-3, 3, (TOTAL - 2, TOTAL)), (-99_999, 2, (1, 2)), (TOTAL, 5, (TOTAL, TOTAL)),
-     (1, 99_999, (1, TOTAL))],
-)  # fmt: skip
+    [
+        (1, 3, (1, 3)),
+        (1000, 2, (1000, 1001)),
+        (1001, 4, (1001, 1004)),
+        (-3, 3, (TOTAL - 2, TOTAL)),
+        (-99_999, 2, (1, 2)),
+        (TOTAL, 5, (TOTAL, TOTAL)),
+        (1, 99_999, (1, TOTAL)),
+    ],
+)
 def test_a_window_is_what_it_says(logs: LogStore, first: int, limit: int, expected: tuple[int, int]) -> None:
     window = logs.window("e", first, limit)
     numbers = [line["number"] for line in window.lines]
@@ -79,12 +86,32 @@ def run(store: Store, services: Services, actor: Actor, key: str, minutes: int, 
         or services.jobs.create(actor, {"name": "j", "template_type": "noop"})[0]
     )
     at = START + timedelta(minutes=minutes)
-    store.database["job_executions"].insert_one({
-        "_id": key, "job_id": job.id, "job_name": "j", "job_version": 1, "template_type": "noop", "template_version": 1, "status": status,
-        "reason": None, "queued_at": at, "started_at": at, "completed_at": at, "duration_seconds": 4.0, "progress": None, "error": None,
-        "result": None, "triggered_by": "schedule", "triggered_by_user": None, "parameters": {}, "attempts": [], "retry_of": None,
-        "execution_host": "n", **changes,
-    })  # fmt: skip
+    store.database["job_executions"].insert_one(
+        {
+            "_id": key,
+            "job_id": job.id,
+            "job_name": "j",
+            "job_version": 1,
+            "template_type": "noop",
+            "template_version": 1,
+            "status": status,
+            "reason": None,
+            "queued_at": at,
+            "started_at": at,
+            "completed_at": at,
+            "duration_seconds": 4.0,
+            "progress": None,
+            "error": None,
+            "result": None,
+            "triggered_by": "schedule",
+            "triggered_by_user": None,
+            "parameters": {},
+            "attempts": [],
+            "retry_of": None,
+            "execution_host": "n",
+            **changes,
+        }
+    )
     return key
 
 

@@ -24,9 +24,27 @@ from templates_lib.ticket_cleanup.template import TicketCleanup
 from tests.running import NOW, Ctx, Data
 
 ODD: list[Any] = [
-    Int64(5), 5, 5.0, float("nan"), float("inf"), Decimal128("1.10"), ObjectId(), None, True, "ä\0b", b"\x00\xff", Regex("^a", "i"), NOW,
-    {"b": 1, "a": {"$x": 1, "c.d": [None]}}, [], {}, bson.MinKey(), bson.Timestamp(1, 2), bson.Binary(b"u" * 16, 4), bson.Code("x", {"y": 1}),
-]  # fmt: skip
+    Int64(5),
+    5,
+    5.0,
+    float("nan"),
+    float("inf"),
+    Decimal128("1.10"),
+    ObjectId(),
+    None,
+    True,
+    "ä\0b",
+    b"\x00\xff",
+    Regex("^a", "i"),
+    NOW,
+    {"b": 1, "a": {"$x": 1, "c.d": [None]}},
+    [],
+    {},
+    bson.MinKey(),
+    bson.Timestamp(1, 2),
+    bson.Binary(b"u" * 16, 4),
+    bson.Code("x", {"y": 1}),
+]
 
 
 def orders(data: Data, count: int = 250) -> None:
@@ -35,9 +53,14 @@ def orders(data: Data, count: int = 250) -> None:
 
 def archive(**changes: Any) -> dict[str, Any]:
     return {
-        "connection": "db", "collection": "orders", "condition": {"at": {"$lt": "1 year ago"}}, "to": "collection", "target_collection": "old",
-        "dryRun": False, **changes,
-    }  # fmt: skip
+        "connection": "db",
+        "collection": "orders",
+        "condition": {"at": {"$lt": "1 year ago"}},
+        "to": "collection",
+        "target_collection": "old",
+        "dryRun": False,
+        **changes,
+    }
 
 
 FILES = {"to": "files", "destination": {"connection": "files", "path": "a/orders-{date}"}}
@@ -221,10 +244,13 @@ def test_two_archives_at_once_lose_nothing(data: Data, ctx: Ctx) -> None:
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
-        ({"target_collection": "orders"}, "/target_collection"), ({"collection": "system.users"}, "/collection"), ({"target_collection": "system.x"}, "/target_collection"),
-        ({"condition": {"$where": "1"}}, "/condition/$where"), ({**FILES, "destination": {"connection": "files", "path": "../x"}}, "/destination/path"),
+        ({"target_collection": "orders"}, "/target_collection"),
+        ({"collection": "system.users"}, "/collection"),
+        ({"target_collection": "system.x"}, "/target_collection"),
+        ({"condition": {"$where": "1"}}, "/condition/$where"),
+        ({**FILES, "destination": {"connection": "files", "path": "../x"}}, "/destination/path"),
     ],
-)  # fmt: skip
+)
 def test_what_an_archive_refuses(changes: dict[str, Any], pointer: str) -> None:
     assert [one.pointer for one in DataArchive().check(archive(**changes))] == [pointer]
 
@@ -233,9 +259,10 @@ def test_the_registry_is_left_alone(data: Data, ctx: Ctx) -> None:
     orders(data, 4)
     data["migrations"].insert_one(MARKER)
     for run in (
-        lambda: DataArchive().run(archive(), ctx()), lambda: DataArchive().preview(archive(), ctx()),
+        lambda: DataArchive().run(archive(), ctx()),
+        lambda: DataArchive().preview(archive(), ctx()),
         lambda: TicketCleanup().run({"connection": "db", "collection": "orders", "older_than_days": 1, "statuses": ["x"]}, ctx()),
-    ):  # fmt: skip
+    ):
         with pytest.raises(TemplateError, match="Jobwright's own") as refused:
             run()
         assert refused.value.permanent
@@ -315,12 +342,19 @@ OLD: dict[str, Any] = {"store": "files", "older_than_days": 30, "dryRun": False}
 @pytest.mark.parametrize(
     ("params", "gone"),
     [
-        ({}, {"a.csv", "b.csv", "d.txt"}), ({"pattern": "*.csv"}, {"a.csv", "b.csv"}), ({"pattern": "?.txt"}, {"d.txt"}), ({"pattern": "[ab].csv"}, {"a.csv", "b.csv"}),
-        ({"recursive": True, "pattern": "*.csv"}, {"a.csv", "b.csv", "in/e.csv", "in/deep/f.csv"}), ({"folder": "in"}, {"in/e.csv"}),
-        ({"keep_newest": 2, "pattern": "*.csv"}, {"a.csv"}), ({"keep_newest": 9}, set()), ({"max_deletes": 1}, {"d.txt"}), ({"older_than_days": 1000}, set()),
+        ({}, {"a.csv", "b.csv", "d.txt"}),
+        ({"pattern": "*.csv"}, {"a.csv", "b.csv"}),
+        ({"pattern": "?.txt"}, {"d.txt"}),
+        ({"pattern": "[ab].csv"}, {"a.csv", "b.csv"}),
+        ({"recursive": True, "pattern": "*.csv"}, {"a.csv", "b.csv", "in/e.csv", "in/deep/f.csv"}),
+        ({"folder": "in"}, {"in/e.csv"}),
+        ({"keep_newest": 2, "pattern": "*.csv"}, {"a.csv"}),
+        ({"keep_newest": 9}, set()),
+        ({"max_deletes": 1}, {"d.txt"}),
+        ({"older_than_days": 1000}, set()),
         ({"older_than_days": 0}, {"a.csv", "b.csv", "c.csv", "d.txt"}),
     ],
-)  # fmt: skip
+)
 def test_old_files_go_and_no_others(shelf: Path, ctx: Ctx, params: dict[str, Any], gone: set[str]) -> None:
     before = names(shelf)
     shown = FileCleanup().preview({**OLD, **params}, ctx())

@@ -50,10 +50,12 @@ def test_a_name_with_emoji_or_in_persian_is_one(api: Api) -> None:
 @pytest.mark.parametrize(
     ("change", "at"),
     [
-        ({"name": HIDDEN}, "/name"), ({"tags": ["ok", HIDDEN]}, "/tags/1"), ({"group": HIDDEN}, "/group"),
+        ({"name": HIDDEN}, "/name"),
+        ({"tags": ["ok", HIDDEN]}, "/tags/1"),
+        ({"group": HIDDEN}, "/group"),
         ({"concurrency": {"group": HIDDEN}}, "/concurrency/group"),
     ],
-)  # fmt: skip
+)
 def test_what_nobody_sees_is_refused_where_it_stands(api: Api, change: dict[str, Any], at: str) -> None:
     for path in (JOBS, f"{JOBS}/validate"):
         answer = api("POST", path, body(**change))

@@ -51,8 +51,11 @@ def test_notes_stand_newest_first_and_are_audited(
     services.notes.drop(super_admin, job, first.id)
     events = store.database["audit_log"].find({"target.id": job, "action": {"$in": ["job.note", "job.unnote"]}}, sort=[("seq", 1)])
     assert [(event["action"], event["actor"]["email"]) for event in events] == [
-        ("job.note", super_admin.email), ("job.note", admin.email), ("job.unnote", admin.email), ("job.unnote", super_admin.email),
-    ]  # fmt: skip
+        ("job.note", super_admin.email),
+        ("job.note", admin.email),
+        ("job.unnote", admin.email),
+        ("job.unnote", super_admin.email),
+    ]
 
 
 @pytest.mark.parametrize("wrong", ["", " \n\t ", "x" * (module.LONGEST + 1)])
@@ -68,8 +71,11 @@ def test_notes_are_bounded_and_kept_to_groups(services: Services, super_admin: A
     with pytest.raises(LimitReached):
         services.notes.add(super_admin, job, "one more")
     stranger = replace(super_admin, id="s", role="admin", groups=frozenset({"south"}))
-    for ask in (lambda: services.notes.of(stranger, job), lambda: services.notes.add(stranger, job, "x"),
-                lambda: services.notes.drop(stranger, job, kept[0].id)):  # fmt: skip
+    for ask in (
+        lambda: services.notes.of(stranger, job),
+        lambda: services.notes.add(stranger, job, "x"),
+        lambda: services.notes.drop(stranger, job, kept[0].id),
+    ):
         with pytest.raises(NotFound):
             ask()
     other = make(services, super_admin, "other")

@@ -114,11 +114,16 @@ def test_a_node_that_dies_while_sending_is_followed_by_another(house: House) -> 
 
 def test_the_body_of_the_document_is_taken_whole(api: Api) -> None:
     body = {
-        "name": "Weekly User Data Cleanup", "description": "Remove inactive users older than 6 months", "template_type": "noop",
-        "parameters": {}, "schedule": {"type": "cron", "expression": "0 2 * * 0", "timezone": "UTC"}, "enabled": True, "timeout_seconds": 3600,
+        "name": "Weekly User Data Cleanup",
+        "description": "Remove inactive users older than 6 months",
+        "template_type": "noop",
+        "parameters": {},
+        "schedule": {"type": "cron", "expression": "0 2 * * 0", "timezone": "UTC"},
+        "enabled": True,
+        "timeout_seconds": 3600,
         "retry_policy": {"max_retries": 3, "retry_delay_seconds": 300},
         "notifications": {"on_success": ["admin@example.com"], "on_failure": ["admin@example.com", "ops@example.com"]},
-    }  # fmt: skip
+    }
     answer = api("POST", "/api/admin/scheduler-jobs", body)
     assert (answer.status_code, answer.json["job"]["notifications"]) == (201, body["notifications"])
     wrong = api("PUT", f"/api/admin/scheduler-jobs/{answer.json['job']['_id']}", {"notifications": {"on_failure": ["nobody"]}})

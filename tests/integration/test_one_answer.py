@@ -27,16 +27,39 @@ def told(answer: Any) -> dict[str, str]:
 
 
 WRONG = {
-    "name": "x" * 121, "template_type": "noop", "parameters": {"seconds": -1, "more": 2}, "priority": 11, "enabled": "yes", "foo": 1,
+    "name": "x" * 121,
+    "template_type": "noop",
+    "parameters": {"seconds": -1, "more": 2},
+    "priority": 11,
+    "enabled": "yes",
+    "foo": 1,
     "schedule": {"type": "cron", "expression": "99 * * * *", "timezone": "Mars/Base", "jitter_seconds": -1, "calendars": ["gone", 5]},
-    "timeout_seconds": 100_000, "notifications": {"on_failure": ["nobody", "a@example.com"]}, "tags": ["a", ""],
-    "depends_on": [{"job": 5}, {"job": "nobody"}, {"when": "end"}], "retry_policy": {"retry_on": ["rain"]},
-}  # fmt: skip
+    "timeout_seconds": 100_000,
+    "notifications": {"on_failure": ["nobody", "a@example.com"]},
+    "tags": ["a", ""],
+    "depends_on": [{"job": 5}, {"job": "nobody"}, {"when": "end"}],
+    "retry_policy": {"retry_on": ["rain"]},
+}
 PLACES = {
-    "/name", "/parameters/seconds", "/parameters/more", "/priority", "/enabled", "/foo", "/schedule/expression", "/schedule/timezone",
-    "/schedule/jitter_seconds", "/schedule/calendars/0", "/schedule/calendars/1", "/timeout_seconds", "/notifications/on_failure/0",
-    "/tags/1", "/depends_on/0/job", "/depends_on/1/job", "/depends_on/2/job", "/retry_policy/retry_on/0",
-}  # fmt: skip
+    "/name",
+    "/parameters/seconds",
+    "/parameters/more",
+    "/priority",
+    "/enabled",
+    "/foo",
+    "/schedule/expression",
+    "/schedule/timezone",
+    "/schedule/jitter_seconds",
+    "/schedule/calendars/0",
+    "/schedule/calendars/1",
+    "/timeout_seconds",
+    "/notifications/on_failure/0",
+    "/tags/1",
+    "/depends_on/0/job",
+    "/depends_on/1/job",
+    "/depends_on/2/job",
+    "/retry_policy/retry_on/0",
+}
 
 
 def test_create_validate_and_update_tell_all_that_is_wrong_at_once(api: Api) -> None:
@@ -58,9 +81,17 @@ def test_an_empty_body_asks_for_what_is_required(api: Api) -> None:
 
 
 def test_a_dynamic_value_that_is_none_is_told_beside_what_the_schema_refuses(api: Api) -> None:
-    body = {"name": "x", "template_type": "email_notification", "parameters": {
-        "connection": "none", "recipients": [], "subject": "{{ nothing }}", "body": "x", "odd": 1,
-    }}  # fmt: skip
+    body = {
+        "name": "x",
+        "template_type": "email_notification",
+        "parameters": {
+            "connection": "none",
+            "recipients": [],
+            "subject": "{{ nothing }}",
+            "body": "x",
+            "odd": 1,
+        },
+    }
     assert set(told(api("POST", JOBS, body))) == {
         "/parameters/connection",
         "/parameters/recipients",
@@ -75,13 +106,16 @@ def test_a_dynamic_value_that_is_none_is_told_beside_what_the_schema_refuses(api
         ({"type": "cron", "expression": "0 0 * * *", "start_at": "2026-05-02T00:00:00Z", "end_at": "x"}, {"/schedule/end_at"}),
         ({"type": "once", "run_at": "2026-04-01T10:00:00Z", "start_at": "2026-05-01T00:00:00Z"}, {"/schedule/start_at"}),
         ({"type": "once", "run_at": "2026-04-01T10:00:00Z", "end_at": "2026-03-15T00:00:00Z"}, {"/schedule/end_at"}),
-        ({"type": "cron", "expression": "0 0 1 1 *", "start_at": "2026-03-03T00:00:00Z", "end_at": "2026-05-01T00:00:00Z"}, {"/schedule/end_at"}),
+        (
+            {"type": "cron", "expression": "0 0 1 1 *", "start_at": "2026-03-03T00:00:00Z", "end_at": "2026-05-01T00:00:00Z"},
+            {"/schedule/end_at"},
+        ),
         ({"expression": "99 * * * *", "end_at": 5}, {"/schedule/type", "/schedule/end_at"}),
         ({"type": "interval", "interval_seconds": "x"}, {"/schedule/interval_seconds"}),
         ({"type": "nope", "start_at": "bad", "timezone": "Berln"}, {"/schedule/type", "/schedule/start_at", "/schedule/timezone"}),
         ({"type": "nope", "expression": "61 * * * *", "interval_seconds": 5}, {"/schedule/type"}),
     ],
-)  # fmt: skip
+)
 def test_an_error_stands_at_a_place_that_was_sent(api: Api, schedule: dict[str, Any], where: set[str]) -> None:
     assert set(told(api("POST", JOBS, {"name": "x", "template_type": "noop", "schedule": schedule}))) == where
 
@@ -100,23 +134,40 @@ def test_other_bodies_tell_all_at_once(api: Api, services: Services, super_admin
         ("POST", f"{JOBS}/{job}/pause", {"reason": " ", "until": "2020-01-01T00:00:00Z", "foo": 1}, {"/reason", "/until", "/foo"}),
         ("POST", f"{JOBS}/{job}/pause", {"until": "2020-01-01"}, {"/reason", "/until"}),
         ("POST", f"{JOBS}/{job}/backfill", {"to": "2099-01-01T00:00:00Z", "dry_run": 5, "foo": 1}, {"/from", "/to", "/dry_run", "/foo"}),
-        ("POST", f"{JOBS}/{job}/run", {"parameters": {"seconds": -1, "no": 1}, "foo": 1}, {"/parameters/seconds", "/parameters/no", "/foo"}),
+        (
+            "POST",
+            f"{JOBS}/{job}/run",
+            {"parameters": {"seconds": -1, "no": 1}, "foo": 1},
+            {"/parameters/seconds", "/parameters/no", "/foo"},
+        ),
         ("POST", f"{JOBS}/{job}/clone", {"name": "one", "enabled": 5, "foo": 1}, {"/name", "/enabled", "/foo"}),
         ("POST", f"{JOBS}/bulk", {"action": "pause", "job_ids": [], "until": "x", "foo": 1}, {"/job_ids", "/until", "/foo", "/reason"}),
-        ("POST", "/api/admin/connections", {"name": "Shop", "kind": "mongodb", "settings": {"uri": 5, "odd": 1}, "foo": 1},
-         {"/name", "/foo", "/settings/uri", "/settings/odd", "/settings/database"}),
+        (
+            "POST",
+            "/api/admin/connections",
+            {"name": "Shop", "kind": "mongodb", "settings": {"uri": 5, "odd": 1}, "foo": 1},
+            {"/name", "/foo", "/settings/uri", "/settings/odd", "/settings/database"},
+        ),
         ("POST", "/api/admin/connections", {"name": "?"}, {"/name", "/kind", "/settings"}),
-        ("POST", "/api/admin/calendars", {"name": "days", "timezone": "Mars/Base", "foo": 1, "weekly": 5},
-         {"/name", "/timezone", "/foo", "/weekly"}),
+        (
+            "POST",
+            "/api/admin/calendars",
+            {"name": "days", "timezone": "Mars/Base", "foo": 1, "weekly": 5},
+            {"/name", "/timezone", "/foo", "/weekly"},
+        ),
         ("POST", "/api/admin/calendars", {"timezone": 5}, {"/name", "/timezone"}),
         ("POST", "/api/admin/users", {"email": super_admin.email, "role": "king", "foo": 1}, {"/email", "/role", "/foo"}),
         ("POST", f"/api/admin/users/{super_admin.id}/tokens", {"name": "", "scopes": [], "foo": 1}, {"/name", "/scopes", "/foo"}),
         ("POST", "/api/admin/job-templates", {"type": "noop", "base": "no", "foo": 1}, {"/type", "/base", "/foo"}),
-        ("POST", "/api/admin/job-templates", {"type": "?", "base": "noop", "definition": {"name": ""}},
-         {"/type", "/definition/name", "/definition/description", "/definition/category"}),
+        (
+            "POST",
+            "/api/admin/job-templates",
+            {"type": "?", "base": "noop", "definition": {"name": ""}},
+            {"/type", "/definition/name", "/definition/description", "/definition/category"},
+        ),
         ("PUT", "/api/admin/job-templates/noop/presets/%20", {"parameters": 5, "foo": 1}, {"/name", "/parameters", "/foo"}),
         ("PUT", "/api/admin/job-templates/noop/standing", {"roles": ["admin"], "note": 5}, {"/roles", "/note"}),
-    ]  # fmt: skip
+    ]
     for method, path, body, where in cases:
         assert set(told(api(method, path, body))) == where, (method, path, body)
 
@@ -130,18 +181,32 @@ def test_a_file_tells_all_that_is_wrong_with_all_of_its_jobs(api: Api) -> None:
     assert found == {0: {"/foo", "/parameters/seconds"}, 1: set(), 2: {""}, 3: {"/name", "/template_type", "/priority"}}
     applied = told(api("POST", f"{JOBS}/apply", {"jobwright": 1, "jobs": jobs}))
     assert set(applied) == {
-        "/jobs/0/foo", "/jobs/0/parameters/seconds", "/jobs/2", "/jobs/3/name", "/jobs/3/template_type", "/jobs/3/priority",
-    }  # fmt: skip
+        "/jobs/0/foo",
+        "/jobs/0/parameters/seconds",
+        "/jobs/2",
+        "/jobs/3/name",
+        "/jobs/3/template_type",
+        "/jobs/3/priority",
+    }
 
 
 def test_a_form_tells_all_at_once_in_the_words_of_rest(browser_client: Any, api: Api) -> None:
     api("POST", JOBS, {"name": "one", "template_type": "noop"})
     filled = {"/name": "one", "/seconds": "-1", "s.type": "cron", "s.expression": "99 * * * *", "/priority": "11"}
     page = text(post(browser_client, "/jobs/new?template=noop", filled))
-    rest = told(api("POST", JOBS, {
-        "name": "one", "template_type": "noop", "parameters": {"seconds": -1}, "priority": 11,
-        "schedule": {"type": "cron", "expression": "99 * * * *"},
-    }))  # fmt: skip
+    rest = told(
+        api(
+            "POST",
+            JOBS,
+            {
+                "name": "one",
+                "template_type": "noop",
+                "parameters": {"seconds": -1},
+                "priority": 11,
+                "schedule": {"type": "cron", "expression": "99 * * * *"},
+            },
+        )
+    )
     assert set(rest) == {"/name", "/parameters/seconds", "/priority", "/schedule/expression"}
     for words in rest.values():
         assert words.replace("'", "&#39;") in page, words
@@ -166,19 +231,33 @@ def test_errors_are_predicates_without_a_full_stop(api: Api) -> None:
         assert not detail.endswith("."), detail
 
 
-@pytest.mark.parametrize(("address", "expected"), [
-    (f"{JOBS}?page=x&limit=0&enabled=maybe&last_status=odd&owner=%00&foo=1", {
-        "page": "must be a whole number", "limit": "must be at least 1 and at most 200", "enabled": "must be true or false",
-        "last_status": "must be one of success, failed, timeout, cancelled, never", "owner": "must not hold the character NUL",
-        "foo": "is not a known field",
-    }),
-    (f"{JOBS}?search={'x' * 201}&tag=", {"search": "must have at most 200 characters"}),
-    ("/api/admin/audit-events?search=%00&actor=%00&before=x&limit=501&begin=never", {
-        "actor": "must not hold the character NUL", "search": "is not a known field; must not hold the character NUL",
-        "before": "must be a whole number", "limit": "must be at least 1 and at most 500",
-        "begin": "must be a date and time with its zone, such as 2026-03-29T02:30:00Z",
-    }),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (
+            f"{JOBS}?page=x&limit=0&enabled=maybe&last_status=odd&owner=%00&foo=1",
+            {
+                "page": "must be a whole number",
+                "limit": "must be at least 1 and at most 200",
+                "enabled": "must be true or false",
+                "last_status": "must be one of success, failed, timeout, cancelled, never",
+                "owner": "must not hold the character NUL",
+                "foo": "is not a known field",
+            },
+        ),
+        (f"{JOBS}?search={'x' * 201}&tag=", {"search": "must have at most 200 characters"}),
+        (
+            "/api/admin/audit-events?search=%00&actor=%00&before=x&limit=501&begin=never",
+            {
+                "actor": "must not hold the character NUL",
+                "search": "is not a known field; must not hold the character NUL",
+                "before": "must be a whole number",
+                "limit": "must be at least 1 and at most 500",
+                "begin": "must be a date and time with its zone, such as 2026-03-29T02:30:00Z",
+            },
+        ),
+    ],
+)
 def test_a_query_tells_all_at_once_in_the_words_of_bodies(api: Api, address: str, expected: dict[str, str]) -> None:
     answer = api("GET", address)
     assert answer.status_code == 422
@@ -191,10 +270,13 @@ def test_a_query_tells_all_at_once_in_the_words_of_bodies(api: Api, address: str
 def test_a_list_holds_each_entry_once(api: Api) -> None:
     api("POST", JOBS, {"name": "first", "template_type": "noop"})
     body = {
-        "name": "one", "template_type": "noop", "tags": ["a", "b", "a", "Gr\u00fcn", "Gru\u0308n"],
+        "name": "one",
+        "template_type": "noop",
+        "tags": ["a", "b", "a", "Gr\u00fcn", "Gru\u0308n"],
         "notifications": {"on_failure": ["Ada@example.com", "Ada@EXAMPLE.com", "ada@example.com", "Ada@example.com"]},
-        "depends_on": [{"job": "first"}, {"job": "first", "when": "success"}], "retry_policy": {"retry_on": ["error", "error"]},
-    }  # fmt: skip
+        "depends_on": [{"job": "first"}, {"job": "first", "when": "success"}],
+        "retry_policy": {"retry_on": ["error", "error"]},
+    }
     job = api("POST", JOBS, body).json["job"]
     assert (job["tags"], job["retry_policy"]["retry_on"], len(job["depends_on"])) == (["a", "b", "Gr\u00fcn"], ["error"], 1)
     assert job["notifications"]["on_failure"] == ["Ada@example.com", "ada@example.com"]

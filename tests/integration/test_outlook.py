@@ -36,10 +36,19 @@ def pointers(answer: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        (UNKNOWN, "cannot be resolved"), (f"http://{'a' * 64}.example/", "cannot be resolved"), (PRIVATE, "127.0.0.1 is a private or local address"), ("http://localhost/", "private or local"),
-        ("https://169.254.169.254/latest/meta-data/", "169.254.169.254"), ("http://10.0.0.1/", "10.0.0.1"), ("http://[::1]:8080/", "::1"), ("http://0x7f000001/", "private or local"), ("http://[::ffff:10.0.0.1]/", "private or local"), ("http://1.1.1.1/", ""), ("http://[2606:4700:4700::1111]/", ""),
+        (UNKNOWN, "cannot be resolved"),
+        (f"http://{'a' * 64}.example/", "cannot be resolved"),
+        (PRIVATE, "127.0.0.1 is a private or local address"),
+        ("http://localhost/", "private or local"),
+        ("https://169.254.169.254/latest/meta-data/", "169.254.169.254"),
+        ("http://10.0.0.1/", "10.0.0.1"),
+        ("http://[::1]:8080/", "::1"),
+        ("http://0x7f000001/", "private or local"),
+        ("http://[::ffff:10.0.0.1]/", "private or local"),
+        ("http://1.1.1.1/", ""),
+        ("http://[2606:4700:4700::1111]/", ""),
     ],
-)  # fmt: skip
+)
 def test_an_address_that_no_run_will_reach(api: Api, url: str, words: str) -> None:
     answers = [api("POST", f"{JOBS}/validate", webhook(url)), api("POST", JOBS, webhook(url))]
     job = answers[1].json["job"]["_id"]

@@ -44,13 +44,24 @@ KINDS_OF_JOBS: list[tuple[JobTemplate, dict[str, Any]]] = [
     (DatabaseCleanup(), {"connection": "db", "collection": "users", "condition": {"a": 1}}),
     (DataExport(), {"connection": "db", "collection": "users", "format": "jsonl", "destination": DEST}),
     (DataArchive(), {"connection": "db", "collection": "users", "condition": {"a": 1}, "to": "files", "destination": DEST}),
-    (DataArchive(), {"connection": "other", "collection": "users", "condition": {"a": 1}, "to": "collection", "target_connection": "db", "target_collection": "x", "dryRun": False}),
+    (
+        DataArchive(),
+        {
+            "connection": "other",
+            "collection": "users",
+            "condition": {"a": 1},
+            "to": "collection",
+            "target_connection": "db",
+            "target_collection": "x",
+            "dryRun": False,
+        },
+    ),
     (MongodbAggregation(), {"connection": "db", "collection": "users", "pipeline": PIPELINE}),
     (MongodbAggregation(), {"connection": "db", "collection": "users", "pipeline": PIPELINE, "into": "x"}),
     (TicketCleanup(), {"connection": "db", "collection": "users", "older_than_days": 1, "statuses": ["x"]}),
     (Backup(), {"connection": "db", "store": "files", "name": "x"}),
     (ReportGeneration(), {"title": "t", "sections": [QUESTION], "formats": ["csv"], "destination": DEST}),
-]  # fmt: skip
+]
 NAMES = [f"{type(kind).__name__}-{place}" for place, (kind, _) in enumerate(KINDS_OF_JOBS)]
 
 
@@ -84,10 +95,13 @@ def test_no_kind_reaches_what_is_mongodbs_own(kind: JobTemplate, params: dict[st
 def test_other_ways_to_the_same_server_lead_to_the_same_answer(ctx: Ctx, store: Store, mongod: str) -> None:
     socket_path = urlsplit(mongod).netloc
     ways = [
-        mongod, f"mongodb://{socket_path}/?directConnection=true", f"mongodb://{socket_path}/some_other_database?directConnection=true&readPreference=secondary",
+        mongod,
+        f"mongodb://{socket_path}/?directConnection=true",
+        f"mongodb://{socket_path}/some_other_database?directConnection=true&readPreference=secondary",
         f"mongodb://{socket_path}/?replicaSet=local&appname=x&retryReads=false&readPreference=nearest&readConcernLevel=majority",
-        f"mongodb://{socket_path},{socket_path}/?replicaSet=local", f"{mongod}&authSource=admin" if "?" in mongod else mongod,
-    ]  # fmt: skip
+        f"mongodb://{socket_path},{socket_path}/?replicaSet=local",
+        f"{mongod}&authSource=admin" if "?" in mongod else mongod,
+    ]
     for uri in ways:
         reached(ctx, uri=uri, database=store.database.name)
         with pytest.raises(TemplateError, match="Jobwright's own"), open_mongodb(ctx(), "db"):
@@ -191,9 +205,11 @@ def test_no_kind_reaches_system_collections(kind: JobTemplate, params: dict[str,
 def test_the_database_that_kinds_get_has_no_door_to_the_server(ctx: Ctx) -> None:
     with open_mongodb(ctx(), "db") as database:
         for reach in (
-            lambda: database["system.views"], lambda: database.get_collection("system.profile"),
-            lambda: database.aggregate([{"$currentOp": {}}]), lambda: database.watch(),
-        ):  # fmt: skip
+            lambda: database["system.views"],
+            lambda: database.get_collection("system.profile"),
+            lambda: database.aggregate([{"$currentOp": {}}]),
+            lambda: database.watch(),
+        ):
             with pytest.raises(TemplateError, match="does not reach|needs a collection"):
                 reach()
 
@@ -201,15 +217,48 @@ def test_the_database_that_kinds_get_has_no_door_to_the_server(ctx: Ctx) -> None
 @pytest.mark.parametrize(
     "stage",
     [
-        {"$lookup": {"from": {"db": "local", "coll": "oplog.rs"}, "as": "x", "pipeline": []}}, {"$lookup": {"from": {"db": "config", "coll": "cache.chunks.a.b"}, "as": "x", "pipeline": []}},
-        {"$graphLookup": {"from": {"db": "local", "coll": "oplog.rs"}, "startWith": 1, "connectFromField": "a", "connectToField": "b", "as": "x"}},
-        {"$unionWith": {"db": "x", "coll": "y"}}, {"$unionWith": {"coll": {"db": "local", "coll": "oplog.rs"}}}, {"$unionWith": "system.views"}, {"$unionWith": ["a"]}, {"$unionWith": "$cmd.aggregate"},
-        {"$lookup": {"from": "system.profile", "as": "x", "pipeline": []}}, {"$lookup": {"from": "a", "_internalUnwind": {}, "as": "x", "pipeline": []}}, {"$lookup": ["a"]}, {"$lookup": {"from": None, "as": "x"}},
-        {"$facet": {"a": [{"$lookup": {"from": {"db": "local", "coll": "oplog.rs"}, "as": "x", "pipeline": []}}]}}, {"$unionWith": {"coll": "a", "pipeline": [{"$unionWith": {"db": "local", "coll": "oplog.rs"}}]}},
-        {"$graphLookup": {"from": "a", "startWith": 1, "connectFromField": "a", "connectToField": "b", "as": "x", "restrictSearchWithMatch": {"$where": "1"}}},
-        {"$changeStream": {}}, {"$currentOp": {}}, {"$listLocalSessions": {}}, {"$collStats": {}}, {"$planCacheStats": {}}, {"$documents": []}, {"$out": {"db": "x", "coll": "y"}}, {"$merge": {"into": {"db": "x", "coll": "y"}}},
+        {"$lookup": {"from": {"db": "local", "coll": "oplog.rs"}, "as": "x", "pipeline": []}},
+        {"$lookup": {"from": {"db": "config", "coll": "cache.chunks.a.b"}, "as": "x", "pipeline": []}},
+        {
+            "$graphLookup": {
+                "from": {"db": "local", "coll": "oplog.rs"},
+                "startWith": 1,
+                "connectFromField": "a",
+                "connectToField": "b",
+                "as": "x",
+            }
+        },
+        {"$unionWith": {"db": "x", "coll": "y"}},
+        {"$unionWith": {"coll": {"db": "local", "coll": "oplog.rs"}}},
+        {"$unionWith": "system.views"},
+        {"$unionWith": ["a"]},
+        {"$unionWith": "$cmd.aggregate"},
+        {"$lookup": {"from": "system.profile", "as": "x", "pipeline": []}},
+        {"$lookup": {"from": "a", "_internalUnwind": {}, "as": "x", "pipeline": []}},
+        {"$lookup": ["a"]},
+        {"$lookup": {"from": None, "as": "x"}},
+        {"$facet": {"a": [{"$lookup": {"from": {"db": "local", "coll": "oplog.rs"}, "as": "x", "pipeline": []}}]}},
+        {"$unionWith": {"coll": "a", "pipeline": [{"$unionWith": {"db": "local", "coll": "oplog.rs"}}]}},
+        {
+            "$graphLookup": {
+                "from": "a",
+                "startWith": 1,
+                "connectFromField": "a",
+                "connectToField": "b",
+                "as": "x",
+                "restrictSearchWithMatch": {"$where": "1"},
+            }
+        },
+        {"$changeStream": {}},
+        {"$currentOp": {}},
+        {"$listLocalSessions": {}},
+        {"$collStats": {}},
+        {"$planCacheStats": {}},
+        {"$documents": []},
+        {"$out": {"db": "x", "coll": "y"}},
+        {"$merge": {"into": {"db": "x", "coll": "y"}}},
     ],
-)  # fmt: skip
+)
 def test_a_pipeline_stays_in_its_database(stage: dict[str, Any]) -> None:
     assert list(pipelines.problems([stage], "/p"))
 

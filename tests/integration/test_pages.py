@@ -125,14 +125,19 @@ def test_a_job_is_made_through_the_form(browser_client: FlaskClient, services: S
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"/name": ""}, "is required"), ({"/name": "n", "/seconds": "1,5"}, "Write the decimal point as a dot: 1.5"),
-        ({"/name": "n", "s.type": "cron", "s.expression": "nonsense"}, "needs five fields"), ({"/name": "n", "s.type": "cron", "s.expression": " "}, "is required"),
-        ({"/name": "n", "s.type": "interval", "s.every": "soon"}, "must be a whole number, such as 15"), ({"/name": "n", "s.type": "once", "s.run_at": "later"}, "such as 2026-03-29T02:30"),
-        ({"/name": "n", "s.type": "once", "s.run_at": "2020-01-01T00:00"}, "lies in the past"), ({"/name": "n", "s.timezone": "Mars", "s.type": "cron"}, "IANA"),
-        ({"/name": "n", "/timeout_seconds": "0"}, "at least 1"), ({"/name": "Night job"}, "is taken: another one is called"),
+        ({"/name": ""}, "is required"),
+        ({"/name": "n", "/seconds": "1,5"}, "Write the decimal point as a dot: 1.5"),
+        ({"/name": "n", "s.type": "cron", "s.expression": "nonsense"}, "needs five fields"),
+        ({"/name": "n", "s.type": "cron", "s.expression": " "}, "is required"),
+        ({"/name": "n", "s.type": "interval", "s.every": "soon"}, "must be a whole number, such as 15"),
+        ({"/name": "n", "s.type": "once", "s.run_at": "later"}, "such as 2026-03-29T02:30"),
+        ({"/name": "n", "s.type": "once", "s.run_at": "2020-01-01T00:00"}, "lies in the past"),
+        ({"/name": "n", "s.timezone": "Mars", "s.type": "cron"}, "IANA"),
+        ({"/name": "n", "/timeout_seconds": "0"}, "at least 1"),
+        ({"/name": "Night job"}, "is taken: another one is called"),
         ({"/name": "n", "s.type": "cron", "s.start_at": "2026-05-02T00:00", "s.end_at": "2026-05-01T00:00"}, "must be later than start_at"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_form_comes_back_with_what_was_typed(
     browser_client: FlaskClient, services: Services, super_admin: Actor, changes: dict[str, str], words: str
 ) -> None:
@@ -283,8 +288,15 @@ def test_missed_and_skipped_are_explained(
     from app.execution.model import Reason, Trigger, new_execution
 
     job = make_job(services, super_admin)
-    missed = new_execution(job, now=clock.now(), triggered_by=Trigger.SCHEDULE, scheduled_for=clock.now(), status=Status.MISSED, reason=Reason.MISFIRE,
-                           due_times={"first": clock.now(), "last": clock.now(), "count": 1234})  # fmt: skip
+    missed = new_execution(
+        job,
+        now=clock.now(),
+        triggered_by=Trigger.SCHEDULE,
+        scheduled_for=clock.now(),
+        status=Status.MISSED,
+        reason=Reason.MISFIRE,
+        due_times={"first": clock.now(), "last": clock.now(), "count": 1234},
+    )
     ExecutionStore(store.database).add([missed])
     assert "1,234 due times" in text(browser_client.get(f"/executions/{missed['_id']}"))
     assert "1,234 due times" in text(browser_client.get(f"/jobs/{job.id}"))

@@ -38,9 +38,13 @@ class Node:
     def __init__(self, store: Store, name: str) -> None:
         self.permit, self.begun, self.ended = StartPermit(), True, 0
         self.keeper = PermitKeeper(
-            permit=self.permit, nodes=NodeStore(store.database), switch=MaintenanceStore(store.database), name=name,
-            put_back=lambda: self.begun, on_end=self._note_end,
-        )  # fmt: skip
+            permit=self.permit,
+            nodes=NodeStore(store.database),
+            switch=MaintenanceStore(store.database),
+            name=name,
+            put_back=lambda: self.begun,
+            on_end=self._note_end,
+        )
         self.permit.revoke()
 
     def _note_end(self) -> None:

@@ -25,11 +25,24 @@ from tests.conftest import Api
 
 PLAIN = {type(None), bool, int, float, str, datetime}
 DRIVERS: dict[str, Any] = {
-    "Int64": Int64(5), "large": 2**40, "DBRef": DBRef("a", {"deep": Int64(1)}, "b", more=1), "schema": {"$ref": "#/x", "$id": "y", "title": "z"},
-    "ObjectId": ObjectId(), "Decimal128": Decimal128("1.10"), "bytes": b"abc", "Binary": Binary(b"abc", 5), "UUID": Binary.from_uuid(uuid.uuid4()),
-    "Regex": Regex("a.b", "i"), "Timestamp": Timestamp(1, 2), "Code": Code("x"), "scoped": Code("x", {"y": 1}), "MinKey": MinKey(), "MaxKey": MaxKey(),
-    "far": DatetimeMS(10**15), "long ago": DatetimeMS(-(10**17)),
-}  # fmt: skip
+    "Int64": Int64(5),
+    "large": 2**40,
+    "DBRef": DBRef("a", {"deep": Int64(1)}, "b", more=1),
+    "schema": {"$ref": "#/x", "$id": "y", "title": "z"},
+    "ObjectId": ObjectId(),
+    "Decimal128": Decimal128("1.10"),
+    "bytes": b"abc",
+    "Binary": Binary(b"abc", 5),
+    "UUID": Binary.from_uuid(uuid.uuid4()),
+    "Regex": Regex("a.b", "i"),
+    "Timestamp": Timestamp(1, 2),
+    "Code": Code("x"),
+    "scoped": Code("x", {"y": 1}),
+    "MinKey": MinKey(),
+    "MaxKey": MaxKey(),
+    "far": DatetimeMS(10**15),
+    "long ago": DatetimeMS(-(10**17)),
+}
 
 
 def plain(value: Any) -> bool:

@@ -200,11 +200,20 @@ def test_a_long_log_of_long_lines_has_room_in_its_chunks(house: House) -> None:
 # -- what processes send ----------------------------------------------------------------------------------------------
 
 GARBAGE = [
-    b"", b"\n\n", b"[]\n1\nnull\n\"log\"\n", b"[" * 100_000 + b"\n", b'{"log": 5}\n{"log": "x", "at": 1e400, "level": {}}\n',
-    b'{"log": "\\ud800", "level": null, "at": null}\n', b'{"log": "x", "level": "INFO", "at": -1e300}\n', b'{"progress": [1]}\n',
-    b'{"progress": {"done": -1e400, "total": "x", "note": {}}}\n', b'{"progress": {"done": 1' + b"0" * 4000 + b"}}\n",
-    b'{"end": "x", "more": 1}\n{"begin": 1}\n{"dropped": {}}\n{"what": 1}\n', b"\xff\xfe\x00\n", b'{"seconds": -5, "usage": 7}\n',
-]  # fmt: skip
+    b"",
+    b"\n\n",
+    b'[]\n1\nnull\n"log"\n',
+    b"[" * 100_000 + b"\n",
+    b'{"log": 5}\n{"log": "x", "at": 1e400, "level": {}}\n',
+    b'{"log": "\\ud800", "level": null, "at": null}\n',
+    b'{"log": "x", "level": "INFO", "at": -1e300}\n',
+    b'{"progress": [1]}\n',
+    b'{"progress": {"done": -1e400, "total": "x", "note": {}}}\n',
+    b'{"progress": {"done": 1' + b"0" * 4000 + b"}}\n",
+    b'{"end": "x", "more": 1}\n{"begin": 1}\n{"dropped": {}}\n{"what": 1}\n',
+    b"\xff\xfe\x00\n",
+    b'{"seconds": -5, "usage": 7}\n',
+]
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
@@ -217,10 +226,16 @@ def test_a_process_that_sends_garbage_ends_as_it_says_in_the_end(bench: Bench, t
 
 
 LAST_WORDS = [
-    b'{"result": 5}', b'{"result": null}', b'{"error": "x"}', b'{"error": {"type": 1, "message": [], "extra": 2, "permanent": "yes"}}',
-    b'{"error": null, "traceback": {"a": 1}}', b'{"cancelled": 1}', b'{"result": {"message": {"a": 1}}, "usage": {"cpu_seconds": "x"}}',
-    b'{"error": {}, "result": [1]}', b'{"result": {"x": 1e400}, "seconds": 1e400, "usage": [1]}',
-]  # fmt: skip
+    b'{"result": 5}',
+    b'{"result": null}',
+    b'{"error": "x"}',
+    b'{"error": {"type": 1, "message": [], "extra": 2, "permanent": "yes"}}',
+    b'{"error": null, "traceback": {"a": 1}}',
+    b'{"cancelled": 1}',
+    b'{"result": {"message": {"a": 1}}, "usage": {"cpu_seconds": "x"}}',
+    b'{"error": {}, "result": [1]}',
+    b'{"result": {"x": 1e400}, "seconds": 1e400, "usage": [1]}',
+]
 
 
 @pytest.mark.parametrize("word", LAST_WORDS, ids=range(len(LAST_WORDS)))
@@ -308,9 +323,13 @@ def test_a_notification_whose_error_no_store_can_hold_is_given_up_in_the_end(hou
 def test_a_mail_can_be_made_of_any_name_and_text(house: House, name: str) -> None:
     notifier = MailNotifier(house.services.connections, house.clock, connection="Mail", public_url="")
     execution = {
-        "_id": "e", "job_name": name, "status": "failed", "attempts": [], "result": {"message": name},
+        "_id": "e",
+        "job_name": name,
+        "status": "failed",
+        "attempts": [],
+        "result": {"message": name},
         "error": {"type": name, "message": name},
-    }  # fmt: skip
+    }
     message = notifier._compose(execution, ["a@example.com"], {"sender": "j@example.com"})
     assert b"\nBcc:" not in message.as_bytes().partition(b"\n\n")[0]
     assert "\n" not in one_line(name)
@@ -328,9 +347,12 @@ def test_a_job_that_cannot_be_judged_or_followed_holds_up_no_other(house: House)
     house.database["dynamic_jobs"].update_one({"name": "after first"}, {"$set": {"concurrency": "x"}})
     assert Verdicts(house.executions, house.services.jobs).tick() == 1
     after = Dependants(
-        jobs=house.jobs, executions=house.executions, gatherings=GatheringStore(house.database), triggers=house.services.triggers,
+        jobs=house.jobs,
+        executions=house.executions,
+        gatherings=GatheringStore(house.database),
+        triggers=house.services.triggers,
         clock=house.clock,
-    )  # fmt: skip
+    )
     assert after.tick() == 1
     assert {row["job_name"] for row in house.database["job_executions"].find({"triggered_by": "dependency"})} == {"after second"}
 
@@ -373,10 +395,20 @@ def test_nobody_waits_for_the_recorder_that_gave_up(house: House, monkeypatch: p
 
 
 DAMAGE: list[dict[str, Any]] = [
-    {"attempts": 5}, {"attempts": [{}]}, {"retry_policy": {}}, {"retry_policy": None}, {"max_instances": "many"}, {"overlap": "x"},
-    {"timeout_seconds": {}}, {"parameters": 3}, {"notifications": {"on_success": 5}}, {"job_name": 7}, {"template_type": [1]},
-    {"started_at": None, "attempts": None}, {"rank": 3, "triggered_by": {}},
-]  # fmt: skip
+    {"attempts": 5},
+    {"attempts": [{}]},
+    {"retry_policy": {}},
+    {"retry_policy": None},
+    {"max_instances": "many"},
+    {"overlap": "x"},
+    {"timeout_seconds": {}},
+    {"parameters": 3},
+    {"notifications": {"on_success": 5}},
+    {"job_name": 7},
+    {"template_type": [1]},
+    {"started_at": None, "attempts": None},
+    {"rank": 3, "triggered_by": {}},
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=range(len(DAMAGE)))

@@ -25,9 +25,14 @@ from tests.support import KINDS, PASSWORD
 
 COMMANDS = (("serve",), ("web",), ("scheduler",), ("user", "list"), ("token", "list"), ("export",), ("doctor",), ("migrate",))
 READING = (
-    ("user", "list"), ("user", "reset", "a@example.com"), ("token", "list"), ("export",), ("doctor",),
-    ("token", "create", "--user", "nobody@example.com", "--name", "x"), ("secrets", "reseal"),
-)  # fmt: skip
+    ("user", "list"),
+    ("user", "reset", "a@example.com"),
+    ("token", "list"),
+    ("export",),
+    ("doctor",),
+    ("token", "create", "--user", "nobody@example.com", "--name", "x"),
+    ("secrets", "reseal"),
+)
 
 
 def run(where: Path, *words: str, **environment: str) -> tuple[int, str]:
@@ -40,12 +45,17 @@ def run(where: Path, *words: str, **environment: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("postgres://x", "MONGODB_URI"), ("mongodb://", "MONGODB_URI"), ("mongodb://a b", "MONGODB_URI"), ("mongodb://h:99999", "MONGODB_URI"),
-        ("mongodb://u:p@ss@h", "MONGODB_URI"), ("mongodb://h/?replicaSet", "MONGODB_URI"), ("mongodb://127.0.0.1:1/?tlsCAFile=/no/such.pem", "MONGODB_URI: the file /no/such.pem"),
+        ("postgres://x", "MONGODB_URI"),
+        ("mongodb://", "MONGODB_URI"),
+        ("mongodb://a b", "MONGODB_URI"),
+        ("mongodb://h:99999", "MONGODB_URI"),
+        ("mongodb://u:p@ss@h", "MONGODB_URI"),
+        ("mongodb://h/?replicaSet", "MONGODB_URI"),
+        ("mongodb://127.0.0.1:1/?tlsCAFile=/no/such.pem", "MONGODB_URI: the file /no/such.pem"),
         ("mongodb://127.0.0.1:1/?replicaSet=rs0", "Set MONGODB_URI to a server that does"),
         ("mongodb://no-such-host.invalid/?replicaSet=rs0", "Set MONGODB_URI to a server that does"),
     ],
-)  # fmt: skip
+)
 def test_an_address_of_mongodb_that_is_none_or_answers_not(tmp_path: Path, uri: str, words: str) -> None:
     settings = Settings(mongodb_uri=uri, data_dir=str(tmp_path / "data"))
     with pytest.raises((ConfigError, StartError), match=words):
@@ -76,10 +86,13 @@ def test_a_wrong_password_and_a_user_without_rights(mongod: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("number", "advice"),
     [
-        (errno.EACCES, "give this one to it"), (errno.EROFS, "may write to"), (errno.ENOSPC, "Make room"), (errno.ENOTDIR, "A file stands"),
+        (errno.EACCES, "give this one to it"),
+        (errno.EROFS, "may write to"),
+        (errno.ENOSPC, "Make room"),
+        (errno.ENOTDIR, "A file stands"),
         (errno.EIO, "Name a folder"),
     ],
-)  # fmt: skip
+)
 def test_a_folder_that_cannot_be_used_says_what_to_do(number: int, advice: str) -> None:
     words = folder_words(Path("/srv/x"), OSError(number, os.strerror(number), "/srv/x/y"))
     assert words.startswith("JOBWRIGHT_DATA_DIR: /srv/x cannot be used: ")
@@ -93,12 +106,23 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
         make_data_folder(tmp_path / "data")
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("JOBWRIGHT_PUBLIC_URL", "jobs.example.com"), ("JOBWRIGHT_PUBLIC_URL", "https://"), ("JOBWRIGHT_PUBLIC_URL", "https://h:x"),
-    ("JOBWRIGHT_OIDC_ISSUER", "https://"), ("JOBWRIGHT_DATA_DIR", "~no-such-user-here/x"), ("MONGODB_URI_FILE", "/no/such/file"),
-    ("JOBWRIGHT_SECRET_KEY_FILE", "/"), ("HOST", "no-such-host.invalid"), ("HOST", "203.0.113.7"), ("PORT", "70000"),
-    ("DEFAULT_RETRY_DELAY", "100000"), ("SCHEDULER_MISFIRE_GRACE_TIME", "9999999"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JOBWRIGHT_PUBLIC_URL", "jobs.example.com"),
+        ("JOBWRIGHT_PUBLIC_URL", "https://"),
+        ("JOBWRIGHT_PUBLIC_URL", "https://h:x"),
+        ("JOBWRIGHT_OIDC_ISSUER", "https://"),
+        ("JOBWRIGHT_DATA_DIR", "~no-such-user-here/x"),
+        ("MONGODB_URI_FILE", "/no/such/file"),
+        ("JOBWRIGHT_SECRET_KEY_FILE", "/"),
+        ("HOST", "no-such-host.invalid"),
+        ("HOST", "203.0.113.7"),
+        ("PORT", "70000"),
+        ("DEFAULT_RETRY_DELAY", "100000"),
+        ("SCHEDULER_MISFIRE_GRACE_TIME", "9999999"),
+    ],
+)
 def test_a_bad_setting_is_named(tmp_path: Path, name: str, value: str) -> None:
     code, told = run(tmp_path / "data", "web", **{"PORT": "0", name: value})
     assert (code, name in told) == (78, True), told

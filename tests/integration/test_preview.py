@@ -80,10 +80,20 @@ def test_a_value_to_begin_with_and_json_both_ways(browser_client: FlaskClient) -
     assert "is no JSON" in draw(browser_client, schema, value="{").text
 
 
-@pytest.mark.parametrize(("schema", "words"), [
-    ("{", "is no JSON: Expecting property name"), ("", "is no JSON"), ('{"a": 1, "a": 2}', "a key twice"), ("[" * 5000, "nested too deep"), ('{"$ref": "http://127.0.0.1/x"}', "nothing else is opened"),
-    ('{"$schema": "http://json-schema.org/draft-07/schema#"}', "other drafts"), ('{"pattern": "^(a|a)*$"}', "run for seconds"), ('"' + "x" * 400_000 + '"', "longer than"), ("5", "is no schema"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ("{", "is no JSON: Expecting property name"),
+        ("", "is no JSON"),
+        ('{"a": 1, "a": 2}', "a key twice"),
+        ("[" * 5000, "nested too deep"),
+        ('{"$ref": "http://127.0.0.1/x"}', "nothing else is opened"),
+        ('{"$schema": "http://json-schema.org/draft-07/schema#"}', "other drafts"),
+        ('{"pattern": "^(a|a)*$"}', "run for seconds"),
+        ('"' + "x" * 400_000 + '"', "longer than"),
+        ("5", "is no schema"),
+    ],
+)
 def test_what_is_no_schema_is_explained_and_kept(browser_client: FlaskClient, schema: str, words: str) -> None:
     page = draw(browser_client, schema)
     assert words in page.text
@@ -152,8 +162,14 @@ def test_a_page_tells_what_is_wrong_so_far_without_saving(browser_client: FlaskC
 
 
 def test_a_job_is_cloned_without_its_name_and_its_secrets(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
-    body = {"name": "Hook", "template_type": "webhook_trigger", "tags": ["a"], "schedule": {"type": "interval", "interval_seconds": 7200},
-            "parameters": {"url": "https://example.com/", "secret": "canary-secret-1", "method": "PUT"}, "priority": 7}  # fmt: skip
+    body = {
+        "name": "Hook",
+        "template_type": "webhook_trigger",
+        "tags": ["a"],
+        "schedule": {"type": "interval", "interval_seconds": 7200},
+        "parameters": {"url": "https://example.com/", "secret": "canary-secret-1", "method": "PUT"},
+        "priority": 7,
+    }
     job = services.jobs.create(super_admin, body)[0]
     path = f"/jobs/new?template=webhook_trigger&like={job.id}"
     html = text(browser_client.get(path))
@@ -172,8 +188,12 @@ def test_a_job_is_cloned_without_its_name_and_its_secrets(browser_client: FlaskC
 def test_an_execution_is_run_again_with_other_values_and_its_secrets(
     browser_client: FlaskClient, services: Services, super_admin: Actor
 ) -> None:
-    body = {"name": "Hook", "template_type": "webhook_trigger", "overlap": "allow",
-            "parameters": {"url": "https://example.com/", "secret": "canary-secret-1", "timeout": 5}}  # fmt: skip
+    body = {
+        "name": "Hook",
+        "template_type": "webhook_trigger",
+        "overlap": "allow",
+        "parameters": {"url": "https://example.com/", "secret": "canary-secret-1", "timeout": 5},
+    }
     job = services.jobs.create(super_admin, body)[0]
     first = services.executions.run_now(super_admin, job.id)
     services.executions.cancel(super_admin, first["_id"])

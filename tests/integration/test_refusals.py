@@ -124,7 +124,7 @@ OTHER_FORMS: list[tuple[str, dict[str, str], tuple[str, ...]]] = [
     ("/account/password", {"old": "old secret", "new": "new secret"}, ("Nothing has changed; type it again.", 'name="old"')),
     ("/account/second-factor", {"old": "old secret", "secret": "AAAA", "code": "123456"}, ("type it again", 'name="code"')),
     ("/sign-in", {"email": "typed@by.hand", "password": "old secret"}, ("typed@by.hand", "type it again")),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("path", "data", "holds"), OTHER_FORMS, ids=[f"{path} {list(data)}" for path, data, _ in OTHER_FORMS])

@@ -56,11 +56,23 @@ def world(data: Data, ctx: Ctx, tmp_path: Path) -> Ctx:
 
 def report(**changes: Any) -> dict[str, Any]:
     sections = [
-        {"title": "Nach Land", "question": MONGO, "columns": COLUMNS, "chart": {"kind": "bar", "label": "_id", "values": ["orders"]}, "text": "Nur **neue**."},
+        {
+            "title": "Nach Land",
+            "question": MONGO,
+            "columns": COLUMNS,
+            "chart": {"kind": "bar", "label": "_id", "values": ["orders"]},
+            "text": "Nur **neue**.",
+        },
         {"title": "Buchungen", "question": SQL},
-    ]  # fmt: skip
-    return {"title": "Monat – Überblick", "intro": "Guten *Morgen*.", "sections": sections, "formats": ["html", "pdf", "csv"],
-            "destination": {"connection": "files", "path": "reports/{date}"}, **changes}  # fmt: skip
+    ]
+    return {
+        "title": "Monat – Überblick",
+        "intro": "Guten *Morgen*.",
+        "sections": sections,
+        "formats": ["html", "pdf", "csv"],
+        "destination": {"connection": "files", "path": "reports/{date}"},
+        **changes,
+    }
 
 
 def files(tmp_path: Path) -> dict[str, bytes]:
@@ -157,8 +169,10 @@ def test_it_is_mailed_with_its_files_or_not_at_all(world: Ctx, tmp_path: Path) -
     assert "<svg" not in html.get_content()
     assert "Nach Land: 3 rows" in plain.get_content()
     assert [one.get_filename() for one in message.iter_attachments()] == [
-        "monat-uberblick.pdf", "monat-uberblick-1-nach-land.csv", "monat-uberblick-2-buchungen.csv",
-    ]  # fmt: skip
+        "monat-uberblick.pdf",
+        "monat-uberblick-1-nach-land.csv",
+        "monat-uberblick-2-buchungen.csv",
+    ]
 
 
 def test_a_file_that_a_mail_has_no_room_for_is_named_in_it(world: Ctx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,8 +184,9 @@ def test_a_file_that_a_mail_has_no_room_for_is_named_in_it(world: Ctx, tmp_path:
     assert len(result.data["files"]) == 3
     message = message_from_bytes(inbox.mails[0][1], policy=policy.default)
     assert [one.get_filename() for one in message.iter_attachments()] == [
-        "monat-uberblick-1-nach-land.csv", "monat-uberblick-2-buchungen.csv",
-    ]  # fmt: skip
+        "monat-uberblick-1-nach-land.csv",
+        "monat-uberblick-2-buchungen.csv",
+    ]
     for kind in ("html", "plain"):
         body = message.get_body((kind,))
         assert body is not None

@@ -154,18 +154,29 @@ def test_a_job_is_paused_and_resumed(api: Api) -> None:
     assert paused.status_code == 200
     assert paused.json["job"]["paused"] == {
         "cause": "person",
-        "reason": "new disks", "until": "2026-03-03T07:00:00.000Z", "by": "admin@example.com", "at": "2026-03-02T12:00:00.000Z",
-    }  # fmt: skip
+        "reason": "new disks",
+        "until": "2026-03-03T07:00:00.000Z",
+        "by": "admin@example.com",
+        "at": "2026-03-02T12:00:00.000Z",
+    }
     assert api("GET", path).json["job"] == paused.json["job"] == api("GET", JOBS).json["jobs"][0]
     assert api("POST", f"{path}/run").status_code == 202, "by hand it still runs"
     resumed = api("POST", f"{path}/resume").json["job"]
     assert (resumed["paused"], resumed["next_run_at"], resumed["version"]) == (None, "2026-03-02T12:01:00.000Z", 3)
     assert api("POST", f"{path}/pause", {"reason": "x"}, If_Match='"1"').status_code == 412
     for wrong, pointer in (
-        ({}, "/reason"), ({"reason": ""}, "/reason"), ({"reason": "  "}, "/reason"), ({"reason": "x" * 501}, "/reason"), ({"reason": 5}, "/reason"),
-        ({"reason": "a\u202eb"}, "/reason"), ({"reason": "x", "until": "2026-03-02T11:00:00Z"}, "/until"), ({"reason": "x", "until": "tomorrow"}, "/until"),
-        ({"reason": "x", "until": "2026-03-03T08:00:00"}, "/until"), ({"reason": "x", "by": "me"}, "/by"), ([], ""),
-    ):  # fmt: skip
+        ({}, "/reason"),
+        ({"reason": ""}, "/reason"),
+        ({"reason": "  "}, "/reason"),
+        ({"reason": "x" * 501}, "/reason"),
+        ({"reason": 5}, "/reason"),
+        ({"reason": "a\u202eb"}, "/reason"),
+        ({"reason": "x", "until": "2026-03-02T11:00:00Z"}, "/until"),
+        ({"reason": "x", "until": "tomorrow"}, "/until"),
+        ({"reason": "x", "until": "2026-03-03T08:00:00"}, "/until"),
+        ({"reason": "x", "by": "me"}, "/by"),
+        ([], ""),
+    ):
         answer = api("POST", f"{path}/pause", wrong)
         assert (answer.status_code, [*pointers(answer)]) == (422, [pointer]), wrong
     by_hand = make(api, name="by hand", schedule={"type": "manual"})["_id"]
@@ -225,7 +236,12 @@ def test_a_secret_is_stored_sealed_and_comes_back_as_set(api: Api, store: Store)
         ({"parameters": {"file": "forbidden"}}, 422, "/parameters/file", "must not be forbidden"),
         ({"parameters": [1]}, 422, "/parameters", "must be an object"),
         ({"schedule": {"type": "cron"}}, 422, "/schedule/expression", "required for a schedule of type cron"),
-        ({"schedule": {"type": "cron", "expression": "99 * * * *"}}, 422, "/schedule/expression", "99 is not from 0 to 59 (at character 1)"),
+        (
+            {"schedule": {"type": "cron", "expression": "99 * * * *"}},
+            422,
+            "/schedule/expression",
+            "99 is not from 0 to 59 (at character 1)",
+        ),
         ({"schedule": {"type": "cron", "expression": "0 0 30 2 *"}}, 422, "/schedule/expression", "never comes"),
         ({"schedule": {"type": "cron", "expression": "0 0 * * *", "timezone": "Mars/Base"}}, 422, "/schedule/timezone", "IANA"),
         ({"schedule": {"type": "once", "run_at": "2026-02-30T10:00:00Z"}}, 422, "/schedule/run_at", "date and time"),
@@ -235,9 +251,18 @@ def test_a_secret_is_stored_sealed_and_comes_back_as_set(api: Api, store: Store)
         ({"schedule": {"type": "interval", "interval_seconds": 0}}, 422, "/schedule/interval_seconds", "must be at least 1"),
         ({"schedule": {"type": "interval", "interval_seconds": "60"}}, 422, "/schedule/interval_seconds", "whole number"),
         ({"schedule": {"type": "weekly"}}, 422, "/schedule/type", "must be one of"),
-        ({"schedule": {"type": "cron", "expression": "0 0 * * *", "start_at": "2026-05-02T00:00:00Z", "end_at": "2026-05-01T00:00:00Z"}},
-         422, "/schedule/end_at", "later than start_at"),
-        ({"schedule": {"type": "cron", "expression": "0 0 1 1 *", "end_at": "2026-05-01T00:00:00Z"}}, 422, "/schedule/end_at", "no due time"),
+        (
+            {"schedule": {"type": "cron", "expression": "0 0 * * *", "start_at": "2026-05-02T00:00:00Z", "end_at": "2026-05-01T00:00:00Z"}},
+            422,
+            "/schedule/end_at",
+            "later than start_at",
+        ),
+        (
+            {"schedule": {"type": "cron", "expression": "0 0 1 1 *", "end_at": "2026-05-01T00:00:00Z"}},
+            422,
+            "/schedule/end_at",
+            "no due time",
+        ),
         ({"name": "x" * 121}, 422, "/name", "must have at most 120 characters; it has 121"),
         ({"name": ""}, 422, "/name", "must not be empty"),
         ({"name": "   "}, 422, "/name", "must not be empty"),
@@ -259,7 +284,7 @@ def test_a_secret_is_stored_sealed_and_comes_back_as_set(api: Api, store: Store)
         ({"_id": "mine"}, 422, "/_id", "not a known field"),
         ({"version": 9}, 422, "/version", "not a known field"),
     ],
-)  # fmt: skip
+)
 def test_wrong_input_names_its_field(api: Api, changes: dict[str, Any], status: int, field: str, words: str) -> None:
     make(api, name="Taken")
     answer = api("POST", JOBS, body(**changes))
@@ -288,13 +313,18 @@ def test_validate_shows_words_and_next_runs_and_makes_nothing(api: Api) -> None:
 @pytest.mark.parametrize(
     ("raw", "kind", "status"),
     [
-        (b"{", "application/json", 400), (b"[]", "application/json", 422), (b"null", "application/json", 422),
-        (b'{"name": "a", "name": "b"}', "application/json", 400), (b'{"a": NaN}', "application/json", 400),
-        (b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}", "application/json", 400), (b"\xff", "application/json", 400),
-        (b"name=a", "application/x-www-form-urlencoded", 415), (b"", "application/json", 400),
+        (b"{", "application/json", 400),
+        (b"[]", "application/json", 422),
+        (b"null", "application/json", 422),
+        (b'{"name": "a", "name": "b"}', "application/json", 400),
+        (b'{"a": NaN}', "application/json", 400),
+        (b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}", "application/json", 400),
+        (b"\xff", "application/json", 400),
+        (b"name=a", "application/x-www-form-urlencoded", 415),
+        (b"", "application/json", 400),
         (b'{"name": "' + b"x" * 3_000_000 + b'"}', "application/json", 413),
     ],
-)  # fmt: skip
+)
 def test_bodies_that_are_no_json_objects(app: Flask, api: Api, raw: bytes, kind: str, status: int) -> None:
     answer = app.test_client().post(JOBS, data=raw, content_type=kind, headers=api._headers)
     assert (answer.status_code, answer.content_type) == (status, "application/problem+json")
@@ -355,10 +385,20 @@ def test_roles_and_scopes(app: Flask, api: Api, admin_api: Api, services: Servic
     asked = admin_api("POST", JOBS, destructive)
     assert (asked.status_code, asked.json["approval"]["state"]) == (202, "pending")
     job = api("POST", JOBS, destructive).json["job"]["_id"]
-    assert [admin_api(*call).status_code for call in (
-        ("GET", f"{JOBS}/{job}"), ("PUT", f"{JOBS}/{job}", {"description": "x"}), ("DELETE", f"{JOBS}/{job}"), ("POST", f"{JOBS}/{job}/run"),
-        ("POST", f"{JOBS}/{job}/disable"), ("POST", f"{JOBS}/{job}/pause", {"reason": "x"}), ("POST", f"{JOBS}/{job}/resume"), ("GET", "/api/admin/connections"), ("POST", "/api/admin/connections", {"name": "x", "kind": "smtp", "settings": {}}),
-    )] == [200, 202, 202, 202, 200, 409, 200, 200, 403]  # fmt: skip
+    assert [
+        admin_api(*call).status_code
+        for call in (
+            ("GET", f"{JOBS}/{job}"),
+            ("PUT", f"{JOBS}/{job}", {"description": "x"}),
+            ("DELETE", f"{JOBS}/{job}"),
+            ("POST", f"{JOBS}/{job}/run"),
+            ("POST", f"{JOBS}/{job}/disable"),
+            ("POST", f"{JOBS}/{job}/pause", {"reason": "x"}),
+            ("POST", f"{JOBS}/{job}/resume"),
+            ("GET", "/api/admin/connections"),
+            ("POST", "/api/admin/connections", {"name": "x", "kind": "smtp", "settings": {}}),
+        )
+    ] == [200, 202, 202, 202, 200, 409, 200, 200, 403]
     reader = Api(app, services.tokens.create(SYSTEM, email=super_admin.email, name="r", scopes=[Scope.READ]))
     assert [reader(*call).status_code for call in (("GET", JOBS), ("POST", JOBS, body(name="n")), ("POST", f"{JOBS}/{job}/run"))] == [
         200,

@@ -25,9 +25,12 @@ def keep(store: Store, settings: Settings, clock: ManualClock) -> Any:
     def made(**limits: int) -> Retention:
         wanted = {"keep_success_days": 90, "keep_failure_days": 365, "keep_skipped_days": 30, "keep_per_job": 0, **limits}
         return Retention(
-            executions=ExecutionStore(store.database), logs=LogStore(store.database), jobs=JobStore(store.database), clock=clock,
+            executions=ExecutionStore(store.database),
+            logs=LogStore(store.database),
+            jobs=JobStore(store.database),
+            clock=clock,
             settings=replace(settings, **wanted),
-        )  # fmt: skip
+        )
 
     return made
 

@@ -31,9 +31,12 @@ def job(services: Services, super_admin: Actor) -> Job:
 def test_each_change_is_a_version(services: Services, super_admin: Actor, job: Job) -> None:
     rows = services.jobs.revisions(super_admin, job.id)
     assert [(one.version, [row["field"] for row in one.diff], one.first, one.paused) for one in rows] == [
-        (5, ["/enabled"], False, None), (4, [], False, False), (3, [], False, True),
-        (2, ["/description", "/schedule/expression"], False, None), (1, [], True, None),
-    ]  # fmt: skip
+        (5, ["/enabled"], False, None),
+        (4, [], False, False),
+        (3, [], False, True),
+        (2, ["/description", "/schedule/expression"], False, None),
+        (1, [], True, None),
+    ]
     assert [one.version for one in services.jobs.revisions(super_admin, job.id, limit=2)] == [5, 4]
     assert [one.version for one in services.jobs.revisions(super_admin, job.id, before=4, limit=2)] == [3, 2]
     assert "canary" not in repr(rows)
@@ -105,8 +108,12 @@ def test_rest_makes_copies_and_says_figures(api: Api, services: Services, super_
     assert api("POST", f"{path}/clone", {"name": "Copy"}).status_code == 409
     assert api("POST", f"{path}/clone", {}).get_json()["errors"][0]["pointer"] == "/name"
     assert api("GET", f"{path}/stats").get_json() == {
-        "executions": 0, "by_status": {}, "success": None, "median_seconds": None, "p95_seconds": None,
-    }  # fmt: skip
+        "executions": 0,
+        "by_status": {},
+        "success": None,
+        "median_seconds": None,
+        "p95_seconds": None,
+    }
 
 
 def _multi(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:

@@ -77,8 +77,12 @@ def test_without_javascript_a_preset_fills_the_form(browser_client: FlaskClient)
     assert words.text().strip() == "Every 15 minutes"
 
 
-@given(st.dictionaries(st.sampled_from(["s.expression", "s.shown", "s.preset", "b.every", "b.time", "b.minute", "b.day", "b.minutes", "b.on:3"]),
-                       st.sampled_from(["0 2 * * *", "*/15 * * * *", "x", "", "week", "minutes", "hour", "04:30", "7", "15"])))  # fmt: skip
+@given(
+    st.dictionaries(
+        st.sampled_from(["s.expression", "s.shown", "s.preset", "b.every", "b.time", "b.minute", "b.day", "b.minutes", "b.on:3"]),
+        st.sampled_from(["0 2 * * *", "*/15 * * * *", "x", "", "week", "minutes", "hour", "04:30", "7", "15"]),
+    )
+)
 def test_what_is_settled_stays_settled(fields: dict[str, str]) -> None:
     once = settled(fields)
     assert settled(once) == once

@@ -260,8 +260,11 @@ def test_the_lean_queue_comes_and_goes_with_all_that_it_found(bare: Store) -> No
     assert migrator.upgrade()[0] == "0006_lean_queue"
     rows = {row["_id"]: row for row in executions.find()}
     assert {key: sorted({"live", "queue_rank", "rank", "slots"} & set(row)) for key, row in rows.items()} == {
-        "q": ["live", "queue_rank", "rank"], "r": ["live", "rank", "slots"], "t": ["live", "queue_rank", "rank", "slots"], "s": [],
-    }  # fmt: skip
+        "q": ["live", "queue_rank", "rank"],
+        "r": ["live", "rank", "slots"],
+        "t": ["live", "queue_rank", "rank", "slots"],
+        "s": [],
+    }
     assert (rows["r"]["slots"], "slot_key" in rows["r"]) == (["j#0"], False)
     read, _ = LogStore(bare.database).read("r", limit=5000)
     assert [line["message"] for line in read] == [str(n) for n in range(2500)]

@@ -346,11 +346,14 @@ def test_a_host_with_another_key_is_not_believed(sftp_server: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("settings", "pointer"),
     [
-        ({"path": "relative"}, "/path"), ({"where": "s3", "path": "/absolute"}, "/path"), ({"where": "sftp", "path": "/x"}, "/host"),
-        ({"where": "s3", "path": "b", "key_id": "k"}, "/key"), ({"where": "ftp", "path": "/x"}, "/where"),
+        ({"path": "relative"}, "/path"),
+        ({"where": "s3", "path": "/absolute"}, "/path"),
+        ({"where": "sftp", "path": "/x"}, "/host"),
+        ({"where": "s3", "path": "b", "key_id": "k"}, "/key"),
+        ({"where": "ftp", "path": "/x"}, "/where"),
         ({"where": "sftp", "path": "/x", "host": "h", "username": "u", "host_key": "nonsense"}, "/host_key"),
     ],
-)  # fmt: skip
+)
 def test_settings_that_cannot_be_right_are_told_at_their_place(settings: dict[str, Any], pointer: str) -> None:
     assert pointer in [one.pointer for one in SchemaValidator(SCHEMA).errors(settings)]
 

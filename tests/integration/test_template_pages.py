@@ -16,9 +16,12 @@ from tests.conftest import csrf
 from tests.posting import Page
 
 DEFINITION = {
-    "name": "Quick beat", "description": "A beat that is short", "category": "Checks", "icon": "zap",
+    "name": "Quick beat",
+    "description": "A beat that is short",
+    "category": "Checks",
+    "icon": "zap",
     "parameters": {"outcome": {"value": "success"}, "memory_mb": {"hidden": True}, "seconds": {"narrow": {"maximum": 10}, "default": 1}},
-}  # fmt: skip
+}
 TIGHTER = {**DEFINITION, "parameters": {**DEFINITION["parameters"], "seconds": {"narrow": {"maximum": 5}}}}  # type: ignore[dict-item]
 
 

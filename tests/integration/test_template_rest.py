@@ -22,9 +22,13 @@ from tests.support import OTHER_KEY
 
 T = "/api/admin/job-templates"
 DEFINITION = {
-    "name": "Quick beat", "description": "A beat that is short", "category": "Checks", "icon": "zap", "help": "# Quick\n\nFor **beats**.",
+    "name": "Quick beat",
+    "description": "A beat that is short",
+    "category": "Checks",
+    "icon": "zap",
+    "help": "# Quick\n\nFor **beats**.",
     "parameters": {"outcome": {"value": "success"}, "memory_mb": {"hidden": True}, "seconds": {"narrow": {"maximum": 10}, "default": 1}},
-}  # fmt: skip
+}
 
 
 def derive(api: Api, **changes: Any) -> None:
@@ -45,8 +49,13 @@ def test_the_whole_way_of_a_derived_template(api: Api) -> None:
     job = {"name": "beat", "template_type": "quick_beat", "parameters": {"seconds": 2}, "schedule": {"type": "manual"}}
     made = api("POST", "/api/admin/scheduler-jobs", job).json["job"]
     assert made["parameters"] == {
-        "seconds": 2, "outcome": "success", "message": "The scheduler is alive", "succeeds_at": 2, "log_lines": 0, "memory_mb": 0,
-    }  # fmt: skip
+        "seconds": 2,
+        "outcome": "success",
+        "message": "The scheduler is alive",
+        "succeeds_at": 2,
+        "log_lines": 0,
+        "memory_mb": 0,
+    }
     refused = api("POST", "/api/admin/scheduler-jobs", {**job, "name": "b", "parameters": {"seconds": 11, "outcome": "error"}})
     assert sorted(one["pointer"] for one in refused.json["errors"]) == ["/parameters/outcome", "/parameters/seconds"]
 
@@ -193,9 +202,11 @@ def test_what_is_no_file_is_refused(services: Services, super_admin: Actor, text
 
 def test_presets_are_ones_own_or_shared_and_hold_no_secret(api: Api, admin_api: Api) -> None:
     parameters = {
-        "url": "https://example.com/", "secret": "in the clear", "headers": [{"name": "a", "value": "b"}],
+        "url": "https://example.com/",
+        "secret": "in the clear",
+        "headers": [{"name": "a", "value": "b"}],
         "auth": {"type": "bearer", "token": "t0ken"},
-    }  # fmt: skip
+    }
     saved = admin_api("PUT", f"{T}/webhook_trigger/presets/mine", {"parameters": parameters})
     assert saved.status_code == 200
     assert "clear" not in saved.get_data(as_text=True)

@@ -39,8 +39,10 @@ class Lax(JobTemplate):
     destructive = True
     network = False
     parameters_schema = {
-        "type": "object", "properties": {"who": {"type": "string"}, "how": {}}, "examples": [{"who": "a"}, {"who": 5}, {"who": "deaf"}, {"who": "once"}],
-    }  # fmt: skip
+        "type": "object",
+        "properties": {"who": {"type": "string"}, "how": {}},
+        "examples": [{"who": "a"}, {"who": 5}, {"who": "deaf"}, {"who": "once"}],
+    }
     runs = 0
 
     def check(self, params: Mapping[str, Any]) -> Any:
@@ -59,9 +61,15 @@ class Lax(JobTemplate):
 def test_what_a_kind_does_not_keep_is_said() -> None:
     found = {(lapse.rule, lapse.words) for lapse in check_kind(Catalogue({"lax": Lax()}), "lax")}
     assert {rule for rule, _ in found} == {
-        "documents itself", "draws a form", "survives hostile parameters", "has examples", "previews without effect", "stops when it is told to", "says JSON",
+        "documents itself",
+        "draws a form",
+        "survives hostile parameters",
+        "has examples",
+        "previews without effect",
+        "stops when it is told to",
+        "says JSON",
         "does the same twice",
-    }  # fmt: skip
+    }
     assert any("division by zero" in words for _, words in found)
     assert any("example 2 is wrong at /who" in words for _, words in found)
     with pytest.raises(NotFound):
@@ -89,10 +97,20 @@ def test_the_tutorial_command_by_command(mongod: str, database_name: str, tmp_pa
     packages, work = tmp_path / "packages", tmp_path / "work"
     work.mkdir()
     environment = {
-        **os.environ, "PYTHONPATH": str(packages), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PIP_TARGET": str(packages), "PIP_UPGRADE": "1",
-        "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_QUIET": "2", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "MONGODB_URI": mongod,
-        "JOBWRIGHT_DATABASE": database_name, "JOBWRIGHT_DATA_DIR": str(tmp_path / "data"), "JOBWRIGHT_SECRET_KEY": KEY,
-    }  # fmt: skip
+        **os.environ,
+        "PYTHONPATH": str(packages),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PIP_TARGET": str(packages),
+        "PIP_UPGRADE": "1",
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",
+        "PIP_QUIET": "2",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "MONGODB_URI": mongod,
+        "JOBWRIGHT_DATABASE": database_name,
+        "JOBWRIGHT_DATA_DIR": str(tmp_path / "data"),
+        "JOBWRIGHT_SECRET_KEY": KEY,
+    }
 
     def follow(block: str) -> None:
         for line in block.strip().splitlines():

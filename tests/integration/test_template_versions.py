@@ -86,9 +86,12 @@ class Push3(Push2):
     parameters_schema = {
         **Push2.parameters_schema,
         "required": ["destination", "region"],
-        "properties": {**Push2.parameters_schema["properties"], "region": {"enum": ["eu", "us"]},
-                       "size": {"type": "integer", "minimum": 1, "maximum": 500, "default": 10}},
-    }  # fmt: skip
+        "properties": {
+            **Push2.parameters_schema["properties"],
+            "region": {"enum": ["eu", "us"]},
+            "size": {"type": "integer", "minimum": 1, "maximum": 500, "default": 10},
+        },
+    }
 
 
 class Push4(Push3):
@@ -109,9 +112,11 @@ def house(settings: Settings, store: Store, clock: ManualClock) -> Services:
 
 
 FIRST = {
-    "name": "Push to Paris", "description": "Only there", "category": "Tests",
+    "name": "Push to Paris",
+    "description": "Only there",
+    "category": "Tests",
     "parameters": {"target": {"value": "paris", "shown": True}, "size": {"default": 20, "narrow": {"maximum": 500}}},
-}  # fmt: skip
+}
 
 
 def publish(house: Services, actor: Actor, kind: str, definition: dict[str, Any], *, base: str = "push") -> None:
@@ -154,9 +159,13 @@ def test_impact_of_three_versions_on_five_jobs_and_the_way_back(
     publish(house, super_admin, "push_paris", second)
     third = {
         **second,
-        "parameters": {**second["parameters"], "target": {"value": "lyon"}, "size": {"narrow": {"maximum": 200}},
-                       "labels": {"narrow": {"maxItems": 2}, "default": []}},
-    }  # fmt: skip
+        "parameters": {
+            **second["parameters"],
+            "target": {"value": "lyon"},
+            "size": {"narrow": {"maximum": 200}},
+            "labels": {"narrow": {"maxItems": 2}, "default": []},
+        },
+    }
     publish(house, super_admin, "push_paris", third)
 
     def effects(version: int) -> dict[str, Effect]:
@@ -355,9 +364,10 @@ def test_a_migration_that_fails_breaks_nothing_but_what_needs_it(
     assert "the migration of Wait from version 1 raised KeyError: 'nothing'" in ended["error"]["message"]
     before = stored(store, job_id)
     for call in (
-        lambda: new.jobs.update(super_admin, job_id, {"description": "x"}), lambda: new.executions.run_now(super_admin, job_id),
+        lambda: new.jobs.update(super_admin, job_id, {"description": "x"}),
+        lambda: new.executions.run_now(super_admin, job_id),
         lambda: new.executions.retry(super_admin, done["_id"]),
-    ):  # fmt: skip
+    ):
         with pytest.raises(MigrationFailed, match="from version 1"):
             call()
     assert stored(store, job_id) == before
@@ -463,15 +473,23 @@ def test_a_secret_may_be_fixed_by_its_name() -> None:
 
 def test_a_derived_schema_never_takes_what_its_base_refuses() -> None:
     """Whatever the definition, each value that fits the derived schema fits the base."""
-    definition = {**FIRST, "parameters": {"size": {"narrow": {"minimum": 5}, "default": 7}, "mode": {"narrow": {"enum": ["fast"]}, "default": "fast"},
-                                          "labels": {"hidden": True}}}  # fmt: skip
+    definition = {
+        **FIRST,
+        "parameters": {
+            "size": {"narrow": {"minimum": 5}, "default": 7},
+            "mode": {"narrow": {"enum": ["fast"]}, "default": "fast"},
+            "labels": {"hidden": True},
+        },
+    }
     assert problems(Push(), definition) == []
     derived, base = SchemaValidator(compose(Push.parameters_schema, definition)), SchemaValidator(Push.parameters_schema)
     values = [
         {"target": target, "size": size, "mode": mode, **extra}
-        for target in ("x", "y" * 51, 5) for size in (0, 4, 5, 1000, 1001, "5") for mode in ("fast", "slow", "none")
+        for target in ("x", "y" * 51, 5)
+        for size in (0, 4, 5, 1000, 1001, "5")
+        for mode in ("fast", "slow", "none")
         for extra in ({}, {"other": 1}, {"labels": ["a"] * 6}, {"labels": []})
-    ]  # fmt: skip
+    ]
     fits = [value for value in values if not derived.errors(value)]
     assert fits == [value for value in values if not base.errors(value) and value["size"] >= 5 and value["mode"] == "fast"]  # type: ignore[operator]
 

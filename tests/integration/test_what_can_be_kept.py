@@ -151,9 +151,20 @@ NUMBERS = ["1e999", "-1e999", "12345678901234567.89", "9223372036854775808", "1"
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:12])
 def test_a_number_of_the_job_itself_is_refused_at_its_field(api: Api, job_id: str, number: str) -> None:
     fields = [
-        "priority", "timeout_seconds", "pause_after_failures", "schedule/interval_seconds", "schedule/jitter_seconds", "misfire/grace_seconds",
-        "retry_policy/max_retries", "retry_policy/retry_delay_seconds", "concurrency/max_instances", "name", "tags/0", "enabled", "schedule/start_at",
-    ]  # fmt: skip
+        "priority",
+        "timeout_seconds",
+        "pause_after_failures",
+        "schedule/interval_seconds",
+        "schedule/jitter_seconds",
+        "misfire/grace_seconds",
+        "retry_policy/max_retries",
+        "retry_policy/retry_delay_seconds",
+        "concurrency/max_instances",
+        "name",
+        "tags/0",
+        "enabled",
+        "schedule/start_at",
+    ]
     for field in fields:
         outer, _, inner = field.partition("/")
         value = (
@@ -175,12 +186,19 @@ def test_a_number_of_the_job_itself_is_refused_at_its_field(api: Api, job_id: st
 @pytest.mark.parametrize("number", NUMBERS[:-1], ids=lambda number: number[:12])
 def test_a_number_in_any_other_body_is_no_fault_of_the_service(api: Api, job_id: str, number: str) -> None:
     operations = [
-        ("POST", "/api/admin/calendars", '{"name": N, "blackouts": N, "x": N}'), ("POST", "/api/admin/connections", '{"name": "c", "kind": "smtp", "description": "", "settings": {"host": "x", "port": N}}'),
-        ("POST", "/api/admin/maintenance", '{"reason": "x", "until": N, "n": N}'), ("POST", f"{JOBS}/{job_id}/pause", '{"reason": N}'), ("POST", f"{JOBS}/{job_id}/notes", '{"text": N}'),
-        ("POST", f"{JOBS}/{job_id}/backfill", '{"from": N, "to": N, "most": N}'), ("POST", "/api/admin/users", '{"email": N, "n": N}'), ("POST", f"{JOBS}/{job_id}/clone", '{"name": N}'),
-        ("PUT", f"{TEMPLATES}/noop/standing", '{"enabled": N, "note": N}'), ("POST", f"{TEMPLATES}/noop/moves", '{"to": N, "parameters": {"x": {"n": N}}}'), ("POST", f"{TEMPLATES}/import", '{"a": N}'),
+        ("POST", "/api/admin/calendars", '{"name": N, "blackouts": N, "x": N}'),
+        ("POST", "/api/admin/connections", '{"name": "c", "kind": "smtp", "description": "", "settings": {"host": "x", "port": N}}'),
+        ("POST", "/api/admin/maintenance", '{"reason": "x", "until": N, "n": N}'),
+        ("POST", f"{JOBS}/{job_id}/pause", '{"reason": N}'),
+        ("POST", f"{JOBS}/{job_id}/notes", '{"text": N}'),
+        ("POST", f"{JOBS}/{job_id}/backfill", '{"from": N, "to": N, "most": N}'),
+        ("POST", "/api/admin/users", '{"email": N, "n": N}'),
+        ("POST", f"{JOBS}/{job_id}/clone", '{"name": N}'),
+        ("PUT", f"{TEMPLATES}/noop/standing", '{"enabled": N, "note": N}'),
+        ("POST", f"{TEMPLATES}/noop/moves", '{"to": N, "parameters": {"x": {"n": N}}}'),
+        ("POST", f"{TEMPLATES}/import", '{"a": N}'),
         ("POST", f"{JOBS}/bulk", '{"action": "tag", "tag": N, "job_ids": [N]}'),
-    ]  # fmt: skip
+    ]
     for method, path, body in operations:
         answer = send(api, method, path, body.replace("N", number) if '"N' not in body else body)
         assert answer.status_code in {400, 404, 405, 422}, (path, answer.status_code, answer.get_data(as_text=True)[:300])

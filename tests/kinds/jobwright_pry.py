@@ -25,12 +25,14 @@ class Pry(JobTemplate):
     parameters_schema = {
         "type": "object",
         "properties": {
-            "read": {"type": "array", "items": {"type": "string"}}, "write": {"type": "array", "items": {"type": "string"}},
-            "pids": {"type": "array", "items": {"type": "integer"}}, "addresses": {"type": "array", "items": {"type": "string"}},
+            "read": {"type": "array", "items": {"type": "string"}},
+            "write": {"type": "array", "items": {"type": "string"}},
+            "pids": {"type": "array", "items": {"type": "integer"}},
+            "addresses": {"type": "array", "items": {"type": "string"}},
             "store": {"type": "string", "x-options": {"from": "connections", "kind": "file_store"}},
         },
         "additionalProperties": False,
-    }  # fmt: skip
+    }
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         Path("own").write_text("x")
@@ -39,12 +41,24 @@ class Pry(JobTemplate):
         for path in params.get("read", ()):
             self._try(found, f"read {path}", lambda path=path: _full(Path(path).read_bytes()))
             self._try(found, f"cat {path}", lambda path=path: _full(subprocess.run(["cat", path], check=True, capture_output=True).stdout))
-            self._try(found, f"through a link {path}", lambda path=path: (Path("link").unlink(missing_ok=True), Path("link").symlink_to(path), _full(Path("link").read_bytes())))  # fmt: skip
-            self._try(found, f"as a hard link {path}", lambda path=path: (Path("hard").unlink(missing_ok=True), os.link(path, "hard"), _full(Path("hard").read_bytes())))  # fmt: skip
+            self._try(
+                found,
+                f"through a link {path}",
+                lambda path=path: (Path("link").unlink(missing_ok=True), Path("link").symlink_to(path), _full(Path("link").read_bytes())),
+            )
+            self._try(
+                found,
+                f"as a hard link {path}",
+                lambda path=path: (Path("hard").unlink(missing_ok=True), os.link(path, "hard"), _full(Path("hard").read_bytes())),
+            )
         for path in params.get("write", ()):
             self._try(found, f"write {path}", lambda path=path: Path(path, f"pry-{os.getpid()}").write_text("x"))
             self._try(found, f"mkdir {path}", lambda path=path: Path(path, f"pry-d-{os.getpid()}").mkdir())
-            self._try(found, f"move to {path}", lambda path=path: (Path("moved").write_text("x"), Path("moved").rename(f"{path}/pry-{os.getpid()}")))  # fmt: skip
+            self._try(
+                found,
+                f"move to {path}",
+                lambda path=path: (Path("moved").write_text("x"), Path("moved").rename(f"{path}/pry-{os.getpid()}")),
+            )
         for pid in params.get("pids", ()):
             self._try(found, f"signal {pid}", lambda pid=pid: os.kill(pid, 0))
             for name in ("environ", "mem", "maps"):

@@ -9,9 +9,23 @@ import schemathesis
 
 NUMBERS = (2**31, 2**63, -(2**63) - 1, 10**20, 10**400)
 TEXTS = (
-    "\0", "a\0b", "\u202e", "\u200d", "\ufeff", "\U0010ffff", "x" * 500, "[", "$where", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z",
-    "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "localtime", "9" * 500, "-9223372036854775809",
-)  # fmt: skip
+    "\0",
+    "a\0b",
+    "\u202e",
+    "\u200d",
+    "\ufeff",
+    "\U0010ffff",
+    "x" * 500,
+    "[",
+    "$where",
+    "0001-01-01T00:00:00Z",
+    "9999-12-31T23:59:59Z",
+    "9999-12-31T23:59:59-14:00",
+    "0001-01-01T00:00:00+14:00",
+    "localtime",
+    "9" * 500,
+    "-9223372036854775809",
+)
 IN_BODIES = (*TEXTS, *NUMBERS, {"\0": 1}, {"$where": "1"}, [[]] * 50)
 IN_ADDRESSES = (*TEXTS, *NUMBERS[:-1])  # bytes that are no text cannot be sent by its client: tests/integration/test_odd_addresses.py
 _calls = count()

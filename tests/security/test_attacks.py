@@ -80,9 +80,10 @@ def target(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ta
     csrf = web.get("/account").text.partition('name="csrf_token" value="')[2].partition('"')[0]
     with service.client(token) as client:
         for kind, settings in (
-            ("mongodb", {"uri": mongod, "database": f"{name}_shop"}), ("file_store", {"path": str(folder / "files")}),
+            ("mongodb", {"uri": mongod, "database": f"{name}_shop"}),
+            ("file_store", {"path": str(folder / "files")}),
             ("smtp", {"host": "127.0.0.1", "port": 9, "security": "none", "sender": "a@example.com"}),
-        ):  # fmt: skip
+        ):
             assert client.post(f"{A}/connections", json={"name": kind, "kind": kind, "settings": settings}).status_code == 201
         job = client.post(JOBS, json={"name": "target", "template_type": "noop", "overlap": "allow"}).json()["job"]["_id"]
     made = Target(service, token, admin, web, csrf, job, mongod, f"{name}_shop", hits, inner.server_port)
@@ -105,10 +106,21 @@ def job(**fields: Any) -> dict[str, Any]:
 # -- who is it --------------------------------------------------------------------------------------------------------
 
 AUTHORIZATION = [
-    "", "Bearer", "Basic YWRtaW46YWRtaW4=", "Bearer null", "Bearer undefined", "Bearer jw_", "Bearer ' OR '1'='1", "Bearer {\"$ne\": null}",
-    "Bearer eyJhbGciOiJub25lIn0.eyJyb2xlIjoic3VwZXJfYWRtaW4ifQ.", "Bearer jw_" + "A" * 43, "Bearer " + "x" * 20_000, "Digest username=admin", "bearer\tjw_x",
+    "",
+    "Bearer",
+    "Basic YWRtaW46YWRtaW4=",
+    "Bearer null",
+    "Bearer undefined",
+    "Bearer jw_",
+    "Bearer ' OR '1'='1",
+    'Bearer {"$ne": null}',
+    "Bearer eyJhbGciOiJub25lIn0.eyJyb2xlIjoic3VwZXJfYWRtaW4ifQ.",
+    "Bearer jw_" + "A" * 43,
+    "Bearer " + "x" * 20_000,
+    "Digest username=admin",
+    "bearer\tjw_x",
     "Bearer jw_x, Bearer jw_y",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("header", AUTHORIZATION)
@@ -170,21 +182,31 @@ def test_a_session_is_a_fresh_one_after_sign_in(target: Target) -> None:
 # -- bodies -----------------------------------------------------------------------------------------------------------
 
 BODIES: list[tuple[str, bytes, str]] = [
-    ("nothing", b"", "application/json"), ("null", b"null", "application/json"), ("a number", b"1", "application/json"), ("a list", b"[]", "application/json"),
-    ("half", b'{"name": "x"', "application/json"), ("twice", b'{"name": "a", "name": "b", "template_type": "noop"}', "application/json"),
-    ("deep lists", b"[" * 100_000, "application/json"), ("deep objects", b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "application/json"),
+    ("nothing", b"", "application/json"),
+    ("null", b"null", "application/json"),
+    ("a number", b"1", "application/json"),
+    ("a list", b"[]", "application/json"),
+    ("half", b'{"name": "x"', "application/json"),
+    ("twice", b'{"name": "a", "name": "b", "template_type": "noop"}', "application/json"),
+    ("deep lists", b"[" * 100_000, "application/json"),
+    ("deep objects", b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "application/json"),
     ("NaN", b'{"name": "x", "template_type": "noop", "timeout_seconds": NaN}', "application/json"),
     ("Infinity", b'{"name": "x", "template_type": "noop", "priority": -Infinity}', "application/json"),
     ("a huge number", b'{"name": "x", "template_type": "noop", "timeout_seconds": 1e999999}', "application/json"),
     ("many digits", b'{"name": "x", "template_type": "noop", "timeout_seconds": ' + b"9" * 100_000 + b"}", "application/json"),
-    ("too large", b'{"name": "' + b"x" * 3_000_000 + b'"}', "application/json"), ("no UTF-8", b'{"name": "\xff\xfe"}', "application/json"),
-    ("half a surrogate", b'{"name": "\\ud800", "template_type": "noop"}', "application/json"), ("NUL", b'{"name": "a\\u0000b", "template_type": "noop"}', "application/json"),
-    ("UTF-16", '{"name": "x", "template_type": "noop"}'.encode("utf-16"), "application/json"), ("a form", b"name=x&template_type=noop", "application/x-www-form-urlencoded"),
+    ("too large", b'{"name": "' + b"x" * 3_000_000 + b'"}', "application/json"),
+    ("no UTF-8", b'{"name": "\xff\xfe"}', "application/json"),
+    ("half a surrogate", b'{"name": "\\ud800", "template_type": "noop"}', "application/json"),
+    ("NUL", b'{"name": "a\\u0000b", "template_type": "noop"}', "application/json"),
+    ("UTF-16", '{"name": "x", "template_type": "noop"}'.encode("utf-16"), "application/json"),
+    ("a form", b"name=x&template_type=noop", "application/x-www-form-urlencoded"),
     ("XML", b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>', "application/xml"),
-    ("YAML", b"!!python/object/apply:os.system ['id']", "application/yaml"), ("a pickle", b"\x80\x04\x95", "application/octet-stream"), ("plain text", b'{"name": "x", "template_type": "noop"}', "text/plain"),
+    ("YAML", b"!!python/object/apply:os.system ['id']", "application/yaml"),
+    ("a pickle", b"\x80\x04\x95", "application/octet-stream"),
+    ("plain text", b'{"name": "x", "template_type": "noop"}', "text/plain"),
     ("__proto__", b'{"__proto__": {"role": "super_admin"}, "name": "x", "template_type": "noop"}', "application/json"),
     ("__class__", b'{"__class__": "x", "name": "x", "template_type": "noop"}', "application/json"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "body", "kind"), BODIES, ids=[name for name, _, _ in BODIES])
@@ -194,7 +216,30 @@ def test_a_body_that_is_not_what_it_should_be(target: Target, name: str, body: b
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-MASS = ["_id", "id", "version", "created_by", "created_at", "updated_by", "origin", "next_run_at", "last_run_at", "paused", "schedule_error", "retired", "seat", "creator_seat", "approval", "dispatch", "stats", "request_digest", "template_version", "role", "approved_by", "dry"]  # fmt: skip
+MASS = [
+    "_id",
+    "id",
+    "version",
+    "created_by",
+    "created_at",
+    "updated_by",
+    "origin",
+    "next_run_at",
+    "last_run_at",
+    "paused",
+    "schedule_error",
+    "retired",
+    "seat",
+    "creator_seat",
+    "approval",
+    "dispatch",
+    "stats",
+    "request_digest",
+    "template_version",
+    "role",
+    "approved_by",
+    "dry",
+]
 
 
 @pytest.mark.parametrize("name", MASS)
@@ -208,13 +253,41 @@ def test_a_field_that_is_not_the_callers_is_refused(target: Target, name: str) -
 # -- injection --------------------------------------------------------------------------------------------------------
 
 OPERATORS: list[Any] = [
-    {"$where": "sleep(10000)"}, {"$expr": {"$function": {"body": "function(){}", "args": [], "lang": "js"}}}, {"$expr": {"$gt": ["$a", 1]}}, {"$jsonSchema": {}},
-    {"$comment": "x", "$where": "1"}, {"a": {"$where": "1"}}, {"$and": [{"$or": [{"$where": "1"}]}]}, {"a": {"$not": {"$where": "1"}}}, {"a": {"$elemMatch": {"$where": "1"}}},
-    {"$text": {"$search": "x"}}, {"$out": "x"}, {"$merge": {"into": "x"}}, {"a": {"$near": [0, 0]}}, {"a": {"$geoWithin": {}}}, {"$accumulator": {}}, {"$function": {}},
-    {"a": {"$gt": {"$where": "1"}}}, {"$nor": [{"$expr": {}}]}, {"$alwaysTrue": 1}, {}, {"$or": []}, {"_id": {"$exists": True}}, {"$or": [{}]}, {"$nor": [{"$nor": [{}]}]},
-    {"a": {"$regex": "(" * 600}}, {"a": {"$regex": "(a+)+$" * 200}}, {"a": {"$code": "x"}}, {"a": {"$ref": "users", "$id": 1, "$db": "admin"}}, {"a": {"$in": [{"$where": "1"}] * 2}},
-    {"a\x00b": 1}, {"a": {"$date": "not a date"}}, {"a": {"$oid": "zz"}}, {"$rename": {"a": "b"}}, {"a": {"$set": 1}},
-]  # fmt: skip
+    {"$where": "sleep(10000)"},
+    {"$expr": {"$function": {"body": "function(){}", "args": [], "lang": "js"}}},
+    {"$expr": {"$gt": ["$a", 1]}},
+    {"$jsonSchema": {}},
+    {"$comment": "x", "$where": "1"},
+    {"a": {"$where": "1"}},
+    {"$and": [{"$or": [{"$where": "1"}]}]},
+    {"a": {"$not": {"$where": "1"}}},
+    {"a": {"$elemMatch": {"$where": "1"}}},
+    {"$text": {"$search": "x"}},
+    {"$out": "x"},
+    {"$merge": {"into": "x"}},
+    {"a": {"$near": [0, 0]}},
+    {"a": {"$geoWithin": {}}},
+    {"$accumulator": {}},
+    {"$function": {}},
+    {"a": {"$gt": {"$where": "1"}}},
+    {"$nor": [{"$expr": {}}]},
+    {"$alwaysTrue": 1},
+    {},
+    {"$or": []},
+    {"_id": {"$exists": True}},
+    {"$or": [{}]},
+    {"$nor": [{"$nor": [{}]}]},
+    {"a": {"$regex": "(" * 600}},
+    {"a": {"$regex": "(a+)+$" * 200}},
+    {"a": {"$code": "x"}},
+    {"a": {"$ref": "users", "$id": 1, "$db": "admin"}},
+    {"a": {"$in": [{"$where": "1"}] * 2}},
+    {"a\x00b": 1},
+    {"a": {"$date": "not a date"}},
+    {"a": {"$oid": "zz"}},
+    {"$rename": {"a": "b"}},
+    {"a": {"$set": 1}},
+]
 
 
 @pytest.mark.parametrize("condition", OPERATORS, ids=lambda one: json.dumps(one)[:50])
@@ -233,9 +306,22 @@ def test_collections_that_are_not_for_jobs(target: Target, collection: str) -> N
 
 
 QUERIES = [
-    "search[$ne]=1", "search[$regex]=.*", "sort=$where", "sort=name;drop", "page=-1", "page=1e9", "page=99999999999999999999", "limit=0", "limit=1000000", "enabled[$ne]=x",
-    "tag[]=a&tag[]=b&x=y", "template_type[$gt]=", "limit=%00", "sort=__proto__", "unknown=1",
-]  # fmt: skip
+    "search[$ne]=1",
+    "search[$regex]=.*",
+    "sort=$where",
+    "sort=name;drop",
+    "page=-1",
+    "page=1e9",
+    "page=99999999999999999999",
+    "limit=0",
+    "limit=1000000",
+    "enabled[$ne]=x",
+    "tag[]=a&tag[]=b&x=y",
+    "template_type[$gt]=",
+    "limit=%00",
+    "sort=__proto__",
+    "unknown=1",
+]
 
 
 @pytest.mark.parametrize("query", QUERIES)
@@ -319,15 +405,47 @@ def test_no_file_of_ours_is_served(target: Target, path: str) -> None:
 # -- outgoing calls ---------------------------------------------------------------------------------------------------
 
 INNER = [
-    "http://127.0.0.1:{port}/", "http://localhost:{port}/", "http://[::1]:{port}/", "http://[::ffff:127.0.0.1]:{port}/", "http://2130706433:{port}/", "http://0x7f000001:{port}/",
-    "http://0177.0.0.1:{port}/", "http://127.1:{port}/", "http://0:{port}/", "http://0.0.0.0:{port}/", "http://[::]:{port}/", "http://[::ffff:7f00:1]:{port}/",
-    "http://169.254.169.254/latest/meta-data/", "http://[fd00:ec2::254]/", "http://metadata.google.internal/", "http://10.0.0.1/", "http://192.168.1.1/", "http://172.16.0.1/",
-    "http://100.64.0.1/", "http://224.0.0.1/", "http://[fe80::1]/", "http://[64:ff9b::7f00:1]/", "http://localhost.:{port}/", "http://127.0.0.1.:{port}/", "http://①②⑦.⓪.⓪.①:{port}/",
-]  # fmt: skip
+    "http://127.0.0.1:{port}/",
+    "http://localhost:{port}/",
+    "http://[::1]:{port}/",
+    "http://[::ffff:127.0.0.1]:{port}/",
+    "http://2130706433:{port}/",
+    "http://0x7f000001:{port}/",
+    "http://0177.0.0.1:{port}/",
+    "http://127.1:{port}/",
+    "http://0:{port}/",
+    "http://0.0.0.0:{port}/",
+    "http://[::]:{port}/",
+    "http://[::ffff:7f00:1]:{port}/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://[fd00:ec2::254]/",
+    "http://metadata.google.internal/",
+    "http://10.0.0.1/",
+    "http://192.168.1.1/",
+    "http://172.16.0.1/",
+    "http://100.64.0.1/",
+    "http://224.0.0.1/",
+    "http://[fe80::1]/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://localhost.:{port}/",
+    "http://127.0.0.1.:{port}/",
+    "http://①②⑦.⓪.⓪.①:{port}/",
+]
 NO_ADDRESS = [
-    "file:///etc/passwd", "gopher://127.0.0.1:6379/_FLUSHALL", "ftp://127.0.0.1/", "http://user:pass@127.0.0.1/", "http://", "//127.0.0.1/", "javascript:alert(1)", "http://a b/", "http://127.0.0.1:99999/",
-    "dict://127.0.0.1:11211/", "http://evil\r\nHost: x/", "ldap://127.0.0.1/", "http://example.com@127.0.0.1/",
-]  # fmt: skip
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:6379/_FLUSHALL",
+    "ftp://127.0.0.1/",
+    "http://user:pass@127.0.0.1/",
+    "http://",
+    "//127.0.0.1/",
+    "javascript:alert(1)",
+    "http://a b/",
+    "http://127.0.0.1:99999/",
+    "dict://127.0.0.1:11211/",
+    "http://evil\r\nHost: x/",
+    "ldap://127.0.0.1/",
+    "http://example.com@127.0.0.1/",
+]
 
 
 @pytest.mark.parametrize("url", INNER)
@@ -351,9 +469,19 @@ def test_what_is_no_web_address_is_refused(target: Target, url: str) -> None:
 
 
 HEADERS = [
-    ("Host", "evil.example"), ("Content-Length", "0"), ("Transfer-Encoding", "chunked"), ("Connection", "keep-alive"), ("X-A\r\nX-B", "1"), ("X-A", "1\r\nX-B: 2"), ("X A", "1"), ("", "1"), ("X-A", "a\x00b"),
-    ("webhook-signature", "v1,x"), ("Idempotency-Key", "x"), ("X-A:", "1"),
-]  # fmt: skip
+    ("Host", "evil.example"),
+    ("Content-Length", "0"),
+    ("Transfer-Encoding", "chunked"),
+    ("Connection", "keep-alive"),
+    ("X-A\r\nX-B", "1"),
+    ("X-A", "1\r\nX-B: 2"),
+    ("X A", "1"),
+    ("", "1"),
+    ("X-A", "a\x00b"),
+    ("webhook-signature", "v1,x"),
+    ("Idempotency-Key", "x"),
+    ("X-A:", "1"),
+]
 
 
 @pytest.mark.parametrize(("name", "value"), HEADERS)
@@ -363,10 +491,20 @@ def test_no_header_is_smuggled_into_a_call(target: Target, name: str, value: str
 
 
 MAILS: list[dict[str, Any]] = [
-    {"subject": "a\r\nBcc: b@example.com"}, {"subject": "a\nX: y"}, {"recipients": ["a@example.com\r\nBcc: b@example.com"]}, {"recipients": ["a@example.com, b@example.com"]}, {"recipients": []},
-    {"recipients": ["not an address"]}, {"recipients": ["@example.com"]}, {"reply_to": "a@example.com\r\nX: y"}, {"recipients": ["a@example.com"] * 2}, {"recipients": [f"a{n}@example.com" for n in range(501)]},
-    {"attachments": [{"connection": "file_store", "path": "x", "filename": "a\r\nb"}]}, {"attachments": [{"connection": "file_store", "path": "x", "filename": "../x"}]}, {"subject": "\x00"},
-]  # fmt: skip
+    {"subject": "a\r\nBcc: b@example.com"},
+    {"subject": "a\nX: y"},
+    {"recipients": ["a@example.com\r\nBcc: b@example.com"]},
+    {"recipients": ["a@example.com, b@example.com"]},
+    {"recipients": []},
+    {"recipients": ["not an address"]},
+    {"recipients": ["@example.com"]},
+    {"reply_to": "a@example.com\r\nX: y"},
+    {"recipients": ["a@example.com"] * 2},
+    {"recipients": [f"a{n}@example.com" for n in range(501)]},
+    {"attachments": [{"connection": "file_store", "path": "x", "filename": "a\r\nb"}]},
+    {"attachments": [{"connection": "file_store", "path": "x", "filename": "../x"}]},
+    {"subject": "\x00"},
+]
 
 
 @pytest.mark.parametrize("change", MAILS, ids=lambda one: str(one)[:40])
@@ -378,13 +516,31 @@ def test_no_header_is_smuggled_into_a_mail(target: Target, change: dict[str, Any
 # -- schedules and schemas --------------------------------------------------------------------------------------------
 
 SCHEDULES: list[dict[str, Any]] = [
-    {"type": "cron", "expression": "* * * * * * *"}, {"type": "cron", "expression": "*/0 * * * *"}, {"type": "cron", "expression": "0 0 30 2 *"}, {"type": "cron", "expression": "1,".rstrip() * 5000 + "1 * * * *"},
-    {"type": "cron", "expression": "0 0 * * * ; id"}, {"type": "cron", "expression": "$(id) * * * *"}, {"type": "cron", "expression": "@reboot"}, {"type": "cron", "expression": "٣ * * * *"}, {"type": "cron", "expression": 5},
-    {"type": "cron", "expression": "* * * * *", "timezone": "../../etc/passwd"}, {"type": "cron", "expression": "* * * * *", "timezone": "/etc/localtime"}, {"type": "cron", "expression": "* * * * *", "timezone": "x" * 10_000},
-    {"type": "interval", "interval_seconds": 0}, {"type": "interval", "interval_seconds": -1}, {"type": "interval", "interval_seconds": 1e300}, {"type": "interval", "interval_seconds": True},
-    {"type": "once", "run_at": "9999-12-31T23:59:59+14:00"}, {"type": "once", "run_at": "0000-00-00T00:00:00Z"}, {"type": "once", "run_at": "2000-01-01T00:00:00Z"}, {"type": "eval"}, {"type": {"$ne": 1}},
-    {"type": "cron", "expression": "* * * * *", "calendars": ["no such"]}, {"type": "cron", "expression": "* * * * *", "jitter_seconds": -1}, {"type": "cron", "expression": "* * * * *", "calendars": [{"$ne": ""}]},
-]  # fmt: skip
+    {"type": "cron", "expression": "* * * * * * *"},
+    {"type": "cron", "expression": "*/0 * * * *"},
+    {"type": "cron", "expression": "0 0 30 2 *"},
+    {"type": "cron", "expression": "1,".rstrip() * 5000 + "1 * * * *"},
+    {"type": "cron", "expression": "0 0 * * * ; id"},
+    {"type": "cron", "expression": "$(id) * * * *"},
+    {"type": "cron", "expression": "@reboot"},
+    {"type": "cron", "expression": "٣ * * * *"},
+    {"type": "cron", "expression": 5},
+    {"type": "cron", "expression": "* * * * *", "timezone": "../../etc/passwd"},
+    {"type": "cron", "expression": "* * * * *", "timezone": "/etc/localtime"},
+    {"type": "cron", "expression": "* * * * *", "timezone": "x" * 10_000},
+    {"type": "interval", "interval_seconds": 0},
+    {"type": "interval", "interval_seconds": -1},
+    {"type": "interval", "interval_seconds": 1e300},
+    {"type": "interval", "interval_seconds": True},
+    {"type": "once", "run_at": "9999-12-31T23:59:59+14:00"},
+    {"type": "once", "run_at": "0000-00-00T00:00:00Z"},
+    {"type": "once", "run_at": "2000-01-01T00:00:00Z"},
+    {"type": "eval"},
+    {"type": {"$ne": 1}},
+    {"type": "cron", "expression": "* * * * *", "calendars": ["no such"]},
+    {"type": "cron", "expression": "* * * * *", "jitter_seconds": -1},
+    {"type": "cron", "expression": "* * * * *", "calendars": [{"$ne": ""}]},
+]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda one: str(one)[:60])
@@ -395,9 +551,13 @@ def test_a_schedule_that_is_none(target: Target, schedule: dict[str, Any]) -> No
 
 
 ICALS = [
-    "BEGIN:VCALENDAR\r\n" * 10_000, "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:20260101T000000Z\r\nRRULE:FREQ=SECONDLY\r\nEND:VEVENT\r\nEND:VCALENDAR", "\x00" * 1000, "<?xml version='1.0'?>", "x" * 900_000,
+    "BEGIN:VCALENDAR\r\n" * 10_000,
+    "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:20260101T000000Z\r\nRRULE:FREQ=SECONDLY\r\nEND:VEVENT\r\nEND:VCALENDAR",
+    "\x00" * 1000,
+    "<?xml version='1.0'?>",
+    "x" * 900_000,
     "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:99999999T999999Z\r\nEND:VEVENT\r\nEND:VCALENDAR",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("ical", ICALS, ids=range(len(ICALS)))
@@ -411,9 +571,25 @@ def test_a_calendar_file_that_is_a_bomb(target: Target, ical: str) -> None:
 # -- the browser ------------------------------------------------------------------------------------------------------
 
 FORMS = [
-    "/jobs/{job}/run", "/jobs/{job}/delete", "/jobs/{job}/disable", "/jobs/{job}/edit", "/connections/new?kind=smtp", "/maintenance", "/maintenance/end", "/users/new", "/account/password", "/account/sessions/end",
-    "/account/second-factor", "/account/second-factor/remove", "/calendars/new", "/sign-out", "/sign-in", "/tokens/x/revoke", "/approvals/x/approve", "/templates/preview",
-]  # fmt: skip
+    "/jobs/{job}/run",
+    "/jobs/{job}/delete",
+    "/jobs/{job}/disable",
+    "/jobs/{job}/edit",
+    "/connections/new?kind=smtp",
+    "/maintenance",
+    "/maintenance/end",
+    "/users/new",
+    "/account/password",
+    "/account/sessions/end",
+    "/account/second-factor",
+    "/account/second-factor/remove",
+    "/calendars/new",
+    "/sign-out",
+    "/sign-in",
+    "/tokens/x/revoke",
+    "/approvals/x/approve",
+    "/templates/preview",
+]
 
 
 @pytest.mark.parametrize("path", FORMS)

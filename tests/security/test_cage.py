@@ -73,11 +73,21 @@ def try_all(folder: Path, kind: str, **settings: str) -> tuple[dict[str, Any], S
             mongod = int((data / "mongod.pid").read_text().split()[0])
             port = service.address.rpartition(":")[2]
             found = pry(
-                client, kind,
+                client,
+                kind,
                 read=[str(data / "secret.key"), str(data / "mongo" / "WiredTiger"), str(theirs), str(service.log)],
-                write=[str(data), str(data / "mongo"), str(theirs.parent), str(elsewhere), tempfile.gettempdir(), str(Path.home()), "/dev/shm"],
-                pids=[service.process.pid, mongod], addresses=[str(data / "mongo" / "m.sock"), f"127.0.0.1:{port}"],
-            )  # fmt: skip
+                write=[
+                    str(data),
+                    str(data / "mongo"),
+                    str(theirs.parent),
+                    str(elsewhere),
+                    tempfile.gettempdir(),
+                    str(Path.home()),
+                    "/dev/shm",
+                ],
+                pids=[service.process.pid, mongod],
+                addresses=[str(data / "mongo" / "m.sock"), f"127.0.0.1:{port}"],
+            )
         return found, service
     finally:
         service.stop()
@@ -141,11 +151,14 @@ def test_every_door_is_shut_where_the_service_is_not_root(folder: Path) -> None:
         kind.close_attempt(str(own), ())
         opened = []
         for name, door in {
-            "hidden": lambda: (hidden / "file").read_text(), "another's": lambda: (other / "file").read_text(),
-            "write": lambda: (other / "mine").write_text("x"), "temp": lambda: (Path(tempfile.gettempdir()) / "pry-n").write_text("x"),
-            "network": lambda: socket.create_connection(("127.0.0.1", port), timeout=2).close(), "signal": lambda: os.kill(os.getppid(), 0),
+            "hidden": lambda: (hidden / "file").read_text(),
+            "another's": lambda: (other / "file").read_text(),
+            "write": lambda: (other / "mine").write_text("x"),
+            "temp": lambda: (Path(tempfile.gettempdir()) / "pry-n").write_text("x"),
+            "network": lambda: socket.create_connection(("127.0.0.1", port), timeout=2).close(),
+            "signal": lambda: os.kill(os.getppid(), 0),
             "undo": lambda: undo(str(hidden)),
-        }.items():  # fmt: skip
+        }.items():
             with contextlib.suppress(OSError):
                 door()
                 opened.append(name)

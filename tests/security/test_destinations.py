@@ -25,27 +25,52 @@ JOBS = "/api/admin/scheduler-jobs"
 
 WHOLE: dict[str, dict[str, Any]] = {
     "smtp": {
-        "host": "mail.example.com", "port": 587, "security": "starttls", "username": "u", "password": SECRET, "sender": "a@example.com",
+        "host": "mail.example.com",
+        "port": 587,
+        "security": "starttls",
+        "username": "u",
+        "password": SECRET,
+        "sender": "a@example.com",
         "verify_certificate": True,
     },
     "http": {"hosts": ["api.example.com"], "proof": "bearer", "secret": SECRET, "plain": False, "verify_certificate": True},
     "nats": {"servers": ["tls://nats.example.com:4222"], "subjects": ["orders.*"], "token": SECRET},
     "file_store": {
-        "where": "sftp", "path": "/srv", "host": "files.example.com", "port": 22, "username": "u", "password": SECRET,
+        "where": "sftp",
+        "path": "/srv",
+        "host": "files.example.com",
+        "port": 22,
+        "username": "u",
+        "password": SECRET,
         "host_key": "ssh-ed25519 AAAA",
     },
-}  # fmt: skip
+}
 ELSEWHERE: list[tuple[str, dict[str, Any]]] = [
-    ("smtp", {"host": "evil.example.com"}), ("smtp", {"port": 25}), ("smtp", {"security": "none"}), ("smtp", {"verify_certificate": False}),
-    ("http", {"hosts": ["evil.example.com"]}), ("http", {"hosts": ["api.example.com", "evil.example.com"]}), ("http", {"hosts": ["*.example.com"]}),
-    ("http", {"plain": True}), ("http", {"verify_certificate": False}),
-    ("nats", {"servers": ["nats://evil.example.com:4222"]}), ("nats", {"servers": ["tls://nats.example.com:4222", "tls://evil.example.com"]}),
-    ("file_store", {"host": "evil.example.com"}), ("file_store", {"port": 2222}), ("file_store", {"host_key": "ssh-ed25519 BBBB"}),
-]  # fmt: skip
+    ("smtp", {"host": "evil.example.com"}),
+    ("smtp", {"port": 25}),
+    ("smtp", {"security": "none"}),
+    ("smtp", {"verify_certificate": False}),
+    ("http", {"hosts": ["evil.example.com"]}),
+    ("http", {"hosts": ["api.example.com", "evil.example.com"]}),
+    ("http", {"hosts": ["*.example.com"]}),
+    ("http", {"plain": True}),
+    ("http", {"verify_certificate": False}),
+    ("nats", {"servers": ["nats://evil.example.com:4222"]}),
+    ("nats", {"servers": ["tls://nats.example.com:4222", "tls://evil.example.com"]}),
+    ("file_store", {"host": "evil.example.com"}),
+    ("file_store", {"port": 2222}),
+    ("file_store", {"host_key": "ssh-ed25519 BBBB"}),
+]
 HARMLESS: list[tuple[str, dict[str, Any]]] = [
-    ("smtp", {"sender": "b@example.com"}), ("smtp", {"sender_name": "Jobs"}), ("smtp", {"templates": ["email_notification"]}), ("smtp", {"username": "v"}),
-    ("http", {"templates": ["webhook_trigger"]}), ("nats", {"subjects": ["reports.>"]}), ("file_store", {"path": "/srv/other"}), ("smtp", {}),
-]  # fmt: skip
+    ("smtp", {"sender": "b@example.com"}),
+    ("smtp", {"sender_name": "Jobs"}),
+    ("smtp", {"templates": ["email_notification"]}),
+    ("smtp", {"username": "v"}),
+    ("http", {"templates": ["webhook_trigger"]}),
+    ("nats", {"subjects": ["reports.>"]}),
+    ("file_store", {"path": "/srv/other"}),
+    ("smtp", {}),
+]
 
 
 def secret_of(kind: str) -> str:
@@ -89,11 +114,16 @@ def test_a_member_that_says_nothing_counts() -> None:
     schema = {
         "type": "object",
         "properties": {
-            "secret": {"type": "string", "writeOnly": True}, "anything": {"title": "Anything"}, "note": {"x-destination": False},
-            "deep": {"type": "object", "properties": {"key": {"type": "string", "writeOnly": True}, "to": {"type": "string", "default": "here"}}},
+            "secret": {"type": "string", "writeOnly": True},
+            "anything": {"title": "Anything"},
+            "note": {"x-destination": False},
+            "deep": {
+                "type": "object",
+                "properties": {"key": {"type": "string", "writeOnly": True}, "to": {"type": "string", "default": "here"}},
+            },
             "rows": {"type": "array", "items": {"type": "object", "properties": {"key": {"format": "password"}, "url": {}}}},
         },
-    }  # fmt: skip
+    }
     sealed = {SEALED: "x"}
     stored = {"secret": sealed, "anything": 1, "note": "a", "deep": {"key": sealed}, "rows": [{"key": sealed, "url": "u"}], "extra": 1}
     shown = mask(stored)
@@ -148,12 +178,13 @@ def test_a_job_that_calls_elsewhere_asks_for_its_secret_by_every_door(
     kept = {**OTHER_URL, "secret": dict(MASK)}
     jobs, executions = services.jobs, services.executions
     for call in (
-        lambda: jobs.update(super_admin, job.id, {"parameters": kept}), lambda: jobs.validate(super_admin, {"parameters": kept}, job_id=job.id),
+        lambda: jobs.update(super_admin, job.id, {"parameters": kept}),
+        lambda: jobs.validate(super_admin, {"parameters": kept}, job_id=job.id),
         lambda: executions.run_now(super_admin, job.id, overrides=kept, whole=True),
         lambda: executions.run_now(super_admin, job.id, overrides={"url": OTHER_URL["url"]}),
         lambda: executions.run_now(super_admin, job.id, overrides={"verify_certificate": False}),
         lambda: executions.retry(super_admin, first["_id"], parameters=kept),
-    ):  # fmt: skip
+    ):
         assert again(call) == ["/parameters/secret"]
     answer = api("PUT", f"{JOBS}/{job.id}", {"parameters": kept})
     assert (answer.status_code, answer.json["errors"][0]["pointer"]) == (422, "/parameters/secret")

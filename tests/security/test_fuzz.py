@@ -43,10 +43,25 @@ def service(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def test_no_answer_is_outside_the_document(service: Service, role: str, tmp_path: Path) -> None:
     token = service.token(f"fuzz-{role}@example.com")
     run = [
-        str(Path(sys.executable).with_name("schemathesis")), "run", f"{service.address}/api/openapi.json", "--max-examples", EXAMPLES, "--checks", CHECKS,
-        "--phases", PHASES[role], "--continue-on-failure", "--no-color", "--suppress-health-check", "all", "--request-timeout", "10",
-        "--generation-deterministic", "-H", f"Authorization: Bearer {token}",
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
+        f"{service.address}/api/openapi.json",
+        "--max-examples",
+        EXAMPLES,
+        "--checks",
+        CHECKS,
+        "--phases",
+        PHASES[role],
+        "--continue-on-failure",
+        "--no-color",
+        "--suppress-health-check",
+        "all",
+        "--request-timeout",
+        "10",
+        "--generation-deterministic",
+        "-H",
+        f"Authorization: Bearer {token}",
+    ]
     hooks = {"SCHEMATHESIS_HOOKS": "tests.security.odd_values", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, check=False, env={**os.environ, **hooks})
     assert done.returncode == 0, done.stdout[-6000:]

@@ -38,9 +38,14 @@ def things(services: Services, group: str, asker: Actor) -> dict[str, str]:
     asked = services.approvals.ask(asker, needed.value.ask)
     note = services.notes.add(BOSS, job.id, "a note")
     return {
-        "job_id": job.id, "execution_id": run["_id"], "approval_id": asked["_id"], "note_id": note.id, "name": "x", "kind": "noop",
+        "job_id": job.id,
+        "execution_id": run["_id"],
+        "approval_id": asked["_id"],
+        "note_id": note.id,
+        "name": "x",
+        "kind": "noop",
         "filename": "app.css",
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture

@@ -26,9 +26,12 @@ def two(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[
     """Two web processes on one database, with one key."""
     name, folder = "limits_of_two", tmp_path_factory.mktemp("two")
     limits = {
-        "JOBWRIGHT_RUNS_PER_HOUR": "10", "JOBWRIGHT_MAX_JOBS": "12", "JOBWRIGHT_API_RATE": "90", "JOBWRIGHT_SECRET_KEY": KEY,
+        "JOBWRIGHT_RUNS_PER_HOUR": "10",
+        "JOBWRIGHT_MAX_JOBS": "12",
+        "JOBWRIGHT_API_RATE": "90",
+        "JOBWRIGHT_SECRET_KEY": KEY,
         "JOBWRIGHT_TRUSTED_HOSTS": "127.0.0.1,jobs.example.com",
-    }  # fmt: skip
+    }
     services = [Service("web", uri=mongod, database=name, data_dir=folder / str(n), **limits) for n in range(2)]
     for one in services:
         one.wait_ready()
@@ -79,11 +82,14 @@ def test_jobs_of_the_registry(two: list[Service]) -> None:
         assert client.get("/api/admin/scheduler-jobs").json()["total"] == 12
 
 
-@pytest.mark.parametrize("sent", [
-    b"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
-    b"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nX-More: ",
-    b"",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
+        b"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nX-More: ",
+        b"",
+    ],
+)
 def test_clients_that_send_half_a_request_keep_nobody_waiting(two: list[Service], sent: bytes) -> None:
     """Ordered by answers and not by time: each of the half-sent ones is still unanswered when the others have been."""
     place = urlsplit(two[0].address)

@@ -96,9 +96,12 @@ def test_what_is_wrong_with_a_name_is_said_at_the_secret(services: Services, sup
     job = services.jobs.create(admin, body)[0]
     assert job.definition.parameters["secret"] == NAMED
     assert services.jobs.judge.shown_parameters(job)["secret"] == NAMED
-    assert services.jobs.update(admin, job.id, {"parameters": {**body["parameters"], "secret": {"$secret": "set"}}}).definition.parameters[
-        "secret"
-    ] == NAMED  # fmt: skip
+    assert (
+        services.jobs.update(admin, job.id, {"parameters": {**body["parameters"], "secret": {"$secret": "set"}}}).definition.parameters[
+            "secret"
+        ]
+        == NAMED
+    )
     with pytest.raises(Conflict, match="used by w"):
         services.connections.delete(super_admin, row["_id"], used_by=services.jobs.names_using("stripe"))
 
@@ -171,16 +174,31 @@ def test_a_run_gets_the_secret_that_is_there_now_and_nothing_shows_it(
 @pytest.mark.parametrize(
     ("hosts", "address", "may"),
     [
-        (["a.example"], "https://a.example/x", True), (["a.example"], "https://A.EXAMPLE/x", True), (["a.example"], "https://b.example/", False),
-        (["a.example"], "http://a.example/", False), (["a.example"], "https://a.example:8443/", False), (["a.example:8443"], "https://a.example:8443/", True),
-        (["a.example"], "https://a.example.evil.test/", False), (["a.example"], "https://a.example@evil.test/", False),
-        (["a.example"], "https://evil.test/a.example", False), (["*.a.example"], "https://x.a.example/", True), (["*.a.example"], "https://x.y.a.example/", True),
-        (["*.a.example"], "https://a.example/", False), (["*.a.example"], "https://xa.example/", False), (["*.a.example"], "https://evila.example/", False),
-        (["[::1]:80"], "https://[::1]:80/", True), (["[::1]"], "https://[::1]/", True), (["a.example"], "ftp://a.example/", False),
-        (["a.example"], "javascript:alert(1)", False), (["a.example"], "//a.example/", False), (["a.example"], "https://", False),
-        (["a.example"], "https://a.example\\@evil.test/", False), (["a.example"], "https://a.example%00.evil.test/", False), (["a.example"], "", False),
+        (["a.example"], "https://a.example/x", True),
+        (["a.example"], "https://A.EXAMPLE/x", True),
+        (["a.example"], "https://b.example/", False),
+        (["a.example"], "http://a.example/", False),
+        (["a.example"], "https://a.example:8443/", False),
+        (["a.example:8443"], "https://a.example:8443/", True),
+        (["a.example"], "https://a.example.evil.test/", False),
+        (["a.example"], "https://a.example@evil.test/", False),
+        (["a.example"], "https://evil.test/a.example", False),
+        (["*.a.example"], "https://x.a.example/", True),
+        (["*.a.example"], "https://x.y.a.example/", True),
+        (["*.a.example"], "https://a.example/", False),
+        (["*.a.example"], "https://xa.example/", False),
+        (["*.a.example"], "https://evila.example/", False),
+        (["[::1]:80"], "https://[::1]:80/", True),
+        (["[::1]"], "https://[::1]/", True),
+        (["a.example"], "ftp://a.example/", False),
+        (["a.example"], "javascript:alert(1)", False),
+        (["a.example"], "//a.example/", False),
+        (["a.example"], "https://", False),
+        (["a.example"], "https://a.example\\@evil.test/", False),
+        (["a.example"], "https://a.example%00.evil.test/", False),
+        (["a.example"], "", False),
     ],
-)  # fmt: skip
+)
 def test_hosts(hosts: list[str], address: str, may: bool) -> None:
     assert may_call({"hosts": hosts, "proof": "none"}, address) is may
 
@@ -207,10 +225,12 @@ def test_each_proof_asks_for_what_it_needs(services: Services, super_admin: Acto
 @pytest.mark.parametrize(
     ("settings", "header", "value"),
     [
-        ({"proof": "bearer", "secret": "t"}, "authorization", "Bearer t"), ({"proof": "basic", "username": "u", "secret": "p"}, "authorization", "Basic dTpw"),
-        ({"proof": "header", "header": "X-Api-Key", "secret": "k"}, "x-api-key", "k"), ({"proof": "none"}, "authorization", None),
+        ({"proof": "bearer", "secret": "t"}, "authorization", "Bearer t"),
+        ({"proof": "basic", "username": "u", "secret": "p"}, "authorization", "Basic dTpw"),
+        ({"proof": "header", "header": "X-Api-Key", "secret": "k"}, "x-api-key", "k"),
+        ({"proof": "none"}, "authorization", None),
     ],
-)  # fmt: skip
+)
 def test_what_is_sent_as_proof(settings: dict[str, Any], header: str, value: str | None) -> None:
     flow = Proof("c", {"hosts": ["a.example"], **settings}).auth_flow(httpx.Request("GET", "https://a.example/"))
     assert next(flow).headers.get(header) == value

@@ -31,10 +31,22 @@ def connection(services: Services, actor: Actor, **narrow: Any) -> str:
 @pytest.mark.parametrize(
     ("allowed", "collection", "may"),
     [
-        (None, "a", True), ([], "a", True), (["a"], "a", True), (["a"], "ab", False), (["a*"], "ab", True), (["a*"], "a", True), (["a*"], "b", False),
-        (["*"], "x", True), (["a", "b*"], "bc", True), (["a"], "A", False), (["a."], "a.b", False), (["a.*"], "a.b", True), (["[a]"], "a", False), (["?"], "a", False),
+        (None, "a", True),
+        ([], "a", True),
+        (["a"], "a", True),
+        (["a"], "ab", False),
+        (["a*"], "ab", True),
+        (["a*"], "a", True),
+        (["a*"], "b", False),
+        (["*"], "x", True),
+        (["a", "b*"], "bc", True),
+        (["a"], "A", False),
+        (["a."], "a.b", False),
+        (["a.*"], "a.b", True),
+        (["[a]"], "a", False),
+        (["?"], "a", False),
     ],
-)  # fmt: skip
+)
 def test_names_and_beginnings(allowed: list[str] | None, collection: str, may: bool) -> None:
     assert may_use({} if allowed is None else {"collections": allowed}, collection) is may
 
@@ -51,8 +63,9 @@ def test_a_job_of_another_template_or_collection_is_refused_at_its_field(service
     connection(services, super_admin, templates=["database_cleanup"], collections=["sessions_*"])
     job = services.jobs.create(super_admin, {"name": "j", "template_type": "database_cleanup", "parameters": CLEANUP})[0]
     for parameters, pointer in (
-        ({**CLEANUP, "collection": "users"}, "/parameters/collection"), ({**CLEANUP, "collection": "sessions"}, "/parameters/collection"),
-    ):  # fmt: skip
+        ({**CLEANUP, "collection": "users"}, "/parameters/collection"),
+        ({**CLEANUP, "collection": "sessions"}, "/parameters/collection"),
+    ):
         for call in (
             lambda parameters=parameters: services.jobs.create(
                 super_admin, {"name": "k", "template_type": "database_cleanup", "parameters": parameters}

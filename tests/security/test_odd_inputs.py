@@ -36,26 +36,85 @@ SAMPLE = 6  # values a parameter in a short run
 
 # As they stand in an address, percent-encoded; the last two are no UTF-8: half of a surrogate pair, and a byte that begins nothing.
 TEXTS = [
-    "%00", "a%00b", quote("\u202edrawkcab\u202c"), quote("\u2066\u200b\ufeff"), quote("e\u0301\U0001f469\u200d\U0001f680"), quote("x" * 20_000),
-    quote("\r\n\t\x1b[31m"), quote("<script>alert(1)</script>'\""), quote("$where"), quote("a.b.$c"), quote("(" * 500), "%ED%A0%80", "%FF%FE",
-]  # fmt: skip
+    "%00",
+    "a%00b",
+    quote("\u202edrawkcab\u202c"),
+    quote("\u2066\u200b\ufeff"),
+    quote("e\u0301\U0001f469\u200d\U0001f680"),
+    quote("x" * 20_000),
+    quote("\r\n\t\x1b[31m"),
+    quote("<script>alert(1)</script>'\""),
+    quote("$where"),
+    quote("a.b.$c"),
+    quote("(" * 500),
+    "%ED%A0%80",
+    "%FF%FE",
+]
 NUMBERS = [
-    "-1", "0", "9223372036854775807", "9223372036854775808", "-9223372036854775809", "99999999999999999999", "1e400", "NaN", "9" * 5000,
-    "1.5", "0x10", quote("١٢"),
-]  # fmt: skip
+    "-1",
+    "0",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "99999999999999999999",
+    "1e400",
+    "NaN",
+    "9" * 5000,
+    "1.5",
+    "0x10",
+    quote("١٢"),
+]
 INSTANTS = [
-    "0001-01-01", "9999-12-31", "0000-00-00", "10000-01-01", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59Z",
-    "9999-12-31T23:59:59-14:00", "2026-03-29T02:30:00", "2026-06-30T23:59:60Z", "1969-12-31T23:59:59.999999Z",
-]  # fmt: skip
+    "0001-01-01",
+    "9999-12-31",
+    "0000-00-00",
+    "10000-01-01",
+    "0001-01-01T00:00:00Z",
+    "0001-01-01T00:00:00%2B14:00",
+    "9999-12-31T23:59:59Z",
+    "9999-12-31T23:59:59-14:00",
+    "2026-03-29T02:30:00",
+    "2026-06-30T23:59:60Z",
+    "1969-12-31T23:59:59.999999Z",
+]
 IN_ADDRESSES = [*TEXTS, *NUMBERS, *INSTANTS, ""]
 # The same in JSON, written as JSON so that what Python cannot hold can be sent: half a surrogate pair, numbers beyond any bound.
 IN_JSON = [
-    r'"\u0000"', r'"a\u0000b"', r'"\ud800"', r'"\u202eabc"', json.dumps("e\u0301\U0001f469\u200d\U0001f680"), json.dumps("x" * 20_000), '""', '" "',
-    "null", "true", "{}", "[]", "[[[[]]]]", r'{"a\u0000b": 1}', r'{"\ud800": 1}', '{"": 1}', '{"$where": "1"}', '{"a.b": 1}', '{"$ref": "#"}',
-    "-1", "0", "9223372036854775807", "9223372036854775808", "-9223372036854775809", "1" + "0" * 400, "1e400", "1e308", "5e-324", "0.1",
-    "12345678901234567.89", "-0.0", '["a", 1, null]', '["x", "x", "x"]',
+    r'"\u0000"',
+    r'"a\u0000b"',
+    r'"\ud800"',
+    r'"\u202eabc"',
+    json.dumps("e\u0301\U0001f469\u200d\U0001f680"),
+    json.dumps("x" * 20_000),
+    '""',
+    '" "',
+    "null",
+    "true",
+    "{}",
+    "[]",
+    "[[[[]]]]",
+    r'{"a\u0000b": 1}',
+    r'{"\ud800": 1}',
+    '{"": 1}',
+    '{"$where": "1"}',
+    '{"a.b": 1}',
+    '{"$ref": "#"}',
+    "-1",
+    "0",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "1" + "0" * 400,
+    "1e400",
+    "1e308",
+    "5e-324",
+    "0.1",
+    "12345678901234567.89",
+    "-0.0",
+    '["a", 1, null]',
+    '["x", "x", "x"]',
     *(json.dumps(one.replace("%2B", "+")) for one in INSTANTS),
-]  # fmt: skip
+]
 HEADERS = [
     "If-Match",
     "If-None-Match",
@@ -163,9 +222,19 @@ LISTS = [
     "/palette?q=n",
 ]
 REST_LISTS = [
-    f"{A}/scheduler-jobs", f"{A}/scheduler-jobs/export", f"{A}/job-executions", f"{A}/connections", f"{A}/calendars", f"{A}/users", f"{A}/tokens",
-    f"{A}/approvals", f"{A}/audit-events", f"{A}/audit-events/export", f"{A}/job-templates", f"{A}/maintenance",
-]  # fmt: skip
+    f"{A}/scheduler-jobs",
+    f"{A}/scheduler-jobs/export",
+    f"{A}/job-executions",
+    f"{A}/connections",
+    f"{A}/calendars",
+    f"{A}/users",
+    f"{A}/tokens",
+    f"{A}/approvals",
+    f"{A}/audit-events",
+    f"{A}/audit-events/export",
+    f"{A}/job-templates",
+    f"{A}/maintenance",
+]
 
 
 def look_everywhere(rest: Api, browser: FlaskClient) -> None:
@@ -235,12 +304,14 @@ STREAMED = {("POST", f"{A}/scheduler-jobs/plan"), ("POST", f"{A}/scheduler-jobs/
 JOB_FILE = {"jobwright": 1, "jobs": [{"name": "filed", "template_type": "noop", "schedule": {"type": "cron", "expression": "0 * * * *"}}]}
 MORE: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{A}/scheduler-jobs"): {
-        "description": "d", "schedule": {"type": "cron", "expression": "0 * * * *", "timezone": "UTC"}, "parameters": {"seconds": 1},
+        "description": "d",
+        "schedule": {"type": "cron", "expression": "0 * * * *", "timezone": "UTC"},
+        "parameters": {"seconds": 1},
         "template_type": "test_scheduler",
     },
     ("POST", f"{JOB}/run"): {"parameters": {}},
     ("POST", f"{RUN}/retry"): {"parameters": {}},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("method", "rule"), RULES, ids=str)

@@ -64,8 +64,13 @@ def test_another_key_opens_all_and_then_seals_all(
     warned = next(one for one in Doctor(both, store).examine() if one.subject == "Key")
     assert (warned.level, "reseal" in warned.advice) == (Level.WARNING, True)
     assert dict(Resealer(store.database, both.keys).run()) == {
-        "connections": 1, "dynamic_jobs": 1, "job_revisions": 1, "job_executions": 1, "approvals": 2, "users": 1,
-    }  # fmt: skip
+        "connections": 1,
+        "dynamic_jobs": 1,
+        "job_revisions": 1,
+        "job_executions": 1,
+        "approvals": 2,
+        "users": 1,
+    }
     assert set(dict(Resealer(store.database, both.keys).run()).values()) <= {0, 1}
     assert Resealer(store.database, both.keys).old() == {}
 
@@ -121,9 +126,17 @@ def test_the_canary_is_in_no_answer_no_record_and_no_log(mongod: str, database_n
             for run in runs:
                 eventually(lambda run=run: client.get(f"/api/admin/job-executions/{run}").json()["execution"]["completed_at"], seconds=30)
             paths = [
-                "connections", f"connections/{connection}", "scheduler-jobs", f"scheduler-jobs/{job}", f"scheduler-jobs/{job}/executions", "job-executions",
-                *(f"job-executions/{run}{more}" for run in runs for more in ("", "/logs")), "audit-events?limit=500", "audit-events/export", "audit-events/export?format=csv",
-            ]  # fmt: skip
+                "connections",
+                f"connections/{connection}",
+                "scheduler-jobs",
+                f"scheduler-jobs/{job}",
+                f"scheduler-jobs/{job}/executions",
+                "job-executions",
+                *(f"job-executions/{run}{more}" for run in runs for more in ("", "/logs")),
+                "audit-events?limit=500",
+                "audit-events/export",
+                "audit-events/export?format=csv",
+            ]
             answers += [client.get(f"/api/admin/{path}").text for path in paths]
             from tests.support import ADMIN
 

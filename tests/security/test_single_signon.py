@@ -44,9 +44,12 @@ def provider() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def service(mongod: str, provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     chosen = {
-        "JOBWRIGHT_OIDC_ISSUER": provider, "JOBWRIGHT_OIDC_CLIENT_ID": "jobwright", "JOBWRIGHT_OIDC_CLIENT_SECRET": "s3cret-of-the-client",
-        "JOBWRIGHT_OIDC_NAME": "Example ID", "JOBWRIGHT_OIDC_ROLES": ROLES,
-    }  # fmt: skip
+        "JOBWRIGHT_OIDC_ISSUER": provider,
+        "JOBWRIGHT_OIDC_CLIENT_ID": "jobwright",
+        "JOBWRIGHT_OIDC_CLIENT_SECRET": "s3cret-of-the-client",
+        "JOBWRIGHT_OIDC_NAME": "Example ID",
+        "JOBWRIGHT_OIDC_ROLES": ROLES,
+    }
     made = Service("web", uri=mongod, database="single_signon", data_dir=tmp_path_factory.mktemp("sso"), **chosen).wait_ready()
     yield made
     assert made.stop() == 0
@@ -154,11 +157,17 @@ class Liar:
 
             def do_GET(self) -> None:
                 if self.path.startswith("/.well-known"):
-                    self._answer({
-                        "issuer": liar.address, "authorization_endpoint": f"{liar.address}/auth", "token_endpoint": f"{liar.address}/token",
-                        "jwks_uri": f"{liar.address}/jwks", "userinfo_endpoint": f"{liar.address}/userinfo",
-                        "id_token_signing_alg_values_supported": ["RS256"], **liar.metadata,
-                    })  # fmt: skip
+                    self._answer(
+                        {
+                            "issuer": liar.address,
+                            "authorization_endpoint": f"{liar.address}/auth",
+                            "token_endpoint": f"{liar.address}/token",
+                            "jwks_uri": f"{liar.address}/jwks",
+                            "userinfo_endpoint": f"{liar.address}/userinfo",
+                            "id_token_signing_alg_values_supported": ["RS256"],
+                            **liar.metadata,
+                        }
+                    )
                 elif self.path == "/jwks":
                     self._answer({"keys": [liar.key.as_dict(private=False)]})
                 else:
@@ -168,9 +177,16 @@ class Liar:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 now = int(time.time())
                 claims = {
-                    "iss": liar.address, "aud": "jobwright", "sub": "s-1", "iat": now, "exp": now + 300, "nonce": liar.nonce,
-                    "email": "mia@example.com", "email_verified": True, "groups": ["jobwright-admins"],
-                }  # fmt: skip
+                    "iss": liar.address,
+                    "aud": "jobwright",
+                    "sub": "s-1",
+                    "iat": now,
+                    "exp": now + 300,
+                    "nonce": liar.nonce,
+                    "email": "mia@example.com",
+                    "email_verified": True,
+                    "groups": ["jobwright-admins"],
+                }
                 token = {"access_token": "a", "token_type": "Bearer", "expires_in": 300, "id_token": liar.sign(liar.forge(claims))}
                 self._answer({key: value for key, value in token.items() if value is not None})
 
@@ -373,11 +389,17 @@ def test_without_rules_of_roles_an_account_keeps_its_own(store: Store, settings:
 @pytest.mark.parametrize(
     ("claims", "role"),
     [
-        ({}, None), ({"groups": "jobwright-admins"}, Role.ADMIN), ({"groups": ["x", "root", "jobwright-admins"]}, Role.SUPER_ADMIN),
-        ({"groups": {"root": True}}, None), ({"groups": None}, None), ({"groups": 7}, None), ({"groups": [["root"]]}, None),
-        ({"groups": ["ROOT"]}, None), ({"groups": "root "}, None),
+        ({}, None),
+        ({"groups": "jobwright-admins"}, Role.ADMIN),
+        ({"groups": ["x", "root", "jobwright-admins"]}, Role.SUPER_ADMIN),
+        ({"groups": {"root": True}}, None),
+        ({"groups": None}, None),
+        ({"groups": 7}, None),
+        ({"groups": [["root"]]}, None),
+        ({"groups": ["ROOT"]}, None),
+        ({"groups": "root "}, None),
     ],
-)  # fmt: skip
+)
 def test_roles_of_claims(claims: dict[str, Any], role: Role | None) -> None:
     rules = RoleRules("groups", (("jobwright-admins", "admin"), ("root", "super_admin")), None)
     assert role_from(claims, rules) is role
@@ -390,12 +412,16 @@ def test_roles_of_claims(claims: dict[str, Any], role: Role | None) -> None:
     [
         ({"JOBWRIGHT_OIDC_ISSUER": "https://id.example.com"}, "JOBWRIGHT_OIDC_CLIENT_ID"),
         ({"JOBWRIGHT_OIDC_ISSUER": "id.example.com", "JOBWRIGHT_OIDC_CLIENT_ID": "x"}, "JOBWRIGHT_OIDC_ISSUER"),
-        ({"JOBWRIGHT_OIDC_ROLES": "root=god"}, "JOBWRIGHT_OIDC_ROLES"), ({"JOBWRIGHT_OIDC_ROLES": "=admin"}, "JOBWRIGHT_OIDC_ROLES"),
+        ({"JOBWRIGHT_OIDC_ROLES": "root=god"}, "JOBWRIGHT_OIDC_ROLES"),
+        ({"JOBWRIGHT_OIDC_ROLES": "=admin"}, "JOBWRIGHT_OIDC_ROLES"),
         ({"JOBWRIGHT_OIDC_DEFAULT_ROLE": "super_admin"}, "JOBWRIGHT_OIDC_DEFAULT_ROLE"),
         ({"JOBWRIGHT_PASSWORD_SIGN_IN": "false"}, "JOBWRIGHT_PASSWORD_SIGN_IN"),
-        ({"JOBWRIGHT_OIDC_ISSUER": "https://id.example.com", "JOBWRIGHT_OIDC_CLIENT_ID": "x", "JOBWRIGHT_OIDC_SCOPES": "email"}, "JOBWRIGHT_OIDC_SCOPES"),
+        (
+            {"JOBWRIGHT_OIDC_ISSUER": "https://id.example.com", "JOBWRIGHT_OIDC_CLIENT_ID": "x", "JOBWRIGHT_OIDC_SCOPES": "email"},
+            "JOBWRIGHT_OIDC_SCOPES",
+        ),
     ],
-)  # fmt: skip
+)
 def test_settings_that_do_not_fit_together_stop_the_start(chosen: dict[str, str], name: str) -> None:
     from app.config import load_settings
 

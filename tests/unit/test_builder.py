@@ -10,9 +10,14 @@ from app.scheduling.builder import HOUR_STEPS, MINUTE_STEPS, Built, Every, build
 from app.scheduling.cron import check_expression
 
 BUILT = st.builds(
-    Built, every=st.sampled_from(Every), step=st.sampled_from(sorted({*MINUTE_STEPS, *HOUR_STEPS})), minute=st.integers(0, 59),
-    hour=st.integers(0, 23), days=st.sets(st.integers(0, 6), min_size=1).map(lambda days: tuple(sorted(days))), day=st.integers(1, 31),
-).filter(lambda one: one.step in (MINUTE_STEPS if one.every is Every.MINUTES else HOUR_STEPS))  # fmt: skip
+    Built,
+    every=st.sampled_from(Every),
+    step=st.sampled_from(sorted({*MINUTE_STEPS, *HOUR_STEPS})),
+    minute=st.integers(0, 59),
+    hour=st.integers(0, 23),
+    days=st.sets(st.integers(0, 6), min_size=1).map(lambda days: tuple(sorted(days))),
+    day=st.integers(1, 31),
+).filter(lambda one: one.step in (MINUTE_STEPS if one.every is Every.MINUTES else HOUR_STEPS))
 
 
 @given(BUILT)
@@ -37,9 +42,19 @@ def test_posted_fields_mean_what_the_page_showed(one: Built) -> None:
 
 @pytest.mark.parametrize(
     ("expression", "every"),
-    [("*/15 * * * *", "minutes"), ("* * * * *", "minutes"), ("7 * * * *", "hour"), ("0 */6 * * *", "hours"), ("30 6 * * mon-fri", "week"),
-     ("0 8 * * 0,7", "week"), ("0 6 1 * *", "month"), ("@daily", "day"), ("@hourly", "hour"), ("0 8 * * sun", "week")],
-)  # fmt: skip
+    [
+        ("*/15 * * * *", "minutes"),
+        ("* * * * *", "minutes"),
+        ("7 * * * *", "hour"),
+        ("0 */6 * * *", "hours"),
+        ("30 6 * * mon-fri", "week"),
+        ("0 8 * * 0,7", "week"),
+        ("0 6 1 * *", "month"),
+        ("@daily", "day"),
+        ("@hourly", "hour"),
+        ("0 8 * * sun", "week"),
+    ],
+)
 def test_what_people_write_is_known(expression: str, every: str) -> None:
     found = built(expression)
     assert found is not None
@@ -48,8 +63,20 @@ def test_what_people_write_is_known(expression: str, every: str) -> None:
 
 @pytest.mark.parametrize(
     "expression",
-    ["", "nonsense", "*/7 * * * *", "0 2 29 2 *", "0 2 1 * 1", "0,30 * * * *", "0 9-17 * * *", "5 0 2 * * *", "0 */5 * * *", "1-59/2 * * * *", "0 2 1,15 * *"],
-)  # fmt: skip
+    [
+        "",
+        "nonsense",
+        "*/7 * * * *",
+        "0 2 29 2 *",
+        "0 2 1 * 1",
+        "0,30 * * * *",
+        "0 9-17 * * *",
+        "5 0 2 * * *",
+        "0 */5 * * *",
+        "1-59/2 * * * *",
+        "0 2 1,15 * *",
+    ],
+)
 def test_what_says_more_is_left_to_the_expression(expression: str) -> None:
     assert built(expression) is None
 

@@ -52,7 +52,7 @@ def ends(blackouts: Blackouts, moment: datetime) -> datetime | None:
         ({"weekly": [{"days": ["sat"], "from": "22:00", "to": "06:00"}]}, "2026-10-24T22:00", "2026-10-25T06:00"),
         ({"weekly": [{"days": ["sat"], "from": "22:00", "to": "06:00"}]}, "2026-03-28T22:00", "2026-03-29T06:00"),
     ],
-)  # fmt: skip
+)
 def test_days_and_windows_are_of_the_calendars_zone(body: dict[str, Any], moment: str, end: str | None) -> None:
     assert ends(Blackouts([calendar(**body)]), local(moment)) == (local(end) if end else None)
 
@@ -151,9 +151,13 @@ MINUTELY = Schedule(type=ScheduleType.CRON, expression="* * * * *")
 
 def planned(first: str, now: str, policy: MisfirePolicy = MisfirePolicy.ONCE, *, zone: str = "UTC", **body: Any) -> Any:
     return plan_due(
-        MINUTELY, local(first, zone), local(now, zone), misfire=Misfire(policy=policy), triggers=TRIGGERS,
+        MINUTELY,
+        local(first, zone),
+        local(now, zone),
+        misfire=Misfire(policy=policy),
+        triggers=TRIGGERS,
         blackouts=Blackouts([Calendar("c", {"timezone": zone, **body})]),
-    )  # fmt: skip
+    )
 
 
 NIGHT = {"weekly": [{"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "from": "22:00", "to": "06:00"}]}

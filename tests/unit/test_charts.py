@@ -11,9 +11,11 @@ from app.execution.figures import Figures
 from web.charts import SHORTEST, TALL, durations, log_diff
 
 ROWS = st.lists(
-    st.fixed_dictionaries({"status": st.sampled_from(["success", "failed", "skipped", "running"]), "duration_seconds": st.none() | st.floats(0, 1e6)}),
+    st.fixed_dictionaries(
+        {"status": st.sampled_from(["success", "failed", "skipped", "running"]), "duration_seconds": st.none() | st.floats(0, 1e6)}
+    ),
     max_size=60,
-)  # fmt: skip
+)
 
 
 @given(ROWS)

@@ -18,27 +18,45 @@ NOW = datetime(2026, 3, 31, 15, 30, 45, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("6 months ago", datetime(2025, 9, 30, 15, 30, 45, tzinfo=UTC)), ("1 month ago", datetime(2026, 2, 28, 15, 30, 45, tzinfo=UTC)),
-        ("2 years ago", datetime(2024, 3, 31, 15, 30, 45, tzinfo=UTC)), ("1 day ago", NOW - timedelta(days=1)),
-        ("90 Minutes ago", NOW - timedelta(minutes=90)), ("in 2 weeks", NOW + timedelta(weeks=2)), ("now", NOW),
-        ("today", datetime(2026, 3, 31, tzinfo=UTC)), (" 3 hours ago ", NOW - timedelta(hours=3)),
-        ("999999 years ago", None), ("six months ago", None), ("6 months", None), ("6 months ago!", None), ("٦ months ago", None), ("", None),
+        ("6 months ago", datetime(2025, 9, 30, 15, 30, 45, tzinfo=UTC)),
+        ("1 month ago", datetime(2026, 2, 28, 15, 30, 45, tzinfo=UTC)),
+        ("2 years ago", datetime(2024, 3, 31, 15, 30, 45, tzinfo=UTC)),
+        ("1 day ago", NOW - timedelta(days=1)),
+        ("90 Minutes ago", NOW - timedelta(minutes=90)),
+        ("in 2 weeks", NOW + timedelta(weeks=2)),
+        ("now", NOW),
+        ("today", datetime(2026, 3, 31, tzinfo=UTC)),
+        (" 3 hours ago ", NOW - timedelta(hours=3)),
+        ("999999 years ago", None),
+        ("six months ago", None),
+        ("6 months", None),
+        ("6 months ago!", None),
+        ("٦ months ago", None),
+        ("", None),
     ],
-)  # fmt: skip
+)
 def test_relative_dates(text: str, expected: datetime | None) -> None:
     assert relative_date(text, NOW) == expected
 
 
 def test_only_comparisons_turn_text_into_dates() -> None:
     found = resolve(
-        {"a": {"$lt": "1 day ago", "$ne": "1 day ago"}, "b": "now", "c": {"$in": ["today"]}, "d": {"$gte": "b"},
-         "e": {"$elemMatch": {"at": {"$gt": "today"}}}},
+        {
+            "a": {"$lt": "1 day ago", "$ne": "1 day ago"},
+            "b": "now",
+            "c": {"$in": ["today"]},
+            "d": {"$gte": "b"},
+            "e": {"$elemMatch": {"at": {"$gt": "today"}}},
+        },
         NOW,
-    )  # fmt: skip
+    )
     assert found == {
-        "a": {"$lt": NOW - timedelta(days=1), "$ne": "1 day ago"}, "b": "now", "c": {"$in": ["today"]}, "d": {"$gte": "b"},
+        "a": {"$lt": NOW - timedelta(days=1), "$ne": "1 day ago"},
+        "b": "now",
+        "c": {"$in": ["today"]},
+        "d": {"$gte": "b"},
         "e": {"$elemMatch": {"at": {"$gt": NOW.replace(hour=0, minute=0, second=0)}}},
-    }  # fmt: skip
+    }
 
 
 def test_extended_json_becomes_what_it_says() -> None:
@@ -52,16 +70,34 @@ def test_extended_json_becomes_what_it_says() -> None:
 @pytest.mark.parametrize(
     ("condition", "pointer"),
     [
-        ({"$where": "sleep(1000)"}, "/$where"), ({"a": {"$where": "1"}}, "/a/$where"), ({"$expr": {"$gt": [1, 0]}}, "/$expr"),
-        ({"a": {"$function": {}}}, "/a/$function"), ({"$or": [{"a": 1}, {"b": {"$accumulator": 1}}]}, "/$or/1/b/$accumulator"),
-        ({"$and": []}, "/$and"), ({"$or": {"a": 1}}, "/$or"), ({"$text": {"$search": "x"}}, "/$text"), ({"$jsonSchema": {}}, "/$jsonSchema"),
-        ({"a": {"$in": 5}}, "/a/$in"), ({"a": {"$not": 5}}, "/a/$not"), ({"a": {"$not": {"$out": 1}}}, "/a/$not/$out"),
-        ({"a": {"$elemMatch": {"b": {"$where": 1}}}}, "/a/$elemMatch/b/$where"), ({"a": {"$regex": 5}}, "/a/$regex"),
-        ({"a": {"$regex": "x" * 501}}, "/a/$regex"), ({"a": {"$date": "never"}}, "/a"), ({"a": {"$oid": "zz"}}, "/a"),
-        ({"a": 2**70}, "/a"), ({"": 1}, "/"), ({"a\0": 1}, "/a\0"), ({"a/b~": {"$bad": 1}}, "/a~1b~0/$bad"), ({"a": {"b": {"$where": 1}}}, "/a/b/$where"),
-        ({"a": {"$gt": {"x": {"$merge": 1}}}}, "/a/$gt/x/$merge"), ({"a": [{"$where": 1}]}, "/a/0/$where"), ("x", ""), ([], ""),
+        ({"$where": "sleep(1000)"}, "/$where"),
+        ({"a": {"$where": "1"}}, "/a/$where"),
+        ({"$expr": {"$gt": [1, 0]}}, "/$expr"),
+        ({"a": {"$function": {}}}, "/a/$function"),
+        ({"$or": [{"a": 1}, {"b": {"$accumulator": 1}}]}, "/$or/1/b/$accumulator"),
+        ({"$and": []}, "/$and"),
+        ({"$or": {"a": 1}}, "/$or"),
+        ({"$text": {"$search": "x"}}, "/$text"),
+        ({"$jsonSchema": {}}, "/$jsonSchema"),
+        ({"a": {"$in": 5}}, "/a/$in"),
+        ({"a": {"$not": 5}}, "/a/$not"),
+        ({"a": {"$not": {"$out": 1}}}, "/a/$not/$out"),
+        ({"a": {"$elemMatch": {"b": {"$where": 1}}}}, "/a/$elemMatch/b/$where"),
+        ({"a": {"$regex": 5}}, "/a/$regex"),
+        ({"a": {"$regex": "x" * 501}}, "/a/$regex"),
+        ({"a": {"$date": "never"}}, "/a"),
+        ({"a": {"$oid": "zz"}}, "/a"),
+        ({"a": 2**70}, "/a"),
+        ({"": 1}, "/"),
+        ({"a\0": 1}, "/a\0"),
+        ({"a/b~": {"$bad": 1}}, "/a~1b~0/$bad"),
+        ({"a": {"b": {"$where": 1}}}, "/a/b/$where"),
+        ({"a": {"$gt": {"x": {"$merge": 1}}}}, "/a/$gt/x/$merge"),
+        ({"a": [{"$where": 1}]}, "/a/0/$where"),
+        ("x", ""),
+        ([], ""),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_allowed_is_named_where_it_is(condition: Any, pointer: str) -> None:
     assert [problem.pointer for problem in problems(condition)] == [pointer]
 
@@ -77,12 +113,23 @@ def test_depth_is_bounded() -> None:
 @pytest.mark.parametrize(
     "condition",
     [
-        {}, {"_id": {"$exists": True}}, {"_id": {"$ne": None}}, {"_id": {"$gt": {"$minKey": 1}}}, {"a": {"$nin": []}}, {"_id": {"$nin": [None]}},
-        {"$and": [{}, {"_id": {"$exists": 1}}]}, {"$or": [{"a": 1}, {}]}, {"$or": [{"a": {"$exists": True}}, {"a": {"$exists": False}}]},
-        {"$nor": [{"a": {"$in": []}}]}, {"$nor": [{"_id": None}]}, {"a": {"$not": {"$in": []}}}, {"_id": {"$not": {"$exists": False}}},
-        {"_id": {"$exists": True}, "b": {"$nin": []}}, {"_id": {"$lte": {"$maxKey": 1}}},
+        {},
+        {"_id": {"$exists": True}},
+        {"_id": {"$ne": None}},
+        {"_id": {"$gt": {"$minKey": 1}}},
+        {"a": {"$nin": []}},
+        {"_id": {"$nin": [None]}},
+        {"$and": [{}, {"_id": {"$exists": 1}}]},
+        {"$or": [{"a": 1}, {}]},
+        {"$or": [{"a": {"$exists": True}}, {"a": {"$exists": False}}]},
+        {"$nor": [{"a": {"$in": []}}]},
+        {"$nor": [{"_id": None}]},
+        {"a": {"$not": {"$in": []}}},
+        {"_id": {"$not": {"$exists": False}}},
+        {"_id": {"$exists": True}, "b": {"$nin": []}},
+        {"_id": {"$lte": {"$maxKey": 1}}},
     ],
-)  # fmt: skip
+)
 def test_conditions_that_match_everything(condition: dict[str, Any]) -> None:
     assert list(problems(condition)) == []
     assert always_true(condition)
@@ -91,20 +138,39 @@ def test_conditions_that_match_everything(condition: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "condition",
     [
-        {"a": 1}, {"_id": {"$exists": False}}, {"a": {"$exists": True}}, {"a": {"$ne": None}}, {"$or": [{"a": 1}, {"b": 2}]}, {"a": {"$nin": [1]}},
-        {"$and": [{}, {"a": 1}]}, {"$nor": [{}]}, {"_id": {"$gt": 5}}, {"$or": [{"a": {"$exists": True}}, {"b": {"$exists": False}}]}, {"a": {}},
-        {"lastActive": {"$lt": "6 months ago"}}, {"_id": {"$exists": True}, "a": 1}, {"_id": {"$in": []}}, {"a": {"$not": {"$in": [1]}}},
+        {"a": 1},
+        {"_id": {"$exists": False}},
+        {"a": {"$exists": True}},
+        {"a": {"$ne": None}},
+        {"$or": [{"a": 1}, {"b": 2}]},
+        {"a": {"$nin": [1]}},
+        {"$and": [{}, {"a": 1}]},
+        {"$nor": [{}]},
+        {"_id": {"$gt": 5}},
+        {"$or": [{"a": {"$exists": True}}, {"b": {"$exists": False}}]},
+        {"a": {}},
+        {"lastActive": {"$lt": "6 months ago"}},
+        {"_id": {"$exists": True}, "a": 1},
+        {"_id": {"$in": []}},
+        {"a": {"$not": {"$in": [1]}}},
     ],
-)  # fmt: skip
+)
 def test_conditions_that_do_not(condition: dict[str, Any]) -> None:
     assert not always_true(condition)
 
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.one_of(st.text(max_size=4), st.sampled_from(["$and", "$or", "$not", "$in", "$lt", "$date", "$elemMatch", "_id", "$regex"])), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.one_of(st.text(max_size=4), st.sampled_from(["$and", "$or", "$not", "$in", "$lt", "$date", "$elemMatch", "_id", "$regex"])),
+            inner,
+            max_size=3,
+        )
+    ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @given(json_values)

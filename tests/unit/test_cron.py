@@ -123,9 +123,8 @@ def test_agrees_with_the_clock_on_the_wall(minute: str, hour: str, day: str, wee
         sim = CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001 - for its sets
         minutes = (begin + timedelta(minutes=m) for m in range(1, 9 * 1440 + 1))
         assert found == [
-            m for m in minutes
-            if (w := m.astimezone(tz)).minute in sim.minutes and w.hour in sim.hours and sim.match_day(w.date())
-        ]  # fmt: skip
+            m for m in minutes if (w := m.astimezone(tz)).minute in sim.minutes and w.hour in sim.hours and sim.match_day(w.date())
+        ]
 
 
 def test_a_year_of_seconds_is_counted_without_listing() -> None:

@@ -38,11 +38,21 @@ def error(**changes: Any) -> AttemptError:
 @pytest.mark.parametrize(
     ("failed", "draw", "changes", "expected"),
     [
-        (1, 0.0, {}, 1), (1, 1.0, {}, 300), (2, 0.5, {}, 300), (2, 1.0, {}, 600), (3, 1.0, {}, 1000), (3, 0.5, {}, 500),
-        (4, 0.5, {}, None), (1, 0.5, {"max_retries": 0}, None), (2, 0.3, {"backoff": "fixed"}, 300), (1, 0.5, {"retry_on": []}, None),
-        (1, 0.5, {"retry_on": ["timeout"]}, None), (90, 1.0, {"max_retries": 100}, 1000), (1, 0.9, {"retry_delay_seconds": 0}, 1),
+        (1, 0.0, {}, 1),
+        (1, 1.0, {}, 300),
+        (2, 0.5, {}, 300),
+        (2, 1.0, {}, 600),
+        (3, 1.0, {}, 1000),
+        (3, 0.5, {}, 500),
+        (4, 0.5, {}, None),
+        (1, 0.5, {"max_retries": 0}, None),
+        (2, 0.3, {"backoff": "fixed"}, 300),
+        (1, 0.5, {"retry_on": []}, None),
+        (1, 0.5, {"retry_on": ["timeout"]}, None),
+        (90, 1.0, {"max_retries": 100}, 1000),
+        (1, 0.9, {"retry_delay_seconds": 0}, 1),
     ],
-)  # fmt: skip
+)
 def test_the_delay_before_another_attempt(failed: int, draw: float, changes: dict[str, Any], expected: float | None) -> None:
     assert decide_retry({**POLICY, **changes}, failed, error(), draw=lambda: draw).delay_seconds == expected
 
@@ -120,9 +130,13 @@ def test_a_year_of_seconds_is_one_summary_quickly() -> None:
 
 
 @given(
-    kind=st.sampled_from(["* * * * *", "*/7 * * * * *", "0 */5 * * *", 90, 1]), late=st.integers(0, 400_000),
-    grace=st.integers(1, 4000), policy=st.sampled_from(list(MisfirePolicy)), cap=st.integers(1, 20), end=st.one_of(st.none(), st.integers(1, 500_000)),
-)  # fmt: skip
+    kind=st.sampled_from(["* * * * *", "*/7 * * * * *", "0 */5 * * *", 90, 1]),
+    late=st.integers(0, 400_000),
+    grace=st.integers(1, 4000),
+    policy=st.sampled_from(list(MisfirePolicy)),
+    cap=st.integers(1, 20),
+    end=st.one_of(st.none(), st.integers(1, 500_000)),
+)
 def test_no_due_time_is_lost_or_doubled_by_any_plan(
     kind: str | int, late: int, grace: int, policy: MisfirePolicy, cap: int, end: int | None
 ) -> None:
@@ -200,8 +214,12 @@ def test_catalogues_of_schedules_are_complete() -> None:
 
 def test_durations_in_words() -> None:
     assert [duration_words(n) for n in (0, 1, 61, 86400, 90061)] == [
-        "0 seconds", "1 second", "1 minute 1 second", "1 day", "1 day 1 hour 1 minute 1 second"
-    ]  # fmt: skip
+        "0 seconds",
+        "1 second",
+        "1 minute 1 second",
+        "1 day",
+        "1 day 1 hour 1 minute 1 second",
+    ]
 
 
 def test_start_end_and_anchor_bound_an_interval() -> None:
@@ -215,11 +233,14 @@ def test_start_end_and_anchor_bound_an_interval() -> None:
 @pytest.mark.parametrize(
     ("zone", "moment", "jump"),
     [
-        ("Europe/Berlin", "2026-03-29T12:00+00:00", 3600), ("Europe/Berlin", "2026-03-28T22:59+00:00", 0),
-        ("Europe/Berlin", "2026-10-25T00:30+00:00", -3600), ("Australia/Lord_Howe", "2026-10-04T00:00+00:00", 1800),
-        ("America/Havana", "2026-03-08T12:00+00:00", 3600), ("UTC", "2026-03-29T12:00+00:00", 0),
+        ("Europe/Berlin", "2026-03-29T12:00+00:00", 3600),
+        ("Europe/Berlin", "2026-03-28T22:59+00:00", 0),
+        ("Europe/Berlin", "2026-10-25T00:30+00:00", -3600),
+        ("Australia/Lord_Howe", "2026-10-04T00:00+00:00", 1800),
+        ("America/Havana", "2026-03-08T12:00+00:00", 3600),
+        ("UTC", "2026-03-29T12:00+00:00", 0),
     ],
-)  # fmt: skip
+)
 def test_a_day_on_which_the_clock_jumps_is_known(zone: str, moment: str, jump: int) -> None:
     assert clock_change(datetime.fromisoformat(moment), zone) == timedelta(seconds=jump)
 

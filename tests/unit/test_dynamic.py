@@ -65,10 +65,14 @@ def test_expressions(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("-30 days", "2026-03-01T12:30:15Z"), ("+2 hours", "2026-03-31T14:30:15Z"), ("1 month ago", "2026-02-28T12:30:15Z"),
-        ("now", "2026-03-31T12:30:15Z"), ("today", "2026-03-31T00:00:00Z"), ("- 1 Week", "2026-03-24T12:30:15Z"),
+        ("-30 days", "2026-03-01T12:30:15Z"),
+        ("+2 hours", "2026-03-31T14:30:15Z"),
+        ("1 month ago", "2026-02-28T12:30:15Z"),
+        ("now", "2026-03-31T12:30:15Z"),
+        ("today", "2026-03-31T00:00:00Z"),
+        ("- 1 Week", "2026-03-24T12:30:15Z"),
     ],
-)  # fmt: skip
+)
 def test_relative_dates(text: str, value: str) -> None:
     assert became({"$relative": text}) == value
     assert became({"since": [{"$relative": text}]}) == {"since": [value]}
@@ -81,14 +85,40 @@ def test_a_relative_date_is_a_day_where_the_schema_has_one() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "{{ }}", "{{ nwo }}", "{{ now", "{{ now | }}", "{{ now | nothing }}", '{{ now | date: "x" }}', "{{ now | add }}",
-        '{{ now | add: "soon" }}', '{{ now | add: "30 days" }}', '{{ now | add: "-999999 years" }}', "{{ now.year }}", "{{ previous }}",
-        "{{ previous.parameters }}", "{{ execution }}", "{{ __import__ }}", "{{ now.__class__ }}", "{{ 1 }}", "{{ now || date }}",
-        "{{ now date }}", "{{ {{ now }} }}", "{{ previous.result.none }}", '{{ now | format: "%c%n%s" }}', '{{ now | in_zone: "../../etc/passwd" }}',
-        '{{ now | in_zone: "Mars/Base" }}', "{{ previous.result.names | date }}", "{{ previous.result.count | count }}",
-        '{{ job.name | plus: 1 }}', "{{ job.name | number }}", "{{ 'now' }}", "{{ now | join: \", \" }}", "{% if 1 %}{{", "{{ now;now }}",
+        "{{ }}",
+        "{{ nwo }}",
+        "{{ now",
+        "{{ now | }}",
+        "{{ now | nothing }}",
+        '{{ now | date: "x" }}',
+        "{{ now | add }}",
+        '{{ now | add: "soon" }}',
+        '{{ now | add: "30 days" }}',
+        '{{ now | add: "-999999 years" }}',
+        "{{ now.year }}",
+        "{{ previous }}",
+        "{{ previous.parameters }}",
+        "{{ execution }}",
+        "{{ __import__ }}",
+        "{{ now.__class__ }}",
+        "{{ 1 }}",
+        "{{ now || date }}",
+        "{{ now date }}",
+        "{{ {{ now }} }}",
+        "{{ previous.result.none }}",
+        '{{ now | format: "%c%n%s" }}',
+        '{{ now | in_zone: "../../etc/passwd" }}',
+        '{{ now | in_zone: "Mars/Base" }}',
+        "{{ previous.result.names | date }}",
+        "{{ previous.result.count | count }}",
+        "{{ job.name | plus: 1 }}",
+        "{{ job.name | number }}",
+        "{{ 'now' }}",
+        '{{ now | join: ", " }}',
+        "{% if 1 %}{{",
+        "{{ now;now }}",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_expression_is_told_at_its_place(text: str) -> None:
     found = resolve(ANY, {"a": [text]}, KNOWN)
     assert [one.pointer for one in found.errors] == ["/a/0"]
@@ -104,12 +134,13 @@ def test_what_is_no_relative_date_is_told_at_its_place(value: Any) -> None:
 def test_only_where_the_schema_allows_it() -> None:
     schema = {
         "properties": {
-            "free": {"type": "string", "x-dynamic": True}, "kept": {"type": "string"},
+            "free": {"type": "string", "x-dynamic": True},
+            "kept": {"type": "string"},
             "rows": {"items": {"oneOf": [{"properties": {"a": {"x-dynamic": True}, "b": {}}}, {"type": "string"}]}},
             "map": {"additionalProperties": {"$ref": "#/$defs/d"}},
         },
         "$defs": {"d": {"allOf": [{"x-dynamic": True}]}},
-    }  # fmt: skip
+    }
     value = {
         "free": "{{ job.id }}",
         "kept": "{{ job.id }}",
@@ -154,13 +185,13 @@ def test_there_are_bounds() -> None:
         ("{{ job.name" + ' | join: "xxxxxxxxxx"' * 60 + "}}", "no list"),  # each would make eleven times as much
         ('{{ previous.result.many | join: "xx" }}', "100,000 characters"),
         ("{{ previous.result.many }}" * 400, "100,000 characters"),
-        ('{{ previous.result.text | number }}', "no number"),
-        ('{{ previous.result.infinite | number }}', "no number"),
+        ("{{ previous.result.text | number }}", "no number"),
+        ("{{ previous.result.infinite | number }}", "no number"),
         ("{{ previous.result.none | default: 9223372036854775808 }}", "64 bits"),
         ("{{ previous.result.most | plus: 1 }}", "64 bits"),
         ("{{ previous.result.large | plus: " + "9" * 308 + " }}", "64 bits"),
     ],
-)  # fmt: skip
+)
 def test_what_would_have_no_end_is_told_instead(text: str, words: str) -> None:
     result = {"many": list(range(60_000)), "text": '"x"', "infinite": "1e999", "most": 2**63 - 1, "large": 1e308}
     [error] = resolve(ANY, text, Known(now=NOW, job_name="Nightly", previous={"result": result})).errors
@@ -172,8 +203,12 @@ def test_braces_around_an_expression_stay() -> None:
     assert became('{"a": {{ previous.result.count }}}') == '{"a": 7}'
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(alphabet='{}"|:., abnow$\\', max_size=30),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "$relative", "b"]), inner, max_size=3)))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(alphabet='{}"|:., abnow$\\', max_size=30),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "$relative", "b"]), inner, max_size=3),
+    )
+)
 def test_any_value_is_resolved_or_told(value: Any) -> None:
     found = resolve(ANY, value, KNOWN)
     assert isinstance(found.errors, list)

@@ -23,12 +23,41 @@ def of(text: str) -> Any:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("no", "no"), ("yes", "yes"), ("on", "on"), ("2026-01-01", "2026-01-01"), ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"), ("12:30", "12:30"),
-        ("0o17", "0o17"), ("017", "017"), ("0x1f", "0x1f"), ("1_000", "1_000"), (".5", ".5"), ("1.", "1."), (".inf", ".inf"), (".nan", ".nan"), ("+1", "+1"),
-        ("true", True), ("True", "True"), ("null", None), ("~", None), ("", None), ("Null", "Null"), ("1", 1), ("-0", 0), ("1.5", 1.5), ("1e3", 1000.0), ("-1.5E-2", -0.015),
-        ("'1'", "1"), ('"true"', "true"), ("[1, a]", [1, "a"]), ("{a: 1}", {"a": 1}), ("|\n    two\n    lines\n", "two\nlines\n"), ("=", "="), ("<<", "<<"),
+        ("no", "no"),
+        ("yes", "yes"),
+        ("on", "on"),
+        ("2026-01-01", "2026-01-01"),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        ("12:30", "12:30"),
+        ("0o17", "0o17"),
+        ("017", "017"),
+        ("0x1f", "0x1f"),
+        ("1_000", "1_000"),
+        (".5", ".5"),
+        ("1.", "1."),
+        (".inf", ".inf"),
+        (".nan", ".nan"),
+        ("+1", "+1"),
+        ("true", True),
+        ("True", "True"),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("Null", "Null"),
+        ("1", 1),
+        ("-0", 0),
+        ("1.5", 1.5),
+        ("1e3", 1000.0),
+        ("-1.5E-2", -0.015),
+        ("'1'", "1"),
+        ('"true"', "true"),
+        ("[1, a]", [1, "a"]),
+        ("{a: 1}", {"a": 1}),
+        ("|\n    two\n    lines\n", "two\nlines\n"),
+        ("=", "="),
+        ("<<", "<<"),
     ],
-)  # fmt: skip
+)
 def test_values_are_those_of_json(text: str, value: Any) -> None:
     found = of(text)
     assert (found, type(found)) == (value, type(value))
@@ -40,20 +69,41 @@ BOMB = "a: &a [x,x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*'
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "must be an object"), ("[]", "must be an object"), ("jobs: []", "`jobwright` must be 1"), ("jobwright: 2\njobs: []", "must be 1"),
-        ("jobwright: true\njobs: []", "must be 1"), ("jobwright: 1\njobs: {}", "must be a list"),
-        ("jobwright: 1\njobs: []\nmore: 1", "'more' is not a known field"), (HEAD + "- a: 1\n  a: 2", "line 4, column 3: the name 'a' occurs twice"),
-        (HEAD + "- 1: x", "line 3, column 3: a name must be text"), (HEAD + "- null: x", "a name must be text"), (HEAD + "- [a]: x", "a name must be text"),
-        (HEAD + "- a: &x 1", "anchors and aliases"), (HEAD + "- a: *x", "anchors and aliases"), (BOMB, "anchors and aliases"),
-        (HEAD + "- a: !!python/object/apply:os.system [id]", "the tag"), (HEAD + "- a: !!binary aGk=", "the tag"), (HEAD + "- a: !x 1", "the tag"),
-        (HEAD + "- a: !!set {x}", "the tag"), (HEAD + "- a: [", "line 4"), (HEAD + "- a: b: c", "line 3"), (HEAD + "\t- a: 1", "line 3"),
-        ("jobwright: 1\n---\njobs: []", "another document"), (HEAD + f"- a: {'9' * 5000}", "too long"),
-        (HEAD + "- a: " + "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "nested more than"), ("x" * (LONGEST + 1), "longer than"),
-        (HEAD + "- a: 'x\x00y'", "control characters"), (HEAD + "- {}\n" * (MOST_JOBS + 1), "the most"), ('{"jobwright": 1, "jobs": [{"a": 1, "a": 2}]}', "occurs twice"),
-        (HEAD + '- a: "\\ud800"', ""), ('{"jobwright": 1, "jobs": [{"a": "\\ud800"}]}', ""), ('{"jobwright": 1, "jobs": [{"a": NaN}]}', "no JSON number"),
-        ('{"jobwright": 1, "jobs": [' + "[" * DEEPEST + "]" * DEEPEST + "]}", "nested more than"), ('{"jobwright": 1, "jobs": []', "line 2"),
+        ("", "must be an object"),
+        ("[]", "must be an object"),
+        ("jobs: []", "`jobwright` must be 1"),
+        ("jobwright: 2\njobs: []", "must be 1"),
+        ("jobwright: true\njobs: []", "must be 1"),
+        ("jobwright: 1\njobs: {}", "must be a list"),
+        ("jobwright: 1\njobs: []\nmore: 1", "'more' is not a known field"),
+        (HEAD + "- a: 1\n  a: 2", "line 4, column 3: the name 'a' occurs twice"),
+        (HEAD + "- 1: x", "line 3, column 3: a name must be text"),
+        (HEAD + "- null: x", "a name must be text"),
+        (HEAD + "- [a]: x", "a name must be text"),
+        (HEAD + "- a: &x 1", "anchors and aliases"),
+        (HEAD + "- a: *x", "anchors and aliases"),
+        (BOMB, "anchors and aliases"),
+        (HEAD + "- a: !!python/object/apply:os.system [id]", "the tag"),
+        (HEAD + "- a: !!binary aGk=", "the tag"),
+        (HEAD + "- a: !x 1", "the tag"),
+        (HEAD + "- a: !!set {x}", "the tag"),
+        (HEAD + "- a: [", "line 4"),
+        (HEAD + "- a: b: c", "line 3"),
+        (HEAD + "\t- a: 1", "line 3"),
+        ("jobwright: 1\n---\njobs: []", "another document"),
+        (HEAD + f"- a: {'9' * 5000}", "too long"),
+        (HEAD + "- a: " + "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "nested more than"),
+        ("x" * (LONGEST + 1), "longer than"),
+        (HEAD + "- a: 'x\x00y'", "control characters"),
+        (HEAD + "- {}\n" * (MOST_JOBS + 1), "the most"),
+        ('{"jobwright": 1, "jobs": [{"a": 1, "a": 2}]}', "occurs twice"),
+        (HEAD + '- a: "\\ud800"', ""),
+        ('{"jobwright": 1, "jobs": [{"a": "\\ud800"}]}', ""),
+        ('{"jobwright": 1, "jobs": [{"a": NaN}]}', "no JSON number"),
+        ('{"jobwright": 1, "jobs": [' + "[" * DEEPEST + "]" * DEEPEST + "]}", "nested more than"),
+        ('{"jobwright": 1, "jobs": []', "line 2"),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused_says_where_and_why(text: str, words: str) -> None:
     with pytest.raises(FileRefused) as refused:
         read(text)
@@ -61,10 +111,14 @@ def test_what_is_refused_says_where_and_why(text: str, words: str) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(exclude_categories=["Cs"])),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("kind", ["yaml", "json"])

@@ -28,7 +28,11 @@ def _rows(*, count: int, **members: Any) -> tuple[dict[str, Any], dict[str, Any]
     return {"type": "object", "properties": {"l": {"type": "array", "items": item}}}, {"l": [{} for _ in range(count)]}
 
 
-ALTERNATIVES = {"oneOf": [{"type": "object", "properties": {f"m{i}_{j}": {"type": "string"} for j in range(4)}, "required": [f"m{i}_0"]} for i in range(120)]}  # fmt: skip
+ALTERNATIVES = {
+    "oneOf": [
+        {"type": "object", "properties": {f"m{i}_{j}": {"type": "string"} for j in range(4)}, "required": [f"m{i}_0"]} for i in range(120)
+    ]
+}
 LARGE: dict[str, tuple[Any, Any]] = {
     "many rows": (_rows(count=0, a={})[0], {"l": [{"a": str(i)} for i in range(10_000)]}),
     "a list of texts": ({"type": "object", "properties": {"l": {"type": "array", "items": {"type": "string"}}}}, {"l": ["x"] * 5000}),
@@ -40,7 +44,10 @@ LARGE: dict[str, tuple[Any, Any]] = {
     "a large enum in many rows": _rows(count=300, e={"enum": [f"value {i}" for i in range(3000)]}),
     "many alternatives in many rows": _rows(count=300, u=ALTERNATIVES),
     "wide and deep": (
-        {"type": "object", "properties": {f"a{i}": {"type": "object", "properties": {f"b{j}": {"type": "string"} for j in range(30)}} for i in range(40)}},
+        {
+            "type": "object",
+            "properties": {f"a{i}": {"type": "object", "properties": {f"b{j}": {"type": "string"} for j in range(30)}} for i in range(40)},
+        },
         {f"a{i}": {f"b{j}": "x" for j in range(30)} for i in range(40)},
     ),
     "keys that are very long": ({"type": "object", "properties": {f"{i}" * 30_000: {"type": "string"} for i in range(9)}}, {}),
@@ -52,9 +59,15 @@ LARGE: dict[str, tuple[Any, Any]] = {
     "long titles": ({"type": "object", "properties": {f"t{i}": {"type": "string", "title": "T" * 8000} for i in range(100)}}, {}),
     "long values to choose from": ({"type": "object", "properties": {"e": {"enum": [f"{i}" * 8000 for i in range(9)]}}}, {}),
     "a fresh list that wants 10,000 entries": (
-        {"type": "object", "properties": {"l": {"type": "array", "minItems": 10_000, "items": NODE}}, "required": ["l"], "$defs": {"node": NODE}}, ABSENT,
+        {
+            "type": "object",
+            "properties": {"l": {"type": "array", "minItems": 10_000, "items": NODE}},
+            "required": ["l"],
+            "$defs": {"node": NODE},
+        },
+        ABSENT,
     ),
-}  # fmt: skip
+}
 
 
 def drawn(form: Form, value: Any = ABSENT, **more: Any) -> tuple[Page, Field, str]:

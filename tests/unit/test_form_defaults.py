@@ -23,16 +23,27 @@ FULL = {"m": True, "p": 10}
 
 SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "then": (CONDITION, FULL),
-    "else": ({"type": "object", "properties": {"m": {"type": "boolean", "default": False}}, "if": IF_ON, "else": TEN}, {"m": False, "p": 10}),
+    "else": (
+        {"type": "object", "properties": {"m": {"type": "boolean", "default": False}}, "if": IF_ON, "else": TEN},
+        {"m": False, "p": 10},
+    ),
     "dependentSchemas": ({"type": "object", "properties": {"m": ON}, "dependentSchemas": {"m": TEN}}, FULL),
     "dependentRequired": (
-        {"type": "object", "properties": {"m": ON, "o": {"type": "object", "properties": {"x": {"default": 1}}}}, "dependentRequired": {"m": ["o"]}},
+        {
+            "type": "object",
+            "properties": {"m": ON, "o": {"type": "object", "properties": {"x": {"default": 1}}}},
+            "dependentRequired": {"m": ["o"]},
+        },
         {"m": True, "o": {"x": 1}},
     ),
     "a chain in the wrong order": (
-        {"type": "object", "properties": {"a0": {"default": True}}, "allOf": [
-            {"if": {"required": [f"a{i}"]}, "then": {"properties": {f"a{i + 1}": {"default": True}}}} for i in reversed(range(12))
-        ]},
+        {
+            "type": "object",
+            "properties": {"a0": {"default": True}},
+            "allOf": [
+                {"if": {"required": [f"a{i}"]}, "then": {"properties": {f"a{i + 1}": {"default": True}}}} for i in reversed(range(12))
+            ],
+        },
         {f"a{i}": True for i in range(13)},
     ),
     "a required object": ({"type": "object", "properties": {"o": CONDITION}, "required": ["o"]}, {"o": FULL}),
@@ -43,49 +54,78 @@ SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"l": [FULL, {"m": False}]},
     ),
     "entries of a tuple": (
-        {"type": "object", "properties": {"l": {"type": "array", "prefixItems": [{}, CONDITION], "default": [1, {}]}}}, {"l": [1, FULL]},
+        {"type": "object", "properties": {"l": {"type": "array", "prefixItems": [{}, CONDITION], "default": [1, {}]}}},
+        {"l": [1, FULL]},
     ),
     "entries of a map": (
-        {"type": "object", "properties": {"o": {"type": "object", "additionalProperties": CONDITION, "default": {"k": {}}}}}, {"o": {"k": FULL}},
+        {"type": "object", "properties": {"o": {"type": "object", "additionalProperties": CONDITION, "default": {"k": {}}}}},
+        {"o": {"k": FULL}},
     ),
     "oneOf": (
-        {"type": "object", "oneOf": [
-            {**CONDITION, "properties": {"m": ON, "kind": {"const": "a", "default": "a"}}, "required": ["kind"]},
-            {"properties": {"kind": {"const": "b"}}, "required": ["kind"]},
-        ]},
+        {
+            "type": "object",
+            "oneOf": [
+                {**CONDITION, "properties": {"m": ON, "kind": {"const": "a", "default": "a"}}, "required": ["kind"]},
+                {"properties": {"kind": {"const": "b"}}, "required": ["kind"]},
+            ],
+        },
         {"kind": "a", **FULL},
     ),
     "anyOf with null": ({"type": "object", "properties": {"o": {"anyOf": [CONDITION, {"type": "null"}], "default": {}}}}, {"o": FULL}),
     "a union that a default of its parent decides": (
-        {"type": "object", "properties": {"kind": {"enum": ["a", "b"], "default": "b"}}, "oneOf": [
-            {"properties": {"kind": {"const": "a"}, "x": {"default": 1}}}, {"properties": {"kind": {"const": "b"}, "y": {"default": 2}}},
-        ]},
+        {
+            "type": "object",
+            "properties": {"kind": {"enum": ["a", "b"], "default": "b"}},
+            "oneOf": [
+                {"properties": {"kind": {"const": "a"}, "x": {"default": 1}}},
+                {"properties": {"kind": {"const": "b"}, "y": {"default": 2}}},
+            ],
+        },
         {"kind": "b", "y": 2},
     ),
     "inside allOf and behind a reference": (
-        {"type": "object", "allOf": [{"properties": {"m": ON}}, {"$ref": "#/$defs/c"}], "$defs": {"c": {"allOf": [{"if": IF_ON, "then": TEN}]}}}, FULL,
+        {
+            "type": "object",
+            "allOf": [{"properties": {"m": ON}}, {"$ref": "#/$defs/c"}],
+            "$defs": {"c": {"allOf": [{"if": IF_ON, "then": TEN}]}},
+        },
+        FULL,
     ),
     "a condition on a default of a member": (
-        {"type": "object", "properties": {"o": {"type": "object", "default": {}, "properties": {"m": ON}}},
-         "if": {"properties": {"o": IF_ON}, "required": ["o"]}, "then": {"properties": {"o": TEN}}},
+        {
+            "type": "object",
+            "properties": {"o": {"type": "object", "default": {}, "properties": {"m": ON}}},
+            "if": {"properties": {"o": IF_ON}, "required": ["o"]},
+            "then": {"properties": {"o": TEN}},
+        },
         {"o": FULL},
     ),
-    "the root's own default": ({"type": "object", "default": {"a": 1}, "properties": {"a": {"default": 2}, "b": {"default": 3}}}, {"a": 1, "b": 3}),
+    "the root's own default": (
+        {"type": "object", "default": {"a": 1}, "properties": {"a": {"default": 2}, "b": {"default": 3}}},
+        {"a": 1, "b": 3},
+    ),
     "a condition that its own default breaks": (
-        {"type": "object", "if": {"not": {"required": ["p"]}}, "then": {"properties": {"p": {"default": 1}}}}, {},
+        {"type": "object", "if": {"not": {"required": ["p"]}}, "then": {"properties": {"p": {"default": 1}}}},
+        {},
     ),
     "a default that is forbidden": (
-        {"type": "object", "properties": {"m": ON, "days": {"default": 3}}, "if": IF_ON, "then": {"properties": {"days": False}}}, {"m": True},
+        {"type": "object", "properties": {"m": ON, "days": {"default": 3}}, "if": IF_ON, "then": {"properties": {"days": False}}},
+        {"m": True},
     ),
     "a default that contains itself": (
-        {"type": "object", "properties": {"n": {"default": 1}, "a": {"$ref": "#", "default": {}}, "b": {"$ref": "#", "default": {}}}}, {"n": 1},
+        {"type": "object", "properties": {"n": {"default": 1}, "a": {"$ref": "#", "default": {}}, "b": {"$ref": "#", "default": {}}}},
+        {"n": 1},
     ),
     "a definition that is shared, not recursive": (
-        {"type": "object", "allOf": [{"$ref": "#/$defs/base"}], "properties": {"o": {"$ref": "#/$defs/o", "default": {}}},
-         "$defs": {"base": {"properties": {"id": {"default": 0}}}, "o": {"type": "object", "allOf": [{"$ref": "#/$defs/base"}]}}},
+        {
+            "type": "object",
+            "allOf": [{"$ref": "#/$defs/base"}],
+            "properties": {"o": {"$ref": "#/$defs/o", "default": {}}},
+            "$defs": {"base": {"properties": {"id": {"default": 0}}}, "o": {"type": "object", "allOf": [{"$ref": "#/$defs/base"}]}},
+        },
         {"id": 0, "o": {"id": 0}},
     ),
-}  # fmt: skip
+}
 
 
 def untouched(schema: Any, value: Any = ABSENT, *, fresh: bool = False) -> Any:
@@ -130,12 +170,13 @@ def test_what_a_person_cleared_is_not_filled_in_again_while_they_type() -> None:
 def test_a_chain_is_drawn_as_a_person_begins_it() -> None:
     """The default that one answer brings fulfils the next condition at once."""
     schema = {
-        "type": "object", "properties": {"a": {"type": "boolean"}},
+        "type": "object",
+        "properties": {"a": {"type": "boolean"}},
         "allOf": [
             {"if": {"required": ["b"]}, "then": {"properties": {"c": {"default": 3}}}},
             {"if": {"properties": {"a": {"const": True}}, "required": ["a"]}, "then": {"properties": {"b": {"default": 2}}}},
         ],
-    }  # fmt: skip
+    }
     form = Form(schema)
     page = Page(form.render())
     page.editor("/a").value = "true"
@@ -161,9 +202,11 @@ def test_a_default_is_a_copy() -> None:
 
 def _mutual(names: int) -> dict[str, Any]:
     keys = [f"x{i}" for i in range(names)]
-    return {"type": "object", "$ref": "#/$defs/x0", "$defs": {
-        one: {"type": "object", "properties": {key: {"$ref": f"#/$defs/{key}", "default": {}} for key in keys}} for one in keys
-    }}  # fmt: skip
+    return {
+        "type": "object",
+        "$ref": "#/$defs/x0",
+        "$defs": {one: {"type": "object", "properties": {key: {"$ref": f"#/$defs/{key}", "default": {}} for key in keys}} for one in keys},
+    }
 
 
 def _pyramid(levels: int) -> dict[str, Any]:
@@ -216,12 +259,18 @@ def _bigger(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.fixed_dictionaries(
         {"type": st.just("object"), "properties": members},
         optional={
-            "default": st.sampled_from([{}, {"a": 1}]), "required": st.lists(_names, max_size=2, unique=True), "if": test, "then": part, "else": part,
-            "dependentSchemas": st.dictionaries(_names, part, max_size=1), "oneOf": st.lists(part, min_size=1, max_size=3),
-            "anyOf": st.lists(part, min_size=1, max_size=2), "allOf": st.lists(part, min_size=1, max_size=2),
+            "default": st.sampled_from([{}, {"a": 1}]),
+            "required": st.lists(_names, max_size=2, unique=True),
+            "if": test,
+            "then": part,
+            "else": part,
+            "dependentSchemas": st.dictionaries(_names, part, max_size=1),
+            "oneOf": st.lists(part, min_size=1, max_size=3),
+            "anyOf": st.lists(part, min_size=1, max_size=2),
+            "allOf": st.lists(part, min_size=1, max_size=2),
             "dependentRequired": st.dictionaries(_names, st.lists(_names, max_size=1), max_size=1),
         },
-    )  # fmt: skip
+    )
 
 
 @settings(max_examples=150, deadline=None)

@@ -72,8 +72,11 @@ def test_descriptions_go_the_same_way() -> None:
     union = {
         "oneOf": [{"type": "string", "title": "T", "description": "Of the text."}, {"type": "integer", "description": "Of the number."}]
     }
-    page = page_of({"a": union, "b": {"$ref": "#/$defs/d"}, "c": {**union, "description": "Of the field."}}, {"a": "x", "c": 5},
-                   **{"$defs": {"d": {"type": "string", "description": "Of the definition."}}})  # fmt: skip
+    page = page_of(
+        {"a": union, "b": {"$ref": "#/$defs/d"}, "c": {**union, "description": "Of the field."}},
+        {"a": "x", "c": 5},
+        **{"$defs": {"d": {"type": "string", "description": "Of the definition."}}},
+    )
     helps = {node.attributes["id"]: node.text() for node in page.tree.css(".field-help")}
     assert "f.ma-help" not in helps, "what an alternative says of itself stands with the choice"
     assert [text for name, text in helps.items() if name.startswith("f.ma.b")] == ["Of the text."]
@@ -100,7 +103,7 @@ APART: list[tuple[list[Any], list[str]]] = [
     ([{"title": "Same", **BY_REQUIRED[0]}, {"title": "Same", **BY_REQUIRED[1]}], ["Same (id)", "Same (path)"]),
     ([{"const": 5}, {"type": "string"}], ["5", "Text"]),
     ([{"allOf": [BY_REQUIRED[0]]}, {"allOf": [BY_REQUIRED[1]]}], ["With id", "With path"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("branches", "wanted"), APART)
@@ -125,7 +128,7 @@ PROSE = [
     ('[x](https://e.org "a\\"b")', '<a href="https://e.org" title="a&quot;b">x</a>'),
     ("![x](https://e.org/track.png)", '!<a href="https://e.org/track.png">x</a>'),
     ("# no heading", "# no heading"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "html"), PROSE)

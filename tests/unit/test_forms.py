@@ -25,9 +25,11 @@ EVERYTHING = json.loads((Path(__file__).parents[2] / "web/views/samples/1-everyt
 def obj(**properties: Any) -> dict[str, Any]:
     """A closed object schema; a name that ends with `_` is required."""
     return {
-        "type": "object", "additionalProperties": False, "properties": {name.rstrip("_"): schema for name, schema in properties.items()},
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {name.rstrip("_"): schema for name, schema in properties.items()},
         "required": [name.rstrip("_") for name in properties if name.endswith("_")],
-    }  # fmt: skip
+    }
 
 
 def page_of(form: Form, value: Any = ABSENT) -> Page:
@@ -53,17 +55,49 @@ def press(form: Form, pairs: Pairs, button: Control) -> Submission:
 
 
 KIND_VALUES = [
-    (DatabaseCleanup, {"connection": "db", "collection": "users", "condition": {"a": {"$lt": "1 day ago"}}, "dryRun": False, "batch_size": 5}),
-    (EmailNotification, {
-        "connection": "m", "recipients": ["a@example.com", "b@example.com"], "subject": "S \"quoted\" <b>", "body": "line 1\nline 2\n", "template": "notice",
-        "individually": False, "attachments": [{"connection": "f", "path": "x"}, {"connection": "f", "path": "y", "filename": "z"}],
-    }),
-    (DataExport, {
-        "connection": "db", "collection": "c", "filter": {}, "fields": ["a", "b.c"], "sort": [{"field": "a", "direction": "desc"}, {"field": "b"}], "limit": 7,
-        "format": "xlsx", "destination": {"connection": "f", "path": "p"}, "compress": "gzip",
-    }),
-    (WebhookTrigger, {"url": "https://example.com/", "method": "PUT", "body": [1, {"ä": None}], "headers": [], "expected_status": [200, 204], "timeout": 2.5, "follow_redirects": True}),
-]  # fmt: skip
+    (
+        DatabaseCleanup,
+        {"connection": "db", "collection": "users", "condition": {"a": {"$lt": "1 day ago"}}, "dryRun": False, "batch_size": 5},
+    ),
+    (
+        EmailNotification,
+        {
+            "connection": "m",
+            "recipients": ["a@example.com", "b@example.com"],
+            "subject": 'S "quoted" <b>',
+            "body": "line 1\nline 2\n",
+            "template": "notice",
+            "individually": False,
+            "attachments": [{"connection": "f", "path": "x"}, {"connection": "f", "path": "y", "filename": "z"}],
+        },
+    ),
+    (
+        DataExport,
+        {
+            "connection": "db",
+            "collection": "c",
+            "filter": {},
+            "fields": ["a", "b.c"],
+            "sort": [{"field": "a", "direction": "desc"}, {"field": "b"}],
+            "limit": 7,
+            "format": "xlsx",
+            "destination": {"connection": "f", "path": "p"},
+            "compress": "gzip",
+        },
+    ),
+    (
+        WebhookTrigger,
+        {
+            "url": "https://example.com/",
+            "method": "PUT",
+            "body": [1, {"ä": None}],
+            "headers": [],
+            "expected_status": [200, 204],
+            "timeout": 2.5,
+            "follow_redirects": True,
+        },
+    ),
+]
 
 
 @pytest.mark.parametrize(("kind", "value"), KIND_VALUES)
@@ -105,12 +139,32 @@ DIFFERENT = [
 ]
 
 
-@pytest.mark.parametrize("schema", [
-    {}, True, {"type": ["string", "null"]}, {"type": "string"}, {"type": "integer"}, {"type": ["array", "null"]}, {"type": "object"}, {"type": ["object", "null"]}, {"type": "boolean"},
-    {"enum": ["", None, False, 0]}, {"anyOf": [{"type": "string"}, {"type": "null"}]}, {"type": "null"}, {"type": "array", "items": {"enum": ["a"]}, "uniqueItems": True}, {"const": 1},
-    {"type": "string", "minLength": 1, "format": "date"}, {"type": "string", "x-widget": "textarea"}, {"x-widget": "json"}, {"oneOf": [{"type": "object", "properties": {"a": {}}}, {"type": "array"}]},
-    {"type": "string", "format": "color"}, {"type": ["boolean", "null"]}, {"type": ["number", "object"]},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        True,
+        {"type": ["string", "null"]},
+        {"type": "string"},
+        {"type": "integer"},
+        {"type": ["array", "null"]},
+        {"type": "object"},
+        {"type": ["object", "null"]},
+        {"type": "boolean"},
+        {"enum": ["", None, False, 0]},
+        {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        {"type": "null"},
+        {"type": "array", "items": {"enum": ["a"]}, "uniqueItems": True},
+        {"const": 1},
+        {"type": "string", "minLength": 1, "format": "date"},
+        {"type": "string", "x-widget": "textarea"},
+        {"x-widget": "json"},
+        {"oneOf": [{"type": "object", "properties": {"a": {}}}, {"type": "array"}]},
+        {"type": "string", "format": "color"},
+        {"type": ["boolean", "null"]},
+        {"type": ["number", "object"]},
+    ],
+)
 @pytest.mark.parametrize("required", [[], ["x"]])
 @pytest.mark.parametrize("value", DIFFERENT)
 def test_absent_null_and_every_kind_of_empty_differ(schema: Any, required: list[str], value: Any) -> None:
@@ -177,10 +231,21 @@ def test_texts_survive(text: str, more: dict[str, Any]) -> None:
     assert there_and_back(obj(s={"type": "string", **more}), {"s": text}).value == {"s": text}
 
 
-@pytest.mark.parametrize(("posted", "kind", "value"), [
-    ("9007199254740993", "integer", 2**53 + 1), ("-0", "number", -0.0), ("1e-7", "number", 1e-7), ("1e3", "integer", 1000), (" 12 ", "integer", 12), ("4.0", "integer", 4.0), ("1E+2", "number", 100.0),
-    ("123456789012345678901234567890", "integer", 123456789012345678901234567890), ("5e-324", "number", 5e-324), ("0e5", "number", 0.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("posted", "kind", "value"),
+    [
+        ("9007199254740993", "integer", 2**53 + 1),
+        ("-0", "number", -0.0),
+        ("1e-7", "number", 1e-7),
+        ("1e3", "integer", 1000),
+        (" 12 ", "integer", 12),
+        ("4.0", "integer", 4.0),
+        ("1E+2", "number", 100.0),
+        ("123456789012345678901234567890", "integer", 123456789012345678901234567890),
+        ("5e-324", "number", 5e-324),
+        ("0e5", "number", 0.0),
+    ],
+)
 def test_numbers_keep_their_value(posted: str, kind: str, value: Any) -> None:
     submission = typed(Form(obj(n={"type": kind})), {}, n=posted)
     assert submission.valid
@@ -188,11 +253,26 @@ def test_numbers_keep_their_value(posted: str, kind: str, value: Any) -> None:
     assert there_and_back(obj(n={"type": kind}), {"n": value}).value == {"n": value}
 
 
-@pytest.mark.parametrize(("posted", "kind", "words"), [
-    ("NaN", "number", "must be a number"), ("Infinity", "number", "must be a number"), ("1e400", "number", "larger"), ("-1e400", "number", "larger"), ("1e-400", "number", "closer to zero"),
-    ("1,5", "number", "dot: 1.5"), ("1.5", "integer", "whole number"), ("many", "integer", "whole number"), ("٣", "integer", "whole number"), ("0x10", "integer", "whole number"), ("+5", "number", "must be a number"),
-    ("9" * 5000, "integer", "more digits"), ("01", "integer", "whole number"), ("1_000", "integer", "whole number"), ("4.025", "number", "multiple of 0.01"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("posted", "kind", "words"),
+    [
+        ("NaN", "number", "must be a number"),
+        ("Infinity", "number", "must be a number"),
+        ("1e400", "number", "larger"),
+        ("-1e400", "number", "larger"),
+        ("1e-400", "number", "closer to zero"),
+        ("1,5", "number", "dot: 1.5"),
+        ("1.5", "integer", "whole number"),
+        ("many", "integer", "whole number"),
+        ("٣", "integer", "whole number"),
+        ("0x10", "integer", "whole number"),
+        ("+5", "number", "must be a number"),
+        ("9" * 5000, "integer", "more digits"),
+        ("01", "integer", "whole number"),
+        ("1_000", "integer", "whole number"),
+        ("4.025", "number", "multiple of 0.01"),
+    ],
+)
 def test_what_is_no_number_is_explained_and_kept(posted: str, kind: str, words: str) -> None:
     form = Form(obj(n={"type": kind, "multipleOf": 0.01} if kind == "number" else {"type": kind}))
     submission = typed(form, {"n": 1}, n=posted)
@@ -201,9 +281,19 @@ def test_what_is_no_number_is_explained_and_kept(posted: str, kind: str, words: 
     assert Page(form.render(submission=submission)).editor("/n").value == posted
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ('{"a": }', "line 1, column 7"), ("[1", "is no JSON"), ('{"a": NaN}', "NaN"), ('{"a": 1, "a": 2}', "has a twice"), ("1e999", "larger"), ("[" * 2000, "100 levels"), ("9" * 5000, "larger"), ("[" * 101 + "]" * 101, "100 levels"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a": }', "line 1, column 7"),
+        ("[1", "is no JSON"),
+        ('{"a": NaN}', "NaN"),
+        ('{"a": 1, "a": 2}', "has a twice"),
+        ("1e999", "larger"),
+        ("[" * 2000, "100 levels"),
+        ("9" * 5000, "larger"),
+        ("[" * 101 + "]" * 101, "100 levels"),
+    ],
+)
 def test_wrong_json_is_explained_and_kept(text: str, words: str) -> None:
     form = Form(obj(j={"x-widget": "json"}))
     submission = typed(form, {}, j=text)
@@ -217,10 +307,14 @@ def test_wrong_json_is_explained_and_kept(text: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "pointer", "words"),
     [
-        ({"batch_size": "0"}, "/batch_size", "at least 1"), ({"condition": "[1]"}, "/condition", "object"), ({"condition": ""}, "/condition", "is required"),
-        ({"collection": ""}, "/collection", "is required"), ({"collection": "a$b"}, "/collection", "without $"), ({"connection": ""}, "/connection", "is required"),
+        ({"batch_size": "0"}, "/batch_size", "at least 1"),
+        ({"condition": "[1]"}, "/condition", "object"),
+        ({"condition": ""}, "/condition", "is required"),
+        ({"collection": ""}, "/collection", "is required"),
+        ({"collection": "a$b"}, "/collection", "without $"),
+        ({"connection": ""}, "/connection", "is required"),
     ],
-)  # fmt: skip
+)
 def test_wrong_values_are_explained_at_their_field_and_kept(changes: dict[str, str], pointer: str, words: str) -> None:
     form = Form(DatabaseCleanup.parameters_schema, options=lambda source: ["db"])
     submission = typed(form, {"connection": "db", "collection": "users", "condition": {"a": 1}}, **changes)
@@ -441,8 +535,16 @@ def test_four_hundred_rows_come_back() -> None:
 
 # -- unions, conditions, references -----------------------------------------------------------------------------------
 
-UNION = obj(c_={"oneOf": [obj(via_={"const": "mail"}, name={"type": "string"}, address_={"type": "string", "format": "email"}),
-                          obj(via_={"const": "phone"}, name={"type": "string"}, number_={"type": "string"}, hours={"type": "string", "default": "9 to 5"})]})  # fmt: skip
+UNION = obj(
+    c_={
+        "oneOf": [
+            obj(via_={"const": "mail"}, name={"type": "string"}, address_={"type": "string", "format": "email"}),
+            obj(
+                via_={"const": "phone"}, name={"type": "string"}, number_={"type": "string"}, hours={"type": "string", "default": "9 to 5"}
+            ),
+        ]
+    }
+)
 
 
 def test_a_union_opens_at_the_branch_of_the_value_and_tells_that_branchs_errors() -> None:
@@ -490,11 +592,16 @@ def test_the_type_is_chosen_where_it_is_open() -> None:
 
 
 def test_conditions_draw_what_they_ask_for_and_keep_what_they_no_longer_name() -> None:
-    form = Form({
-        "type": "object", "required": ["country"], "properties": {"country": {"enum": ["DE", "US"]}},
-        "if": {"properties": {"country": {"const": "US"}}}, "then": {"properties": {"state": {"enum": ["NY", "CA"]}}, "required": ["state"]},
-        "else": {"properties": {"state": {"enum": ["BE", "BY"]}, "land": {"default": "Hessen"}}},
-    })  # fmt: skip
+    form = Form(
+        {
+            "type": "object",
+            "required": ["country"],
+            "properties": {"country": {"enum": ["DE", "US"]}},
+            "if": {"properties": {"country": {"const": "US"}}},
+            "then": {"properties": {"state": {"enum": ["NY", "CA"]}}, "required": ["state"]},
+            "else": {"properties": {"state": {"enum": ["BE", "BY"]}, "land": {"default": "Hessen"}}},
+        }
+    )
     page = page_of(form, {"country": "US", "state": "NY"})
     page.editor("/country").choose("DE")
     assert form.read(page.pairs()).value == {"country": "DE", "state": "NY"}, "an option is read by the list that the person saw"
@@ -505,8 +612,14 @@ def test_conditions_draw_what_they_ask_for_and_keep_what_they_no_longer_name() -
 
 
 def test_dependencies_draw_what_they_ask_for() -> None:
-    form = Form({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "dependentRequired": {"a": ["c"]},
-                 "dependentSchemas": {"b": {"properties": {"d": {"type": "integer"}}}}})  # fmt: skip
+    form = Form(
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+            "dependentRequired": {"a": ["c"]},
+            "dependentSchemas": {"b": {"properties": {"d": {"type": "integer"}}}},
+        }
+    )
     assert [one for one in page_of(form, {}).controls if one.get("data-pointer") in {"/c", "/d"}] == []
     page = page_of(form, {"a": "x", "b": "y"})
     assert page.editor("/d")["inputmode"] == "numeric"
@@ -578,9 +691,22 @@ def test_the_whole_form_is_edited_as_json_and_back_without_loss() -> None:
 
 @pytest.mark.parametrize(
     ("title", "one"),
-    [("Recipients", "Recipient"), ("Entries", "Entry"), ("Addresses", "Address"), ("Expected status", "Expected status"), ("Statuses", "Status"), ("Boxes", "Box"),
-     ("Branches", "Branch"), ("Databases", "Database"), ("Analysis", "Analysis"), ("Class", "Class"), ("Headers", "Header"), ("s", ""), ("", "")],
-)  # fmt: skip
+    [
+        ("Recipients", "Recipient"),
+        ("Entries", "Entry"),
+        ("Addresses", "Address"),
+        ("Expected status", "Expected status"),
+        ("Statuses", "Status"),
+        ("Boxes", "Box"),
+        ("Branches", "Branch"),
+        ("Databases", "Database"),
+        ("Analysis", "Analysis"),
+        ("Class", "Class"),
+        ("Headers", "Header"),
+        ("s", ""),
+        ("", ""),
+    ],
+)
 def test_what_one_entry_of_a_list_is_called(title: str, one: str) -> None:
     assert singular(title) == one
 
@@ -648,11 +774,25 @@ def test_every_control_is_named_for_people_and_scripts() -> None:
 def test_hostile_texts_are_texts() -> None:
     evil = '"><script>alert(1)</script>'
     schema = {
-        "type": "object", "title": evil,
-        "properties": {evil: {"type": "string", "title": evil, "description": f"{evil} [x](javascript:alert(1)) <img src=x onerror=y>", "default": evil, "x-placeholder": evil, "examples": [evil],
-                              "x-section": evil}, "e": {"enum": [evil, 1, None, {"a": evil}]}, "b": {"type": "boolean", "title": evil}, "p": {"type": "string", "pattern": f"^{evil}$"},
-                       "u": {"oneOf": [{"title": evil, "type": "object"}, {"title": "x", "type": "array"}]}, "m": {"additionalProperties": True, "x-item-title": evil}},
-    }  # fmt: skip
+        "type": "object",
+        "title": evil,
+        "properties": {
+            evil: {
+                "type": "string",
+                "title": evil,
+                "description": f"{evil} [x](javascript:alert(1)) <img src=x onerror=y>",
+                "default": evil,
+                "x-placeholder": evil,
+                "examples": [evil],
+                "x-section": evil,
+            },
+            "e": {"enum": [evil, 1, None, {"a": evil}]},
+            "b": {"type": "boolean", "title": evil},
+            "p": {"type": "string", "pattern": f"^{evil}$"},
+            "u": {"oneOf": [{"title": evil, "type": "object"}, {"title": "x", "type": "array"}]},
+            "m": {"additionalProperties": True, "x-item-title": evil},
+        },
+    }
     html = Form(schema).render({evil: "x", "e": evil, "p": evil, evil + "2": evil, "m": {evil: evil}}, errors=[FieldError("/e", evil)])
     tree = Page(html).tree
     assert tree.css("script, img, [onerror]") == []
@@ -755,8 +895,19 @@ def _places(text: str) -> list[str]:
 def test_the_sample_with_every_construct_is_filled_by_pointers_and_roles_alone() -> None:
     form = Form(EVERYTHING)
     page = page_of(form)
-    texts = {"/name": "All", "/count": "7", "/ratio": "4.02", "/contact/address": "a@example.com", "/mail": "b@example.com", "/cron": "0 2 * * 0", "/zone": "Europe/Berlin", "/wait": "PT5M",
-             "/day": "2026-03-29", "/moment": "2026-03-29T02:30:00Z", "/any": "x"}  # fmt: skip
+    texts = {
+        "/name": "All",
+        "/count": "7",
+        "/ratio": "4.02",
+        "/contact/address": "a@example.com",
+        "/mail": "b@example.com",
+        "/cron": "0 2 * * 0",
+        "/zone": "Europe/Berlin",
+        "/wait": "PT5M",
+        "/day": "2026-03-29",
+        "/moment": "2026-03-29T02:30:00Z",
+        "/any": "x",
+    }
     for pointer, text in texts.items():
         page.editor(pointer).value = text
     page.editor("/agreed").checked = True
@@ -765,17 +916,45 @@ def test_the_sample_with_every_construct_is_filled_by_pointers_and_roles_alone()
     submission = form.read(page.pairs())
     assert submission.errors == ()
     assert submission.value == {
-        "name": "All", "id": "made by the server", "count": 7, "ratio": 4.02, "agreed": True, "size": 3, "version": "v1", "mail": "b@example.com", "day": "2026-03-29",
-        "moment": "2026-03-29T02:30:00Z", "color": "#1a7f64", "cron": "0 2 * * 0", "zone": "Europe/Berlin", "wait": "PT5M", "contact": {"via": "mail", "address": "a@example.com"},
-        "steps": [{"do": "copy"}], "any": "x",
-    }  # fmt: skip
+        "name": "All",
+        "id": "made by the server",
+        "count": 7,
+        "ratio": 4.02,
+        "agreed": True,
+        "size": 3,
+        "version": "v1",
+        "mail": "b@example.com",
+        "day": "2026-03-29",
+        "moment": "2026-03-29T02:30:00Z",
+        "color": "#1a7f64",
+        "cron": "0 2 * * 0",
+        "zone": "Europe/Berlin",
+        "wait": "PT5M",
+        "contact": {"via": "mail", "address": "a@example.com"},
+        "steps": [{"do": "copy"}],
+        "any": "x",
+    }
 
 
-@pytest.mark.parametrize("junk", [
-    [("f", "x")], [("f.d", "array v"), ("f.o", "0"), ("f.o", "0"), ("f.o", "-1"), ("f.o", "x")], [("f.d", "choice v 99999999")], [("f.d", "choice v")], [("f.d", "object v"), ("f.m-zz-", "1")],
-    [("f.d", "object v"), ("f.m-110000-", "1"), ("f.m-", "1")], [("f" + ".ma" * 500, "1")], [("f.d", "checks v 0"), ("f", "9"), ("f", "x")], [("f..", "")], [("f.d", "source v"), ("f", "{")],
-    [("f.d", "object v"), ("f.o", "1"), ("f.r1.key", "a"), ("f.r1.keyjson", "1")], [("f.d", "nonsense x y z")], [("f.b0o", "77"), ("f.w0o", "0")], [("f.t", "object"), ("f.d", "string v"), ("f", "x")],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "junk",
+    [
+        [("f", "x")],
+        [("f.d", "array v"), ("f.o", "0"), ("f.o", "0"), ("f.o", "-1"), ("f.o", "x")],
+        [("f.d", "choice v 99999999")],
+        [("f.d", "choice v")],
+        [("f.d", "object v"), ("f.m-zz-", "1")],
+        [("f.d", "object v"), ("f.m-110000-", "1"), ("f.m-", "1")],
+        [("f" + ".ma" * 500, "1")],
+        [("f.d", "checks v 0"), ("f", "9"), ("f", "x")],
+        [("f..", "")],
+        [("f.d", "source v"), ("f", "{")],
+        [("f.d", "object v"), ("f.o", "1"), ("f.r1.key", "a"), ("f.r1.keyjson", "1")],
+        [("f.d", "nonsense x y z")],
+        [("f.b0o", "77"), ("f.w0o", "0")],
+        [("f.t", "object"), ("f.d", "string v"), ("f", "x")],
+    ],
+)
 @pytest.mark.parametrize("schema", [EVERYTHING, {}, UNION, {"type": "array", "items": {"type": "string"}}, {"enum": [1]}])
 def test_no_post_breaks_a_form(schema: Any, junk: Pairs) -> None:
     form = Form(schema)
@@ -820,8 +999,13 @@ def test_a_typed_secret_is_not_sent_back_and_asked_for_again() -> None:
 
 
 def test_a_default_that_came_with_a_condition_goes_with_it_unless_it_was_touched() -> None:
-    form = Form({"properties": {"on": {"type": "boolean"}}, "if": {"properties": {"on": {"const": True}}, "required": ["on"]},
-                 "then": {"properties": {"a": {"type": "string", "default": "x"}}}})  # fmt: skip
+    form = Form(
+        {
+            "properties": {"on": {"type": "boolean"}},
+            "if": {"properties": {"on": {"const": True}}, "required": ["on"]},
+            "then": {"properties": {"a": {"type": "string", "default": "x"}}},
+        }
+    )
     page = page_of(form, {})
     page.editor("/on").choose("Yes")
     page = Page(form.render(submission=form.apply(form.read(page.pairs()), "update f")))

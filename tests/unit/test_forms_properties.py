@@ -17,18 +17,39 @@ EXAMPLES = 600
 CALM = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 names = st.one_of(
-    st.sampled_from(["a", "b", "kind", "a.b", "a/b", "a~1b", "[0]", 'q"q', " ", "", "__proto__", "🙂", "d", "o", "f.action", "é\u0301", "x\ny", "-2d-"]),
+    st.sampled_from(
+        ["a", "b", "kind", "a.b", "a/b", "a~1b", "[0]", 'q"q', " ", "", "__proto__", "🙂", "d", "o", "f.action", "é\u0301", "x\ny", "-2d-"]
+    ),
     st.text(max_size=4),
-).filter(lambda text: not any("\ud800" <= ch <= "\udfff" for ch in text))  # fmt: skip
+).filter(lambda text: not any("\ud800" <= ch <= "\udfff" for ch in text))
 texts = st.one_of(
-    st.sampled_from(["", " ", " lead and trail ", "line\nline", "\n", "cr\rlf\r\n", "\x00", "a\tb", "ünï🙂", "</textarea><script>", "&amp;", "2026-01-01", "k1", "n"]),
+    st.sampled_from(
+        [
+            "",
+            " ",
+            " lead and trail ",
+            "line\nline",
+            "\n",
+            "cr\rlf\r\n",
+            "\x00",
+            "a\tb",
+            "ünï🙂",
+            "</textarea><script>",
+            "&amp;",
+            "2026-01-01",
+            "k1",
+            "n",
+        ]
+    ),
     st.text(max_size=8),
     st.text(st.characters(categories=["Cs"]), max_size=1),
-)  # fmt: skip
+)
 numbers = st.one_of(
-    st.integers(), st.sampled_from([2**53 + 1, -(2**63), 10**30, 0, -1, 1]), st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(),
+    st.sampled_from([2**53 + 1, -(2**63), 10**30, 0, -1, 1]),
+    st.floats(allow_nan=False, allow_infinity=False),
     st.sampled_from([-0.0, 1e-7, 1e22, 4.02, 5e-324, 1.0]),
-)  # fmt: skip
+)
 scalars = st.one_of(st.none(), st.booleans(), numbers, texts)
 values = st.recursive(
     scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)), max_leaves=6
@@ -39,15 +60,26 @@ leaf_keywords = st.fixed_dictionaries(
     {},
     optional={
         "type": st.one_of(st.sampled_from(TYPES), st.lists(st.sampled_from(TYPES), min_size=1, max_size=4, unique=True)),
-        "title": texts.filter(lambda text: not any("\ud800" <= ch <= "\udfff" for ch in text)), "description": st.sampled_from(["*x*", "<b>", ""]),
-        "enum": st.lists(values.filter(lambda one: "\\ud" not in json.dumps(one)), min_size=1, max_size=4), "deprecated": st.booleans(),
-        "minimum": st.integers(-3, 3), "maximum": st.integers(0, 9), "multipleOf": st.sampled_from([1, 0.01, 2.5]), "minLength": st.integers(0, 3),
-        "maxLength": st.integers(0, 5), "pattern": st.sampled_from(["^[a-z]*$", "a|b", "^\\d+$", "(?=x)x", "\\p{L}"]), "uniqueItems": st.booleans(),
+        "title": texts.filter(lambda text: not any("\ud800" <= ch <= "\udfff" for ch in text)),
+        "description": st.sampled_from(["*x*", "<b>", ""]),
+        "enum": st.lists(values.filter(lambda one: "\\ud" not in json.dumps(one)), min_size=1, max_size=4),
+        "deprecated": st.booleans(),
+        "minimum": st.integers(-3, 3),
+        "maximum": st.integers(0, 9),
+        "multipleOf": st.sampled_from([1, 0.01, 2.5]),
+        "minLength": st.integers(0, 3),
+        "maxLength": st.integers(0, 5),
+        "pattern": st.sampled_from(["^[a-z]*$", "a|b", "^\\d+$", "(?=x)x", "\\p{L}"]),
+        "uniqueItems": st.booleans(),
         "format": st.sampled_from(["email", "date", "color", "uri", "date-time", "cron", "timezone", "duration", "multiline", "unknown"]),
-        "minItems": st.integers(0, 2), "maxItems": st.integers(0, 3), "x-widget": st.sampled_from(["textarea", "json", "radio", "rows", "select", "search", "checkboxes", "date"]),
-        "examples": st.just(["one", 2]), "x-section": st.sampled_from(["First", "Second"]), "x-order": st.integers(0, 3),
+        "minItems": st.integers(0, 2),
+        "maxItems": st.integers(0, 3),
+        "x-widget": st.sampled_from(["textarea", "json", "radio", "rows", "select", "search", "checkboxes", "date"]),
+        "examples": st.just(["one", 2]),
+        "x-section": st.sampled_from(["First", "Second"]),
+        "x-order": st.integers(0, 3),
     },
-)  # fmt: skip
+)
 
 
 def composed(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -56,15 +88,31 @@ def composed(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
     return st.fixed_dictionaries(
         {},
         optional={
-            "type": st.sampled_from([["object", "null"], "object", "array", ["array", "object"], ["object", "string"]]), "properties": named,
-            "required": st.lists(names, max_size=2, unique=True), "additionalProperties": st.one_of(st.booleans(), inner),
-            "patternProperties": st.dictionaries(st.sampled_from(["^a", "b$", "."]), inner, max_size=2), "propertyNames": st.sampled_from([True, {"maxLength": 3}, {"enum": ["a", "b"]}]),
-            "items": st.one_of(st.booleans(), inner), "prefixItems": some, "contains": inner, "uniqueItems": st.booleans(), "oneOf": some, "anyOf": some, "allOf": some,
-            "not": inner, "if": inner, "then": inner, "else": inner, "dependentSchemas": named, "dependentRequired": st.dictionaries(names, st.lists(names, max_size=2, unique=True), max_size=2),
-            "unevaluatedProperties": st.one_of(st.booleans(), inner), "unevaluatedItems": st.one_of(st.booleans(), inner),
-            "$ref": st.sampled_from(["#/$defs/leaf", "#/$defs/tree"]), "const": values.filter(lambda one: "\\ud" not in json.dumps(one)),
+            "type": st.sampled_from([["object", "null"], "object", "array", ["array", "object"], ["object", "string"]]),
+            "properties": named,
+            "required": st.lists(names, max_size=2, unique=True),
+            "additionalProperties": st.one_of(st.booleans(), inner),
+            "patternProperties": st.dictionaries(st.sampled_from(["^a", "b$", "."]), inner, max_size=2),
+            "propertyNames": st.sampled_from([True, {"maxLength": 3}, {"enum": ["a", "b"]}]),
+            "items": st.one_of(st.booleans(), inner),
+            "prefixItems": some,
+            "contains": inner,
+            "uniqueItems": st.booleans(),
+            "oneOf": some,
+            "anyOf": some,
+            "allOf": some,
+            "not": inner,
+            "if": inner,
+            "then": inner,
+            "else": inner,
+            "dependentSchemas": named,
+            "dependentRequired": st.dictionaries(names, st.lists(names, max_size=2, unique=True), max_size=2),
+            "unevaluatedProperties": st.one_of(st.booleans(), inner),
+            "unevaluatedItems": st.one_of(st.booleans(), inner),
+            "$ref": st.sampled_from(["#/$defs/leaf", "#/$defs/tree"]),
+            "const": values.filter(lambda one: "\\ud" not in json.dumps(one)),
         },
-    )  # fmt: skip
+    )
 
 
 subschemas = st.recursive(st.one_of(st.booleans(), leaf_keywords), composed, max_leaves=10)

@@ -22,8 +22,14 @@ from web.forms.values import same
 INSTANCES = 1906
 # Schemas that mean something outside themselves (a server of the suite's, the metaschema), or another dialect.
 REFUSED = {
-    "defs": 1, "dynamicRef": 5, "optional/cross-draft": 1, "optional/format-assertion": 2, "ref": 1, "refRemote": 15, "vocabulary": 2,
-}  # fmt: skip
+    "defs": 1,
+    "dynamicRef": 5,
+    "optional/cross-draft": 1,
+    "optional/format-assertion": 2,
+    "ref": 1,
+    "refRemote": 15,
+    "vocabulary": 2,
+}
 # `dependencies` is no keyword of this draft; the suite keeps it for those who support it all the same.
 FOREIGN = "optional/dependencies-compatibility"
 # Instances where jsonschema, read loosely, says otherwise than the suite: patterns of ECMA-262 in Python's dialect, binary floats.

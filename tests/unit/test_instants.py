@@ -100,10 +100,21 @@ BOOK = _Book(
 
 @settings(deadline=None, max_examples=60)
 @given(
-    kind=st.sampled_from([{"expression": "0 2 * * *"}, {"expression": "59 59 23 31 12 *"}, {"expression": "* * * * * *"}, {"interval_seconds": 31_536_000},
-                          {"interval_seconds": 1}, {}]),
-    name=st.sampled_from(FAR), start=st.sampled_from((None, *ENDS)), end=st.sampled_from((None, *ENDS)), after=st.sampled_from(ENDS),
-)  # fmt: skip
+    kind=st.sampled_from(
+        [
+            {"expression": "0 2 * * *"},
+            {"expression": "59 59 23 31 12 *"},
+            {"expression": "* * * * * *"},
+            {"interval_seconds": 31_536_000},
+            {"interval_seconds": 1},
+            {},
+        ]
+    ),
+    name=st.sampled_from(FAR),
+    start=st.sampled_from((None, *ENDS)),
+    end=st.sampled_from((None, *ENDS)),
+    after=st.sampled_from(ENDS),
+)
 def test_any_schedule_can_be_asked_at_any_time(
     kind: dict[str, object], name: str, start: datetime | None, end: datetime | None, after: datetime
 ) -> None:
@@ -124,9 +135,23 @@ def test_any_schedule_can_be_asked_at_any_time(
 def test_a_zone_is_an_iana_name_and_no_other() -> None:
     assert {"Europe/Berlin", "US/Eastern", "EST5EDT", "Etc/GMT+12", "UTC", "GMT"} <= zone_names()
     for name in zoneinfo.available_timezones() - zone_names() | {
-        "localtime", "posixrules", "Factory", "right/Europe/Berlin", "posix/Europe/Berlin", "./Europe/Berlin", "Europe//Berlin", "europe/berlin",
-        "Europe/Berlin\0", "/usr/share/zoneinfo/Europe/Berlin", "../zoneinfo/UTC", "UTC ", "", "CEST", "tzdata.zi", "+02:00",
-    }:  # fmt: skip
+        "localtime",
+        "posixrules",
+        "Factory",
+        "right/Europe/Berlin",
+        "posix/Europe/Berlin",
+        "./Europe/Berlin",
+        "Europe//Berlin",
+        "europe/berlin",
+        "Europe/Berlin\0",
+        "/usr/share/zoneinfo/Europe/Berlin",
+        "../zoneinfo/UTC",
+        "UTC ",
+        "",
+        "CEST",
+        "tzdata.zi",
+        "+02:00",
+    }:
         assert not is_zone(name), name
         with pytest.raises(UnknownZone, match="is not an IANA time zone"):
             zone(name)
@@ -143,10 +168,22 @@ def test_the_setting_takes_no_other_zone(name: str) -> None:
 
 @pytest.mark.parametrize(
     "variable",
-    ["SCHEDULER_MISFIRE_GRACE_TIME", "JOBWRIGHT_KEEP_SUCCESS_DAYS", "JOBWRIGHT_KEEP_FAILURE_DAYS", "JOBWRIGHT_KEEP_SKIPPED_DAYS",
-     "LOCK_TIMEOUT_SECONDS", "JOBWRIGHT_TICK_SECONDS", "JOBWRIGHT_DRAIN_SECONDS", "JOBWRIGHT_KILL_GRACE_SECONDS",
-     "JOBWRIGHT_SESSION_HOURS", "JOBWRIGHT_APPROVAL_DAYS", "MAX_SCHEDULE_LOOKAHEAD_DAYS", "JOBWRIGHT_MAX_TIMEOUT_SECONDS", "DEFAULT_RETRY_DELAY"],
-)  # fmt: skip
+    [
+        "SCHEDULER_MISFIRE_GRACE_TIME",
+        "JOBWRIGHT_KEEP_SUCCESS_DAYS",
+        "JOBWRIGHT_KEEP_FAILURE_DAYS",
+        "JOBWRIGHT_KEEP_SKIPPED_DAYS",
+        "LOCK_TIMEOUT_SECONDS",
+        "JOBWRIGHT_TICK_SECONDS",
+        "JOBWRIGHT_DRAIN_SECONDS",
+        "JOBWRIGHT_KILL_GRACE_SECONDS",
+        "JOBWRIGHT_SESSION_HOURS",
+        "JOBWRIGHT_APPROVAL_DAYS",
+        "MAX_SCHEDULE_LOOKAHEAD_DAYS",
+        "JOBWRIGHT_MAX_TIMEOUT_SECONDS",
+        "DEFAULT_RETRY_DELAY",
+    ],
+)
 @pytest.mark.parametrize("value", ["99999999999999999999", "1e400", "9" * 5000])
 def test_a_span_that_no_date_can_be_moved_by_stops_the_start(variable: str, value: str) -> None:
     with pytest.raises(ConfigError, match=variable):

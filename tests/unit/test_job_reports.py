@@ -32,9 +32,31 @@ TEXTS = st.text(st.characters(codec=None), max_size=20) | st.sampled_from(["\0",
 SCALARS = st.none() | st.booleans() | st.integers() | st.integers(-(2**300), 2**300) | st.floats() | TEXTS
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXTS, inner, max_size=5), max_leaves=20)
 WORDS = st.sampled_from(
-    ["log", "level", "at", "progress", "done", "total", "note", "result", "error", "type", "message", "permanent", "traceback", "cancelled",
-     "usage", "seconds", "cpu_seconds", "max_memory_mb", "end", "begin", "more", "dropped"]
-)  # fmt: skip
+    [
+        "log",
+        "level",
+        "at",
+        "progress",
+        "done",
+        "total",
+        "note",
+        "result",
+        "error",
+        "type",
+        "message",
+        "permanent",
+        "traceback",
+        "cancelled",
+        "usage",
+        "seconds",
+        "cpu_seconds",
+        "max_memory_mb",
+        "end",
+        "begin",
+        "more",
+        "dropped",
+    ]
+)
 MESSAGES = st.dictionaries(WORDS | TEXTS, VALUES | st.dictionaries(WORDS, VALUES, max_size=4), max_size=6)
 
 
@@ -101,8 +123,22 @@ def test_a_result_of_many_megabytes_is_cut_and_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"x", b"[]", b"1", b'"log"', b"null", b"{", b"[" * 200_000, b'{"a":' * 100_000, b"\xff\xfe", b"9" * 10_000, b'{"x": ' + b"9" * 5000 + b"}"]
-)  # fmt: skip
+    "raw",
+    [
+        b"",
+        b"x",
+        b"[]",
+        b"1",
+        b'"log"',
+        b"null",
+        b"{",
+        b"[" * 200_000,
+        b'{"a":' * 100_000,
+        b"\xff\xfe",
+        b"9" * 10_000,
+        b'{"x": ' + b"9" * 5000 + b"}",
+    ],
+)
 def test_what_is_no_message_is_none(raw: bytes) -> None:
     assert message_of(raw) is None
 

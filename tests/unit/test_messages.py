@@ -89,8 +89,11 @@ def test_errors_keep_it_through_their_text() -> None:
 
 
 def test_counts_pick_the_plural_of_the_language() -> None:
-    for count, english, german in ((1, "1 run is queued", "1 Lauf ist eingereiht"), (0, "0 runs are queued", "0 Läufe sind eingereiht"),
-                                   (1234, "1,234 runs are queued", "1.234 Läufe sind eingereiht")):  # fmt: skip
+    for count, english, german in (
+        (1, "1 run is queued", "1 Lauf ist eingereiht"),
+        (0, "0 runs are queued", "0 Läufe sind eingereiht"),
+        (1234, "1,234 runs are queued", "1.234 Läufe sind eingereiht"),
+    ):
         text = say_many("{count} run is queued", "{count:,} runs are queued", count)
         assert (text, translated(text, "de")) == (english, german)
 
@@ -104,15 +107,20 @@ def test_whatever_a_value_holds_is_shown_as_it_is(text: str, values: dict[str, s
 
 def test_a_schema_is_worded_anew_and_asks_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     schema = {
-        "type": "object", "title": "Report", "default": {"title": "Report"}, "enum": ["Report"],
+        "type": "object",
+        "title": "Report",
+        "default": {"title": "Report"},
+        "enum": ["Report"],
         "properties": {"title": {"title": "Title", "const": "Title", "examples": [{"title": "Title"}]}, "description": {"type": "string"}},
-        "items": {"anyOf": [{"description": "Plain text"}, True]}, "additionalProperties": False,
-    }  # fmt: skip
+        "items": {"anyOf": [{"description": "Plain text"}, True]},
+        "additionalProperties": False,
+    }
     assert in_language(schema) is schema
     monkeypatch.setattr(language, "language", lambda: "de")
     assert in_language(schema) == {
-        **schema, "title": "Bericht",
+        **schema,
+        "title": "Bericht",
         "properties": {"title": {"title": "Titel", "const": "Title", "examples": [{"title": "Title"}]}, "description": {"type": "string"}},
         "items": {"anyOf": [{"description": "Reiner Text"}, True]},
-    }  # fmt: skip
+    }
     assert schema["title"] == "Report"

@@ -19,13 +19,18 @@ SHAPES: dict[str, Any] = {
     "member": {"properties": {"s": SECRET, "c": CONNECTION}},
     "union": {"oneOf": [{"properties": {"other": {}}}, {"properties": {"s": SECRET, "c": CONNECTION}}]},
     "any": {"anyOf": [{"allOf": [{"properties": {"s": SECRET, "c": CONNECTION}}]}, {"type": "null"}]},
-    "condition": {"if": {"required": ["s"]}, "then": {"properties": {"s": SECRET}}, "else": {"properties": {"c": CONNECTION}}, "properties": {"c": CONNECTION}},
+    "condition": {
+        "if": {"required": ["s"]},
+        "then": {"properties": {"s": SECRET}},
+        "else": {"properties": {"c": CONNECTION}},
+        "properties": {"c": CONNECTION},
+    },
     "reference": {"$ref": "#/$defs/x", "$defs": {"x": {"properties": {"s": {"$ref": "#/$defs/s"}, "c": CONNECTION}}, "s": SECRET}},
     "dependent": {"dependentSchemas": {"c": {"properties": {"s": SECRET}}}, "properties": {"c": CONNECTION}},
     "map": {"additionalProperties": {"anyOf": [SECRET]}, "properties": {"c": CONNECTION}},
     "pattern": {"patternProperties": {"^s$": SECRET}, "properties": {"c": CONNECTION}},
     "itself": {"properties": {"next": {"$ref": "#"}, "s": SECRET, "c": CONNECTION}},
-}  # fmt: skip
+}
 VALUE = {"s": "hidden", "c": "mail"}
 
 
@@ -41,7 +46,10 @@ def test_a_secret_is_sealed_masked_and_opened_wherever_it_stands(vault: Vault, s
     value: Any = dict(VALUE)
     if deep != "alone":
         inner = {name: one for name, one in schema.items() if name != "$defs"}
-        schema = {"properties": {"rows": {"items": inner} if deep == "list" else {"prefixItems": [{}, inner]}}, **({"$defs": schema["$defs"]} if "$defs" in schema else {})}  # fmt: skip
+        schema = {
+            "properties": {"rows": {"items": inner} if deep == "list" else {"prefixItems": [{}, inner]}},
+            **({"$defs": schema["$defs"]} if "$defs" in schema else {}),
+        }
         value = {"rows": [1, value] if deep == "tuple" else [value]}
     sealed = vault.seal(schema, value)
     assert "hidden" not in str(sealed)

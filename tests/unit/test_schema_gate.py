@@ -29,27 +29,61 @@ def wide(count: int) -> dict[str, Any]:
 
 
 LOOPS = [
-    {"$ref": "#"}, {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}, {"allOf": [{"$ref": "#"}]}, {"anyOf": [{"not": {"$ref": "#"}}]},
-    {"if": {"$ref": "#"}}, {"dependentSchemas": {"a": {"$ref": "#"}}}, {"$dynamicAnchor": "x", "allOf": [{"$dynamicRef": "#x"}]}, {"$id": "http://a.example/", "oneOf": [{"$ref": "http://a.example/"}]},
-]  # fmt: skip
+    {"$ref": "#"},
+    {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
+    {"allOf": [{"$ref": "#"}]},
+    {"anyOf": [{"not": {"$ref": "#"}}]},
+    {"if": {"$ref": "#"}},
+    {"dependentSchemas": {"a": {"$ref": "#"}}},
+    {"$dynamicAnchor": "x", "allOf": [{"$dynamicRef": "#x"}]},
+    {"$id": "http://a.example/", "oneOf": [{"$ref": "http://a.example/"}]},
+]
 REFUSED: list[tuple[Any, str, str]] = [
-    (5, "", "is no schema"), ([], "", "is no schema"), ("text", "", "is no schema"), (None, "", "is no schema"), ({"properties": {"a": 5}}, "/properties/a", "does not follow"),
-    ({"type": "objekt"}, "/type", "does not follow"), ({"minLength": -1}, "/minLength", "does not follow"), ({"required": "a"}, "/required", "does not follow"), ({"enum": "a"}, "/enum", "does not follow"),
-    ({"properties": {1: {}}}, "/properties", "key that is no text"), ({"default": {1, 2}}, "/default", "no JSON value but set"), ({"maximum": float("nan")}, "/maximum", "no JSON number"),
-    ({"title": "\ud800"}, "/title", "surrogate"), ({"properties": {"\udfff": {}}}, "/properties", "surrogate"),
-    ({"$schema": "http://json-schema.org/draft-07/schema#"}, "/$schema", "other drafts"), ({"$schema": "https://example.com/mine"}, "/$schema", "other drafts"),
+    (5, "", "is no schema"),
+    ([], "", "is no schema"),
+    ("text", "", "is no schema"),
+    (None, "", "is no schema"),
+    ({"properties": {"a": 5}}, "/properties/a", "does not follow"),
+    ({"type": "objekt"}, "/type", "does not follow"),
+    ({"minLength": -1}, "/minLength", "does not follow"),
+    ({"required": "a"}, "/required", "does not follow"),
+    ({"enum": "a"}, "/enum", "does not follow"),
+    ({"properties": {1: {}}}, "/properties", "key that is no text"),
+    ({"default": {1, 2}}, "/default", "no JSON value but set"),
+    ({"maximum": float("nan")}, "/maximum", "no JSON number"),
+    ({"title": "\ud800"}, "/title", "surrogate"),
+    ({"properties": {"\udfff": {}}}, "/properties", "surrogate"),
+    ({"$schema": "http://json-schema.org/draft-07/schema#"}, "/$schema", "other drafts"),
+    ({"$schema": "https://example.com/mine"}, "/$schema", "other drafts"),
     ({"$defs": {"a": {"$id": "b", "$schema": "http://json-schema.org/draft-04/schema#"}}}, "/$defs/a/$schema", "other drafts"),
-    ({"$ref": "file:///etc/passwd"}, "/$ref", "nothing else is opened"), ({"$ref": "http://127.0.0.1:1/x"}, "/$ref", "nothing else is opened"), ({"$ref": "other.json"}, "/$ref", "nothing else"),
-    ({"$ref": "#/$defs/nowhere"}, "/$ref", "not in this document"), ({"$ref": "#anchor"}, "/$ref", "not in this document"), ({"items": {"$ref": "#/a/0"}, "a": {}}, "/items/$ref", "not in this document"),
-    ({"$ref": DIALECT}, "/$ref", "nothing else is opened"), ({"$ref": "#/foo", "foo": {"type": 5}}, "/$ref/type", "does not follow"), ({"$ref": "#/foo", "foo": 5}, "/$ref", "no schema"),
+    ({"$ref": "file:///etc/passwd"}, "/$ref", "nothing else is opened"),
+    ({"$ref": "http://127.0.0.1:1/x"}, "/$ref", "nothing else is opened"),
+    ({"$ref": "other.json"}, "/$ref", "nothing else"),
+    ({"$ref": "#/$defs/nowhere"}, "/$ref", "not in this document"),
+    ({"$ref": "#anchor"}, "/$ref", "not in this document"),
+    ({"items": {"$ref": "#/a/0"}, "a": {}}, "/items/$ref", "not in this document"),
+    ({"$ref": DIALECT}, "/$ref", "nothing else is opened"),
+    ({"$ref": "#/foo", "foo": {"type": 5}}, "/$ref/type", "does not follow"),
+    ({"$ref": "#/foo", "foo": 5}, "/$ref", "no schema"),
     ({"$id": "http://[", "properties": {"a": {"$id": "b"}}}, "", "identifier"),
-    ({"pattern": "("}, "/pattern", "no regular expression"), ({"pattern": "\\"}, "/pattern", "backslash"), ({"pattern": "\\Z"}, "/pattern", "no meaning"), ({"patternProperties": {"[": {}}}, "/patternProperties/[", "no regular expression"),
-    ({"pattern": "^(a|aa)+$"}, "/pattern", "run for seconds"), ({"pattern": "^(a|a)*$"}, "/pattern", "run for seconds"),
+    ({"pattern": "("}, "/pattern", "no regular expression"),
+    ({"pattern": "\\"}, "/pattern", "backslash"),
+    ({"pattern": "\\Z"}, "/pattern", "no meaning"),
+    ({"patternProperties": {"[": {}}}, "/patternProperties/[", "no regular expression"),
+    ({"pattern": "^(a|aa)+$"}, "/pattern", "run for seconds"),
+    ({"pattern": "^(a|a)*$"}, "/pattern", "run for seconds"),
     ({"pattern": "a" * 3000}, "/pattern", "longer than"),
-    ({"pattern": "(a{1000}){1000}{1000}"}, "/pattern", ""), (nested(40, lambda one: {"properties": {"a": one}}), "", "levels deep"), (nested(100_000, lambda one: {"not": one}), "", "levels deep"),
-    (nested(70, lambda one: {"allOf": [one]}), "", "levels deep"), (wide(3000), "", "more than 1,500 subschemas"), (wide(1550), "", "more than 1,500 subschemas"), ({"enum": [0] * 200_000}, "", "more than 100,000 values"),
-    ({"description": "x" * 2_000_000}, "", "larger than"), ({"allOf": [{"pattern": f"^a{n}$"} for n in range(300)]}, "", "more than 200 patterns"), *((loop, "", "without end") for loop in LOOPS),
-]  # fmt: skip
+    ({"pattern": "(a{1000}){1000}{1000}"}, "/pattern", ""),
+    (nested(40, lambda one: {"properties": {"a": one}}), "", "levels deep"),
+    (nested(100_000, lambda one: {"not": one}), "", "levels deep"),
+    (nested(70, lambda one: {"allOf": [one]}), "", "levels deep"),
+    (wide(3000), "", "more than 1,500 subschemas"),
+    (wide(1550), "", "more than 1,500 subschemas"),
+    ({"enum": [0] * 200_000}, "", "more than 100,000 values"),
+    ({"description": "x" * 2_000_000}, "", "larger than"),
+    ({"allOf": [{"pattern": f"^a{n}$"} for n in range(300)]}, "", "more than 200 patterns"),
+    *((loop, "", "without end") for loop in LOOPS),
+]
 
 
 @pytest.mark.parametrize(("schema", "pointer", "reason"), REFUSED)
@@ -71,12 +105,27 @@ def test_what_is_not_taken_is_refused_in_words_and_nothing_is_opened(
     assert len(str(caught.value)) < 900
 
 
-@pytest.mark.parametrize("schema", [
-    {}, True, False, wide(1400), {"$schema": DIALECT + "#"}, {"$ref": "#/$defs/a%25b", "$defs": {"a%b": {}}}, {"$defs": {"n": {"$anchor": "n", "items": {"$ref": "#n"}}}, "$ref": "#n"},
-    {"$id": "http://a.example/x", "$defs": {"b": {"$id": "y", "type": "string"}}, "$ref": "y"}, {"const": {"$schema": "http://json-schema.org/draft-04/schema#", "$id": "x"}}, {"pattern": "^f.*o$"},
-    {"properties": {"$ref": {"type": "string"}}}, {"enum": [{"$ref": "nowhere"}]}, {"$comment": "x", "x-other": {"$ref": 5}}, nested(30, lambda one: {"properties": {"a": one}}),
-    {"definitions": {"a": {"type": "string"}}, "$ref": "#/definitions/a"}, {"properties": {"a": {"properties": {"b": {"$ref": "#/properties/a"}}}}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        True,
+        False,
+        wide(1400),
+        {"$schema": DIALECT + "#"},
+        {"$ref": "#/$defs/a%25b", "$defs": {"a%b": {}}},
+        {"$defs": {"n": {"$anchor": "n", "items": {"$ref": "#n"}}}, "$ref": "#n"},
+        {"$id": "http://a.example/x", "$defs": {"b": {"$id": "y", "type": "string"}}, "$ref": "y"},
+        {"const": {"$schema": "http://json-schema.org/draft-04/schema#", "$id": "x"}},
+        {"pattern": "^f.*o$"},
+        {"properties": {"$ref": {"type": "string"}}},
+        {"enum": [{"$ref": "nowhere"}]},
+        {"$comment": "x", "x-other": {"$ref": 5}},
+        nested(30, lambda one: {"properties": {"a": one}}),
+        {"definitions": {"a": {"type": "string"}}, "$ref": "#/definitions/a"},
+        {"properties": {"a": {"properties": {"b": {"$ref": "#/properties/a"}}}}},
+    ],
+)
 def test_what_is_sound_is_taken(schema: Any) -> None:
     assert Form(schema).read([]).root
 
@@ -88,11 +137,32 @@ def test_a_schema_is_prepared_once_and_numbered_alike() -> None:
     assert prepare(schema).schema is not schema, "whoever changes theirs does not change ours"
 
 
-@pytest.mark.parametrize(("pattern", "text", "matches"), [
-    ("^a$", "a\n", False), ("^\\d+$", "٣", False), ("^\\w$", "é", False), ("^\\s$", "\ufeff", True), (".", "\u2028", False), ("\\cA", "\x01", True), ("\\u{1F642}", "🙂", True), ("\\u0061", "a", True),
-    ("\\x61", "a", True), ("[^]", "\n", True), ("[]", "a", False), ("\\p{L}", "é", True), ("(?<n>a)\\k<n>", "aa", True), ("[[]", "[", True), ("[a&&b]", "&", True), ("a/b", "a/b", True), ("[^^]", "^", False),
-    ("^[\\D]$", "٣", True), ("\\/", "/", True), ("^[\\w-]+$", "a-b", True), ("$^", "", True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        ("^a$", "a\n", False),
+        ("^\\d+$", "٣", False),
+        ("^\\w$", "é", False),
+        ("^\\s$", "\ufeff", True),
+        (".", "\u2028", False),
+        ("\\cA", "\x01", True),
+        ("\\u{1F642}", "🙂", True),
+        ("\\u0061", "a", True),
+        ("\\x61", "a", True),
+        ("[^]", "\n", True),
+        ("[]", "a", False),
+        ("\\p{L}", "é", True),
+        ("(?<n>a)\\k<n>", "aa", True),
+        ("[[]", "[", True),
+        ("[a&&b]", "&", True),
+        ("a/b", "a/b", True),
+        ("[^^]", "^", False),
+        ("^[\\D]$", "٣", True),
+        ("\\/", "/", True),
+        ("^[\\w-]+$", "a-b", True),
+        ("$^", "", True),
+    ],
+)
 def test_patterns_mean_what_ecma_262_says(pattern: str, text: str, matches: bool) -> None:
     assert search(pattern, text) is matches
 
@@ -121,14 +191,38 @@ def test_all_matches_of_one_judgement_share_a_time() -> None:
             search("a", "a")
 
 
-@pytest.mark.parametrize(("name", "good", "bad"), [
-    ("email", ["a@b.c", '"quoted @ text"@example.com', "a@[127.0.0.1]", "a@[IPv6:::1]", "ü@exämple.com"], ["@", "a@", ".a@b.c", "a..b@c.d", "a b@c.d", "a@b@c", "a@-b.c", "a@[999.0.0.1]"]),
-    ("date-time", ["2026-03-29T02:30:00Z", "1998-12-31T23:59:60Z", "1998-12-31T15:59:60.123-08:00"], ["2026-02-30T00:00:00Z", "2026-03-29 02:30:00Z", "2026-03-29T24:00:00Z", "1998-12-31T22:59:60Z", "2026-03-29T02:30:00", "２026-03-29T02:30:00Z"]),
-    ("cron", ["0 2 * * 0", "*/5 * * * * *", "0 0 29 2 *"], ["", "60 * * * *", "* * * *", "０ 2 * * *", "a b c d e"]),
-    ("timezone", ["Europe/Berlin", "UTC"], ["", "Mars/Olympus", "../etc/passwd"]), ("duration", ["PT1H30M", "P1W", "P1DT12H"], ["P", "PT", "P1D1W", "1h", "P٣D"]),
-    ("color", ["#1a7f64", "#FFFFFF"], ["red", "#fff", "#12345g"]), ("uuid", ["2eb8aa08-aa98-11ea-b4aa-73b441d16380"], ["2eb8aa08aa9811eab4aa73b441d16380", "x"]), ("regex", ["^a$"], ["(", "^(a|a)*$"]), ("json", ["{}", "5", " null "], ["", "{", "a", "[" * 100_000]),
-    ("iri", ["https://exämple.com/ü"], ["/a", "http:// x"]), ("idn-hostname", ["exämple.com"], ["", "-a.com", "a" * 300]), ("unknown", ["anything"], []),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        (
+            "email",
+            ["a@b.c", '"quoted @ text"@example.com', "a@[127.0.0.1]", "a@[IPv6:::1]", "ü@exämple.com"],
+            ["@", "a@", ".a@b.c", "a..b@c.d", "a b@c.d", "a@b@c", "a@-b.c", "a@[999.0.0.1]"],
+        ),
+        (
+            "date-time",
+            ["2026-03-29T02:30:00Z", "1998-12-31T23:59:60Z", "1998-12-31T15:59:60.123-08:00"],
+            [
+                "2026-02-30T00:00:00Z",
+                "2026-03-29 02:30:00Z",
+                "2026-03-29T24:00:00Z",
+                "1998-12-31T22:59:60Z",
+                "2026-03-29T02:30:00",
+                "２026-03-29T02:30:00Z",
+            ],
+        ),
+        ("cron", ["0 2 * * 0", "*/5 * * * * *", "0 0 29 2 *"], ["", "60 * * * *", "* * * *", "０ 2 * * *", "a b c d e"]),
+        ("timezone", ["Europe/Berlin", "UTC"], ["", "Mars/Olympus", "../etc/passwd"]),
+        ("duration", ["PT1H30M", "P1W", "P1DT12H"], ["P", "PT", "P1D1W", "1h", "P٣D"]),
+        ("color", ["#1a7f64", "#FFFFFF"], ["red", "#fff", "#12345g"]),
+        ("uuid", ["2eb8aa08-aa98-11ea-b4aa-73b441d16380"], ["2eb8aa08aa9811eab4aa73b441d16380", "x"]),
+        ("regex", ["^a$"], ["(", "^(a|a)*$"]),
+        ("json", ["{}", "5", " null "], ["", "{", "a", "[" * 100_000]),
+        ("iri", ["https://exämple.com/ü"], ["/a", "http:// x"]),
+        ("idn-hostname", ["exämple.com"], ["", "-a.com", "a" * 300]),
+        ("unknown", ["anything"], []),
+    ],
+)
 def test_formats(name: str, good: list[str], bad: list[str]) -> None:
     validator = SchemaValidator({"format": name})
     assert [text for text in good if validator.errors(text)] == []

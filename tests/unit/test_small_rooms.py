@@ -43,17 +43,36 @@ def test_settings_have_defaults_and_read_their_variables(tmp_path: Path) -> None
     assert load_settings({}) == Settings()
     secret = tmp_path / "key"
     secret.write_text(f"{KEY}\n")
-    found = load_settings({"PORT": "9000", "log_level": "x", "LOG_LEVEL": "debug", "JOBWRIGHT_SECRET_KEY_FILE": str(secret),
-                           "JOBWRIGHT_ALLOWED_HOSTS": " A.example , b:80 ", "JOBWRIGHT_SECURE_COOKIES": "true", "SCHEDULER_TIMEZONE": "Asia/Tokyo"})  # fmt: skip
+    found = load_settings(
+        {
+            "PORT": "9000",
+            "log_level": "x",
+            "LOG_LEVEL": "debug",
+            "JOBWRIGHT_SECRET_KEY_FILE": str(secret),
+            "JOBWRIGHT_ALLOWED_HOSTS": " A.example , b:80 ",
+            "JOBWRIGHT_SECURE_COOKIES": "true",
+            "SCHEDULER_TIMEZONE": "Asia/Tokyo",
+        }
+    )
     assert (found.port, found.log_level, found.secret_key, found.allowed_hosts) == (9000, "DEBUG", KEY, ("a.example", "b:80"))
     assert (found.secure_cookies, found.timezone) == (True, "Asia/Tokyo")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "eighty"), ("PORT", "70000"), ("PORT", ""), ("LOG_LEVEL", "loud"), ("SCHEDULER_TIMEZONE", "Mars"), ("LOCK_TIMEOUT_SECONDS", "0"),
-     ("JOBWRIGHT_KILL_GRACE_SECONDS", "9"), ("SCHEDULER_EXECUTOR_POOL_SIZE", "-1"), ("JOBWRIGHT_SECURE_COOKIES", "perhaps"), ("MONGODB_URI_FILE", "/no/such/file")],
-)  # fmt: skip
+    [
+        ("PORT", "eighty"),
+        ("PORT", "70000"),
+        ("PORT", ""),
+        ("LOG_LEVEL", "loud"),
+        ("SCHEDULER_TIMEZONE", "Mars"),
+        ("LOCK_TIMEOUT_SECONDS", "0"),
+        ("JOBWRIGHT_KILL_GRACE_SECONDS", "9"),
+        ("SCHEDULER_EXECUTOR_POOL_SIZE", "-1"),
+        ("JOBWRIGHT_SECURE_COOKIES", "perhaps"),
+        ("MONGODB_URI_FILE", "/no/such/file"),
+    ],
+)
 def test_a_bad_value_stops_the_start_naming_the_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name) as caught:
         load_settings({name: value, "JOBWRIGHT_MAX_JOBS": "none"})
@@ -62,10 +81,24 @@ def test_a_bad_value_stops_the_start_naming_the_variable(name: str, value: str) 
 
 # 29: keys that can be guessed
 WEAK_KEYS = [
-    " ", "dev", "changeme", "k" * 40, "changeme" * 5, "k" * 31, " " * 50, "0123456789abcdef" * 2, "abcdefghijklmnopqrstuvwxyz012345", "deadbeef" * 5,
-    "qwertyuiopasdfghjklzxcvbnm123456", "please-change-this-secret-key-before-production", "django-insecure-development-key-0000000000",
-    "PASSWORD-of-our-Scheduler-in-2026-x9", "12345678901234567890123456789012", "ab" * 30, "2026-01-01-2026-01-01-2026-01-01-01",
-]  # fmt: skip
+    " ",
+    "dev",
+    "changeme",
+    "k" * 40,
+    "changeme" * 5,
+    "k" * 31,
+    " " * 50,
+    "0123456789abcdef" * 2,
+    "abcdefghijklmnopqrstuvwxyz012345",
+    "deadbeef" * 5,
+    "qwertyuiopasdfghjklzxcvbnm123456",
+    "please-change-this-secret-key-before-production",
+    "django-insecure-development-key-0000000000",
+    "PASSWORD-of-our-Scheduler-in-2026-x9",
+    "12345678901234567890123456789012",
+    "ab" * 30,
+    "2026-01-01-2026-01-01-2026-01-01-01",
+]
 
 
 @pytest.mark.parametrize("key", WEAK_KEYS)
@@ -126,20 +159,35 @@ def test_an_empty_file_is_no_secret(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("schema", "value", "pointer", "message"),
     [
-        ({"multipleOf": 0.01}, 4.02, None, ""), ({"multipleOf": 0.01}, 4.025, "", "must be a multiple of 0.01"),
-        ({"type": "string", "pattern": "^a$"}, "a\n", "", "does not have the form ^a$"), ({"type": "string", "format": "email"}, "a@b@c", "", "must be an e-mail address"),
-        ({"type": "string", "format": "email"}, "a@b.c", None, ""), ({"type": "string", "format": "date"}, "2026-02-30", "", "must be a date such as 2026-03-29"),
-        ({"type": "integer"}, "5", "", "must be a whole number"), ({"type": ["string", "null"]}, 5, "", "must be text or null"),
-        ({"required": ["a"], "properties": {"a": {}}}, {}, "/a", "is required"), ({"dependentRequired": {"a": ["b"]}}, {"a": 1}, "/b", "is required with a"),
-        ({"properties": {"a": {}}, "additionalProperties": False}, {"b/c": 1}, "/b~1c", "is not a known field"), ({"minLength": 3}, "ab", "", "must have at least 3 characters"),
-        ({"maxLength": 1}, "ab", "", "must have at most 1 character; it has 2"), ({"oneOf": [{"const": 1}, {"const": 2}]}, 3, "", "must be one of 1, 2"),
-        ({"enum": list(range(20))}, 99, "", "must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 8 more"), ({"const": 1}, 2, "", "must be 1"),
-        ({"exclusiveMinimum": 0}, 0, "", "must be more than 0"), ({"exclusiveMaximum": 0}, 0, "", "must be less than 0"), ({"uniqueItems": True}, [1, 1], "", "has the same entry twice"),
-        ({"minItems": 1}, [], "", "needs at least 1 entry"), ({"maxItems": 1}, [1, 2], "", "may have at most 1 entry"), ({"minProperties": 1}, {}, "", "must not be empty"),
-        ({"minProperties": 2}, {}, "", "needs at least 2 members"), ({"maxProperties": 0}, {"a": 1}, "", "may have at most 0 members"), ({"not": {}}, 1, "", "is not allowed here (not)"),
-        ({"items": {"type": "string"}}, ["a", 1], "/1", "must be text"), ({"anyOf": [{"type": "string"}, {"properties": {"a": {"type": "string"}}, "type": "object"}]}, {"a": 1}, None, None),
+        ({"multipleOf": 0.01}, 4.02, None, ""),
+        ({"multipleOf": 0.01}, 4.025, "", "must be a multiple of 0.01"),
+        ({"type": "string", "pattern": "^a$"}, "a\n", "", "does not have the form ^a$"),
+        ({"type": "string", "format": "email"}, "a@b@c", "", "must be an e-mail address"),
+        ({"type": "string", "format": "email"}, "a@b.c", None, ""),
+        ({"type": "string", "format": "date"}, "2026-02-30", "", "must be a date such as 2026-03-29"),
+        ({"type": "integer"}, "5", "", "must be a whole number"),
+        ({"type": ["string", "null"]}, 5, "", "must be text or null"),
+        ({"required": ["a"], "properties": {"a": {}}}, {}, "/a", "is required"),
+        ({"dependentRequired": {"a": ["b"]}}, {"a": 1}, "/b", "is required with a"),
+        ({"properties": {"a": {}}, "additionalProperties": False}, {"b/c": 1}, "/b~1c", "is not a known field"),
+        ({"minLength": 3}, "ab", "", "must have at least 3 characters"),
+        ({"maxLength": 1}, "ab", "", "must have at most 1 character; it has 2"),
+        ({"oneOf": [{"const": 1}, {"const": 2}]}, 3, "", "must be one of 1, 2"),
+        ({"enum": list(range(20))}, 99, "", "must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 8 more"),
+        ({"const": 1}, 2, "", "must be 1"),
+        ({"exclusiveMinimum": 0}, 0, "", "must be more than 0"),
+        ({"exclusiveMaximum": 0}, 0, "", "must be less than 0"),
+        ({"uniqueItems": True}, [1, 1], "", "has the same entry twice"),
+        ({"minItems": 1}, [], "", "needs at least 1 entry"),
+        ({"maxItems": 1}, [1, 2], "", "may have at most 1 entry"),
+        ({"minProperties": 1}, {}, "", "must not be empty"),
+        ({"minProperties": 2}, {}, "", "needs at least 2 members"),
+        ({"maxProperties": 0}, {"a": 1}, "", "may have at most 0 members"),
+        ({"not": {}}, 1, "", "is not allowed here (not)"),
+        ({"items": {"type": "string"}}, ["a", 1], "/1", "must be text"),
+        ({"anyOf": [{"type": "string"}, {"properties": {"a": {"type": "string"}}, "type": "object"}]}, {"a": 1}, None, None),
     ],
-)  # fmt: skip
+)
 def test_errors_say_in_words_what_to_change_and_where(schema: Any, value: Any, pointer: str | None, message: str | None) -> None:
     found = SchemaValidator(schema).errors(value)
     if message is None:
@@ -192,10 +240,27 @@ def test_the_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("address", "public"),
-    [("8.8.8.8", True), ("2606:4700::1111", True), ("::ffff:8.8.8.8", True), ("127.0.0.1", False), ("::", False), ("::1", False), ("fc00::1", False),
-     ("169.254.169.254", False), ("::ffff:169.254.169.254", False), ("64:ff9b::a9fe:a9fe", False), ("100.127.255.255", False), ("198.18.0.1", False),
-     ("240.0.0.1", False), ("255.255.255.255", False), ("2002:7f00:1::", False), ("2001:0:1::", False), ("ff02::1", False), ("192.0.2.1", False)],
-)  # fmt: skip
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        ("::ffff:8.8.8.8", True),
+        ("127.0.0.1", False),
+        ("::", False),
+        ("::1", False),
+        ("fc00::1", False),
+        ("169.254.169.254", False),
+        ("::ffff:169.254.169.254", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("100.127.255.255", False),
+        ("198.18.0.1", False),
+        ("240.0.0.1", False),
+        ("255.255.255.255", False),
+        ("2002:7f00:1::", False),
+        ("2001:0:1::", False),
+        ("ff02::1", False),
+        ("192.0.2.1", False),
+    ],
+)
 def test_which_addresses_are_of_the_internet(address: str, public: bool) -> None:
     assert is_public(ipaddress.ip_address(address)) is public
 
@@ -278,10 +343,11 @@ def test_a_template_that_cannot_be_loaded_is_reported_and_the_others_work(monkey
 def test_connections_and_defaults_are_found_in_a_schema() -> None:
     schema = {
         "properties": {
-            "c": {"x-options": {"from": "connections", "kind": "smtp"}}, "n": {"default": 5},
+            "c": {"x-options": {"from": "connections", "kind": "smtp"}},
+            "n": {"default": 5},
             "rows": {"items": {"properties": {"f": {"x-options": {"from": "connections", "kind": "file_store"}}}}},
         }
-    }  # fmt: skip
+    }
     value = {"c": "Mail", "rows": [{"f": "Files"}, {}]}
     assert list(connection_references(schema, value)) == [("/c", "Mail", "smtp"), ("/rows/0/f", "Files", "file_store")]
     assert with_defaults(schema, value)["n"] == 5
@@ -306,8 +372,11 @@ def test_durations() -> None:
 
 def test_a_field_that_sounds_secret_is_never_logged() -> None:
     assert mask_secrets(None, "", {"event": "x", "api_token": "jw_1", "Password": "p", "path": "/"}) == {
-        "event": "x", "api_token": "***", "Password": "***", "path": "/"
-    }  # fmt: skip
+        "event": "x",
+        "api_token": "***",
+        "Password": "***",
+        "path": "/",
+    }
 
 
 # -- the code and its papers ------------------------------------------------------------------------------------------

@@ -16,16 +16,38 @@ from web.filters import seen
 @pytest.mark.parametrize(
     ("written", "shown"),
     [
-        ("10 %\r50 %\r100 %", "100 %"), ("100 %\r7 %", "7 % %"), ("100 %\r\x1b[K7 %", "7 %"), ("working |\b/\b-\bok", "working ok"),
-        ("\b\babc", "abc"), ("a\r\nb", "a\nb"), ("a\nbc\rd", "a\ndc"), ("abc\x1b[2Dx", "axc"), ("a\x1b[3Cb", "a   b"), ("abc\x1b[2Gx", "axc"),
-        ("abc\x1b[2K\rx", "x"), ("abcd\x1b[2D\x1b[1Kx", "  xd"), ("e\u0301x\b\by", "yx"), ("a\tb", "a\tb"),
-        ("\x1b]0;title\x07text", "text"), ("\x1b]8;;https://example.com\x1b\\link\x1b]8;;\x1b\\", "link"), ("\x1bP1$q\x1b\\x", "x"),
-        ("\x1b]0;it never ends", "]0;it never ends"), ("\x1b[?25lx\x1b[2J\x1b[H\x1b(B\x1b=\x1b7y", "xy"), ("\x9b31mx\x9b0m", "x"),
-        ("\x1b[31", "[31"), ("x\x1b", "x"), ("\x1b[999999999Cx", None), ("\x00\x07\x0c\x7f", "⟨U+0000⟩⟨U+0007⟩⟨U+000C⟩⟨U+007F⟩"), ("\x85\ud800", "⟨U+0085⟩⟨U+D800⟩"),
-        ("a\u202eb\u2069c\u061c", "a⟨U+202E⟩b⟨U+2069⟩c⟨U+061C⟩"), ("a\u2028b\u200bc\ufeff\u00ad", "a⟨U+2028⟩b⟨U+200B⟩c⟨U+FEFF⟩⟨U+00AD⟩"),
-        ("👩‍💻 می‌خواهم", "👩‍💻 می‌خواهم"), ("", ""), ("plain", "plain"),
+        ("10 %\r50 %\r100 %", "100 %"),
+        ("100 %\r7 %", "7 % %"),
+        ("100 %\r\x1b[K7 %", "7 %"),
+        ("working |\b/\b-\bok", "working ok"),
+        ("\b\babc", "abc"),
+        ("a\r\nb", "a\nb"),
+        ("a\nbc\rd", "a\ndc"),
+        ("abc\x1b[2Dx", "axc"),
+        ("a\x1b[3Cb", "a   b"),
+        ("abc\x1b[2Gx", "axc"),
+        ("abc\x1b[2K\rx", "x"),
+        ("abcd\x1b[2D\x1b[1Kx", "  xd"),
+        ("e\u0301x\b\by", "yx"),
+        ("a\tb", "a\tb"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]8;;https://example.com\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1bP1$q\x1b\\x", "x"),
+        ("\x1b]0;it never ends", "]0;it never ends"),
+        ("\x1b[?25lx\x1b[2J\x1b[H\x1b(B\x1b=\x1b7y", "xy"),
+        ("\x9b31mx\x9b0m", "x"),
+        ("\x1b[31", "[31"),
+        ("x\x1b", "x"),
+        ("\x1b[999999999Cx", None),
+        ("\x00\x07\x0c\x7f", "⟨U+0000⟩⟨U+0007⟩⟨U+000C⟩⟨U+007F⟩"),
+        ("\x85\ud800", "⟨U+0085⟩⟨U+D800⟩"),
+        ("a\u202eb\u2069c\u061c", "a⟨U+202E⟩b⟨U+2069⟩c⟨U+061C⟩"),
+        ("a\u2028b\u200bc\ufeff\u00ad", "a⟨U+2028⟩b⟨U+200B⟩c⟨U+FEFF⟩⟨U+00AD⟩"),
+        ("👩‍💻 می‌خواهم", "👩‍💻 می‌خواهم"),
+        ("", ""),
+        ("plain", "plain"),
     ],
-)  # fmt: skip
+)
 def test_a_line_has_its_last_state(written: str, shown: str | None) -> None:
     assert plain(written) == shown if shown is not None else len(plain(written)) <= 20_001
 
@@ -33,13 +55,31 @@ def test_a_line_has_its_last_state(written: str, shown: str | None) -> None:
 @pytest.mark.parametrize(
     ("parameters", "style"),
     [
-        ("", Style()), ("0", Style()), ("1;4", Style(bold=True, underline=True)), ("31", Style(ink=1)), ("97;104", Style(ink=15, ground=12)),
-        ("38;5;9", Style(ink=9)), ("38;5;196", Style(ink=9)), ("48;5;22", Style(ground=2)), ("38;5;244", Style(ink=8)), ("38;5;300", Style()),
-        ("38;2;255;0;0;1", Style(ink=9, bold=True)), ("38:2::0:0:200", Style(ink=4)), ("38:2:0:0:200", Style(ink=4)), ("38:5:3", Style(ink=3)),
-        ("58;2;1;2;3;3", Style(italic=True)), ("38;2", Style()), ("38", Style()), ("4:0", Style()), ("4:3", Style(underline=True)),
-        ("7;9;2", Style(inverse=True, strike=True, dim=True)), ("99999999999999999999", Style()), ("1;22", Style()), ("31;39;41;49", Style()),
+        ("", Style()),
+        ("0", Style()),
+        ("1;4", Style(bold=True, underline=True)),
+        ("31", Style(ink=1)),
+        ("97;104", Style(ink=15, ground=12)),
+        ("38;5;9", Style(ink=9)),
+        ("38;5;196", Style(ink=9)),
+        ("48;5;22", Style(ground=2)),
+        ("38;5;244", Style(ink=8)),
+        ("38;5;300", Style()),
+        ("38;2;255;0;0;1", Style(ink=9, bold=True)),
+        ("38:2::0:0:200", Style(ink=4)),
+        ("38:2:0:0:200", Style(ink=4)),
+        ("38:5:3", Style(ink=3)),
+        ("58;2;1;2;3;3", Style(italic=True)),
+        ("38;2", Style()),
+        ("38", Style()),
+        ("4:0", Style()),
+        ("4:3", Style(underline=True)),
+        ("7;9;2", Style(inverse=True, strike=True, dim=True)),
+        ("99999999999999999999", Style()),
+        ("1;22", Style()),
+        ("31;39;41;49", Style()),
     ],
-)  # fmt: skip
+)
 def test_renditions_become_styles(parameters: str, style: Style) -> None:
     assert rendition(Style(), parameters) == style
 
@@ -61,8 +101,11 @@ def test_a_colour_is_the_nearest_of_the_page() -> None:
 
 def test_colours_reset_and_marks_are_runs() -> None:
     assert runs("a\x1b[1;31mb\x1b[0mc\u202e") == [
-        Run("a", Style()), Run("b", Style(ink=1, bold=True)), Run("c", Style()), Run("⟨U+202E⟩", Style(), "right-to-left override (U+202E)")
-    ]  # fmt: skip
+        Run("a", Style()),
+        Run("b", Style(ink=1, bold=True)),
+        Run("c", Style()),
+        Run("⟨U+202E⟩", Style(), "right-to-left override (U+202E)"),
+    ]
     assert str(seen("\x1b[1;31m<b>\x1b[7mx\x1b[0m&\x1b[7my\x00")) == (
         '<span class="t-bold t-ink-1">&lt;b&gt;</span><span class="t-bold t-ground-1">x</span>&amp;<span class="t-inverse">y</span>'
         '<span class="unseen" title="NUL (U+0000)">⟨U+0000⟩</span>'

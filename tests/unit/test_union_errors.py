@@ -17,8 +17,11 @@ def text(**more: Any) -> dict[str, Any]:
 
 def branch(*required: str, closed: bool = False, **members: Any) -> dict[str, Any]:
     return {
-        "type": "object", "properties": members, "required": list(required), **({"additionalProperties": False} if closed else {}),
-    }  # fmt: skip
+        "type": "object",
+        "properties": members,
+        "required": list(required),
+        **({"additionalProperties": False} if closed else {}),
+    }
 
 
 BY_ID, BY_PATH = branch("id", id=text()), branch("path", path=text())
@@ -29,22 +32,32 @@ KINDS = [
 CASES: dict[str, tuple[list[Any], Any, list[tuple[str, str]]]] = {
     "the members that it has": ([BY_ID, BY_PATH], {"path": ""}, [("/path", "must not be empty")]),
     "the members that it has, in a closed branch": (
-        [branch("id", closed=True, id=text()), branch("path", closed=True, path=text())], {"path": ""}, [("/path", "must not be empty")],
+        [branch("id", closed=True, id=text()), branch("path", closed=True, path=text())],
+        {"path": ""},
+        [("/path", "must not be empty")],
     ),
     "required alone": (
-        [{"required": ["id"]}, {"required": ["path"], "properties": {"path": text()}}], {"path": ""}, [("/path", "must not be empty")],
+        [{"required": ["id"]}, {"required": ["path"], "properties": {"path": text()}}],
+        {"path": ""},
+        [("/path", "must not be empty")],
     ),
     "a constant goes before members": (KINDS, {"kind": "mail", "url": "x"}, [("/to", "is required"), ("/url", "is not a known field")]),
     "a constant that no branch has": (KINDS, {"kind": "fax", "url": ""}, [("/kind", "must be one of http, mail, sms")]),
     "a type that no branch takes": ([*KINDS, {"type": "string"}], 5, [("", "must be an object or text")]),
     "the right type": ([BY_ID, text()], "", [("", "must not be empty")]),
     "types of members": (
-        [branch("a", a={"type": "integer", "minimum": 5}), branch("a", a=text())], {"a": 1}, [("/a", "must be at least 5")],
+        [branch("a", a={"type": "integer", "minimum": 5}), branch("a", a=text())],
+        {"a": 1},
+        [("/a", "must be at least 5")],
     ),
-    "behind references and allOf": ([{"allOf": [{"$ref": "#/$defs/id"}]}, {"$ref": "#/$defs/path"}], {"path": ""}, [("/path", "must not be empty")]),
+    "behind references and allOf": (
+        [{"allOf": [{"$ref": "#/$defs/id"}]}, {"$ref": "#/$defs/path"}],
+        {"path": ""},
+        [("/path", "must not be empty")],
+    ),
     "a union in a union": ([{"oneOf": [BY_ID, BY_PATH]}, {"type": "string"}], {"path": ""}, [("/path", "must not be empty")]),
     "an empty object": ([BY_ID, BY_PATH], {}, [("/id", "is required")]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("keyword", ["oneOf", "anyOf"])
@@ -89,7 +102,7 @@ CAUSES: dict[str, tuple[dict[str, Any], Any, list[tuple[str, str]]]] = {
     "allOf in allOf": ({"allOf": [{"allOf": [A]}]}, {"a": "x"}, WRONG),
     "what is unknown all the same": ({"allOf": [A]}, {"a": 1, "z": 1}, [("/z", "is not a known field")]),
     "both": ({"allOf": [A]}, {"a": "x", "z": 1}, [*WRONG, ("/z", "is not a known field")]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CAUSES)
@@ -126,21 +139,32 @@ BY_AGE = {"if": {"properties": {"mode": {"const": "age"}}}}
 FORBIDDING: dict[str, dict[str, Any]] = {
     "else": {"properties": {"mode": {"enum": ["age", "all"]}, "days": DAYS}, **BY_AGE, "else": {"properties": {"days": False}}},
     "asked for by then, refused by else": {
-        "properties": {"mode": {"enum": ["age", "all"]}}, **BY_AGE, "then": {"properties": {"days": DAYS}, "required": ["days"]},
+        "properties": {"mode": {"enum": ["age", "all"]}},
+        **BY_AGE,
+        "then": {"properties": {"days": DAYS}, "required": ["days"]},
         "else": {"properties": {"days": False}},
     },
     "closed by unevaluatedProperties": {
-        "properties": {"mode": {"enum": ["age", "all"]}}, **BY_AGE, "then": {"properties": {"days": DAYS}}, "unevaluatedProperties": False,
+        "properties": {"mode": {"enum": ["age", "all"]}},
+        **BY_AGE,
+        "then": {"properties": {"days": DAYS}},
+        "unevaluatedProperties": False,
     },
-    "by not and required": {"properties": {"mode": {"enum": ["age", "all"]}, "days": DAYS}, **BY_AGE, "else": {"not": {"required": ["days"]}}},
+    "by not and required": {
+        "properties": {"mode": {"enum": ["age", "all"]}, "days": DAYS},
+        **BY_AGE,
+        "else": {"not": {"required": ["days"]}},
+    },
     "by not and several required": {
-        "properties": {"mode": {"enum": ["age", "all"]}, "days": DAYS}, **BY_AGE,
+        "properties": {"mode": {"enum": ["age", "all"]}, "days": DAYS},
+        **BY_AGE,
         "else": {"not": {"anyOf": [{"required": ["other"]}, {"required": ["days"]}]}},
     },
     "inside allOf and a reference": {
-        "properties": {"mode": {"enum": ["age", "all"]}, "days": DAYS}, "allOf": [{"$ref": "#/$defs/c"}],
+        "properties": {"mode": {"enum": ["age", "all"]}, "days": DAYS},
+        "allOf": [{"$ref": "#/$defs/c"}],
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -190,10 +214,26 @@ def test_what_was_stored_against_the_schema_stays_until_a_person_removes_it() ->
 
 
 def test_what_another_alternative_does_not_have_goes_by_name() -> None:
-    form = Form({"type": "object", "properties": {"t": {"oneOf": [
-        branch("kind", closed=True, kind={"const": "http"}, url=text(title="Address"), tries={"type": "integer", "default": 3}, note=text()),
-        branch("kind", closed=True, kind={"const": "mail"}, to=text(), note=text()),
-    ]}}})  # fmt: skip
+    form = Form(
+        {
+            "type": "object",
+            "properties": {
+                "t": {
+                    "oneOf": [
+                        branch(
+                            "kind",
+                            closed=True,
+                            kind={"const": "http"},
+                            url=text(title="Address"),
+                            tries={"type": "integer", "default": 3},
+                            note=text(),
+                        ),
+                        branch("kind", closed=True, kind={"const": "mail"}, to=text(), note=text()),
+                    ]
+                }
+            },
+        }
+    )
     page = Page(form.render({"t": {"kind": "http", "url": "u", "note": "n"}}))
     choice = next(one for one in page.controls if one.get("data-role") == "branch")
     choice.choose("mail")

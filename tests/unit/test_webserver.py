@@ -128,9 +128,13 @@ def test_a_half_sent_request_takes_no_thread(running: Callable[..., Running], wh
     held = [server.client(HALF[what]) for _ in range(200)]
     assert server.client(GET).until(b"GET /hello  ")
     whole = {
-        "body": b"x" * 96, "chunked body": b"lfs\r\n0\r\n\r\n", "expected body": b"x" * 100, "head": b"1\r\n\r\n",
-        "request line": b"ST / HTTP/1.1\r\nHost: jobs\r\n\r\n", "nothing": GET,
-    }[what]  # fmt: skip
+        "body": b"x" * 96,
+        "chunked body": b"lfs\r\n0\r\n\r\n",
+        "expected body": b"x" * 100,
+        "head": b"1\r\n\r\n",
+        "request line": b"ST / HTTP/1.1\r\nHost: jobs\r\n\r\n",
+        "nothing": GET,
+    }[what]
     assert held[0].send(whole).until(b"200 OK"), "it was held, not forgotten"
 
 
@@ -239,13 +243,16 @@ def test_what_is_kept_for_clients_is_bounded(running: Callable[..., Running]) ->
     assert second.send(b"y").until(b"y" * 1000).startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.parametrize(("places", "index"), [
-    ([], None),
-    ([Place("a", 1, False)], None),
-    ([Place("a", 2, True), Place("a", 1, True)], 1),
-    ([Place("a", 2, True), Place("b", 1, True), Place("a", 3, True)], 0),
-    ([Place("a", 1, False), Place("a", 1, False), Place("b", 5, True)], 2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("places", "index"),
+    [
+        ([], None),
+        ([Place("a", 1, False)], None),
+        ([Place("a", 2, True), Place("a", 1, True)], 1),
+        ([Place("a", 2, True), Place("b", 1, True), Place("a", 3, True)], 0),
+        ([Place("a", 1, False), Place("a", 1, False), Place("b", 5, True)], 2),
+    ],
+)
 def test_who_gives_way(places: list[Place], index: int | None) -> None:
     assert next(leaving_order(places), None) == index
 
@@ -297,34 +304,52 @@ HOST = b"Host: jobs\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-@pytest.mark.parametrize(("sent", "status"), [
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 3, 4\r\n\r\nabcd", 400),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: +3\r\n\r\nabc", 400),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: -3\r\n\r\nabc", 400),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 0x3\r\n\r\nabc", 400),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: " + b"9" * 40 + b"\r\n\r\n", 400),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
-    (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-    (CHUNKED + b"FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF\r\n", 400),
-    (CHUNKED + b"F" * 17 + b"\r\n", 400), (CHUNKED + b"10000000000000000\r\nab", 400), (CHUNKED + b"1\r\nx\r\n" + b"F" * 20 + b"\r\n", 400),
-    (CHUNKED + b"-1\r\n", 400), (CHUNKED + b"+1\r\nx\r\n", 400), (CHUNKED + b"0x1\r\nx\r\n", 400), (CHUNKED + b"1_0\r\nx\r\n", 400),
-    (CHUNKED + b"\r\n", 400), (CHUNKED + b"3\r\nabcXX0\r\n\r\n", 400), (CHUNKED + b" 1\r\nx\r\n", 400),
-    (b"GET / HTTP/1.1\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-    (b"GET / HTTP/2.0\r\nHost: jobs\r\n\r\n", 505), (b"GET / HTTP/1.1 \r\nHost: jobs\r\n\r\n", 400), (b"GET  / HTTP/1.1\r\nHost: jobs\r\n\r\n", 400),
-    (b"GET /\x00 HTTP/1.1\r\nHost: jobs\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nHost: jobs\r\nX: a\x00b\r\n\r\n", 400),
-    (b"GET / HTTP/1.1\r\nHost: jobs\r\nBad Name: x\r\n\r\n", 400), (b"GET / HTTP/1.1\r\n Host: jobs\r\n\r\n", 400),
-    (b"GET hello HTTP/1.1\r\nHost: jobs\r\n\r\n", 400), (b"CONNECT jobs:80 HTTP/1.1\r\nHost: jobs\r\n\r\n", 400),
-    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
-    (b"GET / HTTP/1.1\r\nHost: jobs\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431), (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: jobs\r\n\r\n", 431),
-    (b"GET / HTTP/1.1\r\nHost: jobs\r\n" + b"X: y\r\n" * 20_000 + b"\r\n", 431),
-    (b"GET / HTTP/1.1\r\nHost: jobs\r\n" + b"X: y\r\n" * 300 + b"\r\n", 431), (b"GET / HTTP/1.1\nHost: jobs\n" + b"X: y\n" * 300 + b"\n", 431),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 3, 4\r\n\r\nabcd", 400),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: +3\r\n\r\nabc", 400),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: -3\r\n\r\nabc", 400),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 0x3\r\n\r\nabc", 400),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: " + b"9" * 40 + b"\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (CHUNKED + b"FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF\r\n", 400),
+        (CHUNKED + b"F" * 17 + b"\r\n", 400),
+        (CHUNKED + b"10000000000000000\r\nab", 400),
+        (CHUNKED + b"1\r\nx\r\n" + b"F" * 20 + b"\r\n", 400),
+        (CHUNKED + b"-1\r\n", 400),
+        (CHUNKED + b"+1\r\nx\r\n", 400),
+        (CHUNKED + b"0x1\r\nx\r\n", 400),
+        (CHUNKED + b"1_0\r\nx\r\n", 400),
+        (CHUNKED + b"\r\n", 400),
+        (CHUNKED + b"3\r\nabcXX0\r\n\r\n", 400),
+        (CHUNKED + b" 1\r\nx\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET / HTTP/2.0\r\nHost: jobs\r\n\r\n", 505),
+        (b"GET / HTTP/1.1 \r\nHost: jobs\r\n\r\n", 400),
+        (b"GET  / HTTP/1.1\r\nHost: jobs\r\n\r\n", 400),
+        (b"GET /\x00 HTTP/1.1\r\nHost: jobs\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: jobs\r\nX: a\x00b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: jobs\r\nBad Name: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n Host: jobs\r\n\r\n", 400),
+        (b"GET hello HTTP/1.1\r\nHost: jobs\r\n\r\n", 400),
+        (b"CONNECT jobs:80 HTTP/1.1\r\nHost: jobs\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: jobs\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: jobs\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: jobs\r\n" + b"X: y\r\n" * 20_000 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: jobs\r\n" + b"X: y\r\n" * 300 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\nHost: jobs\n" + b"X: y\n" * 300 + b"\n", 431),
+    ],
+)
 def test_a_request_that_can_be_read_in_two_ways_is_refused(running: Callable[..., Running], sent: bytes, status: int) -> None:
     """RFC 9112, 6.1, 6.3 and 11.2; nothing behind it on the connection is read as a request."""
     seen: list[str] = []
@@ -339,15 +364,20 @@ def test_a_request_that_can_be_read_in_two_ways_is_refused(running: Callable[...
     assert b"application/problem+json" in told
 
 
-@pytest.mark.parametrize(("sent", "told"), [
-    (CHUNKED + b"5\r\nhello\r\n1;x=y\r\n!\r\n0\r\nTrailer: x\r\n\r\n", b"POST /  hello!"),
-    (b"GET http://jobs/a%20b?c=d%20e HTTP/1.1\r\nHost: jobs\r\n\r\n", b"GET /a b c=d%20e "),
-    (b"GET http://jobs HTTP/1.1\r\nHost: jobs\r\n\r\n", b"GET /  "), (b"OPTIONS * HTTP/1.1\r\nHost: jobs\r\n\r\n", b"OPTIONS *  "),
-    (b"GET / HTTP/1.0\r\n\r\n", b"GET /  "), (b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi", b"POST /  hi"),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 0\r\n\r\n", b"POST /  "),
-    (b"GET /" + b"x" * 60_000 + b" HTTP/1.1\r\nHost: jobs\r\n\r\n", b"GET /" + b"x" * 60_000 + b"  "),
-    (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 200000\r\n\r\n" + b"z" * 200_000, b"POST /  " + b"z" * 200_000),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (CHUNKED + b"5\r\nhello\r\n1;x=y\r\n!\r\n0\r\nTrailer: x\r\n\r\n", b"POST /  hello!"),
+        (b"GET http://jobs/a%20b?c=d%20e HTTP/1.1\r\nHost: jobs\r\n\r\n", b"GET /a b c=d%20e "),
+        (b"GET http://jobs HTTP/1.1\r\nHost: jobs\r\n\r\n", b"GET /  "),
+        (b"OPTIONS * HTTP/1.1\r\nHost: jobs\r\n\r\n", b"OPTIONS *  "),
+        (b"GET / HTTP/1.0\r\n\r\n", b"GET /  "),
+        (b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi", b"POST /  hi"),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 0\r\n\r\n", b"POST /  "),
+        (b"GET /" + b"x" * 60_000 + b" HTTP/1.1\r\nHost: jobs\r\n\r\n", b"GET /" + b"x" * 60_000 + b"  "),
+        (b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 200000\r\n\r\n" + b"z" * 200_000, b"POST /  " + b"z" * 200_000),
+    ],
+)
 def test_what_the_application_is_given(running: Callable[..., Running], sent: bytes, told: bytes) -> None:
     assert running().ask(sent).partition(b"\r\n\r\n")[2] == told
     server = running()
@@ -424,11 +454,14 @@ def test_a_body_that_is_expected_is_asked_for(running: Callable[..., Running]) -
     assert client.send(b"x" * 100).until(b"x" * 100)
 
 
-@pytest.mark.parametrize("sent", [
-    b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 200001\r\nExpect: 100-continue\r\n\r\n",
-    b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 99999999999999999999\r\n\r\n" + b"x" * 1_000_000,
-    CHUNKED + b"FFFFFFFFFFFFFFFF\r\n" + b"x" * 1_000_000,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 200001\r\nExpect: 100-continue\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: jobs\r\nContent-Length: 99999999999999999999\r\n\r\n" + b"x" * 1_000_000,
+        CHUNKED + b"FFFFFFFFFFFFFFFF\r\n" + b"x" * 1_000_000,
+    ],
+)
 def test_a_body_that_is_too_long_is_refused_by_the_application_without_being_kept(running: Callable[..., Running], sent: bytes) -> None:
     """It sees the length, and a body that is not whole; the client, which may still be sending, sees the answer."""
 

@@ -258,9 +258,13 @@ class Drawer:
 
     def _member(self, at: Field, key: str, *, required: bool) -> Field:
         return Field(
-            member_name(at.name, key), f"{at.pointer}/{escape(key)}", "json", place=f"{at.place}/{escape(key)}", title=from_name(key),
+            member_name(at.name, key),
+            f"{at.pointer}/{escape(key)}",
+            "json",
+            place=f"{at.place}/{escape(key)}",
+            title=from_name(key),
             required=required,
-        )  # fmt: skip
+        )
 
     def _add_entry(self, at: Field, view: View, key: str, value: Any, *, came: Any, depth: int) -> Row:
         """A row of a map. A key that a text field would not give back is shown as JSON."""
@@ -486,9 +490,11 @@ class Drawer:
         if at.kind in {"source", "readonly"}:
             return at.kind == "readonly"
         if at.kind in {"choice", "checks"}:
-            return at.choices is None or self._kind(view, value, at, "", depth) != at.kind or (
-                at.kind == "choice" and view.choices is not None and at.choices.sources != view.choices.sources
-            )  # fmt: skip
+            return (
+                at.choices is None
+                or self._kind(view, value, at, "", depth) != at.kind
+                or (at.kind == "choice" and view.choices is not None and at.choices.sources != view.choices.sources)
+            )
         if value is ABSENT or at.state in {"kept", "null", NAMED}:
             natural = self._kind(view, ABSENT, at, "", depth)
             return natural != at.kind and not view.allows(at.kind) and at.kind in {"null", "json"}

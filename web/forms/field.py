@@ -54,8 +54,16 @@ KINDS = (
 # How the field was drawn: absent, null, with a value (an empty text then means empty, or unset), empty, with a secret kept, or named.
 # `i` is a value that may not be there, `b` JSON text of what would have made too many fields.
 WAS = {
-    "a": "absent", "n": "null", "v": "value", "u": "value", "e": "value", "i": "value", "b": "value", "k": "kept", "s": NAMED,
-}  # fmt: skip
+    "a": "absent",
+    "n": "null",
+    "v": "value",
+    "u": "value",
+    "e": "value",
+    "i": "value",
+    "b": "value",
+    "k": "kept",
+    "s": NAMED,
+}
 
 
 @dataclass(slots=True)

@@ -75,10 +75,16 @@ class Form:
     """
 
     def __init__(
-        self, schema: Any, *, hints: Mapping[str, Mapping[str, Any]] | None = None, options: Options | None = None,
-        saved_secrets: Sequence[str] = (), resolve: Callable[[Any], Resolved] = Resolved,
-        also: Callable[[Any], Iterable[FieldError]] = lambda value: (), locale: str = DEFAULT_LOCALE,
-    ) -> None:  # fmt: skip
+        self,
+        schema: Any,
+        *,
+        hints: Mapping[str, Mapping[str, Any]] | None = None,
+        options: Options | None = None,
+        saved_secrets: Sequence[str] = (),
+        resolve: Callable[[Any], Resolved] = Resolved,
+        also: Callable[[Any], Iterable[FieldError]] = lambda value: (),
+        locale: str = DEFAULT_LOCALE,
+    ) -> None:
         self._shared = _compile(schema)
         self._hints = dict(hints or {})
         for place, found in self._hints.items():
@@ -89,8 +95,13 @@ class Form:
         self._words = words_of(LOCALES, locale)
 
     def render(
-        self, value: Any = ABSENT, *, errors: Iterable[FieldError] = (), name_prefix: str = PREFIX, submission: Submission | None = None,
-    ) -> Markup:  # fmt: skip
+        self,
+        value: Any = ABSENT,
+        *,
+        errors: Iterable[FieldError] = (),
+        name_prefix: str = PREFIX,
+        submission: Submission | None = None,
+    ) -> Markup:
         """The controls, without a <form> around them.
 
         A fresh form (`value` absent) shows the schema's defaults. With a `submission` the page after a post: its own text and errors,
@@ -99,9 +110,15 @@ class Form:
         return self.present(value, errors=errors, name_prefix=name_prefix, submission=submission).controls
 
     def present(
-        self, value: Any = ABSENT, *, errors: Iterable[FieldError] = (), name_prefix: str = PREFIX, submission: Submission | None = None,
-        in_place: bool = False, fresh: bool = False,
-    ) -> Presented:  # fmt: skip
+        self,
+        value: Any = ABSENT,
+        *,
+        errors: Iterable[FieldError] = (),
+        name_prefix: str = PREFIX,
+        submission: Submission | None = None,
+        in_place: bool = False,
+        fresh: bool = False,
+    ) -> Presented:
         """As `render`, with a summary of the errors: each with its words, the control's name and the id to link to.
 
         `fresh`: `value` is what a new one begins with; what it leaves out shows its default.
@@ -118,9 +135,16 @@ class Form:
                 field.retype = False
         ahead = self._resolve(Reader(self._words).value(root))
         return present(
-            root, found, drawer=drawer, options=self._options, saved=self._saved, ahead=ahead, words=self._words, prefix=name_prefix,
+            root,
+            found,
+            drawer=drawer,
+            options=self._options,
+            saved=self._saved,
+            ahead=ahead,
+            words=self._words,
+            prefix=name_prefix,
             locale=self._locale,
-        )  # fmt: skip
+        )
 
     def read(self, pairs: Iterable[tuple[str, str]], *, name_prefix: str = PREFIX, stored: Any = ABSENT) -> Submission:
         """The submission in (name, value) pairs, exactly as a browser posts them; names of other forms are passed over.

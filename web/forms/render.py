@@ -35,10 +35,15 @@ LONGEST_TITLE = 200
 _INPUT_MODES = {"email": "email", "idn-email": "email", "uri": "url", "iri": "url", "uri-reference": "url", "ipv4": "decimal"}
 _CODE = frozenset({"cron", "duration", "regex", "json-pointer", "uuid"})
 _PLACEHOLDERS = {
-    "date-time": "2026-03-29T02:30:00Z", "time": "02:30:00Z", "duration": "PT1H30M", "cron": "0 2 * * 0",
-    "timezone": "Europe/Berlin", "color": "#1a7f64",
-    "uuid": "00000000-0000-4000-8000-000000000000", "date": "2026-03-29",
-}  # fmt: skip
+    "date-time": "2026-03-29T02:30:00Z",
+    "time": "02:30:00Z",
+    "duration": "PT1H30M",
+    "cron": "0 2 * * 0",
+    "timezone": "Europe/Berlin",
+    "color": "#1a7f64",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+    "date": "2026-03-29",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,17 @@ class Presented:
 
 
 def present(
-    root: Field, errors: Iterable[FieldError], *, drawer: Drawer, options: Options, ahead: Resolved, saved: Sequence[str] = (),
-    words: Words, prefix: str, locale: str,
-) -> Presented:  # fmt: skip
+    root: Field,
+    errors: Iterable[FieldError],
+    *,
+    drawer: Drawer,
+    options: Options,
+    ahead: Resolved,
+    saved: Sequence[str] = (),
+    words: Words,
+    prefix: str,
+    locale: str,
+) -> Presented:
     """The form as HTML with its summary; `ahead` is what its dynamic values would become now."""
     painter = Painter(root, list(errors), drawer, options, words, locale, saved, ahead)
     html = _environment.get_template("form.html").render(p=painter, w=words, root=root, prefix=prefix)
@@ -102,9 +115,16 @@ class Painter:
     """What the page asks of a field."""
 
     def __init__(
-        self, root: Field, errors: list[FieldError], drawer: Drawer, options: Options, words: Words, locale: str, saved: Sequence[str],
+        self,
+        root: Field,
+        errors: list[FieldError],
+        drawer: Drawer,
+        options: Options,
+        words: Words,
+        locale: str,
+        saved: Sequence[str],
         ahead: Resolved,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._saved = saved
         self._root, self._drawer, self._provider, self._words, self._locale = root, drawer, options, words, locale
         self._fields: dict[str, Field] = {}  # those that are drawn
@@ -177,9 +197,18 @@ class Painter:
         if found:
             attribute += Markup(' aria-invalid="true"')
         return Shown(
-            self.title(f), self._badges(f), text, found, self._becomes.get(f.pointer, [])[:MOST_BECOME], attribute, self._visible(f),
-            self.states(f), self.types(f), self.branches(f), self._notes(f),
-        )  # fmt: skip
+            self.title(f),
+            self._badges(f),
+            text,
+            found,
+            self._becomes.get(f.pointer, [])[:MOST_BECOME],
+            attribute,
+            self._visible(f),
+            self.states(f),
+            self.types(f),
+            self.branches(f),
+            self._notes(f),
+        )
 
     def _notes(self, f: Field) -> list[str]:
         """What the form did by itself: what went because of a choice, what is not drawn because it is too much."""
@@ -466,9 +495,12 @@ class Painter:
         text = branch.get("description", "") if isinstance(branch, Mapping) else ""
         words = self._words("alternative")
         return BranchChoice(
-            union.key, f"{words} {number}" if number else words, _window(options, union.chosen) if f.limited else options, union.chosen,
+            union.key,
+            f"{words} {number}" if number else words,
+            _window(options, union.chosen) if f.limited else options,
+            union.chosen,
             self._told(str(text)) if text else _NOTHING,
-        )  # fmt: skip
+        )
 
     # -- groups ---------------------------------------------------------------------------------------------------
 

@@ -56,10 +56,15 @@ def _service(user: User, tokens: list[Document], jobs: int, now: datetime) -> di
     ends = sorted(row["expires_at"] for row in good if row["expires_at"] is not None)
     seen = [row["last_used_at"] for row in tokens if row.get("last_used_at")]
     return {
-        "user": user, "tokens": len(good), "expired": len(tokens) - len(good),
+        "user": user,
+        "tokens": len(good),
+        "expired": len(tokens) - len(good),
         "scopes": sorted({one for row in good for one in row["scopes"]}),
-        "ends": ends[0] if ends else None, "soon": bool(ends) and ends[0] < now + SOON, "seen": max(seen, default=None), "jobs": jobs,
-    }  # fmt: skip
+        "ends": ends[0] if ends else None,
+        "soon": bool(ends) and ends[0] < now + SOON,
+        "seen": max(seen, default=None),
+        "jobs": jobs,
+    }
 
 
 @blueprint.route("/users/new", methods=["GET", "POST"])
@@ -244,9 +249,15 @@ def _user_page(user: User, *, editor: Editor | None = None, errors: tuple[FieldE
     editor = editor or Editor(form_of(CHANGE_FORM), _stored(user))
     shown = editor.present(errors)
     return render_template(
-        "user.html", user=user, controls=shown.controls, errors=shown.summary, link=link, service=user.kind is AccountKind.SERVICE,
-        tokens=services().tokens.all(actor(), user.id), own=user.id == actor().id,
-    )  # fmt: skip
+        "user.html",
+        user=user,
+        controls=shown.controls,
+        errors=shown.summary,
+        link=link,
+        service=user.kind is AccountKind.SERVICE,
+        tokens=services().tokens.all(actor(), user.id),
+        own=user.id == actor().id,
+    )
 
 
 @blueprint.post("/account/reading")
@@ -267,16 +278,25 @@ def set_reading() -> Any:
 
 
 def _account_page(
-    *, errors: dict[str, str] | None = None, factor_errors: dict[str, str] | None = None, reading: Preference | None = None,
+    *,
+    errors: dict[str, str] | None = None,
+    factor_errors: dict[str, str] | None = None,
+    reading: Preference | None = None,
     reading_errors: dict[str, str] | None = None,
-) -> str:  # fmt: skip
+) -> str:
     user = services().accounts.get(actor(), actor().id)
     return render_template(
-        "account.html", user=user, sessions=services().signin.sessions(actor(), session[SECRET]), errors=errors or {},
-        factor_errors=factor_errors or {}, reading=reading or preference(), reading_errors=reading_errors or {},
+        "account.html",
+        user=user,
+        sessions=services().signin.sessions(actor(), session[SECRET]),
+        errors=errors or {},
+        factor_errors=factor_errors or {},
+        reading=reading or preference(),
+        reading_errors=reading_errors or {},
         languages=LANGUAGES,
-        zones=sorted(zone_names()), tokens=services().tokens.all(actor(), user.id),
-    )  # fmt: skip
+        zones=sorted(zone_names()),
+        tokens=services().tokens.all(actor(), user.id),
+    )
 
 
 def _enrolment(secret: str, uri: str, errors: dict[str, str] | None = None) -> str:

@@ -17,10 +17,16 @@ from web.views.signin import services
 blueprint = Blueprint("approvals_pages", __name__, url_prefix="/approvals")
 
 WORDS = {
-    "job.create": say("Create {name}"), "job.update": say("Change {name}"), "job.enable": say("Enable {name}"),
-    "job.resume": say("Resume {name}"), "job.delete": say("Delete {name}"), "job.undelete": say("Take {name} back"),
-    "job.run": say("Run {name}"), "execution.retry": say("Run {name} again"), "job.backfill": say("Backfill {name}"),
-}  # fmt: skip
+    "job.create": say("Create {name}"),
+    "job.update": say("Change {name}"),
+    "job.enable": say("Enable {name}"),
+    "job.resume": say("Resume {name}"),
+    "job.delete": say("Delete {name}"),
+    "job.undelete": say("Take {name} back"),
+    "job.run": say("Run {name}"),
+    "execution.retry": say("Run {name} again"),
+    "job.backfill": say("Backfill {name}"),
+}
 
 
 def answer_asked(error: ApprovalNeeded) -> Any:

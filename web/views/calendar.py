@@ -98,9 +98,7 @@ def _failed(one: Tally) -> int:
     return sum(one.counts.get(status, 0) for status in FAILURES)
 
 
-def _by_day(
-    ran: Tallies, due: Mapping[datetime, Due], first: date, days: int, zone: ZoneInfo
-) -> list[Cell]:  # fmt: skip
+def _by_day(ran: Tallies, due: Mapping[datetime, Due], first: date, days: int, zone: ZoneInfo) -> list[Cell]:
     cells = [Cell(in_zone(midnight(first + n * DAY), zone)) for n in range(days)]
     by_date = {cell.begin.date(): cell for cell in cells}
     for at, tally in ran.items():
@@ -116,9 +114,7 @@ def _by_day(
     return cells
 
 
-def _by_hour(
-    ran: Tallies, due: Mapping[datetime, Due], first: date, zone: ZoneInfo
-) -> list[list[Cell]]:  # fmt: skip
+def _by_hour(ran: Tallies, due: Mapping[datetime, Due], first: date, zone: ZoneInfo) -> list[list[Cell]]:
     """A row an hour of the clock, a column a day; the hour that a clock goes through twice counts once with both."""
     cells = [[Cell(datetime.combine(first + n * DAY, time(hour), zone)) for n in range(7)] for hour in range(24)]
     for at, tally in ran.items():

@@ -88,12 +88,16 @@ def _page(editor: Editor, row: Document | None = None, name: str = "", errors: t
         for one in others
     ]
     return render_template(
-        "calendar_form.html", row=row, name=row["_id"] if row else name, controls=shown.controls, errors=[*lines, *shown.summary],
+        "calendar_form.html",
+        row=row,
+        name=row["_id"] if row else name,
+        controls=shown.controls,
+        errors=[*lines, *shown.summary],
         name_errors=[one.message for one in others if one.pointer == "/name"],
         upcoming=services().calendars.upcoming(row) if row else [],
         users=services().calendars.used_by(actor(), row["_id"]) if row else [],
         zone=zone(row["timezone"]) if row and is_zone(row["timezone"]) else None,
-    )  # fmt: skip
+    )
 
 
 @blueprint.route("/maintenance", methods=["GET", "POST"])

@@ -55,11 +55,17 @@ def job_filter(query: str | None = None) -> JobFilter:
     args = request.args if query is None else dict(parse_qsl(query))
     state, last = args.get("state", ""), args.get("last", "")
     return JobFilter(
-        template_type=args.get("template") or None, enabled={"on": True, "off": False}.get(state),
-        paused=True if state == "paused" else None, broken=True if state == "broken" else None, ended=True if state == "ended" else None,
-        last_status=last if last == NEVER or last in list(Status) else None, tag=args.get("tag") or None, group=args.get("group") or None,
-        owner=args.get("owner") or None, search=args.get("q", "").strip()[:200],
-    )  # fmt: skip
+        template_type=args.get("template") or None,
+        enabled={"on": True, "off": False}.get(state),
+        paused=True if state == "paused" else None,
+        broken=True if state == "broken" else None,
+        ended=True if state == "ended" else None,
+        last_status=last if last == NEVER or last in list(Status) else None,
+        tag=args.get("tag") or None,
+        group=args.get("group") or None,
+        owner=args.get("owner") or None,
+        search=args.get("q", "").strip()[:200],
+    )
 
 
 def tell(text: str, *, undo: str = "") -> None:
@@ -110,10 +116,13 @@ def parameters_form(schema: Any) -> Form:
     """The form of a job's parameters."""
     known = Known(now=services().clock.now(), sample=True)
     return Form(
-        in_language(schema), locale=language(), options=live_options, also=unstorable,
+        in_language(schema),
+        locale=language(),
+        options=live_options,
+        also=unstorable,
         saved_secrets=services().connections.options("secret"),
         resolve=lambda value: Resolved(value) if value is ABSENT else resolve(schema, value, known),
-    )  # fmt: skip
+    )
 
 
 @dataclass

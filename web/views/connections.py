@@ -108,9 +108,14 @@ def _settings(editor: Editor) -> dict[str, Any]:
 
 
 def _page(
-    kind: ConnectionKind, editor: Editor, *, row: Document | None = None, name: str = "", errors: tuple[FieldError, ...] = (),
+    kind: ConnectionKind,
+    editor: Editor,
+    *,
+    row: Document | None = None,
+    name: str = "",
+    errors: tuple[FieldError, ...] = (),
     probe: tuple[bool, str] | None = None,
-) -> str:  # fmt: skip
+) -> str:
     shown = editor.present(FieldError(e.pointer.removeprefix("/settings"), e.message) for e in errors if e.pointer.startswith("/settings"))
     others = [e for e in errors if not e.pointer.startswith("/settings")]
     lines = [
@@ -123,6 +128,12 @@ def _page(
         for e in others
     ]
     return render_template(
-        "connection_form.html", kind=kind, row=row, name=name, controls=shown.controls, errors=[*lines, *shown.summary],
-        name_errors=[e.message for e in others if e.pointer == "/name"], probe=probe,
-    )  # fmt: skip
+        "connection_form.html",
+        kind=kind,
+        row=row,
+        name=name,
+        controls=shown.controls,
+        errors=[*lines, *shown.summary],
+        name_errors=[e.message for e in others if e.pointer == "/name"],
+        probe=probe,
+    )

@@ -35,13 +35,21 @@ def show() -> str:
     used = list(summed(in_use).items())[:MOST_TEMPLATES]
     nodes, tried = services().nodes(), services().connections.conditions()
     return render_template(
-        "partials/dashboard.html" if "live" in request.args else "dashboard.html", day=day, bars=_bars(day), trend=_trend(),
-        late=overview.late(actor()), running=overview.running(actor()), coming=overview.coming(actor()),
-        waiting=services().approvals.waiting(actor()), broken=services().jobs.broken(in_use) if actor().groups is None else {},
-        live=services().executions.live_counts(), used=[(services().catalogue.find(kind), kind, count) for kind, count in used],
+        "partials/dashboard.html" if "live" in request.args else "dashboard.html",
+        day=day,
+        bars=_bars(day),
+        trend=_trend(),
+        late=overview.late(actor()),
+        running=overview.running(actor()),
+        coming=overview.coming(actor()),
+        waiting=services().approvals.waiting(actor()),
+        broken=services().jobs.broken(in_use) if actor().groups is None else {},
+        live=services().executions.live_counts(),
+        used=[(services().catalogue.find(kind), kind, count) for kind, count in used],
         nodes=[(one, one.lives(now)) for one in nodes],
-        silent=[one for one in tried if not one.works], answering=sum(one.works for one in tried),
-    )  # fmt: skip
+        silent=[one for one in tried if not one.works],
+        answering=sum(one.works for one in tried),
+    )
 
 
 def _bars(day: Day) -> list[dict[str, Any]]:

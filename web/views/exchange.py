@@ -61,9 +61,12 @@ def _page(text: str, plan: Plan | None, error: str = "") -> str:
 
 
 _DID = {
-    Action.CREATE: say("{n} created"), Action.UPDATE: say("{n} changed"), Action.DELETE: say("{n} deleted"),
-    Action.KEEP: say("{n} unchanged"), Action.REFUSE: say("{n} invalid"),
-}  # fmt: skip
+    Action.CREATE: say("{n} created"),
+    Action.UPDATE: say("{n} changed"),
+    Action.DELETE: say("{n} deleted"),
+    Action.KEEP: say("{n} unchanged"),
+    Action.REFUSE: say("{n} invalid"),
+}
 _WOULD = {**_DID, Action.CREATE: say("{n} to create"), Action.UPDATE: say("{n} to change"), Action.DELETE: say("{n} to delete")}
 
 

@@ -29,9 +29,13 @@ blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
 
 PAGE_SIZE = 50
 TRIGGERS = {
-    Trigger.SCHEDULE: say("Schedule"), Trigger.MANUAL: say("By hand"), Trigger.API: say("REST"), Trigger.RETRY: say("Run again"),
-    Trigger.DEPENDENCY: say("Another job"), Trigger.BACKFILL: say("Backfill"),
-}  # fmt: skip
+    Trigger.SCHEDULE: say("Schedule"),
+    Trigger.MANUAL: say("By hand"),
+    Trigger.API: say("REST"),
+    Trigger.RETRY: say("Run again"),
+    Trigger.DEPENDENCY: say("Another job"),
+    Trigger.BACKFILL: say("Backfill"),
+}
 LINES = 500  # of a log that a page shows at once
 COMPARED = 500  # of the end of each of two logs
 
@@ -43,10 +47,12 @@ def list_executions() -> str:
     job_id, status, trigger = args.get("job", ""), args.get("status", ""), args.get("by", "")
     begin, end = _day(args.get("from", "")), _day(args.get("to", ""), after=1)
     query = ExecutionFilter(
-        job_id=job_id or None, status=status if status in list(Status) else None,
+        job_id=job_id or None,
+        status=status if status in list(Status) else None,
         triggered_by=trigger if trigger in list(Trigger) else None,
-        begin=begin, end=end,
-    )  # fmt: skip
+        begin=begin,
+        end=end,
+    )
     page = services().executions.page(actor(), query, page=page_number(), limit=PAGE_SIZE, most=MOST_COUNTED)
     others = {key: value for key, value in args.items() if key not in {"status", "page"} and value}
     return render_template("executions.html", page=page, query=query, args=args, others=urlencode(others), triggers=TRIGGERS)
@@ -66,11 +72,16 @@ def show(execution_id: str) -> str:
     document = services().executions.get(actor(), execution_id)
     failing, executions = _failing(document), services().executions
     return render_template(
-        "execution.html", execution=document, live=is_live(document), failing=failing,
-        causes=executions.causes(actor(), document), effects=executions.effects(actor(), execution_id),
-        neighbours=executions.neighbours(actor(), document), has_success=executions.success_before(actor(), document) is not None,
+        "execution.html",
+        execution=document,
+        live=is_live(document),
+        failing=failing,
+        causes=executions.causes(actor(), document),
+        effects=executions.effects(actor(), execution_id),
+        neighbours=executions.neighbours(actor(), document),
+        has_success=executions.success_before(actor(), document) is not None,
         **_log(execution_id, failing),
-    )  # fmt: skip
+    )
 
 
 def _failing(document: Document) -> Document | None:
@@ -123,9 +134,14 @@ def live(execution_id: str) -> str:
         lines = [{**line, "number": place} for place, line in enumerate(found, count + 1)]
     # While lines remain to be fetched, go on asking even if the run has ended.
     return render_template(
-        "partials/execution_live.html", execution=document, lines=lines, last_line=count + len(lines), cursor=cursor,
-        live=is_live(document) or bool(lines), failing=_failing(document),
-    )  # fmt: skip
+        "partials/execution_live.html",
+        execution=document,
+        lines=lines,
+        last_line=count + len(lines),
+        cursor=cursor,
+        live=is_live(document) or bool(lines),
+        failing=_failing(document),
+    )
 
 
 @blueprint.get("/<execution_id>/compare")
@@ -137,11 +153,14 @@ def compare(execution_id: str) -> str:
         raise Conflict(say("No run of {name!r} succeeded before this one", name=document["job_name"]))
     logs = [services().executions.log_window(actor(), one["_id"], first=-COMPARED, limit=COMPARED).lines for one in (good, document)]
     return render_template(
-        "compare.html", execution=document, good=good, changed=_definitions(document, good),
+        "compare.html",
+        execution=document,
+        good=good,
+        changed=_definitions(document, good),
         parameters=field_diff(good["parameters"], document["parameters"]),
         result=field_diff(good["result"] or {}, document["result"] or {}),
         log=log_diff(*([line["message"] for line in lines] for lines in logs)),
-    )  # fmt: skip
+    )
 
 
 def _definitions(one: Document, other: Document) -> list[dict[str, Any]] | None:

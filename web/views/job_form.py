@@ -42,23 +42,43 @@ POLICY_FIELDS = (
     "notifications",
 )
 _PARTS = {
-    "schedule": say("Schedule"), "expression": say("Cron expression"), "interval_seconds": say("Interval"), "run_at": say("At"),
-    "timezone": say("Time zone"), "start_at": say("Not before"), "end_at": say("Not from"), "jitter_seconds": say("Spread the start over"),
-    "calendars": say("Blackout calendars"), "template_type": say("Template"), "type": say("Type"), "enabled": say("Enabled"),
-}  # fmt: skip
+    "schedule": say("Schedule"),
+    "expression": say("Cron expression"),
+    "interval_seconds": say("Interval"),
+    "run_at": say("At"),
+    "timezone": say("Time zone"),
+    "start_at": say("Not before"),
+    "end_at": say("Not from"),
+    "jitter_seconds": say("Spread the start over"),
+    "calendars": say("Blackout calendars"),
+    "template_type": say("Template"),
+    "type": say("Type"),
+    "enabled": say("Enabled"),
+}
 _SCHEDULE_IDS = {
-    "/schedule/expression": "s-expression", "/schedule/interval_seconds": "s-every", "/schedule/run_at": "s-run-at",
-    "/schedule/timezone": "s-timezone", "/schedule/start_at": "s-start", "/schedule/end_at": "s-end",
+    "/schedule/expression": "s-expression",
+    "/schedule/interval_seconds": "s-every",
+    "/schedule/run_at": "s-run-at",
+    "/schedule/timezone": "s-timezone",
+    "/schedule/start_at": "s-start",
+    "/schedule/end_at": "s-end",
     "/schedule/jitter_seconds": "s-jitter",
-}  # fmt: skip
+}
 _TITLES = {
-    "name": say("Name"), "description": say("Description"), "tags": say("Tags"), "group": say("Group"),
+    "name": say("Name"),
+    "description": say("Description"),
+    "tags": say("Tags"),
+    "group": say("Group"),
     "timeout_seconds": say("Timeout in seconds"),
-    "retry_policy": say("Retries"), "overlap": say("When it is due and still runs"), "misfire": say("When it could not start in time"),
-    "concurrency": say("Concurrency"), "priority": say("Priority"),
-    "pause_after_failures": say("Pause after failures in a row"), "notifications": say("Notifications"),
+    "retry_policy": say("Retries"),
+    "overlap": say("When it is due and still runs"),
+    "misfire": say("When it could not start in time"),
+    "concurrency": say("Concurrency"),
+    "priority": say("Priority"),
+    "pause_after_failures": say("Pause after failures in a row"),
+    "notifications": say("Notifications"),
     "depends_on": say("Run after other jobs"),
-}  # fmt: skip
+}
 _ITEMS = {
     "depends_on": say("Job"),
     "tags": say("Tag"),
@@ -68,13 +88,16 @@ _ITEMS = {
 }
 _WORDS: dict[str, Mapping[str, str]] = {
     "overlap": {
-        "skip": say("Skip the new run"), "queue": say("Let the new run wait"), "replace": say("Stop the old run"), "allow": say("Run both"),
+        "skip": say("Skip the new run"),
+        "queue": say("Let the new run wait"),
+        "replace": say("Stop the old run"),
+        "allow": say("Run both"),
     },
     "policy": {"skip": say("Leave them out"), "once": say("Run once"), "all": say("Run all, up to the cap")},
     "backoff": {"exponential": say("Longer each time"), "fixed": say("The same each time")},
     "when": {end.value: words for end, words in ENDS.items()},
     "retry_on": {"error": say("An error"), "timeout": say("A timeout"), "lost_worker": say("A lost worker")},
-}  # fmt: skip
+}
 
 
 _OPTIONAL = {"description", "tags", "group", "depends_on"}
@@ -92,8 +115,12 @@ def _part(names: tuple[str, ...]) -> dict[str, Any]:
     """The form schema of some fields, with words for people."""
     properties = _definition_schema()["properties"]
     chosen = {name: _worded(name, {**properties[name], "title": _TITLES[name]}) for name in names}
-    return {"type": "object", "properties": chosen, "required": [name for name in names if name not in _OPTIONAL],
-            "additionalProperties": False}  # fmt: skip
+    return {
+        "type": "object",
+        "properties": chosen,
+        "required": [name for name in names if name not in _OPTIONAL],
+        "additionalProperties": False,
+    }
 
 
 def _worded(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +148,7 @@ def _worded(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
             "name": say("Unique; what you will look for at 3 a.m."),
             "priority": say("1 to 10; when places are short, a level is worth a minute of waiting."),
             "timeout_seconds": say("After that the run and all its processes are ended."),
-        }[name]  # fmt: skip
+        }[name]
     return worded
 
 
@@ -202,10 +229,14 @@ class JobForm:
         emptied = {"description": "", "tags": [], "group": ""}
         after = self._value(AFTER).get("depends_on", [])
         return {
-            **emptied, **self._value(DETAILS), **self._value(POLICIES),
-            "depends_on": services().jobs.dependencies.with_ids(actor(), after), "template_type": self.entry.type,
-            "parameters": self._value(PARAMETERS), "schedule": read_schedule(self.schedule)[0],
-        }  # fmt: skip
+            **emptied,
+            **self._value(DETAILS),
+            **self._value(POLICIES),
+            "depends_on": services().jobs.dependencies.with_ids(actor(), after),
+            "template_type": self.entry.type,
+            "parameters": self._value(PARAMETERS),
+            "schedule": read_schedule(self.schedule)[0],
+        }
 
     def _value(self, prefix: str) -> Any:
         submission = self.parts[prefix].submission
@@ -220,8 +251,10 @@ class JobForm:
     def _wrong(self) -> list[FieldError]:
         found = [
             one.below(_PLACE[prefix])
-            for prefix, part in self.parts.items() if part.submission is not None for one in part.submission.errors
-        ]  # fmt: skip
+            for prefix, part in self.parts.items()
+            if part.submission is not None
+            for one in part.submission.errors
+        ]
         return found + read_schedule(self.schedule)[1]
 
     def fail(self, errors: Iterable[FieldError]) -> None:

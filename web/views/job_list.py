@@ -32,9 +32,12 @@ PAGE_SIZE = 25
 STRIP = 20
 LAST_RUNS = (Status.SUCCESS, Status.FAILED, Status.TIMEOUT, Status.CANCELLED)
 SORT_WORDS = (
-    ("name", say("Name")), ("next_run_at", say("Next run")), ("-last_run_at", say("Last run")), ("-updated_at", say("Last changed")),
+    ("name", say("Name")),
+    ("next_run_at", say("Next run")),
+    ("-last_run_at", say("Last run")),
+    ("-updated_at", say("Last changed")),
     ("-created_at", say("Newest")),
-)  # fmt: skip
+)
 STATES = (("on", say("Enabled")), ("off", say("Disabled")), ("paused", say("Paused")), ("broken", say("Broken")), ("ended", say("Ended")))
 # Lists that everybody looks for.
 USUAL = ((say("Failing"), "last=failed"), (say("Paused"), "state=paused"), (say("Broken"), "state=broken"))
@@ -47,11 +50,23 @@ def list_jobs() -> str:
     sort = args.get("sort", "name") if args.get("sort", "name") in SORTS else "name"
     page = services().jobs.page(actor(), query, sort=sort, page=page_number(), limit=PAGE_SIZE)
     return render_template(
-        "jobs.html", rows=job_rows(page.jobs), page=page, args=args, sort=sort, narrowed=query.narrows, catalogue=services().catalogue,
-        sorts=SORT_WORDS, states=STATES, last_runs=[*((one.value, one) for one in LAST_RUNS), (NEVER, NEVER)], never=NEVER,
+        "jobs.html",
+        rows=job_rows(page.jobs),
+        page=page,
+        args=args,
+        sort=sort,
+        narrowed=query.narrows,
+        catalogue=services().catalogue,
+        sorts=SORT_WORDS,
+        states=STATES,
+        last_runs=[*((one.value, one) for one in LAST_RUNS), (NEVER, NEVER)],
+        never=NEVER,
         facets=services().jobs.facets(actor()),
-        buttons=BUTTONS, views=preference().views, usual=USUAL, listing=_listing(),
-    )  # fmt: skip
+        buttons=BUTTONS,
+        views=preference().views,
+        usual=USUAL,
+        listing=_listing(),
+    )
 
 
 def _listing() -> str:
@@ -76,9 +91,14 @@ def _row(job: Job, latest: list[Document], names: Mapping[str, str]) -> dict[str
     entry = catalogue.find(kind, version)
     ran = sum(one["status"] in RAN for one in latest)
     return {
-        "job": job, "latest": latest, "template": entry, "broken": None if entry else catalogue.why_not(kind, version),
-        "figures": Figures.of(latest), "ran": ran, "after": [names.get(one.job, "…") for one in job.definition.depends_on],
-    }  # fmt: skip
+        "job": job,
+        "latest": latest,
+        "template": entry,
+        "broken": None if entry else catalogue.why_not(kind, version),
+        "figures": Figures.of(latest),
+        "ran": ran,
+        "after": [names.get(one.job, "…") for one in job.definition.depends_on],
+    }
 
 
 # -- saved views ------------------------------------------------------------------------------------------------------
@@ -112,10 +132,15 @@ def remove_view() -> Any:
 # -- many at once -----------------------------------------------------------------------------------------------------
 
 BUTTONS = (
-    (Action.ENABLE, say("Enable"), "zap"), (Action.DISABLE, say("Disable"), "ban"), (Action.PAUSE, say("Pause"), "pause"),
-    (Action.RESUME, say("Resume"), "play"), (Action.RUN, say("Run"), "play"), (Action.TAG, say("Tag"), "plus"),
-    (Action.UNTAG, say("Untag"), "x"), (Action.DELETE, say("Delete"), "trash-2"),
-)  # fmt: skip
+    (Action.ENABLE, say("Enable"), "zap"),
+    (Action.DISABLE, say("Disable"), "ban"),
+    (Action.PAUSE, say("Pause"), "pause"),
+    (Action.RESUME, say("Resume"), "play"),
+    (Action.RUN, say("Run"), "play"),
+    (Action.TAG, say("Tag"), "plus"),
+    (Action.UNTAG, say("Untag"), "x"),
+    (Action.DELETE, say("Delete"), "trash-2"),
+)
 WOULD = {
     Action.ENABLE: counted("Enable {count} job", "Enable {count} jobs"),
     Action.DISABLE: counted("Disable {count} job", "Disable {count} jobs"),
@@ -127,9 +152,15 @@ WOULD = {
     Action.DELETE: counted("Delete {count} job", "Delete {count} jobs"),
 }
 DONE = {
-    Action.ENABLE: say("enabled"), Action.DISABLE: say("disabled"), Action.PAUSE: say("paused"), Action.RESUME: say("resumed"),
-    Action.RUN: say("started"), Action.TAG: say("tagged"), Action.UNTAG: say("untagged"), Action.DELETE: say("deleted"),
-}  # fmt: skip
+    Action.ENABLE: say("enabled"),
+    Action.DISABLE: say("disabled"),
+    Action.PAUSE: say("paused"),
+    Action.RESUME: say("resumed"),
+    Action.RUN: say("started"),
+    Action.TAG: say("tagged"),
+    Action.UNTAG: say("untagged"),
+    Action.DELETE: say("deleted"),
+}
 
 
 @blueprint.post("/bulk")
@@ -181,7 +212,17 @@ def _until(text: str) -> datetime | None:
 def _bulk_page(wanted: Wanted, outcome: Outcome, *, done: bool = False, error: str = "") -> str:
     touched = outcome.counts.get(Result.DONE, 0) if done else outcome.touched
     return render_template(
-        "bulk.html", wanted=wanted, outcome=outcome, done=done, error=error, touched=touched, past=DONE[wanted.action],
-        would=say_many(*WOULD[wanted.action], touched), button=next(words for action, words, _ in BUTTONS if action is wanted.action),
-        form=request.form, results=Result, tags=services().jobs.facets(actor()).tags, limit=services().settings.runs_per_hour,
-    )  # fmt: skip
+        "bulk.html",
+        wanted=wanted,
+        outcome=outcome,
+        done=done,
+        error=error,
+        touched=touched,
+        past=DONE[wanted.action],
+        would=say_many(*WOULD[wanted.action], touched),
+        button=next(words for action, words, _ in BUTTONS if action is wanted.action),
+        form=request.form,
+        results=Result,
+        tags=services().jobs.facets(actor()).tags,
+        limit=services().settings.runs_per_hour,
+    )

@@ -307,15 +307,27 @@ def _job_page(job_id: str, *, note: str = "", note_error: str = "") -> str:
         else []
     )
     return render_template(
-        "job.html", past=past, due=due, revisions=services().jobs.revisions(actor(), job_id, limit=3),
-        spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(), row=job_row(job), job=job,
-        newer=_newer(job), page=page, needs=services().jobs.judge.needs(job), notes=services().notes.of(actor(), job_id), note=note,
-        note_error=note_error, parameters=services().jobs.judge.shown_parameters(job),
-        upstream=services().jobs.dependencies.upstream(actor(), job), gathered=services().gathered(job_id),
+        "job.html",
+        past=past,
+        due=due,
+        revisions=services().jobs.revisions(actor(), job_id, limit=3),
+        spread=spread(job.id, job.definition.schedule.jitter_seconds).total_seconds(),
+        row=job_row(job),
+        job=job,
+        newer=_newer(job),
+        page=page,
+        needs=services().jobs.judge.needs(job),
+        notes=services().notes.of(actor(), job_id),
+        note=note,
+        note_error=note_error,
+        parameters=services().jobs.judge.shown_parameters(job),
+        upstream=services().jobs.dependencies.upstream(actor(), job),
+        gathered=services().gathered(job_id),
         dependants=services().jobs.dependencies.dependants(actor(), job_id),
-        backfill=services().executions.waiting_of_backfill(actor(), job_id), asked=services().approvals.waiting_for(actor(), job_id),
+        backfill=services().executions.waiting_of_backfill(actor(), job_id),
+        asked=services().approvals.waiting_for(actor(), job_id),
         audit=services().audit.history(AuditFilter(kind="job", target_id=job_id), limit=10),
-    )  # fmt: skip
+    )
 
 
 @blueprint.route("/<job_id>/edit", methods=["GET", "POST"])
@@ -420,6 +432,9 @@ def schedule_preview() -> str:
     fields = dict(posted())
     now_is = settled(fields)
     return render_template(
-        "partials/schedule_live.html", preview=preview_schedule(fields), builder=builder(now_is), expression=now_is.get("s.expression", ""),
+        "partials/schedule_live.html",
+        preview=preview_schedule(fields),
+        builder=builder(now_is),
+        expression=now_is.get("s.expression", ""),
         built=now_is.get("s.expression", "").strip() != fields.get("s.expression", "").strip(),
-    )  # fmt: skip
+    )

@@ -75,9 +75,19 @@ def _page(known: list[Sample], text: str, pairs: Pairs, *, sample: str, value: s
     offered = _languages()
     locale = request.form.get("locale", "")
     page: dict[str, Any] = {
-        "samples": known, "sample": sample, "schema": text, "value": value, "locales": offered, "problem": None, "value_problem": None,
-        "locale": locale if locale in dict(offered) else DEFAULT_LOCALE, "shown": None, "submission": None, "answer": None, "pairs": [],
-    }  # fmt: skip
+        "samples": known,
+        "sample": sample,
+        "schema": text,
+        "value": value,
+        "locales": offered,
+        "problem": None,
+        "value_problem": None,
+        "locale": locale if locale in dict(offered) else DEFAULT_LOCALE,
+        "shown": None,
+        "submission": None,
+        "answer": None,
+        "pairs": [],
+    }
     try:
         editor = Editor(Form(_parsed(text), options=live_options, locale=page["locale"]))
     except SchemaRefused as refused:

@@ -40,6 +40,11 @@ def run_with_page(job: Job, editor: Editor, errors: tuple[FieldError, ...] = (),
     shown = editor.present(errors)
     presets = presets_of(services().jobs.judge.entry_of(job))
     return render_template(
-        "run_with.html", job=job, again=again, controls=shown.controls, errors=shown.summary, is_json=shown.is_json,
+        "run_with.html",
+        job=job,
+        again=again,
+        controls=shown.controls,
+        errors=shown.summary,
+        is_json=shown.is_json,
         beginnings=None if again else {say("Presets"): presets, say("As on"): recent_runs(job)},
-    )  # fmt: skip
+    )

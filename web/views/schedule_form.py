@@ -28,9 +28,13 @@ CROWDED = 3  # other jobs in one minute, from which on it is worth a word
 ON_DAY = "b.on:"  # a box a day of the week, by its number
 _BY_THE_CLOCK = {Every.DAY, Every.WEEK, Every.MONTH}
 PRESETS = (
-    (say("Every 15 minutes"), "*/15 * * * *"), (say("Each hour"), "0 * * * *"), (say("Each night"), "0 2 * * *"),
-    (say("Mornings, Monday to Friday"), "30 6 * * 1-5"), (say("Mondays"), "0 8 * * 1"), (say("First of the month"), "0 6 1 * *"),
-)  # fmt: skip
+    (say("Every 15 minutes"), "*/15 * * * *"),
+    (say("Each hour"), "0 * * * *"),
+    (say("Each night"), "0 2 * * *"),
+    (say("Mornings, Monday to Friday"), "30 6 * * 1-5"),
+    (say("Mondays"), "0 8 * * 1"),
+    (say("First of the month"), "0 6 1 * *"),
+)
 WEEKDAYS = ((1, say("Mon")), (2, say("Tue")), (3, say("Wed")), (4, say("Thu")), (5, say("Fri")), (6, say("Sat")), (0, say("Sun")))
 CALENDAR = "s.calendar:"  # a box a calendar, by name
 
@@ -68,9 +72,14 @@ def builder(fields: Mapping[str, str]) -> dict[str, Any]:
     expression = fields.get("s.expression", "")
     found = built(expression)
     return {
-        "known": found is not None, "is": found or Built(), "shown": expression.strip(), "minute_steps": MINUTE_STEPS,
-        "hour_steps": HOUR_STEPS, "presets": PRESETS, "days": WEEKDAYS,
-    }  # fmt: skip
+        "known": found is not None,
+        "is": found or Built(),
+        "shown": expression.strip(),
+        "minute_steps": MINUTE_STEPS,
+        "hour_steps": HOUR_STEPS,
+        "presets": PRESETS,
+        "days": WEEKDAYS,
+    }
 
 
 def read_schedule(fields: Mapping[str, str]) -> tuple[dict[str, Any], list[FieldError]]:
@@ -160,9 +169,14 @@ def preview_schedule(fields: Mapping[str, str]) -> dict[str, Any]:
     typical, job_id = small_number(fields.get("s.typical", "")), fields.get("s.job", "")
     runs = upcoming(schedule, typical)
     return {
-        "errors": [], "words": in_words(schedule, language()), "spread": late, "runs": runs, "zone": schedule.timezone,
-        "rush": _rush(schedule, runs, job_id), "old": _old(schedule, typical, job_id),
-    }  # fmt: skip
+        "errors": [],
+        "words": in_words(schedule, language()),
+        "spread": late,
+        "runs": runs,
+        "zone": schedule.timezone,
+        "rush": _rush(schedule, runs, job_id),
+        "old": _old(schedule, typical, job_id),
+    }
 
 
 def _rush(schedule: Schedule, runs: list[dict[str, Any]], job_id: str) -> dict[str, Any] | None:

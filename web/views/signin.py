@@ -120,9 +120,14 @@ def admit(signed: SignedIn, target: str) -> Response:
     session.permanent = True
     answer = redirect(target)
     answer.set_cookie(
-        DEVICE_COOKIE, signed.device, max_age=DEVICE_SECONDS, httponly=True, samesite="Lax", path="/sign-in",
+        DEVICE_COOKIE,
+        signed.device,
+        max_age=DEVICE_SECONDS,
+        httponly=True,
+        samesite="Lax",
+        path="/sign-in",
         secure=services().settings.behind_tls,
-    )  # fmt: skip
+    )
     return answer
 
 

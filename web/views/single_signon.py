@@ -32,13 +32,17 @@ def _client(settings: Settings) -> Any:
     from authlib.integrations.flask_client import OAuth  # noqa: PLC0415
 
     current_app.extensions[CLIENT] = made = OAuth(current_app).register(
-        NAME, client_id=settings.oidc_client_id, client_secret=settings.oidc_client_secret or None,
+        NAME,
+        client_id=settings.oidc_client_id,
+        client_secret=settings.oidc_client_secret or None,
         server_metadata_url=f"{settings.oidc_issuer.rstrip('/')}/.well-known/openid-configuration",
         client_kwargs={
-            "scope": settings.oidc_scopes, "code_challenge_method": "S256", "default_timeout": TIMEOUT_SECONDS,
+            "scope": settings.oidc_scopes,
+            "code_challenge_method": "S256",
+            "default_timeout": TIMEOUT_SECONDS,
             **({} if settings.oidc_client_secret else {"token_endpoint_auth_method": "none"}),
         },
-    )  # fmt: skip
+    )
     return made
 
 
@@ -71,10 +75,13 @@ def back() -> Any:
         _check_issuer(client)
         token = client.authorize_access_token(
             claims_options={
-                "iss": {"essential": True, "value": settings.oidc_issuer}, "aud": {"essential": True, "value": settings.oidc_client_id},
-                "sub": {"essential": True}, "exp": {"essential": True}, "nonce": {"essential": True},
+                "iss": {"essential": True, "value": settings.oidc_issuer},
+                "aud": {"essential": True, "value": settings.oidc_client_id},
+                "sub": {"essential": True},
+                "exp": {"essential": True},
+                "nonce": {"essential": True},
             }
-        )  # fmt: skip
+        )
         claims = _all_claims(client, token, settings)
     except Exception as error:  # the same
         return _failed(error)

@@ -36,8 +36,11 @@ def standing(kind: str) -> Any:
     row, entry = services().templates.get(actor(), kind), services().catalogue.get(kind)
     said = services().catalogue.standing(kind)
     stored = {
-        "enabled": said.enabled, "when_off": said.when_off.value, "roles": [role.value for role in said.roles], "note": said.note,
-    }  # fmt: skip
+        "enabled": said.enabled,
+        "when_off": said.when_off.value,
+        "roles": [role.value for role in said.roles],
+        "note": said.note,
+    }
     errors: tuple[FieldError, ...] = ()
     editor, status = Editor(form_of(STANDING_SCHEMA), stored), 200
     if request.method == "POST":
@@ -69,9 +72,13 @@ def derive(kind: str) -> Any:
     if request.method == "GET":
         return _draft_page(base, editor)
     return _saved(
-        base, editor, None, name,
-        lambda value: services().templates.derive(actor(), {"type": name, "base": kind, "definition": value}), "/definition",
-    )  # fmt: skip
+        base,
+        editor,
+        None,
+        name,
+        lambda value: services().templates.derive(actor(), {"type": name, "base": kind, "definition": value}),
+        "/definition",
+    )
 
 
 @blueprint.route("/<kind>/draft", methods=["GET", "POST"])
@@ -125,9 +132,16 @@ def _draft_page(base: Entry, editor: Editor, row: Document | None = None, kind: 
     shown = editor.present(one for one in errors if one not in own)
     value = editor.stored if editor.submission is None else editor.submission.value
     return render_template(
-        "template_draft.html", base=base, row=row, kind=kind, controls=shown.controls, errors=[*_lines(own), *shown.summary],
-        type_errors=[one.message for one in own if one.pointer], live=_live(base, value), pages=_where(row),
-    )  # fmt: skip
+        "template_draft.html",
+        base=base,
+        row=row,
+        kind=kind,
+        controls=shown.controls,
+        errors=[*_lines(own), *shown.summary],
+        type_errors=[one.message for one in own if one.pointer],
+        live=_live(base, value),
+        pages=_where(row),
+    )
 
 
 def _where(row: Document | None) -> str:
@@ -156,9 +170,16 @@ def publish(kind: str) -> Any:
     if request.method == "GET" or is_refused():
         found = services().moves.impact(actor(), target)
         return render_template(
-            "template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=True,
-            published=bool(row["versions"]), note=request.form.get("note", ""), moves=not request.form or "move" in request.form,
-        )  # fmt: skip
+            "template_impact.html",
+            row=row,
+            target=target,
+            impact=found,
+            counts=_counts(found),
+            draft=True,
+            published=bool(row["versions"]),
+            note=request.form.get("note", ""),
+            moves=not request.form or "move" in request.form,
+        )
     services().templates.publish(actor(), kind, note=request.form.get("note", ""), revision=posted_version())
     told = say("Version {number} of {name} is published", number=target.version, name=target.name)
     if "move" in request.form:
@@ -237,7 +258,7 @@ _WORDS = {
     Outcome.NEEDS_INPUT: counted("{count} job waiting for input", "{count} jobs waiting for input"),
     Outcome.CHANGED: counted("{count} job left alone: changed meanwhile", "{count} jobs left alone: changed meanwhile"),
     Outcome.GONE: counted("{count} job gone", "{count} jobs gone"),
-}  # fmt: skip
+}
 
 
 def _told_results(results: Iterable[Result]) -> Said:
@@ -314,4 +335,4 @@ def _lines(errors: Iterable[FieldError]) -> list[SummaryLine]:
     return [
         SummaryLine(one.pointer, "#type" if one.pointer else "#job-form", say("Type") if one.pointer else say("Template"), one.message)
         for one in errors
-    ]  # fmt: skip
+    ]

@@ -28,13 +28,19 @@ def gallery() -> str:
         by_category.setdefault(entry.category, []).append(entry)
     manages = lacks(actor(), May.MANAGE_TEMPLATES) is None
     return render_template(
-        "gallery.html", by_category=by_category, broken=catalogue.broken, mendable=services().templates.mendable(actor()),
-        manages=manages, q=words, risk=risk,
-        jobs=services().jobs.counts_by_template(), typical=services().executions.typical_seconds(entry.type for entry in entries),
+        "gallery.html",
+        by_category=by_category,
+        broken=catalogue.broken,
+        mendable=services().templates.mendable(actor()),
+        manages=manages,
+        q=words,
+        risk=risk,
+        jobs=services().jobs.counts_by_template(),
+        typical=services().executions.typical_seconds(entry.type for entry in entries),
         standing={entry.type: catalogue.standing(entry.type) for entry in entries},
         closed={entry.type: catalogue.closed(entry.type) for entry in entries},
         drafts=services().templates.drafts(actor()) if manages else [],
-    )  # fmt: skip
+    )
 
 
 def _matches(entry: Entry, words: Iterable[str], risk: str) -> bool:
@@ -52,9 +58,17 @@ def show(kind: str) -> str:
     row = services().templates.get(actor(), kind)
     base = services().catalogue.find(entry.base) if entry.base else None
     return render_template(
-        "template.html", entry=entry, base=base, row=row, standing=catalogue.standing(kind), closed=catalogue.closed(kind), manages=manages,
-        jobs=services().jobs.of_template(actor(), kind, JOBS_SHOWN), count=services().jobs.count_of(kind),
-        typical=services().executions.typical_seconds([kind]).get(kind), presets=services().presets.of(actor(), kind),
+        "template.html",
+        entry=entry,
+        base=base,
+        row=row,
+        standing=catalogue.standing(kind),
+        closed=catalogue.closed(kind),
+        manages=manages,
+        jobs=services().jobs.of_template(actor(), kind, JOBS_SHOWN),
+        count=services().jobs.count_of(kind),
+        typical=services().executions.typical_seconds([kind]).get(kind),
+        presets=services().presets.of(actor(), kind),
         moves=services().moves.latest(actor(), kind) if manages else [],
         behind=services().jobs.versions_of(kind) if manages else {},
-    )  # fmt: skip
+    )

@@ -97,9 +97,17 @@ class _Clock:
 
 
 def timeline(
-    actor: Actor, overview: Overview, forecast: Forecast, *, begin: datetime, end: datetime, zone: ZoneInfo, now: datetime, total: int,
+    actor: Actor,
+    overview: Overview,
+    forecast: Forecast,
+    *,
+    begin: datetime,
+    end: datetime,
+    zone: ZoneInfo,
+    now: datetime,
+    total: int,
     due: Mapping[datetime, Due],
-) -> Timeline:  # fmt: skip
+) -> Timeline:
     """The day [begin, end) of a zone, of which `total` executions and `due` are known.
 
     Where there are few executions, all jobs that ran or are due are candidates; where there are more, those are that failed or took long,

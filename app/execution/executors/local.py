@@ -72,10 +72,13 @@ class LocalExecutor(Executor):
         self._count = 0
         self._next_check = 0.0
         self._limits = {
-            "memory_bytes": settings.job_memory_mb << 20, "cpu_seconds": settings.job_cpu_seconds,
-            "open_files": settings.job_open_files, "file_bytes": settings.job_file_mb << 20, "processes": settings.job_processes,
+            "memory_bytes": settings.job_memory_mb << 20,
+            "cpu_seconds": settings.job_cpu_seconds,
+            "open_files": settings.job_open_files,
+            "file_bytes": settings.job_file_mb << 20,
+            "processes": settings.job_processes,
             "result_bytes": settings.job_result_bytes,
-        }  # fmt: skip
+        }
 
     # -- the Executor interface -----------------------------------------------------------------------------------
 
@@ -245,11 +248,20 @@ class LocalExecutor(Executor):
         mark = f"\0{secrets.token_hex(8)} " if run.reused else ""
         worker = Worker(f"p{self._count}", parent, run.reused, self._work / f"p{self._count}", ours, prints, mark)
         parent.tell(
-            {"op": "fork", "id": worker.id, "timeout": run.attempt.timeout_seconds, "grace": self._settings.kill_grace_seconds,
-             "limits": self._limits, "reused": run.reused, "most_runs": RUNS_A_PROCESS, "mark": mark, "files": str(worker.files),
-             "stores": run.stores},
+            {
+                "op": "fork",
+                "id": worker.id,
+                "timeout": run.attempt.timeout_seconds,
+                "grace": self._settings.kill_grace_seconds,
+                "limits": self._limits,
+                "reused": run.reused,
+                "most_runs": RUNS_A_PROCESS,
+                "mark": mark,
+                "files": str(worker.files),
+                "stores": run.stores,
+            },
             [theirs.fileno(), child_prints],
-        )  # fmt: skip
+        )
         theirs.close()
         os.close(child_prints)
         worker.open(self._selector, lambda: self._read_messages(worker), lambda: self._read_prints(worker))
@@ -261,12 +273,21 @@ class LocalExecutor(Executor):
         log.info("attempt.started", execution=attempt.execution_id, attempt=attempt.number, template=attempt.template_type)
         worker.runs.append(Running(run, None if worker.reused else time.monotonic()))
         self._where[attempt.execution_id] = worker
-        worker.line_up({
-            "execution_id": attempt.execution_id, "attempt": attempt.number, "now": (attempt.stands_for or attempt.began_at).isoformat(),
-            "parameters": run.parameters, "connections": run.connections, "files": str(worker.files), "folders": run.folders(self._own),
-            "allowed_hosts": self._settings.allowed_hosts, "own": [self._own.database, self._own.folder], "dry": attempt.dry,
-            "begin_until": self.begin_until(),
-        })  # fmt: skip
+        worker.line_up(
+            {
+                "execution_id": attempt.execution_id,
+                "attempt": attempt.number,
+                "now": (attempt.stands_for or attempt.began_at).isoformat(),
+                "parameters": run.parameters,
+                "connections": run.connections,
+                "files": str(worker.files),
+                "folders": run.folders(self._own),
+                "allowed_hosts": self._settings.allowed_hosts,
+                "own": [self._own.database, self._own.folder],
+                "dry": attempt.dry,
+                "begin_until": self.begin_until(),
+            }
+        )
 
     def _stop(self, execution_id: str, why: str, grace: float) -> None:
         worker = self._where.get(execution_id)

@@ -23,9 +23,18 @@ log = get_logger(__name__)
 START_SECONDS = 30.0
 # All that the zygotes' environment keeps: nothing in it is a secret, and JOBWRIGHT_* and MONGODB_URI are not in it.
 KEPT_ENVIRONMENT = (
-    "PATH", "PYTHONPATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "COVERAGE_PROCESS_START",
+    "PATH",
+    "PYTHONPATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "COVERAGE_PROCESS_START",
     "COVERAGE_PROCESS_CONFIG",
-)  # fmt: skip
+)
 LONGEST_MESSAGE = 65_536
 
 

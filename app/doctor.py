@@ -23,8 +23,6 @@ from app.connections.health_store import HEALTH
 from app.connections.store import CONNECTION, ConnectionStore
 from app.connections.vault import Vault
 from app.errors import StartError
-from app.execution import shape as executions
-from app.execution.cage import try_out
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs import shape as jobs
@@ -33,11 +31,13 @@ from app.jobtemplates.preset_store import PRESET
 from app.jobtemplates.store import TEMPLATE
 from app.migrations import Migrator, find_migrations
 from app.mongo import OLDEST_MONGODB, Records
+from app.queue import shape as executions
 from app.reseal import Resealer
+from app.sandbox.cage import try_out
 from app.scheduling.calendar_store import CALENDAR
 from app.scheduling.gathering_store import GATHERING
 from app.scheduling.maintenance_store import SWITCH
-from app.scheduling.nodes import NODE, SILENT_AFTER, NodeStore
+from app.scheduling.node_store import NODE, SILENT_AFTER, NodeStore
 from app.services import Services
 from app.shapes import DAMAGED
 from app.zones import is_zone, zone_names

@@ -42,17 +42,15 @@ from app.errors import StartError
 from app.exchange.service import Exchange
 from app.execution.day_store import DayStore
 from app.execution.delivery import Deliveries
-from app.execution.executors.base import Executor
-from app.execution.executors.local import LocalExecutor
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
 from app.execution.overview import Overview
-from app.execution.recorder import Recorder
 from app.execution.retention import Retention
-from app.execution.runner import Runner
 from app.execution.service import Executions
 from app.execution.store import ExecutionStore
 from app.execution.verdict import Verdicts
+from app.executors.base import Executor
+from app.executors.local.executor import LocalExecutor
 from app.jobs.draft_store import DraftStore
 from app.jobs.drafts import Drafts
 from app.jobs.judge import Judge
@@ -73,6 +71,9 @@ from app.keys import KeyRing, load_key
 from app.local_mongod import LocalMongod
 from app.migrations import Migrator
 from app.mongo import OLDEST_MONGODB, Document, connect, open_database, store_errors
+from app.node.node import Node
+from app.node.recorder import Recorder
+from app.node.runner import Runner
 from app.notification.mail import MailNotifier
 from app.premises import has_private_database, make_data_folder, require_registry, told_by_setting
 from app.scheduling.backfill import Backfills
@@ -84,8 +85,7 @@ from app.scheduling.forecast import Forecast
 from app.scheduling.gathering_store import GatheringStore
 from app.scheduling.maintenance import Maintenance
 from app.scheduling.maintenance_store import MaintenanceStore
-from app.scheduling.node import Node
-from app.scheduling.nodes import NodeStore
+from app.scheduling.node_store import NodeStore
 from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
 from app.services import Services

@@ -36,7 +36,7 @@ from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.forecast import Forecast
 from app.scheduling.maintenance import Maintenance
-from app.scheduling.nodes import NodeSeen
+from app.scheduling.node_store import NodeSeen
 from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
 

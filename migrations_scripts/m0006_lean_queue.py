@@ -23,7 +23,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("queue_rank", A), ("available_at", A)], name="waiting", partialFilterExpression={"queue_rank": EXISTS}),
         IndexModel([("waits_for", A), ("queue_rank", A)], name="blocked", partialFilterExpression={"waits_for": EXISTS}),
         IndexModel([("job_id", A)], name="live", partialFilterExpression={"live": True}),
-        # A place under a bound (app.execution.places) is held by one execution at most.
+        # A place under a bound (app.queue.slots) is held by one execution at most.
         IndexModel([("slots", A)], name="slots", unique=True, partialFilterExpression={"slots": EXISTS}),
         IndexModel([("status", A), ("queued_at", D)], name="ended", partialFilterExpression={"completed_at": ANY_DATE}),
     ],

@@ -13,8 +13,8 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from app.execution.log_store import chunk
-from app.execution.model import Status, Trigger, new_execution
 from app.jobs.model import Job, job_from
+from app.queue.model import Status, Trigger, new_execution
 from app.scheduling.triggers import Triggers
 
 Document = dict[str, Any]

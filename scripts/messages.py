@@ -67,7 +67,7 @@ UNSEEN = (
     "app/template_tools/",
     "app/doctor.py",
     "app/config.py",
-    "app/execution/executors/",
+    "app/executors/",
     "web/forms/field.py",
 )
 # Errors that Werkzeug and Flask raise by themselves.

@@ -12,9 +12,9 @@ from flask import has_request_context
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-from app.execution.model import Status
 from app.instants import in_zone
 from app.jobs.model import DependsOn, Schedule
+from app.queue.model import Status
 from app.scheduling.words import duration_words, in_words
 from app.shapes import DAMAGED, UNKNOWN
 from app.validation.terminal import Run, Style, escaped, plain, runs

@@ -9,11 +9,11 @@ from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf, Range, Regexp
 
 from app.approvals.service import STATES
-from app.execution.model import Status
 from app.jobs.filters import NEVER
 from app.jobs.model import DependsOn
 from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, NameField, RetryPolicySchema
 from app.jobs.store import SORTS
+from app.queue.model import Status
 from app.validation.fields import Bound
 
 LAST_STATUSES = ["success", "failed", "timeout", "cancelled", NEVER]

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pymongo import UpdateOne
 from pymongo.database import Database
 
-from app.execution.shape import DAY
 from app.mongo import Document, Records
+from app.queue.shape import DAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from app.clock import Clock
 from app.events import get_logger
-from app.execution.reports import text_of
 from app.execution.store import ExecutionStore
+from app.executors.reports import text_of
 from app.notification.base import Notifier, recipients_of
 
 log = get_logger(__name__)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
 
-from app.execution.model import Status
-from app.execution.updates import FAILURES
+from app.queue.model import Status
+from app.queue.updates import FAILURES
 
 ENOUGH = 20  # successes, for the time that 95 of 100 take
 

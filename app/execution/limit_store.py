@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from app.execution.shape import LIMIT
 from app.mongo import Document, Records
+from app.queue.shape import LIMIT
 
 
 class RunLimits:

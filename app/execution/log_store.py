@@ -11,8 +11,8 @@ from pymongo import DeleteMany
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from app.execution.shape import CHUNK
 from app.mongo import DUPLICATE_KEY, Document, Records, begun, literal
+from app.queue.shape import CHUNK
 from app.validation.terminal import plain
 
 QUERY_TIME_MS = 5_000

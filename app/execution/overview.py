@@ -12,12 +12,12 @@ from app.audit.model import Actor
 from app.clock import Clock
 from app.execution.day_store import DayStore, Tallies, Tally
 from app.execution.figures import Figures
-from app.execution.model import Status
 from app.execution.store import Begun, ExecutionFilter, ExecutionStore
-from app.execution.updates import FAILURES
 from app.jobs.model import Job
 from app.jobs.service import JobRegistry
 from app.mongo import Document
+from app.queue.model import Status
+from app.queue.updates import FAILURES
 
 HOURS = 24
 LATELY = timedelta(hours=2)  # most of what was queued before has ended

@@ -8,9 +8,9 @@ from app.clock import Clock
 from app.config import Settings
 from app.events import get_logger
 from app.execution.log_store import LogStore
-from app.execution.model import Status
 from app.execution.store import ExecutionStore
 from app.jobs.store import JobStore
+from app.queue.model import Status
 
 log = get_logger(__name__)
 

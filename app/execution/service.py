@@ -22,14 +22,14 @@ from app.errors import AlreadyRunning, ApprovalNeeded, Conflict, FieldError, Lim
 from app.execution.figures import Figures
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, LogWindow
-from app.execution.model import LIVE, Status, Trigger, new_execution
-from app.execution.places import RunBounds
 from app.execution.store import ALL_EXECUTIONS, ExecutionFilter, ExecutionStore
 from app.jobs.asks import Operation
 from app.jobs.body import chosen
 from app.jobs.model import Job, Overlap
 from app.jobs.service import JobRegistry
 from app.mongo import Document, is_away
+from app.queue.model import LIVE, Status, Trigger, new_execution
+from app.queue.slots import RunBounds
 from templates_lib.messages import Said, said, say
 
 _RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")

@@ -15,16 +15,16 @@ from pymongo import InsertOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from app.execution import updates
 from app.execution.day_store import Tally
-from app.execution.model import LIVE, Attempt, AttemptError, Outcome, Reason, Status, Trigger
-from app.execution.places import RunBounds, assign, places_query, prefix_of
-from app.execution.reports import text_of
-from app.execution.retry import LEAST_DELAY_SECONDS
-from app.execution.shape import EXECUTION
-from app.execution.updates import FAILURES, LEAVES_QUEUE, RAN
+from app.executors.reports import text_of
 from app.jobs.model import Overlap
 from app.mongo import ANY_DATE, DUPLICATE_KEY, Document, Records
+from app.queue import updates
+from app.queue.model import LIVE, Attempt, AttemptError, Outcome, Reason, Status, Trigger
+from app.queue.retry import LEAST_DELAY_SECONDS
+from app.queue.shape import EXECUTION
+from app.queue.slots import RunBounds, assign, places_query, prefix_of
+from app.queue.updates import FAILURES, LEAVES_QUEUE, RAN
 from app.shapes import DAMAGED
 from app.ticks import each
 
@@ -168,7 +168,7 @@ class ExecutionStore:
         """Take up to `limit` executions whose time has come, by age, to which a priority adds (PRIORITY_STEP). Three round trips:
 
         1. Candidates are read: they wait, are available, and nobody asked them to stop.
-        2. Who holds the places that they could have (app.execution.places).
+        2. Who holds the places that they could have (app.queue.slots).
         3. Each is set running by compare-and-set on its token, with a lease and its places; none from `until` on, by the database's clock.
         Where another worker was quicker with some, what was won is read back; one that found no place is skipped, or looked at again a
         little later, as its overlap policy says.

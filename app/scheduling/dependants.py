@@ -10,12 +10,12 @@ from datetime import datetime
 
 from app.clock import Clock
 from app.events import get_logger
-from app.execution.model import Reason, Status, Trigger, new_execution
 from app.execution.store import ExecutionStore
 from app.jobs.dependencies import counts
 from app.jobs.model import Cause, Job, Overlap
 from app.jobs.store import JobStore
 from app.mongo import Document
+from app.queue.model import Reason, Status, Trigger, new_execution
 from app.scheduling.gathering_store import Gathering, GatheringStore
 from app.scheduling.triggers import Triggers
 from app.ticks import each

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 from app.clock import Clock
 from app.events import get_logger
-from app.execution.model import Reason, Status, Trigger, new_execution
 from app.execution.store import ExecutionStore
 from app.jobs.model import Cause, Job, Overlap, Pause
 from app.jobs.store import Advance, JobStore
 from app.mongo import Document, is_permanent
+from app.queue.model import Reason, Status, Trigger, new_execution
 from app.scheduling.plan import DuePlan, Span, plan_due, plan_end, plan_pause, spread
 from app.scheduling.triggers import Triggers
 from app.ticks import each

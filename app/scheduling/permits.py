@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from app.events import get_logger
-from app.execution.permit import PERMIT_SECONDS, Grant, StartPermit, boot_seconds
+from app.executors.permit import PERMIT_SECONDS, Grant, StartPermit, boot_seconds
 from app.mongo import is_away
 from app.scheduling.maintenance_store import MaintenanceStore
-from app.scheduling.nodes import NodeStore
+from app.scheduling.node_store import NodeStore
 
 log = get_logger(__name__)
 

@@ -22,14 +22,14 @@ from pymongo import MongoClient
 from app.audit.model import SYSTEM
 from app.config import Settings
 from app.events import configure_logging
-from app.execution import kernel
-from app.execution.model import Trigger, new_execution
 from app.execution.store import ExecutionStore
 from app.factory import Store, build_node, build_services, launch_executor, migrate, with_engine
 from app.jobs.model import job_document
 from app.local_mongod import LocalMongod
 from app.mongo import connect, open_database
-from app.scheduling.node import Node
+from app.node.node import Node
+from app.queue.model import Trigger, new_execution
+from app.sandbox import kernel
 from app.services import Services
 from app.validation import SchemaValidator
 from tests.bench.pages import pages
@@ -161,7 +161,7 @@ def throughput(uri: str, folder: Path, mongod: int, *, isolation: str, count: in
 def bare_fork() -> None:
     """What a process a run costs at the least: a fork and an exit of the root zygote's own image, and nothing else."""
     program = (
-        "import os, time, gc, app.execution.zygote\ngc.collect(); gc.freeze(); began = time.perf_counter()\nfor _ in range(200):\n"
+        "import os, time, gc, app.sandbox.zygote\ngc.collect(); gc.freeze(); began = time.perf_counter()\nfor _ in range(200):\n"
         "    pid = os.fork()\n    if pid == 0: os._exit(0)\n    os.waitpid(pid, 0)\nprint((time.perf_counter() - began) * 5)"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -12,12 +12,12 @@ import pytest
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
-from app.execution.model import Outcome, Status
 from app.execution.store import ExecutionStore
 from app.factory import Store, build_services
 from app.jobs.model import Cause, job_document
 from app.jobs.store import JobStore
 from app.jobtemplates.catalogue import Catalogue
+from app.queue.model import Outcome, Status
 from app.scheduling.cron import iter_times
 from app.services import Services
 from tests.conftest import START

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from app.config import Settings
-from app.execution.cgroup import make_home, remove_home
-from app.execution.executors.base import LogLine, Run
-from app.execution.executors.local import LocalExecutor
-from app.execution.judge import CANCEL, DRAIN
-from app.execution.model import Attempt, Outcome, Reason, Status
+from app.executors.base import LogLine, Run
+from app.executors.judge import CANCEL, DRAIN
+from app.executors.local.executor import LocalExecutor
 from app.jobs.model import RetryOn
+from app.queue.model import Attempt, Outcome, Reason, Status
+from app.sandbox.cgroup import make_home, remove_home
 from tests.support import KINDS, alive, eventually
 
 
@@ -359,14 +359,14 @@ def test_a_kind_that_cannot_be_imported_says_so_and_harms_no_other(bench: Bench)
 
 
 def test_an_idle_process_ends(one_place: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.execution.executors.local.IDLE_SECONDS", 0.2)
+    monkeypatch.setattr("app.executors.local.executor.IDLE_SECONDS", 0.2)
     pid = pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"}))
     eventually(lambda: not alive(pid))
     assert pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"})) != pid
 
 
 def test_a_process_serves_so_many_runs_and_no_more(one_place: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.execution.executors.local.RUNS_A_PROCESS", 10)
+    monkeypatch.setattr("app.executors.local.executor.RUNS_A_PROCESS", 10)
     pids = [pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"})) for _ in range(35)]
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [10, 10, 10, 5]
 

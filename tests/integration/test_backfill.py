@@ -12,10 +12,10 @@ from app.audit.model import Actor
 from app.audit.store import AuditFilter
 from app.clock import ManualClock
 from app.errors import ValidationFailed
-from app.execution.model import AttemptError, Outcome, Status
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import Job
+from app.queue.model import AttemptError, Outcome, Status
 from app.services import Services
 from tests.conftest import START, Api, csrf
 from tests.integration.test_dispatch import dispatcher

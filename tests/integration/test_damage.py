@@ -21,11 +21,11 @@ from app.clock import ManualClock
 from app.config import Settings
 from app.connections.health_store import HealthStore
 from app.doctor import Doctor
-from app.execution.executors.base import Executor, Run, Sink
-from app.execution.model import Attempt, Reason, Status, Trigger, new_execution
+from app.executors.base import Executor, Run, Sink
 from app.factory import Store, build_node
 from app.jobs.filters import JobFilter
-from app.scheduling.nodes import NodeStore
+from app.queue.model import Attempt, Reason, Status, Trigger, new_execution
+from app.scheduling.node_store import NodeStore
 from app.services import Services
 from tests.conftest import START, Api, app_of
 from tests.support import PASSWORD

@@ -18,12 +18,12 @@ from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
 from app.errors import Conflict, JobwrightError, ValidationFailed
 from app.exchange.service import Action
-from app.execution.model import AttemptError, Outcome, Status, Trigger, new_execution
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import DependsOn, Job
 from app.jobs.store import JobStore
 from app.mongo import Document
+from app.queue.model import AttemptError, Outcome, Status, Trigger, new_execution
 from app.scheduling.dependants import DEEPEST, MOST_SEEN, Dependants, arrive
 from app.scheduling.gathering_store import Gathering, GatheringStore
 from app.services import Services

@@ -21,13 +21,13 @@ from app.audit.store import AuditFilter
 from app.clock import ManualClock
 from app.config import Settings
 from app.errors import Conflict
-from app.execution.executors.base import Executor
 from app.execution.store import ExecutionStore
+from app.executors.base import Executor
 from app.factory import Store, build_node
 from app.jobs.model import Job
 from app.jobs.store import JobStore
+from app.node.node import Arrivals
 from app.scheduling.dispatcher import Dispatcher
-from app.scheduling.node import Arrivals
 from app.services import Services
 from tests.conftest import START
 from tests.support import eventually, seconds_of

@@ -21,7 +21,7 @@ from app.doctor import Doctor, Finding, Level
 from app.doctor import _tz_version as system_tz_version
 from app.factory import Store, build_services
 from app.jobs.shape import JOB
-from app.scheduling.nodes import NodeStore
+from app.scheduling.node_store import NodeStore
 from app.services import Services
 from app.shapes import DAMAGED, Object, mended
 from migrations_scripts.m0001_registry import INDEXES

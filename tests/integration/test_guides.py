@@ -17,7 +17,7 @@ from app.audit.model import SYSTEM, Actor
 from app.errors import ValidationFailed
 from app.execution.store import ExecutionStore
 from app.factory import Store, create_app
-from app.scheduling.nodes import NodeStore
+from app.scheduling.node_store import NodeStore
 from app.services import Services
 from tests.conftest import START, csrf
 from tests.posting import text

@@ -16,10 +16,10 @@ from selectolax.lexbor import LexborHTMLParser
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.execution.log_store import LogStore, chunk, chunk_id
-from app.execution.model import AttemptError, Outcome, Status
 from app.factory import Store
 from app.jobs.filters import EVERY_JOB
 from app.jobs.model import RetryOn
+from app.queue.model import AttemptError, Outcome, Status
 from app.services import Services
 from tests.commands import jobwright
 from tests.conftest import START, Api

@@ -17,11 +17,11 @@ from selectolax.lexbor import LexborHTMLParser
 from app.audit.model import SYSTEM, Actor
 from app.errors import ApprovalNeeded
 from app.execution.log_store import LogStore, chunk_id
-from app.execution.model import AttemptError, Outcome, Status
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.filters import JobFilter
 from app.jobtemplates.catalogue import Catalogue
+from app.queue.model import AttemptError, Outcome, Status
 from app.services import Services
 from tests.conftest import Api, ManualClock, csrf
 from web import filters, language

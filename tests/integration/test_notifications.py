@@ -12,11 +12,11 @@ import pytest
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.execution.delivery import MOST_TRIES, Deliveries
-from app.execution.model import AttemptError, Outcome, Status, Trigger, new_execution
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import RetryOn
 from app.notification.mail import MailNotifier
+from app.queue.model import AttemptError, Outcome, Status, Trigger, new_execution
 from app.services import Services
 from tests.conftest import Api
 from tests.integration.test_kinds import Inbox, mail_server

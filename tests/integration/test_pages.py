@@ -13,10 +13,10 @@ from app.accounts.model import Role
 from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
 from app.execution.log_store import LogStore, chunk_id
-from app.execution.model import AttemptError, Outcome, Status, Trigger
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import Job
+from app.queue.model import AttemptError, Outcome, Status, Trigger
 from app.services import Services
 from tests.conftest import csrf
 from tests.posting import Page, post, text
@@ -285,7 +285,7 @@ def test_run_with_other_values(browser_client: FlaskClient, services: Services, 
 def test_missed_and_skipped_are_explained(
     browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store, clock: ManualClock
 ) -> None:
-    from app.execution.model import Reason, Trigger, new_execution
+    from app.queue.model import Reason, Trigger, new_execution
 
     job = make_job(services, super_admin)
     missed = new_execution(

@@ -15,13 +15,13 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
 from app.errors import StoreUnavailable
-from app.execution.model import Status, Trigger, new_execution
-from app.execution.permit import Grant, StartPermit, boot_seconds
 from app.execution.store import ExecutionStore
+from app.executors.permit import Grant, StartPermit, boot_seconds
 from app.factory import Store, build_node, launch_executor
+from app.queue.model import Status, Trigger, new_execution
 from app.scheduling import maintenance as switching
 from app.scheduling.maintenance_store import MaintenanceStore
-from app.scheduling.nodes import NodeStore
+from app.scheduling.node_store import NodeStore
 from app.scheduling.permits import PermitKeeper
 from app.services import Services
 from tests.conftest import Api

@@ -19,19 +19,19 @@ from hypothesis import strategies as st
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
-from app.execution import recorder as recording
 from app.execution.delivery import MOST_TRIES, Deliveries
-from app.execution.executors.base import LogLine
 from app.execution.log_store import LogStore
-from app.execution.model import Attempt, AttemptError, Outcome, Status, Trigger, new_execution
-from app.execution.recorder import Recorder
 from app.execution.store import ExecutionStore
 from app.execution.verdict import Verdicts
+from app.executors.base import LogLine
 from app.factory import Store, build_node, launch_executor
 from app.jobs.model import Job
 from app.jobs.store import JobStore
+from app.node import recorder as recording
+from app.node.recorder import Recorder
 from app.notification.base import Notifier
 from app.notification.mail import MailNotifier
+from app.queue.model import Attempt, AttemptError, Outcome, Status, Trigger, new_execution
 from app.scheduling.dependants import Dependants
 from app.scheduling.dispatcher import Dispatcher
 from app.scheduling.gathering_store import GatheringStore

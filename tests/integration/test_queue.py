@@ -16,12 +16,12 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, chunk_id
-from app.execution.model import Attempt, AttemptError, Outcome, Reason, Status, Trigger, new_execution
-from app.execution.places import RunBounds
-from app.execution.retry import LEAST_DELAY_SECONDS
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import Job, RetryOn
+from app.queue.model import Attempt, AttemptError, Outcome, Reason, Status, Trigger, new_execution
+from app.queue.retry import LEAST_DELAY_SECONDS
+from app.queue.slots import RunBounds
 from app.services import Services
 
 LEASE = timedelta(seconds=30)

@@ -12,11 +12,11 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
 from app.execution.log_store import LogStore
-from app.execution.model import LIVE, Status
 from app.execution.retention import Retention
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.store import JobStore
+from app.queue.model import LIVE, Status
 from app.services import Services
 
 

@@ -24,7 +24,7 @@ from app.errors import (
     StaleVersion,
     ValidationFailed,
 )
-from app.execution.executors.base import Executor, Run
+from app.executors.base import Executor, Run
 from app.factory import Store, build_node, build_services
 from app.jobs.moves import Effect, Outcome
 from app.jobtemplates.catalogue import Catalogue

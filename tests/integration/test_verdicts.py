@@ -10,11 +10,11 @@ from app.audit.model import Actor
 from app.audit.store import AuditFilter
 from app.clock import ManualClock
 from app.errors import StaleVersion
-from app.execution.model import AttemptError, Outcome, Status, Trigger, new_execution
 from app.execution.store import ExecutionStore
 from app.execution.verdict import Verdicts
 from app.factory import Store
 from app.jobs.model import Job
+from app.queue.model import AttemptError, Outcome, Status, Trigger, new_execution
 from app.services import Services
 from tests.integration.test_queue import LEASE, failure, success
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from app.execution import cage
+from app.sandbox import cage
 from tests.support import JOB_PATHS, Service, eventually
 
 NOBODY = pwd.getpwnam("nobody").pw_uid

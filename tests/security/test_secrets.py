@@ -15,11 +15,11 @@ from app.clock import ManualClock
 from app.config import Settings
 from app.doctor import Doctor, Level
 from app.errors import ApprovalNeeded, StartError
-from app.execution import kernel
 from app.factory import Store, build_services
 from app.jobtemplates.catalogue import Catalogue
 from app.mongo import Document
 from app.reseal import Resealer
+from app.sandbox import kernel
 from app.services import Services
 from app.validation.secret import MASK
 from tests.support import PASSWORD, Service, eventually

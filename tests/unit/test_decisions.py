@@ -11,10 +11,10 @@ from babel.messages.pofile import read_po
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.execution.judge import judge
-from app.execution.model import AttemptError, Reason, Status
-from app.execution.retry import decide_retry
+from app.executors.judge import judge
 from app.jobs.model import Misfire, MisfirePolicy, RetryOn, Schedule, ScheduleType
+from app.queue.model import AttemptError, Reason, Status
+from app.queue.retry import decide_retry
 from app.scheduling.plan import MOST_RUNS_A_STEP, plan_due, spread
 from app.scheduling.triggers import Triggers, clock_change
 from app.scheduling.words import LOCALES as WORDS

@@ -11,10 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.execution.judge import judge
-from app.execution.model import AttemptError, Outcome, Status
-from app.execution.recorder import CHUNK_BYTES, LINES_A_CHUNK, _size
-from app.execution.reports import (
+from app.executors.judge import judge
+from app.executors.reports import (
     LONGEST_MESSAGE,
     MOST_RESULT_BYTES,
     is_last_word,
@@ -26,6 +24,8 @@ from app.execution.reports import (
     usage_of,
 )
 from app.mongo import CODEC, portions
+from app.node.recorder import CHUNK_BYTES, LINES_A_CHUNK, _size
+from app.queue.model import AttemptError, Outcome, Status
 from app.validation.storable import unstorable
 
 TEXTS = st.text(st.characters(codec=None), max_size=20) | st.sampled_from(["\0", "\ud800", "a\0b", "$set", "a.b", "", "__proto__"])

@@ -461,7 +461,7 @@ def test_every_kind_of_ours_can_be_loaded_and_has_an_icon() -> None:
 
 def test_every_command_status_and_kind_stands_in_the_docs() -> None:
     from app.cli import cli
-    from app.execution.model import Reason, Status
+    from app.queue.model import Reason, Status
 
     reference = (ROOT / "docs/reference/cli.md").read_text()
     for name, command in cli.commands.items():

@@ -9,12 +9,12 @@ from typing import Any
 from flask import request
 
 from app.errors import LimitReached, ValidationFailed
-from app.execution.model import Trigger
 from app.execution.store import ExecutionFilter
 from app.jobs.model import Job
 from app.jobtemplates.entry import Entry
 from app.jobtemplates.presets import without_secrets
 from app.mongo import Document
+from app.queue.model import Trigger
 from templates_lib.messages import say
 from web.filters import local
 from web.forms import ABSENT

@@ -12,8 +12,8 @@ from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, require
 from app.execution.day_store import Tallies, Tally
-from app.execution.updates import FAILURES
 from app.instants import in_zone
+from app.queue.updates import FAILURES
 from app.scheduling.forecast import Coming, Due
 from app.zones import zone as zone_of
 from web.views.common import actor, midnight, viewer_zone

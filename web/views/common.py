@@ -13,8 +13,8 @@ from flask import flash, g, request
 from app import instants
 from app.audit.model import Actor
 from app.errors import FieldError, ValidationFailed
-from app.execution.model import Status
 from app.jobs.filters import NEVER, JobFilter
+from app.queue.model import Status
 from app.validation.dynamic import Known, Resolved, resolve
 from app.validation.storable import unstorable
 from app.zones import is_zone, zone, zone_names

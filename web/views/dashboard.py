@@ -9,10 +9,10 @@ from typing import Any
 from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, require
-from app.execution.model import Status
 from app.execution.overview import Day
-from app.execution.updates import FAILURES
 from app.jobs.service import summed
+from app.queue.model import Status
+from app.queue.updates import FAILURES
 from app.zones import zone as zone_of
 from web.filters import OUTCOMES
 from web.views.common import actor, midnight, viewer_zone

@@ -11,13 +11,13 @@ from werkzeug.utils import secure_filename
 
 from app.audit.model import field_diff
 from app.errors import Conflict, NotFound
-from app.execution.model import Status, Trigger
 from app.execution.service import LEVELS, is_live
 from app.execution.store import ExecutionFilter
-from app.execution.updates import FAILURES
 from app.instants import day_after
 from app.jobs.revisions import difference
 from app.mongo import Document
+from app.queue.model import Status, Trigger
+from app.queue.updates import FAILURES
 from templates_lib.messages import say
 from web.charts import log_diff
 from web.forms.field import small_number

@@ -12,13 +12,13 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from app.bulk.service import Action, Outcome, Result, Wanted
 from app.errors import FieldError, JobwrightError, ValidationFailed
 from app.execution.figures import Figures
-from app.execution.model import Status
-from app.execution.updates import RAN
 from app.instants import InstantRefused, OutOfBounds, parse_local
 from app.jobs.filters import NEVER, JobFilter
 from app.jobs.model import Job
 from app.jobs.store import SORTS
 from app.mongo import Document
+from app.queue.model import Status
+from app.queue.updates import RAN
 from app.zones import zone
 from templates_lib.messages import counted, say, say_many
 from web.forms.field import small_number

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 from app.audit.model import Actor
 from app.execution.overview import Overview
 from app.execution.store import Begun
-from app.execution.updates import FAILURES
 from app.instants import in_zone
 from app.mongo import Document
+from app.queue.updates import FAILURES
 from app.scheduling.forecast import RARE, Due, Forecast, Times
 
 MOST_ROWS = 60

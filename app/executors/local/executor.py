@@ -19,13 +19,13 @@ from typing import Any
 
 from app.config import Settings
 from app.events import get_logger
-from app.execution.executors.base import Executor, LogLine, Run, Sink
-from app.execution.executors.parents import Parent, Root, plan_of
-from app.execution.executors.worker import Running, Worker
-from app.execution.judge import BROKEN, CANCEL, DRAIN, FLOOD, LEASE_LOST, REPLACED, TIMEOUT, judge
-from app.execution.model import Attempt
-from app.execution.permit import boot_seconds
-from app.execution.reports import UNREADABLE, is_last_word, log_line, message_of, progress_of, seconds_of, usage_of
+from app.executors.base import Executor, LogLine, Run, Sink
+from app.executors.judge import BROKEN, CANCEL, DRAIN, FLOOD, LEASE_LOST, REPLACED, TIMEOUT, judge
+from app.executors.local.parents import Parent, Root, plan_of
+from app.executors.local.worker import Running, Worker
+from app.executors.permit import boot_seconds
+from app.executors.reports import UNREADABLE, is_last_word, log_line, message_of, progress_of, seconds_of, usage_of
+from app.queue.model import Attempt
 from templates_lib.own import Own
 
 log = get_logger(__name__)

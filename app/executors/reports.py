@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.execution.executors.base import LogLine
-from app.execution.model import AttemptError, Outcome, Status
+from app.executors.base import LogLine
 from app.jobs.model import RetryOn
+from app.queue.model import AttemptError, Outcome, Status
 from app.validation.storable import MOST_WHOLE, Replaced, make_storable, whole_text
 
 LONGEST_LEVEL = 20  # characters

@@ -35,10 +35,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from app.execution import kernel
-from app.execution.cage import Cage, Holds, Plan
-from app.execution.cgroup import Group, make_home, remove_home
-from app.execution.child import Config, prepare, run_one, serve
+from app.sandbox import kernel
+from app.sandbox.cage import Cage, Holds, Plan
+from app.sandbox.cgroup import Group, make_home, remove_home
+from app.sandbox.child import Config, prepare, run_one, serve
 
 COUNT_EVERY_SECONDS = 0.5  # how often the processes of each tree are counted
 LONGEST_MESSAGE = 65_536
@@ -298,7 +298,7 @@ def _limit(limits: dict[str, int], *, reused: bool) -> None:
 
 
 def main() -> None:
-    """`python -m app.execution.zygote FD CGROUP PLAN`, started by the local executor: the root. CGROUP is JOBWRIGHT_CGROUP, PLAN what keeps
+    """`python -m app.sandbox.zygote FD CGROUP PLAN`, started by the local executor: the root. CGROUP is JOBWRIGHT_CGROUP, PLAN what keeps
     attempts in, as JSON."""
     control = socket.socket(fileno=int(sys.argv[1]))
     kernel.become_subreaper()

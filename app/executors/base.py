@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.execution.model import Attempt, Outcome
+from app.queue.model import Attempt, Outcome
 from templates_lib.connections import KINDS
 from templates_lib.own import Own
 
@@ -59,7 +59,7 @@ class Sink(Protocol):
 class Executor(ABC):
     """Runs attempts, bounded; reports each end exactly once, and nothing of an attempt after its end.
 
-    `begin_until` says until when a run may begin (app.execution.permit.boot_seconds); it is asked for each, and one that has not begun by
+    `begin_until` says until when a run may begin (app.executors.permit.boot_seconds); it is asked for each, and one that has not begun by
     then waits until it says another time.
     """
 
@@ -91,7 +91,7 @@ class Executor(ABC):
 
     @abstractmethod
     def stop_attempt(self, execution_id: str, why: str, *, grace_seconds: float | None = None) -> None:
-        """End one, tree and all, within the grace; an unknown one is ignored. `why` is one of app.execution.judge."""
+        """End one, tree and all, within the grace; an unknown one is ignored. `why` is one of app.executors.judge."""
 
     @abstractmethod
     def held(self) -> dict[str, Attempt]:

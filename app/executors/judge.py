@@ -7,9 +7,9 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from app.execution.model import AttemptError, Outcome, Reason, Status
-from app.execution.reports import error_of
+from app.executors.reports import error_of
 from app.jobs.model import RetryOn
+from app.queue.model import AttemptError, Outcome, Reason, Status
 
 # Why the runner itself ended an attempt.
 TIMEOUT, CANCEL, REPLACED, LEASE_LOST, DRAIN = "timeout", "cancel", "replaced", "lease_lost", "drain"

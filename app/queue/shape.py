@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.execution.model import Reason, Status, Trigger
 from app.jobs.model import Overlap
 from app.jobs.shape import NOTIFICATIONS, RETRY_POLICY
+from app.queue.model import Reason, Status, Trigger
 from app.shapes import UNKNOWN, Anything, Flag, Instant, Json, Listed, Number, Object, Text, instants, one_of, texts, wholes
 
 _STATUSES = [item.value for item in Status]

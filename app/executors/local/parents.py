@@ -15,8 +15,8 @@ from typing import Any
 from app.config import Settings
 from app.errors import StartError
 from app.events import get_logger
-from app.execution.cage import Plan
 from app.local_mongod import LocalMongod
+from app.sandbox.cage import Plan
 
 log = get_logger(__name__)
 
@@ -75,7 +75,7 @@ class Root:
         """Start it and do not wait for it; `wait_ready` does."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-        command = [sys.executable, "-m", "app.execution.zygote", str(theirs.fileno()), self._cgroup, json.dumps(self._plan.to_json())]
+        command = [sys.executable, "-m", "app.sandbox.zygote", str(theirs.fileno()), self._cgroup, json.dumps(self._plan.to_json())]
         self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, process_group=0
         )

@@ -16,18 +16,18 @@ from app.connections.service import Connections
 from app.connections.vault import Vault
 from app.errors import FieldError, JobwrightError, NotFound
 from app.events import get_logger
-from app.execution.executors.base import Executor, Run, Sink
-from app.execution.judge import CANCEL, DRAIN, LEASE_LOST, REPLACED
-from app.execution.model import Attempt, AttemptError, Outcome, Reason, Status
-from app.execution.permit import Grant, StartPermit
-from app.execution.places import RunBounds
-from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
+from app.executors.base import Executor, Run, Sink
+from app.executors.judge import CANCEL, DRAIN, LEASE_LOST, REPLACED
+from app.executors.permit import Grant, StartPermit
 from app.jobs.model import RetryOn
 from app.jobs.store import Ended
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
 from app.mongo import is_permanent
+from app.queue.model import Attempt, AttemptError, Outcome, Reason, Status
+from app.queue.retry import decide_retry
+from app.queue.slots import RunBounds
 from app.ticks import each
 from app.validation.dynamic import Known, Resolved, has_any, put_back, resolve
 

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 import bson
 from pymongo import UpdateMany, UpdateOne
 
-from app.execution.model import Attempt, AttemptError, Outcome, Status, owed
-from app.execution.places import RunBounds
-from app.execution.retry import decide_retry
 from app.jobs.model import Overlap
 from app.mongo import Document, by_id
 from app.notification.base import recipients_of
+from app.queue.model import Attempt, AttemptError, Outcome, Status, owed
+from app.queue.retry import decide_retry
+from app.queue.slots import RunBounds
 
 FAILURES = (Status.FAILED.value, Status.TIMEOUT.value)
 RAN = (Status.SUCCESS.value, *FAILURES)  # to an end of its own; other jobs may run after it

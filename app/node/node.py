@@ -24,17 +24,17 @@ from app.config import Settings
 from app.connections.probes import Probes
 from app.events import get_logger
 from app.execution.delivery import Deliveries
-from app.execution.executors.base import Executor
-from app.execution.recorder import Recorder
 from app.execution.retention import Retention
-from app.execution.runner import Runner
 from app.execution.verdict import Verdicts
+from app.executors.base import Executor
 from app.mongo import is_away
+from app.node.recorder import Recorder
+from app.node.runner import Runner
 from app.scheduling.dependants import Dependants
 from app.scheduling.dispatcher import INSTANT, Dispatcher
 from app.scheduling.maintenance import Maintenance
 from app.scheduling.maintenance_store import MaintenanceStore
-from app.scheduling.nodes import NodeStore
+from app.scheduling.node_store import NodeStore
 from app.scheduling.permits import PermitKeeper
 from app.scheduling.resting import RestingTemplates
 

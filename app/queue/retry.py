@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.execution.model import AttemptError
+from app.queue.model import AttemptError
 
 # Whatever a policy asks for, an execution is not tried again sooner: a job that fails at once would otherwise keep a node busy with it.
 LEAST_DELAY_SECONDS = 1.0

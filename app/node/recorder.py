@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 from app.clock import Clock
 from app.events import get_logger
-from app.execution.executors.base import LogLine
 from app.execution.log_store import LogStore, chunk, execution_of
-from app.execution.model import Attempt, Outcome, Reason, Status
-from app.execution.reports import storable_outcome, text_of, unwritten
-from app.execution.retry import decide_retry
 from app.execution.store import ExecutionStore
+from app.executors.base import LogLine
+from app.executors.reports import storable_outcome, text_of, unwritten
 from app.jobs.store import Ended, JobStore
 from app.mongo import Document, is_permanent, portions
+from app.queue.model import Attempt, Outcome, Reason, Status
+from app.queue.retry import decide_retry
 from app.validation.storable import whole_text
 
 log = get_logger(__name__)

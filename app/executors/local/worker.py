@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.execution.executors.base import LogLine, Run
-from app.execution.executors.parents import Parent
-from app.execution.model import Attempt
+from app.executors.base import LogLine, Run
+from app.executors.local.parents import Parent
+from app.queue.model import Attempt
 from templates_lib.bodies import printed_text
 
 READ_BYTES = 262_144

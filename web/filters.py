@@ -20,10 +20,9 @@ from app.shapes import DAMAGED, UNKNOWN
 from app.validation.terminal import Run, Style, escaped, plain, runs
 from app.zones import zone
 from templates_lib.messages import Said, counted, say, say_many
+from web.current import actor, services, viewer_zone
 from web.forms.prose import markdown as prose
 from web.language import dated, decimal, gettext, instant, language, ngettext, translated
-from web.views.common import actor, viewer_zone
-from web.views.signin import services
 from web.words import word
 
 # Outcome → (icon, words): colour, shape and word together (look.md).

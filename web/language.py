@@ -16,26 +16,17 @@ from typing import Any
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time
-from flask import current_app, g, has_request_context, request
+from flask import g, has_request_context, request
 from markupsafe import Markup
 
-from app.accounts.preferences import LANGUAGES, Preference
+from app.accounts.preferences import LANGUAGES
 from app.errors import FieldError
-from app.services import EXTENSION, Services
 from app.validation.terminal import harmless
 from app.validation.words import DEFAULT_LOCALE, compiled
 from templates_lib.messages import Said, joined
+from web.current import preference
 
 LOCALES = Path(__file__).parent / "locale"
-
-
-def preference() -> Preference:
-    """What the viewer has set; asked once a request."""
-    if "preference" not in g:
-        services: Services = current_app.extensions[EXTENSION]
-        g.preference = services.preferences.of(g.actor) if g.get("actor") else Preference()
-    found: Preference = g.preference
-    return found
 
 
 def language() -> str:

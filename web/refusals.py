@@ -11,8 +11,8 @@ from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import LimitReached, NotSignedIn
-from app.services import EXTENSION, Services
 from templates_lib.messages import joined, said, say
+from web.current import optional_actor, services
 from web.forms.form import PREFIX
 from web.views import signin
 from web.views.common import CHECK, Pairs
@@ -107,7 +107,7 @@ def is_part_of_form() -> bool:
 def _drawn(title: str, detail: str, typed: Pairs) -> Response | None:
     """The page of the form; None where it leads elsewhere. Raises what drawing it raises."""
     endpoint = request.endpoint or ""
-    if g.get("actor") is None and not endpoint.startswith("signin_pages."):
+    if optional_actor() is None and not endpoint.startswith("signin_pages."):
         signin.require_sign_in()
     g.refusal = {"title": title, "detail": detail, "secret": endpoint in _SECRET}
     request.form = ImmutableMultiDict([*typed, *((f"{prefix}.action", CHECK) for prefix in PREFIXES)])
@@ -126,7 +126,7 @@ def kept(status: int, title: str, detail: str, typed: Pairs) -> Response:
         title=title,
         detail=detail,
         pairs=[*pairs, *checks],
-        signed_in=g.get("actor") is not None,
+        signed_in=optional_actor() is not None,
         sends=request.endpoint not in {*_DRAWN, *_DOES},
     )
     return Response(page, status)
@@ -154,6 +154,5 @@ def _when(error: Exception) -> str:
         return ""
     if error.retry_after_seconds <= SHORTLY:
         return say("It is possible again in {seconds} s.", seconds=error.retry_after_seconds)
-    services: Services = current_app.extensions[EXTENSION]
-    at = services.clock.now() + timedelta(seconds=error.retry_after_seconds)
+    at = services().clock.now() + timedelta(seconds=error.retry_after_seconds)
     return say("It is possible again at {at:%Y-%m-%d %H:%M:%S} UTC.", at=at)

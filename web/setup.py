@@ -16,8 +16,9 @@ from app.correlation import current_id
 from app.errors import ApprovalNeeded, JobwrightError, NotSignedIn, StoreUnavailable, ValidationFailed
 from app.events import get_logger
 from app.mongo import is_away
-from app.services import EXTENSION, PAGE_ERRORS, Services
+from app.services import PAGE_ERRORS, Services
 from templates_lib.messages import joined, said, say
+from web.current import optional_actor, services, viewer_zone
 from web.filters import FILTERS, GLOBALS
 from web.language import finalize, language
 from web.refusals import form_again, is_part_of_form
@@ -42,7 +43,6 @@ from web.views import (
     template_admin,
     templates,
 )
-from web.views.common import viewer_zone
 
 log = get_logger(__name__)
 
@@ -128,20 +128,19 @@ def _asset_urls() -> Any:
 
 
 def _page_context() -> dict[str, Any]:
-    services: Services = current_app.extensions[EXTENSION]
-    actor = g.get("actor")
+    current, actor = services(), optional_actor()
     return {
         "actor": actor,
         "viewer_zone": viewer_zone,
         "language": language(),
         "help_topic": help.topic_of,
-        "now": services.clock.now(),
-        "provider": services.settings.oidc_name if services.settings.oidc_issuer else "",
-        "passwords": services.settings.password_sign_in,
-        "maintenance": services.maintenance.get() if actor else None,
+        "now": current.clock.now(),
+        "provider": current.settings.oidc_name if current.settings.oidc_issuer else "",
+        "passwords": current.settings.password_sign_in,
+        "maintenance": current.maintenance.get() if actor else None,
         "refusal": g.get("refusal"),
         "most_bytes": current_app.config["MAX_CONTENT_LENGTH"],
-        "waiting_approvals": lambda: services.approvals.waiting(actor) if actor else 0,  # asked by whole pages, not by each part of one
+        "waiting_approvals": lambda: current.approvals.waiting(actor) if actor else 0,  # only whole pages ask for it, not their parts
     }
 
 
@@ -149,8 +148,7 @@ def _security_headers(response: Response) -> Response:
     policy = DOCS_POLICY if request.path == "/api/docs" else CONTENT_SECURITY_POLICY
     response.headers.setdefault("Content-Security-Policy", policy)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    services: Services = current_app.extensions[EXTENSION]
-    if services.settings.behind_tls:
+    if services().settings.behind_tls:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     response.headers.setdefault("Referrer-Policy", "same-origin")
     response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")

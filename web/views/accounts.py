@@ -18,10 +18,10 @@ from app.errors import Conflict, DuplicateName, FieldError, LimitReached, NotFou
 from app.mongo import Document
 from app.zones import zone_names
 from templates_lib.messages import say, say_many
+from web.current import actor, preference, services
 from web.forms import ABSENT
-from web.language import preference
-from web.views.common import CHECK, Editor, actor, form_of, is_refused, posted, posted_version, tell
-from web.views.signin import SECRET, renew_session, services
+from web.views.common import CHECK, Editor, form_of, is_refused, posted, posted_version, tell
+from web.views.signin import SECRET, renew_session
 
 blueprint = Blueprint("accounts_pages", __name__)
 

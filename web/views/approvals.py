@@ -11,8 +11,8 @@ from app.approvals.service import STATES
 from app.errors import ApprovalNeeded, JobwrightError
 from app.mongo import Document
 from templates_lib.messages import say
-from web.views.common import actor, is_htmx, is_refused, page_number, tell
-from web.views.signin import services
+from web.current import actor, services
+from web.views.common import is_htmx, is_refused, page_number, tell
 
 blueprint = Blueprint("approvals_pages", __name__, url_prefix="/approvals")
 

@@ -11,8 +11,7 @@ from app.audit.store import AuditFilter
 from app.errors import NotFound
 from app.instants import day_after, midnight
 from templates_lib.messages import say
-from web.views.common import actor
-from web.views.signin import services
+from web.current import actor, services
 
 blueprint = Blueprint("audit_pages", __name__, url_prefix="/audit")
 

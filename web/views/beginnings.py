@@ -16,10 +16,10 @@ from app.jobtemplates.presets import without_secrets
 from app.mongo import Document
 from app.queue.model import Trigger
 from templates_lib.messages import say
+from web.current import actor, services
 from web.filters import local
 from web.forms import ABSENT
-from web.views.common import Editor, actor, tell
-from web.views.signin import services
+from web.views.common import Editor, tell
 
 RECENT = 5
 LOOKED_AT = 40  # of a job's runs

@@ -16,8 +16,8 @@ from app.instants import in_zone
 from app.queue.updates import FAILURES
 from app.scheduling.forecast import Coming, Due
 from app.zones import zone as zone_of
-from web.views.common import actor, midnight, viewer_zone
-from web.views.signin import services
+from web.current import actor, services, viewer_zone
+from web.views.common import midnight
 from web.views.timeline import timeline
 
 blueprint = Blueprint("calendar_pages", __name__)

@@ -14,10 +14,10 @@ from app.scheduling.calendars import SCHEMA
 from app.scheduling.maintenance import SCHEMA as MAINTENANCE_SCHEMA
 from app.zones import is_zone, zone
 from templates_lib.messages import say
+from web.current import actor, services
 from web.forms import ABSENT
 from web.forms.render import SummaryLine
-from web.views.common import CHECK, Editor, actor, form_of, posted, posted_version, tell
-from web.views.signin import services
+from web.views.common import CHECK, Editor, form_of, posted, posted_version, tell
 
 blueprint = Blueprint("calendars_pages", __name__)
 

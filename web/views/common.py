@@ -11,32 +11,24 @@ from urllib.parse import parse_qsl
 from flask import flash, g, request
 
 from app import instants
-from app.audit.model import Actor
 from app.errors import FieldError, ValidationFailed
 from app.jobs.filters import NEVER, JobFilter
 from app.queue.model import Status
 from app.validation.dynamic import Known, Resolved, resolve
 from app.validation.storable import unstorable
-from app.zones import is_zone, zone, zone_names
+from app.zones import zone, zone_names
 from templates_lib.messages import say
+from web.current import actor, services, viewer_zone
 from web.forms import ABSENT, Form, Submission, action_in
 from web.forms.field import small_number
 from web.forms.form import PREFIX
 from web.forms.render import Options, Presented
-from web.language import in_language, language, preference, translated
-from web.views.signin import services
+from web.language import in_language, language, translated
 
 Pairs = list[tuple[str, str]]
-ZONE_COOKIE = "jobwright_zone"
 MOST_COUNTED = 10_000  # executions of a list: nobody turns so many pages
 MOST_OFFERED = 500  # names of jobs; others are typed
 CHECK = "check"  # the action of a page that only wants to know what is wrong so far
-
-
-def actor() -> Actor:
-    """Whoever is signed in."""
-    found: Actor = g.actor
-    return found
 
 
 def posted() -> Pairs:
@@ -71,15 +63,6 @@ def job_filter(query: str | None = None) -> JobFilter:
 def tell(text: str, *, undo: str = "") -> None:
     """Say it on the next page, in the viewer's language; `undo` is the address that takes it back, by POST."""
     flash(translated(text), undo or "message")
-
-
-def viewer_zone() -> str:
-    """The zone in which the viewer reads times: what they have set, else their browser's, else the installation's."""
-    if "zone_name" not in g:
-        found = preference().zone or request.cookies.get(ZONE_COOKIE, "")
-        g.zone_name = found if is_zone(found) else services().settings.timezone
-    name: str = g.zone_name
-    return name
 
 
 def posted_version() -> int | None:

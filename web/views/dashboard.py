@@ -14,9 +14,9 @@ from app.jobs.service import summed
 from app.queue.model import Status
 from app.queue.updates import FAILURES
 from app.zones import zone as zone_of
+from web.current import actor, services, viewer_zone
 from web.filters import OUTCOMES
-from web.views.common import actor, midnight, viewer_zone
-from web.views.signin import services
+from web.views.common import midnight
 
 blueprint = Blueprint("dashboard_pages", __name__)
 

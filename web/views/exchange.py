@@ -11,8 +11,8 @@ from app.errors import Conflict, LimitReached, ValidationFailed
 from app.exchange.file import MEDIA
 from app.exchange.service import Action, Plan, Result
 from templates_lib.messages import joined, say, say_many
-from web.views.common import actor, is_refused, job_filter, tell
-from web.views.signin import services
+from web.current import actor, services
+from web.views.common import is_refused, job_filter, tell
 
 blueprint = Blueprint("exchange_pages", __name__, url_prefix="/jobs")
 

@@ -20,10 +20,10 @@ from app.queue.model import Status, Trigger
 from app.queue.updates import FAILURES
 from templates_lib.messages import say
 from web.charts import log_diff
+from web.current import actor, services
 from web.forms.field import small_number
-from web.views.common import MOST_COUNTED, Editor, actor, is_htmx, midnight, page_number, parameters_form, tell
+from web.views.common import MOST_COUNTED, Editor, is_htmx, midnight, page_number, parameters_form, tell
 from web.views.run_with import answer_run_with, run_with_page
-from web.views.signin import services
 
 blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
 

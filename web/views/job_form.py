@@ -17,14 +17,14 @@ from app.jobtemplates.entry import Entry
 from app.validation.together import beside
 from app.zones import zone_names
 from templates_lib.messages import joined, say
+from web.current import actor, services
 from web.filters import ENDS
 from web.forms import ABSENT, Form
 from web.forms.render import SummaryLine
 from web.language import translated
 from web.views.beginnings import presets_of, recent_jobs
-from web.views.common import CHECK, Editor, Pairs, actor, form_of, live_options, parameters_form
+from web.views.common import CHECK, Editor, Pairs, form_of, live_options, parameters_form
 from web.views.schedule_form import CALENDAR, builder, preview_schedule, read_schedule, schedule_fields, settled
-from web.views.signin import services
 
 DETAILS, PARAMETERS, AFTER, POLICIES = "d", "p", "w", "o"
 PRESET = "s.preset"  # a button that fills the schedule

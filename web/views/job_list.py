@@ -21,10 +21,10 @@ from app.queue.model import Status
 from app.queue.updates import RAN
 from app.zones import zone
 from templates_lib.messages import counted, say, say_many
+from web.current import actor, preference, services, viewer_zone
 from web.forms.field import small_number
-from web.language import preference, sentences
-from web.views.common import actor, is_refused, job_filter, page_number, tell, viewer_zone
-from web.views.signin import services
+from web.language import sentences
+from web.views.common import is_refused, job_filter, page_number, tell
 
 blueprint = Blueprint("job_list_pages", __name__, url_prefix="/jobs")
 

@@ -21,6 +21,7 @@ from app.scheduling.backfill import SCHEMA as BACKFILL_FORM
 from app.scheduling.plan import spread
 from templates_lib.messages import say, say_many
 from web.charts import durations
+from web.current import actor, services
 from web.forms import ABSENT
 from web.forms.field import small_number
 from web.forms.render import SummaryLine
@@ -29,7 +30,6 @@ from web.views.common import (
     CHECK,
     MOST_COUNTED,
     Editor,
-    actor,
     form_of,
     is_htmx,
     is_refused,
@@ -45,7 +45,6 @@ from web.views.job_form import PARAMETERS, JobForm
 from web.views.job_list import job_row
 from web.views.run_with import answer_run_with, run_with_page
 from web.views.schedule_form import builder, preview_schedule, settled, upcoming
-from web.views.signin import services
 
 blueprint = Blueprint("jobs_pages", __name__, url_prefix="/jobs")
 

@@ -9,10 +9,9 @@ from flask import Blueprint, render_template, request
 from app.accounts.permissions import May, lacks
 from app.jobs.filters import JobFilter
 from templates_lib.messages import say
-from web.language import preference, translated
-from web.views.common import actor
+from web.current import actor, preference, services
+from web.language import translated
 from web.views.help import topics
-from web.views.signin import services
 
 blueprint = Blueprint("palette_pages", __name__)
 

@@ -11,9 +11,9 @@ from app.errors import FieldError, ValidationFailed
 from app.jobs.model import Job
 from app.mongo import Document
 from templates_lib.messages import say
+from web.current import services
 from web.views.beginnings import presets_of, recent_runs, save_preset
 from web.views.common import CHECK, Editor, posted, tell
-from web.views.signin import services
 
 
 def answer_run_with(job: Job, editor: Editor, start: Callable[[Any], Document], *, again: Document | None = None) -> Any:

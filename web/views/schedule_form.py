@@ -18,10 +18,9 @@ from app.scheduling.words import duration_words, in_words
 from app.zones import UnknownZone, is_zone
 from app.zones import zone as zone_of
 from templates_lib.messages import Said, joined, say
+from web.current import actor, services
 from web.forms.field import small_number
 from web.language import language
-from web.views.common import actor
-from web.views.signin import services
 
 PREVIEWED_RUNS = 5
 CROWDED = 3  # other jobs in one minute, from which on it is worth a word

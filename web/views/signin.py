@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, current_app, flash, g, redirect, render_template, request, session, url_for
+from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
 from app.accounts.signin import SignedIn, Visitor
 from app.correlation import current_id
 from app.errors import Forbidden, LimitReached, NotFound, NotSignedIn, ValidationFailed
-from app.services import EXTENSION, Services
+from web.current import actor, services
 
 blueprint = Blueprint("signin_pages", __name__)
 
@@ -21,12 +21,6 @@ PENDING = "p"  # the same of a session that waits for the second factor
 CSRF = "csrf_token"  # where Flask-WTF keeps its token, in the session and for the request
 DEVICE_COOKIE = "jobwright_device"
 DEVICE_SECONDS = 365 * 86_400
-
-
-def services() -> Services:
-    """The services of the application at hand."""
-    found: Services = current_app.extensions[EXTENSION]
-    return found
 
 
 def require_sign_in() -> None:
@@ -133,7 +127,7 @@ def admit(signed: SignedIn, target: str) -> Response:
 
 def renew_session() -> None:
     """Give the session at hand another identity: its secret and what its forms are sent with."""
-    session[SECRET] = services().signin.renew(g.actor, session[SECRET])
+    session[SECRET] = services().signin.renew(actor(), session[SECRET])
     session.pop(CSRF, None)
     g.pop(CSRF, None)
 

@@ -11,7 +11,8 @@ from app.config import Settings
 from app.errors import NotFound, NotSignedIn
 from app.events import get_logger
 from templates_lib.messages import say
-from web.views.signin import admit, answer_refused, safe_target, services, visitor
+from web.current import services
+from web.views.signin import admit, answer_refused, safe_target, visitor
 
 log = get_logger(__name__)
 blueprint = Blueprint("single_signon_pages", __name__)

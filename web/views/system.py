@@ -10,8 +10,7 @@ from flask import Blueprint, render_template
 from app.accounts.permissions import May, lacks, require
 from app.config import Settings
 from app.validation.secret import MASK
-from web.views.common import actor
-from web.views.signin import services
+from web.current import actor, services
 
 blueprint = Blueprint("system_pages", __name__)
 

@@ -8,9 +8,8 @@ from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, lacks, require
 from app.jobtemplates.entry import Entry
+from web.current import actor, services
 from web.language import translated
-from web.views.common import actor
-from web.views.signin import services
 
 blueprint = Blueprint("templates_pages", __name__, url_prefix="/templates")
 

@@ -40,7 +40,7 @@ from app.validation.terminal import one_line
 from tests.integration.test_attempts import Bench, bench
 from tests.integration.test_queue import LEASE, failure, success
 from tests.support import KINDS, eventually
-from tests.unit.test_job_reports import MESSAGES, TEXTS, VALUES
+from tests.unit.executors.test_reports import MESSAGES, TEXTS, VALUES
 
 __all__ = ["bench"]  # the fixture of executors in both isolations
 

@@ -19,7 +19,7 @@ from tests.posting import Control, Page, Pairs
 from web.forms import ABSENT, Form, SchemaRefused, Submission, action_in
 from web.forms.values import singular
 
-EVERYTHING = json.loads((Path(__file__).parents[2] / "web/views/samples/1-everything.json").read_text("utf-8"))
+EVERYTHING = json.loads((Path(__file__).parents[4] / "web/views/samples/1-everything.json").read_text("utf-8"))
 
 
 def obj(**properties: Any) -> dict[str, Any]:
@@ -852,7 +852,7 @@ def test_a_pattern_goes_to_the_browser_only_where_it_means_the_same() -> None:
 
 def test_the_words_come_from_catalogues_and_two_of_them_are_complete() -> None:
     for folder in (Path("app/validation/locale"), Path("web/forms/locale")):
-        root = Path(__file__).parents[2] / folder
+        root = Path(__file__).parents[4] / folder
         assert locales(root) == ["de", "en"]
         keys = {name: set(_entries(root / f"{name}.po")) for name in ("de", "en")}
         assert keys["de"] == keys["en"]

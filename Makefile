@@ -80,7 +80,7 @@ $(TOOLS)/.pip-audit-$(PIP_AUDIT) $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX): $(STAMP)
 
 fuzz: setup-tests ## The long run of odd inputs and damaged records, with schemathesis: make fuzz EXAMPLES=200
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/security/test_fuzz.py
-	@ODD_INPUTS=all $(BIN)/python -m pytest -n auto tests/security/test_odd_inputs.py tests/integration/test_damage.py
+	@ODD_INPUTS=all $(BIN)/python -m pytest -n auto tests/security/test_odd_inputs.py tests/integration/all_rooms/test_damage.py
 
 audit: $(TOOLS)/.pip-audit-$(PIP_AUDIT) ## Known vulnerabilities of what is locked (pip-audit; asks an advisory database)
 	@$(BIN)/python scripts/audit.py $(TOOLS)/bin/pip-audit requirements-runtime.lock

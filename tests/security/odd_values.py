@@ -27,7 +27,10 @@ TEXTS = (
     "-9223372036854775809",
 )
 IN_BODIES = (*TEXTS, *NUMBERS, {"\0": 1}, {"$where": "1"}, [[]] * 50)
-IN_ADDRESSES = (*TEXTS, *NUMBERS[:-1])  # bytes that are no text cannot be sent by its client: tests/integration/test_odd_addresses.py
+IN_ADDRESSES = (
+    *TEXTS,
+    *NUMBERS[:-1],
+)  # bytes that are no text cannot be sent by its client: tests/integration/all_rooms/test_odd_addresses.py
 _calls = count()
 
 

@@ -16,7 +16,7 @@ from app.factory import Store
 from app.jobs.model import Job
 from app.queue.model import AttemptError, Outcome, Status, Trigger, new_execution
 from app.services import Services
-from tests.integration.test_queue import LEASE, failure, success
+from tests.integration.queue.test_queue import LEASE, failure, success
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from app.template_tools.scaffold import scaffold
 from templates_lib.base import JobResult, JobTemplate, RunContext, TemplateError
 from tests.support import KEY, Service, eventually
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TUTORIAL = ROOT / "docs/tutorial/write-a-template.md"
 OURS = [
     entry.template.type for entry in Catalogue.discover() if entry.template.category != "Tests" or entry.template.type == "test_scheduler"

@@ -17,7 +17,7 @@ from tests.conftest import Api
 from tests.posting import post, text
 
 JOBS = "/api/admin/scheduler-jobs"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOURLY = {"type": "interval", "interval_seconds": 3600}
 
 

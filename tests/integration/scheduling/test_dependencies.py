@@ -28,7 +28,7 @@ from app.scheduling.dependants import DEEPEST, MOST_SEEN, Dependants, arrive
 from app.scheduling.gathering_store import Gathering, GatheringStore
 from app.services import Services
 from tests.conftest import Api
-from tests.integration.test_queue import LEASE, failure, success
+from tests.integration.queue.test_queue import LEASE, failure, success
 
 JOBS = "/api/admin/scheduler-jobs"
 

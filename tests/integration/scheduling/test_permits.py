@@ -25,8 +25,8 @@ from app.scheduling.node_store import NodeStore
 from app.scheduling.permits import PermitKeeper
 from app.services import Services
 from tests.conftest import Api
-from tests.integration.test_attempts import Bench, bench
-from tests.integration.test_queue import LEASE, enqueue, make_job
+from tests.integration.executors.test_attempts import Bench, bench
+from tests.integration.queue.test_queue import LEASE, enqueue, make_job
 from tests.support import KINDS, eventually
 
 __all__ = ["bench"]  # the fixture of executors in both isolations

@@ -18,7 +18,7 @@ from app.jobs.model import Job
 from app.queue.model import AttemptError, Outcome, Status
 from app.services import Services
 from tests.conftest import START, Api, csrf
-from tests.integration.test_dispatch import dispatcher
+from tests.integration.scheduling.test_dispatcher import dispatcher
 
 LEASE = timedelta(seconds=30)
 HOURLY = {"type": "cron", "expression": "0 * * * *"}

@@ -18,7 +18,7 @@ from app.jobs.model import Cause
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
 from tests.conftest import START, Api, csrf
-from tests.integration.test_dispatch import at_work, dispatcher, every_second, records
+from tests.integration.scheduling.test_dispatcher import at_work, dispatcher, every_second, records
 from tests.support import seconds_of
 
 # START is a Monday, 12:00 UTC.

@@ -26,7 +26,7 @@ from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
 from tests.commands import jobwright
 from tests.conftest import Api, csrf
-from tests.support import KEY
+from tests.support import KEY, KINDS
 
 FILE = """
 jobwright: 1
@@ -209,7 +209,7 @@ def test_on_the_page(browser_client: FlaskClient, services: Services, super_admi
 
 def test_on_the_command_line(mongod: str, database_name: str, tmp_path: Path, store: Store) -> None:
     environment = {**os.environ, "MONGODB_URI": mongod, "JOBWRIGHT_DATABASE": database_name, "JOBWRIGHT_DATA_DIR": str(tmp_path / "d")}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "kinds")
+    environment["PYTHONPATH"] = str(KINDS)
     environment["JOBWRIGHT_SECRET_KEY"] = KEY
     (tmp_path / "jobs.yaml").write_text(FILE)
 

@@ -23,9 +23,9 @@ from app.queue.model import AttemptError, Outcome, Status
 from app.services import Services
 from tests.commands import jobwright
 from tests.conftest import START, Api
-from tests.integration.test_kinds import Inbox, mail_server
-from tests.integration.test_logs import run
-from tests.integration.test_notifications import House
+from tests.integration.notification.test_mail import House
+from tests.integration.templates_lib.test_kinds import Inbox, mail_server
+from tests.integration.web.test_logs import run
 from tests.posting import text
 
 HOSTILE = "\x1b[1;31mEr\x1b[0mror\x1b]0;owned\x07 \u202egnp.exe\u202c \x00\x9b31m\u2066x \u2028y\u200b 10 %\r"

@@ -18,7 +18,7 @@ from templates_lib.backup import archive
 from templates_lib.backup.restore import restore
 from templates_lib.backup.template import Backup
 from templates_lib.base import Cancelled, ConnectionGrant, TemplateError
-from tests.integration.test_moving_kinds import ODD, raw
+from tests.integration.templates_lib.test_moving_kinds import ODD, raw
 from tests.running import NOW, Ctx, Data
 
 PARAMS: dict[str, Any] = {"connection": "db", "store": "files", "name": "night/shop"}

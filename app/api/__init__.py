@@ -11,24 +11,24 @@ from pymongo.errors import PyMongoError
 
 from app import correlation
 from app.addresses import ShortNumber
-from app.api import (
-    accounts,
-    approvals,
-    audit,
-    auth,
-    calendars,
-    connections,
-    exchange,
-    executions,
-    health,
-    job_history,
-    jobs,
-    maintenance,
-    moves,
-    templates,
-)
+from app.api import auth
+from app.api.approvals import routes as approvals
+from app.api.audit import routes as audit
+from app.api.base_schemas import ProblemOut
+from app.api.calendars import routes as calendars
+from app.api.connections import routes as connections
+from app.api.current import services as current_services
+from app.api.exchange import routes as exchange
+from app.api.executions import routes as executions
+from app.api.health import routes as health
+from app.api.job_history import routes as job_history
+from app.api.jobs import routes as jobs
+from app.api.maintenance import routes as maintenance
 from app.api.problems import from_error
-from app.api.schemas import ProblemOut
+from app.api.template_moves import routes as template_moves
+from app.api.templates import routes as templates
+from app.api.tokens import routes as tokens
+from app.api.users import routes as users
 from app.errors import ApprovalNeeded, Forbidden, StoreUnavailable
 from app.services import EXTENSION, PAGE_ERRORS, Services
 
@@ -38,25 +38,23 @@ API_VERSION = "1"  # of the interface: anybody may read it, and the version of t
 LONGEST_TARGET = 300
 
 
-RESOURCES = (
-    *(
-        module.blueprint
-        for module in (
-            exchange,
-            jobs,
-            job_history,
-            templates,
-            moves,
-            executions,
-            connections,
-            calendars,
-            maintenance,
-            approvals,
-            audit,
-        )
-    ),
-    accounts.users,
-    accounts.tokens,
+RESOURCES = tuple(
+    module.blueprint
+    for module in (
+        exchange,
+        jobs,
+        job_history,
+        templates,
+        template_moves,
+        executions,
+        connections,
+        calendars,
+        maintenance,
+        approvals,
+        audit,
+        users,
+        tokens,
+    )
 )
 for _blueprint in RESOURCES:
     _blueprint.before_request(lambda: auth.authenticate(request))
@@ -115,7 +113,7 @@ def _answer(error: Exception) -> Any:
         # One place for every face: whoever was not let is in the audit trail.
         what = f"{request.method} {request.path}"[:LONGEST_TARGET]
         with suppress(StoreUnavailable, PyMongoError):  # nothing was done, so nothing is lost but the event
-            auth.services().audit.refused(who, "request.refuse", kind="request", target_id=what, reason=error.detail)
+            current_services().audit.refused(who, "request.refuse", kind="request", target_id=what, reason=error.detail)
     pages = current_app.extensions.get(PAGE_ERRORS)
     return from_error(error) if pages is None or _by_program() else pages(error)
 

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flask import Request, current_app, g
+from flask import Request, g
 
-from app.audit.model import Actor
+from app.api.current import services
 from app.correlation import current_id
 from app.errors import NotSignedIn
-from app.services import EXTENSION, Services
-
-
-def services() -> Services:
-    """The services of the application at hand."""
-    found: Services = current_app.extensions[EXTENSION]
-    return found
 
 
 def authenticate(request: Request) -> None:
@@ -31,9 +24,3 @@ def authenticate(request: Request) -> None:
         raise
     services().rates.count_request(actor.id)
     g.actor = replace(actor, correlation_id=current_id())
-
-
-def actor() -> Actor:
-    """Whoever `authenticate` found."""
-    found: Actor = g.actor
-    return found

@@ -6,24 +6,14 @@ from typing import Any
 
 from flask import Response, jsonify, request, url_for
 
-from app.api.auth import actor, services
+from app.api.approvals.schemas import ApprovalEnvelope
+from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
 from app.api.body import idempotency_key, if_match, json_body
+from app.api.current import actor, services
+from app.api.executions.schemas import ExecutionList, ExecutionQuery
+from app.api.jobs.schemas import BackfillOut, JobChanges, JobEnvelope, JobList, JobQuery, RunBody, RunEnvelope, Validated
 from app.api.present import errors_json, execution_json, instant, job_json, jsonable
-from app.api.schemas import (
-    ApprovalEnvelope,
-    BackfillOut,
-    ExecutionList,
-    ExecutionQuery,
-    JobChanges,
-    JobEnvelope,
-    JobList,
-    JobQuery,
-    Message,
-    RunBody,
-    RunEnvelope,
-    Validated,
-)
 from app.errors import ValidationFailed
 from app.execution.store import ExecutionFilter
 from app.jobs.filters import JobFilter

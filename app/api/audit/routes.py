@@ -7,9 +7,9 @@ from typing import Any
 from flask import Response
 
 from app.accounts.auditors import FORMATS, event_json
-from app.api.auth import actor, services
+from app.api.audit.schemas import AuditExportQuery, AuditList, AuditQuery
 from app.api.blueprint import ApiBlueprint
-from app.api.schemas import AuditExportQuery, AuditList, AuditQuery
+from app.api.current import actor, services
 from app.audit.store import AuditFilter
 
 blueprint = ApiBlueprint("audit", __name__, url_prefix="/api/admin/audit-events", description="Who did what, and who was not let")

@@ -7,11 +7,12 @@ from typing import Any
 from flask import Response, jsonify, request
 
 from app.accounts.permissions import May, require
-from app.api.auth import actor, services
+from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
 from app.api.body import if_match, json_body
+from app.api.current import actor, services
 from app.api.present import errors_json, jsonable, template_json
-from app.api.schemas import Message, SchemaEnvelope, SharedOut, TemplateEnvelope, TemplateFileQuery, TemplateList, TemplateRecord
+from app.api.templates.schemas import SchemaEnvelope, SharedOut, TemplateEnvelope, TemplateFileQuery, TemplateList, TemplateRecord
 from app.errors import FieldError, ValidationFailed
 from app.jobtemplates.derived import TYPE
 from app.jobtemplates.service import STANDING_SCHEMA

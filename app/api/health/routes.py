@@ -7,7 +7,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from app.api.auth import authenticate, services
+from app.api.auth import authenticate
+from app.api.current import services
 from app.api.present import instant
 from app.errors import JobwrightError, StoreUnavailable
 from app.events import get_logger

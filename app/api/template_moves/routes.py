@@ -6,11 +6,12 @@ from typing import Any
 
 from flask import request
 
-from app.api.auth import actor, services
+from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
 from app.api.body import json_body, judged
+from app.api.current import actor, services
 from app.api.present import errors_json, jsonable
-from app.api.schemas import ImpactOut, ImpactQuery, Message, MoveList, MoveOut, PresetEnvelope, PresetList
+from app.api.template_moves.schemas import ImpactOut, ImpactQuery, MoveList, MoveOut, PresetEnvelope, PresetList
 from app.connections.vault import mask
 from app.errors import ValidationFailed
 from app.jobs.moves import Impact, Result

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
+from app.api.current import actor, services
+from app.api.executions.schemas import AllExecutionsQuery, ExecutionEnvelope, ExecutionList, LogPage, LogQuery
+from app.api.jobs.schemas import RunEnvelope
 from app.api.present import execution_json, jsonable
-from app.api.schemas import AllExecutionsQuery, ExecutionEnvelope, ExecutionList, LogPage, LogQuery, RunEnvelope
 from app.execution.store import ExecutionFilter
 
 blueprint = ApiBlueprint("executions", __name__, url_prefix="/api/admin/job-executions", description="What ran, runs and will run")

@@ -7,11 +7,12 @@ from typing import Any
 from flask import Response, jsonify, request
 
 from app.accounts.permissions import May, require
-from app.api.auth import actor, services
+from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
 from app.api.body import if_match, json_body
+from app.api.calendars.schemas import CalendarEnvelope, CalendarList
+from app.api.current import actor, services
 from app.api.present import instant, jsonable
-from app.api.schemas import CalendarEnvelope, CalendarList, Message
 from app.errors import ValidationFailed
 from app.mongo import Document
 from app.scheduling.calendars import SCHEMA

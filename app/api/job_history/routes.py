@@ -6,22 +6,14 @@ from typing import Any
 
 from flask import Response, jsonify, request, url_for
 
-from app.api.auth import actor, services
+from app.api.approvals.schemas import ApprovalEnvelope
 from app.api.blueprint import ApiBlueprint
 from app.api.body import if_match, json_body, judged
-from app.api.jobs import IF_MATCH, shown, tagged
+from app.api.current import actor, services
+from app.api.job_history.schemas import BulkOut, DependenciesOut, NoteEnvelope, NoteList, RevisionList, RevisionQuery, StatsOut
+from app.api.jobs.routes import IF_MATCH, shown, tagged
+from app.api.jobs.schemas import JobEnvelope
 from app.api.present import jsonable
-from app.api.schemas import (
-    ApprovalEnvelope,
-    BulkOut,
-    DependenciesOut,
-    JobEnvelope,
-    NoteEnvelope,
-    NoteList,
-    RevisionList,
-    RevisionQuery,
-    StatsOut,
-)
 from app.bulk.service import SCHEMA as BULK
 from app.bulk.service import Action, Wanted, lacking
 from app.errors import FieldError, ValidationFailed

@@ -7,11 +7,11 @@ from typing import Any
 from flask import request
 
 from app.accounts.permissions import May, require
-from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
 from app.api.body import json_body
+from app.api.current import actor, services
+from app.api.maintenance.schemas import MaintenanceOut
 from app.api.present import jsonable
-from app.api.schemas import MaintenanceOut
 from app.mongo import Document
 from app.scheduling.maintenance import SCHEMA
 

@@ -7,10 +7,10 @@ from typing import Any
 from flask import Response, request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-from app.api.auth import actor, services
 from app.api.blueprint import ApiBlueprint
+from app.api.current import actor, services
+from app.api.exchange.schemas import ExportQuery, PlanOut, PlanQuery
 from app.api.present import errors_json, jsonable
-from app.api.schemas import ExportQuery, PlanOut, PlanQuery
 from app.exchange.file import MEDIA
 from app.exchange.service import Plan
 from app.jobs.filters import JobFilter

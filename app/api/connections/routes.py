@@ -7,11 +7,12 @@ from typing import Any
 from flask import Response, jsonify, request
 
 from app.accounts.permissions import May, require
-from app.api.auth import actor, services
+from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
 from app.api.body import if_match, json_body
+from app.api.connections.schemas import ConnectionBody, ConnectionEnvelope, ConnectionList, ProbeOut
+from app.api.current import actor, services
 from app.api.present import connection_json
-from app.api.schemas import ConnectionBody, ConnectionEnvelope, ConnectionList, Message, ProbeOut
 from app.errors import FieldError, ValidationFailed
 from app.jobs.reading import judge_of
 from app.mongo import Document

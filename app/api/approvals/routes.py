@@ -6,11 +6,11 @@ from typing import Any
 
 from flask import Response, jsonify, request, url_for
 
-from app.api.auth import actor, services
+from app.api.approvals.schemas import ApprovalEnvelope, ApprovalList, ApprovalQuery, DecisionBody
 from app.api.blueprint import ApiBlueprint
 from app.api.body import json_body, judged
+from app.api.current import actor, services
 from app.api.present import jsonable
-from app.api.schemas import ApprovalEnvelope, ApprovalList, ApprovalQuery, DecisionBody
 from app.errors import ApprovalNeeded
 from app.jobs.reading import judge_of
 

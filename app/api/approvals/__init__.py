@@ -1,0 +1,1 @@
+"""Requests for approval: /api/admin/approvals."""

@@ -1,0 +1,1 @@
+"""Audit events: /api/admin/audit-events."""

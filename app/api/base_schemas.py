@@ -1,0 +1,53 @@
+"""Schemas that several resources share: their base classes, a page of a list, a message, an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import INCLUDE, RAISE, Schema, ValidationError, validates_schema
+from marshmallow import fields as ma
+from marshmallow.validate import Range
+
+INSTANT = {"format": "date-time"}
+
+
+NUL = "\0"
+
+
+LARGEST = 2**63 - 1  # that the store can compare with
+
+
+class RequestSchema(Schema):
+    class Meta:
+        unknown = RAISE
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def refuse_nul(self, _data: Any, sent: Any, **_: Any) -> None:
+        """No text of the registry holds NUL, and no pattern of the store can. Told beside all else that is wrong."""
+        wrong = {name: ["must not hold the character NUL"] for name, value in sent.items() if isinstance(value, str) and NUL in value}
+        if wrong:
+            raise ValidationError(wrong)
+
+
+class AnswerSchema(Schema):
+    class Meta:
+        unknown = INCLUDE
+
+
+class PageQuery(RequestSchema):
+    page = ma.Integer(load_default=1, validate=Range(min=1, max=100_000))
+    limit = ma.Integer(load_default=20, validate=Range(min=1, max=200))
+
+
+class Message(AnswerSchema):
+    message = ma.String(required=True)
+
+
+class ProblemOut(AnswerSchema):
+    type = ma.String()
+    title = ma.String()
+    status = ma.Integer()
+    detail = ma.String()
+    instance = ma.String()
+    errors = ma.List(ma.Dict(), metadata={"description": "pointer (RFC 6901) or parameter, and detail, for each field"})
+    correlation_id = ma.String()

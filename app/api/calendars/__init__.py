@@ -1,0 +1,1 @@
+"""Calendars: /api/admin/calendars."""

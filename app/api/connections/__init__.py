@@ -1,0 +1,1 @@
+"""Connections: /api/admin/connections."""

@@ -1,0 +1,1 @@
+"""Jobs as a file: /api/admin/scheduler-jobs/export, /plan and /apply."""

@@ -1,0 +1,1 @@
+"""Executions: /api/admin/job-executions."""

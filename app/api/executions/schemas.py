@@ -1,0 +1,78 @@
+"""Requests and answers of executions."""
+
+from __future__ import annotations
+
+from marshmallow import fields as ma
+from marshmallow.validate import Length, OneOf, Range
+
+from app.api.base_schemas import INSTANT, AnswerSchema, PageQuery, RequestSchema
+from app.queue.model import Status
+
+
+class ExecutionQuery(PageQuery):
+    limit = ma.Integer(load_default=50, validate=Range(min=1, max=200))
+    status = ma.String(validate=OneOf([status.value for status in Status]))
+
+
+class AllExecutionsQuery(ExecutionQuery):
+    job_id = ma.String(validate=Length(max=64))
+
+
+class LogQuery(RequestSchema):
+    after = ma.String(load_default="", validate=Length(max=64), metadata={"description": "`next` of the answer before"})
+    limit = ma.Integer(load_default=1000, validate=Range(min=1, max=10_000))
+
+
+class LogLineOut(AnswerSchema):
+    timestamp = ma.String(metadata=INSTANT)
+    level = ma.String()
+    message = ma.String()
+    attempt = ma.Integer()
+
+
+class ExecutionOut(AnswerSchema):
+    _id = ma.String(required=True)
+    job_id = ma.String(required=True)
+    job_name = ma.String()
+    job_version = ma.Integer()
+    template_type = ma.String()
+    template_version = ma.Integer()
+    parameters = ma.Dict()
+    status = ma.String(required=True, validate=OneOf([status.value for status in Status]))
+    reason = ma.String(allow_none=True)
+    scheduled_for = ma.String(allow_none=True, metadata=INSTANT)
+    stands_for = ma.String(metadata={**INSTANT, "description": "Of a backfill: the due time that it makes up for"})
+    queued_at = ma.String(metadata=INSTANT)
+    started_at = ma.String(allow_none=True, metadata=INSTANT)
+    completed_at = ma.String(allow_none=True, metadata=INSTANT)
+    duration_seconds = ma.Float(allow_none=True)
+    attempts = ma.List(ma.Dict())
+    result = ma.Raw(allow_none=True)
+    error = ma.Dict(allow_none=True)
+    progress = ma.Dict(allow_none=True)
+    priority = ma.Integer()
+    timeout_seconds = ma.Integer()
+    triggered_by = ma.String()
+    triggered_by_user = ma.String(allow_none=True)
+    retry_of = ma.String(allow_none=True)
+    caused_by = ma.List(ma.String(), metadata={"description": "The executions whose ends began it; where triggered_by is dependency"})
+    execution_host = ma.String(allow_none=True)
+    due_times = ma.Dict(metadata={"description": "first, last and count of the due times that one `missed` or `skipped` record stands for"})
+
+
+class ExecutionEnvelope(AnswerSchema):
+    execution = ma.Nested(ExecutionOut, required=True)
+    logs = ma.List(ma.Nested(LogLineOut))
+    message = ma.String()
+
+
+class ExecutionList(AnswerSchema):
+    executions = ma.List(ma.Nested(ExecutionOut), required=True)
+    total = ma.Integer(required=True)
+    page = ma.Integer()
+    pages = ma.Integer()
+
+
+class LogPage(AnswerSchema):
+    logs = ma.List(ma.Nested(LogLineOut), required=True)
+    next = ma.String(required=True, metadata={"description": "Give it as `after` to go on"})

@@ -1,0 +1,1 @@
+"""Health: /health, /health/detailed, /live and /ready."""

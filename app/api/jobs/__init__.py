@@ -1,0 +1,1 @@
+"""Jobs: /api/admin/scheduler-jobs."""

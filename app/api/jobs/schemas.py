@@ -1,0 +1,127 @@
+"""Requests and answers of jobs."""
+
+from __future__ import annotations
+
+from marshmallow import EXCLUDE
+from marshmallow import fields as ma
+from marshmallow.validate import Length, OneOf
+
+from app.api.approvals.schemas import ApprovalOut
+from app.api.base_schemas import INSTANT, AnswerSchema, PageQuery, RequestSchema
+from app.jobs.filters import NEVER
+from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, NameField, RetryPolicySchema
+from app.jobs.store import SORTS
+
+LAST_STATUSES = ["success", "failed", "timeout", "cancelled", NEVER]
+
+
+class JobFilterQuery(RequestSchema):
+    template_type = ma.String(validate=Length(max=100))
+    enabled = ma.Boolean()
+    paused = ma.Boolean()
+    broken = ma.Boolean(metadata={"description": "Its schedule cannot be computed, or its template is gone"})
+    ended = ma.Boolean(metadata={"description": "Its schedule had due times and has none any more"})
+    last_status = ma.String(validate=OneOf(LAST_STATUSES), metadata={"description": "How its last run ended, or never"})
+    owner = ma.String(validate=Length(max=320), metadata={"description": "Who made it, by e-mail address"})
+    tag = ma.String(validate=Length(max=50))
+    group = ma.String(validate=Length(max=100))
+    search = ma.String(load_default="", validate=Length(max=200), metadata={"description": "In name, description and tags"})
+
+
+class JobQuery(PageQuery, JobFilterQuery):
+    sort = ma.String(load_default="name", validate=OneOf(sorted(SORTS)))
+
+
+class JobChanges(JobDefinitionSchema):
+    """Any of a job's fields."""
+
+    name = NameField()
+    template_type = ma.String()
+
+
+class ScheduleOut(AnswerSchema):
+    """As sent, with the default time zone; what the type does not use is left out."""
+
+    type = ma.String(required=True)
+    timezone = ma.String(required=True)
+    expression = ma.String()
+    interval_seconds = ma.Integer()
+    jitter_seconds = ma.Integer()
+    calendars = ma.List(ma.String())
+    run_at = ma.String(metadata=INSTANT)
+    start_at = ma.String(metadata=INSTANT)
+    end_at = ma.String(metadata=INSTANT)
+
+
+class PauseOut(AnswerSchema):
+    cause = ma.String(required=True, metadata={"description": "person, calendar (reason is its name) or maintenance"})
+    reason = ma.String(required=True)
+    until = ma.String(allow_none=True, metadata=INSTANT)
+    by = ma.String(required=True)
+    at = ma.String(required=True, metadata=INSTANT)
+
+
+class JobOut(JobDefinitionSchema):
+    class Meta:
+        unknown = EXCLUDE
+
+    _id = ma.String(required=True)
+    schedule = ma.Nested(ScheduleOut)
+    retry_policy = ma.Nested(RetryPolicySchema)
+    misfire = ma.Nested(MisfireSchema)
+    concurrency = ma.Nested(ConcurrencySchema)
+    template_version = ma.Integer()
+    origin = ma.String()
+    created_by = ma.String()
+    created_at = ma.String(metadata=INSTANT)
+    updated_by = ma.String()
+    updated_at = ma.String(metadata=INSTANT)
+    last_run_at = ma.String(allow_none=True, metadata=INSTANT)
+    next_run_at = ma.String(allow_none=True, metadata=INSTANT)
+    schedule_words = ma.String()
+    schedule_error = ma.String(allow_none=True)
+    ended = ma.Boolean(metadata={"description": "Its schedule had due times and has none any more"})
+    paused = ma.Nested(PauseOut, allow_none=True)
+    version = ma.Integer(required=True)
+
+
+WARNINGS = {"description": "What can be known to fail each run: pointer into the job, detail. The job is saved all the same"}
+
+
+class JobEnvelope(AnswerSchema):
+    job = ma.Nested(JobOut, required=True)
+    message = ma.String()
+    warnings = ma.List(ma.Dict(), metadata=WARNINGS)
+
+
+class JobList(AnswerSchema):
+    jobs = ma.List(ma.Nested(JobOut), required=True)
+    total = ma.Integer(required=True)
+    page = ma.Integer(required=True)
+    pages = ma.Integer(required=True)
+
+
+class Validated(AnswerSchema):
+    valid = ma.Boolean(required=True)
+    job = ma.Dict()
+    schedule_words = ma.String()
+    next_runs = ma.List(ma.String(metadata=INSTANT))
+    warnings = ma.List(ma.Dict(), metadata=WARNINGS)
+
+
+class RunBody(RequestSchema):
+    parameters = ma.Dict(keys=ma.String(), metadata={"description": "Replace these parameters for this run"})
+
+
+class RunEnvelope(AnswerSchema):
+    execution_id = ma.String(metadata={"description": "Left out where the run waits for approval"})
+    message = ma.String(required=True)
+    approval = ma.Nested(ApprovalOut)
+
+
+class BackfillOut(AnswerSchema):
+    runs = ma.Integer(metadata={"description": "This and the others are left out where the backfill waits for approval"})
+    due_times = ma.List(ma.String(metadata=INSTANT))
+    done = ma.Integer(metadata={"description": "Left out: they have a run already"})
+    blackout = ma.Integer(metadata={"description": "Left out: they lie in a blackout"})
+    approval = ma.Nested(ApprovalOut)

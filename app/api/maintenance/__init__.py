@@ -1,0 +1,1 @@
+"""The maintenance switch: /api/admin/maintenance."""

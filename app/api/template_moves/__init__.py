@@ -1,0 +1,1 @@
+"""Versions of templates and their jobs, and presets: /api/admin/job-templates/{type}."""

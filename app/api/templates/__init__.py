@@ -1,0 +1,1 @@
+"""Templates, and managing them: /api/admin/job-templates."""

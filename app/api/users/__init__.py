@@ -1,0 +1,1 @@
+"""Accounts: /api/admin/users."""

@@ -1,0 +1,35 @@
+"""Requests and answers of accounts."""
+
+from __future__ import annotations
+
+from marshmallow import fields as ma
+
+from app.api.base_schemas import INSTANT, AnswerSchema
+
+
+class UserOut(AnswerSchema):
+    _id = ma.String(required=True)
+    email = ma.String(required=True)
+    name = ma.String(required=True)
+    role = ma.String(required=True)
+    groups = ma.List(ma.String(), required=True, metadata={"description": "An admin sees the jobs of these alone; empty: all"})
+    kind = ma.String(required=True, metadata={"description": "person or service"})
+    disabled = ma.Boolean(required=True)
+    second_factor = ma.Boolean(required=True)
+    created_at = ma.String(required=True, metadata=INSTANT)
+    last_seen_at = ma.String(allow_none=True, metadata=INSTANT)
+    version = ma.Integer(required=True)
+
+
+class UserList(AnswerSchema):
+    users = ma.List(ma.Nested(UserOut), required=True)
+
+
+class UserEnvelope(AnswerSchema):
+    user = ma.Nested(UserOut, required=True)
+    message = ma.String()
+    reset = ma.String(metadata={"description": "Path of the page on which a person sets the password; shown this once"})
+
+
+class ResetOut(AnswerSchema):
+    reset = ma.String(required=True)

@@ -1,0 +1,69 @@
+"""The catalogue: templates that cannot be loaded are reported, and ours can all be loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.jobtemplates.catalogue import Catalogue
+from templates_lib.base import JobResult, JobTemplate, RunContext
+from tests.unit.project.sources import ROOT
+
+
+def test_a_template_that_cannot_be_loaded_is_reported_and_the_others_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Good(JobTemplate):
+        type, name, description, category, icon = "good", "Good", "d", "c", "i"
+        parameters_schema = {"type": "object"}
+
+        def run(self, params: Any, ctx: RunContext) -> JobResult:
+            return JobResult("")
+
+    class Nameless(Good):
+        type, name = "nameless", ""
+
+    class Twice(Good):
+        pass
+
+    class Wrong(Good):
+        type, parameters_schema = "wrong", {"type": "array"}
+
+    class Shapeless(Good):
+        type, parameters_schema = "shapeless", {"type": "object", "properties": 3}
+
+    class Elsewhere(Good):
+        type, parameters_schema = "elsewhere", {"type": "object", "properties": {"a": {"$ref": "https://example.com/schema"}}}
+
+    class Point:
+        def __init__(self, name: str, loaded: Any) -> None:
+            self.name, self._loaded = name, loaded
+
+        def load(self) -> Any:
+            if isinstance(self._loaded, Exception):
+                raise self._loaded
+            return self._loaded
+
+    points = [
+        Point("a", Good),
+        Point("b", Nameless),
+        Point("c", Twice),
+        Point("d", ImportError("no such module")),
+        Point("e", dict),
+        Point("f", Wrong),
+        Point("g", Shapeless),
+        Point("h", Elsewhere),
+    ]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
+    catalogue = Catalogue.discover()
+    assert catalogue.types() == ["good"]
+    assert set(catalogue.broken) == {"b", "c", "d", "e", "f", "g", "h"}
+    assert "/properties/a/$ref" in catalogue.broken["h"]
+    assert catalogue.get("good").help_text == ""
+    assert not next(iter(catalogue)).previews
+
+
+def test_every_kind_of_ours_can_be_loaded_and_has_an_icon() -> None:
+    found = Catalogue.discover()
+    assert found.broken == {}
+    sprite = (ROOT / "web/static/icons.svg").read_text()
+    assert [entry.template.icon for entry in found if f'id="{entry.template.icon}"' not in sprite] == []

@@ -75,7 +75,7 @@ from app.node.node import Node
 from app.node.recorder import Recorder
 from app.node.runner import Runner
 from app.notification.mail import MailNotifier
-from app.premises import has_private_database, make_data_folder, require_registry, told_by_setting
+from app.premises import errors_name_settings, has_private_database, make_data_folder, require_registry
 from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.calendar_store import CalendarStore
@@ -114,7 +114,7 @@ def open_store(settings: Settings, *, existing: bool = False) -> Store:
 
     Raises StartError or ConfigError that says what to do.
     """
-    with told_by_setting(settings):
+    with errors_name_settings(settings):
         mongod, uri = None, settings.mongodb_uri
         if not uri:
             if existing:

@@ -29,10 +29,10 @@ def make_data_folder(folder: Path) -> None:
             file.write(b"\0" * PROBE_BYTES)
             file.flush()
     except OSError as error:
-        raise ConfigError(folder_words(folder, error)) from error
+        raise ConfigError(describe_folder_error(folder, error)) from error
 
 
-def folder_words(folder: Path, error: OSError) -> str:
+def describe_folder_error(folder: Path, error: OSError) -> str:
     """What an error in the data folder means for whoever runs the service."""
     reason = error.strerror or str(error)
     if error.errno in {errno.EEXIST, errno.ENOTDIR}:
@@ -47,7 +47,7 @@ def folder_words(folder: Path, error: OSError) -> str:
     return f"JOBWRIGHT_DATA_DIR: {folder} cannot be used: {reason}{at}. {advice}"
 
 
-def place_of(settings: Settings) -> str:
+def describe_registry(settings: Settings) -> str:
     """Where the registry of these settings lives, in words."""
     if settings.mongodb_uri:
         return f"the database {settings.database!r} of MONGODB_URI"
@@ -58,7 +58,7 @@ def require_registry(settings: Settings, *, there: bool) -> None:
     """Raises StartError where there is no registry to look into."""
     if not there:
         raise StartError(
-            f"There is no registry in {place_of(settings)}. "
+            f"There is no registry in {describe_registry(settings)}. "
             "Name the one that the service uses, or start `jobwright serve` once, which makes one."
         )
 
@@ -68,11 +68,11 @@ def has_private_database(settings: Settings) -> bool:
     try:
         return (settings.data_path / DATABASE).is_dir()
     except OSError as error:
-        raise ConfigError(folder_words(settings.data_path, error)) from error
+        raise ConfigError(describe_folder_error(settings.data_path, error)) from error
 
 
 @contextmanager
-def told_by_setting(settings: Settings) -> Iterator[None]:
+def errors_name_settings(settings: Settings) -> Iterator[None]:
     """Errors of the database and of files in the data folder as ConfigError or StartError, which name the setting to look at."""
     try:
         yield
@@ -88,7 +88,7 @@ def told_by_setting(settings: Settings) -> Iterator[None]:
 
 def _of_file(settings: Settings, named: str, error: OSError) -> str | None:
     if Path(named).is_relative_to(settings.data_path):
-        return folder_words(settings.data_path, error)
+        return describe_folder_error(settings.data_path, error)
     if named in unquote(settings.mongodb_uri or ""):  # a certificate
         return f"MONGODB_URI: the file {named} cannot be read: {error.strerror or error}"
     return None

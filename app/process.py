@@ -18,7 +18,7 @@ from app.audit.model import SYSTEM
 from app.config import Settings, load_settings
 from app.events import configure_logging, get_logger
 from app.factory import build_node, build_services, launch_executor, migrate, open_store, with_engine
-from app.premises import make_data_folder, told_by_setting
+from app.premises import errors_name_settings, make_data_folder
 from app.services import Services
 from app.validation.terminal import printable
 
@@ -31,7 +31,7 @@ log = get_logger(__name__)
 def run_service(*, web: bool, engine: bool) -> None:
     """Run the web server, the engine (scheduler and executor) or both, until a signal ends the process."""
     settings = load_settings()
-    with told_by_setting(settings):
+    with errors_name_settings(settings):
         _serve(settings, web=web, engine=engine)
 
 

@@ -62,7 +62,7 @@ SAYS: dict[str, tuple[int, ...]] = {
 # Where nothing that is said reaches a page: REST answers, the command line, what authors of templates are told.
 UNSEEN = (
     "app/api/",
-    "app/cli.py",
+    "app/cli/",
     "app/demo/",
     "app/template_tools/",
     "app/doctor.py",

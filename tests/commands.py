@@ -1,6 +1,6 @@
-"""The command line without the second that an interpreter takes to begin: commands fork off a process that has read the program.
+"""Runs commands of the command line fast: each is forked from a process that has imported the program already.
 
-That `python -m app.cli` itself starts, and what it says of how it was called, is tested in test_start.py.
+tests/integration/test_start.py tests that `python -m app.cli` itself starts, and how it reports a wrong call.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ _context: ForkServerContext | None = None
 
 
 def jobwright(environment: Mapping[str, str], *words: str, check: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run a command of `jobwright` in a process and with an environment of its own, as subprocess.run would; `check` raises for a
-    failure."""
+    """Runs a command of `jobwright` in a process and an environment of its own, and returns what subprocess.run would.
+
+    With `check`, a command that fails raises AssertionError.
+    """
     global _context
     if _context is None:
         _context = multiprocessing.get_context("forkserver")
-        _context.set_forkserver_preload(["app.cli", __name__])
+        _context.set_forkserver_preload(["app.cli", "app.factory", "app.exchange.service", __name__])
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
         process = _context.Process(target=_command, args=(dict(environment), words, str(out), str(err)))
@@ -41,9 +43,9 @@ def jobwright(environment: Mapping[str, str], *words: str, check: bool = False) 
 
 def _command(environment: dict[str, str], words: tuple[str, ...], out: str, err: str) -> None:
     for number, path in ((1, out), (2, err)):
-        place = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.dup2(place, number)
-        os.close(place)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.dup2(file, number)
+        os.close(file)
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:0] = [one for one in environment.get("PYTHONPATH", "").split(os.pathsep) if one]

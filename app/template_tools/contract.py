@@ -1,4 +1,4 @@
-"""What any kind of job must keep, ours and other people's: `jobwright template check`."""
+"""The rules that every template must keep, built-in or third-party: `jobwright template check`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from templates_lib.base import Cancelled, JobResult, Problem, RunContext, Templa
 from web.forms import Form
 
 CANCEL_SECONDS = 5.0
-LONG_SECONDS = 3.0  # an example that takes longer is stopped: what it gives back is not seen
-NOTHING = object()
-# What somebody might send for parameters: none of it may make a check raise.
+LONG_SECONDS = 3.0  # an example that runs longer is cancelled, and its result is not checked
+NO_RESULT = object()
+# Parameters that an attacker might send. None of them may make a check raise an exception.
 HOSTILE: tuple[Any, ...] = (
     None,
     True,
@@ -47,83 +47,87 @@ HOSTILE: tuple[Any, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Lapse:
-    """What a kind does not keep: which rule, and how it breaks it."""
+class Breach:
+    """One way in which a template breaks a rule: the name of the rule, and a sentence that says how it is broken."""
 
     rule: str
-    words: str
+    text: str
 
 
-def check_kind(catalogue: Catalogue, kind: str) -> list[Lapse]:
-    """All that the kind does not keep. Its schema's `examples` are run where they need no connection. Raises NotFound."""
-    entry = catalogue.get(kind)
+def check_template(catalogue: Catalogue, template_type: str) -> list[Breach]:
+    """Returns every breach of the contract by the template; an empty list if it keeps every rule.
+
+    Runs those `examples` of its schema that need no connection. Raises NotFound if the catalogue has no such template.
+    """
+    entry = catalogue.get(template_type)
     rules: dict[str, Callable[[Entry], Iterator[str]]] = {
-        "documents itself": lambda one: _documented(one, one.help_text),
+        "documents itself": _documented,
         "draws a form": _form,
         "survives hostile parameters": _hostile,
         "has examples": _examples,
         "previews without effect": _preview,
-        "stops when it is told to": _cancel,
-        "says JSON": _result,
-        "does the same twice": _twice,
+        "stops when cancelled": _cancel,
+        "returns JSON": _result,
+        "can run twice": _twice,
     }
-    return [Lapse(rule, words) for rule, find in rules.items() for words in _guarded(find, entry)]
+    return [Breach(rule, text) for rule, check in rules.items() for text in _guarded(check, entry)]
 
 
-def _guarded(find: Callable[[Entry], Iterator[str]], entry: Entry) -> Iterator[str]:
+def _guarded(check: Callable[[Entry], Iterator[str]], entry: Entry) -> Iterator[str]:
     try:
-        yield from find(entry)
+        yield from check(entry)
     except Exception as error:
         yield f"{type(error).__name__}: {str(error)[:300]}"
 
 
-def _documented(entry: Entry, readme: str) -> Iterator[str]:
+def _documented(entry: Entry) -> Iterator[str]:
+    readme = entry.help_text
     if not readme.strip():
-        yield "there is no README.md beside it: the page that explains it is empty"
+        yield "the template has no README.md, so its help page is empty"
     for name in entry.parameters_schema.get("properties", {}):
         if readme.strip() and f"`{name}`" not in readme:
-            yield f"README.md does not say what `{name}` is"
+            yield f"README.md does not explain the parameter `{name}`"
 
 
 def _form(entry: Entry) -> Iterator[str]:
     form = Form(entry.parameters_schema)
     if "<input" not in form.render() and entry.parameters_schema.get("properties"):
-        yield "its form has no control"
+        yield "its form has no input field"
     if entry.parameters_schema.get("additionalProperties") is not False:
-        yield "additionalProperties is not false: a misspelt parameter is taken and ignored"
+        yield "`additionalProperties` is not false, so a misspelt parameter is accepted and ignored"
 
 
 def _hostile(entry: Entry) -> Iterator[str]:
     names = list(entry.parameters_schema.get("properties", {}))
-    base = _some(entry)[0] if _some(entry) else {}
+    base = _examples_of(entry)[0] if _examples_of(entry) else {}
     for value in (*HOSTILE, *({**base, name: odd} for name in names for odd in HOSTILE)):
         if entry.validator.errors(value):
             continue
         problems = list(entry.template.check(value))
-        if not all(isinstance(one, Problem) for one in problems):
-            yield f"check() yields what is no Problem for {json.dumps(value)[:100]}"
+        if not all(isinstance(problem, Problem) for problem in problems):
+            yield f"check() yields something other than a Problem for {json.dumps(value)[:100]}"
 
 
 def _examples(entry: Entry) -> Iterator[str]:
-    if not _some(entry):
-        yield "its schema has no `examples`: nothing shows what a job of it looks like"
-    for place, example in enumerate(_some(entry)):
+    if not _examples_of(entry):
+        yield "its schema has no `examples`, so nothing shows what a job of it looks like"
+    for number, example in enumerate(_examples_of(entry), 1):
         for error in entry.validator.errors(example):
-            yield f"example {place + 1} is wrong at {error.pointer or '/'}: {error.message}"
+            yield f"example {number} is wrong at {error.pointer or '/'}: {error.message}"
         if not entry.validator.errors(example):
             for problem in entry.template.check(example):
-                yield f"example {place + 1} is wrong at {problem.pointer}: {problem.message}"
+                yield f"example {number} is wrong at {problem.pointer}: {problem.message}"
 
 
 def _preview(entry: Entry) -> Iterator[str]:
     template = entry.template
     if template.destructive and template.preview is None:
-        yield "it destroys data and has no preview: nobody can see what a run would do before they approve it"
+        yield "it destroys data but has no preview, so nobody can see what a run would do before they approve it"
     preview = template.preview
     for example in _runnable(entry) if preview is not None else ():
         with _context() as context:
             if preview is not None and not isinstance(preview(example, context), JobResult):
-                yield "preview() returns no JobResult"
+                yield "preview() does not return a JobResult"
             if list(context.files.iterdir()):
                 yield "preview() writes files"
 
@@ -137,16 +141,16 @@ def _cancel(entry: Entry) -> Iterator[str]:
             except Cancelled:
                 pass
             except TemplateError:
-                continue  # it fails by itself, as an example may be there to show
+                continue  # an example may show a failure
             if time.monotonic() - began > CANCEL_SECONDS:
-                yield f"it goes on for more than {CANCEL_SECONDS:g} s after it was told to stop: call ctx.check_cancelled() at safe points"
+                yield f"it runs for more than {CANCEL_SECONDS:g} s after its cancellation; call ctx.check_cancelled() at safe points"
 
 
 def _result(entry: Entry) -> Iterator[str]:
     for example in _runnable(entry):
         with _context(stop_after=LONG_SECONDS) as context:
-            result = _tried(entry, example, context)
-        if result is NOTHING:
+            result = _run_or_fail(entry, example, context)
+        if result is NO_RESULT:
             continue
         if not isinstance(result, JobResult):
             yield f"run() returns {type(result).__name__}, not a JobResult"
@@ -155,26 +159,26 @@ def _result(entry: Entry) -> Iterator[str]:
 
 
 def _twice(entry: Entry) -> Iterator[str]:
-    """A worker may die after the work and before the record: the second time has the same key, and must not fail."""
+    """A worker may die after the work was done and before that is recorded. The second attempt has the same key and must not fail."""
     for example in _runnable(entry):
-        with _context(stop_after=LONG_SECONDS) as first:
-            if _tried(entry, example, first) is NOTHING:
+        with _context(stop_after=LONG_SECONDS) as first_attempt:
+            if _run_or_fail(entry, example, first_attempt) is NO_RESULT:
                 continue
-        with _context(attempt=2, stop_after=LONG_SECONDS) as again:
+        with _context(attempt=2, stop_after=LONG_SECONDS) as second_attempt:
             try:
-                _run(entry, example, again)
+                _run(entry, example, second_attempt)
             except Cancelled:
-                pass  # it did not fail
+                pass  # a cancelled run did not fail
             except TemplateError as error:
-                yield f"the second time it fails: {error}"
+                yield f"the second attempt fails: {error}"
 
 
-def _tried(entry: Entry, example: Mapping[str, Any], context: RunContext) -> Any:
-    """What it gives back; NOTHING where it fails by itself, as an example may be there to show, or takes its time."""
+def _run_or_fail(entry: Entry, example: Mapping[str, Any], context: RunContext) -> Any:
+    """Returns the result of the run; NO_RESULT if it fails, since an example may show a failure, or if it takes too long."""
     try:
         return _run(entry, example, context)
     except TemplateError:
-        return NOTHING
+        return NO_RESULT
 
 
 def _run(entry: Entry, example: Mapping[str, Any], context: RunContext) -> Any:
@@ -186,21 +190,22 @@ async def _await(awaitable: Any) -> Any:
     return await awaitable
 
 
-def _some(entry: Entry) -> list[dict[str, Any]]:
-    return [dict(one) for one in entry.parameters_schema.get("examples", ()) if isinstance(one, Mapping)]
+def _examples_of(entry: Entry) -> list[dict[str, Any]]:
+    return [dict(example) for example in entry.parameters_schema.get("examples", ()) if isinstance(example, Mapping)]
 
 
 def _runnable(entry: Entry) -> list[dict[str, Any]]:
-    """Examples that need no connection, of kinds that call nobody."""
+    """Returns the valid examples that need no connection; none for a template that uses the network."""
     if entry.template.network:
         return []
     schema = entry.parameters_schema
-    return [one for one in _some(entry) if not entry.validator.errors(one) and not list(connection_references(schema, one))]
+    valid = [example for example in _examples_of(entry) if not entry.validator.errors(example)]
+    return [example for example in valid if not list(connection_references(schema, example))]
 
 
 @contextmanager
 def _context(*, attempt: int = 1, stop_after: float | None = None) -> Iterator[RunContext]:
-    """A run's context, with a folder of its own; told to stop after so many seconds."""
+    """Yields the context of a run, with a folder of its own. The run is cancelled `stop_after` seconds later, never if that is None."""
     with tempfile.TemporaryDirectory(prefix="jobwright-check-") as folder:
         context = RunContext(log=logging.getLogger("job"), execution_id="check", attempt=attempt, now=datetime.now(UTC), files=Path(folder))
         timer = threading.Timer(stop_after or 0, context.stop.set)

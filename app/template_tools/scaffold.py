@@ -1,4 +1,4 @@
-"""A package with a kind of job in it, to begin with: `jobwright template new`."""
+"""Writes the package of a new template: `jobwright template new`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ build-backend = "setuptools.build_meta"
 [project]
 name = "jobwright-{dashed}"
 version = "0.1.0"
-description = "{title}: a kind of job for Jobwright"
+description = "{title}: a job template for Jobwright"
 requires-python = ">=3.11"
 
 [project.entry-points."jobwright.templates"]
@@ -30,7 +30,7 @@ include = ["jobwright_{name}*"]
 "*" = ["README.md"]
 """,
     "jobwright_{name}/__init__.py": "",
-    "jobwright_{name}/template.py": '''"""{title}: what it asks, and what it does."""
+    "jobwright_{name}/template.py": '''"""The template "{title}": its parameters, and what a run does."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from templates_lib.base import JobResult, JobTemplate, RunContext, TemplateError
 
 
 class {cls}(JobTemplate):
-    """Say here what a run does, and what it may change."""
+    """Describe here what a run does, and what it may change."""
 
     type = "{name}"
     name = "{title}"
-    description = "Greet somebody, as often as they like"
+    description = "Greet somebody, once or several times"
     category = "Examples"
     icon = "flask-conical"
-    network = False  # nothing is called: its processes have no network
+    network = False  # a run calls nobody, so its process gets no network
     parameters_schema: ClassVar[Mapping[str, Any]] = {{
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
@@ -62,7 +62,7 @@ class {cls}(JobTemplate):
     }}
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """What a run would do; it changes nothing."""
+        """Returns what a run would do, without doing it."""
         return JobResult(f"Would greet {{params['who']}} {{params.get('times', 1)}} times")
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
@@ -72,52 +72,55 @@ class {cls}(JobTemplate):
             ctx.log.info("Hello %s", params["who"])
             ctx.progress(number + 1, times)
         if params["who"] == "nobody":
-            raise TemplateError("There is nobody to greet", permanent=True)  # trying again cannot help
+            raise TemplateError("There is nobody to greet", permanent=True)  # a retry cannot help
         return JobResult(f"Greeted {{params['who']}}", {{"greeted": times, "records_processed": times, "errors": 0}})
 ''',
     "jobwright_{name}/README.md": """# {title}
 
-Say here what it is for, in a sentence. This page is shown in Jobwright.
+Describe the purpose of the template here, in one sentence. Jobwright shows this page as the help of the template.
 
 ## Parameters
 
 | name | meaning |
 |---|---|
-| `who` | Who is greeted. |
-| `times` | How often, once by default. |
+| `who` | The person to greet. |
+| `times` | The number of greetings. Default: 1. |
 
 Result: `greeted`.
 """,
-    "tests/test_contract.py": '''"""What any kind must keep; and what this one does."""
+    "tests/test_contract.py": '''"""The template keeps the template contract."""
 
 from app.jobtemplates.catalogue import Catalogue
-from app.template_tools.contract import check_kind
+from app.template_tools.contract import check_template
 
 
-def test_it_keeps_what_any_kind_must() -> None:
-    assert check_kind(Catalogue.discover(), "{name}") == []
+def test_the_template_keeps_the_contract() -> None:
+    assert check_template(Catalogue.discover(), "{name}") == []
 ''',
 }
 
 
 def scaffold(name: str, folder: Path) -> list[Path]:
-    """Write a package with the kind `name` below `folder`; returns the files. Raises ValidationFailed, Conflict where it is there."""
+    """Writes a package with the template `name` into `folder`, and returns the paths of its files.
+
+    Raises ValidationFailed for a bad name, and Conflict if the package exists already.
+    """
     if _NAME.fullmatch(name) is None:
-        wrong = "must be of small letters, digits and _, and begin with a letter, such as invoice_run"
-        raise ValidationFailed([FieldError("/name", wrong)])
+        problem = "must begin with a letter and consist of lower-case letters, digits and _, such as invoice_run"
+        raise ValidationFailed([FieldError("/name", problem)])
     root = folder / f"jobwright-{name.replace('_', '-')}"
     if root.exists():
-        raise Conflict(f"{root} is there already")
-    words = {
+        raise Conflict(f"{root} exists already")
+    placeholders = {
         "name": name,
         "dashed": name.replace("_", "-"),
         "title": name.replace("_", " ").capitalize(),
         "cls": "".join(part.capitalize() for part in name.split("_")),
     }
-    made = []
+    files = []
     for path, text in _FILES.items():
-        target = root / path.format(**words)
+        target = root / path.format(**placeholders)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text.format(**words), encoding="utf-8")
-        made.append(target)
-    return made
+        target.write_text(text.format(**placeholders), encoding="utf-8")
+        files.append(target)
+    return files

@@ -12,13 +12,13 @@ import pytest
 from pymongo import MongoClient
 
 from app.accounts.model import Role
-from app.cli import CLI
+from app.cli.session import CLI
 from app.config import Settings
 from app.errors import ConfigError, StartError
 from app.factory import Store, build_services, open_store
 from app.local_mongod import LocalMongod
 from app.migrations import find_migrations
-from app.premises import folder_words, make_data_folder
+from app.premises import describe_folder_error, make_data_folder
 from app.services import Services
 from tests.commands import jobwright
 from tests.support import KINDS, PASSWORD
@@ -94,7 +94,7 @@ def test_a_wrong_password_and_a_user_without_rights(mongod: str, tmp_path: Path)
     ],
 )
 def test_a_folder_that_cannot_be_used_says_what_to_do(number: int, advice: str) -> None:
-    words = folder_words(Path("/srv/x"), OSError(number, os.strerror(number), "/srv/x/y"))
+    words = describe_folder_error(Path("/srv/x"), OSError(number, os.strerror(number), "/srv/x/y"))
     assert words.startswith("JOBWRIGHT_DATA_DIR: /srv/x cannot be used: ")
     assert advice in words
     assert "/srv/x/y" in words

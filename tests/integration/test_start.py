@@ -332,7 +332,7 @@ def test_users_tokens_and_migrations_from_the_command_line(mongod: str, database
         assert token.stdout.count("\n") == 1
         assert run("token", "create", "--user", "nobody@example.com", "--name", "x", **where).returncode == 78
         assert run("token", "create", "--user", "ada@example.com", "--name", " ", **where).returncode == 78
-        assert run("migrate", **where).stdout == "nothing to do\n"
+        assert run("migrate", **where).stdout == "There is nothing to migrate.\n"
         assert run("migrate", "--down-to", "zero", **where).stdout.split() == [name for name, _ in reversed(find_migrations())]
         assert run("--version").stdout.startswith("jobwright, version")
         assert run("nonsense").returncode == 2

@@ -769,13 +769,13 @@ def test_the_command_line_helps_who_is_locked_out(mongod: str, database_name: st
     command("token", "create", "--user", "b@example.com", "--name", "ci", "--scope", "read")
     assert re.match(r"https://jobs\.example\.com/reset/[\w-]{43}\n", command("user", "reset", "A@example.com"))
     assert "closed" in command("user", "change", "b@example.com", "--role", "user", "--close", "--remove-second-factor")
-    assert "kept to north, south" in command("user", "change", "b@example.com", "--group", "north", "--group", "south")
-    assert "kept to" not in command("user", "change", "b@example.com", "--all-groups")
+    assert "is restricted to north, south" in command("user", "change", "b@example.com", "--group", "north", "--group", "south")
+    assert "restricted" not in command("user", "change", "b@example.com", "--all-groups")
     assert "b@example.com\tuser\tperson\tclosed\tnever" in command("user", "list")
     assert "last super-admin" in command("user", "change", "a@example.com", "--close", code=78)
     assert "no account" in command("user", "reset", "nobody@example.com", code=78)
     row = command("token", "list").split("\t")
-    assert row[1:] == ["b@example.com", "ci", "read", "without an end\n"]
+    assert row[1:] == ["b@example.com", "ci", "read", "does not expire\n"]
     command("token", "revoke", row[0])
     assert "connections: 0" in command("secrets", "reseal")
     assert "revoked" in command("token", "list")

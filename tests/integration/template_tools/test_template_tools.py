@@ -1,4 +1,4 @@
-"""A kind of one's own: the package to begin with, what any kind must keep, and the tutorial, command by command."""
+"""A template of one's own: the package of `template new`, the template contract, and the tutorial, command by command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pymongo import MongoClient
 
 from app.errors import Conflict, NotFound, ValidationFailed
 from app.jobtemplates.catalogue import Catalogue
-from app.template_tools.contract import check_kind
+from app.template_tools.contract import check_template
 from app.template_tools.scaffold import scaffold
 from templates_lib.base import JobResult, JobTemplate, RunContext, TemplateError
 from tests.support import KEY, Service, eventually
@@ -28,12 +28,12 @@ OURS = [
 
 
 @pytest.mark.parametrize("kind", OURS)
-def test_each_kind_of_ours_keeps_what_any_must(kind: str) -> None:
-    assert check_kind(Catalogue.discover(), kind) == []
+def test_each_built_in_template_keeps_the_contract(kind: str) -> None:
+    assert check_template(Catalogue.discover(), kind) == []
 
 
 class Lax(JobTemplate):
-    """Keeps nothing."""
+    """Breaks every rule."""
 
     type, name, description, category, icon = "lax", "Lax", "x", "Tests", "ban"
     destructive = True
@@ -58,22 +58,22 @@ class Lax(JobTemplate):
         return JobResult("x", {"value": float("nan")} if params["who"] == "a" else {})
 
 
-def test_what_a_kind_does_not_keep_is_said() -> None:
-    found = {(lapse.rule, lapse.words) for lapse in check_kind(Catalogue({"lax": Lax()}), "lax")}
+def test_every_breach_of_the_contract_is_found() -> None:
+    found = {(breach.rule, breach.text) for breach in check_template(Catalogue({"lax": Lax()}), "lax")}
     assert {rule for rule, _ in found} == {
         "documents itself",
         "draws a form",
         "survives hostile parameters",
         "has examples",
         "previews without effect",
-        "stops when it is told to",
-        "says JSON",
-        "does the same twice",
+        "stops when cancelled",
+        "returns JSON",
+        "can run twice",
     }
-    assert any("division by zero" in words for _, words in found)
-    assert any("example 2 is wrong at /who" in words for _, words in found)
+    assert any("division by zero" in text for _, text in found)
+    assert any("example 2 is wrong at /who" in text for _, text in found)
     with pytest.raises(NotFound):
-        check_kind(Catalogue({}), "lax")
+        check_template(Catalogue({}), "lax")
 
 
 @pytest.mark.parametrize("name", ["", "A", "1a", "a-b", "../x", "a" * 60, "ä", "a b"])

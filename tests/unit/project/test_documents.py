@@ -1,4 +1,4 @@
-"""The documents: every setting, permission, command, status and template stands in them, and their links lead to files."""
+"""The documents: every setting, permission, status and template stands in them, and their links lead to files."""
 
 from __future__ import annotations
 
@@ -33,15 +33,9 @@ def test_every_permission_stands_in_the_docs_with_its_role_and_scope() -> None:
     assert set(re.findall(r"^\| `([a-z.]+)`", papers, re.M)) == {may.value for may in May}
 
 
-def test_every_command_status_and_kind_stands_in_the_docs() -> None:
-    from app.cli import cli
+def test_every_status_and_parameter_stands_in_the_docs() -> None:
     from app.queue.model import Reason, Status
 
-    reference = (ROOT / "docs/reference/cli.md").read_text()
-    for name, command in cli.commands.items():
-        assert f"`jobwright {name}" in reference
-        for inner in getattr(command, "commands", {}):
-            assert f"`jobwright {name} {inner}" in reference
     lifecycle = (ROOT / "docs/explanation/lifecycle.md").read_text()
     assert [one.value for one in (*Status, *Reason) if f"`{one.value}`" not in lifecycle] == []
     for entry in Catalogue.discover():

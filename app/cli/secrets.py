@@ -1,0 +1,29 @@
+"""`jobwright secrets`: the encrypted values in the database."""
+
+from __future__ import annotations
+
+import click
+
+from app.cli.output import echo
+from app.cli.session import CLI, open_services
+
+
+@click.group()
+def secrets() -> None:
+    """Manage the encrypted values in the database."""
+
+
+@secrets.command("reseal")
+def reseal() -> None:
+    """Encrypt every secret again, with the current key.
+
+    Run it after JOBWRIGHT_SECRET_KEY was changed. Afterwards only the audit trail still needs JOBWRIGHT_OLD_SECRET_KEYS.
+    """
+    from app.reseal import Resealer  # noqa: PLC0415 - `--help` does without it
+
+    with (
+        open_services(existing=True) as (services, store),
+        services.audit.action(CLI, "secrets.reseal", kind="installation", target_id="secrets"),
+    ):
+        for collection, count in Resealer(store.database, services.keys).run():
+            echo(f"{collection}: {count}")

@@ -1,0 +1,58 @@
+"""What a command that works on the registry opens first: the database, and the services on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from app.accounts.model import Role
+from app.audit.model import Actor
+
+if TYPE_CHECKING:
+    from app.config import Settings
+    from app.factory import Store
+    from app.services import Services
+
+CLI = Actor(id="cli", email="command line", role=Role.SUPER_ADMIN.value, via="cli")
+
+
+@contextmanager
+def open_registry(*, existing: bool = False) -> Iterator[tuple[Store, Settings]]:
+    """Yields the database of the registry and the settings.
+
+    With `existing`, a registry must be there already, and the command creates neither a folder nor a database. Raises ConfigError or
+    StartError, which name the setting to change.
+    """
+    from app.config import load_settings  # noqa: PLC0415 - `--help` does without it
+    from app.events import configure_logging  # noqa: PLC0415 - the same
+    from app.factory import open_store  # noqa: PLC0415 - the same
+    from app.premises import errors_name_settings  # noqa: PLC0415 - the same
+
+    settings = load_settings()
+    configure_logging(level="WARNING", style=settings.log_format)
+    with errors_name_settings(settings):
+        store = open_store(settings, existing=existing)
+        try:
+            yield store, settings
+        finally:
+            store.close()
+
+
+@contextmanager
+def open_services(*, existing: bool = False) -> Iterator[tuple[Services, Store]]:
+    """Yields the services and the database.
+
+    With `existing`, see `open_registry`; pending migrations raise StartError. Otherwise they are applied.
+    """
+    from app.clock import SystemClock  # noqa: PLC0415 - `--help` does without it
+    from app.errors import StartError  # noqa: PLC0415 - the same
+    from app.factory import build_services, migrate  # noqa: PLC0415 - the same
+    from app.migrations import Migrator  # noqa: PLC0415 - the same
+
+    with open_registry(existing=existing) as (store, settings):
+        if not existing:
+            migrate(store)
+        elif pending := Migrator(store.database, SystemClock()).pending():
+            raise StartError(f"The registry has pending migrations ({', '.join(pending)}). Run `jobwright migrate`.")
+        yield build_services(settings, store, make_key=not existing), store

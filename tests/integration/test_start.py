@@ -321,7 +321,7 @@ def test_users_tokens_and_migrations_from_the_command_line(mongod: str, database
     where = {"MONGODB_URI": mongod, "JOBWRIGHT_DATABASE": database_name, "JOBWRIGHT_DATA_DIR": str(tmp_path)}
     try:
         made = run("user", "create", "--email", "Ada@Example.com", "--role", "super_admin", JOBWRIGHT_NEW_PASSWORD=PASSWORD, **where)
-        assert (made.returncode, made.stdout) == (0, "ada@example.com is super_admin\n"), made.stderr
+        assert (made.returncode, made.stdout) == (0, "Created ada@example.com with the role super_admin.\n"), made.stderr
         twice = run("user", "create", "--email", "ada@example.com", JOBWRIGHT_NEW_PASSWORD=PASSWORD, **where)
         assert (twice.returncode, "is taken: another one is called" in twice.stderr) == (78, True)
         short = run("user", "create", "--email", "x", JOBWRIGHT_NEW_PASSWORD="short", **where)

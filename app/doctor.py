@@ -32,7 +32,6 @@ from app.jobtemplates.store import TEMPLATE
 from app.migrations import Migrator, find_migrations
 from app.mongo import OLDEST_MONGODB, Records
 from app.queue import shape as executions
-from app.reseal import Resealer
 from app.sandbox.cage import try_out
 from app.scheduling.calendar_store import CALENDAR
 from app.scheduling.gathering_store import GATHERING
@@ -228,8 +227,8 @@ class Doctor:
                 f"opens not the secrets of {', '.join(unreadable)}",
                 "Name the key that they were sealed with in JOBWRIGHT_OLD_SECRET_KEYS, or enter them anew.",
             )
-        elif self._services.keys.earlier and (old := Resealer(self._database, self._services.keys).old()):
-            where = ", ".join(f"{count} in {collection}" for collection, count in old.items())
+        elif self._services.keys.earlier and (outdated := self._services.resealing.outdated()):
+            where = ", ".join(f"{count} in {collection}" for collection, count in outdated.items())
             yield Finding("Key", Level.WARNING, f"secrets of an earlier key: {where}", "Run `jobwright secrets reseal`.")
         else:
             yield Finding("Key", Level.OK, f"opens the secrets of all {len(rows)} connections")
@@ -257,18 +256,18 @@ class Doctor:
             yield Finding("Job processes", Level.OK, f"{who}; Landlock {holds.landlock} and namespaces keep them in")
 
     def _audit(self) -> Iterator[Finding]:
-        verdict = self._services.audit.verify()
-        if verdict.breaks:
+        report = self._services.audit.verify()
+        if report.breaks:
             yield Finding(
                 "Audit trail",
                 Level.PROBLEM,
-                "; ".join(f"event {one.seq}: {one.reason}" for one in verdict.breaks),
+                "; ".join(f"event {place.seq}: {place.reason}" for place in report.breaks),
                 "Someone changed the trail in the database. Keep a copy, compare it with the log (audit.written) and with backups.",
             )
             return
-        older = f", {verdict.older} older than the chain" if verdict.older else ""
+        unsealed = f", {report.unsealed} older than the chain" if report.unsealed else ""
         yield Finding(
-            "Audit trail", Level.OK, f"{verdict.events} events hold{older}; the last is {verdict.head.seq}, {verdict.head.seal[:16]}…"
+            "Audit trail", Level.OK, f"{report.events} events are intact{unsealed}; the last is {report.head.seq}, {report.head.seal[:16]}…"
         )
 
     def _templates(self) -> Iterator[Finding]:

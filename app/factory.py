@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from app.accounts import shape as account_shape
 from app.accounts.auditors import Auditors
 from app.accounts.model import Role
 from app.accounts.passwords import Passwords
 from app.accounts.preference_store import PreferenceStore
 from app.accounts.preferences import Preferences
 from app.accounts.rates import Rates
-from app.accounts.second_factor import SecondFactor
+from app.accounts.second_factor import SecondFactor, SecondFactorSeal
 from app.accounts.service import Accounts
 from app.accounts.signin import SignIn
 from app.accounts.single_signon import RoleRules, SingleSignOn
 from app.accounts.store import SessionStore, TokenStore, UserStore
 from app.accounts.throttle import Throttle
 from app.accounts.tokens import Tokens
+from app.approvals import store as approval_store
 from app.approvals.service import Approvals
 from app.approvals.store import ApprovalStore
 from app.audit.service import AuditTrail
@@ -33,8 +35,10 @@ from app.audit.store import AuditStore, SettingsStore
 from app.bulk.service import Bulk
 from app.clock import Clock, SystemClock
 from app.config import Settings
+from app.connections import store as connection_store
 from app.connections.health_store import HealthStore
 from app.connections.probes import Probes
+from app.connections.resealing import Resealing
 from app.connections.service import Connections
 from app.connections.store import ConnectionStore
 from app.connections.vault import Vault
@@ -51,6 +55,7 @@ from app.execution.store import ExecutionStore
 from app.execution.verdict import Verdicts
 from app.executors.base import Executor
 from app.executors.local.executor import LocalExecutor
+from app.jobs import shape as job_shape
 from app.jobs.draft_store import DraftStore
 from app.jobs.drafts import Drafts
 from app.jobs.judge import Judge
@@ -76,6 +81,7 @@ from app.node.recorder import Recorder
 from app.node.runner import Runner
 from app.notification.mail import MailNotifier
 from app.premises import errors_name_settings, has_private_database, make_data_folder, require_registry
+from app.queue import shape as execution_shape
 from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.calendar_store import CalendarStore
@@ -88,6 +94,7 @@ from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node_store import NodeStore
 from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
+from app.sealing import Seal, SealedFields
 from app.services import Services
 from templates_lib.own import Own
 
@@ -242,6 +249,7 @@ def build_services(
         auditors=Auditors(audit),
         settings_trail=SettingsTrail(SettingsStore(database), audit, keys),
         connections=connections,
+        resealing=Resealing(database, audit, _sealed_fields(keys, vault)),
         catalogue=catalogue,
         templates=templates,
         resting=resting,
@@ -267,6 +275,12 @@ def build_services(
         calendars=calendars,
         maintenance=maintenance,
     )
+
+
+def _sealed_fields(keys: KeyRing, vault: Vault) -> list[tuple[SealedFields, Seal]]:
+    """Every field of the database that may hold sealed values, with its seal."""
+    secrets = (*connection_store.SEALED_FIELDS, *job_shape.SEALED_FIELDS, *execution_shape.SEALED_FIELDS, *approval_store.SEALED_FIELDS)
+    return [*((fields, vault) for fields in secrets), *((fields, SecondFactorSeal(keys)) for fields in account_shape.SEALED_FIELDS)]
 
 
 def _role_rules(settings: Settings) -> RoleRules:

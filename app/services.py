@@ -18,6 +18,7 @@ from app.audit.settings import SettingsTrail
 from app.bulk.service import Bulk
 from app.clock import Clock
 from app.config import Settings
+from app.connections.resealing import Resealing
 from app.connections.service import Connections
 from app.exchange.service import Exchange
 from app.execution.overview import Overview
@@ -62,6 +63,7 @@ class Services:
     auditors: Auditors
     settings_trail: SettingsTrail
     connections: Connections
+    resealing: Resealing
     catalogue: Catalogue
     templates: Templates
     resting: RestingTemplates

@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.accounts.permissions import May, require
-from app.audit.model import Actor
+from app.audit.model import Actor, AuditFilter
 from app.audit.service import AuditTrail
-from app.audit.store import AuditFilter
 from app.mongo import Document, begun
 from templates_lib.cells import formula_safe
 

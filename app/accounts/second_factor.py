@@ -8,13 +8,16 @@ from datetime import datetime
 from typing import Any
 
 import pyotp
+from cryptography.fernet import InvalidToken
 
 from app.accounts.model import User
 from app.accounts.store import UserStore
+from app.errors import StartError
 from app.keys import KeyRing, digest
 from app.mongo import Document
 
 ISSUER = "Jobwright"
+PURPOSE = "totp"  # of the key that seals second factors
 STEP_SECONDS = 30
 SLACK_STEPS = 1  # clocks of phones differ by some seconds
 RECOVERY_CODES = 10
@@ -33,7 +36,7 @@ class SecondFactor:
     """A code is good once, within half a minute of its time."""
 
     def __init__(self, users: UserStore, keys: KeyRing) -> None:
-        self._users, self._fernet = users, keys.fernet("totp")
+        self._users, self._fernet = users, keys.fernet(PURPOSE)
 
     def offer(self, user: User) -> Enrolment:
         """A new secret; nothing holds before `confirm`."""
@@ -64,6 +67,30 @@ class SecondFactor:
             step = _step_of(self._fernet.decrypt(factor["sealed"].encode()).decode(), text, now)
             return step is not None and self._users.use_step(user.id, step)
         return self._users.use_recovery(user.id, digest(text))
+
+
+class SecondFactorSeal:
+    """Seals the secret of a second factor, which is a text that is encrypted as a whole."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._all, self._current = keys.fernet(PURPOSE), KeyRing(keys.current).fernet(PURPOSE)
+
+    def is_outdated(self, value: Any) -> bool:
+        """Returns whether `value` is a text that the current key does not open."""
+        if not isinstance(value, str):
+            return False
+        try:
+            self._current.decrypt(value.encode())
+        except InvalidToken:
+            return True
+        return False
+
+    def renew(self, value: Any) -> Any:
+        """Returns `value` sealed with the current key. Raises StartError if no known key opens it."""
+        try:
+            return self._all.rotate(value.encode()).decode()
+        except InvalidToken as error:
+            raise StartError("A second factor was sealed with an unknown key. Add that key to JOBWRIGHT_OLD_SECRET_KEYS.") from error
 
 
 def _step_of(secret: str, code: str, now: datetime) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.accounts.model import AccountKind, Role
+from app.sealing import SealedFields
 from app.shapes import Flag, Instant, Listed, Number, Object, Text, instants, one_of, texts
 
 USER = Object(
@@ -23,6 +24,7 @@ USER = Object(
 )
 # What decides who somebody is and what they may: an account in which any of it is damaged is closed.
 DECIDING = ("/role", "/disabled", "/kind", "/totp", "/groups", "/identity", "/password_hash", "/email", "/_id", "/epoch")
+SEALED_FIELDS = (SealedFields("users", ("totp.sealed",)),)
 TOKEN = Object(
     members={
         **texts("user_id", "name", "prefix", "created_by"),

@@ -95,14 +95,6 @@ class UserStore:
         """Take a recovery code; False where it is not there (any more)."""
         return self._users.update_one({"_id": user_id, "totp.recovery": digest}, {"$pull": {"totp.recovery": digest}}).modified_count == 1
 
-    def sealed_factors(self) -> list[tuple[str, str]]:
-        """(account id, sealed secret) of each second factor."""
-        return [(row["_id"], row["totp"]["sealed"]) for row in self._users.find({"totp.sealed": {"$exists": True}}, {"totp.sealed": 1})]
-
-    def reseal_factor(self, user_id: str, old: str, new: str) -> bool:
-        """Put `new` where `old` still stands."""
-        return self._users.update_one({"_id": user_id, "totp.sealed": old}, {"$set": {"totp.sealed": new}}).modified_count == 1
-
     def set_reset(self, user_id: str, reset: Document | None) -> None:
         """Remember the one way in that a password reset is, or forget it."""
         self._users.update_one({"_id": user_id}, {"$set": {"reset": reset}} if reset else {"$unset": {"reset": ""}})

@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.jobs.asks import Operation
 from app.mongo import Document, Records
+from app.sealing import SealedFields
 from app.shapes import UNKNOWN, Anything, Instant, Listed, Number, Object, Text, instants, one_of, texts
 
 PENDING, APPROVING = "pending", "approving"
@@ -36,6 +37,7 @@ APPROVAL = Object(
         "preview": Object(nullable=True, members={"state": Text(words=("running", "done"), default="running")}),
     }
 )
+SEALED_FIELDS = (SealedFields("approvals", ("payload", "subject")),)
 
 
 class ApprovalStore:

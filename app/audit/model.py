@@ -1,9 +1,10 @@
-"""Who did what: the actor of a change, and the event that records it."""
+"""Who did what: the actor of a change, the difference that a change makes, and the filter of a list of audit events."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from app.validation.pointer import escape
@@ -13,11 +14,12 @@ Via = Literal["web", "api", "cli", "system"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Someone who may do things. `role` is `super_admin`, `admin` or `user`; `address` is where the request came from.
+    """A person or program that acts.
 
-    `scopes` narrow a token (`None`: all that the role may); `correlation_id` ties log lines, audit and answer together. `approved_by` is
-    the super-admin who approved what is being done in this actor's name. `groups` keeps the actor to the jobs of these groups (`None`:
-    to none).
+    `role` is `super_admin`, `admin` or `user`. `address` is the network address of the request. `scopes` are the scopes of a token; None
+    means everything that the role may do. `correlation_id` ties log lines, audit events and the answer of one request together.
+    `approved_by` is the e-mail address of the super-admin who approved this action. `groups` are the groups to whose jobs the actor is
+    restricted; None means that there is no restriction.
     """
 
     id: str
@@ -35,7 +37,10 @@ SYSTEM = Actor(id="system", email="system", role="super_admin", via="system")
 
 
 def field_diff(before: Mapping[str, Any], after: Mapping[str, Any], *, prefix: str = "") -> list[dict[str, Any]]:
-    """What changed, a row a leaf: `{"field": "/schedule/expression", "before": …, "after": …}`; a missing side is left out."""
+    """Returns one row for each changed value: `{"field": "/schedule/expression", "before": …, "after": …}`.
+
+    `field` is a JSON pointer. An added value has no `before`, a removed one no `after`.
+    """
     rows: list[dict[str, Any]] = []
     for key in sorted(before.keys() | after.keys()):
         pointer = f"{prefix}/{escape(key)}"
@@ -52,3 +57,21 @@ def field_diff(before: Mapping[str, Any], after: Mapping[str, Any], *, prefix: s
             row["after"] = new
         rows.append(row)
     return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """The conditions of a list of audit events. An empty field matches every event.
+
+    `actor` is a part of an e-mail address, in any case. `action` matches itself and all actions below it: `job` matches `job.create`.
+    `kind` and `target_id` name the changed object. `begin` is inclusive, `end` is exclusive.
+    """
+
+    actor: str = ""
+    action: str = ""
+    kind: str = ""
+    target_id: str = ""
+    outcome: str = ""
+    correlation_id: str = ""
+    begin: datetime | None = None
+    end: datetime | None = None

@@ -1,4 +1,4 @@
-"""The audit trail: what cannot be audited does not happen."""
+"""The audit trail. A change that cannot be recorded is not made."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from bson import ObjectId
 
-from app.audit.chain import Verdict, link, verify
-from app.audit.model import Actor
-from app.audit.store import AuditFilter, AuditStore
+from app.audit.chain import ChainReport, link, verify
+from app.audit.model import Actor, AuditFilter
+from app.audit.store import AuditStore
 from app.clock import Clock
 from app.errors import StoreUnavailable
 from app.events import get_logger
@@ -22,17 +22,17 @@ from app.mongo import Document
 
 log = get_logger(__name__)
 
-# Other processes write to the same chain: whoever finds the next number taken takes the one after it.
+# Other processes write to the same chain. A process that finds the next number taken tries the one after it.
 APPEND_TRIES = 200
 LONGEST_WAIT_SECONDS = 0.05
 
 
 class AuditTrail:
-    """Writes an event before its change, so that a change without an event cannot be (design.md 5, 9)."""
+    """Writes each event before its change, so that there is no change without an event."""
 
     def __init__(self, store: AuditStore, clock: Clock, keys: KeyRing) -> None:
         self._store, self._clock, self._keys = store, clock, keys
-        self._turn = threading.Lock()  # within a process one after the other
+        self._turn = threading.Lock()  # the threads of one process append one after the other
 
     @contextmanager
     def action(
@@ -45,39 +45,45 @@ class AuditTrail:
         name: str = "",
         diff: Sequence[dict[str, Any]] = (),
     ) -> Iterator[None]:
-        """Record `action` on a target, then let the body do it.
+        """Records `action` on a target, and then lets the body carry it out.
 
-        1. The event is written; where that fails the body does not run.
-        2. The body runs. Where it raises, a second event says that the first did not happen, and the error goes on.
+        1. The event is written. If that fails, the body does not run.
+        2. The body runs. If it raises, a second event with outcome `failed` says that the first did not happen, and the error is raised.
+
+        `kind` is the kind of the target (`job`, `user`, `connection` …), `diff` what `field_diff` returns. Raises StoreUnavailable if the
+        event cannot be written.
         """
         event = self._event(actor, action, kind=kind, target_id=target_id, name=name, diff=diff)
         self._append(event)
         try:
             yield
         except Exception as error:
-            undone = self._event(actor, action, kind=kind, target_id=target_id, name=name, diff=())
-            self._append({**undone, "outcome": "failed", "of": event["_id"], "reason": type(error).__name__})
+            failure = self._event(actor, action, kind=kind, target_id=target_id, name=name, diff=())
+            self._append({**failure, "outcome": "failed", "of": event["_id"], "reason": type(error).__name__})
             raise
 
     def refused(self, actor: Actor, action: str, *, kind: str, target_id: str, name: str = "", reason: str) -> None:
-        """Record that someone was not let do something."""
+        """Records that an actor was refused an action."""
         event = self._event(actor, action, kind=kind, target_id=target_id, name=name, diff=())
         self._append({**event, "outcome": "refused", "reason": reason})
 
-    def history(self, query: AuditFilter, *, before: int | None = None, limit: int = 50) -> list[Document]:
-        """The newest events first; those with a smaller number than `before`. Whoever shows them asks who may see them."""
-        return self._store.find(query, before=before, limit=limit)
+    def history(self, wanted: AuditFilter, *, before: int | None = None, limit: int = 50) -> list[Document]:
+        """Returns matching events, the newest first; with `before`, only those with a smaller number.
 
-    def walk(self, query: AuditFilter) -> Iterator[Document]:
-        """All events that match, oldest first, as they come from the database."""
-        return self._store.walk(query)
+        The caller must check who may see them.
+        """
+        return self._store.find(wanted, before=before, limit=limit)
+
+    def walk(self, wanted: AuditFilter) -> Iterator[Document]:
+        """Yields all matching events, the oldest first, while they come from the database."""
+        return self._store.walk(wanted)
 
     def actions(self) -> list[str]:
-        """Every action that was ever recorded, sorted."""
+        """Returns every action that was ever recorded, sorted."""
         return self._store.actions()
 
-    def verify(self) -> Verdict:
-        """Whether the chain holds: reads every event."""
+    def verify(self) -> ChainReport:
+        """Reads every event and returns whether the chain is intact."""
         return verify(self._store.walk_exact(), self._keys)
 
     def _append(self, event: Document) -> None:
@@ -92,7 +98,7 @@ class AuditTrail:
 
     def _event(self, actor: Actor, action: str, *, kind: str, target_id: str, name: str, diff: Sequence[dict[str, Any]]) -> Document:
         return {
-            "_id": ObjectId(),  # ascends, so that events of one millisecond keep their order
+            "_id": ObjectId(),  # ids ascend, so events of one millisecond keep their order
             "at": self._clock.now(),
             "action": action,
             "outcome": "done",

@@ -1,4 +1,4 @@
-"""Settings come from the environment, where nobody asks anybody: what a start finds changed is recorded."""
+"""Records changed settings. They come from the environment, so a change is noticed only at the next start."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from app.validation.secret import MASK
 
 
 class SettingsTrail:
-    """Tells what differs from the last start of each place; of secrets, keyed digests are kept."""
+    """Compares the settings of a start with those of the last start of the same process. Of secrets it stores only keyed digests."""
 
     def __init__(self, store: SettingsStore, audit: AuditTrail, keys: KeyRing) -> None:
         self._store, self._audit, self._key = store, audit, keys.derive("settings")
 
-    def record(self, place: str, values: Mapping[str, Any], secrets: Mapping[str, str]) -> int:
-        """Write an audit event for what differs from the last start at `place` (host and role); returns how many settings do.
+    def record(self, process: str, values: Mapping[str, Any], secrets: Mapping[str, str]) -> int:
+        """Writes an audit event if settings differ from the last start of `process` (host and role); returns how many differ.
 
-        `values` are the settings that may be shown, by variable; `secrets` those that may not.
+        `values` are the settings that may be shown, by variable name; `secrets` are those that may not.
         """
         digests = {name: self._digest(text) for name, text in secrets.items()}
-        row = self._store.last(place)
+        row = self._store.last(process)
         before, before_secret = row.get("values", {}), row.get("secrets", {})
         diff = field_diff(before, values)
         diff += [
@@ -35,8 +35,8 @@ class SettingsTrail:
             if before_secret.get(name) != digests.get(name)
         ]
         if diff:
-            with self._audit.action(SYSTEM, "settings.change", kind="installation", target_id=place, name=place, diff=diff):
-                self._store.keep(place, {"values": dict(values), "secrets": digests})
+            with self._audit.action(SYSTEM, "settings.change", kind="installation", target_id=process, name=process, diff=diff):
+                self._store.save(process, {"values": dict(values), "secrets": digests})
         return len(diff)
 
     def _digest(self, text: str) -> str:

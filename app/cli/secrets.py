@@ -19,11 +19,6 @@ def reseal() -> None:
 
     Run it after JOBWRIGHT_SECRET_KEY was changed. Afterwards only the audit trail still needs JOBWRIGHT_OLD_SECRET_KEYS.
     """
-    from app.reseal import Resealer  # noqa: PLC0415 - `--help` does without it
-
-    with (
-        open_services(existing=True) as (services, store),
-        services.audit.action(CLI, "secrets.reseal", kind="installation", target_id="secrets"),
-    ):
-        for collection, count in Resealer(store.database, services.keys).run():
+    with open_services(existing=True) as (services, _):
+        for collection, count in services.resealing.run(CLI):
             echo(f"{collection}: {count}")

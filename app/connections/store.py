@@ -9,6 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName
 from app.mongo import Document, Records
+from app.sealing import SealedFields
 from app.shapes import UNKNOWN, Instant, Number, Object, Text, one_of, texts
 from templates_lib.connections import KINDS
 
@@ -23,6 +24,7 @@ CONNECTION = Object(
         "updated_at": Instant(),
     }
 )
+SEALED_FIELDS = (SealedFields("connections", ("settings",)),)
 
 
 class ConnectionStore:

@@ -34,8 +34,7 @@ class Vault:
                 return stored if is_sealed(stored) or secret_name(stored) is not None else None
             if secret_name(value) is not None:
                 return dict(value)
-            token = self._fernet.encrypt(json.dumps(value, ensure_ascii=False).encode()).decode()
-            return {SEALED: token}
+            return self._sealed(value)
         return walk(place, value, stored, self._seal)
 
     def keep(self, schema: Mapping[str, Any], value: Any, stored: Any) -> Any:
@@ -66,17 +65,31 @@ class Vault:
             return [self.open(item) for item in value]
         return value
 
-    def is_current(self, sealed: Mapping[str, str]) -> bool:
-        """True where it was sealed with the key that is used now."""
+    def is_outdated(self, value: Any) -> bool:
+        """Returns whether `value` holds a secret, at any depth, that is sealed with an earlier key."""
+        if is_sealed(value):
+            return not self._is_current(value)
+        if isinstance(value, Mapping):
+            return any(self.is_outdated(item) for item in value.values())
+        return isinstance(value, list) and any(self.is_outdated(item) for item in value)
+
+    def renew(self, value: Any) -> Any:
+        """Returns `value` with each outdated secret sealed with the current key. Raises StartError if no known key opens one."""
+        if is_sealed(value):
+            return value if self._is_current(value) else self._sealed(self.open(value))
+        if isinstance(value, Mapping):
+            return {key: self.renew(item) for key, item in value.items()}
+        return [self.renew(item) for item in value] if isinstance(value, list) else value
+
+    def _is_current(self, sealed: Mapping[str, str]) -> bool:
         try:
             self._current.decrypt(sealed[SEALED].encode())
         except InvalidToken:
             return False
         return True
 
-    def reseal(self, sealed: Mapping[str, str]) -> dict[str, str]:
-        """The same secret under the key that is used now. Raises StartError where no key opens it."""
-        return {SEALED: self._fernet.encrypt(json.dumps(self.open(sealed), ensure_ascii=False).encode()).decode()}
+    def _sealed(self, secret: Any) -> dict[str, str]:
+        return {SEALED: self._fernet.encrypt(json.dumps(secret, ensure_ascii=False).encode()).decode()}
 
 
 def mask(value: Any) -> Any:

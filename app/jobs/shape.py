@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.jobs.model import Cause, DependsOn, MisfirePolicy, Overlap, ScheduleType
+from app.sealing import SealedFields
 from app.shapes import Anything, Flag, Instant, Json, Listed, Note, Number, Object, Text, instants, one_of, texts, wholes
 
 _ANY_WHOLE = Number(optional=True, least=None)
@@ -118,6 +119,7 @@ JOB = Object(
     },
 )
 REVISION = Object(members={"job_id": Text(), "version": Number(default=1), "definition": JOB})
+SEALED_FIELDS = (SealedFields("dynamic_jobs", ("parameters",)), SealedFields("job_revisions", ("definition",)))
 NOTE = Object(members={**texts("job_id", "text", "by", "by_id"), "at": Instant()})
 DRAFT = Object(members={"_id": Anything(), "pairs": Listed(of=Listed(of=Text())), "at": Instant()})
 MOVE = Object(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from app.jobs.model import Overlap
 from app.jobs.shape import NOTIFICATIONS, RETRY_POLICY
 from app.queue.model import Reason, Status, Trigger
+from app.sealing import SealedFields
 from app.shapes import UNKNOWN, Anything, Flag, Instant, Json, Listed, Number, Object, Text, instants, one_of, texts, wholes
 
 _STATUSES = [item.value for item in Status]
@@ -81,6 +82,7 @@ EXECUTION = Object(
         "notify": Object(optional=True, members={"state": Text(), "at": Instant(), "tries": Number(), "error": Text(nullable=True)}),
     }
 )
+SEALED_FIELDS = (SealedFields("job_executions", ("parameters",)),)
 CHUNK = Object(
     members={
         "attempt": Number(default=1),

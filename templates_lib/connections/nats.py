@@ -1,8 +1,12 @@
-"""A NATS server that jobs send commands through; subjects by allow-list."""
+"""A NATS server that jobs send commands through. The connection lists the subjects that jobs may send to.
+
+This is the only module that imports the NATS client, which takes long to import: functions import it when they need it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,11 +16,14 @@ from templates_lib.connections.kind import TEMPLATES, ConnectionKind
 from templates_lib.own import Own
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
+    from nats.aio.client import Client as Client
+    from nats.aio.msg import Msg
+    from nats.js.api import PubAck
 
 CONNECT_SECONDS = 10
 
-# What is published to has no wildcard; what is allowed may: `*` is one token, `>` all that follow (docs.nats.io, subjects).
+# A message goes to a subject without wildcards. An allowed subject may have some: `*` is one token, `>` all that follow (docs.nats.io,
+# subjects).
 SUBJECT = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
 _ALLOWED = r"^(([A-Za-z0-9_-]+|\*)(\.([A-Za-z0-9_-]+|\*))*(\.>)?|>)$"
 
@@ -65,21 +72,27 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+def warm() -> None:
+    """Imports the client. The parent of job processes calls it once, so that its children need not."""
+    for module in ("nats", "nats.js"):
+        importlib.import_module(module)
+
+
 def may_send(settings: Mapping[str, Any], subject: str) -> bool:
-    """Whether jobs with this connection may send to a subject."""
+    """Returns whether jobs with this connection may send to the subject."""
     return any(_fits(pattern.split("."), subject.split(".")) for pattern in settings["subjects"])
 
 
 def _fits(pattern: list[str], subject: list[str]) -> bool:
     if pattern[-1] == ">":
-        return len(subject) >= len(pattern) and all(one in {"*", other} for one, other in zip(pattern[:-1], subject, strict=False))
-    return len(subject) == len(pattern) and all(one in {"*", other} for one, other in zip(pattern, subject, strict=True))
+        return len(subject) >= len(pattern) and all(part in {"*", token} for part, token in zip(pattern[:-1], subject, strict=False))
+    return len(subject) == len(pattern) and all(part in {"*", token} for part, token in zip(pattern, subject, strict=True))
 
 
 @asynccontextmanager
 async def open_settings(settings: Mapping[str, Any]) -> AsyncIterator[Client]:
-    """A connected client, drained at the end."""
-    from nats.aio.client import Client as Made  # noqa: PLC0415 - the service that lists this kind does without it
+    """Yields a connected client, which is closed at the end. Raises the error of a server that refuses the user or the subject."""
+    from nats.aio.client import Client as NatsClient  # noqa: PLC0415 - the service lists this kind of connection without the client
 
     options = {
         name: settings[given] for given, name in (("username", "user"), ("password", "password"), ("token", "token")) if settings.get(given)
@@ -89,7 +102,7 @@ async def open_settings(settings: Mapping[str, Any]) -> AsyncIterator[Client]:
     async def note(error: Exception) -> None:
         failures.append(error)
 
-    client = Made()
+    client = NatsClient()
     try:
         connecting = client.connect(
             servers=list(settings["servers"]),
@@ -104,23 +117,26 @@ async def open_settings(settings: Mapping[str, Any]) -> AsyncIterator[Client]:
         try:
             yield client
         except Exception as error:
-            refused = next((one for one in failures if _is_refusal(one)), None)
-            if refused is not None:
-                raise refused from error  # why nobody answers
+            refusal = next((failure for failure in failures if _is_refusal(failure)), None)
+            if refusal is not None:
+                raise refusal from error  # the reason why nobody answers
             raise
-        # The client writes a ping at once and a message a moment later, so that the first answer may come before what it is to answer.
+        # The client writes a ping at once but a message a moment later, so the first answer may come before the message was sent.
         for _ in range(2):
             await client.flush(CONNECT_SECONDS)
         if failures:
-            raise failures[0]  # what the server refused: it says so beside what was sent
+            raise failures[0]  # the server reports a refused message separately
     finally:
         await client.close()
 
 
 @asynccontextmanager
 async def open_nats(ctx: RunContext, name: str) -> AsyncIterator[Client]:
-    """The client behind connection `name` of this run. Raises TemplateError, permanent where the server refuses who calls or the subject."""
-    from nats import errors  # noqa: PLC0415 - as above
+    """Yields the client of the connection `name` of this run.
+
+    Raises TemplateError; it is permanent if the server refuses the user or the subject.
+    """
+    from nats import errors  # noqa: PLC0415 - see the head of this module
 
     try:
         async with open_settings(ctx.connection(name, "nats").settings) as client:
@@ -132,21 +148,47 @@ async def open_nats(ctx: RunContext, name: str) -> AsyncIterator[Client]:
         raise TemplateError(f"Connection {name!r}: {words[:300]}", permanent=_is_refusal(error)) from error
 
 
+async def store(client: Client, subject: str, data: bytes, headers: dict[str, str], *, message_id: str) -> PubAck:
+    """Publishes a message to the JetStream stream of the subject, and returns the stream's confirmation.
+
+    The server drops a second message with the same id within its window, so a retry stores nothing twice. Raises TemplateError, permanent,
+    if no stream takes the subject.
+    """
+    from nats.js import errors  # noqa: PLC0415 - see the head of this module
+
+    try:
+        return await client.jetstream().publish(subject, data, headers={**headers, "Nats-Msg-Id": message_id})
+    except errors.NoStreamResponseError as error:
+        raise TemplateError(f"No stream takes {subject!r}", permanent=True) from error
+
+
+async def request(client: Client, subject: str, data: bytes, headers: dict[str, str], *, timeout_seconds: float) -> Msg:
+    """Sends a request and returns its answer. Raises TemplateError if nobody answers, or not in time."""
+    from nats import errors  # noqa: PLC0415 - see the head of this module
+
+    try:
+        return await client.request(subject, data, timeout=timeout_seconds, headers=headers)
+    except errors.NoRespondersError as error:
+        raise TemplateError(f"Nobody answers on {subject!r}") from error
+    except errors.TimeoutError as error:
+        raise TemplateError(f"No answer within {timeout_seconds:g} s") from error
+
+
 def _is_refusal(error: Exception) -> bool:
-    return any(one in str(error).lower() for one in ("authorization", "permissions", "authentication"))
+    return any(word in str(error).lower() for word in ("authorization", "permissions", "authentication"))
 
 
 def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the kind's signature
-    async def look() -> str:
+    async def connect() -> str:
         async with open_settings(settings) as client:
             version = client.connected_server_version
             return f"NATS {version.major}.{version.minor}.{version.patch} answers"
 
-    return asyncio.run(look())
+    return asyncio.run(connect())
 
 
 def _explore(settings: Mapping[str, Any], what: str, inside: str, own: Own) -> list[str]:  # noqa: ARG001 - the kind's signature
-    return [one for one in settings["subjects"] if "*" not in one and ">" not in one]
+    return [subject for subject in settings["subjects"] if "*" not in subject and ">" not in subject]
 
 
 KIND = ConnectionKind(

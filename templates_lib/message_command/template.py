@@ -12,7 +12,7 @@ from templates_lib.bodies import body_text
 from templates_lib.connections import nats as bus
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
+    from templates_lib.connections.nats import Client
 
 KEPT_ANSWER = 4_000  # characters
 MOST_BYTES = 1_000_000
@@ -66,7 +66,7 @@ class MessageCommand(JobTemplate):
     }
 
     def warm(self) -> None:
-        import nats  # noqa: F401, PLC0415 - once, in the parent of its processes
+        bus.warm()
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         """The message as it would be sent; nothing is sent."""
@@ -90,13 +90,7 @@ class MessageCommand(JobTemplate):
             return await self._request(client, subject, data, params, ctx)
 
     async def _store(self, client: Client, subject: str, data: bytes, ctx: RunContext) -> JobResult:
-        from nats.js import errors  # noqa: PLC0415 - warm() has it
-
-        try:
-            # The server drops a second one with the same id within its window: a retry stores nothing twice.
-            stored = await client.jetstream().publish(subject, data, headers={**self._headers(ctx), "Nats-Msg-Id": ctx.idempotency_key})
-        except errors.NoStreamResponseError as error:
-            raise TemplateError(f"No stream takes {subject!r}", permanent=True) from error
+        stored = await bus.store(client, subject, data, self._headers(ctx), message_id=ctx.idempotency_key)
         words = " (it was there already)" if stored.duplicate else ""
         return JobResult(
             f"Stored in {stored.stream} as {stored.seq}{words}",
@@ -104,22 +98,15 @@ class MessageCommand(JobTemplate):
         )
 
     async def _request(self, client: Client, subject: str, data: bytes, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        from nats import errors  # noqa: PLC0415 - warm() has it
-
-        try:
-            answer = await client.request(subject, data, timeout=params.get("timeout", 30), headers=self._headers(ctx))
-        except errors.NoRespondersError as error:
-            raise TemplateError(f"Nobody answers on {subject!r}") from error
-        except errors.TimeoutError as error:
-            raise TemplateError(f"No answer within {params.get('timeout', 30):g} s") from error
+        answer = await bus.request(client, subject, data, self._headers(ctx), timeout_seconds=params.get("timeout", 30))
         text = body_text(answer.data, (answer.headers or {}).get("Content-Type", ""))
         try:
-            found = json.loads(text) if text.strip() else {}
+            answered = json.loads(text) if text.strip() else {}
         except ValueError:
-            found = text
+            answered = text
         data_out = {"records_processed": 1, "errors": 0, "answer": text[:KEPT_ANSWER]}
-        if isinstance(found, dict) and found.get("success") is False:
-            raise TemplateError(f"The answer says: {str(found.get('error') or 'it failed')[:500]}", data={**data_out, "errors": 1})
+        if isinstance(answered, dict) and answered.get("success") is False:
+            raise TemplateError(f"The answer says: {str(answered.get('error') or 'it failed')[:500]}", data={**data_out, "errors": 1})
         return JobResult(f"Answered {text[:100]}" if text else "Answered with nothing", data_out)
 
     @staticmethod

@@ -287,8 +287,8 @@ def test_the_chain_begins_after_the_events_that_are_there(bare: Store) -> None:
     trail = AuditTrail(AuditStore(bare.database), SystemClock(), KeyRing("key"))
     with trail.action(SYSTEM, "job.create", kind="job", target_id="j"):
         pass
-    verdict = trail.verify()
-    assert (verdict.events, verdict.older, verdict.breaks) == (2501, 2500, ())
+    report = trail.verify()
+    assert (report.events, report.unsealed, report.breaks) == (2501, 2500, ())
     migrator.downgrade("0006_lean_queue")
     assert events.count_documents({"seq": {"$exists": True}}) == 1  # a sealed event keeps its number
     assert migrator.upgrade()[0] == "0007_audit_chain"

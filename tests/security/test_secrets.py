@@ -18,7 +18,6 @@ from app.errors import ApprovalNeeded, StartError
 from app.factory import Store, build_services
 from app.jobtemplates.catalogue import Catalogue
 from app.mongo import Document
-from app.reseal import Resealer
 from app.sandbox import kernel
 from app.services import Services
 from app.validation.secret import MASK
@@ -63,7 +62,8 @@ def test_another_key_opens_all_and_then_seals_all(
     assert both.connections.grant(["c"])["c"].settings["uri"].endswith("@127.0.0.1:1")
     warned = next(one for one in Doctor(both, store).examine() if one.subject == "Key")
     assert (warned.level, "reseal" in warned.advice) == (Level.WARNING, True)
-    assert dict(Resealer(store.database, both.keys).run()) == {
+    assert "1 in users" in warned.text
+    assert dict(both.resealing.run(super_admin)) == {
         "connections": 1,
         "dynamic_jobs": 1,
         "job_revisions": 1,
@@ -71,8 +71,8 @@ def test_another_key_opens_all_and_then_seals_all(
         "approvals": 2,
         "users": 1,
     }
-    assert set(dict(Resealer(store.database, both.keys).run()).values()) <= {0, 1}
-    assert Resealer(store.database, both.keys).old() == {}
+    assert set(dict(both.resealing.run(super_admin)).values()) == {0}
+    assert both.resealing.outdated() == {}
 
     after = house(store, settings, clock, catalogue, "second key")
     assert CANARY in after.connections.grant(["c"])["c"].settings["uri"]
@@ -88,7 +88,7 @@ def test_a_key_that_is_lost_is_said_and_nothing_is_overwritten(
     filled(house(store, settings, clock, catalogue, "first key"), admin, super_admin)
     sealed = [store.database[name].find_one() for name in ("connections", "dynamic_jobs")]
     with pytest.raises(StartError):
-        list(Resealer(store.database, house(store, settings, clock, catalogue, "a guess").keys).run())
+        list(house(store, settings, clock, catalogue, "a guess").resealing.run(super_admin))
     assert [store.database[name].find_one() for name in ("connections", "dynamic_jobs")] == sealed
 
 

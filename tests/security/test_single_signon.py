@@ -20,8 +20,7 @@ from joserfc.jwk import OctKey, RSAKey
 
 from app.accounts.model import Role
 from app.accounts.single_signon import RoleRules, identity_from, role_from
-from app.audit.model import SYSTEM, Actor
-from app.audit.store import AuditFilter
+from app.audit.model import SYSTEM, Actor, AuditFilter
 from app.config import Settings
 from app.errors import ConfigError
 from app.factory import Store, build_services, create_app

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from flask import Blueprint, Response, render_template, request
 
 from app.accounts.auditors import FORMATS
-from app.audit.store import AuditFilter
+from app.audit.model import AuditFilter
 from app.errors import NotFound
 from app.instants import day_after, midnight
 from templates_lib.messages import say

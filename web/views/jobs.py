@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, require
-from app.audit.store import AuditFilter
+from app.audit.model import AuditFilter
 from app.connections.references import secret_places
 from app.errors import FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.execution.store import ExecutionFilter

@@ -10,7 +10,7 @@ from app.accounts.auditors import FORMATS, event_json
 from app.api.audit.schemas import AuditExportQuery, AuditList, AuditQuery
 from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
-from app.audit.store import AuditFilter
+from app.audit.model import AuditFilter
 
 blueprint = ApiBlueprint("audit", __name__, url_prefix="/api/admin/audit-events", description="Who did what, and who was not let")
 

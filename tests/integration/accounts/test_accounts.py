@@ -22,8 +22,7 @@ from app.accounts.passwords import Passwords
 from app.accounts.signin import SignedIn, Visitor
 from app.accounts.store import UserStore
 from app.accounts.throttle import ACCOUNT, PAIR, Throttle, place_of
-from app.audit.model import SYSTEM, Actor
-from app.audit.store import AuditFilter
+from app.audit.model import SYSTEM, Actor, AuditFilter
 from app.clock import ManualClock
 from app.config import Settings
 from app.errors import Conflict, Forbidden, JobwrightError, LimitReached, NotFound, NotSignedIn, StaleVersion, ValidationFailed

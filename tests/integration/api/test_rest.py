@@ -15,8 +15,7 @@ from flask import Flask
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from app.audit.model import SYSTEM, Actor
-from app.audit.store import AuditFilter
+from app.audit.model import SYSTEM, Actor, AuditFilter
 from app.clock import ManualClock
 from app.errors import StoreUnavailable
 from app.factory import Store, build_services, create_app

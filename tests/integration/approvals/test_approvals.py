@@ -12,8 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app.accounts.model import Role
-from app.audit.model import SYSTEM, Actor
-from app.audit.store import AuditFilter
+from app.audit.model import SYSTEM, Actor, AuditFilter
 from app.clock import ManualClock
 from app.errors import ApprovalNeeded, Conflict, Forbidden, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.execution.store import ExecutionFilter

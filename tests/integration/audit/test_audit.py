@@ -15,9 +15,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.audit.chain import BEGINNING, link, verify
-from app.audit.model import SYSTEM, Actor
+from app.audit.model import SYSTEM, Actor, AuditFilter
 from app.audit.service import AuditTrail
-from app.audit.store import AuditFilter, AuditStore
+from app.audit.store import AuditStore
 from app.clock import ManualClock, SystemClock
 from app.config import Settings
 from app.errors import Forbidden
@@ -48,8 +48,8 @@ def test_writers_in_many_places_make_one_chain(store: Store) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    verdict = trail(store).verify()
-    assert (verdict.events, verdict.head.seq, verdict.breaks) == (80, 80, ())
+    report = trail(store).verify()
+    assert (report.events, report.head.seq, report.breaks) == (80, 80, ())
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_events_older_than_the_chain_stay_and_are_counted(store: Store) -> None:
     events = store.database["audit_log"]
     events.insert_many([{"_id": n, "seq": n, "at": START, "action": "job.create"} for n in (1, 2)])
     note(trail(store), "a")
-    verdict = trail(store).verify()
-    assert (verdict.events, verdict.older, verdict.breaks) == (3, 2, ())
+    report = trail(store).verify()
+    assert (report.events, report.unsealed, report.breaks) == (3, 2, ())
     assert events.find_one({"seq": 3})["previous"] == BEGINNING  # type: ignore[index]
 
 

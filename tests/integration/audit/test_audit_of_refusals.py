@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.audit.model import Actor
-from app.audit.store import AuditFilter
+from app.audit.model import Actor, AuditFilter
 from app.clock import ManualClock
 from app.config import Settings
 from app.errors import JobwrightError

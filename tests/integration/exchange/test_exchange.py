@@ -13,8 +13,7 @@ import pytest
 import yaml
 from flask.testing import FlaskClient
 
-from app.audit.model import Actor
-from app.audit.store import AuditFilter
+from app.audit.model import Actor, AuditFilter
 from app.clock import ManualClock
 from app.config import Settings
 from app.errors import Forbidden, ValidationFailed

@@ -6,8 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 from selectolax.lexbor import LexborHTMLParser
 
-from app.audit.model import Actor
-from app.audit.store import AuditFilter
+from app.audit.model import Actor, AuditFilter
 from app.errors import ApprovalNeeded, DuplicateName, NotFound, StaleVersion, ValidationFailed
 from app.factory import Store
 from app.jobs.model import Job

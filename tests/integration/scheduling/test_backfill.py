@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.audit.model import Actor
-from app.audit.store import AuditFilter
+from app.audit.model import Actor, AuditFilter
 from app.clock import ManualClock
 from app.errors import ValidationFailed
 from app.execution.store import ExecutionStore

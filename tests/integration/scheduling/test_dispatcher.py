@@ -16,8 +16,7 @@ import pytest
 from pymongo.errors import AutoReconnect, InvalidOperation
 from structlog.testing import capture_logs
 
-from app.audit.model import Actor
-from app.audit.store import AuditFilter
+from app.audit.model import Actor, AuditFilter
 from app.clock import ManualClock
 from app.config import Settings
 from app.errors import Conflict

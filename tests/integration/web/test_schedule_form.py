@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from app.audit.model import SYSTEM, Actor
-from app.audit.store import AuditFilter
+from app.audit.model import SYSTEM, Actor, AuditFilter
 from app.clock import ManualClock
 from app.errors import ApprovalNeeded, Conflict, Forbidden, LimitReached, ValidationFailed
 from app.execution.store import ExecutionStore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.unit.project.sources import sources
 
 ROOT = Path(__file__).parents[3]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -21,8 +24,9 @@ BREACHES = {
     "Templates know nothing of the service": ("templates_lib/cells.py", "import flask"),
     "Kinds of job do not import each other": ("templates_lib/report_generation/template.py", "import templates_lib.backup.template"),
     "APScheduler has one door": ("app/bulk/service.py", "import apscheduler"),
-    "NATS is spoken by its connection and its template alone": ("app/notification/mail.py", "import nats"),
-    "The form generator is pure": ("web/forms/field.py", "import flask"),
+    "NATS has one door": ("templates_lib/message_command/template.py", "import nats"),
+    "Celery has one door": ("app/node/runner.py", "import celery"),
+    "The form generator is pure": ("web/forms/field.py", "import app.clock"),
     "What all pages share imports no page": ("web/filters.py", "import web.views.common"),
     "The parent of job processes holds no door to the registry's database": ("app/sandbox/zygote.py", "import app.mongo"),
 }
@@ -51,6 +55,12 @@ def _is_code(path: Path) -> bool:
     return path.suffix == ".py" or (path.is_dir() and path.name != "__pycache__")
 
 
+def _stages() -> set[str]:
+    """Every module of the service that the contract of the layers names."""
+    layers = CONTRACTS["The stages of a job import one way"]["layers"]
+    return {name.strip() for row in layers for name in row.split("|")} - {"web", "templates_lib"}
+
+
 def test_every_contract_has_a_breach_here() -> None:
     assert set(BREACHES) == set(CONTRACTS)
 
@@ -62,11 +72,35 @@ def test_a_forbidden_import_breaks_its_contract(name: str, broken: str) -> None:
 
 def test_every_stage_of_the_service_has_its_layer() -> None:
     """A new folder or module of app/ must say where it stands."""
-    layers = {one.strip() for row in CONTRACTS["The stages of a job import one way"]["layers"] for one in row.split("|")}
-    there = {
-        f"app.{path.stem}" for path in (ROOT / "app").iterdir() if _is_code(path) and path.stem != "__init__" and path.stem != "locale"
+    modules = {f"app.{path.stem}" for path in (ROOT / "app").iterdir() if _is_code(path) and path.stem != "__init__"}
+    assert modules == _stages()
+
+
+def test_the_form_generator_may_use_only_the_ground() -> None:
+    forbidden = set(CONTRACTS["The form generator is pure"]["forbidden_modules"])
+    assert _stages() - forbidden == {"app.errors", "app.instants", "app.validation", "app.zones"}
+    assert forbidden - _stages() == {"flask", "pymongo"}
+
+
+def test_what_all_pages_share_is_every_module_of_the_web_but_its_pages() -> None:
+    shared = set(CONTRACTS["What all pages share imports no page"]["source_modules"])
+    modules = {f"web.{path.stem}" for path in (ROOT / "web").iterdir() if _is_code(path) and path.stem != "__init__"}
+    assert modules - shared - {"web.locale", "web.templates", "web.static", "web.help"} == {"web.refusals", "web.setup", "web.views"}
+
+
+@pytest.mark.parametrize(
+    ("library", "doors"), [("apscheduler", {"app.node.node"}), ("nats", {"templates_lib.connections.nats"}), ("celery", set())]
+)
+def test_a_library_with_one_door_is_imported_there_and_nowhere_else(library: str, doors: set[str]) -> None:
+    """The contract lists the door by hand; this finds every module that imports the library, at its head or in a function."""
+    importers = {
+        path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        for path in sources("app", "web", "templates_lib", "migrations_scripts")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Import) and any(name.name.partition(".")[0] == library for name in node.names))
+        or (isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").partition(".")[0] == library)
     }
-    assert there <= layers
+    assert importers == doors
 
 
 def test_every_template_is_kept_from_importing_the_others() -> None:

@@ -63,7 +63,7 @@ def test_writers_in_many_places_make_one_chain(store: Store) -> None:
         (lambda events: events.delete_one({"seq": 1}), 2, "1 events before it are missing"),
         (lambda events: events.update_many({"seq": {"$lt": 4}}, {"$unset": {"seal": ""}}), 4, "does not follow"),
         (lambda events: events.update_one({"seq": 3}, {"$unset": {"seal": ""}}), 3, "changed after"),
-        (lambda events: events.update_one({"seq": 3}, {"$set": {"key": "0" * 12}}), 3, "not known here"),
+        (lambda events: events.update_one({"seq": 3}, {"$set": {"key": "0" * 12}}), 3, "unknown key"),
     ],
 )
 def test_whoever_has_the_database_and_not_the_key_leaves_a_mark(store: Store, tamper: Any, seq: int, words: str) -> None:

@@ -51,10 +51,38 @@ _LINK = re.compile(r"\]\(([^)#\s]+)")
 def test_decisions_are_numbered_once_and_without_gaps() -> None:
     papers = sorted((ROOT / "docs/decisions").glob("*.md"))
     assert [int(paper.name[:4]) for paper in papers] == list(range(1, len(papers) + 1))
-    for paper in papers:
-        heading = re.match(r"# (?:(\d+)\. )?\w", paper.read_text())
-        assert heading is not None, paper.name
-        assert heading[1] in {None, str(int(paper.name[:4]))}, paper.name
+
+
+def test_decisions_have_one_form() -> None:
+    """`# N. Title`, and the same three sections, none of them empty."""
+    for paper in sorted((ROOT / "docs/decisions").glob("*.md")):
+        head, *sections = re.split(r"^## (.+)\n", paper.read_text(), flags=re.MULTILINE)
+        assert re.fullmatch(rf"# {int(paper.name[:4])}\. [^\n]+\n\n", head), paper.name
+        assert sections[::2] == ["Context", "Decision", "Consequences"], paper.name
+        assert all(text.strip() for text in sections[1::2]), paper.name
+
+
+def test_the_index_names_every_page_with_its_title() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    listed = {target: title for title, target in re.findall(r"\[([^\]]+)\]\(([^)]+)\)", index)}
+    pages = {path.relative_to(ROOT / "docs").as_posix(): path for path in (ROOT / "docs").rglob("*.md")}
+    assert set(listed) == set(pages) - {"README.md"}
+    for target, title in listed.items():
+        assert target.startswith("de/") or pages[target].read_text().startswith(f"# {title}\n"), target
+
+
+def test_every_status_reason_and_cause_stands_in_the_glossary() -> None:
+    from app.queue.model import Reason, Status, Trigger
+
+    glossary = (ROOT / "docs/explanation/glossary.md").read_text()
+    assert [one.value for one in (*Status, *Reason, *Trigger) if f"\n| `{one.value}` |" not in glossary] == []
+
+
+def test_the_words_of_the_glossary_are_sorted() -> None:
+    glossary = (ROOT / "docs/explanation/glossary.md").read_text()
+    words = re.findall(r"^\| ([^|`]+?) ", glossary.partition("## Words")[2].partition("## Status")[0], re.MULTILINE)
+    words = [word for word in words if word not in {"word", "---"}]
+    assert words == sorted(words, key=str.lower)
 
 
 def test_links_between_documents_lead_to_files() -> None:

@@ -1,4 +1,4 @@
-"""Who is calling: `Authorization: Bearer <token>` (RFC 6750)."""
+"""Who sends a request: `Authorization: Bearer <token>` (RFC 6750)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.errors import NotSignedIn
 
 
 def authenticate(request: Request) -> None:
-    """Set the actor of this request. Raises NotSignedIn."""
+    """Sets the actor of the request from its token. Raises NotSignedIn; LimitReached after too many requests."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     address = request.remote_addr or ""
     try:

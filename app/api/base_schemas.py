@@ -6,7 +6,6 @@ from typing import Any
 
 from marshmallow import INCLUDE, RAISE, Schema, ValidationError, validates_schema
 from marshmallow import fields as ma
-from marshmallow.validate import Range
 
 INSTANT = {"format": "date-time"}
 
@@ -32,11 +31,6 @@ class RequestSchema(Schema):
 class AnswerSchema(Schema):
     class Meta:
         unknown = INCLUDE
-
-
-class PageQuery(RequestSchema):
-    page = ma.Integer(load_default=1, validate=Range(min=1, max=100_000))
-    limit = ma.Integer(load_default=20, validate=Range(min=1, max=200))
 
 
 class Message(AnswerSchema):

@@ -88,8 +88,13 @@ class Backfills:
         return BackfillPlan(wanted, len(opens) - len(wanted), len(due) - len(opens))
 
     def start(self, actor: Actor, job_id: str, body: Any) -> BackfillPlan:
-        """Queue what `plan` says. Raises as it does, Forbidden, LimitReached, or ValidationFailed where nothing is left to run."""
+        """Queues what `plan` says, unless `body` has `dry_run`, and returns the plan.
+
+        Raises what `plan` raises, Forbidden, LimitReached, or ValidationFailed where nothing is left to run.
+        """
         plan = self.plan(actor, job_id, body)
+        if body.get("dry_run", False):
+            return plan
         if not plan.due_times:
             raise ValidationFailed([FieldError("/from", "nothing in the range is left to run")])
         self._executions.backfill(actor, job_id, plan.due_times)

@@ -124,15 +124,25 @@ class Calendars:
             raise NotFound("calendar", name)
         return row
 
-    def _check(self, body: Any, name: str | None = None) -> None:
+    def problems(self, body: Any, name: str | None = None) -> list[FieldError]:
+        """Returns everything that keeps `body` (any JSON value) from being a calendar's rules and, with `name`, a new calendar from being
+        called so: errors at pointers into the body, those of the name at `/name`."""
         wrong = self._validator.errors(body)
-        errors = [*beside(wrong, problems(sound(body, wrong)))]
-        if name is not None and NAME.fullmatch(name) is None:
-            errors.insert(0, FieldError("/name", "must begin with a letter or digit and hold letters, digits, spaces, . _ - (at most 100)"))
-        elif name is not None and self._store.get(name) is not None:
-            if not errors:
-                raise DuplicateName(name)
-            errors = [*DuplicateName(name).errors, *errors]
+        errors = beside(wrong, problems(sound(body, wrong)))
+        if name is None:
+            return errors
+        if NAME.fullmatch(normal(name)) is None:
+            error = FieldError("/name", "must begin with a letter or digit and hold letters, digits, spaces, . _ - (at most 100)")
+            return [error, *errors]
+        if self._store.get(normal(name)) is not None:
+            return [*DuplicateName(normal(name)).errors, *errors]
+        return errors
+
+    def _check(self, body: Any, name: str | None = None) -> None:
+        """Raises ValidationFailed with all problems, DuplicateName where the name is the only one."""
+        errors = self.problems(body, name)
+        if name is not None and errors == list(DuplicateName(name).errors):
+            raise DuplicateName(name)
         if errors:
             raise ValidationFailed(errors)
 

@@ -4,35 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, jsonify, request, url_for
-
 from app.api.approvals.schemas import ApprovalEnvelope, ApprovalList, ApprovalQuery, DecisionBody
 from app.api.blueprint import ApiBlueprint
-from app.api.body import json_body, judged
 from app.api.current import actor, services
+from app.api.paging import page_json
 from app.api.present import jsonable
-from app.errors import ApprovalNeeded
-from app.jobs.reading import judge_of
 
 blueprint = ApiBlueprint(
     "approvals", __name__, url_prefix="/api/admin/approvals", description="Destructive work of an admin, which a super-admin is to look at"
 )
-
-_decision = judge_of(DecisionBody())
-BODY = {"required": False, "content": {"application/json": {"schema": DecisionBody}}}
-
-
-def answer_asked(error: ApprovalNeeded) -> Response:
-    """202: nothing was done; the request waits where `Location` says."""
-    row = services().approvals.ask(actor(), error.ask)
-    response: Response = jsonify({"approval": jsonable(row), "message": "Waits for the approval of a super-admin"})
-    response.status_code = 202
-    response.headers["Location"] = url_for("approvals.get_approval", approval_id=row["_id"])
-    return response
-
-
-def _note() -> str:
-    return str(judged(_decision, json_body(request, optional=True)).get("note", ""))
 
 
 @blueprint.get("")
@@ -41,7 +21,7 @@ def _note() -> str:
 def list_approvals(query: dict[str, Any]) -> dict[str, Any]:
     """List requests, newest first"""
     page = services().approvals.page(actor(), state=query.get("state"), page=query["page"], limit=query["limit"])
-    return {"approvals": [jsonable(row) for row in page.approvals], "total": page.total, "page": page.page, "pages": page.pages}
+    return page_json("approvals", jsonable(page.approvals), page)
 
 
 @blueprint.get("/<approval_id>")
@@ -52,19 +32,19 @@ def get_approval(approval_id: str) -> dict[str, Any]:
 
 
 @blueprint.post("/<approval_id>/approve")
-@blueprint.doc(requestBody=BODY)
+@blueprint.body(DecisionBody, required=False)
 @blueprint.response(200, ApprovalEnvelope)
-def approve(approval_id: str) -> dict[str, Any]:
+def approve(approval_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Do what was asked for; never one's own"""
-    return {"approval": jsonable(services().approvals.approve(actor(), approval_id, note=_note()))}
+    return {"approval": jsonable(services().approvals.approve(actor(), approval_id, note=body.get("note", "")))}
 
 
 @blueprint.post("/<approval_id>/refuse")
-@blueprint.doc(requestBody=BODY)
+@blueprint.body(DecisionBody, required=False)
 @blueprint.response(200, ApprovalEnvelope)
-def refuse(approval_id: str) -> dict[str, Any]:
+def refuse(approval_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Do it not; never one's own"""
-    return {"approval": jsonable(services().approvals.refuse(actor(), approval_id, note=_note()))}
+    return {"approval": jsonable(services().approvals.refuse(actor(), approval_id, note=body.get("note", "")))}
 
 
 @blueprint.post("/<approval_id>/withdraw")

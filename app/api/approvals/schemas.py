@@ -5,7 +5,8 @@ from __future__ import annotations
 from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf
 
-from app.api.base_schemas import INSTANT, AnswerSchema, PageQuery, RequestSchema
+from app.api.base_schemas import INSTANT, AnswerSchema, RequestSchema
+from app.api.paging import PageQuery, page_schema
 from app.approvals.service import STATES
 
 
@@ -39,8 +40,4 @@ class ApprovalEnvelope(AnswerSchema):
     message = ma.String()
 
 
-class ApprovalList(AnswerSchema):
-    approvals = ma.List(ma.Nested(ApprovalOut), required=True)
-    total = ma.Integer(required=True)
-    page = ma.Integer(required=True)
-    pages = ma.Integer(required=True)
+ApprovalList = page_schema("ApprovalList", "approvals", ApprovalOut)

@@ -2,78 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
-
-from flask import Response, jsonify, request
 
 from app.accounts.permissions import May, require
 from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
-from app.api.body import if_match, json_body
-from app.api.calendars.schemas import CalendarEnvelope, CalendarList
+from app.api.calendars.schemas import NEW_SCHEMA, CalendarEnvelope, CalendarList, blackout_json, calendar_json
 from app.api.current import actor, services
-from app.api.present import instant, jsonable
-from app.errors import ValidationFailed
+from app.api.etag import Versioned
+from app.errors import FieldError
 from app.mongo import Document
 from app.scheduling.calendars import SCHEMA
-from app.validation import SchemaValidator
 
 blueprint = ApiBlueprint("calendars", __name__, url_prefix="/api/admin/calendars", description="Times at which jobs do not start")
 
-NEW = {**SCHEMA, "required": ["name", *SCHEMA["required"]], "properties": {"name": {"type": "string"}, **SCHEMA["properties"]}}
-_new = SchemaValidator(NEW)
-CREATE = {"required": True, "content": {"application/json": {"schema": NEW}}}
-UPDATE = {"required": True, "content": {"application/json": {"schema": SCHEMA}}}
-IF_MATCH = {"in": "header", "name": "If-Match", "schema": {"type": "string"}}
 
-
-def _json(row: Document) -> dict[str, Any]:
-    shown: dict[str, Any] = jsonable({"name": row["_id"], **{key: value for key, value in row.items() if key != "_id"}})
-    return shown
-
-
-def _tagged(row: Document, message: str | None = None) -> Response:
-    upcoming = [{"start": instant(one.start), "end": instant(one.end)} for one in services().calendars.upcoming(row)]
-    told = {"message": message} if message else {}
-    response: Response = jsonify({"calendar": _json(row), "upcoming": upcoming, **told})
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return response
+def _answer(row: Document, message: str | None = None, *, status: int = 200) -> Versioned:
+    body = {"calendar": calendar_json(row), "upcoming": [blackout_json(blackout) for blackout in services().calendars.upcoming(row)]}
+    return Versioned(body={**body, **({"message": message} if message else {})}, version=row["version"], status=status)
 
 
 @blueprint.get("")
 @blueprint.response(200, CalendarList)
 def list_calendars() -> dict[str, Any]:
     """List calendars"""
-    return {"calendars": [_json(row) for row in services().calendars.all(actor())]}
+    return {"calendars": [calendar_json(row) for row in services().calendars.all(actor())]}
+
+
+def _rules(body: dict[str, Any]) -> dict[str, Any]:
+    """Returns the body of a new calendar without its name."""
+    return {key: value for key, value in body.items() if key != "name"}
+
+
+def _errors_of_new(body: Any, errors: Sequence[FieldError]) -> Sequence[FieldError]:
+    """Returns what else is wrong with an invalid body. Raises Forbidden first: without the right, nothing is said of the body."""
+    if not errors:
+        return ()
+    require(actor(), May.CHANGE_CALENDARS)
+    if not isinstance(body, dict):
+        return ()
+    return services().calendars.problems(_rules(body), body["name"] if isinstance(body.get("name"), str) else None)
 
 
 @blueprint.post("")
-@blueprint.doc(requestBody=CREATE)
+@blueprint.body(NEW_SCHEMA, further_errors=_errors_of_new)
 @blueprint.response(201, CalendarEnvelope)
-def create_calendar() -> Any:
+@blueprint.etag()
+def create_calendar(body: dict[str, Any]) -> Versioned:
     """Create a calendar; its name stays"""
-    body = json_body(request)
-    if not isinstance(body, dict) or not isinstance(body.get("name"), str):
-        require(actor(), May.CHANGE_CALENDARS)
-        raise ValidationFailed(_new.errors(body))
-    rest = {key: value for key, value in body.items() if key != "name"}
-    return _tagged(services().calendars.create(actor(), body["name"], rest), "Calendar created"), 201
+    return _answer(services().calendars.create(actor(), body["name"], _rules(body)), "Calendar created", status=201)
 
 
 @blueprint.get("/<name>")
 @blueprint.response(200, CalendarEnvelope)
-def get_calendar(name: str) -> Any:
+@blueprint.etag()
+def get_calendar(name: str) -> Versioned:
     """Read a calendar and its next blackouts"""
-    return _tagged(services().calendars.get(actor(), name))
+    return _answer(services().calendars.get(actor(), name))
 
 
 @blueprint.put("/<name>")
-@blueprint.doc(requestBody=UPDATE, parameters=[IF_MATCH])
+@blueprint.body(SCHEMA, validate=False)
 @blueprint.response(200, CalendarEnvelope)
-def update_calendar(name: str) -> Any:
+@blueprint.etag(if_match=True)
+def update_calendar(name: str, body: Any, version: int | None) -> Versioned:
     """Replace a calendar's rules; jobs in one of its blackouts look again at once"""
-    row = services().calendars.update(actor(), name, json_body(request), version=if_match(request))
-    return _tagged(row, "Calendar updated")
+    return _answer(services().calendars.update(actor(), name, body, version=version), "Calendar updated")
 
 
 @blueprint.delete("/<name>")

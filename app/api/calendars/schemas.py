@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import fields as ma
 
 from app.api.base_schemas import INSTANT, AnswerSchema
+from app.api.present import instant, jsonable
+from app.mongo import Document
+from app.scheduling.calendars import SCHEMA, Blackout
+
+# Of a new calendar: its rules, and the name that it keeps.
+NEW_SCHEMA: dict[str, Any] = {
+    **SCHEMA,
+    "required": ["name", *SCHEMA["required"]],
+    "properties": {"name": {"type": "string"}, **SCHEMA["properties"]},
+}
 
 
 class BlackoutOut(AnswerSchema):
@@ -32,3 +44,12 @@ class CalendarEnvelope(AnswerSchema):
 
 class CalendarList(AnswerSchema):
     calendars = ma.List(ma.Nested(CalendarOut), required=True)
+
+
+def calendar_json(row: Document) -> dict[str, Any]:
+    answer: dict[str, Any] = jsonable({"name": row["_id"], **{key: value for key, value in row.items() if key != "_id"}})
+    return answer
+
+
+def blackout_json(blackout: Blackout) -> dict[str, str]:
+    return {"start": instant(blackout.start), "end": instant(blackout.end)}

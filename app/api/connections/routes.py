@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
-
-from flask import Response, jsonify, request
 
 from app.accounts.permissions import May, require
 from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
-from app.api.body import if_match, json_body
-from app.api.connections.schemas import ConnectionBody, ConnectionEnvelope, ConnectionList, ProbeOut
+from app.api.connections.schemas import ConnectionBody, ConnectionEnvelope, ConnectionList, NewConnectionBody, ProbeOut, connection_json
 from app.api.current import actor, services
-from app.api.present import connection_json
-from app.errors import FieldError, ValidationFailed
-from app.jobs.reading import judge_of
+from app.api.etag import Versioned
+from app.errors import FieldError
 from app.mongo import Document
-from app.validation.together import beside
 
 blueprint = ApiBlueprint("connections", __name__, url_prefix="/api/admin/connections", description="Credentials that jobs use by name")
 
-BODY = {"required": True, "content": {"application/json": {"schema": ConnectionBody}}}
-IF_MATCH = {"in": "header", "name": "If-Match", "schema": {"type": "string"}}
 
-
-_body = judge_of(ConnectionBody())
-
-
-def _judged(row: Document | None = None) -> dict[str, Any]:
-    """The body of a connection that is to be made, or of a change of `row`. Raises ValidationFailed with all that is wrong with it."""
-    body = json_body(request)
-    errors = _body.errors(body)
-    given = body if isinstance(body, dict) else {}
-    if row is None and isinstance(body, dict) and "kind" not in body:
-        errors.append(FieldError("/kind", "is required"))
-    if errors:
-        kind = row["kind"] if row else given.get("kind")
-        found = services().connections.problems(given.get("name"), kind, given.get("settings"), row)
-        raise ValidationFailed(beside(errors, found if given else ()))
-    return given
-
-
-def _tagged(row: Document, message: str | None = None) -> Response:
-    response: Response = jsonify({"connection": connection_json(row), **({"message": message} if message else {})})
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return response
+def _answer(row: Document, message: str | None = None, *, status: int = 200) -> Versioned:
+    body = {"connection": connection_json(row), **({"message": message} if message else {})}
+    return Versioned(body=body, version=row["version"], status=status)
 
 
 @blueprint.get("")
@@ -54,30 +29,49 @@ def list_connections() -> dict[str, Any]:
     return {"connections": [connection_json(row) for row in services().connections.all(actor())]}
 
 
-@blueprint.post("")
-@blueprint.doc(requestBody=BODY)
-@blueprint.response(201, ConnectionEnvelope)
-def create_connection() -> Any:
-    """Create a connection"""
+def _errors_of_new(body: Any, errors: Sequence[FieldError]) -> Sequence[FieldError]:
+    """Returns what else is wrong with an invalid body. Raises Forbidden first: without the right, nothing is said of the body."""
+    if not errors:
+        return ()
     require(actor(), May.MANAGE_CONNECTIONS)
-    return _tagged(services().connections.create(actor(), **_judged()), "Connection created"), 201
+    return services().connections.problems(body.get("name"), body.get("kind"), body.get("settings")) if isinstance(body, dict) else ()
+
+
+@blueprint.post("")
+@blueprint.body(NewConnectionBody, further_errors=_errors_of_new)
+@blueprint.response(201, ConnectionEnvelope)
+@blueprint.etag()
+def create_connection(body: dict[str, Any]) -> Versioned:
+    """Create a connection"""
+    return _answer(services().connections.create(actor(), **body), "Connection created", status=201)
 
 
 @blueprint.get("/<connection_id>")
 @blueprint.response(200, ConnectionEnvelope)
-def get_connection(connection_id: str) -> Any:
+@blueprint.etag()
+def get_connection(connection_id: str) -> Versioned:
     """Read a connection, its secrets masked"""
-    return _tagged(services().connections.get(actor(), connection_id))
+    return _answer(services().connections.get(actor(), connection_id))
+
+
+def _errors_of_change(body: Any, errors: Sequence[FieldError], connection_id: str) -> Sequence[FieldError]:
+    """Returns what else is wrong with an invalid body. Raises Forbidden or NotFound first."""
+    if not errors:
+        return ()
+    row = services().connections.get(actor(), connection_id)
+    if not isinstance(body, dict):
+        return ()
+    return services().connections.problems(body.get("name"), row["kind"], body.get("settings"), row)
 
 
 @blueprint.put("/<connection_id>")
-@blueprint.doc(requestBody=BODY, parameters=[IF_MATCH])
+@blueprint.body(ConnectionBody, further_errors=_errors_of_change)
 @blueprint.response(200, ConnectionEnvelope)
-def update_connection(connection_id: str) -> Any:
+@blueprint.etag(if_match=True)
+def update_connection(connection_id: str, body: dict[str, Any], version: int | None) -> Versioned:
     """Change a connection; its kind stays"""
-    body = _judged(services().connections.get(actor(), connection_id))
-    row = services().connections.update(actor(), connection_id, name=body["name"], settings=body["settings"], version=if_match(request))
-    return _tagged(row, "Connection updated")
+    row = services().connections.update(actor(), connection_id, name=body["name"], settings=body["settings"], version=version)
+    return _answer(row, "Connection updated")
 
 
 @blueprint.delete("/<connection_id>")

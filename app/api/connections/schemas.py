@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import fields as ma
 
 from app.api.base_schemas import INSTANT, AnswerSchema, RequestSchema
+from app.api.present import jsonable
+from app.mongo import Document
 
 
 class ConnectionBody(RequestSchema):
     name = ma.String(required=True)
     kind = ma.String(metadata={"description": "On create only"})
     settings = ma.Dict(required=True, metadata={"description": 'A secret given as {"$secret": "set"} stays as it is'})
+
+
+class NewConnectionBody(ConnectionBody):
+    kind = ma.String(required=True)
 
 
 class HealthOut(AnswerSchema):
@@ -41,3 +49,9 @@ class ConnectionList(AnswerSchema):
 class ProbeOut(AnswerSchema):
     ok = ma.Boolean(required=True)
     message = ma.String(required=True)
+
+
+def connection_json(row: Document) -> dict[str, Any]:
+    """Returns a connection as its service shows it, secrets masked."""
+    answer: dict[str, Any] = jsonable(row)
+    return answer

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import fields as ma
 from marshmallow.validate import OneOf
 
 from app.api.base_schemas import AnswerSchema, RequestSchema
 from app.api.jobs.schemas import JobFilterQuery
+from app.api.present import errors_json, jsonable
+from app.exchange.service import Plan
 
 
 class ExportQuery(JobFilterQuery):
@@ -34,3 +38,24 @@ class PlanOut(AnswerSchema):
     steps = ma.List(ma.Nested(StepOut), required=True)
     counts = ma.Dict(keys=ma.String(), values=ma.Integer())
     valid = ma.Boolean(required=True)
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Returns a plan; of one that was carried out, also what became of each step."""
+    steps = [
+        {
+            "name": step.name,
+            "action": step.action.value,
+            "job_id": step.job_id,
+            "place": step.place,
+            "diff": step.diff,
+            "errors": errors_json(step.errors),
+            "warnings": errors_json(step.warnings),
+            "result": step.result.value if step.result else None,
+            "detail": step.detail,
+        }
+        for step in plan.steps
+    ]
+    counts = {action.value: plan.count(action) for action in {step.action for step in plan.steps}}
+    answer: dict[str, Any] = jsonable({"steps": steps, "counts": counts, "valid": plan.valid})
+    return answer

@@ -8,6 +8,7 @@ from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
 from app.api.executions.schemas import AllExecutionsQuery, ExecutionEnvelope, ExecutionList, LogPage, LogQuery
 from app.api.jobs.schemas import RunEnvelope
+from app.api.paging import page_json
 from app.api.present import execution_json, jsonable
 from app.execution.store import ExecutionFilter
 
@@ -24,8 +25,7 @@ def list_executions(query: dict[str, Any]) -> dict[str, Any]:
     page = services().executions.page(
         actor(), ExecutionFilter(job_id=query.get("job_id"), status=query.get("status")), page=query["page"], limit=query["limit"]
     )
-    rows = [execution_json(row) for row in page.executions]
-    return {"executions": rows, "total": page.total, "page": page.page, "pages": page.pages}
+    return page_json("executions", [execution_json(execution) for execution in page.executions], page)
 
 
 @blueprint.get("/<execution_id>")

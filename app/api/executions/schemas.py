@@ -5,7 +5,8 @@ from __future__ import annotations
 from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf, Range
 
-from app.api.base_schemas import INSTANT, AnswerSchema, PageQuery, RequestSchema
+from app.api.base_schemas import INSTANT, AnswerSchema, RequestSchema
+from app.api.paging import PageQuery, page_schema
 from app.queue.model import Status
 
 
@@ -66,11 +67,7 @@ class ExecutionEnvelope(AnswerSchema):
     message = ma.String()
 
 
-class ExecutionList(AnswerSchema):
-    executions = ma.List(ma.Nested(ExecutionOut), required=True)
-    total = ma.Integer(required=True)
-    page = ma.Integer()
-    pages = ma.Integer()
+ExecutionList = page_schema("ExecutionList", "executions", ExecutionOut)
 
 
 class LogPage(AnswerSchema):

@@ -9,12 +9,14 @@ from flask import Blueprint, Response, jsonify, request
 
 from app.api.auth import authenticate
 from app.api.current import services
+from app.api.errors import answers_in, jobwright_errors
 from app.api.present import instant
 from app.errors import JobwrightError, StoreUnavailable
 from app.events import get_logger
 
 log = get_logger(__name__)
 blueprint = Blueprint("health", __name__)
+blueprint.register_error_handler(Exception, answers_in(jobwright_errors))
 
 # A dispatcher that has not finished a tick for so long is stalled.
 STALLED_SECONDS = 30.0

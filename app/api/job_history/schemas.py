@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import fields as ma
 from marshmallow.validate import OneOf, Range
 
 from app.api.base_schemas import INSTANT, LARGEST, AnswerSchema, RequestSchema
+from app.api.present import jsonable
+from app.bulk.service import Outcome
+from app.jobs.dependencies import Link
 from app.jobs.model import DependsOn
+from app.jobs.notes import LONGEST, Note
+from app.jobs.revisions import Revision
+
+CLONE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name"],
+    "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 200}, "enabled": {"type": "boolean", "default": False}},
+}
+NOTE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["text"],
+    "properties": {"text": {"type": "string", "minLength": 1, "maxLength": LONGEST}},
+}
 
 
 class RevisionQuery(RequestSchema):
@@ -29,6 +49,17 @@ class RevisionList(AnswerSchema):
     revisions = ma.List(ma.Nested(RevisionOut), required=True)
 
 
+def revision_json(revision: Revision) -> dict[str, Any]:
+    return {
+        "version": revision.version,
+        "at": jsonable(revision.at),
+        "by": revision.by,
+        "diff": jsonable(revision.diff),
+        "created": revision.first,
+        "paused": revision.paused,
+    }
+
+
 class LinkOut(AnswerSchema):
     job = ma.String(required=True, metadata={"description": "Id of the other job"})
     when = ma.String(required=True, validate=OneOf([item.value for item in DependsOn]), metadata={"description": "Which of its ends count"})
@@ -47,6 +78,10 @@ class DependenciesOut(AnswerSchema):
     dependants = ma.List(ma.Nested(LinkOut), required=True)
 
 
+def link_json(link: Link) -> dict[str, Any]:
+    return {"job": link.job_id, "when": link.when, "name": link.name, "last_status": link.last_status}
+
+
 class NoteOut(AnswerSchema):
     _id = ma.String(required=True)
     text = ma.String(required=True)
@@ -60,6 +95,10 @@ class NoteList(AnswerSchema):
 
 class NoteEnvelope(AnswerSchema):
     note = ma.Nested(NoteOut, required=True)
+
+
+def note_json(note: Note) -> dict[str, Any]:
+    return {"_id": note.id, "text": note.text, "by": note.by, "at": jsonable(note.at)}
 
 
 class StatsOut(AnswerSchema):
@@ -82,3 +121,18 @@ class BulkItem(AnswerSchema):
 class BulkOut(AnswerSchema):
     items = ma.List(ma.Nested(BulkItem), required=True)
     counts = ma.Dict(keys=ma.String(), values=ma.Integer(), required=True)
+
+
+def bulk_json(outcome: Outcome) -> dict[str, Any]:
+    items = [
+        {
+            "job_id": item.job_id,
+            "name": item.name,
+            "version": item.version,
+            "effect": item.effect.value,
+            "result": item.result.value if item.result else None,
+            "detail": item.detail,
+        }
+        for item in outcome.items
+    ]
+    return {"items": items, "counts": outcome.counts}

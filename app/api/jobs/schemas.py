@@ -7,7 +7,8 @@ from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf
 
 from app.api.approvals.schemas import ApprovalOut
-from app.api.base_schemas import INSTANT, AnswerSchema, PageQuery, RequestSchema
+from app.api.base_schemas import INSTANT, AnswerSchema, RequestSchema
+from app.api.paging import PageQuery, page_schema
 from app.jobs.filters import NEVER
 from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, NameField, RetryPolicySchema
 from app.jobs.store import SORTS
@@ -94,11 +95,7 @@ class JobEnvelope(AnswerSchema):
     warnings = ma.List(ma.Dict(), metadata=WARNINGS)
 
 
-class JobList(AnswerSchema):
-    jobs = ma.List(ma.Nested(JobOut), required=True)
-    total = ma.Integer(required=True)
-    page = ma.Integer(required=True)
-    pages = ma.Integer(required=True)
+JobList = page_schema("JobList", "jobs", JobOut)
 
 
 class Validated(AnswerSchema):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import fields as ma
 
 from app.api.base_schemas import INSTANT, AnswerSchema
+from app.api.present import jsonable
+from app.mongo import Document
 
 
 class MaintenanceOut(AnswerSchema):
@@ -12,3 +16,9 @@ class MaintenanceOut(AnswerSchema):
     reason = ma.String()
     by = ma.String()
     at = ma.String(metadata=INSTANT)
+
+
+def maintenance_json(row: Document | None) -> dict[str, Any]:
+    """Returns the switch as an answer; `row` is None while it is off."""
+    answer: dict[str, Any] = jsonable({"on": row is not None, **{name: row[name] for name in ("reason", "by", "at") if row}})
+    return answer

@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import fields as ma
 
 from app.api.base_schemas import AnswerSchema, RequestSchema
+from app.api.present import errors_json, jsonable
+from app.jobtemplates.catalogue import Standing
+from app.jobtemplates.derived import TYPE
+from app.jobtemplates.entry import Entry
+from app.jobtemplates.sharing import Shared
+from app.mongo import Document
+
+DEFINITION_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "description", "category"],
+    "description": "The schema of it is in GET …/{type}/definition-schema of the base",
+}
+DERIVE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "base"],
+    "additionalProperties": False,
+    "properties": {"type": {"type": "string", "pattern": TYPE}, "base": {"type": "string"}, "definition": DEFINITION_SCHEMA},
+}
+PUBLISH_SCHEMA: dict[str, Any] = {"type": "object", "properties": {"note": {"type": "string", "maxLength": 1000}}}
+STATE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["state"],
+    "additionalProperties": False,
+    "properties": {"state": {"enum": ["published", "deprecated", "retired"]}},
+}
 
 
 class TemplateOut(AnswerSchema):
@@ -62,3 +89,50 @@ class SharedOut(AnswerSchema):
 
 class SchemaEnvelope(AnswerSchema):
     schema = ma.Dict(required=True)
+
+
+def template_json(entry: Entry, standing: Standing) -> dict[str, Any]:
+    """Returns a template: what its code says about it, and what super-admins have set about it."""
+    template = entry.template
+    return {
+        "_id": entry.type,
+        "name": entry.name,
+        "description": entry.description,
+        "category": entry.category,
+        "icon": entry.icon,
+        "version": entry.version,
+        "parameters_schema": entry.parameters_schema,
+        "base": entry.base or None,
+        "state": entry.state.value,
+        "estimated_duration": template.estimated_duration,
+        "resource_usage": template.resource_usage,
+        "risk_level": template.risk_level,
+        "destructive": template.destructive,
+        "isolation": template.isolation,
+        "previews": entry.previews,
+        "enabled": standing.enabled,
+        "when_off": standing.when_off.value,
+        "roles": [role.value for role in standing.roles],
+        "note": standing.note,
+    }
+
+
+def record_json(row: Document) -> dict[str, Any]:
+    """Returns what is stored about a template."""
+    answer: dict[str, Any] = jsonable({"type": row["_id"], **{name: value for name, value in row.items() if name != "_id"}})
+    return answer
+
+
+def shared_json(shared: Shared, *, taken: bool) -> dict[str, Any]:
+    """Returns what a template file holds and would change; `taken` says whether it has become a draft."""
+    return {
+        "type": shared.type,
+        "base": shared.base,
+        "new": shared.new,
+        "signed": shared.signed.value,
+        "key": shared.key or None,
+        "diff": jsonable(shared.diff),
+        "notes": list(shared.notes),
+        "taken": taken,
+        "errors": errors_json(shared.errors),
+    }

@@ -1,55 +1,20 @@
-"""/api/admin/users and /api/admin/tokens"""
+"""/api/admin/users"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, jsonify, request
-
-from app.accounts.model import User
 from app.accounts.service import CHANGE_SCHEMA, NEW_SCHEMA
 from app.accounts.tokens import SCHEMA as TOKEN_SCHEMA
 from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
-from app.api.body import if_match, json_body
 from app.api.current import actor, services
+from app.api.etag import Versioned
 from app.api.present import jsonable
 from app.api.tokens.schemas import TokenEnvelope, TokenList
-from app.api.users.schemas import ResetOut, UserEnvelope, UserList
+from app.api.users.schemas import ResetOut, UserEnvelope, UserList, user_json
 
 blueprint = ApiBlueprint("users", __name__, url_prefix="/api/admin/users", description="People and services, and what they may")
-
-IF_MATCH = {"in": "header", "name": "If-Match", "schema": {"type": "string"}}
-
-
-def _takes(schema: Any) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
-
-
-def user_json(user: User) -> dict[str, Any]:
-    """An account without anything secret."""
-    shown: dict[str, Any] = jsonable(
-        {
-            "_id": user.id,
-            "email": user.email,
-            "name": user.name,
-            "role": user.role.value,
-            "kind": user.kind.value,
-            "groups": list(user.groups),
-            "disabled": user.disabled,
-            "second_factor": user.totp is not None,
-            "created_at": user.created_at,
-            "last_seen_at": user.last_seen_at,
-            "version": user.version,
-        }
-    )
-    return shown
-
-
-def _tagged(user: User, **more: Any) -> Response:
-    response: Response = jsonify({"user": user_json(user), **more})
-    response.headers["ETag"] = f'"{user.version}"'
-    return response
 
 
 @blueprint.get("")
@@ -60,27 +25,33 @@ def list_users() -> dict[str, Any]:
 
 
 @blueprint.post("")
-@blueprint.doc(requestBody=_takes(NEW_SCHEMA))
+@blueprint.body(NEW_SCHEMA, validate=False)
 @blueprint.response(201, UserEnvelope)
-def create_user() -> Any:
+@blueprint.etag()
+def create_user(body: Any) -> Versioned:
     """Create an account; `reset` is the end of the link on which a person sets the password, good once and for a day"""
-    user, secret = services().accounts.add(actor(), json_body(request))
-    return _tagged(user, message="Account created", **({"reset": f"/reset/{secret}"} if secret else {})), 201
+    user, secret = services().accounts.add(actor(), body)
+    answer = {"user": user_json(user), "message": "Account created", **({"reset": f"/reset/{secret}"} if secret else {})}
+    return Versioned(body=answer, version=user.version, status=201)
 
 
 @blueprint.get("/<user_id>")
 @blueprint.response(200, UserEnvelope)
-def get_user(user_id: str) -> Any:
+@blueprint.etag()
+def get_user(user_id: str) -> Versioned:
     """Read an account"""
-    return _tagged(services().accounts.get(actor(), user_id))
+    user = services().accounts.get(actor(), user_id)
+    return Versioned(body={"user": user_json(user)}, version=user.version)
 
 
 @blueprint.patch("/<user_id>")
-@blueprint.doc(requestBody=_takes(CHANGE_SCHEMA), parameters=[IF_MATCH])
+@blueprint.body(CHANGE_SCHEMA, validate=False)
 @blueprint.response(200, UserEnvelope)
-def change_user(user_id: str) -> Any:
+@blueprint.etag(if_match=True)
+def change_user(user_id: str, body: Any, version: int | None) -> Versioned:
     """Change an account: name, role, or whether it is closed; holds from the next request on"""
-    return _tagged(services().accounts.change(actor(), user_id, json_body(request), version=if_match(request)), message="Account changed")
+    user = services().accounts.change(actor(), user_id, body, version=version)
+    return Versioned(body={"user": user_json(user), "message": "Account changed"}, version=user.version)
 
 
 @blueprint.post("/<user_id>/reset")
@@ -106,9 +77,9 @@ def list_tokens_of(user_id: str) -> dict[str, Any]:
 
 
 @blueprint.post("/<user_id>/tokens")
-@blueprint.doc(requestBody=_takes(TOKEN_SCHEMA))
+@blueprint.body(TOKEN_SCHEMA, validate=False)
 @blueprint.response(201, TokenEnvelope)
-def create_token(user_id: str) -> dict[str, Any]:
+def create_token(user_id: str, body: Any) -> dict[str, Any]:
     """Make a token; its text is in this answer and nowhere else"""
-    text, row = services().tokens.request(actor(), user_id, json_body(request))
+    text, row = services().tokens.request(actor(), user_id, body)
     return {"text": text, "token": jsonable(row)}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import fields as ma
 
+from app.accounts.model import User
 from app.api.base_schemas import INSTANT, AnswerSchema
+from app.api.present import jsonable
 
 
 class UserOut(AnswerSchema):
@@ -33,3 +37,23 @@ class UserEnvelope(AnswerSchema):
 
 class ResetOut(AnswerSchema):
     reset = ma.String(required=True)
+
+
+def user_json(user: User) -> dict[str, Any]:
+    """Returns an account without anything secret."""
+    answer: dict[str, Any] = jsonable(
+        {
+            "_id": user.id,
+            "email": user.email,
+            "name": user.name,
+            "role": user.role.value,
+            "kind": user.kind.value,
+            "groups": list(user.groups),
+            "disabled": user.disabled,
+            "second_factor": user.totp is not None,
+            "created_at": user.created_at,
+            "last_seen_at": user.last_seen_at,
+            "version": user.version,
+        }
+    )
+    return answer

@@ -1,4 +1,4 @@
-"""`jobwright doctor`: looks at everything that the promises rest on, and says what to do where something is wrong."""
+"""`jobwright doctor`: checks everything that the promises rest on, and says how to fix each problem."""
 
 from __future__ import annotations
 
@@ -45,11 +45,12 @@ from app.zones import is_zone, zone_names
 SUPPORT_ENDS = {(6, 0): "2025-07-31", (7, 0): "2027-08-31", (8, 0): "2029-10-31"}
 SKEW_NOTICED, SKEW_TOO_MUCH = 1.0, 5.0  # seconds; leases compare clocks (docs/explanation/guarantees.md)
 LEAST_FREE = 1 << 30
-MOST_TOLD = 20  # jobs whose runs are seen to fail
-MOST_JOBS = 2_000  # that are looked at for it
+MOST_WARNINGS = 20  # shown warnings about runs that will fail
+MOST_JOBS = 2_000  # enabled jobs that are checked for such warnings
 LATE = timedelta(seconds=60)
 OUTBOX_OLD = timedelta(seconds=60)
-MOST_LOOKED_AT, MOST_NAMED = 10_000, 20  # records of a collection, and damaged ones that are named
+MOST_RECORDS = 10_000  # checked records of each collection
+MOST_NAMED = 20  # damaged records that are named
 SHAPES = {
     "dynamic_jobs": jobs.JOB,
     "job_revisions": jobs.REVISION,
@@ -78,7 +79,7 @@ RUN_SILENT, RUN_WAITING = timedelta(seconds=60), timedelta(minutes=15)
 
 
 class Level(StrEnum):
-    """How bad a finding is. A `problem` makes the exit code 1."""
+    """The severity of a finding. A `problem` makes the exit code 1."""
 
     OK = "ok"
     WARNING = "warning"
@@ -87,7 +88,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: what it is like and, unless all is well, what to do."""
+    """The result of one check: the state of its subject and, unless that is good, advice on what to do."""
 
     subject: str
     level: Level
@@ -96,13 +97,13 @@ class Finding:
 
 
 class Doctor:
-    """Reads only. A check that fails itself is a problem of its subject; the others go on."""
+    """Runs all checks, and changes nothing. A check that raises an error becomes a problem of its subject; the others go on."""
 
     def __init__(self, services: Services, store: Store) -> None:
         self._services, self._store, self._database = services, store, store.database
 
     def examine(self) -> Iterator[Finding]:
-        """All findings, in the order in which one would mend them."""
+        """Yields all findings, in the order in which they should be fixed."""
         checks: dict[str, Callable[[], Iterator[Finding]]] = {
             "MongoDB": self._mongodb,
             "Clock": self._clock,
@@ -125,7 +126,7 @@ class Doctor:
             try:
                 yield from check()
             except Exception as error:
-                yield Finding(subject, Level.PROBLEM, f"could not be looked at: {type(error).__name__}: {str(error)[:200]}")
+                yield Finding(subject, Level.PROBLEM, f"the check failed: {type(error).__name__}: {str(error)[:200]}")
 
     def _mongodb(self) -> Iterator[Finding]:
         began = time.monotonic()
@@ -140,50 +141,51 @@ class Doctor:
             yield Finding("MongoDB", Level.PROBLEM, text, "Jobwright needs MongoDB 6.0 or newer.")
         elif ends is not None and ends < self._services.clock.now().date().isoformat():
             private = self._store.mongod is not None
-            advice = "Set MONGODB_URI to a newer one for production." if private else "Upgrade it."
+            advice = "For production, set MONGODB_URI to a newer server." if private else "Upgrade it."
             yield Finding("MongoDB", Level.WARNING, f"{text}; its support ended on {ends}", advice)
         else:
             yield Finding("MongoDB", Level.OK, text)
 
     def _clock(self) -> Iterator[Finding]:
         before = self._services.clock.now()
-        theirs = self._store.client.admin.command("hello")["localTime"].replace(tzinfo=UTC)
+        database_time = self._store.client.admin.command("hello")["localTime"].replace(tzinfo=UTC)
         after = self._services.clock.now()
-        yield _skew("Clock", "this machine", (before + (after - before) / 2 - theirs).total_seconds())
+        yield _skew("Clock", "this machine", (before + (after - before) / 2 - database_time).total_seconds())
 
     def _migrations(self) -> Iterator[Finding]:
         known, applied = [name for name, _ in find_migrations()], Migrator(self._database, self._services.clock).applied()
-        pending, strange = [name for name in known if name not in applied], [name for name in applied if name not in known]
+        pending, unknown = [name for name in known if name not in applied], [name for name in applied if name not in known]
         if pending:
-            yield Finding("Migrations", Level.PROBLEM, f"{', '.join(pending)} not applied", "Run `jobwright migrate`.")
-        if strange:
+            yield Finding("Migrations", Level.PROBLEM, f"not applied: {', '.join(pending)}", "Run `jobwright migrate`.")
+        if unknown:
             yield Finding(
                 "Migrations",
                 Level.PROBLEM,
-                f"{', '.join(strange)} came with a newer release",
-                "Run that release, or take them back with it: `jobwright migrate --down-to`.",
+                f"applied by a newer release: {', '.join(unknown)}",
+                "Run that release, or use it to revert them: `jobwright migrate --down-to`.",
             )
-        if not pending and not strange:
-            yield Finding("Migrations", Level.OK, f"all {len(known)} applied")
+        if not pending and not unknown:
+            yield Finding("Migrations", Level.OK, f"all {len(known)} are applied")
 
     def _indexes(self) -> Iterator[Finding]:
-        wanted: set[tuple[str, str]] = set()
+        expected: set[tuple[str, str]] = set()
         for _, module in find_migrations():
-            made: Mapping[str, list[Any]] = getattr(module, "INDEXES", {})
+            created: Mapping[str, list[Any]] = getattr(module, "INDEXES", {})
             dropped: Mapping[str, list[str]] = getattr(module, "DROPS", {})
-            wanted -= {(collection, name) for collection, names in dropped.items() for name in names}
-            wanted |= {(collection, index.document["name"]) for collection, indexes in made.items() for index in indexes}
-        there = {(collection, name) for collection in {one for one, _ in wanted} for name in self._database[collection].index_information()}
-        missing = sorted(f"{collection}.{name}" for collection, name in wanted - there)
+            expected -= {(collection, name) for collection, names in dropped.items() for name in names}
+            expected |= {(collection, index.document["name"]) for collection, indexes in created.items() for index in indexes}
+        collections = {collection for collection, _ in expected}
+        present = {(collection, name) for collection in collections for name in self._database[collection].index_information()}
+        missing = sorted(f"{collection}.{name}" for collection, name in expected - present)
         if missing:
             yield Finding(
                 "Indexes",
                 Level.PROBLEM,
-                f"{', '.join(missing)} missing",
-                "Unique ones keep runs from doubling: stop all nodes, `jobwright migrate --down-to zero`, `jobwright migrate`.",
+                f"missing: {', '.join(missing)}",
+                "Unique indexes prevent double runs. Stop all nodes, run `jobwright migrate --down-to zero` and then `jobwright migrate`.",
             )
         else:
-            yield Finding("Indexes", Level.OK, f"all {len(wanted)} there")
+            yield Finding("Indexes", Level.OK, f"all {len(expected)} exist")
 
     def _disk(self) -> Iterator[Finding]:
         stats = self._database.command("dbStats")
@@ -194,22 +196,22 @@ class Doctor:
             yield _space("Disk of the data folder", usage.free, usage.total)
 
     def _time_zones(self) -> Iterator[Finding]:
-        found = _tz_version() or f"of the package tzdata {version('tzdata')}"
-        year = re.search(r"20\d\d", found)
+        data = _tz_version() or f"of the package tzdata {version('tzdata')}"
+        year = re.search(r"20\d\d", data)
         old = year is not None and int(year[0]) < self._services.clock.now().year - 1
         unknown = sorted({str(name) for name in JobStore(self._database).zones_in_use() if not is_zone(name)})
         if unknown:
             yield Finding(
                 "Time zones",
                 Level.PROBLEM,
-                f"jobs are in {', '.join(unknown)[:200]}, which is no IANA time zone",
-                "Give these jobs another zone: they are not started any more.",
+                f"jobs use {', '.join(unknown)[:200]}, which is not an IANA time zone",
+                "Give these jobs another zone. They no longer start.",
             )
         yield Finding(
             "Time zones",
             Level.WARNING if old else Level.OK,
-            f"data {found}, {len(zone_names())} zones",
-            "Update the system's tzdata: clock changes of the last years are not in it." if old else "",
+            f"data {data}, {len(zone_names())} zones",
+            "Update the system's tzdata. It lacks the clock changes of the last years." if old else "",
         )
 
     def _key(self) -> Iterator[Finding]:
@@ -224,36 +226,37 @@ class Doctor:
             yield Finding(
                 "Key",
                 Level.PROBLEM,
-                f"opens not the secrets of {', '.join(unreadable)}",
-                "Name the key that they were sealed with in JOBWRIGHT_OLD_SECRET_KEYS, or enter them anew.",
+                f"the key does not open the secrets of {', '.join(unreadable)}",
+                "Add the key that sealed them to JOBWRIGHT_OLD_SECRET_KEYS, or enter the secrets again.",
             )
         elif self._services.keys.earlier and (outdated := self._services.resealing.outdated()):
             where = ", ".join(f"{count} in {collection}" for collection, count in outdated.items())
-            yield Finding("Key", Level.WARNING, f"secrets of an earlier key: {where}", "Run `jobwright secrets reseal`.")
+            yield Finding("Key", Level.WARNING, f"secrets are sealed with an earlier key: {where}", "Run `jobwright secrets reseal`.")
         else:
-            yield Finding("Key", Level.OK, f"opens the secrets of all {len(rows)} connections")
+            yield Finding("Key", Level.OK, f"the key opens the secrets of all {len(rows)} connections")
 
     def _cage(self) -> Iterator[Finding]:
         settings = self._services.settings
-        who = f"run as {settings.job_user}" if settings.job_user else f"run as the service does ({pwd.getpwuid(os.getuid()).pw_name})"
+        own_name = pwd.getpwuid(os.getuid()).pw_name
+        who = f"they run as {settings.job_user}" if settings.job_user else f"they run as the user of the service ({own_name})"
         if settings.cage == "off":
-            yield Finding("Job processes", Level.WARNING, f"{who}; nothing keeps them in", "Set JOBWRIGHT_CAGE=auto.")
+            yield Finding("Job processes", Level.WARNING, f"{who}; nothing confines them", "Set JOBWRIGHT_CAGE=auto.")
             return
         holds = try_out()
         lacking = [
-            words
-            for there, words in (
-                (holds.landlock, "Landlock: they write wherever the user may, and read each other's files"),
-                (holds.mounts, "mount namespaces: the key and the private MongoDB are in their reach"),
-                (holds.network, "network namespaces: kinds that need no network have one"),
+            text
+            for active, text in (
+                (holds.landlock, "Landlock: they can write wherever the user can, and read each other's files"),
+                (holds.mounts, "mount namespaces: they can reach the key and the private MongoDB"),
+                (holds.network, "network namespaces: templates that need no network have one"),
             )
-            if not there
+            if not active
         ]
         if lacking:
             text = f"{who}; this kernel refuses {'; '.join(lacking)}"
-            yield Finding("Job processes", Level.WARNING, text, "Set JOBWRIGHT_JOB_USER, or let the service make user namespaces.")
+            yield Finding("Job processes", Level.WARNING, text, "Set JOBWRIGHT_JOB_USER, or allow the service to create user namespaces.")
         else:
-            yield Finding("Job processes", Level.OK, f"{who}; Landlock {holds.landlock} and namespaces keep them in")
+            yield Finding("Job processes", Level.OK, f"{who}; Landlock {holds.landlock} and namespaces confine them")
 
     def _audit(self) -> Iterator[Finding]:
         report = self._services.audit.verify()
@@ -262,7 +265,7 @@ class Doctor:
                 "Audit trail",
                 Level.PROBLEM,
                 "; ".join(f"event {place.seq}: {place.reason}" for place in report.breaks),
-                "Someone changed the trail in the database. Keep a copy, compare it with the log (audit.written) and with backups.",
+                "Someone changed the trail in the database. Keep a copy, and compare it with the log (audit.written) and with backups.",
             )
             return
         unsealed = f", {report.unsealed} older than the chain" if report.unsealed else ""
@@ -273,9 +276,9 @@ class Doctor:
     def _templates(self) -> Iterator[Finding]:
         catalogue = self._services.catalogue
         for name, reason in catalogue.broken.items():
-            yield Finding("Templates", Level.PROBLEM, f"{name} cannot be loaded: {reason}", "Its jobs do not run. Mend or reinstall it.")
+            yield Finding("Templates", Level.PROBLEM, f"{name} cannot be loaded: {reason}", "Its jobs do not run. Reinstall it.")
         if not catalogue.broken:
-            yield Finding("Templates", Level.OK, f"{len(catalogue.types())} loaded")
+            yield Finding("Templates", Level.OK, f"all {len(catalogue.types())} are loaded")
 
     def _nodes(self) -> Iterator[Finding]:
         now, seen = self._services.clock.now(), NodeStore(self._database).all()
@@ -284,8 +287,8 @@ class Doctor:
             yield Finding("Nodes", Level.WARNING, "no engine runs on this database", "Start `jobwright serve` or `jobwright scheduler`.")
         for node in live:
             if node.tick_age_seconds > SILENT_AFTER.total_seconds():
-                text = f"{node.id} lives, but its scheduler has not ticked for {node.tick_age_seconds:.0f} s"
-                yield Finding("Nodes", Level.PROBLEM, text, "Look for `tick.failed` in its log; restart it.")
+                text = f"the scheduler of {node.id} has not ticked for {node.tick_age_seconds:.0f} s"
+                yield Finding("Nodes", Level.PROBLEM, text, "Look for `tick.failed` in its log, and restart it.")
             else:
                 yield _skew("Nodes", node.id, node.skew_seconds)
 
@@ -294,91 +297,98 @@ class Doctor:
         broken, late = self._services.jobs.broken(), store.seconds_late(now, LATE)
         for name, reason in broken.items():
             yield Finding(
-                "Jobs", Level.PROBLEM, f"{name} cannot run: {reason}", "Open it: another schedule, or its template back, mends it."
+                "Jobs",
+                Level.PROBLEM,
+                f"{name} cannot run: {reason}",
+                "Give it another schedule, or restore its template.",
             )
         if late:
-            yield Finding("Jobs", Level.PROBLEM, f"one is late by {late:.0f} s", "No scheduler plans it.")
+            yield Finding("Jobs", Level.PROBLEM, f"a job is late by {late:.0f} s", "No scheduler plans it. Start one.")
         waiting = len(store.find_unsettled(now - OUTBOX_OLD, 1000))
         if waiting:
-            yield Finding("Jobs", Level.WARNING, f"{waiting} have runs that are not written yet", "A running scheduler writes them.")
+            yield Finding("Jobs", Level.WARNING, f"planned runs of {waiting} jobs are not stored yet", "A running scheduler does it.")
         if not broken and not late and not waiting:
-            yield Finding("Jobs", Level.OK, "none late, none broken")
+            yield Finding("Jobs", Level.OK, "no job is late or broken")
 
     def _runs_to_come(self) -> Iterator[Finding]:
-        """What can be known to fail each run of the jobs that are switched on. Mail has a finding of its own."""
+        """Yields the warnings about enabled jobs whose runs will all fail. Mail has a check of its own."""
         jobs = JobStore(self._database).enabled(MOST_JOBS)
-        found = [
-            (job.definition.name, one)
+        warnings_by_job = [
+            (job.definition.name, warning)
             for job, warnings in zip(jobs, self._services.outlook.of_all([job.definition for job in jobs]), strict=True)
-            for one in warnings
-            if not one.pointer.startswith("/notifications/")
+            for warning in warnings
+            if not warning.pointer.startswith("/notifications/")
         ]
-        for name, one in found[:MOST_TOLD]:
-            yield Finding("Runs to come", Level.WARNING, f"{name}: {one.pointer}: {one.message}", "Open the job, or mend what it needs.")
-        if len(found) > MOST_TOLD:
-            yield Finding("Runs to come", Level.WARNING, f"{len(found) - MOST_TOLD} more are seen to fail")
-        if not found:
-            yield Finding("Runs to come", Level.OK, "nothing is seen that would fail one")
+        for name, warning in warnings_by_job[:MOST_WARNINGS]:
+            text = f"{name}: {warning.pointer}: {warning.message}"
+            yield Finding("Runs to come", Level.WARNING, text, "Change the job, or repair what it needs.")
+        if len(warnings_by_job) > MOST_WARNINGS:
+            yield Finding("Runs to come", Level.WARNING, f"there are {len(warnings_by_job) - MOST_WARNINGS} more warnings")
+        if not warnings_by_job:
+            yield Finding("Runs to come", Level.OK, "no run is expected to fail")
 
     def _mail(self) -> Iterator[Finding]:
-        waiting, words = JobStore(self._database).count_with_recipients(), self._services.outlook.mail_problem()
-        if words is None:
-            yield Finding("Mail", Level.OK, f"outcomes go through {self._services.settings.notify_connection}")
-        elif waiting or self._services.settings.notify_connection:
-            text = f"{words} ({waiting} job{'s' * (waiting != 1)} with recipients)"
-            yield Finding("Mail", Level.WARNING, text, "Make an SMTP connection and name it in JOBWRIGHT_NOTIFY_CONNECTION.")
+        recipients, problem = JobStore(self._database).count_with_recipients(), self._services.outlook.mail_problem()
+        if problem is None:
+            yield Finding("Mail", Level.OK, f"notifications are sent through {self._services.settings.notify_connection}")
+        elif recipients or self._services.settings.notify_connection:
+            text = f"{problem} ({recipients} job{'s' * (recipients != 1)} with recipients)"
+            yield Finding("Mail", Level.WARNING, text, "Create an SMTP connection and name it in JOBWRIGHT_NOTIFY_CONNECTION.")
         else:
-            yield Finding("Mail", Level.OK, "no job mails its outcome")
+            yield Finding("Mail", Level.OK, "no job sends notifications")
 
     def _executions(self) -> Iterator[Finding]:
         stuck = ExecutionStore(self._database).stuck(self._services.clock.now(), silent=RUN_SILENT, waiting=RUN_WAITING)
-        told = {
-            "silent": ("run on a worker that fell silent", "A running scheduler takes them from it within seconds."),
+        descriptions = {
+            "silent": ("running on a worker that no longer renews its lease", "A running scheduler takes them over within seconds."),
             "waiting": (
-                f"have waited for a place for more than {RUN_WAITING.seconds // 60} minutes",
+                f"waiting for a free slot for more than {RUN_WAITING.seconds // 60} minutes",
                 "Raise SCHEDULER_EXECUTOR_POOL_SIZE or start another node.",
             ),
-            "untold": ("ended and nobody could be told", "Look at JOBWRIGHT_NOTIFY_CONNECTION and `notification.failed` in the log."),
+            "untold": (
+                "ended, but the notification could not be sent",
+                "Check JOBWRIGHT_NOTIFY_CONNECTION and `notification.failed` in the log.",
+            ),
         }
         for what, count in stuck.items():
             if count:
-                yield Finding("Executions", Level.WARNING, f"{count} {told[what][0]}", told[what][1])
+                yield Finding("Executions", Level.WARNING, f"{descriptions[what][0]}: {count}", descriptions[what][1])
         if not any(stuck.values()):
-            yield Finding("Executions", Level.OK, "none stuck")
+            yield Finding("Executions", Level.OK, "no execution is stuck")
 
     def _records(self) -> Iterator[Finding]:
-        """The newest documents of each collection against its shape."""
+        """Compares the newest documents of each collection with its shape."""
         damaged = 0
         for name, shape in SHAPES.items():
-            for row in Records(self._database, name, shape).find().sort("$natural", -1).limit(MOST_LOOKED_AT):
+            for row in Records(self._database, name, shape).find().sort("$natural", -1).limit(MOST_RECORDS):
                 if DAMAGED in row:
                     damaged += 1
                     if damaged <= MOST_NAMED:
-                        called = row.get("name") or row.get("email") or row.get("job_name") or ""
-                        text = f"{row['_id']} in {name}{f' ({called})' if called else ''} is damaged: {row[DAMAGED]}"
-                        yield Finding("Records", Level.PROBLEM, text, "Nothing is done with it. Mend it in the database, or delete it.")
+                        name_of_row = row.get("name") or row.get("email") or row.get("job_name") or ""
+                        text = f"{row['_id']} in {name}{f' ({name_of_row})' if name_of_row else ''} is damaged: {row[DAMAGED]}"
+                        yield Finding("Records", Level.PROBLEM, text, "Jobwright does not use it. Repair it in the database, or delete it.")
         if damaged > MOST_NAMED:
             yield Finding("Records", Level.PROBLEM, f"{damaged - MOST_NAMED} more are damaged", "The log names each (record.damaged).")
         if not damaged:
-            yield Finding("Records", Level.OK, "all can be read")
+            yield Finding("Records", Level.OK, "all records are readable")
 
 
-def _skew(subject: str, whose: str, seconds: float) -> Finding:
-    text = f"{whose} is {abs(seconds):.2f} s {'ahead of' if seconds > 0 else 'behind'} the database"
+def _skew(subject: str, machine: str, seconds: float) -> Finding:
+    text = f"the clock of {machine} is {abs(seconds):.2f} s {'ahead of' if seconds > 0 else 'behind'} the database"
     if abs(seconds) < SKEW_NOTICED:
         return Finding(subject, Level.OK, text)
     level = Level.PROBLEM if abs(seconds) > SKEW_TOO_MUCH else Level.WARNING
-    return Finding(subject, level, text, "Leases compare clocks: synchronise both machines (NTP).")
+    return Finding(subject, level, text, "Leases compare clocks. Synchronise both machines (NTP).")
 
 
 def _space(subject: str, free: float, total: float) -> Finding:
-    text = f"{free / (1 << 30):.1f} of {total / (1 << 30):.1f} GiB free"
+    text = f"{free / (1 << 30):.1f} of {total / (1 << 30):.1f} GiB are free"
     scarce = total > 0 and free < max(LEAST_FREE, total / 50)
-    return Finding(subject, Level.PROBLEM if scarce else Level.OK, text, "Make room: a full disk stops every job." if scarce else "")
+    return Finding(subject, Level.PROBLEM if scarce else Level.OK, text, "Make room. A full disk stops every job." if scarce else "")
 
 
 def _tz_version() -> str:
-    """The version of the system's time-zone data, such as 2026a; empty where it does not say."""
+    """Returns the version of the system's time-zone data, such as 2026a; empty if the system does not tell it."""
     for folder in zoneinfo.TZPATH:
         path = Path(folder) / "tzdata.zi"
         if path.is_file():

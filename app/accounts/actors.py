@@ -1,4 +1,4 @@
-"""An account as someone who does things."""
+"""Turns an account into the actor of a request."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from app.audit.model import Actor, Via
 
 
 def actor_of(user: User, *, via: Via, address: str = "", **more: Any) -> Actor:
-    """`user` at one of the faces, with the rights that the account has now; `more` are further fields of Actor."""
-    kept = frozenset(user.groups) if user.groups and user.role is not Role.SUPER_ADMIN else None
-    return Actor(id=user.id, email=user.email, role=user.role.value, via=via, address=address, groups=kept, **more)
+    """Returns the actor for `user`, with the current rights of the account. `more` are further fields of Actor."""
+    groups = frozenset(user.groups) if user.groups and user.role is not Role.SUPER_ADMIN else None
+    return Actor(id=user.id, email=user.email, role=user.role.value, via=via, address=address, groups=groups, **more)

@@ -1,4 +1,4 @@
-"""The audit trail for those who may read it."""
+"""Shows and exports the audit trail to people who may read it."""
 
 from __future__ import annotations
 
@@ -38,44 +38,46 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Newest first; `older` is what to ask for as `before` to go on, None at the end."""
+    """One page of events, the newest first. `older` is the value of `before` for the next page, None on the last page."""
 
     events: list[Document]
     older: int | None
 
 
 class Auditors:
-    """Lists and exports; that someone exported is an event too."""
+    """Lists and exports events. An export is recorded as an event too."""
 
     def __init__(self, audit: AuditTrail) -> None:
         self._audit = audit
 
     def page(self, actor: Actor, query: AuditFilter, *, before: int | None = None, limit: int = 50) -> AuditPage:
-        """Raises Forbidden."""
+        """Returns one page of matching events. Raises Forbidden."""
         require(actor, May.SEE_AUDIT)
-        found = self._audit.history(query, before=before, limit=limit + 1)
-        return AuditPage(found[:limit], found[limit - 1]["seq"] if len(found) > limit else None)
+        events = self._audit.history(query, before=before, limit=limit + 1)
+        return AuditPage(events[:limit], events[limit - 1]["seq"] if len(events) > limit else None)
 
     def actions(self, actor: Actor) -> list[str]:
-        """Every action that was ever recorded, for a filter."""
+        """Returns every action that was ever recorded, sorted. Raises Forbidden."""
         require(actor, May.SEE_AUDIT)
         return self._audit.actions()
 
     def export(self, actor: Actor, query: AuditFilter, kind: str) -> Iterator[str]:
-        """All events that match, oldest first, as text in portions: one JSON object a line (`jsonl`), or RFC 4180 (`csv`), in which
-        nothing is run as a formula."""
+        """Yields all matching events as text, the oldest first.
+
+        `kind` is `jsonl` (one JSON object on each line) or `csv` (RFC 4180; no cell is run as a formula). Raises Forbidden.
+        """
         require(actor, May.SEE_AUDIT)
-        chosen = {name: getattr(query, name) for name in query.__slots__ if getattr(query, name)}
-        diff = [{"field": f"/{name}", "after": value} for name, value in {**chosen, "format": kind}.items()]
+        conditions = {name: getattr(query, name) for name in query.__slots__ if getattr(query, name)}
+        diff = [{"field": f"/{name}", "after": value} for name, value in {**conditions, "format": kind}.items()]
         with self._audit.action(actor, "audit.export", kind="audit", target_id="audit", diff=diff):
             events = begun(self._audit.walk(query))
             return _lines(events) if kind == "jsonl" else _rows(events)
 
 
 def event_json(event: Document) -> dict[str, Any]:
-    """An event with its times as text (RFC 3339) and its id as `_id`."""
-    shown: dict[str, Any] = json.loads(json.dumps(event, default=_text))
-    return shown
+    """Returns an event as JSON, with its times as text (RFC 3339)."""
+    plain: dict[str, Any] = json.loads(json.dumps(event, default=_text))
+    return plain
 
 
 def _text(value: Any) -> str:

@@ -8,36 +8,38 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What someone may do (design.md, 6)."""
+    """What a person may do."""
 
-    USER = "user"  # nothing here
-    ADMIN = "admin"  # sees all; creates, edits, runs and toggles jobs of templates that destroy nothing
+    USER = "user"  # only their own account
+    ADMIN = "admin"  # sees everything; creates, changes and runs jobs of templates that cannot destroy data
     SUPER_ADMIN = "super_admin"  # everything
 
 
 class Scope(StrEnum):
-    """What a token may do, within its owner's role."""
+    """What a token may do, within the role of its owner."""
 
     READ = "read"  # look at jobs, templates, executions, logs
     WRITE = "write"  # create, change, enable, disable and delete jobs
     RUN = "run"  # run, cancel and retry
-    ADMIN = "admin"  # connections and whatever else is a super-admin's
+    ADMIN = "admin"  # connections and everything else that needs a super-admin
 
 
 class AccountKind(StrEnum):
-    """Who an account is."""
+    """Whether an account belongs to a person or to a program."""
 
     PERSON = "person"  # signs in
-    SERVICE = "service"  # a program: has tokens, and no sign-in
+    SERVICE = "service"  # a program, which has tokens and cannot sign in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An account. `password_hash` is argon2id in PHC form, empty where nobody can sign in with a password.
+    """An account.
 
-    `totp` is None without a second factor, else `{sealed, confirmed_at, last_step, recovery}` (app.accounts.second_factor). `groups` are
-    those whose jobs an admin is kept to; without any, all. `identity` is who they are at the provider of single sign-on: `{issuer,
-    subject}`. `epoch` counts changes of how the account is proved and of what it may: a session is good in the epoch that it began in.
+    `password_hash` is argon2id in PHC form; empty if the account cannot sign in with a password. `totp` is None without a second factor,
+    else `{sealed, confirmed_at, last_step, recovery}` (app.accounts.second_factor). `groups` are the groups to whose jobs an admin is
+    restricted; an empty tuple means all jobs. `identity` names the person at the provider of single sign-on: `{issuer, subject}`. `epoch`
+    counts changes of the credentials and rights of the account; a session is valid only in the epoch in which it began. `damaged` says
+    what in the stored record cannot be read; if that decides about rights, the account is closed.
     """
 
     id: str
@@ -54,4 +56,4 @@ class User:
     identity: dict[str, str] | None = None
     epoch: int = 0
     version: int = 1
-    damaged: str = ""  # what of its record cannot be read; where that decides what it may, it is closed
+    damaged: str = ""

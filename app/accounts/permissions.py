@@ -1,4 +1,4 @@
-"""Who may do what, in one table: every service asks it, whichever face the request came through (design.md, 6)."""
+"""Who may do what, in one table. Every service asks it, for requests of every face."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.errors import Forbidden
 
 
 class May(StrEnum):
-    """What someone may do. `docs/reference/permissions.md` shows the table; a test reads it."""
+    """The permissions. `docs/reference/permissions.md` shows the table, and a test compares the two."""
 
     OWN_ACCOUNT = "account.own"
     SEE_JOBS = "jobs.see"
@@ -37,7 +37,11 @@ class May(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The least role that may, the scope that a token needs besides (None: none), what it is in words, and whether tokens may at all."""
+    """What a permission needs.
+
+    `role` is the lowest role that has it, and `scope` the scope that a token needs besides (None: no scope). `words` describes the
+    permission. `by_token` is False for what no token may do.
+    """
 
     role: Role
     scope: Scope | None
@@ -72,7 +76,7 @@ RULES: dict[May, Rule] = {
 
 
 def lacks(actor: Actor, may: May) -> str | None:
-    """Why `actor` may not, or None where they may."""
+    """Returns why `actor` does not have the permission, or None if the actor has it."""
     rule, order = RULES[may], list(Role)
     if may is May.DESTROY and actor.approved_by:
         return None
@@ -86,12 +90,12 @@ def lacks(actor: Actor, may: May) -> str | None:
 
 
 def sees_group(actor: Actor, group: str) -> bool:
-    """Whether the jobs of a group are among those that `actor` is kept to."""
+    """Returns whether `actor` may see the jobs of a group."""
     return actor.groups is None or group in actor.groups
 
 
 def require(actor: Actor, may: May) -> None:
-    """Pass where `actor` may. Raises Forbidden, naming what lacks."""
+    """Raises Forbidden, with the reason, if `actor` does not have the permission."""
     reason = lacks(actor, may)
     if reason is not None:
         raise Forbidden(reason)

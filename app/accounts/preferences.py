@@ -1,4 +1,4 @@
-"""What each person has set for themselves: the language and the zone in which they read pages, and views of the list of jobs."""
+"""The personal settings of people: language and time zone of pages, and saved views of the list of jobs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from templates_lib.messages import say
 MOST_VIEWS = 30
 LONGEST_NAME = 60
 LONGEST_QUERY = 1_000
-# What pages speak, each by its own name.
+# The languages of the pages, each with its own name for itself.
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A named list of jobs: `query` is what follows the `?` of its address."""
+    """A saved list of jobs. `query` is the query string of its address."""
 
     name: str
     query: str
@@ -30,7 +30,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """One person's. `zone` is an IANA name, `language` one of LANGUAGES; empty: that of their browser."""
+    """The settings of one person. `zone` is an IANA name and `language` one of LANGUAGES; empty means those of the browser."""
 
     zone: str = ""
     language: str = ""
@@ -38,19 +38,19 @@ class Preference:
 
 
 class Preferences:
-    """For people; programs have none."""
+    """Reads and changes the settings of people. Programs have none."""
 
     def __init__(self, store: PreferenceStore) -> None:
         self._store = store
 
     def of(self, actor: Actor) -> Preference:
-        """What the actor has set; the defaults where that is nothing."""
+        """Returns the settings of the actor; the defaults if there are none."""
         row = self._store.get(actor.id)
-        views = tuple(View(one["name"], one["query"]) for one in row.get("views", ()))
+        views = tuple(View(view["name"], view["query"]) for view in row.get("views", ()))
         return Preference(row.get("zone", ""), row.get("language", ""), views)
 
     def set_reading(self, actor: Actor, zone: str, language: str) -> None:
-        """The zone of times and the language of pages; empty for those of the browser. Raises ValidationFailed for one that is none."""
+        """Sets the time zone and the language of pages; empty means those of the browser. Raises ValidationFailed for unknown ones."""
         require(actor, May.OWN_ACCOUNT)
         errors = []
         if zone and not is_zone(zone):
@@ -62,24 +62,26 @@ class Preferences:
         self._store.set_reading(actor.id, zone, language)
 
     def save_view(self, actor: Actor, name: str, query: str) -> View:
-        """Keep a list under a name, in place of the one of that name. Raises ValidationFailed, LimitReached."""
+        """Saves a list under a name, in place of a view with the same name. Raises ValidationFailed, LimitReached."""
         require(actor, May.OWN_ACCOUNT)
         name, problem = read_name(name)
-        kept = urlencode([(key, value) for key, value in parse_qsl(query) if key != "page"])
+        kept_query = urlencode([(key, value) for key, value in parse_qsl(query) if key != "page"])
         errors = [FieldError("/name", problem)] if problem else []
         errors += (
             [FieldError("/name", say("must have 1 to {most} characters", most=LONGEST_NAME))] if not 0 < len(name) <= LONGEST_NAME else []
         )
-        errors += [FieldError("/query", "narrows nothing")] if not kept else []
-        errors += [FieldError("/query", say("has more than {most:,} characters", most=LONGEST_QUERY))] if len(kept) > LONGEST_QUERY else []
+        errors += [FieldError("/query", "narrows nothing")] if not kept_query else []
+        errors += (
+            [FieldError("/query", say("has more than {most:,} characters", most=LONGEST_QUERY))] if len(kept_query) > LONGEST_QUERY else []
+        )
         if errors:
             raise ValidationFailed(errors)
-        view = View(name, kept)
-        if not self._store.put_view(actor.id, name, kept, most=MOST_VIEWS):
+        view = View(name, kept_query)
+        if not self._store.put_view(actor.id, name, kept_query, most=MOST_VIEWS):
             raise LimitReached(say("You have {most} views; remove one first", most=MOST_VIEWS))
         return view
 
     def drop_view(self, actor: Actor, name: str) -> None:
-        """Forget a view; one that is not there is left so."""
+        """Removes a view. Does nothing if there is none with this name."""
         require(actor, May.OWN_ACCOUNT)
         self._store.drop_view(actor.id, spellings(name))

@@ -1,4 +1,4 @@
-"""How often anyone may ask: counted in MongoDB, so that the bound holds over all processes together."""
+"""Limits how many requests a caller may make. The count is in MongoDB, so a limit holds for all processes together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pymongo.database import Database
 
-from app.accounts.throttle import place_of
+from app.accounts.throttle import network_of
 from app.errors import LimitReached
 from app.mongo import Document
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Rates:
-    """Requests a minute: of an account by its tokens, and of a place that proves nobody."""
+    """Counts requests per minute: of an account by its tokens, and of a network whose requests prove no account."""
 
     def __init__(self, database: Database[Document], *, per_minute: int, strangers_per_minute: int) -> None:
         self._database, self._per_minute, self._strangers = database, per_minute, strangers_per_minute
@@ -30,12 +30,12 @@ class Rates:
         return Counter(self._database)
 
     def count_request(self, account_id: str) -> None:
-        """One request of an account. Raises LimitReached."""
+        """Counts one request of an account. Raises LimitReached."""
         self._count("account", account_id, self._per_minute, f"This account has made {self._per_minute} requests within a minute")
 
     def count_stranger(self, address: str) -> None:
-        """One request that proves nobody: a wrong token, a sign-in form, a reset link. Raises LimitReached."""
-        self._count("stranger", place_of(address), self._strangers, "Too many requests from your network without a valid sign-in")
+        """Counts one request that proves no account: a wrong token, a sign-in form, a reset link. Raises LimitReached."""
+        self._count("stranger", network_of(address), self._strangers, "Too many requests from your network without a valid sign-in")
 
     def _count(self, name: str, key: str, per_minute: int, words: str) -> None:
         until = self._counter.hit(name, key, per_minute)

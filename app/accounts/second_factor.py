@@ -1,4 +1,4 @@
-"""Time-based one-time codes (RFC 6238) as a second factor, and recovery codes for who lost the device."""
+"""Time-based one-time codes (RFC 6238) as a second factor, and recovery codes for people who lost the device."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from app.mongo import Document
 ISSUER = "Jobwright"
 PURPOSE = "totp"  # of the key that seals second factors
 STEP_SECONDS = 30
-SLACK_STEPS = 1  # clocks of phones differ by some seconds
+SLACK_STEPS = 1  # accepted before and after the current step, because clocks of phones differ by some seconds
 RECOVERY_CODES = 10
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that look like others
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What someone adds to their app: the secret in base32, and the same as an address for a QR code (Key Uri Format)."""
+    """What a person adds to an app: the secret in base32, and the same as an address for a QR code (Key Uri Format)."""
 
     secret: str
     uri: str
 
 
 class SecondFactor:
-    """A code is good once, within half a minute of its time."""
+    """Checks codes. A code is valid once, within half a minute of its time."""
 
     def __init__(self, users: UserStore, keys: KeyRing) -> None:
         self._users, self._fernet = users, keys.fernet(PURPOSE)
 
     def offer(self, user: User) -> Enrolment:
-        """A new secret; nothing holds before `confirm`."""
+        """Returns a new secret. It has no effect before `confirm`."""
         secret = pyotp.random_base32()
         return Enrolment(secret, pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER))
 
     def confirm(self, secret: str, code: str, now: datetime) -> tuple[Document, list[str]] | None:
-        """What to store of a secret that the code proves to be in someone's app, and the recovery codes, which are shown this once."""
+        """Returns what to store of a secret, and the recovery codes, which are shown only now. Returns None if the code is wrong."""
         step = _step_of(secret, code, now)
         if step is None:
             return None
@@ -53,12 +53,12 @@ class SecondFactor:
             "sealed": self._fernet.encrypt(secret.encode()).decode(),
             "confirmed_at": now,
             "last_step": step,
-            "recovery": [digest(one) for one in codes],
+            "recovery": [digest(recovery_code) for recovery_code in codes],
         }
         return stored, codes
 
     def passes(self, user: User, code: str, now: datetime) -> bool:
-        """Whether this is a code of the user's that was not used before; it is used up by the question."""
+        """Returns whether this is an unused code of the user. The call uses it up."""
         factor: dict[str, Any] = dict(user.totp or {})
         text = code.strip().lower().replace(" ", "")
         if not factor or len(text) > 64:
@@ -94,11 +94,11 @@ class SecondFactorSeal:
 
 
 def _step_of(secret: str, code: str, now: datetime) -> int | None:
-    """The time step whose code this is, of those close to `now`."""
+    """Returns the time step of the code, among the steps close to `now`; None if it is wrong."""
     try:
         totp = pyotp.TOTP(secret)
         current = int(now.timestamp()) // STEP_SECONDS
         steps = (current + away for away in range(-SLACK_STEPS, SLACK_STEPS + 1))
         return next((step for step in steps if pyotp.utils.strings_equal(totp.generate_otp(step), code)), None)
-    except ValueError:  # no base32
+    except ValueError:  # the secret is not base32
         return None

@@ -1,4 +1,4 @@
-"""Accounts: made, changed and closed by super-admins; each person minds their own password and second factor."""
+"""Accounts. Super-admins create, change and close them; each person changes their own password and second factor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from app.validation.names import read_name, read_names, visible
 from app.validation.together import sound
 from templates_lib.messages import say
 
-RESET_LIFE = timedelta(hours=24)
+RESET_LIFE = timedelta(hours=24)  # of a link that sets a password
 
 _NAME: dict[str, Any] = {"type": "string", "title": "Name", "maxLength": 200}
 _ROLE: dict[str, Any] = {
@@ -77,7 +77,7 @@ CHANGE_SCHEMA: dict[str, Any] = {
 
 
 class Accounts:
-    """People and services."""
+    """Creates and changes the accounts of people and programs."""
 
     def __init__(
         self,
@@ -94,28 +94,28 @@ class Accounts:
         self._audit, self._clock = audit, clock
         self._new, self._change = SchemaValidator(NEW_SCHEMA), SchemaValidator(CHANGE_SCHEMA)
 
-    # -- a super-admin's ------------------------------------------------------------------------------------------
+    # -- for super-admins ------------------------------------------------------------------------------------------
 
     def all(self, actor: Actor) -> list[User]:
-        """By e-mail address."""
+        """Returns all accounts, sorted by e-mail address. Raises Forbidden."""
         require(actor, May.MANAGE_ACCOUNTS)
         return self._users.all()
 
     def get(self, actor: Actor, user_id: str) -> User:
-        """One's own, or for who manages accounts any. Raises NotFound."""
+        """Returns the actor's own account, or any account for actors who manage accounts. Raises Forbidden, NotFound."""
         if user_id != actor.id:
             require(actor, May.MANAGE_ACCOUNTS)
         return self._found(user_id)
 
     def add(self, actor: Actor, body: Any) -> tuple[User, str | None]:
-        """A new account by `body` (NEW_SCHEMA), and for a person the secret of the link that sets the password.
+        """Creates an account from `body` (NEW_SCHEMA). Returns it and, for a person, the secret of the link that sets the password.
 
         Raises ValidationFailed, DuplicateName.
         """
         require(actor, May.MANAGE_ACCOUNTS)
         read, unseen = read_names(body, "email", "name", "groups")
         if errors := [*self._new.errors(read), *unseen]:
-            taken = [FieldError("/email", one.message) for one in self._taken(sound(read, errors).get("email", ""))]
+            taken = [FieldError("/email", error.message) for error in self._taken(sound(read, errors).get("email", ""))]
             raise ValidationFailed([*errors, *taken])
         body = read
         kind = AccountKind(body.get("kind", AccountKind.PERSON))
@@ -131,27 +131,30 @@ class Accounts:
         return user, self._reset(user) if kind is AccountKind.PERSON else None
 
     def add_identity(self, actor: Actor, *, email: str, name: str, role: Role, identity: dict[str, str]) -> User:
-        """A new account of a person without a password, who signs in through a provider. Raises ValidationFailed, DuplicateName."""
-        body = self._judged(self._new, {"email": email, "name": visible(name)[:200], "role": role.value}, "email")
+        """Creates the account of a person who signs in through a provider. Raises ValidationFailed, DuplicateName."""
+        body = self._validate(self._new, {"email": email, "name": visible(name)[:200], "role": role.value}, "email")
         return self._insert(actor, email=body["email"], password_hash="", role=role, name=body["name"], identity=identity)
 
     def create_user(self, actor: Actor, *, email: str, password: str, role: Role, name: str = "") -> User:
-        """A new account of a person with a password. For faces that have asked who may. Raises ValidationFailed or DuplicateName."""
+        """Creates the account of a person with a password. The caller has checked the permission.
+
+        Raises ValidationFailed, DuplicateName.
+        """
         address, problem = read_name(email.strip().lower())
         name, unseen = read_name(name)
         errors = [FieldError("/email", problem)] if problem else []
         errors += [FieldError("/name", unseen)] if unseen else []
-        # The first super-admin may be one of a machine without a domain, which no e-mail format allows.
+        # The first super-admin may have an address such as admin@localhost, which the e-mail format does not allow.
         if not 3 <= len(address) <= 320 or address.count("@") != 1 or not address.isprintable() or " " in address:
             errors.append(FieldError("/email", "must be an e-mail address"))
         errors += self._passwords.problems(password, known=(address, name))
         if errors:
-            errors += [] if any(one.pointer == "/email" for one in errors) else self._taken(address)
+            errors += [] if any(error.pointer == "/email" for error in errors) else self._taken(address)
             raise ValidationFailed(errors)
         return self._insert(actor, email=address, password_hash=self._passwords.hash(password), role=role, name=name)
 
     def change(self, actor: Actor, user_id: str, body: Any, *, version: int | None = None) -> User:
-        """The account with the fields of `body` (CHANGE_SCHEMA) changed. Who loses a right or the account loses it at once.
+        """Changes the fields of `body` (CHANGE_SCHEMA) and returns the account. The change takes effect at once.
 
         Raises ValidationFailed, StaleVersion, Conflict for the last super-admin.
         """
@@ -159,12 +162,12 @@ class Accounts:
         before = self._found(user_id)
         if version is not None and version != before.version:
             raise StaleVersion(version, before.version)
-        body = self._judged(self._change, body, "name", "groups")
+        body = self._validate(self._change, body, "name", "groups")
         fields = {name: value for name, value in body.items() if _plain(before)[name] != value}
         if not fields:
             return before
-        weaker = fields.get("role", Role.SUPER_ADMIN) != Role.SUPER_ADMIN or fields.get("disabled", False)
-        last = weaker and before.role is Role.SUPER_ADMIN
+        loses_role = fields.get("role", Role.SUPER_ADMIN) != Role.SUPER_ADMIN or fields.get("disabled", False)
+        last = loses_role and before.role is Role.SUPER_ADMIN
         if last:
             self._refuse_without_others(before)
         diff = field_diff({name: _plain(before)[name] for name in fields}, fields)
@@ -173,17 +176,17 @@ class Accounts:
             if after is None:
                 raise StaleVersion(before.version, self._found(user_id).version)
             if last:
-                try:  # of two who take the role from each other at the same time both see it here
+                try:  # if two super-admins take the role from each other at the same time, both notice it here
                     self._refuse_without_others(before)
                 except Conflict:
                     self._users.change(after, {name: _plain(before)[name] for name in fields})
                     raise
             if "role" in fields or fields.get("disabled"):
-                self._sessions.remove_of(user_id)  # a session of a new role begins with a sign-in
+                self._sessions.remove_of(user_id)  # a person signs in again to use a new role
         return after
 
     def start_reset(self, actor: Actor, user_id: str) -> str:
-        """The secret of a link that sets another password, good once and for RESET_LIFE; the old password works until then.
+        """Returns the secret of a link that sets a new password. It works once, within RESET_LIFE; the old password works until then.
 
         Raises Conflict for a service.
         """
@@ -195,31 +198,33 @@ class Accounts:
             return self._reset(user)
 
     def remove_second_factor(self, actor: Actor, user_id: str) -> None:
-        """For someone who lost the device and the recovery codes; ends their sessions."""
+        """Removes the second factor of a person who lost the device and the recovery codes, and ends the person's sessions."""
         require(actor, May.MANAGE_ACCOUNTS)
         user = self._found(user_id)
         with self._audit.action(actor, "user.second_factor_remove", kind="user", target_id=user_id, name=user.email):
             self._change_own(user, {"totp": None})
             self._sessions.remove_of(user_id)
 
-    # -- of the person --------------------------------------------------------------------------------------------
+    # -- for each person --------------------------------------------------------------------------------------------
 
     def ensure_first_admin(self, actor: Actor, *, email: str, password: str) -> str | None:
-        """At the first start make the super-admin. Returns the password made for it, or None where one was given or people exist."""
+        """Creates the first super-admin if there are no accounts.
+
+        Returns the generated password; None if a password was given or if accounts exist.
+        """
         if self._users.any_exists():
             return None
-        made = password or secrets.token_urlsafe(15)
+        initial = password or secrets.token_urlsafe(15)
         try:
-            self.create_user(actor, email=email, password=made, role=Role.SUPER_ADMIN)
-        except DuplicateName:  # another process starts at the same time
+            self.create_user(actor, email=email, password=initial, role=Role.SUPER_ADMIN)
+        except DuplicateName:  # another process starts at the same time and was faster
             return None
-        return None if password else made
+        return None if password else initial
 
     def change_password(self, actor: Actor, *, old: str, new: str, keep: str) -> int:
-        """Another password of one's own; every session ends, and the one of the secret `keep` goes on by SignIn.renew. Returns how many
-        others ended.
+        """Changes the actor's own password and ends all sessions; the caller renews the session with the secret `keep` (SignIn.renew).
 
-        Raises ValidationFailed at /old or /new, LimitReached after too many wrong ones.
+        Returns how many other sessions ended. Raises ValidationFailed at /old or /new, and LimitReached after too many wrong passwords.
         """
         require(actor, May.OWN_ACCOUNT)
         user = self._found(actor.id)
@@ -233,11 +238,11 @@ class Accounts:
             return self._sessions.remove_of(user.id, but=digest(keep))
 
     def whose_reset(self, secret: str) -> User | None:
-        """Whose link this is; None where it is unknown, used or too old."""
+        """Returns the account of the link; None if the link is unknown, used or expired."""
         return self._users.by_reset(digest(secret), self._clock.now())
 
     def finish_reset(self, secret: str, password: str) -> User:
-        """Set the password through a link; every session ends. Raises ValidationFailed at /new, NotFound."""
+        """Sets the password through a link, and ends all sessions. Raises ValidationFailed at /new, NotFound."""
         user = self.whose_reset(secret)
         if user is None or user.disabled:
             raise NotFound("reset", "of this link: it was used, or is older than a day")
@@ -251,29 +256,30 @@ class Accounts:
         return user
 
     def offer_second_factor(self, actor: Actor) -> Enrolment:
-        """A secret for one's app; nothing holds before `confirm_second_factor`."""
+        """Returns a secret for the person's app. It has no effect before `confirm_second_factor`."""
         require(actor, May.OWN_ACCOUNT)
         return self._second.offer(self._found(actor.id))
 
     def confirm_second_factor(self, actor: Actor, *, password: str, secret: str, code: str) -> list[str]:
-        """From now on a code is asked for; every session ends, as with another password. Returns the recovery codes, which are shown this
-        once.
+        """Switches the second factor on, and ends all sessions, as a new password does.
+
+        Returns the recovery codes, which are shown only now.
 
         Raises ValidationFailed at /old or /code.
         """
         require(actor, May.OWN_ACCOUNT)
         user = self._found(actor.id)
         self._prove(user, password)
-        made = self._second.confirm(secret, code.replace(" ", ""), self._clock.now())
-        if made is None:
+        confirmed = self._second.confirm(secret, code.replace(" ", ""), self._clock.now())
+        if confirmed is None:
             raise ValidationFailed([FieldError("/code", "is not the code that the app shows now; look at the clock of the device")])
-        stored, codes = made
+        stored, codes = confirmed
         with self._audit.action(actor, "user.second_factor", kind="user", target_id=user.id, name=user.email):
             self._change_own(user, {"totp": stored})
         return codes
 
     def drop_second_factor(self, actor: Actor, *, password: str) -> None:
-        """The password alone is enough again; every session ends, as with another password. Raises ValidationFailed at /old."""
+        """Switches the second factor off, and ends all sessions, as a new password does. Raises ValidationFailed at /old."""
         require(actor, May.OWN_ACCOUNT)
         user = self._found(actor.id)
         self._prove(user, password)
@@ -283,8 +289,8 @@ class Accounts:
     # -- steps ----------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _judged(validator: SchemaValidator, body: Any, *names: str) -> Any:
-        """The body with these names in their one spelling. Raises ValidationFailed."""
+    def _validate(validator: SchemaValidator, body: Any, *names: str) -> Any:
+        """Returns the body with these names in their one spelling. Raises ValidationFailed."""
         read, errors = read_names(body, *names)
         if errors := [*validator.errors(read), *errors]:
             raise ValidationFailed(errors)
@@ -322,16 +328,16 @@ class Accounts:
         return user
 
     def _taken(self, email: str) -> list[FieldError]:
-        """That another account has the address."""
+        """Returns an error if another account has the address."""
         address = email.strip().lower()
         return list(DuplicateName(address).errors) if address and self._users.by_email(address) is not None else []
 
     def _refuse_without_others(self, user: User) -> None:
-        if not self._users.active(Role.SUPER_ADMIN, but=user.id):
+        if not self._users.has_other(Role.SUPER_ADMIN, than=user.id):
             raise Conflict(say("{email} is the last super-admin: make another one first", email=user.email))
 
     def _prove(self, user: User, password: str) -> None:
-        """Whoever sits at an open session is not yet its owner."""
+        """Checks the password again, since a person at an open session need not be its owner. Raises ValidationFailed, LimitReached."""
         self._throttle.take(DEVICE, f"own|{user.id}", self._clock.now())
         if not self._passwords.verify(user.password_hash, password):
             raise ValidationFailed([FieldError("/old", "is not your password")])

@@ -1,4 +1,4 @@
-"""What the documents of accounts, tokens, sessions and preferences must be (app.shapes)."""
+"""The shapes of the documents of accounts, tokens, sessions and preferences (app.shapes)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ USER = Object(
         "reset": Object(optional=True, members={"digest": Text(), "expires_at": Instant()}),
     }
 )
-# What decides who somebody is and what they may: an account in which any of it is damaged is closed.
+# The fields that decide who a person is and what the person may do. An account is closed if one of them is damaged.
 DECIDING = ("/role", "/disabled", "/kind", "/totp", "/groups", "/identity", "/password_hash", "/email", "/_id", "/epoch")
 SEALED_FIELDS = (SealedFields("users", ("totp.sealed",)),)
 TOKEN = Object(

@@ -1,4 +1,4 @@
-"""Signing in, and the sessions that it makes."""
+"""Sign-in with password and code, and the sessions that it opens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.accounts.passwords import Passwords
 from app.accounts.permissions import May, require
 from app.accounts.second_factor import SecondFactor
 from app.accounts.store import SessionStore, UserStore
-from app.accounts.throttle import ACCOUNT, DEVICE, PAIR, PLACE, Bound, Throttle, place_of
+from app.accounts.throttle import ACCOUNT, DEVICE, NETWORK, PAIR, Bound, Throttle, network_of
 from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
@@ -25,17 +25,18 @@ from app.mongo import Document
 from app.shapes import DAMAGED
 from app.validation.names import normal
 
-WRONG = "The e-mail address or the password is wrong"  # never which of the two
-PENDING = timedelta(minutes=5)  # between the password and the code
-SEEN_STEP = timedelta(minutes=1)  # a session's last use is written at most so often
+WRONG = "The e-mail address or the password is wrong"  # the message never says which of the two
+PENDING = timedelta(minutes=5)  # the longest time between the password and the code
+SEEN_STEP = timedelta(minutes=1)  # the time of the last use is written at most once in this time
 LONGEST_AGENT = 200
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """`secret` is the session's, for a cookie; `device` marks the browser as one that its owner has signed in from.
+    """The result of a sign-in.
 
-    With `needs_code` the session is good for nothing but to send the code of the second factor.
+    `secret` is the secret of the session, for a cookie. `device` marks the browser as one that the owner of the account has used. With
+    `needs_code` the session can only be used to send the code of the second factor.
     """
 
     secret: str = field(repr=False)
@@ -45,7 +46,7 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Where a request comes from: the address, the browser's name for itself, and its device mark."""
+    """Where a request comes from: the network address, the user agent, and the device mark of the browser."""
 
     address: str
     agent: str = ""
@@ -53,7 +54,7 @@ class Visitor:
 
 
 class SignIn:
-    """Passwords, codes and sessions; every attempt is counted before it is judged."""
+    """Checks passwords and codes, and opens sessions. Every attempt is counted before it is checked."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class SignIn:
         self._life, self._idle = timedelta(hours=session_hours), timedelta(minutes=idle_minutes)
 
     def with_password(self, email: str, password: str, visitor: Visitor) -> SignedIn:
-        """A new session. Raises NotSignedIn, which never says what was wrong, and LimitReached after too many attempts."""
+        """Opens a session. Raises NotSignedIn, which never says what was wrong, and LimitReached after too many attempts."""
         address = normal(email).lower()[:320]
         user = self._users.by_email(address)
         counted = self._count(address, user, visitor)
@@ -91,7 +92,10 @@ class SignIn:
         return self.admit(user, visitor, "password")
 
     def with_code(self, pending: str, code: str, visitor: Visitor) -> SignedIn:
-        """The session of one who gave the password before. Raises NotSignedIn, LimitReached."""
+        """Opens a session after the second factor. `pending` is the secret that `with_password` returned.
+
+        Raises NotSignedIn, LimitReached.
+        """
         session, now = self._sessions.get(digest(pending)), self._clock.now()
         if session is None or DAMAGED in session or not session.get("pending") or session["expires_at"] <= now:
             raise NotSignedIn("It took too long; sign in again")
@@ -104,7 +108,7 @@ class SignIn:
         return self.admit(user, visitor, "password and code")
 
     def admit(self, user: User, visitor: Visitor, how: str) -> SignedIn:
-        """A new session of someone who has proved who they are."""
+        """Opens a session for a person whose identity is proved. `how` says by what, for the audit trail."""
         with self._audit.action(
             actor_of(user, via="web", address=visitor.address),
             "session.start",
@@ -118,7 +122,7 @@ class SignIn:
         return SignedIn(secret, self._device(user))
 
     def sign_out(self, secret: str) -> None:
-        """End a session; one that is unknown has ended already."""
+        """Ends a session. Does nothing if it has ended already."""
         session = self._sessions.get(digest(secret))
         user = self._users.get(session["user_id"]) if session else None
         if session is not None and user is not None:
@@ -127,7 +131,7 @@ class SignIn:
                 self._sessions.remove(session["_id"])
 
     def by_session(self, secret: str, *, address: str) -> Actor:
-        """Whose session this is. Raises NotSignedIn where it has ended: by its age, by idleness, by someone."""
+        """Returns the actor of a session. Raises NotSignedIn if it has expired, was not used for too long, or was ended."""
         session, now = self._sessions.get(digest(secret)), self._clock.now()
         if session is None or DAMAGED in session or session.get("pending") or session["expires_at"] <= now:
             raise NotSignedIn("The session has ended; sign in again")
@@ -140,7 +144,7 @@ class SignIn:
         return actor_of(self._live(session), via="web", address=address)
 
     def sessions(self, actor: Actor, secret: str) -> list[Document]:
-        """The actor's own: {handle, created_at, seen_at, expires_at, address, agent, current}."""
+        """Returns the actor's own sessions: {handle, created_at, seen_at, expires_at, address, agent, current}."""
         require(actor, May.OWN_ACCOUNT)
         shown = ("handle", "created_at", "seen_at", "expires_at", "address", "agent")
         now, here = self._clock.now(), digest(secret)
@@ -148,21 +152,21 @@ class SignIn:
         return [{**{name: row.get(name) for name in shown}, "current": row["_id"] == here} for row in rows]
 
     def end(self, actor: Actor, handle: str) -> int:
-        """End one of the actor's own sessions."""
+        """Ends one of the actor's own sessions, and returns the number of ended ones."""
         require(actor, May.OWN_ACCOUNT)
         with self._audit.action(actor, "session.revoke", kind="user", target_id=actor.id, name=actor.email):
             return self._sessions.remove_of(actor.id, handle=handle)
 
     def end_others(self, actor: Actor, secret: str) -> int:
-        """End all of the actor's sessions but this one, which goes on by `renew`."""
+        """Ends all other sessions of the actor, and returns their number. The caller renews this one with `renew`."""
         require(actor, May.OWN_ACCOUNT)
         with self._audit.action(actor, "session.revoke_others", kind="user", target_id=actor.id, name=actor.email):
             return self._sessions.remove_of(actor.id, but=digest(secret))
 
     def renew(self, actor: Actor, secret: str) -> str:
-        """Give the actor's session another secret, and the account's present epoch; whoever has copied the old one has nothing.
+        """Gives the session a new secret and the current epoch of the account, and returns the secret. A copy of the old secret is useless.
 
-        To be called by the request that has just proved who the actor is. Raises NotSignedIn where the session has ended meanwhile.
+        Only a request that has just proved who the actor is may call it. Raises NotSignedIn if the session has ended meanwhile.
         """
         require(actor, May.OWN_ACCOUNT)
         old, user = self._sessions.get(digest(secret)), self._users.get(actor.id)
@@ -175,18 +179,18 @@ class SignIn:
     # -- steps ----------------------------------------------------------------------------------------------------
 
     def _count(self, what: str, user: User | None, visitor: Visitor) -> list[tuple[Bound, str]]:
-        """Count an attempt at `what`; returns under what it was counted. Raises LimitReached."""
-        now, place = self._clock.now(), place_of(visitor.address)
+        """Counts an attempt at `what`, and returns the bounds and keys under which it was counted. Raises LimitReached."""
+        now, network = self._clock.now(), network_of(visitor.address)
         if user is not None and self._knows(user, visitor.device):
             bounds = [(DEVICE, f"{what}|{digest(visitor.device)[:32]}")]
         else:
-            bounds = [(PAIR, f"{what}|{place}"), (PLACE, place), (ACCOUNT, what)]
+            bounds = [(PAIR, f"{what}|{network}"), (NETWORK, network), (ACCOUNT, what)]
         for bound, key in bounds:
             self._throttle.take(bound, key, now)
         return bounds
 
     def _forgive(self, counted: list[tuple[Bound, str]]) -> None:
-        """Attempts at one account from one place; a good sign-in of one's own forgives no guesses at other accounts."""
+        """Forgets the attempts at this account from this network. A successful sign-in does not forgive guesses at other accounts."""
         for bound, key in counted:
             if bound in {PAIR, DEVICE}:
                 self._throttle.forget(bound, key)
@@ -216,7 +220,7 @@ class SignIn:
         return secret
 
     def _live(self, session: Document) -> User:
-        """Whose session it is. Raises NotSignedIn where the account is closed, or was changed since in how it is proved."""
+        """Returns the account of a session. Raises NotSignedIn if it is closed, or if its credentials or rights were changed since."""
         user = self._users.get(session["user_id"])
         if user is None or user.disabled:
             raise NotSignedIn("The account is closed")
@@ -230,7 +234,7 @@ class SignIn:
         return f"{nonce}.{self._mark(user, nonce, self._keys.derive('device'))}"
 
     def _knows(self, user: User, device: str) -> bool:
-        """Whether this account has signed in from that browser: the mark is ours, and for this account."""
+        """Returns whether this account has signed in from the browser: the device mark has our signature and belongs to the account."""
         nonce, dot, mark = device[:200].partition(".")
         return bool(dot) and any(
             hmac.compare_digest(mark.encode(), self._mark(user, nonce, key).encode()) for key in self._keys.derive_all("device")

@@ -1,4 +1,4 @@
-"""The `users`, `api_tokens` and `sessions` collections."""
+"""The collections `users`, `api_tokens` and `sessions`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from app.mongo import Document, Records
 from app.shapes import DAMAGED
 from app.validation.names import spellings
 
-# What proves an account, and what it may: a change of one of them ends its sessions, in the same write.
+# Credentials and rights of an account. The write that changes one of them also ends the account's sessions.
 EPOCHAL = {"password_hash", "totp", "role", "disabled", "identity"}
 
 
 class UserStore:
-    """Accounts by id and by e-mail address (kept in lower case)."""
+    """Accounts by id and by e-mail address, which is stored in lower case."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._users = Records(database, "users", USER)
 
     def add(self, user: User) -> None:
-        """Raises DuplicateName where the address is taken."""
+        """Stores a new account. Raises DuplicateName if the address is taken."""
         try:
             self._users.insert_one(
                 {
@@ -57,21 +57,21 @@ class UserStore:
         return _user(self._users.find_one({"identity.issuer": issuer, "identity.subject": subject}))
 
     def all(self) -> list[User]:
-        """By e-mail address."""
+        """Returns all accounts, sorted by e-mail address."""
         return [user for row in self._users.find().sort("email", 1) if (user := _user(row)) is not None]
 
     def any_exists(self) -> bool:
         return self._users.find_one({}, {"_id": 1}) is not None
 
-    def active(self, role: Role, *, but: str) -> bool:
-        """True where someone other than `but` has the role, is a person, and is not closed."""
-        where = {"_id": {"$ne": but}, "role": role.value, "disabled": False, "kind": {"$ne": AccountKind.SERVICE.value}}
+    def has_other(self, role: Role, *, than: str) -> bool:
+        """Returns whether another person than `than` has the role, with an account that is not closed."""
+        where = {"_id": {"$ne": than}, "role": role.value, "disabled": False, "kind": {"$ne": AccountKind.SERVICE.value}}
         return self._users.find_one(where, {"_id": 1}) is not None
 
     def change(self, user: User, fields: Document) -> User | None:
-        """Set `fields` where the account is still at its version; the changed one, or None where someone was quicker.
+        """Sets `fields` if the account still has the version of `user`. Returns the changed account, or None if it has changed meanwhile.
 
-        A change of one of EPOCHAL begins another epoch: no session of before is good any more, also one that is just being opened.
+        A change of a field in EPOCHAL begins a new epoch, which ends all sessions, including those that are being opened at this moment.
         """
         at_version = {"_id": user.id, "version": user.version if user.version > 1 else {"$in": [1, None]}}
         change: Document = {"$set": {**fields, "version": user.version + 1}}
@@ -80,38 +80,38 @@ class UserStore:
         return _user(self._users.find_one_and_update(at_version, change, return_document=ReturnDocument.AFTER))
 
     def rehash(self, user: User, password_hash: str) -> None:
-        """Keep the same password by another hash, unless it has been changed meanwhile."""
+        """Replaces the hash of the same password, unless the password has been changed meanwhile."""
         self._users.update_one({"_id": user.id, "password_hash": user.password_hash}, {"$set": {"password_hash": password_hash}})
 
     def seen(self, user_id: str, at: datetime) -> None:
         self._users.update_one({"_id": user_id}, {"$max": {"last_seen_at": at}})
 
     def use_step(self, user_id: str, step: int) -> bool:
-        """Take the time step of a code; False where it, or a later one, was taken before."""
+        """Uses up the time step of a code. Returns False if this step or a later one was used before."""
         unused = {"_id": user_id, "totp.last_step": {"$lt": step}}
         return self._users.update_one(unused, {"$set": {"totp.last_step": step}}).modified_count == 1
 
     def use_recovery(self, user_id: str, digest: str) -> bool:
-        """Take a recovery code; False where it is not there (any more)."""
+        """Uses up a recovery code. Returns False if the account has no such code, or no longer."""
         return self._users.update_one({"_id": user_id, "totp.recovery": digest}, {"$pull": {"totp.recovery": digest}}).modified_count == 1
 
     def set_reset(self, user_id: str, reset: Document | None) -> None:
-        """Remember the one way in that a password reset is, or forget it."""
+        """Stores the password reset of the account, in place of an earlier one; None removes it."""
         self._users.update_one({"_id": user_id}, {"$set": {"reset": reset}} if reset else {"$unset": {"reset": ""}})
 
     def by_reset(self, digest: str, now: datetime) -> User | None:
-        """Whose reset this is."""
+        """Returns the account with this password reset; None if there is none or it has expired."""
         return _user(self._users.find_one({"reset.digest": digest, "reset.expires_at": {"$gt": now}}))
 
     def finish_reset(self, user: User, digest: str, password_hash: str) -> bool:
-        """Set the password and use the reset up, in one write; False where it was used before."""
+        """Sets the password and removes the reset, in one write. Returns False if the reset was used before."""
         where = {"_id": user.id, "reset.digest": digest}
         change = {"$set": {"password_hash": password_hash}, "$unset": {"reset": ""}, "$inc": {"version": 1, "epoch": 1}}
         return self._users.update_one(where, change).modified_count == 1
 
 
 class TokenStore:
-    """API tokens, by the SHA-256 of their text; the text is nowhere."""
+    """API tokens by the SHA-256 of their text. The text itself is not stored."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._tokens = Records(database, "api_tokens", TOKEN)
@@ -123,14 +123,14 @@ class TokenStore:
         return self._tokens.find_one({"_id": token_id})
 
     def of(self, user_id: str | None) -> list[Document]:
-        """Those of one account, or of all, newest first; without their hashes."""
+        """Returns the tokens of one account, or all tokens if `user_id` is None, the newest first, without their hashes."""
         return list(self._tokens.find({"user_id": user_id} if user_id else {}, {"hash": 0}).sort([("created_at", -1), ("_id", 1)]))
 
     def by_hash(self, digest: str) -> Document | None:
         return self._tokens.find_one({"hash": digest, "revoked_at": None})
 
     def replace_hash(self, token: Document, fields: Document) -> bool:
-        """Give a token that still has its hash another one; False where someone was quicker."""
+        """Replaces the hash of a token. Returns False if it was replaced or revoked meanwhile."""
         where = {"_id": token["_id"], "hash": token["hash"], "revoked_at": None}
         return self._tokens.update_one(where, {"$set": fields}).modified_count == 1
 
@@ -142,7 +142,7 @@ class TokenStore:
 
 
 class SessionStore:
-    """Sign-ins on the server, by the SHA-256 of the cookie's secret; MongoDB drops them after their end."""
+    """Sessions by the SHA-256 of the secret in the cookie. MongoDB removes them after they have expired."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._sessions = Records(database, "sessions", SESSION)
@@ -154,7 +154,7 @@ class SessionStore:
         return self._sessions.find_one({"_id": digest})
 
     def of(self, user_id: str) -> list[Document]:
-        """Those of one account, latest seen first."""
+        """Returns the sessions of one account, the most recently used first."""
         return list(self._sessions.find({"user_id": user_id, "pending": {"$ne": True}}).sort([("seen_at", -1), ("_id", 1)]))
 
     def touch(self, digest: str, at: datetime) -> None:
@@ -164,7 +164,10 @@ class SessionStore:
         return self._sessions.delete_one({"_id": digest}).deleted_count == 1
 
     def remove_of(self, user_id: str, *, but: str | None = None, handle: str | None = None) -> int:
-        """End those of an account: all, all `but` one digest, or the one whose public `handle` is given. Returns how many."""
+        """Ends sessions of an account, and returns their number.
+
+        Ends all of them, all except the one with the digest `but`, or only the one with the public `handle`.
+        """
         where: dict[str, Any] = {"user_id": user_id}
         if but is not None:
             where["_id"] = {"$ne": but}
@@ -173,8 +176,8 @@ class SessionStore:
         return self._sessions.delete_many(where).deleted_count
 
 
-def _decides(damaged: str) -> bool:
-    """Whether the damage of an account leaves open who it is and what it may."""
+def _is_closed_by(damaged: str) -> bool:
+    """Returns whether the damage of an account concerns a field that decides about rights."""
     return any(part.startswith(DECIDING) for part in damaged.split("; "))
 
 
@@ -188,7 +191,7 @@ def _user(row: Document | None) -> User | None:
         role=Role(row["role"]),
         password_hash=row["password_hash"],
         created_at=row["created_at"],
-        disabled=row["disabled"] or _decides(row.get(DAMAGED, "")),
+        disabled=row["disabled"] or _is_closed_by(row.get(DAMAGED, "")),
         kind=AccountKind(row.get("kind", AccountKind.PERSON)),
         totp=row.get("totp"),
         last_seen_at=row.get("last_seen_at"),

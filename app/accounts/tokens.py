@@ -1,4 +1,4 @@
-"""API tokens: at most their owner's rights at the time of use, for a while, revocable."""
+"""API tokens. A token has at most the rights that its owner has when it is used; it may expire, and it can be revoked."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from app.validation.names import read_name, read_names
 from app.validation.together import sound
 from templates_lib.messages import say
 
-PREFIX = "jw_"  # lets secret scanners know one when they see it
-SHOWN = 8  # characters of its text, to tell it from others
-LAST_USED_STEP = timedelta(minutes=1)  # a token's last use is written at most so often
+PREFIX = "jw_"  # lets secret scanners recognise a token
+SHOWN = 8  # characters of a token that are stored and shown, to tell it from others
+LAST_USED_STEP = timedelta(minutes=1)  # the time of the last use is written at most once in this time
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -67,14 +67,14 @@ SCHEMA: dict[str, Any] = {
 
 
 class Tokens:
-    """Made and shown once; what is kept is a hash."""
+    """Creates, lists, checks and revokes tokens. Only the hash of a token is stored."""
 
     def __init__(self, users: UserStore, tokens: TokenStore, audit: AuditTrail, clock: Clock) -> None:
         self._users, self._tokens, self._audit, self._clock = users, tokens, audit, clock
         self._validator = SchemaValidator(SCHEMA)
 
     def request(self, actor: Actor, user_id: str, body: Any) -> tuple[str, Document]:
-        """A new token of the account by `body` {name, scopes, days?}: its text, which is returned once, and its record.
+        """Creates a token of the account from `body` {name, scopes, days?}. Returns its text, which cannot be read again, and its record.
 
         Raises ValidationFailed, NotFound, Forbidden.
         """
@@ -86,21 +86,26 @@ class Tokens:
         if errors:
             raise ValidationFailed(errors)
         expires = self._clock.now() + timedelta(days=body["days"]) if "days" in body else None
-        text = self.create(actor, email=owner.email, name=body["name"], scopes=[Scope(one) for one in body["scopes"]], expires_at=expires)
-        found = self._tokens.by_hash(digest(text))
-        return text, _shown(found or {}, owner)
+        text = self.create(
+            actor, email=owner.email, name=body["name"], scopes=[Scope(scope) for scope in body["scopes"]], expires_at=expires
+        )
+        token = self._tokens.by_hash(digest(text))
+        return text, _shown(token or {}, owner)
 
     def create(
         self, actor: Actor, *, email: str, name: str, scopes: Iterable[Scope] = tuple(Scope), expires_at: datetime | None = None
     ) -> str:
-        """A new token of the account `email`; its text is returned once and kept nowhere. For faces that have asked who may."""
+        """Creates a token of the account `email` and returns its text, which is stored nowhere. The caller has checked the permission.
+
+        Raises NotFound, ValidationFailed.
+        """
         user = self._users.by_email(email)
         if user is None:
             raise NotFound("user", email)
         name, problem = read_name(name)
         if problem or not 1 <= len(name) <= 100:
             raise ValidationFailed([FieldError("/name", problem or "must have 1 to 100 characters")])
-        wanted = sorted(scope.value for scope in scopes)
+        scope_names = sorted(scope.value for scope in scopes)
         text = PREFIX + secrets.token_urlsafe(32)
         token: Document = {
             "_id": str(uuid.uuid4()),
@@ -108,26 +113,26 @@ class Tokens:
             "name": name,
             "prefix": text[:SHOWN],
             "hash": digest(text),
-            "scopes": wanted,
+            "scopes": scope_names,
             "created_at": self._clock.now(),
             "created_by": actor.email,
             "expires_at": expires_at,
             "revoked_at": None,
         }
-        diff: list[dict[str, Any]] = [{"field": "/scopes", "after": wanted}, {"field": "/expires_at", "after": expires_at}]
+        diff: list[dict[str, Any]] = [{"field": "/scopes", "after": scope_names}, {"field": "/expires_at", "after": expires_at}]
         with self._audit.action(actor, "token.create", kind="token", target_id=token["_id"], name=_name(user, token), diff=diff):
             self._tokens.add(token)
         return text
 
     def all(self, actor: Actor, user_id: str | None = None) -> list[Document]:
-        """Those of one account, or everybody's, newest first, each with its owner's address. Never their text."""
+        """Returns the tokens of one account, or all tokens, the newest first, each with the address of its owner. Raises Forbidden."""
         if user_id != actor.id or actor.scopes is not None:
             require(actor, May.MANAGE_ACCOUNTS)
         users = {user.id: user for user in self._users.all()}
         return [_shown(row, users.get(row["user_id"])) for row in self._tokens.of(user_id)]
 
     def rotate(self, actor: Actor, token_id: str) -> tuple[str, Document]:
-        """Another text for the same token, which expires as it did; the old one is good no longer. Raises NotFound, Conflict."""
+        """Replaces the text of a token; its expiry stays, and the old text becomes invalid. Raises NotFound, Conflict."""
         token, owner = self._found(actor, token_id)
         if token["revoked_at"] is not None:
             raise Conflict("This token is revoked; make a new one")
@@ -139,18 +144,18 @@ class Tokens:
         return text, _shown({**token, **fields}, owner)
 
     def revoke(self, actor: Actor, token_id: str) -> None:
-        """It is good no longer, for ever; one that is revoked stays so. Raises NotFound."""
+        """Makes a token invalid for ever. Does nothing if it is revoked already. Raises NotFound."""
         token, owner = self._found(actor, token_id)
         if token["revoked_at"] is None:
             with self._audit.action(actor, "token.revoke", kind="token", target_id=token_id, name=_name(owner, token)):
                 self._tokens.revoke(token_id, self._clock.now())
 
     def by_token(self, text: str, *, address: str) -> Actor:
-        """Whose token this is, with its scopes. Raises NotSignedIn."""
+        """Returns the owner of the token as an actor with its scopes. Raises NotSignedIn."""
         token, now = self._tokens.by_hash(digest(text)), self._clock.now()
         if token is None:
             raise NotSignedIn("The token is unknown or revoked")
-        if DAMAGED in token:  # until when it is good and for what cannot be told
+        if DAMAGED in token:  # its expiry and its scopes cannot be trusted
             raise NotSignedIn("The record of the token is damaged; make a new one")
         if token["expires_at"] is not None and token["expires_at"] <= now:
             raise NotSignedIn(say("The token expired at {expires_at:%Y-%m-%d %H:%M} UTC", expires_at=token["expires_at"]))
@@ -162,7 +167,7 @@ class Tokens:
         return actor_of(user, via="api", address=address, scopes=frozenset(token["scopes"]))
 
     def _owner(self, actor: Actor, user_id: str) -> User:
-        """The account, which is the actor's own or which they manage."""
+        """Returns the account, which must be the actor's own or one that the actor manages."""
         if user_id == actor.id and actor.scopes is None:
             require(actor, May.OWN_ACCOUNT)
         else:
@@ -180,7 +185,7 @@ class Tokens:
         try:
             return token, self._owner(actor, token["user_id"])
         except Forbidden:
-            if actor.scopes is None:  # whose it is is nobody's business
+            if actor.scopes is None:  # a person must not learn that the token of another account exists
                 raise NotFound("token", token_id) from None
             raise
 

@@ -115,25 +115,25 @@ SICK = {"name": "sick", "retired": False, "template_type": "webhook_trigger", "t
 BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str, str]]] = {
     "an index is gone": (
         lambda store, services, actor: store.database["job_executions"].drop_index("one_per_due_time"),
-        ("Indexes", "problem", "job_executions.one_per_due_time missing"),
+        ("Indexes", "problem", "missing: job_executions.one_per_due_time"),
     ),
     "a migration is pending": (
         lambda store, services, actor: store.database["migrations"].delete_one({"_id": "0002_due_times"}),
-        ("Migrations", "problem", "0002_due_times not applied"),
+        ("Migrations", "problem", "not applied: 0002_due_times"),
     ),
     "a newer release was here": (
         lambda store, services, actor: store.database["migrations"].insert_one({"_id": "9999_later", "applied_at": OLD}),
-        ("Migrations", "problem", "9999_later came with a newer release"),
+        ("Migrations", "problem", "applied by a newer release: 9999_later"),
     ),
     "another key": (
         lambda store, services, actor: store.database["connections"].insert_one(
             whole(CONNECTION, {"name": "shop", "kind": "mongodb", "settings": {"uri": {"$sealed": "gAAAAA=="}}})
         ),
-        ("Key", "problem", "opens not the secrets of shop"),
+        ("Key", "problem", "the key does not open the secrets of shop"),
     ),
     "a scheduler that does not tick": (
         lambda store, services, actor: NodeStore(store.database).beat("node-2", host="b", clock=Ahead().now(), tick_age=90.0),
-        ("Nodes", "problem", "node-2 lives, but its scheduler has not ticked for 90 s"),
+        ("Nodes", "problem", "the scheduler of node-2 has not ticked for 90 s"),
     ),
     "no node": (
         lambda store, services, actor: NodeStore(store.database).leave("node-1"),
@@ -149,21 +149,21 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
     ),
     "a full outbox": (
         lambda store, services, actor: store.database["dynamic_jobs"].insert_one(whole(JOB, {"name": "x", "dispatch": {"at": OLD}})),
-        ("Jobs", "warning", "1 have runs that are not written yet"),
+        ("Jobs", "warning", "planned runs of 1 jobs are not stored yet"),
     ),
     "a silent worker": (
         lambda store, services, actor: hang(store, services, actor, status="running", slots=["j#0"], lease={"expires_at": OLD, "token": 1}),
-        ("Executions", "warning", "1 run on a worker that fell silent"),
+        ("Executions", "warning", "running on a worker that no longer renews its lease: 1"),
     ),
     "a full queue": (
         lambda store, services, actor: hang(store, services, actor, available_at=OLD),
-        ("Executions", "warning", "1 have waited for a place for more than 15 minutes"),
+        ("Executions", "warning", "waiting for a free slot for more than 15 minutes: 1"),
     ),
     "a mail that could not be sent": (
         lambda store, services, actor: hang(
             store, services, actor, status="failed", notify={"state": "failed", "at": OLD, "tries": 5, "error": None}
         ),
-        ("Executions", "warning", "1 ended and nobody could be told"),
+        ("Executions", "warning", "ended, but the notification could not be sent: 1"),
     ),
 }
 
@@ -187,13 +187,13 @@ def test_a_late_job_is_told(healthy: Services, store: Store, super_admin: Actor)
     )
     store.database["dynamic_jobs"].update_one({"_id": job.id}, {"$set": {"next_run_at": Ahead().now() - timedelta(seconds=90)}})
     ((subject, level, text),) = worse(healthy, store)
-    assert (subject, level, text.startswith("one is late by 9")) == ("Jobs", "problem", True)
+    assert (subject, level, text.startswith("a job is late by 9")) == ("Jobs", "problem", True)
 
 
 def test_jobs_in_a_zone_that_not_each_node_knows_are_told(healthy: Services, store: Store, super_admin: Actor) -> None:
     healthy.jobs.create(super_admin, {"name": "j", "template_type": "noop"})
     store.database["dynamic_jobs"].update_one({}, {"$set": {"schedule.timezone": "localtime"}})
-    assert worse(healthy, store) == [("Time zones", "problem", "jobs are in localtime, which is no IANA time zone")]
+    assert worse(healthy, store) == [("Time zones", "problem", "jobs use localtime, which is not an IANA time zone")]
 
 
 @pytest.mark.parametrize(("seconds", "level"), [(2.5, "warning"), (-2.5, "warning"), (60.0, "problem")])
@@ -209,7 +209,7 @@ def test_a_check_that_fails_itself_is_a_problem_and_the_others_go_on(
     healthy: Services, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.doctor.shutil.disk_usage", lambda path: 1 / 0)
-    assert worse(healthy, store) == [("Disk", "problem", "could not be looked at: ZeroDivisionError: division by zero")]
+    assert worse(healthy, store) == [("Disk", "problem", "the check failed: ZeroDivisionError: division by zero")]
 
 
 def test_little_room_and_old_zones_are_told(healthy: Services, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +228,7 @@ def test_the_command_says_it_for_people_and_for_programs(mongod: str, database_n
         told = subprocess.run(command, env=service.environment, capture_output=True, text=True, check=False)
         assert told.returncode == 0, told.stdout + told.stderr
         assert "opens the secrets of all 0 connections" in told.stdout
-        assert re.search(r"^ok +Nodes +\S+ is ", told.stdout, re.M)
+        assert re.search(r"^ok +Nodes +the clock of \S+ is ", told.stdout, re.M)
         assert service.stop() == 0
         assert store.client[database_name]["nodes"].count_documents({}) == 0, "a node that drains says good-bye"
         store.client[database_name]["job_executions"].drop_index("slots")

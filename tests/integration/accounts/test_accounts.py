@@ -21,7 +21,7 @@ from app.accounts.model import Role, Scope
 from app.accounts.passwords import Passwords
 from app.accounts.signin import SignedIn, Visitor
 from app.accounts.store import UserStore
-from app.accounts.throttle import ACCOUNT, PAIR, Throttle, place_of
+from app.accounts.throttle import ACCOUNT, PAIR, Throttle, network_of
 from app.audit.model import SYSTEM, Actor, AuditFilter
 from app.clock import ManualClock
 from app.config import Settings
@@ -177,7 +177,7 @@ def test_sign_ins_and_refusals_are_in_the_trail_and_what_was_typed_is_not(servic
     ],
 )
 def test_one_network_is_one_place(address: str, place: str) -> None:
-    assert place_of(address) == place
+    assert network_of(address) == place
 
 
 def test_a_wait_has_an_end_however_many_the_attempts(store: Store) -> None:

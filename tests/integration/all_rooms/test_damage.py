@@ -491,7 +491,7 @@ def test_damage_breaks_no_page_and_no_tick(house: House, collection: str, how: s
     wrong += [
         f"doctor: {found.subject}: {found.text}"
         for found in Doctor(house.services, house.store).examine()
-        if "could not be looked at" in found.text
+        if "the check failed" in found.text
     ]
     for _ in range(2):
         house.clock.advance(61 * 60)

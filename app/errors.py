@@ -1,4 +1,4 @@
-"""The one error tree. Errors carry data; `app.api.problems` and `web.views` are the places that turn them into HTTP."""
+"""The one error tree. Errors carry data; `app.api.errors` and `web.setup` are the places that turn them into HTTP."""
 
 from __future__ import annotations
 

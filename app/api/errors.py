@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 
 from app.api.current import actor, services
 from app.api.present import jsonable
-from app.api.problems import from_error
+from app.api.problems import problem_of
 from app.errors import ApprovalNeeded, Forbidden, StoreUnavailable
 from app.services import PAGE_ERRORS
 
@@ -39,7 +39,7 @@ def answers_in(error_format: ErrorFormat) -> Callable[[Exception], Any]:
 
 def jobwright_errors(error: Exception) -> Response:
     """The format of Jobwright's own API: RFC 9457 problem documents. Work that needs approval is asked for and answered with 202."""
-    return _ask_for_approval(error) if isinstance(error, ApprovalNeeded) else from_error(error)
+    return _ask_for_approval(error) if isinstance(error, ApprovalNeeded) else problem_of(error)
 
 
 def answer_elsewhere(error: Exception) -> Any:

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: the one place where REST turns an error into an answer."""
+"""Errors as RFC 9457 problem documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from app.correlation import current_id
 from app.errors import (
     JobwrightError,
     LimitReached,
-    NotSignedIn,
     StaleVersion,
     StoreUnavailable,
     ValidationFailed,
@@ -26,7 +25,7 @@ log = get_logger(__name__)
 
 
 def problem(status: int, title: str, detail: str, **members: Any) -> Response:
-    """`application/problem+json` (RFC 9457, 3); `members` are its extension members."""
+    """Returns an `application/problem+json` document (RFC 9457, 3) with these extension members."""
     body = {
         "type": "about:blank",
         "title": title,
@@ -34,26 +33,27 @@ def problem(status: int, title: str, detail: str, **members: Any) -> Response:
         "detail": detail,
         "instance": request.path,
         **members,
+        "correlation_id": current_id(),
     }
-    answer = Response(json.dumps({**body, "correlation_id": current_id()}), status, content_type="application/problem+json")
+    answer = Response(json.dumps(body), status, content_type="application/problem+json")
     if status == 401:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="jobwright"'
     return answer
 
 
-def from_error(error: Exception) -> Response:
-    """The answer to any error that a REST view raised."""
+def problem_of(error: Exception) -> Response:
+    """Returns the problem document of any exception. One that nobody expected is logged and answered with 500, without its text."""
     if isinstance(error, JobwrightError):
-        return _expected(error)
+        return _of_jobwright_error(error)
     if isinstance(error, HTTPException):
-        return _http(error)
+        return _of_http_error(error)
     if is_away(error):
-        return _expected(StoreUnavailable("MongoDB does not answer; nothing was changed, try again"))
+        return _of_jobwright_error(StoreUnavailable("MongoDB does not answer; nothing was changed, try again"))
     log.exception("request.failed", method=request.method, path=request.path)
     return problem(500, "Internal error", "This is our fault and is in the log under the correlation id")
 
 
-def _expected(error: JobwrightError) -> Response:
+def _of_jobwright_error(error: JobwrightError) -> Response:
     members: dict[str, Any] = {}
     if isinstance(error, ValidationFailed):
         members["errors"] = errors_json(error.errors)
@@ -64,29 +64,30 @@ def _expected(error: JobwrightError) -> Response:
         answer.headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, StoreUnavailable):
         answer.headers["Retry-After"] = "2"
-    if isinstance(error, NotSignedIn):
-        answer.headers["WWW-Authenticate"] = 'Bearer realm="jobwright"'
     return answer
 
 
-def _http(error: HTTPException) -> Response:
-    status = error.code or 500
-    messages = getattr(error, "data", {}).get("messages") if isinstance(getattr(error, "data", None), dict) else None
-    if isinstance(messages, dict):  # webargs: {"query": {"page": ["…"]}}
-        errors = [
-            {"parameter": name, "detail": "; ".join(in_our_words(str(text)) for text in (texts if isinstance(texts, list) else [texts]))}
-            for place in messages.values()
-            if isinstance(place, dict)
-            for name, texts in place.items()
-        ]
-        return problem(
-            status,
-            "Some parameters need another value",
-            "; ".join(f"{e['parameter']}: {e['detail']}" for e in errors),
-            errors=errors,
-        )
+def _of_http_error(error: HTTPException) -> Response:
+    status, errors = error.code or 500, _parameter_errors(error)
+    if errors:
+        detail = "; ".join(f"{wrong['parameter']}: {wrong['detail']}" for wrong in errors)
+        return problem(status, "Some parameters need another value", detail, errors=errors)
     answer = problem(status, error.name, error.description or error.name)
     for name, value in error.get_headers():
         if name in {"Allow", "Retry-After"}:
             answer.headers[name] = value
     return answer
+
+
+def _parameter_errors(error: HTTPException) -> list[dict[str, str]]:
+    """Returns what webargs found wrong with the parameters of a query: it adds {"query": {"page": ["…"]}} to the exception."""
+    data = getattr(error, "data", None)
+    messages = data.get("messages") if isinstance(data, dict) else None
+    if not isinstance(messages, dict):
+        return []
+    return [
+        {"parameter": name, "detail": "; ".join(in_our_words(str(text)) for text in (texts if isinstance(texts, list) else [texts]))}
+        for of_location in messages.values()
+        if isinstance(of_location, dict)
+        for name, texts in of_location.items()
+    ]

@@ -1,4 +1,4 @@
-"""What is wrong with a parameter of a query, in the words in which bodies are told the same."""
+"""Errors of query parameters: marshmallow's messages in the words that errors of bodies have."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATTERNS = tuple(
 
 
 def in_our_words(text: str) -> str:
-    """A message of marshmallow in the words of this API; any other text as it is."""
+    """Returns a message of marshmallow in the words of this API, any other text unchanged."""
     if text in WORDS:
         return WORDS[text]
     for pattern, words in _PATTERNS:

@@ -11,7 +11,7 @@ from app.api.paging import page_json
 from app.api.present import jsonable
 
 blueprint = ApiBlueprint(
-    "approvals", __name__, url_prefix="/api/admin/approvals", description="Destructive work of an admin, which a super-admin is to look at"
+    "approvals", __name__, url_prefix="/api/admin/approvals", description="Requests of admins that a super-admin approves or refuses"
 )
 
 
@@ -19,7 +19,7 @@ blueprint = ApiBlueprint(
 @blueprint.arguments(ApprovalQuery, location="query")
 @blueprint.response(200, ApprovalList)
 def list_approvals(query: dict[str, Any]) -> dict[str, Any]:
-    """List requests, newest first"""
+    """List requests for approval, newest first"""
     page = services().approvals.page(actor(), state=query.get("state"), page=query["page"], limit=query["limit"])
     return page_json("approvals", jsonable(page.approvals), page)
 
@@ -27,7 +27,7 @@ def list_approvals(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("/<approval_id>")
 @blueprint.response(200, ApprovalEnvelope)
 def get_approval(approval_id: str) -> dict[str, Any]:
-    """Read a request: what would change, and what the preview found"""
+    """Read a request for approval: what would change, and what the preview found"""
     return {"approval": jsonable(services().approvals.get(actor(), approval_id))}
 
 
@@ -35,7 +35,7 @@ def get_approval(approval_id: str) -> dict[str, Any]:
 @blueprint.body(DecisionBody, required=False)
 @blueprint.response(200, ApprovalEnvelope)
 def approve(approval_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Do what was asked for; never one's own"""
+    """Approve a request and carry it out; nobody may approve their own"""
     return {"approval": jsonable(services().approvals.approve(actor(), approval_id, note=body.get("note", "")))}
 
 
@@ -43,12 +43,12 @@ def approve(approval_id: str, body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.body(DecisionBody, required=False)
 @blueprint.response(200, ApprovalEnvelope)
 def refuse(approval_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Do it not; never one's own"""
+    """Refuse a request; nobody may refuse their own"""
     return {"approval": jsonable(services().approvals.refuse(actor(), approval_id, note=body.get("note", "")))}
 
 
 @blueprint.post("/<approval_id>/withdraw")
 @blueprint.response(200, ApprovalEnvelope)
 def withdraw(approval_id: str) -> dict[str, Any]:
-    """Take one's own request back"""
+    """Withdraw a request; only the person who made it may"""
     return {"approval": jsonable(services().approvals.withdraw(actor(), approval_id))}

@@ -22,7 +22,7 @@ class ApprovalOut(AnswerSchema):
     _id = ma.String(required=True)
     operation = ma.String(required=True, metadata={"description": "job.create, job.update, job.run …"})
     state = ma.String(required=True)
-    job_id = ma.String(required=True, metadata={"description": "Of job.create, the id that the job will have"})
+    job_id = ma.String(required=True, metadata={"description": "For job.create, the id that the job will have"})
     job_name = ma.String(required=True)
     requested_by = ma.Dict(required=True)
     requested_at = ma.String(required=True, metadata=INSTANT)
@@ -32,7 +32,7 @@ class ApprovalOut(AnswerSchema):
     note = ma.String()
     diff = ma.List(ma.Dict())
     preview = ma.Dict(allow_none=True, metadata={"description": "state running or done; then status, result, error"})
-    result = ma.Dict(allow_none=True, metadata={"description": "kind and id of what was made, or the error"})
+    result = ma.Dict(allow_none=True, metadata={"description": "kind and id of what was created, or the error"})
 
 
 class ApprovalEnvelope(AnswerSchema):

@@ -12,7 +12,7 @@ from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
 from app.audit.model import AuditFilter
 
-blueprint = ApiBlueprint("audit", __name__, url_prefix="/api/admin/audit-events", description="Who did what, and who was not let")
+blueprint = ApiBlueprint("audit", __name__, url_prefix="/api/admin/audit-events", description="Who did what, and what was refused")
 
 
 @blueprint.get("")
@@ -32,6 +32,6 @@ def list_events(query: dict[str, Any]) -> dict[str, Any]:
 )
 def export_events(query: dict[str, Any]) -> Response:
     """Export events, oldest first, as JSON lines or CSV"""
-    kind = query.pop("format")
-    lines = services().auditors.export(actor(), AuditFilter(**query), kind)
-    return Response(lines, mimetype=FORMATS[kind], headers={"Content-Disposition": f'attachment; filename="audit.{kind}"'})
+    file_format = query.pop("format")
+    lines = services().auditors.export(actor(), AuditFilter(**query), file_format)
+    return Response(lines, mimetype=FORMATS[file_format], headers={"Content-Disposition": f'attachment; filename="audit.{file_format}"'})

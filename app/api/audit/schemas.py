@@ -27,7 +27,7 @@ class AuditQuery(AuditExportQuery):
         exclude = ("format",)
         unknown = RAISE
 
-    before = ma.Integer(load_default=None, validate=Range(min=1, max=LARGEST), metadata={"description": "`older` of the answer before"})
+    before = ma.Integer(load_default=None, validate=Range(min=1, max=LARGEST), metadata={"description": "`older` of the previous answer"})
     limit = ma.Integer(load_default=50, validate=Range(min=1, max=500))
 
 

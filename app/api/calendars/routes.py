@@ -50,7 +50,7 @@ def _errors_of_new(body: Any, errors: Sequence[FieldError]) -> Sequence[FieldErr
 @blueprint.response(201, CalendarEnvelope)
 @blueprint.etag()
 def create_calendar(body: dict[str, Any]) -> Versioned:
-    """Create a calendar; its name stays"""
+    """Create a calendar; its name cannot be changed later"""
     return _answer(services().calendars.create(actor(), body["name"], _rules(body)), "Calendar created", status=201)
 
 
@@ -67,7 +67,7 @@ def get_calendar(name: str) -> Versioned:
 @blueprint.response(200, CalendarEnvelope)
 @blueprint.etag(if_match=True)
 def update_calendar(name: str, body: Any, version: int | None) -> Versioned:
-    """Replace a calendar's rules; jobs in one of its blackouts look again at once"""
+    """Replace a calendar's rules; jobs that wait in one of its blackouts are planned anew at once"""
     return _answer(services().calendars.update(actor(), name, body, version=version), "Calendar updated")
 
 

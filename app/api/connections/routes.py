@@ -86,6 +86,6 @@ def delete_connection(connection_id: str) -> dict[str, str]:
 @blueprint.post("/<connection_id>/test")
 @blueprint.response(200, ProbeOut)
 def test_connection(connection_id: str) -> dict[str, Any]:
-    """Open the connection once and say what answered"""
+    """Test a connection: open it once and say what answered"""
     works, message = services().connections.probe(actor(), connection_id)
     return {"ok": works, "message": message}

@@ -25,14 +25,14 @@ class HealthOut(AnswerSchema):
     works = ma.Boolean(required=True)
     since = ma.String(required=True, metadata=INSTANT)
     probed_at = ma.String(required=True, metadata=INSTANT)
-    message = ma.String(metadata={"description": "What it answered; a super-admin's to see"})
+    message = ma.String(metadata={"description": "What it answered; only super-admins see it"})
 
 
 class ConnectionOut(AnswerSchema):
     _id = ma.String(required=True)
     name = ma.String(required=True)
     kind = ma.String(required=True)
-    health = ma.Nested(HealthOut, allow_none=True, metadata={"description": "In lists: whether it answered when it was last tried"})
+    health = ma.Nested(HealthOut, allow_none=True, metadata={"description": "In lists: whether it answered at the last probe"})
     settings = ma.Dict()
     version = ma.Integer()
 

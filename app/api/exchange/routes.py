@@ -26,7 +26,7 @@ FILE_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "
 @blueprint.arguments(ExportQuery, location="query")
 @blueprint.doc(responses={"200": {"description": "The file", "content": {kind: {"schema": {"type": "object"}} for kind in MEDIA.values()}}})
 def export_jobs(query: dict[str, Any]) -> Response:
-    """Write jobs into a file, filtered as the list: what is a default is left out, secrets are masked"""
+    """Export jobs as a file, with the filters of the list; default values are left out, secrets are masked"""
     file_format = query.pop("format")
     text = services().exchange.export(actor(), file_format, JobFilter(**query))
     headers = {"Content-Disposition": f'attachment; filename="jobs.{file_format}"'}
@@ -38,7 +38,7 @@ def export_jobs(query: dict[str, Any]) -> Response:
 @blueprint.text_body(FILE, media_types=FILE_TYPES)
 @blueprint.response(200, PlanOut)
 def plan_file(query: dict[str, Any], text: str) -> dict[str, Any]:
-    """Say what a file would create, change, leave and delete, and do nothing"""
+    """Say what a file would create, change, leave unchanged and delete, without doing it"""
     return plan_json(services().exchange.plan(actor(), text, **query))
 
 
@@ -47,5 +47,5 @@ def plan_file(query: dict[str, Any], text: str) -> dict[str, Any]:
 @blueprint.text_body(FILE, media_types=FILE_TYPES)
 @blueprint.response(200, PlanOut)
 def apply_file(query: dict[str, Any], text: str) -> dict[str, Any]:
-    """Make the registry as a file says, job by job; a file with an invalid job does nothing"""
+    """Apply a file to the registry, job by job; if one job in it is invalid, nothing is changed"""
     return plan_json(services().exchange.apply(actor(), text, **query))

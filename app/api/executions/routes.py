@@ -12,7 +12,9 @@ from app.api.paging import page_json
 from app.api.present import execution_json, jsonable
 from app.execution.store import ExecutionFilter
 
-blueprint = ApiBlueprint("executions", __name__, url_prefix="/api/admin/job-executions", description="What ran, runs and will run")
+blueprint = ApiBlueprint(
+    "executions", __name__, url_prefix="/api/admin/job-executions", description="Executions: what ran, runs and will run"
+)
 
 SHOWN_LINES = 1000
 
@@ -41,7 +43,7 @@ def get_execution(execution_id: str) -> dict[str, Any]:
 @blueprint.arguments(LogQuery, location="query")
 @blueprint.response(200, LogPage)
 def get_logs(query: dict[str, Any], execution_id: str) -> dict[str, Any]:
-    """Read the log onwards from a cursor; call again with `next` while the execution runs"""
+    """Read the log from a cursor on; call again with `next` while the execution runs"""
     lines, cursor = services().executions.log(actor(), execution_id, after=query["after"], limit=query["limit"])
     return {"logs": jsonable(lines), "next": cursor}
 
@@ -49,7 +51,7 @@ def get_logs(query: dict[str, Any], execution_id: str) -> dict[str, Any]:
 @blueprint.post("/<execution_id>/cancel")
 @blueprint.response(202, ExecutionEnvelope)
 def cancel_execution(execution_id: str) -> dict[str, Any]:
-    """Stop an execution: at once where it waits, within seconds where it runs"""
+    """Cancel an execution: at once if it waits, within seconds if it runs"""
     document = services().executions.cancel(actor(), execution_id)
     return {"execution": execution_json(document), "message": "Cancel requested"}
 
@@ -57,6 +59,6 @@ def cancel_execution(execution_id: str) -> dict[str, Any]:
 @blueprint.post("/<execution_id>/retry")
 @blueprint.response(202, RunEnvelope)
 def retry_execution(execution_id: str) -> dict[str, Any]:
-    """Run an ended execution again, as a new one linked to it"""
+    """Retry an ended execution as a new one that is linked to it"""
     document = services().executions.retry(actor(), execution_id)
     return {"execution_id": document["_id"], "message": services().executions.standing(document)}

@@ -20,7 +20,7 @@ class AllExecutionsQuery(ExecutionQuery):
 
 
 class LogQuery(RequestSchema):
-    after = ma.String(load_default="", validate=Length(max=64), metadata={"description": "`next` of the answer before"})
+    after = ma.String(load_default="", validate=Length(max=64), metadata={"description": "`next` of the previous answer"})
     limit = ma.Integer(load_default=1000, validate=Range(min=1, max=10_000))
 
 
@@ -42,7 +42,7 @@ class ExecutionOut(AnswerSchema):
     status = ma.String(required=True, validate=OneOf([status.value for status in Status]))
     reason = ma.String(allow_none=True)
     scheduled_for = ma.String(allow_none=True, metadata=INSTANT)
-    stands_for = ma.String(metadata={**INSTANT, "description": "Of a backfill: the due time that it makes up for"})
+    stands_for = ma.String(metadata={**INSTANT, "description": "Of a backfill: the due time in the past that it stands for"})
     queued_at = ma.String(metadata=INSTANT)
     started_at = ma.String(allow_none=True, metadata=INSTANT)
     completed_at = ma.String(allow_none=True, metadata=INSTANT)
@@ -56,7 +56,7 @@ class ExecutionOut(AnswerSchema):
     triggered_by = ma.String()
     triggered_by_user = ma.String(allow_none=True)
     retry_of = ma.String(allow_none=True)
-    caused_by = ma.List(ma.String(), metadata={"description": "The executions whose ends began it; where triggered_by is dependency"})
+    caused_by = ma.List(ma.String(), metadata={"description": "The executions whose ends triggered it, if triggered_by is dependency"})
     execution_host = ma.String(allow_none=True)
     due_times = ma.Dict(metadata={"description": "first, last and count of the due times that one `missed` or `skipped` record stands for"})
 
@@ -72,4 +72,4 @@ ExecutionList = page_schema("ExecutionList", "executions", ExecutionOut)
 
 class LogPage(AnswerSchema):
     logs = ma.List(ma.Nested(LogLineOut), required=True)
-    next = ma.String(required=True, metadata={"description": "Give it as `after` to go on"})
+    next = ma.String(required=True, metadata={"description": "Send it as `after` to go on"})

@@ -1,4 +1,4 @@
-"""/health, /health/detailed, /live, /ready: for load balancers and for people."""
+"""/health, /health/detailed, /live, /ready: for load balancers and for people"""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ log = get_logger(__name__)
 blueprint = Blueprint("health", __name__)
 blueprint.register_error_handler(Exception, answers_in(jobwright_errors))
 
-# A dispatcher that has not finished a tick for so long is stalled.
-STALLED_SECONDS = 30.0
+STALLED_SECONDS = 30.0  # a dispatcher whose last tick is longer ago is stalled
 
 
-def _answers() -> bool:
-    """Whether MongoDB answers. Why not is in the log: anybody may ask, and the reason names addresses."""
+def _database_answers() -> bool:
+    """Returns whether MongoDB answers. The reason stands in the log only: it names addresses, and anybody may ask."""
     try:
         services().ping()
     except StoreUnavailable:
@@ -34,8 +33,7 @@ def _answers() -> bool:
     return True
 
 
-def _proven() -> bool:
-    """Whether the request has a token that is good."""
+def _has_valid_token() -> bool:
     if "Authorization" not in request.headers:
         return False
     try:
@@ -45,7 +43,7 @@ def _proven() -> bool:
     return True
 
 
-def _word(works: bool) -> str:
+def _status(works: bool) -> str:
     return "healthy" if works else "unhealthy"
 
 
@@ -58,43 +56,44 @@ def _engine() -> dict[str, Any]:
 
 @blueprint.get("/live")
 def live() -> Response:
-    """The process answers."""
+    """Says that the process answers."""
     return jsonify({"status": "alive"})
 
 
 @blueprint.get("/ready")
 def ready() -> tuple[Response, int]:
-    """The process can do its work: the database answers and the engine, where it runs here, ticks."""
-    answers, engine = _answers(), _engine()
+    """Says whether the process can do its work: the database answers, and the engine, if it runs in this process, ticks."""
+    answers, engine = _database_answers(), _engine()
     works = answers and engine["status"] != "stalled"
-    body = {"status": "ready" if works else "not ready", "database": _word(answers), "engine": engine["status"]}
+    body = {"status": "ready" if works else "not ready", "database": _status(answers), "engine": engine["status"]}
     return jsonify(body), 200 if works else 503
 
 
 @blueprint.get("/health")
 def health() -> tuple[Response, int]:
-    """In short; the version is for who has a token."""
-    works = _answers()
-    body = {"status": _word(works), "service": "jobwright", "timestamp": instant(services().clock.now())}
-    if works and _proven():
+    """Says whether the database answers; with a valid token, also the version of the program."""
+    works = _database_answers()
+    body = {"status": _status(works), "service": "jobwright", "timestamp": instant(services().clock.now())}
+    if works and _has_valid_token():
         body["version"] = version("jobwright")
     return jsonify(body), 200 if works else 503
 
 
 def _connections() -> dict[str, int]:
-    """How many connections of jobs answer, of those that were tried."""
-    tried = services().connections.conditions()
-    return {"answering": sum(one.works for one in tried), "failing": sum(not one.works for one in tried)}
+    """Returns how many of the connections that were probed answer, and how many do not."""
+    conditions = services().connections.conditions()
+    answering = sum(condition.works for condition in conditions)
+    return {"answering": answering, "failing": len(conditions) - answering}
 
 
 @blueprint.get("/health/detailed")
 def detailed() -> tuple[Response, int]:
-    """Each dependency, and how much waits and runs."""
-    answers, engine = _answers(), _engine()
+    """Says the state of each dependency, and how many executions wait and run."""
+    answers, engine = _database_answers(), _engine()
     works = answers and engine["status"] != "stalled"
     body = {
-        "status": _word(works),
-        "dependencies": {"mongodb": {"status": _word(answers)}, "engine": engine},
+        "status": _status(works),
+        "dependencies": {"mongodb": {"status": _status(answers)}, "engine": engine},
         "connections": _connections() if answers else None,
         "executions": services().executions.live_counts() if answers else None,
         "templates": {"loaded": services().catalogue.types(), "broken": sorted(services().catalogue.broken)},

@@ -34,7 +34,10 @@ from app.jobs.body import as_request, without_secrets
 from app.jobs.filters import JobFilter
 
 blueprint = ApiBlueprint(
-    "job-history", __name__, url_prefix="/api/admin/scheduler-jobs", description="Versions, notes, figures, many at once"
+    "job-history",
+    __name__,
+    url_prefix="/api/admin/scheduler-jobs",
+    description="Versions, dependencies, notes and figures of a job, and one action on many jobs",
 )
 
 FIGURES_OF = 100  # executions
@@ -44,7 +47,7 @@ FIGURES_OF = 100  # executions
 @blueprint.arguments(RevisionQuery, location="query")
 @blueprint.response(200, RevisionList)
 def list_revisions(query: dict[str, Any], job_id: str) -> dict[str, Any]:
-    """List the versions of a job, newest first, each with what its change was; go on with `before`"""
+    """List the versions of a job, newest first, each with the fields that it changed; go on with `before`"""
     revisions = services().jobs.revisions(actor(), job_id, before=query.get("before"), limit=query["limit"])
     return {"revisions": [revision_json(revision) for revision in revisions]}
 
@@ -54,14 +57,14 @@ def list_revisions(query: dict[str, Any], job_id: str) -> dict[str, Any]:
 @blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
 @blueprint.etag(if_match=True)
 def restore_revision(job_id: str, number: int, version: int | None) -> Versioned:
-    """Put a version back in place, as a new one; the job stays switched on or off as it is"""
+    """Restore an earlier version of a job as a new version; the job stays enabled or disabled as it is"""
     return job_answer(services().jobs.restore(actor(), job_id, number, version=version), f"Version {number} restored")
 
 
 @blueprint.get("/<job_id>/dependencies")
 @blueprint.response(200, DependenciesOut)
 def list_dependencies(job_id: str) -> dict[str, Any]:
-    """List the jobs that a job runs after, with the execution that waits for those of the others, and the jobs that run after it"""
+    """List the jobs that a job depends on, each with its execution that waits for those of the others, and the jobs that depend on it"""
     job, waiting = services().jobs.get(actor(), job_id), services().gathered(job_id)
     dependencies = services().jobs.dependencies
     return {
@@ -94,10 +97,10 @@ def delete_note(job_id: str, note_id: str) -> None:
 
 @blueprint.post("/<job_id>/undelete")
 @blueprint.response(200, JobEnvelope)
-@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing was taken back")
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing was restored")
 @blueprint.etag()
 def undelete_job(job_id: str) -> Versioned:
-    """Take a deleted job back into the registry"""
+    """Restore a deleted job"""
     return job_answer(services().jobs.undelete(actor(), job_id), "Job restored")
 
 
@@ -117,10 +120,10 @@ def _errors_of_copy(body: Any, errors: Sequence[FieldError], job_id: str) -> Seq
 @blueprint.post("/<job_id>/clone")
 @blueprint.body(CLONE_SCHEMA, further_errors=_errors_of_copy)
 @blueprint.response(201, JobEnvelope)
-@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing was made")
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing was created")
 @blueprint.etag()
 def clone_job(job_id: str, body: dict[str, Any]) -> Versioned:
-    """Make a copy under another name, switched off unless `enabled` says otherwise; secrets that are not named elsewhere stay behind"""
+    """Copy a job under another name; the copy is disabled unless `enabled` is true, and of its secrets it has only the named ones"""
     job, _ = services().jobs.create(actor(), _copy(job_id, body))
     return created_job(job, "Job created")
 
@@ -153,7 +156,7 @@ def _errors_of_bulk(body: Any, _: Sequence[FieldError]) -> Sequence[FieldError]:
 @blueprint.body(BULK_SCHEMA, further_errors=_errors_of_bulk)
 @blueprint.response(200, BulkOut)
 def bulk(body: dict[str, Any]) -> dict[str, Any]:
-    """Do one thing to many jobs, job by job; with `dry_run`, only say what it would touch"""
+    """Apply one action to many jobs, one after the other; with `dry_run`, only say which jobs it would change"""
     jobs = JobFilter(ids=body["job_ids"]) if "job_ids" in body else JobFilter(**body["filter"])
     wanted = Wanted(
         action=Action(body["action"]),

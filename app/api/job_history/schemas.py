@@ -30,7 +30,7 @@ NOTE_SCHEMA: dict[str, Any] = {
 
 
 class RevisionQuery(RequestSchema):
-    before = ma.Integer(validate=Range(min=1, max=LARGEST), metadata={"description": "Versions below this one"})
+    before = ma.Integer(validate=Range(min=1, max=LARGEST), metadata={"description": "Only versions before this one"})
     limit = ma.Integer(load_default=20, validate=Range(min=1, max=100))
 
 
@@ -38,7 +38,7 @@ class RevisionOut(AnswerSchema):
     version = ma.Integer(required=True)
     at = ma.String(required=True, metadata=INSTANT)
     by = ma.String(required=True)
-    diff = ma.List(ma.Dict(), required=True, metadata={"description": "A row a field: field, before, after; secrets masked"})
+    diff = ma.List(ma.Dict(), required=True, metadata={"description": "One row for each field: field, before, after; secrets masked"})
     created = ma.Boolean(required=True)
     paused = ma.Boolean(
         required=True, allow_none=True, metadata={"description": "True where the change paused it, false where it resumed it"}
@@ -62,14 +62,16 @@ def revision_json(revision: Revision) -> dict[str, Any]:
 
 class LinkOut(AnswerSchema):
     job = ma.String(required=True, metadata={"description": "Id of the other job"})
-    when = ma.String(required=True, validate=OneOf([item.value for item in DependsOn]), metadata={"description": "Which of its ends count"})
-    name = ma.String(required=True, allow_none=True, metadata={"description": "null where you do not see it, or it is gone"})
+    when = ma.String(
+        required=True, validate=OneOf([item.value for item in DependsOn]), metadata={"description": "The ends of the other job that count"}
+    )
+    name = ma.String(required=True, allow_none=True, metadata={"description": "null if you may not see the job, or it is gone"})
     last_status = ma.String(required=True, allow_none=True)
 
 
 class UpstreamOut(LinkOut):
     execution = ma.String(
-        required=True, allow_none=True, metadata={"description": "The one that ended so and waits for those of the other jobs"}
+        required=True, allow_none=True, metadata={"description": "Its execution that ended this way and waits for those of the other jobs"}
     )
 
 
@@ -104,9 +106,11 @@ def note_json(note: Note) -> dict[str, Any]:
 class StatsOut(AnswerSchema):
     executions = ma.Integer(required=True)
     by_status = ma.Dict(keys=ma.String(), values=ma.Integer(), required=True)
-    success = ma.Float(required=True, allow_none=True, metadata={"description": "Share of those that ran to an end, 0 to 1"})
+    success = ma.Float(
+        required=True, allow_none=True, metadata={"description": "Share of the successes among those that ran to an end, 0 to 1"}
+    )
     median_seconds = ma.Float(required=True, allow_none=True)
-    p95_seconds = ma.Float(required=True, allow_none=True, metadata={"description": "From 20 successes on"})
+    p95_seconds = ma.Float(required=True, allow_none=True, metadata={"description": "null with fewer than 20 successes"})
 
 
 class BulkItem(AnswerSchema):
@@ -115,7 +119,7 @@ class BulkItem(AnswerSchema):
     version = ma.Integer(required=True)
     effect = ma.String(required=True, metadata={"description": "What is expected: changes, stays, asks, cannot"})
     result = ma.String(required=True, allow_none=True, metadata={"description": "What became of it: done, stayed, waits, failed"})
-    detail = ma.String(required=True, metadata={"description": "Why; of one that waits, the id of the approval"})
+    detail = ma.String(required=True, metadata={"description": "The reason; for a job that waits, the id of the request for approval"})
 
 
 class BulkOut(AnswerSchema):

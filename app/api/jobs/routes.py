@@ -58,7 +58,7 @@ def create_job(body: Any, idempotency_key: str | None) -> Versioned:
 @blueprint.body(JobDefinitionSchema, validate=False)
 @blueprint.response(200, Validated)
 def validate_job(body: Any) -> dict[str, Any]:
-    """Say what creating this job would do, and do nothing"""
+    """Check a job without creating it: say its schedule in words, its next runs and warnings"""
     definition = services().jobs.validate(actor(), body)
     runs = islice(services().triggers.iter_after(definition.schedule, services().clock.now()), PREVIEWED_RUNS)
     job = jsonable(to_plain(definition))
@@ -86,7 +86,7 @@ def get_job(job_id: str) -> Versioned:
 @blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
 @blueprint.etag(if_match=True)
 def update_job(job_id: str, body: Any, version: int | None) -> Versioned:
-    """Change the fields that are sent; `schedule` and `parameters` are replaced whole, the others of a policy stay"""
+    """Change the fields that are sent; `schedule` and `parameters` are replaced as a whole, fields of a policy that are left out stay"""
     return job_answer(services().jobs.update(actor(), job_id, body, version=version), "Job updated", warnings=True)
 
 
@@ -105,7 +105,7 @@ def delete_job(job_id: str, version: int | None) -> dict[str, str]:
 @blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
 @blueprint.etag(if_match=True)
 def enable_job(job_id: str, version: int | None) -> Versioned:
-    """Honour the schedule from now on"""
+    """Follow the schedule from now on"""
     return job_answer(services().jobs.set_enabled(actor(), job_id, enabled=True, version=version), "Job enabled", warnings=True)
 
 
@@ -122,7 +122,7 @@ def disable_job(job_id: str, version: int | None) -> Versioned:
 @blueprint.response(200, JobEnvelope)
 @blueprint.etag(if_match=True)
 def pause_job(job_id: str, body: Any, version: int | None) -> Versioned:
-    """Let due times go by until an instant, or until the job is resumed; they end in one skipped record"""
+    """Skip due times until an instant, or until the job is resumed; one `skipped` record stands for them"""
     return job_answer(services().jobs.pause(actor(), job_id, body, version=version), "Job paused")
 
 
@@ -131,7 +131,7 @@ def pause_job(job_id: str, body: Any, version: int | None) -> Versioned:
 @blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
 @blueprint.etag(if_match=True)
 def resume_job(job_id: str, version: int | None) -> Versioned:
-    """End a pause; what was due meanwhile is not made up for"""
+    """End a pause; due times of the pause are not run later"""
     return job_answer(services().jobs.resume(actor(), job_id, version=version), "Job resumed")
 
 
@@ -159,7 +159,7 @@ def run_job(job_id: str, body: dict[str, Any], idempotency_key: str | None) -> t
 @blueprint.body(BACKFILL_BODY_SCHEMA, validate=False)
 @blueprint.response(202, BackfillOut)
 def backfill_job(job_id: str, body: Any) -> dict[str, Any]:
-    """Run the job for due times of a range that has passed; with `dry_run`, only say which"""
+    """Run a job for the due times of a range in the past; with `dry_run`, only list them"""
     plan = services().backfills.start(actor(), job_id, body)
     return {"runs": len(plan.due_times), "due_times": jsonable(plan.due_times), "done": plan.done, "blackout": plan.blackout}
 
@@ -167,7 +167,7 @@ def backfill_job(job_id: str, body: Any) -> dict[str, Any]:
 @blueprint.delete("/<job_id>/backfill")
 @blueprint.response(200, Message)
 def cancel_backfill(job_id: str) -> dict[str, str]:
-    """Cancel what waits of the job's backfills; what runs goes on"""
+    """Cancel the waiting runs of the job's backfills; those that have started go on"""
     return {"message": f"{services().executions.cancel_backfill(actor(), job_id)} runs cancelled"}
 
 

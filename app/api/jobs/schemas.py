@@ -21,9 +21,9 @@ class JobFilterQuery(RequestSchema):
     enabled = ma.Boolean()
     paused = ma.Boolean()
     broken = ma.Boolean(metadata={"description": "Its schedule cannot be computed, or its template is gone"})
-    ended = ma.Boolean(metadata={"description": "Its schedule had due times and has none any more"})
+    ended = ma.Boolean(metadata={"description": "Its schedule has no more due times"})
     last_status = ma.String(validate=OneOf(LAST_STATUSES), metadata={"description": "How its last run ended, or never"})
-    owner = ma.String(validate=Length(max=320), metadata={"description": "Who made it, by e-mail address"})
+    owner = ma.String(validate=Length(max=320), metadata={"description": "E-mail address of who created it"})
     tag = ma.String(validate=Length(max=50))
     group = ma.String(validate=Length(max=100))
     search = ma.String(load_default="", validate=Length(max=200), metadata={"description": "In name, description and tags"})
@@ -81,12 +81,14 @@ class JobOut(JobDefinitionSchema):
     next_run_at = ma.String(allow_none=True, metadata=INSTANT)
     schedule_words = ma.String()
     schedule_error = ma.String(allow_none=True)
-    ended = ma.Boolean(metadata={"description": "Its schedule had due times and has none any more"})
+    ended = ma.Boolean(metadata={"description": "Its schedule has no more due times"})
     paused = ma.Nested(PauseOut, allow_none=True)
     version = ma.Integer(required=True)
 
 
-WARNINGS = {"description": "What can be known to fail each run: pointer into the job, detail. The job is saved all the same"}
+WARNINGS = {
+    "description": "What will make each run fail, as far as it is known: pointer into the job, detail. The job is saved all the same"
+}
 
 
 class JobEnvelope(AnswerSchema):
@@ -111,14 +113,14 @@ class RunBody(RequestSchema):
 
 
 class RunEnvelope(AnswerSchema):
-    execution_id = ma.String(metadata={"description": "Left out where the run waits for approval"})
+    execution_id = ma.String(metadata={"description": "Absent if the run waits for approval"})
     message = ma.String(required=True)
     approval = ma.Nested(ApprovalOut)
 
 
 class BackfillOut(AnswerSchema):
-    runs = ma.Integer(metadata={"description": "This and the others are left out where the backfill waits for approval"})
+    runs = ma.Integer(metadata={"description": "Absent, like the others, if the backfill waits for approval"})
     due_times = ma.List(ma.String(metadata=INSTANT))
-    done = ma.Integer(metadata={"description": "Left out: they have a run already"})
-    blackout = ma.Integer(metadata={"description": "Left out: they lie in a blackout"})
+    done = ma.Integer(metadata={"description": "Due times that are left out because they already have a run"})
+    blackout = ma.Integer(metadata={"description": "Due times that are left out because they lie in a blackout"})
     approval = ma.Nested(ApprovalOut)

@@ -16,7 +16,7 @@ blueprint = ApiBlueprint("maintenance", __name__, url_prefix="/api/admin/mainten
 @blueprint.get("")
 @blueprint.response(200, MaintenanceOut)
 def get_maintenance() -> dict[str, Any]:
-    """Whether it is on, and why"""
+    """Read whether maintenance is on, and why"""
     require(actor(), May.SEE_MAINTENANCE)
     return maintenance_json(services().maintenance.get())
 
@@ -25,13 +25,13 @@ def get_maintenance() -> dict[str, Any]:
 @blueprint.body(SCHEMA, validate=False)
 @blueprint.response(200, MaintenanceOut)
 def begin_maintenance(body: Any) -> dict[str, Any]:
-    """Start nothing from now on, on any node; what runs goes on"""
+    """Begin maintenance: no node starts an execution any more; those that run go on"""
     return maintenance_json(services().maintenance.begin(actor(), body))
 
 
 @blueprint.delete("")
 @blueprint.response(200, MaintenanceOut)
 def end_maintenance() -> dict[str, Any]:
-    """Let everything go on as it was"""
+    """End maintenance"""
     services().maintenance.end(actor())
     return maintenance_json(None)

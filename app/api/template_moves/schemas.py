@@ -47,7 +47,7 @@ class ImpactOut(AnswerSchema):
 
 
 class MoveOut(AnswerSchema):
-    move = ma.Dict(allow_none=True, metadata={"description": "The record, by whose `_id` it is rolled back"})
+    move = ma.Dict(allow_none=True, metadata={"description": "The record of the move; its `_id` rolls it back"})
     results = ma.List(
         ma.Dict(), required=True, metadata={"description": "job_id, name, outcome (moved, restored, needs_input, changed, gone), errors"}
     )

@@ -53,7 +53,7 @@ def list_templates() -> dict[str, Any]:
 @blueprint.response(201, TemplateRecord)
 @blueprint.etag()
 def derive_template(body: Any) -> Versioned:
-    """Begin a derived template, as a draft"""
+    """Create a derived template as a draft"""
     return _record(services().templates.derive(actor(), body), "Draft created", status=201)
 
 
@@ -62,7 +62,7 @@ def derive_template(body: Any) -> Versioned:
 @blueprint.text_body({"application/json": {"schema": FILE_SCHEMA}})
 @blueprint.response(200, SharedOut)
 def import_template(query: dict[str, Any], text: str) -> dict[str, Any]:
-    """Take a derived template out of a file as a draft; with `dry_run`, only say what it would change and who signed it"""
+    """Import a derived template from a file as a draft; with `dry_run`, only say what it would change and who signed it"""
     shared = services().sharing.look(actor(), text)
     if not query["dry_run"]:
         services().sharing.take(actor(), text)
@@ -72,7 +72,7 @@ def import_template(query: dict[str, Any], text: str) -> dict[str, Any]:
 @blueprint.get("/<template_type>")
 @blueprint.response(200, TemplateEnvelope)
 def get_template(template_type: str) -> dict[str, Any]:
-    """Read one template, in the version that new jobs are of, and its schema"""
+    """Read one template, in the version that new jobs use, and its schema"""
     require(actor(), May.SEE_TEMPLATES)
     entry = services().catalogue.get(template_type)
     template = template_json(entry, services().catalogue.standing(template_type))
@@ -91,7 +91,7 @@ def get_schema(template_type: str) -> dict[str, Any]:
 @blueprint.get("/<template_type>/definition-schema")
 @blueprint.response(200, SchemaEnvelope)
 def get_definition_schema(template_type: str) -> dict[str, Any]:
-    """Read the JSON Schema of what derives a template from this one"""
+    """Read the JSON Schema of the definition of a template that is derived from this one"""
     require(actor(), May.SEE_TEMPLATES)
     return {"schema": services().templates.definition_schema(template_type)}
 
@@ -100,7 +100,7 @@ def get_definition_schema(template_type: str) -> dict[str, Any]:
 @blueprint.response(200, TemplateRecord)
 @blueprint.etag()
 def get_record(template_type: str) -> Versioned:
-    """Read what is set about a template: its standing; of a derived one the base, the draft and every version"""
+    """Read what is stored about a template: its standing; of a derived one also the base, the draft and every version"""
     return _record(services().templates.get(actor(), template_type))
 
 
@@ -109,7 +109,7 @@ def get_record(template_type: str) -> Versioned:
 @blueprint.response(200, TemplateRecord)
 @blueprint.etag(if_match=True)
 def set_standing(template_type: str, body: Any, version: int | None) -> Versioned:
-    """Switch a template on or off, keep it for roles, leave a note; what is left out stays"""
+    """Switch a template on or off, restrict it to roles, leave a note; fields that are left out stay"""
     return _record(services().templates.set_standing(actor(), template_type, body, revision=version), "Template changed")
 
 
@@ -118,14 +118,14 @@ def set_standing(template_type: str, body: Any, version: int | None) -> Versione
 @blueprint.response(200, TemplateRecord)
 @blueprint.etag(if_match=True)
 def save_draft(template_type: str, body: Any, version: int | None) -> Versioned:
-    """Keep a definition as the draft of a derived template; jobs do not see it"""
+    """Save the draft of a derived template; jobs do not use it"""
     return _record(services().templates.save_draft(actor(), template_type, body, revision=version), "Draft saved")
 
 
 @blueprint.delete("/<template_type>/draft")
 @blueprint.response(200, Message)
 def drop_draft(template_type: str) -> dict[str, str]:
-    """Forget the draft; a template that was never published goes with it"""
+    """Delete the draft; a template that was never published is deleted with it"""
     services().templates.drop_draft(actor(), template_type)
     return {"message": "Draft dropped"}
 
@@ -135,7 +135,7 @@ def drop_draft(template_type: str) -> dict[str, str]:
 @blueprint.response(200, TemplateRecord)
 @blueprint.etag(if_match=True)
 def publish(template_type: str, body: dict[str, Any], version: int | None) -> Versioned:
-    """Make the draft the next version; new jobs are of it, others stay where they are until they are moved"""
+    """Publish the draft as the next version; new jobs use it, other jobs keep their version until they are moved"""
     row = services().templates.publish(actor(), template_type, note=body.get("note", ""), revision=version)
     return _record(row, f"Version {row['versions'][-1]['number']} published")
 
@@ -145,7 +145,7 @@ def publish(template_type: str, body: dict[str, Any], version: int | None) -> Ve
 @blueprint.response(200, TemplateRecord)
 @blueprint.etag(if_match=True)
 def set_state(template_type: str, number: int, body: dict[str, Any], version: int | None) -> Versioned:
-    """Deprecate a version (its jobs go on), retire it (it has none), or publish it again"""
+    """Deprecate a version (its jobs go on), retire it (it must have no jobs), or publish it again"""
     state = body["state"]
     row = services().templates.set_state(actor(), template_type, number, state, revision=version)
     return _record(row, f"Version {number} is {state}")
@@ -154,7 +154,7 @@ def set_state(template_type: str, number: int, body: dict[str, Any], version: in
 @blueprint.get("/<template_type>/export")
 @blueprint.doc(responses={"200": {"description": "The file", "content": {"application/json": {"schema": FILE_SCHEMA}}}})
 def export_template(template_type: str) -> Response:
-    """Write the current version of a derived template into a file, signed by this installation"""
+    """Export the current version of a derived template as a file that this installation has signed"""
     text = services().sharing.write(actor(), template_type)
     headers = {"Content-Disposition": f'attachment; filename="{template_type}.template.json"'}
     return Response(text, content_type="application/json; charset=utf-8", headers=headers)

@@ -17,7 +17,7 @@ from app.mongo import Document
 DEFINITION_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["name", "description", "category"],
-    "description": "The schema of it is in GET …/{type}/definition-schema of the base",
+    "description": "Its schema is at GET …/{type}/definition-schema of the base",
 }
 DERIVE_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -51,7 +51,7 @@ class TemplateOut(AnswerSchema):
     state = ma.String(metadata={"description": "published, deprecated or retired"})
     enabled = ma.Boolean()
     when_off = ma.String(metadata={"description": "What its jobs do while it is off: keep or pause"})
-    roles = ma.List(ma.String(), metadata={"description": "Who alone may use it; empty: all that may use any"})
+    roles = ma.List(ma.String(), metadata={"description": "The roles that may use it; empty: every role that may use templates"})
     note = ma.String()
     jobs = ma.Integer()
     previews = ma.Boolean()
@@ -83,7 +83,7 @@ class SharedOut(AnswerSchema):
     key = ma.String(allow_none=True)
     diff = ma.List(ma.Dict(), required=True)
     notes = ma.List(ma.String(), required=True)
-    errors = ma.List(ma.Dict(), required=True, metadata={"description": "What keeps it out"})
+    errors = ma.List(ma.Dict(), required=True, metadata={"description": "Why it cannot be imported"})
     taken = ma.Boolean(required=True)
 
 

@@ -10,20 +10,20 @@ from app.api.current import actor, services
 from app.api.present import jsonable
 from app.api.tokens.schemas import TokenEnvelope, TokenList
 
-blueprint = ApiBlueprint("tokens", __name__, url_prefix="/api/admin/tokens", description="What programs prove themselves with")
+blueprint = ApiBlueprint("tokens", __name__, url_prefix="/api/admin/tokens", description="Tokens, with which programs sign in")
 
 
 @blueprint.get("")
 @blueprint.response(200, TokenList)
 def list_tokens() -> dict[str, Any]:
-    """List everybody's tokens, newest first"""
+    """List the tokens of all accounts, newest first"""
     return {"tokens": [jsonable(row) for row in services().tokens.all(actor())]}
 
 
 @blueprint.post("/<token_id>/rotate")
 @blueprint.response(200, TokenEnvelope)
 def rotate_token(token_id: str) -> dict[str, Any]:
-    """Give a token another text; the old one is good no longer"""
+    """Replace the text of a token; the old text is no longer valid"""
     text, row = services().tokens.rotate(actor(), token_id)
     return {"text": text, "token": jsonable(row)}
 
@@ -31,6 +31,6 @@ def rotate_token(token_id: str) -> dict[str, Any]:
 @blueprint.delete("/<token_id>")
 @blueprint.response(200, Message)
 def revoke_token(token_id: str) -> dict[str, str]:
-    """Revoke a token for ever"""
+    """Revoke a token for good"""
     services().tokens.revoke(actor(), token_id)
     return {"message": "Token revoked"}

@@ -25,5 +25,5 @@ class TokenList(AnswerSchema):
 
 
 class TokenEnvelope(AnswerSchema):
-    text = ma.String(required=True, metadata={"description": "The token; shown this once"})
+    text = ma.String(required=True, metadata={"description": "The token; only this answer shows it"})
     token = ma.Nested(TokenOut, required=True)

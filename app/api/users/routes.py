@@ -14,7 +14,7 @@ from app.api.present import jsonable
 from app.api.tokens.schemas import TokenEnvelope, TokenList
 from app.api.users.schemas import ResetOut, UserEnvelope, UserList, user_json
 
-blueprint = ApiBlueprint("users", __name__, url_prefix="/api/admin/users", description="People and services, and what they may")
+blueprint = ApiBlueprint("users", __name__, url_prefix="/api/admin/users", description="Accounts of people and services, and their rights")
 
 
 @blueprint.get("")
@@ -29,7 +29,7 @@ def list_users() -> dict[str, Any]:
 @blueprint.response(201, UserEnvelope)
 @blueprint.etag()
 def create_user(body: Any) -> Versioned:
-    """Create an account; `reset` is the end of the link on which a person sets the password, good once and for a day"""
+    """Create an account; `reset` is the path of the page where the person sets a password, valid once and for a day"""
     user, secret = services().accounts.add(actor(), body)
     answer = {"user": user_json(user), "message": "Account created", **({"reset": f"/reset/{secret}"} if secret else {})}
     return Versioned(body=answer, version=user.version, status=201)
@@ -49,7 +49,7 @@ def get_user(user_id: str) -> Versioned:
 @blueprint.response(200, UserEnvelope)
 @blueprint.etag(if_match=True)
 def change_user(user_id: str, body: Any, version: int | None) -> Versioned:
-    """Change an account: name, role, or whether it is closed; holds from the next request on"""
+    """Change an account: its name, its role or whether it is disabled; the change counts from its next request on"""
     user = services().accounts.change(actor(), user_id, body, version=version)
     return Versioned(body={"user": user_json(user), "message": "Account changed"}, version=user.version)
 
@@ -57,7 +57,7 @@ def change_user(user_id: str, body: Any, version: int | None) -> Versioned:
 @blueprint.post("/<user_id>/reset")
 @blueprint.response(200, ResetOut)
 def reset_password(user_id: str) -> dict[str, str]:
-    """Make a link on which the person sets another password, good once and for a day"""
+    """Make a link to the page where the person sets another password, valid once and for a day"""
     return {"reset": f"/reset/{services().accounts.start_reset(actor(), user_id)}"}
 
 
@@ -80,6 +80,6 @@ def list_tokens_of(user_id: str) -> dict[str, Any]:
 @blueprint.body(TOKEN_SCHEMA, validate=False)
 @blueprint.response(201, TokenEnvelope)
 def create_token(user_id: str, body: Any) -> dict[str, Any]:
-    """Make a token; its text is in this answer and nowhere else"""
+    """Create a token; this answer alone shows its text"""
     text, row = services().tokens.request(actor(), user_id, body)
     return {"text": text, "token": jsonable(row)}

@@ -16,7 +16,7 @@ class UserOut(AnswerSchema):
     email = ma.String(required=True)
     name = ma.String(required=True)
     role = ma.String(required=True)
-    groups = ma.List(ma.String(), required=True, metadata={"description": "An admin sees the jobs of these alone; empty: all"})
+    groups = ma.List(ma.String(), required=True, metadata={"description": "The groups whose jobs an admin sees; empty: all jobs"})
     kind = ma.String(required=True, metadata={"description": "person or service"})
     disabled = ma.Boolean(required=True)
     second_factor = ma.Boolean(required=True)
@@ -32,7 +32,7 @@ class UserList(AnswerSchema):
 class UserEnvelope(AnswerSchema):
     user = ma.Nested(UserOut, required=True)
     message = ma.String()
-    reset = ma.String(metadata={"description": "Path of the page on which a person sets the password; shown this once"})
+    reset = ma.String(metadata={"description": "Path of the page where the person sets a password; only this answer shows it"})
 
 
 class ResetOut(AnswerSchema):

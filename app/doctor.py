@@ -32,7 +32,7 @@ from app.jobtemplates.store import TEMPLATE
 from app.migrations import Migrator, find_migrations
 from app.mongo import OLDEST_MONGODB, Records
 from app.queue import shape as executions
-from app.sandbox.cage import try_out
+from app.sandbox.cage import kernel_features
 from app.scheduling.calendar_store import CALENDAR
 from app.scheduling.gathering_store import GATHERING
 from app.scheduling.maintenance_store import SWITCH
@@ -242,7 +242,7 @@ class Doctor:
         if settings.cage == "off":
             yield Finding("Job processes", Level.WARNING, f"{who}; nothing confines them", "Set JOBWRIGHT_CAGE=auto.")
             return
-        holds = try_out()
+        holds = kernel_features()
         lacking = [
             text
             for active, text in (

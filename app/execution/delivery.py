@@ -7,8 +7,8 @@ from datetime import timedelta
 from app.clock import Clock
 from app.events import get_logger
 from app.execution.store import ExecutionStore
-from app.executors.reports import text_of
 from app.notification.base import Notifier, recipients_of
+from app.validation.storable import storable_text
 
 log = get_logger(__name__)
 
@@ -36,7 +36,7 @@ class Deliveries:
             try:
                 self._notifier.send(execution, recipients_of(execution["notifications"], execution["status"]))
             except Exception as error:
-                state, why = "failed" if tries >= MOST_TRIES else "pending", text_of(str(error), LONGEST_REASON)
+                state, why = "failed" if tries >= MOST_TRIES else "pending", storable_text(str(error), LONGEST_REASON)
                 log.warning("notification.failed", execution=execution["_id"], tries=tries, reason=why[:200])
                 self._store.settle_notification(execution["_id"], tries=tries, state=state, error=why)
             else:

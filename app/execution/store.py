@@ -16,7 +16,6 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.execution.day_store import Tally
-from app.executors.reports import text_of
 from app.jobs.model import Overlap
 from app.mongo import ANY_DATE, DUPLICATE_KEY, Document, Records
 from app.queue import updates
@@ -27,6 +26,7 @@ from app.queue.slots import RunBounds, assign, places_query, prefix_of
 from app.queue.updates import FAILURES, LEAVES_QUEUE, RAN
 from app.shapes import DAMAGED
 from app.ticks import each
+from app.validation.storable import storable_text
 
 QUERY_TIME_MS = 5_000
 STREAM_WAIT_MS = 2000  # how often a change stream without changes looks whether it is to stop
@@ -296,7 +296,9 @@ class ExecutionStore:
 
     def end_damaged(self, execution_id: str, error: Exception, *, now: datetime) -> None:
         """End an execution whose record cannot be read any more, with the reason."""
-        told = AttemptError(type="DamagedRecord", message=f"Its record cannot be read: {type(error).__name__}: {text_of(str(error), 500)}")
+        told = AttemptError(
+            type="DamagedRecord", message=f"Its record cannot be read: {type(error).__name__}: {storable_text(str(error), 500)}"
+        )
         waits_or_runs = [{"status": {"$in": LIVE_VALUES}}, {"queue_rank": {"$exists": True}}, {"slots": {"$exists": True}}]
         ended = {"status": Status.FAILED.value, "completed_at": now, "error": told.as_document()}
         self._executions.update_one({"_id": execution_id, "$or": waits_or_runs}, {"$set": ended, "$unset": {"lease": "", **LEAVES_QUEUE}})

@@ -1,1 +1,1 @@
-"""Where attempts run."""
+"""Where attempts run: the base class of executors, and one module or folder for each of them."""

@@ -1,4 +1,4 @@
-"""What every executor promises."""
+"""What runs attempts: the base class, what it is given and where it reports."""
 
 from __future__ import annotations
 
@@ -8,26 +8,48 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from app.config import Settings
 from app.queue.model import Attempt, Outcome
+from app.sandbox.protocol import Limits, Start, StopReason
 from templates_lib.connections import KINDS
 from templates_lib.own import Own
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An attempt with all that its process is told: decrypted parameters and connections included. Never stored, never logged."""
+    """An attempt with all that running it needs, decrypted parameters and connections included. It is never stored and never logged."""
 
     attempt: Attempt
     parameters: Mapping[str, Any]
-    connections: Mapping[str, tuple[str, Mapping[str, Any]]]
+    connections: Mapping[str, tuple[str, Mapping[str, Any]]]  # by name: the kind of the connection and its settings
     load: str  # the template's class, "module:class"
-    reused: bool = False  # in a process that works through several
-    stores: bool = False  # its kind writes to file stores
+    reused: bool = False  # the template lets a process run several attempts, one after the other
+    stores: bool = False  # the template writes to file stores
+
+    def start_message(self, *, files: str, own: Own, allowed_hosts: Sequence[str], begin_until: float = math.inf) -> Start:
+        """Returns what the template is told.
+
+        `files` is the path of the attempt's own folder, `own` what belongs to Jobwright itself; `allowed_hosts` are private hosts that
+        it may call; the attempt may begin until `begin_until`, in seconds of app.sandbox.kernel.boot_seconds.
+        """
+        return Start(
+            execution_id=self.attempt.execution_id,
+            attempt=self.attempt.number,
+            now=(self.attempt.stands_for or self.attempt.began_at).isoformat(),
+            parameters=self.parameters,
+            connections=self.connections,
+            files=files,
+            folders=self.folders(own),
+            allowed_hosts=allowed_hosts,
+            own=(own.database, own.folder),
+            dry=self.attempt.dry,
+            begin_until=begin_until,
+        )
 
     def folders(self, own: Own) -> list[str]:
-        """Folders on this machine that its connections lead to, without those of Jobwright itself."""
-        found = [folder for kind, settings in self.connections.values() for folder in KINDS[kind].folders(settings)]
-        return [folder for folder in found if own.refuses(folder) is None]
+        """Returns the folders on this machine that its connections lead to, without those of Jobwright itself."""
+        folders = [folder for kind, settings in self.connections.values() for folder in KINDS[kind].folders(settings)]
+        return [folder for folder in folders if own.refuses(folder) is None]
 
     def __repr__(self) -> str:
         return f"Run({self.attempt.execution_id}, attempt {self.attempt.number})"
@@ -43,60 +65,81 @@ class LogLine:
 
 
 class Sink(Protocol):
-    """Where an executor reports, from whatever thread; each call returns at once."""
+    """Where an executor reports. Any thread may call it, and each call returns at once."""
 
-    def lines(self, attempt: Attempt, lines: Sequence[LogLine]) -> None: ...
+    def lines(self, attempt: Attempt, lines: Sequence[LogLine]) -> None:
+        """The attempt logged these lines."""
 
-    def progress(self, attempt: Attempt, progress: Mapping[str, Any]) -> None: ...
+    def progress(self, attempt: Attempt, progress: Mapping[str, Any]) -> None:
+        """The attempt is so far: {done, total, note}."""
 
-    def ended(self, attempt: Attempt, outcome: Outcome) -> None: ...
+    def ended(self, attempt: Attempt, outcome: Outcome) -> None:
+        """The attempt has ended."""
 
     def unwritten(self) -> dict[str, Attempt]:
-        """Attempts that have ended and whose ends are not in the database yet, by execution id."""
+        """Returns the attempts that have ended and whose ends are not in the database yet, by execution id."""
         ...
 
 
-class Executor(ABC):
-    """Runs attempts, bounded; reports each end exactly once, and nothing of an attempt after its end.
+def job_limits(settings: Settings) -> Limits:
+    """Returns what each attempt may use."""
+    return Limits(
+        memory_bytes=settings.job_memory_mb << 20,
+        cpu_seconds=settings.job_cpu_seconds,
+        open_files=settings.job_open_files,
+        file_bytes=settings.job_file_mb << 20,
+        processes=settings.job_processes,
+        result_bytes=settings.job_result_bytes,
+    )
 
-    `begin_until` says until when a run may begin (app.executors.permit.boot_seconds); it is asked for each, and one that has not begun by
-    then waits until it says another time.
+
+def without_end() -> float:
+    """A `begin_until` that lets runs begin at any time."""
+    return math.inf
+
+
+class Executor(ABC):
+    """Runs attempts. It reports the end of each exactly once, and nothing of an attempt after its end.
+
+    A subclass implements `start`, `capacity`, `submit`, `stop`, `held` and `close`. The other three methods are for executors that
+    take more runs than they can begin at once, or that have something to prepare.
     """
 
-    begin_until: Callable[[], float] = staticmethod(lambda: math.inf)
+    @abstractmethod
+    def start(self, sink: Sink, *, on_free: Callable[[], None], begin_until: Callable[[], float] = without_end) -> None:
+        """Makes it ready to take runs.
+
+        It reports to `sink` and calls `on_free` whenever it can take another run. It asks `begin_until` before it begins a run: until
+        when that is allowed, in seconds of app.sandbox.kernel.boot_seconds. A run that may not begin waits, or ends as handed back.
+        """
 
     @abstractmethod
-    def start(self, sink: Sink, *, on_free: Callable[[], None]) -> None:
-        """Be ready to take runs; reports go to `sink`, and `on_free` is called whenever a place becomes free."""
-
-    @abstractmethod
-    def warm_up(self, loads: Iterable[str]) -> None:
-        """Runs of these template classes are to be expected."""
-
-    @abstractmethod
-    def free_places(self) -> int:
-        """How many runs may be submitted now; more than can run at once where recent ones were so short that they would wait for us."""
+    def capacity(self) -> int:
+        """Returns how many more runs it takes now."""
 
     @abstractmethod
     def submit(self, runs: Sequence[Run]) -> None:
-        """Start these, in this order."""
+        """Runs these, in this order. Returns at once."""
 
     @abstractmethod
-    def take_back(self, seconds: float) -> list[Attempt]:
-        """What has not begun, if some of it has waited so long; it is no longer held."""
-
-    @abstractmethod
-    def beginning(self) -> bool:
-        """Whether it holds runs that have not begun."""
-
-    @abstractmethod
-    def stop_attempt(self, execution_id: str, why: str, *, grace_seconds: float | None = None) -> None:
-        """End one, tree and all, within the grace; an unknown one is ignored. `why` is one of app.executors.judge."""
+    def stop(self, execution_id: str, reason: StopReason, *, grace_seconds: float | None = None) -> None:
+        """Ends one attempt within the grace (None: the one of the settings). Does nothing if it does not hold that execution."""
 
     @abstractmethod
     def held(self) -> dict[str, Attempt]:
-        """What runs now, by execution id."""
+        """Returns the attempts that it was given and whose ends it has not reported, by execution id."""
 
     @abstractmethod
     def close(self) -> None:
-        """End everything at once and let go of all resources."""
+        """Ends everything at once and frees all resources. It reports nothing afterwards."""
+
+    def warm_up(self, loads: Iterable[str]) -> None:  # noqa: B027 - optional
+        """Prepares for runs of these template classes, so that the first one does not wait."""
+
+    def has_waiting(self) -> bool:
+        """Returns whether it holds runs that have not begun."""
+        return False
+
+    def release_waiting(self, waited_seconds: float) -> list[Attempt]:  # noqa: ARG002 - for executors to override
+        """Gives up all runs that wait for a process if the first of them has waited so long. Returns their attempts; they have no end."""
+        return []

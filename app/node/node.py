@@ -208,8 +208,7 @@ class Node:
         """Begin to dispatch and to claim."""
         self._recorder.start(on_written=self.wake, on_followed=self._follow_now)
         self._attempts = AttemptExecutor(self._runner.claim)
-        self._executor.begin_until = self._runner.permit.begin_until
-        self._executor.start(self._recorder, on_free=self.wake)
+        self._executor.start(self._recorder, on_free=self.wake, begin_until=self._runner.permit.begin_until)
         guarded("warm_up", lambda: self._runner.warm_up(self._kinds_in_use()))
         self._scheduler.add_executor(self._attempts, alias="attempts")
         tick = self._settings.tick_seconds

@@ -14,12 +14,12 @@ from app.events import get_logger
 from app.execution.log_store import LogStore, chunk, execution_of
 from app.execution.store import ExecutionStore
 from app.executors.base import LogLine
-from app.executors.reports import storable_outcome, text_of, unwritten
+from app.executors.outcomes import storable_outcome, unwritable_outcome
 from app.jobs.store import Ended, JobStore
 from app.mongo import Document, is_permanent, portions
 from app.queue.model import Attempt, Outcome, Reason, Status
 from app.queue.retry import decide_retry
-from app.validation.storable import whole_text
+from app.validation.storable import storable_text, whole_text
 
 log = get_logger(__name__)
 
@@ -188,14 +188,14 @@ class Recorder:
             if isinstance(refused, GaveUp):
                 return False
             if refused is not None:
-                text = f"{len(document['lines'])} lines could not be written: {text_of(str(refused), 500)}"
+                text = f"{len(document['lines'])} lines could not be written: {storable_text(str(refused), 500)}"
                 line = {"timestamp": self._clock.now(), "level": "WARNING", "message": text}
                 instead = {**document, "count": 1, "levels": ["WARNING"], "lines": [line]}
                 self._until_passed(lambda instead=instead: self._logs.append([instead]))  # type: ignore[misc]
         refused = self._until_passed(lambda: self._write(reports, []))
         if refused is not None and not isinstance(refused, GaveUp):
             why = refused
-            ends = [one._replace(value=unwritten(one.value, why)) for one in reports if one.what == "ended"]
+            ends = [one._replace(value=unwritable_outcome(one.value, why)) for one in reports if one.what == "ended"]
             refused = self._until_passed(lambda: self._write(ends, []))
             if refused is not None and not isinstance(refused, GaveUp):
                 log.error("recorder.lost", executions=[one.attempt.execution_id for one in ends], reason=repr(refused)[:200])

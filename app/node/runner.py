@@ -18,8 +18,6 @@ from app.errors import FieldError, JobwrightError, NotFound
 from app.events import get_logger
 from app.execution.store import ExecutionStore
 from app.executors.base import Executor, Run, Sink
-from app.executors.judge import CANCEL, DRAIN, LEASE_LOST, REPLACED
-from app.executors.permit import Grant, StartPermit
 from app.jobs.model import RetryOn
 from app.jobs.store import Ended
 from app.jobtemplates.catalogue import Catalogue
@@ -28,6 +26,8 @@ from app.mongo import is_permanent
 from app.queue.model import Attempt, AttemptError, Outcome, Reason, Status
 from app.queue.retry import decide_retry
 from app.queue.slots import RunBounds
+from app.sandbox.protocol import StopReason
+from app.scheduling.permit import Grant, StartPermit
 from app.ticks import each
 from app.validation.dynamic import Known, Resolved, has_any, put_back, resolve
 
@@ -81,7 +81,7 @@ class Runner:
     def claim(self) -> int:
         """Fill the executor's free places from the queue; returns how many attempts were started."""
         started = 0
-        while not self.draining and self.permit.holds and (free := self._executor.free_places()) > 0:
+        while not self.draining and self.permit.holds and (free := self._executor.capacity()) > 0:
             with self.permit.claiming() as grant:
                 claimed = 0 if grant is None else self._claim(free, grant)
             started += claimed
@@ -114,11 +114,11 @@ class Runner:
     def put_back_all(self) -> bool:
         """Put back what has not begun, now; True where all that this worker holds then has begun."""
         self.put_back(0.0)
-        return not self._executor.beginning()
+        return not self._executor.has_waiting()
 
     def put_back(self, after_seconds: float = AHEAD_LIMIT_SECONDS) -> int:
         """What was taken ahead of a free place and found none for so long goes back to where others may take it; returns how many."""
-        self._not_begun += self._executor.take_back(after_seconds)
+        self._not_begun += self._executor.release_waiting(after_seconds)
         if not self._not_begun:
             return 0
         self._store.put_back(self._not_begun, now=self._clock.now())
@@ -141,12 +141,12 @@ class Runner:
             if self._clock.monotonic() - self._renewed_at > self._settings.lease_seconds * GIVE_UP_SHARE:
                 for execution_id in held:
                     log.warning("attempt.lease_lost", execution=execution_id)
-                    self._executor.stop_attempt(execution_id, LEASE_LOST, grace_seconds=0.0)
+                    self._executor.stop(execution_id, StopReason.LEASE_LOST, grace_seconds=0.0)
             raise
         self._renewed_at = self._clock.monotonic()
         for execution_id in lost & self._executor.held().keys():
             log.error("attempt.lease_lost", execution=execution_id)
-            self._executor.stop_attempt(execution_id, LEASE_LOST, grace_seconds=0.0)
+            self._executor.stop(execution_id, StopReason.LEASE_LOST, grace_seconds=0.0)
 
     def _held(self) -> dict[str, Attempt]:
         """All that this worker has claimed and not handed over to the database."""
@@ -157,7 +157,8 @@ class Runner:
         held = self._executor.held()
         if held:
             for execution_id, cancel in self._store.cancels_wanted(held).items():
-                self._executor.stop_attempt(execution_id, REPLACED if cancel.get("reason") == Reason.REPLACED else CANCEL)
+                replaced = cancel.get("reason") == Reason.REPLACED
+                self._executor.stop(execution_id, StopReason.REPLACED if replaced else StopReason.CANCEL)
 
     def sweep(self) -> int:
         """End the attempts of workers that fell silent, by their retry policies; returns how many. What runs here is not lost, whatever a
@@ -188,7 +189,7 @@ class Runner:
         """After the grace of a drain: end what still runs; once its tree is gone each goes back into the queue. Returns how many."""
         held = self._executor.held()
         for execution_id in held:
-            self._executor.stop_attempt(execution_id, DRAIN, grace_seconds=0.0)
+            self._executor.stop(execution_id, StopReason.DRAIN, grace_seconds=0.0)
         return len(held)
 
     def _of_jobs_there(self, attempts: Sequence[Attempt]) -> list[Attempt]:

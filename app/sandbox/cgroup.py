@@ -1,33 +1,35 @@
-"""Control groups (cgroups(7), version 2): a tree of processes that the kernel holds together, whatever sessions and orphans it makes.
+"""Control groups (cgroups(7), version 2): the kernel holds a tree of processes together, whatever sessions and orphans it makes.
 
-A group an attempt makes its end sure, by one write to `cgroup.kill` (Linux 5.14), and bounds memory and processes of the whole tree
-where the operator gave Jobwright a control group of its own. Where there is no version 2, or no right to it, everything works without.
+A group for each attempt makes its end sure, by one write to `cgroup.kill` (Linux 5.14). It also bounds the memory and the processes of the
+whole tree if the operator gave Jobwright a control group of its own. Without version 2, or without the right to use it, everything works
+without groups.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from app.sandbox.protocol import Limits
+
 NAME = "jobwright-"
-REMOVE_SECONDS = 1.0  # a killed process is in its group until it is reaped
+REMOVE_SECONDS = 1.0  # a killed process stays in its group until it is reaped
 CONTROLLERS = "+memory +pids"
 
 
 def make_home(*, whole: bool) -> Path | None:
-    """A group of this process's own, below the one that it is in, for the groups of attempts; None where that is not to be had.
+    """Makes a group below the one that this process is in, for the groups of attempts. Returns its folder; None if that is not possible.
 
-    `whole`: the group that this process is in is Jobwright's alone (a container, or systemd with Delegate=yes). Then its processes
-    move one down, as groups with processes cannot bound others, and attempts are bounded too. Groups that earlier processes left behind
-    are ended with all that is in them.
+    `whole` says that the group that this process is in is Jobwright's alone (a container, or systemd with Delegate=yes). Then its
+    processes move one level down, because a group with processes cannot bound others, and attempts are bounded too. Groups that earlier
+    processes left behind are removed, and the processes in them are killed.
     """
     above = _own_group()
     if above is None:
         return None
-    _clear(above)
+    _remove_orphans(above)
     home = above / f"{NAME}{os.getpid()}"
     try:
         home.mkdir()
@@ -45,33 +47,33 @@ def make_home(*, whole: bool) -> Path | None:
 
 
 class Group:
-    """One attempt's. Nothing here raises: a group that cannot be had is one reason less, not one error more."""
+    """The group of one attempt. Nothing here raises: an attempt runs without its group if the group cannot be made."""
 
-    def __init__(self, home: Path, name: str, limits: Mapping[str, int]) -> None:
+    def __init__(self, home: Path, name: str, limits: Limits) -> None:
         self._path = home / name
         with suppress(OSError):
             self._path.mkdir()
-        for file, value in (("memory.max", limits["memory_bytes"]), ("memory.swap.max", 0), ("pids.max", limits["processes"] + 1)):
+        for file, value in (("memory.max", limits.memory_bytes), ("memory.swap.max", 0), ("pids.max", limits.processes + 1)):
             with suppress(OSError):
                 (self._path / file).write_text(str(value))
 
     def enter(self) -> None:
-        """Move this process into the group; what it starts is born there."""
+        """Moves this process into the group. What it starts is in the group, too."""
         with suppress(OSError):
             (self._path / "cgroup.procs").write_text("0")
 
     def kill(self) -> None:
-        """SIGKILL to all that is in it, at once."""
+        """Sends SIGKILL to all processes in it, at once."""
         with suppress(OSError):
             (self._path / "cgroup.kill").write_text("1")
 
     def remove(self) -> None:
-        """Kill what is left, and forget the group."""
+        """Kills what is left in it, and removes the group."""
         _remove(self._path)
 
 
 def remove_home(home: Path) -> None:
-    """End all groups below, and it."""
+    """Removes the groups below a home, then the home. Kills the processes in them."""
     for path in home.iterdir():
         if path.is_dir():
             _remove(path)
@@ -79,7 +81,7 @@ def remove_home(home: Path) -> None:
 
 
 def _own_group() -> Path | None:
-    """The folder of the group that this process is in."""
+    """Returns the folder of the group that this process is in; None if there is none."""
     try:
         mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
         inside = [line[3:] for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines() if line.startswith("0::")]
@@ -92,8 +94,8 @@ def _own_group() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _clear(above: Path) -> None:
-    """End what root zygotes left that are gone."""
+def _remove_orphans(above: Path) -> None:
+    """Removes the homes of root zygotes that no longer exist."""
     with suppress(OSError):
         for path in above.glob(f"{NAME}*"):
             number = path.name.removeprefix(NAME)
@@ -116,7 +118,7 @@ def _remove(path: Path) -> None:
             path.rmdir()
         except FileNotFoundError:
             return
-        except OSError:  # something lives in it, or is about to be reaped
+        except OSError:  # a process lives in it, or waits to be reaped
             with suppress(OSError):
                 (path / "cgroup.kill").write_text("1")
             if time.monotonic() > deadline:

@@ -11,12 +11,12 @@ from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.errors import StoreUnavailable, ValidationFailed
-from app.executors.permit import PERMIT_SECONDS
 from app.jobs.model import Cause
 from app.jobs.store import JobStore
 from app.mongo import Document
 from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node_store import NodeStore
+from app.scheduling.permit import PERMIT_SECONDS
 from app.validation import SchemaValidator
 from app.validation.names import read_names
 from templates_lib.messages import Said, say

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from app.events import get_logger
-from app.executors.permit import PERMIT_SECONDS, Grant, StartPermit, boot_seconds
 from app.mongo import is_away
+from app.sandbox.kernel import boot_seconds
 from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node_store import NodeStore
+from app.scheduling.permit import PERMIT_SECONDS, Grant, StartPermit
 
 log = get_logger(__name__)
 

@@ -29,6 +29,7 @@ MOST_BYTES = 2 * 1024 * 1024
 MOST_REPORTED_BYTES = 4 * 1024 * 1024  # of what a job reports, where whoever calls says nothing else
 MOST_ERRORS = 100  # one hopeless value does not become a megabyte of sentences
 _HALF = re.compile("[\ud800-\udfff]")
+_MOST_SHOWN_BYTES = 4_000  # of a value that is shown as a text
 _LONGEST_POINTER = 500  # characters of a pointer in a report
 _LONGEST_KEY = 1_000  # characters of a key that is made from something else than a text
 _LONGEST_NUMBER = 400  # bits of a whole number that is written out; of a longer one the number of bits is told
@@ -103,6 +104,16 @@ def is_text(text: str) -> bool:
 def whole_text(text: str) -> str:
     """A text with a replacement character for each half of a surrogate pair."""
     return text if is_text(text) else _HALF.sub("\ufffd", text)
+
+
+def storable_text(value: Any, longest: int) -> str:
+    """Returns any value as a text of at most `longest` characters that the store can hold; None is the empty text."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        value = make_storable(value, most_bytes=_MOST_SHOWN_BYTES).value
+        value = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return whole_text(value[:longest])
 
 
 # -- the check ---------------------------------------------------------------------------------------------------------

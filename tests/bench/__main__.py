@@ -109,7 +109,7 @@ class Engine:
         self.store = Store(client, open_database(client, f"b_{uuid.uuid4().hex[:8]}"), None)
         migrate(self.store)
         executor = launch_executor(settings)
-        self.root: int = executor._root.pid or 0
+        self.root: int = executor.root_pid or 0
         self.services: Services = build_services(settings, self.store)
         self.node: Node = build_node(settings, self.store, self.services, executor)
         self.services = with_engine(self.services, self.node)

@@ -93,6 +93,18 @@ class Misbehave(JobTemplate):
         ctx.progress(4, 4, "all")
         return JobResult("talked")
 
+    def _report(self, params: Any, ctx: RunContext) -> Any:
+        ctx.log.info("first")
+        ctx.progress(1, 4, "a quarter")
+        ctx.log.warning("second")
+        ctx.progress(4, 4, "all")
+        return JobResult("reported")
+
+    def _write_file(self, params: Any, ctx: RunContext) -> Any:
+        found = sorted(path.name for path in ctx.files.iterdir())
+        (ctx.files / "kept").write_text("x")
+        return JobResult("wrote", {"found": found, "folder": str(ctx.files)})
+
     def _closed_stdout(self, params: Any, ctx: RunContext) -> Any:
         sys.stdout.close()
         os.close(1)
@@ -174,7 +186,7 @@ class Misbehave(JobTemplate):
 
     def _garbage(self, params: Any, ctx: RunContext) -> Any:
         """Sends the lines of `file` to the runner as if they were messages, then returns what the file's name says."""
-        logging.getLogger().handlers[0]._pipe._sock.sendall(Path(params["file"]).read_bytes())  # type: ignore[attr-defined]
+        logging.getLogger().handlers[0]._send.__self__._sock.sendall(Path(params["file"]).read_bytes())  # type: ignore[attr-defined]
         return JobResult("sent")
 
     def _odd_result(self, params: Any, ctx: RunContext) -> Any:

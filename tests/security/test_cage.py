@@ -142,13 +142,13 @@ def test_every_door_is_shut_where_the_service_is_not_root(folder: Path) -> None:
     (hidden / "file").write_text("secret")
     (other / "file").write_text("of another")
     shutil.chown(hidden / "file", NOBODY)
-    plan = cage.Plan(hidden=(str(hidden),), data=str(data))
+    rules = cage.CageRules(hidden=(str(hidden),), data=str(data))
 
     def work() -> dict[str, Any]:
-        kind = cage.Cage(plan)
-        holds = kind.close_kind(network=False)
+        kind = cage.Cage(rules)
+        holds = kind.confine_zygote(network=False)
         kind.take_folder(str(own))
-        kind.close_attempt(str(own), ())
+        kind.confine_attempt(str(own), ())
         opened = []
         for name, door in {
             "hidden": lambda: (hidden / "file").read_text(),
@@ -233,5 +233,5 @@ def test_a_cage_that_cannot_be_stops_the_start(
 def test_what_would_hold_is_found_out_without_harm() -> None:
     spaces = lambda: [Path(f"/proc/self/ns/{name}").readlink() for name in ("net", "mnt", "user")]
     before = spaces()
-    assert cage.try_out().landlock == cage.landlock_version()
+    assert cage.kernel_features().landlock == cage.landlock_version()
     assert spaces() == before

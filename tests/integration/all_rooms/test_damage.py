@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from app.executors.base import Executor, Run, Sink
 from app.factory import Store, build_node
 from app.jobs.filters import JobFilter
 from app.queue.model import Attempt, Reason, Status, Trigger, new_execution
+from app.sandbox.protocol import StopReason
 from app.scheduling.node_store import NodeStore
 from app.services import Services
 from tests.conftest import START, Api, app_of
@@ -53,25 +54,16 @@ class Recording(Executor):
     def __init__(self) -> None:
         self.runs: list[Run] = []
 
-    def start(self, sink: Sink, *, on_free: Any) -> None:
+    def start(self, sink: Sink, *, on_free: Any, begin_until: Any = None) -> None:
         pass
 
-    def warm_up(self, loads: Iterable[str]) -> None:
-        pass
-
-    def free_places(self) -> int:
+    def capacity(self) -> int:
         return 500
 
     def submit(self, runs: Sequence[Run]) -> None:
         self.runs += runs
 
-    def take_back(self, seconds: float) -> list[Attempt]:
-        return []
-
-    def beginning(self) -> bool:
-        return False
-
-    def stop_attempt(self, execution_id: str, why: str, *, grace_seconds: float | None = None) -> None:
+    def stop(self, execution_id: str, reason: StopReason, *, grace_seconds: float | None = None) -> None:
         pass
 
     def held(self) -> dict[str, Attempt]:

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from app.config import Settings
-from app.executors.base import LogLine, Run
-from app.executors.judge import CANCEL, DRAIN
+from app.executors.base import LogLine, Run, without_end
 from app.executors.local.executor import LocalExecutor
 from app.jobs.model import RetryOn
 from app.queue.model import Attempt, Outcome, Reason, Status
 from app.sandbox.cgroup import make_home, remove_home
+from app.sandbox.protocol import StopReason
 from tests.support import KINDS, alive, eventually
 
 
@@ -52,6 +52,8 @@ LOADS = {"noop": "jobwright_noop:Noop", "misbehave": "jobwright_test_kinds:Misbe
 class Bench:
     def __init__(self, executor: LocalExecutor, sink: RecordingSink, *, reused: bool = False) -> None:
         self.executor, self.sink, self.reused, self._count = executor, sink, reused, 0
+        self.begin_until = without_end
+        executor.start(sink, on_free=lambda: None, begin_until=lambda: self.begin_until())
 
     def start(self, template: str, parameters: dict[str, Any], *, timeout: float = 30.0) -> str:
         self._count += 1
@@ -90,7 +92,6 @@ def bench(settings: Settings, monkeypatch: pytest.MonkeyPatch, request: pytest.F
     monkeypatch.setenv("JOBWRIGHT_SECRET_KEY", "canary-secret")
     bounded = replace(settings, job_memory_mb=1024, job_log_bytes=200_000, job_processes=20, kill_grace_seconds=0.5, pool_size=8)
     executor, sink = LocalExecutor(bounded), RecordingSink()
-    executor.start(sink, on_free=lambda: None)
     yield Bench(executor, sink, reused=request.param == "reused")
     executor.close()
 
@@ -189,19 +190,19 @@ def test_cancel_stops_at_a_safe_point_and_a_stubborn_one_all_the_same(bench: Ben
     polite, rude = bench.start("noop", {"seconds": 60}), bench.start("misbehave", {"how": "burn"})
     time.sleep(0.3)  # both are past their start; an earlier stop is the next test's
     for run in (polite, rude):
-        bench.executor.stop_attempt(run, CANCEL)
+        bench.executor.stop(run, StopReason.CANCEL)
         assert bench.outcome(run, 5.0).status is Status.CANCELLED
 
 
 def test_a_stop_that_comes_with_the_start_is_not_lost(bench: Bench) -> None:
     run = bench.start("noop", {"seconds": 60})
-    bench.executor.stop_attempt(run, CANCEL)
+    bench.executor.stop(run, StopReason.CANCEL)
     assert bench.outcome(run, 5.0).status is Status.CANCELLED
 
 
 def test_a_drained_run_is_handed_back_not_failed(bench: Bench) -> None:
     run = bench.start("noop", {"seconds": 60})
-    bench.executor.stop_attempt(run, DRAIN, grace_seconds=0.0)
+    bench.executor.stop(run, StopReason.DRAIN, grace_seconds=0.0)
     outcome = bench.outcome(run, 5.0)
     assert (outcome.status, outcome.reason) == (Status.CANCELLED, Reason.HANDED_BACK)
 
@@ -225,8 +226,8 @@ def test_the_attempts_own_folder_is_gone_after_it(bench: Bench, settings: Settin
 def test_a_dead_zygote_loses_its_attempts_loudly_and_is_replaced(bench: Bench, tmp_path: Path, which: str) -> None:
     trace = tmp_path / "trace"
     run = bench.start("noop", {"seconds": 60, "file": str(trace)})
-    child = eventually(lambda: trace.exists() and int(trace.read_text().split()[3]))
-    root = bench.executor._root.pid
+    child = eventually(lambda: trace.exists() and trace.read_text().endswith("\n") and int(trace.read_text().split()[3]))
+    root = bench.executor.root_pid
     assert root is not None
     kind = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(root if which == "root" else kind, signal.SIGKILL)
@@ -245,7 +246,6 @@ def test_large_parameters_reach_the_child_whole(bench: Bench) -> None:
 def test_closing_the_executor_ends_every_tree(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", str(KINDS))
     executor, sink = LocalExecutor(settings), RecordingSink()
-    executor.start(sink, on_free=lambda: None)
     bench = Bench(executor, sink)
     bench.start("misbehave", {"how": "stubborn_tree", "file": str(tmp_path / "pids")})
     pids = eventually(lambda: (tmp_path / "pids").exists() and [int(p) for p in (tmp_path / "pids").read_text().split()])
@@ -262,7 +262,6 @@ def one_place(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[B
     """One place, so that short runs are lined up in one reused process."""
     monkeypatch.setenv("PYTHONPATH", str(KINDS))
     executor, sink = LocalExecutor(replace(settings, pool_size=1, kill_grace_seconds=0.5)), RecordingSink()
-    executor.start(sink, on_free=lambda: None)
     yield Bench(executor, sink, reused=True)
     executor.close()
 
@@ -277,7 +276,7 @@ def practise(bench: Bench) -> None:
     """Runs so short that the executor takes more of them than there are places."""
     for _ in range(60):
         bench.outcome(bench.start("noop", {}))
-    assert bench.executor.free_places() > 1
+    assert bench.executor.capacity() > 1
 
 
 def test_runs_that_are_lined_up_keep_what_they_print_apart(one_place: Bench) -> None:
@@ -314,7 +313,7 @@ def test_stopping_one_of_those_lined_up_stops_no_other(one_place: Bench) -> None
     practise(one_place)
     runs = [one_place.start("noop", {"seconds": 0.05}) for _ in range(12)]
     for number in (5, 9):
-        one_place.executor.stop_attempt(runs[number], CANCEL)
+        one_place.executor.stop(runs[number], StopReason.CANCEL)
     statuses = [one_place.outcome(run).status for run in runs]
     assert statuses == [Status.CANCELLED if n in (5, 9) else Status.SUCCESS for n in range(12)]
 
@@ -331,13 +330,13 @@ def test_what_finds_no_place_is_given_back(one_place: Bench) -> None:
     practise(one_place)
     long = one_place.start("noop", {"seconds": 60})
     waiting = [one_place.start("misbehave", {"how": "echo", "file": "x"}) for _ in range(3)]
-    assert one_place.executor.take_back(60.0) == []
-    taken = eventually(lambda: one_place.executor.take_back(0.2))
+    assert one_place.executor.release_waiting(60.0) == []
+    taken = eventually(lambda: one_place.executor.release_waiting(0.2))
     assert [attempt.execution_id for attempt in taken] == waiting
     assert set(one_place.executor.held()) == {long}
-    assert one_place.executor.free_places() == 0, "it has learnt that it took too much"
-    one_place.executor.stop_attempt(waiting[0], CANCEL)  # it is no longer here
-    one_place.executor.stop_attempt(long, CANCEL)
+    assert one_place.executor.capacity() == 0, "it has learnt that it took too much"
+    one_place.executor.stop(waiting[0], StopReason.CANCEL)  # it is no longer here
+    one_place.executor.stop(long, StopReason.CANCEL)
     assert one_place.outcome(long).status is Status.CANCELLED
     assert not set(waiting) & set(one_place.sink.outcomes)
 
@@ -345,7 +344,7 @@ def test_what_finds_no_place_is_given_back(one_place: Bench) -> None:
 def test_a_run_that_waits_for_a_place_can_be_stopped(one_place: Bench) -> None:
     one_place.start("noop", {"seconds": 60})
     waiting = one_place.start("misbehave", {"how": "echo", "file": "x"})
-    one_place.executor.stop_attempt(waiting, CANCEL)
+    one_place.executor.stop(waiting, StopReason.CANCEL)
     assert one_place.outcome(waiting).status is Status.CANCELLED
 
 
@@ -359,14 +358,14 @@ def test_a_kind_that_cannot_be_imported_says_so_and_harms_no_other(bench: Bench)
 
 
 def test_an_idle_process_ends(one_place: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.executors.local.executor.IDLE_SECONDS", 0.2)
+    monkeypatch.setattr("app.executors.local.supervisor.IDLE_SECONDS", 0.2)
     pid = pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"}))
     eventually(lambda: not alive(pid))
     assert pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"})) != pid
 
 
 def test_a_process_serves_so_many_runs_and_no_more(one_place: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.executors.local.executor.RUNS_A_PROCESS", 10)
+    monkeypatch.setattr("app.executors.local.supervisor.RUNS_A_PROCESS", 10)
     pids = [pid_of(one_place, one_place.start("misbehave", {"how": "echo", "file": "x"})) for _ in range(35)]
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [10, 10, 10, 5]
 
@@ -388,10 +387,10 @@ def test_an_attempt_has_a_control_group_that_goes_with_it(bench: Bench, tmp_path
     run = bench.start("misbehave", {"how": "stubborn_tree", "file": str(tmp_path / "pids")})
     pids = eventually(lambda: (tmp_path / "pids").exists() and [int(p) for p in (tmp_path / "pids").read_text().split()])
     (group,) = {group_of(pid) for pid in pids}
-    assert f"jobwright-{bench.executor._root.pid}/" in group
+    assert f"jobwright-{bench.executor.root_pid}/" in group
     other = bench.start("noop", {})
     bench.outcome(other)
-    bench.executor.stop_attempt(run, CANCEL, grace_seconds=0.0)
+    bench.executor.stop(run, StopReason.CANCEL, grace_seconds=0.0)
     bench.outcome(run)
     assert [pid for pid in pids if alive(pid)] == []
     assert not [path for path in Path("/sys/fs/cgroup").rglob(group.rpartition("/")[2]) if path.parent.name == group.split("/")[-2]]
@@ -402,7 +401,7 @@ def test_what_outlives_both_parents_is_ended_by_the_next_root(bench: Bench, tmp_
     """Root and zygote are killed at once: the attempt dies with them, its orphans in sessions of their own have no parent left."""
     run = bench.start("misbehave", {"how": "stubborn_tree", "file": str(tmp_path / "pids")})
     child, *orphans = eventually(lambda: (tmp_path / "pids").exists() and [int(p) for p in (tmp_path / "pids").read_text().split()])
-    root = bench.executor._root.pid
+    root = bench.executor.root_pid
     assert root is not None
     kind = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
     for pid in (root, kind):
@@ -417,7 +416,6 @@ def test_what_outlives_both_parents_is_ended_by_the_next_root(bench: Bench, tmp_
 def test_without_control_groups_a_tree_is_ended_all_the_same(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", str(KINDS))
     executor, sink = LocalExecutor(replace(settings, cgroup="off", kill_grace_seconds=0.5)), RecordingSink()
-    executor.start(sink, on_free=lambda: None)
     bench = Bench(executor, sink)
     run = bench.start("misbehave", {"how": "stubborn_tree", "file": str(tmp_path / "pids")}, timeout=1.0)
     pids = eventually(lambda: (tmp_path / "pids").exists() and [int(p) for p in (tmp_path / "pids").read_text().split()])

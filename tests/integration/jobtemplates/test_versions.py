@@ -272,7 +272,7 @@ CALM: dict[str, Any] = {"name": "Calm", "description": "Slowly", "category": "Te
 def handed_over(services: Services, store: Store, settings: Settings, count: int) -> list[int]:
     """What the runner hands to the executor as `for`, of the next `count` runs; each gives its place back."""
     executor = create_autospec(Executor, instance=True)
-    executor.free_places.return_value = 1
+    executor.capacity.return_value = 1
     executor.held.return_value = {}
     found: list[int] = []
 

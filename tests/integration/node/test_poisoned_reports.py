@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -199,20 +200,28 @@ def test_a_long_log_of_long_lines_has_room_in_its_chunks(house: House) -> None:
 
 # -- what processes send ----------------------------------------------------------------------------------------------
 
+
+def line(name: str, **fields: Any) -> bytes:
+    """A message with any values, as a process could write it."""
+    return json.dumps({"message": name, **fields}).encode() + b"\n"
+
+
 GARBAGE = [
     b"",
     b"\n\n",
     b'[]\n1\nnull\n"log"\n',
     b"[" * 100_000 + b"\n",
-    b'{"log": 5}\n{"log": "x", "at": 1e400, "level": {}}\n',
-    b'{"log": "\\ud800", "level": null, "at": null}\n',
-    b'{"log": "x", "level": "INFO", "at": -1e300}\n',
-    b'{"progress": [1]}\n',
-    b'{"progress": {"done": -1e400, "total": "x", "note": {}}}\n',
-    b'{"progress": {"done": 1' + b"0" * 4000 + b"}}\n",
-    b'{"end": "x", "more": 1}\n{"begin": 1}\n{"dropped": {}}\n{"what": 1}\n',
+    line("Log", text=5) + b'{"message": "Log", "text": "x", "at": 1e400, "level": {}}\n',
+    b'{"message": "Log", "text": "\\ud800", "level": null, "at": null}\n',
+    line("Log", text="x", level="INFO", at=-1e300),
+    line("Progress", done=[1]),
+    b'{"message": "Progress", "done": -1e400, "total": "x", "note": {}}\n',
+    b'{"message": "Progress", "done": 1' + b"0" * 4000 + b', "total": null, "note": ""}\n',
+    line("End", execution_id="x", reusable=1) + line("Begun", execution_id=1) + line("Dropped", execution_id={}) + line("What", x=1),
     b"\xff\xfe\x00\n",
-    b'{"seconds": -5, "usage": 7}\n',
+    line("End", seconds=-5, usage=7),
+    line("Ended", process_id="p1", status=0, reason=None, usage={}) + line("Ready") + line("StopRun", execution_id="x"),
+    line("Log") + line("Begun") + line("TooLate", execution_id=[]) + line("Log", text="x", level="INFO", at=1, more=2),
 ]
 
 
@@ -225,25 +234,24 @@ def test_a_process_that_sends_garbage_ends_as_it_says_in_the_end(bench: Bench, t
     assert bench.outcome(bench.start("noop", {})).status is Status.SUCCESS
 
 
-LAST_WORDS = [
-    b'{"result": 5}',
-    b'{"result": null}',
-    b'{"error": "x"}',
-    b'{"error": {"type": 1, "message": [], "extra": 2, "permanent": "yes"}}',
-    b'{"error": null, "traceback": {"a": 1}}',
-    b'{"cancelled": 1}',
-    b'{"result": {"message": {"a": 1}}, "usage": {"cpu_seconds": "x"}}',
-    b'{"error": {}, "result": [1]}',
-    b'{"result": {"x": 1e400}, "seconds": 1e400, "usage": [1]}',
+LAST_WORDS: list[dict[str, Any]] = [
+    {"result": 5},
+    {"result": None},
+    {"error": "x"},
+    {"error": {"type": 1, "message": [], "extra": 2, "permanent": "yes"}},
+    {"error": {"traceback": {"a": 1}}},
+    {"cancelled": 1},
+    {"result": {"message": {"a": 1}}, "usage": {"cpu_seconds": "x"}},
+    {"error": {}, "result": [1]},
+    {"result": {"x": math.inf}, "seconds": math.inf, "usage": [1]},
 ]
 
 
 @pytest.mark.parametrize("word", LAST_WORDS, ids=range(len(LAST_WORDS)))
-def test_a_forged_last_word_is_judged_and_written(bench: Bench, house: House, tmp_path: Path, word: bytes) -> None:
+def test_a_forged_last_word_is_judged_and_written(bench: Bench, house: House, tmp_path: Path, word: dict[str, Any]) -> None:
     run = f"e{bench._count + 1}"
-    ended = json.dumps({"end": run, "more": True}).encode()[:-1] + b", " + word[1:]
     path = tmp_path / "garbage"
-    path.write_bytes((ended if bench.reused else word) + b"\n")
+    path.write_bytes(line("End", execution_id=run, reusable=bench.reused, **word))
     assert bench.start("misbehave", {"how": "garbage", "file": str(path)}) == run
     outcome = bench.outcome(run)
     assert outcome.status in {Status.SUCCESS, Status.FAILED, Status.CANCELLED}

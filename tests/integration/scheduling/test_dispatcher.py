@@ -510,7 +510,7 @@ def test_a_node_never_dispatches_beside_itself(
     """The poll and the wake-up for the next due time are one tick: two would read and plan the same jobs."""
     every_second(live_services, super_admin)
     nowhere = create_autospec(Executor, instance=True)
-    nowhere.free_places.return_value, nowhere.held.return_value, nowhere.take_back.return_value = 0, {}, []
+    nowhere.capacity.return_value, nowhere.held.return_value, nowhere.release_waiting.return_value = 0, {}, []
     node = build_node(replace(settings, tick_seconds=1.0), store, live_services, nowhere)
     inside, most, inner = [0], [0], Dispatcher.tick
 

@@ -16,12 +16,14 @@ from app.clock import ManualClock
 from app.config import Settings
 from app.errors import StoreUnavailable
 from app.execution.store import ExecutionStore
-from app.executors.permit import Grant, StartPermit, boot_seconds
 from app.factory import Store, build_node, launch_executor
 from app.queue.model import Status, Trigger, new_execution
+from app.sandbox.kernel import boot_seconds
+from app.sandbox.protocol import StopReason
 from app.scheduling import maintenance as switching
 from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node_store import NodeStore
+from app.scheduling.permit import Grant, StartPermit
 from app.scheduling.permits import PermitKeeper
 from app.services import Services
 from tests.conftest import Api
@@ -98,26 +100,26 @@ def test_a_claim_is_refused_by_the_databases_clock(services: Services, super_adm
 def test_a_run_that_comes_too_late_to_its_process_waits_again(bench: Bench) -> None:
     """The executor may start it, but its process finds that the time is over: as where the node was stopped in between."""
     answers = chain([math.inf, 0.0], repeat(math.inf))  # before it is given to a process, what the process is told; then all others
-    bench.executor.begin_until = lambda: next(answers)  # type: ignore[method-assign]
+    bench.begin_until = lambda: next(answers)
     assert bench.outcome(bench.start("noop", {})).status is Status.SUCCESS
-    assert not bench.executor.beginning()
+    assert not bench.executor.has_waiting()
 
 
 def test_what_may_not_begin_waits_and_can_be_taken_back(bench: Bench) -> None:
-    bench.executor.begin_until = lambda: boot_seconds() - 1  # type: ignore[method-assign]
+    bench.begin_until = lambda: boot_seconds() - 1
     run = bench.start("noop", {})
-    assert bench.executor.beginning()
-    assert [one.execution_id for one in bench.executor.take_back(0.0)] == [run]
-    assert not bench.executor.beginning()
+    assert bench.executor.has_waiting()
+    assert [one.execution_id for one in bench.executor.release_waiting(0.0)] == [run]
+    assert not bench.executor.has_waiting()
     assert bench.executor.held() == {}
 
 
 def test_a_late_run_that_is_to_be_stopped_ends(bench: Bench) -> None:
-    bench.executor.begin_until = lambda: boot_seconds() - 1  # type: ignore[method-assign]
+    bench.begin_until = lambda: boot_seconds() - 1
     run = bench.start("noop", {})
-    bench.executor.stop_attempt(run, "cancel")
+    bench.executor.stop(run, StopReason.CANCEL)
     assert bench.outcome(run).status is Status.CANCELLED
-    assert not bench.executor.beginning()
+    assert not bench.executor.has_waiting()
 
 
 def test_leave_is_open_until_somebody_keeps_it_and_ends_by_itself() -> None:

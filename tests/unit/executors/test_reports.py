@@ -7,57 +7,39 @@ import math
 from typing import Any
 
 import bson
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.executors.judge import judge
-from app.executors.reports import (
-    LONGEST_MESSAGE,
+from app.executors.outcomes import (
     MOST_RESULT_BYTES,
-    is_last_word,
-    log_line,
-    message_of,
-    progress_of,
+    ProcessEnd,
+    attempt_outcome,
     storable_outcome,
-    text_of,
-    usage_of,
+    usage_figures,
 )
+from app.executors.reports import UNREADABLE, log_line, progress_document
 from app.mongo import CODEC, portions
 from app.node.recorder import CHUNK_BYTES, LINES_A_CHUNK, _size
 from app.queue.model import AttemptError, Outcome, Status
+from app.sandbox.protocol import Begun, Dropped, End, Ended, Log, Progress, Start, StopReason, TooLate
 from app.validation.storable import unstorable
 
 TEXTS = st.text(st.characters(codec=None), max_size=20) | st.sampled_from(["\0", "\ud800", "a\0b", "$set", "a.b", "", "__proto__"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.integers(-(2**300), 2**300) | st.floats() | TEXTS
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXTS, inner, max_size=5), max_leaves=20)
-WORDS = st.sampled_from(
-    [
-        "log",
-        "level",
-        "at",
-        "progress",
-        "done",
-        "total",
-        "note",
-        "result",
-        "error",
-        "type",
-        "message",
-        "permanent",
-        "traceback",
-        "cancelled",
-        "usage",
-        "seconds",
-        "cpu_seconds",
-        "max_memory_mb",
-        "end",
-        "begin",
-        "more",
-        "dropped",
-    ]
+PARTS = ("type", "message", "permanent", "traceback", "cpu_seconds", "max_memory_mb")
+ERRORS = VALUES | st.dictionaries(st.sampled_from(PARTS), VALUES, max_size=4)
+
+
+def as_line(name: str, fields: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
+    """Lines with the name of a message and any values in its fields."""
+    return st.fixed_dictionaries({"message": st.just(name)}, optional=dict.fromkeys(fields, ERRORS))
+
+
+MESSAGES = st.dictionaries(TEXTS | st.sampled_from(["message", *End._fields, *Log._fields]), VALUES, max_size=6) | st.one_of(
+    as_line(kind.__name__, kind._fields) for kind in (Begun, Dropped, End, Ended, Log, Progress, Start, TooLate)
 )
-MESSAGES = st.dictionaries(WORDS | TEXTS, VALUES | st.dictionaries(WORDS, VALUES, max_size=4), max_size=6)
+ENDS = st.builds(End, VALUES, VALUES, ERRORS, VALUES, VALUES, ERRORS, VALUES)
 
 
 def storable(value: Any) -> bool:
@@ -65,28 +47,34 @@ def storable(value: Any) -> bool:
     return not unstorable(value, most_bytes=16 * 2**20)
 
 
-@given(MESSAGES)
-def test_every_message_has_a_meaning_or_none(message: dict[str, Any]) -> None:
-    line, progress = log_line(message, 1.0), progress_of(message.get("progress"))
-    if line is not None:
-        assert isinstance(line.message, str)
-        assert storable([line.message, line.level])
-        assert math.isfinite(line.at)
-        assert 0 <= line.at < 253_402_300_800
+@given(VALUES, VALUES, VALUES)
+def test_every_log_message_becomes_a_line(text: Any, level: Any, at: Any) -> None:
+    line = log_line(Log(text, level, at), 1.0)
+    assert line.message == UNREADABLE if not isinstance(text, str) else isinstance(line.message, str)
+    assert storable([line.message, line.level])
+    assert math.isfinite(line.at)
+    assert 0 <= line.at < 253_402_300_800
+
+
+@given(VALUES, VALUES, VALUES)
+def test_every_progress_becomes_a_document_or_none(done: Any, total: Any, note: Any) -> None:
+    progress = progress_document(Progress(done, total, note))
     if progress is not None:
-        assert storable(progress.as_document())
-        assert 0 <= progress.done < 2**63
-    assert all(math.isfinite(one) and one >= 0 for one in usage_of(message.get("usage")).values())
+        assert storable(progress)
+        assert 0 <= progress["done"] < 2**63
 
 
-@given(
-    MESSAGES,
-    st.integers(0, 65_535),
-    st.sampled_from([None, "timeout", "cancel", "drain", "lease_lost", "flood", "processes", "broken: \ud800"]),
-)
-def test_every_last_word_is_judged_and_can_be_written(message: dict[str, Any], status: int, why: str | None) -> None:
-    last = message if is_last_word(message) else None
-    outcome, named = storable_outcome(judge(last, status=status, why=why, timeout_seconds=1, usage={}, seconds=math.nan))
+@given(ERRORS)
+def test_usage_is_figures_that_are_numbers(usage: Any) -> None:
+    assert all(math.isfinite(figure) and figure >= 0 for figure in usage_figures(usage).values())
+
+
+@given(st.none() | ENDS, st.integers(0, 65_535), st.none() | st.sampled_from(StopReason), TEXTS)
+def test_every_last_message_gives_an_outcome_that_can_be_written(
+    end: End | None, status: int, reason: StopReason | None, broken: str
+) -> None:
+    process = ProcessEnd(status=status, reason=reason, broken=broken)
+    outcome, named = storable_outcome(attempt_outcome(end, process, timeout_seconds=1, seconds=math.nan))
     error = outcome.error.as_document() if outcome.error else None
     assert storable({"result": outcome.result, "error": error, "usage": dict(outcome.usage), "seconds": outcome.seconds})
     assert outcome.result is None or isinstance(outcome.result.get("message", ""), str)
@@ -120,33 +108,6 @@ def test_a_result_of_many_megabytes_is_cut_and_named() -> None:
     assert len(bson.encode(outcome.result)) <= MOST_RESULT_BYTES
     assert named is not None
     assert "is too large" in named
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"",
-        b"x",
-        b"[]",
-        b"1",
-        b'"log"',
-        b"null",
-        b"{",
-        b"[" * 200_000,
-        b'{"a":' * 100_000,
-        b"\xff\xfe",
-        b"9" * 10_000,
-        b'{"x": ' + b"9" * 5000 + b"}",
-    ],
-)
-def test_what_is_no_message_is_none(raw: bytes) -> None:
-    assert message_of(raw) is None
-
-
-def test_a_text_of_anything_is_short_and_a_text() -> None:
-    for value in (None, 1, 2**10_000, [1, "\ud800"], {"a": {"b": object}}, "x" * 100_000, math.nan, b"bytes"):
-        assert len(text_of(value, LONGEST_MESSAGE)) <= LONGEST_MESSAGE
-        assert storable(text_of(value, LONGEST_MESSAGE))
 
 
 @given(st.lists(st.sampled_from(["", "x" * 8_000, "😀" * 8_000]), max_size=300))

@@ -28,7 +28,8 @@ BREACHES = {
     "Celery has one door": ("app/node/runner.py", "import celery"),
     "The form generator is pure": ("web/forms/field.py", "import app.clock"),
     "What all pages share imports no page": ("web/filters.py", "import web.views.common"),
-    "The parent of job processes holds no door to the registry's database": ("app/sandbox/zygote.py", "import app.mongo"),
+    "The sandbox has no door to the registry's database": ("app/sandbox/handles.py", "import app.mongo"),
+    "Job processes import nothing of the service but the sandbox": ("app/sandbox/child.py", "import app.events"),
 }
 
 

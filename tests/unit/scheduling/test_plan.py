@@ -1,8 +1,7 @@
-"""Pure decisions against tables: retry, the end of an attempt, the plan of due times."""
+"""Pure decisions against tables: retry, the plan of due times."""
 
 from __future__ import annotations
 
-import signal
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,9 +10,8 @@ from babel.messages.pofile import read_po
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.executors.judge import judge
 from app.jobs.model import Misfire, MisfirePolicy, RetryOn, Schedule, ScheduleType
-from app.queue.model import AttemptError, Reason, Status
+from app.queue.model import AttemptError
 from app.queue.retry import decide_retry
 from app.scheduling.plan import MOST_RUNS_A_STEP, plan_due, spread
 from app.scheduling.triggers import Triggers, clock_change
@@ -69,39 +67,6 @@ def test_at_least_a_second_lies_between_two_attempts(backoff: str, kind: RetryOn
 def test_a_permanent_error_is_never_tried_again() -> None:
     assert decide_retry(POLICY, 1, error(permanent=True)).delay_seconds is None
     assert decide_retry(POLICY, 1, error(kind=RetryOn.LOST_WORKER)).delay_seconds is None
-
-
-@pytest.mark.parametrize(
-    ("message", "status", "why", "expected", "kind"),
-    [
-        ({"result": {}}, 0, None, Status.SUCCESS, None),
-        ({"result": {}}, 0, "cancel", Status.SUCCESS, None),
-        ({"result": {}}, signal.SIGKILL, "timeout", Status.SUCCESS, None),
-        (None, signal.SIGKILL, "timeout", Status.TIMEOUT, "Timeout"),
-        ({"cancelled": "x"}, 0, "timeout", Status.TIMEOUT, "Timeout"),
-        ({"cancelled": "x"}, 0, "cancel", Status.CANCELLED, None),
-        ({"cancelled": "x"}, 0, None, Status.CANCELLED, None),
-        (None, signal.SIGKILL, "cancel", Status.CANCELLED, None),
-        (None, signal.SIGKILL, "lease_lost", Status.FAILED, "LostWorker"),
-        (None, signal.SIGKILL, None, Status.FAILED, "ProcessDied"),
-        (None, signal.SIGXCPU, None, Status.FAILED, "ProcessDied"),
-        (None, signal.SIGKILL, "processes", Status.FAILED, "TooManyProcesses"),
-        (None, signal.SIGKILL, "flood", Status.FAILED, "MessageTooLarge"),
-        ({"error": {"type": "X", "message": "m", "permanent": True}, "result": {"a": 1}}, 0, None, Status.FAILED, "X"),
-    ],
-)
-def test_the_end_of_an_attempt(message: Any, status: int, why: str | None, expected: Status, kind: str | None) -> None:
-    outcome = judge(message, status=status, why=why, timeout_seconds=5, usage={}, seconds=1.23456)
-    assert (outcome.status, outcome.error.type if outcome.error else None, outcome.seconds) == (expected, kind, 1.235)
-
-
-def test_replaced_and_handed_back_say_why_and_death_says_how() -> None:
-    end = lambda status, why: judge(None, status=status, why=why, timeout_seconds=5, usage={}, seconds=1)
-    assert end(9, "replaced").reason is Reason.REPLACED
-    assert end(9, "drain").reason is Reason.HANDED_BACK
-    assert "SIGSEGV; a library crashed" in str(end(signal.SIGSEGV, None).error)
-    assert "JOBWRIGHT_JOB_CPU_SECONDS" in str(end(signal.SIGXCPU, None).error)
-    assert "status 7" in str(end(7 << 8, None).error)
 
 
 TRIGGERS = Triggers(max_lookahead_days=365)

@@ -20,7 +20,17 @@ from bson.codec_options import CodecOptions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.validation.storable import DEEPEST, MOST_BYTES, MOST_REPORTED_BYTES, InexactNumber, decimal_of, make_storable, unstorable, whole_of
+from app.validation.storable import (
+    DEEPEST,
+    MOST_BYTES,
+    MOST_REPORTED_BYTES,
+    InexactNumber,
+    decimal_of,
+    make_storable,
+    storable_text,
+    unstorable,
+    whole_of,
+)
 
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
 TEXT = st.text(st.characters(), max_size=8)  # halves of surrogate pairs and NUL too
@@ -364,3 +374,13 @@ def test_what_was_replaced_is_named_with_its_place_and_reason() -> None:
 
 def test_names_that_become_the_same_stay_two() -> None:
     assert make_storable({1: "a", "1": "b", "1 (2)": "c"}).value == {"1": "a", "1 (2)": "b", "1 (2) (2)": "c"}
+
+
+@pytest.mark.parametrize(
+    "value", [None, 1, 2**10_000, [1, "\ud800"], {"a": {"b": object}}, "x" * 100_000, math.nan, b"bytes"], ids=range(8)
+)
+def test_a_text_of_anything_is_short_and_can_be_kept(value: Any) -> None:
+    text = storable_text(value, 4_000)
+    assert len(text) <= 4_000
+    assert encodes(text)
+    assert not unstorable(text)

@@ -1,0 +1,139 @@
+"""Calls a template for one attempt: builds its context, and turns whatever becomes of the call into the attempt's last message.
+
+Every job process holds this module, so it imports only what each attempt needs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from app.sandbox.protocol import End, Limits, Log, Progress, Start
+from templates_lib.base import Cancelled, ConnectionGrant, JobResult, JobTemplate, RunContext, TemplateError
+from templates_lib.own import Own
+
+PROGRESS_EVERY_SECONDS = 0.1
+LONGEST_LINE = 8_000  # characters of one log message
+LONGEST_ERROR = 4_000
+LONGEST_TRACEBACK = 8_000
+LONGEST_NOTE = 200
+
+
+class LogHandler(logging.Handler):
+    """Passes each record to `send` as a Log message."""
+
+    def __init__(self, send: Callable[[Log], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception:
+            text = str(record.msg)
+        self._send(Log(text[:LONGEST_LINE], record.levelname, record.created))
+
+
+class ProgressReport:
+    """Passes on the first progress and then at most one each PROGRESS_EVERY_SECONDS. `flush` passes on the last one."""
+
+    def __init__(self, send: Callable[[Progress], None]) -> None:
+        self._send, self._next = send, 0.0
+        self._pending: Progress | None = None
+
+    def __call__(self, done: int, total: int | None, note: str) -> None:
+        self._pending = Progress(int(done), None if total is None else int(total), str(note)[:LONGEST_NOTE])
+        if time.monotonic() >= self._next:
+            self.flush()
+
+    def flush(self) -> None:
+        """Passes on the last progress if that has not happened yet."""
+        if self._pending is not None:
+            self._send(self._pending)
+            self._pending, self._next = None, time.monotonic() + PROGRESS_EVERY_SECONDS
+
+
+def call_template(
+    template: JobTemplate, start: Start, *, log: logging.Logger, report: ProgressReport, stop: threading.Event, limits: Limits
+) -> End:
+    """Runs the template, or its preview if the attempt is dry. Returns the attempt's last message, whatever the template raises."""
+    try:
+        work = template.preview if start.dry else template.run
+        if work is None:
+            raise TemplateError("This template has no preview", permanent=True)
+        context = RunContext(
+            log=log,
+            execution_id=start.execution_id,
+            attempt=start.attempt,
+            now=datetime.fromisoformat(start.now),
+            files=Path(start.files),
+            grants={name: ConnectionGrant(name, kind, settings) for name, (kind, settings) in start.connections.items()},
+            allowed_hosts=tuple(start.allowed_hosts),
+            own=Own(*start.own),
+            report=report,
+            stop=stop,
+        )
+        result: Any = work(start.parameters, context)
+        if inspect.isawaitable(result):
+            import asyncio  # noqa: PLC0415 - the zygote of an asynchronous template has it; the others do without its pages
+
+            result = asyncio.run(_await(result))
+        end = _end_with_result(start.execution_id, result, limits.result_bytes)
+    except Cancelled:
+        end = End(start.execution_id, cancelled=True)
+    except TemplateError as error:
+        failed = failure(start.execution_id, type(error).__name__, str(error), permanent=error.permanent)
+        end = failed._replace(result=_partial_result(error.data, limits.result_bytes))
+    except SystemExit as error:
+        end = failure(start.execution_id, "SystemExit", f"The template called sys.exit({error.code!r})")
+    except MemoryError:
+        most = limits.memory_bytes // (1 << 20)
+        text = f"The run needed more memory than it may have ({most} MiB, JOBWRIGHT_JOB_MEMORY_MB)"
+        end = failure(start.execution_id, "MemoryError", text)
+    except BaseException as error:
+        trace = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
+        end = failure(start.execution_id, type(error).__name__, str(error) or "no message", trace=trace)
+    report.flush()
+    return end
+
+
+def failure(execution_id: str, error_type: str, message: str, *, permanent: bool = False, trace: str = "") -> End:
+    """Returns the last message of an attempt that failed."""
+    error = {"type": error_type, "message": message[:LONGEST_ERROR], "permanent": bool(permanent), "traceback": trace}
+    return End(execution_id, error=error)
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def _end_with_result(execution_id: str, result: Any, most_bytes: int) -> End:
+    if not isinstance(result, JobResult):
+        return failure(execution_id, "TypeError", f"run() must return a JobResult; it returned {type(result).__name__}")
+    try:
+        text = json.dumps({**result.data, "message": result.message}, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        return failure(execution_id, "UnserialisableResult", f"The result is no JSON value: {error}")
+    if len(text.encode("utf-8", errors="replace")) > most_bytes:
+        words = f"The result has {len(text):,} characters; it may have {most_bytes:,} bytes (JOBWRIGHT_JOB_RESULT_BYTES)"
+        return failure(execution_id, "ResultTooLarge", words)
+    return End(execution_id, result=json.loads(text))
+
+
+def _partial_result(data: Mapping[str, Any], most_bytes: int) -> dict[str, Any] | None:
+    """Returns what a failed attempt achieved, as JSON values; None if that is nothing, no JSON or too large."""
+    if not data:
+        return None
+    try:
+        text = json.dumps(dict(data), allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return dict(json.loads(text)) if len(text) <= most_bytes else None

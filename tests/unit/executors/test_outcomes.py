@@ -1,0 +1,57 @@
+"""The outcome of an attempt, from its last message and the end of its process."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from app.executors.outcomes import ProcessEnd, attempt_outcome
+from app.queue.model import Outcome, Reason, Status
+from app.sandbox.protocol import End, StopReason
+
+DONE, STOPPED = End("e", result={}), End("e", cancelled=True)
+FAILED = End("e", error={"type": "X", "message": "m", "permanent": True}, result={"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("report", "status", "reason", "expected", "kind"),
+    [
+        (DONE, 0, None, Status.SUCCESS, None),
+        (DONE, 0, "cancel", Status.SUCCESS, None),
+        (DONE, signal.SIGKILL, "timeout", Status.SUCCESS, None),
+        (None, signal.SIGKILL, "timeout", Status.TIMEOUT, "Timeout"),
+        (STOPPED, 0, "timeout", Status.TIMEOUT, "Timeout"),
+        (STOPPED, 0, "cancel", Status.CANCELLED, None),
+        (STOPPED, 0, None, Status.CANCELLED, None),
+        (None, signal.SIGKILL, "cancel", Status.CANCELLED, None),
+        (None, signal.SIGKILL, "lease_lost", Status.FAILED, "LostWorker"),
+        (None, signal.SIGKILL, None, Status.FAILED, "ProcessDied"),
+        (None, signal.SIGXCPU, None, Status.FAILED, "ProcessDied"),
+        (None, signal.SIGKILL, "processes", Status.FAILED, "TooManyProcesses"),
+        (None, signal.SIGKILL, "flood", Status.FAILED, "MessageTooLarge"),
+        (None, signal.SIGKILL, "broken", Status.FAILED, "TemplateBroken"),
+        (FAILED, 0, None, Status.FAILED, "X"),
+        (FAILED, 0, "timeout", Status.TIMEOUT, "Timeout"),
+    ],
+)
+def test_the_end_of_an_attempt(report: End | None, status: int, reason: str | None, expected: Status, kind: str | None) -> None:
+    process = ProcessEnd(status=status, reason=StopReason(reason) if reason else None)
+    outcome = attempt_outcome(report, process, timeout_seconds=5, seconds=1.23456)
+    assert (outcome.status, outcome.error.type if outcome.error else None, outcome.seconds) == (expected, kind, 1.235)
+
+
+def test_what_was_achieved_before_a_failure_is_kept() -> None:
+    assert attempt_outcome(FAILED, ProcessEnd(), timeout_seconds=5, seconds=1).result == {"a": 1}
+
+
+def test_replaced_and_handed_back_say_why_and_death_says_how() -> None:
+    def end(status: int, reason: StopReason | None, broken: str = "") -> Outcome:
+        return attempt_outcome(None, ProcessEnd(status=status, reason=reason, broken=broken), timeout_seconds=5, seconds=1)
+
+    assert end(9, StopReason.REPLACED).reason is Reason.REPLACED
+    assert end(9, StopReason.DRAIN).reason is Reason.HANDED_BACK
+    assert "SIGSEGV; a library crashed" in str(end(signal.SIGSEGV, None).error)
+    assert "JOBWRIGHT_JOB_CPU_SECONDS" in str(end(signal.SIGXCPU, None).error)
+    assert "status 7" in str(end(7 << 8, None).error)
+    assert "cannot be loaded: no module" in str(end(9, StopReason.BROKEN, "no module").error)

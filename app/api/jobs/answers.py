@@ -68,8 +68,8 @@ def job_json(job: Job, *, now: datetime, locale: str = DEFAULT_LOCALE) -> dict[s
         "paused": _pause_json(job),
         "ended": job.has_ended(now),
     }
-    shown: dict[str, Any] = jsonable({**definition, **record})
-    return shown
+    answer: dict[str, Any] = jsonable({**definition, **record})
+    return answer
 
 
 def _pause_json(job: Job) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from flask import Response, jsonify, url_for
+from flask import url_for
 
 from app.api.approvals.schemas import ApprovalEnvelope
 from app.api.base_schemas import Message
@@ -146,13 +146,12 @@ def _errors_of_run(body: Any, errors: Sequence[FieldError], job_id: str) -> Sequ
 @blueprint.body(RunBody, required=False, further_errors=_errors_of_run)
 @blueprint.response(202, RunEnvelope)
 @blueprint.idempotent
-def run_job(job_id: str, body: dict[str, Any], idempotency_key: str | None) -> tuple[Response, int]:
+def run_job(job_id: str, body: dict[str, Any], idempotency_key: str | None) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Run a job now, with other values for some parameters if `parameters` is sent"""
     overrides = body.get("parameters", {})
     execution = services().executions.run_now(actor(), job_id, overrides=overrides, idempotency_key=idempotency_key)
-    response = jsonify({"execution_id": execution["_id"], "message": services().executions.standing(execution)})
-    response.headers["Location"] = url_for("executions.get_execution", execution_id=execution["_id"])
-    return response, 202
+    answer = {"execution_id": execution["_id"], "message": services().executions.standing(execution)}
+    return answer, 202, {"Location": url_for("executions.get_execution", execution_id=execution["_id"])}
 
 
 @blueprint.post("/<job_id>/backfill")

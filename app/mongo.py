@@ -47,8 +47,10 @@ T = TypeVar("T")
 # A request waits so long for a server before it says 503; the health page shows the same figure.
 SERVER_WAIT_MS = 3_000
 SOCKET_TIMEOUT_MS = 20_000
+QUERY_TIME_MS = 5_000  # that the server may take for a query of a list or a count
 OLDEST_MONGODB = (6, 0)
-ANY_DATE = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}  # what a query says of a date that a partial index is of
+# Matches any date. A query must say it like this to be answered from an index that is partial by the same condition.
+ANY_DATE = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
 DUPLICATE_KEY = 11000  # the server's code of a write that a unique index refused
 
 

@@ -9,7 +9,7 @@ from app.config import Settings
 from app.events import get_logger
 from app.execution.log_store import LogStore
 from app.execution.store import ExecutionStore
-from app.jobs.store import JobStore
+from app.jobs.dispatch_store import DispatchStore
 from app.queue.model import Status
 
 log = get_logger(__name__)
@@ -26,7 +26,7 @@ class Retention:
     could be written again, and a run that was forgotten would run twice.
     """
 
-    def __init__(self, *, executions: ExecutionStore, logs: LogStore, jobs: JobStore, clock: Clock, settings: Settings) -> None:
+    def __init__(self, *, executions: ExecutionStore, logs: LogStore, jobs: DispatchStore, clock: Clock, settings: Settings) -> None:
         self._executions, self._logs, self._jobs, self._clock = executions, logs, jobs, clock
         days = {
             Status.SUCCESS: settings.keep_success_days,

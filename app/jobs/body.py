@@ -1,4 +1,4 @@
-"""A definition as the body of a request: what would create it, what a partial update makes of it, what of it is no default."""
+"""A definition as the body of a request: the body that would create it, partial updates, and the fields that are not defaults."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def merged(before: JobDefinition, body: Any) -> dict[str, Any]:
     return whole
 
 
-def chosen(definition: JobDefinition) -> list[dict[str, Any]]:
-    """What a new definition says that is not a default, by field, secrets masked; for who is to judge it."""
+def non_defaults(definition: JobDefinition) -> list[dict[str, Any]]:
+    """Returns the fields of a new definition that are not defaults, a row a field, secrets masked: for approval pages and previews."""
     rows = field_diff(to_plain(JobDefinition(name="", template_type="")), mask(to_plain(definition)))
     return [{name: value for name, value in row.items() if name != "before"} for row in rows]
 

@@ -10,6 +10,21 @@ from app.mongo import Document, literal
 from app.validation.names import normal, spellings
 
 
+# The orders of a list: the word of REST and of pages, with the field and the direction of the database's sort.
+SORTS = {
+    "name": ("name", 1),
+    "-name": ("name", -1),
+    "created_at": ("created_at", 1),
+    "-created_at": ("created_at", -1),
+    "updated_at": ("updated_at", 1),
+    "-updated_at": ("updated_at", -1),
+    "next_run_at": ("next_run_at", 1),
+    "-next_run_at": ("next_run_at", -1),
+    "last_run_at": ("last_run_at", 1),
+    "-last_run_at": ("last_run_at", -1),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
     """What a list is narrowed to; `None` and empty mean all."""
@@ -37,13 +52,14 @@ NEVER = "never"  # as a last status: no run has ended yet
 EVERY_JOB = JobFilter()
 
 
-def searched(text: str) -> str:
-    """A text without regard to case and to how its letters are composed, as lists look for one in another."""
+def search_text(text: str) -> str:
+    """Returns a text in the form in which lists search: case-folded, its letters composed in one way."""
     return normal(normal(text).casefold())
 
 
-def matching(query: JobFilter, gone: Sequence[tuple[str, int]], now: datetime) -> Document:
-    """The database's query for the jobs that a filter leaves at `now`; `gone` are the templates and versions whose jobs are broken."""
+def matching(query: JobFilter, missing: Sequence[tuple[str, int]], now: datetime) -> Document:
+    """Returns the database's query for the jobs that pass a filter at `now`. `missing` are the templates and versions that are not
+    installed, whose jobs are broken."""
     where: Document = {"retired": False}
     for field, value in (("template_type", query.template_type), ("enabled", query.enabled)):
         if value is not None and value != "":
@@ -61,12 +77,12 @@ def matching(query: JobFilter, gone: Sequence[tuple[str, int]], now: datetime) -
     if query.groups is not None:
         both.append(in_groups(query.groups))
     if query.broken is not None:
-        whole: list[Document] = [{"schedule_error": {"$gt": ""}}, *({"template_type": a, "template_version": b} for a, b in gone)]
+        whole: list[Document] = [{"schedule_error": {"$gt": ""}}, *({"template_type": a, "template_version": b} for a, b in missing)]
         both.append({"$or" if query.broken else "$nor": whole})
     if query.ended is not None:
         both.append(_has_ended(now) if query.ended else {"$nor": [_has_ended(now)]})
     if query.search:
-        where["search"] = {"$regex": literal(searched(query.search))}
+        where["search"] = {"$regex": literal(search_text(query.search))}
     return {**where, "$and": both} if both else where
 
 

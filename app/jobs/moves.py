@@ -16,8 +16,9 @@ from app.connections.vault import mask
 from app.errors import Conflict, FieldError, MigrationFailed, NotFound, StaleVersion
 from app.jobs.model import Job
 from app.jobs.move_store import MoveStore
+from app.jobs.parameters import JobParameters
+from app.jobs.registry_store import RegistryStore
 from app.jobs.service import JobRegistry
-from app.jobs.store import JobStore
 from app.jobtemplates.entry import Entry
 from app.mongo import Document
 from templates_lib.messages import say
@@ -68,8 +69,10 @@ class Result:
 class Moves:
     """Jobs are pinned to a version of their template; this moves one, some or all, and rolls a move back."""
 
-    def __init__(self, *, store: MoveStore, jobs: JobStore, registry: JobRegistry, clock: Clock) -> None:
-        self._store, self._jobs, self._registry, self._clock = store, jobs, registry, clock
+    def __init__(
+        self, *, store: MoveStore, jobs: RegistryStore, registry: JobRegistry, parameters: JobParameters, clock: Clock
+    ) -> None:
+        self._store, self._jobs, self._registry, self._parameters, self._clock = store, jobs, registry, parameters, clock
 
     def impact(self, actor: Actor, target: Entry) -> list[Impact]:
         """What `target`, a version or the draft of a template, means for each of its jobs, by name."""
@@ -79,7 +82,7 @@ class Moves:
     def of_job(self, actor: Actor, job_id: str, target: Entry) -> Impact:
         """The same for one job. Raises NotFound where it is not of that template."""
         require(actor, May.MANAGE_TEMPLATES)
-        job = self._registry.known(actor, job_id)
+        job = self._registry.visible(actor, job_id)
         if job.definition.template_type != target.type:
             raise NotFound("job of this template", job_id)
         return self._impact(job, target)
@@ -144,14 +147,14 @@ class Moves:
         if job.template_version == target.version:
             return Impact(job=job, effect=Effect.THERE, parameters=stored)
         try:
-            migrated = target.moved(stored, job.code_version or job.template_version)
+            migrated = target.convert_parameters(stored, job.code_version or job.template_version)
         except MigrationFailed as failed:
             if given is None:
                 told = FieldError("/parameters", say("need a person: {detail}", detail=failed.detail))
                 return Impact(job=job, effect=Effect.NEEDS_INPUT, parameters=stored, errors=(told,))
             migrated = dict(stored)  # for the secrets that what is given only masks
         shown = dict(given) if given is not None else mask(migrated)
-        parameters, errors = self._registry.judge.judged(target, shown, migrated)
+        parameters, errors = self._parameters.validate(target, shown, migrated)
         if errors:
             return Impact(job=job, effect=Effect.NEEDS_INPUT, parameters=migrated, errors=tuple(errors))
         diff = tuple(field_diff(mask(dict(stored)), mask(parameters), prefix="/parameters"))

@@ -103,7 +103,7 @@ class Entry:
         unfixed = [FieldError(prefix + at, "is fixed by the template") for at in self.unfixed(parameters)]
         return [*errors, *(one for one in unfixed if one.pointer not in told)]
 
-    def brought_up(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:
+    def upgrade_parameters(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:
         """Parameters that were written for a version of the code, as it takes them now: by its own migrations, step by step. Defaults
         are not filled in. Raises MigrationFailed."""
         steps = [step for step in range(written_for, self.template.version) if step in self.template.migrations]
@@ -116,10 +116,10 @@ class Entry:
                 raise MigrationFailed(why[:500]) from error
         return found
 
-    def moved(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:
+    def convert_parameters(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:
         """Parameters of another version of this template as this one has them: brought up, with its fixed values, and its defaults for
         what is not there."""
-        return with_defaults(self.parameters_schema, {**self.brought_up(parameters, written_for), **fixed_values(self.definition)})
+        return with_defaults(self.parameters_schema, {**self.upgrade_parameters(parameters, written_for), **fixed_values(self.definition)})
 
 
 def of_code(template: JobTemplate) -> Entry:

@@ -180,7 +180,7 @@ class Node:
         maintenance: Maintenance,
         switch: MaintenanceStore,
         resting: RestingTemplates,
-        kinds_in_use: Callable[[], list[str]],
+        templates_in_use: Callable[[], list[str]],
         asked_for: Callable[[Callable[[], bool]], Iterator[str]],
         nodes: NodeStore,
         name: str,
@@ -189,7 +189,7 @@ class Node:
     ) -> None:
         self._dispatcher, self._runner, self._executor, self._recorder = dispatcher, runner, executor, recorder
         self._deliveries, self._retention, self._clock, self._settings = deliveries, retention, clock, settings
-        self._nodes, self._name, self._verdicts, self._kinds_in_use = nodes, name, verdicts, kinds_in_use
+        self._nodes, self._name, self._verdicts, self._templates_in_use = nodes, name, verdicts, templates_in_use
         self._maintenance, self._resting, self._dependants = maintenance, resting, dependants
         self._permits = PermitKeeper(
             permit=runner.permit, nodes=nodes, switch=switch, name=name, put_back=runner.put_back_all, on_end=self._may_start_again
@@ -209,7 +209,7 @@ class Node:
         self._recorder.start(on_written=self.wake, on_followed=self._follow_now)
         self._attempts = AttemptExecutor(self._runner.claim)
         self._executor.start(self._recorder, on_free=self.wake, begin_until=self._runner.permit.begin_until)
-        guarded("warm_up", lambda: self._runner.warm_up(self._kinds_in_use()))
+        guarded("warm_up", lambda: self._runner.warm_up(self._templates_in_use()))
         self._scheduler.add_executor(self._attempts, alias="attempts")
         tick = self._settings.tick_seconds
         self._every("dispatch", tick, self._dispatch)

@@ -15,7 +15,8 @@ from app.execution.log_store import LogStore, chunk, execution_of
 from app.execution.store import ExecutionStore
 from app.executors.base import LogLine
 from app.executors.outcomes import storable_outcome, unwritable_outcome
-from app.jobs.store import Ended, JobStore
+from app.jobs.dispatch_store import DispatchStore
+from app.jobs.records import RunEnd
 from app.mongo import Document, is_permanent, portions
 from app.queue.model import Attempt, Outcome, Reason, Status
 from app.queue.retry import decide_retry
@@ -51,7 +52,7 @@ class Recorder:
     reports of each attempt are written by themselves, and those that it refuses again end their attempt as failed, with the reason.
     """
 
-    def __init__(self, executions: ExecutionStore, logs: LogStore, jobs: JobStore, clock: Clock) -> None:
+    def __init__(self, executions: ExecutionStore, logs: LogStore, jobs: DispatchStore, clock: Clock) -> None:
         self._executions, self._logs, self._jobs, self._clock = executions, logs, jobs, clock
         self._on_written: Callable[[], None] = lambda: None
         self._on_followed: Callable[[], None] = lambda: None
@@ -260,12 +261,12 @@ class Recorder:
                 retry_in=delay,
             )
         self._note_runs(
-            Ended(attempt.job_id, attempt.began_at, outcome.status.value if delay is None else None)
+            RunEnd(attempt.job_id, attempt.began_at, outcome.status.value if delay is None else None)
             for attempt, outcome, delay in rows
             if attempt.execution_id not in refused and not attempt.dry
         )
 
-    def _note_runs(self, runs: Iterable[Ended]) -> None:
+    def _note_runs(self, runs: Iterable[RunEnd]) -> None:
         """What the jobs show of their last runs; the ends are written, and one that is refused here does not write them again."""
         try:
             self._jobs.note_runs(runs)

@@ -19,7 +19,7 @@ from app.events import get_logger
 from app.execution.store import ExecutionStore
 from app.executors.base import Executor, Run, Sink
 from app.jobs.model import RetryOn
-from app.jobs.store import Ended
+from app.jobs.records import RunEnd
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
 from app.mongo import is_permanent
@@ -56,7 +56,7 @@ class Runner:
         clock: Clock,
         settings: Settings,
         owner: str,
-        note_runs: Callable[[Iterable[Ended]], None],
+        note_runs: Callable[[Iterable[RunEnd]], None],
         followed: Callable[[Collection[str]], Collection[str]],
         retired: Callable[[Collection[str]], Collection[str]],
     ) -> None:
@@ -181,7 +181,7 @@ class Runner:
         followed = self._followed({attempt.job_id}) if delay is None else ()
         if not self._store.end_lost(attempt, outcome, delay, now=now, followed=followed):
             return False
-        self._note_runs([Ended(attempt.job_id, attempt.began_at, Status.FAILED.value if delay is None else None)])
+        self._note_runs([RunEnd(attempt.job_id, attempt.began_at, Status.FAILED.value if delay is None else None)])
         log.warning("attempt.lost", execution=attempt.execution_id, attempt=attempt.number, retry_in=delay)
         return True
 
@@ -230,7 +230,7 @@ class Runner:
             entry = self._catalogue.get(attempt.template_type, attempt.template_version)
             schema = entry.parameters_schema
             # A job that nobody has moved yet runs by the code's own migrations.
-            kept = self._vault.open(entry.brought_up(attempt.parameters, attempt.code_version))
+            kept = self._vault.open(entry.upgrade_parameters(attempt.parameters, attempt.code_version))
             errors = self._connections.check_parameters(schema, kept, templates=entry.families)
             parameters = self._connections.open_secrets(schema, kept)
             if has_any(parameters):

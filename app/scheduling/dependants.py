@@ -13,7 +13,7 @@ from app.events import get_logger
 from app.execution.store import ExecutionStore
 from app.jobs.dependencies import counts
 from app.jobs.model import Cause, Job, Overlap
-from app.jobs.store import JobStore
+from app.jobs.dependency_store import DependencyStore
 from app.mongo import Document
 from app.queue.model import Reason, Status, Trigger, new_execution
 from app.scheduling.gathering_store import Gathering, GatheringStore
@@ -41,7 +41,7 @@ class Dependants:
     def __init__(
         self,
         *,
-        jobs: JobStore,
+        jobs: DependencyStore,
         executions: ExecutionStore,
         gatherings: GatheringStore,
         triggers: Triggers,

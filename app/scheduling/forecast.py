@@ -17,7 +17,9 @@ from app.audit.model import Actor
 from app.instants import dates, day_after, in_zone, shifted
 from app.instants import midnight as midnight_of
 from app.jobs.model import Schedule, ScheduleType
-from app.jobs.store import JobStore, Planned
+from app.jobs.list_store import ListStore
+from app.jobs.records import SharedSchedule
+from app.jobs.registry_store import RegistryStore
 from app.scheduling.cron import Compiled, check_expression, parts_of
 from app.scheduling.plan import anchored
 from app.scheduling.triggers import Triggers, clock_change
@@ -77,7 +79,7 @@ class _Day:
     counts: Counter[int] = field(default_factory=Counter)
     named: defaultdict[int, list[tuple[int, str, str]]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, times: Sequence[int], plan: Planned) -> None:
+    def add(self, times: Sequence[int], plan: SharedSchedule) -> None:
         for second in times:
             self.counts[second // QUARTER] += plan.jobs
         if len(times) <= RARE:
@@ -150,13 +152,13 @@ class Forecast:
             return Times(often, tuple((at, timedelta()) for at in self._listed(schedule, begin, end)))
         return Times(often, tuple((at, length) for at, length, count in self._by_quarter(schedule, begin, end) if count))
 
-    def _planned(self, groups: frozenset[str] | None) -> list[Planned]:
+    def _planned(self, groups: frozenset[str] | None) -> list[SharedSchedule]:
         return self._remembered(("planned", groups), lambda: self._read_planned(groups))
 
-    def _read_planned(self, groups: frozenset[str] | None) -> list[Planned]:
+    def _read_planned(self, groups: frozenset[str] | None) -> list[SharedSchedule]:
         return [_in_phase(plan) for plan in self._computable(self._jobs.planned(groups=groups))]
 
-    def _computable(self, plans: Iterable[Planned]) -> list[Planned]:
+    def _computable(self, plans: Iterable[SharedSchedule]) -> list[SharedSchedule]:
         """Those whose due times can be computed: the dispatcher says of the others that they are broken, once they are due."""
         return [plan for plan in plans if self._triggers.not_computable(plan.schedule) is None]
 
@@ -191,7 +193,7 @@ class Forecast:
         the others, for the ends of the span and for days on which a clock changes, the triggers are asked."""
         counts: Counter[datetime] = Counter()
         named: defaultdict[datetime, list[Coming]] = defaultdict(list)
-        by_zone: defaultdict[str, list[Planned]] = defaultdict(list)
+        by_zone: defaultdict[str, list[SharedSchedule]] = defaultdict(list)
         for plan in self._planned(groups):
             if _plain(plan.schedule):
                 by_zone[plan.schedule.timezone].append(plan)
@@ -208,7 +210,7 @@ class Forecast:
         return {hour: Due(count, tuple(sorted(named.get(hour, ()))[:MOST_NAMES])) for hour, count in counts.items() if count}
 
     def _ask(
-        self, plan: Planned, begin: datetime, end: datetime, zone: ZoneInfo, counts: Counter[datetime], named: dict[datetime, list[Coming]]
+        self, plan: SharedSchedule, begin: datetime, end: datetime, zone: ZoneInfo, counts: Counter[datetime], named: dict[datetime, list[Coming]]
     ) -> None:
         """The same by the triggers, a day at a time: each due time where they are few, else how many each hour has."""
         while begin < end:
@@ -244,7 +246,7 @@ class Forecast:
             begin = close
 
 
-def _in_phase(plan: Planned) -> Planned:
+def _in_phase(plan: SharedSchedule) -> SharedSchedule:
     return replace(plan, schedule=anchored(plan.schedule, plan.phase)) if plan.phase is not None else plan
 
 
@@ -257,7 +259,7 @@ def _parts(schedule: Schedule) -> Compiled:
     return parts_of(check_expression(schedule.expression or ""))
 
 
-def _added_up(plans: Sequence[Planned], days: Sequence[date]) -> dict[date, _Day]:
+def _added_up(plans: Sequence[SharedSchedule], days: Sequence[date]) -> dict[date, _Day]:
     each, some = _Day(), defaultdict[date, _Day](_Day)
     for plan in plans:
         times = _parts(plan.schedule)

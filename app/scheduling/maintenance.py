@@ -12,7 +12,7 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.errors import StoreUnavailable, ValidationFailed
 from app.jobs.model import Cause
-from app.jobs.store import JobStore
+from app.jobs.dispatch_store import DispatchStore
 from app.mongo import Document
 from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node_store import NodeStore
@@ -43,7 +43,7 @@ class Maintenance:
     """While it is on, no attempt is started and due times are let go by: each job records its own in one `skipped` record at the end.
     What runs goes on; what waits in the queue, runs by hand included, starts afterwards. No job is changed."""
 
-    def __init__(self, store: MaintenanceStore, nodes: NodeStore, jobs: JobStore, audit: AuditTrail, clock: Clock) -> None:
+    def __init__(self, store: MaintenanceStore, nodes: NodeStore, jobs: DispatchStore, audit: AuditTrail, clock: Clock) -> None:
         self._store, self._nodes, self._jobs, self._audit, self._clock = store, nodes, jobs, audit, clock
         self._validator = SchemaValidator(SCHEMA)
 

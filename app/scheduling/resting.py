@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from app.clock import Clock
 from app.jobs.model import Cause
-from app.jobs.store import JobStore
+from app.jobs.dispatch_store import DispatchStore
 from app.jobtemplates.catalogue import Catalogue
 
 
 class RestingTemplates:
     """While one rests, due times of its jobs are let go by, in one `skipped` record a job at the end. What waits in the queue runs."""
 
-    def __init__(self, catalogue: Catalogue, jobs: JobStore, clock: Clock) -> None:
+    def __init__(self, catalogue: Catalogue, jobs: DispatchStore, clock: Clock) -> None:
         self._catalogue, self._jobs, self._clock = catalogue, jobs, clock
 
     def rests(self, kind: str) -> bool:

@@ -1,0 +1,80 @@
+"""The `dynamic_jobs` collection, as it is asked how many jobs use what, and which."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from pymongo.database import Database
+
+from app.jobs import shape
+from app.jobs.filters import in_groups
+from app.mongo import QUERY_TIME_MS, Document, Records
+
+_BY_VERSION: Document = {"maxTimeMS": QUERY_TIME_MS, "hint": "by_version"}  # this index holds all that counts of templates read
+
+
+class UsageStore:
+    """Counts and names of the jobs in the registry, by what they use: templates, connections, calendars, time zones."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._jobs = Records(database, "dynamic_jobs", shape.JOB)
+
+    # -- templates ------------------------------------------------------------------------------------------------
+
+    def count_of(self, template_type: str, version: int | None = None) -> int:
+        """Returns how many jobs a template has, or one version of it."""
+        where = {"template_type": template_type, "retired": False, **({} if version is None else {"template_version": version})}
+        return self._jobs.count_documents(where, maxTimeMS=QUERY_TIME_MS)
+
+    def counts_by_version(self, template_type: str) -> dict[int, int]:
+        """Returns how many jobs each version of a template has."""
+        match = {"$match": {"template_type": template_type, "retired": False}}
+        rows = self._jobs.aggregate([match, {"$sortByCount": "$template_version"}], maxTimeMS=QUERY_TIME_MS)
+        return {row["_id"]: row["count"] for row in rows if isinstance(row["_id"], int)}
+
+    def versions_in_use(self) -> dict[tuple[str, int], int]:
+        """Returns each (template, version) that a job is of, with the number of its jobs."""
+        group = {"_id": {"type": "$template_type", "version": "$template_version"}, "count": {"$sum": 1}}
+        rows = self._jobs.aggregate([{"$match": {"retired": False}}, {"$group": group}], **_BY_VERSION)
+        counts = [(row["_id"].get("type"), row["_id"].get("version"), row["count"]) for row in rows]
+        return {(name, version): count for name, version, count in counts if isinstance(name, str) and isinstance(version, int)}
+
+    def names_of(self, template_type: str, version: int) -> list[str]:
+        """Returns the names of the jobs of one version of a template, sorted."""
+        where = {"retired": False, "template_type": template_type, "template_version": version}
+        return [row["name"] for row in self._jobs.find(where, {"name": 1}).sort("name", 1)]
+
+    # -- others ---------------------------------------------------------------------------------------------------
+
+    def counts_by_owner(self, owners: Sequence[str]) -> dict[str, int]:
+        """Returns how many jobs in the registry each of these e-mail addresses has made; those without a job are left out."""
+        stages: list[Document] = [
+            {"$match": {"retired": False, "created_by": {"$in": list(owners)}}},
+            {"$group": {"_id": "$created_by", "n": {"$sum": 1}}},
+        ]
+        return {row["_id"]: row["n"] for row in self._jobs.aggregate(stages, maxTimeMS=QUERY_TIME_MS)}
+
+    def names_using(self, connection: str, paths: Iterable[str]) -> list[str]:
+        """Returns the names of the jobs whose parameters hold the name `connection` at one of the dotted `paths`."""
+        where = {"retired": False, "$or": [{f"parameters.{path}": connection} for path in paths]}
+        return [row["name"] for row in self._jobs.find(where, {"name": 1})]
+
+    def names_on(self, calendar: str, *, groups: Collection[str] | None = None) -> list[str]:
+        """Returns the names of the jobs whose schedule names the calendar, sorted; of all jobs or of those of some groups."""
+        rows = self._jobs.find({"retired": False, "schedule.calendars": calendar, **in_groups(groups)}, {"name": 1})
+        return sorted(row["name"] for row in rows)
+
+    def broken(self) -> dict[str, str]:
+        """Returns the names of the jobs whose schedule cannot be computed, with the reason."""
+        rows = self._jobs.find({"retired": False, "schedule_error": {"$gt": ""}}, {"name": 1, "schedule_error": 1})
+        return {row["name"]: row["schedule_error"] for row in rows}
+
+    def count_with_recipients(self) -> int:
+        """Returns how many jobs that are switched on mail an outcome to somebody."""
+        with_somebody = [{f"notifications.{name}.0": {"$exists": True}} for name in ("on_success", "on_failure")]
+        return self._jobs.count_documents({"retired": False, "enabled": True, "$or": with_somebody}, maxTimeMS=QUERY_TIME_MS)
+
+    def zones_in_use(self) -> list[Any]:
+        """Returns the time zones of the jobs in the registry, as they are stored, valid or not."""
+        return list(self._jobs.distinct("schedule.timezone", {"retired": False}))

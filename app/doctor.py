@@ -26,7 +26,9 @@ from app.errors import StartError
 from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs import shape as jobs
-from app.jobs.store import JobStore
+from app.jobs.dispatch_store import DispatchStore
+from app.jobs.list_store import ListStore
+from app.jobs.usage_store import UsageStore
 from app.jobtemplates.preset_store import PRESET
 from app.jobtemplates.store import TEMPLATE
 from app.migrations import Migrator, find_migrations
@@ -199,7 +201,7 @@ class Doctor:
         data = _tz_version() or f"of the package tzdata {version('tzdata')}"
         year = re.search(r"20\d\d", data)
         old = year is not None and int(year[0]) < self._services.clock.now().year - 1
-        unknown = sorted({str(name) for name in JobStore(self._database).zones_in_use() if not is_zone(name)})
+        unknown = sorted({str(name) for name in UsageStore(self._database).zones_in_use() if not is_zone(name)})
         if unknown:
             yield Finding(
                 "Time zones",
@@ -293,8 +295,8 @@ class Doctor:
                 yield _skew("Nodes", node.id, node.skew_seconds)
 
     def _jobs(self) -> Iterator[Finding]:
-        store, now = JobStore(self._database), self._services.clock.now()
-        broken, late = self._services.jobs.broken(), store.seconds_late(now, LATE)
+        store, now = DispatchStore(self._database), self._services.clock.now()
+        broken, late = self._services.directory.broken(), store.seconds_late(now, LATE)
         for name, reason in broken.items():
             yield Finding(
                 "Jobs",
@@ -312,7 +314,7 @@ class Doctor:
 
     def _runs_to_come(self) -> Iterator[Finding]:
         """Yields the warnings about enabled jobs whose runs will all fail. Mail has a check of its own."""
-        jobs = JobStore(self._database).enabled(MOST_JOBS)
+        jobs = ListStore(self._database).enabled(MOST_JOBS)
         warnings_by_job = [
             (job.definition.name, warning)
             for job, warnings in zip(jobs, self._services.outlook.of_all([job.definition for job in jobs]), strict=True)
@@ -328,7 +330,7 @@ class Doctor:
             yield Finding("Runs to come", Level.OK, "no run is expected to fail")
 
     def _mail(self) -> Iterator[Finding]:
-        recipients, problem = JobStore(self._database).count_with_recipients(), self._services.outlook.mail_problem()
+        recipients, problem = UsageStore(self._database).count_with_recipients(), self._services.outlook.mail_problem()
         if problem is None:
             yield Finding("Mail", Level.OK, f"notifications are sent through {self._services.settings.notify_connection}")
         elif recipients or self._services.settings.notify_connection:

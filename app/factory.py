@@ -56,16 +56,25 @@ from app.execution.verdict import Verdicts
 from app.executors.base import Executor
 from app.executors.local.executor import LocalExecutor
 from app.jobs import shape as job_shape
+from app.jobs.definitions import Definitions
+from app.jobs.dependencies import Dependencies
+from app.jobs.dependency_store import DependencyStore
+from app.jobs.directory import JobDirectory
+from app.jobs.dispatch_store import DispatchStore
 from app.jobs.draft_store import DraftStore
 from app.jobs.drafts import Drafts
-from app.jobs.judge import Judge
+from app.jobs.gate import ApprovalGate
+from app.jobs.list_store import ListStore
 from app.jobs.move_store import MoveStore
 from app.jobs.moves import Moves
 from app.jobs.note_store import NoteStore
 from app.jobs.notes import Notes
 from app.jobs.outlook import Outlook
+from app.jobs.parameters import JobParameters
+from app.jobs.pausing import Pausing
+from app.jobs.registry_store import RegistryStore
 from app.jobs.service import JobRegistry
-from app.jobs.store import JobStore
+from app.jobs.usage_store import UsageStore
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.preset_store import PresetStore
 from app.jobtemplates.presets import Presets
@@ -86,7 +95,7 @@ from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.calendar_store import CalendarStore
 from app.scheduling.dependants import Dependants
-from app.scheduling.dispatcher import Dispatcher, Endings
+from app.scheduling.dispatcher import Dispatcher, PassedDueTimes
 from app.scheduling.forecast import Forecast
 from app.scheduling.gathering_store import GatheringStore
 from app.scheduling.maintenance import Maintenance
@@ -179,22 +188,48 @@ def build_services(
     connections = Connections(
         ConnectionStore(database), HealthStore(database), vault, audit, clock, own=Own(database.name, str(settings.data_path))
     )
-    jobs = JobStore(database)
-    calendars = Calendars(CalendarStore(database), jobs, audit, clock)
+    jobs, dispatch, lists, usage = RegistryStore(database), DispatchStore(database), ListStore(database), UsageStore(database)
+    calendars = Calendars(CalendarStore(database), usage, dispatch, audit, clock)
     triggers = Triggers(max_lookahead_days=settings.max_lookahead_days, calendars=calendars)
-    judge = Judge(catalogue=catalogue, connections=connections, vault=vault, rules=triggers, clock=clock, settings=settings)
-    registry = JobRegistry(
-        store=jobs, catalogue=catalogue, judge=judge, rules=triggers, endings=Endings(triggers), audit=audit, clock=clock, settings=settings
+    passed = PassedDueTimes(triggers)
+    parameters = JobParameters(catalogue=catalogue, connections=connections, vault=vault, clock=clock)
+    dependencies = Dependencies(DependencyStore(database))
+    gate = ApprovalGate(catalogue, dependencies.graph)
+    definitions = Definitions(
+        store=jobs,
+        catalogue=catalogue,
+        parameters=parameters,
+        dependencies=dependencies,
+        rules=triggers,
+        clock=clock,
+        settings=settings,
     )
-    templates = Templates(store=template_store, catalogue=catalogue, in_use=jobs.count_of, audit=audit, clock=clock)
-    resting = RestingTemplates(catalogue, jobs, clock)
+    registry = JobRegistry(
+        store=jobs,
+        definitions=definitions,
+        parameters=parameters,
+        dependencies=dependencies,
+        gate=gate,
+        rules=triggers,
+        passed=passed,
+        audit=audit,
+        clock=clock,
+        settings=settings,
+    )
+    pausing = Pausing(store=jobs, gate=gate, rules=triggers, passed=passed, audit=audit, clock=clock)
+    directory = JobDirectory(lists=lists, usage=usage, catalogue=catalogue, clock=clock)
+    templates = Templates(store=template_store, catalogue=catalogue, in_use=usage.count_of, audit=audit, clock=clock)
+    resting = RestingTemplates(catalogue, dispatch, clock)
     templates.switched_on = lambda kind: resting.settle()
-    moves = Moves(store=MoveStore(database), jobs=jobs, registry=registry, clock=clock)
+    moves = Moves(store=MoveStore(database), jobs=jobs, registry=registry, parameters=parameters, clock=clock)
     executions = Executions(
         store=ExecutionStore(database),
         logs=LogStore(database),
         limits=RunLimits(database),
         registry=registry,
+        parameters=parameters,
+        gate=gate,
+        directory=directory,
         audit=audit,
         clock=clock,
         settings=settings,
@@ -222,13 +257,14 @@ def build_services(
         store=ApprovalStore(database),
         users=users,
         registry=registry,
+        pausing=pausing,
         executions=executions,
         audit=audit,
         clock=clock,
         days=settings.approval_days,
     )
 
-    maintenance = Maintenance(MaintenanceStore(database), NodeStore(database), jobs, audit, clock)
+    maintenance = Maintenance(MaintenanceStore(database), NodeStore(database), dispatch, audit, clock)
     executions.why_nothing_starts = lambda: maintenance.why_nothing_starts(clock.now())
     outlook = Outlook(catalogue, connections, settings)
 
@@ -257,15 +293,28 @@ def build_services(
         sharing=Sharing(templates, catalogue, keys, settings.trusted_template_keys),
         presets=Presets(PresetStore(database), catalogue, audit, clock),
         jobs=registry,
+        directory=directory,
+        pausing=pausing,
+        dependencies=dependencies,
+        parameters=parameters,
         drafts=Drafts(DraftStore(database), clock),
         approvals=approvals,
         notes=Notes(NoteStore(database), registry, audit, clock),
-        exchange=Exchange(registry, executions, approvals, outlook),
+        exchange=Exchange(
+            registry=registry,
+            directory=directory,
+            parameters=parameters,
+            dependencies=dependencies,
+            executions=executions,
+            approvals=approvals,
+            outlook=outlook,
+            settings=settings,
+        ),
         outlook=outlook,
-        bulk=Bulk(registry, executions, approvals),
+        bulk=Bulk(registry=registry, directory=directory, pausing=pausing, gate=gate, executions=executions, approvals=approvals),
         executions=executions,
-        overview=Overview(ExecutionStore(database), DayStore(database), registry, clock),
-        forecast=Forecast(jobs, triggers, clock.monotonic),
+        overview=Overview(ExecutionStore(database), DayStore(database), directory, clock),
+        forecast=Forecast(lists, jobs, triggers, clock.monotonic),
         nodes=NodeStore(database).all,
         triggers=triggers,
         keys=keys,
@@ -303,7 +352,7 @@ def launch_executor(settings: Settings) -> LocalExecutor:
 def build_node(settings: Settings, store: Store, services: Services, executor: Executor) -> Node:
     """The engine of this process, not started."""
     database, clock = store.database, services.clock
-    executions, jobs, logs, name = ExecutionStore(database), JobStore(database), LogStore(database), _owner()
+    executions, jobs, logs, name = ExecutionStore(database), DispatchStore(database), LogStore(database), _owner()
     recorder = Recorder(executions, logs, jobs, clock)
     runner = Runner(
         store=executions,
@@ -339,14 +388,14 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         nodes=NodeStore(database),
         name=name,
         asked_for=executions.asked_for,
-        verdicts=Verdicts(executions, services.jobs),
-        kinds_in_use=jobs.kinds_in_use,
+        verdicts=Verdicts(executions, services.jobs, services.pausing),
+        templates_in_use=jobs.templates_in_use,
         maintenance=services.maintenance,
         switch=MaintenanceStore(database),
         resting=services.resting,
         probes=Probes(services.connections, HealthStore(database), clock, every=timedelta(seconds=settings.probe_seconds)),
         dependants=Dependants(
-            jobs=jobs,
+            jobs=DependencyStore(database),
             executions=executions,
             gatherings=GatheringStore(database),
             triggers=services.triggers,

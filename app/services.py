@@ -23,10 +23,14 @@ from app.connections.service import Connections
 from app.exchange.service import Exchange
 from app.execution.overview import Overview
 from app.execution.service import Executions
+from app.jobs.dependencies import Dependencies
+from app.jobs.directory import JobDirectory
 from app.jobs.drafts import Drafts
 from app.jobs.moves import Moves
 from app.jobs.notes import Notes
 from app.jobs.outlook import Outlook
+from app.jobs.parameters import JobParameters
+from app.jobs.pausing import Pausing
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.presets import Presets
@@ -71,6 +75,10 @@ class Services:
     sharing: Sharing
     presets: Presets
     jobs: JobRegistry
+    directory: JobDirectory
+    pausing: Pausing
+    dependencies: Dependencies
+    parameters: JobParameters
     outlook: Outlook
     drafts: Drafts
     notes: Notes

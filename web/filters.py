@@ -227,7 +227,7 @@ def readable(value: Any) -> Any:
     """A value as people read it: what a job depends on with the names of the jobs, all else as it is."""
     if not (isinstance(value, list) and value and all(isinstance(one, Mapping) and one.keys() == {"job", "when"} for one in value)):
         return value
-    names = services().jobs.dependencies.names(actor(), [one["job"] for one in value])
+    names = services().dependencies.names(actor(), [one["job"] for one in value])
     return "; ".join(
         translated(say("{job}, once it {ends}", job=names.get(one["job"], one["job"]), ends=ENDS[one["when"]])) for one in value
     )

@@ -29,8 +29,9 @@ from app.errors import (
     ValidationFailed,
 )
 from app.execution.service import Executions
-from app.jobs.asks import Ask, Operation
+from app.jobs.gate import ApprovalRequest, Operation
 from app.jobs.model import job_document
+from app.jobs.pausing import Pausing
 from app.jobs.service import JobRegistry
 from app.mongo import Document, as_stored, is_away, is_permanent
 from app.shapes import DAMAGED
@@ -62,43 +63,44 @@ class Approvals:
         store: ApprovalStore,
         users: UserStore,
         registry: JobRegistry,
+        pausing: Pausing,
         executions: Executions,
         audit: AuditTrail,
         clock: Clock,
         days: int,
     ) -> None:
-        self._store, self._users, self._registry, self._executions = store, users, registry, executions
+        self._store, self._users, self._registry, self._pausing, self._executions = store, users, registry, pausing, executions
         self._audit, self._clock, self._life = audit, clock, timedelta(days=days)
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
-    def ask(self, actor: Actor, ask: Ask) -> Document:
+    def ask(self, actor: Actor, request: ApprovalRequest) -> Document:
         """Put a request before the super-admins; the same one of the same person that waits already is returned.
 
         A preview of what it would do is started where its template has one.
         """
-        now, job = self._clock.now(), ask.job
-        wanted = as_stored({"diff": ask.diff, "payload": ask.payload})
+        now, job = self._clock.now(), request.job
+        wanted = as_stored({"diff": request.diff, "payload": request.payload})
         for row in self._store.waiting_for(job.id, now):
-            if row["operation"] == ask.operation and row["version"] == job.version and row["requested_by"]["id"] == actor.id:
+            if row["operation"] == request.operation and row["version"] == job.version and row["requested_by"]["id"] == actor.id:
                 there = self._found(row["_id"])
-                if _same(ask.operation, wanted, there):
+                if _same(request.operation, wanted, there):
                     return self._shown(there)
         approval_id = str(uuid.uuid4())
-        parameters = ask.payload.get("parameters")
+        parameters = request.payload.get("parameters")
         shown = mask(parameters if parameters is not None else job.definition.parameters)
-        previews = ask.previews and ask.operation in PREVIEWED
+        previews = request.previews and request.operation in PREVIEWED
         row = {
             "_id": approval_id,
-            "operation": ask.operation.value,
+            "operation": request.operation.value,
             "state": PENDING,
             "job_id": job.id,
             "job_name": job.definition.name,
             "template_type": job.definition.template_type,
             "version": job.version,
-            "diff": ask.diff,
+            "diff": request.diff,
             "parameters": shown,
-            "payload": ask.payload,
+            "payload": request.payload,
             "subject": job_document(job),
             "via": actor.via,
             "requested_by": {"id": actor.id, "email": actor.email},
@@ -110,7 +112,7 @@ class Approvals:
             "result": None,
             "preview": {"state": "running"} if previews else None,
         }
-        with self._audit.action(actor, "approval.ask", kind="approval", target_id=approval_id, name=_name(row), diff=ask.diff):
+        with self._audit.action(actor, "approval.ask", kind="approval", target_id=approval_id, name=_name(row), diff=request.diff):
             if previews:  # first: whoever is killed here leaves a preview that nobody asks for, and no request that waits for none
                 self._executions.preview(job, of=approval_id, parameters=parameters)
             self._store.add(row)
@@ -249,11 +251,11 @@ class Approvals:
             case Operation.UPDATE:
                 self._registry.update_approved(actor, job_id, payload["job"], version=version)
             case Operation.ENABLE:
-                if not self._registry.known(actor, job_id).definition.enabled:
+                if not self._registry.visible(actor, job_id).definition.enabled:
                     self._registry.set_enabled(actor, job_id, enabled=True, version=version)
             case Operation.RESUME:
-                if self._registry.known(actor, job_id).paused:
-                    self._registry.resume(actor, job_id, version=version)
+                if self._registry.visible(actor, job_id).paused:
+                    self._pausing.resume(actor, job_id, version=version)
             case Operation.DELETE:
                 with suppress(NotFound):
                     self._registry.delete(actor, job_id, version=version)
@@ -274,7 +276,7 @@ class Approvals:
                 )
                 return {"kind": "execution", "id": execution_id}
             case Operation.BACKFILL:
-                self._registry.known(actor, job_id, version=version)
+                self._registry.visible(actor, job_id, version=version)
                 self._executions.backfill(actor, job_id, payload["due_times"], key=row["_id"])
         return {"kind": "job", "id": job_id}
 

@@ -10,7 +10,7 @@ from pymongo import ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from app.jobs.asks import Operation
+from app.jobs.gate import Operation
 from app.mongo import Document, Records
 from app.sealing import SealedFields
 from app.shapes import UNKNOWN, Anything, Instant, Listed, Number, Object, Text, instants, one_of, texts

@@ -14,9 +14,11 @@ from app.approvals.service import Approvals
 from app.audit.model import Actor
 from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFailed
 from app.execution.service import Executions
-from app.jobs.asks import Operation
+from app.jobs.directory import JobDirectory
 from app.jobs.filters import JobFilter
+from app.jobs.gate import ApprovalGate, Operation
 from app.jobs.model import Cause, Job, Overlap
+from app.jobs.pausing import Pausing
 from app.jobs.schema import MAX_TAGS
 from app.jobs.service import JobRegistry
 from app.validation.names import read_name, spellings
@@ -134,12 +136,22 @@ class Outcome:
 class Bulk:
     """Each job is changed by the same methods as it would be alone: who may, what is audited, and what waits for approval is theirs."""
 
-    def __init__(self, registry: JobRegistry, executions: Executions, approvals: Approvals) -> None:
-        self._registry, self._executions, self._approvals = registry, executions, approvals
+    def __init__(
+        self,
+        *,
+        registry: JobRegistry,
+        directory: JobDirectory,
+        pausing: Pausing,
+        gate: ApprovalGate,
+        executions: Executions,
+        approvals: Approvals,
+    ) -> None:
+        self._registry, self._directory, self._pausing, self._gate = registry, directory, pausing, gate
+        self._executions, self._approvals = executions, approvals
 
     def jobs(self, actor: Actor, query: JobFilter) -> list[Job]:
         """All jobs that match, by name. Raises ValidationFailed where they are more than MOST_JOBS."""
-        page = self._registry.page(actor, query, limit=MOST_JOBS)
+        page = self._directory.page(actor, query, limit=MOST_JOBS)
         if page.total > MOST_JOBS:
             raise ValidationFailed(
                 [
@@ -185,7 +197,7 @@ class Bulk:
             effect, why = Effect.CANNOT, _in_words(never)
         if effect is Effect.CHANGES and (operation := _OPERATIONS[wanted.action]) is not None:
             try:
-                self._registry.ask_first(actor, job, operation)
+                self._gate.check(actor, job, operation)
             except ApprovalNeeded:
                 effect, why = Effect.ASKS, say("a super-admin is to approve it")
             except JobwrightError as error:
@@ -215,9 +227,9 @@ class Bulk:
             case Action.ENABLE | Action.DISABLE:
                 registry.set_enabled(actor, job.id, enabled=wanted.action is Action.ENABLE, version=job.version)
             case Action.PAUSE:
-                registry.pause(actor, job.id, wanted.pause, version=job.version)
+                self._pausing.pause(actor, job.id, wanted.pause, version=job.version)
             case Action.RESUME:
-                registry.resume(actor, job.id, version=job.version)
+                self._pausing.resume(actor, job.id, version=job.version)
             case Action.RUN:
                 return self._executions.standing(self._executions.run_now(actor, job.id))
             case Action.TAG:

@@ -13,14 +13,18 @@ from typing import Any
 from app.accounts.permissions import May, require
 from app.approvals.service import Approvals
 from app.audit.model import Actor, field_diff
+from app.config import Settings
 from app.connections.vault import mask
 from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFailed
 from app.exchange import file
 from app.execution.service import Executions
-from app.jobs.body import as_request, chosen
+from app.jobs.body import as_request, non_defaults
+from app.jobs.dependencies import Dependencies
+from app.jobs.directory import JobDirectory
 from app.jobs.filters import JobFilter
 from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.outlook import Outlook
+from app.jobs.parameters import JobParameters
 from app.jobs.reading import load_definition, read_definition
 from app.jobs.service import JobRegistry
 from app.validation.names import normal, read_name
@@ -86,15 +90,27 @@ class Exchange:
     """A file says what each of its jobs is, whole: what it leaves out has its default. Only whether a job that is there is switched on
     stays as it is where the file does not say."""
 
-    def __init__(self, registry: JobRegistry, executions: Executions, approvals: Approvals, outlook: Outlook) -> None:
-        self._registry, self._executions, self._approvals, self._outlook = registry, executions, approvals, outlook
+    def __init__(
+        self,
+        *,
+        registry: JobRegistry,
+        directory: JobDirectory,
+        parameters: JobParameters,
+        dependencies: Dependencies,
+        executions: Executions,
+        approvals: Approvals,
+        outlook: Outlook,
+        settings: Settings,
+    ) -> None:
+        self._registry, self._directory, self._parameters, self._dependencies = registry, directory, parameters, dependencies
+        self._executions, self._approvals, self._outlook, self._settings = executions, approvals, outlook, settings
 
     def export(self, actor: Actor, kind: str, query: JobFilter | None = None) -> str:
         """The jobs that `actor` sees and `query` leaves, by name, as a file (`yaml`, `json`); what is a default is left out, and the file
         says those defaults that are settings. Secrets are masked, but for the names of those that are kept elsewhere."""
         jobs = self._all(actor, query or JobFilter())
-        names = self._registry.dependencies.names(actor, {one.job for job in jobs for one in job.definition.depends_on})
-        plain = as_request(load_definition({"name": "x", "template_type": "x"}, self._registry.settings))
+        names = self._dependencies.names(actor, {one.job for job in jobs for one in job.definition.depends_on})
+        plain = as_request(load_definition({"name": "x", "template_type": "x"}, self._settings))
         defaults = {part: {name: plain[part][name] for name in row["properties"]} for part, row in file.DEFAULTS["properties"].items()}
         return file.write([self._written(job, names, plain) for job in jobs], kind, defaults)
 
@@ -107,7 +123,7 @@ class Exchange:
         bodies = file.read(text)
         there = {job.definition.name: job for job in self._all(actor, JobFilter())}
         seen: dict[str, int] = {}
-        coming = {_name(body) for body in bodies if isinstance(body, dict)} - there.keys()
+        planned_names = {_name(body) for body in bodies if isinstance(body, dict)} - there.keys()
         steps = []
         for place, body in enumerate(bodies):
             if not isinstance(body, dict):
@@ -119,7 +135,7 @@ class Exchange:
                 steps.append(Step(name=name, action=Action.REFUSE, place=place, errors=(twice,)))
                 continue
             seen[name] = place
-            steps.append(self._step(actor, place, name, body, there.get(name), only_new=only_new, coming=coming))
+            steps.append(self._step(actor, place, name, body, there.get(name), only_new=only_new, planned_names=planned_names))
         gone = [job for name, job in sorted(there.items()) if prune and name not in seen and job.origin == ORIGIN]
         steps += [Step(name=job.definition.name, action=Action.DELETE, job_id=job.id, version=job.version) for job in gone]
         return Plan(tuple(self._with_warnings(_with_refusals(steps, there))))
@@ -149,7 +165,7 @@ class Exchange:
     def _all(self, actor: Actor, query: JobFilter) -> list[Job]:
         found: list[Job] = []
         for number in count(1):
-            page = self._registry.page(actor, query, page=number, limit=PAGE)
+            page = self._directory.page(actor, query, page=number, limit=PAGE)
             found += page.jobs
             if number >= page.pages:
                 break
@@ -169,7 +185,7 @@ class Exchange:
         for place, step in enumerate(steps):
             before[place] = {places[name] for name in _named(step) if name in places} - {place}
             if step.action is Action.DELETE:
-                after = self._registry.dependencies.dependants(actor, step.job_id or "")
+                after = self._dependencies.dependants(actor, step.job_id or "")
                 before[place] = {places[one.name] for one in after if one.name in places}
         try:
             order = list(TopologicalSorter(before).static_order())
@@ -178,31 +194,31 @@ class Exchange:
         return [place for place in order if steps[place].action is not Action.KEEP]
 
     def _step(
-        self, actor: Actor, place: int, name: str, body: dict[str, Any], job: Job | None, *, only_new: bool, coming: Collection[str]
+        self, actor: Actor, place: int, name: str, body: dict[str, Any], job: Job | None, *, only_new: bool, planned_names: Collection[str]
     ) -> Step:
         try:
             if job is None:
-                definition = self._registry.validate(actor, body, coming=coming)
-                diff = self._readable(actor, chosen(definition))
+                definition = self._registry.validate(actor, body, planned_names=planned_names)
+                diff = self._readable(actor, non_defaults(definition))
                 return Step(name=name, action=Action.CREATE, place=place, diff=diff, body=body, definition=definition)
             if only_new:
                 return Step(name=name, action=Action.KEEP, place=place, job_id=job.id)
             whole = self._whole(body, job)
-            definition = self._registry.validate(actor, whole, job_id=job.id, coming=coming)
+            definition = self._registry.validate(actor, whole, job_id=job.id, planned_names=planned_names)
         except ValidationFailed as failed:
             return Step(name=name, action=Action.REFUSE, place=place, job_id=job.id if job else None, errors=failed.errors)
         except JobwrightError as error:
             return Step(name=name, action=Action.REFUSE, place=place, errors=(FieldError("", error.detail),))
         diff = self._readable(actor, field_diff(mask(to_plain(job.definition)), to_plain(definition)))
         if definition.template_type == job.definition.template_type:
-            secrets = self._registry.judge.changed_secrets(job, whole["parameters"])
+            secrets = self._parameters.changed_secrets(job, whole["parameters"])
             diff += [{"field": f"/parameters{at}", "before": MASK, "after": MASK} for at in secrets]
         action = Action.UPDATE if diff else Action.KEEP
         return Step(name=name, action=action, place=place, job_id=job.id, version=job.version, diff=diff, body=whole, definition=definition)
 
     def _readable(self, actor: Actor, diff: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """With names for the ids of jobs."""
-        named = self._registry.dependencies.with_names
+        named = self._dependencies.with_names
         found = []
         for row in diff:
             sides = ("before", "after") if row["field"] == "/depends_on" else ()
@@ -211,7 +227,7 @@ class Exchange:
 
     def _whole(self, body: dict[str, Any], job: Job) -> dict[str, Any]:
         """The file's job with a value for each field that it leaves out; as it stands there, where it cannot be read whole."""
-        reading = read_definition(body, self._registry.settings)
+        reading = read_definition(body, self._settings)
         if reading.errors:
             return {"parameters": {}, **body}
         definition = reading.definition
@@ -240,7 +256,7 @@ class Exchange:
         on. Of its parameters those are left out that reading the file would fill in again."""
         whole = as_request(job.definition)
         whole["depends_on"] = [{**one, "job": names.get(one["job"], one["job"])} for one in whole["depends_on"]]
-        filled = self._registry.judge.default_parameters(job)
+        filled = self._parameters.defaults(job)
         whole["parameters"] = {name: value for name, value in whole["parameters"].items() if not _same(value, filled.get(name, _NOTHING))}
         kept = {"name", "template_type"}
         return {name: _without(value, plain[name]) for name, value in whole.items() if name in kept or value != plain[name]}

@@ -13,8 +13,8 @@ from app.clock import Clock
 from app.execution.day_store import DayStore, Tallies, Tally
 from app.execution.figures import Figures
 from app.execution.store import Begun, ExecutionFilter, ExecutionStore
+from app.jobs.directory import JobDirectory
 from app.jobs.model import Job
-from app.jobs.service import JobRegistry
 from app.mongo import Document
 from app.queue.model import Status
 from app.queue.updates import FAILURES
@@ -55,8 +55,8 @@ class Day:
 class Overview:
     """Reads what a dashboard shows; each read is answered from an index and bounded."""
 
-    def __init__(self, store: ExecutionStore, days: DayStore, registry: JobRegistry, clock: Clock) -> None:
-        self._store, self._days, self._registry, self._clock = store, days, registry, clock
+    def __init__(self, store: ExecutionStore, days: DayStore, directory: JobDirectory, clock: Clock) -> None:
+        self._store, self._days, self._directory, self._clock = store, days, directory, clock
 
     def day(self, actor: Actor) -> Day:
         """The last 24 hours of what `actor` sees."""
@@ -70,7 +70,7 @@ class Overview:
         good = sum(one.counts.get(Status.SUCCESS.value, 0) for one in hours.values())
         bad = sum(one.counts.get(status, 0) for one in hours.values() for status in FAILURES)
         failures = self._store.failures(begin, of_jobs=visible)
-        still = self._registry.with_last_status([row["job_id"] for row in failures], FAILURES)
+        still = self._directory.with_last_status([row["job_id"] for row in failures], FAILURES)
         failing = [row for row in failures if row["job_id"] in still]
         return Day(
             hours=hours,
@@ -124,15 +124,15 @@ class Overview:
     def late(self, actor: Actor) -> list[Job]:
         """Jobs that were due more than LATE_AFTER ago and that nobody has started, the longest waiting first."""
         now = self._clock.now()
-        return self._registry.due_between(actor, now - LONGEST_LATE, now - LATE_AFTER, MOST_SHOWN)
+        return self._directory.due_between(actor, now - LONGEST_LATE, now - LATE_AFTER, MOST_SHOWN)
 
     def coming(self, actor: Actor) -> list[Job]:
         """The jobs that are due next, within 24 hours."""
         now = self._clock.now()
-        return self._registry.due_between(actor, now, now + timedelta(hours=HOURS), MOST_SHOWN)
+        return self._directory.due_between(actor, now, now + timedelta(hours=HOURS), MOST_SHOWN)
 
     def _visible(self, actor: Actor) -> Collection[str] | None:
-        return self._registry.visible_ids(actor)
+        return self._directory.visible_ids(actor)
 
     def _left(self, row: Document, now: datetime) -> float | None:
         spent = (now - row["started_at"]).total_seconds() if row["started_at"] else 0.0

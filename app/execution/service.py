@@ -23,9 +23,11 @@ from app.execution.figures import Figures
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, LogWindow
 from app.execution.store import ALL_EXECUTIONS, ExecutionFilter, ExecutionStore
-from app.jobs.asks import Operation
-from app.jobs.body import chosen
+from app.jobs.body import non_defaults
+from app.jobs.directory import JobDirectory
+from app.jobs.gate import ApprovalGate, Operation
 from app.jobs.model import Job, Overlap
+from app.jobs.parameters import JobParameters
 from app.jobs.service import JobRegistry
 from app.mongo import Document, is_away
 from app.queue.model import LIVE, Status, Trigger, new_execution
@@ -63,11 +65,15 @@ class Executions:
         logs: LogStore,
         limits: RunLimits,
         registry: JobRegistry,
+        parameters: JobParameters,
+        gate: ApprovalGate,
+        directory: JobDirectory,
         audit: AuditTrail,
         clock: Clock,
         settings: Settings,
     ) -> None:
         self._store, self._logs, self._limits, self._registry = store, logs, limits, registry
+        self._parameters, self._gate, self._directory = parameters, gate, directory
         self._audit, self._clock, self._settings = audit, clock, settings
         self._bounds = RunBounds.from_settings(settings)
         self.wake: Callable[[], None] = lambda: None
@@ -90,11 +96,11 @@ class Executions:
         LimitReached after the user's runs of the hour, Conflict where `idempotency_key` belongs to another job.
         """
         require(actor, May.RUN_JOBS)
-        job = self._registry.judge.brought_up(self._registry.known(actor, job_id))
+        job = self._parameters.upgrade(self._registry.visible(actor, job_id))
         execution_id = str(uuid.uuid5(_RUN_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
         if idempotency_key and (replayed := self._replayed(execution_id, job_id)):
             return replayed
-        parameters = self._registry.judge.run_parameters(job, overrides, whole=whole)
+        parameters = self._parameters.for_run(job, overrides, whole=whole)
         self._refuse_beside_another(job)
         document = new_execution(
             job,
@@ -106,7 +112,9 @@ class Executions:
         )
         diff = [{"field": f"/parameters/{name}", "after": mask(parameters.get(name))} for name in sorted(overrides or {})]
         named = {"execution_id": execution_id} if idempotency_key else {}
-        self._registry.ask_first(actor, job, Operation.RUN, {"parameters": parameters, "code_version": job.code_version, **named}, diff)
+        self._gate.check(
+            actor, job, Operation.RUN, payload={"parameters": parameters, "code_version": job.code_version, **named}, diff=diff
+        )
         self._start(actor, "job.run", document, diff)
         return self._shown(self._found(execution_id))
 
@@ -114,7 +122,7 @@ class Executions:
         """What keeps a run by hand from having these parameters, at pointers below `/parameters`. Raises Forbidden, NotFound."""
         require(actor, May.RUN_JOBS)
         try:
-            self._registry.judge.run_parameters(self._registry.judge.brought_up(self._registry.known(actor, job_id)), overrides)
+            self._parameters.for_run(self._parameters.upgrade(self._registry.visible(actor, job_id)), overrides)
         except ValidationFailed as failed:
             return failed.errors
         return ()
@@ -154,12 +162,12 @@ class Executions:
         """
         require(actor, May.RUN_JOBS)
         old = self._visible(actor, execution_id)
-        job = self._registry.judge.brought_up(self._registry.known(actor, old["job_id"]))
+        job = self._parameters.upgrade(self._registry.visible(actor, old["job_id"]))
         if old["status"] in LIVE:
             raise Conflict(say("This execution is {status}; it can be retried once it has ended", status=said(old["status"])))
         self._refuse_beside_another(job)
         base = self._carried(job, old)
-        chosen = base if parameters is None else self._registry.judge.run_parameters(job, parameters, base=base, whole=True)
+        chosen = base if parameters is None else self._parameters.for_run(job, parameters, base=base, whole=True)
         document = new_execution(
             job,
             now=self._clock.now(),
@@ -176,7 +184,7 @@ class Executions:
             "retry_of": execution_id,
             "stands_for": old.get("stands_for"),
         }
-        self._registry.ask_first(actor, job, Operation.RETRY, payload, diff)
+        self._gate.check(actor, job, Operation.RETRY, payload=payload, diff=diff)
         self._start(actor, "execution.retry", document, diff)
         return self._shown(document)
 
@@ -200,8 +208,8 @@ class Executions:
         """
         if replayed := self._replayed(execution_id, job_id):
             return replayed
-        job = self._registry.known(actor, job_id, version=version)
-        self._registry.ask_first(actor, job, Operation.RETRY if retry_of else Operation.RUN)
+        job = self._registry.visible(actor, job_id, version=version)
+        self._gate.check(actor, job, Operation.RETRY if retry_of else Operation.RUN)
         self._refuse_beside_another(job)
         document = new_execution(
             replace(job, code_version=code_version),
@@ -239,11 +247,13 @@ class Executions:
         the template is off, LimitReached.
         """
         require(actor, May.RUN_JOBS)
-        job = self._registry.would_be(actor, body)
+        job = self._registry.draft(actor, body)
         with suppress(ApprovalNeeded):
-            self._registry.ask_first(actor, job, Operation.CREATE)
+            self._gate.check(actor, job, Operation.CREATE)
         self._count_run(actor)
-        with self._audit.action(actor, "job.dry_run", kind="job", target_id=job.id, name=job.definition.name, diff=chosen(job.definition)):
+        with self._audit.action(
+            actor, "job.dry_run", kind="job", target_id=job.id, name=job.definition.name, diff=non_defaults(job.definition)
+        ):
             self.preview(job, of=_tried_by(actor, job.id))
         return job.id
 
@@ -271,7 +281,7 @@ class Executions:
     def may_run(self, actor: Actor, job_id: str) -> None:
         """Raises Forbidden where `actor` starts no jobs by hand (of some jobs they may, and it waits for approval), NotFound."""
         require(actor, May.RUN_JOBS)
-        self._registry.known(actor, job_id)
+        self._registry.visible(actor, job_id)
 
     def backfill(self, actor: Actor, job_id: str, due_times: Sequence[datetime], *, key: str = "") -> int:
         """Queue a run for each of these due times, oldest first; returns how many are new. Counts as one run of the user's hour.
@@ -280,7 +290,7 @@ class Executions:
         the minute.
         """
         require(actor, May.RUN_JOBS)
-        job = self._registry.known(actor, job_id)
+        job = self._registry.visible(actor, job_id)
         now = self._clock.now()
         name = key or f"{now:%Y-%m-%dT%H:%M}"
         documents = [
@@ -296,7 +306,7 @@ class Executions:
             for place, due in enumerate(due_times)
         ]
         diff = [{"field": "/backfill", "before": None, "after": {"from": due_times[0], "to": due_times[-1], "runs": len(due_times)}}]
-        self._registry.ask_first(actor, job, Operation.BACKFILL, {"due_times": list(due_times)}, diff)
+        self._gate.check(actor, job, Operation.BACKFILL, payload={"due_times": list(due_times)}, diff=diff)
         self._count_run(actor)
         with self._audit.action(actor, "job.backfill", kind="job", target_id=job_id, name=job.definition.name, diff=diff):
             new = self._store.add(documents)
@@ -316,7 +326,7 @@ class Executions:
     def cancel_backfill(self, actor: Actor, job_id: str) -> int:
         """Cancel what waits of the job's backfills; what runs goes on. Returns how many."""
         require(actor, May.CANCEL)
-        job = self._registry.known(actor, job_id)
+        job = self._registry.visible(actor, job_id)
         with self._audit.action(actor, "job.backfill_cancel", kind="job", target_id=job_id, name=job.definition.name):
             return self._store.drop_backfill(job_id, by=actor.email, now=self._clock.now())
 
@@ -353,9 +363,9 @@ class Executions:
         now. Raises NotFound."""
         require(actor, May.SEE_EXECUTIONS)
         old = self._visible(actor, execution_id)
-        job = self._registry.known(actor, old["job_id"])
+        job = self._registry.visible(actor, old["job_id"])
         carried = self._carried(job, old)
-        shown: dict[str, Any] = self._registry.judge.shown_parameters(job) if carried is None else mask(carried)
+        shown: dict[str, Any] = self._parameters.shown(job) if carried is None else mask(carried)
         return shown
 
     def page(
@@ -363,7 +373,7 @@ class Executions:
     ) -> ExecutionPage:
         """One page of the executions that `query` leaves. With `most`, no more than so many are counted, and pages go no further."""
         require(actor, May.SEE_EXECUTIONS)
-        visible = self._registry.visible_ids(actor)
+        visible = self._directory.visible_ids(actor)
         rows, total = self._store.page(query, of_jobs=visible, skip=(page - 1) * limit, limit=limit, most=most)
         everything = query == ALL_EXECUTIONS and visible is None  # its number is known without counting
         reached = min(total, most) if most else total
@@ -373,7 +383,7 @@ class Executions:
     def latest(self, actor: Actor, job_id: str, limit: int = 20) -> list[Document]:
         """The newest executions of a job, in brief."""
         require(actor, May.SEE_EXECUTIONS)
-        return self._store.latest(job_id, limit) if self._registry.sees(actor, job_id) else []
+        return self._store.latest(job_id, limit) if self._directory.sees(actor, job_id) else []
 
     def figures(self, actor: Actor, job_id: str, limit: int) -> dict[str, Any]:
         """What the newest executions of a job come to: {executions, by_status, success, median_seconds, p95_seconds}."""
@@ -435,7 +445,7 @@ class Executions:
 
     def _seen(self, actor: Actor, rows: Sequence[Document]) -> list[Document]:
         require(actor, May.SEE_EXECUTIONS)
-        return [row for row in rows if self._registry.sees(actor, row["job_id"])]
+        return [row for row in rows if self._directory.sees(actor, row["job_id"])]
 
     def success_before(self, actor: Actor, execution: Document) -> Document | None:
         """The last success of the same job that was queued before an execution; secrets masked."""
@@ -482,7 +492,7 @@ class Executions:
 
     def _visible(self, actor: Actor, execution_id: str) -> Document:
         document = self._found(execution_id)
-        if not self._registry.sees(actor, document["job_id"]):
+        if not self._directory.sees(actor, document["job_id"]):
             raise NotFound("execution", execution_id)
         return document
 
@@ -490,7 +500,7 @@ class Executions:
         """The parameters of an execution as its job's template takes them now; None where the job is of another template by now."""
         if old["template_type"] != job.definition.template_type or old["template_version"] is None:
             return None
-        return self._registry.judge.carried(job, old["parameters"], old["template_version"], old.get("code_version"))
+        return self._parameters.from_earlier_run(job, old["parameters"], old["template_version"], old.get("code_version"))
 
     def _found(self, execution_id: str) -> Document:
         document = self._store.get(execution_id)

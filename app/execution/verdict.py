@@ -7,6 +7,7 @@ from app.errors import Conflict, NotFound, StaleVersion
 from app.events import get_logger
 from app.execution.store import ExecutionStore
 from app.jobs.model import Cause
+from app.jobs.pausing import Pausing
 from app.jobs.service import JobRegistry
 from app.mongo import Document
 from app.ticks import each
@@ -19,8 +20,8 @@ BATCH = 200
 class Verdicts:
     """A failure marks its execution in the write that ends it, so that no kill between the two forgets to look at the job."""
 
-    def __init__(self, executions: ExecutionStore, registry: JobRegistry) -> None:
-        self._executions, self._registry = executions, registry
+    def __init__(self, executions: ExecutionStore, registry: JobRegistry, pausing: Pausing) -> None:
+        self._executions, self._registry, self._pausing = executions, registry, pausing
 
     def tick(self) -> int:
         """Look at the jobs of marked executions; returns how many were paused."""
@@ -46,6 +47,6 @@ class Verdicts:
             return False
         if self._executions.failures_in_a_row(job_id, job.updated_at, limit) < limit:
             return False
-        self._registry.pause(SYSTEM, job_id, {"reason": f"{limit} failed in a row" if limit > 1 else "It failed"}, version=job.version)
+        self._pausing.pause(SYSTEM, job_id, {"reason": f"{limit} failed in a row" if limit > 1 else "It failed"}, version=job.version)
         log.warning("job.paused_itself", job=job_id, failures=limit)
         return True

@@ -80,8 +80,8 @@ class Definitions:
         return resolved
 
     def recheck(self, job: Job, *, moved: bool) -> None:
-        """Validates a stored definition again, as of now: its template may have another schema, a connection or a job that it runs after may
-        be gone, and with `moved` (its schedule is new) its time may have passed. Raises ValidationFailed."""
+        """Validates a stored definition again, as of now: its template may have another schema, a connection or a job that it runs after
+        may be gone, and with `moved` (its schedule is new) its time may have passed. Raises ValidationFailed."""
         definition = job.definition
         errors = self._dependencies.errors_now(definition, job.id)
         if errors:
@@ -95,9 +95,7 @@ class Definitions:
 
     def seal(self, entry: Entry, definition: JobDefinition, before: Job | None) -> JobDefinition:
         """Returns the definition as it is stored: its secrets sealed, those that it only masks taken from `before`."""
-        return replace(
-            definition, parameters=self._parameters.seal(entry, definition.parameters, self._stored_parameters(before, entry))
-        )
+        return replace(definition, parameters=self._parameters.seal(entry, definition.parameters, self._stored_parameters(before, entry)))
 
     def template_for(self, definition: JobDefinition, before: Job | None) -> Entry:
         """Returns the version of its template that a definition is validated against: the job's own version if it stays with its template,

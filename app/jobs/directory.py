@@ -55,9 +55,7 @@ class JobDirectory:
         require(actor, May.SEE_JOBS)
         missing = self._missing_versions(self._usage.versions_in_use()) if query.broken is not None else []
         visible = replace(query, groups=actor.groups)
-        jobs, total = self._lists.page(
-            visible, sort=sort, skip=(page - 1) * limit, limit=limit, now=self._clock.now(), missing=missing
-        )
+        jobs, total = self._lists.page(visible, sort=sort, skip=(page - 1) * limit, limit=limit, now=self._clock.now(), missing=missing)
         return JobPage(jobs, total, page, max(1, -(-total // limit)))
 
     def of_template(self, actor: Actor, template_type: str, limit: int, *, sort: str = "name") -> list[Job]:

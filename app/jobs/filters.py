@@ -9,7 +9,6 @@ from datetime import datetime
 from app.mongo import Document, literal
 from app.validation.names import normal, spellings
 
-
 # The orders of a list: the word of REST and of pages, with the field and the direction of the database's sort.
 SORTS = {
     "name": ("name", 1),

@@ -69,9 +69,7 @@ class Result:
 class Moves:
     """Jobs are pinned to a version of their template; this moves one, some or all, and rolls a move back."""
 
-    def __init__(
-        self, *, store: MoveStore, jobs: RegistryStore, registry: JobRegistry, parameters: JobParameters, clock: Clock
-    ) -> None:
+    def __init__(self, *, store: MoveStore, jobs: RegistryStore, registry: JobRegistry, parameters: JobParameters, clock: Clock) -> None:
         self._store, self._jobs, self._registry, self._parameters, self._clock = store, jobs, registry, parameters, clock
 
     def impact(self, actor: Actor, target: Entry) -> list[Impact]:

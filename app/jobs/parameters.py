@@ -63,9 +63,7 @@ class JobParameters:
         definition = replace(job.definition, parameters=parameters)
         return replace(job, definition=definition, template_version=entry.version, code_version=entry.template.version)
 
-    def from_earlier_run(
-        self, job: Job, parameters: Mapping[str, Any], template_version: int, code_version: int | None
-    ) -> dict[str, Any]:
+    def from_earlier_run(self, job: Job, parameters: Mapping[str, Any], template_version: int, code_version: int | None) -> dict[str, Any]:
         """Returns the parameters of an earlier run of the job, converted to the version of the template that the job is of now.
 
         Raises NotFound, MigrationFailed.
@@ -75,7 +73,8 @@ class JobParameters:
         return entry.upgrade_parameters(parameters, written_for) if same else entry.convert_parameters(parameters, written_for)
 
     def errors(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> list[FieldError]:
-        """Returns what is wrong with parameters, at pointers below `/parameters`. `stored` holds the secrets that `parameters` only mask."""
+        """Returns what is wrong with parameters, at pointers below `/parameters`. `stored` holds the secrets that `parameters`
+        only mask."""
         schema = entry.parameters_schema
         kept = self._vault.keep(schema, parameters, stored)
         clear = self._connections.open_secrets(schema, kept)
@@ -90,7 +89,8 @@ class JobParameters:
 
     def seal(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
         """Returns valid parameters as they are stored: secrets sealed, those that are only masked taken from `stored`."""
-        return self._vault.seal(entry.parameters_schema, parameters, stored)
+        sealed: dict[str, Any] = self._vault.seal(entry.parameters_schema, parameters, stored)
+        return sealed
 
     def validate(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
         """Returns the parameters as they would be stored for a version of a template, and what is wrong with them."""

@@ -107,9 +107,7 @@ class RegistryStore:
                 raise SameRequest(existing) from None
             raise
 
-    def update(
-        self, before: Job, after: Job, *, reschedule: bool, owed: Sequence[OutboxEntry] = (), reserved: str | None = None
-    ) -> bool:
+    def update(self, before: Job, after: Job, *, reschedule: bool, owed: Sequence[OutboxEntry] = (), reserved: str | None = None) -> bool:
         """Writes `after` if the job is still as in `before`. Returns False if somebody else was quicker, or if the reservation with the
         token `reserved` was removed. Raises DuplicateName.
 

@@ -10,8 +10,8 @@ from app.errors import FieldError
 from app.jobs.model import Job, Schedule
 from app.mongo import Document
 
-# A document that a change of a job owes to a stage above (an execution). The registry keeps it in the job's outbox, in the same write as the
-# change, and hands it back as it is; it does not look into it.
+# A document that a change of a job owes to a stage above (an execution). The registry keeps it in the job's outbox, in the same write as
+# the change, and hands it back as it is; it does not look into it.
 OutboxEntry = NewType("OutboxEntry", Document)
 
 

@@ -402,7 +402,8 @@ class JobRegistry:
         raise Conflict("Others are changing the dependencies right now; try again")
 
     def _due_again(self, before: Job, definition: JobDefinition, now: datetime) -> dict[str, Any]:
-        """Returns the new `next_run_at` and `paused` of a job that gets another schedule. A pause goes on; switching the job off ends it."""
+        """Returns the new `next_run_at` and `paused` of a job that gets another schedule. A pause goes on; switching
+        the job off ends it."""
         first = self._first_due(definition, now)
         pause, since = before.paused, first or (now if definition.enabled and definition.depends_on else None)
         if since is None or pause is None or pause.cause is not Cause.PERSON or (pause.until is not None and pause.until <= now):

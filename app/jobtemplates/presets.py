@@ -106,7 +106,7 @@ class Presets:
         if entry is None:
             return row
         try:
-            return {**row, "parameters": entry.brought_up(row["parameters"], row.get("code_version", entry.template.version))}
+            return {**row, "parameters": entry.upgrade_parameters(row["parameters"], row.get("code_version", entry.template.version))}
         except MigrationFailed:
             return row
 

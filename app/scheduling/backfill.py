@@ -64,7 +64,7 @@ class Backfills:
     def plan(self, actor: Actor, job_id: str, body: Any) -> BackfillPlan:
         """What `body` {from, to, again?, dry_run?} would run of the job; nothing is written. Raises ValidationFailed, NotFound."""
         require(actor, May.RUN_JOBS)
-        job = self._registry.known(actor, job_id)
+        job = self._registry.visible(actor, job_id)
         begin, end, again = self._checked(body)
         schedule = job.definition.schedule
         if schedule.type in {ScheduleType.MANUAL, ScheduleType.ONCE}:

@@ -13,8 +13,9 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersion, ValidationFailed
 from app.events import get_logger
+from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Cause
-from app.jobs.store import JobStore
+from app.jobs.usage_store import UsageStore
 from app.mongo import Document
 from app.scheduling.calendar_store import CalendarStore
 from app.scheduling.calendars import SCHEMA, Blackout, Blackouts, Calendar, problems
@@ -33,8 +34,8 @@ _RECORD = ("_id", "version", "updated_by", "updated_at")
 class Calendars:
     """The registry of calendars; implements app.scheduling.triggers.CalendarBook."""
 
-    def __init__(self, store: CalendarStore, jobs: JobStore, audit: AuditTrail, clock: Clock) -> None:
-        self._store, self._jobs, self._audit, self._clock = store, jobs, audit, clock
+    def __init__(self, store: CalendarStore, usage: UsageStore, dispatch: DispatchStore, audit: AuditTrail, clock: Clock) -> None:
+        self._store, self._usage, self._dispatch, self._audit, self._clock = store, usage, dispatch, audit, clock
         self._validator = SchemaValidator(SCHEMA)
         self._known: dict[str, tuple[int, Calendar]] = {}
 
@@ -75,7 +76,7 @@ class Calendars:
     def used_by(self, actor: Actor, name: str) -> list[str]:
         """Names of the jobs that name it, of those that the actor sees."""
         require(actor, May.SEE_CALENDARS)
-        return self._jobs.names_on(name, groups=actor.groups)
+        return self._usage.names_on(name, groups=actor.groups)
 
     def create(self, actor: Actor, name: str, body: Any) -> Document:
         """A new calendar; the name stays for good. Raises ValidationFailed, DuplicateName."""
@@ -106,9 +107,9 @@ class Calendars:
         """Raises Conflict while a job names it, NotFound."""
         require(actor, May.CHANGE_CALENDARS)
         self._found(name)
-        using = self._jobs.names_on(name)
+        using = self._usage.names_on(name)
         if using:
-            seen = self._jobs.names_on(name, groups=actor.groups)[:5]  # how many there are may be known, what they are called not
+            seen = self._usage.names_on(name, groups=actor.groups)[:5]  # how many there are may be known, what they are called not
             raise Conflict(
                 f"{len(using)} {'jobs name' if len(using) > 1 else 'job names'} this calendar" + ": " * bool(seen) + ", ".join(seen)
             )
@@ -150,7 +151,7 @@ class Calendars:
         return {"_id": name, "version": version, "updated_by": actor.email, "updated_at": self._clock.now(), **body}
 
     def _look_again(self, name: str) -> None:
-        found = self._jobs.look_again(Cause.CALENDAR, name, self._clock.now())
+        found = self._dispatch.look_again(Cause.CALENDAR, name, self._clock.now())
         log.info("calendar.changed", calendar=name, jobs=found)
 
 

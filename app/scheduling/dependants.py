@@ -12,8 +12,8 @@ from app.clock import Clock
 from app.events import get_logger
 from app.execution.store import ExecutionStore
 from app.jobs.dependencies import counts
-from app.jobs.model import Cause, Job, Overlap
 from app.jobs.dependency_store import DependencyStore
+from app.jobs.model import Cause, Job, Overlap
 from app.mongo import Document
 from app.queue.model import Reason, Status, Trigger, new_execution
 from app.scheduling.gathering_store import Gathering, GatheringStore

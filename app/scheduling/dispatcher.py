@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from app.clock import Clock
 from app.events import get_logger
 from app.execution.store import ExecutionStore
+from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Cause, Job, Overlap, Pause
-from app.jobs.store import Advance, JobStore
+from app.jobs.records import Advance, Outbox
+from app.jobs.rules import OutboxEntry, ScheduleStop
 from app.mongo import Document, is_permanent
 from app.queue.model import Reason, Status, Trigger, new_execution
 from app.scheduling.plan import DuePlan, Span, plan_due, plan_end, plan_pause, spread
@@ -44,7 +46,7 @@ class Dispatcher:
     def __init__(
         self,
         *,
-        jobs: JobStore,
+        jobs: DispatchStore,
         executions: ExecutionStore,
         triggers: Triggers,
         clock: Clock,
@@ -80,9 +82,9 @@ class Dispatcher:
             log.warning("dispatch.recovered", executions=missing)
         return missing
 
-    def _recover(self, row: Document) -> int:
-        written = self._executions.add(row["dispatch"]["executions"])
-        self._jobs.settle(row["_id"], row["dispatch"]["claim"])
+    def _recover(self, outbox: Outbox) -> int:
+        written = self._executions.add(outbox.entries)
+        self._jobs.settle(outbox.job_id, outbox.claim)
         return written
 
     def close(self) -> None:
@@ -102,7 +104,7 @@ class Dispatcher:
         replaced = [job.id for job in due if job.id in mine and job.definition.overlap is Overlap.REPLACE and busy.get(job.id)]
         if replaced:
             self._executions.replace_running(replaced, now=now)
-        written = self._executions.add([document for step in won for document in step.executions])
+        written = self._executions.add([document for step in won for document in step.entries])
         if won:
             log.debug("dispatch.planned", jobs=len(won), executions=written)
         return len(won), written
@@ -110,8 +112,8 @@ class Dispatcher:
     def _advance(
         self, steps: Sequence[Advance], jobs: Mapping[str, Job], *, claim: str, at: datetime, settled: Sequence[tuple[str, str]]
     ) -> set[str]:
-        """As JobStore.advance. Where the database refuses the steps for what is in them, each is taken by itself, and a job whose own is
-        refused is left alone and says why."""
+        """Moves jobs as DispatchStore.advance does. If the database refuses the steps because of their content, each is written by itself,
+        and a job whose own step is refused is marked as broken."""
         try:
             return self._jobs.advance(steps, claim=claim, at=at, settled=settled)
         except Exception as error:
@@ -161,7 +163,15 @@ class Dispatcher:
             self._jobs.mark_broken(job, f"{type(error).__name__}: {error}"[:500])
             return None
         documents += _executions(job, plan, now, busy)
-        return Advance(job.id, job.version, seen, plan.next_run_at, documents, ends_pause=job.paused is not None, pause=pause)
+        return Advance(
+            job.id,
+            job.version,
+            seen,
+            plan.next_run_at,
+            [OutboxEntry(one) for one in documents],
+            ends_pause=job.paused is not None,
+            pause=pause,
+        )
 
 
 def _executions(job: Job, plan: DuePlan, now: datetime, busy: int) -> list[Document]:
@@ -209,29 +219,37 @@ def _after_pause(job: Job, end: datetime, now: datetime, triggers: Triggers) -> 
     return [_summary(job, span, now, Status.SKIPPED, _REASONS[job.paused.cause])] if span else [], due
 
 
-class Endings:
-    """What a schedule leaves behind when it holds no more; implements app.jobs.rules.Endings."""
+_STOPS = {
+    ScheduleStop.DELETED: Reason.JOB_GONE,
+    ScheduleStop.SWITCHED_OFF: Reason.DISABLED,
+    ScheduleStop.RESCHEDULED: Reason.RESCHEDULED,
+}
+
+
+class PassedDueTimes:
+    """Makes the records of due times that no dispatcher will plan any more; implements app.jobs.rules.PassedDueTimes."""
 
     def __init__(self, triggers: Triggers) -> None:
         self._triggers = triggers
 
-    def records(self, job: Job, *, now: datetime, reason: str) -> list[Document]:
-        """Records of the due times of `job` that have passed and that no dispatcher has planned: what was too late is missed,
-        what was in time is skipped for `reason`. At most one of each."""
+    def on_stop(self, job: Job, stop: ScheduleStop, *, now: datetime) -> list[OutboxEntry]:
+        """Returns records of the due times of `job` that have passed and that no dispatcher has planned: those that were too late are
+        missed, those that were in time are skipped because of `stop`. There is at most one record of each."""
         definition = job.definition
         if not definition.enabled or job.schedule_error or self._triggers.not_computable(definition.schedule) is not None:
             return []
         until = job.paused.until if job.paused else None
-        found, due = _after_pause(job, min(until or now + INSTANT, now + INSTANT), now, self._triggers)
+        records, due = _after_pause(job, min(until or now + INSTANT, now + INSTANT), now, self._triggers)
         if due is None or due > now:
-            return found
+            return [OutboxEntry(record) for record in records]
         late, in_time = plan_end(definition.schedule, due, now, misfire=definition.misfire, triggers=self._triggers)
         if late is not None:
-            found.append(_summary(job, late, now, Status.MISSED, Reason.MISFIRE))
+            records.append(_summary(job, late, now, Status.MISSED, Reason.MISFIRE))
         if in_time is not None:
-            found.append(_summary(job, in_time, now, Status.SKIPPED, Reason(reason)))
-        return found
+            records.append(_summary(job, in_time, now, Status.SKIPPED, _STOPS[stop]))
+        return [OutboxEntry(record) for record in records]
 
-    def resume(self, job: Job, *, now: datetime) -> tuple[list[Document], datetime | None]:
-        """The record of what a pause that ends now let go by, and the first due time after now."""
-        return _after_pause(job, now + INSTANT, now, self._triggers)
+    def on_resume(self, job: Job, *, now: datetime) -> tuple[list[OutboxEntry], datetime | None]:
+        """Returns the record of the due times that passed during a pause that ends now, and the first due time after now."""
+        records, due = _after_pause(job, now + INSTANT, now, self._triggers)
+        return [OutboxEntry(record) for record in records], due

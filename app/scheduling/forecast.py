@@ -16,8 +16,8 @@ from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.instants import dates, day_after, in_zone, shifted
 from app.instants import midnight as midnight_of
-from app.jobs.model import Schedule, ScheduleType
 from app.jobs.list_store import ListStore
+from app.jobs.model import Schedule, ScheduleType
 from app.jobs.records import SharedSchedule
 from app.jobs.registry_store import RegistryStore
 from app.scheduling.cron import Compiled, check_expression, parts_of
@@ -90,8 +90,8 @@ class _Day:
 class Forecast:
     """Reads the schedules of all enabled jobs. Blackouts, pauses and jitter are left aside: it is about what wants to run."""
 
-    def __init__(self, jobs: JobStore, triggers: Triggers, monotonic: Callable[[], float]) -> None:
-        self._jobs, self._triggers, self._monotonic = jobs, triggers, monotonic
+    def __init__(self, lists: ListStore, jobs: RegistryStore, triggers: Triggers, monotonic: Callable[[], float]) -> None:
+        self._lists, self._jobs, self._triggers, self._monotonic = lists, jobs, triggers, monotonic
         self._kept: dict[tuple[object, ...], tuple[float, object]] = {}
 
     def hours(self, actor: Actor, begin: datetime, end: datetime, zone: str) -> Mapping[datetime, Due]:
@@ -112,10 +112,11 @@ class Forecast:
         return dict(islice(found.items(), limit))
 
     def due_times(self, actor: Actor, begin: datetime, end: datetime, job_ids: Collection[str]) -> dict[str, Times]:
-        """When each of these jobs (NAMED_OF_A_PLAN at most) is due from `begin` on and before `end`; without those that are not."""
+        """When each of these jobs (app.jobs.list_store.MOST_NAMED at most) is due from `begin` on and before `end`; without those that are
+        not."""
         require(actor, May.SEE_JOBS)
         found: dict[str, Times] = {}
-        for plan in self._computable(self._jobs.planned(groups=actor.groups, ids=job_ids)):
+        for plan in self._computable(self._lists.shared_schedules(groups=actor.groups, ids=job_ids)):
             times = self._times(_in_phase(plan).schedule, begin, end)
             if times.count:
                 found |= {job_id: times for job_id, _ in plan.first}
@@ -156,7 +157,7 @@ class Forecast:
         return self._remembered(("planned", groups), lambda: self._read_planned(groups))
 
     def _read_planned(self, groups: frozenset[str] | None) -> list[SharedSchedule]:
-        return [_in_phase(plan) for plan in self._computable(self._jobs.planned(groups=groups))]
+        return [_in_phase(plan) for plan in self._computable(self._lists.shared_schedules(groups=groups))]
 
     def _computable(self, plans: Iterable[SharedSchedule]) -> list[SharedSchedule]:
         """Those whose due times can be computed: the dispatcher says of the others that they are broken, once they are due."""
@@ -210,7 +211,13 @@ class Forecast:
         return {hour: Due(count, tuple(sorted(named.get(hour, ()))[:MOST_NAMES])) for hour, count in counts.items() if count}
 
     def _ask(
-        self, plan: SharedSchedule, begin: datetime, end: datetime, zone: ZoneInfo, counts: Counter[datetime], named: dict[datetime, list[Coming]]
+        self,
+        plan: SharedSchedule,
+        begin: datetime,
+        end: datetime,
+        zone: ZoneInfo,
+        counts: Counter[datetime],
+        named: dict[datetime, list[Coming]],
     ) -> None:
         """The same by the triggers, a day at a time: each due time where they are few, else how many each hour has."""
         while begin < end:

@@ -11,8 +11,8 @@ from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.errors import StoreUnavailable, ValidationFailed
-from app.jobs.model import Cause
 from app.jobs.dispatch_store import DispatchStore
+from app.jobs.model import Cause
 from app.mongo import Document
 from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node_store import NodeStore

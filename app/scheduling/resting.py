@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.clock import Clock
-from app.jobs.model import Cause
 from app.jobs.dispatch_store import DispatchStore
+from app.jobs.model import Cause
 from app.jobtemplates.catalogue import Catalogue
 
 

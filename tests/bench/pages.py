@@ -25,7 +25,7 @@ from app.config import Settings
 from app.execution.log_store import chunk
 from app.factory import Store, build_services, create_app, migrate
 from app.jobs.model import Job
-from app.jobs.store import stored
+from app.jobs.registry_store import stored
 from app.mongo import open_database
 from app.queue.model import Status, Trigger, new_execution
 from app.services import Services

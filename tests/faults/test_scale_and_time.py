@@ -14,8 +14,8 @@ from app.clock import ManualClock
 from app.config import Settings
 from app.execution.store import ExecutionStore
 from app.factory import Store, build_services
+from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Cause, job_document
-from app.jobs.store import JobStore
 from app.jobtemplates.catalogue import Catalogue
 from app.queue.model import Outcome, Status
 from app.scheduling.cron import iter_times
@@ -60,7 +60,7 @@ def test_a_tick_over_a_hundred_thousand_jobs_scans_no_collection(crowd: Store, s
                 executions.finish([(attempt, Outcome(status=Status.SUCCESS), None) for attempt in won], now=clock.now())
             executions.find_lost(clock.now(), 10)
             services.maintenance.settle()  # each node, each second
-            JobStore(database).look_again(Cause.CALENDAR, "holidays", clock.now())
+            DispatchStore(database).look_again(Cause.CALENDAR, "holidays", clock.now())
         database.command("profile", 0)
         looked = list(database["system.profile"].find({"ns": {"$regex": r"\.(dynamic_jobs|job_executions)$"}}))
         scans = [(row["ns"], row["op"], row.get("command")) for row in looked if "COLLSCAN" in row.get("planSummary", "")]

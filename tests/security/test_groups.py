@@ -87,10 +87,10 @@ def test_pages(method: str, rule: str, services: Services, kept: Actor, both: di
 
 
 def test_lists_hold_ones_own_alone(services: Services, kept: Actor, both: dict[str, dict[str, str]]) -> None:
-    assert [job.definition.name for job in services.jobs.page(kept, JobFilter()).jobs] == ["of north"]
-    assert services.jobs.page(kept, JobFilter(group="south")).total == 0
-    assert services.jobs.names(kept, limit=10) == ["of north"]
-    assert services.jobs.groups(kept) == ["north"]
+    assert [job.definition.name for job in services.directory.page(kept, JobFilter()).jobs] == ["of north"]
+    assert services.directory.page(kept, JobFilter(group="south")).total == 0
+    assert services.directory.names(kept, limit=10) == ["of north"]
+    assert services.directory.groups(kept) == ["north"]
     assert {row["job_name"] for row in services.executions.page(kept).executions if not row.get("dry")} == {"of north"}
     assert services.executions.page(kept, ExecutionFilter(job_id=both["south"]["job_id"])).total == 0
     assert services.executions.latest(kept, both["south"]["job_id"]) == []
@@ -129,7 +129,7 @@ def test_an_approved_request_of_one_who_is_moved_to_another_group_is_not_done(
     services.accounts.change(SYSTEM, kept.id, {"groups": ["east"]})
     with pytest.raises(ValidationFailed):
         services.approvals.approve(super_admin, both["north"]["approval_id"])
-    assert services.jobs.page(BOSS, JobFilter(search="d north")).total == 0
+    assert services.directory.page(BOSS, JobFilter(search="d north")).total == 0
 
 
 def test_groups_hold_at_once_and_never_for_super_admins(services: Services, kept: Actor, both: dict[str, dict[str, str]]) -> None:

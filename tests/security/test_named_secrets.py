@@ -95,7 +95,7 @@ def test_what_is_wrong_with_a_name_is_said_at_the_secret(services: Services, sup
     body = {"name": "w", "template_type": "webhook_trigger", "parameters": {"url": url, "secret": NAMED, "body": NAMED}}
     job = services.jobs.create(admin, body)[0]
     assert job.definition.parameters["secret"] == NAMED
-    assert services.jobs.judge.shown_parameters(job)["secret"] == NAMED
+    assert services.parameters.shown(job)["secret"] == NAMED
     assert (
         services.jobs.update(admin, job.id, {"parameters": {**body["parameters"], "secret": {"$secret": "set"}}}).definition.parameters[
             "secret"
@@ -103,7 +103,7 @@ def test_what_is_wrong_with_a_name_is_said_at_the_secret(services: Services, sup
         == NAMED
     )
     with pytest.raises(Conflict, match="used by w"):
-        services.connections.delete(super_admin, row["_id"], used_by=services.jobs.names_using("stripe"))
+        services.connections.delete(super_admin, row["_id"], used_by=services.directory.names_using("stripe"))
 
 
 def test_a_connection_cannot_hold_a_name_in_place_of_its_secret(services: Services, super_admin: Actor) -> None:

@@ -47,7 +47,7 @@ def list_services() -> str:
     found = [user for user in services().accounts.all(actor()) if user.kind is AccountKind.SERVICE]
     rows, now = services().tokens.all(actor()), services().clock.now()
     tokens = {user.id: [row for row in rows if row["user_id"] == user.id and row["revoked_at"] is None] for user in found}
-    made = services().jobs.counts_by_owner([user.email for user in found])
+    made = services().directory.counts_by_owner([user.email for user in found])
     return render_template("services.html", rows=[_service(user, tokens[user.id], made.get(user.email, 0), now) for user in found])
 
 

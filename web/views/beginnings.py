@@ -44,13 +44,13 @@ def presets_of(entry: Entry) -> list[Beginning]:
 
 def recent_jobs(entry: Entry) -> list[Beginning]:
     """The jobs of a template that were changed last."""
-    jobs = services().jobs.of_template(actor(), entry.type, RECENT, sort="-updated_at")
+    jobs = services().directory.of_template(actor(), entry.type, RECENT, sort="-updated_at")
     return [Beginning(job.definition.name, f"recent={job.id}") for job in jobs]
 
 
 def recent_runs(job: Job) -> list[Beginning]:
     """The last runs by hand of a job that had parameters of their own."""
-    usual, found = services().jobs.judge.shown_parameters(job), dict[str, Document]()
+    usual, found = services().parameters.shown(job), dict[str, Document]()
     for row in services().executions.page(actor(), ExecutionFilter(job_id=job.id), limit=LOOKED_AT).executions:
         if row["triggered_by"] in BY_HAND and row["template_type"] == job.definition.template_type and row["parameters"] != usual:
             found.setdefault(repr(row["parameters"]), row)
@@ -70,7 +70,7 @@ def chosen_beginning(entry: Entry, *, of_job: bool) -> Any:
     elif recent and of_job:
         found = services().executions.parameters_again(actor(), recent)
     elif recent:
-        found = services().jobs.judge.shown_parameters(services().jobs.get(actor(), recent))
+        found = services().parameters.shown(services().jobs.get(actor(), recent))
     else:
         return ABSENT
     return without_secrets(entry.parameters_schema, found)

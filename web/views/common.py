@@ -84,9 +84,9 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
         case "templates":
             return [(entry.type, entry.name) for entry in services().catalogue]
         case "jobs":
-            return services().jobs.names(actor(), limit=MOST_OFFERED)
+            return services().directory.names(actor(), limit=MOST_OFFERED)
         case "groups":
-            return services().jobs.groups(actor())
+            return services().directory.groups(actor())
     return ()
 
 

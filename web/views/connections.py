@@ -82,7 +82,7 @@ def test(connection_id: str) -> str:
 def delete(connection_id: str) -> Any:
     """Remove one that no job uses."""
     row = services().connections.get(actor(), connection_id)
-    services().connections.delete(actor(), connection_id, used_by=services().jobs.names_using(row["name"]))
+    services().connections.delete(actor(), connection_id, used_by=services().directory.names_using(row["name"]))
     tell(say("{name} is deleted", name=row["name"]))
     return redirect(url_for(".list_connections"))
 

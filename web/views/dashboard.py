@@ -10,7 +10,7 @@ from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, require
 from app.execution.overview import Day
-from app.jobs.service import summed
+from app.jobs.directory import summed
 from app.queue.model import Status
 from app.queue.updates import FAILURES
 from app.zones import zone as zone_of
@@ -31,7 +31,7 @@ def show() -> str:
     require(actor(), May.SEE_JOBS)
     overview, now = services().overview, services().clock.now()
     day = overview.day(actor())
-    in_use = services().jobs.versions_in_use()
+    in_use = services().directory.versions_in_use()
     used = list(summed(in_use).items())[:MOST_TEMPLATES]
     nodes, tried = services().nodes(), services().connections.conditions()
     return render_template(
@@ -43,7 +43,7 @@ def show() -> str:
         running=overview.running(actor()),
         coming=overview.coming(actor()),
         waiting=services().approvals.waiting(actor()),
-        broken=services().jobs.broken(in_use) if actor().groups is None else {},
+        broken=services().directory.broken(in_use) if actor().groups is None else {},
         live=services().executions.live_counts(),
         used=[(services().catalogue.find(kind), kind, count) for kind, count in used],
         nodes=[(one, one.lives(now)) for one in nodes],

@@ -192,7 +192,7 @@ def retry_with(execution_id: str) -> Any:
     """Run it again with other values."""
     again = services().executions.get(actor(), execution_id)
     job = services().jobs.get(actor(), again["job_id"])
-    schema = services().jobs.judge.entry_of(job).parameters_schema
+    schema = services().parameters.entry_of(job).parameters_schema
     editor = Editor(parameters_form(schema), services().executions.parameters_again(actor(), execution_id))
     if request.method == "GET":
         return run_with_page(job, editor, again=again)

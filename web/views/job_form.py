@@ -188,8 +188,8 @@ class JobForm:
         details: Any = {name: plain[name] for name in DETAIL_FIELDS} if shown else ABSENT
         if not shown and actor().groups:  # whoever is kept to groups makes jobs of theirs
             details = {"group": min(actor().groups or ())}
-        after: Any = {"depends_on": services().jobs.dependencies.with_names(actor(), plain["depends_on"])}
-        parameters = services().jobs.judge.shown_parameters(shown) if shown else self.begin
+        after: Any = {"depends_on": services().dependencies.with_names(actor(), plain["depends_on"])}
+        parameters = services().parameters.shown(shown) if shown else self.begin
         if self.like:
             details = {**details, "name": translated(say("Copy of {name}", name=self.like.definition.name))[:200]}
             parameters = without_secrets(parameters)
@@ -232,7 +232,7 @@ class JobForm:
             **emptied,
             **self._value(DETAILS),
             **self._value(POLICIES),
-            "depends_on": services().jobs.dependencies.with_ids(actor(), after),
+            "depends_on": services().dependencies.with_ids(actor(), after),
             "template_type": self.entry.type,
             "parameters": self._value(PARAMETERS),
             "schedule": read_schedule(self.schedule)[0],

@@ -13,9 +13,8 @@ from app.bulk.service import Action, Outcome, Result, Wanted
 from app.errors import FieldError, JobwrightError, ValidationFailed
 from app.execution.figures import Figures
 from app.instants import InstantRefused, OutOfBounds, parse_local
-from app.jobs.filters import NEVER, JobFilter
+from app.jobs.filters import NEVER, SORTS, JobFilter
 from app.jobs.model import Job
-from app.jobs.store import SORTS
 from app.mongo import Document
 from app.queue.model import Status
 from app.queue.updates import RAN
@@ -48,7 +47,7 @@ def list_jobs() -> str:
     """The registry: state, last runs, next run, switch, run button."""
     args, query = request.args, job_filter()
     sort = args.get("sort", "name") if args.get("sort", "name") in SORTS else "name"
-    page = services().jobs.page(actor(), query, sort=sort, page=page_number(), limit=PAGE_SIZE)
+    page = services().directory.page(actor(), query, sort=sort, page=page_number(), limit=PAGE_SIZE)
     return render_template(
         "jobs.html",
         rows=job_rows(page.jobs),
@@ -61,7 +60,7 @@ def list_jobs() -> str:
         states=STATES,
         last_runs=[*((one.value, one) for one in LAST_RUNS), (NEVER, NEVER)],
         never=NEVER,
-        facets=services().jobs.facets(actor()),
+        facets=services().directory.facets(actor()),
         buttons=BUTTONS,
         views=preference().views,
         usual=USUAL,
@@ -77,7 +76,7 @@ def _listing() -> str:
 def job_rows(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """What the list shows of each job."""
     latest = services().executions.latest_of(actor(), [job.id for job in jobs], STRIP)
-    names = services().jobs.dependencies.names(actor(), {one.job for job in jobs for one in job.definition.depends_on})
+    names = services().dependencies.names(actor(), {one.job for job in jobs for one in job.definition.depends_on})
     return [_row(job, latest.get(job.id, []), names) for job in jobs]
 
 
@@ -223,6 +222,6 @@ def _bulk_page(wanted: Wanted, outcome: Outcome, *, done: bool = False, error: s
         button=next(words for action, words, _ in BUTTONS if action is wanted.action),
         form=request.form,
         results=Result,
-        tags=services().jobs.facets(actor()).tags,
+        tags=services().directory.facets(actor()).tags,
         limit=services().settings.runs_per_hour,
     )

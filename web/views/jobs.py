@@ -140,7 +140,7 @@ def pause(job_id: str) -> Any:
         try:
             value = editor.value
             if not editor.pressed:
-                services().jobs.pause(actor(), job_id, value)
+                services().pausing.pause(actor(), job_id, value)
                 return redirect(url_for(".show", job_id=job_id))
         except ValidationFailed as failed:
             errors, status = failed.errors, 200 if editor.pressed else failed.status
@@ -151,7 +151,7 @@ def pause(job_id: str) -> Any:
 @blueprint.post("/<job_id>/resume")
 def resume(job_id: str) -> Any:
     """End a pause."""
-    services().jobs.resume(actor(), job_id)
+    services().pausing.resume(actor(), job_id)
     return redirect(url_for(".show", job_id=job_id))
 
 
@@ -201,9 +201,9 @@ def run(job_id: str) -> Any:
 def run_with(job_id: str) -> Any:
     """Run once with other values for some parameters."""
     job = services().jobs.get(actor(), job_id)
-    entry = services().jobs.judge.entry_of(job)
+    entry = services().parameters.entry_of(job)
     begin = chosen_beginning(entry, of_job=True)
-    usual = services().jobs.judge.shown_parameters(job)
+    usual = services().parameters.shown(job)
     editor = Editor(parameters_form(entry.parameters_schema), usual if begin is ABSENT else {**usual, **begin})
     if request.method == "GET":
         return run_with_page(job, editor)
@@ -315,14 +315,14 @@ def _job_page(job_id: str, *, note: str = "", note_error: str = "") -> str:
         job=job,
         newer=_newer(job),
         page=page,
-        needs=services().jobs.judge.needs(job),
+        needs=services().parameters.needs(job),
         notes=services().notes.of(actor(), job_id),
         note=note,
         note_error=note_error,
-        parameters=services().jobs.judge.shown_parameters(job),
-        upstream=services().jobs.dependencies.upstream(actor(), job),
+        parameters=services().parameters.shown(job),
+        upstream=services().dependencies.upstream(actor(), job),
         gathered=services().gathered(job_id),
-        dependants=services().jobs.dependencies.dependants(actor(), job_id),
+        dependants=services().dependencies.dependants(actor(), job_id),
         backfill=services().executions.waiting_of_backfill(actor(), job_id),
         asked=services().approvals.waiting_for(actor(), job_id),
         audit=services().audit.history(AuditFilter(kind="job", target_id=job_id), limit=10),
@@ -333,7 +333,7 @@ def _job_page(job_id: str, *, note: str = "", note_error: str = "") -> str:
 def edit(job_id: str) -> Any:
     """The form of a job that is there; what someone else changed meanwhile is shown beside it, and neither is lost."""
     job = services().jobs.get(actor(), job_id)
-    entry = services().jobs.judge.entry_of(job)
+    entry = services().parameters.entry_of(job)
     if request.method == "GET":
         return render_template("job_form.html", **JobForm(entry, job=job).render())
     form = JobForm.read(entry, posted(), job)

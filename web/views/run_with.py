@@ -19,7 +19,7 @@ from web.views.common import CHECK, Editor, posted, tell
 def answer_run_with(job: Job, editor: Editor, start: Callable[[Any], Document], *, again: Document | None = None) -> Any:
     """What a post of the form gets: the execution that `start` makes of the values, or the page anew."""
     editor.read(posted())
-    if save_preset(services().jobs.judge.entry_of(job), editor):
+    if save_preset(services().parameters.entry_of(job), editor):
         return run_with_page(job, editor, again=again)
     try:
         if editor.pressed and editor.pressed != CHECK:
@@ -38,7 +38,7 @@ def answer_run_with(job: Job, editor: Editor, start: Callable[[Any], Document], 
 def run_with_page(job: Job, editor: Editor, errors: tuple[FieldError, ...] = (), *, again: Document | None = None) -> str:
     """The form; `again` is the execution that is run again."""
     shown = editor.present(errors)
-    presets = presets_of(services().jobs.judge.entry_of(job))
+    presets = presets_of(services().parameters.entry_of(job))
     return render_template(
         "run_with.html",
         job=job,

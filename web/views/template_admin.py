@@ -54,7 +54,7 @@ def standing(kind: str) -> Any:
         except (ValidationFailed, StaleVersion) as failed:
             errors, status = _told(failed), 200 if editor.pressed else failed.status
     shown = editor.present(errors if editor.pressed in {None, CHECK} else ())
-    jobs = services().jobs.count_of(kind)
+    jobs = services().directory.count_of(kind)
     page = {"row": row, "entry": entry, "controls": shown.controls, "errors": _summary(errors, shown), "jobs": jobs}
     return render_template("template_standing.html", **page), status
 

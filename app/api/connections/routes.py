@@ -79,7 +79,7 @@ def update_connection(connection_id: str, body: dict[str, Any], version: int | N
 def delete_connection(connection_id: str) -> dict[str, str]:
     """Delete a connection that no job uses"""
     row = services().connections.get(actor(), connection_id)
-    services().connections.delete(actor(), connection_id, used_by=services().jobs.names_using(row["name"]))
+    services().connections.delete(actor(), connection_id, used_by=services().directory.names_using(row["name"]))
     return {"message": "Connection deleted"}
 
 

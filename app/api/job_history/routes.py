@@ -66,7 +66,7 @@ def restore_revision(job_id: str, number: int, version: int | None) -> Versioned
 def list_dependencies(job_id: str) -> dict[str, Any]:
     """List the jobs that a job depends on, each with its execution that waits for those of the others, and the jobs that depend on it"""
     job, waiting = services().jobs.get(actor(), job_id), services().gathered(job_id)
-    dependencies = services().jobs.dependencies
+    dependencies = services().dependencies
     return {
         "depends_on": [{**link_json(link), "execution": waiting.get(link.job_id)} for link in dependencies.upstream(actor(), job)],
         "dependants": [link_json(link) for link in dependencies.dependants(actor(), job_id)],
@@ -106,7 +106,7 @@ def undelete_job(job_id: str) -> Versioned:
 
 def _copy(job_id: str, changes: dict[str, Any]) -> dict[str, Any]:
     """Returns the body that creates a copy of a job, without its secrets and switched off, with `changes`. Raises NotFound."""
-    definition = services().jobs.judge.brought_up(services().jobs.get(actor(), job_id)).definition
+    definition = services().parameters.upgrade(services().jobs.get(actor(), job_id)).definition
     return {**without_secrets(as_request(definition)), "enabled": False, **changes}
 
 

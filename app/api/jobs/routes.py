@@ -38,7 +38,7 @@ PREVIEWED_RUNS = 5
 def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
     """List jobs, filtered, searched, sorted, in pages"""
     where = {name: query.pop(name) for name in ("sort", "page", "limit")}
-    page = services().jobs.page(actor(), JobFilter(**query), **where)
+    page = services().directory.page(actor(), JobFilter(**query), **where)
     return page_json("jobs", [show_job(job) for job in page.jobs], page)
 
 
@@ -123,7 +123,7 @@ def disable_job(job_id: str, version: int | None) -> Versioned:
 @blueprint.etag(if_match=True)
 def pause_job(job_id: str, body: Any, version: int | None) -> Versioned:
     """Skip due times until an instant, or until the job is resumed; one `skipped` record stands for them"""
-    return job_answer(services().jobs.pause(actor(), job_id, body, version=version), "Job paused")
+    return job_answer(services().pausing.pause(actor(), job_id, body, version=version), "Job paused")
 
 
 @blueprint.post("/<job_id>/resume")
@@ -132,7 +132,7 @@ def pause_job(job_id: str, body: Any, version: int | None) -> Versioned:
 @blueprint.etag(if_match=True)
 def resume_job(job_id: str, version: int | None) -> Versioned:
     """End a pause; due times of the pause are not run later"""
-    return job_answer(services().jobs.resume(actor(), job_id, version=version), "Job resumed")
+    return job_answer(services().pausing.resume(actor(), job_id, version=version), "Job resumed")
 
 
 def _errors_of_run(body: Any, errors: Sequence[FieldError], job_id: str) -> Sequence[FieldError]:

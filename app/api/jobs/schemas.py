@@ -9,9 +9,8 @@ from marshmallow.validate import Length, OneOf
 from app.api.approvals.schemas import ApprovalOut
 from app.api.base_schemas import INSTANT, AnswerSchema, RequestSchema
 from app.api.paging import PageQuery, page_schema
-from app.jobs.filters import NEVER
+from app.jobs.filters import NEVER, SORTS
 from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, NameField, RetryPolicySchema
-from app.jobs.store import SORTS
 
 LAST_STATUSES = ["success", "failed", "timeout", "cancelled", NEVER]
 

@@ -43,7 +43,7 @@ def _record(row: Document, message: str | None = None, *, status: int = 200) -> 
 def list_templates() -> dict[str, Any]:
     """List the templates, code and derived, with how many jobs each has"""
     require(actor(), May.SEE_TEMPLATES)
-    jobs, catalogue = services().jobs.counts_by_template(), services().catalogue
+    jobs, catalogue = services().directory.counts_by_template(), services().catalogue
     rows = [{**template_json(entry, catalogue.standing(entry.type)), "jobs": jobs.get(entry.type, 0)} for entry in catalogue]
     return {"templates": rows}
 
@@ -76,7 +76,7 @@ def get_template(template_type: str) -> dict[str, Any]:
     require(actor(), May.SEE_TEMPLATES)
     entry = services().catalogue.get(template_type)
     template = template_json(entry, services().catalogue.standing(template_type))
-    template["jobs"] = services().jobs.count_of(template_type)
+    template["jobs"] = services().directory.count_of(template_type)
     return {"template": template, "schema": template["parameters_schema"]}
 
 

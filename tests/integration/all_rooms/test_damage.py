@@ -106,7 +106,7 @@ class House:
         self.job = services.jobs.update(actor, self.job.id, {"priority": 6, "notifications": {"on_failure": ["a@example.com"]}})
         self.after, _ = services.jobs.create(actor, {"name": "follower", "template_type": "noop", "depends_on": [{"job": self.job.id}]})
         services.jobs.create(actor, {"name": "often", "template_type": "noop", "schedule": {"type": "interval", "interval_seconds": 60}})
-        services.jobs.pause(
+        services.pausing.pause(
             actor,
             services.jobs.create(
                 actor, {"name": "resting", "template_type": "noop", "schedule": {"type": "interval", "interval_seconds": 90}}
@@ -424,7 +424,7 @@ class House:
             "maintenance": node._maintenance.settle,
             "maintenance reason": node._maintenance.reason,
             "templates": node._resting.settle,
-            "kinds": node._kinds_in_use,
+            "kinds": node._templates_in_use,
             "beat": node._beat,
             "nodes": self.services.nodes,
         }
@@ -580,7 +580,7 @@ def test_a_job_with_a_damaged_schedule_is_shown_with_the_reason_and_neither_run_
         house.node._dispatcher.tick()
     assert house.db["job_executions"].count_documents({"job_id": key, "queued_at": {"$gte": house.clock.now()}}) == 0
     assert house.db["job_executions"].count_documents({"job_name": "often", "queued_at": {"$gte": house.clock.now()}}) > 0
-    assert "healthy" in house.services.jobs.broken()
+    assert "healthy" in house.services.directory.broken()
     left = jobs.find_one({"_id": key}) or {}
     assert {**left, "schedule_error": None} == {**(stored or {}), "schedule_error": None}
     for method, path, body in (

@@ -84,7 +84,7 @@ def test_other_things_with_names_hold_to_the_same_rule(services: Services, super
     tried("/name", lambda: services.preferences.save_view(super_admin, HIDDEN, "q=x"))
     tried("/definition/name", lambda: services.templates.derive(super_admin, {"type": "hidden_one", "base": "noop", "definition": draft}))
     tried("/reason", lambda: services.maintenance.begin(super_admin, {"reason": HIDDEN}))
-    tried("/reason", lambda: services.jobs.pause(super_admin, job, {"reason": HIDDEN}))
+    tried("/reason", lambda: services.pausing.pause(super_admin, job, {"reason": HIDDEN}))
     assert [(pointer, [(pointer, TOLD)]) for pointer, _ in refused] == refused
 
 
@@ -113,7 +113,7 @@ def test_jobs_of_a_file_and_those_they_run_after_are_found_however_they_are_spel
     assert [(step.name, step.action.value) for step in again.steps] == [(COMPOSED, "unchanged"), ("then", "unchanged")]
     twice = services.exchange.plan(super_admin, f"{text}- name: {DECOMPOSED}\n  template_type: noop\n")
     assert [(one.pointer, str(one.message)) for one in twice.steps[2].errors] == [("/name", "is the name of job 1 of the file, too")]
-    job, then = services.jobs.page(super_admin, JobFilter()).jobs
+    job, then = services.directory.page(super_admin, JobFilter()).jobs
     job, then = (job, then) if job.definition.name == COMPOSED else (then, job)
     assert [one.job for one in then.definition.depends_on] == [job.id]
     later = services.jobs.create(super_admin, body(name="later", depends_on=[{"job": DECOMPOSED, "when": "end"}]))[0]
@@ -144,7 +144,7 @@ def test_names_of_old_get_their_one_spelling_unless_another_has_it(services: Ser
         assert [one["name"] for one in database["preferences"].find_one({"_id": "p"})["views"]] == [COMPOSED, "a"]  # type: ignore[index]
         assert services.presets.get(super_admin, "noop", services.presets.id_of(super_admin, "noop", COMPOSED))["name"] == COMPOSED
         assert database["template_presets"].count_documents({}) == 1
-    assert services.jobs.page(super_admin, JobFilter(search=COMPOSED)).total == 3
+    assert services.directory.page(super_admin, JobFilter(search=COMPOSED)).total == 3
     assert services.jobs.get(super_admin, taken).definition.name == DECOMPOSED
 
 

@@ -67,7 +67,7 @@ def test_each_operation_of_rest_names_the_place(api: Api, services: Services, su
     bulk = f'{{"action": "enable", "job_ids": ["x"], "filter": {bad}}}'
     assert any(one.endswith(at) for one in pointers(send(api, "POST", f"{JOBS}/bulk", bulk)))
     assert services.jobs.get(super_admin, job_id).version == 1
-    assert services.jobs.page(super_admin, JobFilter()).total == 1
+    assert services.directory.page(super_admin, JobFilter()).total == 1
 
 
 @pytest.mark.parametrize(("bad", "at"), [one for one in BAD if "e400" not in one[0]])
@@ -133,13 +133,13 @@ def test_a_form_says_it_at_the_field_and_keeps_what_was_typed(
         if "run-with" not in path:
             assert page.editor("/name").value == "typed name"
         assert 'aria-invalid="true"' in text(answer)
-    assert services.jobs.page(super_admin, JobFilter()).total == 1
+    assert services.directory.page(super_admin, JobFilter()).total == 1
 
 
 def test_a_form_keeps_large_numbers_exactly(pages: FlaskClient, services: Services, super_admin: Actor) -> None:
     answer = post(pages, "/jobs/new?template=webhook_trigger", {"/name": "kept", "/url": URL, "/body": GOOD})
     assert answer.status_code == 302, html.unescape(text(answer))[:3000]
-    job = services.jobs.page(super_admin, JobFilter()).jobs[0]
+    job = services.directory.page(super_admin, JobFilter()).jobs[0]
     assert job.definition.parameters["body"] == json.loads(GOOD)
     page = text(pages.get(f"/jobs/{job.id}/edit"))
     assert json.loads(Page(page[page.index("<main") :]).editor("/body").value) == json.loads(GOOD)

@@ -437,7 +437,7 @@ def test_the_registry_holds_so_many_jobs_and_no_more_whoever_races(store: Store,
         limited.jobs.create(other, body(name=f"other {n}"))
     with pytest.raises(Exception, match="registry is full: 10 jobs"):
         limited.jobs.create(other, body(name="one too many"))
-    limited.jobs.delete(super_admin, next(job.id for job in limited.jobs.page(super_admin, _all(), limit=50).jobs))
+    limited.jobs.delete(super_admin, next(job.id for job in limited.directory.page(super_admin, _all(), limit=50).jobs))
     limited.jobs.create(other, body(name="there is a seat again"))
 
 
@@ -485,7 +485,7 @@ def test_what_cannot_be_audited_does_not_happen(api: Api, services: Services, mo
 
 def test_a_change_that_fails_after_its_audit_says_so(api: Api, services: Services, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make(api)
-    monkeypatch.setattr("app.jobs.store.JobStore.update", lambda *args, **kwargs: False)
+    monkeypatch.setattr("app.jobs.registry_store.RegistryStore.update", lambda *args, **kwargs: False)
     assert api("PUT", f"{JOBS}/{job['_id']}", {"description": "x"}).status_code == 412
     newest = services.audit.history(AuditFilter(kind="job", target_id=job["_id"]), limit=2)
     assert sorted(event["outcome"] for event in newest) == ["done", "failed"]

@@ -108,10 +108,10 @@ def test_what_destructive_jobs_run_after_is_handled_as_they_are(
     }
     other = jobs.create(admin, {"name": "other", "template_type": "noop"})[0]
     assert {name for name, call in doors.items() if waits(call)} == set(doors)
-    jobs.pause(admin, first.id, {"reason": "stopping needs nobody"})
+    services.pausing.pause(admin, first.id, {"reason": "stopping needs nobody"})
     with pytest.raises(ApprovalNeeded):
-        jobs.resume(admin, first.id)
-    jobs.resume(super_admin, first.id)
+        services.pausing.resume(admin, first.id)
+    services.pausing.resume(super_admin, first.id)
     jobs.set_enabled(admin, first.id, enabled=False)
     with pytest.raises(ApprovalNeeded):
         jobs.set_enabled(admin, first.id, enabled=True)
@@ -151,7 +151,7 @@ def test_taking_a_destructive_job_back_waits(
 
 def test_a_copy_of_a_destructive_job_waits(admin_api: Api, services: Services, super_admin: Actor, job: Job) -> None:
     assert admin_api("POST", f"{JOBS}/{job.id}/clone", {"name": "copy"}).status_code == 202
-    assert [one.definition.name for one in services.jobs.page(super_admin, JobFilter()).jobs] == ["d"]
+    assert [one.definition.name for one in services.directory.page(super_admin, JobFilter()).jobs] == ["d"]
 
 
 def test_every_way_to_destroy_waits_and_every_way_to_stop_does_not(
@@ -173,8 +173,8 @@ def test_every_way_to_destroy_waits_and_every_way_to_stop_does_not(
         lambda: services.backfills.start(admin, job.id, window),
     ):
         asked(services, admin, call)
-    jobs.pause(admin, job.id, {"reason": "stop"})
-    asked(services, admin, lambda: jobs.resume(admin, job.id))
+    services.pausing.pause(admin, job.id, {"reason": "stop"})
+    asked(services, admin, lambda: services.pausing.resume(admin, job.id))
     jobs.set_enabled(admin, job.id, enabled=False)
     asked(services, admin, lambda: jobs.set_enabled(admin, job.id, enabled=True))
     assert services.approvals.waiting(SYSTEM) == 8
@@ -202,13 +202,13 @@ def test_each_request_is_done_once_however_often_it_is_approved(
     if operation == "enable":
         services.jobs.set_enabled(super_admin, job.id, enabled=False)
     if operation == "resume":
-        services.jobs.pause(super_admin, job.id, {"reason": "x"})
+        services.pausing.pause(super_admin, job.id, {"reason": "x"})
     clock.advance(7200)
     window = {"from": START.isoformat(), "to": clock.now().isoformat()}
     calls: dict[str, Any] = {
         "update": lambda: services.jobs.update(admin, job.id, {"description": "new"}),
         "enable": lambda: services.jobs.set_enabled(admin, job.id, enabled=True),
-        "resume": lambda: services.jobs.resume(admin, job.id),
+        "resume": lambda: services.pausing.resume(admin, job.id),
         "delete": lambda: services.jobs.delete(admin, job.id),
         "run": lambda: services.executions.run_now(admin, job.id),
         "retry": lambda: services.executions.retry(admin, first["_id"]),
@@ -271,7 +271,7 @@ def test_what_is_decided_stays_decided(
     ):
         with pytest.raises(Conflict, match=how):
             call()
-    assert services.jobs.page(admin, JobFilter()).total == (how == "approved")
+    assert services.directory.page(admin, JobFilter()).total == (how == "approved")
     assert services.approvals.page(admin, state=how).total == 1
     assert services.approvals.page(admin, state="pending").total == 0
 
@@ -389,11 +389,11 @@ def test_what_was_looked_at_is_what_runs(
     """The job was changed after the request: nobody has looked at that."""
     job = services.jobs.create(super_admin, {**DESTRUCTIVE, "schedule": {"type": "cron", "expression": "0 * * * *"}})[0]
     clock.advance(7200)
-    services.jobs.pause(super_admin, job.id, {"reason": "x"})
+    services.pausing.pause(super_admin, job.id, {"reason": "x"})
     window = {"from": START.isoformat(), "to": clock.now().isoformat()}
     calls: dict[str, Any] = {
         "run": lambda: services.executions.run_now(admin, job.id),
-        "resume": lambda: services.jobs.resume(admin, job.id),
+        "resume": lambda: services.pausing.resume(admin, job.id),
         "backfill": lambda: services.backfills.start(admin, job.id, window),
     }
     row = asked(services, admin, calls[operation])

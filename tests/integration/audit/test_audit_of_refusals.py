@@ -40,7 +40,7 @@ def test_what_is_refused_is_not_recorded_as_done(
     days = {"timezone": "UTC", "weekly": [{"days": ["sat"], "from": "00:00", "to": "12:00"}]}
     services.calendars.create(super_admin, "days", days)
     full.executions.run_now(super_admin, job.id)
-    refused(services, lambda: services.jobs.pause(super_admin, job.id, {"reason": "x"}))
+    refused(services, lambda: services.pausing.pause(super_admin, job.id, {"reason": "x"}))
     refused(services, lambda: full.jobs.create(super_admin, {"name": "two", "template_type": "noop"}))
     refused(services, lambda: full.jobs.undelete(super_admin, gone.id))
     refused(services, lambda: services.jobs.create(super_admin, {"name": "one", "template_type": "noop"}))

@@ -51,12 +51,12 @@ def actions(plan: Any) -> list[tuple[str, str]]:
 def test_a_plan_changes_nothing_and_applying_makes_it_so_once(services: Services, super_admin: Actor) -> None:
     plan = services.exchange.plan(super_admin, FILE)
     assert actions(plan) == [("first", "create"), ("second", "create")]
-    assert services.jobs.page(super_admin, JobFilter()).total == 0
+    assert services.directory.page(super_admin, JobFilter()).total == 0
     assert {step.result for step in services.exchange.apply(super_admin, FILE).steps} == {Result.DONE}
     assert actions(services.exchange.plan(super_admin, FILE)) == [("first", "unchanged"), ("second", "unchanged")]
     again = services.exchange.plan(super_admin, FILE.replace("hidden thing", "another thing"))
     assert again.steps[1].diff == [{"field": "/parameters/secret", "before": {"$secret": "set"}, "after": {"$secret": "set"}}]
-    job = services.jobs.page(super_admin, JobFilter(search="first")).jobs[0]
+    job = services.directory.page(super_admin, JobFilter(search="first")).jobs[0]
     assert (job.origin, job.definition.tags, job.definition.retry_policy.max_retries) == ("import", ("a", "b"), 1)
     assert [one["action"] for one in services.audit.history(AuditFilter(kind="job"))] == ["job.create", "job.create"]
 
@@ -78,7 +78,7 @@ def test_what_is_exported_changes_nothing_when_it_comes_back(services: Services,
 
 def test_a_file_says_a_job_whole_but_leaves_its_switch(services: Services, super_admin: Actor) -> None:
     services.exchange.apply(super_admin, FILE)
-    job = services.jobs.page(super_admin, JobFilter(search="first")).jobs[0]
+    job = services.directory.page(super_admin, JobFilter(search="first")).jobs[0]
     services.jobs.update(super_admin, job.id, {"priority": 9, "description": "by hand"})
     services.jobs.set_enabled(super_admin, job.id, enabled=False)
     plan = services.exchange.plan(super_admin, FILE)
@@ -95,11 +95,11 @@ def test_pruning_takes_only_what_came_out_of_a_file(services: Services, super_ad
     services.jobs.create(super_admin, {"name": "by hand", "template_type": "noop"})
     services.exchange.apply(super_admin, FILE)
     less = FILE.split("- name: second")[0]
-    second = services.jobs.page(super_admin, JobFilter(search="second")).jobs[0]
+    second = services.directory.page(super_admin, JobFilter(search="second")).jobs[0]
     waiting = services.executions.run_now(super_admin, second.id)["_id"]
     assert actions(services.exchange.plan(super_admin, less)) == [("first", "unchanged")]
     assert actions(services.exchange.apply(super_admin, less, prune=True)) == [("first", "unchanged"), ("second", "delete")]
-    assert services.jobs.names(super_admin, limit=10) == ["by hand", "first"]
+    assert services.directory.names(super_admin, limit=10) == ["by hand", "first"]
     assert services.executions.get(super_admin, waiting)["status"] == "skipped", "what a deleted job has waiting does not run"
 
 
@@ -114,13 +114,13 @@ def test_one_wrong_job_and_nothing_is_done(services: Services, super_admin: Acto
     with pytest.raises(ValidationFailed) as failed:
         services.exchange.apply(super_admin, bad)
     assert [one.pointer for one in failed.value.errors] == ["/jobs/2/template_type", "/jobs/3/name", "/jobs/4/name", "/jobs/5/colour"]
-    assert services.jobs.page(super_admin, JobFilter()).total == 0
+    assert services.directory.page(super_admin, JobFilter()).total == 0
 
 
 def test_a_file_does_no_more_than_who_brings_it_may(services: Services, super_admin: Actor, admin: Actor) -> None:
     danger = "jobwright: 1\njobs:\n- {name: d, template_type: misbehave, parameters: {how: raise}}\n"
     (step,) = services.exchange.apply(admin, danger).steps
-    assert (step.result, services.jobs.page(admin, JobFilter()).total) == (Result.WAITS, 0)
+    assert (step.result, services.directory.page(admin, JobFilter()).total) == (Result.WAITS, 0)
     assert services.approvals.get(admin, step.detail)["state"] == "pending"
     kept = replace(admin, groups=frozenset({"north"}))
     services.exchange.apply(super_admin, FILE)
@@ -272,7 +272,7 @@ def test_an_export_means_the_same_where_other_settings_hold(
     schedule = {"type": "cron", "expression": "0 3 * * *"}
     services.jobs.create(super_admin, {"name": "one", "template_type": "noop", "schedule": schedule})
     services.jobs.create(super_admin, {"name": "two", "template_type": "noop", "enabled": False, "retry_policy": {"max_retries": 9}})
-    before = {job.definition.name: job.definition for job in services.jobs.page(super_admin, JobFilter()).jobs}
+    before = {job.definition.name: job.definition for job in services.directory.page(super_admin, JobFilter()).jobs}
     text = services.exchange.export(super_admin, "yaml")
     other = replace(settings, timezone="Europe/Berlin", default_max_retries=9, default_retry_delay_seconds=7, misfire_grace_seconds=60)
     there = build_services(other, store, clock=clock, catalogue=catalogue)
@@ -281,7 +281,7 @@ def test_an_export_means_the_same_where_other_settings_hold(
     assert [step.action for step in services.exchange.plan(super_admin, again).steps] == [Action.KEEP, Action.KEEP]
     store.database["dynamic_jobs"].delete_many({})
     there.exchange.apply(super_admin, text)
-    assert {job.definition.name: job.definition for job in there.jobs.page(super_admin, JobFilter()).jobs} == before
+    assert {job.definition.name: job.definition for job in there.directory.page(super_admin, JobFilter()).jobs} == before
 
 
 def test_defaults_of_a_file_are_judged(services: Services, super_admin: Actor) -> None:

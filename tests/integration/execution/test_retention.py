@@ -15,7 +15,7 @@ from app.execution.log_store import LogStore
 from app.execution.retention import Retention
 from app.execution.store import ExecutionStore
 from app.factory import Store
-from app.jobs.store import JobStore
+from app.jobs.dispatch_store import DispatchStore
 from app.queue.model import LIVE, Status
 from app.services import Services
 
@@ -27,7 +27,7 @@ def keep(store: Store, settings: Settings, clock: ManualClock) -> Any:
         return Retention(
             executions=ExecutionStore(store.database),
             logs=LogStore(store.database),
-            jobs=JobStore(store.database),
+            jobs=DispatchStore(store.database),
             clock=clock,
             settings=replace(settings, **wanted),
         )

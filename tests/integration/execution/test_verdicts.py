@@ -20,7 +20,7 @@ from tests.integration.queue.test_queue import LEASE, failure, success
 
 @pytest.fixture
 def verdicts(store: Store, services: Services) -> Verdicts:
-    return Verdicts(ExecutionStore(store.database), services.jobs)
+    return Verdicts(ExecutionStore(store.database), services.jobs, services.pausing)
 
 
 def job_of(services: Services, actor: Actor, **fields: Any) -> Job:
@@ -54,7 +54,7 @@ def test_the_third_failure_in_a_row_pauses_the_job(
     assert (found.paused.reason, found.paused.by, found.paused.until, found.next_run_at) == ("3 failed in a row", "system", None, None)
     newest = services.audit.history(AuditFilter(kind="job", target_id=job.id), limit=1)[0]
     assert (newest["action"], newest["actor"]["email"]) == ("job.pause", "system")
-    services.jobs.resume(super_admin, job.id)
+    services.pausing.resume(super_admin, job.id)
     for _ in range(2):
         run(store, job, clock, failure())
         assert verdicts.tick() == 0, "who resumes it gives it a fresh start"

@@ -15,8 +15,10 @@ from app.audit.model import Actor
 from app.errors import Conflict, JobwrightError
 from app.factory import Store, build_services
 from app.jobs import graph
+from app.jobs.dependency_store import DependencyStore
 from app.jobs.model import Job, job_document
-from app.jobs.store import JobStore, Reservation
+from app.jobs.records import Reservation
+from app.jobs.registry_store import RegistryStore
 from app.services import Services
 
 Change = Callable[[], object]
@@ -94,7 +96,7 @@ class Held:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reached, self.go_on = threading.Event(), threading.Event()
         for name in ("update", "bring_back", "retire"):
-            monkeypatch.setattr(JobStore, name, self._holding(getattr(JobStore, name)))
+            monkeypatch.setattr(RegistryStore, name, self._holding(getattr(RegistryStore, name)))
 
     def _holding(self, write: Callable[..., Any]) -> Callable[..., Any]:
         def held(*args: Any, **options: Any) -> Any:
@@ -179,13 +181,13 @@ def test_a_job_is_not_deleted_while_another_comes_to_run_after_it(
 
 def test_a_new_job_that_runs_after_one_that_is_deleted_meanwhile_is_refused(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs.make("a")
-    add = JobStore.add
+    add = RegistryStore.add
 
     def added_late(*args: Any, **options: Any) -> None:
         jobs.services.executions.delete_job(jobs.actor, jobs.ids["a"])
         add(*args, **options)
 
-    monkeypatch.setattr(JobStore, "add", added_late)
+    monkeypatch.setattr(RegistryStore, "add", added_late)
     assert outcome(lambda: jobs.make("b", "a")) == "/depends_on/0/job: is not in the registry any more"
     assert jobs.links() == {}
 
@@ -214,15 +216,16 @@ def test_who_was_killed_in_the_middle_keeps_nobody_out_and_writes_nothing_later(
     monkeypatch.setattr(graph, "PATIENCE_SECONDS", 0.2)
     jobs.make("a")
     jobs.make("b")
-    store, now, before = JobStore(jobs.database), jobs.services.clock.now(), jobs.get("a")
+    store, graph_store = RegistryStore(jobs.database), DependencyStore(jobs.database)
+    now, before = jobs.services.clock.now(), jobs.get("a")
     highest = Reservation("f" * 16, before.id, (jobs.ids["b"],))
-    assert store.reserve(highest, version=before.version, at=now)
+    assert graph_store.reserve(highest, version=before.version, at=now)
     jobs.update("b", "a")
     after = replace(before, version=before.version + 1)
     assert not store.update(before, after, reschedule=False, reserved=highest.token), "one that was only stopped writes nothing either"
     jobs.check_no_circle()
     leaving = Reservation("f" * 16, jobs.make("c").id, leaves=True)
-    assert store.reserve(leaving, version=1, at=now)
+    assert graph_store.reserve(leaving, version=1, at=now)
     jobs.update("a", "c")
     assert not store.retire(jobs.get("c"), by="x", at=now, reserved=leaving.token)
 

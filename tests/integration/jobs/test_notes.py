@@ -123,18 +123,18 @@ def test_a_job_says_what_it_needs_and_what_is_wrong_with_it(
     services.connections.create(super_admin, name="files", kind="file_store", settings={"path": "/srv/x"})
     parameters = {"connection": "shop", "collection": "orders", "destination": {"connection": "files", "path": "x.csv"}}
     job = make(services, super_admin, template_type="data_export", parameters=parameters)
-    needs = services.jobs.judge.needs(services.jobs.get(super_admin, job))
+    needs = services.parameters.needs(services.jobs.get(super_admin, job))
     assert [(one.name, one.kind.type, one.wrong) for one in needs] == [("shop", "mongodb", ""), ("files", "file_store", "")]
     page = text(browser_client.get(f"/jobs/{job}"))
     assert f'href="/connections/{shop["_id"]}"' in page
     settings = {"uri": "mongodb://localhost", "database": "d", "collections": ["users"]}
     services.connections.update(super_admin, shop["_id"], name="shop", settings=settings)
-    (narrow, _) = services.jobs.judge.needs(services.jobs.get(super_admin, job))
+    (narrow, _) = services.parameters.needs(services.jobs.get(super_admin, job))
     assert (narrow.name, narrow.wrong) == ("shop", "'shop' does not reach 'orders'; a super-admin can allow it")
     store.database["connections"].delete_one({"name": "shop"})
-    (gone, _) = services.jobs.judge.needs(services.jobs.get(super_admin, job))
+    (gone, _) = services.parameters.needs(services.jobs.get(super_admin, job))
     assert (gone.id, gone.wrong) == ("", "is not the name of a MongoDB connection: 'shop'")
     assert "is not the name of a MongoDB connection" in text(browser_client.get(f"/jobs/{job}"))
     store.database["dynamic_jobs"].update_one({"_id": job}, {"$set": {"template_type": "gone_kind"}})
-    assert services.jobs.judge.needs(services.jobs.get(super_admin, job)) == []
+    assert services.parameters.needs(services.jobs.get(super_admin, job)) == []
     text(browser_client.get(f"/jobs/{job}"))

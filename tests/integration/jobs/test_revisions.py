@@ -22,8 +22,8 @@ def job(services: Services, super_admin: Actor) -> Job:
     body = {"name": "Night", "template_type": "noop", "schedule": HOURLY, "parameters": {"secret": "canary-secret"}}
     first = services.jobs.create(super_admin, body)[0]
     services.jobs.update(super_admin, first.id, {"description": "second", "schedule": {"type": "cron", "expression": "30 * * * *"}})
-    services.jobs.pause(super_admin, first.id, {"reason": "x"})
-    services.jobs.resume(super_admin, first.id)
+    services.pausing.pause(super_admin, first.id, {"reason": "x"})
+    services.pausing.resume(super_admin, first.id)
     return services.jobs.set_enabled(super_admin, first.id, enabled=False)
 
 

@@ -192,7 +192,7 @@ def test_impact_of_three_versions_on_five_jobs_and_the_way_back(
     assert house.jobs.get(super_admin, dry).template_version == 1
 
     # One is given what it needs; one is asked for by name without it.
-    given = {large: {**house.jobs.judge.shown_parameters(house.jobs.get(super_admin, large)), "target": "lyon", "size": 150, "labels": []}}
+    given = {large: {**house.parameters.shown(house.jobs.get(super_admin, large)), "target": "lyon", "size": 150, "labels": []}}
     second_record, results = house.moves.move(super_admin, to_third, [large, many], given=given)
     assert {one.job_id: one.outcome for one in results} == {large: Outcome.MOVED, many: Outcome.NEEDS_INPUT}
     assert [e.pointer for one in results for e in one.errors] == ["/parameters/labels"]
@@ -223,8 +223,8 @@ def test_jobs_of_new_code_run_by_its_migrations_before_anybody_moves_them(
     after = build(settings, store, clock, Push2)
     job = after.jobs.get(super_admin, job_id)
     assert stored(store, job_id) == before
-    assert after.jobs.judge.shown_parameters(job)["destination"] == "here"
-    assert after.jobs.judge.run_parameters(job, {"size": 7})["destination"] == "here"
+    assert after.parameters.shown(job)["destination"] == "here"
+    assert after.parameters.for_run(job, {"size": 7})["destination"] == "here"
     [found] = after.moves.impact(super_admin, after.catalogue.get("push"))
     assert (found.effect, [row["field"] for row in found.diff]) == (Effect.MIGRATES, ["/parameters/destination", "/parameters/target"])
 
@@ -319,7 +319,7 @@ def test_a_migration_of_the_code_is_taken_once_on_whatever_way_parameters_go(
         _, results = new.moves.move(super_admin, new.catalogue.get(kind), [job_id])
         assert [one.outcome for one in results] == [Outcome.MOVED]
 
-    assert new.jobs.judge.shown_parameters(new.jobs.get(super_admin, job_id))["for"] == 5000
+    assert new.parameters.shown(new.jobs.get(super_admin, job_id))["for"] == 5000
     assert new.executions.parameters_again(super_admin, early["_id"])["for"] == 5000
     assert {one["name"]: one["parameters"] for one in new.presets.of(super_admin, kind)} == {
         "whole": {"for": 5000},
@@ -356,7 +356,7 @@ def test_a_migration_that_fails_breaks_nothing_but_what_needs_it(
 
     new = build(settings, store, clock, WaitBroken)
     job = new.jobs.get(super_admin, job_id)
-    assert new.jobs.judge.shown_parameters(job)["for"] == 5
+    assert new.parameters.shown(job)["for"] == 5
     assert handed_over(new, store, settings, 0) == []
     ended = new.executions.get(super_admin, done["_id"])
     assert ended["status"] == "failed"
@@ -412,7 +412,7 @@ def test_a_template_whose_code_is_gone_breaks_its_jobs_loudly_and_deletes_nothin
     gone = build(settings, store, clock, None)
     assert gone.catalogue.why_not("push_paris", 1) == "it is made from push, which is not here"
     assert set(gone.catalogue.broken) == {"push_paris"}
-    assert gone.jobs.broken() == {
+    assert gone.directory.broken() == {
         "derived": "its template 'push_paris' is gone: it is made from push, which is not here",
         "own": "its template 'push' is gone: there is no such template here",
     }
@@ -422,7 +422,7 @@ def test_a_template_whose_code_is_gone_breaks_its_jobs_loudly_and_deletes_nothin
     house.jobs.set_enabled(super_admin, own, enabled=True)
     assert [stored(store, one) for one in (own, derived)] == before
     back = build(settings, store, clock, Push)
-    assert back.jobs.broken() == {}
+    assert back.directory.broken() == {}
 
 
 def test_a_base_that_changes_under_a_derived_template_names_the_place(

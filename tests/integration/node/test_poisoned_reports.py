@@ -26,8 +26,9 @@ from app.execution.store import ExecutionStore
 from app.execution.verdict import Verdicts
 from app.executors.base import LogLine
 from app.factory import Store, build_node, launch_executor
+from app.jobs.dependency_store import DependencyStore
+from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Job
-from app.jobs.store import JobStore
 from app.node import recorder as recording
 from app.node.recorder import Recorder
 from app.notification.base import Notifier
@@ -53,7 +54,7 @@ class House:
 
     def __init__(self, store: Store, services: Services, actor: Actor, clock: ManualClock) -> None:
         self.database, self.services, self.actor, self.clock = store.database, services, actor, clock
-        self.executions, self.logs, self.jobs = ExecutionStore(store.database), LogStore(store.database), JobStore(store.database)
+        self.executions, self.logs, self.jobs = ExecutionStore(store.database), LogStore(store.database), DispatchStore(store.database)
         self.job = self.make("j")
 
     def make(self, name: str, **fields: Any) -> Job:
@@ -353,9 +354,9 @@ def test_a_job_that_cannot_be_judged_or_followed_holds_up_no_other(house: House)
         house.executions.finish([(attempt, failure(), None)], now=house.clock.now(), followed={job.id})
     house.database["dynamic_jobs"].update_one({"_id": first.id}, {"$set": {"schedule": 5}})
     house.database["dynamic_jobs"].update_one({"name": "after first"}, {"$set": {"concurrency": "x"}})
-    assert Verdicts(house.executions, house.services.jobs).tick() == 1
+    assert Verdicts(house.executions, house.services.jobs, house.services.pausing).tick() == 1
     after = Dependants(
-        jobs=house.jobs,
+        jobs=DependencyStore(house.database),
         executions=house.executions,
         gatherings=GatheringStore(house.database),
         triggers=house.services.triggers,

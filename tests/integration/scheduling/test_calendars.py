@@ -82,9 +82,9 @@ def test_whatever_ends_a_blackout_early_leaves_no_due_time_out(
     elif ending == "delete":
         services.jobs.delete(super_admin, job.id)
     elif ending == "pause":
-        services.jobs.pause(super_admin, job.id, {"reason": "r"})
+        services.pausing.pause(super_admin, job.id, {"reason": "r"})
         clock.advance(10)
-        services.jobs.resume(super_admin, job.id)
+        services.pausing.resume(super_admin, job.id)
     else:
         services.jobs.update(super_admin, job.id, {"schedule": {"type": "cron", "expression": "* * * * * *"}})
     engine.recover()
@@ -100,13 +100,13 @@ def test_a_person_cannot_resume_what_a_calendar_holds(store: Store, services: Se
     job = every_second(services, super_admin, schedule=SCHEDULE)
     run_for(dispatcher(store, services, clock), clock, 61)
     with pytest.raises(Conflict, match="calendar"):
-        services.jobs.resume(super_admin, job.id)
+        services.pausing.resume(super_admin, job.id)
 
 
 def test_maintenance_starts_nothing_and_restores_what_was(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> None:
     jobs = [every_second(services, super_admin, name=f"j{n}", overlap="queue") for n in range(3)]
     paused = every_second(services, super_admin, name="paused by hand")
-    services.jobs.pause(super_admin, paused.id, {"reason": "mine"})
+    services.pausing.pause(super_admin, paused.id, {"reason": "mine"})
     before = {job.id: services.jobs.get(super_admin, job.id) for job in [*jobs, paused]}
     engine = dispatcher(store, services, clock)
     run_for(engine, clock, 5)

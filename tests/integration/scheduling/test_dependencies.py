@@ -20,8 +20,9 @@ from app.errors import Conflict, JobwrightError, ValidationFailed
 from app.exchange.service import Action
 from app.execution.store import ExecutionStore
 from app.factory import Store
+from app.jobs.dependency_store import DependencyStore
+from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import DependsOn, Job
-from app.jobs.store import JobStore
 from app.mongo import Document
 from app.queue.model import AttemptError, Outcome, Status, Trigger, new_execution
 from app.scheduling.dependants import DEEPEST, MOST_SEEN, Dependants, arrive
@@ -46,14 +47,14 @@ class Chain:
 
     def __init__(self, store: Store, services: Services, actor: Actor, clock: ManualClock) -> None:
         self.database, self.services, self.actor, self.clock = store.database, services, actor, clock
-        self.executions, self.jobs = ExecutionStore(store.database), JobStore(store.database)
+        self.executions, self.jobs = ExecutionStore(store.database), DispatchStore(store.database)
         self.rests: Callable[[str], bool] = lambda kind: False
         self.ids: dict[str, str] = {}
 
     def dependants(self, database: Database[Document] | None = None) -> Dependants:
         database = self.database if database is None else database
         return Dependants(
-            jobs=JobStore(database),
+            jobs=DependencyStore(database),
             executions=ExecutionStore(database),
             gatherings=GatheringStore(database),
             triggers=self.services.triggers,
@@ -238,7 +239,7 @@ def test_a_paused_job_says_what_it_let_go_by_and_runs_after_the_pause(chain: Cha
     chain.job("first")
     job = chain.job("then", "first")
     until = chain.clock.now() + timedelta(hours=1)
-    chain.services.jobs.pause(chain.actor, job.id, {"reason": "holidays", "until": until.isoformat()})
+    chain.services.pausing.pause(chain.actor, job.id, {"reason": "holidays", "until": until.isoformat()})
     chain.end("first")
     assert chain.dependants().tick() == 1
     assert [(row["status"], row["reason"]) for row in chain.runs("then")] == [("skipped", "paused")]
@@ -246,11 +247,11 @@ def test_a_paused_job_says_what_it_let_go_by_and_runs_after_the_pause(chain: Cha
     chain.end("first")
     chain.dependants().tick()
     assert [row["status"] for row in chain.runs("then")] == ["skipped", "queued"]
-    paused_again = chain.services.jobs.pause(chain.actor, job.id, {"reason": "for good"})
+    paused_again = chain.services.pausing.pause(chain.actor, job.id, {"reason": "for good"})
     assert paused_again.paused is not None
     moved = chain.services.jobs.update(chain.actor, job.id, {"schedule": {"type": "manual", "jitter_seconds": 5}})
     assert moved.paused is not None, "another schedule does not end the pause of a job that others start"
-    assert chain.services.jobs.resume(chain.actor, job.id).paused is None
+    assert chain.services.pausing.resume(chain.actor, job.id).paused is None
 
 
 def test_the_dispatcher_ends_the_pause_of_a_job_that_is_never_due(chain: Chain) -> None:
@@ -259,7 +260,7 @@ def test_the_dispatcher_ends_the_pause_of_a_job_that_is_never_due(chain: Chain) 
     chain.job("first")
     job = chain.job("then", "first")
     until = chain.clock.now() + timedelta(minutes=1)
-    chain.services.jobs.pause(chain.actor, job.id, {"reason": "x", "until": until.isoformat()})
+    chain.services.pausing.pause(chain.actor, job.id, {"reason": "x", "until": until.isoformat()})
     chain.clock.advance(61)
     Dispatcher(jobs=chain.jobs, executions=chain.executions, triggers=chain.services.triggers, clock=chain.clock).tick()
     found = chain.get("then")
@@ -460,8 +461,8 @@ def test_a_job_is_named_by_name_or_id_and_stored_by_id(chain: Chain) -> None:
     job = chain.job("then", "first", second.id)
     assert [one.job for one in job.definition.depends_on] == [first.id, second.id]
     chain.services.jobs.update(chain.actor, first.id, {"name": "renamed"})
-    assert [one.name for one in chain.services.jobs.dependencies.upstream(chain.actor, job)] == ["renamed", "second"]
-    assert [one.name for one in chain.services.jobs.dependencies.dependants(chain.actor, first.id)] == ["then"]
+    assert [one.name for one in chain.services.dependencies.upstream(chain.actor, job)] == ["renamed", "second"]
+    assert [one.name for one in chain.services.dependencies.dependants(chain.actor, first.id)] == ["then"]
 
 
 def test_what_cannot_be_depended_on_is_told_with_all_else_that_is_wrong(chain: Chain) -> None:
@@ -514,7 +515,7 @@ def test_a_job_that_others_depend_on_is_not_deleted(chain: Chain) -> None:
     chain.services.executions.delete_job(chain.actor, then.id)
     chain.services.executions.delete_job(chain.actor, chain.ids["first"])
     back = chain.services.jobs.undelete(chain.actor, then.id)
-    (link,) = chain.services.jobs.dependencies.upstream(chain.actor, back)
+    (link,) = chain.services.dependencies.upstream(chain.actor, back)
     assert (link.gone, link.name) == (True, None)
 
 
@@ -532,10 +533,10 @@ def test_whoever_is_kept_to_groups_names_jobs_of_theirs_alone(chain: Chain, serv
     assert errors_of(lambda: services.jobs.create(kept, by_id)) == {
         "/depends_on/0/job": f"is not the name of a job: {chain.ids['south']!r}"
     }
-    assert [one.name for one in services.jobs.dependencies.upstream(kept, mixed)] == [None, "north"]
+    assert [one.name for one in services.dependencies.upstream(kept, mixed)] == [None, "north"]
     changed = services.jobs.update(kept, mixed.id, {"description": "what it named before stays"})
     assert len(changed.definition.depends_on) == 2
-    shown = services.jobs.dependencies.with_names(kept, [{"job": chain.ids["south"]}, {"job": chain.ids["north"]}])
+    shown = services.dependencies.with_names(kept, [{"job": chain.ids["south"]}, {"job": chain.ids["north"]}])
     assert shown == [{"job": chain.ids["south"]}, {"job": "north"}]
 
 

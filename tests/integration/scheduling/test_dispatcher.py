@@ -23,8 +23,8 @@ from app.errors import Conflict
 from app.execution.store import ExecutionStore
 from app.executors.base import Executor
 from app.factory import Store, build_node
+from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Job
-from app.jobs.store import JobStore
 from app.node.node import Arrivals
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
@@ -38,7 +38,7 @@ class Killed(BaseException):
 
 def dispatcher(store: Store, services: Services, clock: ManualClock) -> Dispatcher:
     return Dispatcher(
-        jobs=JobStore(store.database),
+        jobs=DispatchStore(store.database),
         executions=ExecutionStore(store.database),
         triggers=services.triggers,
         clock=clock,
@@ -398,7 +398,7 @@ def test_a_pause_lets_due_times_go_by_and_ends_in_one_record(
     clock.advance(2)
     engine.tick()
     until = clock.now() + timedelta(minutes=5)
-    paused = services.jobs.pause(super_admin, job.id, {"reason": "moving house", "until": until.isoformat()})
+    paused = services.pausing.pause(super_admin, job.id, {"reason": "moving house", "until": until.isoformat()})
     assert (paused.paused.reason, paused.paused.until, paused.version) == ("moving house", until, 2)
     for _ in range(4):
         clock.advance(70)
@@ -421,13 +421,13 @@ def test_a_pause_without_end_waits_for_someone_and_an_interval_keeps_its_phase(
     engine = dispatcher(store, services, clock)
     clock.advance(61)
     engine.tick()
-    services.jobs.pause(super_admin, job.id, {"reason": "x"})
+    services.pausing.pause(super_admin, job.id, {"reason": "x"})
     clock.advance(3 * 86_400 + 29)
     assert engine.tick() == 0
     assert services.jobs.get(super_admin, job.id).next_run_at is None
-    resumed = services.jobs.resume(super_admin, job.id)
+    resumed = services.pausing.resume(super_admin, job.id)
     assert (resumed.paused, resumed.next_run_at) == (None, START + timedelta(seconds=3 * 86_400 + 120))
-    assert services.jobs.resume(super_admin, job.id).version == resumed.version
+    assert services.pausing.resume(super_admin, job.id).version == resumed.version
     engine.recover()
     first, skipped = records(store, job)
     assert (first["status"], skipped["reason"], skipped["due_times"]["count"]) == ("queued", "paused", 3 * 1440)
@@ -438,7 +438,7 @@ def test_a_paused_job_that_is_switched_off_or_deleted_leaves_its_record(
     store: Store, services: Services, super_admin: Actor, clock: ManualClock, ending: str
 ) -> None:
     job = every_second(services, super_admin)
-    services.jobs.pause(super_admin, job.id, {"reason": "x", "until": (clock.now() + timedelta(seconds=30)).isoformat()})
+    services.pausing.pause(super_admin, job.id, {"reason": "x", "until": (clock.now() + timedelta(seconds=30)).isoformat()})
     clock.advance(40)  # over, and no scheduler has noticed
     ENDINGS[ending](services, super_admin, job)
     dispatcher(store, services, clock).recover()
@@ -452,7 +452,7 @@ def test_a_paused_job_that_is_switched_off_or_deleted_leaves_its_record(
 def test_a_paused_job_with_another_schedule_stays_paused(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> None:
     job = every_second(services, super_admin)
     until = clock.now() + timedelta(hours=1)
-    services.jobs.pause(super_admin, job.id, {"reason": "x", "until": until.isoformat()})
+    services.pausing.pause(super_admin, job.id, {"reason": "x", "until": until.isoformat()})
     clock.advance(10)
     changed = services.jobs.update(super_admin, job.id, {"schedule": {"type": "cron", "expression": "* * * * *"}})
     assert (changed.paused.until, changed.next_run_at) == (until, until)
@@ -471,7 +471,7 @@ def test_a_pause_that_is_longer_than_the_schedule_ends_in_the_record_too(
 ) -> None:
     once = {"type": "once", "run_at": (clock.now() + timedelta(minutes=1)).isoformat()}
     job = every_second(services, super_admin, schedule=once)
-    services.jobs.pause(super_admin, job.id, {"reason": "x", "until": (clock.now() + timedelta(minutes=2)).isoformat()})
+    services.pausing.pause(super_admin, job.id, {"reason": "x", "until": (clock.now() + timedelta(minutes=2)).isoformat()})
     engine = dispatcher(store, services, clock)
     clock.advance(119)
     assert engine.tick() == 0
@@ -482,7 +482,7 @@ def test_a_pause_that_is_longer_than_the_schedule_ends_in_the_record_too(
     left = services.jobs.get(super_admin, job.id)
     assert (left.paused, left.next_run_at) == (None, None)
     with pytest.raises(Conflict, match="never due"):
-        services.jobs.pause(super_admin, job.id, {"reason": "x"})
+        services.pausing.pause(super_admin, job.id, {"reason": "x"})
 
 
 def test_pauses_that_race_with_dispatchers_lose_and_double_nothing(
@@ -493,9 +493,9 @@ def test_pauses_that_race_with_dispatchers_lose_and_double_nothing(
         for n in range(40):
             clock.advance(1)
             until = (clock.now() + timedelta(seconds=1)).isoformat() if n % 2 else None
-            services.jobs.pause(super_admin, job.id, {"reason": "x", "until": until})
+            services.pausing.pause(super_admin, job.id, {"reason": "x", "until": until})
             clock.advance(2)
-            services.jobs.resume(super_admin, job.id)
+            services.pausing.resume(super_admin, job.id)
     clock.advance(4)
     last = dispatcher(store, services, clock)
     for _ in range(2):

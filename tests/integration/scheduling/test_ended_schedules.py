@@ -13,9 +13,9 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.execution.store import ExecutionStore
 from app.factory import Store
+from app.jobs.dispatch_store import DispatchStore
 from app.jobs.filters import JobFilter
 from app.jobs.model import Job
-from app.jobs.store import JobStore
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
 from tests.conftest import Api, csrf
@@ -44,7 +44,9 @@ def make(services: Services, actor: Actor, name: str = "bounded", **fields: Any)
 
 
 def dispatcher_of(services: Services, store: Store, clock: ManualClock) -> Dispatcher:
-    return Dispatcher(jobs=JobStore(store.database), executions=ExecutionStore(store.database), triggers=services.triggers, clock=clock)
+    return Dispatcher(
+        jobs=DispatchStore(store.database), executions=ExecutionStore(store.database), triggers=services.triggers, clock=clock
+    )
 
 
 def pointers(answer: Any) -> dict[str, str]:
@@ -130,7 +132,7 @@ def test_the_filter_says_what_the_record_says(services: Services, super_admin: A
     ):
         job = make(services, super_admin, f"j{number:02}", schedule=schedule, enabled=enabled)
         if pause is not None and enabled and schedule["type"] != "manual":
-            services.jobs.pause(super_admin, job.id, {"reason": "x", **pause})
+            services.pausing.pause(super_admin, job.id, {"reason": "x", **pause})
     store.database["dynamic_jobs"].update_one({"name": "j00"}, {"$set": {"schedule_error": "broken", "next_run_at": None}})
     seen: set[int] = set()
     for seconds in (0.0, 1800.0, 1799.999, 0.001, 0.001, 3600.0):
@@ -138,9 +140,9 @@ def test_the_filter_says_what_the_record_says(services: Services, super_admin: A
         dispatcher.tick()
         dispatcher.close()
         now: datetime = clock.now()
-        every = services.jobs.page(super_admin, JobFilter(), limit=100).jobs
+        every = services.directory.page(super_admin, JobFilter(), limit=100).jobs
         for wanted in (True, False):
-            found = services.jobs.page(super_admin, JobFilter(ended=wanted), limit=100).jobs
+            found = services.directory.page(super_admin, JobFilter(ended=wanted), limit=100).jobs
             assert {job.id for job in found} == {job.id for job in every if job.has_ended(now) is wanted}
         seen.add(sum(job.has_ended(now) for job in every))
     assert len(seen) > 2, "nothing changed over time"
@@ -151,7 +153,7 @@ def test_a_job_kept_with_another_zone_breaks_no_list_and_can_be_mended(
 ) -> None:
     """As one was kept before zones were held to the names of IANA."""
     jobs = [make(services, super_admin, f"z{n}", schedule={"type": "cron", "expression": "0 2 * * *"}) for n in range(3)]
-    services.jobs.pause(super_admin, jobs[1].id, {"reason": "x"})
+    services.pausing.pause(super_admin, jobs[1].id, {"reason": "x"})
     services.jobs.set_enabled(super_admin, jobs[2].id, enabled=False)
     store.database["dynamic_jobs"].update_many({}, {"$set": {"schedule.timezone": "localtime"}})
     for page in (

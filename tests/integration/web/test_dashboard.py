@@ -12,7 +12,8 @@ from selectolax.lexbor import LexborHTMLParser
 
 from app.audit.model import Actor
 from app.factory import Store
-from app.jobs.store import Ended, JobStore
+from app.jobs.dispatch_store import DispatchStore
+from app.jobs.records import RunEnd
 from app.mongo import Document
 from app.services import Services
 from tests.conftest import START
@@ -49,7 +50,7 @@ def ran(store: Store, services: Services, actor: Actor, job_id: str, status: str
         row |= {"live": True, "completed_at": None, "duration_seconds": None}
     store.database["job_executions"].insert_one(row)
     if row["completed_at"] is not None:
-        JobStore(store.database).note_runs([Ended(job_id, at, status)])
+        DispatchStore(store.database).note_runs([RunEnd(job_id, at, status)])
 
 
 def page(client: FlaskClient, address: str = "/") -> LexborHTMLParser:
@@ -112,7 +113,7 @@ def test_what_comes_within_a_day_is_there_and_no_more(services: Services, super_
     make(services, super_admin, "off", enabled=False)
     make(services, super_admin, "next week", schedule={"type": "once", "run_at": (START + timedelta(days=7)).isoformat()})
     paused = make(services, super_admin, "paused")
-    services.jobs.pause(super_admin, paused, {"reason": "x"})
+    services.pausing.pause(super_admin, paused, {"reason": "x"})
     assert [job.definition.name for job in services.overview.coming(super_admin)] == ["soon"]
 
 
@@ -136,7 +137,7 @@ def test_broken_jobs_are_loud(browser_client: FlaskClient, services: Services, s
 
 def test_a_late_job_needs_someone(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
     late, paused = make(services, super_admin, "left alone"), make(services, super_admin, "paused one")
-    services.jobs.pause(super_admin, paused, {"reason": "x"})
+    services.pausing.pause(super_admin, paused, {"reason": "x"})
     assert "Nothing, and nothing ran" in section(page(browser_client), "Needs you")
     for job_id in (late, paused):
         store.database["dynamic_jobs"].update_one({"_id": job_id}, {"$set": {"next_run_at": START - timedelta(minutes=5)}})

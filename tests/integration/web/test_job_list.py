@@ -14,8 +14,9 @@ from app.audit.model import Actor
 from app.bulk.service import Action, Effect, Result, Wanted
 from app.errors import ApprovalNeeded, LimitReached, ValidationFailed
 from app.factory import Store
+from app.jobs.dispatch_store import DispatchStore
 from app.jobs.filters import JobFilter
-from app.jobs.store import Ended, JobStore
+from app.jobs.records import RunEnd
 from app.services import Services
 from migrations_scripts import m0014_search
 from tests.conftest import START, Api, csrf
@@ -41,9 +42,9 @@ def many(services: Services, super_admin: Actor, store: Store) -> dict[str, str]
         "off": make(services, super_admin, "off", enabled=False),
         "held": make(services, super_admin, "held", group="south"),
     }
-    services.jobs.pause(super_admin, ids["held"], {"reason": "stocktaking"})
-    jobs = JobStore(store.database)
-    jobs.note_runs([Ended(ids["good"], START, "success"), Ended(ids["bad"], START, "failed")])
+    services.pausing.pause(super_admin, ids["held"], {"reason": "stocktaking"})
+    jobs = DispatchStore(store.database)
+    jobs.note_runs([RunEnd(ids["good"], START, "success"), RunEnd(ids["bad"], START, "failed")])
     return ids
 
 
@@ -74,7 +75,7 @@ def test_what_is_due_next_comes_first_and_what_never_is_last(services: Services,
     assert late
 
     def page(number: int, limit: int) -> list[str]:
-        found = services.jobs.page(super_admin, JobFilter(), sort="next_run_at", page=number, limit=limit)
+        found = services.directory.page(super_admin, JobFilter(), sort="next_run_at", page=number, limit=limit)
         assert found.total == 5
         return [job.definition.name for job in found.jobs]
 
@@ -88,7 +89,7 @@ def test_what_is_due_next_comes_first_and_what_never_is_last(services: Services,
 def test_a_search_pages_as_the_list_does(services: Services, super_admin: Actor) -> None:
     for n in range(7):
         make(services, super_admin, f"job {n}")
-    found = [services.jobs.page(super_admin, JobFilter(search="JOB"), page=number, limit=3) for number in (1, 2, 3, 4)]
+    found = [services.directory.page(super_admin, JobFilter(search="JOB"), page=number, limit=3) for number in (1, 2, 3, 4)]
     assert [[job.definition.name[-1] for job in page.jobs] for page in found] == [list("012"), list("345"), ["6"], []]
     assert {page.total for page in found} == {7}
 
@@ -113,14 +114,14 @@ def test_a_job_whose_template_is_gone_is_broken(browser_client: FlaskClient, man
 def test_an_older_run_that_ends_later_does_not_hide_a_newer_one(
     services: Services, many: dict[str, str], store: Store, super_admin: Actor
 ) -> None:
-    jobs, later = JobStore(store.database), START + timedelta(minutes=5)
-    jobs.note_runs([Ended(many["good"], later, "failed")])
-    jobs.note_runs([Ended(many["good"], START, "success")])
+    jobs, later = DispatchStore(store.database), START + timedelta(minutes=5)
+    jobs.note_runs([RunEnd(many["good"], later, "failed")])
+    jobs.note_runs([RunEnd(many["good"], START, "success")])
     assert (services.jobs.get(super_admin, many["good"]).last_status, services.jobs.get(super_admin, many["good"]).last_run_at) == (
         "failed",
         later,
     )
-    jobs.note_runs([Ended(many["good"], later + timedelta(minutes=1), None)])
+    jobs.note_runs([RunEnd(many["good"], later + timedelta(minutes=1), None)])
     assert services.jobs.get(super_admin, many["good"]).last_status == "failed", "a run that is tried again has not ended"
     services.jobs.update(super_admin, many["good"], {"description": "x"})
     assert services.jobs.get(super_admin, many["good"]).last_status == "failed", "a change of the definition leaves it"
@@ -374,7 +375,7 @@ def test_a_search_looks_at_name_description_and_tags_and_not_at_case(services: S
     make = lambda name, **fields: services.jobs.create(super_admin, {"name": name, "template_type": "noop", **fields})[0]
     street, tagged = make("Straße fegen", description="Every 2nd (odd) week"), make("Other", tags=["Gehweg"])
     found = lambda text, sort="name": [
-        one.definition.name for one in services.jobs.page(super_admin, JobFilter(search=text), sort=sort).jobs
+        one.definition.name for one in services.directory.page(super_admin, JobFilter(search=text), sort=sort).jobs
     ]
     assert found("STRASSE") == found("2ND (ODD") == ["Straße fegen"]
     assert found("gehweg") == ["Other"]

@@ -92,7 +92,7 @@ def test_numbers_times_and_plurals_are_written_as_the_language_does(
     assert re.search(r'<time [^>]*title="02.03.2026 13:00:00 UTC">in 1 h</time>', page), "exact on hover"
     posted = {"csrf_token": csrf(page), "query": "", "action": "disable"}
     assert "2 Jobs ausschalten?" in text(browser_client.post("/jobs/bulk", data={**posted, "all": "1"}, headers=GERMAN))
-    first, _ = services.jobs.page(super_admin, JobFilter()).jobs
+    first, _ = services.directory.page(super_admin, JobFilter()).jobs
     assert "1 Job ausschalten?" in text(browser_client.post("/jobs/bulk", data={**posted, "job": first.id}, headers=GERMAN))
     filled = {"s.type": "interval", "s.every": "1e9", "csrf_token": csrf(page)}
     assert "muss eine ganze Zahl sein" in text(browser_client.post("/jobs/schedule-preview", data=filled, headers=GERMAN))
@@ -188,8 +188,8 @@ def filled(services: Services, super_admin: Actor, admin: Actor, store: Store, c
     )[0]
     services.calendars.create(super_admin, "3", {"timezone": "UTC", "dates": [{"from": "2026-03-05", "note": "4"}]})
     job, paused = make("5", schedule={**HOURLY, "calendars": ["3"], "jitter_seconds": 60}), make("6", enabled=False)
-    services.jobs.pause(super_admin, job.id, {"reason": "7"})
-    services.jobs.resume(super_admin, job.id)
+    services.pausing.pause(super_admin, job.id, {"reason": "7"})
+    services.pausing.resume(super_admin, job.id)
     connection = services.connections.create(super_admin, name="8", kind="secret", settings={"value": "9"})
     definition = {"name": "10", "description": "11", "category": "12", "icon": "zap", "parameters": {}}
     services.templates.derive(super_admin, {"type": "t_1", "base": "test_scheduler", "definition": definition})

@@ -421,7 +421,7 @@ def test_an_admin_sees_what_is_not_theirs_to_do(app: Flask, services: Services, 
 def test_errors_nobody_expected_are_pages_with_an_id(browser_client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     from pymongo.errors import AutoReconnect
 
-    monkeypatch.setattr("app.jobs.service.JobRegistry.page", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("app.jobs.directory.JobDirectory.page", lambda *args, **kwargs: 1 / 0)
     answer = browser_client.get("/jobs", headers={"X-Request-Id": "abc-1"})
     assert (answer.status_code, "Something broke on our side" in text(answer), "abc-1" in text(answer)) == (500, True, True)
     assert "ZeroDivisionError" not in text(answer)
@@ -429,7 +429,7 @@ def test_errors_nobody_expected_are_pages_with_an_id(browser_client: FlaskClient
     def away(*args: Any, **kwargs: Any) -> None:
         raise AutoReconnect("gone")
 
-    monkeypatch.setattr("app.jobs.service.JobRegistry.page", away)
+    monkeypatch.setattr("app.jobs.directory.JobDirectory.page", away)
     answer = browser_client.get("/jobs", headers={"X-Request-Id": "bad id\x7f"})
     assert (answer.status_code, "The database does not answer" in text(answer)) == (503, True)
     assert answer.headers["X-Request-Id"] != "bad id\x7f"

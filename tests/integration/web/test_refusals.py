@@ -44,7 +44,7 @@ def test_a_full_registry_gives_the_form_back(small: tuple[Services, FlaskClient]
     answer = post(client, "/jobs/new?template=noop", TYPED)
     page = text(answer)
     assert (answer.status_code, holds(page), 'id="job-form"' in page, "The registry is full" in page) == (429, True, True, True)
-    assert services.jobs.page(super_admin, JobFilter()).total == 1
+    assert services.directory.page(super_admin, JobFilter()).total == 1
 
 
 def test_a_run_too_many_gives_the_values_back_and_says_when_it_is_possible(small: tuple[Services, FlaskClient], super_admin: Actor) -> None:

@@ -56,7 +56,7 @@ def test_the_builder_moves_the_expression(browser_client: FlaskClient) -> None:
 def test_without_javascript_the_builder_is_read_at_the_end(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
     answer = post(browser_client, NEW, {"/name": "j", "s.type": "cron", "b.every": "hours", "b.hours": "6", "b.minute": "5"})
     assert answer.status_code == 302, text(answer)
-    (job,) = services.jobs.of_template(super_admin, "noop", 5)
+    (job,) = services.directory.of_template(super_admin, "noop", 5)
     assert job.definition.schedule.expression == "5 */6 * * *"
 
 
@@ -204,7 +204,7 @@ def test_a_new_job_is_tried_before_it_is_made(browser_client: FlaskClient, servi
     html = text(browser_client.post("/jobs/new?template=database_cleanup", data={**fields, "try": ["1"]}))
     waiting = LexborHTMLParser(html).css_first("#dry-run")
     assert waiting is not None
-    assert services.jobs.of_template(super_admin, "database_cleanup", 5) == []
+    assert services.directory.of_template(super_admin, "database_cleanup", 5) == []
     of = (waiting.attributes["hx-get"] or "").rpartition("/")[2]
     assert "is looking" in text(browser_client.get(f"/jobs/new/tried/{of}"))
     row = executions.get(services.executions.preview_id(f"{super_admin.id}/{of}"))

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from pymongo.database import Database
 
-from app.jobs import shape
+from app.jobs.job_store import open_jobs
 from app.jobs.model import Job, job_from
 from app.jobs.records import JobRef, Reservation
-from app.mongo import QUERY_TIME_MS, Document, Records
+from app.mongo import QUERY_TIME_MS, Document
 from app.validation.names import spellings
 
 
@@ -18,7 +18,7 @@ class DependencyStore:
     """Which jobs run after which, and the reservations of changes to that (app.jobs.graph)."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._jobs = Records(database, "dynamic_jobs", shape.JOB)
+        self._jobs = open_jobs(database)
 
     def refs(self, words: Sequence[str]) -> list[JobRef]:
         """Returns the jobs of the registry whose id or name is one of `words`."""

@@ -10,11 +10,10 @@ import bson
 from pymongo import UpdateMany, UpdateOne
 from pymongo.database import Database
 
-from app.jobs import shape
+from app.jobs.job_store import NOBODY_AT_WORK, open_jobs
 from app.jobs.model import Cause, Job, job_from, to_plain
 from app.jobs.records import Advance, Outbox, RunEnd
-from app.jobs.registry_store import NOBODY_AT_WORK
-from app.mongo import ANY_DATE, Document, Records, by_id, portions
+from app.mongo import ANY_DATE, Document, by_id, portions
 
 COMMAND_BYTES = 8_000_000  # of one command; the server takes 48 MB. A larger step is a command of its own
 
@@ -23,7 +22,7 @@ class DispatchStore:
     """Due times, outboxes, and what the engine notes on jobs. It changes no definition."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._jobs = Records(database, "dynamic_jobs", shape.JOB)
+        self._jobs = open_jobs(database)
 
     # -- due times ------------------------------------------------------------------------------------------------
 

@@ -10,9 +10,10 @@ from pymongo.database import Database
 
 from app.jobs import shape
 from app.jobs.filters import EVERY_JOB, SORTS, JobFilter, in_groups, matching
+from app.jobs.job_store import open_jobs
 from app.jobs.model import Job, job_from, schedule_from
 from app.jobs.records import SharedSchedule
-from app.mongo import ANY_DATE, QUERY_TIME_MS, Document, Records
+from app.mongo import ANY_DATE, QUERY_TIME_MS, Document
 from app.shapes import DAMAGED, mended
 
 MOST_NAMED = 60  # of the jobs that share a schedule
@@ -24,7 +25,7 @@ class ListStore:
     """Pages and lists of the jobs in the registry. `groups` narrows each of them to jobs of these groups; None means all jobs."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._jobs = Records(database, "dynamic_jobs", shape.JOB)
+        self._jobs = open_jobs(database)
 
     def page(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from app.errors import DuplicateName, LimitReached
 from app.jobs import shape
 from app.jobs.filters import search_text
+from app.jobs.job_store import NOBODY_AT_WORK, open_jobs
 from app.jobs.model import Job, job_document, job_from, to_plain
 from app.jobs.rules import OutboxEntry
 from app.mongo import Document, Records
@@ -21,8 +22,6 @@ from templates_lib.messages import say
 SEAT_TRIES = 50  # lost races for a free seat, after which the registry counts as full
 _OF_RUNS = {"_id", "last_run_at", "last_status"}
 _WRITTEN_BY_ENGINE = {*_OF_RUNS, "next_run_at", "paused"}
-# The time of an outbox that was filled by a change of a person: no scheduler will come back for it, so any scheduler writes it at once.
-NOBODY_AT_WORK = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SameRequest(Exception):
@@ -44,7 +43,7 @@ class RegistryStore:
     """Jobs and their earlier versions. Each change is one compare-and-set on the job's version."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._jobs = Records(database, "dynamic_jobs", shape.JOB)
+        self._jobs = open_jobs(database)
         self._revisions = Records(database, "job_revisions", shape.REVISION)
 
     # -- reading --------------------------------------------------------------------------------------------------

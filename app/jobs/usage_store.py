@@ -7,9 +7,9 @@ from typing import Any
 
 from pymongo.database import Database
 
-from app.jobs import shape
 from app.jobs.filters import in_groups
-from app.mongo import QUERY_TIME_MS, Document, Records
+from app.jobs.job_store import open_jobs
+from app.mongo import QUERY_TIME_MS, Document
 
 _BY_VERSION: Document = {"maxTimeMS": QUERY_TIME_MS, "hint": "by_version"}  # this index holds all that counts of templates read
 
@@ -18,7 +18,7 @@ class UsageStore:
     """Counts and names of the jobs in the registry, by what they use: templates, connections, calendars, time zones."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._jobs = Records(database, "dynamic_jobs", shape.JOB)
+        self._jobs = open_jobs(database)
 
     # -- templates ------------------------------------------------------------------------------------------------
 

@@ -49,9 +49,12 @@ class DependencyStore:
 
     def downstream_of(self, job_id: str) -> tuple[list[str], list[tuple[str, str]]]:
         """Returns the ids of the jobs that run after this one, and (job id, token) of the reservations to run after it."""
-        dependants = [row["_id"] for row in self._jobs.find({"depends_on.job": job_id, "retired": False}, {"_id": 1})]
+        # Reservations are read first. One write removes a reservation and adds the dependency: a change that is written between the two
+        # reads is seen by the first or by the second, while in the other order both would miss it.
         rows = self._jobs.find({"reserved.depends_on": job_id}, {"reserved.token": 1})
-        return dependants, [(row["_id"], row["reserved"]["token"]) for row in rows]
+        reservations = [(row["_id"], row["reserved"]["token"]) for row in rows]
+        dependants = [row["_id"] for row in self._jobs.find({"depends_on.job": job_id, "retired": False}, {"_id": 1})]
+        return dependants, reservations
 
     def templates_downstream_of(self, ids: Collection[str]) -> dict[str, tuple[str, int]]:
         """Returns the jobs that run after one of these, switched on or not: by id, the template and its version."""

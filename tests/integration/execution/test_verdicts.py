@@ -103,6 +103,6 @@ def test_an_edit_that_crosses_the_verdict_is_looked_at_again(
         raise StaleVersion(1, 2)
 
     with monkeypatch.context() as patch:
-        patch.setattr(services.jobs, "pause", crossed)
+        patch.setattr(services.pausing, "pause", crossed)
         assert verdicts.tick() == 0
     assert verdicts.tick() == 1

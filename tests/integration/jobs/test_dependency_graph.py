@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from graphlib import TopologicalSorter
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from app.errors import Conflict, JobwrightError
 from app.factory import Store, build_services
 from app.jobs import graph
 from app.jobs.dependency_store import DependencyStore
-from app.jobs.model import Job, job_document
+from app.jobs.model import Dependency, Job, job_document
 from app.jobs.records import Reservation
 from app.jobs.registry_store import RegistryStore
 from app.services import Services
@@ -228,6 +229,24 @@ def test_who_was_killed_in_the_middle_keeps_nobody_out_and_writes_nothing_later(
     assert graph_store.reserve(leaving, version=1, at=now)
     jobs.update("a", "c")
     assert not store.retire(jobs.get("c"), by="x", at=now, reserved=leaving.token)
+
+
+def test_a_dependency_that_is_written_between_two_reads_is_seen(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    upstream, before = jobs.make("a"), jobs.make("b")
+    store, now = DependencyStore(jobs.database), jobs.services.clock.now()
+    wanted = Reservation("f" * 16, before.id, (upstream.id,))
+    assert store.reserve(wanted, version=before.version, at=now)
+    definition = replace(before.definition, depends_on=(Dependency(job=upstream.id),))
+    after = replace(before, definition=definition, version=before.version + 1)
+    find, reads = store._jobs.find, count(1)
+
+    def find_and_write(*args: Any, **options: Any) -> Any:
+        if next(reads) == 2:
+            assert RegistryStore(jobs.database).update(before, after, reschedule=False, reserved=wanted.token)
+        return find(*args, **options)
+
+    monkeypatch.setattr(store, "_jobs", SimpleNamespace(find=find_and_write))
+    assert any(store.downstream_of(upstream.id))
 
 
 @pytest.mark.parametrize("size", [2, 3, 8])

@@ -12,9 +12,19 @@ PIP_AUDIT := 2.10.1
 CYCLONEDX := 7.5.0
 # Tests that ask how soon something starts run beside no others.
 ALONE := tests/faults/test_bombs.py
+PYTEST = $(BIN)/python -m pytest
+# Workers: one more than there are cores, as tests wait now and then; and two for each core, where many of them wait.
+CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+FEW := -n $(shell expr $(CORES) + 1) --dist loadgroup --no-loadscope-reorder
+MANY := -n $(shell expr 2 '*' $(CORES)) --dist loadgroup --no-loadscope-reorder
+COVERED := tests/unit tests/contract tests/integration
+# What depends on processes, threads and clocks, and is repeated by `make check-long`.
+TIMED := tests/unit/webserver tests/integration/executors tests/integration/node tests/integration/queue tests/integration/scheduling \
+	tests/integration/test_start.py tests/security/test_cage.py tests/security/test_limits.py tests/browser tests/faults
+REPEATS ?= 10
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup setup-tests run demo test check lint types imports bench faults fuzz audit sbom lock messages screenshots clean
+.PHONY: help setup setup-tests run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,21 +49,34 @@ run: $(STAMP) ## Serve http://127.0.0.1:8080 with a MongoDB of its own
 demo: $(STAMP) ## Run one job of each template on sample data, print what became of it
 	@exec $(BIN)/jobwright demo
 
-test: setup-tests ## All tests
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/unit tests/integration tests/security
-	@$(BIN)/python -m pytest -n auto --dist loadfile tests/browser
-	@$(BIN)/python -m pytest $(ALONE)
-	@$(BIN)/python -m pytest -n auto tests/faults $(ALONE:%=--ignore=%)
+test: setup-tests ## All tests, in about 11 minutes on two cores
+	@echo "1/3 Unit and integration tests: about 4 minutes"
+	@$(PYTEST) $(FEW) $(COVERED)
+	@$(MAKE) --no-print-directory test-processes
 
-# Coverage is what the first tests reach: that of a browser or a kill -9 says little, and makes both slower than what they stand for.
-check: setup-tests lint types imports ## What CI runs: lint, types, import contracts, all tests, coverage of the first
+# Coverage is what the first tests reach. In tests of whole services, of browsers or of a kill -9 it would say little and cost much.
+check: setup-tests ## What CI runs: lint, types, import contracts, all tests, coverage of the first; about 13 minutes on two cores
+	@echo "0/3 Lint, types, import contracts: about a minute"
+	@$(MAKE) --no-print-directory lint types imports
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/unit tests/integration tests/security
+	@echo "1/3 Unit and integration tests with their coverage: about 5 minutes"
+	@$(BIN)/python -m coverage run -m pytest $(FEW) $(COVERED)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
-	@$(BIN)/python -m pytest -n auto --dist loadfile tests/browser
-	@$(BIN)/python -m pytest $(ALONE)
-	@$(BIN)/python -m pytest -n auto tests/faults $(ALONE:%=--ignore=%)
+	@$(MAKE) --no-print-directory test-processes
+
+# Tests of whole services. Those of faults mostly wait, so they run beside the others, on more workers than there are cores.
+test-processes: setup-tests
+	@echo "2/3 Security, browser and fault tests: about 7 minutes"
+	@$(PYTEST) $(MANY) tests/security tests/browser tests/faults $(ALONE:%=--ignore=%)
+	@echo "3/3 Fault tests that measure time, beside no others: half a minute"
+	@$(PYTEST) $(ALONE)
+
+check-long: export CHECK_LONG = 1
+check-long: ## make check with every example and every case, make fuzz, make faults, and repeats beside busy loops: some hours
+	@$(MAKE) --no-print-directory check fuzz faults
+	@for round in $$(seq $(REPEATS)); do echo "Repeat $$round of $(REPEATS), beside three busy loops"; \
+		CHECK_LONG= $(BIN)/python -m tests.busy 3 $(PYTEST) $(FEW) $(TIMED) || exit 1; done
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
@@ -71,7 +94,7 @@ bench: setup-tests ## Figures, with the machine that made them
 	@$(BIN)/python -m tests.bench
 
 faults: setup-tests ## The long run of the fault tests: make faults MINUTES=15
-	@JOBWRIGHT_FAULT_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/faults
+	@JOBWRIGHT_FAULT_MINUTES=$(MINUTES) $(PYTEST) tests/faults
 
 $(TOOLS)/.pip-audit-$(PIP_AUDIT) $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX): $(STAMP)
 	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
@@ -79,8 +102,8 @@ $(TOOLS)/.pip-audit-$(PIP_AUDIT) $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX): $(STAMP)
 	@touch $(TOOLS)/.pip-audit-$(PIP_AUDIT) $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX)
 
 fuzz: setup-tests ## The long run of odd inputs and damaged records, with schemathesis: make fuzz EXAMPLES=200
-	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/security/test_fuzz.py
-	@ODD_INPUTS=all $(BIN)/python -m pytest -n auto tests/security/test_odd_inputs.py tests/integration/all_rooms/test_damage.py
+	@CHECK_LONG=1 FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) tests/security/test_fuzz.py
+	@CHECK_LONG=1 $(PYTEST) -n auto tests/security/test_odd_inputs.py tests/integration/all_rooms/test_damage.py
 
 audit: $(TOOLS)/.pip-audit-$(PIP_AUDIT) ## Known vulnerabilities of what is locked (pip-audit; asks an advisory database)
 	@$(BIN)/python scripts/audit.py $(TOOLS)/bin/pip-audit requirements-runtime.lock

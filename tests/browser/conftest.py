@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, StorageState, expect, sync_playwright
 from pymongo import MongoClient
 
 from tests.support import ADMIN, PASSWORD, Service
@@ -33,7 +35,7 @@ expect.set_options(timeout=15_000)  # what is waited for comes when it comes: a 
 @pytest.fixture(scope="module")
 def service(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     name = f"browser_{os.getpid()}"
-    started = Service("serve", uri=mongod, database=name, data_dir=tmp_path_factory.mktemp("serve")).wait_ready()
+    started = Service("serve", uri=mongod, database=name, data_dir=tmp_path_factory.mktemp("serve"), warm=True).wait_ready()
     started.command("user", "create", "--email", ADA, "--role", "admin", "--password", PASSWORD)
     yield started
     assert started.stop() == 0
@@ -44,7 +46,7 @@ def service(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     assert failed == [], "the log must be clean"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
         if os.environ.get("CI"):
@@ -56,21 +58,35 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-class Watched:
-    """A signed-in page that collects what the console and the network complain about."""
+_signed_in: dict[tuple[str, str], StorageState] = {}
 
-    def __init__(self, context: BrowserContext, address: str, email: str = ADMIN) -> None:
-        self.context, self.address, self.complaints, self.javascript = context, address, list[str](), True
+
+def signed_in(chromium: Browser, service: Service, email: str) -> StorageState:
+    """The cookies of somebody who has signed in through the form: once for each service and person, as each sign-in costs a second."""
+    key = (service.address, email)
+    if key not in _signed_in:
+        context = chromium.new_context(locale="en-GB")
+        page = context.new_page()
+        page.goto(service.address)
+        page.locator("#email").fill(email)
+        page.locator("#password").fill(PASSWORD)
+        page.locator("form.sign-in button.primary").click()
+        expect(page.locator("#dashboard")).to_be_visible()
+        _signed_in[key] = StorageState(cookies=context.storage_state()["cookies"], origins=[])
+        context.close()
+    return _signed_in[key]
+
+
+class Watched:
+    """A page of somebody who is signed in. It collects what the console and the network complain about."""
+
+    def __init__(self, context: BrowserContext, address: str, *, javascript: bool) -> None:
+        self.context, self.address, self.complaints, self.javascript = context, address, list[str](), javascript
         self.refusals = {"409", "422"}  # statuses that are meant
         self.page: Page = context.new_page()
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: None if request.url.startswith((address, "data:")) else self.complaints.append(request.url))
-        self.page.goto(address)
-        self.page.locator("#email").fill(email)
-        self.page.locator("#password").fill(PASSWORD)
-        self.page.locator("form.sign-in button.primary").click()
-        expect(self.page.locator("#dashboard")).to_be_visible()
 
     def _hear(self, message: ConsoleMessage) -> None:
         # Chromium itself logs each refusal; that a wrong form is answered so is meant, and other failures are not.
@@ -87,15 +103,36 @@ class Watched:
             control.fill(text)
 
 
+def visit(
+    chromium: Browser, service: Service, email: str = ADMIN, *, javascript: bool = True, width: int = 1280, **options: Any
+) -> Watched:
+    """Somebody who is signed in, in a window of `width` pixels with an empty page; `options` are those of a Playwright context."""
+    context = chromium.new_context(
+        **{
+            "java_script_enabled": javascript,
+            "viewport": {"width": width, "height": 860},
+            "locale": "en-GB",
+            "storage_state": signed_in(chromium, service, email),
+            **options,
+        }
+    )
+    return Watched(context, service.address, javascript=javascript)
+
+
 @contextmanager
 def visiting(chromium: Browser, service: Service, email: str = ADMIN, *, javascript: bool = True) -> Iterator[Watched]:
     """Somebody who is signed in; what they are told on the console or ask of elsewhere fails the test."""
-    context = chromium.new_context(java_script_enabled=javascript, viewport={"width": 1280, "height": 860}, locale="en-GB")
-    watched = Watched(context, service.address, email)
-    watched.javascript = javascript
+    watched = visit(chromium, service, email, javascript=javascript)
     yield watched
-    context.close()
+    watched.context.close()
     assert watched.complaints == []
+
+
+def inaccessible(page: Page) -> list[str]:
+    """What axe-core finds on the page that is serious or critical: the rule and the first elements. Its context needs `bypass_csp`."""
+    violations = Axe().run(page).response["violations"]
+    serious = [violation for violation in violations if violation["impact"] in {"serious", "critical"}]
+    return [f"{page.url}: {violation['id']} {[node['html'][:160] for node in violation['nodes'][:3]]}" for violation in serious]
 
 
 @pytest.fixture(params=[True, False], ids=["with JavaScript", "without JavaScript"])

@@ -8,11 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from pymongo import MongoClient
 
-from tests.browser.conftest import Watched
+from tests.browser.conftest import Watched, inaccessible, visit
 from tests.support import ADMIN, PASSWORD, Service, eventually
 
 NIGHTLY = {"type": "cron", "expression": "0 2 * * *"}
@@ -23,7 +22,7 @@ MOST_INTERACTIONS = 12
 def desk(service: Service, mongod: str) -> dict[str, str]:
     """A few jobs of a group of their own, one with a success, a failure and a second version; ids by name."""
     ids = {}
-    with service.client(service.token()) as api:
+    with service.api() as api:
         for name in ("Alpha", "Beta", "Gamma"):
             body = {
                 "name": f"{name} of the desk",
@@ -295,9 +294,8 @@ def opened(page: Page) -> dict[str, Callable[[], None]]:
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_nothing_serious(chromium: Browser, service: Service, desk: dict[str, str], theme: Any, width: int) -> None:
-    context = chromium.new_context(color_scheme=theme, viewport={"width": width, "height": 900}, locale="en-GB", bypass_csp=True)
-    watched = Watched(context, service.address)
+def test_axe_finds_nothing_serious(chromium: Browser, service: Service, desk: dict[str, str], theme: str, width: int) -> None:
+    watched = visit(chromium, service, width=width, color_scheme=theme, bypass_csp=True)
     page, job = watched.page, desk["Alpha"]
     opening = opened(page)
     found = []
@@ -323,11 +321,7 @@ def test_axe_finds_nothing_serious(chromium: Browser, service: Service, desk: di
     ):
         page.goto(f"{service.address}{path}")
         opening.get(path, lambda: None)()
-        found += [
-            f"{path}: {one['id']} {[node['html'][:120] for node in one['nodes'][:2]]}"
-            for one in Axe().run(page).response["violations"]
-            if one["impact"] in {"serious", "critical"}
-        ]
+        found += inaccessible(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than the window"
-    context.close()
+    watched.context.close()
     assert not found, "\n".join(found)

@@ -7,10 +7,10 @@ from collections import deque
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import ADA, Watched
+from tests.browser.conftest import ADA, Watched, inaccessible, visit
+from tests.lengths import LONG
 from tests.support import ADMIN, Service, eventually
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/)\d+(?=/|$)")
@@ -69,13 +69,13 @@ SUPER_ADMINS = ADMINS | {
     "/templates/:any/derive",
 }
 
-OF_DERIVED = {"/templates/:any/draft", "/templates/:any/impact/:id"}  # come to where no template is left out
+OF_DERIVED = {"/templates/:any/draft", "/templates/:any/impact/:id"}  # where the walk goes to each template, in `make check-long`
 
 
 @pytest.fixture(scope="module")
 def house(service: Service) -> Service:
     """One of each thing that has a page."""
-    with service.client(service.token()) as api:
+    with service.api() as api:
         weekends = {"name": "Weekends", "timezone": "Europe/Berlin", "weekly": [{"days": ["sat", "sun"], "from": "00:00", "to": "24:00"}]}
         api.post("/api/admin/calendars", json=weekends).raise_for_status()
         settings = {"host": "mail.example.com", "port": 25, "security": "none", "sender": "jobs@example.com"}
@@ -132,8 +132,9 @@ def links(page: Page, address: str) -> list[str]:
     return [href.split("#")[0].removeprefix(address) for href in hrefs if href.startswith(f"{address}/")]
 
 
-def walk(watched: Watched, width: int, *, thorough: bool) -> tuple[set[str], list[str]]:
-    """Follow every link, each page once; with `thorough` also those that are alike, and axe-core looks. What was visited, what was wrong."""
+def walk(watched: Watched, width: int, *, axe: bool = False, alike: bool = False) -> tuple[set[str], list[str]]:
+    """Follows every link, to each page once: with `axe`, axe-core looks at it; with `alike`, also to each page of those that are alike.
+    Returns the pages that were visited, and what was wrong with them."""
     page, address, wrong = watched.page, watched.address, list[str]()
     seen, waiting = {"/"}, deque(["/"])
     while waiting:
@@ -160,13 +161,9 @@ def walk(watched: Watched, width: int, *, thorough: bool) -> tuple[set[str], lis
             page.locator("main :is(h1, h2, p.lead, th, label)").all_inner_texts().__str__(),
         ):
             wrong.append(f"{href}: says {found[0]}")
-        if thorough:
-            violations = Axe().run(page).response["violations"]
-            wrong += [
-                f"{href}: {one['id']} {one['nodes'][0]['html'][:120]}" for one in violations if one["impact"] in {"serious", "critical"}
-            ]
+        wrong += inaccessible(page) if axe else []
         for link in links(page, address):
-            key = pattern(link) if thorough else ALIKE.sub(":any", pattern(link))
+            key = pattern(link) if alike else ALIKE.sub(":any", pattern(link))
             if key not in seen:
                 seen.add(key)
                 waiting.append(link)
@@ -187,28 +184,30 @@ def test_every_link_leads_to_a_page_that_is_whole(
     chromium: Browser, house: Service, email: str, javascript: bool, width: int, locale: str
 ) -> None:
     at_night = email == ADMIN and javascript  # by day axe-core looks at each page beside the flows that lead there
-    context = chromium.new_context(
-        java_script_enabled=javascript,
-        viewport={"width": width, "height": 860},
+    watched = visit(
+        chromium,
+        house,
+        email,
+        javascript=javascript,
+        width=width,
         locale=locale,
         bypass_csp=at_night,
         color_scheme="dark" if at_night else "light",
     )
-    watched = Watched(context, house.address, email)
-    seen, wrong = walk(watched, width, thorough=at_night)
-    context.close()
+    seen, wrong = walk(watched, width, axe=at_night, alike=at_night and LONG)
+    watched.context.close()
     assert "\n".join(wrong) == ""
     assert watched.complaints == []
-    expected = (SUPER_ADMINS if email == ADMIN else ADMINS) | (OF_DERIVED if at_night else set())
+    expected = (SUPER_ADMINS if email == ADMIN else ADMINS) | (OF_DERIVED if at_night and LONG else set())
     assert expected <= seen, f"no link led to {sorted(expected - seen)}"
     if email == ADA:
         assert sorted(seen & ((SUPER_ADMINS | OF_DERIVED) - ADMINS)) == [], "nobody is shown a link that is not for them"
 
 
 def test_a_job_is_made_and_watched_in_german(chromium: Browser, house: Service) -> None:
-    context = chromium.new_context(viewport={"width": 1280, "height": 860}, locale="de-DE", timezone_id="Europe/Berlin")
-    watched = Watched(context, house.address, ADA)
+    watched = visit(chromium, house, ADA, locale="de-DE", timezone_id="Europe/Berlin")
     page = watched.page
+    page.goto(house.address)
     page.get_by_role("link", name="Neuer Job").first.click()
     page.get_by_role("link", name="Test des Planers").click()
     page.get_by_label("Läuft Sekunden").fill("zwei")
@@ -234,5 +233,5 @@ def test_a_job_is_made_and_watched_in_german(chromium: Browser, house: Service) 
     page.get_by_label("Language", exact=True).select_option("")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator(".toast")).to_contain_text("Gespeichert")
-    context.close()
+    watched.context.close()
     assert watched.complaints == []

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Watched
+from tests.browser.conftest import Watched, inaccessible, visit
 from tests.security.test_single_signon import person
 from tests.support import Service, oidc_provider
 
@@ -21,11 +20,6 @@ jobs:
   parameters: {{message: out of a file}}
   schedule: {{type: cron, expression: 0 3 * * *}}
 """
-
-
-def accessible(page: Page) -> None:
-    for violation in Axe().run(page).response["violations"]:
-        assert violation["impact"] not in {"serious", "critical"}, (page.url, violation["id"], violation["nodes"][:2])
 
 
 def test_a_file_is_looked_at_applied_and_comes_back_out(visitor: Watched, service: Service, tmp_path: Path) -> None:
@@ -56,10 +50,9 @@ def test_a_file_is_looked_at_applied_and_comes_back_out(visitor: Watched, servic
 
 
 def test_the_new_pages_are_for_everybody(chromium: Browser, service: Service) -> None:
-    context = chromium.new_context(viewport={"width": 1280, "height": 860}, locale="en-GB", bypass_csp=True)
-    watched = Watched(context, service.address)
+    watched = visit(chromium, service, bypass_csp=True)
     page = watched.page
-    with service.client(service.token()) as api:
+    with service.api() as api:
         api.post("/api/admin/connections", json={"name": "a key", "kind": "secret", "settings": {"value": "hidden value"}})
         user = api.post("/api/admin/users", json={"email": "north@example.com", "role": "admin", "groups": ["north"]}).json()["user"]["_id"]
     paths = [
@@ -75,15 +68,15 @@ def test_the_new_pages_are_for_everybody(chromium: Browser, service: Service) ->
     ]
     for path in paths:
         page.goto(f"{service.address}{path}")
-        accessible(page)
+        assert inaccessible(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{path} is wider than the screen"
-    context.close()
+    watched.context.close()
     assert watched.complaints == []
 
 
 def test_a_secret_is_named_instead_of_typed(visitor: Watched, service: Service) -> None:
     page, name = visitor.page, f"Signed {visitor.javascript}"
-    with service.client(service.token()) as api:
+    with service.api() as api:
         api.post("/api/admin/connections", json={"name": "signing key", "kind": "secret", "settings": {"value": "hidden value"}})
     page.goto(f"{service.address}/jobs/new?template=webhook_trigger")
     visitor.set("/name", name)
@@ -120,14 +113,14 @@ def test_someone_comes_in_through_the_provider(chromium: Browser, provider: str,
         context = chromium.new_context(locale="en-GB", bypass_csp=True)
         page = context.new_page()
         page.goto(f"{service.address}/executions")
-        accessible(page)
+        assert inaccessible(page) == []
         page.get_by_role("link", name="Sign in with Example ID").click()
         page.locator("input[name=sub]").fill("nina")
         page.locator("input[name=sub]").press("Enter")
         expect(page.get_by_role("heading", level=1)).to_contain_text("Executions")
         page.goto(f"{service.address}/account")
         expect(page.get_by_text("nina@example.com, admin")).to_be_visible()
-        accessible(page)
+        assert inaccessible(page) == []
         context.close()
     finally:
         assert service.stop() == 0

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Watched
+from tests.browser.conftest import Watched, inaccessible, visit
 from tests.support import Service
 
 WANTED = {
@@ -329,9 +328,7 @@ def test_the_largest_form_is_filled_by_keyboard_alone(visitor_js: Watched, servi
 
 
 def test_axe_finds_nothing_in_a_form_full_of_mistakes(chromium: Any, service: Service) -> None:
-    context = chromium.new_context(viewport={"width": 390, "height": 800}, bypass_csp=True, locale="en-GB")
-    watched = Watched(context, service.address)
-    watched.javascript = True
+    watched = visit(chromium, service, width=390, bypass_csp=True)
     page, filler = watched.page, Filler(watched)
     page.goto(f"{service.address}/templates/preview")
     fill_everything(filler)
@@ -343,11 +340,9 @@ def test_axe_finds_nothing_in_a_form_full_of_mistakes(chromium: Any, service: Se
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         page.wait_for_timeout(500)  # colours that fade from one theme to the other have no contrast of their own
-        for one in Axe().run(page).response["violations"]:
-            if one["impact"] in {"serious", "critical"}:
-                found.append((theme, one["id"], [node["html"][:200] for node in one["nodes"][:3]]))
+        found += [f"{theme}: {problem}" for problem in inaccessible(page)]
     sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    context.close()
+    watched.context.close()
     assert found == []
     assert sideways <= 0
 
@@ -388,8 +383,8 @@ LONG_WORDS = {
 def test_a_long_word_anywhere_in_a_form_does_not_widen_the_page(chromium: Any, service: Service) -> None:
     wide = {}
     for width in (360, 1280):
-        context = chromium.new_context(viewport={"width": width, "height": 800}, locale="en-GB")
-        page = Watched(context, service.address).page
+        watched = visit(chromium, service, width=width)
+        page = watched.page
         page.goto(f"{service.address}/templates/preview")
         page.locator("[name=schema]").fill(json.dumps(LONG_WORDS))
         page.locator("[name=draw]").click()
@@ -397,5 +392,5 @@ def test_a_long_word_anywhere_in_a_form_does_not_widen_the_page(chromium: Any, s
         page.get_by_role("button", name="Read the form").last.click()
         expect(page.locator("#form-errors")).to_be_visible()
         wide[width] = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        context.close()
+        watched.context.close()
     assert wide == {360: 0, 1280: 0}

@@ -9,9 +9,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 from pymongo import MongoClient
 
-from tests.browser.conftest import Watched
+from tests.browser.conftest import visit
 from tests.browser.test_every_page import WIDEST, walk
-from tests.support import ADMIN, Service, eventually
+from tests.lengths import LONG
+from tests.support import Service, eventually
 
 JOBS = "/api/admin/scheduler-jobs"
 
@@ -23,7 +24,7 @@ def word(length: int = 300, letter: str = "W") -> str:
 @pytest.fixture(scope="module")
 def house(service: Service, mongod: str) -> Service:
     """Each kind of thing, with the longest word that each of its fields takes."""
-    with service.client(service.token()) as api:
+    with service.api() as api:
         calendar = {"timezone": "Europe/Berlin", "description": word(), "dates": [{"from": "2026-12-24", "note": word(200)}]}
         api.post("/api/admin/calendars", json={"name": word(100), **calendar}).raise_for_status()
         settings = {
@@ -95,12 +96,11 @@ def _say_long_words(database: Any) -> None:
     database["nodes"].update_many({}, {"$set": {"host": word()}})
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [390, 1280] if LONG else [390])
 def test_no_page_is_wider_than_its_window(chromium: Browser, house: Service, width: int) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": 860}, locale="en-GB", java_script_enabled=width == 1280)
-    watched = Watched(context, house.address, ADMIN)
-    seen, wrong = walk(watched, width, thorough=False)
-    context.close()
+    watched = visit(chromium, house, width=width, javascript=width == 1280)
+    seen, wrong = walk(watched, width)
+    watched.context.close()
     assert "\n".join(wrong) == ""
     assert {
         "/jobs/:id",
@@ -122,10 +122,9 @@ OPENED = """() => {
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nor_what_folds_out_of_it_or_floats_over_it(chromium: Browser, house: Service, width: int) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": 860}, locale="en-GB")
-    watched, wrong = Watched(context, house.address, ADMIN), list[str]()
+    watched, wrong = visit(chromium, house, width=width), list[str]()
     page = watched.page
-    with house.client(house.token()) as api:
+    with house.api() as api:
         job = next(one["_id"] for one in api.get(JOBS).json()["jobs"] if one["name"] == word(120))
         runs = [one["_id"] for one in api.get(f"{JOBS}/{job}/executions").json()["executions"]]
     paths = [f"/executions/{run}" for run in runs] + [f"/jobs/{job}{part}" for part in ("", "/edit", "/run-with", "/pause", "/revisions")]
@@ -148,5 +147,5 @@ def test_nor_what_folds_out_of_it_or_floats_over_it(chromium: Browser, house: Se
     page.evaluate("document.getElementById('delete-job').showModal()")
     box = page.locator("#delete-job").bounding_box()
     wrong += ["a dialog"] if box is None or box["x"] < 0 or box["x"] + box["width"] > width else []
-    context.close()
+    watched.context.close()
     assert "\n".join(wrong) == ""

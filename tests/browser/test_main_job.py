@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 from pymongo import MongoClient
 
-from tests.browser.conftest import Watched
+from tests.browser.conftest import Watched, inaccessible, visit
 from tests.support import Service, eventually
 
 
@@ -68,7 +67,7 @@ def test_an_admin_makes_the_cleanup_job_and_the_documents_are_gone(visitor: Watc
 def test_what_is_typed_the_moment_a_form_comes_back_is_heard(visitor_js: Watched, service: Service, mongod: str) -> None:
     """Between the new form and the time when anything listens to it are some milliseconds; whoever types then is shown the runs too."""
     page = visitor_js.page
-    with service.client(service.token()) as client:
+    with service.api() as client:
         body = {"name": "Typed at once", "kind": "mongodb", "settings": {"uri": mongod, "database": "shop"}}
         assert client.post("/api/admin/connections", json=body).status_code == 201
     page.goto(f"{service.address}/jobs/new?template=database_cleanup")
@@ -83,10 +82,7 @@ def test_what_is_typed_the_moment_a_form_comes_back_is_heard(visitor_js: Watched
 
 
 def make(service: Service, **fields: Any) -> str:
-    token = (
-        service.__dict__.setdefault("_token", None) or service.__dict__.__setitem__("_token", service.token()) or service.__dict__["_token"]
-    )
-    with service.client(token) as client:
+    with service.api() as client:
         answer = client.post("/api/admin/scheduler-jobs", json={"template_type": "noop", **fields})
         assert answer.status_code == 201, answer.text
         job_id: str = answer.json()["job"]["_id"]
@@ -149,7 +145,7 @@ def test_a_conflict_is_told_where_the_button_was_pressed(visitor_js: Watched, se
     page = visitor_js.page
     job = make(service, name="Busy", parameters={"seconds": 30})
     page.goto(f"{service.address}/jobs?q=Busy")
-    with service.client(service.token()) as client:
+    with service.api() as client:
         run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
         page.get_by_role("button", name="Run Busy now").click()
         expect(page.locator("#toasts")).to_contain_text("Job already running")
@@ -158,15 +154,14 @@ def test_a_conflict_is_told_where_the_button_was_pressed(visitor_js: Watched, se
 
 def test_axe_finds_nothing_serious_by_day(chromium: Browser, service: Service) -> None:  # by night, on a phone: test_every_page.py
     job = make(service, name="Axe", tags=["tag"], schedule={"type": "cron", "expression": "0 2 * * *"})
-    with service.client(service.token()) as client:
+    with service.api() as client:
         weekends = {"name": "Weekends", "timezone": "Europe/Berlin", "weekly": [{"days": ["sat", "sun"], "from": "00:00", "to": "24:00"}]}
         assert client.post("/api/admin/calendars", json=weekends).status_code in {201, 409}
         me = client.get("/api/admin/users").json()["users"][0]["_id"]
         run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
         eventually(lambda: client.get(f"/api/admin/job-executions/{run}").json()["execution"]["status"] == "success")
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, bypass_csp=True, locale="en-GB")
-    page = Watched(context, service.address).page
-    found = []
+    watched = visit(chromium, service, bypass_csp=True)
+    page, found = watched.page, list[str]()
     paths = [
         "/jobs",
         "/jobs?q=nothing-matches",
@@ -201,13 +196,10 @@ def test_axe_finds_nothing_serious_by_day(chromium: Browser, service: Service) -
     ]
     for path in paths:
         page.goto(service.address + path)
-        for violation in Axe().run(page).response["violations"]:
-            if violation["impact"] in {"serious", "critical"}:
-                found.append((path, violation["id"], [node["html"][:160] for node in violation["nodes"][:3]]))
+        found += inaccessible(page)
         sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        if sideways > 0:
-            found.append((path, "scrolls sideways", [sideways]))
-    context.close()
+        found += [f"{path} scrolls sideways by {sideways}"] if sideways > 0 else []
+    watched.context.close()
     assert found == []
 
 
@@ -259,7 +251,7 @@ def test_a_field_that_is_left_after_the_form_has_gone_breaks_nothing(visitor_js:
     """Somebody else begins the maintenance while the form for it is filled: the check of a field is answered by a page without it."""
     page = visitor_js.page
     page.goto(f"{service.address}/maintenance")
-    with service.client(service.token()) as client:
+    with service.api() as client:
         assert client.put("/api/admin/maintenance", json={"reason": "Somebody was quicker"}).status_code == 200
         try:
             visitor_js.set("/reason", "A larger machine")

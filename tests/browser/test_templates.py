@@ -8,8 +8,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Watched
-from tests.browser.test_exchange_and_sso import accessible
+from tests.browser.conftest import Watched, inaccessible, visit
 from tests.support import Service
 
 T = "/api/admin/job-templates"
@@ -43,7 +42,7 @@ def test_a_template_is_derived_published_and_its_jobs_are_moved_and_back(visitor
     page.get_by_role("button", name="Publish version 1").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text(name)
 
-    with service.client(service.token()) as api:
+    with service.api() as api:
         for job, seconds in (("one", 2), ("two", 60)):
             body = {"name": f"{name} {job}", "template_type": kind, "parameters": {"seconds": seconds}, "schedule": {"type": "manual"}}
             api.post("/api/admin/scheduler-jobs", json=body).raise_for_status()
@@ -106,11 +105,10 @@ def test_a_preset_is_saved_and_begins_another_job(visitor: Watched, service: Ser
 def test_the_pages_of_templates_are_for_everybody(
     chromium: Browser, service: Service, scheme: Literal["light", "dark"], width: int
 ) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme, locale="en-GB", bypass_csp=True)
-    watched = Watched(context, service.address)
+    watched = visit(chromium, service, width=width, color_scheme=scheme, bypass_csp=True)
     page = watched.page
     kind = f"axe_{scheme}_{width}"
-    with service.client(service.token()) as api:
+    with service.api() as api:
         api.post(T, json={"type": kind, "base": "test_scheduler", "definition": DEFINITION}).raise_for_status()
         api.post(f"{T}/{kind}/publish").raise_for_status()
         body = {
@@ -124,7 +122,7 @@ def test_the_pages_of_templates_are_for_everybody(
         api.put(f"{T}/{kind}/draft", json={**DEFINITION, "parameters": tighter}).raise_for_status()
         api.put(f"{T}/{kind}/presets/mine", json={"parameters": {"seconds": 2}}).raise_for_status()
     page.goto(f"{service.address}/templates/{kind}/publish")
-    accessible(page)
+    assert inaccessible(page) == []
     page.get_by_role("button", name="Publish version 2").click()
     paths = [
         "/",
@@ -145,7 +143,7 @@ def test_the_pages_of_templates_are_for_everybody(
     ]
     for path in paths:
         page.goto(f"{service.address}{path}")
-        accessible(page)
+        assert inaccessible(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{path} is wider than the screen"
-    context.close()
+    watched.context.close()
     assert watched.complaints == []

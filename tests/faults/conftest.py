@@ -26,7 +26,13 @@ def start(mongod: str, database_name: str, tmp_path: Path) -> Iterator[Callable[
     def begin(command: str, **settings: str) -> Service:
         chosen = {"uri": mongod, **{key: settings.pop(key) for key in ("uri",) if key in settings}}
         service = Service(
-            command, database=database_name, data_dir=tmp_path / uuid.uuid4().hex[:6], JOBWRIGHT_SECRET_KEY=KEY, **chosen, **settings
+            command,
+            database=database_name,
+            data_dir=tmp_path / uuid.uuid4().hex[:6],
+            JOBWRIGHT_SECRET_KEY=KEY,
+            warm=True,
+            **chosen,
+            **settings,
         )
         running.append(service)
         return service

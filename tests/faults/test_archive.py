@@ -21,7 +21,7 @@ def test_an_archive_survives_kill_9(to: str, mongod: str, database_name: str, tm
     with MongoClient(mongod, tz_aware=True) as mongo:
         rows = [{"_id": n, "at": now - timedelta(days=1 if n < RECENT else 400), "text": "x" * 200} for n in range(COUNT + RECENT)]
         mongo[shop]["orders"].insert_many(rows)
-        first = Service("serve", uri=mongod, database=database_name, data_dir=tmp_path / "d").wait_ready()
+        first = Service("serve", uri=mongod, database=database_name, data_dir=tmp_path / "d", warm=True).wait_ready()
         services = [first]
         try:
             with first.client(first.token()) as client:
@@ -50,7 +50,7 @@ def test_an_archive_survives_kill_9(to: str, mongod: str, database_name: str, tm
             half_way = lambda: 1000 < COUNT + RECENT - mongo[shop]["orders"].estimated_document_count() < COUNT
             eventually(half_way, seconds=60, every=0.005)
             first.stop(kill=True)
-            services.append(Service("serve", uri=mongod, database=database_name, data_dir=tmp_path / "d").wait_ready())
+            services.append(Service("serve", uri=mongod, database=database_name, data_dir=tmp_path / "d", warm=True).wait_ready())
             with services[1].client(services[1].token()) as client:
                 ended = lambda: (found := client.get(f"/api/admin/job-executions/{run}").json()["execution"])["completed_at"] and found
                 execution = eventually(ended, seconds=90)

@@ -45,7 +45,7 @@ class Killed:
     def __init__(self, shop: Any, uri: str, database: str, folder: Path) -> None:
         self.shop, self.store = shop, folder / "store"
         self._start = lambda: Service(
-            "serve", uri=uri, database=database, data_dir=folder / "d", JOBWRIGHT_JOB_MEMORY_MB="512"
+            "serve", uri=uri, database=database, data_dir=folder / "d", warm=True, JOBWRIGHT_JOB_MEMORY_MB="512"
         ).wait_ready()
         self._uri = uri
         self.steps: list[tuple[int, int]] = []

@@ -1,7 +1,8 @@
 """Schemathesis over the whole OpenAPI document, with a token of each role: no 5xx, no answer outside the document. What it sends
 is mixed with NUL, direction marks, huge numbers and the ends of the calendar (tests/security/odd_values.py).
 
-A short run here; `make fuzz` is the long one (FUZZ_EXAMPLES an operation and phase).
+`make check` tries two examples an operation. `make check-long` and `make fuzz` look at the bounds of each parameter as well and try more
+(FUZZ_EXAMPLES an operation and phase).
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import pytest
 from pymongo import MongoClient
 
 from tests.commands import jobwright
+from tests.lengths import LONG
 from tests.support import Service
 
-EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "3")
+EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "3" if LONG else "2")
 # Whoever may least is answered 403 nearly everywhere: the bounds of each parameter are looked at once.
-PHASES = {"user": "fuzzing", "admin": "fuzzing", "super_admin": "examples,coverage,fuzzing"}
+PHASES = {"user": "fuzzing", "admin": "fuzzing", "super_admin": "examples,coverage,fuzzing" if LONG else "examples,fuzzing"}
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 

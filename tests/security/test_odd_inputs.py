@@ -3,14 +3,13 @@
 Parameters are not listed here. Those of the REST interface are read from its own description, those of pages are the names that the views
 ask a request for, and those of forms are the controls that the page draws, so that a new parameter is tried without a line here.
 
-Each parameter gets a sample of the odd values in a short run, another one for each parameter, so that each value meets many of them.
-With ODD_INPUTS=all (`make fuzz`) each gets all of them.
+In `make check` each parameter gets a sample of the odd values, another one for each parameter, so that each value meets many of them.
+In `make check-long` and `make fuzz` each gets all of them.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -26,13 +25,13 @@ from app.accounts.signin import Visitor
 from app.audit.model import SYSTEM, Actor
 from app.services import Services
 from tests.conftest import Api, app_of
+from tests.lengths import LONG
 from tests.posting import Page
 from tests.security.test_matrix import BODIES, BOTH, JOB, OWN_REQUEST, REST, RUN, WEB, A, address, cast, targets
 
 __all__ = ["cast", "targets"]  # fixtures
 
-ALL = os.environ.get("ODD_INPUTS") == "all"
-SAMPLE = 6  # values a parameter in a short run
+SAMPLE = 3  # values a parameter in `make check`
 
 # As they stand in an address, percent-encoded; the last two are no UTF-8: half of a surrogate pair, and a byte that begins nothing.
 TEXTS = [
@@ -143,7 +142,7 @@ IN_HEADERS = [
 
 def sample(values: list[str], *of: str) -> list[str]:
     """The values that a parameter gets: a few of them from a place that its name decides, or all of them."""
-    if ALL:
+    if LONG:
         return values
     begin = zlib.crc32("/".join(of).encode())
     step = len(values) // SAMPLE or 1
@@ -323,7 +322,7 @@ def test_an_operation(method: str, rule: str, rest: Api, browser: FlaskClient, t
         for odd in sample(IN_ADDRESSES, method, rule, parameter["name"]):
             checked(rest(method, f"{path}?{parameter['name']}={odd}", body), f"{method} {path}?{parameter['name']}={odd[:60]}")
     for header in HEADERS:
-        for odd in sample(IN_HEADERS, method, rule, header)[: 10 if ALL else 2]:
+        for odd in sample(IN_HEADERS, method, rule, header)[: 10 if LONG else 2]:
             checked(rest(method, path, body, **{header.replace("-", "_"): odd}), f"{method} {path} {header}: {odd[:60]!r}")
     contents = said.get("requestBody", {}).get("content", {})
     schema = next(iter(contents.values()), {}).get("schema", {}) if contents else {}
@@ -401,7 +400,7 @@ def test_a_page(rule: str, browser: FlaskClient, targets: dict[str, str]) -> Non
                 query = "&".join([*(one for one in [needs] if one and not one.startswith(f"{name}=")), f"{quote(name)}={odd}"])
                 checked(browser.get(f"{path}?{query}"), f"{path}?{query[:200]}")
     for header in HEADERS:
-        for odd in sample(IN_HEADERS, rule, header)[: 10 if ALL else 1]:
+        for odd in sample(IN_HEADERS, rule, header)[: 10 if LONG else 1]:
             if header != "Cookie":
                 checked(browser.get(f"{path}?{needs}", headers={header: odd}), f"{path} {header}: {odd[:60]!r}")
     browser.set_cookie("jobwright_zone", "\x00../../etc")

@@ -19,6 +19,7 @@ from app.scheduling.calendars import Blackouts, Calendar
 from app.scheduling.cron import END_OF_TIME
 from app.scheduling.triggers import Triggers, clock_change
 from app.zones import UnknownZone, is_zone, zone, zone_names
+from tests.lengths import examples
 
 ENDS = (EARLIEST, EARLIEST + timedelta(hours=13), LATEST - timedelta(hours=13), LATEST)
 FAR = ("Pacific/Kiritimati", "Etc/GMT+12", "Asia/Kathmandu", "America/Adak", "UTC")
@@ -98,7 +99,7 @@ BOOK = _Book(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     kind=st.sampled_from(
         [

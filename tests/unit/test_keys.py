@@ -12,6 +12,7 @@ import pytest
 from app.config import load_settings
 from app.errors import ConfigError, StartError
 from app.keys import KeyRing, load_key
+from tests.lengths import examples
 from tests.support import KEY, OTHER_KEY
 
 # Keys that can be guessed.
@@ -53,7 +54,7 @@ def test_a_key_that_can_be_guessed_stops_the_start(key: str, tmp_path: Path) -> 
 
 
 def test_keys_that_are_made_as_advised_are_taken(tmp_path: Path) -> None:
-    for n in range(50):
+    for n in range(examples(50)):
         for key in (
             secrets.token_hex(16),
             secrets.token_hex(32),

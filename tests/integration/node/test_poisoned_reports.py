@@ -41,6 +41,7 @@ from app.services import Services
 from app.validation.terminal import one_line
 from tests.integration.executors.test_attempts import Bench, bench
 from tests.integration.queue.test_queue import LEASE, failure, success
+from tests.lengths import examples
 from tests.support import KINDS, eventually
 from tests.unit.executors.test_reports import MESSAGES, TEXTS, VALUES
 
@@ -107,7 +108,7 @@ OUTCOMES = st.builds(Outcome, status=st.just(Status.SUCCESS), result=RESULTS, se
 )
 
 
-@effort(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@effort(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(reports=st.lists(st.tuples(TEXTS, OUTCOMES), min_size=1, max_size=4))
 def test_whatever_runs_report_is_written_and_each_of_them_ends(house: House, reports: list[tuple[str, Outcome]]) -> None:
     attempts = house.claimed(len(reports))
@@ -266,7 +267,7 @@ def test_a_forged_last_word_is_judged_and_written(bench: Bench, house: House, tm
     assert bench.outcome(bench.start("noop", {})).status is Status.SUCCESS
 
 
-@effort(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@effort(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(messages=st.lists(MESSAGES, max_size=8))
 def test_whatever_a_process_sends_the_executor_goes_on(bench: Bench, tmp_path: Path, messages: list[dict[str, Any]]) -> None:
     path = tmp_path / "garbage"

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.exchange.file import DEEPEST, LONGEST, MOST_JOBS, FileRefused, read, write
+from tests.lengths import examples
 
 HEAD = "jobwright: 1\njobs:\n"
 
@@ -123,14 +124,14 @@ json_values = st.recursive(
 
 @pytest.mark.parametrize("kind", ["yaml", "json"])
 @given(bodies=st.lists(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), json_values, max_size=4), max_size=3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_what_is_written_is_read_as_it_was(kind: str, bodies: list[dict[str, Any]]) -> None:
     found = read(write(bodies, kind))
     assert json.dumps(found, sort_keys=True) == json.dumps(bodies, sort_keys=True)
 
 
 @given(text=st.text(max_size=300) | st.text(alphabet="{}[]-:,&*!|>'\"%@`#?~ \n\tabj1", max_size=300))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_any_text_is_read_or_refused(text: str) -> None:
     for candidate in (text, HEAD + "- " + text):
         try:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.scheduling.cron import CronError, check_expression, count_times, iter_times, next_times
+from tests.lengths import examples
 
 
 def utc(text: str) -> datetime:
@@ -95,7 +96,7 @@ field = st.one_of(st.just("*"), st.integers(2, 30).map(lambda n: f"*/{n}"))
 ZONES = ["Europe/Berlin", "Australia/Lord_Howe", "America/New_York", "Africa/Casablanca", "Asia/Beirut", "UTC", "America/Havana"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     minute=st.one_of(field, st.integers(0, 59).map(str), st.just("0,30"), st.just("10-20/5")),
     hour=st.one_of(st.just("*"), st.integers(0, 23).map(str), st.just("*/3"), st.just("1-4")),
@@ -132,7 +133,7 @@ def test_a_year_of_seconds_is_counted_without_listing() -> None:
 
 
 @given(text=st.text(max_size=60) | st.text(alphabet="0123456789*,-/ @LW#?janmonsufriwkdly\t\n", max_size=60))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_any_text_is_an_expression_or_is_refused_at_one_of_its_characters(text: str) -> None:
     try:
         normal, refused = check_expression(text), None

@@ -31,6 +31,7 @@ from app.validation.storable import (
     unstorable,
     whole_of,
 )
+from tests.lengths import examples
 
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
 TEXT = st.text(st.characters(), max_size=8)  # halves of surrogate pairs and NUL too
@@ -62,7 +63,7 @@ def encodes(value: Any) -> bool:
 # -- the check -----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(JSON)
 def test_the_check_finds_exactly_what_bson_does_not_give_back(value: Any) -> None:
     assert encodes(value) is (unstorable(value) == [])
@@ -146,7 +147,7 @@ def test_a_decimal_that_no_float_is_written_as_is_known_with_its_text(text: str)
     assert found.text == text
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_float_survives_its_own_text(value: float) -> None:
     assert not isinstance(decimal_of(repr(value)), InexactNumber)
@@ -331,7 +332,7 @@ def test_anything_is_made_storable(place: int, around: Any) -> None:
     held([{"pointer": one.pointer, "reason": one.reason[:]} for one in made.replaced])
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(ANY)
 def test_whatever_is_reported_is_made_storable(value: Any) -> None:
     made = make_storable(value)
@@ -341,7 +342,7 @@ def test_whatever_is_reported_is_made_storable(value: Any) -> None:
     assert (again.value, again.replaced) == (made.value, ())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(JSON)
 def test_what_can_be_held_is_not_changed(value: Any) -> None:
     made = make_storable(value)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from app.jobtemplates.entry import with_defaults
 from app.validation import SchemaValidator
 from app.validation.defaults import MOST_FILLED
+from tests.lengths import examples
 from tests.posting import Page
 from web.forms import ABSENT, Form
 
@@ -273,7 +274,7 @@ def _bigger(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.recursive(_plain, _bigger, max_leaves=12).filter(lambda one: one.get("type") == "object"))
 def test_form_and_rest_agree_on_schemas_that_nobody_thought_of(schema: dict[str, Any]) -> None:
     filled = with_defaults(schema, {})

@@ -9,12 +9,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.lengths import examples
 from tests.posting import Page
 from web.forms import ABSENT, Form, SchemaRefused
 from web.forms.values import same
 
-EXAMPLES = 600
-CALM = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+CALM = settings(max_examples=examples(600), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 names = st.one_of(
     st.sampled_from(
@@ -161,7 +161,7 @@ def test_a_fresh_form_is_drawn_and_what_it_posts_is_stable(schema: Any) -> None:
     assert same_or_absent(second.value, third.value)
 
 
-@settings(max_examples=350, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=examples(350), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(schemas, values, st.data())
 def test_no_button_and_no_post_breaks_a_form(schema: Any, value: Any, data: st.DataObject) -> None:
     """Buttons pressed, branches, types and states chosen at random, names and texts made up: always a page that can be read again."""

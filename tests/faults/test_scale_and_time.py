@@ -20,8 +20,8 @@ from app.jobtemplates.catalogue import Catalogue
 from app.queue.model import Outcome, Status
 from app.scheduling.cron import iter_times
 from app.services import Services
+from tests.builders.scheduling import dispatcher, records
 from tests.conftest import START
-from tests.integration.scheduling.test_dispatcher import dispatcher, records
 
 JOBS = 100_000
 DUE_A_MINUTE = 1_000

@@ -13,9 +13,9 @@ from app.execution.store import ExecutionStore
 from app.execution.verdict import Verdicts
 from app.factory import Store
 from app.jobs.model import Job
-from app.queue.model import AttemptError, Outcome, Status, Trigger, new_execution
+from app.queue.model import Outcome, Status, Trigger, new_execution
 from app.services import Services
-from tests.integration.queue.test_queue import LEASE, failure, success
+from tests.builders.queue import LEASE, failure, success, timeout
 
 
 @pytest.fixture
@@ -34,10 +34,6 @@ def run(store: Store, job: Job, clock: ManualClock, outcome: Outcome, *, delay: 
     executions.add([new_execution(job, now=clock.now(), triggered_by=Trigger.SCHEDULE)])
     (attempt,) = executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=1)
     executions.finish([(attempt, outcome, delay)], now=clock.now())
-
-
-def timeout() -> Outcome:
-    return Outcome(status=Status.TIMEOUT, error=AttemptError(type="Timeout", message="m"), seconds=1.0)
 
 
 def test_the_third_failure_in_a_row_pauses_the_job(

@@ -39,8 +39,9 @@ from app.scheduling.dispatcher import Dispatcher
 from app.scheduling.gathering_store import GatheringStore
 from app.services import Services
 from app.validation.terminal import one_line
-from tests.integration.executors.test_attempts import Bench, bench
-from tests.integration.queue.test_queue import LEASE, failure, success
+from tests.builders.attempts import Bench
+from tests.builders.queue import LEASE, failure, success
+from tests.integration.executors.test_attempts import bench
 from tests.lengths import examples
 from tests.support import KINDS, eventually
 from tests.unit.executors.test_reports import MESSAGES, TEXTS, VALUES

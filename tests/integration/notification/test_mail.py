@@ -18,8 +18,8 @@ from app.jobs.model import RetryOn
 from app.notification.mail import MailNotifier
 from app.queue.model import AttemptError, Outcome, Status, Trigger, new_execution
 from app.services import Services
+from tests.builders.mail import Inbox, mail_server
 from tests.conftest import Api
-from tests.integration.templates_lib.test_kinds import Inbox, mail_server
 
 TOLD = {"on_success": ["happy@example.com"], "on_failure": ["ops@example.com", "ada@example.com"]}
 

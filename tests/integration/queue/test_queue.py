@@ -18,40 +18,17 @@ from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, chunk_id
 from app.execution.store import ExecutionStore
 from app.factory import Store
-from app.jobs.model import Job, RetryOn
-from app.queue.model import Attempt, AttemptError, Outcome, Reason, Status, Trigger, new_execution
+from app.jobs.model import RetryOn
+from app.queue.model import Attempt, Reason, Trigger, new_execution
 from app.queue.retry import LEAST_DELAY_SECONDS
 from app.queue.slots import RunBounds
 from app.services import Services
-
-LEASE = timedelta(seconds=30)
+from tests.builders.queue import LEASE, claim, enqueue, failure, make_job, success
 
 
 @pytest.fixture
 def executions(store: Store) -> ExecutionStore:
     return ExecutionStore(store.database)
-
-
-def make_job(services: Services, actor: Actor, **fields: Any) -> Job:
-    return services.jobs.create(actor, {"name": f"job {fields}", "template_type": "noop", **fields})[0]
-
-
-def enqueue(executions: ExecutionStore, job: Job, clock: ManualClock, count: int = 1) -> list[str]:
-    documents = [new_execution(job, now=clock.now(), triggered_by=Trigger.API) for _ in range(count)]
-    assert executions.add(documents) == count
-    return [document["_id"] for document in documents]
-
-
-def claim(executions: ExecutionStore, clock: ManualClock, *, owner: str = "w1", limit: int = 10) -> list[Attempt]:
-    return executions.claim_due(owner=owner, host="h", now=clock.now(), lease=LEASE, limit=limit)
-
-
-def success() -> Outcome:
-    return Outcome(status=Status.SUCCESS, result={"message": "ok"}, seconds=1.0)
-
-
-def failure(kind: RetryOn = RetryOn.ERROR) -> Outcome:
-    return Outcome(status=Status.FAILED, error=AttemptError(type="E", message="m", kind=kind), seconds=1.0)
 
 
 def test_forty_workers_share_a_queue_without_sharing_a_run(

@@ -16,8 +16,8 @@ from app.factory import Store
 from app.jobs.model import Job
 from app.queue.model import AttemptError, Outcome, Status
 from app.services import Services
+from tests.builders.scheduling import dispatcher
 from tests.conftest import START, Api, csrf
-from tests.integration.scheduling.test_dispatcher import dispatcher
 
 LEASE = timedelta(seconds=30)
 HOURLY = {"type": "cron", "expression": "0 * * * *"}

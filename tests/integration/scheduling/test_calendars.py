@@ -16,8 +16,8 @@ from app.factory import Store
 from app.jobs.model import Cause
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
+from tests.builders.scheduling import at_work, dispatcher, every_second, records
 from tests.conftest import START, Api, csrf
-from tests.integration.scheduling.test_dispatcher import at_work, dispatcher, every_second, records
 from tests.support import seconds_of
 
 # START is a Monday, 12:00 UTC.

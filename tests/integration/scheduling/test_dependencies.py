@@ -24,22 +24,14 @@ from app.jobs.dependency_store import DependencyStore
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import DependsOn, Job
 from app.mongo import Document
-from app.queue.model import AttemptError, Outcome, Status, Trigger, new_execution
+from app.queue.model import Outcome, Trigger, new_execution
 from app.scheduling.dependants import DEEPEST, MOST_SEEN, Dependants, arrive
 from app.scheduling.gathering_store import Gathering, GatheringStore
 from app.services import Services
+from tests.builders.queue import LEASE, cancelled, failure, success, timeout
 from tests.conftest import Api
-from tests.integration.queue.test_queue import LEASE, failure, success
 
 JOBS = "/api/admin/scheduler-jobs"
-
-
-def timeout() -> Outcome:
-    return Outcome(status=Status.TIMEOUT, error=AttemptError(type="Timeout", message="m"), seconds=1.0)
-
-
-def cancelled() -> Outcome:
-    return Outcome(status=Status.CANCELLED, seconds=1.0)
 
 
 class Chain:

@@ -6,7 +6,6 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -23,64 +22,16 @@ from app.errors import Conflict
 from app.execution.store import ExecutionStore
 from app.executors.base import Executor
 from app.factory import Store, build_node
-from app.jobs.dispatch_store import DispatchStore
-from app.jobs.model import Job
 from app.node.node import Arrivals
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
+from tests.builders.scheduling import at_work, dispatcher, every_second, records
 from tests.conftest import START
 from tests.support import eventually, seconds_of
 
 
 class Killed(BaseException):
     """What a kill -9 looks like from inside: nothing after it runs."""
-
-
-def dispatcher(store: Store, services: Services, clock: ManualClock) -> Dispatcher:
-    return Dispatcher(
-        jobs=DispatchStore(store.database),
-        executions=ExecutionStore(store.database),
-        triggers=services.triggers,
-        clock=clock,
-        maintenance=services.maintenance.reason,
-    )
-
-
-@contextmanager
-def at_work(count: int, store: Store, services: Services, clock: ManualClock) -> Iterator[None]:
-    """So many dispatchers in threads of their own; what one of them raises fails the test."""
-    stop = threading.Event()
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        engine = dispatcher(store, services, clock)
-        try:
-            while not stop.is_set():
-                engine.tick()
-                engine.recover()
-            engine.close()
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert failures == []
-
-
-def every_second(services: Services, actor: Actor, **fields: Any) -> Job:
-    body = {"name": "tick", "template_type": "noop", "schedule": {"type": "cron", "expression": "* * * * * *"}, **fields}
-    return services.jobs.create(actor, body)[0]
-
-
-def records(store: Store, job: Job) -> list[dict[str, Any]]:
-    return list(store.database["job_executions"].find({"job_id": job.id}).sort("scheduled_for", 1))
 
 
 def test_a_due_time_is_dispatched_once_and_the_next_one_waits(

@@ -26,9 +26,10 @@ from app.scheduling.node_store import NodeStore
 from app.scheduling.permit import Grant, StartPermit
 from app.scheduling.permits import PermitKeeper
 from app.services import Services
+from tests.builders.attempts import Bench
+from tests.builders.queue import LEASE, enqueue, make_job
 from tests.conftest import Api
-from tests.integration.executors.test_attempts import Bench, bench
-from tests.integration.queue.test_queue import LEASE, enqueue, make_job
+from tests.integration.executors.test_attempts import bench
 from tests.support import KINDS, eventually
 
 __all__ = ["bench"]  # the fixture of executors in both isolations

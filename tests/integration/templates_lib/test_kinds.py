@@ -7,12 +7,10 @@ import gzip
 import hashlib
 import io
 import json
-import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,8 +19,6 @@ from typing import Any
 
 import openpyxl
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, LoginPassword
 from bson import ObjectId, json_util
 
 from app.errors import FieldError
@@ -35,6 +31,7 @@ from templates_lib.database_cleanup.template import DatabaseCleanup
 from templates_lib.email_notification.template import EmailNotification
 from templates_lib.net import TargetRefused
 from templates_lib.webhook_trigger.template import WebhookTrigger, sign
+from tests.builders.mail import Inbox, mail_server
 from tests.running import NOW, Ctx, Data
 
 
@@ -336,84 +333,6 @@ def test_an_export_takes_constant_memory(data: Data, ctx: Ctx, tmp_path: Path, m
 
 
 # -- email_notification -----------------------------------------------------------------------------------------------
-
-
-class Inbox:
-    """Takes mail; refuses addresses that say so; asks for a sign-in where it was made with a password."""
-
-    def __init__(self) -> None:
-        self.mails: list[tuple[list[str], bytes]] = []
-
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        if address.startswith("gone"):
-            return "550 no such user"
-        if address.startswith("busy"):
-            return "450 try later"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        self.mails.append((envelope.rcpt_tos, envelope.content))
-        return "250 OK"
-
-
-@contextmanager
-def mail_server(inbox: Inbox, tmp_path: Path, *, security: str = "none", password: str | None = None) -> Iterator[ConnectionGrant]:
-    options: dict[str, Any] = {"hostname": "127.0.0.1", "port": 0}
-    if security != "none":
-        key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-days",
-                "2",
-                "-subj",
-                "/CN=localhost",
-                "-keyout",
-                key,
-                "-out",
-                cert,
-            ],
-            check=True,
-            capture_output=True,
-        )
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(cert, key)
-        options |= {"ssl_context": context} if security == "tls" else {"tls_context": context, "require_starttls": True}
-    if password:
-
-        def check(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-            return AuthResult(success=isinstance(data, LoginPassword) and data.password == password.encode(), handled=False)
-
-        options |= {"authenticator": check, "auth_required": True, "auth_require_tls": security == "starttls"}
-
-    class FreePort(Controller):
-        def _trigger_server(self) -> None:
-            self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-            super()._trigger_server()
-
-    controller = FreePort(inbox, **options)
-    controller.start()
-    try:
-        port = controller.server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-        settings = {
-            "host": "127.0.0.1",
-            "port": port,
-            "security": security,
-            "sender": "jobs@example.com",
-            "sender_name": "Jobs",
-            "verify_certificate": False,
-        }
-        if password:
-            settings |= {"username": "u", "password": password}
-        yield ConnectionGrant("mail", "smtp", settings)
-    finally:
-        controller.stop()
 
 
 def mail(**changes: Any) -> dict[str, Any]:

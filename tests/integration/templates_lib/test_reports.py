@@ -20,7 +20,7 @@ from templates_lib.base import Cancelled, ConnectionGrant, TemplateError
 from templates_lib.report_generation import template
 from templates_lib.report_generation.tables import Column, Table, columns_of, titled, written
 from templates_lib.report_generation.template import ReportGeneration
-from tests.integration.templates_lib.test_kinds import Inbox, mail_server
+from tests.builders.mail import Inbox, mail_server
 from tests.running import NOW, Ctx, Data
 
 BY_COUNTRY = [

@@ -21,10 +21,10 @@ from app.jobs.filters import EVERY_JOB
 from app.jobs.model import RetryOn
 from app.queue.model import AttemptError, Outcome, Status
 from app.services import Services
+from tests.builders.mail import Inbox, mail_server
 from tests.commands import jobwright
 from tests.conftest import START, Api
 from tests.integration.notification.test_mail import House
-from tests.integration.templates_lib.test_kinds import Inbox, mail_server
 from tests.integration.web.test_logs import run
 from tests.posting import text
 

@@ -45,8 +45,8 @@ def test_an_account_is_found_by_each_of_its_names(database: Data) -> None:
     assert users.get("id-ada") == users.by_email(" ADA@example.com ") == users.by_identity("https://id.example.com", "7")
     assert users.get("id-nobody") is None
     assert [account.email for account in users.all()] == ["ada@example.com", "bert@example.com"]
-    assert users.active(Role.SUPER_ADMIN, but="id-ada")
-    assert not users.active(Role.SUPER_ADMIN, but="id-bert")
+    assert users.has_other(Role.SUPER_ADMIN, than="id-ada")
+    assert not users.has_other(Role.SUPER_ADMIN, than="id-bert")
 
 
 def test_an_address_belongs_to_one_account(database: Data) -> None:

@@ -76,6 +76,7 @@ from app.jobs.registry_store import RegistryStore
 from app.jobs.service import JobRegistry
 from app.jobs.usage_store import UsageStore
 from app.jobtemplates.catalogue import Catalogue
+from app.jobtemplates.parameters import ParameterPipeline
 from app.jobtemplates.preset_store import PresetStore
 from app.jobtemplates.presets import Presets
 from app.jobtemplates.service import Templates
@@ -192,7 +193,7 @@ def build_services(
     calendars = Calendars(CalendarStore(database), usage, dispatch, audit, clock)
     triggers = Triggers(max_lookahead_days=settings.max_lookahead_days, calendars=calendars)
     passed = PassedDueTimes(triggers)
-    parameters = JobParameters(catalogue=catalogue, connections=connections, vault=vault, clock=clock)
+    parameters = JobParameters(catalogue=catalogue, connections=connections, pipeline=ParameterPipeline(connections, vault), clock=clock)
     dependencies = Dependencies(DependencyStore(database))
     gate = ApprovalGate(catalogue, dependencies.graph)
     definitions = Definitions(
@@ -359,8 +360,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         executor=executor,
         sink=recorder,
         catalogue=services.catalogue,
-        connections=services.connections,
-        vault=Vault(services.keys),
+        pipeline=ParameterPipeline(services.connections, Vault(services.keys)),
         clock=clock,
         settings=settings,
         owner=name,

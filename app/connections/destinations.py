@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.connections.references import secret_places
+from app.connections.inventory import Inventory
 from app.connections.vault import is_sealed
 from app.errors import FieldError
 from app.validation.places import Place
-from app.validation.pointer import keys_of
 from app.validation.secret import MASK
 from templates_lib.messages import say
 
@@ -19,15 +18,15 @@ KEYWORD = "x-destination"
 MOST_NAMED = 3
 
 
-def kept_elsewhere(schema: Mapping[str, Any], value: Any, stored: Any) -> list[FieldError]:
-    """For each secret that `value` only masks, and that `stored` holds: an error where anything has changed that may decide where it is
-    sent. A secret that is named, and kept elsewhere, is whoever's who may name it."""
-    kept = [at for at, found in secret_places(schema, value) if found == MASK and is_sealed(_at(stored, at))]
-    changed = _changed(schema, value, stored) if kept else []
+def kept_elsewhere(inventory: Inventory) -> list[FieldError]:
+    """Returns an error for each secret that a value only masks and that is stored, if anything has changed that may decide where it is
+    sent. A secret that is named and kept elsewhere may be used by whoever may name it."""
+    kept = [site.pointer for site in inventory.secrets() if site.value == MASK and is_sealed(site.stored)]
+    changed = _changed(inventory.schema, inventory.value, inventory.stored) if kept else []
     if not changed:
         return []
     words = say("must be entered again, as {fields} changed: a stored secret is not sent to another destination", fields=", ".join(changed))
-    return [FieldError(at, words) for at in kept]
+    return [FieldError(pointer, words) for pointer in kept]
 
 
 def _changed(schema: Mapping[str, Any], value: Any, stored: Any) -> list[str]:
@@ -64,15 +63,6 @@ def _is_default(place: Place, value: Any) -> bool:
     """Whether it is what an absent value stands for: of several defaults, in branches, none is."""
     defaults = [layer["default"] for layer in place.layers if "default" in layer]
     return len(defaults) == 1 and bool(defaults[0] == value)
-
-
-def _at(value: Any, pointer: str) -> Any:
-    for key in keys_of(pointer):
-        if isinstance(value, Mapping):
-            value = value.get(key)
-        else:
-            value = value[int(key)] if isinstance(value, list) and key.isdigit() and int(key) < len(value) else None
-    return value
 
 
 def _title(place: Place | None, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,8 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.connections.destinations import kept_elsewhere
 from app.connections.health_store import Health, HealthStore
-from app.connections.references import connection_references, named_secrets, reached_places, with_secrets
+from app.connections.inventory import Inventory
+from app.connections.named import NAMED_KIND, NamedConnections, references_of
 from app.connections.store import ConnectionStore
 from app.connections.vault import Vault, mask
 from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersion, ValidationFailed
@@ -25,7 +26,7 @@ from app.validation import SchemaValidator
 from app.validation.names import normal
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS, ConnectionKind
-from templates_lib.messages import said, say
+from templates_lib.messages import say
 from templates_lib.own import Own
 
 log = get_logger(__name__)
@@ -33,7 +34,6 @@ log = get_logger(__name__)
 TRIED_BY_HAND = timedelta(minutes=1)  # and not tried by itself for so long
 EXPLORED_SECONDS = 20.0  # suggestions may be so old
 MOST_EXPLORED = 500
-NAMED_KIND = "secret"  # the kind of connection that parameters name instead of holding a secret
 NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$"}
 _NAMES = SchemaValidator(NAME_SCHEMA)
 
@@ -96,7 +96,7 @@ class Connections:
             "_id": str(uuid.uuid4()),
             "name": name,
             "kind": kind,
-            "settings": self._vault.seal(definition.settings_schema, settings),
+            "settings": self._vault.seal(Inventory.of(definition.settings_schema, settings)),
             "version": 1,
             "created_by": actor.email,
             "created_at": now,
@@ -117,7 +117,7 @@ class Connections:
             raise StaleVersion(version, old["version"])
         name = normal(name) if isinstance(name, str) and name != old["name"] else name  # jobs name one of old as it is
         definition = self._checked(name, old["kind"], settings, old)
-        sealed = self._vault.seal(definition.settings_schema, settings, old["settings"])
+        sealed = self._vault.seal(Inventory.of(definition.settings_schema, settings, old["settings"]))
         new = {
             **old,
             "name": name,
@@ -216,47 +216,22 @@ class Connections:
             kept = self._explored[key] = (now, found)
         return kept[1]
 
-    def check_references(
-        self, references: Iterable[tuple[str, str, str]], *, templates: Sequence[str], places: Iterable[tuple[str, str, str]] = ()
-    ) -> list[FieldError]:
-        """Judge (pointer, name, kind) triples of a job's parameters: the connection exists, is of that kind, and is for jobs of one of
-        `templates` (its own, and the one that that is made from); and (pointer, name, collection or address) triples: it reaches the
-        place."""
-        wanted = list(references)
-        found = {row["name"]: row for row in self._store.by_names({name for _, name, _ in wanted})}
-        errors = []
-        for place, name, kind in wanted:
-            row = found.get(name)
-            if row is not None and DAMAGED in row:
-                errors.append(
-                    FieldError(place, say("names a connection whose record is damaged: {name!r}: {reason}", name=name, reason=row[DAMAGED]))
-                )
-            elif row is None or row["kind"] != kind:
-                errors.append(
-                    FieldError(place, say("is not the name of a {kind} connection: {name!r}", kind=said(KINDS[kind].name), name=name))
-                )
-            elif row["settings"].get("templates") and not set(templates) & set(row["settings"]["templates"]):
-                errors.append(
-                    FieldError(
-                        place, say("{name!r} is not for jobs of {templates}; a super-admin can allow it", name=name, templates=templates[0])
-                    )
-                )
-        for place, name, what in places:
-            if name in found and DAMAGED not in found[name] and not KINDS[found[name]["kind"]].reaches(found[name]["settings"], what):
-                errors.append(FieldError(place, say("{name!r} does not reach {what!r}; a super-admin can allow it", name=name, what=what)))
-        return errors
+    def named_in(self, inventory: Inventory) -> NamedConnections:
+        """Reads the connections and secrets that parameters name, in one trip to the database."""
+        rows = self._store.by_names({name for _, name, _ in references_of(inventory)})
+        return NamedConnections({row["name"]: row for row in rows}, self._vault)
 
-    def check_parameters(self, schema: Mapping[str, Any], parameters: Mapping[str, Any], *, templates: Sequence[str]) -> list[FieldError]:
-        """What is wrong with the connections and secrets that the parameters of a job of one of `templates` name, at pointers into them."""
-        return self.check_references(_named(schema, parameters), templates=templates, places=reached_places(schema, parameters))
+    def grant(self, names: Collection[str]) -> dict[str, ConnectionGrant]:
+        """Returns the named connections in the clear; one that does not exist is left out."""
+        return NamedConnections({row["name"]: row for row in self._store.by_names(names)}, self._vault).grant(names)
 
     def needs(self, schema: Mapping[str, Any], parameters: Any, *, templates: Sequence[str]) -> list[Need]:
-        """The connections and secrets that the parameters of a job of one of `templates` name, each once, in their order."""
-        references, places = _named(schema, parameters), list(reached_places(schema, parameters))
-        called = {place: name for place, name, _ in (*references, *places)}
-        found = self.check_references(references, templates=templates, places=places)
-        wrong = {called[one.pointer]: one.message for one in reversed(found)}
-        ids = {(row["name"], row["kind"]): str(row["_id"]) for row in self._store.by_names({name for _, name, _ in references})}
+        """Returns the connections and secrets that the parameters of a job of one of `templates` name, each once, in their order."""
+        inventory = Inventory.of(schema, parameters)
+        references, named = references_of(inventory), self.named_in(inventory)
+        name_at = {pointer: name for pointer, name, _ in (*references, *inventory.reached())}
+        wrong = {name_at[error.pointer]: error.message for error in reversed(named.errors(inventory, templates=templates))}
+        ids = {(row["name"], row["kind"]): str(row["_id"]) for row in named.rows.values()}
         silent = {key: one.since for key, one in self._health.all().items() if one.works is False}
         needs: dict[tuple[str, str], Need] = {}
         for _, name, kind in references:
@@ -264,10 +239,6 @@ class Connections:
             need = Need(name=name, kind=KINDS[kind], id=found_id, wrong=wrong.get(name, ""), silent_since=silent.get(found_id))
             needs.setdefault((name, kind), need)
         return list(needs.values())
-
-    def named_places(self, schema: Mapping[str, Any], parameters: Any) -> list[tuple[str, str]]:
-        """Each (JSON Pointer, name) of a connection that parameters name."""
-        return [(place, name) for place, name, _ in connection_references(schema, parameters)]
 
     def silence_of(self, name: str) -> str | None:
         """What is said of a connection that did not answer when it was last tried; None where it did, or nobody has tried it."""
@@ -281,21 +252,6 @@ class Connections:
         """Whether a connection is there and jobs may call an address through it."""
         row = next(iter(self._store.by_names({name})), None)
         return row is not None and KINDS[row["kind"]].reaches(row["settings"], address)
-
-    def open_secrets(self, schema: Mapping[str, Any], parameters: Any) -> Any:
-        """The parameters with each secret that they name in the clear; one that is not there stays named."""
-        names = {name for _, name in named_secrets(schema, parameters)}
-        rows = [row for row in self._store.by_names(names) if row["kind"] == NAMED_KIND]
-        found = {row["name"]: str(self._vault.open(row["settings"])["value"]) for row in rows}
-        return with_secrets(schema, parameters, found) if found else parameters
-
-    def grant(self, names: Iterable[str]) -> dict[str, ConnectionGrant]:
-        """The named connections in the clear, for one attempt; a missing one is left out."""
-        return {
-            row["name"]: ConnectionGrant(row["name"], row["kind"], self._vault.open(row["settings"]))
-            for row in self._store.by_names(names)
-            if DAMAGED not in row
-        }
 
     def problems(self, name: Any, kind: Any, settings: Any, old: Document | None = None) -> list[FieldError]:
         """All that keeps a connection from being made so, or `old` from being changed so; of values (JSON) that nobody has judged."""
@@ -311,8 +267,9 @@ class Connections:
         schema, elsewhere = definition.settings_schema, list[FieldError]()
         kept = settings
         if isinstance(settings, Mapping):
-            kept = self._vault.keep(schema, settings, stored)
-            elsewhere = [one.below("/settings") for one in kept_elsewhere(schema, settings, stored)]
+            inventory = Inventory.of(schema, settings, stored)
+            kept = self._vault.keep(inventory).value
+            elsewhere = [one.below("/settings") for one in kept_elsewhere(inventory)]
         wrong = [*elsewhere, *self._validators[definition.type].errors(kept, prefix="/settings")]
         if not wrong:
             wrong = [FieldError(f"/settings{one.pointer}", one.message) for one in definition.problems(kept, self._own)]
@@ -342,9 +299,3 @@ def _told(one: Health | None, *, whole: bool) -> dict[str, Any] | None:
     if one is None or one.works is None:
         return None
     return {"works": one.works, "since": one.since, "probed_at": one.probed_at, **({"message": one.message} if whole else {})}
-
-
-def _named(schema: Mapping[str, Any], parameters: Any) -> list[tuple[str, str, str]]:
-    """Each (JSON Pointer, name, kind) of a connection or secret that parameters name."""
-    secrets = ((place, name, NAMED_KIND) for place, name in named_secrets(schema, parameters))
-    return [*connection_references(schema, parameters), *secrets]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from app.connections.inventory import Inventory, Site
 from app.errors import StartError
 from app.keys import KeyRing
-from app.validation.places import Place
 from app.validation.secret import MASK, secret_name
 
 SEALED = "$sealed"  # {"$sealed": "<Fernet token>"}: what MongoDB holds
@@ -24,31 +24,25 @@ class Vault:
         each = [Fernet(base64.urlsafe_b64encode(key)) for key in keys.derive_all("vault")]
         self._current, self._fernet = each[0], MultiFernet(each)
 
-    def seal(self, schema: Mapping[str, Any], value: Any, stored: Any = None) -> Any:
-        """`value` with each secret sealed. A secret that is MASK keeps the sealed one at its place in `stored`."""
-        return self._seal(Place.of(schema), value, stored)
+    def seal(self, inventory: Inventory) -> Any:
+        """Returns a value with each secret sealed. A secret that is MASK keeps the one that is stored at its place, sealed or named."""
+        return inventory.with_secrets(self._stored_form).value
 
-    def _seal(self, place: Place, value: Any, stored: Any) -> Any:
-        if place.secret:
-            if value == MASK:
-                return stored if is_sealed(stored) or secret_name(stored) is not None else None
-            if secret_name(value) is not None:
-                return dict(value)
-            return self._sealed(value)
-        return walk(place, value, stored, self._seal)
+    def _stored_form(self, site: Site) -> Any:
+        if site.value == MASK:
+            return site.stored if _is_stored_secret(site.stored) else None
+        if secret_name(site.value) is not None:
+            return site.value
+        return self._sealed(site.value)
 
-    def keep(self, schema: Mapping[str, Any], value: Any, stored: Any) -> Any:
-        """`value` in the clear, with MASK replaced by the secret that `stored` holds at that place; for validation.
+    def keep(self, inventory: Inventory) -> Inventory:
+        """Returns a value in the clear, with MASK replaced by the secret that is stored at its place; for validation.
 
         A MASK with nothing stored stays as it is, and the validator refuses it.
         """
-        return self._keep(Place.of(schema), value, stored)
-
-    def _keep(self, place: Place, value: Any, stored: Any) -> Any:
-        if place.secret:
-            kept = value == MASK and (is_sealed(stored) or secret_name(stored) is not None)
-            return self.open(stored) if kept else value
-        return walk(place, value, stored, self._keep)
+        return inventory.with_secrets(
+            lambda site: self.open(site.stored) if site.value == MASK and _is_stored_secret(site.stored) else site.value
+        )
 
     def open(self, value: Any) -> Any:
         """`value` with each sealed secret in the clear. Raises StartError where it was sealed with another key."""
@@ -107,15 +101,5 @@ def is_sealed(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) == {SEALED} and isinstance(value[SEALED], str)
 
 
-def walk(place: Place, value: Any, stored: Any, visit: Callable[[Place, Any, Any], Any]) -> Any:
-    """`value` with `visit(place, item, stored)` of each member and entry that the schema describes, in whichever branch, in its place."""
-    if isinstance(value, Mapping):
-        before = stored if isinstance(stored, Mapping) else {}
-        return {key: visit(at, item, before.get(key)) if (at := place.member(key)) is not None else item for key, item in value.items()}
-    if isinstance(value, list):
-        rows = stored if isinstance(stored, list) else []
-        return [
-            visit(at, item, rows[i] if i < len(rows) else None) if (at := place.entry(i)) is not None else item
-            for i, item in enumerate(value)
-        ]
-    return value
+def _is_stored_secret(value: Any) -> bool:
+    return is_sealed(value) or secret_name(value) is not None

@@ -10,6 +10,7 @@ from itertools import chain, islice
 import httpx
 
 from app.config import Settings
+from app.connections.inventory import Inventory
 from app.connections.service import Connections
 from app.errors import FieldError
 from app.events import get_logger
@@ -75,10 +76,10 @@ class Outlook:
     # -- steps ----------------------------------------------------------------------------------------------------
 
     def _silent(self, entry: Entry, definition: JobDefinition) -> Iterator[FieldError]:
-        for place, name in self._connections.named_places(entry.parameters_schema, definition.parameters):
+        for pointer, name, _ in Inventory.of(entry.parameters_schema, definition.parameters).connections():
             silence = self._connections.silence_of(name)
             if silence is not None:
-                yield FieldError(f"/parameters{place}", silence)
+                yield FieldError(f"/parameters{pointer}", silence)
 
     def _unmailed(self, definition: JobDefinition) -> Iterator[FieldError]:
         lists = {"on_success": definition.notifications.on_success, "on_failure": definition.notifications.on_failure}

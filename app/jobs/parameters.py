@@ -8,22 +8,21 @@ from dataclasses import replace
 from typing import Any
 
 from app.clock import Clock
-from app.connections.destinations import kept_elsewhere
-from app.connections.references import secret_places
 from app.connections.service import Connections, Need
-from app.connections.vault import Vault, mask
+from app.connections.vault import mask
 from app.errors import FieldError, MigrationFailed, ValidationFailed
 from app.jobs.model import Job
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry, with_defaults
+from app.jobtemplates.parameters import ParameterPipeline
 from app.validation.dynamic import Known
 
 
 class JobParameters:
     """Checks no rights and writes nothing. Parameters are validated against the version of the template that the job is of."""
 
-    def __init__(self, *, catalogue: Catalogue, connections: Connections, vault: Vault, clock: Clock) -> None:
-        self._catalogue, self._connections, self._vault, self._clock = catalogue, connections, vault, clock
+    def __init__(self, *, catalogue: Catalogue, connections: Connections, pipeline: ParameterPipeline, clock: Clock) -> None:
+        self._catalogue, self._connections, self._pipeline, self._clock = catalogue, connections, pipeline, clock
 
     def entry_of(self, job: Job) -> Entry:
         """Returns the version of its template that a job is of. Raises NotFound."""
@@ -75,22 +74,12 @@ class JobParameters:
     def errors(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> list[FieldError]:
         """Returns what is wrong with parameters, at pointers below `/parameters`. `stored` holds the secrets that `parameters`
         only mask."""
-        schema = entry.parameters_schema
-        kept = self._vault.keep(schema, parameters, stored)
-        clear = self._connections.open_secrets(schema, kept)
-        schema_errors = entry.check_ahead(clear, Known(now=self._clock.now(), sample=True), prefix="/parameters")
-        named = [*self._connections.check_parameters(schema, kept, templates=entry.families), *kept_elsewhere(schema, parameters, stored)]
-        by_pointer = {f"/parameters{error.pointer}": error.message for error in named}
-        # A secret that does not exist also fails the schema, as it is no text: only the message that names it is told.
-        return [
-            *(error for error in schema_errors if error.pointer not in by_pointer),
-            *(FieldError(pointer, message) for pointer, message in by_pointer.items()),
-        ]
+        known = Known(now=self._clock.now(), sample=True)
+        return [error.below("/parameters") for error in self._pipeline.open(entry, parameters, stored).errors_ahead(known)]
 
     def seal(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
         """Returns valid parameters as they are stored: secrets sealed, those that are only masked taken from `stored`."""
-        sealed: dict[str, Any] = self._vault.seal(entry.parameters_schema, parameters, stored)
-        return sealed
+        return self._pipeline.seal(entry, parameters, stored)
 
     def validate(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
         """Returns the parameters as they would be stored for a version of a template, and what is wrong with them."""
@@ -114,7 +103,4 @@ class JobParameters:
 
     def changed_secrets(self, job: Job, parameters: Mapping[str, Any]) -> list[str]:
         """Returns pointers, from the parameters, of the secrets in `parameters` that the job does not have, or has with another value."""
-        schema, stored = self.entry_of(job).parameters_schema, self.upgrade(job).definition.parameters
-        before = dict(secret_places(schema, self._vault.open(stored)))
-        after = secret_places(schema, self._vault.keep(schema, parameters, stored))
-        return [pointer for pointer, value in after if before.get(pointer) != value]
+        return self._pipeline.changed_secrets(self.entry_of(job), parameters, self.upgrade(job).definition.parameters)

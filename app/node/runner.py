@@ -11,9 +11,6 @@ from typing import Any
 
 from app.clock import Clock
 from app.config import Settings
-from app.connections.references import connection_references
-from app.connections.service import Connections
-from app.connections.vault import Vault
 from app.errors import FieldError, JobwrightError, NotFound
 from app.events import get_logger
 from app.execution.store import ExecutionStore
@@ -22,6 +19,7 @@ from app.jobs.model import RetryOn
 from app.jobs.records import RunEnd
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
+from app.jobtemplates.parameters import ParameterPipeline, Parameters
 from app.mongo import is_permanent
 from app.queue.model import Attempt, AttemptError, Outcome, Reason, Status
 from app.queue.retry import decide_retry
@@ -29,7 +27,7 @@ from app.queue.slots import RunBounds
 from app.sandbox.protocol import StopReason
 from app.scheduling.permit import Grant, StartPermit
 from app.ticks import each
-from app.validation.dynamic import Known, Resolved, has_any, put_back, resolve
+from app.validation.dynamic import Known, Resolved, has_any, put_back
 
 log = get_logger(__name__)
 
@@ -51,8 +49,7 @@ class Runner:
         executor: Executor,
         sink: Sink,
         catalogue: Catalogue,
-        connections: Connections,
-        vault: Vault,
+        pipeline: ParameterPipeline,
         clock: Clock,
         settings: Settings,
         owner: str,
@@ -62,13 +59,7 @@ class Runner:
     ) -> None:
         self._store, self._executor, self._sink, self._catalogue = store, executor, sink, catalogue
         self._note_runs, self._followed, self._retired = note_runs, followed, retired
-        self._connections, self._vault, self._clock, self._settings, self._owner = (
-            connections,
-            vault,
-            clock,
-            settings,
-            owner,
-        )
+        self._pipeline, self._clock, self._settings, self._owner = pipeline, clock, settings, owner
         self._host = socket.gethostname()
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._renewed_at = clock.monotonic()
@@ -228,18 +219,17 @@ class Runner:
         """The run with secrets opened and connections granted, judged once more; a run that cannot be made ends here."""
         try:
             entry = self._catalogue.get(attempt.template_type, attempt.template_version)
-            schema = entry.parameters_schema
-            # A job that nobody has moved yet runs by the code's own migrations.
-            kept = self._vault.open(entry.upgrade_parameters(attempt.parameters, attempt.code_version))
-            errors = self._connections.check_parameters(schema, kept, templates=entry.families)
-            parameters = self._connections.open_secrets(schema, kept)
-            if has_any(parameters):
-                found = self._resolved(attempt, entry, parameters)
-                parameters, errors = found.value, errors or found.errors
-            errors = errors or self._judge(attempt, entry, parameters)
+            # A job that has not been moved to the newest version of its template is upgraded by the migrations of the template's code.
+            parameters = self._pipeline.open_stored(entry, entry.upgrade_parameters(attempt.parameters, attempt.code_version))
+            errors = parameters.reference_errors()
+            if has_any(parameters.value):
+                resolved = self._resolved(attempt, parameters)
+                parameters = self._pipeline.with_resolved(parameters, resolved.value)
+                errors = errors or resolved.errors or parameters.reference_errors()
+            errors = errors or self._judge(attempt, entry, parameters.value)
             if errors:
                 return self._refuse(attempt, "InvalidParameters", "; ".join(f"{one.pointer}: {one.message}" for one in errors[:5]))
-            grants = self._connections.grant({name for _, name, _ in connection_references(schema, parameters)})
+            grants = parameters.grants()
         except NotFound:
             why = self._catalogue.why_not(attempt.template_type, attempt.template_version)
             return self._refuse(attempt, "TemplateMissing", f"There is no template {attempt.template_type!r} on this node: {why}")
@@ -248,18 +238,18 @@ class Runner:
         isolation = entry.template.isolation if self._settings.isolation == "template" else self._settings.isolation
         return Run(
             attempt,
-            parameters,
+            parameters.value,
             {name: (grant.kind, grant.settings) for name, grant in grants.items()},
             entry.load,
             reused=isolation == "reused" and not attempt.dry,
             stores=entry.stores,
         )
 
-    def _resolved(self, attempt: Attempt, entry: Entry, parameters: Mapping[str, Any]) -> Resolved:
-        """The parameters with what their dynamic values become: the same in each attempt of an execution, and recorded with it."""
+    def _resolved(self, attempt: Attempt, parameters: Parameters) -> Resolved:
+        """Returns what the dynamic values of the parameters become: the same in each attempt of an execution, and recorded with it."""
         if attempt.resolved is not None:
             with suppress(LookupError, ValueError):
-                return Resolved(put_back(parameters, attempt.resolved))
+                return Resolved(put_back(parameters.value, attempt.resolved))
         known = Known(
             now=attempt.stands_for or attempt.began_at,
             execution_id=attempt.execution_id,
@@ -268,7 +258,7 @@ class Runner:
             job_name=attempt.job_name,
             previous=self._store.last_success(attempt.job_id),
         )
-        found = resolve(entry.parameters_schema, parameters, known)
+        found = parameters.resolve(known)
         if found.became:
             self._store.note_resolved(attempt, found.became)
         return found

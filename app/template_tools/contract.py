@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.connections.references import connection_references
+from app.connections.inventory import Inventory
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import Entry
 from templates_lib.base import Cancelled, JobResult, Problem, RunContext, TemplateError
@@ -200,7 +200,7 @@ def _runnable(entry: Entry) -> list[dict[str, Any]]:
         return []
     schema = entry.parameters_schema
     valid = [example for example in _examples_of(entry) if not entry.validator.errors(example)]
-    return [example for example in valid if not list(connection_references(schema, example))]
+    return [example for example in valid if not any(Inventory.of(schema, example).connections())]
 
 
 @contextmanager

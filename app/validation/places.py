@@ -25,12 +25,23 @@ _lock = Lock()
 class Place:
     """All schemas that may apply at one place: its own, what they refer to, and every branch of their unions and conditions."""
 
-    __slots__ = ("_members", "_root", "layers")
+    __slots__ = ("_entries", "_members", "_root", "connection_kind", "layers", "longest_prefix", "options", "secret")
 
     def __init__(self, schemas: list[Any], root: Any) -> None:
         self._root = root
         self._members: dict[str, Place | None] = {}
+        self._entries: dict[int, Place | None] = {}
         self.layers = list(_layers(schemas, root, set()))
+        # True if any of them keeps a secret.
+        self.secret = any(map(is_secret, self.layers))
+        # The first `x-options`; empty if there are none.
+        self.options: Mapping[str, Any] = next(
+            (layer["x-options"] for layer in self.layers if isinstance(layer.get("x-options"), Mapping)), _NO_OPTIONS
+        )
+        # The kind of the connections that may be named here; None if none may.
+        self.connection_kind = str(self.options.get("kind", "")) if self.options.get("from") == "connections" else None
+        # The most entries of a list that any of them describes one by one.
+        self.longest_prefix = max((len(layer.get("prefixItems", ())) for layer in self.layers), default=0)
 
     @classmethod
     def of(cls, schema: Any) -> Place:
@@ -45,16 +56,6 @@ class Place:
             while len(_kept) > CACHED:
                 _kept.popitem(last=False)
             return made
-
-    @property
-    def secret(self) -> bool:
-        """True where any of them keeps a secret."""
-        return any(map(is_secret, self.layers))
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """The first `x-options`; empty where there are none."""
-        return next((layer["x-options"] for layer in self.layers if isinstance(layer.get("x-options"), Mapping)), _NO_OPTIONS)
 
     def says(self, keyword: str, value: object) -> bool:
         """True where any of them has the keyword with this value."""
@@ -85,6 +86,12 @@ class Place:
 
     def entry(self, index: int = 0) -> Place | None:
         """The place of an entry of a list; None where nothing is said of it."""
+        index = min(index, self.longest_prefix)  # all entries behind the prefix have one place
+        if index not in self._entries:
+            self._entries[index] = self._entry(index)
+        return self._entries[index]
+
+    def _entry(self, index: int) -> Place | None:
         found: list[Any] = []
         for layer in self.layers:
             first = layer.get("prefixItems", ())
@@ -93,8 +100,7 @@ class Place:
 
     def entries(self) -> list[Place]:
         """The places that entries of a list may have."""
-        longest = max((len(layer.get("prefixItems", ())) for layer in self.layers), default=0)
-        return [one for index in range(longest + 1) if (one := self.entry(index)) is not None]
+        return [entry for index in range(self.longest_prefix + 1) if (entry := self.entry(index)) is not None]
 
 
 def _layers(schemas: list[Any], root: Any, seen: set[int]) -> Iterator[Mapping[str, Any]]:

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 
 from app.audit.model import Actor
 from app.connections.destinations import kept_elsewhere
+from app.connections.inventory import Inventory
 from app.connections.vault import SEALED, mask
 from app.errors import ValidationFailed
 from app.factory import Store
@@ -127,27 +128,30 @@ def test_a_member_that_says_nothing_counts() -> None:
     sealed = {SEALED: "x"}
     stored = {"secret": sealed, "anything": 1, "note": "a", "deep": {"key": sealed}, "rows": [{"key": sealed, "url": "u"}], "extra": 1}
     shown = mask(stored)
-    assert kept_elsewhere(schema, shown, stored) == []
-    assert kept_elsewhere(schema, {**shown, "note": "b", "deep": {"key": dict(MASK), "to": "here"}}, stored) == []
+    assert kept_elsewhere(Inventory.of(schema, shown, stored)) == []
+    assert kept_elsewhere(Inventory.of(schema, {**shown, "note": "b", "deep": {"key": dict(MASK), "to": "here"}}, stored)) == []
     places = ["/secret", "/deep/key", "/rows/0/key"]
     for change in ({"anything": 2}, {"anything": None}, {"extra": 2}, {"new": 1}, {"deep": {"key": dict(MASK), "to": "there"}}):
-        assert [one.pointer for one in kept_elsewhere(schema, {**shown, **change}, stored)] == places, change
+        assert [one.pointer for one in kept_elsewhere(Inventory.of(schema, {**shown, **change}, stored))] == places, change
     without = {key: value for key, value in shown.items() if key != "anything"}
-    found = kept_elsewhere(schema, without, stored)
+    found = kept_elsewhere(Inventory.of(schema, without, stored))
     assert [one.pointer for one in found] == places
     assert "Anything" in found[0].message
     moved = deepcopy(shown)
     moved["rows"][0]["url"] = "elsewhere"
-    assert [one.pointer for one in kept_elsewhere(schema, moved, stored)] == places
+    assert [one.pointer for one in kept_elsewhere(Inventory.of(schema, moved, stored))] == places
     given = {"secret": "typed", "deep": {}, "rows": [], "anything": 2}
-    assert kept_elsewhere(schema, given, stored) == []
-    assert kept_elsewhere(schema, {**shown, "anything": 2}, {**stored, "secret": named_secret("n"), "deep": {}, "rows": []}) == []
+    assert kept_elsewhere(Inventory.of(schema, given, stored)) == []
+    assert (
+        kept_elsewhere(Inventory.of(schema, {**shown, "anything": 2}, {**stored, "secret": named_secret("n"), "deep": {}, "rows": []}))
+        == []
+    )
 
 
 def test_of_several_defaults_none_stands_for_an_absent_value() -> None:
     schema = {"properties": {"secret": {"writeOnly": True}, "to": {"anyOf": [{"default": "here"}, {"default": "there"}]}}}
     stored = {"secret": {SEALED: "x"}, "to": "here"}
-    assert kept_elsewhere(schema, {"secret": dict(MASK), "to": "there"}, stored) != []
+    assert kept_elsewhere(Inventory.of(schema, {"secret": dict(MASK), "to": "there"}, stored)) != []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 
 from app.accounts.permissions import May, require
 from app.audit.model import AuditFilter
-from app.connections.references import secret_places
+from app.connections.inventory import Inventory
 from app.errors import FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.execution.store import ExecutionFilter
 from app.jobs.body import as_request
@@ -271,7 +271,8 @@ def keep_draft() -> Any:
     else:
         value = submission.value
     # Whichever field a secret stands in, a password's or the JSON of the whole: it is left out with it.
-    secrets = [text for _, text in secret_places(entry.parameters_schema, value) if isinstance(text, str) and text]
+    sites = Inventory.of(entry.parameters_schema, value).secrets()
+    secrets = [site.value for site in sites if isinstance(site.value, str) and site.value]
     kept = [(name, text) for name, text in pairs if name != "csrf_token" and not any(_holds(text, secret) for secret in secrets)]
     services().drafts.keep(actor(), entry.type, kept)
     return "", 204

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.connections.references import connection_references
+from app.connections.inventory import Inventory
 from app.jobtemplates.entry import with_defaults
 
 
@@ -15,5 +15,5 @@ def test_connections_and_defaults_are_found_in_a_schema() -> None:
         }
     }
     value = {"c": "Mail", "rows": [{"f": "Files"}, {}]}
-    assert list(connection_references(schema, value)) == [("/c", "Mail", "smtp"), ("/rows/0/f", "Files", "file_store")]
+    assert list(Inventory.of(schema, value).connections()) == [("/c", "Mail", "smtp"), ("/rows/0/f", "Files", "file_store")]
     assert with_defaults(schema, value)["n"] == 5

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.connections.references import connection_paths, connection_references, named_secrets, secret_places, with_secrets
-from app.connections.vault import Vault, mask
+from app.connections.inventory import Inventory
+from app.connections.named import NAMED_KIND, NamedConnections
+from app.connections.references import connection_paths
+from app.connections.vault import SEALED, Vault, mask
 from app.jobtemplates.presets import without_secrets
 from app.keys import KeyRing
 from app.validation.places import Place
@@ -51,15 +53,15 @@ def test_a_secret_is_sealed_masked_and_opened_wherever_it_stands(vault: Vault, s
             **({"$defs": schema["$defs"]} if "$defs" in schema else {}),
         }
         value = {"rows": [1, value] if deep == "tuple" else [value]}
-    sealed = vault.seal(schema, value)
+    sealed = vault.seal(Inventory.of(schema, value))
     assert "hidden" not in str(sealed)
     assert vault.open(sealed) == value
     masked = mask(sealed)
-    assert vault.seal(schema, masked, sealed) == sealed
-    assert vault.keep(schema, masked, sealed) == value
-    assert [found for _, found in secret_places(schema, value)] == ["hidden"]
+    assert vault.seal(Inventory.of(schema, masked, sealed)) == sealed
+    assert vault.keep(Inventory.of(schema, masked, sealed)).value == value
+    assert [site.value for site in Inventory.of(schema, value).secrets()] == ["hidden"]
     assert "hidden" not in str(without_secrets(schema, value))
-    assert [(name, kind) for _, name, kind in connection_references(schema, value)] == [("mail", "smtp")]
+    assert [(name, kind) for _, name, kind in Inventory.of(schema, value).connections()] == [("mail", "smtp")]
 
 
 @pytest.mark.parametrize("shape", [name for name in SHAPES if name not in {"map", "pattern"}])
@@ -70,17 +72,21 @@ def test_what_names_a_connection_or_a_secret_is_known_from_the_schema(shape: str
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_named_secret_is_found_and_filled_in(shape: str) -> None:
+def test_a_named_secret_is_found_and_filled_in(vault: Vault, shape: str) -> None:
     value = {**VALUE, "s": {"$secret": "named", "name": "stripe"}}
-    assert [name for _, name in named_secrets(SHAPES[shape], value)] == ["stripe"]
-    assert with_secrets(SHAPES[shape], value, {"stripe": "sk"}) == {**VALUE, "s": "sk"}
+    inventory = Inventory.of(SHAPES[shape], value)
+    assert [name for _, name in inventory.named_secrets()] == ["stripe"]
+    settings = {"value": {SEALED: vault.seal(Inventory.of(SECRET, "sk"))[SEALED]}}
+    named = NamedConnections({"stripe": {"name": "stripe", "kind": NAMED_KIND, "settings": settings}}, vault)
+    assert named.open_secrets(inventory).value == {**VALUE, "s": "sk"}
+    assert inventory.value == value, "what was given stays as it is"
 
 
 def test_a_secret_that_is_an_object_is_sealed_whole(vault: Vault) -> None:
     schema = {"properties": {"key": {"type": "object", "writeOnly": True}}}
-    sealed = vault.seal(schema, {"key": {"a": ["b"]}})
+    sealed = vault.seal(Inventory.of(schema, {"key": {"a": ["b"]}}))
     assert set(sealed["key"]) == {"$sealed"}
-    assert vault.seal(schema, {"key": MASK}, sealed) == sealed
+    assert vault.seal(Inventory.of(schema, {"key": MASK}, sealed)) == sealed
 
 
 def test_a_reference_to_elsewhere_or_round_in_circles_says_nothing() -> None:

@@ -1,0 +1,79 @@
+"""The connections and secrets that parameters name, read from the database once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.connections.inventory import Inventory, Site
+from app.connections.vault import Vault
+from app.errors import FieldError
+from app.mongo import Document
+from app.shapes import DAMAGED
+from app.validation.secret import secret_name
+from templates_lib.base import ConnectionGrant
+from templates_lib.connections import KINDS
+from templates_lib.messages import said, say
+
+NAMED_KIND = "secret"  # the kind of connection that parameters name instead of holding a secret
+
+
+def references_of(inventory: Inventory) -> list[tuple[str, str, str]]:
+    """Returns (JSON Pointer, name, kind) of each connection, and then of each secret, that a value names."""
+    secrets = ((pointer, name, NAMED_KIND) for pointer, name in inventory.named_secrets())
+    return [*inventory.connections(), *secrets]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedConnections:
+    """The documents of connections, secrets sealed, by name. A name that is not in it does not exist."""
+
+    rows: Mapping[str, Document]
+    vault: Vault
+
+    def errors(self, inventory: Inventory, *, templates: Sequence[str]) -> list[FieldError]:
+        """Returns what is wrong with the connections that parameters name, at pointers into them: each must exist, be of the right kind, be
+        allowed for jobs of one of `templates` (the job's template, and the one it is derived from), and reach what it is used for."""
+        references = (self._error(*reference, templates) for reference in references_of(inventory))
+        return [error for error in (*references, *self._unreached(inventory)) if error is not None]
+
+    def open_secrets(self, inventory: Inventory) -> Inventory:
+        """Returns the parameters with each secret that they name in the clear. The name of a secret that does not exist stays."""
+        names = {name for _, name in inventory.named_secrets()}
+        rows = (row for name, row in self.rows.items() if name in names and row["kind"] == NAMED_KIND)
+        secrets = {row["name"]: str(self.vault.open(row["settings"])["value"]) for row in rows}
+
+        def opened(site: Site) -> Any:
+            return secrets.get(secret_name(site.value) or "", site.value)
+
+        return inventory.with_secrets(opened) if secrets else inventory
+
+    def grant(self, names: Collection[str]) -> dict[str, ConnectionGrant]:
+        """Returns those of the connections `names` in the clear, for one attempt; one that does not exist, or is damaged, is left out."""
+        return {
+            name: ConnectionGrant(row["name"], row["kind"], self.vault.open(row["settings"]))
+            for name, row in self.rows.items()
+            if name in names and DAMAGED not in row
+        }
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _error(self, pointer: str, name: str, kind: str, templates: Sequence[str]) -> FieldError | None:
+        row = self.rows.get(name)
+        if row is not None and DAMAGED in row:
+            words = say("names a connection whose record is damaged: {name!r}: {reason}", name=name, reason=row[DAMAGED])
+        elif row is None or row["kind"] != kind:
+            words = say("is not the name of a {kind} connection: {name!r}", kind=said(KINDS[kind].name), name=name)
+        elif row["settings"].get("templates") and not set(templates) & set(row["settings"]["templates"]):
+            words = say("{name!r} is not for jobs of {templates}; a super-admin can allow it", name=name, templates=templates[0])
+        else:
+            return None
+        return FieldError(pointer, words)
+
+    def _unreached(self, inventory: Inventory) -> Iterable[FieldError]:
+        named = {name for _, name, _ in references_of(inventory)}
+        for pointer, name, what in inventory.reached():
+            row = self.rows.get(name) if name in named else None
+            if row is not None and DAMAGED not in row and not KINDS[row["kind"]].reaches(row["settings"], what):
+                yield FieldError(pointer, say("{name!r} does not reach {what!r}; a super-admin can allow it", name=name, what=what))

@@ -15,7 +15,7 @@ from app.audit.model import Actor
 from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFailed
 from app.execution.service import Executions
 from app.jobs.directory import JobDirectory
-from app.jobs.filters import JobFilter
+from app.jobs.filters import DECLARED, JobFilter
 from app.jobs.gate import ApprovalGate, Operation
 from app.jobs.model import Cause, Job, Overlap
 from app.jobs.pausing import Pausing
@@ -25,6 +25,7 @@ from app.validation.names import read_name, spellings
 from templates_lib.messages import Said, joined, say
 
 MOST_JOBS = 1_000
+LONGEST_FILTER = 320  # characters: as long as an e-mail address may be
 
 
 class Action(StrEnum):
@@ -52,11 +53,8 @@ SCHEMA: Mapping[str, Any] = {
             "additionalProperties": False,
             "description": "As in the list of jobs; empty: all of them.",
             "properties": {
-                **{
-                    name: {"type": "string", "maxLength": 320}
-                    for name in ("template_type", "last_status", "owner", "tag", "group", "search")
-                },
-                **{name: {"type": "boolean"} for name in ("enabled", "paused", "broken", "ended")},
+                name: {"type": "boolean"} if declared["type"] is bool else {"type": "string", "maxLength": LONGEST_FILTER}
+                for name, declared in DECLARED.items()
             },
         },
         "reason": {"type": "string", "maxLength": 500, "description": "Of a pause."},

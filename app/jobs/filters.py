@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from typing import Any
 
 from app.mongo import Document, literal
 from app.validation.names import normal, spellings
@@ -24,22 +25,32 @@ SORTS = {
 }
 
 
+def _text(longest: int, description: str = "", *, column: str = "", default: str | None = None) -> Any:
+    """A text of at most `longest` characters. With `column`, jobs pass whose document has it there, in any spelling."""
+    return field(default=default, metadata={"type": str, "longest": longest, "description": description, "column": column})
+
+
+def _flag(description: str = "") -> Any:
+    return field(default=None, metadata={"type": bool, "description": description})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """What a list is narrowed to; `None` and empty mean all."""
+    """What a list of jobs is narrowed to; None and empty mean all. This is the only list of filters: REST and bulk actions take the fields
+    that have a type in their metadata, and `matching` makes the database's query."""
 
-    template_type: str | None = None
-    enabled: bool | None = None
-    paused: bool | None = None
-    broken: bool | None = None
-    ended: bool | None = None
-    last_status: str | None = None  # one of them, or NEVER
-    owner: str | None = None
-    tag: str | None = None
-    group: str | None = None
+    template_type: str | None = _text(100)
+    enabled: bool | None = _flag()
+    paused: bool | None = _flag()
+    broken: bool | None = _flag("Its schedule cannot be computed, or its template is gone")
+    ended: bool | None = _flag("Its schedule has no more due times")
+    last_status: str | None = _text(20, "How its last run ended, or never")  # a status, or NEVER
+    owner: str | None = _text(320, "E-mail address of who created it", column="created_by")
+    tag: str | None = _text(50, column="tags")
+    group: str | None = _text(100, column="group")
+    search: str = _text(200, "In name, description and tags", default="")
     ids: Collection[str] | None = None
     groups: Collection[str] | None = None
-    search: str = ""
 
     @property
     def narrows(self) -> bool:
@@ -49,6 +60,9 @@ class JobFilter:
 
 NEVER = "never"  # as a last status: no run has ended yet
 EVERY_JOB = JobFilter()
+# The filters that people and programs may set, by name, with what is declared of each.
+DECLARED: Mapping[str, Mapping[str, Any]] = {one.name: one.metadata for one in fields(JobFilter) if "type" in one.metadata}
+_COLUMNS = {name: declared["column"] for name, declared in DECLARED.items() if declared.get("column")}
 
 
 def search_text(text: str) -> str:
@@ -60,12 +74,13 @@ def matching(query: JobFilter, missing: Sequence[tuple[str, int]], now: datetime
     """Returns the database's query for the jobs that pass a filter at `now`. `missing` are the templates and versions that are not
     installed, whose jobs are broken."""
     where: Document = {"retired": False}
-    for field, value in (("template_type", query.template_type), ("enabled", query.enabled)):
-        if value is not None and value != "":
-            where[field] = value
-    for field, name in (("tags", query.tag), ("group", query.group), ("created_by", query.owner)):
-        if name:
-            where[field] = {"$in": spellings(name)}
+    if query.template_type:
+        where["template_type"] = query.template_type
+    if query.enabled is not None:
+        where["enabled"] = query.enabled
+    for name, column in _COLUMNS.items():
+        if text := getattr(query, name):
+            where[column] = {"$in": spellings(text)}
     if query.last_status:
         where["last_status"] = None if query.last_status == NEVER else query.last_status
     if query.paused is not None:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from marshmallow import EXCLUDE
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from marshmallow import EXCLUDE, missing
 from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf
 
 from app.api.approvals.schemas import ApprovalOut
 from app.api.base_schemas import INSTANT, AnswerSchema, RequestSchema
 from app.api.paging import PageQuery, page_schema
-from app.jobs.filters import NEVER, SORTS
+from app.jobs.filters import DECLARED, EVERY_JOB, NEVER, SORTS
 from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, NameField, RetryPolicySchema
 
 LAST_STATUSES = ["success", "failed", "timeout", "cancelled", NEVER]
 
 
+def _query_field(name: str, declared: Mapping[str, Any]) -> ma.Field[Any]:
+    """Returns the parameter of a filter (app.jobs.filters)."""
+    metadata = {"description": declared["description"]} if declared["description"] else {}
+    if declared["type"] is bool:
+        return ma.Boolean(metadata=metadata)
+    check = OneOf(LAST_STATUSES) if name == "last_status" else Length(max=declared["longest"])
+    default = getattr(EVERY_JOB, name)
+    return ma.String(validate=check, metadata=metadata, load_default=missing if default is None else default)
+
+
 class JobFilterQuery(RequestSchema):
-    template_type = ma.String(validate=Length(max=100))
-    enabled = ma.Boolean()
-    paused = ma.Boolean()
-    broken = ma.Boolean(metadata={"description": "Its schedule cannot be computed, or its template is gone"})
-    ended = ma.Boolean(metadata={"description": "Its schedule has no more due times"})
-    last_status = ma.String(validate=OneOf(LAST_STATUSES), metadata={"description": "How its last run ended, or never"})
-    owner = ma.String(validate=Length(max=320), metadata={"description": "E-mail address of who created it"})
-    tag = ma.String(validate=Length(max=50))
-    group = ma.String(validate=Length(max=100))
-    search = ma.String(load_default="", validate=Length(max=200), metadata={"description": "In name, description and tags"})
+    class Meta(RequestSchema.Meta):
+        include: ClassVar = {name: _query_field(name, declared) for name, declared in DECLARED.items()}
 
 
 class JobQuery(PageQuery, JobFilterQuery):

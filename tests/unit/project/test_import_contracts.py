@@ -26,6 +26,7 @@ BREACHES = {
     "APScheduler has one door": ("app/bulk/service.py", "import apscheduler"),
     "NATS has one door": ("templates_lib/message_command/template.py", "import nats"),
     "Celery has one door": ("app/node/runner.py", "import celery"),
+    "Faces import no store": ("app/api/exchange/routes.py", "import app.jobs.list_store"),
     "The form generator is pure": ("web/forms/field.py", "import app.clock"),
     "What all pages share imports no page": ("web/filters.py", "import web.views.common"),
     "The sandbox has no door to the registry's database": ("app/sandbox/handles.py", "import app.mongo"),
@@ -75,6 +76,12 @@ def test_every_stage_of_the_service_has_its_layer() -> None:
     """A new folder or module of app/ must say where it stands."""
     modules = {f"app.{path.stem}" for path in (ROOT / "app").iterdir() if _is_code(path) and path.stem != "__init__"}
     assert modules == _stages()
+
+
+def test_the_stores_that_faces_must_not_import_are_all_that_there_are() -> None:
+    modules = {path.relative_to(ROOT).with_suffix("") for path in sources("app")}
+    stores = {path.as_posix().replace("/", ".") for path in modules if path.name == "store" or path.name.endswith("_store")}
+    assert stores == set(CONTRACTS["Faces import no store"]["forbidden_modules"])
 
 
 def test_the_form_generator_may_use_only_the_ground() -> None:

@@ -23,7 +23,7 @@ from app.connections.health_store import HEALTH
 from app.connections.store import CONNECTION, ConnectionStore
 from app.connections.vault import Vault
 from app.errors import StartError
-from app.execution.store import ExecutionStore
+from app.execution.statistics_store import StatisticsStore
 from app.factory import Store
 from app.jobs import shape as jobs
 from app.jobs.dispatch_store import DispatchStore
@@ -340,22 +340,23 @@ class Doctor:
             yield Finding("Mail", Level.OK, "no job sends notifications")
 
     def _executions(self) -> Iterator[Finding]:
-        stuck = ExecutionStore(self._database).stuck(self._services.clock.now(), silent=RUN_SILENT, waiting=RUN_WAITING)
+        stuck = StatisticsStore(self._database).stuck(self._services.clock.now(), silent=RUN_SILENT, waiting=RUN_WAITING)
         descriptions = {
             "silent": ("running on a worker that no longer renews its lease", "A running scheduler takes them over within seconds."),
             "waiting": (
                 f"waiting for a free slot for more than {RUN_WAITING.seconds // 60} minutes",
                 "Raise SCHEDULER_EXECUTOR_POOL_SIZE or start another node.",
             ),
-            "untold": (
-                "ended, but the notification could not be sent",
-                "Check JOBWRIGHT_NOTIFY_CONNECTION and `notification.failed` in the log.",
-            ),
         }
         for what, count in stuck.items():
             if count:
                 yield Finding("Executions", Level.WARNING, f"{descriptions[what][0]}: {count}", descriptions[what][1])
-        if not any(stuck.values()):
+        given_up = self._services.given_up.count()
+        if given_up:
+            text = f"ended, but what follows could not be carried out (a mail, the jobs that run after it): {given_up}"
+            advice = "The page of the execution says why, and lets you try again. Look for `outbox.failed` in the log."
+            yield Finding("Executions", Level.WARNING, text, advice)
+        if not any(stuck.values()) and not given_up:
             yield Finding("Executions", Level.OK, "no execution is stuck")
 
     def _records(self) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ EVENTS: dict[str, str] = {
     "migration.reverted": "A numbered database migration was taken back.",
     "name.taken": "A stored name that is another only by how it is written could not get its one spelling: another record has that.",
     "dispatch.planned": "Due times became executions; counts a tick.",
-    "verdict.nothing_to_pause": "A job failed too often in a row and is never due by itself, or is gone.",
+    "self_pause.nothing_to_pause": "A job failed too often in a row and is never due by itself, or is gone.",
     "clock.was_set": "The machine's clock was set; by how many seconds. Ticks go on, lost runs are looked for a lease later.",
     "calendar.changed": "A calendar was changed; jobs in one of its blackouts look again.",
     "job.paused_itself": "A job failed as often in a row as it may, and is paused.",
@@ -49,7 +49,7 @@ EVENTS: dict[str, str] = {
     "attempt.handed_back": "A draining worker gave an unfinished run back to the queue.",
     "connection.answers": "A connection that did not answer does again.",
     "connection.silent": "A connection does not answer; what it said.",
-    "dependants.circle": "Jobs that run after each other in a circle were cut off; see the execution with the reason `circle`.",
+    "followers.circle": "Jobs that run after each other in a circle were cut off; see the execution with the reason `circle`.",
     "recorder.lost": "The end of a run could not be written in any form; it is found lost when its lease is over.",
     "recorder.not_noted": "The last run of jobs could not be noted with them; the runs themselves are written.",
     "recorder.refused": "The database refused reports for what is in them; those of each attempt are written by themselves.",
@@ -59,7 +59,12 @@ EVENTS: dict[str, str] = {
         "done with it, and everything else goes on. Said once a process."
     ),
     "recorder.waiting": "The database does not answer; outcomes are kept and tried again.",
-    "notification.failed": "A mail about an outcome could not be sent; it is tried again, five times in all.",
+    "outbox.failed": (
+        "What an end or an event owes could not be carried out: `what` (notify: a mail, followers, self_pause, regroup), `tries` and the "
+        "reason. It is tried again, unless `given_up`: then a person can ask for it again."
+    ),
+    "event.unconfirmed": "A change was made, and that it was could not be noted at once; whoever wants to hear of it does a little later.",
+    "scheduler.stalled": "The dispatcher of this node has not come to the end of a tick for a minute; seconds.",
     "zygote.started": "The root parent of attempt processes is there.",
     "cage.holds": "What keeps the processes of a kind of job in: the version of Landlock, and whether namespaces hold.",
     "zygote.died": "A parent of attempt processes ended, of which kind and why; it comes back when it is needed.",

@@ -7,7 +7,7 @@ import secrets
 import socket
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -44,15 +44,22 @@ from app.connections.store import ConnectionStore
 from app.connections.vault import Vault
 from app.errors import StartError
 from app.exchange.service import Exchange
+from app.execution.backfill_runs import BackfillRuns
 from app.execution.day_store import DayStore
-from app.execution.delivery import Deliveries
+from app.execution.doors import RunDoors
+from app.execution.given_up import GivenUp
+from app.execution.history import History
+from app.execution.history_store import HistoryStore
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
+from app.execution.logs import Logs
 from app.execution.overview import Overview
+from app.execution.previews import Previews
+from app.execution.regroup import Regroup
 from app.execution.retention import Retention
-from app.execution.service import Executions
-from app.execution.store import ExecutionStore
-from app.execution.verdict import Verdicts
+from app.execution.runs import JobDoors, RunLimit, Runs
+from app.execution.self_pause import SelfPause
+from app.execution.statistics_store import StatisticsStore
 from app.executors.base import Executor
 from app.executors.local.executor import LocalExecutor
 from app.jobs import shape as job_shape
@@ -73,6 +80,7 @@ from app.jobs.outlook import Outlook
 from app.jobs.parameters import JobParameters
 from app.jobs.pausing import Pausing
 from app.jobs.registry_store import RegistryStore
+from app.jobs.rules import Schedules
 from app.jobs.service import JobRegistry
 from app.jobs.usage_store import UsageStore
 from app.jobtemplates.catalogue import Catalogue
@@ -86,17 +94,29 @@ from app.keys import KeyRing, load_key
 from app.local_mongod import LocalMongod
 from app.migrations import Migrator
 from app.mongo import OLDEST_MONGODB, Document, connect, open_database, store_errors
-from app.node.node import Node
+from app.node.finisher import Finisher
+from app.node.node import Node, Parts
+from app.node.preparation import Preparation
 from app.node.recorder import Recorder
 from app.node.runner import Runner
+from app.node.sweeper import Sweeper
+from app.node.work_source import PollSource
 from app.notification.mail import MailNotifier
+from app.notification.outcomes import TellOutcome
+from app.outbox.carrier import Carrier
+from app.outbox.event_store import Events, event_outbox
 from app.premises import errors_name_settings, has_private_database, make_data_folder, require_registry
 from app.queue import shape as execution_shape
+from app.queue.claim_store import ClaimStore
+from app.queue.claims import Claimer, Claims
+from app.queue.owing import Owing
+from app.queue.slots import RunBounds
+from app.queue.store import QueueStore, execution_outbox
 from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.calendar_store import CalendarStore
-from app.scheduling.dependants import Dependants
 from app.scheduling.dispatcher import Dispatcher, PassedDueTimes
+from app.scheduling.followers import Followers
 from app.scheduling.forecast import Forecast
 from app.scheduling.gathering_store import GatheringStore
 from app.scheduling.maintenance import Maintenance
@@ -106,10 +126,16 @@ from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
 from app.sealing import Seal, SealedFields
 from app.services import Services
+from app.signals import Signal
 from templates_lib.own import Own
 
 if TYPE_CHECKING:
     from flask import Flask
+
+
+# Who wants the ends of executions, and who wants other events. `_carriers` makes one of each.
+OWING = Owing((TellOutcome, SelfPause, Followers))
+EVENT_HANDLERS = (Regroup,)
 
 
 @dataclass
@@ -192,7 +218,7 @@ def build_services(
     jobs, dispatch, lists, usage = RegistryStore(database), DispatchStore(database), ListStore(database), UsageStore(database)
     calendars = Calendars(CalendarStore(database), usage, dispatch, audit, clock)
     triggers = Triggers(max_lookahead_days=settings.max_lookahead_days, calendars=calendars)
-    passed = PassedDueTimes(triggers)
+    events, schedules = Events(database, EVENT_HANDLERS, clock), Schedules(triggers, PassedDueTimes(triggers))
     parameters = JobParameters(catalogue=catalogue, connections=connections, pipeline=ParameterPipeline(connections, vault), clock=clock)
     dependencies = Dependencies(DependencyStore(database))
     gate = ApprovalGate(catalogue, dependencies.graph)
@@ -211,29 +237,44 @@ def build_services(
         parameters=parameters,
         dependencies=dependencies,
         gate=gate,
-        rules=triggers,
-        passed=passed,
+        schedules=schedules,
         audit=audit,
+        events=events,
         clock=clock,
         settings=settings,
     )
-    pausing = Pausing(store=jobs, gate=gate, rules=triggers, passed=passed, audit=audit, clock=clock)
+    pausing = Pausing(store=jobs, gate=gate, schedules=schedules, audit=audit, clock=clock)
     directory = JobDirectory(lists=lists, usage=usage, catalogue=catalogue, clock=clock)
     templates = Templates(store=template_store, catalogue=catalogue, in_use=usage.count_of, audit=audit, clock=clock)
     resting = RestingTemplates(catalogue, dispatch, clock)
     templates.switched_on = lambda kind: resting.settle()
     moves = Moves(store=MoveStore(database), jobs=jobs, registry=registry, parameters=parameters, clock=clock)
-    executions = Executions(
-        store=ExecutionStore(database),
-        logs=LogStore(database),
-        limits=RunLimits(database),
-        registry=registry,
-        parameters=parameters,
-        gate=gate,
+    maintenance = Maintenance(MaintenanceStore(database), NodeStore(database), dispatch, audit, clock)
+    doors = JobDoors(registry=registry, directory=directory, parameters=parameters, gate=gate)
+    queue, history_store, statistics = QueueStore(database, OWING), HistoryStore(database), StatisticsStore(database)
+    limit = RunLimit(RunLimits(database), clock, settings.runs_per_hour)
+    queued, owed = Signal(), Signal()
+    runs = Runs(
+        queue=queue,
+        limit=limit,
+        jobs=doors,
+        audit=audit,
+        clock=clock,
+        bounds=RunBounds.from_settings(settings),
+        queued=queued,
+        why_nothing_starts=lambda: maintenance.why_nothing_starts(clock.now()),
+    )
+    previews = Previews(queue=queue, limit=limit, jobs=doors, audit=audit, clock=clock, queued=queued)
+    backfill_runs = BackfillRuns(queue=queue, history=history_store, limit=limit, jobs=doors, audit=audit, clock=clock, queued=queued)
+    history = History(queue=queue, history=history_store, statistics=statistics, jobs=doors)
+    given_up = GivenUp(
+        executions=execution_outbox(database),
+        events=event_outbox(database),
+        queue=queue,
         directory=directory,
         audit=audit,
         clock=clock,
-        settings=settings,
+        owed=owed,
     )
     users, sessions, throttle, passwords = UserStore(database), SessionStore(database), Throttle(database), Passwords()
     second = SecondFactor(users, keys)
@@ -259,14 +300,12 @@ def build_services(
         users=users,
         registry=registry,
         pausing=pausing,
-        executions=executions,
+        runs=RunDoors(runs, previews, backfill_runs),
         audit=audit,
+        events=events,
         clock=clock,
         days=settings.approval_days,
     )
-
-    maintenance = Maintenance(MaintenanceStore(database), NodeStore(database), dispatch, audit, clock)
-    executions.why_nothing_starts = lambda: maintenance.why_nothing_starts(clock.now())
     outlook = Outlook(catalogue, connections, settings)
 
     def ping() -> None:
@@ -306,21 +345,29 @@ def build_services(
             directory=directory,
             parameters=parameters,
             dependencies=dependencies,
-            executions=executions,
+            runs=runs,
             approvals=approvals,
             outlook=outlook,
             settings=settings,
         ),
         outlook=outlook,
-        bulk=Bulk(registry=registry, directory=directory, pausing=pausing, gate=gate, executions=executions, approvals=approvals),
-        executions=executions,
-        overview=Overview(ExecutionStore(database), DayStore(database), directory, clock),
+        bulk=Bulk(registry=registry, directory=directory, pausing=pausing, gate=gate, runs=runs, history=history, approvals=approvals),
+        runs=runs,
+        previews=previews,
+        backfill_runs=backfill_runs,
+        history=history,
+        logs=Logs(queue, LogStore(database), directory),
+        given_up=given_up,
+        queued=queued,
+        owed=owed,
+        events=events,
+        overview=Overview(history=history_store, statistics=statistics, days=DayStore(database), directory=directory, clock=clock),
         forecast=Forecast(lists, jobs, triggers, clock.monotonic),
         nodes=NodeStore(database).all,
         triggers=triggers,
         keys=keys,
         ping=ping,
-        backfills=Backfills(registry=registry, executions=executions, triggers=triggers, clock=clock),
+        backfills=Backfills(registry=registry, runs=backfill_runs, triggers=triggers, clock=clock),
         gathered=GatheringStore(database).arrived,
         calendars=calendars,
         maintenance=maintenance,
@@ -352,60 +399,87 @@ def launch_executor(settings: Settings) -> LocalExecutor:
 
 def build_node(settings: Settings, store: Store, services: Services, executor: Executor) -> Node:
     """The engine of this process, not started."""
-    database, clock = store.database, services.clock
-    executions, jobs, logs, name = ExecutionStore(database), DispatchStore(database), LogStore(database), _owner()
-    recorder = Recorder(executions, logs, jobs, clock)
-    runner = Runner(
-        store=executions,
-        executor=executor,
-        sink=recorder,
+    database, clock, name = store.database, services.clock, _owner()
+    jobs, queue, claim_store = DispatchStore(database), QueueStore(database, OWING), ClaimStore(database, OWING)
+    history, logs, nodes, switch = HistoryStore(database), LogStore(database), NodeStore(database), MaintenanceStore(database)
+    written = Signal()
+    lease = timedelta(seconds=settings.lease_seconds)
+    claimer = Claimer(owner=name, host=socket.gethostname(), lease=lease, bounds=RunBounds.from_settings(settings))
+    claims = Claims(claim_store, claimer)
+    finisher = Finisher(store=claim_store, claims=claims, owing=OWING, jobs=jobs, clock=clock, written=written, owed=services.owed)
+    recorder = Recorder(claim_store, logs, finisher, clock)
+    preparation = Preparation(
         catalogue=services.catalogue,
         pipeline=ParameterPipeline(services.connections, Vault(services.keys)),
-        clock=clock,
+        history=history,
+        claims=claim_store,
         settings=settings,
-        owner=name,
-        note_runs=jobs.note_runs,
-        followed=jobs.followed,
-        retired=jobs.retired,
     )
-    dispatcher = Dispatcher(
-        jobs=jobs,
-        executions=executions,
-        triggers=services.triggers,
-        clock=clock,
-        maintenance=services.maintenance.reason,
-        rests=services.resting.rests,
-    )
-    notifier = MailNotifier(services.connections, clock, connection=settings.notify_connection, public_url=settings.public_url)
-    node = Node(
-        dispatcher=dispatcher,
-        runner=runner,
+    runner = Runner(
+        source=PollSource(claims, clock),
+        store=claim_store,
+        preparation=preparation,
         executor=executor,
-        recorder=recorder,
+        sink=recorder,
+        retired=jobs.retired,
         clock=clock,
-        settings=settings,
-        deliveries=Deliveries(executions, notifier, clock),
-        nodes=NodeStore(database),
+        owner=name,
+        lease_seconds=settings.lease_seconds,
+    )
+    parts = Parts(
         name=name,
-        asked_for=executions.asked_for,
-        verdicts=Verdicts(executions, services.jobs, services.pausing),
-        templates_in_use=jobs.templates_in_use,
-        maintenance=services.maintenance,
-        switch=MaintenanceStore(database),
-        resting=services.resting,
-        probes=Probes(services.connections, HealthStore(database), clock, every=timedelta(seconds=settings.probe_seconds)),
-        dependants=Dependants(
-            jobs=DependencyStore(database),
-            executions=executions,
-            gatherings=GatheringStore(database),
+        dispatcher=Dispatcher(
+            jobs=jobs,
+            queue=queue,
             triggers=services.triggers,
             clock=clock,
+            events=services.events,
+            maintenance=services.maintenance.reason,
             rests=services.resting.rests,
         ),
-        retention=Retention(executions=executions, logs=logs, jobs=jobs, clock=clock, settings=settings),
+        runner=runner,
+        sweeper=Sweeper(store=claim_store, finisher=finisher, held=runner.held, clock=clock, lease_seconds=settings.lease_seconds),
+        executor=executor,
+        recorder=recorder,
+        carriers=_carriers(settings, database, services),
+        events=services.events,
+        retention=Retention(history=history, logs=logs, jobs=jobs, clock=clock, settings=settings),
+        probes=Probes(
+            services.connections,
+            HealthStore(database),
+            clock,
+            services.events,
+            every=timedelta(seconds=settings.probe_seconds),
+        ),
+        maintenance=services.maintenance,
+        switch=switch,
+        resting=services.resting,
+        nodes=nodes,
+        queued=services.queued,
+        written=written,
+        owed=services.owed,
+        templates_in_use=jobs.templates_in_use,
+        requested=queue.requested,
     )
-    services.executions.wake = node.wake
-    return node
+    return Node(parts, clock=clock, settings=settings)
+
+
+def _carriers(settings: Settings, database: Database[Document], services: Services) -> list[Carrier[Any]]:
+    """One carrier for each handler of ends and of events."""
+    queue, clock = QueueStore(database, OWING), services.clock
+    notifier = MailNotifier(services.connections, clock, connection=settings.notify_connection, public_url=settings.public_url)
+    followers = Followers(
+        jobs=DependencyStore(database),
+        queue=queue,
+        gatherings=GatheringStore(database),
+        triggers=services.triggers,
+        clock=clock,
+        queued=services.queued,
+        rests=services.resting.rests,
+    )
+    ends = (TellOutcome(notifier), SelfPause(HistoryStore(database), services.jobs, services.pausing), followers)
+    of_ends, of_events = execution_outbox(database), event_outbox(database)
+    return [*(Carrier(of_ends, handler, clock) for handler in ends), Carrier(of_events, Regroup(queue, ListStore(database)), clock)]
 
 
 def with_engine(services: Services, node: Node) -> Services:

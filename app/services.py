@@ -21,8 +21,13 @@ from app.config import Settings
 from app.connections.resealing import Resealing
 from app.connections.service import Connections
 from app.exchange.service import Exchange
+from app.execution.backfill_runs import BackfillRuns
+from app.execution.given_up import GivenUp
+from app.execution.history import History
+from app.execution.logs import Logs
 from app.execution.overview import Overview
-from app.execution.service import Executions
+from app.execution.previews import Previews
+from app.execution.runs import Runs
 from app.jobs.dependencies import Dependencies
 from app.jobs.directory import JobDirectory
 from app.jobs.drafts import Drafts
@@ -37,6 +42,7 @@ from app.jobtemplates.presets import Presets
 from app.jobtemplates.service import Templates
 from app.jobtemplates.sharing import Sharing
 from app.keys import KeyRing
+from app.outbox.event_store import Events
 from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.forecast import Forecast
@@ -44,6 +50,7 @@ from app.scheduling.maintenance import Maintenance
 from app.scheduling.node_store import NodeSeen
 from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
+from app.signals import Signal
 
 # Names in Flask's `app.extensions`: the services, and the function that answers errors of pages.
 EXTENSION = "jobwright"
@@ -85,7 +92,15 @@ class Services:
     approvals: Approvals
     exchange: Exchange
     bulk: Bulk
-    executions: Executions
+    runs: Runs
+    previews: Previews
+    backfill_runs: BackfillRuns
+    history: History
+    logs: Logs
+    given_up: GivenUp
+    queued: Signal
+    owed: Signal
+    events: Events
     overview: Overview
     nodes: Callable[[], list[NodeSeen]]
     triggers: Triggers

@@ -14,7 +14,8 @@ from pymongo.database import Database
 
 from app.execution.log_store import chunk
 from app.jobs.model import Job, job_from
-from app.queue.model import Status, Trigger, new_execution
+from app.queue.execution import Execution
+from app.queue.model import Status
 from app.scheduling.triggers import Triggers
 
 Document = dict[str, Any]
@@ -251,7 +252,8 @@ def _run(chance: random.Random, sketch: Sketch, job: Job, due: datetime) -> Docu
     lucky, age = chance.random(), (datetime.now(UTC) - due).days
     seconds = round(sketch.seconds * chance.lognormvariate(0, 0.22) * (1 + (90 - age) / 400), 3)
     late = timedelta(milliseconds=chance.randint(30, 900))
-    row = new_execution(job, now=due + late, triggered_by=Trigger.SCHEDULE, scheduled_for=due)
+    planned = Execution.due(job, due + late, at=due, overlap=job.definition.overlap, available_at=due)
+    row = planned.as_document()
     if lucky > 0.9985:
         return _ended(row, Status.SKIPPED, due + late) | {"reason": "overlap"}
     began, end = due + late, due + late + timedelta(seconds=seconds)

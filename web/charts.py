@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Any
 
 from app.execution.figures import Figures
+from app.queue.execution import Outline
 from app.validation.terminal import plain
 from templates_lib.messages import say
 
@@ -25,7 +25,7 @@ class Bar:
     y: float
     height: float
     status: str
-    row: Mapping[str, Any]
+    row: Outline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +41,13 @@ class Durations:
         return max(1, len(self.bars)) * STEP
 
 
-def durations(latest: Sequence[Mapping[str, Any]]) -> Durations:
+def durations(latest: Sequence[Outline]) -> Durations:
     """A chart of executions, which are given newest first: those that never ran are bars of the least height."""
-    longest = max((row.get("duration_seconds") or 0.0 for row in latest), default=0.0)
+    longest = max((row.duration_seconds or 0.0 for row in latest), default=0.0)
     bars = []
     for place, row in enumerate(reversed(latest)):
-        tall = max(SHORTEST, TALL * (row.get("duration_seconds") or 0.0) / longest) if longest else SHORTEST
-        bars.append(Bar(place * STEP, round(TALL - tall, 2), round(tall, 2), row["status"], row))
+        tall = max(SHORTEST, TALL * (row.duration_seconds or 0.0) / longest) if longest else SHORTEST
+        bars.append(Bar(place * STEP, round(TALL - tall, 2), round(tall, 2), row.status, row))
     return Durations(bars=bars, figures=Figures.of(latest), longest=longest)
 
 

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from app.instants import in_zone
 from app.jobs.model import DependsOn, Schedule
+from app.queue.execution import Outline
 from app.queue.model import Status
 from app.scheduling.words import duration_words, in_words
 from app.shapes import DAMAGED, UNKNOWN
@@ -37,6 +38,18 @@ STATES: dict[str, tuple[str, str]] = {
     Status.SKIPPED: ("skip-forward", say("Skipped")),
     Status.MISSED: ("triangle", say("Missed")),
     UNKNOWN: ("circle-alert", say("Unreadable")),
+}
+# What an end owes, by the name of its handler: said of an item that was given up, and of one that is tried again.
+OWED_WORDS = {
+    "notify": (say("Nobody was told"), say("Telling people failed; it is tried again")),
+    "followers": (
+        say("The jobs that run after this one were not started"),
+        say("Starting the jobs that run after this one failed; it is tried again"),
+    ),
+    "self_pause": (
+        say("Whether the job is to pause itself could not be found out"),
+        say("Finding out whether the job is to pause itself failed; it is tried again"),
+    ),
 }
 REASONS = {
     "overlap": say("the job still ran"),
@@ -233,19 +246,20 @@ def readable(value: Any) -> Any:
     )
 
 
-def strip(executions: Sequence[Mapping[str, Any]]) -> Markup:
+def strip(executions: Sequence[Outline]) -> Markup:
     """The last outcomes, given newest first, as a row of links, oldest first, each from 20 to 100 high by its duration. A list has
     hundreds of them, so they are put together here and not by a template."""
-    longest = max((row.get("duration_seconds") or 0.0 for row in executions), default=0.0) or 1.0
+    longest = max((row.duration_seconds or 0.0 for row in executions), default=0.0) or 1.0
     name = language()
     words = {status: escape(translated(word, name)) for status, (_, word) in STATES.items()}
     parts = []
     for row in reversed(executions):
-        took = row.get("duration_seconds")
-        hint = f"{words[row['status']]}, {seconds(took, name)}"
+        took = row.duration_seconds
+        hint = f"{words[row.status]}, {seconds(took, name)}"
         high = 20 + round(80 * (took or 0.0) / longest / 10) * 10
         parts.append(
-            f'<a href="/executions/{escape(row["_id"])}" class="tick state-{row["status"]} h{high}" title="{hint}" aria-label="{hint}"></a>'
+            f'<a href="/executions/{escape(row.id)}" class="tick state-{escape(row.status)} h{high}" title="{hint}"'
+            f' aria-label="{hint}"></a>'
         )
     label = translated(say("Last {count} outcomes, oldest first", count=len(executions)), name)
     return Markup('<span class="strip" role="group" aria-label="{}">{}</span>').format(
@@ -351,6 +365,7 @@ GLOBALS: dict[str, Any] = {
     "STATES": STATES,
     "ENDS": ENDS,
     "REASONS": REASONS,
+    "OWED_WORDS": OWED_WORDS,
     "_": gettext,
     "ngettext": ngettext,
 }

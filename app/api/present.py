@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from app.errors import FieldError
-from app.mongo import Document
-
-# What an execution's document holds for the engine alone.
-_INTERNAL = (
-    "lease",
-    "last_token",
-    "slots",
-    "live",
-    "rank",
-    "queue_rank",
-    "waits_for",
-    "concurrency_group",
-    "cancel",
-    "available_at",
-    "retry_policy",
-    "overlap",
-    "max_instances",
-    "pause_after_failures",
-    "verdict",
-    "dependants",
-    "depth",
-    "line",
-)
+from app.jobs.model import to_plain
+from app.queue.execution import AttemptRecord, Execution
 
 
 def instant(value: datetime) -> str:
@@ -53,8 +33,51 @@ def errors_json(errors: Iterable[FieldError]) -> list[dict[str, str]]:
     return [{"pointer": error.pointer, "detail": error.message} for error in errors]
 
 
-def execution_json(document: Document) -> dict[str, Any]:
-    """An execution as stored, without what only the engine needs."""
-    shown: dict[str, Any] = jsonable({key: value for key, value in document.items() if key not in _INTERNAL})
-    shown.setdefault("scheduled_for", None)
+def execution_json(execution: Execution) -> dict[str, Any]:
+    """An execution, without what only the engine needs; secrets as they are given, which is masked."""
+    record = {
+        "_id": execution.id,
+        "job_id": execution.job_id,
+        "job_name": execution.job_name,
+        "job_version": execution.job_version,
+        "group": execution.group,
+        "template_type": execution.template_type,
+        "template_version": execution.template_version,
+        "code_version": execution.code_version,
+        "parameters": execution.parameters,
+        "status": str(execution.status),
+        "reason": execution.reason,
+        "scheduled_for": execution.scheduled_for,
+        "queued_at": execution.queued_at,
+        "started_at": execution.started_at,
+        "completed_at": execution.completed_at,
+        "duration_seconds": execution.duration_seconds,
+        "attempts": [_attempt_json(attempt) for attempt in execution.attempts],
+        "result": execution.result,
+        "error": execution.error.as_document() if execution.error else None,
+        "progress": execution.progress,
+        "priority": execution.priority,
+        "timeout_seconds": execution.timeout_seconds,
+        "notifications": to_plain(execution.notifications),
+        "triggered_by": str(execution.triggered_by),
+        "triggered_by_user": execution.triggered_by_user,
+        "retry_of": execution.retry_of,
+        "execution_host": execution.execution_host,
+    }
+    resolved = execution.resolved and [{"pointer": pointer, "value": value} for pointer, value in execution.resolved.items()]
+    optional = {
+        "stands_for": execution.stands_for,
+        "due_times": execution.due_times and asdict(execution.due_times),
+        "dry": execution.dry,
+        "caused_by": execution.caused_by,
+        "resolved": resolved,
+        "owed": [item.as_document() for item in execution.owed],
+        "damaged": execution.damaged,
+    }
+    shown: dict[str, Any] = jsonable({**record, **{name: value for name, value in optional.items() if value}})
     return shown
+
+
+def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
+    shown = {item.name: getattr(attempt, item.name) for item in fields(attempt)}
+    return {**shown, "status": str(attempt.status), "error": attempt.error.as_document() if attempt.error else None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.accounts.actors import actor_of
@@ -28,12 +28,15 @@ from app.errors import (
     StoreUnavailable,
     ValidationFailed,
 )
-from app.execution.service import Executions
+from app.execution.doors import RunDoors
+from app.execution.runs import ApprovedRun
 from app.jobs.gate import ApprovalRequest, Operation
 from app.jobs.model import job_document
 from app.jobs.pausing import Pausing
 from app.jobs.service import JobRegistry
 from app.mongo import Document, as_stored, is_away, is_permanent
+from app.outbox.event_store import Events
+from app.outbox.events import ApprovalWaiting
 from app.shapes import DAMAGED
 from templates_lib.messages import said, say
 
@@ -64,12 +67,14 @@ class Approvals:
         users: UserStore,
         registry: JobRegistry,
         pausing: Pausing,
-        executions: Executions,
+        runs: RunDoors,
         audit: AuditTrail,
+        events: Events,
         clock: Clock,
         days: int,
     ) -> None:
-        self._store, self._users, self._registry, self._pausing, self._executions = store, users, registry, pausing, executions
+        self._store, self._users, self._registry, self._pausing = store, users, registry, pausing
+        self._runs, self._previews, self._backfill_runs, self._events = runs.runs, runs.previews, runs.backfills, events
         self._audit, self._clock, self._life = audit, clock, timedelta(days=days)
 
     # -- asking ---------------------------------------------------------------------------------------------------
@@ -114,8 +119,9 @@ class Approvals:
         }
         with self._audit.action(actor, "approval.ask", kind="approval", target_id=approval_id, name=_name(row), diff=request.diff):
             if previews:  # first: whoever is killed here leaves a preview that nobody asks for, and no request that waits for none
-                self._executions.preview(job, of=approval_id, parameters=parameters)
-            self._store.add(row)
+                self._previews.start(job, of=approval_id, parameters=parameters)
+            with self._events.around(_waiting(row, now)):
+                self._store.add(row)
         return self._shown(self._found(approval_id))
 
     # -- looking --------------------------------------------------------------------------------------------------
@@ -125,9 +131,9 @@ class Approvals:
         require(actor, May.SEE_APPROVALS)
         row = self._visible(actor, approval_id)
         if row["preview"] is not None and row["preview"].get("state") == "running":
-            found = self._executions.end_preview(self._executions.preview_id(approval_id))
+            found = self._previews.take_result(self._previews.id_of(approval_id))
             if found is not None:
-                row["preview"] = self._kept_preview(approval_id, {"state": "done", **found})
+                row["preview"] = self._kept_preview(approval_id, {"state": "done", **found.as_document()})
         return self._shown(row)
 
     def _kept_preview(self, approval_id: str, preview: Document) -> Document:
@@ -259,14 +265,13 @@ class Approvals:
             case Operation.DELETE:
                 with suppress(NotFound):
                     self._registry.delete(actor, job_id, version=version)
-                self._executions.forget_job(job_id)
+                self._runs.forget_job(job_id)
             case Operation.UNDELETE:
                 self._registry.undelete(actor, job_id, version=version)
             case Operation.RUN | Operation.RETRY:
                 execution_id = payload.get("execution_id") or str(uuid.uuid5(uuid.UUID(row["_id"]), "run"))
-                self._executions.run_approved(
-                    actor,
-                    job_id,
+                approved = ApprovedRun(
+                    job_id=job_id,
                     version=version,
                     execution_id=execution_id,
                     parameters=payload["parameters"],
@@ -274,10 +279,11 @@ class Approvals:
                     retry_of=payload.get("retry_of"),
                     stands_for=payload.get("stands_for"),
                 )
+                self._runs.run_approved(actor, approved)
                 return {"kind": "execution", "id": execution_id}
             case Operation.BACKFILL:
                 self._registry.visible(actor, job_id, version=version)
-                self._executions.backfill(actor, job_id, payload["due_times"], key=row["_id"])
+                self._backfill_runs.start(actor, job_id, payload["due_times"], key=row["_id"])
         return {"kind": "job", "id": job_id}
 
     def _state(self, row: Document) -> str:
@@ -321,3 +327,9 @@ def _parameters(payload: Document) -> Any:
 
 def _name(row: Document) -> str:
     return f"{row['operation']} {row['job_name']}"
+
+
+def _waiting(row: Document, now: datetime) -> ApprovalWaiting:
+    return ApprovalWaiting(
+        at=now, approval_id=row["_id"], job_name=row["job_name"], operation=row["operation"], asked_by=row["requested_by"]["email"]
+    )

@@ -13,7 +13,8 @@ from app.accounts.permissions import May, require
 from app.approvals.service import Approvals
 from app.audit.model import Actor
 from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFailed
-from app.execution.service import Executions
+from app.execution.history import History
+from app.execution.runs import Runs
 from app.jobs.directory import JobDirectory
 from app.jobs.filters import DECLARED, JobFilter
 from app.jobs.gate import ApprovalGate, Operation
@@ -141,11 +142,12 @@ class Bulk:
         directory: JobDirectory,
         pausing: Pausing,
         gate: ApprovalGate,
-        executions: Executions,
+        runs: Runs,
+        history: History,
         approvals: Approvals,
     ) -> None:
         self._registry, self._directory, self._pausing, self._gate = registry, directory, pausing, gate
-        self._executions, self._approvals = executions, approvals
+        self._runs, self._history, self._approvals = runs, history, approvals
 
     def jobs(self, actor: Actor, query: JobFilter) -> list[Job]:
         """All jobs that match, by name. Raises ValidationFailed where they are more than MOST_JOBS."""
@@ -165,7 +167,7 @@ class Bulk:
         """What `carry_out` would do to the jobs that match; nothing is changed. Raises ValidationFailed, Forbidden."""
         self._check(actor, wanted, whole=False)
         jobs = self.jobs(actor, query)
-        busy = self._executions.busy([job.id for job in jobs]) if wanted.action is Action.RUN else frozenset[str]()
+        busy = self._history.busy([job.id for job in jobs]) if wanted.action is Action.RUN else frozenset[str]()
         return Outcome(tuple(self._foreseen(actor, wanted, job, busy=job.id in busy) for job in jobs))
 
     def carry_out(self, actor: Actor, wanted: Wanted, query: JobFilter, *, versions: Mapping[str, int] | None = None) -> Outcome:
@@ -229,13 +231,13 @@ class Bulk:
             case Action.RESUME:
                 self._pausing.resume(actor, job.id, version=job.version)
             case Action.RUN:
-                return self._executions.standing(self._executions.run_now(actor, job.id))
+                return self._runs.standing(self._runs.run_now(actor, job.id))
             case Action.TAG:
                 registry.update(actor, job.id, {"tags": [*tags, wanted.tag_name]}, version=job.version)
             case Action.UNTAG:
                 registry.update(actor, job.id, {"tags": [one for one in tags if one not in spellings(wanted.tag)]}, version=job.version)
             case Action.DELETE:
-                self._executions.delete_job(actor, job.id, version=job.version)
+                self._runs.delete_job(actor, job.id, version=job.version)
         return ""
 
 

@@ -8,6 +8,8 @@ from app.clock import Clock
 from app.connections.health_store import Health, HealthStore
 from app.connections.service import Connections
 from app.events import get_logger
+from app.outbox.event_store import Events
+from app.outbox.events import ConnectionDown
 from app.ticks import each
 from app.validation.storable import make_storable
 
@@ -20,8 +22,8 @@ LONGEST_LOOK = timedelta(minutes=2)  # a node that takes longer has died over it
 class Probes:
     """Each connection is looked at by one node at a time, `every` so often; one that fails sooner, and its recovery is soon known."""
 
-    def __init__(self, connections: Connections, store: HealthStore, clock: Clock, *, every: timedelta) -> None:
-        self._connections, self._store, self._clock, self._every = connections, store, clock, every
+    def __init__(self, connections: Connections, store: HealthStore, clock: Clock, events: Events, *, every: timedelta) -> None:
+        self._connections, self._store, self._clock, self._events, self._every = connections, store, clock, events, every
 
     def tick(self) -> int:
         """Look at those whose turn it is; returns how many answered or failed to."""
@@ -51,6 +53,7 @@ class Probes:
             log.info("connection.answers", connection=connection_id, reason=message)
         elif not works and (was is None or was.works is not False):
             log.warning("connection.silent", connection=connection_id, reason=message)
+            self._events.publish(ConnectionDown(at=now, connection=connection_id, reason=message))
         return True
 
     def wait(self, failures: int) -> timedelta:

@@ -17,7 +17,7 @@ from app.config import Settings
 from app.connections.vault import mask
 from app.errors import ApprovalNeeded, FieldError, JobwrightError, ValidationFailed
 from app.exchange import file
-from app.execution.service import Executions
+from app.execution.runs import Runs
 from app.jobs.body import as_request, non_defaults
 from app.jobs.dependencies import Dependencies
 from app.jobs.directory import JobDirectory
@@ -97,13 +97,13 @@ class Exchange:
         directory: JobDirectory,
         parameters: JobParameters,
         dependencies: Dependencies,
-        executions: Executions,
+        runs: Runs,
         approvals: Approvals,
         outlook: Outlook,
         settings: Settings,
     ) -> None:
         self._registry, self._directory, self._parameters, self._dependencies = registry, directory, parameters, dependencies
-        self._executions, self._approvals, self._outlook, self._settings = executions, approvals, outlook, settings
+        self._runs, self._approvals, self._outlook, self._settings = runs, approvals, outlook, settings
 
     def export(self, actor: Actor, kind: str, query: JobFilter | None = None) -> str:
         """The jobs that `actor` sees and `query` leaves, by name, as a file (`yaml`, `json`); what is a default is left out, and the file
@@ -243,7 +243,7 @@ class Exchange:
                 case Action.UPDATE:
                     self._registry.update(actor, step.job_id or "", step.body, version=step.version)
                 case Action.DELETE:
-                    self._executions.delete_job(actor, step.job_id or "", version=step.version)
+                    self._runs.delete_job(actor, step.job_id or "", version=step.version)
         except ApprovalNeeded as needed:
             asked = self._approvals.ask(actor, needed.ask)
             return replace(step, result=Result.WAITS, detail=str(asked["_id"]))

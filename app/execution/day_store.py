@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from pymongo import UpdateOne
 from pymongo.database import Database
 
+from app.execution.tallies import Tallies, Tally
 from app.mongo import Document, Records
 from app.queue.shape import DAY
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What the executions that were queued in one hour came to: how many by status, and the seconds that those that succeeded took."""
-
-    counts: Mapping[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts.values())
-
-
-Tallies = Mapping[datetime, Tally]
 
 
 class DayStore:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
-from typing import Any
 
-from app.queue.model import Status
-from app.queue.updates import FAILURES
+from app.queue.execution import Outline
+from app.queue.model import FAILURES, Status
 
 ENOUGH = 20  # successes, for the time that 95 of 100 take
 
@@ -22,10 +21,10 @@ class Figures:
     p95_seconds: float | None
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Figures:
-        good = [row for row in rows if row["status"] == Status.SUCCESS]
-        ran = len(good) + sum(row["status"] in FAILURES for row in rows)
-        spans = [row["duration_seconds"] for row in good if row["duration_seconds"] is not None]
+    def of(cls, rows: Sequence[Outline]) -> Figures:
+        good = [row for row in rows if row.status == Status.SUCCESS]
+        ran = len(good) + sum(row.status in FAILURES for row in rows)
+        spans = [row.duration_seconds for row in good if row.duration_seconds is not None]
         return cls(
             success=len(good) / ran if ran else None,
             median_seconds=median(spans) if spans else None,

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.clock import Clock
-from app.execution.day_store import DayStore, Tallies, Tally
+from app.execution.day_store import DayStore
 from app.execution.figures import Figures
-from app.execution.store import Begun, ExecutionFilter, ExecutionStore
+from app.execution.filters import ExecutionFilter
+from app.execution.history_store import HistoryStore
+from app.execution.statistics_store import StatisticsStore
+from app.execution.tallies import Begun, Tallies, Tally
 from app.jobs.directory import JobDirectory
 from app.jobs.model import Job
-from app.mongo import Document
-from app.queue.model import Status
-from app.queue.updates import FAILURES
+from app.queue.execution import Execution, Outline
+from app.queue.model import FAILURES, Status
 
 HOURS = 24
 LATELY = timedelta(hours=2)  # most of what was queued before has ended
@@ -33,7 +34,7 @@ TYPICAL_OF = 20  # runs
 class Running:
     """An execution that runs, and how many seconds are left by the job's history; None where that does not say."""
 
-    execution: Document
+    execution: Execution
     seconds_left: float | None
 
 
@@ -44,7 +45,7 @@ class Day:
 
     hours: dict[datetime, Tally]
     success: float | None
-    failing: list[Document]
+    failing: list[Outline]
     failing_more: int
 
     @property
@@ -55,23 +56,25 @@ class Day:
 class Overview:
     """Reads what a dashboard shows; each read is answered from an index and bounded."""
 
-    def __init__(self, store: ExecutionStore, days: DayStore, directory: JobDirectory, clock: Clock) -> None:
-        self._store, self._days, self._directory, self._clock = store, days, directory, clock
+    def __init__(
+        self, *, history: HistoryStore, statistics: StatisticsStore, days: DayStore, directory: JobDirectory, clock: Clock
+    ) -> None:
+        self._history, self._statistics, self._days, self._directory, self._clock = history, statistics, days, directory, clock
 
     def day(self, actor: Actor) -> Day:
         """The last 24 hours of what `actor` sees."""
         require(actor, May.SEE_EXECUTIONS)
         end = self._clock.now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-        begin, visible = end - timedelta(hours=HOURS), self._visible(actor)
+        begin, groups = end - timedelta(hours=HOURS), actor.groups
         # What is kept may be a minute old: of the hours in which something still happens it is asked anew.
         lately = end - LATELY
-        counted = {**self._hours(visible, begin, lately), **self._store.tallies(lately, of_jobs=visible)}
+        counted = {**self._hours(groups, begin, lately), **self._statistics.tallies(lately, groups=groups)}
         hours = {at: counted.get(at, Tally()) for at in (begin + timedelta(hours=n) for n in range(HOURS))}
         good = sum(one.counts.get(Status.SUCCESS.value, 0) for one in hours.values())
         bad = sum(one.counts.get(status, 0) for one in hours.values() for status in FAILURES)
-        failures = self._store.failures(begin, of_jobs=visible)
-        still = self._directory.with_last_status([row["job_id"] for row in failures], FAILURES)
-        failing = [row for row in failures if row["job_id"] in still]
+        failures = self._statistics.failures(begin, groups=groups)
+        still = self._directory.with_last_status([row.job_id for row in failures], sorted(FAILURES))
+        failing = [row for row in failures if row.job_id in still]
         return Day(
             hours=hours,
             success=good / (good + bad) if good + bad else None,
@@ -85,41 +88,39 @@ class Overview:
         Days that have settled are counted once and kept, so that a month costs no more than its last days.
         """
         require(actor, May.SEE_EXECUTIONS)
-        return self._hours(self._visible(actor), begin, end)
+        return self._hours(actor.groups, begin, end)
 
-    def _hours(self, visible: Collection[str] | None, begin: datetime, end: datetime) -> Tallies:
-        if visible is not None:
-            return self._store.tallies(begin, end, of_jobs=visible)
+    def _hours(self, groups: Collection[str] | None, begin: datetime, end: datetime) -> Tallies:
+        if groups is not None:
+            return self._statistics.tallies(begin, end, groups=groups)
         now = self._clock.now()
         first, last = _midnight(begin), min(_midnight(end - timedelta(milliseconds=1)), _midnight(now)) + _DAY
         kept, counted = self._days.read(first, last)
         days = [first + n * _DAY for n in range(max(0, (last - first).days))]
         stale = [day for day in days if not _holds(day, counted.get(day), now)]
         if stale:
-            fresh = self._store.tallies(stale[0], stale[-1] + _DAY)
+            fresh = self._statistics.tallies(stale[0], stale[-1] + _DAY)
             self._days.write(stale, fresh, at=now)
             again = {day + timedelta(hours=n) for day in stale for n in range(HOURS)}
             kept = {at: one for at, one in kept.items() if at not in again} | {at: fresh[at] for at in again & fresh.keys()}
         return {at: one for at, one in kept.items() if begin <= at < end}
 
-    def drawn(self, actor: Actor, begin: datetime, end: datetime, limit: int, *, newest: bool = True) -> list[Document]:
-        """What a picture of [begin, end) shows, as ExecutionStore.drawn."""
+    def drawn(self, actor: Actor, begin: datetime, end: datetime, limit: int, *, newest: bool = True) -> list[Outline]:
+        """What a picture of [begin, end) shows, as StatisticsStore.drawn."""
         require(actor, May.SEE_EXECUTIONS)
-        return self._store.drawn(begin, end, limit, newest=newest, of_jobs=self._visible(actor))
+        return self._statistics.drawn(begin, end, limit, newest=newest, groups=actor.groups)
 
     def minutes(self, actor: Actor, begin: datetime, end: datetime, job_ids: Collection[str] | None = None) -> list[Begun]:
-        """In which minutes of [begin, end) runs began, as ExecutionStore.minutes: of all jobs that `actor` sees, or of some of them."""
+        """In which minutes of [begin, end) runs began, as StatisticsStore.minutes: of all jobs that `actor` sees, or of some of them."""
         require(actor, May.SEE_EXECUTIONS)
-        visible = self._visible(actor)
-        of_jobs = visible if job_ids is None else job_ids if visible is None else set(job_ids) & set(visible)
-        return self._store.minutes(begin, end, of_jobs=of_jobs)
+        return self._statistics.minutes(begin, end, groups=actor.groups, job_ids=job_ids)
 
     def running(self, actor: Actor) -> list[Running]:
         """What runs now, longest first."""
         require(actor, May.SEE_EXECUTIONS)
         now = self._clock.now()
-        rows, _ = self._store.page(ExecutionFilter(status=Status.RUNNING.value), of_jobs=self._visible(actor), limit=MOST_SHOWN)
-        return [Running(row, self._left(row, now)) for row in sorted(rows, key=lambda row: row["started_at"] or now)]
+        rows, _ = self._history.page(ExecutionFilter(status=Status.RUNNING.value), groups=actor.groups, limit=MOST_SHOWN)
+        return [Running(row, self._left(row, now)) for row in sorted(rows, key=lambda row: row.started_at or now)]
 
     def late(self, actor: Actor) -> list[Job]:
         """Jobs that were due more than LATE_AFTER ago and that nobody has started, the longest waiting first."""
@@ -131,15 +132,12 @@ class Overview:
         now = self._clock.now()
         return self._directory.due_between(actor, now, now + timedelta(hours=HOURS), MOST_SHOWN)
 
-    def _visible(self, actor: Actor) -> Collection[str] | None:
-        return self._directory.visible_ids(actor)
-
-    def _left(self, row: Document, now: datetime) -> float | None:
-        spent = (now - row["started_at"]).total_seconds() if row["started_at"] else 0.0
-        progress: dict[str, Any] = row.get("progress") or {}
+    def _left(self, execution: Execution, now: datetime) -> float | None:
+        spent = (now - execution.started_at).total_seconds() if execution.started_at else 0.0
+        progress = execution.progress or {}
         if progress.get("total") and progress.get("done"):
             return float(max(0.0, spent * (progress["total"] - progress["done"]) / progress["done"]))
-        typical = Figures.of(self._store.latest(row["job_id"], TYPICAL_OF)).median_seconds
+        typical = Figures.of(self._history.latest(execution.job_id, TYPICAL_OF)).median_seconds
         return None if typical is None else max(0.0, typical - spent)
 
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from app.clock import Clock
 from app.config import Settings
 from app.events import get_logger
+from app.execution.history_store import HistoryStore
 from app.execution.log_store import LogStore
-from app.execution.store import ExecutionStore
 from app.jobs.dispatch_store import DispatchStore
 from app.queue.model import Status
 
@@ -22,12 +22,12 @@ _UNSUCCESSFUL = (Status.FAILED, Status.TIMEOUT, Status.CANCELLED, Status.MISSED)
 class Retention:
     """Age by status, and a number a job. The audit log is never touched.
 
-    Left alone: what has not ended, what people are still to be told of, and everything of a job whose outbox is full: its executions
+    Left alone: what has not ended, what its end still owes to somebody, and everything of a job whose outbox is full: its executions
     could be written again, and a run that was forgotten would run twice.
     """
 
-    def __init__(self, *, executions: ExecutionStore, logs: LogStore, jobs: DispatchStore, clock: Clock, settings: Settings) -> None:
-        self._executions, self._logs, self._jobs, self._clock = executions, logs, jobs, clock
+    def __init__(self, *, history: HistoryStore, logs: LogStore, jobs: DispatchStore, clock: Clock, settings: Settings) -> None:
+        self._history, self._logs, self._jobs, self._clock = history, logs, jobs, clock
         days = {
             Status.SUCCESS: settings.keep_success_days,
             Status.SKIPPED: settings.keep_skipped_days,
@@ -41,7 +41,7 @@ class Retention:
         now, removed = self._clock.now(), 0
         for status, age in self._ages.items():
             removed += self._remove(BATCHES_A_TICK - removed // BATCH, status=status, before=now - age)
-        for job_id, newest in self._executions.crowded(self._most) if self._most else ():
+        for job_id, newest in self._history.crowded(self._most) if self._most else ():
             if removed >= BATCHES_A_TICK * BATCH:
                 break
             removed += self._remove(BATCHES_A_TICK - removed // BATCH, job_id=job_id, before=newest)
@@ -52,12 +52,12 @@ class Retention:
     def _remove(self, batches: int, *, before: datetime, status: Status | None = None, job_id: str | None = None) -> int:
         removed = 0
         for _ in range(batches):
-            ids = self._executions.forgettable(
+            ids = self._history.forgettable(
                 before=before, status=status, job_id=job_id, spare_jobs=self._jobs.with_full_outbox(), limit=BATCH
             )
             if not ids:
                 break
             self._logs.remove(ids)  # first: an execution without its log is found again, a log without its execution is not
-            self._executions.remove(ids)
+            self._history.remove(ids)
             removed += len(ids)
         return removed

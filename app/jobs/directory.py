@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -96,9 +96,9 @@ class JobDirectory:
 
     # -- what an actor sees ---------------------------------------------------------------------------------------
 
-    def visible_ids(self, actor: Actor) -> list[str] | None:
-        """Returns the ids of the jobs that `actor` is kept to, deleted ones too; None if they see all."""
-        return None if actor.groups is None else self._lists.ids_in(actor.groups)
+    def of_these_seen(self, actor: Actor, job_ids: Collection[str]) -> set[str]:
+        """Returns those of these jobs, which may be deleted, whose records `actor` may see."""
+        return set(job_ids) if actor.groups is None else self._lists.of_these_in(job_ids, actor.groups)
 
     def sees(self, actor: Actor, job_id: str) -> bool:
         """Whether `actor` may see what is recorded of a job, which may be deleted."""

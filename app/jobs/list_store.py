@@ -120,9 +120,9 @@ class ListStore:
         """Returns the e-mail addresses of everybody who has made a job that is in the registry, sorted."""
         return sorted(self._jobs.distinct("created_by", {"retired": False, **in_groups(groups)}))
 
-    def ids_in(self, groups: Collection[str]) -> list[str]:
-        """Returns the ids of the jobs of some groups, deleted ones too: their history belongs to the group."""
-        return [row["_id"] for row in self._jobs.find(in_groups(groups), {"_id": 1})]
+    def of_these_in(self, ids: Collection[str], groups: Collection[str]) -> set[str]:
+        """Returns those of these jobs that are of some groups, deleted ones too: their history belongs to the group."""
+        return {row["_id"] for row in self._jobs.find({"_id": {"$in": list(ids)}, **in_groups(groups)}, {"_id": 1})}
 
     def group_of(self, job_id: str) -> str | None:
         """Returns the group of a job, which may be deleted; None if there never was such a job."""

@@ -245,13 +245,23 @@ def schedule_from(row: Mapping[str, Any]) -> Schedule:
     return Schedule(**{**row, "type": ScheduleType(row["type"]), "calendars": tuple(row.get("calendars", ()))})
 
 
+def retry_policy_from(row: Mapping[str, Any]) -> RetryPolicy:
+    """The retry policy in a stored document; what is missing has its default."""
+    return RetryPolicy(**{**row, "retry_on": tuple(row.get("retry_on", RetryPolicy().retry_on))})
+
+
+def notifications_from(row: Mapping[str, Any]) -> Notifications:
+    """Whom a stored document names to be told; what is missing has its default."""
+    return Notifications(**{key: tuple(value) for key, value in row.items()})
+
+
 _NESTED: dict[str, Any] = {
     "schedule": schedule_from,
-    "retry_policy": lambda row: RetryPolicy(**{**row, "retry_on": tuple(row.get("retry_on", RetryPolicy().retry_on))}),
+    "retry_policy": retry_policy_from,
     "misfire": lambda row: Misfire(**{**row, "policy": MisfirePolicy(row.get("policy", MisfirePolicy.ONCE))}),
     "concurrency": lambda row: Concurrency(**row),
     "overlap": Overlap,
-    "notifications": lambda row: Notifications(**{key: tuple(value) for key, value in row.items()}),
+    "notifications": notifications_from,
     "depends_on": lambda rows: tuple(Dependency(job=row["job"], when=DependsOn(row.get("when", DependsOn.SUCCESS))) for row in rows),
 }
 

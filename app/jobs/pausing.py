@@ -15,7 +15,7 @@ from app.jobs.gate import ApprovalGate, Operation
 from app.jobs.model import Cause, Job, Pause
 from app.jobs.reading import load_pause
 from app.jobs.registry_store import RegistryStore
-from app.jobs.rules import PassedDueTimes, ScheduleRules
+from app.jobs.rules import Schedules
 from templates_lib.messages import say
 
 _CAUSES = {
@@ -33,13 +33,12 @@ class Pausing:
         *,
         store: RegistryStore,
         gate: ApprovalGate,
-        rules: ScheduleRules,
-        passed: PassedDueTimes,
+        schedules: Schedules,
         audit: AuditTrail,
         clock: Clock,
     ) -> None:
         self._store, self._access, self._gate = store, JobAccess(store), gate
-        self._rules, self._passed, self._audit, self._clock = rules, passed, audit, clock
+        self._rules, self._passed, self._audit, self._clock = schedules.rules, schedules.passed, audit, clock
 
     def pause(self, actor: Actor, job_id: str, body: Any, *, version: int | None = None) -> Job:
         """Lets the job's due times and the ends of jobs that it depends on pass, until an instant or until someone resumes it; `body` is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType, Protocol
@@ -54,3 +55,11 @@ class PassedDueTimes(Protocol):
     def on_resume(self, job: Job, *, now: datetime) -> tuple[list[OutboxEntry], datetime | None]:
         """Returns the records of the due times that a pause let pass, and the first due time after `now`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Schedules:
+    """What the registry needs of the stage above it."""
+
+    rules: ScheduleRules
+    passed: PassedDueTimes

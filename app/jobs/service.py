@@ -28,7 +28,9 @@ from app.jobs.model import DEFINITION_FIELDS, Cause, Job, JobDefinition, job_doc
 from app.jobs.parameters import JobParameters
 from app.jobs.registry_store import RegistryStore, SameRequest
 from app.jobs.revisions import Revision, change, difference
-from app.jobs.rules import OutboxEntry, PassedDueTimes, ScheduleRules, ScheduleStop
+from app.jobs.rules import OutboxEntry, Schedules, ScheduleStop
+from app.outbox.event_store import Events
+from app.outbox.events import JobChanged
 from templates_lib.messages import say, say_many
 
 _REQUEST_SPACE = uuid.UUID("8a7f2f6e-6f6a-4e2b-9f43-0c8b0f3f7a10")  # of the job ids that are made from idempotency keys
@@ -45,15 +47,15 @@ class JobRegistry:
         parameters: JobParameters,
         dependencies: Dependencies,
         gate: ApprovalGate,
-        rules: ScheduleRules,
-        passed: PassedDueTimes,
+        schedules: Schedules,
         audit: AuditTrail,
+        events: Events,
         clock: Clock,
         settings: Settings,
     ) -> None:
         self._store, self._access, self._definitions, self._parameters = store, JobAccess(store), definitions, parameters
-        self._dependencies, self._gate, self._rules, self._passed = dependencies, gate, rules, passed
-        self._audit, self._clock, self._settings = audit, clock, settings
+        self._dependencies, self._gate, self._rules, self._passed = dependencies, gate, schedules.rules, schedules.passed
+        self._events, self._audit, self._clock, self._settings = events, audit, clock, settings
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -337,7 +339,9 @@ class JobRegistry:
     def _write_definition(self, actor: Actor, before: Job, wanted: Job, action: str) -> Job:
         """Puts the definition of `wanted`, and its template version, in place."""
         diff = difference(before, wanted)
-        with self._audit.action(actor, action, kind="job", target_id=before.id, name=wanted.definition.name, diff=diff):
+        event = JobChanged(at=self._clock.now(), job_id=before.id, changed=tuple(row["field"].split("/")[1] for row in diff))
+        action_of = self._audit.action(actor, action, kind="job", target_id=before.id, name=wanted.definition.name, diff=diff)
+        with self._events.around(event), action_of:
             return self._access.write(before, lambda current: self._change(actor, current, wanted))
 
     def _change(self, actor: Actor, before: Job, wanted: Job) -> Job | None:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from app.clock import Clock
 from app.events import get_logger
 from app.execution.log_store import LogStore, chunk, execution_of
-from app.execution.store import ExecutionStore
 from app.executors.base import LogLine
 from app.executors.outcomes import storable_outcome, unwritable_outcome
-from app.jobs.dispatch_store import DispatchStore
-from app.jobs.records import RunEnd
 from app.mongo import Document, is_permanent, portions
-from app.queue.model import Attempt, Outcome, Reason, Status
-from app.queue.retry import decide_retry
+from app.node.finisher import Finisher
+from app.queue.claim_store import ClaimStore
+from app.queue.model import Attempt, Outcome
 from app.validation.storable import storable_text, whole_text
 
 log = get_logger(__name__)
@@ -52,10 +50,8 @@ class Recorder:
     reports of each attempt are written by themselves, and those that it refuses again end their attempt as failed, with the reason.
     """
 
-    def __init__(self, executions: ExecutionStore, logs: LogStore, jobs: DispatchStore, clock: Clock) -> None:
-        self._executions, self._logs, self._jobs, self._clock = executions, logs, jobs, clock
-        self._on_written: Callable[[], None] = lambda: None
-        self._on_followed: Callable[[], None] = lambda: None
+    def __init__(self, store: ClaimStore, logs: LogStore, finisher: Finisher, clock: Clock) -> None:
+        self._store, self._logs, self._finisher, self._clock = store, logs, finisher, clock
         self._reports: queue.Queue[Report | None] = queue.Queue(PENDING_LIMIT)
         self._chunk_numbers: dict[tuple[str, int], int] = {}
         self._thread = threading.Thread(target=self._loop, name="recorder", daemon=True)
@@ -64,10 +60,8 @@ class Recorder:
         self._lock = threading.Condition()
         self._gave_up = threading.Event()
 
-    def start(self, *, on_written: Callable[[], None] = lambda: None, on_followed: Callable[[], None] = lambda: None) -> None:
-        """`on_written` is called after ends are in the database, and places and retries with them; `on_followed` where other jobs run after
-        one of them."""
-        self._on_written, self._on_followed = on_written, on_followed
+    def start(self) -> None:
+        """Begin to write."""
         self._thread.start()
 
     def close(self, timeout_seconds: float = CLOSE_SECONDS) -> bool:
@@ -223,57 +217,13 @@ class Recorder:
         if chunks:
             self._logs.append(chunks)
         ends = [(attempt, value) for what, attempt, value in batch if what == "ended"]
-        ended = {attempt.execution_id for attempt, _ in ends}
-        newest = {a.execution_id: (a, value) for what, a, value in batch if what == "progress" and a.execution_id not in ended}
-        last = {a.execution_id: value for what, a, value in batch if what == "progress" and a.execution_id in ended}
+        newest = {attempt.execution_id: (attempt, value) for what, attempt, value in batch if what == "progress"}
         if newest:
-            self._executions.write_progress(list(newest.values()))
+            self._store.write_progress(list(newest.values()))
         if ends:
-            self._write_ends(ends, last)
-            self._on_written()
-
-    def _write_ends(self, ends: list[tuple[Attempt, Outcome]], last_progress: Mapping[str, Any]) -> None:
-        rows = [(attempt, outcome, _delay(attempt, outcome)) for attempt, outcome in ends if outcome.reason is not Reason.HANDED_BACK]
-        for attempt, outcome in ends:
-            if outcome.reason is Reason.HANDED_BACK and self._executions.hand_back(attempt, now=self._clock.now()):
-                log.warning("attempt.handed_back", execution=attempt.execution_id, attempt=attempt.number)
-        if not rows:
-            return
-        final = [(attempt, last_progress[attempt.execution_id]) for attempt, _ in ends if attempt.execution_id in last_progress]
-        if final:
-            self._executions.write_progress(final)
-        followed = self._jobs.followed({attempt.job_id for attempt, _, delay in rows if delay is None})
-        refused = self._executions.finish(rows, now=self._clock.now(), followed=followed)
-        if followed:
-            self._on_followed()
-        for attempt, outcome, delay in rows:
-            self._chunk_numbers.pop((attempt.execution_id, attempt.number), None)
-            if attempt.execution_id in refused:
-                log.warning("attempt.stale", execution=attempt.execution_id, attempt=attempt.number, token=attempt.token)
-                continue
-            log.info(
-                "attempt.ended",
-                execution=attempt.execution_id,
-                attempt=attempt.number,
-                status=outcome.status.value,
-                seconds=outcome.seconds,
-                error=outcome.error.type if outcome.error else None,
-                retry_in=delay,
-            )
-        self._note_runs(
-            RunEnd(attempt.job_id, attempt.began_at, outcome.status.value if delay is None else None)
-            for attempt, outcome, delay in rows
-            if attempt.execution_id not in refused and not attempt.dry
-        )
-
-    def _note_runs(self, runs: Iterable[RunEnd]) -> None:
-        """What the jobs show of their last runs; the ends are written, and one that is refused here does not write them again."""
-        try:
-            self._jobs.note_runs(runs)
-        except Exception as error:
-            if not is_permanent(error):
-                raise
-            log.exception("recorder.not_noted")
+            self._finisher.finish(ends)
+            for attempt, _ in ends:
+                self._chunk_numbers.pop((attempt.execution_id, attempt.number), None)
 
     def _chunks(self, batch: Sequence[Report]) -> list[Document]:
         """Log lines of the batch in chunks, numbered within their attempt; the number is fixed before the first try to write."""
@@ -307,9 +257,3 @@ def _size(line: Document) -> int:
     """How many bytes a line of a log takes in its chunk."""
     text = line["message"]
     return LINE_BYTES + (len(text) if text.isascii() else len(text.encode()))
-
-
-def _delay(attempt: Attempt, outcome: Outcome) -> float | None:
-    if outcome.status not in {Status.FAILED, Status.TIMEOUT} or outcome.error is None:
-        return None
-    return decide_retry(attempt.retry_policy, attempt.failed_attempts, outcome.error).delay_seconds

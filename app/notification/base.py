@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-# Ends that count as a failure for `notifications.on_failure`; a cancelled or skipped run is nobody's alarm.
-FAILURES = frozenset({"failed", "timeout", "missed"})
+from app.jobs.model import Notifications
+from app.queue.execution import Execution
+from app.queue.model import FAILURES, Status
+
+# Ends of which somebody may be told. A cancelled or skipped run is nobody's alarm.
+ALARMS = FAILURES | {Status.MISSED}
+TOLD = ALARMS | {Status.SUCCESS}
 
 
 class Notifier(ABC):
     """Delivers the outcome of one execution."""
 
     @abstractmethod
-    def send(self, execution: Mapping[str, Any], recipients: Sequence[str]) -> None:
+    def send(self, execution: Execution, recipients: Sequence[str]) -> None:
         """Tell `recipients`. Raises any exception where that did not work; the same call is then made again later."""
 
 
-def recipients_of(notifications: Mapping[str, Any], status: str) -> list[str]:
-    """Whom the job's `notifications` name for an execution that ended as `status`."""
-    chosen = "on_success" if status == "success" else "on_failure" if status in FAILURES else ""
-    return list(notifications.get(chosen, ()))
+def recipients_of(notifications: Notifications, status: str) -> tuple[str, ...]:
+    """Whom a job's `notifications` name for an execution that ended as `status`."""
+    if status == Status.SUCCESS:
+        return notifications.on_success
+    return notifications.on_failure if status in ALARMS else ()

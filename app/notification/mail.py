@@ -12,6 +12,7 @@ from app.clock import Clock
 from app.connections.service import Connections
 from app.errors import Conflict
 from app.notification.base import Notifier
+from app.queue.execution import Execution
 from app.validation.storable import whole_text
 from app.validation.terminal import one_line, plain
 from templates_lib.addresses import distinct_addresses
@@ -26,7 +27,7 @@ class MailNotifier(Notifier):
     def __init__(self, connections: Connections, clock: Clock, *, connection: str, public_url: str) -> None:
         self._connections, self._clock, self._connection, self._public_url = connections, clock, connection, public_url.rstrip("/")
 
-    def send(self, execution: Mapping[str, Any], recipients: Sequence[str]) -> None:
+    def send(self, execution: Execution, recipients: Sequence[str]) -> None:
         grant = self._connections.grant([self._connection]).get(self._connection) if self._connection else None
         if grant is None or grant.kind != "smtp":
             raise Conflict(
@@ -38,29 +39,29 @@ class MailNotifier(Notifier):
         with open_settings(grant.settings) as session:
             session.send_message(message)
 
-    def _compose(self, execution: Mapping[str, Any], recipients: Sequence[str], settings: Mapping[str, Any]) -> EmailMessage:
+    def _compose(self, execution: Execution, recipients: Sequence[str], settings: Mapping[str, Any]) -> EmailMessage:
         message = EmailMessage()
-        message["Subject"] = f"{one_line(execution['job_name'])} {SUBJECTS[execution['status']]}"
+        message["Subject"] = f"{one_line(execution.job_name)} {SUBJECTS[execution.status]}"
         message["From"] = Address(display_name=settings.get("sender_name", "Jobwright"), addr_spec=settings["sender"])
         message["To"] = tuple(Address(addr_spec=one) for one in recipients)
         message["Date"] = format_datetime(self._clock.now())
-        message["Message-ID"] = f"<{execution['_id']}.outcome@jobwright>"  # the same if it is sent twice
+        message["Message-ID"] = f"<{execution.id}.outcome@jobwright>"  # the same if it is sent twice
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(whole_text("\n".join(self._lines(execution))))
         return message
 
-    def _lines(self, execution: Mapping[str, Any]) -> list[str]:
-        error, result, missed = execution["error"], execution["result"], execution.get("due_times")
-        lines = [f"{one_line(execution['job_name'])} {SUBJECTS[execution['status']]}."]
+    def _lines(self, execution: Execution) -> list[str]:
+        error, result, missed = execution.error, execution.result, execution.due_times
+        lines = [f"{one_line(execution.job_name)} {SUBJECTS[execution.status]}."]
         if error:
-            lines += ["", f"{one_line(error.get('type', ''))}: {plain(error.get('message', ''))}"]
+            lines += ["", f"{one_line(error.type)}: {plain(error.message)}"]
         if result and result.get("message"):
             lines += ["", plain(str(result["message"]))]
         if missed:
-            lines += ["", f"{missed['count']} due times were not started in time."]
-        lines += ["", f"Attempts: {len(execution['attempts'])}"]
-        if execution.get("scheduled_for"):
-            lines.append(f"Due: {execution['scheduled_for']:%Y-%m-%d %H:%M:%S} UTC")
+            lines += ["", f"{missed.count} due times were not started in time."]
+        lines += ["", f"Attempts: {len(execution.attempts)}"]
+        if execution.scheduled_for:
+            lines.append(f"Due: {execution.scheduled_for:%Y-%m-%d %H:%M:%S} UTC")
         if self._public_url:
-            lines += ["", f"{self._public_url}/executions/{execution['_id']}"]
+            lines += ["", f"{self._public_url}/executions/{execution.id}"]
         return lines

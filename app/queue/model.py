@@ -1,17 +1,15 @@
-"""An execution: one due time, or one manual run, of a job, from queued to its end."""
+"""The words of the queue: statuses, what caused an execution, why it ended; and an attempt, from its claim to its outcome."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
-from app.jobs.model import Job, Overlap, RetryOn, to_plain
+from app.jobs.model import Notifications, RetryOn, RetryPolicy
 from app.mongo import Document
-from app.notification.base import recipients_of
 
 
 class Status(StrEnum):
@@ -28,10 +26,10 @@ class Status(StrEnum):
     MISSED = "missed"  # it was due and nobody was there to start it
 
 
-# The queue is served by age, and a level of priority is worth so much of it: high ones go first, and low ones do not wait for ever.
-PRIORITY_STEP = timedelta(minutes=1)
-BEHIND_ALL = timedelta(days=365)  # a backfill is as young as nothing else in the queue
-LIVE = (Status.QUEUED, Status.RUNNING, Status.RETRYING)
+LIVE = frozenset({Status.QUEUED, Status.RUNNING, Status.RETRYING})
+FAILURES = frozenset({Status.FAILED, Status.TIMEOUT})
+RAN = FAILURES | {Status.SUCCESS}  # ran to an end of its own, so that other jobs may run after it
+ENDED = frozenset(Status) - LIVE
 
 
 class Trigger(StrEnum):
@@ -74,6 +72,18 @@ class AttemptError:
     kind: RetryOn = RetryOn.ERROR
     traceback: str = ""
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The error in a stored document; what is missing or unknown has its default."""
+        kind = row.get("kind")
+        return cls(
+            type=row["type"],
+            message=row["message"],
+            permanent=row.get("permanent", False),
+            kind=RetryOn(kind) if kind in set(RetryOn) else RetryOn.ERROR,
+            traceback=row["traceback"],
+        )
+
     def as_document(self) -> Document:
         return {
             "type": self.type,
@@ -100,12 +110,12 @@ class Attempt:
     timeout_seconds: float
     started_at: datetime
     began_at: datetime
-    retry_policy: Mapping[str, Any]
-    failed_attempts: int
-    notifications: Mapping[str, Any] = field(default_factory=dict)
+    retry_policy: RetryPolicy
+    failed_attempts: int  # counts this one, should it fail
+    notifications: Notifications = field(default_factory=Notifications)
     pause_after_failures: int = 0
     rank: datetime | None = None
-    places: tuple[str, ...] = ()
+    slots: tuple[str, ...] = ()  # what it holds of the bounds on runs at once; its job's slot comes first
     stands_for: datetime | None = None  # of a backfill: the due time that it makes up for
     scheduled_for: datetime | None = None
     resolved: Mapping[str, Any] | None = None  # what dynamic values became in an earlier attempt, by JSON Pointer
@@ -123,88 +133,3 @@ class Outcome:
     seconds: float = 0.0
     began_at: datetime | None = None  # when its process began it, which may be a little after it was claimed
     usage: Mapping[str, float] = field(default_factory=dict)
-
-
-def owed(now: datetime) -> Document:
-    """The mark of an ended execution that people are still to be told of."""
-    return {"state": "pending", "at": now, "tries": 0, "error": None}
-
-
-def new_execution(
-    job: Job,
-    *,
-    now: datetime,
-    triggered_by: Trigger,
-    scheduled_for: datetime | None = None,
-    status: Status = Status.QUEUED,
-    reason: Reason | None = None,
-    parameters: Mapping[str, Any] | None = None,
-    overlap: Overlap | None = None,
-    by: str | None = None,
-    retry_of: str | None = None,
-    execution_id: str | None = None,
-    due_times: Mapping[str, Any] | None = None,
-    available_at: datetime | None = None,
-    stands_for: datetime | None = None,
-    dry: bool = False,
-    caused_by: Sequence[str] = (),
-    line: Sequence[str] = (),
-) -> Document:
-    """The document of a new execution; it carries what it needs of its job, so that a later edit does not change it.
-
-    `due_times` {first, last, count} are those that a record stands for which is not of one run. It waits at least until `available_at`.
-    `stands_for` is the due time that a backfill makes up for: it goes behind whatever else waits. A `dry` one runs the preview, once, and
-    nobody is told. `caused_by` are the executions whose ends began it, and `line` the jobs whose runs began one another so up to it.
-    """
-    definition = job.definition
-    ended = status not in LIVE
-    document: Document = {
-        "_id": execution_id or str(uuid.uuid4()),
-        "job_id": job.id,
-        "job_name": definition.name,
-        "job_version": job.version,
-        "template_type": definition.template_type,
-        "template_version": job.template_version,
-        "code_version": job.code_version,
-        "parameters": dict(definition.parameters if parameters is None else parameters),
-        "status": status.value,
-        "reason": reason.value if reason else None,
-        "available_at": max(now, available_at or now),
-        "queued_at": now,
-        "priority": definition.priority,
-        "rank": now + BEHIND_ALL if stands_for else now - definition.priority * PRIORITY_STEP,
-        "overlap": (overlap or definition.overlap).value,
-        "max_instances": definition.concurrency.max_instances,
-        "concurrency_group": definition.concurrency.group,
-        "timeout_seconds": definition.timeout_seconds,
-        "retry_policy": to_plain(definition.retry_policy),
-        "started_at": None,
-        "completed_at": now if ended else None,
-        "duration_seconds": None,
-        "attempts": [],
-        "result": None,
-        "error": None,
-        "progress": None,
-        "triggered_by": triggered_by.value,
-        "triggered_by_user": by,
-        "retry_of": retry_of,
-        "execution_host": None,
-        "notifications": to_plain(definition.notifications),
-        "pause_after_failures": definition.pause_after_failures,
-    }
-    if scheduled_for is not None:
-        document["scheduled_for"] = scheduled_for
-    if not ended:
-        document |= {"live": True, "queue_rank": document["rank"]}
-    elif recipients_of(document["notifications"], status):
-        document["notify"] = owed(now)
-    if dry:
-        document |= {"dry": True, "notifications": {}, "pause_after_failures": 0}
-        document["retry_policy"] = {**document["retry_policy"], "max_retries": 0}
-    if caused_by:
-        document |= {"caused_by": list(caused_by), "depth": len(line), "line": list(line)}
-    if stands_for is not None:
-        document["stands_for"] = stands_for
-    if due_times:
-        document["due_times"] = dict(due_times)
-    return document

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from app.jobs.model import RetryPolicy
 from app.queue.model import AttemptError
 
 # Whatever a policy asks for, an execution is not tried again sooner: a job that fails at once would otherwise keep a node busy with it.
@@ -15,13 +15,13 @@ LEAST_DELAY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """`delay_seconds` until the next attempt; None: this was the last one."""
+    """What follows an attempt: `delay_seconds` until the next one, or None where it was the last one."""
 
     delay_seconds: float | None
 
 
 def decide_retry(
-    policy: Mapping[str, Any], failed_attempts: int, error: AttemptError, *, draw: Callable[[], float] = random.random
+    policy: RetryPolicy, failed_attempts: int, error: AttemptError, *, draw: Callable[[], float] = random.random
 ) -> RetryDecision:
     """What follows a failed attempt; `failed_attempts` counts it, from 1.
 
@@ -30,10 +30,13 @@ def decide_retry(
     nothing to that ("full jitter", Brooker, Exponential Backoff And Jitter, 2015), so that jobs that failed together do not come back
     together: with 300 s the waits lie in 0–300, 0–600, 0–1200 s. None is shorter than LEAST_DELAY_SECONDS.
     """
-    if error.permanent or error.kind.value not in policy["retry_on"] or failed_attempts > policy["max_retries"]:
+    if error.permanent or error.kind.value not in policy.retry_on or failed_attempts > policy.max_retries:
         return RetryDecision(None)
-    base = float(policy["retry_delay_seconds"])
-    if policy["backoff"] == "fixed":
+    base = float(policy.retry_delay_seconds)
+    if policy.backoff == "fixed":
         return RetryDecision(max(base, LEAST_DELAY_SECONDS))
-    full = min(base * 2.0 ** min(failed_attempts - 1, 60), float(policy["max_delay_seconds"]))
+    full = min(base * 2.0 ** min(failed_attempts - 1, 60), float(policy.max_delay_seconds))
     return RetryDecision(max(draw() * full, LEAST_DELAY_SECONDS))
+
+
+LAST = RetryDecision(None)

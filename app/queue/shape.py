@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from app.jobs.model import Overlap
 from app.jobs.shape import NOTIFICATIONS, RETRY_POLICY
+from app.outbox.model import OWED
 from app.queue.model import Reason, Status, Trigger
 from app.sealing import SealedFields
 from app.shapes import UNKNOWN, Anything, Flag, Instant, Json, Listed, Number, Object, Text, instants, one_of, texts, wholes
@@ -62,7 +63,7 @@ EXECUTION = Object(
         ),
         "triggered_by": one_of([item.value for item in Trigger], UNKNOWN),
         **texts("triggered_by_user", "retry_of", "execution_host", nullable=True),
-        **texts("waits_for", "verdict", "dependants", optional=True, nullable=True),
+        **texts("group", "waits_for", optional=True, nullable=True),
         "notifications": NOTIFICATIONS,
         "pause_after_failures": Number(optional=True),
         **instants("scheduled_for", "stands_for", optional=True, nullable=True),
@@ -79,7 +80,7 @@ EXECUTION = Object(
             members={**texts("owner", "claim", optional=True), "token": Number(), "expires_at": Instant()},
         ),
         "cancel": Object(optional=True, members={"by": Text(), "at": Instant(), "reason": Text(optional=True, nullable=True)}),
-        "notify": Object(optional=True, members={"state": Text(), "at": Instant(), "tries": Number(), "error": Text(nullable=True)}),
+        "owed": OWED,
     }
 )
 SEALED_FIELDS = (SealedFields("job_executions", ("parameters",)),)

@@ -1,7 +1,7 @@
-"""Places: what bounds how many runs go on at once. A run takes one of its job's, and one of each other bound that it falls under.
+"""Slots bound how many runs go on at once. A run takes one slot of its job, and one of each other bound that it falls under.
 
-A place is a number below a bound, written as a key that is unique among all executions (index `slots`): whoever races, no bound is
-ever exceeded, and a place is free in the very write that ends its run.
+A slot is a number below a bound, written as a key that is unique among all executions (index `slots`). So no bound is ever exceeded,
+whoever races for it, and a slot becomes free in the same write that ends its run.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ ENUMERATED = 64  # a larger bound is asked for as a range of keys
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunBounds:
-    """How many runs may go on at once beside each job's own bound, on all nodes together.
+    """How many runs may go on at once on all nodes together, beside each job's own bound.
 
-    `groups`: by concurrency group, one where a group is not named; `templates`: by template, any number where one is not named;
-    `overall`: of all runs, 0: any number.
+    `groups` is by concurrency group; a group that is not named has one slot. `templates` is by template; one that is not named has no
+    bound. `overall` is of all runs; 0 means no bound.
     """
 
     groups: Mapping[str, int] = field(default_factory=dict)
@@ -44,13 +44,13 @@ class RunBounds:
         return found
 
 
-def places_query(rows: Iterable[Document], bounds: RunBounds) -> Document | None:
-    """A filter on `slots` that finds who holds any place that `rows` could want; None where each holds all it needs."""
+def slots_query(rows: Iterable[Document], bounds: RunBounds) -> Document | None:
+    """A filter that finds the executions which hold any slot that `rows` could want; None where each row holds all that it needs."""
     keys: list[str] = []
     ranges: list[Document] = []
     for prefix, most in dict.fromkeys(bound for row in rows for bound in _missing(row, bounds)):
         if most <= ENUMERATED:
-            keys += [f"{prefix}{n}" for n in range(most)]
+            keys += [f"{prefix}{number}" for number in range(most)]
         else:
             ranges.append({"slots": {"$elemMatch": {"$gte": prefix, "$lt": prefix[:-1] + "$"}}})  # "$" follows "#"
     alternatives = [*([{"slots": {"$in": keys}}] if keys else []), *ranges]
@@ -60,18 +60,20 @@ def places_query(rows: Iterable[Document], bounds: RunBounds) -> Document | None
 
 
 def assign(rows: Sequence[Document], used: set[str], bounds: RunBounds) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Places for each row that can have all it needs, by its id, in the order of the rows; and for each other the prefix of the bound
-    that has none left. `used` are the keys that are taken."""
-    places: dict[str, list[str]] = {}
+    """Slots for the rows, which are served in their order; `used` are the keys that are taken.
+
+    Returns the slots of each row that can have all it needs, by its id, and for each other row the prefix of the bound that has none left.
+    """
+    assigned: dict[str, list[str]] = {}
     blocked: dict[str, str] = {}
     free: dict[str, Iterator[str]] = {}
-    spare: dict[str, str] = {}  # the next free key of a bound, looked at and not taken
+    spare: dict[str, str] = {}  # the next free key of a bound, looked up and not given away yet
     for row in rows:
         held: list[str] = list(row.get("slots", ()))
         keys: list[str] = []
         for prefix, most in _missing(row, bounds):
             if prefix not in free:
-                free[prefix] = (key for key in (f"{prefix}{n}" for n in range(most)) if key not in used)
+                free[prefix] = (key for key in (f"{prefix}{number}" for number in range(most)) if key not in used)
             if prefix not in spare and (key := next(free[prefix], None)) is not None:
                 spare[prefix] = key
             if prefix not in spare:
@@ -79,15 +81,15 @@ def assign(rows: Sequence[Document], used: set[str], bounds: RunBounds) -> tuple
                 break
             keys.append(prefix)
         else:
-            places[row["_id"]] = held + [spare.pop(prefix) for prefix in keys]
-    return places, blocked
+            assigned[row["_id"]] = held + [spare.pop(prefix) for prefix in keys]
+    return assigned, blocked
 
 
 def prefix_of(key: str) -> str:
-    """The bound that a place is under."""
+    """The bound that a slot is under."""
     return key.rpartition("#")[0] + "#"
 
 
 def _missing(row: Document, bounds: RunBounds) -> list[tuple[str, int]]:
-    """The bounds under which the execution has no place yet; one that was put back holds its job's."""
+    """The bounds under which the execution has no slot yet; one that was put back holds its job's."""
     return bounds.of(row)[1 if row.get("slots") else 0 :]

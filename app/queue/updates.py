@@ -1,38 +1,56 @@
-"""What moves an execution, as updates of its document: pure, and the store sends them."""
+"""What moves an execution through the queue, as updates of its document. Pure: the stores send them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 
 import bson
 from pymongo import UpdateMany, UpdateOne
 
-from app.jobs.model import Overlap
+from app.jobs.model import Overlap, RetryPolicy, notifications_from, retry_policy_from
 from app.mongo import Document, by_id
-from app.notification.base import recipients_of
-from app.queue.model import Attempt, AttemptError, Outcome, Status, owed
-from app.queue.retry import decide_retry
+from app.queue.endings import Ending, ending
+from app.queue.execution import resolved_from
+from app.queue.model import FAILURES, Attempt, AttemptError, Outcome, Reason, Status
+from app.queue.retry import LAST, RetryDecision, decide_retry
 from app.queue.slots import RunBounds
 
-FAILURES = (Status.FAILED.value, Status.TIMEOUT.value)
-RAN = (Status.SUCCESS.value, *FAILURES)  # to an end of its own; other jobs may run after it
-# What an execution has only while it waits or runs, and what the indexes of the queue are made of.
-LEAVES_QUEUE = {"live": "", "queue_rank": "", "slots": "", "waits_for": ""}
-NO_BOUNDS = RunBounds()
 SMALL_RESULT = 4_000  # bytes; larger results are written one by one, as a command has room for 16 MB
 
 
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """The end of an attempt: how it went, and what follows. `owed` are the handlers that the end of the execution is owed to, if it is
+    one."""
+
+    attempt: Attempt
+    outcome: Outcome
+    decision: RetryDecision
+    owed: tuple[str, ...] = ()
+
+    @property
+    def ends_execution(self) -> bool:
+        return self.decision.delay_seconds is None
+
+    def cancelled(self, owed: tuple[str, ...]) -> AttemptEnd:
+        """The same attempt, where somebody asked the execution to stop before it could be tried again."""
+        return AttemptEnd(self.attempt, replace(self.outcome, status=Status.CANCELLED), LAST, owed)
+
+
 def held(attempt: Attempt) -> Document:
+    """Finds the running execution as long as this attempt's claim holds."""
     return {"_id": attempt.execution_id, "status": Status.RUNNING.value, "lease.token": attempt.token}
 
 
 def token_of(row: Document) -> int:
-    return int(row.get("last_token", 0))
+    """The fencing token of the last claim; 0 before the first."""
+    return int(row.get("last_token") or 0)
 
 
 def takes(
-    rows: Sequence[Document], places: Mapping[str, list[str]], lease: Document, host: str, now: datetime, until: datetime | None = None
+    rows: Sequence[Document], slots: Mapping[str, list[str]], lease: Document, host: str, now: datetime, until: datetime | None = None
 ) -> list[UpdateOne | UpdateMany]:
     """Set waiting executions running, each if nobody has touched its token since it was read, and if it is not `until` yet by the
     database's clock.
@@ -59,7 +77,7 @@ def takes(
                 {
                     "$set": {
                         "status": Status.RUNNING.value,
-                        "slots": by_id(ids, [places[one] for one in ids]),
+                        "slots": by_id(ids, [slots[execution_id] for execution_id in ids]),
                         "lease": {"$literal": {**lease, "token": token + 1}},
                         "last_token": token + 1,
                         "started_at": {"$ifNull": ["$started_at", now]},
@@ -76,34 +94,29 @@ def takes(
     ]
 
 
-def is_plain(attempt: Attempt, outcome: Outcome, delay_seconds: float | None) -> bool:
-    """A success of which nobody is to be told: nearly all ends, and small enough to be written many at a time."""
-    if delay_seconds is not None or outcome.status is not Status.SUCCESS or recipients_of(attempt.notifications, outcome.status.value):
+def is_plain(end: AttemptEnd) -> bool:
+    """A success that owes nothing, as nearly all ends are, and that is small enough to be written with many others."""
+    if not end.ends_execution or end.outcome.status is not Status.SUCCESS or end.owed:
         return False
-    return len(bson.encode({"result": outcome.result})) <= SMALL_RESULT
+    return len(bson.encode({"result": end.outcome.result})) <= SMALL_RESULT
 
 
-def is_followed(attempt: Attempt, followed: Collection[str]) -> bool:
-    """Whether others may run after this: `followed` are the jobs that others depend on. A preview and a run that makes up for a due time of
-    long ago are nothing to them."""
-    return attempt.job_id in followed and not attempt.dry and attempt.stands_for is None
-
-
-def plain_ends(ends: Sequence[tuple[Attempt, Outcome]], now: datetime) -> list[UpdateOne | UpdateMany]:
+def plain_ends(ends: Sequence[AttemptEnd], now: datetime) -> list[UpdateOne | UpdateMany]:
     """Write successes, those of the same token in one update, as in `takes`."""
-    by_token: dict[int, list[tuple[Attempt, Outcome]]] = {}
-    for attempt, outcome in ends:
-        by_token.setdefault(attempt.token, []).append((attempt, outcome))
+    by_token: dict[int, list[AttemptEnd]] = {}
+    for end in ends:
+        by_token.setdefault(end.attempt.token, []).append(end)
+    common = ending(Status.SUCCESS, now, fields={"reason": None, "error": None})
     operations: list[UpdateOne | UpdateMany] = []
     for token, group in by_token.items():
-        ids = [attempt.execution_id for attempt, _ in group]
-        ended = [
+        ids = [end.attempt.execution_id for end in group]
+        differing = [
             {
-                "attempt": {**_ended_attempt(outcome, now), "started_at": outcome.began_at or attempt.started_at},
-                "result": outcome.result,
-                **_span_of(attempt, outcome, now),
+                "attempt": {**_attempt_fields(end.outcome, now), "started_at": end.outcome.began_at or end.attempt.started_at},
+                "result": end.outcome.result,
+                **_span_of(end.attempt, end.outcome, now),
             }
-            for attempt, outcome in group
+            for end in group
         ]
         earlier = {"$slice": ["$attempts", {"$max": [{"$subtract": [{"$size": "$attempts"}, 1]}, 1]}]}
         rest = {"$cond": [{"$gt": [{"$size": "$attempts"}, 1]}, earlier, []]}
@@ -111,20 +124,17 @@ def plain_ends(ends: Sequence[tuple[Attempt, Outcome]], now: datetime) -> list[U
             UpdateMany(
                 {"_id": {"$in": ids}, "lease.token": token, "status": Status.RUNNING.value},
                 [
-                    {"$set": {"end": by_id(ids, ended)}},
+                    {"$set": {"end": by_id(ids, differing)}},
                     {
                         "$set": {
-                            "status": Status.SUCCESS.value,
-                            "reason": None,
-                            "error": None,
-                            "completed_at": now,
                             "result": "$end.result",
                             "started_at": "$end.started_at",
                             "duration_seconds": "$end.duration_seconds",
                             "attempts": {"$concatArrays": [rest, [{"$mergeObjects": [{"$last": "$attempts"}, "$end.attempt"]}]]},
                         }
                     },
-                    {"$unset": ["end", "lease", *LEAVES_QUEUE]},
+                    *common.stages(),
+                    {"$unset": "end"},
                 ],
                 hint="_id_",
             )
@@ -132,7 +142,7 @@ def plain_ends(ends: Sequence[tuple[Attempt, Outcome]], now: datetime) -> list[U
     return operations
 
 
-def _ended_attempt(outcome: Outcome, now: datetime) -> Document:
+def _attempt_fields(outcome: Outcome, now: datetime) -> Document:
     """What an attempt's record gains by its end."""
     return {
         "completed_at": now,
@@ -145,53 +155,69 @@ def _ended_attempt(outcome: Outcome, now: datetime) -> Document:
 
 
 def _span_of(attempt: Attempt, outcome: Outcome, now: datetime) -> Document:
-    """When the execution began, to which its first process has the last word, and how long it took."""
+    """When the execution began, on which its first process has the last word, and how long it took."""
     began_at = outcome.began_at if outcome.began_at and attempt.number == 1 else attempt.began_at
     return {"started_at": began_at, "duration_seconds": max(0.0, (now - began_at) / timedelta(seconds=1))}
 
 
 def back_in_queue(attempt: Attempt, status: Status, available_at: datetime) -> Document:
-    """What makes a running execution wait again: at its old rank, on its job's place, so that no other run overtakes it."""
-    return {"status": status.value, "available_at": available_at, "queue_rank": attempt.rank, "slots": list(attempt.places[:1])}
+    """The fields that make a running execution wait again: at its old rank, in its job's slot, so that no other run overtakes it."""
+    return {"status": status.value, "available_at": available_at, "queue_rank": attempt.rank, "slots": list(attempt.slots[:1])}
 
 
-def end(attempt: Attempt, outcome: Outcome, delay_seconds: float | None, now: datetime, *, followed: bool = False) -> Document:
-    """The update that ends the running attempt and, without a delay, the execution. One that is `followed` is marked, in the same write,
-    for the jobs that run after its own."""
-    last = f"attempts.{attempt.number - 1}"
-    ended = _ended_attempt(outcome, now)
+def end_of_attempt(end: AttemptEnd, now: datetime) -> Document:
+    """The update that ends a running attempt: the execution waits for its next attempt, or has ended."""
+    attempt, outcome = end.attempt, end.outcome
+    last, recorded = f"attempts.{attempt.number - 1}", _attempt_fields(outcome, now)
     fields: Document = {
-        **{f"{last}.{name}": value for name, value in ended.items()},
-        "error": ended["error"],
+        **{f"{last}.{name}": value for name, value in recorded.items()},
+        "error": recorded["error"],
         "result": outcome.result,
-        "reason": ended["reason"],
+        "reason": recorded["reason"],
     }
     span = _span_of(attempt, outcome, now)
     if outcome.began_at is not None:
         fields |= {f"{last}.started_at": outcome.began_at, "started_at": span["started_at"]}
-    if delay_seconds is not None:
-        fields |= back_in_queue(attempt, Status.RETRYING, now + timedelta(seconds=delay_seconds))
+    delay = end.decision.delay_seconds
+    if delay is not None:
+        fields |= back_in_queue(attempt, Status.RETRYING, now + timedelta(seconds=delay))
         return {"$set": fields, "$unset": {"lease": ""}}
-    fields |= {"status": outcome.status.value, "completed_at": now, "duration_seconds": span["duration_seconds"]}
-    if recipients_of(attempt.notifications, outcome.status.value):
-        fields["notify"] = owed(now)
-    if attempt.pause_after_failures and outcome.status in FAILURES:
-        fields["verdict"] = "pending"
-    if followed and outcome.status in RAN:
-        fields["dependants"] = "pending"
-    return {"$set": fields, "$unset": {"lease": "", **LEAVES_QUEUE}}
+    fields["duration_seconds"] = span["duration_seconds"]
+    return ending(outcome.status, now, owed=end.owed, fields=fields).update()
+
+
+def handed_back(attempt: Attempt, now: datetime, again_at: datetime) -> Document:
+    """The update that puts an unfinished run back into the queue; its attempt does not count as a failure."""
+    last = f"attempts.{attempt.number - 1}"
+    fields = {
+        f"{last}.completed_at": now,
+        f"{last}.status": Status.CANCELLED.value,
+        f"{last}.reason": Reason.HANDED_BACK.value,
+    }
+    return {"$set": {**back_in_queue(attempt, Status.QUEUED, again_at), **fields}, "$unset": {"lease": ""}}
+
+
+def unclaimed(attempt: Attempt, now: datetime) -> Document:
+    """The update that makes a claimed run wait again as if it had not been claimed."""
+    started_at = None if attempt.number == 1 else attempt.began_at
+    waiting = {**back_in_queue(attempt, Status.QUEUED, now), "started_at": started_at, "execution_host": None}
+    return {"$set": waiting, "$pop": {"attempts": 1}, "$unset": {"lease": ""}}
+
+
+def ended_unclaimed(end: Ending) -> Document:
+    """The update that ends a claimed run as if it had not been claimed."""
+    return {**end.update(), "$pop": {"attempts": 1}}
 
 
 def checked(row: Document, now: datetime) -> Document:
-    """The row, where it is an execution with all that a run takes. Raises whatever is wrong with it."""
+    """The row, where it has all that a run takes. Raises whatever is wrong with it."""
     attempt = attempt_from(row, number=len(row["attempts"]) + 1, token=token_of(row) + 1, started_at=now)
-    NO_BOUNDS.of(row)
-    Overlap(row["overlap"])
+    RunBounds().of(row)
+    if missing := {field.name for field in fields(RetryPolicy)} - row["retry_policy"].keys():
+        raise ValueError(f"retry_policy lacks {', '.join(sorted(missing))}")
     float(attempt.timeout_seconds)
     dict(attempt.parameters)
     decide_retry(attempt.retry_policy, attempt.failed_attempts, AttemptError(type="", message=""))
-    for status in Status:
-        recipients_of(attempt.notifications, status.value)
     for name in ("job_id", "job_name", "template_type", "triggered_by"):
         if not isinstance(row[name], str):
             raise TypeError(f"{name} is no text")
@@ -199,7 +225,9 @@ def checked(row: Document, now: datetime) -> Document:
 
 
 def attempt_from(row: Document, *, number: int, token: int, started_at: datetime) -> Attempt:
-    """Attempt `number` of an execution; of the ones before it, those that failed count for the retry policy."""
+    """Attempt `number` of an execution. Raises whatever is wrong with a row that is no execution."""
+    Overlap(row["overlap"])
+    earlier = row["attempts"][: number - 1]
     return Attempt(
         execution_id=row["_id"],
         number=number,
@@ -207,20 +235,20 @@ def attempt_from(row: Document, *, number: int, token: int, started_at: datetime
         job_id=row["job_id"],
         job_name=row["job_name"],
         template_type=row["template_type"],
-        template_version=row.get("template_version", 0),
-        code_version=row.get("code_version") or row.get("template_version", 0),
+        template_version=row.get("template_version") or 0,
+        code_version=row.get("code_version") or row.get("template_version") or 0,
         parameters=row["parameters"],
         timeout_seconds=row["timeout_seconds"],
         started_at=started_at,
         began_at=row["started_at"] or started_at,
-        retry_policy=row["retry_policy"],
-        failed_attempts=1 + sum(one["status"] in FAILURES for one in row["attempts"][: number - 1]),
-        notifications=row.get("notifications", {}),
-        pause_after_failures=row.get("pause_after_failures", 0),
+        retry_policy=retry_policy_from(row["retry_policy"]),
+        failed_attempts=1 + sum(attempt["status"] in FAILURES for attempt in earlier),
+        notifications=notifications_from(row.get("notifications") or {}),
+        pause_after_failures=row.get("pause_after_failures") or 0,
         rank=row["rank"],
-        places=tuple(row.get("slots", ())),
+        slots=tuple(row.get("slots") or ()),
         stands_for=row.get("stands_for"),
         dry=row.get("dry", False),
         scheduled_for=row.get("scheduled_for"),
-        resolved={one["pointer"]: one["value"] for one in row["resolved"]} if row.get("resolved") else None,
+        resolved=resolved_from(row),
     )

@@ -11,7 +11,7 @@ from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.clock import Clock
 from app.errors import FieldError, ValidationFailed
-from app.execution.service import Executions
+from app.execution.backfill_runs import BackfillRuns
 from app.instants import InstantRefused, parse_bound
 from app.jobs.model import ScheduleType
 from app.jobs.service import JobRegistry
@@ -57,8 +57,8 @@ class BackfillPlan:
 class Backfills:
     """Works out which due times of a job a range holds and has them run, one after the other, behind everything else."""
 
-    def __init__(self, *, registry: JobRegistry, executions: Executions, triggers: Triggers, clock: Clock) -> None:
-        self._registry, self._executions, self._triggers, self._clock = registry, executions, triggers, clock
+    def __init__(self, *, registry: JobRegistry, runs: BackfillRuns, triggers: Triggers, clock: Clock) -> None:
+        self._registry, self._runs, self._triggers, self._clock = registry, runs, triggers, clock
         self._validator = SchemaValidator(BODY_SCHEMA)
 
     def plan(self, actor: Actor, job_id: str, body: Any) -> BackfillPlan:
@@ -83,7 +83,7 @@ class Backfills:
         due = list(takewhile(lambda moment: moment < end, self._triggers.iter_after(schedule, begin - _TICK)))
         blackouts = self._triggers.blackouts(schedule)
         opens = [moment for moment in due if blackouts.at(moment) is None]
-        done = set() if again else self._executions.made_up_for(job_id, begin, end)
+        done = set() if again else self._runs.made_up_for(job_id, begin, end)
         wanted = tuple(moment for moment in opens if moment not in done)
         return BackfillPlan(wanted, len(opens) - len(wanted), len(due) - len(opens))
 
@@ -97,7 +97,7 @@ class Backfills:
             return plan
         if not plan.due_times:
             raise ValidationFailed([FieldError("/from", "nothing in the range is left to run")])
-        self._executions.backfill(actor, job_id, plan.due_times)
+        self._runs.start(actor, job_id, plan.due_times)
         return plan
 
     def _checked(self, body: Any) -> tuple[datetime, datetime, bool]:

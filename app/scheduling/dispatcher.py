@@ -8,13 +8,16 @@ from datetime import datetime, timedelta
 
 from app.clock import Clock
 from app.events import get_logger
-from app.execution.store import ExecutionStore
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Cause, Job, Overlap, Pause
 from app.jobs.records import Advance, Outbox
 from app.jobs.rules import OutboxEntry, ScheduleStop
-from app.mongo import Document, is_permanent
-from app.queue.model import Reason, Status, Trigger, new_execution
+from app.mongo import is_permanent
+from app.outbox.event_store import Events
+from app.outbox.events import JobBroken
+from app.queue.execution import DueTimes, Execution
+from app.queue.model import Reason, Status
+from app.queue.store import QueueStore
 from app.scheduling.plan import DuePlan, Span, plan_due, plan_end, plan_pause, spread
 from app.scheduling.triggers import Triggers
 from app.ticks import each
@@ -47,14 +50,15 @@ class Dispatcher:
         self,
         *,
         jobs: DispatchStore,
-        executions: ExecutionStore,
+        queue: QueueStore,
         triggers: Triggers,
         clock: Clock,
+        events: Events,
         maintenance: Callable[[], str | None] = lambda: None,
-        rests: Callable[[str], bool] = lambda kind: False,
+        rests: Callable[[str], bool] = lambda template: False,
     ) -> None:
-        self._jobs, self._executions, self._triggers, self._clock, self._maintenance = jobs, executions, triggers, clock, maintenance
-        self._rests = rests
+        self._jobs, self._queue, self._triggers, self._clock, self._events = jobs, queue, triggers, clock, events
+        self._maintenance, self._rests = maintenance, rests
         self._settled: list[tuple[str, str]] = []
         self.next_due_at: datetime | None = None  # when the next job is due that was not due yet when the last tick looked
 
@@ -83,7 +87,7 @@ class Dispatcher:
         return missing
 
     def _recover(self, outbox: Outbox) -> int:
-        written = self._executions.add(outbox.entries)
+        written = self._queue.add([Execution.from_row(entry) for entry in outbox.entries])
         self._jobs.settle(outbox.job_id, outbox.claim)
         return written
 
@@ -94,7 +98,7 @@ class Dispatcher:
 
     def _dispatch(self, due: Sequence[Job], now: datetime) -> tuple[int, int]:
         """How many jobs were moved on, and how many executions are new."""
-        busy = self._executions.live_counts([job.id for job in due]) if due else {}
+        busy = self._queue.live_counts([job.id for job in due]) if due else {}
         closed = self._maintenance() if due else None
         steps = [step for job in due if (step := self._plan(job, now, busy.get(job.id, 0), closed)) is not None]
         claim, settled = secrets.token_hex(12), self._settled
@@ -103,8 +107,8 @@ class Dispatcher:
         won = [step for step in steps if step.job_id in mine]
         replaced = [job.id for job in due if job.id in mine and job.definition.overlap is Overlap.REPLACE and busy.get(job.id)]
         if replaced:
-            self._executions.replace_running(replaced, now=now)
-        written = self._executions.add([document for step in won for document in step.entries])
+            self._queue.replace_running(replaced, now=now)
+        written = self._queue.add([Execution.from_row(entry) for step in won for entry in step.entries])
         if won:
             log.debug("dispatch.planned", jobs=len(won), executions=written)
         return len(won), written
@@ -125,7 +129,7 @@ class Dispatcher:
             return self._jobs.advance([step], claim=claim, at=at, settled=[])
 
         def give_up(step: Advance, error: Exception) -> None:
-            self._jobs.mark_broken(jobs[step.job_id], f"Its runs cannot be written: {type(error).__name__}: {error}"[:500])
+            self._mark_broken(jobs[step.job_id], f"Its runs cannot be written: {type(error).__name__}: {error}"[:500])
 
         mine = self._jobs.advance([], claim=claim, at=at, settled=settled)
         return mine.union(*each("dispatch", steps, alone, give_up=give_up))
@@ -136,14 +140,14 @@ class Dispatcher:
         if seen is None:
             return None
         if job.damaged:  # it is left alone, and says why
-            self._jobs.mark_broken(job, job.schedule_error or "")
+            self._mark_broken(job, job.schedule_error or "")
             return None
-        documents: list[Document] = []
+        executions: list[Execution] = []
         due: datetime | None = seen
         pause = None
         try:
             if job.paused is not None and job.paused.until is not None:
-                documents, due = _after_pause(job, job.paused.until, now, self._triggers)
+                executions, due = _after_pause(job, job.paused.until, now, self._triggers)
             if due is None or due > now:
                 plan = DuePlan((), frozenset(), None, due)
             elif maintenance is not None or self._rests(definition.template_type):
@@ -160,58 +164,42 @@ class Dispatcher:
                     )
         except Exception as error:
             log.exception("dispatch.broken_schedule", job=job.id)
-            self._jobs.mark_broken(job, f"{type(error).__name__}: {error}"[:500])
+            self._mark_broken(job, f"{type(error).__name__}: {error}"[:500])
             return None
-        documents += _executions(job, plan, now, busy)
-        return Advance(
-            job.id,
-            job.version,
-            seen,
-            plan.next_run_at,
-            [OutboxEntry(one) for one in documents],
-            ends_pause=job.paused is not None,
-            pause=pause,
-        )
+        entries = _entries([*executions, *_executions(job, plan, now, busy)])
+        return Advance(job.id, job.version, seen, plan.next_run_at, entries, ends_pause=job.paused is not None, pause=pause)
+
+    def _mark_broken(self, job: Job, reason: str) -> None:
+        """The job is left alone until somebody mends it, and whoever wants to hear of that is told."""
+        self._events.publish(JobBroken(at=self._clock.now(), job_id=job.id, job_name=job.definition.name, reason=reason))
+        self._jobs.mark_broken(job, reason)
 
 
-def _executions(job: Job, plan: DuePlan, now: datetime, busy: int) -> list[Document]:
-    """One record a due time, and one for all that were missed."""
-    overlap, places = job.definition.overlap, job.definition.concurrency.max_instances
+def _executions(job: Job, plan: DuePlan, now: datetime, busy: int) -> list[Execution]:
+    """One record a due time, and one for all that were missed. `busy` is how many executions of the job are live."""
+    overlap, most = job.definition.overlap, job.definition.concurrency.max_instances
     offset = spread(job.id, job.definition.schedule.jitter_seconds)
-    documents: list[Document] = []
+    executions: list[Execution] = []
     if plan.missed is not None:
-        documents.append(_summary(job, plan.missed, now, Status.MISSED, Reason.MISFIRE))
+        executions.append(_summary(job, plan.missed, now, Status.MISSED, Reason.MISFIRE))
     if plan.blackout is not None:
-        documents.append(_summary(job, plan.blackout, now, Status.SKIPPED, Reason.BLACKOUT))
+        executions.append(_summary(job, plan.blackout, now, Status.SKIPPED, Reason.BLACKOUT))
     for due in plan.runs:
         # Runs that are caught up wait for each other: that is what the misfire policy asks for.
         policy = Overlap.QUEUE if due in plan.late and overlap is Overlap.SKIP else overlap
+        run = Execution.due(job, now, at=due, overlap=policy, available_at=due + offset)
         # One that starts later is judged by what runs then: at its claim.
-        skipped = policy is Overlap.SKIP and busy >= places and not offset
-        documents.append(
-            new_execution(
-                job,
-                now=now,
-                triggered_by=Trigger.SCHEDULE,
-                scheduled_for=due,
-                overlap=policy,
-                available_at=due + offset,
-                status=Status.SKIPPED if skipped else Status.QUEUED,
-                reason=Reason.OVERLAP if skipped else None,
-            )
-        )
+        skipped = policy is Overlap.SKIP and busy >= most and not offset
+        executions.append(run.ended(Status.SKIPPED, Reason.OVERLAP, now) if skipped else run)
         busy += not skipped
-    return documents
+    return executions
 
 
-def _summary(job: Job, span: Span, now: datetime, status: Status, reason: Reason) -> Document:
-    due_times = {"first": span.first, "last": span.last, "count": span.count}
-    return new_execution(
-        job, now=now, triggered_by=Trigger.SCHEDULE, scheduled_for=span.first, status=status, reason=reason, due_times=due_times
-    )
+def _summary(job: Job, span: Span, now: datetime, status: Status, reason: Reason) -> Execution:
+    return Execution.summary(job, now, DueTimes(first=span.first, last=span.last, count=span.count), status=status, reason=reason)
 
 
-def _after_pause(job: Job, end: datetime, now: datetime, triggers: Triggers) -> tuple[list[Document], datetime | None]:
+def _after_pause(job: Job, end: datetime, now: datetime, triggers: Triggers) -> tuple[list[Execution], datetime | None]:
     """The record of what a pause up to `end` (exclusive) let go by, and the first due time after it."""
     if job.paused is None:
         return [], job.next_run_at
@@ -241,15 +229,20 @@ class PassedDueTimes:
         until = job.paused.until if job.paused else None
         records, due = _after_pause(job, min(until or now + INSTANT, now + INSTANT), now, self._triggers)
         if due is None or due > now:
-            return [OutboxEntry(record) for record in records]
+            return _entries(records)
         late, in_time = plan_end(definition.schedule, due, now, misfire=definition.misfire, triggers=self._triggers)
         if late is not None:
             records.append(_summary(job, late, now, Status.MISSED, Reason.MISFIRE))
         if in_time is not None:
             records.append(_summary(job, in_time, now, Status.SKIPPED, _STOPS[stop]))
-        return [OutboxEntry(record) for record in records]
+        return _entries(records)
 
     def on_resume(self, job: Job, *, now: datetime) -> tuple[list[OutboxEntry], datetime | None]:
         """Returns the record of the due times that passed during a pause that ends now, and the first due time after now."""
         records, due = _after_pause(job, now + INSTANT, now, self._triggers)
-        return [OutboxEntry(record) for record in records], due
+        return _entries(records), due
+
+
+def _entries(executions: Sequence[Execution]) -> list[OutboxEntry]:
+    """Executions as a job's outbox keeps them."""
+    return [OutboxEntry(execution.as_document()) for execution in executions]

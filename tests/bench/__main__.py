@@ -22,17 +22,17 @@ from pymongo import MongoClient
 from app.audit.model import SYSTEM
 from app.config import Settings
 from app.events import configure_logging
-from app.execution.store import ExecutionStore
 from app.factory import Store, build_node, build_services, launch_executor, migrate, with_engine
 from app.jobs.model import job_document
 from app.local_mongod import LocalMongod
 from app.mongo import connect, open_database
 from app.node.node import Node
-from app.queue.model import Trigger, new_execution
+from app.queue.model import Trigger
 from app.sandbox import kernel
 from app.services import Services
 from app.validation import SchemaValidator
 from tests.bench.pages import pages
+from tests.builders.queue import Queue, new_execution
 from tests.posting import Page
 from tests.support import KINDS, Service, eventually
 from web.forms import Form
@@ -113,7 +113,7 @@ class Engine:
         self.services: Services = build_services(settings, self.store)
         self.node: Node = build_node(settings, self.store, self.services, executor)
         self.services = with_engine(self.services, self.node)
-        self.executions = ExecutionStore(self.store.database)
+        self.executions = Queue(self.store.database)
 
     def stop(self) -> None:
         self.node.drain(1.0)
@@ -138,7 +138,7 @@ def throughput(uri: str, folder: Path, mongod: int, *, isolation: str, count: in
     body = {"template_type": "noop", "parameters": {}, "overlap": "allow", "concurrency": {"max_instances": 500}}
     jobs = [engine.services.jobs.create(SYSTEM, {**body, "name": f"noop {n}"})[0] for n in range(20)]
     now = datetime.now(UTC)
-    engine.executions.add([new_execution(jobs[n % 20], now=now, triggered_by=Trigger.API) for n in range(count)])
+    engine.executions.queue.add([new_execution(jobs[n % 20], now=now, triggered_by=Trigger.API) for n in range(count)])
     executions = engine.store.database["job_executions"]
     ours, server = time.process_time(), cpu_of(mongod)
     engine.node.start()
@@ -180,16 +180,16 @@ def thousand_at_once(uri: str, folder: Path, *, isolation: str) -> None:
     warm = engine.services.jobs.create(
         SYSTEM, {"name": "warm", "template_type": "noop", "overlap": "allow", "concurrency": {"max_instances": 50}}
     )[0]
-    engine.executions.add([new_execution(warm, now=datetime.now(UTC), triggered_by=Trigger.API) for _ in range(50)])
-    dispatcher = engine.node._dispatcher
+    engine.executions.queue.add([new_execution(warm, now=datetime.now(UTC), triggered_by=Trigger.API) for _ in range(50)])
+    dispatcher = engine.node.parts.dispatcher
     spent: dict[str, float] = {}
     for name, owner, method in (
         ("reading what is due", dispatcher._jobs, "find_due"),
-        ("who is busy", dispatcher._executions, "live_counts"),
+        ("who is busy", dispatcher._queue, "live_counts"),
         ("planning", dispatcher, "_plan"),
         ("moving the jobs on", dispatcher._jobs, "advance"),
-        ("writing the executions", dispatcher._executions, "add"),
-        ("claiming", engine.node._runner._store, "claim_due"),
+        ("writing the executions", dispatcher._queue, "add"),
+        ("claiming", engine.node.parts.runner._source, "take"),
     ):
         timed(owner, method, spent, name)
     engine.node.start()

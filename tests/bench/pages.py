@@ -27,8 +27,9 @@ from app.factory import Store, build_services, create_app, migrate
 from app.jobs.model import Job
 from app.jobs.registry_store import stored
 from app.mongo import open_database
-from app.queue.model import Status, Trigger, new_execution
+from app.queue.model import Status, Trigger
 from app.services import Services
+from tests.builders.queue import execution_document
 from tests.support import KEY
 
 Document = dict[str, Any]
@@ -239,7 +240,7 @@ def _job(chance: random.Random, services: Services, plain: Job, number: int, now
 
 def _execution(chance: random.Random, job: Job, at: datetime) -> Document:
     seconds = round(chance.lognormvariate(1, 1), 3)
-    row = new_execution(
+    row = execution_document(
         job, now=at, triggered_by=Trigger.SCHEDULE, scheduled_for=at, execution_id=str(uuid.UUID(int=chance.getrandbits(128)))
     )
     status = chance.choices((Status.SUCCESS, Status.FAILED, Status.SKIPPED), (95, 4, 1))[0]

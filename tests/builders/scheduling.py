@@ -9,10 +9,10 @@ from typing import Any
 
 from app.audit.model import Actor
 from app.clock import ManualClock
-from app.execution.store import ExecutionStore
-from app.factory import Store
+from app.factory import OWING, Store
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Job
+from app.queue.store import QueueStore
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
 
@@ -20,9 +20,10 @@ from app.services import Services
 def dispatcher(store: Store, services: Services, clock: ManualClock) -> Dispatcher:
     return Dispatcher(
         jobs=DispatchStore(store.database),
-        executions=ExecutionStore(store.database),
+        queue=QueueStore(store.database, OWING),
         triggers=services.triggers,
         clock=clock,
+        events=services.events,
         maintenance=services.maintenance.reason,
     )
 

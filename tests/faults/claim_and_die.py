@@ -8,13 +8,13 @@ import signal
 import sys
 from datetime import UTC, datetime, timedelta
 
-from app.execution.store import ExecutionStore
 from app.mongo import connect, open_database
+from tests.builders.queue import Queue
 
 
 def claim_and_die(uri: str, database: str, number: int) -> None:
-    executions = ExecutionStore(open_database(connect(uri), database))
-    won = executions.claim_due(owner=f"dead {number}", host="h", now=datetime.now(UTC), lease=timedelta(seconds=1), limit=1)
+    executions = Queue(open_database(connect(uri), database))
+    won = executions.claim_due(owner=f"dead {number}", now=datetime.now(UTC), lease=timedelta(seconds=1), limit=1)
     assert len(won) == 1, "nothing was left to claim"
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -12,7 +12,6 @@ import pytest
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
-from app.execution.store import ExecutionStore
 from app.factory import Store, build_services
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Cause, job_document
@@ -20,6 +19,7 @@ from app.jobtemplates.catalogue import Catalogue
 from app.queue.model import Outcome, Status
 from app.scheduling.cron import iter_times
 from app.services import Services
+from tests.builders.queue import Queue
 from tests.builders.scheduling import dispatcher, records
 from tests.conftest import START
 
@@ -47,7 +47,7 @@ def crowd(store: Store, services: Services, super_admin: Actor) -> Store:
 def test_a_tick_over_a_hundred_thousand_jobs_scans_no_collection(crowd: Store, services: Services, clock: ManualClock) -> None:
     """Five minutes of a thousand due jobs each, claimed and ended: what the server looked at is what was due, found by an index."""
     database, engine = crowd.database, dispatcher(crowd, services, clock)
-    executions = ExecutionStore(database)
+    executions = Queue(database)
     database.create_collection("system.profile", capped=True, size=64 << 20)
     database.command("profile", 2)
     try:
@@ -56,9 +56,9 @@ def test_a_tick_over_a_hundred_thousand_jobs_scans_no_collection(crowd: Store, s
             assert engine.tick() == DUE_A_MINUTE, minute
             assert engine.tick() == 0
             engine.recover()
-            while won := executions.claim_due(owner="w", host="h", now=clock.now(), lease=timedelta(minutes=9), limit=500):
+            while won := executions.claim_due(owner="w", now=clock.now(), lease=timedelta(minutes=9), limit=500):
                 executions.finish([(attempt, Outcome(status=Status.SUCCESS), None) for attempt in won], now=clock.now())
-            executions.find_lost(clock.now(), 10)
+            executions.claims.find_lost(clock.now(), 10)
             services.maintenance.settle()  # each node, each second
             DispatchStore(database).look_again(Cause.CALENDAR, "holidays", clock.now())
         database.command("profile", 0)

@@ -99,8 +99,8 @@ def test_a_mongodb_past_its_support_is_told(healthy: Services, store: Store, mon
 
 def hang(store: Store, services: Services, actor: Actor, **fields: Any) -> None:
     job, _ = services.jobs.create(actor, {"name": "j", "template_type": "noop", "schedule": {"type": "manual"}})
-    execution = services.executions.run_now(actor, job.id)
-    store.database["job_executions"].update_one({"_id": execution["_id"]}, {"$set": fields})
+    execution = services.runs.run_now(actor, job.id)
+    store.database["job_executions"].update_one({"_id": execution.id}, {"$set": fields})
 
 
 OLD = datetime.now(UTC) - timedelta(hours=1)

@@ -177,17 +177,17 @@ def test_a_job_that_calls_elsewhere_asks_for_its_secret_by_every_door(
     api: Api, services: Services, super_admin: Actor, browser_client: FlaskClient
 ) -> None:
     job = services.jobs.create(super_admin, {**HOOK, "overlap": "allow", "parameters": {**URL, "secret": SECRET}})[0]
-    first = services.executions.run_now(super_admin, job.id)
-    services.executions.cancel(super_admin, first["_id"])
+    first = services.runs.run_now(super_admin, job.id)
+    services.runs.cancel(super_admin, first.id)
     kept = {**OTHER_URL, "secret": dict(MASK)}
-    jobs, executions = services.jobs, services.executions
+    jobs, runs = services.jobs, services.runs
     for call in (
         lambda: jobs.update(super_admin, job.id, {"parameters": kept}),
         lambda: jobs.validate(super_admin, {"parameters": kept}, job_id=job.id),
-        lambda: executions.run_now(super_admin, job.id, overrides=kept, whole=True),
-        lambda: executions.run_now(super_admin, job.id, overrides={"url": OTHER_URL["url"]}),
-        lambda: executions.run_now(super_admin, job.id, overrides={"verify_certificate": False}),
-        lambda: executions.retry(super_admin, first["_id"], parameters=kept),
+        lambda: runs.run_now(super_admin, job.id, overrides=kept, whole=True),
+        lambda: runs.run_now(super_admin, job.id, overrides={"url": OTHER_URL["url"]}),
+        lambda: runs.run_now(super_admin, job.id, overrides={"verify_certificate": False}),
+        lambda: runs.retry(super_admin, first.id, parameters=kept),
     ):
         assert again(call) == ["/parameters/secret"]
     answer = api("PUT", f"{JOBS}/{job.id}", {"parameters": kept})

@@ -11,7 +11,7 @@ from flask import Flask
 from app.accounts.signin import Visitor
 from app.audit.model import SYSTEM, Actor
 from app.errors import ApprovalNeeded, NotFound, ValidationFailed
-from app.execution.store import ExecutionFilter
+from app.execution.filters import ExecutionFilter
 from app.jobs.filters import JobFilter
 from app.services import Services
 from tests.conftest import app_of
@@ -32,14 +32,14 @@ def things(services: Services, group: str, asker: Actor) -> dict[str, str]:
     """A job of a group, a note on it, an execution of it that has ended, and a request about it."""
     body = {"name": f"of {group}", "template_type": "noop", "schedule": HOURLY, "overlap": "allow", "group": group}
     job = services.jobs.create(BOSS, body)[0]
-    run = services.executions.run_now(BOSS, job.id)
+    run = services.runs.run_now(BOSS, job.id)
     with pytest.raises(ApprovalNeeded) as needed:
         services.jobs.create(asker, {"name": f"d {group}", "template_type": "misbehave", "parameters": {"how": "raise"}, "group": group})
     asked = services.approvals.ask(asker, needed.value.ask)
     note = services.notes.add(BOSS, job.id, "a note")
     return {
         "job_id": job.id,
-        "execution_id": run["_id"],
+        "execution_id": run.id,
         "approval_id": asked["_id"],
         "note_id": note.id,
         "name": "x",
@@ -91,9 +91,9 @@ def test_lists_hold_ones_own_alone(services: Services, kept: Actor, both: dict[s
     assert services.directory.page(kept, JobFilter(group="south")).total == 0
     assert services.directory.names(kept, limit=10) == ["of north"]
     assert services.directory.groups(kept) == ["north"]
-    assert {row["job_name"] for row in services.executions.page(kept).executions if not row.get("dry")} == {"of north"}
-    assert services.executions.page(kept, ExecutionFilter(job_id=both["south"]["job_id"])).total == 0
-    assert services.executions.latest(kept, both["south"]["job_id"]) == []
+    assert {row.job_name for row in services.history.page(kept).executions if not row.dry} == {"of north"}
+    assert services.history.page(kept, ExecutionFilter(job_id=both["south"]["job_id"])).total == 0
+    assert services.history.latest(kept, both["south"]["job_id"]) == []
     assert [row["_id"] for row in services.approvals.page(kept).approvals] == [both["north"]["approval_id"]]
     assert services.approvals.waiting(kept) == 1
     assert services.approvals.waiting(BOSS) == 2
@@ -116,11 +116,11 @@ def test_a_job_cannot_be_made_in_or_moved_to_another_group(services: Services, k
 def test_the_history_of_a_retired_job_stays_with_its_group(services: Services, kept: Actor, both: dict[str, dict[str, str]]) -> None:
     for one in both.values():
         services.jobs.delete(BOSS, one["job_id"])
-    assert services.executions.get(kept, both["north"]["execution_id"])
+    assert services.history.get(kept, both["north"]["execution_id"])
     with pytest.raises(NotFound):
-        services.executions.get(kept, both["south"]["execution_id"])
+        services.history.get(kept, both["south"]["execution_id"])
     with pytest.raises(NotFound):
-        services.executions.log(kept, both["south"]["execution_id"])
+        services.logs.read(kept, both["south"]["execution_id"])
 
 
 def test_an_approved_request_of_one_who_is_moved_to_another_group_is_not_done(

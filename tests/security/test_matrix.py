@@ -307,7 +307,7 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
     boss = replace(SYSTEM, id="boss", email="boss@example.com")
     schedule = {"type": "cron", "expression": "0 * * * *"}
     job = services.jobs.create(boss, {"name": "theirs", "template_type": "noop", "schedule": schedule, "overlap": "allow"})[0]
-    run = services.executions.run_now(boss, job.id)
+    run = services.runs.run_now(boss, job.id)
     connection = services.connections.create(boss, name="c", kind="file_store", settings={"path": "/nowhere"})
     services.calendars.create(boss, "cal", CALENDAR)
     other, _ = services.accounts.add(SYSTEM, {"email": "other@example.com", "role": "admin"})
@@ -320,7 +320,7 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
         "job_id": job.id,
         "of": "none",
         "folder": "reference",
-        "execution_id": run["_id"],
+        "execution_id": run.id,
         "connection_id": connection["_id"],
         "user_id": other.id,
         "token_id": token["_id"],

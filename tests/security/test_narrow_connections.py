@@ -71,7 +71,7 @@ def test_a_job_of_another_template_or_collection_is_refused_at_its_field(service
                 super_admin, {"name": "k", "template_type": "database_cleanup", "parameters": parameters}
             ),
             lambda parameters=parameters: services.jobs.update(super_admin, job.id, {"parameters": parameters}),
-            lambda parameters=parameters: services.executions.run_now(super_admin, job.id, overrides=parameters),
+            lambda parameters=parameters: services.runs.run_now(super_admin, job.id, overrides=parameters),
         ):
             with pytest.raises(ValidationFailed) as refused:
                 call()

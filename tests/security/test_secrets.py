@@ -38,7 +38,7 @@ def filled(services: Services, admin: Actor, super_admin: Actor) -> None:
     services.connections.create(super_admin, name="c", kind="mongodb", settings={"uri": uri, "database": "x"})
     job = services.jobs.create(super_admin, {"name": "j", "template_type": "noop", "parameters": {"secret": CANARY}})[0]
     services.jobs.update(super_admin, job.id, {"description": "changed", "parameters": {"secret": dict(MASK)}})
-    services.executions.run_now(super_admin, job.id)
+    services.runs.run_now(super_admin, job.id)
     with pytest.raises(ApprovalNeeded) as needed:
         services.jobs.create(admin, {"name": "d", "template_type": "misbehave", "parameters": {"how": "raise", "secret": CANARY}})
     services.approvals.ask(admin, needed.value.ask)

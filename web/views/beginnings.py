@@ -9,11 +9,11 @@ from typing import Any
 from flask import request
 
 from app.errors import LimitReached, ValidationFailed
-from app.execution.store import ExecutionFilter
+from app.execution.filters import ExecutionFilter
 from app.jobs.model import Job
 from app.jobtemplates.entry import Entry
 from app.jobtemplates.presets import without_secrets
-from app.mongo import Document
+from app.queue.execution import Execution
 from app.queue.model import Trigger
 from templates_lib.messages import say
 from web.current import actor, services
@@ -50,15 +50,12 @@ def recent_jobs(entry: Entry) -> list[Beginning]:
 
 def recent_runs(job: Job) -> list[Beginning]:
     """The last runs by hand of a job that had parameters of their own."""
-    usual, found = services().parameters.shown(job), dict[str, Document]()
-    for row in services().executions.page(actor(), ExecutionFilter(job_id=job.id), limit=LOOKED_AT).executions:
-        if row["triggered_by"] in BY_HAND and row["template_type"] == job.definition.template_type and row["parameters"] != usual:
-            found.setdefault(repr(row["parameters"]), row)
-    rows = list(found.values())[:RECENT]
-    return [
-        Beginning(say("{at:%Y-%m-%d %H:%M}", at=local(row["queued_at"])), f"recent={row['_id']}", row["triggered_by_user"] or "")
-        for row in rows
-    ]
+    usual, distinct = services().parameters.shown(job), dict[str, Execution]()
+    for row in services().history.page(actor(), ExecutionFilter(job_id=job.id), limit=LOOKED_AT).executions:
+        if row.triggered_by in BY_HAND and row.template_type == job.definition.template_type and row.parameters != usual:
+            distinct.setdefault(repr(row.parameters), row)
+    rows = list(distinct.values())[:RECENT]
+    return [Beginning(say("{at:%Y-%m-%d %H:%M}", at=local(row.queued_at)), f"recent={row.id}", row.triggered_by_user or "") for row in rows]
 
 
 def chosen_beginning(entry: Entry, *, of_job: bool) -> Any:
@@ -68,7 +65,7 @@ def chosen_beginning(entry: Entry, *, of_job: bool) -> Any:
     if preset:
         found: Mapping[str, Any] = services().presets.get(actor(), entry.type, preset)["parameters"]
     elif recent and of_job:
-        found = services().executions.parameters_again(actor(), recent)
+        found = services().history.parameters_again(actor(), recent)
     elif recent:
         found = services().parameters.shown(services().jobs.get(actor(), recent))
     else:

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo  # the type; app.zones makes them
 from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, require
-from app.execution.day_store import Tallies, Tally
+from app.execution.tallies import Tallies, Tally
 from app.instants import in_zone
-from app.queue.updates import FAILURES
+from app.queue.model import FAILURES
 from app.scheduling.forecast import Coming, Due
 from app.zones import zone as zone_of
 from web.current import actor, services, viewer_zone

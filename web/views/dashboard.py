@@ -11,8 +11,7 @@ from flask import Blueprint, render_template, request
 from app.accounts.permissions import May, require
 from app.execution.overview import Day
 from app.jobs.directory import summed
-from app.queue.model import Status
-from app.queue.updates import FAILURES
+from app.queue.model import FAILURES, Status
 from app.zones import zone as zone_of
 from web.current import actor, services, viewer_zone
 from web.filters import OUTCOMES
@@ -44,7 +43,7 @@ def show() -> str:
         coming=overview.coming(actor()),
         waiting=services().approvals.waiting(actor()),
         broken=services().directory.broken(in_use) if actor().groups is None else {},
-        live=services().executions.live_counts(),
+        live=services().history.live_counts(),
         used=[(services().catalogue.find(kind), kind, count) for kind, count in used],
         nodes=[(one, one.lives(now)) for one in nodes],
         silent=[one for one in tried if not one.works],

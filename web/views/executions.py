@@ -11,13 +11,13 @@ from werkzeug.utils import secure_filename
 
 from app.audit.model import field_diff
 from app.errors import Conflict, NotFound
-from app.execution.service import LEVELS, is_live
-from app.execution.store import ExecutionFilter
+from app.execution.filters import ExecutionFilter
+from app.execution.logs import LEVELS
 from app.instants import day_after
 from app.jobs.revisions import difference
 from app.mongo import Document
-from app.queue.model import Status, Trigger
-from app.queue.updates import FAILURES
+from app.queue.execution import Execution
+from app.queue.model import FAILURES, Status, Trigger
 from templates_lib.messages import say
 from web.charts import log_diff
 from web.current import actor, services
@@ -53,7 +53,7 @@ def list_executions() -> str:
         begin=begin,
         end=end,
     )
-    page = services().executions.page(actor(), query, page=page_number(), limit=PAGE_SIZE, most=MOST_COUNTED)
+    page = services().history.page(actor(), query, page=page_number(), limit=PAGE_SIZE, most=MOST_COUNTED)
     others = {key: value for key, value in args.items() if key not in {"status", "page"} and value}
     return render_template("executions.html", page=page, query=query, args=args, others=urlencode(others), triggers=TRIGGERS)
 
@@ -69,24 +69,24 @@ def _day(text: str, *, after: int = 0) -> datetime | None:
 @blueprint.get("/<execution_id>")
 def show(execution_id: str) -> str:
     """One execution: progress, result, error, log."""
-    document = services().executions.get(actor(), execution_id)
-    failing, executions = _failing(document), services().executions
+    execution = services().history.get(actor(), execution_id)
+    failing, history = _failing(execution), services().history
     return render_template(
         "execution.html",
-        execution=document,
-        live=is_live(document),
+        execution=execution,
+        live=execution.is_live,
         failing=failing,
-        causes=executions.causes(actor(), document),
-        effects=executions.effects(actor(), execution_id),
-        neighbours=executions.neighbours(actor(), document),
-        has_success=executions.success_before(actor(), document) is not None,
+        causes=history.causes(actor(), execution),
+        effects=history.effects(actor(), execution_id),
+        neighbours=history.neighbours(actor(), execution),
+        has_success=history.success_before(actor(), execution) is not None,
         **_log(execution_id, failing),
     )
 
 
-def _failing(document: Document) -> Document | None:
+def _failing(execution: Execution) -> Document | None:
     """The line of the log that tells why a run failed."""
-    return services().executions.failing_line(actor(), document["_id"]) if document["status"] in FAILURES else None
+    return services().logs.failing_line(actor(), execution.id) if execution.status in FAILURES else None
 
 
 def _log(execution_id: str, failing: Document | None = None) -> dict[str, Any]:
@@ -95,30 +95,30 @@ def _log(execution_id: str, failing: Document | None = None) -> dict[str, Any]:
     wanted = small_number(request.args.get("line", ""))
     found: dict[str, Any] = {"text": text, "level": level if level in LEVELS else "", "levels": LEVELS, "more": False, "searched": False}
     if text or found["level"]:
-        lines, more = services().executions.log_search(actor(), execution_id, text=text, level=found["level"], limit=LINES)
+        lines, more = services().logs.search(actor(), execution_id, text=text, level=found["level"], limit=LINES)
         return {**found, "lines": lines, "more": more, "searched": True, "window": None}
     if wanted < 1 and failing:
         wanted = failing["number"]
     first = max(1, wanted - LINES // 2) if wanted > 0 else -LINES
-    window = services().executions.log_window(actor(), execution_id, first=first, limit=LINES)
+    window = services().logs.window(actor(), execution_id, first=first, limit=LINES)
     if window.total and not window.lines:  # a line beyond the end
-        window = services().executions.log_window(actor(), execution_id, first=-LINES, limit=LINES)
+        window = services().logs.window(actor(), execution_id, first=-LINES, limit=LINES)
     return {**found, "lines": window.lines, "window": window}
 
 
 @blueprint.get("/<execution_id>/log")
 def log(execution_id: str) -> str:
     """The log alone, for htmx: another part of it, or what a search finds."""
-    document = services().executions.get(actor(), execution_id)
+    execution = services().history.get(actor(), execution_id)
     return render_template(
-        "partials/log.html", execution=document, live=is_live(document), failing=_failing(document), **_log(execution_id)
+        "partials/log.html", execution=execution, live=execution.is_live, failing=_failing(execution), **_log(execution_id)
     )
 
 
 @blueprint.get("/<execution_id>/log.txt")
 def download(execution_id: str) -> Response:
     """The whole log as text, a line each: time in UTC, level, message."""
-    lines = services().executions.whole_log(actor(), execution_id)
+    lines = services().logs.whole(actor(), execution_id)
     text = (f"{one['timestamp'].isoformat(timespec='milliseconds')} {one['level']:<8} {one['message']}\n" for one in lines)
     headers = {"Content-Disposition": f'attachment; filename="{secure_filename(execution_id)}.log"'}
     return Response(stream_with_context(text), content_type="text/plain; charset=utf-8", headers=headers)
@@ -127,46 +127,46 @@ def download(execution_id: str) -> Response:
 @blueprint.get("/<execution_id>/live")
 def live(execution_id: str) -> str:
     """What has changed: the summary anew and, where the page shows the end of the log, the lines since `after`."""
-    document, lines, cursor = services().executions.get(actor(), execution_id), [], ""
+    execution, lines, cursor = services().history.get(actor(), execution_id), [], ""
     after, count = request.args.get("after"), max(0, small_number(request.args.get("lines", "0")))
     if after is not None:
-        found, cursor = services().executions.log(actor(), execution_id, after=after[:64], limit=LINES)
+        found, cursor = services().logs.read(actor(), execution_id, after=after[:64], limit=LINES)
         lines = [{**line, "number": place} for place, line in enumerate(found, count + 1)]
     # While lines remain to be fetched, go on asking even if the run has ended.
     return render_template(
         "partials/execution_live.html",
-        execution=document,
+        execution=execution,
         lines=lines,
         last_line=count + len(lines),
         cursor=cursor,
-        live=is_live(document) or bool(lines),
-        failing=_failing(document),
+        live=execution.is_live or bool(lines),
+        failing=_failing(execution),
     )
 
 
 @blueprint.get("/<execution_id>/compare")
 def compare(execution_id: str) -> str:
     """What is other than in the last success before it: the definition, the parameters, the result, the log."""
-    document = services().executions.get(actor(), execution_id)
-    good = services().executions.success_before(actor(), document)
+    execution = services().history.get(actor(), execution_id)
+    good = services().history.success_before(actor(), execution)
     if good is None:
-        raise Conflict(say("No run of {name!r} succeeded before this one", name=document["job_name"]))
-    logs = [services().executions.log_window(actor(), one["_id"], first=-COMPARED, limit=COMPARED).lines for one in (good, document)]
+        raise Conflict(say("No run of {name!r} succeeded before this one", name=execution.job_name))
+    logs = [services().logs.window(actor(), one.id, first=-COMPARED, limit=COMPARED).lines for one in (good, execution)]
     return render_template(
         "compare.html",
-        execution=document,
+        execution=execution,
         good=good,
-        changed=_definitions(document, good),
-        parameters=field_diff(good["parameters"], document["parameters"]),
-        result=field_diff(good["result"] or {}, document["result"] or {}),
+        changed=_definitions(execution, good),
+        parameters=field_diff(good.parameters, execution.parameters),
+        result=field_diff(good.result or {}, execution.result or {}),
         log=log_diff(*([line["message"] for line in lines] for lines in logs)),
     )
 
 
-def _definitions(one: Document, other: Document) -> list[dict[str, Any]] | None:
+def _definitions(one: Execution, other: Execution) -> list[dict[str, Any]] | None:
     """What was changed of the job between two runs; None where that is not kept."""
     try:
-        older, newer = (services().jobs.revision(actor(), one["job_id"], row["job_version"]) for row in (other, one))
+        older, newer = (services().jobs.revision(actor(), one.job_id, run.job_version) for run in (other, one))
     except NotFound:
         return None
     return [row for row in difference(older, newer) if not row["field"].startswith("/parameters")]
@@ -175,28 +175,36 @@ def _definitions(one: Document, other: Document) -> list[dict[str, Any]] | None:
 @blueprint.post("/<execution_id>/cancel")
 def cancel(execution_id: str) -> Any:
     """Stop it."""
-    services().executions.cancel(actor(), execution_id)
+    services().runs.cancel(actor(), execution_id)
     return _to(execution_id)
 
 
 @blueprint.post("/<execution_id>/retry")
 def retry(execution_id: str) -> Any:
     """Run it again, as a new one."""
-    fresh: Document = services().executions.retry(actor(), execution_id)
-    tell(services().executions.standing(fresh))
-    return _to(fresh["_id"])
+    fresh = services().runs.retry(actor(), execution_id)
+    tell(services().runs.standing(fresh))
+    return _to(fresh.id)
+
+
+@blueprint.post("/<execution_id>/owed/<what>/again")
+def carry_out_again(execution_id: str, what: str) -> Any:
+    """Have what its end owed, and nobody could carry out, tried again."""
+    services().given_up.ask_again(actor(), execution_id, what)
+    tell(say("It is tried again now"))
+    return _to(execution_id)
 
 
 @blueprint.route("/<execution_id>/retry-with", methods=["GET", "POST"])
 def retry_with(execution_id: str) -> Any:
     """Run it again with other values."""
-    again = services().executions.get(actor(), execution_id)
-    job = services().jobs.get(actor(), again["job_id"])
+    again = services().history.get(actor(), execution_id)
+    job = services().jobs.get(actor(), again.job_id)
     schema = services().parameters.entry_of(job).parameters_schema
-    editor = Editor(parameters_form(schema), services().executions.parameters_again(actor(), execution_id))
+    editor = Editor(parameters_form(schema), services().history.parameters_again(actor(), execution_id))
     if request.method == "GET":
         return run_with_page(job, editor, again=again)
-    return answer_run_with(job, editor, lambda values: services().executions.retry(actor(), execution_id, parameters=values), again=again)
+    return answer_run_with(job, editor, lambda values: services().runs.retry(actor(), execution_id, parameters=values), again=again)
 
 
 def _to(execution_id: str) -> Any:

@@ -296,7 +296,7 @@ class JobForm:
 
     def _typical_seconds(self) -> int:
         """How long a run of the job takes, as the middle of the latest ones; 0 where none has succeeded."""
-        latest = services().executions.latest(actor(), self.job.id) if self.job else []
+        latest = services().history.latest(actor(), self.job.id) if self.job else []
         return round(Figures.of(latest).median_seconds or 0)
 
     def _errors_of(self, prefix: str) -> list[FieldError]:

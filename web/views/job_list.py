@@ -15,9 +15,8 @@ from app.execution.figures import Figures
 from app.instants import InstantRefused, OutOfBounds, parse_local
 from app.jobs.filters import NEVER, SORTS, JobFilter
 from app.jobs.model import Job
-from app.mongo import Document
-from app.queue.model import Status
-from app.queue.updates import RAN
+from app.queue.execution import Outline
+from app.queue.model import RAN, Status
 from app.zones import zone
 from templates_lib.messages import counted, say, say_many
 from web.current import actor, preference, services, viewer_zone
@@ -75,7 +74,7 @@ def _listing() -> str:
 
 def job_rows(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """What the list shows of each job."""
-    latest = services().executions.latest_of(actor(), [job.id for job in jobs], STRIP)
+    latest = services().history.latest_of(actor(), [job.id for job in jobs], STRIP)
     names = services().dependencies.names(actor(), {one.job for job in jobs for one in job.definition.depends_on})
     return [_row(job, latest.get(job.id, []), names) for job in jobs]
 
@@ -85,10 +84,10 @@ def job_row(job: Job) -> dict[str, Any]:
     return job_rows([job])[0]
 
 
-def _row(job: Job, latest: list[Document], names: Mapping[str, str]) -> dict[str, Any]:
+def _row(job: Job, latest: list[Outline], names: Mapping[str, str]) -> dict[str, Any]:
     kind, version, catalogue = job.definition.template_type, job.template_version, services().catalogue
     entry = catalogue.find(kind, version)
-    ran = sum(one["status"] in RAN for one in latest)
+    ran = sum(outline.status in RAN for outline in latest)
     return {
         "job": job,
         "latest": latest,

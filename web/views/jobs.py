@@ -11,7 +11,7 @@ from app.accounts.permissions import May, require
 from app.audit.model import AuditFilter
 from app.connections.inventory import Inventory
 from app.errors import FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
-from app.execution.store import ExecutionFilter
+from app.execution.filters import ExecutionFilter
 from app.jobs.body import as_request
 from app.jobs.filters import JobFilter
 from app.jobs.merging import changes, merge
@@ -159,7 +159,7 @@ def resume(job_id: str) -> Any:
 def backfill(job_id: str) -> Any:
     """A range of the past, what would run of it, and the button that queues that."""
     job = services().jobs.get(actor(), job_id)
-    services().executions.may_run(actor(), job_id)
+    services().runs.may_run(actor(), job_id)
     errors: tuple[FieldError, ...] = ()
     editor, status, plan = Editor(form_of(BACKFILL_FORM)), 200, None
     if request.method == "POST":
@@ -182,16 +182,16 @@ def backfill(job_id: str) -> Any:
 @blueprint.post("/<job_id>/backfill/cancel")
 def cancel_backfill(job_id: str) -> Any:
     """Cancel what waits of the job's backfills."""
-    tell(say_many("{count} run is cancelled", "{count:,} runs are cancelled", services().executions.cancel_backfill(actor(), job_id)))
+    tell(say_many("{count} run is cancelled", "{count:,} runs are cancelled", services().backfill_runs.cancel(actor(), job_id)))
     return redirect(url_for(".show", job_id=job_id))
 
 
 @blueprint.post("/<job_id>/run")
 def run(job_id: str) -> Any:
     """The run button: on to the execution, which is live."""
-    execution = services().executions.run_now(actor(), job_id)
-    tell(services().executions.standing(execution))
-    target = url_for("executions_pages.show", execution_id=execution["_id"])
+    execution = services().runs.run_now(actor(), job_id)
+    tell(services().runs.standing(execution))
+    target = url_for("executions_pages.show", execution_id=execution.id)
     if is_htmx():
         return "", 204, {"HX-Redirect": target}
     return redirect(target)
@@ -207,7 +207,7 @@ def run_with(job_id: str) -> Any:
     editor = Editor(parameters_form(entry.parameters_schema), usual if begin is ABSENT else {**usual, **begin})
     if request.method == "GET":
         return run_with_page(job, editor)
-    return answer_run_with(job, editor, lambda values: services().executions.run_now(actor(), job_id, overrides=values, whole=True))
+    return answer_run_with(job, editor, lambda values: services().runs.run_now(actor(), job_id, overrides=values, whole=True))
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
@@ -225,7 +225,7 @@ def new() -> Any:
         return render_template("job_form.html", **form.render())
     try:
         if TRY in request.form:
-            of = services().executions.try_out(actor(), form.body)
+            of = services().previews.try_out(actor(), form.body)
             return render_template("job_form.html", **form.render(), tried={"of": of, "found": None})
         job, _ = services().jobs.create(actor(), form.body)
     except ValidationFailed as failed:
@@ -256,7 +256,7 @@ TRY = "try"  # the button that asks what a run would do
 @blueprint.get("/new/tried/<of>")
 def tried(of: str) -> str:
     """What a dry run has found by now."""
-    return render_template("partials/dry_run.html", tried={"of": of, "found": services().executions.tried(actor(), of)})
+    return render_template("partials/dry_run.html", tried={"of": of, "found": services().previews.result_of_try(actor(), of)})
 
 
 @blueprint.post("/new/draft")
@@ -299,8 +299,8 @@ def show(job_id: str) -> str:
 
 def _job_page(job_id: str, *, note: str = "", note_error: str = "") -> str:
     job = services().jobs.get(actor(), job_id)
-    page = services().executions.page(actor(), ExecutionFilter(job_id=job_id), page=page_number(), limit=HISTORY, most=MOST_COUNTED)
-    past = durations(services().executions.latest(actor(), job_id, CHARTED))
+    page = services().history.page(actor(), ExecutionFilter(job_id=job_id), page=page_number(), limit=HISTORY, most=MOST_COUNTED)
+    past = durations(services().history.latest(actor(), job_id, CHARTED))
     due = (
         upcoming(job.definition.schedule, round(past.figures.median_seconds or 0))
         if job.definition.enabled and not job.schedule_error
@@ -324,7 +324,7 @@ def _job_page(job_id: str, *, note: str = "", note_error: str = "") -> str:
         upstream=services().dependencies.upstream(actor(), job),
         gathered=services().gathered(job_id),
         dependants=services().dependencies.dependants(actor(), job_id),
-        backfill=services().executions.waiting_of_backfill(actor(), job_id),
+        backfill=services().backfill_runs.waiting(actor(), job_id),
         asked=services().approvals.waiting_for(actor(), job_id),
         audit=services().audit.history(AuditFilter(kind="job", target_id=job_id), limit=10),
     )
@@ -390,7 +390,7 @@ def _merged(job: Job, form: JobForm, begun: int) -> Any:
 def delete(job_id: str) -> Any:
     """Retire the job."""
     name = services().jobs.get(actor(), job_id).definition.name
-    services().executions.delete_job(actor(), job_id)
+    services().runs.delete_job(actor(), job_id)
     tell(say("{name} is deleted; its history stays", name=name), undo=url_for(".undelete", job_id=job_id))
     return redirect(url_for("job_list_pages.list_jobs"))
 

@@ -9,14 +9,14 @@ from flask import redirect, render_template, url_for
 
 from app.errors import FieldError, ValidationFailed
 from app.jobs.model import Job
-from app.mongo import Document
+from app.queue.execution import Execution
 from templates_lib.messages import say
 from web.current import services
 from web.views.beginnings import presets_of, recent_runs, save_preset
 from web.views.common import CHECK, Editor, posted, tell
 
 
-def answer_run_with(job: Job, editor: Editor, start: Callable[[Any], Document], *, again: Document | None = None) -> Any:
+def answer_run_with(job: Job, editor: Editor, start: Callable[[Any], Execution], *, again: Execution | None = None) -> Any:
     """What a post of the form gets: the execution that `start` makes of the values, or the page anew."""
     editor.read(posted())
     if save_preset(services().parameters.entry_of(job), editor):
@@ -31,11 +31,11 @@ def answer_run_with(job: Job, editor: Editor, start: Callable[[Any], Document], 
     except ValidationFailed as failed:
         errors = tuple(FieldError(e.pointer.removeprefix("/parameters"), e.message) for e in failed.errors)
         return run_with_page(job, editor, errors, again=again), 200 if editor.pressed else failed.status
-    tell(services().executions.standing(execution))
-    return redirect(url_for("executions_pages.show", execution_id=execution["_id"]))
+    tell(services().runs.standing(execution))
+    return redirect(url_for("executions_pages.show", execution_id=execution.id))
 
 
-def run_with_page(job: Job, editor: Editor, errors: tuple[FieldError, ...] = (), *, again: Document | None = None) -> str:
+def run_with_page(job: Job, editor: Editor, errors: tuple[FieldError, ...] = (), *, again: Execution | None = None) -> str:
     """The form; `again` is the execution that is run again."""
     shown = editor.present(errors)
     presets = presets_of(services().parameters.entry_of(job))

@@ -24,7 +24,7 @@ def show() -> str:
     now = services().clock.now()
     nodes = [(one, one.lives(now)) for one in services().nodes()]
     settings = _settings() if lacks(actor(), May.SWITCH_MAINTENANCE) is None else []
-    return render_template("system.html", nodes=nodes, live=services().executions.live_counts(), settings=settings, skew=SKEW_SECONDS)
+    return render_template("system.html", nodes=nodes, live=services().history.live_counts(), settings=settings, skew=SKEW_SECONDS)
 
 
 def _settings() -> list[dict[str, Any]]:

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 from app.audit.model import Actor
 from app.execution.overview import Overview
-from app.execution.store import Begun
+from app.execution.tallies import Begun
 from app.instants import in_zone
-from app.mongo import Document
-from app.queue.updates import FAILURES
+from app.queue.execution import Outline
+from app.queue.model import FAILURES
 from app.scheduling.forecast import RARE, Due, Forecast, Times
 
 MOST_ROWS = 60
@@ -118,9 +118,9 @@ def timeline(
     begun = overview.minutes(actor, begin, end) if few else []
     rows: dict[str, Row] = {}
     for run in single:
-        row = rows.setdefault(run["job_id"], Row(id=run["job_id"], name=run["job_name"]))
-        row.failed = row.failed or run["status"] in FAILURES
-        row.seconds += 0.0 if few else run["duration_seconds"] or 0.0
+        row = rows.setdefault(run.job_id, Row(id=run.job_id, name=run.job_name))
+        row.failed = row.failed or run.status in FAILURES
+        row.seconds += 0.0 if few else run.duration_seconds or 0.0
     for one in begun:
         rows.setdefault(one.job_id, Row(id=one.job_id, name=one.job_name)).seconds += one.seconds
     still = max(now, begin)
@@ -136,17 +136,18 @@ def timeline(
         if one.job_id in kept:
             _add_band(kept[one.job_id], one, clock)
     for run in single:
-        if run["job_id"] in kept:
-            _add_run(kept[run["job_id"]], run, clock, now)
+        if run.job_id in kept:
+            _add_run(kept[run.job_id], run, clock, now)
     for job_id, times in forecast.due_times(actor, still, end, list(kept)).items() if still < end else ():
         _add_due(kept[job_id], times, clock)
     drawn = sorted((row for row in kept.values() if row.count or row.due or row.marks), key=lambda row: (row.first, row.name))
     return Timeline(rows=drawn, more=len(rows) > MOST_ROWS, all=merged, now=clock.place(now) if begin <= now < end else None)
 
 
-def _add_run(row: Row, run: Document, clock: _Clock, now: datetime) -> None:
-    x, width = clock.bar(run["started_at"], run["completed_at"] or now)
-    row.bars[run["_id"]] = Bar(x, width, run["started_at"], run["_id"], run["status"], run["duration_seconds"])
+def _add_run(row: Row, run: Outline, clock: _Clock, now: datetime) -> None:
+    began = run.started_at or now
+    x, width = clock.bar(began, run.completed_at or now)
+    row.bars[run.id] = Bar(x, width, began, run.id, run.status, run.duration_seconds)
     row.first = min(row.first, x)
 
 

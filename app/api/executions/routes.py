@@ -10,7 +10,7 @@ from app.api.executions.schemas import AllExecutionsQuery, ExecutionEnvelope, Ex
 from app.api.jobs.schemas import RunEnvelope
 from app.api.paging import page_json
 from app.api.present import execution_json, jsonable
-from app.execution.store import ExecutionFilter
+from app.execution.filters import ExecutionFilter
 
 blueprint = ApiBlueprint(
     "executions", __name__, url_prefix="/api/admin/job-executions", description="Executions: what ran, runs and will run"
@@ -24,7 +24,7 @@ SHOWN_LINES = 1000
 @blueprint.response(200, ExecutionList)
 def list_executions(query: dict[str, Any]) -> dict[str, Any]:
     """List executions of all jobs, newest first"""
-    page = services().executions.page(
+    page = services().history.page(
         actor(), ExecutionFilter(job_id=query.get("job_id"), status=query.get("status")), page=query["page"], limit=query["limit"]
     )
     return page_json("executions", [execution_json(execution) for execution in page.executions], page)
@@ -34,9 +34,9 @@ def list_executions(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, ExecutionEnvelope)
 def get_execution(execution_id: str) -> dict[str, Any]:
     """Read one execution and the first lines of its log"""
-    document = services().executions.get(actor(), execution_id)
-    lines, _ = services().executions.log(actor(), execution_id, limit=SHOWN_LINES)
-    return {"execution": execution_json(document), "logs": jsonable(lines)}
+    execution = services().history.get(actor(), execution_id)
+    lines, _ = services().logs.read(actor(), execution_id, limit=SHOWN_LINES)
+    return {"execution": execution_json(execution), "logs": jsonable(lines)}
 
 
 @blueprint.get("/<execution_id>/logs")
@@ -44,7 +44,7 @@ def get_execution(execution_id: str) -> dict[str, Any]:
 @blueprint.response(200, LogPage)
 def get_logs(query: dict[str, Any], execution_id: str) -> dict[str, Any]:
     """Read the log from a cursor on; call again with `next` while the execution runs"""
-    lines, cursor = services().executions.log(actor(), execution_id, after=query["after"], limit=query["limit"])
+    lines, cursor = services().logs.read(actor(), execution_id, after=query["after"], limit=query["limit"])
     return {"logs": jsonable(lines), "next": cursor}
 
 
@@ -52,13 +52,13 @@ def get_logs(query: dict[str, Any], execution_id: str) -> dict[str, Any]:
 @blueprint.response(202, ExecutionEnvelope)
 def cancel_execution(execution_id: str) -> dict[str, Any]:
     """Cancel an execution: at once if it waits, within seconds if it runs"""
-    document = services().executions.cancel(actor(), execution_id)
-    return {"execution": execution_json(document), "message": "Cancel requested"}
+    execution = services().runs.cancel(actor(), execution_id)
+    return {"execution": execution_json(execution), "message": "Cancel requested"}
 
 
 @blueprint.post("/<execution_id>/retry")
 @blueprint.response(202, RunEnvelope)
 def retry_execution(execution_id: str) -> dict[str, Any]:
     """Retry an ended execution as a new one that is linked to it"""
-    document = services().executions.retry(actor(), execution_id)
-    return {"execution_id": document["_id"], "message": services().executions.standing(document)}
+    execution = services().runs.retry(actor(), execution_id)
+    return {"execution_id": execution.id, "message": services().runs.standing(execution)}

@@ -95,7 +95,7 @@ def detailed() -> tuple[Response, int]:
         "status": _status(works),
         "dependencies": {"mongodb": {"status": _status(answers)}, "engine": engine},
         "connections": _connections() if answers else None,
-        "executions": services().executions.live_counts() if answers else None,
+        "executions": services().history.live_counts() if answers else None,
         "templates": {"loaded": services().catalogue.types(), "broken": sorted(services().catalogue.broken)},
     }
     return jsonify(body), 200 if works else 503

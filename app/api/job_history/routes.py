@@ -133,7 +133,7 @@ def clone_job(job_id: str, body: dict[str, Any]) -> Versioned:
 def job_stats(job_id: str) -> dict[str, Any]:
     """Figures of the last 100 executions of a job"""
     services().jobs.get(actor(), job_id)
-    return services().executions.figures(actor(), job_id, FIGURES_OF)
+    return services().history.figures(actor(), job_id, FIGURES_OF)
 
 
 def _errors_of_bulk(body: Any, _: Sequence[FieldError]) -> Sequence[FieldError]:

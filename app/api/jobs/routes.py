@@ -19,7 +19,7 @@ from app.api.jobs.schemas import BackfillOut, JobChanges, JobEnvelope, JobList, 
 from app.api.paging import page_json
 from app.api.present import execution_json, instant, jsonable
 from app.errors import FieldError
-from app.execution.store import ExecutionFilter
+from app.execution.filters import ExecutionFilter
 from app.jobs.filters import JobFilter
 from app.jobs.model import to_plain
 from app.jobs.schema import JobDefinitionSchema, PauseSchema
@@ -96,7 +96,7 @@ def update_job(job_id: str, body: Any, version: int | None) -> Versioned:
 @blueprint.etag(if_match=True)
 def delete_job(job_id: str, version: int | None) -> dict[str, str]:
     """Retire a job; its history stays"""
-    services().executions.delete_job(actor(), job_id, version=version)
+    services().runs.delete_job(actor(), job_id, version=version)
     return {"message": "Job deleted"}
 
 
@@ -139,7 +139,7 @@ def _errors_of_run(body: Any, errors: Sequence[FieldError], job_id: str) -> Sequ
     """Returns what is wrong with the parameters, where the body is invalid anyway; those of a valid one are checked by the run."""
     if not errors:
         return ()
-    return services().executions.wrong_parameters(actor(), job_id, sound(body, errors).get("parameters", {}))
+    return services().runs.wrong_parameters(actor(), job_id, sound(body, errors).get("parameters", {}))
 
 
 @blueprint.post("/<job_id>/run")
@@ -149,9 +149,9 @@ def _errors_of_run(body: Any, errors: Sequence[FieldError], job_id: str) -> Sequ
 def run_job(job_id: str, body: dict[str, Any], idempotency_key: str | None) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Run a job now, with other values for some parameters if `parameters` is sent"""
     overrides = body.get("parameters", {})
-    execution = services().executions.run_now(actor(), job_id, overrides=overrides, idempotency_key=idempotency_key)
-    answer = {"execution_id": execution["_id"], "message": services().executions.standing(execution)}
-    return answer, 202, {"Location": url_for("executions.get_execution", execution_id=execution["_id"])}
+    execution = services().runs.run_now(actor(), job_id, overrides=overrides, idempotency_key=idempotency_key)
+    answer = {"execution_id": execution.id, "message": services().runs.standing(execution)}
+    return answer, 202, {"Location": url_for("executions.get_execution", execution_id=execution.id)}
 
 
 @blueprint.post("/<job_id>/backfill")
@@ -167,7 +167,7 @@ def backfill_job(job_id: str, body: Any) -> dict[str, Any]:
 @blueprint.response(200, Message)
 def cancel_backfill(job_id: str) -> dict[str, str]:
     """Cancel the waiting runs of the job's backfills; those that have started go on"""
-    return {"message": f"{services().executions.cancel_backfill(actor(), job_id)} runs cancelled"}
+    return {"message": f"{services().backfill_runs.cancel(actor(), job_id)} runs cancelled"}
 
 
 @blueprint.get("/<job_id>/executions")
@@ -176,7 +176,7 @@ def cancel_backfill(job_id: str) -> dict[str, str]:
 def list_job_executions(query: dict[str, Any], job_id: str) -> dict[str, Any]:
     """List the executions of a job, newest first"""
     services().jobs.get(actor(), job_id)
-    page = services().executions.page(
+    page = services().history.page(
         actor(), ExecutionFilter(job_id=job_id, status=query.get("status")), page=query["page"], limit=query["limit"]
     )
     return page_json("executions", [execution_json(execution) for execution in page.executions], page)

@@ -23,10 +23,11 @@ from app.doctor import Doctor
 from app.executors.base import Executor, Run, Sink
 from app.factory import Store, build_node
 from app.jobs.filters import JobFilter
-from app.queue.model import Attempt, Reason, Status, Trigger, new_execution
+from app.queue.model import Attempt, Reason, Status, Trigger
 from app.sandbox.protocol import StopReason
 from app.scheduling.node_store import NodeStore
 from app.services import Services
+from tests.builders.queue import execution_document
 from tests.conftest import START, Api, app_of
 from tests.lengths import LONG
 from tests.support import PASSWORD
@@ -146,7 +147,7 @@ class House:
     def _runs(self) -> None:
         now, rows = self.clock.now(), []
         for place, status in enumerate((Status.SUCCESS, Status.FAILED, Status.SKIPPED, Status.QUEUED, Status.RUNNING, Status.RETRYING)):
-            row = new_execution(
+            row = execution_document(
                 self.job,
                 now=now - timedelta(minutes=10 - place),
                 triggered_by=Trigger.SCHEDULE,
@@ -180,7 +181,7 @@ class House:
             if status is Status.SUCCESS:
                 row |= {
                     "result": {"message": "done", "n": 1},
-                    "dependants": "pending",
+                    "owed": [{"what": "followers", "at": now, "tries": 0, "error": None, "given_up_at": None}],
                     "resolved": [{"pointer": "/x", "value": 1}],
                     "caused_by": ["x"],
                     "line": ["x"],
@@ -189,8 +190,10 @@ class House:
                 }
             if status is Status.FAILED:
                 row |= {
-                    "verdict": "pending",
-                    "notify": {"state": "pending", "at": now - timedelta(minutes=1), "tries": 0, "error": None},
+                    "owed": [
+                        {"what": "self_pause", "at": now, "tries": 0, "error": None, "given_up_at": None},
+                        {"what": "notify", "at": now - timedelta(minutes=1), "tries": 0, "error": None, "given_up_at": None},
+                    ],
                     "result": {"message": "half"},
                 }
             if status is Status.RUNNING:
@@ -407,24 +410,20 @@ class House:
         return self.api("GET", path) if path.startswith(REST) else self.client.get(path)
 
     def ticks(self) -> dict[str, Any]:
-        node = self.node
+        node, parts = self.node, self.node.parts
         return {
-            "dispatch": node._dispatcher.tick,
-            "recover": node._dispatcher.recover,
-            "claim": node._runner.claim,
-            "sweep": node._runner.sweep,
-            "cancels": node._runner.carry_out_cancels,
-            "leases": node._runner.keep_leases,
-            "put back": node._runner.put_back,
-            "notify": node._deliveries.tick,
-            "verdicts": node._verdicts.tick,
-            "dependants": node._dependants.tick,
-            "retention": node._retention.tick,
-            "looks": node._looks._look if node._looks else lambda: None,
-            "maintenance": node._maintenance.settle,
-            "maintenance reason": node._maintenance.reason,
-            "templates": node._resting.settle,
-            "kinds": node._templates_in_use,
+            "dispatch": parts.dispatcher.tick,
+            "claim": parts.runner.claim,
+            "cancels": parts.runner.carry_out_cancels,
+            "leases": parts.runner.keep_leases,
+            "put back": parts.runner.put_back,
+            "sweep at once": parts.sweeper.tick,
+            **{f"outbox {carrier.name}": carrier.tick for carrier in parts.carriers},
+            **dict(node.upkeep_steps()),
+            "retention": parts.retention.tick,
+            "probes": parts.probes.tick,
+            "maintenance reason": parts.maintenance.reason,
+            "templates in use": parts.templates_in_use,
             "beat": node._beat,
             "nodes": self.services.nodes,
         }
@@ -577,7 +576,7 @@ def test_a_job_with_a_damaged_schedule_is_shown_with_the_reason_and_neither_run_
     assert shown["schedule_error"] in [one["schedule_error"] for one in house.api("GET", f"{JOBS}?limit=100").get_json()["jobs"]]
     house.clock.advance(3600)
     for _ in range(2):
-        house.node._dispatcher.tick()
+        house.node.parts.dispatcher.tick()
     assert house.db["job_executions"].count_documents({"job_id": key, "queued_at": {"$gte": house.clock.now()}}) == 0
     assert house.db["job_executions"].count_documents({"job_name": "often", "queued_at": {"$gte": house.clock.now()}}) > 0
     assert "healthy" in house.services.directory.broken()
@@ -596,7 +595,7 @@ def test_a_job_with_a_damaged_schedule_is_shown_with_the_reason_and_neither_run_
     mended = house.api("PUT", f"{JOBS}/{key}", {"schedule": {"type": "interval", "interval_seconds": 60}})
     assert (mended.status_code, mended.get_json()["job"]["schedule_error"]) == (200, None)
     house.clock.advance(120)
-    house.node._dispatcher.tick()
+    house.node.parts.dispatcher.tick()
     assert house.db["job_executions"].count_documents({"job_id": key, "queued_at": {"$gte": house.clock.now()}}) > 0
 
 
@@ -612,7 +611,7 @@ def test_a_damaged_execution_is_not_run_and_says_why_while_others_run(house: Hou
     house.db["job_executions"].insert_one(
         {**row, "_id": "broken", "scheduled_for": house.clock.now(), field: {"x": 1} if field != "parameters" else 5}
     )
-    house.node._runner.claim()
+    house.node.parts.runner.claim()
     assert [run.attempt.execution_id for run in house.executor.runs] == ["run-queued"]
     left = house.db["job_executions"].find_one({"_id": "broken"}) or {}
     assert (left["status"], left["error"]["type"], f"/{field}" in left["error"]["message"]) == ("failed", "DamagedRecord", True)

@@ -295,7 +295,7 @@ def test_a_form_that_searches_takes_nul(services: Services, api: Api, browser_cl
 
 def test_a_log_that_holds_nul_is_searched_for_it(services: Services, store: Store, api: Api, super_admin: Actor) -> None:
     known = everything(services, store, api)
-    found, _ = services.executions.log_search(super_admin, known["run"], text="A\0b (", level="")
+    found, _ = services.logs.search(super_admin, known["run"], text="A\0b (", level="")
     assert [line["message"] for line in found] == ["a\0b (x"]
 
 

@@ -15,7 +15,7 @@ from app.accounts.model import Role
 from app.audit.model import SYSTEM, Actor, AuditFilter
 from app.clock import ManualClock
 from app.errors import ApprovalNeeded, Conflict, Forbidden, LimitReached, NotFound, StaleVersion, ValidationFailed
-from app.execution.store import ExecutionFilter
+from app.execution.filters import ExecutionFilter
 from app.factory import Store, build_services
 from app.jobs.filters import JobFilter
 from app.jobs.model import Job
@@ -90,16 +90,16 @@ def test_what_destructive_jobs_run_after_is_handled_as_they_are(
 ) -> None:
     """An admin begins no destructive job by the way of a harmless one: by no door."""
     first, last = chain
-    jobs, executions = services.jobs, services.executions
-    ended = executions.run_now(super_admin, first.id)
-    executions.cancel(super_admin, ended["_id"])
+    jobs, runs = services.jobs, services.runs
+    ended = runs.run_now(super_admin, first.id)
+    runs.cancel(super_admin, ended.id)
     jobs.update(super_admin, first.id, {"description": "second version"})
     clock.advance(7200)
     window = {"from": START.isoformat(), "to": clock.now().isoformat()}
     doors: dict[str, Any] = {
-        "run": lambda: executions.run_now(admin, first.id),
-        "run with": lambda: executions.run_now(admin, first.id, overrides={"seconds": 0}),
-        "retry": lambda: executions.retry(admin, ended["_id"]),
+        "run": lambda: runs.run_now(admin, first.id),
+        "run with": lambda: runs.run_now(admin, first.id, overrides={"seconds": 0}),
+        "retry": lambda: runs.retry(admin, ended.id),
         "backfill": lambda: services.backfills.start(admin, first.id, window),
         "schedule": lambda: jobs.update(admin, first.id, {"schedule": {"type": "interval", "interval_seconds": 60}}),
         "template": lambda: jobs.update(admin, first.id, {"template_type": "test_scheduler"}),
@@ -117,7 +117,7 @@ def test_what_destructive_jobs_run_after_is_handled_as_they_are(
         jobs.set_enabled(admin, first.id, enabled=True)
     jobs.set_enabled(super_admin, first.id, enabled=True)
     jobs.delete(super_admin, last.id)
-    assert executions.run_now(admin, first.id)["status"] == "queued", "nothing that destroys runs after it any more"
+    assert runs.run_now(admin, first.id).status == "queued", "nothing that destroys runs after it any more"
 
 
 def test_a_run_that_leads_to_destruction_is_done_once_a_super_admin_approves(
@@ -126,12 +126,12 @@ def test_a_run_that_leads_to_destruction_is_done_once_a_super_admin_approves(
     answer = admin_api("POST", f"{JOBS}/{chain[0].id}/run")
     assert answer.status_code == 202
     request = answer.json["approval"]["_id"]
-    assert services.executions.page(SYSTEM, ExecutionFilter()).total == 0
+    assert services.history.page(SYSTEM, ExecutionFilter()).total == 0
     bulk = admin_api("POST", f"{JOBS}/bulk", {"action": "run", "job_ids": [chain[0].id]}).json
     assert [one["result"] for one in bulk["items"]] == ["waits"]
     assert api("POST", f"{APPROVALS}/{request}/approve").status_code == 200
-    rows = services.executions.page(SYSTEM, ExecutionFilter()).executions
-    assert [(row["job_id"], row["triggered_by_user"]) for row in rows] == [(chain[0].id, "ada@example.com")]
+    rows = services.history.page(SYSTEM, ExecutionFilter()).executions
+    assert [(row.job_id, row.triggered_by_user) for row in rows] == [(chain[0].id, "ada@example.com")]
 
 
 def test_taking_a_destructive_job_back_waits(
@@ -159,17 +159,17 @@ def test_every_way_to_destroy_waits_and_every_way_to_stop_does_not(
 ) -> None:
     body = {**DESTRUCTIVE, "schedule": {"type": "cron", "expression": "0 * * * *"}, "overlap": "allow"}
     job = services.jobs.create(super_admin, body)[0]
-    ended = services.executions.run_now(super_admin, job.id)
-    services.executions.cancel(admin, ended["_id"])  # stopping needs nobody
+    ended = services.runs.run_now(super_admin, job.id)
+    services.runs.cancel(admin, ended.id)  # stopping needs nobody
     clock.advance(7200)
-    jobs, executions = services.jobs, services.executions
+    jobs, runs = services.jobs, services.runs
     window = {"from": START.isoformat(), "to": clock.now().isoformat()}
     for call in (
         lambda: jobs.update(admin, job.id, {"description": "x"}),
         lambda: jobs.delete(admin, job.id),
-        lambda: executions.run_now(admin, job.id),
-        lambda: executions.run_now(admin, job.id, overrides={"how": "exit"}),
-        lambda: executions.retry(admin, ended["_id"]),
+        lambda: runs.run_now(admin, job.id),
+        lambda: runs.run_now(admin, job.id, overrides={"how": "exit"}),
+        lambda: runs.retry(admin, ended.id),
         lambda: services.backfills.start(admin, job.id, window),
     ):
         asked(services, admin, call)
@@ -178,7 +178,7 @@ def test_every_way_to_destroy_waits_and_every_way_to_stop_does_not(
     jobs.set_enabled(admin, job.id, enabled=False)
     asked(services, admin, lambda: jobs.set_enabled(admin, job.id, enabled=True))
     assert services.approvals.waiting(SYSTEM) == 8
-    assert executions.page(admin, ExecutionFilter(job_id=job.id)).total == 1
+    assert services.history.page(admin, ExecutionFilter(job_id=job.id)).total == 1
 
 
 def test_a_job_that_would_become_destructive_waits_too(services: Services, admin: Actor, super_admin: Actor) -> None:
@@ -197,8 +197,8 @@ def test_each_request_is_done_once_however_often_it_is_approved(
 ) -> None:
     """Killed after the doing and before the record of it, a request is approved again by someone else, and nothing is done twice."""
     job = services.jobs.create(super_admin, {**DESTRUCTIVE, "schedule": {"type": "cron", "expression": "0 * * * *"}, "overlap": "allow"})[0]
-    first = services.executions.run_now(super_admin, job.id)
-    services.executions.cancel(super_admin, first["_id"])
+    first = services.runs.run_now(super_admin, job.id)
+    services.runs.cancel(super_admin, first.id)
     if operation == "enable":
         services.jobs.set_enabled(super_admin, job.id, enabled=False)
     if operation == "resume":
@@ -210,8 +210,8 @@ def test_each_request_is_done_once_however_often_it_is_approved(
         "enable": lambda: services.jobs.set_enabled(admin, job.id, enabled=True),
         "resume": lambda: services.pausing.resume(admin, job.id),
         "delete": lambda: services.jobs.delete(admin, job.id),
-        "run": lambda: services.executions.run_now(admin, job.id),
-        "retry": lambda: services.executions.retry(admin, first["_id"]),
+        "run": lambda: services.runs.run_now(admin, job.id),
+        "retry": lambda: services.runs.retry(admin, first.id),
         "backfill": lambda: services.backfills.start(admin, job.id, window),
     }
     row = asked(services, admin, calls[operation])
@@ -279,7 +279,7 @@ def test_what_is_decided_stays_decided(
 def test_of_many_who_decide_at_once_one_does(
     services: Services, admin: Actor, super_admin: Actor, second: Actor, job: Job, store: Store
 ) -> None:
-    row = asked(services, admin, lambda: services.executions.run_now(admin, job.id))
+    row = asked(services, admin, lambda: services.runs.run_now(admin, job.id))
     told: list[str] = []
     barrier = threading.Barrier(8)
 
@@ -306,7 +306,7 @@ def test_what_is_wrong_is_said_at_once_and_not_to_the_approver(services: Service
         lambda: services.jobs.create(admin, {**DESTRUCTIVE, "parameters": {"how": 7}}),
         lambda: services.jobs.create(admin, {**DESTRUCTIVE, "name": "d"}),
         lambda: services.jobs.update(admin, job.id, {"timeout_seconds": -1}),
-        lambda: services.executions.run_now(admin, job.id, overrides={"x": 1}),
+        lambda: services.runs.run_now(admin, job.id, overrides={"x": 1}),
     ):
         with pytest.raises(ValidationFailed):
             call()
@@ -340,7 +340,7 @@ def test_a_limit_of_who_asked_holds_and_the_request_waits_on(store: Store, setti
     ]
     admin, boss = (Actor(id=user.id, email=user.email, role=user.role.value, via="api") for user in users)
     job = services.jobs.create(boss, {**DESTRUCTIVE, "overlap": "allow"})[0]
-    rows = [asked(services, admin, lambda: services.executions.run_now(admin, job.id)) for _ in range(2)]
+    rows = [asked(services, admin, lambda: services.runs.run_now(admin, job.id)) for _ in range(2)]
     services.approvals.approve(boss, rows[0]["_id"])
     with pytest.raises(LimitReached):
         services.approvals.approve(boss, rows[1]["_id"])
@@ -360,7 +360,7 @@ def test_the_same_request_again_is_the_same_request(services: Services, admin: A
     first = asked(services, admin, lambda: services.jobs.update(admin, job.id, {"description": "x"}))
     again = asked(services, admin, lambda: services.jobs.update(admin, job.id, {"description": "x"}))
     other = asked(services, admin, lambda: services.jobs.update(admin, job.id, {"description": "y"}))
-    assert first["_id"] == again["_id"] != other["_id"]
+    assert first.id == again.id != other["_id"]
 
 
 def test_another_secret_is_another_request_and_the_same_key_the_same_run(services: Services, admin: Actor, super_admin: Actor) -> None:
@@ -372,14 +372,12 @@ def test_another_secret_is_another_request_and_the_same_key_the_same_run(service
         return asked(services, admin, lambda: services.jobs.update(admin, made.id, change))
 
     first, second = with_secret("second secret"), with_secret("third secret")
-    assert first["_id"] != second["_id"]
-    runs = [
-        asked(services, admin, lambda key=key: services.executions.run_now(admin, made.id, idempotency_key=key))["_id"] for key in "aab"
-    ]
+    assert first.id != second["_id"]
+    runs = [asked(services, admin, lambda key=key: services.runs.run_now(admin, made.id, idempotency_key=key))["_id"] for key in "aab"]
     assert (runs[0] == runs[1], runs[1] == runs[2]) == (True, False)
     services.approvals.approve(super_admin, runs[0])
-    again = services.executions.run_now(admin, made.id, idempotency_key="a")  # approved meanwhile: the run itself
-    assert again["triggered_by_user"] == admin.email
+    again = services.runs.run_now(admin, made.id, idempotency_key="a")  # approved meanwhile: the run itself
+    assert again.triggered_by_user == admin.email
 
 
 @pytest.mark.parametrize("operation", ["run", "resume", "backfill"])
@@ -392,7 +390,7 @@ def test_what_was_looked_at_is_what_runs(
     services.pausing.pause(super_admin, job.id, {"reason": "x"})
     window = {"from": START.isoformat(), "to": clock.now().isoformat()}
     calls: dict[str, Any] = {
-        "run": lambda: services.executions.run_now(admin, job.id),
+        "run": lambda: services.runs.run_now(admin, job.id),
         "resume": lambda: services.pausing.resume(admin, job.id),
         "backfill": lambda: services.backfills.start(admin, job.id, window),
     }
@@ -493,8 +491,8 @@ def test_a_preview_is_shown_once_it_is_there(
     executions = store.database["job_executions"]
     dry = executions.find_one({"dry": True})
     assert dry is not None
-    assert (dry["triggered_by"], dry["job_id"], dry["notifications"]) == ("preview", row["_id"], {})
-    assert services.executions.page(admin, ExecutionFilter(job_id=row["job_id"])).total == 0
+    assert (dry["triggered_by"], dry["job_id"], dry["notifications"]) == ("preview", row["_id"], {"on_success": [], "on_failure": []})
+    assert services.history.page(admin, ExecutionFilter(job_id=row["job_id"])).total == 0
     found = {"message": "Would delete 1,523 of 40,210 documents", "samples": ["<i>1</i>"]}
     executions.update_one({"_id": dry["_id"]}, {"$set": {"status": "success", "result": found}})
     page = browser_client.get(f"/approvals/{row['_id']}/preview").get_data(as_text=True)

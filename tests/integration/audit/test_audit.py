@@ -110,7 +110,7 @@ def test_a_change_that_cannot_be_recorded_does_not_happen(services: Services, st
         for attempt in (
             lambda: services.jobs.update(super_admin, job.id, {"description": "x"}),
             lambda: services.jobs.delete(super_admin, job.id),
-            lambda: services.executions.run_now(super_admin, job.id),
+            lambda: services.runs.run_now(super_admin, job.id),
             lambda: services.maintenance.begin(super_admin, {"reason": "x"}),
             lambda: list(services.auditors.export(super_admin, AuditFilter(), "csv")),
         ):

@@ -96,11 +96,11 @@ def test_pruning_takes_only_what_came_out_of_a_file(services: Services, super_ad
     services.exchange.apply(super_admin, FILE)
     less = FILE.split("- name: second")[0]
     second = services.directory.page(super_admin, JobFilter(search="second")).jobs[0]
-    waiting = services.executions.run_now(super_admin, second.id)["_id"]
+    waiting = services.runs.run_now(super_admin, second.id).id
     assert actions(services.exchange.plan(super_admin, less)) == [("first", "unchanged")]
     assert actions(services.exchange.apply(super_admin, less, prune=True)) == [("first", "unchanged"), ("second", "delete")]
     assert services.directory.names(super_admin, limit=10) == ["by hand", "first"]
-    assert services.executions.get(super_admin, waiting)["status"] == "skipped", "what a deleted job has waiting does not run"
+    assert services.history.get(super_admin, waiting).status == "skipped", "what a deleted job has waiting does not run"
 
 
 def test_one_wrong_job_and_nothing_is_done(services: Services, super_admin: Actor) -> None:

@@ -11,9 +11,9 @@ import pytest
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
+from app.execution.history_store import HistoryStore
 from app.execution.log_store import LogStore
 from app.execution.retention import Retention
-from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.dispatch_store import DispatchStore
 from app.queue.model import LIVE, Status
@@ -25,7 +25,7 @@ def keep(store: Store, settings: Settings, clock: ManualClock) -> Any:
     def made(**limits: int) -> Retention:
         wanted = {"keep_success_days": 90, "keep_failure_days": 365, "keep_skipped_days": 30, "keep_per_job": 0, **limits}
         return Retention(
-            executions=ExecutionStore(store.database),
+            history=HistoryStore(store.database),
             logs=LogStore(store.database),
             jobs=DispatchStore(store.database),
             clock=clock,
@@ -71,7 +71,14 @@ def test_the_newest_of_each_job_stay(store: Store, clock: ManualClock, keep: Any
 
 
 def test_what_is_still_needed_stays(store: Store, clock: ManualClock, keep: Any) -> None:
-    put(store, clock, "untold", status="failed", days=900, notify={"state": "pending"})
+    put(
+        store,
+        clock,
+        "untold",
+        status="failed",
+        days=900,
+        owed=[{"what": "notify", "at": clock.now(), "tries": 0, "error": None, "given_up_at": None}],
+    )
     put(store, clock, "told", status="failed", days=900, notify={"state": "sent"})
     put(store, clock, "planned", status="success", days=900, job="full")
     put(store, clock, "planned too", status="success", days=901, job="full")
@@ -95,7 +102,7 @@ def test_a_tick_is_bounded_and_the_next_one_goes_on(store: Store, clock: ManualC
 
 def test_the_audit_log_is_never_touched(store: Store, services: Services, super_admin: Actor, clock: ManualClock, keep: Any) -> None:
     job, _ = services.jobs.create(super_admin, {"name": "j", "template_type": "noop", "schedule": {"type": "manual"}})
-    services.executions.cancel(super_admin, services.executions.run_now(super_admin, job.id)["_id"])
+    services.runs.cancel(super_admin, services.runs.run_now(super_admin, job.id).id)
     before = list(store.database["audit_log"].find())
     assert before
     clock.advance(timedelta(days=4000).total_seconds())

@@ -168,7 +168,7 @@ def test_a_job_is_not_deleted_while_another_comes_to_run_after_it(
     jobs.make("a")
     jobs.make("b")
     changes = {
-        "delete": lambda: jobs.services.executions.delete_job(jobs.actor, jobs.ids["a"]),
+        "delete": lambda: jobs.services.runs.delete_job(jobs.actor, jobs.ids["a"]),
         "update": lambda: jobs.update("b", "a"),
     }
     second = next(name for name in changes if name != first)
@@ -185,7 +185,7 @@ def test_a_new_job_that_runs_after_one_that_is_deleted_meanwhile_is_refused(jobs
     add = RegistryStore.add
 
     def added_late(*args: Any, **options: Any) -> None:
-        jobs.services.executions.delete_job(jobs.actor, jobs.ids["a"])
+        jobs.services.runs.delete_job(jobs.actor, jobs.ids["a"])
         add(*args, **options)
 
     monkeypatch.setattr(RegistryStore, "add", added_late)
@@ -195,7 +195,7 @@ def test_a_new_job_that_runs_after_one_that_is_deleted_meanwhile_is_refused(jobs
 
 def test_of_a_deletion_and_a_new_job_that_would_run_after_it_one_is_refused(jobs: Jobs, monkeypatch: pytest.MonkeyPatch, who: str) -> None:
     a, held, deleted = jobs.make("a"), Held(monkeypatch), who == "the first goes on"
-    found = both(held, lambda: jobs.services.executions.delete_job(jobs.actor, a.id), lambda: jobs.make("b", "a"), second_waits=deleted)
+    found = both(held, lambda: jobs.services.runs.delete_job(jobs.actor, a.id), lambda: jobs.make("b", "a"), second_waits=deleted)
     if deleted:
         assert found == ("done", "/depends_on/0/job: is not in the registry any more")
         assert jobs.links() == {}
@@ -279,7 +279,7 @@ def test_many_processes_at_once_close_no_circle(jobs: Jobs, store: Store, size: 
 def test_a_deleted_job_that_would_close_a_circle_does_not_come_back(jobs: Jobs) -> None:
     jobs.make("a")
     b = jobs.make("b", "a")
-    jobs.services.executions.delete_job(jobs.actor, b.id)
+    jobs.services.runs.delete_job(jobs.actor, b.id)
     link = {"depends_on": [{"job": b.id, "when": "success"}]}
     jobs.database["dynamic_jobs"].update_one({"_id": jobs.ids["a"]}, {"$set": link})
     with pytest.raises(Conflict, match="would make a circle"):

@@ -12,6 +12,7 @@ from app.audit.model import Actor
 from app.config import Settings
 from app.errors import ValidationFailed
 from app.factory import Store, build_node, launch_executor
+from app.queue.execution import Execution
 from app.services import Services
 from tests.conftest import Api
 from tests.posting import post
@@ -76,14 +77,14 @@ def node(live_services: Services, store: Store, settings: Settings) -> Any:
     made.drain(1)
 
 
-def run(services: Services, actor: Actor, job_id: str) -> dict[str, Any]:
-    execution = services.executions.run_now(actor, job_id)
-    return eventually(lambda: _ended(services, actor, execution["_id"]))
+def run(services: Services, actor: Actor, job_id: str) -> Execution:
+    execution = services.runs.run_now(actor, job_id)
+    return eventually(lambda: _ended(services, actor, execution.id))
 
 
-def _ended(services: Services, actor: Actor, execution_id: str) -> dict[str, Any]:
-    found = services.executions.get(actor, execution_id)
-    return found if found["status"] not in {"queued", "running", "retrying"} else {}
+def _ended(services: Services, actor: Actor, execution_id: str) -> Execution | None:
+    found = services.history.get(actor, execution_id)
+    return found if not found.is_live else None
 
 
 def test_a_run_resolves_records_and_knows_the_run_before_it(node: Services, super_admin: Actor) -> None:
@@ -93,12 +94,12 @@ def test_a_run_resolves_records_and_knows_the_run_before_it(node: Services, supe
     }
     job, _ = node.jobs.create(super_admin, body(**parameters))
     first = run(node, super_admin, job.id)
-    assert first["result"]["message"] == f"beat {first['_id']}, before: none"
-    assert {one["pointer"]: one["value"] for one in first["resolved"]} == {"/message": first["result"]["message"], "/seconds": 0}
-    assert first["parameters"]["seconds"] == parameters["seconds"]  # what was asked stays beside what it became
+    assert first.result["message"] == f"beat {first.id}, before: none"
+    assert first.resolved == {"/message": first.result["message"], "/seconds": 0}
+    assert first.parameters["seconds"] == parameters["seconds"]  # what was asked stays beside what it became
     second = run(node, super_admin, job.id)
-    assert second["result"]["message"] == f"beat {second['_id']}, before: {first['_id']}"
-    assert second["result"]["seconds"] == 1
+    assert second.result["message"] == f"beat {second.id}, before: {first.id}"
+    assert second.result["seconds"] == 1
 
 
 def test_every_attempt_has_the_same_values(node: Services, super_admin: Actor, store: Store) -> None:
@@ -108,14 +109,14 @@ def test_every_attempt_has_the_same_values(node: Services, super_admin: Actor, s
         super_admin, {**body(**parameters), "retry_policy": policy, "overlap": "allow", "concurrency": {"max_instances": 3}}
     )
     found = run(node, super_admin, job.id)
-    assert [one["status"] for one in found["attempts"]] == ["failed", "failed", "success"]
-    lines = [row["message"] for row in node.executions.log(super_admin, found["_id"])[0] if "attempt" in row["message"]]
+    assert [attempt.status for attempt in found.attempts] == ["failed", "failed", "success"]
+    lines = [row["message"] for row in node.logs.read(super_admin, found.id)[0] if "attempt" in row["message"]]
     assert len({line.rpartition(" (attempt")[0] for line in lines if "(attempt" in line}) == 1
 
 
 def test_a_value_that_cannot_be_resolved_at_the_run_ends_it_at_its_place(node: Services, super_admin: Actor) -> None:
     job, _ = node.jobs.create(super_admin, body(message="{{ previous.result.message }}"))
     found = run(node, super_admin, job.id)
-    assert found["status"] == "failed"
-    assert found["error"]["message"].startswith("/message: previous.result.message is not there; give it a default")
-    assert len(found["attempts"]) == 1
+    assert found.status == "failed"
+    assert found.error.message.startswith("/message: previous.result.message is not there; give it a default")
+    assert len(found.attempts) == 1

@@ -283,10 +283,10 @@ def handed_over(services: Services, store: Store, settings: Settings, count: int
 
     executor.submit.side_effect = submit
     node = build_node(settings, store, services, executor)
-    node._recorder.start()
-    node._runner.claim()
-    assert node._recorder.flush(10)
-    node._recorder.close()
+    node.parts.recorder.start()
+    node.parts.runner.claim()
+    assert node.parts.recorder.flush(10)
+    node.parts.recorder.close()
     assert len(found) == count
     return found
 
@@ -301,11 +301,11 @@ def test_a_migration_of_the_code_is_taken_once_on_whatever_way_parameters_go(
         publish(old, super_admin, "calm", CALM, base="wait")
     body = {"name": "job", "template_type": kind, "parameters": {"for": 5}, "overlap": "allow", "concurrency": {"max_instances": 3}}
     job_id = old.jobs.create(super_admin, body)[0].id
-    early = old.executions.run_now(super_admin, job_id)
-    old.executions.cancel(super_admin, early["_id"])
+    early = old.runs.run_now(super_admin, job_id)
+    old.runs.cancel(super_admin, early.id)
     old.presets.save(super_admin, kind, "whole", {"for": 5})
     old.presets.save(super_admin, kind, "not complete", {"label": "x"})
-    old.executions.run_now(super_admin, job_id)  # put into the queue by the old code, run by the new
+    old.runs.run_now(super_admin, job_id)  # put into the queue by the old code, run by the new
 
     new = build(settings, store, clock, Wait2)
     assert handed_over(new, store, settings, 1) == [5000]
@@ -320,17 +320,17 @@ def test_a_migration_of_the_code_is_taken_once_on_whatever_way_parameters_go(
         assert [one.outcome for one in results] == [Outcome.MOVED]
 
     assert new.parameters.shown(new.jobs.get(super_admin, job_id))["for"] == 5000
-    assert new.executions.parameters_again(super_admin, early["_id"])["for"] == 5000
+    assert new.history.parameters_again(super_admin, early.id)["for"] == 5000
     assert {one["name"]: one["parameters"] for one in new.presets.of(super_admin, kind)} == {
         "whole": {"for": 5000},
         "not complete": {"label": "x"},
     }
-    new.executions.run_now(super_admin, job_id)
-    new.executions.run_now(super_admin, job_id, overrides={"label": "other"})
-    new.executions.retry(super_admin, early["_id"])
-    new.executions.retry(super_admin, early["_id"], parameters={"for": 5000, "label": "whole"})
-    approved(new, admin, super_admin, lambda: new.executions.run_now(admin, job_id))
-    approved(new, admin, super_admin, lambda: new.executions.retry(admin, early["_id"]))
+    new.runs.run_now(super_admin, job_id)
+    new.runs.run_now(super_admin, job_id, overrides={"label": "other"})
+    new.runs.retry(super_admin, early.id)
+    new.runs.retry(super_admin, early.id, parameters={"for": 5000, "label": "whole"})
+    approved(new, admin, super_admin, lambda: new.runs.run_now(admin, job_id))
+    approved(new, admin, super_admin, lambda: new.runs.retry(admin, early.id))
     assert handed_over(new, store, settings, 6) == [5000] * 6
 
 
@@ -352,21 +352,21 @@ def test_a_migration_that_fails_breaks_nothing_but_what_needs_it(
 ) -> None:
     old = build(settings, store, clock, Wait)
     job_id = make(old, super_admin, "job", "wait", **{"for": 5})
-    done = old.executions.run_now(super_admin, job_id)
+    done = old.runs.run_now(super_admin, job_id)
 
     new = build(settings, store, clock, WaitBroken)
     job = new.jobs.get(super_admin, job_id)
     assert new.parameters.shown(job)["for"] == 5
     assert handed_over(new, store, settings, 0) == []
-    ended = new.executions.get(super_admin, done["_id"])
+    ended = new.history.get(super_admin, done.id)
     assert ended["status"] == "failed"
     assert ended["error"]["type"] == "MigrationFailed"
     assert "the migration of Wait from version 1 raised KeyError: 'nothing'" in ended["error"]["message"]
     before = stored(store, job_id)
     for call in (
         lambda: new.jobs.update(super_admin, job_id, {"description": "x"}),
-        lambda: new.executions.run_now(super_admin, job_id),
-        lambda: new.executions.retry(super_admin, done["_id"]),
+        lambda: new.runs.run_now(super_admin, job_id),
+        lambda: new.runs.retry(super_admin, done.id),
     ):
         with pytest.raises(MigrationFailed, match="from version 1"):
             call()
@@ -378,7 +378,7 @@ def test_a_migration_that_fails_breaks_nothing_but_what_needs_it(
     assert (found.effect, [one.pointer for one in found.errors]) == (Effect.NEEDS_INPUT, ["/parameters"])
     _, results = new.moves.move(super_admin, target, [job_id], given={job_id: {"for": 5000}})
     assert [one.outcome for one in results] == [Outcome.MOVED]
-    new.executions.run_now(super_admin, job_id)
+    new.runs.run_now(super_admin, job_id)
     assert handed_over(new, store, settings, 1) == [5000]
 
 
@@ -557,7 +557,7 @@ def test_only_super_admins_manage_and_roles_keep_others_out(house: Services, sup
     for closed in (
         lambda: make(house, admin, "another", "push", target="x"),
         lambda: house.jobs.update(admin, job_id, {"description": "x"}),
-        lambda: house.executions.run_now(admin, job_id),
+        lambda: house.runs.run_now(admin, job_id),
     ):
         with pytest.raises(Forbidden):
             closed()
@@ -578,7 +578,7 @@ def test_a_template_that_is_off_takes_no_new_jobs_and_its_jobs_run_on_or_wait(
     with pytest.raises(Conflict, match="Ask Ada"):
         house.jobs.update(super_admin, job_id, {"description": "x"})
     try:
-        house.executions.run_now(super_admin, job_id)
+        house.runs.run_now(super_admin, job_id)
         ran = True
     except JobwrightError:
         ran = False

@@ -20,10 +20,8 @@ from hypothesis import strategies as st
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
-from app.execution.delivery import MOST_TRIES, Deliveries
 from app.execution.log_store import LogStore
-from app.execution.store import ExecutionStore
-from app.execution.verdict import Verdicts
+from app.execution.self_pause import SelfPause
 from app.executors.base import LogLine
 from app.factory import Store, build_node, launch_executor
 from app.jobs.dependency_store import DependencyStore
@@ -33,14 +31,20 @@ from app.node import recorder as recording
 from app.node.recorder import Recorder
 from app.notification.base import Notifier
 from app.notification.mail import MailNotifier
-from app.queue.model import Attempt, AttemptError, Outcome, Status, Trigger, new_execution
-from app.scheduling.dependants import Dependants
-from app.scheduling.dispatcher import Dispatcher
+from app.notification.outcomes import TellOutcome
+from app.outbox.carrier import Carrier
+from app.queue.execution import Execution
+from app.queue.model import Attempt, AttemptError, Outcome, Status, Trigger
+from app.queue.store import execution_outbox
+from app.scheduling.followers import Followers
 from app.scheduling.gathering_store import GatheringStore
 from app.services import Services
+from app.signals import Signal
 from app.validation.terminal import one_line
 from tests.builders.attempts import Bench
-from tests.builders.queue import LEASE, failure, success
+from tests.builders.engine import make_recorder
+from tests.builders.queue import LEASE, Queue, failure, new_execution, success
+from tests.builders.scheduling import dispatcher
 from tests.integration.executors.test_attempts import bench
 from tests.lengths import examples
 from tests.support import KINDS, eventually
@@ -55,8 +59,8 @@ class House:
     """A job, runs of it that are claimed, and a recorder over the real database."""
 
     def __init__(self, store: Store, services: Services, actor: Actor, clock: ManualClock) -> None:
-        self.database, self.services, self.actor, self.clock = store.database, services, actor, clock
-        self.executions, self.logs, self.jobs = ExecutionStore(store.database), LogStore(store.database), DispatchStore(store.database)
+        self.store, self.database, self.services, self.actor, self.clock = store, store.database, services, actor, clock
+        self.executions, self.logs, self.jobs = Queue(store.database), LogStore(store.database), DispatchStore(store.database)
         self.job = self.make("j")
 
     def make(self, name: str, **fields: Any) -> Job:
@@ -65,18 +69,18 @@ class House:
 
     def claimed(self, count: int, job: Job | None = None) -> list[Attempt]:
         rows = [new_execution(job or self.job, now=self.clock.now(), triggered_by=Trigger.API) for _ in range(count)]
-        self.executions.add([{**row, "max_instances": 1_000} for row in rows])
-        return self.executions.claim_due(owner="w", host="h", now=self.clock.now(), lease=LEASE, limit=count)
+        self.executions.queue.add([replace(row, max_instances=1_000) for row in rows])
+        return self.executions.claim_due(owner="w", now=self.clock.now(), lease=LEASE, limit=count)
 
     def found(self, attempt: Attempt) -> dict[str, Any]:
-        return self.executions.get(attempt.execution_id) or {}
+        return self.executions.document(attempt.execution_id) or {}
 
     def log(self, attempt: Attempt) -> list[str]:
         return [line["message"] for line in self.logs.read(attempt.execution_id)[0]]
 
     @contextmanager
     def recorder(self) -> Iterator[Recorder]:
-        made = Recorder(self.executions, self.logs, self.jobs, self.clock)
+        made = make_recorder(self.executions, self.clock)
         made.start()
         try:
             yield made
@@ -287,13 +291,13 @@ def test_odd_reports_of_a_template_are_kept_and_others_go_on(
     try:
         odd, _ = live_services.jobs.create(super_admin, {"name": "odd", "template_type": "misbehave", "parameters": {"how": how}})
         fine, _ = live_services.jobs.create(super_admin, {"name": "fine", "template_type": "noop"})
-        runs = [live_services.executions.run_now(super_admin, job.id)["_id"] for job in (odd, fine)]
+        runs = [live_services.runs.run_now(super_admin, job.id).id for job in (odd, fine)]
         eventually(lambda: store.database["job_executions"].count_documents({"live": True}) == 0, seconds=60)
-        found = [live_services.executions.get(super_admin, run) for run in runs]
-        assert [one["status"] for one in found] == ["failed" if how == "odd_error" else "success", "success"]
-        lines = [line["message"] for line in live_services.executions.log(super_admin, runs[0])[0]]
+        found = [live_services.history.get(super_admin, run) for run in runs]
+        assert [one.status for one in found] == ["failed" if how == "odd_error" else "success", "success"]
+        lines = [line["message"] for line in live_services.logs.read(super_admin, runs[0])[0]]
         if how == "odd_result":
-            assert found[0]["result"]["x"] == str(2**200)
+            assert (found[0].result or {})["x"] == str(2**200)
         if how != "odd_progress":
             assert any(line.startswith("What the result held and cannot be kept was replaced: ") for line in lines)
     finally:
@@ -309,10 +313,10 @@ class Refusing(Notifier):
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def send(self, execution: Mapping[str, Any], recipients: Sequence[str]) -> None:
-        if execution["job_name"] == "poison":
+    def send(self, execution: Execution, recipients: Sequence[str]) -> None:
+        if execution.job_name == "poison":
             raise ValueError("half \ud800 of a pair, and NUL \0" * 100)
-        self.told.append(execution["job_name"])
+        self.told.append(execution.job_name)
 
 
 def test_a_notification_whose_error_no_store_can_hold_is_given_up_in_the_end(house: House) -> None:
@@ -321,26 +325,21 @@ def test_a_notification_whose_error_no_store_can_hold_is_given_up_in_the_end(hou
         (attempt,) = house.claimed(1, house.make(name, notifications=told))
         house.executions.finish([(attempt, success(), None)], now=house.clock.now())
     notifier = Refusing()
-    deliveries = Deliveries(house.executions, notifier, house.clock)
-    for _ in range(MOST_TRIES + 1):
+    deliveries = Carrier(execution_outbox(house.database), TellOutcome(notifier), house.clock)
+    for _ in range(TellOutcome.most_tries + 1):
         deliveries.tick()
-        house.clock.advance(61)
+        house.clock.advance(3601)
     assert notifier.told == ["fine"]
-    states = {row["job_name"]: row["notify"]["state"] for row in house.database["job_executions"].find({"notify": {"$exists": True}})}
-    assert states == {"poison": "failed", "fine": "sent"}
+    owed = {row["job_name"]: row.get("owed", []) for row in house.database["job_executions"].find()}
+    assert owed["fine"] == []
+    assert [(item["what"], item["given_up_at"] is not None) for item in owed["poison"]] == [("notify", True)]
 
 
 @pytest.mark.parametrize("name", ["a\nBcc: x@example.com", "a\r\n\r\nbody", "half \ud800", "NUL \0", "\u2028", "😀" * 200, ""])
 def test_a_mail_can_be_made_of_any_name_and_text(house: House, name: str) -> None:
     notifier = MailNotifier(house.services.connections, house.clock, connection="Mail", public_url="")
-    execution = {
-        "_id": "e",
-        "job_name": name,
-        "status": "failed",
-        "attempts": [],
-        "result": {"message": name},
-        "error": {"type": name, "message": name},
-    }
+    error = AttemptError(type=name, message=name)
+    execution = new_execution(house.job, now=house.clock.now(), status=Status.FAILED, job_name=name, result={"message": name}, error=error)
     message = notifier._compose(execution, ["a@example.com"], {"sender": "j@example.com"})
     assert b"\nBcc:" not in message.as_bytes().partition(b"\n\n")[0]
     assert "\n" not in one_line(name)
@@ -356,15 +355,20 @@ def test_a_job_that_cannot_be_judged_or_followed_holds_up_no_other(house: House)
         house.executions.finish([(attempt, failure(), None)], now=house.clock.now(), followed={job.id})
     house.database["dynamic_jobs"].update_one({"_id": first.id}, {"$set": {"schedule": 5}})
     house.database["dynamic_jobs"].update_one({"name": "after first"}, {"$set": {"concurrency": "x"}})
-    assert Verdicts(house.executions, house.services.jobs, house.services.pausing).tick() == 1
-    after = Dependants(
+    outbox = execution_outbox(house.database)
+    Carrier(outbox, SelfPause(house.executions.history, house.services.jobs, house.services.pausing), house.clock).tick()
+    paused = {row["name"] for row in house.database["dynamic_jobs"].find({"paused": {"$ne": None}})}
+    assert paused == {"second"}
+    followers = Followers(
         jobs=DependencyStore(house.database),
-        executions=house.executions,
+        queue=house.executions.queue,
         gatherings=GatheringStore(house.database),
         triggers=house.services.triggers,
         clock=house.clock,
+        queued=Signal(),
+        rests=lambda template: False,
     )
-    assert after.tick() == 1
+    Carrier(outbox, followers, house.clock).tick()
     assert {row["job_name"] for row in house.database["job_executions"].find({"triggered_by": "dependency"})} == {"after second"}
 
 
@@ -376,7 +380,7 @@ def test_a_job_whose_runs_have_no_room_holds_up_no_other(house: House) -> None:
     large, fine = house.make("large", **every), house.make("fine", **every)
     house.database["dynamic_jobs"].update_one({"_id": large.id}, {"$set": {"parameters": {"file": "x" * 3_000_000}}})
     house.clock.advance(600)
-    engine = Dispatcher(jobs=house.jobs, executions=house.executions, triggers=house.services.triggers, clock=house.clock)
+    engine = dispatcher(house.store, house.services, house.clock)
     engine.tick()
     assert house.database["job_executions"].count_documents({"job_id": fine.id}) == 10
     assert "cannot be written" in (house.services.jobs.get(house.actor, large.id).schedule_error or "")
@@ -388,7 +392,7 @@ def test_a_job_whose_runs_have_no_room_holds_up_no_other(house: House) -> None:
 def test_nobody_waits_for_the_recorder_that_gave_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "PENDING_LIMIT", 2)
     monkeypatch.setattr(recording, "RETRY_SECONDS", 0.01)
-    made = Recorder(house.executions, house.logs, house.jobs, house.clock)  # not started: nothing is ever written
+    made = make_recorder(house.executions, house.clock)  # not started: nothing is ever written
     (attempt,) = house.claimed(1)
     done = threading.Event()
 
@@ -426,17 +430,17 @@ DAMAGE: list[dict[str, Any]] = [
 @pytest.mark.parametrize("running", [False, True], ids=["waits", "runs"])
 def test_a_damaged_execution_ends_with_the_reason_and_holds_up_no_other(house: House, damage: dict[str, Any], running: bool) -> None:
     rows = [new_execution(house.job, now=house.clock.now(), triggered_by=Trigger.API) for _ in range(3)]
-    house.executions.add([{**row, "max_instances": 10} for row in rows])
-    bad = rows[0]["_id"]
+    house.executions.queue.add([replace(row, max_instances=10) for row in rows])
+    bad = rows[0].id
     if running:
-        house.executions.claim_due(owner="dead", host="h", now=house.clock.now(), lease=LEASE, limit=3)
+        house.executions.claim_due(owner="dead", now=house.clock.now(), lease=LEASE, limit=3)
         house.clock.advance(LEASE.total_seconds() + 1)
     house.database["job_executions"].update_one({"_id": bad}, {"$set": damage})
     if running:
-        found = {one.execution_id for one in house.executions.find_lost(house.clock.now(), 10)}
+        found = {one.execution_id for one in house.executions.claims.find_lost(house.clock.now(), 10)}
     else:
-        found = {one.execution_id for one in house.executions.claim_due(owner="w", host="h", now=house.clock.now(), lease=LEASE, limit=3)}
-    assert found == {row["_id"] for row in rows[1:]}
+        found = {one.execution_id for one in house.executions.claim_due(owner="w", now=house.clock.now(), lease=LEASE, limit=3)}
+    assert found == {row.id for row in rows[1:]}
     ended = house.database["job_executions"].find_one({"_id": bad})
     assert ended is not None
     assert (ended["status"], ended["error"]["type"]) == ("failed", "DamagedRecord")

@@ -5,20 +5,23 @@ from __future__ import annotations
 from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from app.audit.model import Actor
 from app.clock import ManualClock
-from app.execution.delivery import MOST_TRIES, Deliveries
-from app.execution.store import ExecutionStore
+from app.errors import NotFound
 from app.factory import Store
 from app.jobs.model import RetryOn
 from app.notification.mail import MailNotifier
-from app.queue.model import AttemptError, Outcome, Status, Trigger, new_execution
+from app.notification.outcomes import TellOutcome
+from app.outbox.carrier import Carrier
+from app.outbox.model import Owed
+from app.queue.model import AttemptError, Outcome, Status, Trigger
+from app.queue.store import execution_outbox
 from app.services import Services
 from tests.builders.mail import Inbox, mail_server
+from tests.builders.queue import Queue, new_execution
 from tests.conftest import Api
 
 TOLD = {"on_success": ["happy@example.com"], "on_failure": ["ops@example.com", "ada@example.com"]}
@@ -26,21 +29,25 @@ TOLD = {"on_success": ["happy@example.com"], "on_failure": ["ops@example.com", "
 
 class House:
     def __init__(self, store: Store, services: Services, actor: Actor, clock: ManualClock) -> None:
-        self.executions, self.services, self.clock = ExecutionStore(store.database), services, clock
+        self.executions, self.services, self.clock = Queue(store.database), services, clock
         self.job = services.jobs.create(actor, {"name": "Night", "template_type": "noop", "notifications": TOLD, "overlap": "allow"})[0]
         notifier = MailNotifier(services.connections, clock, connection="Mail", public_url="https://jobs.example.com/")
-        self.deliveries = Deliveries(self.executions, notifier, clock)
+        self.outbox = execution_outbox(store.database)
+        self.deliveries = Carrier(self.outbox, TellOutcome(notifier), clock)
 
     def end(self, outcome: Outcome, delay: float | None = None) -> str:
         document = new_execution(self.job, now=self.clock.now(), triggered_by=Trigger.SCHEDULE, scheduled_for=self.clock.now())
-        self.executions.add([document])
-        (attempt,) = self.executions.claim_due(owner="w", host="h", now=self.clock.now(), lease=timedelta(seconds=30), limit=1)
+        self.executions.queue.add([document])
+        (attempt,) = self.executions.claim_due(owner="w", now=self.clock.now(), lease=timedelta(seconds=30), limit=1)
         self.executions.finish([(attempt, outcome, delay)], now=self.clock.now())
         self.clock.advance(1)
-        return str(document["_id"])
+        return document.id
 
-    def notify(self, execution_id: str) -> dict[str, Any]:
-        return dict((self.executions.get(execution_id) or {}).get("notify", {}))
+    def owed(self, execution_id: str) -> Owed | None:
+        """The mail that an execution owes; None where it owes none, or none any more."""
+        execution = self.executions.queue.get(execution_id)
+        assert execution is not None
+        return next((item for item in execution.owed if item.what == "notify"), None)
 
 
 @pytest.fixture
@@ -60,7 +67,7 @@ def test_each_end_tells_whom_the_job_names(house: House, super_admin: Actor, tmp
         bad = house.end(failed())
         house.end(failed(Status.TIMEOUT))
         house.end(Outcome(status=Status.CANCELLED))
-        assert house.notify(house.end(failed(), delay=60.0)) == {}, "a retry follows: nothing has ended"
+        assert house.owed(house.end(failed(), delay=60.0)) is None, "a retry follows: nothing has ended"
         assert house.deliveries.tick() == 3
         assert house.deliveries.tick() == 0
     told = {tuple(recipients): message_from_bytes(content, policy=policy.default) for recipients, content in inbox.mails[:2]}
@@ -71,45 +78,60 @@ def test_each_end_tells_whom_the_job_names(house: House, super_admin: Actor, tmp
     assert "Boom: it broke" in content
     assert f"https://jobs.example.com/executions/{bad}" in content
     assert "Deleted 5 documents" in told["happy@example.com",].get_content()
-    assert (house.notify(good)["state"], house.notify(bad)["tries"]) == ("sent", 1)
+    assert (house.owed(good), house.owed(bad)) == (None, None)
 
 
 def test_missed_due_times_are_failures(house: House, clock: ManualClock) -> None:
     missed = new_execution(house.job, now=clock.now(), triggered_by=Trigger.SCHEDULE, status=Status.MISSED)
     skipped = new_execution(house.job, now=clock.now(), triggered_by=Trigger.SCHEDULE, status=Status.SKIPPED)
-    assert (missed["notify"]["state"], "notify" in skipped) == ("pending", False)
+    house.executions.queue.add([missed, skipped])
+    assert (house.owed(missed.id), house.owed(skipped.id)) == (Owed(what="notify", at=clock.now()), None)
 
 
-def test_a_mail_that_cannot_be_sent_is_tried_again_and_then_recorded(house: House, super_admin: Actor, tmp_path: Path) -> None:
+def test_a_mail_that_cannot_be_sent_is_tried_again_and_then_given_up(house: House, super_admin: Actor, tmp_path: Path) -> None:
     run = house.end(failed())
-    for tries in range(1, MOST_TRIES + 1):
+    for tries, wait in enumerate((60, 120, 240, 480), 1):
         assert house.deliveries.tick() == 0
         assert house.deliveries.tick() == 0, "not before its time"
-        assert house.notify(run)["tries"] == tries
-        house.clock.advance(61)
-    assert house.notify(run)["state"] == "failed"
-    assert "no mail connection 'Mail'" in house.notify(run)["error"]
-    other = house.end(failed())
+        owed = house.owed(run)
+        assert owed is not None
+        assert (owed.tries, owed.given_up) == (tries, False)
+        house.clock.advance(wait - 1)
+        house.deliveries.tick()
+        assert house.owed(run) == owed, "each wait is twice as long as the one before"
+        house.clock.advance(2)
     assert house.deliveries.tick() == 0
+    owed = house.owed(run)
+    assert owed is not None
+    assert (owed.tries, owed.given_up, owed.at) == (TellOutcome.most_tries, True, None)
+    assert "no mail connection 'Mail'" in (owed.error or "")
+    house.clock.advance(86_400)
+    assert (house.deliveries.tick(), house.owed(run)) == (0, owed), "nobody tries any more"
     inbox = Inbox()
     with mail_server(inbox, tmp_path) as grant:
         house.services.connections.create(super_admin, name="Mail", kind="smtp", settings=grant.settings)
-        house.clock.advance(61)
+        (item,) = house.services.given_up.items(super_admin)
+        assert (item.what, item.execution_id, item.job_name) == ("notify", run, "Night")
+        house.services.given_up.ask_again(super_admin, run, "notify")
         assert house.deliveries.tick() == 1
-    assert (house.notify(other)["state"], house.notify(other)["error"], len(inbox.mails)) == ("sent", None, 1)
+    assert (house.owed(run), len(inbox.mails)) == (None, 1)
+    assert house.services.given_up.items(super_admin) == []
+    with pytest.raises(NotFound):
+        house.services.given_up.ask_again(super_admin, run, "notify")
 
 
 def test_a_node_that_dies_while_sending_is_followed_by_another(house: House) -> None:
     run = house.end(failed())
     now = house.clock.now()
-    assert house.executions.claim_notification(now=now, again_at=now + timedelta(seconds=60)) is not None
-    assert house.executions.claim_notification(now=now, again_at=now + timedelta(seconds=60)) is None
+    first = house.outbox.claim("notify", now=now, until=now + timedelta(seconds=60))
+    assert first is not None
+    assert house.outbox.claim("notify", now=now, until=now + timedelta(seconds=60)) is None
     house.clock.advance(61)
-    again = house.executions.claim_notification(now=house.clock.now(), again_at=house.clock.now())
-    assert again is not None
-    assert (again["_id"], again["notify"]["tries"]) == (run, 2)
-    house.executions.settle_notification(run, tries=1, state="sent", error=None)
-    assert house.notify(run)["state"] == "pending", "the older try's record comes too late"
+    second = house.outbox.claim("notify", now=house.clock.now(), until=house.clock.now())
+    assert second is not None
+    assert (second[0].id, second[1].tries) == (run, 2)
+    house.outbox.settle(run, first[1])
+    assert house.owed(run) is not None, "the older try's record comes too late"
 
 
 def test_the_body_of_the_document_is_taken_whole(api: Api) -> None:

@@ -11,11 +11,11 @@ from flask.testing import FlaskClient
 from app.audit.model import Actor, AuditFilter
 from app.clock import ManualClock
 from app.errors import ValidationFailed
-from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import Job
 from app.queue.model import AttemptError, Outcome, Status
 from app.services import Services
+from tests.builders.queue import Queue
 from tests.builders.scheduling import dispatcher
 from tests.conftest import START, Api, csrf
 
@@ -33,8 +33,8 @@ def span(first: float, last: float) -> dict[str, str]:
 
 
 def work(store: Store, clock: ManualClock, status: Status = Status.SUCCESS, limit: int = 10) -> list[Any]:
-    executions = ExecutionStore(store.database)
-    attempts = executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=limit)
+    executions = Queue(store.database)
+    attempts = executions.claim_due(owner="w", now=clock.now(), lease=LEASE, limit=limit)
     error = None if status is Status.SUCCESS else AttemptError(type="E", message="m")
     executions.finish([(one, Outcome(status=status, error=error), None) for one in attempts], now=clock.now()) if attempts else None
     return attempts
@@ -83,17 +83,17 @@ def test_a_due_run_waits_for_a_backfill_and_is_never_skipped_for_it(
     job = make(services, super_admin, overlap="skip")
     engine = dispatcher(store, services, clock)
     services.backfills.start(super_admin, job.id, span(-20, 0))
-    executions = ExecutionStore(store.database)
+    executions = Queue(store.database)
     clock.advance(3599)
-    (first,) = executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=10)
+    (first,) = executions.claim_due(owner="w", now=clock.now(), lease=LEASE, limit=10)
     clock.advance(1)
     assert engine.tick() == 1
-    assert executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=10) == []
+    assert executions.claim_due(owner="w", now=clock.now(), lease=LEASE, limit=10) == []
     (due,) = store.database["job_executions"].find({"triggered_by": "schedule"})
     assert due["status"] == "queued"
     clock.advance(1)
     executions.finish([(first, Outcome(status=Status.SUCCESS), None)], now=clock.now())
-    (second,) = executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=10)
+    (second,) = executions.claim_due(owner="w", now=clock.now(), lease=LEASE, limit=10)
     assert second.execution_id == due["_id"], "it goes before the rest of the backfill"
     # The other way round: while the due run is at work, the next due time is skipped as ever.
     clock.advance(3600)
@@ -167,8 +167,8 @@ def test_on_the_page(browser_client: FlaskClient, services: Services, super_admi
     filled = {**pairs, begin: "2026-03-02T09:00:00Z", end: "2026-03-02T12:00:00Z", "csrf_token": csrf(page)}
     shown = browser_client.post(f"/jobs/{job}/backfill", data={**filled, "show": "1"}).get_data(as_text=True)
     assert "Queue 3 runs" in shown
-    assert services.executions.waiting_of_backfill(super_admin, job) == 0
+    assert services.backfill_runs.waiting(super_admin, job) == 0
     assert browser_client.post(f"/jobs/{job}/backfill", data=filled).status_code == 302
     assert "Backfill: 3 runs to go" in browser_client.get(f"/jobs/{job}").get_data(as_text=True)
     assert browser_client.post(f"/jobs/{job}/backfill/cancel", data={"csrf_token": csrf(page)}).status_code == 302
-    assert services.executions.waiting_of_backfill(super_admin, job) == 0
+    assert services.backfill_runs.waiting(super_admin, job) == 0

@@ -19,12 +19,12 @@ from app.audit.model import Actor, AuditFilter
 from app.clock import ManualClock
 from app.config import Settings
 from app.errors import Conflict
-from app.execution.store import ExecutionStore
 from app.executors.base import Executor
 from app.factory import Store, build_node
-from app.node.node import Arrivals
+from app.node.listening import Arrivals
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
+from tests.builders.queue import Queue
 from tests.builders.scheduling import at_work, dispatcher, every_second, records
 from tests.conftest import START
 from tests.support import eventually, seconds_of
@@ -73,9 +73,9 @@ def test_a_scheduler_killed_at_any_store_call_loses_and_doubles_nothing(
     with monkeypatch.context() as patch:
         for owner, name in (
             (first._jobs, "find_due"),
-            (first._executions, "live_counts"),
+            (first._queue, "live_counts"),
             (first._jobs, "advance"),
-            (first._executions, "add"),
+            (first._queue, "add"),
         ):
             patch.setattr(owner, name, deadly(getattr(owner, name)))
         try:
@@ -155,10 +155,10 @@ def test_a_due_time_of_a_running_job_is_skipped_with_the_reason(
 
 def test_replace_stops_the_old_run(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> None:
     job = every_second(services, super_admin, overlap="replace")
-    engine, executions = dispatcher(store, services, clock), ExecutionStore(store.database)
+    engine, executions = dispatcher(store, services, clock), Queue(store.database)
     clock.advance(1)
     engine.tick()
-    executions.claim_due(owner="w", host="h", now=clock.now(), lease=timedelta(seconds=30), limit=5)
+    executions.claim_due(owner="w", now=clock.now(), lease=timedelta(seconds=30), limit=5)
     clock.advance(1)
     engine.tick()
     old, new = records(store, job)
@@ -220,7 +220,7 @@ def test_a_database_that_is_away_for_one_call_delays_and_nothing_else(
     clock.advance(1)
     engine = dispatcher(store, services, clock)
     with monkeypatch.context() as patch:
-        patch.setattr(engine._executions, "add", lambda documents: (_ for _ in ()).throw(AutoReconnect("away")))
+        patch.setattr(engine._queue, "add", lambda documents: (_ for _ in ()).throw(AutoReconnect("away")))
         with pytest.raises(AutoReconnect):
             engine.tick()
     assert records(store, job) == []

@@ -11,13 +11,11 @@ from flask.testing import FlaskClient
 
 from app.audit.model import Actor
 from app.clock import ManualClock
-from app.execution.store import ExecutionStore
 from app.factory import Store
-from app.jobs.dispatch_store import DispatchStore
 from app.jobs.filters import JobFilter
 from app.jobs.model import Job
-from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
+from tests.builders.scheduling import dispatcher
 from tests.conftest import Api, csrf
 from tests.posting import text
 
@@ -41,12 +39,6 @@ def bounded(clock: ManualClock, kind: str) -> dict[str, Any]:
 
 def make(services: Services, actor: Actor, name: str = "bounded", **fields: Any) -> Job:
     return services.jobs.create(actor, {"name": name, "template_type": "noop", "parameters": {}, **fields})[0]
-
-
-def dispatcher_of(services: Services, store: Store, clock: ManualClock) -> Dispatcher:
-    return Dispatcher(
-        jobs=DispatchStore(store.database), executions=ExecutionStore(store.database), triggers=services.triggers, clock=clock
-    )
 
 
 def pointers(answer: Any) -> dict[str, str]:
@@ -120,7 +112,7 @@ def test_a_file_does_not_switch_an_ended_job_on(services: Services, super_admin:
 
 def test_the_filter_says_what_the_record_says(services: Services, super_admin: Actor, clock: ManualClock, store: Store) -> None:
     """Every kind of schedule, on, off and paused, before, at and after its end."""
-    dispatcher = dispatcher_of(services, store, clock)
+    engine = dispatcher(store, services, clock)
     schedules = [
         *(bounded(clock, kind) for kind in ADVICE),
         {"type": "manual"},
@@ -137,7 +129,7 @@ def test_the_filter_says_what_the_record_says(services: Services, super_admin: A
     seen: set[int] = set()
     for seconds in (0.0, 1800.0, 1799.999, 0.001, 0.001, 3600.0):
         clock.advance(seconds)
-        dispatcher.tick()
+        engine.tick()
         dispatcher.close()
         now: datetime = clock.now()
         every = services.directory.page(super_admin, JobFilter(), limit=100).jobs
@@ -172,8 +164,8 @@ def test_a_job_kept_with_another_zone_breaks_no_list_and_can_be_mended(
     assert api("POST", f"{JOBS}/{jobs[0].id}/backfill", {"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}).status_code == 422
     assert api("PUT", f"{JOBS}/{jobs[0].id}", {"description": "x"}).status_code == 200
     clock.advance(86_400)
-    dispatcher = dispatcher_of(services, store, clock)
-    dispatcher.tick()
+    engine = dispatcher(store, services, clock)
+    engine.tick()
     assert "not an IANA time zone" in api("GET", f"{JOBS}/{jobs[0].id}").json["job"]["schedule_error"]
     assert api("GET", f"{JOBS}?broken=true").json["total"] == 1
     fixed = {"schedule": {"type": "cron", "expression": "0 2 * * *", "timezone": "Europe/Berlin"}}

@@ -15,9 +15,9 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
 from app.errors import StoreUnavailable
-from app.execution.store import ExecutionStore
 from app.factory import Store, build_node, launch_executor
-from app.queue.model import Status, Trigger, new_execution
+from app.queue.model import Status, Trigger
+from app.queue.store import QueueStore
 from app.sandbox.kernel import boot_seconds
 from app.sandbox.protocol import StopReason
 from app.scheduling import maintenance as switching
@@ -27,7 +27,7 @@ from app.scheduling.permit import Grant, StartPermit
 from app.scheduling.permits import PermitKeeper
 from app.services import Services
 from tests.builders.attempts import Bench
-from tests.builders.queue import LEASE, enqueue, make_job
+from tests.builders.queue import LEASE, Queue, enqueue, make_job, new_execution
 from tests.conftest import Api
 from tests.integration.executors.test_attempts import bench
 from tests.support import KINDS, eventually
@@ -87,15 +87,15 @@ def switch(services: Services, super_admin: Actor) -> Iterator[Services]:
 
 
 def test_a_claim_is_refused_by_the_databases_clock(services: Services, super_admin: Actor, store: Store, clock: ManualClock) -> None:
-    executions = ExecutionStore(store.database)
+    executions = Queue(store.database)
     (run,) = enqueue(executions, make_job(services, super_admin), clock)
-    before = executions.get(run)
+    before = executions.document(run)
     for late in (timedelta(seconds=-1), timedelta(0)):
         until = datetime.now(UTC) + late
-        found = executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=5, until=until)
-        assert (found, executions.get(run)) == ([], before)
+        found = executions.claim_due(owner="w", now=clock.now(), lease=LEASE, limit=5, until=until)
+        assert (found, executions.document(run)) == ([], before)
     until = datetime.now(UTC) + timedelta(minutes=1)
-    assert len(executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=5, until=until)) == 1
+    assert len(executions.claim_due(owner="w", now=clock.now(), lease=LEASE, limit=5, until=until)) == 1
 
 
 def test_a_run_that_comes_too_late_to_its_process_waits_again(bench: Bench) -> None:
@@ -199,7 +199,7 @@ def test_what_cannot_be_made_sure_is_not_acknowledged(
 def test_a_run_says_whether_it_has_started_and_what_it_waits_for(
     api: Api, services: Services, super_admin: Actor, store: Store, clock: ManualClock
 ) -> None:
-    jobs, executions = "/api/admin/scheduler-jobs", ExecutionStore(store.database)
+    jobs, executions = "/api/admin/scheduler-jobs", Queue(store.database)
     job = make_job(services, super_admin, overlap="queue", concurrency={"max_instances": 1, "group": "disk"})
     other = make_job(services, super_admin, overlap="queue", concurrency={"max_instances": 1, "group": "disk"}, name="other")
 
@@ -209,10 +209,10 @@ def test_a_run_says_whether_it_has_started_and_what_it_waits_for(
     assert said() == "Run queued: no node is online that starts runs"
     NodeStore(store.database).beat("n", host="h", clock=clock.now(), tick_age=0.0)
     assert said() == "Run queued"
-    (attempt,) = executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=1)
+    (attempt,) = executions.claim_due(owner="w", now=clock.now(), lease=LEASE, limit=1)
     assert said() == "Run queued: other runs of the job are still running"
     assert said(other.id) == "Run queued: other runs of the concurrency group 'disk' are still running"
-    assert str(services.executions.standing({"_id": attempt.execution_id})) == "Job started"
+    assert str(services.runs.standing(services.history.get(super_admin, attempt.execution_id))) == "Job started"
     services.maintenance.begin(super_admin, {"reason": "moving"})
     assert said() == "Run queued: maintenance is on (moving)"
     rows = api("POST", f"{jobs}/bulk", {"action": "run", "job_ids": [other.id]}).json["items"]
@@ -222,18 +222,18 @@ def test_a_run_says_whether_it_has_started_and_what_it_waits_for(
 def test_a_run_that_starts_while_it_is_asked_about_does_not_wait_for_itself(
     services: Services, super_admin: Actor, store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    executions = ExecutionStore(store.database)
+    executions = Queue(store.database)
     NodeStore(store.database).beat("n", host="h", clock=clock.now(), tick_age=0.0)
     job = make_job(services, super_admin, overlap="queue", concurrency={"max_instances": 1})
-    execution = services.executions.run_now(super_admin, job.id)
-    full_bound = ExecutionStore.full_bound
+    execution = services.runs.run_now(super_admin, job.id)
+    full_bound = QueueStore.full_bound
 
-    def claimed_first(self: ExecutionStore, *args: Any) -> Any:
-        executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=1)
+    def claimed_first(self: QueueStore, *args: Any) -> Any:
+        executions.claim_due(owner="w", now=clock.now(), lease=LEASE, limit=1)
         return full_bound(self, *args)
 
-    monkeypatch.setattr(ExecutionStore, "full_bound", claimed_first)
-    assert str(services.executions.standing(execution)) == "Job started"
+    monkeypatch.setattr(QueueStore, "full_bound", claimed_first)
+    assert str(services.runs.standing(execution)) == "Job started"
 
 
 def test_what_is_queued_after_its_job_was_deleted_does_not_run(
@@ -241,11 +241,11 @@ def test_what_is_queued_after_its_job_was_deleted_does_not_run(
 ) -> None:
     """A scheduler that was stopped between its plan and its write goes on after the deletion."""
     monkeypatch.setenv("PYTHONPATH", str(KINDS))
-    executions = ExecutionStore(store.database)
+    executions = Queue(store.database)
     gone, there = (live_services.jobs.create(super_admin, {"name": name, "template_type": "noop"})[0] for name in ("gone", "there"))
-    live_services.executions.delete_job(super_admin, gone.id)
+    live_services.runs.delete_job(super_admin, gone.id)
     now = live_services.clock.now()
-    executions.add([new_execution(job, now=now, triggered_by=Trigger.SCHEDULE, scheduled_for=now) for job in (gone, there)])
+    executions.queue.add([new_execution(job, now=now, triggered_by=Trigger.SCHEDULE, scheduled_for=now) for job in (gone, there)])
     node = build_node(settings, store, live_services, launch_executor(settings))
     node.start()
     try:

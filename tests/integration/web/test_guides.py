@@ -15,10 +15,10 @@ from selectolax.lexbor import LexborHTMLParser
 from app.accounts.signin import Visitor
 from app.audit.model import SYSTEM, Actor
 from app.errors import ValidationFailed
-from app.execution.store import ExecutionStore
 from app.factory import Store, create_app
 from app.scheduling.node_store import NodeStore
 from app.services import Services
+from tests.builders.queue import Queue
 from tests.conftest import START, csrf
 from tests.posting import text
 from tests.support import KEY
@@ -103,10 +103,10 @@ def test_nodes_and_settings_are_shown_and_secrets_are_not(browser_client: FlaskC
 
 
 def test_every_live_status_is_counted(store: Store) -> None:
-    executions = ExecutionStore(store.database)
-    assert executions.counts_by_status() == {"queued": 0, "running": 0, "retrying": 0}
+    executions = Queue(store.database)
+    assert executions.statistics.counts_by_status() == {"queued": 0, "running": 0, "retrying": 0}
     store.database["job_executions"].insert_many([{"_id": f"e{n}", "job_id": "j", "live": True, "status": "queued"} for n in range(3)])
-    assert executions.counts_by_status() == {"queued": 3, "running": 0, "retrying": 0}
+    assert executions.statistics.counts_by_status() == {"queued": 3, "running": 0, "retrying": 0}
 
 
 # -- the viewer's zone ------------------------------------------------------------------------------------------------

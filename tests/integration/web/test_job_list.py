@@ -262,7 +262,7 @@ def test_what_is_foreseen_comes_true(
 
 
 def test_a_running_job_is_not_run_beside_itself(services: Services, super_admin: Actor, many: dict[str, str]) -> None:
-    services.executions.run_now(super_admin, many["good"])
+    services.runs.run_now(super_admin, many["good"])
     outcome = services.bulk.plan(super_admin, Wanted(action=Action.RUN), JobFilter(ids=list(many.values())))
     assert {one.name: (one.effect, one.detail) for one in outcome.items}["good"] == (Effect.CANNOT, "it is running")
     done = services.bulk.carry_out(super_admin, Wanted(action=Action.RUN), JobFilter(ids=list(many.values())))

@@ -17,12 +17,12 @@ from selectolax.lexbor import LexborHTMLParser
 from app.audit.model import SYSTEM, Actor
 from app.errors import ApprovalNeeded
 from app.execution.log_store import LogStore, chunk_id
-from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.filters import JobFilter
 from app.jobtemplates.catalogue import Catalogue
 from app.queue.model import AttemptError, Outcome, Status
 from app.services import Services
+from tests.builders.queue import Queue
 from tests.conftest import Api, ManualClock, csrf
 from web import filters, language
 from web.forms import form
@@ -200,10 +200,10 @@ def filled(services: Services, super_admin: Actor, admin: Actor, store: Store, c
     services.presets.save(super_admin, "test_scheduler", "15", {"seconds": 1}, shared=True)
     services.preferences.save_view(super_admin, "16", "tag=1")
     services.tokens.create(SYSTEM, email=super_admin.email, name="17")
-    executions, logs = ExecutionStore(store.database), LogStore(store.database)
+    executions, logs = Queue(store.database), LogStore(store.database)
     ids = []
     for status in (Status.SUCCESS, Status.FAILED):
-        ids.append(services.executions.run_now(super_admin, job.id)["_id"])
+        ids.append(services.runs.run_now(super_admin, job.id).id)
         (attempt,) = executions.claim_due(owner="18", host="19", now=clock.now(), lease=timedelta(seconds=30), limit=5)
         line = {"timestamp": clock.now(), "level": "ERROR", "message": "20"}
         logs.append([{"_id": chunk_id(attempt.execution_id, 1, 1), "attempt": 1, "lines": [line] * 3}])

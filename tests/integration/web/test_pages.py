@@ -13,11 +13,11 @@ from app.accounts.model import Role
 from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
 from app.execution.log_store import LogStore, chunk_id
-from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.jobs.model import Job
 from app.queue.model import AttemptError, Outcome, Status, Trigger
 from app.services import Services
+from tests.builders.queue import Queue
 from tests.conftest import csrf
 from tests.posting import Page, post, text
 from tests.support import PASSWORD
@@ -229,9 +229,9 @@ def test_run_cancel_again_and_the_live_part(
     assert "Queued" in text(browser_client.get(path))
     twice = browser_client.post(f"/jobs/{job.id}/run", data={"csrf_token": token}, headers={"HX-Request": "true"})
     assert (twice.status_code, twice.headers["HX-Retarget"], "Job already running" in text(twice)) == (409, "#toasts", True)
-    executions, logs = ExecutionStore(store.database), LogStore(store.database)
-    (attempt,) = executions.claim_due(owner="w", host="h", now=clock.now(), lease=timedelta(seconds=30), limit=5)
-    executions.write_progress([(attempt, {"done": 5, "total": 10, "note": ""})])
+    executions, logs = Queue(store.database), LogStore(store.database)
+    (attempt,) = executions.claim_due(owner="w", now=clock.now(), lease=timedelta(seconds=30), limit=5)
+    executions.claims.write_progress([(attempt, {"done": 5, "total": 10, "note": ""})])
     line = {"timestamp": clock.now(), "level": "WARNING", "message": "<b>first</b> line"}
     logs.append([{"_id": chunk_id(attempt.execution_id, 1, 1), "attempt": 1, "lines": [line]}])
     page = text(browser_client.get(path))
@@ -297,7 +297,7 @@ def test_missed_and_skipped_are_explained(
         reason=Reason.MISFIRE,
         due_times={"first": clock.now(), "last": clock.now(), "count": 1234},
     )
-    ExecutionStore(store.database).add([missed])
+    Queue(store.database).add([missed])
     assert "1,234 due times" in text(browser_client.get(f"/executions/{missed['_id']}"))
     assert "1,234 due times" in text(browser_client.get(f"/jobs/{job.id}"))
 

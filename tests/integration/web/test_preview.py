@@ -195,8 +195,8 @@ def test_an_execution_is_run_again_with_other_values_and_its_secrets(
         "parameters": {"url": "https://example.com/", "secret": "canary-secret-1", "timeout": 5},
     }
     job = services.jobs.create(super_admin, body)[0]
-    first = services.executions.run_now(super_admin, job.id)
-    services.executions.cancel(super_admin, first["_id"])
+    first = services.runs.run_now(super_admin, job.id)
+    services.runs.cancel(super_admin, first.id)
     path = f"/executions/{first['_id']}/retry-with"
     page = main_of(text(browser_client.get(path)))
     page.editor("/url").value = "not an address"
@@ -207,10 +207,10 @@ def test_an_execution_is_run_again_with_other_values_and_its_secrets(
     page.editor("/timeout").value = ""
     answer = send(browser_client, page.pairs(), path)
     assert answer.status_code == 302
-    again = services.executions.get(super_admin, answer.headers["Location"].rpartition("/")[2])
-    assert again["retry_of"] == first["_id"]
-    assert again["parameters"]["url"] == "https://example.com/"
-    assert "timeout" not in again["parameters"], "what was cleared is gone, not the job's"
-    assert again["parameters"]["secret"] == {"$secret": "set"}
+    again = services.history.get(super_admin, answer.headers["Location"].rpartition("/")[2])
+    assert again.retry_of == first.id
+    assert again.parameters["url"] == "https://example.com/"
+    assert "timeout" not in again.parameters, "what was cleared is gone, not the job's"
+    assert again.parameters["secret"] == {"$secret": "set"}
     pressed = send(browser_client, [*page.pairs(), ("f.action", "json f")], path)
     assert "Edit as a form" in text(pressed)

@@ -52,7 +52,7 @@ def test_a_run_too_many_gives_the_values_back_and_says_when_it_is_possible(small
     job, _ = services.jobs.create(
         super_admin, {"name": "first", "template_type": "noop", "overlap": "allow", "concurrency": {"max_instances": 2}}
     )
-    services.executions.run_now(super_admin, job.id)
+    services.runs.run_now(super_admin, job.id)
     answer = post(client, f"/jobs/{job.id}/run-with", {"/seconds": "0.25"})
     page = text(answer)
     assert (answer.status_code, "0.25" in page, "It is possible again at" in page) == (429, True, True)

@@ -13,9 +13,9 @@ from selectolax.lexbor import LexborHTMLParser
 from app.audit.model import SYSTEM, Actor, AuditFilter
 from app.clock import ManualClock
 from app.errors import ApprovalNeeded, Conflict, Forbidden, LimitReached, ValidationFailed
-from app.execution.store import ExecutionStore
 from app.factory import Store
 from app.services import Services
+from tests.builders.queue import Queue
 from tests.conftest import csrf
 from tests.posting import Page, post, text
 from web.views.schedule_form import settled
@@ -193,7 +193,7 @@ def test_a_draft_is_bounded_and_of_a_template_that_is_there(browser_client: Flas
 def test_a_new_job_is_tried_before_it_is_made(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
     assert 'name="try"' in text(browser_client.get("/jobs/new?template=database_cleanup"))
     assert 'name="try"' not in text(browser_client.get(NEW)), "a template without a preview has none"
-    executions = ExecutionStore(store.database)
+    executions = Queue(store.database)
     services.connections.create(super_admin, name="db", kind="mongodb", settings={"uri": "mongodb://127.0.0.1:1/", "database": "x"})
     form = Page(text(browser_client.get("/jobs/new?template=database_cleanup")))
     for pointer, value in (("/name", "n"), ("/connection", "db"), ("/collection", "users"), ("/condition", '{"a": 1}')):
@@ -207,7 +207,7 @@ def test_a_new_job_is_tried_before_it_is_made(browser_client: FlaskClient, servi
     assert services.directory.of_template(super_admin, "database_cleanup", 5) == []
     of = (waiting.attributes["hx-get"] or "").rpartition("/")[2]
     assert "is looking" in text(browser_client.get(f"/jobs/new/tried/{of}"))
-    row = executions.get(services.executions.preview_id(f"{super_admin.id}/{of}"))
+    row = executions.document(services.previews.id_of(f"{super_admin.id}/{of}"))
     assert row is not None
     assert (row["dry"], row["triggered_by"]) == (True, "preview")
     store.database["job_executions"].update_one(
@@ -228,30 +228,30 @@ def cleanup(services: Services, name: str = "n") -> dict[str, Any]:
 
 
 def test_a_dry_run_is_for_who_may_make_the_job_and_counts_as_a_run(services: Services, super_admin: Actor, admin: Actor) -> None:
-    services.executions.try_out(admin, cleanup(services))
+    services.previews.try_out(admin, cleanup(services))
     services.templates.set_standing(super_admin, "database_cleanup", {"roles": ["super_admin"]})
     with pytest.raises(Forbidden):
-        services.executions.try_out(admin, cleanup(services))
+        services.previews.try_out(admin, cleanup(services))
     services.templates.set_standing(super_admin, "database_cleanup", {"enabled": False})
     with pytest.raises((Conflict, ValidationFailed)):
-        services.executions.try_out(super_admin, cleanup(services))
+        services.previews.try_out(super_admin, cleanup(services))
     services.templates.set_standing(super_admin, "database_cleanup", {"enabled": True, "roles": []})
     for _ in range(services.settings.runs_per_hour - 1):
-        services.executions.try_out(admin, cleanup(services))
+        services.previews.try_out(admin, cleanup(services))
     with pytest.raises(LimitReached):
-        services.executions.try_out(admin, cleanup(services))
+        services.previews.try_out(admin, cleanup(services))
 
 
 def test_a_dry_run_is_told_to_who_began_it_and_takes_no_requests_preview(services: Services, super_admin: Actor, admin: Actor) -> None:
-    of = services.executions.try_out(admin, cleanup(services))
-    assert services.executions.tried(admin, of) is None, "it has not ended"
-    found = services.executions.tried(super_admin, of)
+    of = services.previews.try_out(admin, cleanup(services))
+    assert services.previews.result_of_try(admin, of) is None, "it has not ended"
+    found = services.previews.result_of_try(super_admin, of)
     assert found is not None
-    assert found["error"] == {"message": "The preview is gone"}
+    assert found.error == {"message": "The preview is gone"}
     with pytest.raises(ApprovalNeeded) as needed:
         services.jobs.create(admin, cleanup(services, "asked for"))
     asked = services.approvals.ask(admin, needed.value.ask)
-    other = services.executions.tried(admin, asked["_id"])
+    other = services.previews.result_of_try(admin, asked["_id"])
     assert other is not None
-    assert other["status"] == "failed"
+    assert other.status == "failed"
     assert services.approvals.get(super_admin, asked["_id"])["preview"] == {"state": "running"}

@@ -201,7 +201,7 @@ def test_presets_are_saved_from_the_form_and_begin_another(browser_client: Flask
         super_admin, {"name": "beat", "template_type": "test_scheduler", "parameters": {"message": "From a job"}, "overlap": "allow"}
     )
     assert 'value="From a job"' in text(browser_client.get(f"{address}&recent={job.id}"))
-    run = services.executions.run_now(super_admin, job.id, overrides={"message": "From a run"})
+    run = services.runs.run_now(super_admin, job.id, overrides={"message": "From a run"})
     with_other = text(browser_client.get(f"/jobs/{job.id}/run-with"))
     assert f"recent={run['_id']}" in with_other
     assert 'value="From a run"' in text(browser_client.get(f"/jobs/{job.id}/run-with?recent={run['_id']}"))

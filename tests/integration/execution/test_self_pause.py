@@ -6,21 +6,37 @@ from typing import Any
 
 import pytest
 
-from app.audit.model import Actor, AuditFilter
+from app.audit.model import SYSTEM, Actor, AuditFilter
 from app.clock import ManualClock
 from app.errors import StaleVersion
-from app.execution.store import ExecutionStore
-from app.execution.verdict import Verdicts
+from app.execution.history_store import HistoryStore
+from app.execution.self_pause import SelfPause
 from app.factory import Store
 from app.jobs.model import Job
-from app.queue.model import Outcome, Status, Trigger, new_execution
+from app.outbox.carrier import Carrier
+from app.queue.model import Outcome, Status, Trigger
+from app.queue.store import execution_outbox
 from app.services import Services
-from tests.builders.queue import LEASE, failure, success, timeout
+from tests.builders.queue import LEASE, Queue, failure, new_execution, success, timeout
+
+
+class Looking:
+    """Carries out what failures owe to the pausing of jobs."""
+
+    def __init__(self, store: Store, services: Services, clock: ManualClock) -> None:
+        self.outbox = execution_outbox(store.database)
+        self._carrier = Carrier(self.outbox, SelfPause(HistoryStore(store.database), services.jobs, services.pausing), clock)
+        self._jobs = services.jobs
+
+    def paused(self, job: Job) -> bool:
+        """Whether the job is paused, once all that is owed by now is carried out."""
+        self._carrier.tick()
+        return self._jobs.get(SYSTEM, job.id).paused is not None
 
 
 @pytest.fixture
-def verdicts(store: Store, services: Services) -> Verdicts:
-    return Verdicts(ExecutionStore(store.database), services.jobs, services.pausing)
+def looking(store: Store, services: Services, clock: ManualClock) -> Looking:
+    return Looking(store, services, clock)
 
 
 def job_of(services: Services, actor: Actor, **fields: Any) -> Job:
@@ -29,22 +45,22 @@ def job_of(services: Services, actor: Actor, **fields: Any) -> Job:
 
 
 def run(store: Store, job: Job, clock: ManualClock, outcome: Outcome, *, delay: float | None = None) -> None:
-    executions = ExecutionStore(store.database)
+    executions = Queue(store.database)
     clock.advance(1)
-    executions.add([new_execution(job, now=clock.now(), triggered_by=Trigger.SCHEDULE)])
-    (attempt,) = executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=1)
+    executions.queue.add([new_execution(job, now=clock.now(), triggered_by=Trigger.SCHEDULE)])
+    (attempt,) = executions.claim_due(owner="w", now=clock.now(), lease=LEASE, limit=1)
     executions.finish([(attempt, outcome, delay)], now=clock.now())
 
 
 def test_the_third_failure_in_a_row_pauses_the_job(
-    store: Store, services: Services, super_admin: Actor, clock: ManualClock, verdicts: Verdicts
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock, looking: Looking
 ) -> None:
     job = job_of(services, super_admin)
     for outcome in (failure(), timeout(), success(), failure(), Outcome(status=Status.CANCELLED), timeout()):
         run(store, job, clock, outcome)
-        assert verdicts.tick() == 0
+        assert not looking.paused(job)
     run(store, job, clock, failure())
-    assert (verdicts.tick(), verdicts.tick()) == (1, 0)
+    assert looking.paused(job)
     found = services.jobs.get(super_admin, job.id)
     assert found.paused is not None
     assert (found.paused.reason, found.paused.by, found.paused.until, found.next_run_at) == ("3 failed in a row", "system", None, None)
@@ -53,29 +69,29 @@ def test_the_third_failure_in_a_row_pauses_the_job(
     services.pausing.resume(super_admin, job.id)
     for _ in range(2):
         run(store, job, clock, failure())
-        assert verdicts.tick() == 0, "who resumes it gives it a fresh start"
+        assert not looking.paused(job), "who resumes it gives it a fresh start"
     run(store, job, clock, failure())
-    assert verdicts.tick() == 1
+    assert looking.paused(job)
 
 
 def test_a_retry_is_no_failure_yet_and_a_lost_worker_is_one(
-    store: Store, services: Services, super_admin: Actor, clock: ManualClock, verdicts: Verdicts
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock, looking: Looking
 ) -> None:
     job = job_of(services, super_admin, pause_after_failures=1)
     run(store, job, clock, failure(), delay=3600.0)
-    assert verdicts.tick() == 0
-    executions = ExecutionStore(store.database)
+    assert not looking.paused(job)
+    executions = Queue(store.database)
     clock.advance(3600)
-    executions.claim_due(owner="w", host="h", now=clock.now(), lease=LEASE, limit=1)
+    executions.claim_due(owner="w", now=clock.now(), lease=LEASE, limit=1)
     clock.advance(60)
-    (lost,) = executions.find_lost(clock.now(), 10)
+    (lost,) = executions.claims.find_lost(clock.now(), 10)
     assert executions.end_lost(lost, failure(), None, now=clock.now())
-    assert verdicts.tick() == 1
+    assert looking.paused(job)
     assert services.jobs.get(super_admin, job.id).paused.reason == "It failed"
 
 
 def test_jobs_that_cannot_or_need_not_be_paused_are_left_alone(
-    store: Store, services: Services, super_admin: Actor, clock: ManualClock, verdicts: Verdicts
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock, looking: Looking
 ) -> None:
     by_hand = job_of(services, super_admin, name="by hand", schedule={"type": "manual"}, pause_after_failures=1)
     gone = job_of(services, super_admin, name="gone", pause_after_failures=1)
@@ -85,12 +101,12 @@ def test_jobs_that_cannot_or_need_not_be_paused_are_left_alone(
         run(store, job, clock, failure())
     services.jobs.delete(super_admin, gone.id)
     services.jobs.set_enabled(super_admin, off.id, enabled=False)
-    assert (verdicts.tick(), ExecutionStore(store.database).unjudged(10)) == (0, [])
-    assert services.jobs.get(super_admin, never.id).paused is None
+    assert [looking.paused(job) for job in (by_hand, off, never)] == [False, False, False]
+    assert store.database["job_executions"].count_documents({"owed": {"$exists": True}}) == 0, "all are settled"
 
 
-def test_an_edit_that_crosses_the_verdict_is_looked_at_again(
-    store: Store, services: Services, super_admin: Actor, clock: ManualClock, verdicts: Verdicts, monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_is_edited_meanwhile_is_looked_at_again(
+    store: Store, services: Services, super_admin: Actor, clock: ManualClock, looking: Looking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = job_of(services, super_admin, pause_after_failures=1)
     run(store, job, clock, failure())
@@ -100,5 +116,7 @@ def test_an_edit_that_crosses_the_verdict_is_looked_at_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(services.pausing, "pause", crossed)
-        assert verdicts.tick() == 0
-    assert verdicts.tick() == 1
+        assert not looking.paused(job)
+    assert not looking.paused(job), "not before a moment has passed"
+    clock.advance(1)
+    assert looking.paused(job)

@@ -1,0 +1,287 @@
+"""Runs that people and programs ask for: start, retry, cancel, and say what has become of them."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.accounts.permissions import May, require
+from app.audit.model import Actor, field_diff
+from app.audit.service import AuditTrail
+from app.clock import Clock
+from app.connections.vault import mask
+from app.errors import AlreadyRunning, Conflict, FieldError, LimitReached, NotFound, ValidationFailed
+from app.execution.limit_store import RunLimits
+from app.jobs.directory import JobDirectory
+from app.jobs.gate import ApprovalGate, Operation
+from app.jobs.model import Job, Overlap
+from app.jobs.parameters import JobParameters
+from app.jobs.service import JobRegistry
+from app.mongo import is_away
+from app.queue.execution import Execution
+from app.queue.model import Status, Trigger
+from app.queue.slots import RunBounds
+from app.queue.store import QueueStore
+from app.signals import Signal
+from templates_lib.messages import Said, said, say
+
+_RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")
+LIMIT_WINDOW = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovedRun:
+    """What an approved request asks to run. `parameters` are as they are stored, written for `code_version`; `version` is that of the job
+    that was looked at."""
+
+    job_id: str
+    version: int
+    execution_id: str
+    parameters: Mapping[str, Any]
+    code_version: int | None = None
+    retry_of: str | None = None
+    stands_for: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDoors:
+    """What runs need of the registry of jobs."""
+
+    registry: JobRegistry
+    directory: JobDirectory
+    parameters: JobParameters
+    gate: ApprovalGate
+
+
+class RunLimit:
+    """How many runs a user may start by hand within an hour."""
+
+    def __init__(self, limits: RunLimits, clock: Clock, per_hour: int) -> None:
+        self._limits, self._clock, self._per_hour = limits, clock, per_hour
+
+    def count(self, actor: Actor) -> None:
+        """Count one run of the user's hour. Raises LimitReached, with the time to wait."""
+        wait = self._limits.take(actor.id, now=self._clock.now(), limit=self._per_hour, window=LIMIT_WINDOW)
+        if wait is not None:
+            text = say(
+                "{email} has started {limit} runs within the hour (JOBWRIGHT_RUNS_PER_HOUR)", email=actor.email, limit=self._per_hour
+            )
+            raise LimitReached(text, retry_after_seconds=math.ceil(wait))
+
+
+class Runs:
+    """Puts runs by hand into the queue and takes them out again.
+
+    `queued` is sent when something new waits. `why_nothing_starts` says why no run starts anywhere; None where runs may start.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: QueueStore,
+        limit: RunLimit,
+        jobs: JobDoors,
+        audit: AuditTrail,
+        clock: Clock,
+        bounds: RunBounds,
+        queued: Signal,
+        why_nothing_starts: Callable[[], Said | None],
+    ) -> None:
+        self._queue, self._limit, self._audit, self._clock = queue, limit, audit, clock
+        self._registry, self._directory, self._parameters, self._gate = jobs.registry, jobs.directory, jobs.parameters, jobs.gate
+        self._bounds, self._queued, self._why_nothing_starts = bounds, queued, why_nothing_starts
+
+    # -- starting -------------------------------------------------------------------------------------------------
+
+    def run_now(
+        self,
+        actor: Actor,
+        job_id: str,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        whole: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Execution:
+        """Start a job by hand, with `overrides` for some of its parameters, or for all with `whole`; returns the execution.
+
+        Raises AlreadyRunning while the job runs (unless its overlap policy is `queue` or `allow`), ValidationFailed for an override,
+        LimitReached after the user's runs of the hour, Conflict where `idempotency_key` belongs to another job.
+        """
+        require(actor, May.RUN_JOBS)
+        job = self._parameters.upgrade(self._registry.visible(actor, job_id))
+        execution_id = str(uuid.uuid5(_RUN_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
+        if idempotency_key and (replayed := self._replayed(execution_id, job_id)):
+            return replayed
+        parameters = self._parameters.for_run(job, overrides, whole=whole)
+        self._refuse_beside_another(job)
+        trigger = Trigger.MANUAL if actor.via == "web" else Trigger.API
+        now = self._clock.now()
+        execution = Execution.manual(job, now, by=actor.email, trigger=trigger, parameters=parameters, execution_id=execution_id)
+        diff = [{"field": f"/parameters/{name}", "after": mask(parameters.get(name))} for name in sorted(overrides or {})]
+        named = {"execution_id": execution_id} if idempotency_key else {}
+        payload = {"parameters": parameters, "code_version": job.code_version, **named}
+        self._gate.check(actor, job, Operation.RUN, payload=payload, diff=diff)
+        self._start(actor, "job.run", execution, diff)
+        return masked(self._found(execution_id))
+
+    def wrong_parameters(self, actor: Actor, job_id: str, overrides: Mapping[str, Any]) -> tuple[FieldError, ...]:
+        """What keeps a run by hand from having these parameters, at pointers below `/parameters`. Raises Forbidden, NotFound."""
+        require(actor, May.RUN_JOBS)
+        try:
+            self._parameters.for_run(self._parameters.upgrade(self._registry.visible(actor, job_id)), overrides)
+        except ValidationFailed as failed:
+            return failed.errors
+        return ()
+
+    def may_run(self, actor: Actor, job_id: str) -> None:
+        """Raises Forbidden where `actor` starts no jobs by hand (of some jobs they may, and it waits for approval), NotFound."""
+        require(actor, May.RUN_JOBS)
+        self._registry.visible(actor, job_id)
+
+    def retry(self, actor: Actor, execution_id: str, *, parameters: Mapping[str, Any] | None = None) -> Execution:
+        """Try an ended execution again, as a new one linked to it; with `parameters` in place of all that it had.
+
+        Raises Conflict while it has not ended, else as `run_now`.
+        """
+        require(actor, May.RUN_JOBS)
+        old = self._visible(actor, execution_id)
+        job = self._parameters.upgrade(self._registry.visible(actor, old.job_id))
+        if old.is_live:
+            raise Conflict(say("This execution is {status}; it can be retried once it has ended", status=said(old.status)))
+        self._refuse_beside_another(job)
+        base = carried_parameters(self._parameters, job, old)
+        chosen = base if parameters is None else self._parameters.for_run(job, parameters, base=base, whole=True)
+        now = self._clock.now()
+        execution = Execution.again(job, now, execution_id, by=actor.email, parameters=chosen, stands_for=old.stands_for)
+        diff = [] if parameters is None else field_diff(mask(base or {}), mask(chosen), prefix="/parameters")
+        payload = {
+            "parameters": execution.parameters,
+            "code_version": job.code_version,
+            "retry_of": execution_id,
+            "stands_for": old.stands_for,
+        }
+        self._gate.check(actor, job, Operation.RETRY, payload=payload, diff=diff)
+        self._start(actor, "execution.retry", execution, diff)
+        return masked(execution)
+
+    def run_approved(self, actor: Actor, approved: ApprovedRun) -> Execution:
+        """Start the run of an approved request, of the job that was looked at; one that is there already is returned.
+
+        Raises StaleVersion, AlreadyRunning, LimitReached, NotFound.
+        """
+        if replayed := self._replayed(approved.execution_id, approved.job_id):
+            return replayed
+        again = approved.retry_of
+        job = self._registry.visible(actor, approved.job_id, version=approved.version)
+        self._gate.check(actor, job, Operation.RETRY if again else Operation.RUN)
+        self._refuse_beside_another(job)
+        job = replace(job, code_version=approved.code_version)
+        now, parameters = self._clock.now(), approved.parameters
+        if again:
+            execution = Execution.again(job, now, again, by=actor.email, parameters=parameters, stands_for=approved.stands_for)
+            execution = replace(execution, id=approved.execution_id)
+        else:
+            execution_id, trigger = approved.execution_id, Trigger.MANUAL
+            execution = Execution.manual(job, now, by=actor.email, trigger=trigger, parameters=parameters, execution_id=execution_id)
+        self._start(actor, "execution.retry" if again else "job.run", execution, [])
+        return masked(self._found(approved.execution_id))
+
+    # -- stopping -------------------------------------------------------------------------------------------------
+
+    def cancel(self, actor: Actor, execution_id: str) -> Execution:
+        """Stop an execution: at once where it waits, within the grace where it runs. Raises Conflict where it has ended."""
+        require(actor, May.CANCEL)
+        execution = self._visible(actor, execution_id)
+        if not execution.is_live:
+            raise Conflict(say("This execution has ended already: {status}", status=said(execution.status)))
+        with self._audit.action(actor, "execution.cancel", kind="execution", target_id=execution_id, name=execution.job_name):
+            changed = self._queue.ask_cancel(execution_id, by=actor.email, now=self._clock.now())
+            if changed is None:
+                raise Conflict("This execution has just ended")
+        return masked(changed)
+
+    def delete_job(self, actor: Actor, job_id: str, *, version: int | None = None) -> None:
+        """Retire a job, and what it still has waiting. Raises as JobRegistry.delete."""
+        self._registry.delete(actor, job_id, version=version)
+        self.forget_job(job_id)
+
+    def forget_job(self, job_id: str) -> None:
+        """A job was retired: what it still has waiting will not run."""
+        self._queue.drop_queued(job_id, now=self._clock.now())
+
+    # -- what has become of a run ---------------------------------------------------------------------------------
+
+    def standing(self, execution: Execution) -> Said:
+        """What has become of a run that somebody has just asked for, in one line: it has started, or it waits, and what for."""
+        try:
+            why = self._why_nothing_starts() or self._why_it_waits(execution)
+            # It is read after that: it may have started meanwhile, and be itself what takes the slot.
+            current = self._queue.get(execution.id) or execution
+            if current.status not in {Status.QUEUED, Status.RETRYING}:
+                return say("Job started") if current.started_at else say("The run has ended: {status}", status=said(current.status))
+        except Exception as error:
+            if not is_away(error):
+                raise
+            return say("Run queued")  # it is, whatever cannot be read now
+        return say("Run queued: {why}", why=why) if why else say("Run queued")
+
+    def _why_it_waits(self, execution: Execution) -> Said | None:
+        full = self._queue.full_bound(execution.id, self._bounds)
+        if full is None:
+            return None
+        if full == f"{execution.job_id}#":
+            return say("other runs of the job are still running")
+        bound, _, name = full.removesuffix("#").partition(":")
+        if bound == "group":
+            return say("other runs of the concurrency group {name!r} are still running", name=name)
+        if bound == "template":
+            return say("its template has reached its limit of runs at once (JOBWRIGHT_TEMPLATE_LIMITS)")
+        return say("the limit of runs at once is reached (JOBWRIGHT_MAX_RUNNING)")
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _refuse_beside_another(self, job: Job) -> None:
+        if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._queue.live_counts([job.id]):
+            raise AlreadyRunning(say("{name!r} is still running or waiting to run", name=job.definition.name))
+
+    def _start(self, actor: Actor, action: str, execution: Execution, diff: list[dict[str, Any]]) -> None:
+        self._limit.count(actor)
+        with self._audit.action(actor, action, kind="job", target_id=execution.job_id, name=execution.job_name, diff=diff):
+            self._queue.add_one(execution)
+        self._queued.send()
+
+    def _replayed(self, execution_id: str, job_id: str) -> Execution | None:
+        execution = self._queue.get(execution_id)
+        if execution is None:
+            return None
+        if execution.job_id != job_id:
+            raise Conflict("This Idempotency-Key was used for another job")
+        return masked(execution)
+
+    def _visible(self, actor: Actor, execution_id: str) -> Execution:
+        execution = self._found(execution_id)
+        if not self._directory.sees(actor, execution.job_id):
+            raise NotFound("execution", execution_id)
+        return execution
+
+    def _found(self, execution_id: str) -> Execution:
+        execution = self._queue.get(execution_id)
+        if execution is None:
+            raise NotFound("execution", execution_id)
+        return execution
+
+
+def masked(execution: Execution) -> Execution:
+    """The same with its secrets masked, as people and programs may see it."""
+    return replace(execution, parameters=mask(execution.parameters))
+
+
+def carried_parameters(parameters: JobParameters, job: Job, old: Execution) -> dict[str, Any] | None:
+    """The parameters of an execution as its job's template takes them now; None where the job is of another template by now."""
+    if old.template_type != job.definition.template_type or old.template_version is None:
+        return None
+    return parameters.from_earlier_run(job, old.parameters, old.template_version, old.code_version)

@@ -1,0 +1,119 @@
+"""Makes runs of claimed attempts: secrets opened, dynamic values resolved, parameters checked once more, connections granted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from app.config import Settings
+from app.errors import FieldError, JobwrightError, NotFound
+from app.execution.history_store import HistoryStore
+from app.executors.base import Run
+from app.jobtemplates.catalogue import Catalogue
+from app.jobtemplates.entry import Entry
+from app.jobtemplates.parameters import ParameterPipeline, Parameters
+from app.queue.claim_store import ClaimStore
+from app.queue.model import Attempt, AttemptError
+from app.validation.dynamic import Known, Resolved, has_any, put_back
+
+MOST_REMEMBERED = 1000
+
+
+class Refused(Exception):
+    """An attempt cannot be run, and trying again cannot help."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.error = AttemptError(type=kind, message=message, permanent=True)
+
+
+class Preparation:
+    """Prepares attempts on one node."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        pipeline: ParameterPipeline,
+        history: HistoryStore,
+        claims: ClaimStore,
+        settings: Settings,
+    ) -> None:
+        self._catalogue, self._pipeline, self._history, self._claims = catalogue, pipeline, history, claims
+        self._isolation = settings.isolation
+        self._checked: set[tuple[str, str]] = set()
+
+    def classes_of(self, templates: Iterable[str]) -> list[str]:
+        """What an executor loads for runs of these templates, "module:class" each; those that this node has not are left out."""
+        entries = [entry for template in templates if (entry := self._catalogue.find(template)) is not None]
+        return list(dict.fromkeys(entry.load for entry in entries))
+
+    def run_of(self, attempt: Attempt) -> Run:
+        """The run of an attempt. Raises Refused where it cannot be run."""
+        try:
+            return self._prepared(attempt)
+        except NotFound:
+            why = self._catalogue.why_not(attempt.template_type, attempt.template_version)
+            raise Refused("TemplateMissing", f"There is no template {attempt.template_type!r} on this node: {why}") from None
+        except JobwrightError as error:
+            raise Refused(type(error).__name__, error.detail) from error
+
+    def _prepared(self, attempt: Attempt) -> Run:
+        entry = self._catalogue.get(attempt.template_type, attempt.template_version)
+        # A job that has not been moved to the newest version of its template is upgraded by the migrations of the template's code.
+        parameters = self._pipeline.open_stored(entry, entry.upgrade_parameters(attempt.parameters, attempt.code_version))
+        errors = parameters.reference_errors()
+        if has_any(parameters.value):
+            resolved = self._resolved(attempt, parameters)
+            parameters = self._pipeline.with_resolved(parameters, resolved.value)
+            errors = errors or resolved.errors or parameters.reference_errors()
+        errors = errors or self._errors(attempt, entry, parameters.value)
+        if errors:
+            raise Refused("InvalidParameters", "; ".join(f"{error.pointer}: {error.message}" for error in errors[:5]))
+        grants = parameters.grants()
+        isolation = entry.template.isolation if self._isolation == "template" else self._isolation
+        return Run(
+            attempt,
+            parameters.value,
+            {name: (grant.kind, grant.settings) for name, grant in grants.items()},
+            entry.load,
+            reused=isolation == "reused" and not attempt.dry,
+            stores=entry.stores,
+        )
+
+    def _resolved(self, attempt: Attempt, parameters: Parameters) -> Resolved:
+        """What the dynamic values of the parameters become: the same in each attempt of an execution, and recorded with it."""
+        if attempt.resolved is not None:
+            with suppress(LookupError, ValueError):
+                return Resolved(put_back(parameters.value, attempt.resolved))
+        success = self._history.last_success(attempt.job_id)
+        known = Known(
+            now=attempt.stands_for or attempt.began_at,
+            execution_id=attempt.execution_id,
+            scheduled_for=attempt.scheduled_for or attempt.stands_for,
+            job_id=attempt.job_id,
+            job_name=attempt.job_name,
+            previous={"id": success.id, "result": success.result, "completed_at": success.completed_at} if success else None,
+        )
+        resolved = parameters.resolve(known)
+        if resolved.became:
+            self._claims.note_resolved(attempt, resolved.became)
+        return resolved
+
+    def _errors(self, attempt: Attempt, entry: Entry, parameters: Mapping[str, Any]) -> list[FieldError]:
+        """What is wrong with the parameters. Those that were found right are not checked again: a version of a template stays as it is for
+        as long as this process, and the check depends on nothing else."""
+        key = (
+            f"{entry.type} {entry.version}",
+            json.dumps([attempt.code_version, attempt.parameters, attempt.resolved], sort_keys=True, default=str),
+        )
+        if key in self._checked:
+            return []
+        errors = entry.check(parameters, prefix="/parameters")
+        if not errors:
+            if len(self._checked) >= MOST_REMEMBERED:
+                self._checked.clear()
+            self._checked.add(key)
+        return errors

@@ -1,0 +1,70 @@
+"""Carries out what the records of one collection owe to one handler."""
+
+from __future__ import annotations
+
+from typing import Generic
+
+from app.clock import Clock
+from app.events import get_logger
+from app.mongo import is_permanent
+from app.outbox.handler import Handler, Later, Record
+from app.outbox.model import Owed
+from app.outbox.store import OutboxStore
+from app.validation.storable import whole_text
+
+log = get_logger(__name__)
+
+ITEMS_A_TICK = 200
+LONGEST_ERROR = 500  # characters
+
+
+class Carrier(Generic[Record]):
+    """Claims the items of one handler one by one and has them carried out, on any number of nodes.
+
+    Killed at any line, the item is due again when its claim is over. A database that is away ends the tick, and the item is due again too.
+    """
+
+    def __init__(self, store: OutboxStore[Record], handler: Handler[Record], clock: Clock) -> None:
+        self._store, self._handler, self._clock = store, handler, clock
+
+    @property
+    def name(self) -> str:
+        """What the records owe."""
+        return self._handler.name
+
+    def tick(self) -> int:
+        """Carry out what is owed by now, ITEMS_A_TICK at most; returns how many items were carried out."""
+        done = 0
+        for _ in range(ITEMS_A_TICK):
+            now = self._clock.now()
+            claimed = self._store.claim(self._handler.name, now=now, until=now + self._handler.claim_for)
+            if claimed is None:
+                break
+            done += self._carry_out(*claimed)
+        return done
+
+    def _carry_out(self, record: Record, item: Owed) -> bool:
+        """True where it was carried out, False where another try follows or none."""
+        try:
+            wanted = self._handler.wants_still(record)
+            if wanted:
+                self._handler.carry_out(record)
+        except Later as later:
+            self._store.put_off(record.id, item, at=self._clock.now() + later.delay, error=None, counts=False)
+            return False
+        except Exception as error:
+            if not is_permanent(error):
+                raise
+            self._note_failure(record, item, error)
+            return False
+        self._store.settle(record.id, item)
+        return wanted
+
+    def _note_failure(self, record: Record, item: Owed, error: Exception) -> None:
+        now, reason = self._clock.now(), whole_text((str(error) or type(error).__name__)[:LONGEST_ERROR])
+        last = item.tries >= self._handler.most_tries
+        log.warning("outbox.failed", what=item.what, id=record.id, tries=item.tries, given_up=last, reason=reason[:200])
+        if last:
+            self._store.give_up(record.id, item, now=now, error=reason)
+        else:
+            self._store.put_off(record.id, item, at=now + self._handler.delay_after(item), error=reason)

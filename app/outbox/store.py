@@ -1,0 +1,79 @@
+"""The items that the documents of one collection owe: claimed, settled, put off, given up, and asked for again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from pymongo import ReturnDocument
+from pymongo.database import Database
+
+from app.mongo import ANY_DATE, Document, Records
+from app.outbox.model import Owed, owed_from
+from app.shapes import Object
+
+Record = TypeVar("Record")
+
+# The indexes of each collection that takes part (migration 17). Both are sparse: they hold only documents that owe something.
+OWED_INDEX = "owed_items"  # (owed.what, owed.at)
+GIVEN_UP_INDEX = "given_up"  # (owed.given_up_at)
+
+
+class OutboxStore(Generic[Record]):
+    """The `owed` list of the documents of one collection. `read` makes a record of a document.
+
+    Every change is one compare-and-set on one document. A claim counts a try, and whoever writes how the try went names its number, so that
+    a worker that was slower than its claim changes nothing.
+    """
+
+    def __init__(self, database: Database[Document], collection: str, shape: Object, read: Callable[[Document], Record]) -> None:
+        self._collection, self._read = Records(database, collection, shape), read
+
+    def claim(self, what: str, *, now: datetime, until: datetime) -> tuple[Record, Owed] | None:
+        """A record that owes `what` by now, and the item with its new number of tries; nobody else gets it before `until`. None: no record
+        does. The index gives the one that has waited longest."""
+        due = {"owed": {"$elemMatch": {"what": what, "at": {**ANY_DATE, "$lte": now}}}}
+        taken = {"$set": {"owed.$.at": until}, "$inc": {"owed.$.tries": 1}}
+        row = self._collection.find_one_and_update(due, taken, hint=OWED_INDEX, return_document=ReturnDocument.AFTER)
+        if row is None:
+            return None
+        return self._read(row), next(item for item in owed_from(row) if item.what == what)
+
+    def settle(self, record_id: str, item: Owed) -> None:
+        """The item was carried out: the record owes it no more."""
+        rest = {"$filter": {"input": "$owed", "cond": {"$ne": ["$$this.what", item.what]}}}
+        # A document that owes nothing has no `owed`, so that the sparse indexes do not hold it.
+        left = {"$let": {"vars": {"rest": rest}, "in": {"$cond": [{"$eq": ["$$rest", []]}, "$$REMOVE", "$$rest"]}}}
+        self._collection.update_one(self._tried(record_id, item), [{"$set": {"owed": left}}])
+
+    def put_off(self, record_id: str, item: Owed, *, at: datetime, error: str | None, counts: bool = True) -> None:
+        """The next try is due `at`. With `counts` false this one is not counted, as it was no failure."""
+        tries = item.tries if counts else item.tries - 1
+        fields = {"owed.$.at": at, "owed.$.error": error, "owed.$.tries": tries}
+        self._collection.update_one(self._tried(record_id, item), {"$set": fields})
+
+    def give_up(self, record_id: str, item: Owed, *, now: datetime, error: str) -> None:
+        """The last try failed: nobody tries again until a person asks for it."""
+        fields = {"owed.$.at": None, "owed.$.error": error, "owed.$.given_up_at": now}
+        self._collection.update_one(self._tried(record_id, item), {"$set": fields})
+
+    def ask_again(self, record_id: str, what: str, *, now: datetime) -> bool:
+        """Make an item that was given up due again, with a fresh number of tries; False where the record has no such item."""
+        given_up = {"_id": record_id, "owed": {"$elemMatch": {"what": what, "given_up_at": ANY_DATE}}}
+        fields = {"owed.$.at": now, "owed.$.given_up_at": None, "owed.$.tries": 0}
+        return self._collection.update_one(given_up, {"$set": fields}).matched_count == 1
+
+    def given_up(self, limit: int) -> list[tuple[Record, Owed]]:
+        """The items that were given up, newest first, with their records; those of `limit` records at most."""
+        rows = self._collection.find({"owed.given_up_at": ANY_DATE}, hint=GIVEN_UP_INDEX).sort("owed.given_up_at", -1).limit(limit)
+        return [(self._read(row), item) for row in rows for item in owed_from(row) if item.given_up]
+
+    def count_given_up(self) -> int:
+        """How many records have an item that was given up."""
+        return self._collection.count_documents({"owed.given_up_at": ANY_DATE}, hint=GIVEN_UP_INDEX)
+
+    @staticmethod
+    def _tried(record_id: str, item: Owed) -> Document:
+        """Finds the item as this try has it; a later try has counted on."""
+        return {"_id": record_id, "owed": {"$elemMatch": {"what": item.what, "tries": item.tries}}}

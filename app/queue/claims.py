@@ -1,0 +1,128 @@
+"""One worker's claims on the queue, with what it remembers from one claim to the next."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from app.jobs.model import Overlap
+from app.mongo import Document
+from app.queue import updates
+from app.queue.claim_store import ClaimStore
+from app.queue.model import Attempt, Trigger
+from app.queue.slots import RunBounds, assign, prefix_of
+from app.queue.updates import AttemptEnd
+
+CLAIM_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimer:
+    """Who claims: the unique name of the worker, its machine, how long its leases last, and the bounds that it keeps."""
+
+    owner: str
+    host: str
+    lease: timedelta
+    bounds: RunBounds = field(default_factory=RunBounds)
+
+
+class Claims:
+    """Takes executions out of the queue for one worker."""
+
+    def __init__(self, store: ClaimStore, claimer: Claimer) -> None:
+        self._store, self._claimer = store, claimer
+        self._full: set[str] = set()  # bounds that had no slot left, for which some may wait
+        self._unanswered: dict[str, dict[str, Attempt]] = {}  # claims whose answer did not come, with what they wanted
+
+    def claim_due(self, *, now: datetime, limit: int, until: datetime | None = None) -> list[Attempt]:
+        """Take up to `limit` executions whose time has come, by their rank. Three round trips:
+
+        1. Candidates are read: they wait, are available, and nobody asked them to stop.
+        2. The executions that hold the slots that they could have are read (app.queue.slots).
+        3. Each is set running by compare-and-set on its token, with a lease and its slots; none from `until` on, by the database's clock.
+
+        Where another worker was quicker with some, what was won is read back. One that found no slot is skipped, or looked at again a
+        little later, as its overlap policy says.
+        """
+        recovered = self._recovered(now)
+        return recovered or self._claim(now, limit, until)
+
+    def claim_one(self, execution_id: str, *, now: datetime, until: datetime | None = None) -> Attempt | None:
+        """Take this execution, if it waits, its time has come and it finds its slots; None where it cannot be had now."""
+        attempts = self._claim(now, 1, until, execution_id)
+        return attempts[0] if attempts else None
+
+    def free_slots_of(self, ends: Iterable[AttemptEnd], now: datetime) -> None:
+        """These attempts have ended, so slots are free: the oldest execution that waits for each may have it now. (Ends on other nodes are
+        found by looking again.)"""
+        freed = {
+            prefix_of(key) for end in ends for key in (end.attempt.slots if end.ends_execution else end.attempt.slots[1:])
+        } & self._full
+        for prefix in freed:
+            if not self._store.wake_waiting(prefix, now):
+                self._full.discard(prefix)
+
+    def _claim(self, now: datetime, limit: int, until: datetime | None, execution_id: str | None = None) -> list[Attempt]:
+        for _ in range(CLAIM_TRIES):
+            attempts, raced = self._claim_once(now, limit, until, execution_id)
+            if attempts or not raced:
+                return attempts
+        return []
+
+    def _claim_once(self, now: datetime, limit: int, until: datetime | None, execution_id: str | None) -> tuple[list[Attempt], bool]:
+        """What was won, and whether another worker was quicker with some of it."""
+        waiting = self._store.candidates(now, limit, execution_id)
+        candidates = [row for row in waiting if "cancel" not in row]
+        if len(candidates) < len(waiting):
+            self._store.end_asked_to_stop([row["_id"] for row in waiting if "cancel" in row], now)
+        if not candidates:
+            return [], False
+        slots = self._assigned(candidates, now)
+        rows = [row for row in candidates if row["_id"] in slots]
+        if not rows:
+            return [], False
+        claim = secrets.token_hex(12)
+        lease = {"owner": self._claimer.owner, "claim": claim, "expires_at": now + self._claimer.lease}
+        wanted = {row["_id"]: _attempt(row, slots[row["_id"]], now) for row in rows}
+        try:
+            complete = self._store.take(updates.takes(rows, slots, lease, self._claimer.host, now, until), len(rows))
+        except Exception:
+            self._unanswered[claim] = wanted
+            raise
+        return (list(wanted.values()), False) if complete else (self._won(claim, wanted, now), True)
+
+    def _assigned(self, candidates: list[Document], now: datetime) -> dict[str, list[str]]:
+        """The slots of each candidate that finds all it needs, by its id; the others step aside."""
+        held = self._store.holders(candidates, self._claimer.bounds)
+        slots, full = assign(candidates, {key for row in held for key in row["slots"]}, self._claimer.bounds)
+        # A backfill has time: what is due now waits for its present run and is not skipped because of it.
+        taking = [*held, *(row for row in candidates if row["_id"] in slots)]
+        in_backfill = {row["job_id"] for row in taking if row["triggered_by"] == Trigger.BACKFILL}
+        skipped = [
+            row["_id"]
+            for row in candidates
+            if full.get(row["_id"]) == f"{row['job_id']}#" and row["overlap"] == Overlap.SKIP and row["job_id"] not in in_backfill
+        ]
+        waits_for = {execution_id: prefix for execution_id, prefix in full.items() if execution_id not in skipped}
+        self._store.step_aside(waits_for, skipped, now)
+        self._full |= set(waits_for.values())
+        return slots
+
+    def _won(self, claim: str, wanted: Mapping[str, Attempt], now: datetime) -> list[Attempt]:
+        return [wanted[execution_id] for execution_id in self._store.won(claim, list(wanted), now)]
+
+    def _recovered(self, now: datetime) -> list[Attempt]:
+        """What earlier claims won whose answers were lost (a driver does not repeat an update of many). Leases that ran out are the
+        sweeper's."""
+        recovered: list[Attempt] = []
+        for claim, wanted in list(self._unanswered.items()):
+            recovered += self._won(claim, wanted, now)
+            self._unanswered.pop(claim, None)
+        return recovered
+
+
+def _attempt(row: Document, slots: list[str], now: datetime) -> Attempt:
+    number, token = len(row["attempts"]) + 1, updates.token_of(row) + 1
+    return updates.attempt_from({**row, "slots": slots}, number=number, token=token, started_at=now)

@@ -1,0 +1,162 @@
+"""The queue for those who put executions into it and take them out again, in the `job_executions` collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from pymongo import InsertOne, ReturnDocument
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from app.mongo import DUPLICATE_KEY, Document, Records
+from app.outbox.model import Owed
+from app.outbox.store import OutboxStore
+from app.queue.endings import ending
+from app.queue.execution import Execution
+from app.queue.model import ENDED, LIVE, AttemptError, Reason, Status, Trigger
+from app.queue.owing import End, Owing
+from app.queue.shape import EXECUTION
+from app.queue.slots import RunBounds, assign, slots_query
+from app.validation.storable import whole_text
+
+COLLECTION = "job_executions"
+STREAM_WAIT_MS = 2000  # how often a change stream without changes looks whether it is to stop
+LIVE_VALUES = [status.value for status in Status if status in LIVE]
+ENDED_VALUES = [status.value for status in Status if status in ENDED]
+WAITING = {"$in": [Status.QUEUED.value, Status.RETRYING.value]}
+LONGEST_REASON = 500  # characters
+
+
+class QueueStore:
+    """New executions, and what people and the scheduler do to those that have not ended. `owing` says which ends owe something."""
+
+    def __init__(self, database: Database[Document], owing: Owing) -> None:
+        self._database, self._executions, self._owing = database, Records(database, COLLECTION, EXECUTION), owing
+
+    # -- into the queue -------------------------------------------------------------------------------------------
+
+    def add(self, executions: Sequence[Execution]) -> int:
+        """Write new executions; one whose due time (or id) is there already is left as it is. Returns how many are new."""
+        if not executions:
+            return 0
+        try:
+            return self._executions.bulk_write([InsertOne(self._document(new)) for new in executions], ordered=False).inserted_count
+        except BulkWriteError as error:
+            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
+                raise
+            return int(error.details["nInserted"])
+
+    def add_one(self, execution: Execution) -> bool:
+        """Write one; False where its id is there already."""
+        try:
+            self._executions.insert_one(self._document(execution))
+        except DuplicateKeyError:
+            return False
+        return True
+
+    def _document(self, execution: Execution) -> Document:
+        """As it is stored: one that has ended already owes what its end owes."""
+        if not execution.is_live:
+            names = self._owing.of(End.of_execution(execution))
+            execution = replace(execution, owed=tuple(Owed(what=name, at=execution.completed_at) for name in names))
+        return execution.as_document()
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def get(self, execution_id: str) -> Execution | None:
+        """One execution, or None."""
+        row = self._executions.find_one({"_id": execution_id})
+        return Execution.from_row(row) if row else None
+
+    def live_counts(self, job_ids: Iterable[str]) -> dict[str, int]:
+        """How many executions of each job are queued, running or retrying, without those of backfills."""
+        rows = self._executions.aggregate(
+            [
+                {"$match": {"job_id": {"$in": list(job_ids)}, "live": True, "triggered_by": {"$ne": Trigger.BACKFILL.value}}},
+                {"$group": {"_id": "$job_id", "count": {"$sum": 1}}},
+            ]
+        )
+        return {row["_id"]: row["count"] for row in rows}
+
+    def full_bound(self, execution_id: str, bounds: RunBounds) -> str | None:
+        """The prefix of the first bound that has no slot left for a waiting execution; None where it finds all that it needs."""
+        row = self._executions.find_one({"_id": execution_id})
+        who_holds = slots_query([row], bounds) if row else None
+        if row is None or who_holds is None:
+            return None
+        used = {key for holder in self._executions.find(who_holds, {"slots": 1}) for key in holder["slots"]}
+        return assign([row], used, bounds)[1].get(execution_id)
+
+    def waiting_of_backfill(self, job_id: str) -> int:
+        """How many runs of backfills a job still has waiting or running."""
+        return self._executions.count_documents({"job_id": job_id, "live": True, "triggered_by": Trigger.BACKFILL.value})
+
+    def requested(self, stopped: Callable[[], bool]) -> Iterator[str]:
+        """Ids of the runs that people and programs ask for, as they are written by whatever process, until `stopped` says so."""
+        by_request = {"operationType": "insert", "fullDocument.triggered_by": {"$ne": Trigger.SCHEDULE.value}}
+        with self._executions.watch([{"$match": by_request}, {"$project": {"documentKey": 1}}], max_await_time_ms=STREAM_WAIT_MS) as stream:
+            while stream.alive and not stopped():
+                change = stream.try_next()
+                if change is not None:
+                    yield change["documentKey"]["_id"]
+
+    # -- out of the queue -----------------------------------------------------------------------------------------
+
+    def ask_cancel(self, execution_id: str, *, by: str, now: datetime) -> Execution | None:
+        """Stop an execution: at once where it waits, by its worker where it runs. The execution after; None where it has ended."""
+        cancel = {"by": by, "at": now}
+        end = ending(Status.CANCELLED, now, owed=self._owing.of_status(Status.CANCELLED), fields={"cancel": cancel})
+        after = ReturnDocument.AFTER
+        row = self._executions.find_one_and_update({"_id": execution_id, "status": WAITING}, end.update(), return_document=after)
+        if row is None:
+            running = {"_id": execution_id, "status": Status.RUNNING.value}
+            row = self._executions.find_one_and_update(running, {"$set": {"cancel": cancel}}, return_document=after)
+        return Execution.from_row(row) if row else None
+
+    def replace_running(self, job_ids: Sequence[str], *, now: datetime, spare: str | None = None) -> None:
+        """Stop what these jobs run or have waiting, but for `spare`: newer runs take their place."""
+        cancel = {"by": "system", "at": now, "reason": Reason.REPLACED.value}
+        live: Document = {"job_id": {"$in": list(job_ids)}, "live": True, "cancel": {"$exists": False}}
+        if spare is not None:
+            live["_id"] = {"$ne": spare}
+        self._executions.update_many({**live, "status": Status.RUNNING.value}, {"$set": {"cancel": cancel}})
+        owed = self._owing.of_status(Status.CANCELLED)
+        end = ending(Status.CANCELLED, now, reason=Reason.REPLACED, owed=owed, fields={"cancel": cancel})
+        self._executions.update_many({**live, "status": WAITING}, end.update())
+
+    def drop_queued(self, job_id: str, *, now: datetime) -> int:
+        """Skip what a retired job still has waiting; returns how many."""
+        end = ending(Status.SKIPPED, now, reason=Reason.JOB_GONE, owed=self._owing.of_status(Status.SKIPPED))
+        return self._executions.update_many({"job_id": job_id, "live": True, "status": WAITING}, end.update()).modified_count
+
+    def drop_backfill(self, job_id: str, *, by: str, now: datetime) -> int:
+        """Cancel what a job still has waiting of backfills; returns how many."""
+        waiting = {"job_id": job_id, "live": True, "triggered_by": Trigger.BACKFILL.value, "queue_rank": {"$exists": True}}
+        owed = self._owing.of_status(Status.CANCELLED)
+        end = ending(Status.CANCELLED, now, owed=owed, fields={"cancel": {"by": by, "at": now}})
+        return self._executions.update_many(waiting, end.update()).modified_count
+
+    def remove_dry(self, execution_id: str) -> bool:
+        """Forget a preview that has ended."""
+        ended = {"_id": execution_id, "dry": True, "status": {"$in": ENDED_VALUES}}
+        return self._executions.delete_one(ended).deleted_count == 1
+
+    def regroup(self, job_id: str, group: str) -> int:
+        """Give the executions of a job the group that it has now; returns how many had another."""
+        return self._executions.update_many({"job_id": job_id, "group": {"$ne": group}}, {"$set": {"group": group}}).modified_count
+
+
+def end_damaged(executions: Records, owing: Owing, execution_id: str, error: Exception, *, now: datetime) -> None:
+    """End an execution whose record cannot be read any more, with the reason."""
+    told = whole_text(f"Its record cannot be read: {type(error).__name__}: {str(error)[:LONGEST_REASON]}")
+    broken = AttemptError(type="DamagedRecord", message=told).as_document()
+    waits_or_runs = [{"status": {"$in": LIVE_VALUES}}, {"queue_rank": {"$exists": True}}, {"slots": {"$exists": True}}]
+    end = ending(Status.FAILED, now, owed=owing.of_status(Status.FAILED), fields={"error": broken})
+    executions.update_one({"_id": execution_id, "$or": waits_or_runs}, end.update())
+
+
+def execution_outbox(database: Database[Document]) -> OutboxStore[Execution]:
+    """What the ends of executions owe."""
+    return OutboxStore(database, COLLECTION, EXECUTION, Execution.from_row)

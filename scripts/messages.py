@@ -68,7 +68,7 @@ UNSEEN = (
     "app/doctor.py",
     "app/config.py",
     "app/executors/",
-    "web/forms/field.py",
+    "web/forms/json_text.py",
 )
 # Errors that Werkzeug and Flask raise by themselves.
 HTTP = (exceptions.NotFound, exceptions.MethodNotAllowed, exceptions.RequestEntityTooLarge, exceptions.BadRequest)

@@ -37,7 +37,7 @@ class BranchName:
         return f"{name} ({self.detail})" if self.detail else name
 
 
-def told_apart(branches: Sequence[Any], places: Sequence[int], resolver: Any) -> tuple[BranchName, ...]:
+def branch_names(branches: Sequence[Any], places: Sequence[int], resolver: Any) -> tuple[BranchName, ...]:
     """One name for each of the branches at `places`, all different.
 
     A branch has its own title, or that of what it only refers to. Without one it is called by the first of these that no other

@@ -1,4 +1,4 @@
-"""Values that a schema lists to choose from."""
+"""Values that a schema lists, for a person to choose from."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Choices:
     sources: str
 
     def index(self, value: Any) -> int | None:
-        """The place of `value`, told apart by JSON equality; None where it is not offered."""
-        return self._places.get(identity(value))
+        """Returns the index of `value`, compared by JSON equality; None if it is not offered."""
+        return self._indices.get(identity(value))
 
     @cached_property
-    def _places(self) -> dict[Any, int]:
+    def _indices(self) -> dict[Any, int]:
         return {identity(option): index for index, (option, _) in reversed(list(enumerate(self.options)))}
 
 
-def listed(schema: Mapping[str, Any]) -> list[tuple[Any, str]] | None:
-    """The values that one schema lists by a oneOf of nothing but constants, by const or by enum; None where it lists none."""
+def listed_values(schema: Mapping[str, Any]) -> list[tuple[Any, str]] | None:
+    """Returns the (value, words) pairs that one schema lists, by a oneOf of constants, by const or by enum; None if it lists none."""
     branches = schema.get("oneOf")
     if branches and lists_constants(branches):
-        return [(one["const"], str(one.get("title") or as_words(one["const"]))) for one in branches]
+        return [(branch["const"], str(branch.get("title") or as_words(branch["const"]))) for branch in branches]
     if "const" in schema:
         return [(schema["const"], as_words(schema["const"]))]
     if "enum" in schema:
@@ -40,11 +40,11 @@ def listed(schema: Mapping[str, Any]) -> list[tuple[Any, str]] | None:
     return None
 
 
-def common(listings: Sequence[list[tuple[Any, str]]], sources: str) -> Choices:
-    """What all listings have, with the words of the last one that has its own: a titled oneOf beside an enum names its values."""
+def common_choices(listings: Sequence[list[tuple[Any, str]]], sources: str) -> Choices:
+    """Returns the values that all listings have, with the words of the last listing: a titled oneOf beside an enum names its values."""
     first, *others = listings
     options = list(first)
     for other in others:
-        worded = {identity(value): words for value, words in reversed(other)}
-        options = [(value, worded[identity(value)]) for value, _ in options if identity(value) in worded]
+        words_of = {identity(value): words for value, words in reversed(other)}
+        options = [(value, words_of[identity(value)]) for value, _ in options if identity(value) in words_of]
     return Choices(tuple(options), sources)

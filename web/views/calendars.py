@@ -16,7 +16,7 @@ from app.zones import is_zone, zone
 from templates_lib.messages import say
 from web.current import actor, services
 from web.forms import ABSENT
-from web.forms.render import SummaryLine
+from web.forms.page.messages import SummaryLine
 from web.views.common import CHECK, Editor, form_of, posted, posted_version, tell
 
 blueprint = Blueprint("calendars_pages", __name__)

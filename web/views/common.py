@@ -20,9 +20,10 @@ from app.zones import zone, zone_names
 from templates_lib.messages import say
 from web.current import actor, services, viewer_zone
 from web.forms import ABSENT, Form, Submission, action_in
-from web.forms.field import small_number
 from web.forms.form import PREFIX
-from web.forms.render import Options, Presented
+from web.forms.names import small_number
+from web.forms.page.offers import Options
+from web.forms.render import Presented
 from web.language import in_language, language, translated
 
 Pairs = list[tuple[str, str]]

@@ -13,7 +13,7 @@ from app.shapes import DAMAGED
 from templates_lib.connections import KINDS, ConnectionKind
 from templates_lib.messages import say
 from web.current import actor, services
-from web.forms.render import SummaryLine
+from web.forms.page.messages import SummaryLine
 from web.views.common import CHECK, Editor, form_of, posted, posted_version, tell
 
 blueprint = Blueprint("connections_pages", __name__, url_prefix="/connections")

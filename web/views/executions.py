@@ -21,7 +21,7 @@ from app.queue.model import FAILURES, Status, Trigger
 from templates_lib.messages import say
 from web.charts import log_diff
 from web.current import actor, services
-from web.forms.field import small_number
+from web.forms.names import small_number
 from web.views.common import MOST_COUNTED, Editor, is_htmx, midnight, page_number, parameters_form, tell
 from web.views.run_with import answer_run_with, run_with_page
 

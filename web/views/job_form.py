@@ -20,7 +20,7 @@ from templates_lib.messages import joined, say
 from web.current import actor, services
 from web.filters import ENDS
 from web.forms import ABSENT, Form
-from web.forms.render import SummaryLine
+from web.forms.page.messages import SummaryLine
 from web.language import translated
 from web.views.beginnings import presets_of, recent_jobs
 from web.views.common import CHECK, Editor, Pairs, form_of, live_options, parameters_form

@@ -20,7 +20,7 @@ from app.queue.model import RAN, Status
 from app.zones import zone
 from templates_lib.messages import counted, say, say_many
 from web.current import actor, preference, services, viewer_zone
-from web.forms.field import small_number
+from web.forms.names import small_number
 from web.language import sentences
 from web.views.common import is_refused, job_filter, page_number, tell
 

@@ -23,8 +23,8 @@ from templates_lib.messages import say, say_many
 from web.charts import durations
 from web.current import actor, services
 from web.forms import ABSENT
-from web.forms.field import small_number
-from web.forms.render import SummaryLine
+from web.forms.names import small_number
+from web.forms.page.messages import SummaryLine
 from web.views.beginnings import chosen_beginning, save_preset
 from web.views.common import (
     CHECK,

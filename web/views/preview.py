@@ -16,8 +16,8 @@ from app.validation.words import DEFAULT_LOCALE, locales
 from templates_lib.messages import joined, say
 from web.current import actor, services
 from web.forms import ABSENT, Form, SchemaRefused
-from web.forms.field import JsonRefused, parse_json
 from web.forms.form import LOCALES, PREFIX
+from web.forms.json_text import JsonRefused, parse_json
 from web.views.common import CHECK, Editor, Pairs, live_options, posted
 
 blueprint = Blueprint("preview_pages", __name__, url_prefix="/templates")

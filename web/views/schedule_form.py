@@ -19,7 +19,7 @@ from app.zones import UnknownZone, is_zone
 from app.zones import zone as zone_of
 from templates_lib.messages import Said, joined, say
 from web.current import actor, services
-from web.forms.field import small_number
+from web.forms.names import small_number
 from web.language import language
 
 PREVIEWED_RUNS = 5

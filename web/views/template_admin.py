@@ -18,7 +18,8 @@ from app.mongo import Document
 from templates_lib.messages import Said, counted, joined, said, say, say_many
 from web.current import actor, services
 from web.forms import ABSENT
-from web.forms.render import Presented, SummaryLine
+from web.forms.page.messages import SummaryLine
+from web.forms.render import Presented
 from web.views.common import CHECK, Editor, form_of, is_refused, live_options, parameters_form, posted, posted_version, tell
 
 blueprint = Blueprint("template_admin", __name__, url_prefix="/templates")

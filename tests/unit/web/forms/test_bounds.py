@@ -9,8 +9,9 @@ import pytest
 
 from tests.posting import Page
 from web.forms import ABSENT, Form
-from web.forms.field import MOST_FIELDS, MOST_OPTIONS, Field
+from web.forms.field import Field
 from web.forms.form import Submission
+from web.forms.limits import MOST_FIELDS, MOST_OPTIONS
 
 MOST_BYTES = 6_000_000  # of HTML: MOST_FIELDS fields and MOST_OPTIONS options
 NODE: dict[str, Any] = {
@@ -102,13 +103,13 @@ def test_what_is_too_much_stands_as_json_says_so_and_is_drawn_on_request() -> No
     value = {"first": ["x"] * (MOST_FIELDS - 100), "second": list(range(150))}
     form = Form(schema)
     page, root, _ = drawn(form, value)
-    assert (root.members["first"].kind, root.members["second"].kind) == ("array", "source")
+    assert (root.members["first"].control.name, root.members["second"].control.name) == ("array", "source")
     assert "stands here as JSON. Nothing of it is lost" in page.text
     assert json.loads(page.editor("/second").value) == value["second"]
     button = next(one for one in page.controls if one.get("value", "") == "form f.msecond")
     opened = form.apply(form.read(page.pairs()), button["value"])
     again, root, _ = drawn(form, submission=opened)
-    assert root.members["second"].kind == "array"
+    assert root.members["second"].control.name == "array"
     assert form.read(again.pairs()).value == value
 
 

@@ -1,0 +1,1 @@
+"""The controls of a form: one class for each kind."""

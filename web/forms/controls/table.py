@@ -1,0 +1,20 @@
+"""The table of all controls. A new control is one class, and one line here."""
+
+from __future__ import annotations
+
+from web.forms.controls.base import Control
+from web.forms.controls.boolean import Switch, YesNo
+from web.forms.controls.choice import Checks, Choice
+from web.forms.controls.fixed import Null, ReadOnly
+from web.forms.controls.json import JsonControl, JsonOnRequest
+from web.forms.controls.list import List
+from web.forms.controls.numbers import Integer, Number
+from web.forms.controls.object import Object
+from web.forms.controls.secret import Secret
+from web.forms.controls.text import Text
+
+READ_ONLY, SECRET, CHOICE, JSON, JSON_ON_REQUEST = ReadOnly(), Secret(), Choice(), JsonControl(), JsonOnRequest()
+# Chosen by the type of the value; of two controls for one type, the first that draws the place is taken.
+BY_TYPE: tuple[Control, ...] = (Null(), Switch(), YesNo(), Checks(), List(), Object(), Text(), Integer(), Number())
+# All controls by the name that a form posts.
+CONTROLS: dict[str, Control] = {control.name: control for control in (READ_ONLY, SECRET, CHOICE, JSON, JSON_ON_REQUEST, *BY_TYPE)}

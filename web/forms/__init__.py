@@ -1,4 +1,9 @@
-"""JSON Schema → form → HTML, and the posted form → JSON. Pure: no request, no database; docs/reference/forms.md is its contract."""
+"""Draws the form of a JSON Schema as HTML, and reads the posted form back to JSON.
+
+The package knows no request and no database. docs/reference/forms.md describes what it promises. The way of a form: choose.py chooses
+a control for each place, draw.py draws the fields of a value, render.py makes HTML of them; decode.py reads a post into fields again,
+reshape.py carries out changes of type and branch, reader.py returns the value, arrange.py prepares the posted fields for the page.
+"""
 
 from __future__ import annotations
 

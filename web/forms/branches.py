@@ -1,4 +1,4 @@
-"""What the branches of a union are called, so that a person can tell them apart."""
+"""Names of the branches of a union, so that a person can tell them apart."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MOST_LISTED = 3  # values of an enum in the name of a branch
 
 @dataclass(frozen=True, slots=True)
 class BranchName:
-    """The name of one branch. `how` is `text` (as it stands), `type` (a JSON type), `with` (names of members) or `number`."""
+    """The name of one branch. `source` says what `text` is: `title`, `text`, `type` (a JSON type), `with` (names of members) or `number`."""
 
-    how: str
+    source: str
     text: str
     detail: str = ""
 
     def in_words(self, words: Words) -> str:
-        """The name of the branch as the page shows it."""
-        match self.how:
+        """Returns the name as the page shows it."""
+        match self.source:
             case "type":
                 name = words(f"kind.{self.text}") if self.text != "null" else words("null")
             case "with":
@@ -38,41 +38,44 @@ class BranchName:
 
 
 def branch_names(branches: Sequence[Any], places: Sequence[int], resolver: Any) -> tuple[BranchName, ...]:
-    """One name for each of the branches at `places`, all different.
+    """Returns one name for each of the branches at `places`; no two are equal.
 
-    A branch has its own title, or that of what it only refers to. Without one it is called by the first of these that no other
-    branch has too: a constant member, the name of its definition, its constants, what it requires, its members, its type.
+    A branch is called by its own title, or by the title of the schema that it only refers to. Without a title it gets the first of
+    these that no other branch has: a constant member, the name of its definition, its constants, its required members, its members,
+    its type.
     """
     known = [Branch.of(place, branches[place], resolver) for place in places]
-    ways = [list(dict.fromkeys(_ways(branches[one.place], one, known))) for one in known]
-    found: list[BranchName] = []
-    for index, one in enumerate(known):
-        others = {way for other, theirs in enumerate(ways) if other != index for way in theirs}
-        name = next((way for way in ways[index] if way not in others), None)
+    candidates = [list(dict.fromkeys(_candidates(branches[branch.place], branch, known))) for branch in known]
+    names: list[BranchName] = []
+    for index, branch in enumerate(known):
+        own = candidates[index]
+        taken = {name for other, theirs in enumerate(candidates) if other != index for name in theirs}
+        name = next((candidate for candidate in own if candidate not in taken), None)
         if name is None:
-            first = ways[index][0] if ways[index] else BranchName("number", str(one.place + 1))
-            name = first if first.how == "number" else BranchName(first.how, first.text, str(one.place + 1))
-        elif ways[index][0].how == "title":
-            name = BranchName("text", ways[index][0].text, "" if name is ways[index][0] else name.text)
-        found.append(BranchName("text", name.text, name.detail) if name.how == "title" else name)
-    return tuple(found)
+            first = own[0] if own else BranchName("number", str(branch.place + 1))
+            name = first if first.source == "number" else BranchName(first.source, first.text, str(branch.place + 1))
+        elif own[0].source == "title":
+            name = BranchName("text", own[0].text, "" if name is own[0] else name.text)
+        names.append(BranchName("text", name.text, name.detail) if name.source == "title" else name)
+    return tuple(names)
 
 
-def _ways(schema: Any, branch: Branch, all_branches: Sequence[Branch]) -> Iterator[BranchName]:
-    """The names that a branch could have, the best first."""
+def _candidates(schema: Any, branch: Branch, all_branches: Sequence[Branch]) -> Iterator[BranchName]:
+    """Yields the names that a branch could have; the best comes first."""
     title = _title(schema, branch)
     if title:
         yield BranchName("title", title)
-    for given in branch.tags().values():
-        if len(given) <= MOST_LISTED:
-            yield BranchName("text", " / ".join(shown(one) for one in given))
+    for constants in branch.tags().values():
+        if len(constants) <= MOST_LISTED:
+            yield BranchName("text", " / ".join(shown(constant) for constant in constants))
     if isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str) and "/" in schema["$ref"]:
         yield BranchName("text", from_name(schema["$ref"].rpartition("/")[2]))
     yield from _constants(branch)
-    needed = _apart([sorted(one.required, key=list(_members(one)).index) for one in all_branches], all_branches.index(branch))
-    if needed:
-        yield BranchName("with", needed)
-    members = _apart([list(_members(one)) for one in all_branches], all_branches.index(branch))
+    index = all_branches.index(branch)
+    required = _own_names([sorted(each.required, key=list(_members(each)).index) for each in all_branches], index)
+    if required:
+        yield BranchName("with", required)
+    members = _own_names([list(_members(each)) for each in all_branches], index)
     if members:
         yield BranchName("with", members)
     yield from _types(branch)
@@ -91,28 +94,28 @@ def _constants(branch: Branch) -> Iterator[BranchName]:
         if "const" in layer:
             yield BranchName("text", shown(layer["const"]))
         elif isinstance(layer.get("enum"), list) and len(layer["enum"]) <= MOST_LISTED:
-            yield BranchName("text", " / ".join(as_words(one) for one in layer["enum"]))
+            yield BranchName("text", " / ".join(as_words(value) for value in layer["enum"]))
 
 
 def _types(branch: Branch) -> Iterator[BranchName]:
-    kinds = branch.kinds
-    if len(kinds) != 1:
+    json_types = branch.kinds
+    if len(json_types) != 1:
         return
     layers = [layer for layer, _ in branch.layers]
-    form = next((layer["format"] for layer in layers if isinstance(layer.get("format"), str)), "")
-    if form:
-        yield BranchName("type", kinds[0], form)
-    yield BranchName("type", kinds[0])
+    format_name = next((layer["format"] for layer in layers if isinstance(layer.get("format"), str)), "")
+    if format_name:
+        yield BranchName("type", json_types[0], format_name)
+    yield BranchName("type", json_types[0])
 
 
 def _members(branch: Branch) -> dict[str, None]:
-    """The members that a branch names, in its own order."""
+    """Returns the members that a branch names, in its own order."""
     names = [name for layer, _ in branch.layers for name in layer.get("properties", {})]
     return dict.fromkeys([*names, *(name for layer, _ in branch.layers for name in layer.get("required", ()))])
 
 
-def _apart(names: Sequence[Sequence[str]], index: int) -> str:
-    """Those of the names at `index` that not all the others have too, in words."""
-    others = [set(one) for place, one in enumerate(names) if place != index]
+def _own_names(names: Sequence[Sequence[str]], index: int) -> str:
+    """Returns in words the names at `index` that at least one of the other branches lacks."""
+    others = [set(each) for place, each in enumerate(names) if place != index]
     own = [name for name in names[index] if not others or not all(name in other for other in others)]
     return ", ".join(shown(name) for name in own[:MOST_NAMED]) + (", …" if len(own) > MOST_NAMED else "")

@@ -9,7 +9,7 @@ from web.forms.controls.base import Control, Place
 from web.forms.controls.table import BY_TYPE, CHOICE, JSON, JSON_ON_REQUEST, READ_ONLY, SECRET
 from web.forms.json_text import plain_text
 from web.forms.limits import DEEPEST
-from web.forms.values import ABSENT, kind_of
+from web.forms.values import ABSENT, json_type_of
 
 
 def choose_control(place: Place) -> Control:
@@ -36,7 +36,7 @@ _RULES: tuple[tuple[Control, Callable[[Place], bool]], ...] = (
 def _json_type(place: Place) -> str:
     """Returns the type of the control: the one that a person asked for, that of the value, or the first one that the schema allows."""
     view, value = place.view, place.value
-    json_type = place.wanted_type or (kind_of(value) if place.has_value else "")
+    json_type = place.wanted_type or (json_type_of(value) if place.has_value else "")
     if not json_type:
         json_type = view.types[0] if view.types else "null" if view.traits.nullable else ""
     if json_type == "integer" and "integer" not in view.types and view.allows("integer"):

@@ -19,7 +19,7 @@ from web.forms.json_text import json_text
 from web.forms.limits import Budget
 from web.forms.names import member_name
 from web.forms.reader import Reader
-from web.forms.values import ABSENT, from_name, kind_of, singular
+from web.forms.values import ABSENT, from_name, json_type_of, singular
 from web.forms.view import View, Views
 
 _STATE_LETTERS = {"absent": "a", "null": "n", "kept": "k", NAMED: "s"}  # keys of field.DRAWN_STATES
@@ -66,7 +66,7 @@ class Drawer:
         """Returns the value with its defaults; an object that a person asked for begins empty."""
         begun = {} if value is ABSENT and wanted_type == "object" and field.required else value
         filled = self._filler.filled(heads, begun, Spot(field.pointer, field.place, depth), required=field.required, picked=picked)
-        return filled if value is not ABSENT or wanted_type in ("", kind_of(filled)) else ABSENT
+        return filled if value is not ABSENT or wanted_type in ("", json_type_of(filled)) else ABSENT
 
     def draw_filled(
         self,

@@ -1,4 +1,4 @@
-"""The `x-` keywords that say how a form looks; hints.schema.json is their contract."""
+"""The `x-` keywords that say how a form looks; hints.schema.json is their schema."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NAMES = frozenset(_SCHEMA["properties"])
 _validator = SchemaValidator(_SCHEMA)
 
 
-def check_hints(found: Mapping[str, Any], pointer: str) -> None:
-    """Raises SchemaRefused for a hint that is none. `x-` keywords of other tools are passed over."""
-    errors = _validator.errors({name: value for name, value in found.items() if name in NAMES}, limit=1)
+def check_hints(hints: Mapping[str, Any], pointer: str) -> None:
+    """Raises SchemaRefused if a hint is wrong. `pointer` is where the hints stand. `x-` keywords of other tools are ignored."""
+    errors = _validator.errors({name: value for name, value in hints.items() if name in NAMES}, limit=1)
     if errors:
         raise SchemaRefused(pointer + errors[0].pointer, say("is no hint: {message}", message=errors[0].message))

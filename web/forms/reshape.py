@@ -12,7 +12,7 @@ from web.forms.draw import Drawer
 from web.forms.field import Field
 from web.forms.json_text import JsonRefused, json_text, parse_json
 from web.forms.reader import Reader
-from web.forms.values import ABSENT, from_name, kind_of
+from web.forms.values import ABSENT, from_name, json_type_of
 from web.forms.view import View
 
 _JSON_NAMES = frozenset({JSON.name, JSON_ON_REQUEST.name})
@@ -79,8 +79,8 @@ class Reshaper:
         if not isinstance(value, Mapping):
             return []
         before = self._views.view(heads, value, field.picked_before)
-        kept = carried if isinstance(carried, Mapping) else {}
-        lost = [key for key in value if key not in kept and not (key in field.members and _is_default(field.members[key]))]
+        fitting = carried if isinstance(carried, Mapping) else {}
+        lost = [key for key in value if key not in fitting and not (key in field.members and _is_default(field.members[key]))]
         return [self._title(before, key) for key in lost if not self._is_constant(before, key)]
 
     def _is_constant(self, view: View, key: str) -> bool:
@@ -91,9 +91,9 @@ class Reshaper:
     def _carried(self, value: Any, view: View, field: Field) -> Any:
         """Returns the part of a value that fits another branch: its members, its entries, or the whole value if its type fits."""
         if not isinstance(value, Mapping) or not view.allows("object"):
-            fits = value is not ABSENT and (view.choices.index(value) is not None if view.choices else view.allows(kind_of(value)))
+            fits = value is not ABSENT and (view.choices.index(value) is not None if view.choices else view.allows(json_type_of(value)))
             return value if fits else {} if view.allows("object") and field.required else ABSENT
-        kept = {}
+        fitting = {}
         entries = {row.key for row in field.rows}
         for key, inner in value.items():
             if view.never(key):
@@ -103,8 +103,8 @@ class Reshaper:
             else:
                 fits = key in entries and view.entries.offered
             if fits:
-                kept[key] = inner
-        return kept
+                fitting[key] = inner
+        return fitting
 
 
 def _is_default(field: Field) -> bool:
@@ -128,7 +128,7 @@ def _converted(value: Any, wanted_type: str) -> Any:
             value = parse_json(value)
         except (ValueError, RecursionError, JsonRefused):
             return ABSENT
-    json_type = kind_of(value)
+    json_type = json_type_of(value)
     if json_type == wanted_type or (wanted_type == "number" and json_type == "integer") or wanted_type == "choice":
         return value
     return [value] if wanted_type == "array" and value is not None else ABSENT
@@ -145,4 +145,4 @@ def _fits(view: View, value: Any) -> bool:
     """Returns True if a value can stand at a place: it is one of the listed values, or of an allowed type."""
     if view.choices is not None:
         return view.choices.index(value) is not None
-    return view.allows(kind_of(value)) or (value is None and view.traits.nullable)
+    return view.allows(json_type_of(value)) or (value is None and view.traits.nullable)

@@ -1,15 +1,15 @@
-"""JSON values of a form: when two are the same, and how they are called."""
+"""JSON values of a form: whether two are equal, and the words for them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from app.validation.absent import ABSENT as ABSENT  # the forms' own name for it
+from app.validation.absent import ABSENT as ABSENT  # imported from here by the forms and their callers
 
 
 def identity(value: Any) -> Any:
-    """What a JSON value is known by, hashable: 1 and 1.0 are equal, true and 1 are not, at any depth."""
+    """Returns a hashable key of a JSON value: 1 and 1.0 have the same key, true and 1 have not, at any depth."""
     if isinstance(value, bool):
         return "boolean", value
     if isinstance(value, Mapping):
@@ -20,19 +20,19 @@ def identity(value: Any) -> Any:
 
 
 def same(left: Any, right: Any) -> bool:
-    """JSON equality."""
+    """Returns True if two values are equal by JSON's rules."""
     return bool(identity(left) == identity(right))
 
 
 def from_name(name: str) -> str:
-    """`batch_size` and `batchSize` → "Batch size"."""
+    """Returns the title for a name: `batch_size` and `batchSize` → "Batch size"."""
     spaced = "".join(f" {ch.lower()}" if ch.isupper() and i and name[i - 1].islower() else ch for i, ch in enumerate(name))
     words = spaced.replace("_", " ").replace("-", " ").strip()
     return words[:1].upper() + words[1:] if words else name
 
 
 def singular(title: str) -> str:
-    """ "Recipients" → "Recipient", "Entries" → "Entry", "Addresses" → "Address", "Status" → "Status"."""
+    """Returns the singular: "Recipients" → "Recipient", "Entries" → "Entry", "Addresses" → "Address", "Status" → "Status"."""
     if title.endswith(("ss", "us", "is")):
         return title
     if title.endswith("ies"):
@@ -40,8 +40,8 @@ def singular(title: str) -> str:
     return title[:-2] if title.endswith(("sses", "uses", "xes", "ches", "shes")) else title.removesuffix("s")
 
 
-def kind_of(value: Any) -> str:
-    """The JSON type of a value; `integer` for a whole number that is written as one."""
+def json_type_of(value: Any) -> str:
+    """Returns the JSON type of a value; `integer` for a whole number that is written without a fraction."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):

@@ -17,7 +17,7 @@ MOST_LISTED = 3  # values of an enum in the name of a branch
 
 @dataclass(frozen=True, slots=True)
 class BranchName:
-    """The name of one branch. `source` says what `text` is: `title`, `text`, `type` (a JSON type), `with` (names of members) or `number`."""
+    """The name of one branch. `source` is what `text` is: `title`, `text`, `type` (a JSON type), `with` (names of members) or `number`."""
 
     source: str
     text: str

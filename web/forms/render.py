@@ -46,12 +46,13 @@ def present(
         list(errors),
         drawer=drawer,
         provider=options,
+        prefix=prefix,
         words=words,
         locale=locale,
         saved_secrets=saved_secrets,
         ahead=ahead,
     )
-    html = _environment.get_template("form.html").render(p=painter, w=words, root=root, prefix=prefix)
+    html = _environment.get_template("form.html").render(p=painter, w=words, root=root)
     return Presented(Markup(html), painter.summary(), root.control is JSON_ON_REQUEST)  # noqa: S704 - autoescaped
 
 

@@ -71,12 +71,13 @@ class Painter:
         *,
         drawer: Drawer,
         provider: Options,
+        prefix: str,
         words: Words,
         locale: str,
         saved_secrets: Sequence[str],
         ahead: Resolved,
     ) -> None:
-        self.drawer, self.words, self.saved_secrets = drawer, words, saved_secrets
+        self.drawer, self.prefix, self.words, self.saved_secrets = drawer, prefix, words, saved_secrets
         self._drawn: dict[str, Field] = {}
         for field in root.walk():
             if not self._is_hidden(field):

@@ -17,7 +17,7 @@ MERGED = ("retry_policy", "misfire", "concurrency")
 
 
 def as_request(definition: JobDefinition) -> dict[str, Any]:
-    """The definition as the body that would create it: instants as text, secrets masked, absent instants left out."""
+    """Returns the body that would create the definition: instants as text, secrets masked, absent instants left out."""
     plain: dict[str, Any] = mask(to_plain(definition))
     plain["schedule"] = {
         key: value.isoformat() if isinstance(value, datetime) else value for key, value in plain["schedule"].items() if value is not None
@@ -26,9 +26,10 @@ def as_request(definition: JobDefinition) -> dict[str, Any]:
 
 
 def merged(before: JobDefinition, body: Any) -> dict[str, Any]:
-    """The body that would create what `body`, a partial update, makes of `before`. Another template begins without parameters.
+    """Returns the body that would create what the partial update `body` makes of `before`. If it names another template, the parameters
+    begin empty.
 
-    Raises ValidationFailed where it is no object.
+    Raises ValidationFailed if `body` is no object.
     """
     if not isinstance(body, Mapping):
         raise ValidationFailed([FieldError("", "must be an object")])
@@ -49,7 +50,7 @@ def non_defaults(definition: JobDefinition) -> list[dict[str, Any]]:
 
 
 def without_secrets(value: Any) -> Any:
-    """A value without the places where secrets are kept: they belong to where they were typed."""
+    """Returns a value without its masked secrets: a secret stays with the job that it was entered for."""
     if isinstance(value, Mapping):
         return {key: without_secrets(inner) for key, inner in value.items() if inner != MASK}
     return [without_secrets(inner) for inner in value if inner != MASK] if isinstance(value, list) else value

@@ -19,7 +19,7 @@ from app.jobs.reading import read_definition
 from app.jobs.registry_store import RegistryStore
 from app.jobs.rules import ScheduleRules
 from app.jobtemplates.catalogue import Catalogue
-from app.jobtemplates.entry import Entry, with_defaults
+from app.jobtemplates.entry import TemplateVersion, with_defaults
 from app.validation.names import normal
 from templates_lib.messages import say
 
@@ -93,11 +93,11 @@ class Definitions:
         if errors:
             raise ValidationFailed(errors)
 
-    def seal(self, entry: Entry, definition: JobDefinition, before: Job | None) -> JobDefinition:
+    def seal(self, entry: TemplateVersion, definition: JobDefinition, before: Job | None) -> JobDefinition:
         """Returns the definition as it is stored: its secrets sealed, those that it only masks taken from `before`."""
         return replace(definition, parameters=self._parameters.seal(entry, definition.parameters, self._stored_parameters(before, entry)))
 
-    def template_for(self, definition: JobDefinition, before: Job | None) -> Entry:
+    def template_for(self, definition: JobDefinition, before: Job | None) -> TemplateVersion:
         """Returns the version of its template that a definition is validated against: the job's own version if it stays with its template,
         else the current one, which must be open for new jobs. Raises ValidationFailed."""
         template_type = definition.template_type
@@ -140,11 +140,11 @@ class Definitions:
         never = self._rules.never_due(definition.schedule, self._clock.now()) if switched_on else None
         return [] if never is None else [never]
 
-    def _stored_parameters(self, before: Job | None, entry: Entry) -> Mapping[str, Any]:
+    def _stored_parameters(self, before: Job | None, entry: TemplateVersion) -> Mapping[str, Any]:
         """Returns the stored parameters from which a form of the same template may keep secrets."""
         return self._parameters.upgrade(before).definition.parameters if before and before.definition.template_type == entry.type else {}
 
-    def _template(self, template_type: str, version: int | None = None) -> Entry:
+    def _template(self, template_type: str, version: int | None = None) -> TemplateVersion:
         entry = self._catalogue.find(template_type, version)
         if entry is not None:
             return entry

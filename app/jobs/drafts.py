@@ -1,4 +1,4 @@
-"""Forms of new jobs that somebody left before they were done: kept as they were posted, without secrets, for a fortnight."""
+"""Unfinished forms of new jobs: kept as they were posted, without secrets, for two weeks."""
 
 from __future__ import annotations
 
@@ -27,26 +27,27 @@ class Draft:
 
 
 class Drafts:
-    """One a person and template."""
+    """One draft a person and template."""
 
     def __init__(self, store: DraftStore, clock: Clock) -> None:
         self._store, self._clock = store, clock
 
     def keep(self, actor: Actor, kind: str, pairs: Pairs) -> None:
-        """In place of the one that is there. Whoever calls leaves secrets out. Raises ValidationFailed where it is too large."""
+        """Keeps the fields of a form in place of an earlier draft. The caller leaves secrets out. Raises ValidationFailed if they are too
+        large."""
         require(actor, May.CHANGE_JOBS)
         if sum(len(name) + len(value) for name, value in pairs) > LARGEST:
             raise ValidationFailed([FieldError("", say("a draft may have {most:,} characters", most=LARGEST))])
         self._store.put(actor.id, kind, [list(pair) for pair in pairs], self._clock.now())
 
     def find(self, actor: Actor, kind: str) -> Draft | None:
-        """What the actor left of a job of that template, within KEPT."""
+        """Returns the actor's draft of a job of that template; None if there is none from the last KEPT."""
         row = self._store.get(actor.id, kind)
         if row is None or row["at"] < self._clock.now() - KEPT:
             return None
         return Draft([(name, value) for name, value in row["pairs"]], row["at"])
 
     def drop(self, actor: Actor, kind: str) -> None:
-        """Forget it, if it is there."""
+        """Removes the draft, if there is one."""
         require(actor, May.CHANGE_JOBS)
         self._store.remove(actor.id, kind)

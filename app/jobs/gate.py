@@ -13,7 +13,7 @@ from app.errors import ApprovalNeeded, Conflict, Forbidden
 from app.jobs.graph import DependencyGraph
 from app.jobs.model import Job
 from app.jobtemplates.catalogue import Catalogue
-from app.jobtemplates.entry import Entry
+from app.jobtemplates.entry import TemplateVersion
 from app.mongo import Document
 from templates_lib.messages import say
 
@@ -79,7 +79,7 @@ class ApprovalGate:
         entries = (self._catalogue.find(template, version) for template, version in self._graph.templates_downstream_of(job.id))
         return any(entry is not None and entry.dangerous for entry in entries)
 
-    def _check_template(self, actor: Actor, entry: Entry, operation: Operation) -> None:
+    def _check_template(self, actor: Actor, entry: TemplateVersion, operation: Operation) -> None:
         for template_type in entry.families:
             standing = self._catalogue.standing(template_type)
             if standing.roles and actor.role not in standing.roles:

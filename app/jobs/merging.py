@@ -1,4 +1,4 @@
-"""Two people changed the same job: what each changed, and one definition out of both."""
+"""Merging the changes that two people made to the same job."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ GONE = object()
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field that somebody changed, by its pointer. `mine` or `theirs` is None where only the other did; `clashes` where both did, and
-    not alike. Each is a row {field, before?, after?}."""
+    """One field that at least one of two people changed, by its pointer. `theirs` and `mine` are rows {field, before?, after?}; None for a
+    person who did not change it."""
 
     pointer: str
     theirs: Mapping[str, Any] | None
@@ -25,12 +25,13 @@ class Change:
 
     @property
     def clashes(self) -> bool:
+        """Whether both changed it, to different values."""
         return self.theirs is not None and self.mine is not None and self.theirs.get("after", GONE) != self.mine.get("after", GONE)
 
 
 def changes(base: Body, theirs: Body, mine: Body) -> list[Change]:
-    """What two bodies changed of the one that both began with, by pointer. Where one changed a whole whose part the other changed, the
-    whole is what clashes."""
+    """Returns what two bodies changed of the body that both began with, by pointer. If one changed an object and the other only a member of
+    it, the object is the field that clashes."""
     by_them = {row["field"]: row for row in field_diff(base, theirs)}
     by_me = {row["field"]: row for row in field_diff(base, mine)}
     for pointer in list(by_them):
@@ -39,12 +40,12 @@ def changes(base: Body, theirs: Body, mine: Body) -> list[Change]:
                 whole = min(pointer, other, key=len)
                 by_them[whole], by_me[whole] = _row(whole, base, theirs), _row(whole, base, mine)
     pointers = sorted(by_them.keys() | by_me.keys())
-    outer = [one for one in pointers if not any(one.startswith(f"{other}/") for other in pointers)]
-    return [Change(one, by_them.get(one), by_me.get(one)) for one in outer]
+    outer = [pointer for pointer in pointers if not any(pointer.startswith(f"{other}/") for other in pointers)]
+    return [Change(pointer, by_them.get(pointer), by_me.get(pointer)) for pointer in outer]
 
 
 def merge(base: Body, theirs: Body, mine: Body, take_theirs: Collection[str]) -> dict[str, Any]:
-    """My body with what only they changed, and with theirs of what clashes at the pointers `take_theirs`."""
+    """Returns my body with what only they changed, and with their value for the clashes at the pointers `take_theirs`."""
     merged: dict[str, Any] = copy.deepcopy(dict(mine))
     for change in changes(base, theirs, mine):
         if change.theirs is not None and (change.mine is None or (change.clashes and change.pointer in take_theirs)):

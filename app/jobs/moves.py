@@ -1,4 +1,4 @@
-"""What another version of a template means for its jobs, and moving them there and back."""
+"""Moving jobs to another version of their template and back, and what such a move means for each job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.jobs.move_store import MoveStore
 from app.jobs.parameters import JobParameters
 from app.jobs.registry_store import RegistryStore
 from app.jobs.service import JobRegistry
-from app.jobtemplates.entry import Entry
+from app.jobtemplates.entry import TemplateVersion
 from app.mongo import Document
 from templates_lib.messages import say
 
@@ -27,27 +27,28 @@ LATEST_MOVES = 20
 
 
 class Effect(StrEnum):
-    """What a version of a template means for a job that is of another."""
+    """What a move to a version of the template means for a job."""
 
-    THERE = "there"  # it is of that version already
-    STAYS_VALID = "stays_valid"  # its parameters are right as they are
-    MIGRATES = "migrates"  # migrations, fixed values and defaults make them right
-    NEEDS_INPUT = "needs_input"  # someone must give other parameters
+    THERE = "there"  # the job is of that version already
+    STAYS_VALID = "stays_valid"  # its parameters are valid as they are
+    MIGRATES = "migrates"  # migrations, fixed values and defaults make its parameters valid
+    NEEDS_INPUT = "needs_input"  # a person must give other parameters
 
 
 class Outcome(StrEnum):
-    """What became of a job that was to be moved, or to be rolled back."""
+    """What became of a job that was to be moved or rolled back."""
 
     MOVED = "moved"
     RESTORED = "restored"
     NEEDS_INPUT = "needs_input"
-    CHANGED = "changed"  # someone has changed it meanwhile: it was left alone
+    CHANGED = "changed"  # somebody has changed it meanwhile, so it was left alone
     GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Impact:
-    """What a version means for one job: its parameters there (stored form), how they differ from now (secrets masked), what is wrong."""
+    """What a move means for one job: its parameters after the move (stored form), how they differ from the present ones (a row a field,
+    secrets masked), and what is wrong with them."""
 
     job: Job
     effect: Effect
@@ -58,7 +59,7 @@ class Impact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of one job; `errors` where it needs input."""
+    """What became of one job; `errors` if it needs input."""
 
     job_id: str
     name: str
@@ -67,18 +68,18 @@ class Result:
 
 
 class Moves:
-    """Jobs are pinned to a version of their template; this moves one, some or all, and rolls a move back."""
+    """A job stays with the version of its template that it was made for, until somebody moves it here."""
 
     def __init__(self, *, store: MoveStore, jobs: RegistryStore, registry: JobRegistry, parameters: JobParameters, clock: Clock) -> None:
         self._store, self._jobs, self._registry, self._parameters, self._clock = store, jobs, registry, parameters, clock
 
-    def impact(self, actor: Actor, target: Entry) -> list[Impact]:
-        """What `target`, a version or the draft of a template, means for each of its jobs, by name."""
+    def impact(self, actor: Actor, target: TemplateVersion) -> list[Impact]:
+        """Returns what a move to `target`, a version or the draft of a template, means for each job of the template, by name."""
         require(actor, May.MANAGE_TEMPLATES)
         return [self._impact(job, target) for job in self._jobs.of_template(target.type)]
 
-    def of_job(self, actor: Actor, job_id: str, target: Entry) -> Impact:
-        """The same for one job. Raises NotFound where it is not of that template."""
+    def of_job(self, actor: Actor, job_id: str, target: TemplateVersion) -> Impact:
+        """Returns the same for one job. Raises NotFound if the job is not of that template."""
         require(actor, May.MANAGE_TEMPLATES)
         job = self._registry.visible(actor, job_id)
         if job.definition.template_type != target.type:
@@ -86,18 +87,24 @@ class Moves:
         return self._impact(job, target)
 
     @staticmethod
-    def shown(found: Impact) -> dict[str, Any]:
-        """The parameters that a job would have, secrets masked."""
-        parameters: dict[str, Any] = mask(dict(found.parameters))
+    def shown(impact: Impact) -> dict[str, Any]:
+        """Returns the parameters that a job would have, secrets masked."""
+        parameters: dict[str, Any] = mask(dict(impact.parameters))
         return parameters
 
     def move(
-        self, actor: Actor, target: Entry, job_ids: Collection[str] | None, *, given: Mapping[str, Mapping[str, Any]] | None = None
+        self,
+        actor: Actor,
+        target: TemplateVersion,
+        job_ids: Collection[str] | None,
+        *,
+        given: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> tuple[Document | None, list[Result]]:
-        """Move jobs, by default all that need no input, to a version of their template; `given` are parameters by job id, for those that
-        do. Returns the record of the move, None where no job was moved, and what became of each.
+        """Moves jobs, by default all that need no input, to a version of their template; `given` are parameters by job id, for jobs that
+        need input. Returns the record of the move (None if no job was moved), and what became of each job.
 
-        Killed in the middle, some jobs are moved: the same call moves the rest, and each record is rolled back for itself.
+        If the process is killed in the middle, some jobs are moved: the same call moves the others, and each record is rolled back by
+        itself.
         """
         require(actor, May.MANAGE_TEMPLATES)
         given = given or {}
@@ -106,26 +113,26 @@ class Moves:
         for job in self._jobs.of_template(target.type):
             if job.template_version == target.version or (job_ids is not None and job.id not in job_ids):
                 continue
-            found = self._impact(job, target, given.get(job.id))
-            if found.effect is not Effect.NEEDS_INPUT:
-                wanted.append(found)
+            impact = self._impact(job, target, given.get(job.id))
+            if impact.effect is not Effect.NEEDS_INPUT:
+                wanted.append(impact)
             elif job_ids is not None:
-                results.append(Result(job_id=job.id, name=job.definition.name, outcome=Outcome.NEEDS_INPUT, errors=found.errors))
+                results.append(Result(job_id=job.id, name=job.definition.name, outcome=Outcome.NEEDS_INPUT, errors=impact.errors))
         if not wanted:
             return None, results
-        record = self._record(actor, target, [one.job for one in wanted])
+        record = self._record(actor, target, [impact.job for impact in wanted])
         self._store.add(record)
-        return record, [*results, *(self._moved(actor, target, one) for one in wanted)]
+        return record, [*results, *(self._moved(actor, target, impact) for impact in wanted)]
 
     def latest(self, actor: Actor, kind: str) -> list[Document]:
-        """The last moves of a template's jobs, newest first."""
+        """Returns the last LATEST_MOVES moves of a template's jobs, newest first."""
         require(actor, May.SEE_TEMPLATES)
         return self._store.latest(kind, LATEST_MOVES)
 
     def roll_back(self, actor: Actor, move_id: str) -> list[Result]:
-        """Give each job of a move back what it was, to the last byte; one that someone has changed since is left alone.
+        """Gives each job of a move exactly what it was before; a job that somebody has changed since is left alone.
 
-        Raises NotFound, Conflict where it was rolled back already.
+        Raises NotFound; Conflict if the move was rolled back already.
         """
         require(actor, May.MANAGE_TEMPLATES)
         record = self._store.get(move_id)
@@ -139,8 +146,8 @@ class Moves:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _impact(self, job: Job, target: Entry, given: Mapping[str, Any] | None = None) -> Impact:
-        """`given` stands for what the migrations make of the job's parameters; secrets that it only masks are kept."""
+    def _impact(self, job: Job, target: TemplateVersion, given: Mapping[str, Any] | None = None) -> Impact:
+        """`given` replaces what the migrations make of the job's parameters; secrets that it only masks are kept."""
         stored = job.definition.parameters
         if job.template_version == target.version:
             return Impact(job=job, effect=Effect.THERE, parameters=stored)
@@ -158,7 +165,7 @@ class Moves:
         diff = tuple(field_diff(mask(dict(stored)), mask(parameters), prefix="/parameters"))
         return Impact(job=job, effect=Effect.MIGRATES if diff else Effect.STAYS_VALID, parameters=parameters, diff=diff)
 
-    def _record(self, actor: Actor, target: Entry, jobs: Sequence[Job]) -> Document:
+    def _record(self, actor: Actor, target: TemplateVersion, jobs: Sequence[Job]) -> Document:
         rows = [
             {"id": job.id, "name": job.definition.name, "version": job.version, "template_version": job.template_version} for job in jobs
         ]
@@ -172,9 +179,9 @@ class Moves:
             "rolled_back": None,
         }
 
-    def _moved(self, actor: Actor, target: Entry, found: Impact) -> Result:
-        job = found.job
-        definition = replace(job.definition, parameters=found.parameters)
+    def _moved(self, actor: Actor, target: TemplateVersion, impact: Impact) -> Result:
+        job = impact.job
+        definition = replace(job.definition, parameters=impact.parameters)
         wanted = replace(job, definition=definition, template_version=target.version, code_version=target.template.version)
         outcome = self._put(actor, wanted, version=job.version, action="job.move", done=Outcome.MOVED)
         return Result(job_id=job.id, name=job.definition.name, outcome=outcome)

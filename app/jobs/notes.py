@@ -32,18 +32,18 @@ class Note:
 
 
 class Notes:
-    """Of jobs that the actor sees; a deleted job keeps its notes."""
+    """Notes on jobs that the actor sees; a deleted job keeps its notes."""
 
     def __init__(self, store: NoteStore, registry: JobRegistry, audit: AuditTrail, clock: Clock) -> None:
         self._store, self._registry, self._audit, self._clock = store, registry, audit, clock
 
     def of(self, actor: Actor, job_id: str) -> list[Note]:
-        """All notes of a job, newest first. Raises NotFound."""
+        """Returns all notes of a job, newest first. Raises NotFound."""
         self._registry.get(actor, job_id)
         return [_note(row) for row in self._store.of(job_id, MOST)]
 
     def add(self, actor: Actor, job_id: str, text: str) -> Note:
-        """Write one. Raises NotFound, ValidationFailed at /text, LimitReached."""
+        """Writes a note. Raises NotFound, ValidationFailed at /text, LimitReached."""
         require(actor, May.CHANGE_JOBS)
         job, text = self._registry.get(actor, job_id), text.replace("\r\n", "\n").strip()
         if not 0 < len(text) <= LONGEST:
@@ -64,7 +64,7 @@ class Notes:
         return _note(row)
 
     def drop(self, actor: Actor, job_id: str, note_id: str) -> None:
-        """Delete one's own; a super-admin's right is to delete any. Raises NotFound, Forbidden."""
+        """Deletes one's own note; a super-admin may delete any. Raises NotFound, Forbidden."""
         require(actor, May.CHANGE_JOBS)
         job, row = self._registry.get(actor, job_id), self._store.get(job_id, note_id)
         if row is None:

@@ -1,5 +1,5 @@
-"""What can be known when a job is saved to fail each of its runs. It is a warning and never keeps the job from being saved: a host may be
-made tomorrow, a connection may answer again."""
+"""Warnings about a job whose runs will all fail, as far as that can be known when it is saved. They never keep a job from being saved: a
+host may be made tomorrow, a connection may answer again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.errors import FieldError
 from app.events import get_logger
 from app.jobs.model import JobDefinition
 from app.jobtemplates.catalogue import Catalogue
-from app.jobtemplates.entry import Entry
+from app.jobtemplates.entry import TemplateVersion
 from templates_lib.base import Call
 from templates_lib.messages import Said, say
 from templates_lib.net import Addresses, lookup, refused_address
@@ -29,7 +29,7 @@ MOST_CALLS = 20  # of a job that are looked at
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """An address that a job calls, at its pointer in the definition, and the connection that it goes through, if any."""
+    """An address that a job calls, its pointer in the definition, and the connection that the call goes through, if any."""
 
     pointer: str
     url: httpx.URL
@@ -45,27 +45,27 @@ class _Target:
 
 
 class Outlook:
-    """Asks connections' health and the name service; within LOOKUP_SECONDS, whatever they do."""
+    """Asks the health of connections and the name service, for no longer than LOOKUP_SECONDS."""
 
     def __init__(self, catalogue: Catalogue, connections: Connections, settings: Settings) -> None:
         self._catalogue, self._connections, self._settings = catalogue, connections, settings
 
     def warnings(self, definition: JobDefinition) -> tuple[FieldError, ...]:
-        """What will fail each run of one job, at pointers into its definition."""
+        """Returns what will make each run of a job fail, at pointers into its definition."""
         return self.of_all([definition])[0]
 
     def of_all(self, definitions: Sequence[JobDefinition]) -> list[tuple[FieldError, ...]]:
-        """The same of several; each host is looked up once."""
+        """Returns the same for several jobs; each host is looked up once."""
         told = [(definition, self._catalogue.find(definition.template_type)) for definition in definitions]
         targets = [list(_targets(entry, definition)) if entry else [] for definition, entry in told]
-        hosts = lookup({(one.host, one.port) for mine in targets for one in mine}, LOOKUP_SECONDS)
+        hosts = lookup({(target.host, target.port) for of_job in targets for target in of_job}, LOOKUP_SECONDS)
         return [
-            tuple(chain(self._silent(entry, definition), self._unreached(mine, hosts), self._unmailed(definition))) if entry else ()
-            for (definition, entry), mine in zip(told, targets, strict=True)
+            tuple(chain(self._silent(entry, definition), self._unreached(of_job, hosts), self._unmailed(definition))) if entry else ()
+            for (definition, entry), of_job in zip(told, targets, strict=True)
         ]
 
     def mail_problem(self) -> str | None:
-        """Why outcomes cannot be mailed; None where they can."""
+        """Returns why outcomes cannot be mailed; None if they can."""
         name = self._settings.notify_connection
         if not name:
             return say("No mail connection is set (JOBWRIGHT_NOTIFY_CONNECTION): nobody gets this mail")
@@ -75,7 +75,7 @@ class Outlook:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _silent(self, entry: Entry, definition: JobDefinition) -> Iterator[FieldError]:
+    def _silent(self, entry: TemplateVersion, definition: JobDefinition) -> Iterator[FieldError]:
         for pointer, name, _ in Inventory.of(entry.parameters_schema, definition.parameters).connections():
             silence = self._connections.silence_of(name)
             if silence is not None:
@@ -90,20 +90,20 @@ class Outlook:
                 yield FieldError(f"/notifications/{name}", words)
 
     def _unreached(self, targets: Iterable[_Target], hosts: Addresses) -> Iterator[FieldError]:
-        for one in targets:
-            words = self._why_not(one, hosts.get((one.host, one.port)))
+        for target in targets:
+            words = self._why_not(target, hosts.get((target.host, target.port)))
             if words is not None:
-                yield FieldError(one.pointer, words)
+                yield FieldError(target.pointer, words)
 
     def _why_not(self, target: _Target, addresses: Sequence[str] | None) -> str | None:
-        """Why no run reaches an address; `addresses` is None where the name service did not answer in time, so that nothing is known."""
+        """Returns why no run reaches an address, None if it may. `addresses` is None if the name service did not answer in time."""
         if target.connection is not None and not self._connections.reaches(target.connection, str(target.url)):
             return say("{name!r} does not reach {what!r}; a super-admin can allow it", name=target.connection, what=str(target.url))
         if addresses is None:
             return None
         if not addresses:
             return say("{host} cannot be resolved now: a run would fail", host=target.host)
-        allowed = {one.lower() for one in self._settings.allowed_hosts}
+        allowed = {host.lower() for host in self._settings.allowed_hosts}
         if target.connection is not None or {target.host, f"{target.host}:{target.port}"} & allowed:
             return None
         private = refused_address(addresses)
@@ -113,7 +113,7 @@ class Outlook:
 
 
 def _refused_by_policy(host: str, address: str) -> Said:
-    """Says that jobs may not call a host, because of an address that it has, or that it is."""
+    """Returns the sentence that jobs may not call a host, because it has or is this private address."""
     if host.strip("[]") == address:
         return say(
             "{host} is a private or local address: runs are refused unless a connection names it or JOBWRIGHT_ALLOWED_HOSTS lists it",
@@ -127,7 +127,7 @@ def _refused_by_policy(host: str, address: str) -> Said:
     )
 
 
-def _targets(entry: Entry, definition: JobDefinition) -> Iterator[_Target]:
+def _targets(entry: TemplateVersion, definition: JobDefinition) -> Iterator[_Target]:
     for call in _calls(entry, definition):
         try:
             url = httpx.URL(call.url)
@@ -138,8 +138,8 @@ def _targets(entry: Entry, definition: JobDefinition) -> Iterator[_Target]:
             yield _Target(f"/parameters{call.pointer}", url, call.connection)
 
 
-def _calls(entry: Entry, definition: JobDefinition) -> list[Call]:
-    """The calls of a job, as its template tells them; none where that cannot judge the parameters."""
+def _calls(entry: TemplateVersion, definition: JobDefinition) -> list[Call]:
+    """Returns the calls of a job, as its template lists them; none if the template cannot read the parameters."""
     try:
         return list(islice(entry.template.calls(definition.parameters), MOST_CALLS))
     except Exception as error:  # of another package's template, which the parameters need not suit

@@ -13,8 +13,8 @@ from app.connections.vault import mask
 from app.errors import FieldError, MigrationFailed, ValidationFailed
 from app.jobs.model import Job
 from app.jobtemplates.catalogue import Catalogue
-from app.jobtemplates.entry import Entry, with_defaults
-from app.jobtemplates.parameters import ParameterPipeline
+from app.jobtemplates.entry import TemplateVersion, with_defaults
+from app.jobtemplates.parameters import ParameterPipeline, Parameters
 from app.validation.dynamic import Known
 
 
@@ -24,7 +24,7 @@ class JobParameters:
     def __init__(self, *, catalogue: Catalogue, connections: Connections, pipeline: ParameterPipeline, clock: Clock) -> None:
         self._catalogue, self._connections, self._pipeline, self._clock = catalogue, connections, pipeline, clock
 
-    def entry_of(self, job: Job) -> Entry:
+    def entry_of(self, job: Job) -> TemplateVersion:
         """Returns the version of its template that a job is of. Raises NotFound."""
         return self._catalogue.get(job.definition.template_type, job.template_version)
 
@@ -71,20 +71,22 @@ class JobParameters:
         same = entry.version == template_version
         return entry.upgrade_parameters(parameters, written_for) if same else entry.convert_parameters(parameters, written_for)
 
-    def errors(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> list[FieldError]:
+    def errors(self, entry: TemplateVersion, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> list[FieldError]:
         """Returns what is wrong with parameters, at pointers below `/parameters`. `stored` holds the secrets that `parameters`
         only mask."""
-        known = Known(now=self._clock.now(), sample=True)
-        return [error.below("/parameters") for error in self._pipeline.open(entry, parameters, stored).errors_ahead(known)]
+        return self._errors(self._pipeline.open(entry, parameters, stored))
 
-    def seal(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    def seal(self, entry: TemplateVersion, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
         """Returns valid parameters as they are stored: secrets sealed, those that are only masked taken from `stored`."""
         return self._pipeline.seal(entry, parameters, stored)
 
-    def validate(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
+    def validate(
+        self, entry: TemplateVersion, parameters: Mapping[str, Any], stored: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], list[FieldError]]:
         """Returns the parameters as they would be stored for a version of a template, and what is wrong with them."""
-        errors = self.errors(entry, parameters, stored)
-        return dict(parameters) if errors else self.seal(entry, parameters, stored), errors
+        opened = self._pipeline.open(entry, parameters, stored)
+        errors = self._errors(opened)
+        return dict(parameters) if errors else self._pipeline.seal_given(opened.given), errors
 
     def for_run(
         self, job: Job, overrides: Mapping[str, Any] | None, *, base: Mapping[str, Any] | None = None, whole: bool = False
@@ -104,3 +106,7 @@ class JobParameters:
     def changed_secrets(self, job: Job, parameters: Mapping[str, Any]) -> list[str]:
         """Returns pointers, from the parameters, of the secrets in `parameters` that the job does not have, or has with another value."""
         return self._pipeline.changed_secrets(self.entry_of(job), parameters, self.upgrade(job).definition.parameters)
+
+    def _errors(self, opened: Parameters) -> list[FieldError]:
+        known = Known(now=self._clock.now(), sample=True)
+        return [error.below("/parameters") for error in opened.errors_ahead(known)]

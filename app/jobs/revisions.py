@@ -1,4 +1,4 @@
-"""What a job was, and what each change made of it."""
+"""The earlier versions of a job, and what each change made of it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from app.jobs.model import Cause, Job, to_plain
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A job as it was from one change to the next: which version, since when, by whom, and what that change was.
+    """One version of a job: its number, when and by whom it was made, and what the change was.
 
-    `diff` has a row a field, secrets masked. It is empty for how the job was made (`first`), and for a change that paused it (`paused`
-    is true) or ended its pause (false).
+    `diff` has a row a field, secrets masked. It is empty for the first version (`first`), and for a change that paused the job (`paused`
+    is true) or ended its pause (`paused` is false).
     """
 
     version: int
@@ -28,7 +28,7 @@ class Revision:
 
 
 def difference(older: Job, newer: Job) -> list[dict[str, Any]]:
-    """What a person changed from one state of a job to another, a row a field, secrets masked."""
+    """Returns what a person changed from one state of a job to another, a row a field, secrets masked."""
     diff = field_diff(mask(to_plain(older.definition)), mask(to_plain(newer.definition)))
     if older.template_version != newer.template_version:
         diff.append({"field": "/template_version", "before": older.template_version, "after": newer.template_version})
@@ -36,8 +36,8 @@ def difference(older: Job, newer: Job) -> list[dict[str, Any]]:
 
 
 def change(job: Job, older: Job | None) -> Revision:
-    """The change that made `job` of `older`, which is None where it is not kept."""
+    """Returns the change that made `job` from `older`, which is None if it is not kept."""
     if older is None:
         return Revision(job.version, job.updated_at, job.updated_by, [], first=job.version == 1)
-    was, now_is = (one.paused is not None and one.paused.cause is Cause.PERSON for one in (older, job))
+    was, now_is = (state.paused is not None and state.paused.cause is Cause.PERSON for state in (older, job))
     return Revision(job.version, job.updated_at, job.updated_by, difference(older, job), paused=now_is if was != now_is else None)

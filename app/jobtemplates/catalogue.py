@@ -12,7 +12,7 @@ from app.accounts.model import Role
 from app.errors import NotFound
 from app.events import get_logger
 from app.jobtemplates.derived import problems
-from app.jobtemplates.entry import Entry, State, WhenOff, of_code, of_definition
+from app.jobtemplates.entry import State, TemplateVersion, WhenOff, of_code, of_definition
 from app.mongo import Document
 from app.validation.schema import prepare
 from templates_lib.base import JobTemplate
@@ -84,7 +84,7 @@ class Catalogue:
 
     # -- looking up -----------------------------------------------------------------------------------------------
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[TemplateVersion]:
         """The version of each that new jobs are of, or that its latest jobs were; by category and name."""
         found = [entry for kind in self.types() if (entry := self.find(kind)) is not None]
         return iter(sorted(found, key=lambda entry: (entry.category, entry.name)))
@@ -93,15 +93,15 @@ class Catalogue:
         """Of all that were ever published."""
         return sorted({*self._code, *(kind for kind, row in self._known().items() if row.get("versions"))})
 
-    def find(self, kind: str, version: int | None = None) -> Entry | None:
+    def find(self, kind: str, version: int | None = None) -> TemplateVersion | None:
         """A template in `version`, by default the current one: the newest published, else the newest. Code has one version only, which
         stands for all. None where there is none, or it cannot be made any more (`why_not`)."""
         if kind in self._code:
             return self._code[kind]
         found = self._derived(kind, version)
-        return found if isinstance(found, Entry) else None
+        return found if isinstance(found, TemplateVersion) else None
 
-    def get(self, kind: str, version: int | None = None) -> Entry:
+    def get(self, kind: str, version: int | None = None) -> TemplateVersion:
         """As `find`. Raises NotFound."""
         found = self.find(kind, version)
         if found is None:
@@ -117,7 +117,7 @@ class Catalogue:
         found = self._derived(kind, version)
         return found if isinstance(found, str) else None
 
-    def code(self) -> list[Entry]:
+    def code(self) -> list[TemplateVersion]:
         """Those that are code, by category and name."""
         return sorted(self._code.values(), key=lambda entry: (entry.category, entry.name))
 
@@ -148,7 +148,7 @@ class Catalogue:
         """Something was changed here: ask the database again at the next look."""
         self._changes += 1
 
-    def draft(self, row: Document) -> Entry:
+    def draft(self, row: Document) -> TemplateVersion:
         """What the draft of a derived template would be, as the next version of it. It has no problems."""
         base = self._code[row["base"]]
         definition = row["draft"]["definition"]
@@ -160,7 +160,7 @@ class Catalogue:
         self._ask, self._monotonic = rows, monotonic
         self._read: tuple[dict[str, Document], int, float] = {}, -1, 0.0  # the rows, after how many changes here, and when
         self._changes = 0
-        self._made: dict[tuple[str, int], tuple[Any, Entry | str]] = {}
+        self._made: dict[tuple[str, int], tuple[Any, TemplateVersion | str]] = {}
 
     def _known(self) -> dict[str, Document]:
         rows, changes, at = self._read
@@ -172,7 +172,7 @@ class Catalogue:
             self._read = rows, changes, now
         return rows
 
-    def _derived(self, kind: str, version: int | None) -> Entry | str:
+    def _derived(self, kind: str, version: int | None) -> TemplateVersion | str:
         row = self._known().get(kind)
         versions = {one["number"]: one for one in row.get("versions", ())} if row else {}
         if row is None or not versions:
@@ -188,7 +188,7 @@ class Catalogue:
             self._made[key] = made
         return made[1]
 
-    def _make(self, kind: str, base_type: str, one: Document) -> Entry | str:
+    def _make(self, kind: str, base_type: str, one: Document) -> TemplateVersion | str:
         base = self._code.get(base_type)
         if base is None:
             return say("it is made from {base}, which is not here", base=base_type)

@@ -1,4 +1,4 @@
-"""A template as it is offered, and what super-admins have said of it."""
+"""A version of a template, as jobs are made of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class WhenOff(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class TemplateVersion:
     """One version of a template: what its jobs are asked, and the code that runs them.
 
     `base` is the type that a derived template is made from, empty for one that is code.
@@ -87,14 +87,14 @@ class Entry:
         return "\n\n".join(filter(None, (self.definition.get("help", ""), _readme(self.template))))
 
     def check(self, parameters: Any, *, prefix: str = "") -> list[FieldError]:
-        """What is wrong with `parameters`, whose dynamic values are resolved: by the schema, then by the code's own rules."""
+        """Returns what is wrong with `parameters`, whose dynamic values are resolved: by the schema, then by the code's own rules."""
         errors = self.validator.errors(parameters, prefix=prefix)
         if errors:
             return errors
         return [FieldError(prefix + problem.pointer, problem.message) for problem in self.template.check(parameters)]
 
     def check_ahead(self, parameters: Any, known: Known, *, prefix: str = "") -> list[FieldError]:
-        """The same of parameters of a run to come, as far as what they become is known."""
+        """Returns the same for the parameters of a run to come, as far as their dynamic values are known."""
         found = resolve(self.parameters_schema, parameters, known, prefix=prefix)
         own_rules = not found.open and not found.errors  # they are for whole parameters
         judged = self.check(found.value, prefix=prefix) if own_rules else self.validator.errors(found.value, prefix=prefix)
@@ -104,8 +104,8 @@ class Entry:
         return [*errors, *(one for one in unfixed if one.pointer not in told)]
 
     def upgrade_parameters(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:
-        """Parameters that were written for a version of the code, as it takes them now: by its own migrations, step by step. Defaults
-        are not filled in. Raises MigrationFailed."""
+        """Returns parameters that were written for the version `written_for` of the code, upgraded by the code's own migrations, step by
+        step. Defaults are not filled in. Raises MigrationFailed."""
         steps = [step for step in range(written_for, self.template.version) if step in self.template.migrations]
         found = copy.deepcopy(dict(parameters)) if steps else dict(parameters)  # a migration may change what it is given
         for step in steps:
@@ -117,14 +117,14 @@ class Entry:
         return found
 
     def convert_parameters(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:
-        """Parameters of another version of this template as this one has them: brought up, with its fixed values, and its defaults for
-        what is not there."""
+        """Returns parameters of another version of this template, converted to this one: upgraded, with its fixed values, and with its
+        defaults for what they leave out."""
         return with_defaults(self.parameters_schema, {**self.upgrade_parameters(parameters, written_for), **fixed_values(self.definition)})
 
 
-def of_code(template: JobTemplate) -> Entry:
+def of_code(template: JobTemplate) -> TemplateVersion:
     """A template that is code, in the one version that there is."""
-    return Entry(
+    return TemplateVersion(
         template=template,
         type=template.type,
         version=template.version,
@@ -138,10 +138,10 @@ def of_code(template: JobTemplate) -> Entry:
     )
 
 
-def of_definition(kind: str, base: Entry, definition: Definition, *, version: int, state: State) -> Entry:
+def of_definition(kind: str, base: TemplateVersion, definition: Definition, *, version: int, state: State) -> TemplateVersion:
     """A derived template in one version. `definition` has no problems (derived.problems)."""
     schema = compose(base.parameters_schema, definition)
-    return Entry(
+    return TemplateVersion(
         template=base.template,
         type=kind,
         version=version,

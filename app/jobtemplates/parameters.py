@@ -12,7 +12,7 @@ from app.connections.named import NamedConnections
 from app.connections.service import Connections
 from app.connections.vault import Vault
 from app.errors import FieldError
-from app.jobtemplates.entry import Entry
+from app.jobtemplates.entry import TemplateVersion
 from app.validation.dynamic import Known, Resolved, resolve
 from templates_lib.base import ConnectionGrant
 
@@ -23,7 +23,7 @@ class Parameters:
     read once. `given` are the parameters as they came; `kept` have the stored secrets that `given` only mask; `clear` have the named
     secrets as well."""
 
-    entry: Entry
+    entry: TemplateVersion
     given: Inventory
     kept: Inventory
     clear: Inventory
@@ -62,19 +62,20 @@ class ParameterPipeline:
     1. keep: secrets that are only masked are taken from the stored parameters.
     2. open: secrets that are kept elsewhere are filled in by their names.
     3. resolve: dynamic values become what the run knows (`Parameters.resolve`, `with_resolved`).
-    4. check: connections, secrets, schema and the template's own rules (`Parameters.reference_errors`, `errors_ahead`, `Entry.check`).
+    4. check: connections, secrets, schema and the template's own rules (`Parameters.reference_errors`, `errors_ahead`,
+       `TemplateVersion.check`).
     5. grant: a run gets its connections (`Parameters.grants`); a save is sealed (`seal`).
     """
 
     def __init__(self, connections: Connections, vault: Vault) -> None:
         self._connections, self._vault = connections, vault
 
-    def open(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> Parameters:
+    def open(self, entry: TemplateVersion, parameters: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> Parameters:
         """Steps 1 and 2, for parameters as a person or program gives them. `stored` holds the secrets that they only mask."""
         given = Inventory.of(entry.parameters_schema, parameters, stored)
         return self._opened(entry, given, self._vault.keep(given))
 
-    def open_stored(self, entry: Entry, stored: Mapping[str, Any]) -> Parameters:
+    def open_stored(self, entry: TemplateVersion, stored: Mapping[str, Any]) -> Parameters:
         """Steps 1 and 2, for parameters as they are stored. Raises StartError if a secret was sealed with another key."""
         clear = Inventory.of(entry.parameters_schema, self._vault.open(stored))
         return self._opened(entry, clear, clear)
@@ -89,18 +90,21 @@ class ParameterPipeline:
             named = self._connections.named_in(resolved)
         return replace(parameters, given=resolved, kept=resolved, clear=resolved, named=named)
 
-    def seal(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    def seal(self, entry: TemplateVersion, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
         """Returns parameters as they are stored: secrets sealed, those that are only masked taken from `stored`."""
-        sealed: dict[str, Any] = self._vault.seal(Inventory.of(entry.parameters_schema, parameters, stored))
-        return sealed
+        return self.seal_given(Inventory.of(entry.parameters_schema, parameters, stored))
 
-    def changed_secrets(self, entry: Entry, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
+    def seal_given(self, given: Inventory) -> dict[str, Any]:
+        """Returns the same for parameters that `open` has walked already (`Parameters.given`)."""
+        return dict(self._vault.seal(given))
+
+    def changed_secrets(self, entry: TemplateVersion, parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
         """Returns pointers of the secrets in `parameters` that `stored` does not have, or has with another value."""
         schema = entry.parameters_schema
         before = {site.pointer: site.value for site in Inventory.of(schema, self._vault.open(stored)).secrets()}
         after = self._vault.keep(Inventory.of(schema, parameters, stored)).secrets()
         return [site.pointer for site in after if before.get(site.pointer) != site.value]
 
-    def _opened(self, entry: Entry, given: Inventory, kept: Inventory) -> Parameters:
+    def _opened(self, entry: TemplateVersion, given: Inventory, kept: Inventory) -> Parameters:
         named = self._connections.named_in(kept)
         return Parameters(entry=entry, given=given, kept=kept, clear=named.open_secrets(kept), named=named)

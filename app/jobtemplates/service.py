@@ -14,7 +14,7 @@ from app.clock import Clock
 from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersion, ValidationFailed
 from app.jobtemplates.catalogue import Catalogue, next_number
 from app.jobtemplates.derived import TYPE, editor_schema, problems, read_definition
-from app.jobtemplates.entry import Entry, State, WhenOff
+from app.jobtemplates.entry import State, TemplateVersion, WhenOff
 from app.jobtemplates.store import TemplateStore
 from app.mongo import Document
 from app.validation import SchemaValidator, pointer
@@ -90,7 +90,7 @@ class Templates:
         broken = self._catalogue.broken
         return [row["_id"] for row in self._store.all() if row["_id"] in broken and self._catalogue.find(row.get("base", "")) is not None]
 
-    def base_of(self, row: Document) -> Entry:
+    def base_of(self, row: Document) -> TemplateVersion:
         """The template that a derived one is made from. Raises NotFound where its code is gone, Conflict for one that is code."""
         _refuse_code(row)
         return self._catalogue.get(row["base"])
@@ -106,7 +106,7 @@ class Templates:
         """What a derived template's editor begins with: the draft, else the newest version."""
         return dict((row.get("draft") or {}).get("definition") or self._latest_definition(row))
 
-    def draft(self, actor: Actor, kind: str) -> Entry:
+    def draft(self, actor: Actor, kind: str) -> TemplateVersion:
         """What the draft of a derived template would be. Raises ValidationFailed where it could not be published."""
         row = self.get(actor, kind)
         if not row.get("draft"):
@@ -264,7 +264,7 @@ class Templates:
         _refuse_code(row)
         return row
 
-    def _check(self, base: Entry, definition: Any, prefix: str = "") -> Any:
+    def _check(self, base: TemplateVersion, definition: Any, prefix: str = "") -> Any:
         """The definition as it is kept. Raises ValidationFailed."""
         read, unseen = read_definition(definition)
         if errors := [*problems(base.template, read), *unseen]:

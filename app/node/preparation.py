@@ -12,7 +12,7 @@ from app.errors import FieldError, JobwrightError, NotFound
 from app.execution.history_store import HistoryStore
 from app.executors.base import Run
 from app.jobtemplates.catalogue import Catalogue
-from app.jobtemplates.entry import Entry
+from app.jobtemplates.entry import TemplateVersion
 from app.jobtemplates.parameters import ParameterPipeline, Parameters
 from app.queue.claim_store import ClaimStore
 from app.queue.model import Attempt, AttemptError
@@ -102,7 +102,7 @@ class Preparation:
             self._claims.note_resolved(attempt, resolved.became)
         return resolved
 
-    def _errors(self, attempt: Attempt, entry: Entry, parameters: Mapping[str, Any]) -> list[FieldError]:
+    def _errors(self, attempt: Attempt, entry: TemplateVersion, parameters: Mapping[str, Any]) -> list[FieldError]:
         """What is wrong with the parameters. Those that were found right are not checked again: a version of a template stays as it is for
         as long as this process, and the check depends on nothing else."""
         key = (

@@ -18,7 +18,7 @@ from typing import Any
 
 from app.connections.inventory import Inventory
 from app.jobtemplates.catalogue import Catalogue
-from app.jobtemplates.entry import Entry
+from app.jobtemplates.entry import TemplateVersion
 from templates_lib.base import Cancelled, JobResult, Problem, RunContext, TemplateError
 from web.forms import Form
 
@@ -60,7 +60,7 @@ def check_template(catalogue: Catalogue, template_type: str) -> list[Breach]:
     Runs those `examples` of its schema that need no connection. Raises NotFound if the catalogue has no such template.
     """
     entry = catalogue.get(template_type)
-    rules: dict[str, Callable[[Entry], Iterator[str]]] = {
+    rules: dict[str, Callable[[TemplateVersion], Iterator[str]]] = {
         "documents itself": _documented,
         "draws a form": _form,
         "survives hostile parameters": _hostile,
@@ -73,14 +73,14 @@ def check_template(catalogue: Catalogue, template_type: str) -> list[Breach]:
     return [Breach(rule, text) for rule, check in rules.items() for text in _guarded(check, entry)]
 
 
-def _guarded(check: Callable[[Entry], Iterator[str]], entry: Entry) -> Iterator[str]:
+def _guarded(check: Callable[[TemplateVersion], Iterator[str]], entry: TemplateVersion) -> Iterator[str]:
     try:
         yield from check(entry)
     except Exception as error:
         yield f"{type(error).__name__}: {str(error)[:300]}"
 
 
-def _documented(entry: Entry) -> Iterator[str]:
+def _documented(entry: TemplateVersion) -> Iterator[str]:
     readme = entry.help_text
     if not readme.strip():
         yield "the template has no README.md, so its help page is empty"
@@ -89,7 +89,7 @@ def _documented(entry: Entry) -> Iterator[str]:
             yield f"README.md does not explain the parameter `{name}`"
 
 
-def _form(entry: Entry) -> Iterator[str]:
+def _form(entry: TemplateVersion) -> Iterator[str]:
     form = Form(entry.parameters_schema)
     if "<input" not in form.render() and entry.parameters_schema.get("properties"):
         yield "its form has no input field"
@@ -97,7 +97,7 @@ def _form(entry: Entry) -> Iterator[str]:
         yield "`additionalProperties` is not false, so a misspelt parameter is accepted and ignored"
 
 
-def _hostile(entry: Entry) -> Iterator[str]:
+def _hostile(entry: TemplateVersion) -> Iterator[str]:
     names = list(entry.parameters_schema.get("properties", {}))
     base = _examples_of(entry)[0] if _examples_of(entry) else {}
     for value in (*HOSTILE, *({**base, name: odd} for name in names for odd in HOSTILE)):
@@ -108,7 +108,7 @@ def _hostile(entry: Entry) -> Iterator[str]:
             yield f"check() yields something other than a Problem for {json.dumps(value)[:100]}"
 
 
-def _examples(entry: Entry) -> Iterator[str]:
+def _examples(entry: TemplateVersion) -> Iterator[str]:
     if not _examples_of(entry):
         yield "its schema has no `examples`, so nothing shows what a job of it looks like"
     for number, example in enumerate(_examples_of(entry), 1):
@@ -119,7 +119,7 @@ def _examples(entry: Entry) -> Iterator[str]:
                 yield f"example {number} is wrong at {problem.pointer}: {problem.message}"
 
 
-def _preview(entry: Entry) -> Iterator[str]:
+def _preview(entry: TemplateVersion) -> Iterator[str]:
     template = entry.template
     if template.destructive and template.preview is None:
         yield "it destroys data but has no preview, so nobody can see what a run would do before they approve it"
@@ -132,7 +132,7 @@ def _preview(entry: Entry) -> Iterator[str]:
                 yield "preview() writes files"
 
 
-def _cancel(entry: Entry) -> Iterator[str]:
+def _cancel(entry: TemplateVersion) -> Iterator[str]:
     for example in _runnable(entry):
         with _context(stop_after=0.2) as context:
             began = time.monotonic()
@@ -146,7 +146,7 @@ def _cancel(entry: Entry) -> Iterator[str]:
                 yield f"it runs for more than {CANCEL_SECONDS:g} s after its cancellation; call ctx.check_cancelled() at safe points"
 
 
-def _result(entry: Entry) -> Iterator[str]:
+def _result(entry: TemplateVersion) -> Iterator[str]:
     for example in _runnable(entry):
         with _context(stop_after=LONG_SECONDS) as context:
             result = _run_or_fail(entry, example, context)
@@ -158,7 +158,7 @@ def _result(entry: Entry) -> Iterator[str]:
         json.dumps(dict(result.data), allow_nan=False)
 
 
-def _twice(entry: Entry) -> Iterator[str]:
+def _twice(entry: TemplateVersion) -> Iterator[str]:
     """A worker may die after the work was done and before that is recorded. The second attempt has the same key and must not fail."""
     for example in _runnable(entry):
         with _context(stop_after=LONG_SECONDS) as first_attempt:
@@ -173,7 +173,7 @@ def _twice(entry: Entry) -> Iterator[str]:
                 yield f"the second attempt fails: {error}"
 
 
-def _run_or_fail(entry: Entry, example: Mapping[str, Any], context: RunContext) -> Any:
+def _run_or_fail(entry: TemplateVersion, example: Mapping[str, Any], context: RunContext) -> Any:
     """Returns the result of the run; NO_RESULT if it fails, since an example may show a failure, or if it takes too long."""
     try:
         return _run(entry, example, context)
@@ -181,7 +181,7 @@ def _run_or_fail(entry: Entry, example: Mapping[str, Any], context: RunContext) 
         return NO_RESULT
 
 
-def _run(entry: Entry, example: Mapping[str, Any], context: RunContext) -> Any:
+def _run(entry: TemplateVersion, example: Mapping[str, Any], context: RunContext) -> Any:
     result = entry.template.run(example, context)
     return asyncio.run(_await(result)) if inspect.isawaitable(result) else result
 
@@ -190,11 +190,11 @@ async def _await(awaitable: Any) -> Any:
     return await awaitable
 
 
-def _examples_of(entry: Entry) -> list[dict[str, Any]]:
+def _examples_of(entry: TemplateVersion) -> list[dict[str, Any]]:
     return [dict(example) for example in entry.parameters_schema.get("examples", ()) if isinstance(example, Mapping)]
 
 
-def _runnable(entry: Entry) -> list[dict[str, Any]]:
+def _runnable(entry: TemplateVersion) -> list[dict[str, Any]]:
     """Returns the valid examples that need no connection; none for a template that uses the network."""
     if entry.template.network:
         return []

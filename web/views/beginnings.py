@@ -11,7 +11,7 @@ from flask import request
 from app.errors import LimitReached, ValidationFailed
 from app.execution.filters import ExecutionFilter
 from app.jobs.model import Job
-from app.jobtemplates.entry import Entry
+from app.jobtemplates.entry import TemplateVersion
 from app.jobtemplates.presets import without_secrets
 from app.queue.execution import Execution
 from app.queue.model import Trigger
@@ -36,13 +36,13 @@ class Beginning:
     note: str = ""
 
 
-def presets_of(entry: Entry) -> list[Beginning]:
+def presets_of(entry: TemplateVersion) -> list[Beginning]:
     """Those that the viewer sees of a template."""
     rows = services().presets.of(actor(), entry.type)
     return [Beginning(row["name"], f"preset={row['_id']}", "" if row["owner"] == actor().id else row["by"]) for row in rows]
 
 
-def recent_jobs(entry: Entry) -> list[Beginning]:
+def recent_jobs(entry: TemplateVersion) -> list[Beginning]:
     """The jobs of a template that were changed last."""
     jobs = services().directory.of_template(actor(), entry.type, RECENT, sort="-updated_at")
     return [Beginning(job.definition.name, f"recent={job.id}") for job in jobs]
@@ -58,7 +58,7 @@ def recent_runs(job: Job) -> list[Beginning]:
     return [Beginning(say("{at:%Y-%m-%d %H:%M}", at=local(row.queued_at)), f"recent={row.id}", row.triggered_by_user or "") for row in rows]
 
 
-def chosen_beginning(entry: Entry, *, of_job: bool) -> Any:
+def chosen_beginning(entry: TemplateVersion, *, of_job: bool) -> Any:
     """The parameters that the address asks to begin with, without secrets; ABSENT where it names nothing. `of_job`: what is recent is a
     run of a job, else a job. Raises NotFound."""
     preset, recent = request.args.get("preset"), request.args.get("recent")
@@ -73,7 +73,7 @@ def chosen_beginning(entry: Entry, *, of_job: bool) -> Any:
     return without_secrets(entry.parameters_schema, found)
 
 
-def save_preset(entry: Entry, editor: Editor) -> bool:
+def save_preset(entry: TemplateVersion, editor: Editor) -> bool:
     """Where the button was pressed, keep what stands in the form and say so; False where it was not."""
     if SAVE not in request.form:
         return False

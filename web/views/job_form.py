@@ -13,7 +13,7 @@ from app.jobs.body import without_secrets
 from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.reading import json_schema, load_definition
 from app.jobs.schema import JobDefinitionSchema
-from app.jobtemplates.entry import Entry
+from app.jobtemplates.entry import TemplateVersion
 from app.validation.together import beside
 from app.zones import zone_names
 from templates_lib.messages import joined, say
@@ -172,7 +172,7 @@ class JobForm:
     parameters that a new one begins with. `schedule` are the posted fields of the schedule; empty for a page that was only asked for.
     """
 
-    entry: Entry
+    entry: TemplateVersion
     job: Job | None = None
     like: Job | None = None
     begin: Any = ABSENT
@@ -203,7 +203,7 @@ class JobForm:
         }
 
     @classmethod
-    def read(cls, entry: Entry, pairs: Pairs, job: Job | None = None) -> JobForm:
+    def read(cls, entry: TemplateVersion, pairs: Pairs, job: Job | None = None) -> JobForm:
         """The posted form; a button has done its work already, and a check has told what is wrong so far."""
         form = cls(entry, job, schedule=settled(dict(pairs)))
         for part in form.parts.values():

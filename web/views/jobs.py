@@ -16,7 +16,7 @@ from app.jobs.body import as_request
 from app.jobs.filters import JobFilter
 from app.jobs.merging import changes, merge
 from app.jobs.model import Cause, Job
-from app.jobtemplates.entry import Entry
+from app.jobtemplates.entry import TemplateVersion
 from app.scheduling.backfill import SCHEMA as BACKFILL_FORM
 from app.scheduling.plan import spread
 from templates_lib.messages import say, say_many
@@ -238,7 +238,7 @@ def new() -> Any:
     return redirect(url_for(".show", job_id=job.id))
 
 
-def _form_of_new(entry: Entry) -> str:
+def _form_of_new(entry: TemplateVersion) -> str:
     like, draft = request.args.get("like"), services().drafts.find(actor(), entry.type)
     if like:
         form = JobForm(entry, like=services().jobs.get(actor(), like))

@@ -12,7 +12,7 @@ from app.accounts.permissions import May, require
 from app.errors import DuplicateName, FieldError, StaleVersion, ValidationFailed
 from app.jobs.moves import Impact, Outcome, Result
 from app.jobtemplates.derived import compose, problems
-from app.jobtemplates.entry import Entry
+from app.jobtemplates.entry import TemplateVersion
 from app.jobtemplates.service import STANDING_SCHEMA
 from app.mongo import Document
 from templates_lib.messages import Said, counted, joined, said, say, say_many
@@ -110,11 +110,11 @@ def _for_form(definition: dict[str, Any]) -> dict[str, Any]:
     return {**definition, "parameters": {name: {"shown": False, **one} if "value" in one else one for name, one in treatments.items()}}
 
 
-def _first(base: Entry) -> dict[str, Any]:
+def _first(base: TemplateVersion) -> dict[str, Any]:
     return {"name": "", "description": base.description, "category": base.category, "icon": base.icon}
 
 
-def _saved(base: Entry, editor: Editor, row: Document | None, kind: str, save: Any, prefix: str = "") -> Any:
+def _saved(base: TemplateVersion, editor: Editor, row: Document | None, kind: str, save: Any, prefix: str = "") -> Any:
     editor.read(posted())
     if editor.pressed or "show" in request.form:
         errors = editor.submission.errors if editor.submission and (editor.pressed == CHECK or "show" in request.form) else ()
@@ -128,7 +128,9 @@ def _saved(base: Entry, editor: Editor, row: Document | None, kind: str, save: A
     return redirect(url_for(".publish", kind=kind))
 
 
-def _draft_page(base: Entry, editor: Editor, row: Document | None = None, kind: str = "", errors: tuple[FieldError, ...] = ()) -> str:
+def _draft_page(
+    base: TemplateVersion, editor: Editor, row: Document | None = None, kind: str = "", errors: tuple[FieldError, ...] = ()
+) -> str:
     own = [one for one in errors if one.pointer in {"", "/type"}]
     shown = editor.present(one for one in errors if one not in own)
     value = editor.stored if editor.submission is None else editor.submission.value
@@ -149,7 +151,7 @@ def _where(row: Document | None) -> str:
     return url_for("templates_pages.show", kind=row["_id"]) if row and row.get("versions") else url_for("templates_pages.gallery")
 
 
-def _live(base: Entry, definition: Any) -> Presented | None:
+def _live(base: TemplateVersion, definition: Any) -> Presented | None:
     """The form that jobs would have; None while the definition is not right."""
     if not isinstance(definition, Mapping):
         return None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, lacks, require
-from app.jobtemplates.entry import Entry
+from app.jobtemplates.entry import TemplateVersion
 from web.current import actor, services
 from web.language import translated
 
@@ -22,7 +22,7 @@ def gallery() -> str:
     require(actor(), May.SEE_TEMPLATES)
     catalogue, words, risk = services().catalogue, request.args.get("q", "").strip()[:100], request.args.get("risk", "")
     entries = [entry for entry in catalogue if _matches(entry, words.lower().split(), risk)]
-    by_category: dict[str, list[Entry]] = {}
+    by_category: dict[str, list[TemplateVersion]] = {}
     for entry in entries:
         by_category.setdefault(entry.category, []).append(entry)
     manages = lacks(actor(), May.MANAGE_TEMPLATES) is None
@@ -42,7 +42,7 @@ def gallery() -> str:
     )
 
 
-def _matches(entry: Entry, words: Iterable[str], risk: str) -> bool:
+def _matches(entry: TemplateVersion, words: Iterable[str], risk: str) -> bool:
     named = (entry.name, entry.description, entry.category)
     text = " ".join((entry.type, *named, *map(translated, named))).lower()
     return all(word in text for word in words) and (not risk or entry.template.risk_level == risk)

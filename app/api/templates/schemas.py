@@ -10,7 +10,7 @@ from app.api.base_schemas import AnswerSchema, RequestSchema
 from app.api.present import errors_json, jsonable
 from app.jobtemplates.catalogue import Standing
 from app.jobtemplates.derived import TYPE
-from app.jobtemplates.entry import Entry
+from app.jobtemplates.entry import TemplateVersion
 from app.jobtemplates.sharing import Shared
 from app.mongo import Document
 
@@ -91,7 +91,7 @@ class SchemaEnvelope(AnswerSchema):
     schema = ma.Dict(required=True)
 
 
-def template_json(entry: Entry, standing: Standing) -> dict[str, Any]:
+def template_json(entry: TemplateVersion, standing: Standing) -> dict[str, Any]:
     """Returns a template: what its code says about it, and what super-admins have set about it."""
     template = entry.template
     return {

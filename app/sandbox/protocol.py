@@ -183,6 +183,7 @@ _CLASSES: dict[str, Any] = {
     message.__name__: message
     for message in (MakeZygote, Fork, Stop, Ready, Broken, Ended, Start, StopRun, Begun, TooLate, Dropped, Log, Progress, End)
 }
+_WITH_REASON = (Stop, Ended)
 _to_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
@@ -195,7 +196,9 @@ def encode(message: Message) -> bytes:
 
     A value that JSON does not know becomes its text; half of a surrogate pair becomes a question mark.
     """
-    return _to_json({"message": type(message).__name__, **message._asdict()}).encode("utf-8", errors="replace")
+    fields = dict(zip(message._fields, message, strict=True))
+    fields["message"] = type(message).__name__
+    return _to_json(fields).encode("utf-8", errors="replace")
 
 
 def decode(data: bytes | bytearray) -> Message:
@@ -205,9 +208,10 @@ def decode(data: bytes | bytearray) -> Message:
     """
     try:
         fields = json.loads(data)
-        message: Message = _CLASSES[fields.pop("message")](**fields)
-        if isinstance(message, Stop | Ended) and message.reason is not None:
-            message = message._replace(reason=StopReason(message.reason))
+        kind = _CLASSES[fields.pop("message")]
+        if kind in _WITH_REASON and fields["reason"] is not None:
+            fields["reason"] = StopReason(fields["reason"])
+        message: Message = kind(**fields)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ProtocolError(f"{type(error).__name__}: {error}"[:200]) from error
     return message

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,6 +36,7 @@ from app.jobs.service import JobRegistry
 from app.mongo import Document, as_stored, is_away, is_permanent
 from app.outbox.event_store import Events
 from app.outbox.events import ApprovalWaiting
+from app.paging import Page
 from app.shapes import DAMAGED
 from templates_lib.messages import said, say
 
@@ -45,16 +45,6 @@ STUCK_AFTER = timedelta(seconds=60)
 LONGEST_NOTE = 1000
 PREVIEWED = {Operation.CREATE, Operation.UPDATE, Operation.ENABLE, Operation.RUN, Operation.RETRY, Operation.BACKFILL}
 STATES = ("pending", "approved", "refused", "withdrawn", "expired", "failed")
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalPage:
-    """One page, newest first; pages count from 1."""
-
-    approvals: list[Document]
-    total: int
-    page: int
-    pages: int
 
 
 class Approvals:
@@ -148,7 +138,7 @@ class Approvals:
             self._store.set_preview(approval_id, preview)
         return preview
 
-    def page(self, actor: Actor, *, state: str | None = None, page: int = 1, limit: int = 50) -> ApprovalPage:
+    def page(self, actor: Actor, *, state: str | None = None, page: int = 1, limit: int = 50) -> Page[Document]:
         """One page of the requests, all or of one state (STATES)."""
         require(actor, May.SEE_APPROVALS)
         now, query = self._clock.now(), Document()
@@ -162,7 +152,7 @@ class Approvals:
         if actor.groups is not None:
             query["subject.group"] = {"$in": sorted(actor.groups)}
         rows, total = self._store.page(query, skip=(page - 1) * limit, limit=limit)
-        return ApprovalPage([self._shown(row) for row in rows], total, page, max(1, -(-total // limit)))
+        return Page.of([self._shown(row) for row in rows], total=total, page=page, limit=limit)
 
     def waiting(self, actor: Actor) -> int:
         """How many wait, for the number beside the link."""

@@ -161,7 +161,7 @@ class Bulk:
                     )
                 ]
             )
-        return page.jobs
+        return list(page.items)
 
     def plan(self, actor: Actor, wanted: Wanted, query: JobFilter) -> Outcome:
         """What `carry_out` would do to the jobs that match; nothing is changed. Raises ValidationFailed, Forbidden."""

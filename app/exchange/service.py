@@ -166,7 +166,7 @@ class Exchange:
         found: list[Job] = []
         for number in count(1):
             page = self._directory.page(actor, query, page=number, limit=PAGE)
-            found += page.jobs
+            found += page.items
             if number >= page.pages:
                 break
         return found

@@ -16,19 +16,10 @@ from app.jobs.list_store import ListStore
 from app.jobs.model import Job
 from app.jobs.usage_store import UsageStore
 from app.jobtemplates.catalogue import Catalogue
+from app.paging import Page
 
 FACETS_SECONDS = 10.0  # for which facets are remembered: to read them means to read the registry
 MOST_FACETS = 100  # sets of groups whose facets are remembered
-
-
-@dataclass(frozen=True, slots=True)
-class JobPage:
-    """One page of a list: pages count from 1, `pages` is at least 1."""
-
-    jobs: list[Job]
-    total: int
-    page: int
-    pages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +41,17 @@ class JobDirectory:
 
     # -- lists ----------------------------------------------------------------------------------------------------
 
-    def page(self, actor: Actor, query: JobFilter, *, sort: str = "name", page: int = 1, limit: int = 20) -> JobPage:
+    def page(self, actor: Actor, query: JobFilter, *, sort: str = "name", page: int = 1, limit: int = 20) -> Page[Job]:
         """Returns one page of the jobs that pass the filter; `sort` is a key of app.jobs.filters.SORTS."""
         require(actor, May.SEE_JOBS)
         missing = self._missing_versions(self._usage.versions_in_use()) if query.broken is not None else []
         visible = replace(query, groups=actor.groups)
         jobs, total = self._lists.page(visible, sort=sort, skip=(page - 1) * limit, limit=limit, now=self._clock.now(), missing=missing)
-        return JobPage(jobs, total, page, max(1, -(-total // limit)))
+        return Page.of(jobs, total=total, page=page, limit=limit)
 
     def of_template(self, actor: Actor, template_type: str, limit: int, *, sort: str = "name") -> list[Job]:
         """Returns the first jobs of a template."""
-        return self.page(actor, JobFilter(template_type=template_type), sort=sort, limit=limit).jobs
+        return list(self.page(actor, JobFilter(template_type=template_type), sort=sort, limit=limit).items)
 
     def due_between(self, actor: Actor, begin: datetime, end: datetime, limit: int) -> list[Job]:
         """Returns the first jobs that are due from `begin` on and before `end`, the next one first."""

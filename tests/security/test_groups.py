@@ -87,14 +87,14 @@ def test_pages(method: str, rule: str, services: Services, kept: Actor, both: di
 
 
 def test_lists_hold_ones_own_alone(services: Services, kept: Actor, both: dict[str, dict[str, str]]) -> None:
-    assert [job.definition.name for job in services.directory.page(kept, JobFilter()).jobs] == ["of north"]
+    assert [job.definition.name for job in services.directory.page(kept, JobFilter()).items] == ["of north"]
     assert services.directory.page(kept, JobFilter(group="south")).total == 0
     assert services.directory.names(kept, limit=10) == ["of north"]
     assert services.directory.groups(kept) == ["north"]
     assert {row.job_name for row in services.history.page(kept).executions if not row.dry} == {"of north"}
     assert services.history.page(kept, ExecutionFilter(job_id=both["south"]["job_id"])).total == 0
     assert services.history.latest(kept, both["south"]["job_id"]) == []
-    assert [row["_id"] for row in services.approvals.page(kept).approvals] == [both["north"]["approval_id"]]
+    assert [row["_id"] for row in services.approvals.page(kept).items] == [both["north"]["approval_id"]]
     assert services.approvals.waiting(kept) == 1
     assert services.approvals.waiting(BOSS) == 2
 

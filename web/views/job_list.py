@@ -49,7 +49,7 @@ def list_jobs() -> str:
     page = services().directory.page(actor(), query, sort=sort, page=page_number(), limit=PAGE_SIZE)
     return render_template(
         "jobs.html",
-        rows=job_rows(page.jobs),
+        rows=job_rows(page.items),
         page=page,
         args=args,
         sort=sort,

@@ -61,7 +61,7 @@ def find() -> str:
     rows = [Found(say("Page"), name, href, icon) for name, href, icon, may in PAGES if lacks(actor(), may) is None and _holds(name, words)]
     if text and lacks(actor(), May.SEE_JOBS) is None:
         page = services().directory.page(actor(), JobFilter(search=text), limit=MOST_JOBS)
-        rows += [Found(say("Job"), job.definition.name, f"/jobs/{job.id}", "list") for job in page.jobs]
+        rows += [Found(say("Job"), job.definition.name, f"/jobs/{job.id}", "list") for job in page.items]
         kinds = [entry for entry in services().catalogue if _holds(entry.name, words)][:MOST_OTHERS]
         rows += [Found(say("New job"), entry.name, f"/jobs/new?template={entry.type}", entry.icon) for entry in kinds]
         if view := [one for one in preference().views if _holds(one.name, words)]:

@@ -21,7 +21,7 @@ blueprint = ApiBlueprint(
 def list_approvals(query: dict[str, Any]) -> dict[str, Any]:
     """List requests for approval, newest first"""
     page = services().approvals.page(actor(), state=query.get("state"), page=query["page"], limit=query["limit"])
-    return page_json("approvals", jsonable(page.approvals), page)
+    return page_json("approvals", jsonable(page.items), page)
 
 
 @blueprint.get("/<approval_id>")

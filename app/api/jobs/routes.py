@@ -39,7 +39,7 @@ def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
     """List jobs, filtered, searched, sorted, in pages"""
     where = {name: query.pop(name) for name in ("sort", "page", "limit")}
     page = services().directory.page(actor(), JobFilter(**query), **where)
-    return page_json("jobs", [show_job(job) for job in page.jobs], page)
+    return page_json("jobs", [show_job(job) for job in page.items], page)
 
 
 @blueprint.post("")

@@ -139,7 +139,7 @@ def test_a_form_says_it_at_the_field_and_keeps_what_was_typed(
 def test_a_form_keeps_large_numbers_exactly(pages: FlaskClient, services: Services, super_admin: Actor) -> None:
     answer = post(pages, "/jobs/new?template=webhook_trigger", {"/name": "kept", "/url": URL, "/body": GOOD})
     assert answer.status_code == 302, html.unescape(text(answer))[:3000]
-    job = services.directory.page(super_admin, JobFilter()).jobs[0]
+    job = services.directory.page(super_admin, JobFilter()).items[0]
     assert job.definition.parameters["body"] == json.loads(GOOD)
     page = text(pages.get(f"/jobs/{job.id}/edit"))
     assert json.loads(Page(page[page.index("<main") :]).editor("/body").value) == json.loads(GOOD)

@@ -437,7 +437,7 @@ def test_the_registry_holds_so_many_jobs_and_no_more_whoever_races(store: Store,
         limited.jobs.create(other, body(name=f"other {n}"))
     with pytest.raises(Exception, match="registry is full: 10 jobs"):
         limited.jobs.create(other, body(name="one too many"))
-    limited.jobs.delete(super_admin, next(job.id for job in limited.directory.page(super_admin, _all(), limit=50).jobs))
+    limited.jobs.delete(super_admin, next(job.id for job in limited.directory.page(super_admin, _all(), limit=50).items))
     limited.jobs.create(other, body(name="there is a seat again"))
 
 

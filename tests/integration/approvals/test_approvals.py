@@ -151,7 +151,7 @@ def test_taking_a_destructive_job_back_waits(
 
 def test_a_copy_of_a_destructive_job_waits(admin_api: Api, services: Services, super_admin: Actor, job: Job) -> None:
     assert admin_api("POST", f"{JOBS}/{job.id}/clone", {"name": "copy"}).status_code == 202
-    assert [one.definition.name for one in services.directory.page(super_admin, JobFilter()).jobs] == ["d"]
+    assert [one.definition.name for one in services.directory.page(super_admin, JobFilter()).items] == ["d"]
 
 
 def test_every_way_to_destroy_waits_and_every_way_to_stop_does_not(

@@ -56,7 +56,7 @@ def test_a_plan_changes_nothing_and_applying_makes_it_so_once(services: Services
     assert actions(services.exchange.plan(super_admin, FILE)) == [("first", "unchanged"), ("second", "unchanged")]
     again = services.exchange.plan(super_admin, FILE.replace("hidden thing", "another thing"))
     assert again.steps[1].diff == [{"field": "/parameters/secret", "before": {"$secret": "set"}, "after": {"$secret": "set"}}]
-    job = services.directory.page(super_admin, JobFilter(search="first")).jobs[0]
+    job = services.directory.page(super_admin, JobFilter(search="first")).items[0]
     assert (job.origin, job.definition.tags, job.definition.retry_policy.max_retries) == ("import", ("a", "b"), 1)
     assert [one["action"] for one in services.audit.history(AuditFilter(kind="job"))] == ["job.create", "job.create"]
 
@@ -78,7 +78,7 @@ def test_what_is_exported_changes_nothing_when_it_comes_back(services: Services,
 
 def test_a_file_says_a_job_whole_but_leaves_its_switch(services: Services, super_admin: Actor) -> None:
     services.exchange.apply(super_admin, FILE)
-    job = services.directory.page(super_admin, JobFilter(search="first")).jobs[0]
+    job = services.directory.page(super_admin, JobFilter(search="first")).items[0]
     services.jobs.update(super_admin, job.id, {"priority": 9, "description": "by hand"})
     services.jobs.set_enabled(super_admin, job.id, enabled=False)
     plan = services.exchange.plan(super_admin, FILE)
@@ -95,7 +95,7 @@ def test_pruning_takes_only_what_came_out_of_a_file(services: Services, super_ad
     services.jobs.create(super_admin, {"name": "by hand", "template_type": "noop"})
     services.exchange.apply(super_admin, FILE)
     less = FILE.split("- name: second")[0]
-    second = services.directory.page(super_admin, JobFilter(search="second")).jobs[0]
+    second = services.directory.page(super_admin, JobFilter(search="second")).items[0]
     waiting = services.runs.run_now(super_admin, second.id).id
     assert actions(services.exchange.plan(super_admin, less)) == [("first", "unchanged")]
     assert actions(services.exchange.apply(super_admin, less, prune=True)) == [("first", "unchanged"), ("second", "delete")]
@@ -272,7 +272,7 @@ def test_an_export_means_the_same_where_other_settings_hold(
     schedule = {"type": "cron", "expression": "0 3 * * *"}
     services.jobs.create(super_admin, {"name": "one", "template_type": "noop", "schedule": schedule})
     services.jobs.create(super_admin, {"name": "two", "template_type": "noop", "enabled": False, "retry_policy": {"max_retries": 9}})
-    before = {job.definition.name: job.definition for job in services.directory.page(super_admin, JobFilter()).jobs}
+    before = {job.definition.name: job.definition for job in services.directory.page(super_admin, JobFilter()).items}
     text = services.exchange.export(super_admin, "yaml")
     other = replace(settings, timezone="Europe/Berlin", default_max_retries=9, default_retry_delay_seconds=7, misfire_grace_seconds=60)
     there = build_services(other, store, clock=clock, catalogue=catalogue)
@@ -281,7 +281,7 @@ def test_an_export_means_the_same_where_other_settings_hold(
     assert [step.action for step in services.exchange.plan(super_admin, again).steps] == [Action.KEEP, Action.KEEP]
     store.database["dynamic_jobs"].delete_many({})
     there.exchange.apply(super_admin, text)
-    assert {job.definition.name: job.definition for job in there.directory.page(super_admin, JobFilter()).jobs} == before
+    assert {job.definition.name: job.definition for job in there.directory.page(super_admin, JobFilter()).items} == before
 
 
 def test_defaults_of_a_file_are_judged(services: Services, super_admin: Actor) -> None:

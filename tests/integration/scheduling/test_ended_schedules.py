@@ -132,9 +132,9 @@ def test_the_filter_says_what_the_record_says(services: Services, super_admin: A
         engine.tick()
         dispatcher.close()
         now: datetime = clock.now()
-        every = services.directory.page(super_admin, JobFilter(), limit=100).jobs
+        every = services.directory.page(super_admin, JobFilter(), limit=100).items
         for wanted in (True, False):
-            found = services.directory.page(super_admin, JobFilter(ended=wanted), limit=100).jobs
+            found = services.directory.page(super_admin, JobFilter(ended=wanted), limit=100).items
             assert {job.id for job in found} == {job.id for job in every if job.has_ended(now) is wanted}
         seen.add(sum(job.has_ended(now) for job in every))
     assert len(seen) > 2, "nothing changed over time"

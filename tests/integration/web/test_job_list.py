@@ -77,7 +77,7 @@ def test_what_is_due_next_comes_first_and_what_never_is_last(services: Services,
     def page(number: int, limit: int) -> list[str]:
         found = services.directory.page(super_admin, JobFilter(), sort="next_run_at", page=number, limit=limit)
         assert found.total == 5
-        return [job.definition.name for job in found.jobs]
+        return [job.definition.name for job in found.items]
 
     whole = page(1, 10)
     assert set(whole[:2]) == {"bad", "good"}
@@ -90,7 +90,7 @@ def test_a_search_pages_as_the_list_does(services: Services, super_admin: Actor)
     for n in range(7):
         make(services, super_admin, f"job {n}")
     found = [services.directory.page(super_admin, JobFilter(search="JOB"), page=number, limit=3) for number in (1, 2, 3, 4)]
-    assert [[job.definition.name[-1] for job in page.jobs] for page in found] == [list("012"), list("345"), ["6"], []]
+    assert [[job.definition.name[-1] for job in page.items] for page in found] == [list("012"), list("345"), ["6"], []]
     assert {page.total for page in found} == {7}
 
 
@@ -375,7 +375,7 @@ def test_a_search_looks_at_name_description_and_tags_and_not_at_case(services: S
     make = lambda name, **fields: services.jobs.create(super_admin, {"name": name, "template_type": "noop", **fields})[0]
     street, tagged = make("Straße fegen", description="Every 2nd (odd) week"), make("Other", tags=["Gehweg"])
     found = lambda text, sort="name": [
-        one.definition.name for one in services.directory.page(super_admin, JobFilter(search=text), sort=sort).jobs
+        one.definition.name for one in services.directory.page(super_admin, JobFilter(search=text), sort=sort).items
     ]
     assert found("STRASSE") == found("2ND (ODD") == ["Straße fegen"]
     assert found("gehweg") == ["Other"]

@@ -64,7 +64,7 @@ def hurt(services: Services, super_admin: Actor, store: Store) -> str:
     store.database["execution_logs"].insert_one(
         {"_id": chunk_id("b", 1, 2), "attempt": 1, "lines": [{"timestamp": START, "level": "INFO", "message": "of old"}]}
     )
-    job = next(iter(services.directory.page(super_admin, EVERY_JOB).jobs))
+    job = next(iter(services.directory.page(super_admin, EVERY_JOB).items))
     store.database["dynamic_jobs"].update_one({"_id": job.id}, {"$set": {"description": HOSTILE, "last_status": "failed"}})
     return str(job.id)
 

@@ -92,7 +92,7 @@ def test_numbers_times_and_plurals_are_written_as_the_language_does(
     assert re.search(r'<time [^>]*title="02.03.2026 13:00:00 UTC">in 1 h</time>', page), "exact on hover"
     posted = {"csrf_token": csrf(page), "query": "", "action": "disable"}
     assert "2 Jobs ausschalten?" in text(browser_client.post("/jobs/bulk", data={**posted, "all": "1"}, headers=GERMAN))
-    first, _ = services.directory.page(super_admin, JobFilter()).jobs
+    first, _ = services.directory.page(super_admin, JobFilter()).items
     assert "1 Job ausschalten?" in text(browser_client.post("/jobs/bulk", data={**posted, "job": first.id}, headers=GERMAN))
     filled = {"s.type": "interval", "s.every": "1e9", "csrf_token": csrf(page)}
     assert "muss eine ganze Zahl sein" in text(browser_client.post("/jobs/schedule-preview", data=filled, headers=GERMAN))

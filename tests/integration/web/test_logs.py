@@ -82,7 +82,7 @@ def test_a_search_finds_lines_by_their_numbers(logs: LogStore) -> None:
 
 def run(store: Store, services: Services, actor: Actor, key: str, minutes: int, status: str, **changes: Any) -> str:
     job = (
-        next(iter(services.directory.page(actor, EVERY_JOB).jobs), None)
+        next(iter(services.directory.page(actor, EVERY_JOB).items), None)
         or services.jobs.create(actor, {"name": "j", "template_type": "noop"})[0]
     )
     at = START + timedelta(minutes=minutes)

@@ -158,7 +158,7 @@ def test_a_page_tells_what_is_wrong_so_far_without_saving(browser_client: FlaskC
         answer = send(browser_client, [*page.pairs(), (f"{prefix}.action", "check")], path)
         assert answer.status_code == 200
         assert "Write the decimal point as a dot: 1.5" in main_of(text(answer)).text
-    assert [one.definition.name for one in services.directory.page(super_admin, JobFilter()).jobs] == ["Night"]
+    assert [one.definition.name for one in services.directory.page(super_admin, JobFilter()).items] == ["Night"]
 
 
 def test_a_job_is_cloned_without_its_name_and_its_secrets(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:

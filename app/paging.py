@@ -1,0 +1,29 @@
+"""Pages of lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list with `total` items. Pages count from 1; there is at least one, which may be empty."""
+
+    items: Sequence[T]
+    total: int
+    page: int
+    pages: int
+
+    @classmethod
+    def of(cls, items: Sequence[T], *, total: int, page: int, limit: int) -> Page[T]:
+        """Returns a page of a list that has `limit` items on each: 41 items at 20 a page are 3 pages."""
+        return cls(items, total, page, page_count(total, limit))
+
+
+def page_count(total: int, limit: int) -> int:
+    """Returns how many pages `total` items take at `limit` a page, at least 1: 0 → 1, 20 → 1 and 21 → 2 with a limit of 20."""
+    return max(1, -(-total // limit))

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-LONGEST_SECONDS = 60.0
+LONGEST_SECONDS = 180.0
 PROGRAM = ["app.cli", "app.process", "app.factory", "app.api", "app.exchange.service", "app.webserver", "web", __name__]
 _context: ForkServerContext | None = None
 

@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, StorageState, expect, sync_playwright
 from pymongo import MongoClient
 
-from tests.support import ADMIN, PASSWORD, Service
+from tests.support import ADMIN, PASSWORD, PATIENCE_SECONDS, Service
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [
@@ -29,7 +29,8 @@ FLAGS = [
 
 ADA = "ada@example.com"  # an admin; ADMIN is a super-admin
 
-expect.set_options(timeout=15_000)  # what is waited for comes when it comes: a busy machine is no failure
+PATIENCE_MS = int(PATIENCE_SECONDS * 1000)
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def chromium() -> Iterator[Browser]:
             pytest.fail("no chromium: CI must have one")
         pytest.skip("no chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=PATIENCE_MS)
         yield browser
         browser.close()
 
@@ -83,6 +84,7 @@ class Watched:
     def __init__(self, context: BrowserContext, address: str, *, javascript: bool) -> None:
         self.context, self.address, self.complaints, self.javascript = context, address, list[str](), javascript
         self.refusals = {"409", "422"}  # statuses that are meant
+        context.set_default_timeout(PATIENCE_MS)
         self.page: Page = context.new_page()
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

@@ -36,7 +36,7 @@ def desk(service: Service, mongod: str) -> dict[str, str]:
         for key, parameters in (("good", {}), ("bad", {"outcome": "error"})):
             answer = api.post(f"/api/admin/scheduler-jobs/{ids['Alpha']}/run", json={"parameters": parameters}).raise_for_status()
             path = f"/api/admin/job-executions/{answer.json()['execution_id']}"
-            eventually(lambda path=path: api.get(path).json()["execution"]["completed_at"], seconds=30)
+            eventually(lambda path=path: api.get(path).json()["execution"]["completed_at"])
             ids[key] = answer.json()["execution_id"]
         api.put(f"/api/admin/scheduler-jobs/{ids['Alpha']}", json={"description": "Changed once."}).raise_for_status()
     return ids

@@ -96,7 +96,7 @@ def house(service: Service) -> Service:
             run = (
                 api.post(f"/api/admin/scheduler-jobs/{job}/run", json={"parameters": parameters}).raise_for_status().json()["execution_id"]
             )
-            eventually(lambda run=run: api.get(f"/api/admin/job-executions/{run}").json()["execution"]["completed_at"], seconds=30)
+            eventually(lambda run=run: api.get(f"/api/admin/job-executions/{run}").json()["execution"]["completed_at"])
         api.put(f"/api/admin/scheduler-jobs/{job}", json={"description": "Changed once."}).raise_for_status()
     return service
 

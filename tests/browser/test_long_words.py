@@ -63,7 +63,7 @@ def house(service: Service, mongod: str) -> Service:
         api.put("/api/admin/job-templates/test_scheduler/presets", json={"name": word(80), "parameters": {}})
         for parameters in ({}, {"outcome": "error"}):
             run = api.post(f"{JOBS}/{job}/run", json={"parameters": parameters}).raise_for_status().json()["execution_id"]
-            eventually(lambda run=run: api.get(f"/api/admin/job-executions/{run}").json()["execution"]["completed_at"], seconds=30)
+            eventually(lambda run=run: api.get(f"/api/admin/job-executions/{run}").json()["execution"]["completed_at"])
     with MongoClient(mongod) as client:
         _say_long_words(client[service.environment["JOBWRIGHT_DATABASE"]])
     return service

@@ -51,7 +51,7 @@ def test_an_admin_makes_the_cleanup_job_and_the_documents_are_gone(visitor: Watc
         page.get_by_role("button", name="Create job").click()
 
         expect(page.get_by_text(f"Nightly cleanup {suffix} is in the registry")).to_be_visible()
-        eventually(lambda: users.count_documents({}) == 20, seconds=15)
+        eventually(lambda: users.count_documents({}) == 20)
         assert sorted(row["_id"] for row in users.find()) == list(range(30, 50))
     page.reload()
     page.locator(".table a.plain").last.click()
@@ -96,11 +96,11 @@ def test_a_live_run_is_watched_cancelled_and_run_again(visitor_js: Watched, serv
     page.get_by_role("button", name="Run now").click()
     expect(page.get_by_role("heading", name="Running")).to_be_visible()
     page.get_by_role("button", name="Cancel run").click()
-    expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
     page.get_by_role("button", name="Run again").click()
     expect(page.get_by_text("retry of")).to_be_visible()
     page.get_by_role("button", name="Cancel run").click()
-    expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
 
 
 def test_the_log_grows_and_progress_is_shown_without_a_reload(visitor_js: Watched, service: Service) -> None:
@@ -108,7 +108,7 @@ def test_the_log_grows_and_progress_is_shown_without_a_reload(visitor_js: Watche
     job = make(service, name="Talker", template_type="misbehave", parameters={"how": "talk"})
     page.goto(f"{service.address}/jobs/{job}")
     page.get_by_role("button", name="Run now").click()
-    expect(page.get_by_role("heading", name="Success")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("heading", name="Success")).to_be_visible()
     for line in ("to stdout", "to stderr", "from a library", "from a child", "no newline"):
         expect(page.locator("#log .text", has_text=line)).to_have_count(1)
     expect(page.locator("#log .line-number")).to_have_text(["1", "2", "3", "4", "5"])
@@ -126,7 +126,7 @@ def test_the_switch_the_search_and_the_run_button_of_the_list(visitor_js: Watche
     page.get_by_role("switch", name="Switch me enabled").click()
     expect(page.get_by_role("switch", name="Switch me enabled")).to_have_attribute("aria-checked", "true")
     page.get_by_role("button", name="Run Switch me now").click()
-    expect(page.get_by_role("heading", name="Success")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("heading", name="Success")).to_be_visible()
 
 
 def test_rows_change_in_place_and_keep_what_was_typed(visitor_js: Watched, service: Service) -> None:

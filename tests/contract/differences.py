@@ -12,7 +12,7 @@ from typing import Any
 
 from pymongo import UpdateOne
 from pymongo.database import Database
-from pymongo.errors import DocumentTooLarge
+from pymongo.errors import DocumentTooLarge, DuplicateKeyError
 
 from app.mongo import Document
 
@@ -57,6 +57,26 @@ def _hint(database: Database[Document]) -> Any:
     return [row["_id"] for row in database["users"].find({"email": "a@example.com"}, hint="email")]
 
 
+def _first_of_a_group(database: Database[Document]) -> Any:
+    database["differences"].insert_many([{"_id": n} for n in range(3)])
+    first = {"$firstN": {"n": 2, "input": "$_id"}}
+    return [row["first"] for row in database["differences"].aggregate([{"$sort": {"_id": 1}}, {"$group": {"_id": None, "first": first}}])]
+
+
+def _count_by_value(database: Database[Document]) -> Any:
+    database["differences"].insert_many([{"_id": n, "value": n // 2} for n in range(3)])
+    return [row["count"] for row in database["differences"].aggregate([{"$sortByCount": "$value"}])]
+
+
+def _key_of_a_duplicate(database: Database[Document]) -> Any:
+    database["users"].insert_one({"_id": "u", "email": "a@example.com"})
+    try:
+        database["users"].insert_one({"_id": "v", "email": "a@example.com"})
+    except DuplicateKeyError as error:
+        return (error.details or {}).get("keyPattern")
+    return "stored"
+
+
 def _largest_document(database: Database[Document]) -> Any:
     try:
         database["differences"].insert_one({"_id": 1, "text": "x" * 17_000_000})
@@ -72,5 +92,8 @@ DIFFERENCES = {
     "session": Difference("there are no sessions and no transactions", _session, False),
     "change stream": Difference("there are no change streams", _change_stream, True),
     "hint": Difference("a query cannot name its index", _hint, ["u"]),
+    "first of a group": Difference("$firstN is not implemented", _first_of_a_group, [[0, 1]]),
+    "count by value": Difference("$sortByCount is not implemented", _count_by_value, [2, 1]),
+    "key of a duplicate": Difference("the error of a unique index does not say which index it was", _key_of_a_duplicate, {"email": 1}),
     "largest document": Difference("a document may have any size, where MongoDB refuses more than 16 MiB", _largest_document, "refused"),
 }

@@ -48,12 +48,12 @@ def test_an_archive_survives_kill_9(to: str, mongod: str, database_name: str, tm
                 job = client.post("/api/admin/scheduler-jobs", json=body).raise_for_status().json()["job"]["_id"]
                 run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
             half_way = lambda: 1000 < COUNT + RECENT - mongo[shop]["orders"].estimated_document_count() < COUNT
-            eventually(half_way, seconds=60, every=0.005)
+            eventually(half_way, every=0.005)
             first.stop(kill=True)
             services.append(Service("serve", uri=mongod, database=database_name, data_dir=tmp_path / "d", warm=True).wait_ready())
             with services[1].client(services[1].token()) as client:
                 ended = lambda: (found := client.get(f"/api/admin/job-executions/{run}").json()["execution"])["completed_at"] and found
-                execution = eventually(ended, seconds=90)
+                execution = eventually(ended)
             assert execution["status"] == "success", execution
             assert len(execution["attempts"]) == 2
             assert execution["attempts"][1]["usage"]["max_memory_mb"] < 300

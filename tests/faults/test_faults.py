@@ -17,7 +17,7 @@ from pymongo import MongoClient
 
 from app.local_mongod import LocalMongod
 from tests.faults.conftest import MINUTES, overlapping
-from tests.support import Service, alive, eventually, seconds_of
+from tests.support import PATIENCE_SECONDS, Service, alive, eventually, seconds_of
 
 ROUNDS = max(20, int(MINUTES * 6))
 SECONDS = max(120, int(MINUTES * 20))
@@ -64,11 +64,11 @@ def test_kill_nine_at_random_moments_loses_and_doubles_nothing(start: Callable[.
     last = datetime.now(UTC)
     executions = registry["job_executions"]
     # Only once the scheduler has come past `last` are the jobs switched off: a job that is off owes nothing any more.
-    eventually(lambda: executions.find_one({"job_id": job["_id"], "scheduled_for": {"$gte": last}}) is not None, seconds=30)
+    eventually(lambda: executions.find_one({"job_id": job["_id"], "scheduled_for": {"$gte": last}}) is not None)
     with service.client(token) as client:
         for job_id in (job["_id"], once["_id"]):
             assert client.post(f"/api/admin/scheduler-jobs/{job_id}/disable").status_code == 200
-    eventually(lambda: executions.count_documents({"status": {"$in": ["queued", "running", "retrying"]}}) == 0, seconds=90)
+    eventually(lambda: executions.count_documents({"status": {"$in": ["queued", "running", "retrying"]}}) == 0)
     rows = list(executions.find({"job_id": job["_id"]}))
     due = seconds_of(rows)
     first = min(due)
@@ -83,7 +83,7 @@ def test_kill_nine_at_random_moments_loses_and_doubles_nothing(start: Callable[.
     assert {row["status"] for row in never} <= {"success", "failed", "skipped"}
     assert all(len(row["attempts"]) == 1 and row["error"]["type"] == "LostWorker" for row in lost), "a policy of no retries holds"
     open_ends = {"$or": [{"dependants": {"$exists": True}}, {"live": True}]}
-    eventually(lambda: executions.count_documents(open_ends) == 0, seconds=90)
+    eventually(lambda: executions.count_documents(open_ends) == 0)
     followed = Counter(cause for row in executions.find({"job_id": follower}) for cause in row["caused_by"])
     assert followed == dict.fromkeys((row["_id"] for row in rows if row["status"] == "success"), 1), "each success began one run"
     gathered = [row["caused_by"] for row in executions.find({"job_id": gatherer})]
@@ -121,8 +121,8 @@ def test_two_schedulers_on_one_database_run_each_second_once(start: Callable[...
             jobs.append(client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"])
     executions = registry["job_executions"]
     wanted = 3 * SECONDS
-    eventually(lambda: executions.count_documents({}) >= wanted, seconds=SECONDS + 30, every=0.5)
-    eventually(lambda: executions.count_documents({"status": {"$in": ["queued", "running", "retrying"]}}) == 0, seconds=90)
+    eventually(lambda: executions.count_documents({}) >= wanted, seconds=SECONDS + PATIENCE_SECONDS, every=0.5)
+    eventually(lambda: executions.count_documents({"status": {"$in": ["queued", "running", "retrying"]}}) == 0)
     for job_id in jobs:
         rows = list(executions.find({"job_id": job_id}))
         assert seconds_of(rows) == [begins + timedelta(seconds=n) for n in range(SECONDS)]
@@ -177,17 +177,17 @@ def test_a_private_mongod_that_is_killed_comes_back_and_nothing_is_lost(tmp_path
             job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
             for round_ in range(3):
                 ran = trace.read_text().count("end") if trace.exists() else 0
-                eventually(lambda ran=ran: trace.exists() and trace.read_text().count("end") > ran + 1, seconds=30)
+                eventually(lambda ran=ran: trace.exists() and trace.read_text().count("end") > ran + 1)
                 started = [line["pid"] for line in service.events() if line.get("event") == "mongod.started"]
                 assert len(started) == round_ + 1
                 os.kill(started[-1], signal.SIGKILL)
-                eventually(lambda n=round_: sum(line.get("event") == "mongod.started" for line in service.events()) == n + 2, seconds=30)
+                eventually(lambda n=round_: sum(line.get("event") == "mongod.started" for line in service.events()) == n + 2)
             last = datetime.now(UTC)
             path = f"/api/admin/scheduler-jobs/{job}/executions?limit=100"
             eventually(lambda: (a := client.get(path)).status_code == 200 and a.json()["executions"][0]["scheduled_for"] > last.isoformat())
             eventually(lambda: client.post(f"/api/admin/scheduler-jobs/{job}/disable").status_code == 200)
             live = "/api/admin/job-executions?status="
-            eventually(lambda: not any(client.get(live + one).json()["total"] for one in ("queued", "running", "retrying")), seconds=30)
+            eventually(lambda: not any(client.get(live + one).json()["total"] for one in ("queued", "running", "retrying")))
             rows = client.get(path).json()["executions"]
             due = sorted(datetime.fromisoformat(row["scheduled_for"]) for row in rows)
             assert due == [due[0] + timedelta(seconds=n) for n in range(len(due))]
@@ -262,7 +262,7 @@ def test_a_stopped_owner_loses_its_run_and_cannot_write_when_it_wakes(start: Cal
     eventually(lambda: trace.read_text().count("start") == 2, seconds=LEASE + 10)
     os.kill(first.process.pid, signal.SIGCONT)
     eventually(lambda: not alive(child), seconds=5)
-    ended = eventually(lambda: registry["job_executions"].find_one({"_id": run, "status": "success"}), seconds=20)
+    ended = eventually(lambda: registry["job_executions"].find_one({"_id": run, "status": "success"}))
     assert [attempt["status"] for attempt in ended["attempts"]] == ["failed", "success"]
     assert ended["attempts"][1]["worker"] != ended["attempts"][0]["worker"]
 
@@ -325,7 +325,7 @@ def test_a_database_that_is_away_delays_loses_nothing_and_doubles_nothing(tmp_pa
             eventually(lambda: client.post(f"/api/admin/scheduler-jobs/{job}/disable").status_code == 200)
         with MongoClient(uri, tz_aware=True, tzinfo=UTC) as connection:
             executions = connection["jobwright"]["job_executions"]
-            eventually(lambda: executions.count_documents({"status": {"$in": ["queued", "running", "retrying"]}}) == 0, seconds=30)
+            eventually(lambda: executions.count_documents({"status": {"$in": ["queued", "running", "retrying"]}}) == 0)
             rows = list(executions.find({"job_id": job}))
         due = seconds_of(rows)
         assert due == [due[0] + timedelta(seconds=n) for n in range(len(due))]

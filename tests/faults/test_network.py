@@ -33,9 +33,9 @@ def every_second(client: Any, trace: Path) -> str:
 def settled(client: Any, job: str, executions: Any, trace: Path) -> None:
     """Every second from the first to a last one is there, ran once, and nothing is left over."""
     last = datetime.now(UTC)
-    eventually(lambda: executions.find_one({"job_id": job, "scheduled_for": {"$gte": last}}) is not None, seconds=60)
-    eventually(lambda: client.post(f"/api/admin/scheduler-jobs/{job}/disable").status_code == 200, seconds=60)
-    eventually(lambda: executions.count_documents(LIVE) == 0, seconds=60)
+    eventually(lambda: executions.find_one({"job_id": job, "scheduled_for": {"$gte": last}}) is not None)
+    eventually(lambda: client.post(f"/api/admin/scheduler-jobs/{job}/disable").status_code == 200)
+    eventually(lambda: executions.count_documents(LIVE) == 0)
     rows = list(executions.find({"job_id": job}))
     due = seconds_of(rows)
     assert due == [due[0] + timedelta(seconds=n) for n in range(len(due))]
@@ -60,7 +60,7 @@ def test_a_proxy_that_holds_resets_delays_throttles_and_swallows(
                 time.sleep(2.5)  # the fault lasts so long
                 proxy.mode = "pass"
                 ran = trace.read_text().count("end")
-                eventually(lambda ran=ran: trace.read_text().count("end") > ran + 1, seconds=60)
+                eventually(lambda ran=ran: trace.read_text().count("end") > ran + 1)
             assert proxy.swallowed > 0
             settled(client, job, registry["job_executions"], trace)
     finally:
@@ -76,5 +76,5 @@ def test_a_primary_that_steps_down_again_and_again(start: Callable[..., Service]
         for _ in range(3 * ROUNDS):
             admin.admin.command("replSetStepDown", 1, force=True)
             ran = trace.read_text().count("end")
-            eventually(lambda ran=ran: trace.read_text().count("end") > ran + 1, seconds=60)
+            eventually(lambda ran=ran: trace.read_text().count("end") > ran + 1)
         settled(client, job, registry["job_executions"], trace)

@@ -377,7 +377,7 @@ def _ended(target: Target, run: str) -> dict[str, Any]:
         found: dict[str, Any] = target.rest("GET", f"{A}/job-executions/{run}").json()["execution"]
         return found if found["status"] not in {"queued", "running", "retrying"} else None
 
-    return eventually(look, seconds=30)
+    return eventually(look)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def pry(client: Any, kind: str, **parameters: Any) -> dict[str, Any]:
     job = client.post("/api/admin/scheduler-jobs", json=body).raise_for_status().json()["job"]["_id"]
     run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
     ended = lambda: (found := client.get(f"/api/admin/job-executions/{run}").json()["execution"])["completed_at"] and found
-    found = eventually(ended, seconds=60)
+    found = eventually(ended)
     assert found["status"] == "success", found
     result: dict[str, Any] = found["result"]
     return result
@@ -69,7 +69,7 @@ def try_all(folder: Path, kind: str, **settings: str) -> tuple[dict[str, Any], S
             other = {"name": "other", "template_type": "noop", "parameters": {"seconds": 60, "file": "of-another"}, "overlap": "allow"}
             job = client.post("/api/admin/scheduler-jobs", json=other).raise_for_status().json()["job"]["_id"]
             client.post(f"/api/admin/scheduler-jobs/{job}/run").raise_for_status()
-            theirs = eventually(lambda: next(iter(data.glob("work/*/*/of-another")), None), seconds=30)
+            theirs = eventually(lambda: next(iter(data.glob("work/*/*/of-another")), None))
             mongod = int((data / "mongod.pid").read_text().split()[0])
             port = service.address.rpartition(":")[2]
             found = pry(

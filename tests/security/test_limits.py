@@ -16,7 +16,7 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from tests.support import KEY, Service
+from tests.support import KEY, PATIENCE_SECONDS, Service
 
 CALLS = 25
 
@@ -46,7 +46,9 @@ def at_once(two: list[Service], path: str, token: str, body: object = None) -> C
     """25 calls at the same time, to both processes in turn; each 429 says when to come again."""
 
     def call(n: int) -> int:
-        answer = httpx.post(f"{two[n % 2].address}{path}", headers={"Authorization": f"Bearer {token}"}, json=body, timeout=30)
+        answer = httpx.post(
+            f"{two[n % 2].address}{path}", headers={"Authorization": f"Bearer {token}"}, json=body, timeout=PATIENCE_SECONDS
+        )
         if answer.status_code == 429:
             assert 1 <= int(answer.headers.get("Retry-After", "1")) <= 3600
             assert answer.json()["status"] == 429
@@ -74,7 +76,9 @@ def test_jobs_of_the_registry(two: list[Service]) -> None:
 
         def create(n: int) -> int:
             headers = {"Authorization": f"Bearer {token}"}
-            return httpx.post(f"{two[n % 2].address}/api/admin/scheduler-jobs", headers=headers, json=body(n), timeout=30).status_code
+            return httpx.post(
+                f"{two[n % 2].address}/api/admin/scheduler-jobs", headers=headers, json=body(n), timeout=PATIENCE_SECONDS
+            ).status_code
 
         with ThreadPoolExecutor(CALLS) as pool:
             told = Counter(pool.map(create, range(CALLS)))
@@ -98,7 +102,7 @@ def test_clients_that_send_half_a_request_keep_nobody_waiting(two: list[Service]
         for one in held:
             one.sendall(sent)
         for _ in range(5):
-            answer = httpx.get(f"{two[0].address}/live", timeout=60)
+            answer = httpx.get(f"{two[0].address}/live", timeout=PATIENCE_SECONDS)
             assert answer.status_code == 200
             assert "Server" not in answer.headers
 
@@ -111,7 +115,7 @@ def test_a_body_that_is_too_long_is_a_problem_document(two: list[Service]) -> No
 
 def test_guesses_at_a_password(two: list[Service]) -> None:
     def guess(n: int) -> int:
-        with httpx.Client(base_url=two[n % 2].address, timeout=30) as client:
+        with httpx.Client(base_url=two[n % 2].address, timeout=PATIENCE_SECONDS) as client:
             page = client.get("/sign-in").text
             token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
             form = {"csrf_token": token, "email": "nobody@example.com", "password": "guess"}
@@ -134,7 +138,7 @@ def test_requests_a_minute(two: list[Service], tmp_path: Path) -> None:
     headers = {"Authorization": f"Bearer {token}"}
 
     def ask(n: int) -> tuple[int, str | None]:
-        answer = httpx.get(f"{two[n % 2].address}/api/admin/maintenance", headers=headers, timeout=30)
+        answer = httpx.get(f"{two[n % 2].address}/api/admin/maintenance", headers=headers, timeout=PATIENCE_SECONDS)
         return answer.status_code, answer.headers.get("Retry-After")
 
     with ThreadPoolExecutor(CALLS) as pool:
@@ -147,7 +151,9 @@ def test_requests_a_minute(two: list[Service], tmp_path: Path) -> None:
 
 def test_wrong_tokens_of_one_place(two: list[Service]) -> None:
     def ask(n: int) -> int:
-        return httpx.get(f"{two[n % 2].address}/api/admin/maintenance", headers={"Authorization": f"Bearer jw_{n}"}, timeout=30).status_code
+        return httpx.get(
+            f"{two[n % 2].address}/api/admin/maintenance", headers={"Authorization": f"Bearer jw_{n}"}, timeout=PATIENCE_SECONDS
+        ).status_code
 
     with ThreadPoolExecutor(CALLS) as pool:
         told = Counter(pool.map(ask, range(260)))
@@ -164,7 +170,7 @@ def test_a_host_that_is_not_ours_is_refused(two: list[Service], host: str, statu
 
 def test_forwarded_headers_are_not_believed_unasked(two: list[Service]) -> None:
     for n in range(8):
-        with httpx.Client(base_url=two[0].address, headers={"X-Forwarded-For": f"203.0.113.{n}"}, timeout=30) as client:
+        with httpx.Client(base_url=two[0].address, headers={"X-Forwarded-For": f"203.0.113.{n}"}, timeout=PATIENCE_SECONDS) as client:
             page = client.get("/sign-in").text
             token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
             form = {"csrf_token": token, "email": "forwarded@example.com", "password": "guess"}

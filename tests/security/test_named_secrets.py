@@ -144,7 +144,7 @@ def test_a_run_gets_the_secret_that_is_there_now_and_nothing_shows_it(
                 ended = lambda: (
                     (found := client.get(f"/api/admin/job-executions/{execution}").json()["execution"])["completed_at"] and found
                 )
-                found: dict[str, Any] = eventually(ended, seconds=30)
+                found: dict[str, Any] = eventually(ended)
                 answers.append(json.dumps(found) + client.get(f"/api/admin/job-executions/{execution}/logs").text)
                 return found
 
@@ -262,7 +262,7 @@ def test_a_redirect_takes_the_proof_nowhere_else(
             job = client.post("/api/admin/scheduler-jobs", json=body).json()["job"]["_id"]
             execution = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
             ended = lambda: (found := client.get(f"/api/admin/job-executions/{execution}").json()["execution"])["completed_at"] and found
-            found = eventually(ended, seconds=30)
+            found = eventually(ended)
             assert found["status"] == "failed"
             assert "does not reach" in found["error"]["message"]
             assert (len(receiver.calls), other.calls, other.looks) == (1, [], [])

@@ -121,7 +121,7 @@ def _failed(client: Any, run: str, where: str) -> bool:
         found: dict[str, Any] = client.get(f"/api/admin/job-executions/{run}").json()["execution"]
         return found if found["completed_at"] else None
 
-    execution = eventually(ended, seconds=30)
+    execution = eventually(ended)
     return execution["status"] == "failed" and where in execution["error"]["message"] and len(execution["attempts"]) == 1
 
 

@@ -124,7 +124,7 @@ def test_the_canary_is_in_no_answer_no_record_and_no_log(mongod: str, database_n
             ).json()
             runs = [client.post(f"/api/admin/scheduler-jobs/{one}/run").json()["execution_id"] for one in (job, failing["job"]["_id"])]
             for run in runs:
-                eventually(lambda run=run: client.get(f"/api/admin/job-executions/{run}").json()["execution"]["completed_at"], seconds=30)
+                eventually(lambda run=run: client.get(f"/api/admin/job-executions/{run}").json()["execution"]["completed_at"])
             paths = [
                 "connections",
                 f"connections/{connection}",

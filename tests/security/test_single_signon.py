@@ -26,7 +26,7 @@ from app.errors import ConfigError
 from app.factory import Store, build_services, create_app
 from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
-from tests.support import Service, oidc_provider
+from tests.support import PATIENCE_SECONDS, Service, oidc_provider
 
 ROLES = "jobwright-admins=admin,root=super_admin"
 
@@ -55,14 +55,14 @@ def service(mongod: str, provider: str, tmp_path_factory: pytest.TempPathFactory
 
 
 def person(provider: str, subject: str, **claims: Any) -> None:
-    httpx.put(f"{provider}/users/{subject}", json=claims, timeout=5).raise_for_status()
+    httpx.put(f"{provider}/users/{subject}", json=claims, timeout=PATIENCE_SECONDS).raise_for_status()
 
 
 @pytest.fixture
 def browser(service: Service) -> Iterator[Callable[[], httpx.Client]]:
     """Makes browsers, each with cookies of its own."""
     with contextlib.ExitStack() as opened:
-        yield lambda: opened.enter_context(httpx.Client(base_url=service.address, timeout=20))
+        yield lambda: opened.enter_context(httpx.Client(base_url=service.address, timeout=PATIENCE_SECONDS))
 
 
 def come_in(client: httpx.Client, provider: str, subject: str, *, next: str = "/jobs") -> httpx.Response:
@@ -74,7 +74,7 @@ def come_in(client: httpx.Client, provider: str, subject: str, *, next: str = "/
     assert asked["code_challenge_method"] == ["S256"]
     assert asked["nonce"]
     assert asked["state"]
-    chosen = httpx.post(away.headers["location"], data={"sub": subject}, timeout=20)
+    chosen = httpx.post(away.headers["location"], data={"sub": subject}, timeout=PATIENCE_SECONDS)
     assert chosen.headers["location"].startswith(f"{client.base_url}".rstrip("/") + "/sign-in/provider/back?"), chosen.text
     return client.get(chosen.headers["location"])
 
@@ -112,7 +112,7 @@ def test_a_code_is_good_once_and_for_the_browser_that_asked(provider: str, brows
     person(provider, "pia-1", email="pia@example.com", email_verified=True, groups=["jobwright-admins"])
     client, stranger = browser(), browser()
     away = client.get("/sign-in/provider").headers["location"]
-    back = httpx.post(away, data={"sub": "pia-1"}, timeout=20).headers["location"]
+    back = httpx.post(away, data={"sub": "pia-1"}, timeout=PATIENCE_SECONDS).headers["location"]
     assert stranger.get(back).status_code == 401  # the link in somebody else's browser: sign-in as another (login CSRF)
     assert stranger.get("/account").status_code == 302
     assert client.get(back).status_code == 302
@@ -123,7 +123,7 @@ def test_a_code_is_good_once_and_for_the_browser_that_asked(provider: str, brows
 def test_who_denies_is_told_and_nothing_is_made(provider: str, browser: Callable[[], httpx.Client]) -> None:
     client = browser()
     away = client.get("/sign-in/provider").headers["location"]
-    back = httpx.post(away, data={"sub": "rosa-1", "action": "deny"}, timeout=20).headers["location"]
+    back = httpx.post(away, data={"sub": "rosa-1", "action": "deny"}, timeout=PATIENCE_SECONDS).headers["location"]
     answer = client.get(back)
     assert answer.status_code == 401
     assert "did not let you in" in answer.text

@@ -177,6 +177,6 @@ def test_a_service_tries_what_was_just_made_and_stops_at_once_while_it_waits(
             caller, _ = mute.accept()
             run = client.post("/api/admin/scheduler-jobs", json={"name": "j", "template_type": "noop"}).json()["job"]["_id"]
             started = client.post(f"/api/admin/scheduler-jobs/{run}/run").json()["execution_id"]
-            eventually(lambda: client.get(f"/api/admin/job-executions/{started}").json()["execution"]["status"] == "success", seconds=10)
+            eventually(lambda: client.get(f"/api/admin/job-executions/{started}").json()["execution"]["status"] == "success")
         assert service.stop() == 0
         caller.close()

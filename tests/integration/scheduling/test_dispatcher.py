@@ -476,7 +476,7 @@ def test_a_node_never_dispatches_beside_itself(
 
     monkeypatch.setattr(Dispatcher, "tick", slow)
     node.start()
-    found = eventually(lambda: records_after_three(store), seconds=20)
+    found = eventually(lambda: records_after_three(store))
     node.drain(0.1)
     assert most == [1]
     assert [b - a for a, b in itertools.pairwise(one["scheduled_for"] for one in found)] == [timedelta(seconds=1)] * (len(found) - 1)

@@ -249,7 +249,7 @@ def test_what_is_queued_after_its_job_was_deleted_does_not_run(
     node = build_node(settings, store, live_services, launch_executor(settings))
     node.start()
     try:
-        eventually(lambda: store.database["job_executions"].count_documents({"live": True}) == 0, seconds=60)
+        eventually(lambda: store.database["job_executions"].count_documents({"live": True}) == 0)
     finally:
         node.drain(1)
     rows = {row["job_name"]: row for row in store.database["job_executions"].find()}

@@ -135,7 +135,7 @@ def test_the_tutorial_command_by_command(mongod: str, database_name: str, tmp_pa
                 for one in client.get("/api/admin/job-executions?status=success").json()["executions"]
                 if one["template_type"] == "greet_people"
             ]
-            (execution, *_) = eventually(done, seconds=30)
+            (execution, *_) = eventually(done)
             assert execution["result"]["message"] == "Greeted 2 people"
             lines = client.get(f"/api/admin/job-executions/{execution['_id']}/logs").json()["logs"]
             assert [line["message"] for line in lines] == ["HELLO ADA", "HELLO GRACE"]

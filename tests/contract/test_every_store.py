@@ -1,0 +1,24 @@
+"""Every store has a contract."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from tests.unit.project.sources import ROOT, sources
+
+# Executions are claimed, leased and ended by many at once: what matters of them is tested on the real mongod (tests/integration/queue).
+CLAIMED = {"ExecutionStore"}
+
+
+def test_every_store_has_a_contract() -> None:
+    files = [path for path in sources("app") if path.name == "store.py" or path.name.endswith("_store.py")]
+    stores = {
+        node.name
+        for path in files
+        if ROOT / "app" / "queue" not in path.parents
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Store")
+    }
+    tested = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*stores.py"))
+    assert {name for name in stores - CLAIMED if f"{name}(database)" not in tested} == set()

@@ -17,6 +17,13 @@ from app.factory import Store, migrate
 from app.mongo import CODEC, Document, Readable, as_stored
 
 
+class _Cursor(Readable):
+    """A cursor of mongomock, which reads all documents at once."""
+
+    def batch_size(self, _count: int) -> _Cursor:
+        return self
+
+
 class _Collection:
     """A collection of mongomock whose documents come out as the registry's codec gives them: mongomock itself knows one codec only."""
 
@@ -27,8 +34,8 @@ class _Collection:
         """The same collection with another codec. Concerns of reads and writes mean nothing in memory."""
         return _Collection(self._collection, codec_options or self._codec)
 
-    def find(self, *query: Any, **options: Any) -> Readable:
-        return Readable(self._collection.find(*query, **options), self._decoded)
+    def find(self, *query: Any, **options: Any) -> _Cursor:
+        return _Cursor(self._collection.find(*query, **options), self._decoded)
 
     def find_one(self, *query: Any, **options: Any) -> Document | None:
         return self._decoded(self._collection.find_one(*query, **options))

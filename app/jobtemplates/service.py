@@ -17,6 +17,7 @@ from app.jobtemplates.derived import TYPE, editor_schema, problems, read_definit
 from app.jobtemplates.entry import State, TemplateVersion, WhenOff
 from app.jobtemplates.store import TemplateStore
 from app.mongo import Document
+from app.signals import Signal
 from app.validation import SchemaValidator, pointer
 from app.validation.together import sound
 from templates_lib.messages import said, say, say_many
@@ -62,14 +63,22 @@ LONGEST_NOTE = 1000
 
 
 class Templates:
-    """For people and programs. `in_use(kind, version)` says how many jobs are of a template, or of one version of it."""
+    """For people and programs. `in_use(kind, version)` says how many jobs are of a template, or of one version of it. `switched_on` is sent
+    when a template was switched on, for whoever looks after the jobs that waited for it."""
 
     def __init__(
-        self, *, store: TemplateStore, catalogue: Catalogue, in_use: Callable[[str, int | None], int], audit: AuditTrail, clock: Clock
+        self,
+        *,
+        store: TemplateStore,
+        catalogue: Catalogue,
+        in_use: Callable[[str, int | None], int],
+        audit: AuditTrail,
+        clock: Clock,
+        switched_on: Signal,
     ) -> None:
         self._store, self._catalogue, self._in_use, self._audit, self._clock = store, catalogue, in_use, audit, clock
         self._standing_validator = SchemaValidator(STANDING_SCHEMA)
-        self.switched_on: Callable[[str], object] = lambda kind: None  # who looks after the jobs that waited for it
+        self._switched_on = switched_on
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -133,7 +142,7 @@ class Templates:
             raise ValidationFailed(errors)
         row = self._write(actor, before, {"standing": new}, "template.standing", field_diff(old, new))
         if new["enabled"] and not old["enabled"]:
-            self.switched_on(kind)
+            self._switched_on.send()
         return row
 
     # -- derived ones ---------------------------------------------------------------------------------------------

@@ -1,0 +1,84 @@
+"""Opens the registry's database, and brings it up to date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from app.clock import Clock, SystemClock
+from app.config import Settings
+from app.errors import StartError
+from app.local_mongod import LocalMongod
+from app.migrations import Migrator
+from app.mongo import OLDEST_MONGODB, Document, connect, open_database
+from app.premises import errors_name_settings, has_private_database, make_data_folder, require_registry
+
+
+@dataclass
+class Store:
+    """The database of this process, and the private mongod where one was started."""
+
+    client: MongoClient[Document]
+    database: Database[Document]
+    mongod: LocalMongod | None
+
+    def close(self) -> None:
+        self.client.close()
+        if self.mongod is not None:
+            self.mongod.stop()
+
+
+def open_store(settings: Settings, *, existing: bool = False) -> Store:
+    """Connect, starting a private mongod where `MONGODB_URI` is unset. With `existing` nothing is made: there must be a registry.
+
+    Raises StartError or ConfigError that says what to do.
+    """
+    with errors_name_settings(settings):
+        mongod, uri = None, settings.mongodb_uri
+        if not uri:
+            if existing:
+                require_registry(settings, there=has_private_database(settings))
+            else:
+                make_data_folder(settings.data_path)
+            mongod = LocalMongod(settings.data_path)
+            uri = mongod.start()
+            mongod.keep_up()
+        try:
+            client = connect(uri)
+        except BaseException:
+            if mongod is not None:
+                mongod.stop()
+            raise
+        try:
+            store = Store(client, open_database(client, settings.database), mongod)
+            _check_server(store)
+            if existing:
+                require_registry(settings, there=store.database["migrations"].find_one({}) is not None)
+        except BaseException:
+            client.close()
+            if mongod is not None:
+                mongod.stop()
+            raise
+    return store
+
+
+def _check_server(store: Store) -> None:
+    """Raises StartError for a server that cannot keep a registry; what the driver raises for one that does not let it."""
+    hello = store.client.admin.command("hello")
+    if not hello.get("setName") and hello.get("msg") != "isdbgrid":
+        raise StartError(
+            "MONGODB_URI names a standalone server; Jobwright needs a replica set (one node is enough).\n"
+            "Start mongod with --replSet rs0 and run rs.initiate() once, then add ?replicaSet=rs0 to MONGODB_URI."
+        )
+    server = store.client.server_info()
+    if tuple(server["versionArray"][:2]) < OLDEST_MONGODB:
+        oldest = ".".join(map(str, OLDEST_MONGODB))
+        raise StartError(f"MONGODB_URI names MongoDB {server['version']}; Jobwright needs {oldest} or newer.")
+    store.database["migrations"].find_one({}, {"_id": 1})
+
+
+def migrate(store: Store, clock: Clock | None = None) -> list[str]:
+    """Apply what is pending; returns the ids."""
+    return Migrator(store.database, clock or SystemClock()).upgrade()

@@ -1,0 +1,148 @@
+"""The engine of one process: what claims, runs, records and sweeps, and what carries out what ends owe."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from app.config import Settings
+from app.connections.probes import Probes
+from app.connections.vault import Vault
+from app.execution.regroup import Regroup
+from app.execution.retention import Retention
+from app.execution.self_pause import SelfPause
+from app.executors.base import Executor
+from app.executors.local.executor import LocalExecutor
+from app.factory.database import Store
+from app.factory.stores import OWING, Stores
+from app.jobtemplates.parameters import ParameterPipeline
+from app.node.finisher import Finisher
+from app.node.node import Node, Parts
+from app.node.preparation import Preparation
+from app.node.recorder import Recorder
+from app.node.runner import Runner
+from app.node.sweeper import Sweeper
+from app.node.work_source import PollSource
+from app.notification.mail import MailNotifier
+from app.notification.outcomes import TellOutcome
+from app.outbox.carrier import Carrier
+from app.queue.claims import Claimer, Claims
+from app.queue.slots import RunBounds
+from app.scheduling.dispatcher import Dispatcher
+from app.scheduling.followers import Followers
+from app.services import Services
+from app.signals import Signal
+
+
+def launch_executor(settings: Settings) -> LocalExecutor:
+    """An executor whose zygote imports the templates while the database comes up."""
+    executor = LocalExecutor(settings)
+    executor.launch()
+    return executor
+
+
+def build_node(settings: Settings, store: Store, services: Services, executor: Executor) -> Node:
+    """The engine of this process, not started."""
+    stores, clock, name, written = Stores.over(store.database), services.clock, _owner(), Signal()
+    claims = Claims(stores.claims, _claimer(settings, name))
+    finisher = Finisher(
+        store=stores.claims, claims=claims, owing=OWING, jobs=stores.dispatch, clock=clock, written=written, owed=services.owed
+    )
+    recorder = Recorder(stores.claims, stores.logs, finisher, clock)
+    runner = Runner(
+        source=PollSource(claims, clock),
+        store=stores.claims,
+        preparation=_preparation(settings, stores, services),
+        executor=executor,
+        sink=recorder,
+        retired=stores.dispatch.retired,
+        clock=clock,
+        owner=name,
+        lease_seconds=settings.lease_seconds,
+    )
+    sweeper = Sweeper(store=stores.claims, finisher=finisher, held=runner.held, clock=clock, lease_seconds=settings.lease_seconds)
+    probe_every = timedelta(seconds=settings.probe_seconds)
+    parts = Parts(
+        name=name,
+        dispatcher=_dispatcher(stores, services),
+        runner=runner,
+        sweeper=sweeper,
+        executor=executor,
+        recorder=recorder,
+        carriers=_carriers(settings, stores, services),
+        events=services.events,
+        retention=Retention(history=stores.history, logs=stores.logs, jobs=stores.dispatch, clock=clock, settings=settings),
+        probes=Probes(services.connections, stores.health, clock, services.events, every=probe_every),
+        maintenance=services.maintenance,
+        switch=stores.maintenance,
+        resting=services.resting,
+        nodes=stores.nodes,
+        queued=services.queued,
+        written=written,
+        owed=services.owed,
+        templates_in_use=stores.dispatch.templates_in_use,
+        requested=stores.queue.requested,
+    )
+    return Node(parts, clock=clock, settings=settings)
+
+
+def with_engine(services: Services, node: Node) -> Services:
+    """The services of a process that also runs the engine."""
+    return replace(services, engine_age=node.tick_age)
+
+
+def _claimer(settings: Settings, name: str) -> Claimer:
+    lease = timedelta(seconds=settings.lease_seconds)
+    return Claimer(owner=name, host=socket.gethostname(), lease=lease, bounds=RunBounds.from_settings(settings))
+
+
+def _preparation(settings: Settings, stores: Stores, services: Services) -> Preparation:
+    return Preparation(
+        catalogue=services.catalogue,
+        pipeline=ParameterPipeline(services.connections, Vault(services.keys)),
+        history=stores.history,
+        claims=stores.claims,
+        settings=settings,
+    )
+
+
+def _dispatcher(stores: Stores, services: Services) -> Dispatcher:
+    return Dispatcher(
+        jobs=stores.dispatch,
+        queue=stores.queue,
+        triggers=services.triggers,
+        clock=services.clock,
+        events=services.events,
+        maintenance=services.maintenance.reason,
+        rests=services.resting.rests,
+    )
+
+
+def _carriers(settings: Settings, stores: Stores, services: Services) -> list[Carrier[Any]]:
+    """One carrier for each handler of ends and of events (app.factory.stores names them)."""
+    clock = services.clock
+    notifier = MailNotifier(services.connections, clock, connection=settings.notify_connection, public_url=settings.public_url)
+    followers = Followers(
+        jobs=stores.dependencies,
+        queue=stores.queue,
+        gatherings=stores.gatherings,
+        triggers=services.triggers,
+        clock=clock,
+        queued=services.queued,
+        rests=services.resting.rests,
+    )
+    ends = (TellOutcome(notifier), SelfPause(stores.history, services.jobs, services.pausing), followers)
+    events = (Regroup(stores.queue, stores.lists),)
+    return [
+        *(Carrier(stores.owed_by_executions, handler, clock) for handler in ends),
+        *(Carrier(stores.owed_by_events, handler, clock) for handler in events),
+    ]
+
+
+def _owner() -> str:
+    """Unlike any other worker's name, also on machines with the same host name and process ids."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -1,0 +1,143 @@
+"""What the faces call: the services of one process, and the Flask application over them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.approvals.service import Approvals
+from app.bulk.service import Bulk
+from app.clock import Clock, SystemClock
+from app.config import Settings
+from app.exchange.service import Exchange
+from app.factory.database import Store
+from app.factory.executions import Executions, build_executions
+from app.factory.ground import Ground, lay_ground
+from app.factory.jobs import Jobs, build_jobs
+from app.factory.people import People, build_people
+from app.factory.templates import Materials, build_materials
+from app.jobtemplates.catalogue import Catalogue
+from app.mongo import store_errors
+from app.services import Services
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def build_services(
+    settings: Settings, store: Store, *, clock: Clock | None = None, catalogue: Catalogue | None = None, make_key: bool = True
+) -> Services:
+    """Everything that the faces need; the database is migrated by now. Without `make_key` the key must be there: raises StartError."""
+    ground = lay_ground(settings, store, clock or SystemClock(), make_key=make_key)
+    people = build_people(ground)
+    materials = build_materials(ground, catalogue)
+    jobs = build_jobs(ground, materials)
+    executions = build_executions(ground, materials, jobs)
+    return _services(ground, people, materials, jobs, executions)
+
+
+def _services(ground: Ground, people: People, materials: Materials, jobs: Jobs, executions: Executions) -> Services:
+    """The stages side by side, with those that need several of them."""
+    doors, by_hand = jobs.doors, executions.doors
+    approvals = _approvals(ground, jobs, executions)
+
+    def ping() -> None:
+        with store_errors():
+            ground.store.client.admin.command("ping")
+
+    return Services(
+        settings=ground.settings,
+        clock=ground.clock,
+        keys=ground.keys,
+        audit=ground.audit,
+        events=ground.events,
+        queued=ground.queued,
+        owed=ground.owed,
+        ping=ping,
+        nodes=ground.stores.nodes.all,
+        gathered=ground.stores.gatherings.arrived,
+        accounts=people.accounts,
+        signin=people.signin,
+        single_signon=people.single_signon,
+        rates=people.rates,
+        tokens=people.tokens,
+        preferences=people.preferences,
+        auditors=people.auditors,
+        settings_trail=people.settings_trail,
+        connections=materials.connections,
+        resealing=materials.resealing,
+        catalogue=materials.catalogue,
+        templates=materials.templates,
+        resting=materials.resting,
+        presets=materials.presets,
+        sharing=materials.sharing,
+        calendars=materials.calendars,
+        triggers=materials.triggers,
+        jobs=doors.registry,
+        directory=doors.directory,
+        parameters=doors.parameters,
+        pausing=jobs.pausing,
+        dependencies=jobs.dependencies,
+        moves=jobs.moves,
+        drafts=jobs.drafts,
+        notes=jobs.notes,
+        outlook=jobs.outlook,
+        forecast=jobs.forecast,
+        runs=by_hand.runs,
+        previews=by_hand.previews,
+        backfill_runs=by_hand.backfills,
+        history=executions.history,
+        logs=executions.logs,
+        overview=executions.overview,
+        given_up=executions.given_up,
+        backfills=executions.backfills,
+        maintenance=executions.maintenance,
+        approvals=approvals,
+        exchange=Exchange(
+            registry=doors.registry,
+            directory=doors.directory,
+            parameters=doors.parameters,
+            dependencies=jobs.dependencies,
+            runs=by_hand.runs,
+            approvals=approvals,
+            outlook=jobs.outlook,
+            settings=ground.settings,
+        ),
+        bulk=Bulk(
+            registry=doors.registry,
+            directory=doors.directory,
+            pausing=jobs.pausing,
+            gate=doors.gate,
+            runs=by_hand.runs,
+            history=executions.history,
+            approvals=approvals,
+        ),
+    )
+
+
+def _approvals(ground: Ground, jobs: Jobs, executions: Executions) -> Approvals:
+    return Approvals(
+        store=ground.stores.approvals,
+        users=ground.stores.users,
+        registry=jobs.doors.registry,
+        pausing=jobs.pausing,
+        runs=executions.doors,
+        audit=ground.audit,
+        events=ground.events,
+        clock=ground.clock,
+        days=ground.settings.approval_days,
+    )
+
+
+def create_app(services: Services) -> Flask:
+    """The Flask application: REST under /api, the pages, health."""
+    # The scheduler and the CLI's short commands need no web framework.
+    from flask import Flask  # noqa: PLC0415
+
+    from app.api import register_api  # noqa: PLC0415
+    from web import register_web  # noqa: PLC0415
+
+    app = Flask("jobwright", static_folder=None, template_folder=None)
+    app.url_map.merge_slashes = False  # an empty part of an address is no other address: `jobs//run` is not the job `run`
+    register_api(app, services)
+    register_web(app, services)
+    return app

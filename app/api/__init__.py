@@ -19,6 +19,7 @@ from app.api.health import routes as health
 from app.api.job_history import routes as job_history
 from app.api.jobs import routes as jobs
 from app.api.maintenance import routes as maintenance
+from app.api.outbox import routes as outbox
 from app.api.template_moves import routes as template_moves
 from app.api.templates import routes as templates
 from app.api.tokens import routes as tokens
@@ -36,6 +37,7 @@ RESOURCES = (
     templates,
     template_moves,
     executions,
+    outbox,
     connections,
     calendars,
     maintenance,

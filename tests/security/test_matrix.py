@@ -58,6 +58,9 @@ REST: dict[tuple[str, str], May | None] = {
     ("GET", f"{RUN}/logs"): May.SEE_EXECUTIONS,
     ("POST", f"{RUN}/cancel"): May.CANCEL,
     ("POST", f"{RUN}/retry"): May.RUN_JOBS,
+    ("GET", f"{A}/outbox"): May.SEE_EXECUTIONS,
+    ("POST", f"{A}/outbox/executions/<execution_id>/<what>/again"): May.RUN_JOBS,
+    ("POST", f"{A}/outbox/events/<event_id>/<what>/again"): May.SWITCH_MAINTENANCE,
     ("GET", f"{A}/job-templates"): May.SEE_TEMPLATES,
     ("GET", f"{A}/job-templates/<template_type>"): May.SEE_TEMPLATES,
     ("GET", f"{A}/job-templates/<template_type>/schema"): May.SEE_TEMPLATES,
@@ -195,6 +198,8 @@ WEB: dict[tuple[str, str], May | None] = {
     ("GET", "/executions/<execution_id>/live"): May.SEE_EXECUTIONS,
     ("POST", "/executions/<execution_id>/cancel"): May.CANCEL,
     ("POST", "/executions/<execution_id>/retry"): May.RUN_JOBS,
+    ("POST", "/executions/<execution_id>/owed/<what>/again"): May.RUN_JOBS,
+    ("POST", "/system/outbox/events/<event_id>/<what>/again"): May.SWITCH_MAINTENANCE,
     ("GET", "/executions/<execution_id>/retry-with"): May.SEE_EXECUTIONS,
     ("POST", "/executions/<execution_id>/retry-with"): May.RUN_JOBS,
     ("GET", "/templates"): May.SEE_TEMPLATES,
@@ -347,6 +352,8 @@ def address(rule: str, targets: dict[str, str]) -> str:
         "move_id": "none",
         "preset_id": "none",
         "note_id": "none",
+        "event_id": "none",
+        "what": "notify",
         **targets,
     }.items():
         path = path.replace(f"<{name}>", value)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from flask import Blueprint, render_template
+from flask import Blueprint, redirect, render_template, url_for
 
 from app.accounts.permissions import May, lacks, require
 from app.config import Settings
 from app.validation.secret import MASK
+from templates_lib.messages import say
 from web.current import actor, services
+from web.views.common import tell
 
 blueprint = Blueprint("system_pages", __name__)
 
@@ -24,7 +26,22 @@ def show() -> str:
     now = services().clock.now()
     nodes = [(one, one.lives(now)) for one in services().nodes()]
     settings = _settings() if lacks(actor(), May.SWITCH_MAINTENANCE) is None else []
-    return render_template("system.html", nodes=nodes, live=services().history.live_counts(), settings=settings, skew=SKEW_SECONDS)
+    return render_template(
+        "system.html",
+        nodes=nodes,
+        live=services().history.live_counts(),
+        settings=settings,
+        skew=SKEW_SECONDS,
+        given_up=services().given_up.items(actor()),
+    )
+
+
+@blueprint.post("/system/outbox/events/<event_id>/<what>/again")
+def carry_out_again(event_id: str, what: str) -> Any:
+    """Have what an event owed, and nobody could carry out, tried again."""
+    services().given_up.ask_again_of_event(actor(), event_id, what)
+    tell(say("It is tried again now"))
+    return redirect(url_for(".show"))
 
 
 def _settings() -> list[dict[str, Any]]:

@@ -36,8 +36,10 @@ class ExecutionOut(AnswerSchema):
     job_id = ma.String(required=True)
     job_name = ma.String()
     job_version = ma.Integer()
+    group = ma.String(metadata={"description": "The group that its job has by now"})
     template_type = ma.String()
     template_version = ma.Integer()
+    code_version = ma.Integer(allow_none=True, metadata={"description": "Of the template's code that the parameters are written for"})
     parameters = ma.Dict()
     status = ma.String(required=True, validate=OneOf([status.value for status in Status]))
     reason = ma.String(allow_none=True)
@@ -58,6 +60,10 @@ class ExecutionOut(AnswerSchema):
     retry_of = ma.String(allow_none=True)
     caused_by = ma.List(ma.String(), metadata={"description": "The executions whose ends triggered it, if triggered_by is dependency"})
     execution_host = ma.String(allow_none=True)
+    notifications = ma.Dict(metadata={"description": "Whom its end tells"})
+    owed = ma.List(
+        ma.Dict(), metadata={"description": "What its end still owes: what, at, tries, error, given_up_at; missing where it owes nothing"}
+    )
     due_times = ma.Dict(metadata={"description": "first, last and count of the due times that one `missed` or `skipped` record stands for"})
 
 

@@ -1,0 +1,41 @@
+"""/api/admin/outbox"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.api.base_schemas import Message
+from app.api.blueprint import ApiBlueprint
+from app.api.current import actor, services
+from app.api.outbox.schemas import GivenUpList, given_up_json
+
+blueprint = ApiBlueprint(
+    "outbox",
+    __name__,
+    url_prefix="/api/admin/outbox",
+    description="What ends of executions owe and nobody could do",
+)
+AGAIN = {"message": "It is tried again now"}
+
+
+@blueprint.get("")
+@blueprint.response(200, GivenUpList)
+def list_given_up() -> dict[str, Any]:
+    """List the mails and other follow-ups that were given up after several tries, newest first"""
+    return {"items": [given_up_json(item) for item in services().given_up.items(actor())]}
+
+
+@blueprint.post("/executions/<execution_id>/<what>/again")
+@blueprint.response(202, Message)
+def try_again(execution_id: str, what: str) -> dict[str, str]:
+    """Try again what the end of an execution owes"""
+    services().given_up.ask_again(actor(), execution_id, what)
+    return AGAIN
+
+
+@blueprint.post("/events/<event_id>/<what>/again")
+@blueprint.response(202, Message)
+def try_event_again(event_id: str, what: str) -> dict[str, str]:
+    """Try again what an event owes"""
+    services().given_up.ask_again_of_event(actor(), event_id, what)
+    return AGAIN

@@ -7,18 +7,16 @@ import secrets
 import socket
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from app.config import Settings
 from app.connections.probes import Probes
 from app.connections.vault import Vault
-from app.execution.regroup import Regroup
 from app.execution.retention import Retention
-from app.execution.self_pause import SelfPause
 from app.executors.base import Executor
 from app.executors.local.executor import LocalExecutor
 from app.factory.database import Store
-from app.factory.stores import OWING, Stores
+from app.factory.handlers import OWING, carriers
+from app.factory.stores import Stores
 from app.jobtemplates.parameters import ParameterPipeline
 from app.node.finisher import Finisher
 from app.node.node import Node, Parts
@@ -27,13 +25,9 @@ from app.node.recorder import Recorder
 from app.node.runner import Runner
 from app.node.sweeper import Sweeper
 from app.node.work_source import PollSource
-from app.notification.mail import MailNotifier
-from app.notification.outcomes import TellOutcome
-from app.outbox.carrier import Carrier
 from app.queue.claims import Claimer, Claims
 from app.queue.slots import RunBounds
 from app.scheduling.dispatcher import Dispatcher
-from app.scheduling.followers import Followers
 from app.services import Services
 from app.signals import Signal
 
@@ -73,7 +67,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         sweeper=sweeper,
         executor=executor,
         recorder=recorder,
-        carriers=_carriers(settings, stores, services),
+        carriers=carriers(settings, stores, services),
         events=services.events,
         retention=Retention(history=stores.history, logs=stores.logs, jobs=stores.dispatch, clock=clock, settings=settings),
         probes=Probes(services.connections, stores.health, clock, services.events, every=probe_every),
@@ -120,27 +114,6 @@ def _dispatcher(stores: Stores, services: Services) -> Dispatcher:
         maintenance=services.maintenance.reason,
         rests=services.resting.rests,
     )
-
-
-def _carriers(settings: Settings, stores: Stores, services: Services) -> list[Carrier[Any]]:
-    """One carrier for each handler of ends and of events (app.factory.stores names them)."""
-    clock = services.clock
-    notifier = MailNotifier(services.connections, clock, connection=settings.notify_connection, public_url=settings.public_url)
-    followers = Followers(
-        jobs=stores.dependencies,
-        queue=stores.queue,
-        gatherings=stores.gatherings,
-        triggers=services.triggers,
-        clock=clock,
-        queued=services.queued,
-        rests=services.resting.rests,
-    )
-    ends = (TellOutcome(notifier), SelfPause(stores.history, services.jobs, services.pausing), followers)
-    events = (Regroup(stores.queue, stores.lists),)
-    return [
-        *(Carrier(stores.owed_by_executions, handler, clock) for handler in ends),
-        *(Carrier(stores.owed_by_events, handler, clock) for handler in events),
-    ]
 
 
 def _owner() -> str:

@@ -8,7 +8,8 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
 from app.factory.database import Store
-from app.factory.stores import EVENT_HANDLERS, Stores
+from app.factory.handlers import EVENT_HANDLERS
+from app.factory.stores import Stores
 from app.keys import KeyRing, load_key
 from app.outbox.event_store import Events
 from app.signals import Signal

@@ -17,9 +17,8 @@ from app.execution.day_store import DayStore
 from app.execution.history_store import HistoryStore
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
-from app.execution.regroup import Regroup
-from app.execution.self_pause import SelfPause
 from app.execution.statistics_store import StatisticsStore
+from app.factory.handlers import OWING
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.draft_store import DraftStore
@@ -31,23 +30,16 @@ from app.jobs.usage_store import UsageStore
 from app.jobtemplates.preset_store import PresetStore
 from app.jobtemplates.store import TemplateStore
 from app.mongo import Document
-from app.notification.outcomes import TellOutcome
 from app.outbox.event_store import event_outbox
 from app.outbox.events import StoredEvent
 from app.outbox.store import OutboxStore
 from app.queue.claim_store import ClaimStore
 from app.queue.execution import Execution
-from app.queue.owing import Owing
 from app.queue.store import QueueStore, execution_outbox
 from app.scheduling.calendar_store import CalendarStore
-from app.scheduling.followers import Followers
 from app.scheduling.gathering_store import GatheringStore
 from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node_store import NodeStore
-
-# Who wants the ends of executions, and who wants other events. app.factory.engine makes one handler of each.
-OWING = Owing((TellOutcome, SelfPause, Followers))
-EVENT_HANDLERS = (Regroup,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The door to MongoDB: one way to connect, one way to say that it is away."""
+"""The only way to MongoDB: connects, gives documents their shape, and tells whether the server is away."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from pymongo.write_concern import WriteConcern
 
 from app.errors import StoreUnavailable
 from app.events import get_logger
-from app.shapes import DAMAGED, Object, mended, readable_values
+from app.shapes import DAMAGED, Object, make_readable, readable_values
 from templates_lib.bodies import bytes_words
 
 log = get_logger(__name__)
@@ -44,18 +44,18 @@ log = get_logger(__name__)
 Document = dict[str, Any]
 T = TypeVar("T")
 
-# A request waits so long for a server before it says 503; the health page shows the same figure.
+# The time that a request waits for a server before it answers 503. The health page shows it too.
 SERVER_WAIT_MS = 3_000
 SOCKET_TIMEOUT_MS = 20_000
 QUERY_TIME_MS = 5_000  # that the server may take for a query of a list or a count
 OLDEST_MONGODB = (6, 0)
 # Matches any date. A query must say it like this to be answered from an index that is partial by the same condition.
 ANY_DATE = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
-DUPLICATE_KEY = 11000  # the server's code of a write that a unique index refused
+DUPLICATE_KEY = 11000  # the server's error code for a write that a unique index refused
 
 
 class _Plain(TypeDecoder):
-    """Turns one of the driver's types into a type that every part of the service knows."""
+    """Converts one of the driver's types into a plain Python type."""
 
     def __init__(self, bson_type: type, plain: Callable[[Any], Any]) -> None:
         self._bson_type, self._plain = bson_type, plain
@@ -68,8 +68,8 @@ class _Plain(TypeDecoder):
         return self._plain(value)
 
 
-# The registry writes plain values. The driver gives back types of its own for some of them (Int64 beyond 32 bits, DBRef for an object with
-# `$ref` and `$id`, as JSON Schemas have them), and for whatever else somebody put into the database.
+# The registry writes plain values. For some of them, the driver returns types of its own: Int64 beyond 32 bits, DBRef for an object with
+# `$ref` and `$id`, which JSON Schemas have. Other types come from people who write into the database.
 _PLAIN: dict[type, Callable[[Any], Any]] = {
     Int64: int,
     DBRef: lambda reference: dict(reference.as_doc()),
@@ -82,10 +82,10 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
     Code: lambda code: code[:],
     MinKey: lambda _: "MinKey",
     MaxKey: lambda _: "MaxKey",
-    # A date beyond the years 1 to 9999, which a datetime has not: what is out of the calendar is told as its milliseconds.
+    # A datetime has only the years 1 to 9999. A date outside of them becomes a text with its milliseconds.
     DatetimeMS: lambda date: f"{int(date)} ms since 1970",
 }
-# As the driver gives it, for seals that were made over its types.
+# The types of the driver, unchanged: seals and resealing need them.
 EXACT: CodecOptions[Document] = CodecOptions(
     document_class=dict,
     tz_aware=True,
@@ -97,8 +97,11 @@ CODEC: CodecOptions[Document] = EXACT.with_options(type_registry=TypeRegistry([_
 
 
 class _Records:
-    """A collection whose documents have a shape: whoever reads gets no other ones (app.shapes). A damaged document is readable and says
-    under DAMAGED what is wrong with it; the log names it once. All else is as the driver has it."""
+    """A collection whose documents have a shape (app.shapes). A reader only gets documents of that shape.
+
+    A damaged document is made readable and says under DAMAGED what is wrong with it; the log names it once. Everything else works as in the
+    driver's collection.
+    """
 
     def __init__(self, database: Database[Document], name: str, shape: Object) -> None:
         self._collection, self._name, self._shape = database[name], name, shape
@@ -107,33 +110,33 @@ class _Records:
         return getattr(self._collection, name)
 
     def find(self, filter: Any = None, projection: Any = None, **options: Any) -> Readable:
-        """As the driver's."""
+        """Works like the driver's method, with readable documents."""
         return Readable(self._collection.find(filter, projection, **options), lambda row: self.readable(row, projection))
 
     def find_one(self, filter: Any = None, projection: Any = None, **options: Any) -> Document | None:
-        """As the driver's."""
+        """Works like the driver's method, with a readable document."""
         row = self._collection.find_one(filter, projection, **options)
         return None if row is None else self.readable(row, projection)
 
     def find_one_and_update(self, filter: Any, update: Any, projection: Any = None, **options: Any) -> Document | None:
-        """As the driver's."""
+        """Works like the driver's method, with a readable document."""
         row = self._collection.find_one_and_update(filter, update, projection, **options)
         return None if row is None else self.readable(row, projection)
 
     def distinct(self, key: str, *args: Any, **options: Any) -> list[Any]:
-        """As the driver's, but for values that are not of the field's kind."""
+        """Works like the driver's method, without values that do not have the type of the field."""
         return readable_values(self._collection.distinct(key, *args, **options), self._shape, key)
 
     def readable(self, row: Document, projection: Any = None) -> Document:
-        """A document as `find` gives it with `projection`."""
-        made = mended(row, self._shape, projection)
-        if made is not row and _say_once((self._name, str(made.get("_id")), made[DAMAGED])):
-            log.warning("record.damaged", collection=self._name, id=str(made.get("_id")), reason=made[DAMAGED])
-        return made
+        """Returns a document as `find` returns it with `projection`. Logs damage once."""
+        document = make_readable(row, self._shape, projection)
+        if document is not row and _is_new((self._name, str(document.get("_id")), document[DAMAGED])):
+            log.warning("record.damaged", collection=self._name, id=str(document.get("_id")), reason=document[DAMAGED])
+        return document
 
 
 class Readable:
-    """The driver's cursor; its documents have the shape of their collection."""
+    """A cursor of the driver whose documents have the shape of their collection."""
 
     def __init__(self, cursor: Cursor[Document], readable: Callable[[Document], Document]) -> None:
         self._cursor, self._readable = cursor, readable
@@ -160,7 +163,7 @@ class Readable:
 if TYPE_CHECKING:
 
     class Records(Collection[Document]):
-        """As type checkers see it: what it does not do itself, the driver's collection does."""
+        """The view of type checkers: `_Records` passes everything else on to the driver's collection."""
 
         def __init__(self, database: Database[Document], name: str, shape: Object) -> None: ...
         def readable(self, row: Document, projection: Any = None) -> Document: ...
@@ -168,21 +171,22 @@ if TYPE_CHECKING:
 else:
     Records = _Records
 
-_said: OrderedDict[tuple[str, str, str], None] = OrderedDict()
-_MOST_SAID = 10_000  # damaged documents that are remembered as named in the log
+_logged: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+_MOST_REMEMBERED = 10_000  # damaged documents that the log has named
 
 
-def _say_once(what: tuple[str, str, str]) -> bool:
-    if what in _said:
+def _is_new(damage: tuple[str, str, str]) -> bool:
+    """Returns whether the log has not named this damage yet, and remembers it."""
+    if damage in _logged:
         return False
-    _said[what] = None
-    while len(_said) > _MOST_SAID:
-        _said.popitem(last=False)
+    _logged[damage] = None
+    while len(_logged) > _MOST_REMEMBERED:
+        _logged.popitem(last=False)
     return True
 
 
 def connect(uri: str) -> MongoClient[Document]:
-    """A client with every timeout set. Make it after any fork (PyMongo is not fork-safe). Raises ConfigurationError."""
+    """Returns a client with every timeout set. Call it after any fork (PyMongo is not fork-safe). Raises ConfigurationError."""
     try:
         return MongoClient(
             uri,
@@ -194,12 +198,12 @@ def connect(uri: str) -> MongoClient[Document]:
             retryWrites=True,
             appname="jobwright",
         )
-    except ValueError as error:  # of a port or an option of the address
+    except ValueError as error:  # a wrong port or option in the address
         raise ConfigurationError(str(error)) from error
 
 
 def open_database(client: MongoClient[Document], name: str) -> Database[Document]:
-    """The registry's database: majority writes, majority reads, aware UTC datetimes."""
+    """Returns the registry's database, with majority writes, majority reads and aware UTC datetimes."""
     return client.get_database(
         name,
         codec_options=CODEC,
@@ -209,17 +213,17 @@ def open_database(client: MongoClient[Document], name: str) -> Database[Document
 
 
 def by_id(ids: Sequence[str], values: Sequence[Any]) -> Document:
-    """An expression: of `values`, the one in the place that the document's id has among `ids`."""
+    """Returns an aggregation expression that gives each document the value at the position of its id in `ids`."""
     return {"$arrayElemAt": [{"$literal": list(values)}, {"$indexOfArray": [{"$literal": list(ids)}, "$_id"]}]}
 
 
 def literal(text: str) -> str:
-    """A pattern that finds `text` as it stands. The server takes no NUL in a pattern, but its escape."""
+    """Returns a pattern that matches `text` literally. NUL is escaped, because the server accepts none in a pattern."""
     return re.escape(text).replace("\0", r"\x00")
 
 
 def portions(items: Iterable[T], size_of: Callable[[T], int], *, most_bytes: int, most: int | None = None) -> Iterator[list[T]]:
-    """The items in their order, in as few portions as have at most `most_bytes` and `most` items; a larger one is alone."""
+    """Yields the items in order, in portions of at most `most_bytes` bytes and `most` items. An item that is larger is alone."""
     portion: list[T] = []
     size = 0
     for item in items:
@@ -233,30 +237,32 @@ def portions(items: Iterable[T], size_of: Callable[[T], int], *, most_bytes: int
         yield portion
 
 
-def begun(rows: Iterator[T]) -> Iterator[T]:
-    """The same rows, of which the first has been read: what the server refuses of a query is raised here, before whoever streams the
-    rows has begun to answer."""
+def read_first(rows: Iterator[T]) -> Iterator[T]:
+    """Reads the first row, and returns an iterator over all rows.
+
+    A query that the server refuses raises its error here, before a streamed answer has started.
+    """
     first = list(islice(rows, 1))
     return chain(first, rows)
 
 
 def as_stored(document: Document, codec: CodecOptions[Document] = CODEC) -> Document:
-    """The document as the database gives it back by `codec`: milliseconds, plain types."""
+    """Returns the document as the database would return it: times in milliseconds, types of `codec`."""
     return bson.decode(bson.encode(document), codec)
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn "the server is away" into StoreUnavailable (503); everything else passes as it is."""
+    """Turns errors of a server that does not answer into StoreUnavailable (503). Other errors pass unchanged."""
     try:
         yield
     except (AutoReconnect, ConnectionFailure) as error:
-        log.warning("database.away", reason=str(error)[:200])  # the reason names addresses: it is for the log, not for who asked
+        log.warning("database.away", reason=str(error)[:200])  # the reason names addresses, so it goes to the log and not to the caller
         raise StoreUnavailable("MongoDB does not answer; nothing was changed, try again") from error
 
 
-# Codes of the server (src/mongo/base/error_codes.yml) of a write that it refuses for its own state and not for what is written: no rights,
-# no room, too busy, too slow, another primary.
+# Error codes (src/mongo/base/error_codes.yml) of writes that the server refuses because of its own state and not because of the written
+# document: no rights, no room, too busy, too slow, another primary.
 PASSING_CODES = frozenset(
     {
         6,
@@ -292,12 +298,14 @@ PASSING_CODES = frozenset(
 
 
 def is_permanent(error: BaseException) -> bool:
-    """True where the same write is refused each time, as what is to be written cannot be: it cannot be encoded, is too large, or the server
-    says so. False where the server is away, or refuses for its own state."""
+    """Returns whether the same write would fail each time: the document cannot be encoded, is too large, or the server refuses it.
+
+    Returns False if the server is away, or refuses the write because of its own state.
+    """
     if is_away(error):
         return False
     if isinstance(error, BulkWriteError):
-        codes = {one.get("code") for one in error.details.get("writeErrors", ())} - {DUPLICATE_KEY}
+        codes = {write_error.get("code") for write_error in error.details.get("writeErrors", ())} - {DUPLICATE_KEY}
         return bool(codes) and not codes <= PASSING_CODES
     if isinstance(error, OperationFailure):
         return error.code is not None and error.code not in PASSING_CODES
@@ -305,7 +313,7 @@ def is_permanent(error: BaseException) -> bool:
 
 
 def is_away(error: BaseException) -> bool:
-    """True where the error means that the server did not answer, so that the same call may work later."""
+    """Returns whether the error means that the server did not answer, so the same call may work later."""
     if isinstance(error, StoreUnavailable | AutoReconnect | ConnectionFailure):
         return True
     return isinstance(error, PyMongoError) and (error.has_error_label("RetryableWriteError") or error.timeout)

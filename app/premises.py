@@ -1,4 +1,4 @@
-"""What a command finds around it: the data folder, the database. What is wrong with either is one sentence that names its setting."""
+"""The data folder and the database that a process needs. An error in either becomes one message that names the setting to change."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from app.config import Settings
 from app.errors import ConfigError, StartError
 from templates_lib.private import make_folders
 
-PROBE_BYTES = 65_536  # that a folder must still have room for
+PROBE_BYTES = 65_536  # the free space that the data folder must have
 DATABASE = "mongo"  # the folder of the private mongod inside the data folder
 AUTHENTICATION_FAILED, UNAUTHORIZED = 18, 13  # codes of the server (src/mongo/base/error_codes.yml)
 
 
 def make_data_folder(folder: Path) -> None:
-    """Have the data folder, writable and with room for a file. Raises ConfigError that names JOBWRIGHT_DATA_DIR."""
+    """Creates the data folder if it is missing, and checks that it is writable and has room. Raises ConfigError."""
     try:
         make_folders(folder)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -33,38 +33,38 @@ def make_data_folder(folder: Path) -> None:
 
 
 def describe_folder_error(folder: Path, error: OSError) -> str:
-    """What an error in the data folder means for whoever runs the service."""
+    """Returns what an error in the data folder means for the operator, with advice."""
     reason = error.strerror or str(error)
     if error.errno in {errno.EEXIST, errno.ENOTDIR}:
-        advice = "A file stands in its way; name another folder."
+        advice = "A file has the same path. Name another folder."
     elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        advice = "Name a folder that this user may write to, or give this one to it."
+        advice = "Name a folder that this user can write to, or change the owner of this one."
     elif error.errno in {errno.ENOSPC, errno.EDQUOT}:
         advice = "Make room there, or name a folder on another disk."
     else:
-        advice = "Name a folder that this user may write to."
+        advice = "Name a folder that this user can write to."
     at = f" ({error.filename})" if error.filename and str(error.filename) != str(folder) else ""
     return f"JOBWRIGHT_DATA_DIR: {folder} cannot be used: {reason}{at}. {advice}"
 
 
 def describe_registry(settings: Settings) -> str:
-    """Where the registry of these settings lives, in words."""
+    """Returns in words where the registry of these settings is."""
     if settings.mongodb_uri:
         return f"the database {settings.database!r} of MONGODB_URI"
     return f"the database {settings.database!r} in the folder {settings.data_path} (JOBWRIGHT_DATA_DIR)"
 
 
-def require_registry(settings: Settings, *, there: bool) -> None:
-    """Raises StartError where there is no registry to look into."""
-    if not there:
+def require_registry(settings: Settings, *, exists: bool) -> None:
+    """Raises StartError if there is no registry."""
+    if not exists:
         raise StartError(
             f"There is no registry in {describe_registry(settings)}. "
-            "Name the one that the service uses, or start `jobwright serve` once, which makes one."
+            "Set the variables to the registry that the service uses, or start `jobwright serve` once, which creates one."
         )
 
 
 def has_private_database(settings: Settings) -> bool:
-    """Whether a private mongod has ever kept its files in the data folder."""
+    """Returns whether the data folder holds the files of a private mongod. Raises ConfigError."""
     try:
         return (settings.data_path / DATABASE).is_dir()
     except OSError as error:
@@ -73,38 +73,38 @@ def has_private_database(settings: Settings) -> bool:
 
 @contextmanager
 def errors_name_settings(settings: Settings) -> Iterator[None]:
-    """Errors of the database and of files in the data folder as ConfigError or StartError, which name the setting to look at."""
+    """Turns errors of the database, and of files in the data folder, into ConfigError or StartError, which name the setting to check."""
     try:
         yield
     except PyMongoError as error:
-        raise _of_database(settings, error) from error
+        raise _database_error(settings, error) from error
     except OSError as error:
-        named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename or "")
-        words = _of_file(settings, named, error) if named else None
-        if words is None:
+        path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename or "")
+        message = _describe_file_error(settings, path, error) if path else None
+        if message is None:
             raise
-        raise ConfigError(words) from error
+        raise ConfigError(message) from error
 
 
-def _of_file(settings: Settings, named: str, error: OSError) -> str | None:
-    if Path(named).is_relative_to(settings.data_path):
+def _describe_file_error(settings: Settings, path: str, error: OSError) -> str | None:
+    if Path(path).is_relative_to(settings.data_path):
         return describe_folder_error(settings.data_path, error)
-    if named in unquote(settings.mongodb_uri or ""):  # a certificate
-        return f"MONGODB_URI: the file {named} cannot be read: {error.strerror or error}"
+    if path in unquote(settings.mongodb_uri or ""):  # a certificate
+        return f"MONGODB_URI: the file {path} cannot be read: {error.strerror or error}"
     return None
 
 
-def _of_database(settings: Settings, error: PyMongoError) -> ConfigError | StartError:
-    whose = "MONGODB_URI" if settings.mongodb_uri else "The private MongoDB"
+def _database_error(settings: Settings, error: PyMongoError) -> ConfigError | StartError:
+    source = "MONGODB_URI" if settings.mongodb_uri else "The private MongoDB"
     reason = " ".join(str(error).split())[:300]
     if isinstance(error, InvalidName):
-        return ConfigError(f"JOBWRIGHT_DATABASE: {settings.database!r} is no name for a database: {reason}")
-    if isinstance(error, ConfigurationError):  # InvalidURI is one
-        return ConfigError(f"{whose}: {reason}. An address is mongodb://HOST/?replicaSet=NAME or mongodb+srv://HOST/.")
+        return ConfigError(f"JOBWRIGHT_DATABASE: {settings.database!r} is not a valid name for a database: {reason}")
+    if isinstance(error, ConfigurationError):  # also its subclass InvalidURI
+        return ConfigError(f"{source}: {reason}. An address is mongodb://HOST/?replicaSet=NAME or mongodb+srv://HOST/.")
     if isinstance(error, OperationFailure) and error.code == AUTHENTICATION_FAILED:
-        return ConfigError(f"{whose}: the server refuses the user name or password. Percent-encode signs such as @ and : in them.")
+        return ConfigError(f"{source}: the server refuses the user name or password. Percent-encode signs such as @ and : in them.")
     if isinstance(error, OperationFailure) and error.code == UNAUTHORIZED:
-        return ConfigError(f"{whose}: its user may not read and write the database {settings.database!r}: {reason}. Give it readWrite.")
+        return ConfigError(f"{source}: its user may not read and write the database {settings.database!r}: {reason}. Grant it readWrite.")
     if isinstance(error, ConnectionFailure | ExecutionTimeout):
-        return StartError(f"MongoDB does not answer: {reason}\nSet MONGODB_URI to a server that does.")
-    return StartError(f"{whose}: MongoDB refuses: {type(error).__name__}: {reason}")
+        return StartError(f"MongoDB does not answer: {reason}\nSet MONGODB_URI to a server that answers.")
+    return StartError(f"{source}: MongoDB refuses: {type(error).__name__}: {reason}")

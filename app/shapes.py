@@ -1,9 +1,9 @@
-"""What the documents of each collection must be, and a document that is not so made readable.
+"""The shapes of documents, and how a damaged document is made readable.
 
-Anybody can change a database by hand, and a release that is older or newer writes what another does not know. A document whose fields are
-missing or of another type than its reader expects must break neither a list nor a tick. So each document is held against the shape of its
-collection as it comes out of the database (app.mongo.Records): a wrong value is replaced by a neutral one of the right type, and the
-document says what was wrong with it, in `damaged`. Whoever acts on documents leaves a damaged one alone. All functions are pure.
+Anyone can change a database by hand, and an older or newer release writes what this one does not know. A document with missing fields, or
+with fields of another type than its reader expects, must not break a list or a tick. So each document that comes out of the database is
+compared with the shape of its collection (app.mongo.Records): a wrong value is replaced by a neutral one of the right type, and the
+document says in `damaged` what was wrong with it. Code that acts on documents does nothing with a damaged one. All functions here are pure.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-DAMAGED = "damaged"  # the field of a damaged document that says what is wrong with it; nothing stores it
-UNKNOWN = "unreadable"  # stands for a word that cannot be read
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # stands for an instant that cannot be read
-_LONGEST = 500  # characters of all that is wrong with one document
+DAMAGED = "damaged"  # the field in which a damaged document says what is wrong with it; it is never stored
+UNKNOWN = "unreadable"  # replaces a word that cannot be read
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # replaces an instant that cannot be read
+_LONGEST = 500  # characters of the description of one document's damage
 MISSING: Any = object()
 
-Note = Callable[[str, str], None]  # (where, what is wrong there)
+Note = Callable[[str, str], None]  # is called with a JSON pointer and what is wrong there
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind(ABC):
-    """What a value must be. `optional`: it may be missing; `nullable`: it may be null."""
+class Shape(ABC):
+    """The type of a value. An `optional` value may be missing, and a `nullable` one may be null."""
 
     optional: bool = False
     nullable: bool = False
 
     def mend(self, value: Any, at: str, note: Note) -> Any:
-        """`value` where it is of this kind, else a neutral one, of which `note` is told."""
+        """Returns `value` if it has this type; otherwise a neutral value, after a call of `note`."""
         if value is None and self.nullable:
             return None
         if not self.fits(value):
@@ -43,17 +43,17 @@ class Kind(ABC):
 
     @abstractmethod
     def fits(self, value: Any) -> bool:
-        """Whether a value is of this kind, without regard to what it holds."""
+        """Returns whether a value has this type. Its members or entries are not checked."""
 
     @property
     @abstractmethod
     def neutral(self) -> Any:
-        """What stands for a value that cannot be read."""
+        """The value that replaces one that cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Text(Kind):
-    """A text; `words` are those that it may be, `pattern` is its form."""
+class Text(Shape):
+    """A text. `words` are the allowed texts, and `pattern` is a regular expression for the whole text; empty means any."""
 
     words: Collection[str] = ()
     pattern: str = ""
@@ -70,8 +70,8 @@ class Text(Kind):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Number(Kind):
-    """A number; `whole` ones have no decimals."""
+class Number(Shape):
+    """A number from `least` to `most`. A `whole` number has no decimals."""
 
     whole: bool = True
     least: int | None = 0
@@ -89,8 +89,8 @@ class Number(Kind):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flag(Kind):
-    """true or false."""
+class Flag(Shape):
+    """True or false."""
 
     default: bool = False
 
@@ -103,8 +103,8 @@ class Flag(Kind):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Instant(Kind):
-    """An instant that the calendar has."""
+class Instant(Shape):
+    """An instant in the years 1 to 9999."""
 
     def fits(self, value: Any) -> bool:
         return isinstance(value, datetime)
@@ -115,8 +115,8 @@ class Instant(Kind):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Anything(Kind):
-    """Whatever it is."""
+class Anything(Shape):
+    """Any value."""
 
     def fits(self, value: Any) -> bool:
         return value is not MISSING
@@ -127,10 +127,10 @@ class Anything(Kind):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed(Kind):
-    """A list; entries of another kind than `of` are left out."""
+class Listed(Shape):
+    """A list. Entries that do not have the type `of` are left out."""
 
-    of: Kind = field(default_factory=Anything)
+    of: Shape = field(default_factory=Anything)
 
     def fits(self, value: Any) -> bool:
         return isinstance(value, list)
@@ -140,82 +140,82 @@ class Listed(Kind):
         return None if self.nullable else []
 
     def mend(self, value: Any, at: str, note: Note, *, partial: bool = False) -> Any:
-        """With `partial` no member of an entry must be there."""
-        made = super().mend(value, at, note)
-        if not made or isinstance(self.of, Anything):
-            return made
-        kept = []
-        for place, entry in enumerate(made):
-            where = f"{at}/{place}"
+        """Returns a list of the type. With `partial`, the entries may lack members."""
+        entries = super().mend(value, at, note)
+        if not entries or isinstance(self.of, Anything):
+            return entries
+        readable = []
+        for index, entry in enumerate(entries):
+            where = f"{at}/{index}"
             if not self.of.fits(entry):
                 whole = isinstance(entry, dict) and isinstance(self.of, Object)
                 note(where, "cannot be read" if whole else f"is {_in_words(entry)}")
             elif partial and isinstance(self.of, Object):
-                kept.append(self.of.mend(entry, where, note, partial=True))
+                readable.append(self.of.mend(entry, where, note, partial=True))
             else:
-                kept.append(self.of.mend(entry, where, note))
-        same = len(kept) == len(made) and all(new is old for new, old in zip(kept, made, strict=True))
-        return made if same else kept
+                readable.append(self.of.mend(entry, where, note))
+        same = len(readable) == len(entries) and all(new is old for new, old in zip(readable, entries, strict=True))
+        return entries if same else readable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Object(Kind):
-    """An object with some members; `closed`: with no others. `others` is what members that have no kind of their own are."""
+class Object(Shape):
+    """An object with these members. A `closed` one has no others. `others` is the type of members that are not listed; None means any."""
 
-    members: Mapping[str, Kind] = field(default_factory=dict)
+    members: Mapping[str, Shape] = field(default_factory=dict)
     closed: bool = False
-    others: Kind | None = None
+    others: Shape | None = None
 
     def fits(self, value: Any) -> bool:
         return isinstance(value, dict)
 
     @property
     def neutral(self) -> Any:
-        return None if self.nullable else self.mend({}, "", _nobody)
+        return None if self.nullable else self.mend({}, "", _ignore)
 
     def mend(self, value: Any, at: str, note: Note, *, partial: bool = False) -> Any:
-        """With `partial` no member must be there: a query asked for some."""
-        made = super().mend(value, at, note)
-        if made is None or made is not value:
-            return made
+        """Returns an object of the type. With `partial`, members may be missing, because a query asked only for some."""
+        document = super().mend(value, at, note)
+        if document is None or document is not value:
+            return document
         changes: dict[str, Any] = {}
-        for name, kind in self.members.items():
-            if name in made or not (kind.optional or partial):
-                old = made.get(name, MISSING)
-                new = kind.mend(old, f"{at}/{name}", note)
+        for name, shape in self.members.items():
+            if name in document or not (shape.optional or partial):
+                old = document.get(name, MISSING)
+                new = shape.mend(old, f"{at}/{name}", note)
                 if new is not old:
                     changes[name] = new
-        made = {**made, **changes} if changes else made
-        return self._without_strange(made, at, note)
+        document = {**document, **changes} if changes else document
+        return self._without_unknown(document, at, note)
 
-    def _without_strange(self, made: dict[str, Any], at: str, note: Note) -> dict[str, Any]:
+    def _without_unknown(self, document: dict[str, Any], at: str, note: Note) -> dict[str, Any]:
         if not self.closed and self.others is None:
-            return made
-        kept = {}
-        for name, value in made.items():
+            return document
+        known = {}
+        for name, value in document.items():
             if name in self.members or (self.others is not None and self.others.fits(value)):
-                kept[name] = value
+                known[name] = value
             else:
                 note(f"{at}/{name}", "is not known" if self.others is None else f"is {_in_words(value)}")
-        return made if len(kept) == len(made) else kept
+        return document if len(known) == len(document) else known
 
 
 @dataclass(frozen=True, kw_only=True)
 class Json(Object):
-    """An object of any members that JSON can say; what it cannot (an instant, a number that is none) is told as a text."""
+    """An object with any members that JSON can express. Other values (an instant, NaN) become a text."""
 
     def mend(self, value: Any, at: str, note: Note, *, partial: bool = False) -> Any:
-        made = super().mend(value, at, note, partial=partial)
-        return made if made is None else _as_json(made, at, note)
+        document = super().mend(value, at, note, partial=partial)
+        return document if document is None else _as_json(document, at, note)
 
 
 def _as_json(value: Any, at: str, note: Note) -> Any:
-    """`value` itself where JSON can say it."""
+    """Returns `value` itself if JSON can express it; otherwise a copy in which the other values are texts."""
     if isinstance(value, dict):
-        made = {name: _as_json(item, f"{at}/{name}", note) for name, item in value.items()}
-        return value if all(made[name] is item for name, item in value.items()) else made
+        members = {name: _as_json(item, f"{at}/{name}", note) for name, item in value.items()}
+        return value if all(members[name] is item for name, item in value.items()) else members
     if isinstance(value, list):
-        items = [_as_json(item, f"{at}/{place}", note) for place, item in enumerate(value)]
+        items = [_as_json(item, f"{at}/{index}", note) for index, item in enumerate(value)]
         return value if all(new is old for new, old in zip(items, value, strict=True)) else items
     if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
@@ -223,67 +223,69 @@ def _as_json(value: Any, at: str, note: Note) -> Any:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _nobody(_at: str, _why: str) -> None:
+def _ignore(_at: str, _why: str) -> None:
     pass
 
 
-def mended(document: dict[str, Any], shape: Object, projection: Any = None) -> dict[str, Any]:
-    """`document` itself where it has the shape, else one that has it and says under DAMAGED what was wrong. Fields that `projection` (as
-    `find` takes it) leaves out are not missed."""
-    wrong: list[str] = []
+def make_readable(document: dict[str, Any], shape: Object, projection: Any = None) -> dict[str, Any]:
+    """Returns `document` itself if it has the shape; otherwise a copy that has it and says under DAMAGED what was wrong.
+
+    Fields that `projection` (as for `find`) leaves out may be missing.
+    """
+    damage: list[str] = []
 
     def note(at: str, why: str) -> None:
-        wrong.append(f"{at} {why}")
+        damage.append(f"{at} {why}")
 
-    made = document
-    for name, kind, partial in _asked_for(shape, projection):
-        old = made.get(name, MISSING)
-        if old is MISSING and (kind.optional or partial):
+    readable = document
+    for name, member, partial in _projected(shape, projection):
+        old = readable.get(name, MISSING)
+        if old is MISSING and (member.optional or partial):
             continue
-        if partial and isinstance(kind, Object | Listed):
-            new = kind.mend(old, f"/{name}", note, partial=True)
+        if partial and isinstance(member, Object | Listed):
+            new = member.mend(old, f"/{name}", note, partial=True)
         else:
-            new = kind.mend(old, f"/{name}", note)
+            new = member.mend(old, f"/{name}", note)
         if new is not old:
-            made = {**made, name: new}
-    if not isinstance(made.get("_id", ""), str) and "_id" not in shape.members:
-        note("/_id", f"is {_in_words(made['_id'])}")
-        made = {**made, "_id": str(made["_id"])}
-    return {**made, DAMAGED: "; ".join(wrong)[:_LONGEST]} if wrong else document
+            readable = {**readable, name: new}
+    if not isinstance(readable.get("_id", ""), str) and "_id" not in shape.members:
+        note("/_id", f"is {_in_words(readable['_id'])}")
+        readable = {**readable, "_id": str(readable["_id"])}
+    return {**readable, DAMAGED: "; ".join(damage)[:_LONGEST]} if damage else document
 
 
 def damaged_fields(damaged: str) -> frozenset[str]:
-    """The fields that a document's DAMAGED speaks of."""
+    """Returns the names of the fields that a DAMAGED text mentions."""
     return frozenset(part.split("/")[1].split(" ")[0] for part in damaged.split("; ") if part.startswith("/"))
 
 
-def _asked_for(shape: Object, projection: Any) -> Iterable[tuple[str, Kind, bool]]:
-    """The fields of a shape that a query asked for, and whether it did for parts of them only."""
+def _projected(shape: Object, projection: Any) -> Iterable[tuple[str, Shape, bool]]:
+    """Returns the fields of a shape that a query asked for: name, type, and whether it asked only for a part of the field."""
     if not projection:
-        return [(name, kind, False) for name, kind in shape.members.items()]
+        return [(name, member, False) for name, member in shape.members.items()]
     asked = dict.fromkeys(projection, 1) if not isinstance(projection, Mapping) else projection
     named = {name for name, wanted in asked.items() if wanted and name != "_id"}
     if not named and any(not wanted for name, wanted in asked.items() if name != "_id"):
         out = {name.partition(".")[0] for name in asked}
-        return [(name, kind, False) for name, kind in shape.members.items() if name not in out]
+        return [(name, member, False) for name, member in shape.members.items() if name not in out]
     parts = {name.partition(".")[0] for name in named if "." in name}
-    return [(name, kind, name in parts) for name, kind in shape.members.items() if name in named or name in parts]
+    return [(name, member, name in parts) for name, member in shape.members.items() if name in named or name in parts]
 
 
 def readable_values(values: Iterable[Any], shape: Object, path: str) -> list[Any]:
-    """Those of the distinct values of a field that are of its kind; of lists, of the kind of their entries."""
-    kind: Kind | None = shape
+    """Returns the distinct values of a field that have its type; for a list, the type of its entries."""
+    field_shape: Shape | None = shape
     for name in path.split("."):
-        inner = kind.of if isinstance(kind, Listed) else kind
-        kind = inner.members.get(name) if isinstance(inner, Object) else None
-    if kind is None:
+        inner = field_shape.of if isinstance(field_shape, Listed) else field_shape
+        field_shape = inner.members.get(name) if isinstance(inner, Object) else None
+    if field_shape is None:
         return list(values)
-    of = kind.of if isinstance(kind, Listed) else kind
+    of = field_shape.of if isinstance(field_shape, Listed) else field_shape
     return [value for value in values if value is not None and of.fits(value)]
 
 
 def _in_words(value: Any) -> str:
-    """What a value is, for the sentence that says that it is wrong."""
+    """Describes a value, for the sentence that says that it is wrong."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
@@ -293,26 +295,26 @@ def _in_words(value: Any) -> str:
     return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "an instant"
 
 
-def texts(*names: str, optional: bool = False, nullable: bool = False) -> dict[str, Kind]:
-    """Some members that are texts."""
+def texts(*names: str, optional: bool = False, nullable: bool = False) -> dict[str, Shape]:
+    """Returns members that are texts."""
     return dict.fromkeys(names, Text(optional=optional, nullable=nullable))
 
 
-def instants(*names: str, optional: bool = False, nullable: bool = False) -> dict[str, Kind]:
-    """Some members that are instants."""
+def instants(*names: str, optional: bool = False, nullable: bool = False) -> dict[str, Shape]:
+    """Returns members that are instants."""
     return dict.fromkeys(names, Instant(optional=optional, nullable=nullable))
 
 
-def objects(*names: str, optional: bool = False, nullable: bool = False) -> dict[str, Kind]:
-    """Some members that are objects of any kind."""
+def objects(*names: str, optional: bool = False, nullable: bool = False) -> dict[str, Shape]:
+    """Returns members that are objects with any members."""
     return dict.fromkeys(names, Object(optional=optional, nullable=nullable))
 
 
-def wholes(*names: str, optional: bool = False, nullable: bool = False) -> dict[str, Kind]:
-    """Some members that are whole numbers from 0 on."""
+def wholes(*names: str, optional: bool = False, nullable: bool = False) -> dict[str, Shape]:
+    """Returns members that are whole numbers from 0."""
     return dict.fromkeys(names, Number(optional=optional, nullable=nullable))
 
 
 def one_of(words: Sequence[str], default: str, *, optional: bool = False, nullable: bool = False) -> Text:
-    """One of some words."""
+    """Returns a text that is one of `words`."""
     return Text(words=frozenset(words), default=default, optional=optional, nullable=nullable)

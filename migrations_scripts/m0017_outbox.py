@@ -21,7 +21,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     "job_executions": [*OWED, IndexModel([("group", A), ("queued_at", D)], name="by_group")],
     "domain_events": OWED,
 }
-DROPS = ("owed", "verdict", "to_follow")
+DROPS = {"job_executions": ["owed", "verdict", "to_follow"]}
 ONE_BY_ONE = 500  # executions that are read at once
 
 
@@ -39,7 +39,7 @@ def up(database: Database[dict[str, Any]]) -> None:
         executions.update_many({"job_id": job["_id"], "group": {"$exists": False}}, {"$set": {"group": job.get("group") or ""}})
     executions.update_many({"group": {"$exists": False}}, {"$set": {"group": ""}})
     there = executions.index_information()
-    for name in DROPS:
+    for name in DROPS["job_executions"]:
         if name in there:
             executions.drop_index(name)
     for collection, indexes in INDEXES.items():

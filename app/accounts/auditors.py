@@ -13,7 +13,7 @@ from typing import Any
 from app.accounts.permissions import May, require
 from app.audit.model import Actor, AuditFilter
 from app.audit.service import AuditTrail
-from app.mongo import Document, begun
+from app.mongo import Document, read_first
 from templates_lib.cells import formula_safe
 
 FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
@@ -70,7 +70,7 @@ class Auditors:
         conditions = {name: getattr(query, name) for name in query.__slots__ if getattr(query, name)}
         diff = [{"field": f"/{name}", "after": value} for name, value in {**conditions, "format": kind}.items()]
         with self._audit.action(actor, "audit.export", kind="audit", target_id="audit", diff=diff):
-            events = begun(self._audit.walk(query))
+            events = read_first(self._audit.walk(query))
             return _lines(events) if kind == "jsonl" else _rows(events)
 
 

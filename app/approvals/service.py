@@ -1,4 +1,4 @@
-"""Destructive work of an admin waits here until another person, a super-admin, has looked at it (design.md, 6)."""
+"""Requests for destructive work. An admin's request waits until another person, a super-admin, approves or refuses it."""
 
 from __future__ import annotations
 
@@ -40,15 +40,16 @@ from app.paging import Page
 from app.shapes import DAMAGED
 from templates_lib.messages import said, say
 
-# Whoever approved was killed in between: another may approve again, as doing it twice does it once.
+# If the process of an approver was killed, another may approve again after this time. Work that is done twice has the effect of once.
 STUCK_AFTER = timedelta(seconds=60)
-LONGEST_NOTE = 1000
+LONGEST_NOTE = 1000  # characters
 PREVIEWED = {Operation.CREATE, Operation.UPDATE, Operation.ENABLE, Operation.RUN, Operation.RETRY, Operation.BACKFILL}
 STATES = ("pending", "approved", "refused", "withdrawn", "expired", "failed")
 
 
 class Approvals:
-    """Asks, shows, decides, does. What is done is done in the name of who asked, with the name of who approved beside it."""
+    """Stores requests, shows them, and carries out approved ones. The work is done in the name of the requester; the audit event also names
+    the approver."""
 
     def __init__(
         self,
@@ -70,17 +71,17 @@ class Approvals:
     # -- asking ---------------------------------------------------------------------------------------------------
 
     def ask(self, actor: Actor, request: ApprovalRequest) -> Document:
-        """Put a request before the super-admins; the same one of the same person that waits already is returned.
+        """Stores a request and returns it. If the same person has the same request waiting already, that one is returned.
 
-        A preview of what it would do is started where its template has one.
+        Starts a preview of the work if the template has one.
         """
         now, job = self._clock.now(), request.job
-        wanted = as_stored({"diff": request.diff, "payload": request.payload})
+        stored_request = as_stored({"diff": request.diff, "payload": request.payload})
         for row in self._store.waiting_for(job.id, now):
             if row["operation"] == request.operation and row["version"] == job.version and row["requested_by"]["id"] == actor.id:
-                there = self._found(row["_id"])
-                if _same(request.operation, wanted, there):
-                    return self._shown(there)
+                waiting = self._existing(row["_id"])
+                if _same(request.operation, stored_request, waiting):
+                    return self._shown(waiting)
         approval_id = str(uuid.uuid4())
         parameters = request.payload.get("parameters")
         shown = mask(parameters if parameters is not None else job.definition.parameters)
@@ -108,26 +109,26 @@ class Approvals:
             "preview": {"state": "running"} if previews else None,
         }
         with self._audit.action(actor, "approval.ask", kind="approval", target_id=approval_id, name=_name(row), diff=request.diff):
-            if previews:  # first: whoever is killed here leaves a preview that nobody asks for, and no request that waits for none
+            if previews:  # before the request: a crash in between then leaves only an unused preview
                 self._previews.start(job, of=approval_id, parameters=parameters)
             with self._events.around(_waiting(row, now)):
                 self._store.add(row)
-        return self._shown(self._found(approval_id))
+        return self._shown(self._existing(approval_id))
 
     # -- looking --------------------------------------------------------------------------------------------------
 
     def get(self, actor: Actor, approval_id: str) -> Document:
-        """One, secrets masked, with what the preview has found by now. Raises NotFound."""
+        """Returns one request, with masked secrets and the result of its preview if that has ended. Raises Forbidden, NotFound."""
         require(actor, May.SEE_APPROVALS)
         row = self._visible(actor, approval_id)
         if row["preview"] is not None and row["preview"].get("state") == "running":
-            found = self._previews.take_result(self._previews.id_of(approval_id))
-            if found is not None:
-                row["preview"] = self._kept_preview(approval_id, {"state": "done", **found.as_document()})
+            outcome = self._previews.take_result(self._previews.id_of(approval_id))
+            if outcome is not None:
+                row["preview"] = self._store_preview(approval_id, {"state": "done", **outcome.as_document()})
         return self._shown(row)
 
-    def _kept_preview(self, approval_id: str, preview: Document) -> Document:
-        """What a preview found, written with its request; where that has no room for it, that it has none."""
+    def _store_preview(self, approval_id: str, preview: Document) -> Document:
+        """Stores the result of a preview with its request, and returns it. If it is too large, a message that says so is stored."""
         try:
             self._store.set_preview(approval_id, preview)
         except Exception as error:
@@ -139,14 +140,14 @@ class Approvals:
         return preview
 
     def page(self, actor: Actor, *, state: str | None = None, page: int = 1, limit: int = 50) -> Page[Document]:
-        """One page of the requests, all or of one state (STATES)."""
+        """Returns one page of the requests: all, or those with one of STATES. Raises Forbidden."""
         require(actor, May.SEE_APPROVALS)
         now, query = self._clock.now(), Document()
-        waits = {"$in": [PENDING, APPROVING]}
+        undecided = {"$in": [PENDING, APPROVING]}
         if state == "pending":
-            query = {"state": waits, "expires_at": {"$gt": now}}
+            query = {"state": undecided, "expires_at": {"$gt": now}}
         elif state == "expired":
-            query = {"state": waits, "expires_at": {"$lte": now}}
+            query = {"state": undecided, "expires_at": {"$lte": now}}
         elif state is not None:
             query = {"state": state}
         if actor.groups is not None:
@@ -155,11 +156,11 @@ class Approvals:
         return Page.of([self._shown(row) for row in rows], total=total, page=page, limit=limit)
 
     def waiting(self, actor: Actor) -> int:
-        """How many wait, for the number beside the link."""
+        """Returns how many requests wait, for the number beside the link in the navigation."""
         return self._store.waiting(self._clock.now(), groups=actor.groups)
 
     def waiting_for(self, actor: Actor, job_id: str) -> list[Document]:
-        """Those of one job that wait."""
+        """Returns the waiting requests of one job. Raises Forbidden, NotFound."""
         self._registry.get(actor, job_id)
         require(actor, May.SEE_APPROVALS)
         return [self._shown(row) for row in self._store.waiting_for(job_id, self._clock.now())]
@@ -167,43 +168,46 @@ class Approvals:
     # -- deciding -------------------------------------------------------------------------------------------------
 
     def approve(self, actor: Actor, approval_id: str, *, note: str = "") -> Document:
-        """Do what was asked for, in the name of who asked. Raises Forbidden for one's own, Conflict where it no longer waits, and what
-        the doing raises: what can never succeed any more has failed, what may succeed later waits on."""
+        """Carries out the work in the name of the requester, and returns the request.
+
+        Raises Forbidden for the actor's own request, Conflict if the request no longer waits, and the error of the work itself. After an
+        error that may pass, the request waits again; after any other error, it has failed.
+        """
         row = self._to_decide(actor, approval_id, note)
         if DAMAGED in row:
             raise Conflict(say("The record of this request is damaged: {reason}. Refuse it and have it asked again", reason=row[DAMAGED]))
         now = self._clock.now()
         requester = self._requester(row, actor)
-        free = {"$or": [{"state": PENDING}, {"state": APPROVING, "decided_at": {"$lte": now - STUCK_AFTER}}]}
-        taken = {"state": APPROVING, "decided_by": actor.email, "decided_at": now, "note": note}
+        undecided = {"$or": [{"state": PENDING}, {"state": APPROVING, "decided_at": {"$lte": now - STUCK_AFTER}}]}
+        claim = {"state": APPROVING, "decided_by": actor.email, "decided_at": now, "note": note}
         with self._audit.action(actor, "approval.approve", kind="approval", target_id=approval_id, name=_name(row)):
-            if self._store.move(approval_id, free, taken) is None:
+            if self._store.move(approval_id, undecided, claim) is None:
                 raise Conflict("Someone else has just decided this")
-            mine = {"state": APPROVING, "decided_by": actor.email, "decided_at": now}
+            own_claim = {"state": APPROVING, "decided_by": actor.email, "decided_at": now}
             try:
-                result = self._do(requester, row)
+                result = self._carry_out(requester, row)
             except Exception as error:
                 fields: Document = {"state": PENDING, "decided_by": None, "decided_at": None, "note": ""}
                 if isinstance(error, JobwrightError) and not _may_pass(error):
                     fields = {"state": "failed", "result": {"error": error.detail}}
-                self._store.move(approval_id, mine, fields)
+                self._store.move(approval_id, own_claim, fields)
                 raise
-            self._store.move(approval_id, mine, {"state": "approved", "result": result})
-        return self._shown(self._found(approval_id))
+            self._store.move(approval_id, own_claim, {"state": "approved", "result": result})
+        return self._shown(self._existing(approval_id))
 
     def refuse(self, actor: Actor, approval_id: str, *, note: str = "") -> Document:
-        """It is not done. Raises as `approve`."""
+        """Refuses the request. Raises Forbidden for the actor's own request, and Conflict if it no longer waits."""
         row = self._to_decide(actor, approval_id, note)
         with self._audit.action(actor, "approval.refuse", kind="approval", target_id=approval_id, name=_name(row)):
             return self._close(actor, approval_id, "refused", note)
 
     def withdraw(self, actor: Actor, approval_id: str) -> Document:
-        """Who asked does not ask any more. Raises Forbidden for anybody else, Conflict."""
+        """Withdraws the actor's own request. Raises Forbidden for the request of another person, and Conflict if it no longer waits."""
         require(actor, May.SEE_APPROVALS)
         row = self._visible(actor, approval_id)
         if row["requested_by"]["id"] != actor.id:
             raise Forbidden("Only who asked takes a request back")
-        self._waits(row)
+        self._require_waiting(row)
         with self._audit.action(actor, "approval.withdraw", kind="approval", target_id=approval_id, name=_name(row)):
             return self._close(actor, approval_id, "withdrawn", "")
 
@@ -211,15 +215,15 @@ class Approvals:
 
     def _to_decide(self, actor: Actor, approval_id: str, note: str) -> Document:
         require(actor, May.DECIDE_APPROVALS)
-        row = self._found(approval_id)
+        row = self._existing(approval_id)
         if row["requested_by"]["id"] == actor.id:
             raise Forbidden("Nobody decides on what they asked for themselves")
         if len(note) > LONGEST_NOTE:
             raise ValidationFailed([FieldError("/note", say("must have at most {most} characters", most=LONGEST_NOTE))])
-        self._waits(row)
+        self._require_waiting(row)
         return row
 
-    def _waits(self, row: Document) -> None:
+    def _require_waiting(self, row: Document) -> None:
         state = self._state(row)
         if state != PENDING:
             raise Conflict(say("This request no longer waits: it is {state}", state=said(state)))
@@ -228,17 +232,17 @@ class Approvals:
         fields = {"state": state, "decided_by": actor.email, "decided_at": self._clock.now(), "note": note}
         if self._store.move(approval_id, {"state": PENDING}, fields) is None:
             raise Conflict("Someone else has just decided this")
-        return self._shown(self._found(approval_id))
+        return self._shown(self._existing(approval_id))
 
     def _requester(self, row: Document, approver: Actor) -> Actor:
-        """Who asked, with the rights that they have now, and the approver's name."""
+        """Returns the requester as an actor with the current rights, and the name of the approver. Raises Conflict without rights."""
         user = self._users.get(row["requested_by"]["id"])
         if user is None or user.disabled or user.role is Role.USER:
             raise Conflict(say("{email} may no longer ask for this; refuse it", email=row["requested_by"]["email"]))
         return actor_of(user, via=row["via"], address=approver.address, correlation_id=approver.correlation_id, approved_by=approver.email)
 
-    def _do(self, actor: Actor, row: Document) -> Document:
-        """Do it; done before by someone who was killed in between, it is not done again."""
+    def _carry_out(self, actor: Actor, row: Document) -> Document:
+        """Carries out the work and returns what it made. Work that a killed process has done already is not done again."""
         payload, job_id, version = row["payload"], row["job_id"], row["version"]
         operation = Operation(row["operation"])
         match operation:
@@ -285,12 +289,12 @@ class Approvals:
         return {**{key: value for key, value in row.items() if key not in {"payload", "subject"}}, "state": self._state(row)}
 
     def _visible(self, actor: Actor, approval_id: str) -> Document:
-        row = self._found(approval_id)
+        row = self._existing(approval_id)
         if not sees_group(actor, row["subject"].get("group", "")):
             raise NotFound("approval", approval_id)
         return row
 
-    def _found(self, approval_id: str) -> Document:
+    def _existing(self, approval_id: str) -> Document:
         row = self._store.get(approval_id)
         if row is None:
             raise NotFound("approval", approval_id)
@@ -298,17 +302,19 @@ class Approvals:
 
 
 def _may_pass(error: JobwrightError) -> bool:
-    """True where the same request may work a little later."""
+    """Returns whether the same request may succeed a little later."""
     return isinstance(error, LimitReached | AlreadyRunning | StoreUnavailable) or is_away(error)
 
 
-def _same(operation: Operation, wanted: Document, there: Document) -> bool:
-    """Whether a request that waits is this very one. Two runs are two requests, but for the same Idempotency-Key; secrets are masked in
-    a diff, so what is stored has its word too."""
-    before, now = there["payload"], wanted["payload"]
+def _same(operation: Operation, stored_request: Document, waiting: Document) -> bool:
+    """Returns whether a waiting request asks for the same work. Two runs are two requests, unless they have the same Idempotency-Key.
+
+    Secrets are masked in the diff, so the stored parameters are compared too.
+    """
+    before, now = waiting["payload"], stored_request["payload"]
     if operation is Operation.RUN:
         return "execution_id" in now and before.get("execution_id") == now["execution_id"]
-    return bool(there["diff"] == wanted["diff"] and _parameters(before) == _parameters(now))
+    return bool(waiting["diff"] == stored_request["diff"] and _parameters(before) == _parameters(now))
 
 
 def _parameters(payload: Document) -> Any:

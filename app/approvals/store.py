@@ -1,4 +1,4 @@
-"""The `approvals` collection."""
+"""The collection `approvals`."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ SEALED_FIELDS = (SealedFields("approvals", ("payload", "subject")),)
 
 
 class ApprovalStore:
-    """Requests, and the compare-and-sets that move them."""
+    """Requests, and the compare-and-sets that change their state."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._approvals = Records(database, "approvals", APPROVAL)
 
     def add(self, approval: Document) -> bool:
-        """False where its id is there already."""
+        """Stores a request. Returns False if there is one with the same id."""
         try:
             self._approvals.insert_one(approval)
         except DuplicateKeyError:
@@ -58,24 +58,24 @@ class ApprovalStore:
         return self._approvals.find_one({"_id": approval_id})
 
     def page(self, query: Document, *, skip: int, limit: int) -> tuple[list[Document], int]:
-        """Newest first, without what they would do in full, and how many there are in all."""
+        """Returns one page of requests, the newest first and without their payload, and the total number."""
         rows = self._approvals.find(query, {"payload": 0, "subject": 0}).sort([("requested_at", -1), ("_id", 1)]).skip(skip).limit(limit)
         return list(rows), self._approvals.count_documents(query)
 
     def waiting(self, now: datetime, *, groups: Collection[str] | None = None) -> int:
-        """How many wait, of all jobs or of those of some groups."""
-        narrowed = {} if groups is None else {"subject.group": {"$in": sorted(groups)}}
-        return self._approvals.count_documents({"state": {"$in": [PENDING, APPROVING]}, "expires_at": {"$gt": now}, **narrowed})
+        """Returns how many requests wait: of all jobs, or of the jobs of some groups."""
+        in_groups = {} if groups is None else {"subject.group": {"$in": sorted(groups)}}
+        return self._approvals.count_documents({"state": {"$in": [PENDING, APPROVING]}, "expires_at": {"$gt": now}, **in_groups})
 
     def waiting_for(self, job_id: str, now: datetime) -> list[Document]:
-        """Those of one job that wait, oldest first."""
+        """Returns the waiting requests of one job, the oldest first, without their payload."""
         where = {"job_id": job_id, "state": {"$in": [PENDING, APPROVING]}, "expires_at": {"$gt": now}}
         return list(self._approvals.find(where, {"payload": 0, "subject": 0}).sort("requested_at", 1))
 
     def move(self, approval_id: str, where: Document, fields: Document) -> Document | None:
-        """Set `fields` of the request that is as in `where`; the changed one, or None where someone was quicker."""
+        """Sets `fields` if the request still matches `where`. Returns the changed request, or None if it has changed meanwhile."""
         return self._approvals.find_one_and_update({"_id": approval_id, **where}, {"$set": fields}, return_document=ReturnDocument.AFTER)
 
     def set_preview(self, approval_id: str, preview: dict[str, Any]) -> None:
-        """What the preview found."""
+        """Stores the result of the preview."""
         self._approvals.update_one({"_id": approval_id}, {"$set": {"preview": preview}})

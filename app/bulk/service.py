@@ -1,4 +1,4 @@
-"""What an action would do to each of many jobs, and doing it job by job."""
+"""One action on many jobs: shows what it would do to each job, and carries it out job by job."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ MOST_JOBS = 1_000
 LONGEST_FILTER = 320  # characters: as long as an e-mail address may be
 
 
-class Action(StrEnum):
-    """What is done to each job."""
+class BulkAction(StrEnum):
+    """The actions."""
 
     ENABLE = "enable"
     DISABLE = "disable"
@@ -47,7 +47,7 @@ SCHEMA: Mapping[str, Any] = {
     "additionalProperties": False,
     "required": ["action"],
     "properties": {
-        "action": {"enum": [one.value for one in Action]},
+        "action": {"enum": [action.value for action in BulkAction]},
         "job_ids": {"type": "array", "items": {"type": "string", "maxLength": 64}, "minItems": 1, "maxItems": MOST_JOBS},
         "filter": {
             "type": "object",
@@ -67,35 +67,35 @@ SCHEMA: Mapping[str, Any] = {
 
 
 class Effect(StrEnum):
-    """What is to be expected of one job."""
+    """What the action would do to one job."""
 
     CHANGES = "changes"
-    STAYS = "stays"  # it is so already
-    ASKS = "asks"  # a super-admin is to approve it
+    STAYS = "stays"  # the job is in the wanted state already
+    ASKS = "asks"  # a super-admin must approve it
     CANNOT = "cannot"
 
 
-class Result(StrEnum):
-    """What became of one job."""
+class BulkResult(StrEnum):
+    """What the action did to one job."""
 
     DONE = "done"
     STAYED = "stayed"
-    WAITS = "waits"  # for approval: `detail` is the request's id
+    WAITS = "waits"  # for approval; `detail` is the id of the request
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """An action and what it takes: a pause its reason and, perhaps, its end; tagging its tag."""
+class BulkRequest:
+    """An action with its parameters: the reason of a pause and, optionally, its end; the tag of `tag` and `untag`."""
 
-    action: Action
+    action: BulkAction
     reason: str = ""
     until: datetime | None = None
     tag: str = ""
 
     @property
     def tag_name(self) -> str:
-        """The tag in its one spelling, if it is one."""
+        """The tag in its one spelling; empty if it is not a valid tag."""
         return read_name(self.tag)[0]
 
     @property
@@ -104,36 +104,36 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One job of a bulk action: what is expected or, once `result` is there, what became of it; `detail` says why."""
+class BulkItem:
+    """One job of an action: the expected effect and, after the action, its result. `detail` gives the reason."""
 
     job_id: str
     name: str
     version: int
     effect: Effect
     detail: str = ""
-    result: Result | None = None
+    result: BulkResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The items in the order of their names."""
+class BulkReport:
+    """All jobs of an action, in the order of their names."""
 
-    items: tuple[Item, ...]
+    items: tuple[BulkItem, ...]
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many there are of each result or, before, of each effect."""
-        return Counter((one.result or one.effect).value for one in self.items)
+        """The number of jobs by result or, before the action, by effect."""
+        return Counter((item.result or item.effect).value for item in self.items)
 
     @property
     def touched(self) -> int:
-        """How many jobs are to change, or to be asked for."""
+        """The number of jobs that would change, or for which a request would be made."""
         return self.counts.get(Effect.CHANGES, 0) + self.counts.get(Effect.ASKS, 0)
 
 
 class Bulk:
-    """Each job is changed by the same methods as it would be alone: who may, what is audited, and what waits for approval is theirs."""
+    """Changes each job by the same methods that change a single job. They check permissions, write the audit trail and ask for approval."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class Bulk:
         self._runs, self._history, self._approvals = runs, history, approvals
 
     def jobs(self, actor: Actor, query: JobFilter) -> list[Job]:
-        """All jobs that match, by name. Raises ValidationFailed where they are more than MOST_JOBS."""
+        """Returns all matching jobs, sorted by name. Raises ValidationFailed if there are more than MOST_JOBS."""
         page = self._directory.page(actor, query, limit=MOST_JOBS)
         if page.total > MOST_JOBS:
             raise ValidationFailed(
@@ -163,37 +163,38 @@ class Bulk:
             )
         return list(page.items)
 
-    def plan(self, actor: Actor, wanted: Wanted, query: JobFilter) -> Outcome:
-        """What `carry_out` would do to the jobs that match; nothing is changed. Raises ValidationFailed, Forbidden."""
-        self._check(actor, wanted, whole=False)
+    def plan(self, actor: Actor, wanted: BulkRequest, query: JobFilter) -> BulkReport:
+        """Returns what `carry_out` would do to the matching jobs, without changing any. Raises ValidationFailed, Forbidden."""
+        self._check(actor, wanted, complete=False)
         jobs = self.jobs(actor, query)
-        busy = self._history.busy([job.id for job in jobs]) if wanted.action is Action.RUN else frozenset[str]()
-        return Outcome(tuple(self._foreseen(actor, wanted, job, busy=job.id in busy) for job in jobs))
+        busy = self._history.busy([job.id for job in jobs]) if wanted.action is BulkAction.RUN else frozenset[str]()
+        return BulkReport(tuple(self._expect(actor, wanted, job, busy=job.id in busy) for job in jobs))
 
-    def carry_out(self, actor: Actor, wanted: Wanted, query: JobFilter, *, versions: Mapping[str, int] | None = None) -> Outcome:
-        """Do it, job by job. With `versions` (job id → what was looked at), a job that has changed since is left alone.
+    def carry_out(self, actor: Actor, wanted: BulkRequest, query: JobFilter, *, versions: Mapping[str, int] | None = None) -> BulkReport:
+        """Carries out the action, job by job, and returns the results.
 
-        Raises ValidationFailed where the action lacks what it takes, Forbidden.
+        `versions` maps job ids to the versions that the caller has seen; a job with another version is not changed. Raises ValidationFailed
+        if a parameter of the action is missing, and Forbidden.
         """
-        self._check(actor, wanted, whole=True)
+        self._check(actor, wanted, complete=True)
         items = []
         for job in self.jobs(actor, query):
-            item = Item(job_id=job.id, name=job.definition.name, version=job.version, effect=Effect.CHANGES)
+            item = BulkItem(job_id=job.id, name=job.definition.name, version=job.version, effect=Effect.CHANGES)
             version = versions.get(job.id) if versions is not None else job.version
-            items.append(self._done(actor, wanted, job, item, version))
-        return Outcome(tuple(items))
+            items.append(self._carry_out_one(actor, wanted, job, item, version))
+        return BulkReport(tuple(items))
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _check(actor: Actor, wanted: Wanted, *, whole: bool) -> None:
-        require(actor, May.RUN_JOBS if wanted.action is Action.RUN else May.CHANGE_JOBS)
-        if whole and (errors := lacking(wanted.action, reason=wanted.reason, tag=wanted.tag_name)):
+    def _check(actor: Actor, wanted: BulkRequest, *, complete: bool) -> None:
+        require(actor, May.RUN_JOBS if wanted.action is BulkAction.RUN else May.CHANGE_JOBS)
+        if complete and (errors := lacking(wanted.action, reason=wanted.reason, tag=wanted.tag_name)):
             raise ValidationFailed(errors)
 
-    def _foreseen(self, actor: Actor, wanted: Wanted, job: Job, *, busy: bool) -> Item:
+    def _expect(self, actor: Actor, wanted: BulkRequest, job: Job, *, busy: bool) -> BulkItem:
         effect, why = _expected(wanted, job, busy=busy)
-        if effect is Effect.CHANGES and wanted.action is Action.ENABLE and (never := self._registry.never_due(job)) is not None:
+        if effect is Effect.CHANGES and wanted.action is BulkAction.ENABLE and (never := self._registry.never_due(job)) is not None:
             effect, why = Effect.CANNOT, _in_words(never)
         if effect is Effect.CHANGES and (operation := _OPERATIONS[wanted.action]) is not None:
             try:
@@ -202,50 +203,50 @@ class Bulk:
                 effect, why = Effect.ASKS, say("a super-admin is to approve it")
             except JobwrightError as error:
                 effect, why = Effect.CANNOT, error.detail
-        return Item(job_id=job.id, name=job.definition.name, version=job.version, effect=effect, detail=why)
+        return BulkItem(job_id=job.id, name=job.definition.name, version=job.version, effect=effect, detail=why)
 
-    def _done(self, actor: Actor, wanted: Wanted, job: Job, item: Item, version: int | None) -> Item:
+    def _carry_out_one(self, actor: Actor, wanted: BulkRequest, job: Job, item: BulkItem, version: int | None) -> BulkItem:
         effect, why = _expected(wanted, job, busy=False)
         if effect is Effect.STAYS:
-            return replace(item, result=Result.STAYED, detail=why)
+            return replace(item, result=BulkResult.STAYED, detail=why)
         if version != job.version:
-            return replace(item, result=Result.FAILED, detail=say("it has changed since you looked"))
+            return replace(item, result=BulkResult.FAILED, detail=say("it has changed since you looked"))
         try:
             words = self._act(actor, wanted, job)
         except ApprovalNeeded as needed:
-            return replace(item, result=Result.WAITS, detail=str(self._approvals.ask(actor, needed.ask)["_id"]))
+            return replace(item, result=BulkResult.WAITS, detail=str(self._approvals.ask(actor, needed.ask)["_id"]))
         except ValidationFailed as failed:
-            return replace(item, result=Result.FAILED, detail=joined(map(_in_words, failed.errors[:3]), "; "))
+            return replace(item, result=BulkResult.FAILED, detail=joined(map(_in_words, failed.errors[:3]), "; "))
         except JobwrightError as error:
-            return replace(item, result=Result.FAILED, detail=error.detail)
-        return replace(item, result=Result.DONE, detail=words)
+            return replace(item, result=BulkResult.FAILED, detail=error.detail)
+        return replace(item, result=BulkResult.DONE, detail=words)
 
-    def _act(self, actor: Actor, wanted: Wanted, job: Job) -> str:
-        """Do it; returns what there is to say of it."""
+    def _act(self, actor: Actor, wanted: BulkRequest, job: Job) -> str:
+        """Carries out the action on one job. Returns a remark for the person; usually an empty text."""
         registry, tags = self._registry, job.definition.tags
         match wanted.action:
-            case Action.ENABLE | Action.DISABLE:
-                registry.set_enabled(actor, job.id, enabled=wanted.action is Action.ENABLE, version=job.version)
-            case Action.PAUSE:
+            case BulkAction.ENABLE | BulkAction.DISABLE:
+                registry.set_enabled(actor, job.id, enabled=wanted.action is BulkAction.ENABLE, version=job.version)
+            case BulkAction.PAUSE:
                 self._pausing.pause(actor, job.id, wanted.pause, version=job.version)
-            case Action.RESUME:
+            case BulkAction.RESUME:
                 self._pausing.resume(actor, job.id, version=job.version)
-            case Action.RUN:
+            case BulkAction.RUN:
                 return self._runs.standing(self._runs.run_now(actor, job.id))
-            case Action.TAG:
+            case BulkAction.TAG:
                 registry.update(actor, job.id, {"tags": [*tags, wanted.tag_name]}, version=job.version)
-            case Action.UNTAG:
-                registry.update(actor, job.id, {"tags": [one for one in tags if one not in spellings(wanted.tag)]}, version=job.version)
-            case Action.DELETE:
+            case BulkAction.UNTAG:
+                registry.update(actor, job.id, {"tags": [tag for tag in tags if tag not in spellings(wanted.tag)]}, version=job.version)
+            case BulkAction.DELETE:
                 self._runs.delete_job(actor, job.id, version=job.version)
         return ""
 
 
 def lacking(action: str, *, reason: str, tag: str) -> list[FieldError]:
-    """What an action lacks: a pause its reason, tagging its tag."""
-    if action == Action.PAUSE and not reason.strip():
+    """Returns an error for each missing parameter of an action: the reason of a pause, the tag of `tag` and `untag`."""
+    if action == BulkAction.PAUSE and not reason.strip():
         return [FieldError("/reason", "is required")]
-    if action in {Action.TAG, Action.UNTAG} and not tag.strip():
+    if action in {BulkAction.TAG, BulkAction.UNTAG} and not tag.strip():
         return [FieldError("/tag", "is required")]
     return []
 
@@ -255,37 +256,37 @@ def _in_words(error: FieldError) -> Said:
 
 
 _OPERATIONS = {
-    Action.ENABLE: Operation.ENABLE,
-    Action.DISABLE: None,
-    Action.PAUSE: None,
-    Action.RESUME: Operation.RESUME,
-    Action.RUN: Operation.RUN,
-    Action.TAG: Operation.UPDATE,
-    Action.UNTAG: Operation.UPDATE,
-    Action.DELETE: Operation.DELETE,
+    BulkAction.ENABLE: Operation.ENABLE,
+    BulkAction.DISABLE: None,
+    BulkAction.PAUSE: None,
+    BulkAction.RESUME: Operation.RESUME,
+    BulkAction.RUN: Operation.RUN,
+    BulkAction.TAG: Operation.UPDATE,
+    BulkAction.UNTAG: Operation.UPDATE,
+    BulkAction.DELETE: Operation.DELETE,
 }
 _CHANGES = (Effect.CHANGES, "")
 
 
-def _expected(wanted: Wanted, job: Job, *, busy: bool) -> tuple[Effect, str]:
-    """What an action means to a job, by what the job is; who may do it is asked elsewhere."""
+def _expected(wanted: BulkRequest, job: Job, *, busy: bool) -> tuple[Effect, str]:
+    """Returns the effect of an action on a job, judged by the state of the job alone, and a reason. Permissions are checked elsewhere."""
     definition, tag = job.definition, wanted.tag_name
     by_person = job.paused is not None and job.paused.cause is Cause.PERSON
     match wanted.action:
-        case Action.ENABLE if definition.enabled:
+        case BulkAction.ENABLE if definition.enabled:
             return Effect.STAYS, say("it is enabled")
-        case Action.DISABLE if not definition.enabled:
+        case BulkAction.DISABLE if not definition.enabled:
             return Effect.STAYS, say("it is disabled")
-        case Action.PAUSE if not job.starts_by_itself and job.paused is None:
+        case BulkAction.PAUSE if not job.starts_by_itself and job.paused is None:
             return Effect.CANNOT, say("it is never due by itself") if definition.enabled else say("it is disabled")
-        case Action.RESUME if not by_person:
+        case BulkAction.RESUME if not by_person:
             return Effect.STAYS, say("nobody has paused it")
-        case Action.RUN if busy and definition.overlap in {Overlap.SKIP, Overlap.REPLACE}:
+        case BulkAction.RUN if busy and definition.overlap in {Overlap.SKIP, Overlap.REPLACE}:
             return Effect.CANNOT, say("it is running")
-        case Action.TAG if tag and tag in definition.tags:
+        case BulkAction.TAG if tag and tag in definition.tags:
             return Effect.STAYS, say("it has the tag")
-        case Action.TAG if tag and len(definition.tags) >= MAX_TAGS:
+        case BulkAction.TAG if tag and len(definition.tags) >= MAX_TAGS:
             return Effect.CANNOT, say("it has {count} tags", count=MAX_TAGS)
-        case Action.UNTAG if tag and tag not in definition.tags:
+        case BulkAction.UNTAG if tag and tag not in definition.tags:
             return Effect.STAYS, say("it has no such tag")
     return _CHANGES

@@ -13,7 +13,7 @@ from app.cli.session import CLI, open_services
 from templates_lib import private
 
 if TYPE_CHECKING:
-    from app.exchange.service import Plan
+    from app.exchange.service import ExchangePlan
 
 
 @click.command("export")
@@ -55,14 +55,14 @@ def plan_file(file: TextIO, prune: bool) -> None:
 
     The exit code is 1 if the file has an invalid job, 2 if `apply` would change something, and otherwise 0.
     """
-    from app.exchange.service import Action  # noqa: PLC0415 - `--help` does without it
+    from app.exchange.service import StepAction  # noqa: PLC0415 - `--help` does without it
 
     with open_services(existing=True) as (services, _):
         plan = services.exchange.plan(CLI, file.read(), prune=prune)
         _print_plan(plan)
     if not plan.valid:
         sys.exit(1)
-    if any(step.action is not Action.KEEP for step in plan.steps):
+    if any(step.action is not StepAction.KEEP for step in plan.steps):
         sys.exit(2)
 
 
@@ -79,7 +79,7 @@ def apply_file(file: TextIO, prune: bool) -> None:
 
 
 def _carry_out(file: TextIO, **options: bool) -> None:
-    from app.exchange.service import Result  # noqa: PLC0415 - `--help` does without it
+    from app.exchange.service import StepResult  # noqa: PLC0415 - `--help` does without it
 
     with open_services() as (services, _):
         plan = services.exchange.plan(CLI, file.read(), **options)
@@ -88,12 +88,12 @@ def _carry_out(file: TextIO, **options: bool) -> None:
             sys.exit(1)
         done = services.exchange.carry_out(CLI, plan)
         _print_plan(done)
-        if any(step.result is Result.FAILED for step in done.steps):
+        if any(step.result is StepResult.FAILED for step in done.steps):
             sys.exit(1)
 
 
-def _print_plan(plan: Plan) -> None:
-    from app.exchange.service import Action  # noqa: PLC0415 - `--help` does without it
+def _print_plan(plan: ExchangePlan) -> None:
+    from app.exchange.service import StepAction  # noqa: PLC0415 - `--help` does without it
 
     for step in plan.steps:
         echo(f"{step.result or step.action:<10}{step.name}{f': {step.detail}' if step.detail else ''}")
@@ -101,5 +101,5 @@ def _print_plan(plan: Plan) -> None:
             echo(f"  {error.pointer or '/'}: {error.message}")
         for warning in step.warnings:
             echo(f"  warning {warning.pointer}: {warning.message}")
-        for change in step.diff if step.action is Action.UPDATE else ():
+        for change in step.diff if step.action is StepAction.UPDATE else ():
             echo(f"  {change['field']}: {json_line(change.get('before'))} -> {json_line(change.get('after'))}")

@@ -11,7 +11,7 @@ from pymongo import DeleteMany
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from app.mongo import DUPLICATE_KEY, Document, Records, begun, literal
+from app.mongo import DUPLICATE_KEY, Document, Records, literal, read_first
 from app.queue.shape import CHUNK
 from app.validation.terminal import plain
 
@@ -161,7 +161,7 @@ class LogStore:
 
     def all(self, execution_id: str) -> Iterator[Document]:
         """Every line, a chunk at a time; the first has been read when this returns."""
-        return begun(self._lines(execution_id))
+        return read_first(self._lines(execution_id))
 
     def _lines(self, execution_id: str) -> Iterator[Document]:
         for row in self._logs.find({"_id": _after(execution_id, "")}).sort("_id", 1):

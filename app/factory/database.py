@@ -39,7 +39,7 @@ def open_store(settings: Settings, *, existing: bool = False) -> Store:
         mongod, uri = None, settings.mongodb_uri
         if not uri:
             if existing:
-                require_registry(settings, there=has_private_database(settings))
+                require_registry(settings, exists=has_private_database(settings))
             else:
                 make_data_folder(settings.data_path)
             mongod = LocalMongod(settings.data_path)
@@ -55,7 +55,7 @@ def open_store(settings: Settings, *, existing: bool = False) -> Store:
             store = Store(client, open_database(client, settings.database), mongod)
             _check_server(store)
             if existing:
-                require_registry(settings, there=store.database["migrations"].find_one({}) is not None)
+                require_registry(settings, exists=store.database["migrations"].find_one({}) is not None)
         except BaseException:
             client.close()
             if mongod is not None:

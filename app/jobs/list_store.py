@@ -14,7 +14,7 @@ from app.jobs.job_store import open_jobs
 from app.jobs.model import Job, job_from, schedule_from
 from app.jobs.records import SharedSchedule
 from app.mongo import ANY_DATE, QUERY_TIME_MS, Document
-from app.shapes import DAMAGED, mended
+from app.shapes import DAMAGED, make_readable
 
 MOST_NAMED = 60  # of the jobs that share a schedule
 MOST_FOUND = 1_000  # jobs of a text search whose ids are read at once, for the page and its total
@@ -139,7 +139,7 @@ def _shared_schedule(row: Document) -> SharedSchedule | None:
     """Returns None for a schedule that cannot be read."""
     key = {name: value for name, value in row["_id"].items() if value is not None}
     phase = key.pop("phase", None)
-    if DAMAGED in mended({"schedule": key}, shape.SCHEDULED) or not isinstance(phase, datetime | None):
+    if DAMAGED in make_readable({"schedule": key}, shape.SCHEDULED) or not isinstance(phase, datetime | None):
         return None
     first = tuple((job["id"], job["name"]) for job in row["first"] if isinstance(job.get("id"), str) and isinstance(job.get("name"), str))
     return SharedSchedule(schedule_from(key), phase, row["jobs"], first)

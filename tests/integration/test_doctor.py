@@ -23,7 +23,7 @@ from app.factory import Store, build_services
 from app.jobs.shape import JOB
 from app.scheduling.node_store import NodeStore
 from app.services import Services
-from app.shapes import DAMAGED, Object, mended
+from app.shapes import DAMAGED, Object, make_readable
 from migrations_scripts.m0001_registry import INDEXES
 from tests.support import Service
 
@@ -108,7 +108,7 @@ OLD = datetime.now(UTC) - timedelta(hours=1)
 
 def whole(shape: Object, document: dict[str, Any]) -> dict[str, Any]:
     """A document with all that its shape asks for."""
-    return {name: value for name, value in mended(document, shape).items() if name != DAMAGED}
+    return {name: value for name, value in make_readable(document, shape).items() if name != DAMAGED}
 
 
 SICK = {"name": "sick", "retired": False, "template_type": "webhook_trigger", "template_version": 1}

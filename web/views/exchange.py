@@ -9,7 +9,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from app.accounts.permissions import May, require
 from app.errors import Conflict, LimitReached, ValidationFailed
 from app.exchange.file import MEDIA
-from app.exchange.service import Action, Plan, Result
+from app.exchange.service import ExchangePlan, StepAction, StepResult
 from templates_lib.messages import joined, say, say_many
 from web.current import actor, services
 from web.views.common import is_refused, job_filter, tell
@@ -49,30 +49,30 @@ def bring() -> Any:
         return _page("", None, say("The file is no UTF-8 text")), 422
     except (ValidationFailed, LimitReached, Conflict) as failed:
         return _page(text, None, failed.detail), failed.status
-    if any(step.result is Result.FAILED for step in done.steps):
+    if any(step.result is StepResult.FAILED for step in done.steps):
         return _page(text, done, say("Not everything could be done; what failed says why")), 409
     tell(_told(done))
     return redirect(url_for("job_list_pages.list_jobs"))
 
 
-def _page(text: str, plan: Plan | None, error: str = "") -> str:
-    changes = [step for step in plan.steps if step.action is not Action.KEEP] if plan else []
+def _page(text: str, plan: ExchangePlan | None, error: str = "") -> str:
+    changes = [step for step in plan.steps if step.action is not StepAction.KEEP] if plan else []
     return render_template("import.html", text=text, plan=plan, changes=changes, error=error, told=_told(plan) if plan else "")
 
 
 _DID = {
-    Action.CREATE: say("{n} created"),
-    Action.UPDATE: say("{n} changed"),
-    Action.DELETE: say("{n} deleted"),
-    Action.KEEP: say("{n} unchanged"),
-    Action.REFUSE: say("{n} invalid"),
+    StepAction.CREATE: say("{n} created"),
+    StepAction.UPDATE: say("{n} changed"),
+    StepAction.DELETE: say("{n} deleted"),
+    StepAction.KEEP: say("{n} unchanged"),
+    StepAction.REFUSE: say("{n} invalid"),
 }
-_WOULD = {**_DID, Action.CREATE: say("{n} to create"), Action.UPDATE: say("{n} to change"), Action.DELETE: say("{n} to delete")}
+_WOULD = {**_DID, StepAction.CREATE: say("{n} to create"), StepAction.UPDATE: say("{n} to change"), StepAction.DELETE: say("{n} to delete")}
 
 
-def _told(plan: Plan) -> str:
+def _told(plan: ExchangePlan) -> str:
     words = _DID if any(step.result for step in plan.steps) else _WOULD
     told = [say(word, n=plan.count(action)) for action, word in words.items() if plan.count(action)]
-    if waiting := sum(step.result is Result.WAITS for step in plan.steps):
+    if waiting := sum(step.result is StepResult.WAITS for step in plan.steps):
         told.append(say_many("{count} waits for approval", "{count} wait for approval", waiting))
     return joined(told, ", ") if told else say("The file has no jobs")

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
-from app.bulk.service import Action, Outcome, Result, Wanted
+from app.bulk.service import BulkAction, BulkReport, BulkRequest, BulkResult
 from app.errors import FieldError, JobwrightError, ValidationFailed
 from app.execution.figures import Figures
 from app.instants import InstantRefused, OutOfBounds, parse_local
@@ -130,34 +130,34 @@ def remove_view() -> Any:
 # -- many at once -----------------------------------------------------------------------------------------------------
 
 BUTTONS = (
-    (Action.ENABLE, say("Enable"), "zap"),
-    (Action.DISABLE, say("Disable"), "ban"),
-    (Action.PAUSE, say("Pause"), "pause"),
-    (Action.RESUME, say("Resume"), "play"),
-    (Action.RUN, say("Run"), "play"),
-    (Action.TAG, say("Tag"), "plus"),
-    (Action.UNTAG, say("Untag"), "x"),
-    (Action.DELETE, say("Delete"), "trash-2"),
+    (BulkAction.ENABLE, say("Enable"), "zap"),
+    (BulkAction.DISABLE, say("Disable"), "ban"),
+    (BulkAction.PAUSE, say("Pause"), "pause"),
+    (BulkAction.RESUME, say("Resume"), "play"),
+    (BulkAction.RUN, say("Run"), "play"),
+    (BulkAction.TAG, say("Tag"), "plus"),
+    (BulkAction.UNTAG, say("Untag"), "x"),
+    (BulkAction.DELETE, say("Delete"), "trash-2"),
 )
 WOULD = {
-    Action.ENABLE: counted("Enable {count} job", "Enable {count} jobs"),
-    Action.DISABLE: counted("Disable {count} job", "Disable {count} jobs"),
-    Action.PAUSE: counted("Pause {count} job", "Pause {count} jobs"),
-    Action.RESUME: counted("Resume {count} job", "Resume {count} jobs"),
-    Action.RUN: counted("Run {count} job", "Run {count} jobs"),
-    Action.TAG: counted("Tag {count} job", "Tag {count} jobs"),
-    Action.UNTAG: counted("Untag {count} job", "Untag {count} jobs"),
-    Action.DELETE: counted("Delete {count} job", "Delete {count} jobs"),
+    BulkAction.ENABLE: counted("Enable {count} job", "Enable {count} jobs"),
+    BulkAction.DISABLE: counted("Disable {count} job", "Disable {count} jobs"),
+    BulkAction.PAUSE: counted("Pause {count} job", "Pause {count} jobs"),
+    BulkAction.RESUME: counted("Resume {count} job", "Resume {count} jobs"),
+    BulkAction.RUN: counted("Run {count} job", "Run {count} jobs"),
+    BulkAction.TAG: counted("Tag {count} job", "Tag {count} jobs"),
+    BulkAction.UNTAG: counted("Untag {count} job", "Untag {count} jobs"),
+    BulkAction.DELETE: counted("Delete {count} job", "Delete {count} jobs"),
 }
 DONE = {
-    Action.ENABLE: say("enabled"),
-    Action.DISABLE: say("disabled"),
-    Action.PAUSE: say("paused"),
-    Action.RESUME: say("resumed"),
-    Action.RUN: say("started"),
-    Action.TAG: say("tagged"),
-    Action.UNTAG: say("untagged"),
-    Action.DELETE: say("deleted"),
+    BulkAction.ENABLE: say("enabled"),
+    BulkAction.DISABLE: say("disabled"),
+    BulkAction.PAUSE: say("paused"),
+    BulkAction.RESUME: say("resumed"),
+    BulkAction.RUN: say("started"),
+    BulkAction.TAG: say("tagged"),
+    BulkAction.UNTAG: say("untagged"),
+    BulkAction.DELETE: say("deleted"),
 }
 
 
@@ -165,17 +165,17 @@ DONE = {
 def bulk() -> Any:
     """What an action would do to the chosen jobs; with `confirm`, do it and say what became of each."""
     form = request.form
-    if form.get("action") not in list(Action):
+    if form.get("action") not in list(BulkAction):
         return redirect(url_for(".list_jobs"))
-    action = Action(form["action"])
+    action = BulkAction(form["action"])
     chosen = (form.getlist("job") or [name.removeprefix("v:") for name in form if name.startswith("v:")])[:5000]
     query = job_filter(form.get("query", "")) if "all" in form else JobFilter(ids=chosen)
     if not chosen and "all" not in form and "confirm" not in form:
         tell("Choose jobs first")
         return redirect(_list_address(form.get("query", "")))
-    error, wanted = "", Wanted(action=action)
+    error, wanted = "", BulkRequest(action=action)
     try:
-        wanted = Wanted(
+        wanted = BulkRequest(
             action=action, reason=form.get("reason", "").strip(), until=_until(form.get("until", "")), tag=form.get("tag", "").strip()
         )
         if "confirm" in form and not is_refused():
@@ -188,7 +188,7 @@ def bulk() -> Any:
         try:
             outcome = services().bulk.plan(actor(), wanted, query)
         except JobwrightError:
-            outcome = Outcome(())
+            outcome = BulkReport(())
     return _bulk_page(wanted, outcome, error=error), 422 if error else 200
 
 
@@ -207,8 +207,8 @@ def _until(text: str) -> datetime | None:
         raise ValidationFailed([FieldError("/until", "must be a date and time, such as 2026-03-29T02:30")]) from error
 
 
-def _bulk_page(wanted: Wanted, outcome: Outcome, *, done: bool = False, error: str = "") -> str:
-    touched = outcome.counts.get(Result.DONE, 0) if done else outcome.touched
+def _bulk_page(wanted: BulkRequest, outcome: BulkReport, *, done: bool = False, error: str = "") -> str:
+    touched = outcome.counts.get(BulkResult.DONE, 0) if done else outcome.touched
     return render_template(
         "bulk.html",
         wanted=wanted,
@@ -220,7 +220,7 @@ def _bulk_page(wanted: Wanted, outcome: Outcome, *, done: bool = False, error: s
         would=say_many(*WOULD[wanted.action], touched),
         button=next(words for action, words, _ in BUTTONS if action is wanted.action),
         form=request.form,
-        results=Result,
+        results=BulkResult,
         tags=services().directory.facets(actor()).tags,
         limit=services().settings.runs_per_hour,
     )

@@ -10,7 +10,7 @@ from marshmallow.validate import OneOf
 from app.api.base_schemas import AnswerSchema, RequestSchema
 from app.api.jobs.schemas import JobFilterQuery
 from app.api.present import errors_json, jsonable
-from app.exchange.service import Plan
+from app.exchange.service import ExchangePlan
 
 
 class ExportQuery(JobFilterQuery):
@@ -40,14 +40,14 @@ class PlanOut(AnswerSchema):
     valid = ma.Boolean(required=True)
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
+def plan_json(plan: ExchangePlan) -> dict[str, Any]:
     """Returns a plan; of one that was carried out, also what became of each step."""
     steps = [
         {
             "name": step.name,
             "action": step.action.value,
             "job_id": step.job_id,
-            "place": step.place,
+            "place": step.index,
             "diff": step.diff,
             "errors": errors_json(step.errors),
             "warnings": errors_json(step.warnings),

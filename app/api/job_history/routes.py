@@ -27,7 +27,7 @@ from app.api.job_history.schemas import (
 from app.api.jobs.answers import created_job, job_answer
 from app.api.jobs.schemas import JobEnvelope
 from app.bulk.service import SCHEMA as BULK_SCHEMA
-from app.bulk.service import Action, Wanted, lacking
+from app.bulk.service import BulkAction, BulkRequest, lacking
 from app.errors import FieldError
 from app.instants import InstantRefused, parse
 from app.jobs.body import as_request, without_secrets
@@ -158,8 +158,8 @@ def _errors_of_bulk(body: Any, _: Sequence[FieldError]) -> Sequence[FieldError]:
 def bulk(body: dict[str, Any]) -> dict[str, Any]:
     """Apply one action to many jobs, one after the other; with `dry_run`, only say which jobs it would change"""
     jobs = JobFilter(ids=body["job_ids"]) if "job_ids" in body else JobFilter(**body["filter"])
-    wanted = Wanted(
-        action=Action(body["action"]),
+    wanted = BulkRequest(
+        action=BulkAction(body["action"]),
         reason=body.get("reason", ""),
         until=parse(body["until"]) if "until" in body else None,
         tag=body.get("tag", ""),

@@ -9,7 +9,7 @@ from marshmallow.validate import OneOf, Range
 
 from app.api.base_schemas import INSTANT, LARGEST, AnswerSchema, RequestSchema
 from app.api.present import jsonable
-from app.bulk.service import Outcome
+from app.bulk.service import BulkReport
 from app.jobs.dependencies import Link
 from app.jobs.model import DependsOn
 from app.jobs.notes import LONGEST, Note
@@ -127,7 +127,7 @@ class BulkOut(AnswerSchema):
     counts = ma.Dict(keys=ma.String(), values=ma.Integer(), required=True)
 
 
-def bulk_json(outcome: Outcome) -> dict[str, Any]:
+def bulk_json(outcome: BulkReport) -> dict[str, Any]:
     items = [
         {
             "job_id": item.job_id,

@@ -18,7 +18,7 @@ from app.clock import ManualClock
 from app.config import Settings
 from app.errors import Forbidden, ValidationFailed
 from app.exchange.file import FileRefused
-from app.exchange.service import Action, Result
+from app.exchange.service import StepAction, StepResult
 from app.factory import Store, build_services
 from app.jobs.filters import JobFilter
 from app.jobtemplates.catalogue import Catalogue
@@ -52,7 +52,7 @@ def test_a_plan_changes_nothing_and_applying_makes_it_so_once(services: Services
     plan = services.exchange.plan(super_admin, FILE)
     assert actions(plan) == [("first", "create"), ("second", "create")]
     assert services.directory.page(super_admin, JobFilter()).total == 0
-    assert {step.result for step in services.exchange.apply(super_admin, FILE).steps} == {Result.DONE}
+    assert {step.result for step in services.exchange.apply(super_admin, FILE).steps} == {StepResult.DONE}
     assert actions(services.exchange.plan(super_admin, FILE)) == [("first", "unchanged"), ("second", "unchanged")]
     again = services.exchange.plan(super_admin, FILE.replace("hidden thing", "another thing"))
     assert again.steps[1].diff == [{"field": "/parameters/secret", "before": {"$secret": "set"}, "after": {"$secret": "set"}}]
@@ -109,7 +109,7 @@ def test_one_wrong_job_and_nothing_is_done(services: Services, super_admin: Acto
         + "- name: third\n  template_type: nope\n- name: first\n  template_type: noop\n- template_type: noop\n- name: x\n  template_type: noop\n  colour: red\n"
     )
     plan = services.exchange.plan(super_admin, bad)
-    wrong = {step.place: [error.pointer for error in step.errors] for step in plan.steps if step.action is Action.REFUSE}
+    wrong = {step.index: [error.pointer for error in step.errors] for step in plan.steps if step.action is StepAction.REFUSE}
     assert wrong == {2: ["/template_type"], 3: ["/name"], 4: ["/name"], 5: ["/colour"]}
     with pytest.raises(ValidationFailed) as failed:
         services.exchange.apply(super_admin, bad)
@@ -120,13 +120,16 @@ def test_one_wrong_job_and_nothing_is_done(services: Services, super_admin: Acto
 def test_a_file_does_no_more_than_who_brings_it_may(services: Services, super_admin: Actor, admin: Actor) -> None:
     danger = "jobwright: 1\njobs:\n- {name: d, template_type: misbehave, parameters: {how: raise}}\n"
     (step,) = services.exchange.apply(admin, danger).steps
-    assert (step.result, services.directory.page(admin, JobFilter()).total) == (Result.WAITS, 0)
+    assert (step.result, services.directory.page(admin, JobFilter()).total) == (StepResult.WAITS, 0)
     assert services.approvals.get(admin, step.detail)["state"] == "pending"
     kept = replace(admin, groups=frozenset({"north"}))
     services.exchange.apply(super_admin, FILE)
     assert services.exchange.export(kept, "yaml") == "jobwright: 1\njobs: []\n"
     plan = services.exchange.plan(kept, FILE, prune=True)
-    assert [step.action for step in plan.steps] == [Action.REFUSE, Action.REFUSE]  # the names are taken by jobs that they do not see
+    assert [step.action for step in plan.steps] == [
+        StepAction.REFUSE,
+        StepAction.REFUSE,
+    ]  # the names are taken by jobs that they do not see
     for actor in (replace(admin, role="user"), replace(admin, scopes=frozenset({"read"}))):
         with pytest.raises(Forbidden):
             services.exchange.plan(actor, FILE)
@@ -146,7 +149,7 @@ def test_what_can_no_longer_be_done_is_said_and_the_rest_is_done(services: Servi
         done = services.exchange.apply(super_admin, changed)
     finally:
         object.__delattr__(services.exchange._registry, "update")
-    assert [(step.name, step.result) for step in done.steps] == [("first", Result.FAILED), ("second", Result.DONE)]
+    assert [(step.name, step.result) for step in done.steps] == [("first", StepResult.FAILED), ("second", StepResult.DONE)]
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1.5e999"])
@@ -262,7 +265,7 @@ def test_what_people_switched_on_the_page_stays_through_an_export(services: Serv
     text = services.exchange.export(super_admin, "yaml")
     services.jobs.set_enabled(super_admin, made[1].id, enabled=False)
     plan = services.exchange.apply(super_admin, text)
-    assert [step.action for step in plan.steps] == [Action.KEEP, Action.KEEP]
+    assert [step.action for step in plan.steps] == [StepAction.KEEP, StepAction.KEEP]
     assert [services.jobs.get(super_admin, job.id).definition.enabled for job in made] == [True, False]
 
 
@@ -276,9 +279,9 @@ def test_an_export_means_the_same_where_other_settings_hold(
     text = services.exchange.export(super_admin, "yaml")
     other = replace(settings, timezone="Europe/Berlin", default_max_retries=9, default_retry_delay_seconds=7, misfire_grace_seconds=60)
     there = build_services(other, store, clock=clock, catalogue=catalogue)
-    assert [step.action for step in there.exchange.plan(super_admin, text).steps] == [Action.KEEP, Action.KEEP]
+    assert [step.action for step in there.exchange.plan(super_admin, text).steps] == [StepAction.KEEP, StepAction.KEEP]
     again = there.exchange.export(super_admin, "yaml")
-    assert [step.action for step in services.exchange.plan(super_admin, again).steps] == [Action.KEEP, Action.KEEP]
+    assert [step.action for step in services.exchange.plan(super_admin, again).steps] == [StepAction.KEEP, StepAction.KEEP]
     store.database["dynamic_jobs"].delete_many({})
     there.exchange.apply(super_admin, text)
     assert {job.definition.name: job.definition for job in there.directory.page(super_admin, JobFilter()).items} == before

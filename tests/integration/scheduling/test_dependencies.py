@@ -18,7 +18,7 @@ from app.accounts.model import Role
 from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
 from app.errors import Conflict, JobwrightError, ValidationFailed
-from app.exchange.service import Action
+from app.exchange.service import StepAction
 from app.factory import OWING, Store
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.dispatch_store import DispatchStore
@@ -644,7 +644,7 @@ jobs:
     assert [step.action for step in again.steps] == ["unchanged"] * 3
     out = services.exchange.export(super_admin, "yaml")
     assert "job: middle" in out
-    assert services.exchange.plan(super_admin, out).count(Action.KEEP) == 3
+    assert services.exchange.plan(super_admin, out).count(StepAction.KEEP) == 3
     gone = services.exchange.apply(super_admin, "jobwright: 1\njobs: []\n", prune=True)
     assert [(step.name, step.result) for step in sorted(gone.steps, key=lambda one: one.name)] == [
         ("first", "done"),

@@ -11,7 +11,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from app.accounts.preferences import MOST_VIEWS
 from app.audit.model import Actor
-from app.bulk.service import Action, Effect, Result, Wanted
+from app.bulk.service import BulkAction, BulkRequest, BulkResult, Effect
 from app.errors import ApprovalNeeded, LimitReached, ValidationFailed
 from app.factory import Store
 from app.jobs.dispatch_store import DispatchStore
@@ -237,35 +237,35 @@ def test_all_of_a_list_are_the_list_and_no_more(
 @pytest.mark.parametrize(
     ("wanted", "name", "effect"),
     [
-        (Wanted(action=Action.ENABLE), "good", Effect.STAYS),
-        (Wanted(action=Action.ENABLE), "off", Effect.CHANGES),
-        (Wanted(action=Action.PAUSE, reason="x"), "off", Effect.CANNOT),
-        (Wanted(action=Action.PAUSE, reason="x"), "held", Effect.CHANGES),
-        (Wanted(action=Action.RESUME), "good", Effect.STAYS),
-        (Wanted(action=Action.RESUME), "held", Effect.CHANGES),
-        (Wanted(action=Action.TAG, tag="a"), "good", Effect.STAYS),
-        (Wanted(action=Action.TAG, tag="c"), "good", Effect.CHANGES),
-        (Wanted(action=Action.UNTAG, tag="c"), "good", Effect.STAYS),
-        (Wanted(action=Action.UNTAG, tag="a"), "good", Effect.CHANGES),
-        (Wanted(action=Action.RUN), "good", Effect.CHANGES),
-        (Wanted(action=Action.DELETE), "good", Effect.CHANGES),
+        (BulkRequest(action=BulkAction.ENABLE), "good", Effect.STAYS),
+        (BulkRequest(action=BulkAction.ENABLE), "off", Effect.CHANGES),
+        (BulkRequest(action=BulkAction.PAUSE, reason="x"), "off", Effect.CANNOT),
+        (BulkRequest(action=BulkAction.PAUSE, reason="x"), "held", Effect.CHANGES),
+        (BulkRequest(action=BulkAction.RESUME), "good", Effect.STAYS),
+        (BulkRequest(action=BulkAction.RESUME), "held", Effect.CHANGES),
+        (BulkRequest(action=BulkAction.TAG, tag="a"), "good", Effect.STAYS),
+        (BulkRequest(action=BulkAction.TAG, tag="c"), "good", Effect.CHANGES),
+        (BulkRequest(action=BulkAction.UNTAG, tag="c"), "good", Effect.STAYS),
+        (BulkRequest(action=BulkAction.UNTAG, tag="a"), "good", Effect.CHANGES),
+        (BulkRequest(action=BulkAction.RUN), "good", Effect.CHANGES),
+        (BulkRequest(action=BulkAction.DELETE), "good", Effect.CHANGES),
     ],
 )
 def test_what_is_foreseen_comes_true(
-    services: Services, super_admin: Actor, many: dict[str, str], wanted: Wanted, name: str, effect: Effect
+    services: Services, super_admin: Actor, many: dict[str, str], wanted: BulkRequest, name: str, effect: Effect
 ) -> None:
     only = JobFilter(ids=[many[name]])
     (item,) = services.bulk.plan(super_admin, wanted, only).items
     assert item.effect is effect
     (done,) = services.bulk.carry_out(super_admin, wanted, only).items
-    assert done.result is {Effect.STAYS: Result.STAYED, Effect.CHANGES: Result.DONE, Effect.CANNOT: Result.FAILED}[effect]
+    assert done.result is {Effect.STAYS: BulkResult.STAYED, Effect.CHANGES: BulkResult.DONE, Effect.CANNOT: BulkResult.FAILED}[effect]
 
 
 def test_a_running_job_is_not_run_beside_itself(services: Services, super_admin: Actor, many: dict[str, str]) -> None:
     services.runs.run_now(super_admin, many["good"])
-    outcome = services.bulk.plan(super_admin, Wanted(action=Action.RUN), JobFilter(ids=list(many.values())))
+    outcome = services.bulk.plan(super_admin, BulkRequest(action=BulkAction.RUN), JobFilter(ids=list(many.values())))
     assert {one.name: (one.effect, one.detail) for one in outcome.items}["good"] == (Effect.CANNOT, "it is running")
-    done = services.bulk.carry_out(super_admin, Wanted(action=Action.RUN), JobFilter(ids=list(many.values())))
+    done = services.bulk.carry_out(super_admin, BulkRequest(action=BulkAction.RUN), JobFilter(ids=list(many.values())))
     assert done.counts == {"done": 3, "failed": 1}
 
 
@@ -273,12 +273,12 @@ def test_what_destroys_waits_for_approval(services: Services, super_admin: Actor
     job = make(services, super_admin, "dangerous", template_type="misbehave", parameters={"how": "raise"})
     plain = make(services, admin, "plain")
     query = JobFilter(ids=[job, plain])
-    assert {one.name: one.effect for one in services.bulk.plan(admin, Wanted(action=Action.DELETE), query).items} == {
+    assert {one.name: one.effect for one in services.bulk.plan(admin, BulkRequest(action=BulkAction.DELETE), query).items} == {
         "dangerous": Effect.ASKS,
         "plain": Effect.CHANGES,
     }
-    done = {one.name: one for one in services.bulk.carry_out(admin, Wanted(action=Action.DELETE), query).items}
-    assert (done["plain"].result, done["dangerous"].result) == (Result.DONE, Result.WAITS)
+    done = {one.name: one for one in services.bulk.carry_out(admin, BulkRequest(action=BulkAction.DELETE), query).items}
+    assert (done["plain"].result, done["dangerous"].result) == (BulkResult.DONE, BulkResult.WAITS)
     assert services.approvals.get(super_admin, done["dangerous"].detail)["operation"] == "job.delete"
     assert services.jobs.get(super_admin, job)
 

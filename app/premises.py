@@ -36,7 +36,7 @@ def describe_folder_error(folder: Path, error: OSError) -> str:
     """Returns what an error in the data folder means for the operator, with advice."""
     reason = error.strerror or str(error)
     if error.errno in {errno.EEXIST, errno.ENOTDIR}:
-        advice = "A file has the same path. Name another folder."
+        advice = "A file stands where a folder is needed. Name another folder."
     elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         advice = "Name a folder that this user can write to, or change the owner of this one."
     elif error.errno in {errno.ENOSPC, errno.EDQUOT}:

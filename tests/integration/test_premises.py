@@ -52,8 +52,8 @@ def run(where: Path, *words: str, **environment: str) -> tuple[int, str]:
         ("mongodb://u:p@ss@h", "MONGODB_URI"),
         ("mongodb://h/?replicaSet", "MONGODB_URI"),
         ("mongodb://127.0.0.1:1/?tlsCAFile=/no/such.pem", "MONGODB_URI: the file /no/such.pem"),
-        ("mongodb://127.0.0.1:1/?replicaSet=rs0", "Set MONGODB_URI to a server that does"),
-        ("mongodb://no-such-host.invalid/?replicaSet=rs0", "Set MONGODB_URI to a server that does"),
+        ("mongodb://127.0.0.1:1/?replicaSet=rs0", "Set MONGODB_URI to a server that answers"),
+        ("mongodb://no-such-host.invalid/?replicaSet=rs0", "Set MONGODB_URI to a server that answers"),
     ],
 )
 def test_an_address_of_mongodb_that_is_none_or_answers_not(tmp_path: Path, uri: str, words: str) -> None:
@@ -86,8 +86,8 @@ def test_a_wrong_password_and_a_user_without_rights(mongod: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("number", "advice"),
     [
-        (errno.EACCES, "give this one to it"),
-        (errno.EROFS, "may write to"),
+        (errno.EACCES, "change the owner of this one"),
+        (errno.EROFS, "can write to"),
         (errno.ENOSPC, "Make room"),
         (errno.ENOTDIR, "A file stands"),
         (errno.EIO, "Name a folder"),

@@ -168,7 +168,7 @@ def test_the_one_on_path_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_server_that_is_away_or_standalone_stops_the_start_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.mongo.SERVER_WAIT_MS", 300)
-    with pytest.raises(StartError, match="Set MONGODB_URI to a server that does"):
+    with pytest.raises(StartError, match="Set MONGODB_URI to a server that answers"):
         open_store(Settings(mongodb_uri="mongodb://127.0.0.1:1/"))
     binary = find_mongod()
     assert binary is not None

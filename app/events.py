@@ -1,4 +1,4 @@
-"""Structured log events: an event name and fields, never prose. Every name is in docs/reference/events.md."""
+"""Structured log events: an event name and fields, never prose. docs/reference/events.md lists every name."""
 
 from __future__ import annotations
 
@@ -8,81 +8,81 @@ from typing import Any
 
 import structlog
 
-# Event name → what it says. A test checks that code uses no other name and that the docs have each.
+# Event name → its meaning. A test checks that the code uses no other name and that the docs list each.
 EVENTS: dict[str, str] = {
-    "service.starting": "The service begins to start; version and role.",
-    "service.ready": "The first request can be answered; address and seconds since the start.",
-    "service.draining": "SIGTERM or SIGINT came: nothing new is claimed.",
-    "service.stopped": "All is down; the exit code follows.",
-    "service.first_admin": "The first super-admin was made.",
-    "audit.written": "An audit event is in the trail; its number, action, outcome and seal, to compare the trail with.",
-    "mongod.started": "The private mongod runs; process id and seconds it took.",
-    "mongod.reused": "A private mongod of the same folder already ran and is used.",
-    "mongod.orphan_stopped": "A private mongod whose Jobwright was killed was stopped.",
-    "mongod.died": "The private mongod ended by itself; it is started again.",
-    "mongod.down": "The private mongod cannot be started; the reason. It is tried again in five seconds.",
-    "mongod.stopped": "The private mongod has ended.",
-    "database.away": "The database does not answer; the driver's reason, with its addresses. Answers to requests do not name them.",
-    "migration.applied": "A numbered database migration ran.",
-    "migration.reverted": "A numbered database migration was taken back.",
-    "name.taken": "A stored name that is another only by how it is written could not get its one spelling: another record has that.",
-    "dispatch.planned": "Due times became executions; counts a tick.",
-    "self_pause.nothing_to_pause": "A job failed too often in a row and is never due by itself, or is gone.",
-    "clock.was_set": "The machine's clock was set; by how many seconds. Ticks go on, lost runs are looked for a lease later.",
-    "calendar.changed": "A calendar was changed; jobs in one of its blackouts look again.",
-    "job.paused_itself": "A job failed as often in a row as it may, and is paused.",
-    "retention.removed": "Executions that were older or more than is kept were forgotten, with their logs.",
-    "dispatch.recovered": "Due times that a killed scheduler had claimed were written by this one.",
-    "dispatch.refused": "The database refused a batch of due jobs for what is in it; each is dispatched by itself.",
-    "dispatch.broken_schedule": "A schedule cannot be computed; the job is left alone and shows the reason.",
-    "tick.failed": "A periodic task raised; it is tried again at its next tick.",
-    "item.refused": "A periodic task could not deal with one of its items, in whatever form; with the traceback. The others go on.",
+    "service.starting": "The service starts; its version and role.",
+    "service.ready": "The service can answer requests; its address and the seconds since the start.",
+    "service.draining": "SIGTERM or SIGINT was received. The service claims nothing new.",
+    "service.stopped": "All parts have stopped, and the process ends.",
+    "service.first_admin": "The first super-admin was created.",
+    "audit.written": "An audit event was stored; its number, action, outcome and seal. The trail can be compared with them.",
+    "mongod.started": "The private mongod has started; its process id and the seconds that it took.",
+    "mongod.reused": "A private mongod of the same folder was running already, and is used.",
+    "mongod.orphan_stopped": "A private mongod was stopped because its Jobwright had been killed.",
+    "mongod.died": "The private mongod ended by itself, and is started again.",
+    "mongod.down": "The private mongod cannot be started; the reason. The next try is in five seconds.",
+    "mongod.stopped": "The private mongod has stopped.",
+    "database.away": "The database does not answer; the driver's reason, with addresses. Answers to requests do not name them.",
+    "migration.applied": "A database migration was applied.",
+    "migration.reverted": "A database migration was reverted.",
+    "name.taken": "A stored name could not be brought to its one spelling, because another record has that name already.",
+    "dispatch.planned": "Due times became executions; the counts of one tick.",
+    "self_pause.nothing_to_pause": "A job failed too often in a row, but it has no schedule to pause, or it was deleted.",
+    "clock.was_set": "The machine's clock was set; by how many seconds. Ticks go on; lost runs are searched a lease later.",
+    "calendar.changed": "A calendar was changed; jobs in one of its blackouts are planned again.",
+    "job.paused_itself": "A job has reached its limit of failures in a row, and is paused.",
+    "retention.removed": "Executions beyond the limits of age and number were removed, with their logs.",
+    "dispatch.recovered": "This scheduler stored executions that a killed scheduler had planned.",
+    "dispatch.refused": "The database refused a batch of due jobs for its content; each job is dispatched alone.",
+    "dispatch.broken_schedule": "A schedule cannot be computed. The job is not started, and shows the reason.",
+    "tick.failed": "A periodic task failed; it runs again at its next tick.",
+    "item.refused": "A periodic task could not process one of its items; with the traceback. The other items are processed.",
     "executor.failed": "An unexpected error in the local executor, with its traceback. Other attempts go on.",
-    "permit.not_renewed": "A node could not ask whether it may start runs; it starts none until it can.",
-    "attempt.unprepared": "A claimed attempt could not be prepared: it ends with the reason or, where the database was away, waits again.",
-    "attempt.started": "An attempt was handed to its process.",
-    "attempt.ended": "An attempt ended; status, seconds, what follows.",
-    "attempt.stale": "A write was refused: the lease had gone to another worker.",
-    "attempt.killed": "The process tree of an attempt was killed; reason.",
-    "attempt.lease_lost": "The lease could not be renewed; the attempt is killed.",
-    "attempt.lost": "A worker was silent past its lease; what becomes of its run.",
-    "attempt.handed_back": "A draining worker gave an unfinished run back to the queue.",
-    "connection.answers": "A connection that did not answer does again.",
-    "connection.silent": "A connection does not answer; what it said.",
-    "followers.circle": "Jobs that run after each other in a circle were cut off; see the execution with the reason `circle`.",
-    "recorder.lost": "The end of a run could not be written in any form; it is found lost when its lease is over.",
-    "recorder.not_noted": "The last run of jobs could not be noted with them; the runs themselves are written.",
-    "recorder.refused": "The database refused reports for what is in them; those of each attempt are written by themselves.",
-    "recorder.unwritten": "The service stopped while the database took nothing; these reports are not written.",
+    "permit.not_renewed": "A node could not renew its permit to start runs. It starts none until it can.",
+    "attempt.unprepared": "A claimed attempt could not be prepared. It ends with the reason, or waits again without a database.",
+    "attempt.started": "An attempt was given to its process.",
+    "attempt.ended": "An attempt ended; its status, its seconds, and what follows.",
+    "attempt.stale": "A write was refused, because another worker had the lease.",
+    "attempt.killed": "The process tree of an attempt was killed; the reason.",
+    "attempt.lease_lost": "The lease of an attempt could not be renewed, so the attempt is killed.",
+    "attempt.lost": "A worker did not renew its lease; what happens to its run.",
+    "attempt.handed_back": "A draining worker returned an unfinished run to the queue.",
+    "connection.answers": "A connection answers again.",
+    "connection.silent": "A connection does not answer; its message.",
+    "followers.circle": "A circle of dependent jobs was cut off; see the execution with the reason `circle`.",
+    "recorder.lost": "The end of a run could not be stored in any form. The run counts as lost when its lease expires.",
+    "recorder.not_noted": "The latest run could not be stored with its job; the run itself is stored.",
+    "recorder.refused": "The database refused reports because of their content; the reports of each attempt are written alone.",
+    "recorder.unwritten": "The service stopped while the database accepted no writes; these reports are lost.",
     "record.damaged": (
-        "A document in the database is not what its reader expects: `collection`, `id` and the reason. It is shown as damaged, nothing is "
-        "done with it, and everything else goes on. Said once a process."
+        "A document in the database does not fit its shape: `collection`, `id` and the reason. It is shown as damaged, nothing is "
+        "done with it, and everything else goes on. Logged once by each process."
     ),
-    "recorder.waiting": "The database does not answer; outcomes are kept and tried again.",
+    "recorder.waiting": "The database does not answer; outcomes are kept and written later.",
     "outbox.failed": (
         "What an end or an event owes could not be carried out: `what` (notify: a mail, followers, self_pause, regroup), `tries` and the "
         "reason. It is tried again, unless `given_up`: then a person can ask for it again."
     ),
-    "event.unconfirmed": "A change was made, and that it was could not be noted at once; whoever wants to hear of it does a little later.",
-    "scheduler.stalled": "The dispatcher of this node has not come to the end of a tick for a minute; seconds.",
+    "event.unconfirmed": "A change was made, but its event could not be confirmed at once. The event is carried out a little later.",
+    "scheduler.stalled": "The dispatcher of this node has not finished a tick for a minute; the seconds.",
     "zygote.started": "The root zygote is ready.",
     "cage.holds": "Active protections of a template's processes: the version of Landlock, and whether folders and network are hidden.",
     "zygote.died": "A zygote ended, of which template and why; it is started again when it is needed.",
-    "signin.provider_failed": "The provider of single sign-on did not answer, or what it sent cannot be believed; the reason.",
-    "connection.unexplored": "A connection could not be asked for suggestions of a form; its name and the kind of error.",
-    "job.calls_unknown": "A template could not say which addresses a job calls; the template and the kind of error.",
-    "catalogue.broken": "A template could not be loaded; its jobs cannot run.",
-    "request": "One HTTP request; method, path, status, milliseconds.",
-    "request.broken": "The application failed while it answered; the connection was closed. With its traceback.",
-    "web.broken": "The web server met an error that nobody expected; with its traceback. Other connections go on.",
-    "request.failed": "A request raised an error that nobody expected; with its traceback.",
+    "signin.provider_failed": "The provider of single sign-on did not answer, or its answer cannot be trusted; the reason.",
+    "connection.unexplored": "A connection gave no suggestions for a form; its name and the type of the error.",
+    "job.calls_unknown": "A template could not tell which addresses a job calls; the template and the type of the error.",
+    "catalogue.broken": "A template could not be loaded, so its jobs cannot run.",
+    "request": "One HTTP request; its method, path, status and milliseconds.",
+    "request.broken": "The application failed while it answered, and the connection was closed; with the traceback.",
+    "web.broken": "The web server had an unexpected error; with the traceback. Other connections go on.",
+    "request.failed": "A request failed with an unexpected error; with the traceback.",
 }
 
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie", "uri")
 
 
 def mask_secrets(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Last line of defence: a field whose name sounds secret is never written out."""
+    """Masks every field whose name sounds secret. This is the last line of defence."""
     for key in event:
         if any(word in key.lower() for word in _SECRET_WORDS):
             event[key] = "***"
@@ -90,9 +90,9 @@ def mask_secrets(_logger: Any, _method: str, event: structlog.typing.EventDict) 
 
 
 def configure_logging(*, level: str = "INFO", style: str = "auto") -> None:
-    """Send structured events, and what libraries log, to standard error.
+    """Sends structured events, and the log of libraries, to standard error.
 
-    `style`: `json`, `console`, or `auto` (console where standard error is a terminal).
+    `style`: `json`, `console`, or `auto` (console if standard error is a terminal).
     """
     as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -123,10 +123,10 @@ def configure_logging(*, level: str = "INFO", style: str = "auto") -> None:
     root.setLevel(level)
     for noisy in ("pymongo", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # A tick that is still at work when its next turn comes is no news; ticks report their own failures.
+    # APScheduler warns when a tick still runs at its next turn, which is normal here. Ticks report their own failures.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger whose first argument is a name from EVENTS."""
+    """Returns a logger whose first argument is a name from EVENTS."""
     return structlog.stdlib.get_logger(name)

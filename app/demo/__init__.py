@@ -1,1 +1,4 @@
-"""`jobwright demo`: the service, one job a template on data that it makes, and a table of what became of each."""
+"""`jobwright demo`: starts a service, runs one job of each template on sample data, and prints a table of the outcomes.
+
+The demo uses the service only as a program: its command line and its REST interface.
+"""

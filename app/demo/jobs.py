@@ -1,4 +1,4 @@
-"""The demo's jobs, one a template: what each is given, and what proves that it did it."""
+"""The jobs of the demo, one for each template: their parameters, and the check that each has done its work."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Execution = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Shop:
-    """All that the jobs work on: a shop's database, its files, and who hears of them."""
+    """Everything that the jobs work on: the database of a shop, its files, and the servers that they call."""
 
     database: Database[dict[str, Any]]
     inbox: Inbox
@@ -50,13 +50,14 @@ class Shop:
 
     @property
     def ledger(self) -> Path:
-        """A SQLite file."""
+        """The path of the SQLite file."""
         return self.folder / "ledger.db"
 
 
 @dataclass(frozen=True)
 class DemoJob:
-    """`parameters` of the shop; `prove` looks whether it did it, says so in a few words, and raises Surprise where it did not."""
+    """One job. `parameters` makes its parameters. `prove` checks its work and returns a short proof; it raises Surprise if the
+    work was not done."""
 
     template: str
     name: str
@@ -66,7 +67,7 @@ class DemoJob:
 
 @contextmanager
 def sample_data(uri: str) -> Iterator[Database[dict[str, Any]]]:
-    """A shop: customers, orders and tickets, OLD of each of long ago, FRESH of yesterday."""
+    """Yields the database of a shop with customers, orders and tickets: OLD of each from long ago, FRESH from yesterday."""
     with MongoClient[dict[str, Any]](uri) as client:
         database, now = client[f"jobwright_demo_shop_{os.getpid()}"], datetime.now(UTC)
         when = [now - timedelta(days=400 if n < OLD else 1) for n in range(OLD + FRESH)]
@@ -80,7 +81,7 @@ def sample_data(uri: str) -> Iterator[Database[dict[str, Any]]]:
 
 
 def write_ledger(shop: Shop) -> None:
-    """The shop's SQLite file, with bookings of two days. A read-only connection needs it to be there."""
+    """Creates the SQLite file of the shop, with bookings of two days. A read-only connection needs an existing file."""
     with closing(sqlite3.connect(shop.ledger)) as database, database:
         database.execute("CREATE TABLE bookings (day TEXT, cents INTEGER)")
         database.executemany("INSERT INTO bookings VALUES (?, ?)", [("2026-01-01", 100), ("2026-01-01", 50), ("2026-01-02", 7)])

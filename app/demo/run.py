@@ -1,4 +1,4 @@
-"""Runs the demo's jobs through the REST interface of a service that it starts."""
+"""Starts a service and runs the jobs of the demo through its REST interface."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.events import configure_logging
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """One line of the printed table."""
 
     template: str
     outcome: str
@@ -31,7 +31,7 @@ class Row:
 
 
 def run_demo() -> int:
-    """Do it all; returns the exit code, 0 where everything was as it must be."""
+    """Runs the demo. Returns the exit code: 0 if every job has done its work, else 1."""
     began = time.monotonic()
     configure_logging(level="WARNING")
     try:
@@ -55,7 +55,7 @@ def run_demo() -> int:
             demo.connect(BUS, "nats", {"servers": [f"nats://127.0.0.1:{bus_port}"], "subjects": ["shop.>"]})
             _print_table([demo.run(job, shop) for job in JOBS], address, time.monotonic() - began)
     except Surprise as surprise:
-        print(f"\nThis should not be: {surprise}", file=sys.stderr)
+        print(f"\nThe demo failed: {surprise}", file=sys.stderr)
         return 1
     return 0
 
@@ -71,11 +71,11 @@ class _Demo:
         must(probe["ok"], f"connection {name}: {probe['message']}")
 
     def run(self, job: DemoJob, shop: Shop) -> Row:
-        """Make the job, run it, prove it."""
+        """Creates the job, runs it and checks its work. Raises Surprise."""
         schedule = {"type": "cron", "expression": "0 2 * * *", "timezone": "Europe/Berlin"}
         body = {"name": job.name, "template_type": job.template, "parameters": job.parameters(shop), "schedule": schedule, "tags": ["demo"]}
-        made = self._call("POST", "/api/admin/scheduler-jobs", body)["job"]
-        execution_id = self._call("POST", f"/api/admin/scheduler-jobs/{made['_id']}/run", {})["execution_id"]
+        created = self._call("POST", "/api/admin/scheduler-jobs", body)["job"]
+        execution_id = self._call("POST", f"/api/admin/scheduler-jobs/{created['_id']}/run", {})["execution_id"]
         execution = self._await_end(execution_id)
         must(execution["status"] == "success", f"{job.name} ended as {execution['status']}: {execution['error']}")
         page = f"{self.address}/executions/{execution_id}"
@@ -95,12 +95,14 @@ class _Demo:
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = self.client.request(method, path, json=body)
         must(answer.is_success, f"{method} {path} answered {answer.status_code}: {answer.text[:500]}")
-        found: dict[str, Any] = answer.json()
-        return found
+        content: dict[str, Any] = answer.json()
+        return content
 
 
 def _print_table(rows: list[Row], address: str, seconds: float) -> None:
     print(f"\n{'template':<20} {'outcome':<9} {'seconds':>7}  proof")
     for row in rows:
         print(f"{row.template:<20} {row.outcome:<9} {row.seconds:>7.2f}  {row.proof}\n{'':<20} {row.page}")
-    print(f"\nAll as it must be, at {address}, in {seconds:.1f} s; what was started is stopped. `make run` serves for good.")
+    print(
+        f"\nEvery job has done its work, at {address}, in {seconds:.1f} s. The service is stopped again; `make run` starts one that stays."
+    )

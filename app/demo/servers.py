@@ -1,4 +1,4 @@
-"""What the demo's jobs talk to: a mail server, a web server, and the service itself as a process of its own."""
+"""The servers that the jobs of the demo talk to (mail, web, bus), and the service itself as a process of its own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LARGEST_MAIL = 30_000_000  # bytes
 
 @dataclass
 class Inbox:
-    """What the demo's own mail server, web server and bus were sent."""
+    """Everything that the demo's own mail server, web server and bus have received."""
 
     mails: list[bytes] = field(default_factory=list)
     calls: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
@@ -51,7 +51,7 @@ def mongod(data_dir: Path) -> Iterator[str]:
 
 @contextmanager
 def mail_server(inbox: Inbox) -> Iterator[int]:
-    """A mail server of a hundred lines less: it takes what SMTP clients send (RFC 5321) and keeps it."""
+    """Runs a minimal mail server, which stores what SMTP clients send (RFC 5321). Yields its port."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async def say(text: str) -> None:
@@ -75,7 +75,7 @@ def mail_server(inbox: Inbox) -> Iterator[int]:
 
 @contextmanager
 def bus_server(inbox: Inbox) -> Iterator[int]:
-    """As much of a NATS server as takes what is published (docs.nats.io, client protocol) and keeps it."""
+    """Runs a minimal NATS server, which stores published messages (docs.nats.io, client protocol). Yields its port."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         about = {"server_id": "demo", "server_name": "demo", "version": "2.9.0", "proto": 1, "headers": True, "max_payload": 1_000_000}
@@ -93,7 +93,7 @@ def bus_server(inbox: Inbox) -> Iterator[int]:
 
 @contextmanager
 def _serving(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> Iterator[int]:
-    """A server in a thread of its own; its port."""
+    """Runs a server in a thread of its own. Yields its port."""
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(talk, "127.0.0.1", 0, limit=LARGEST_MAIL))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -128,7 +128,7 @@ def web_server(inbox: Inbox) -> Iterator[int]:
             self._answer(200, {})
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Stay silent: the table is the demo's output."""
+            """Prints nothing, because the table is the output of the demo."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -140,7 +140,7 @@ def web_server(inbox: Inbox) -> Iterator[int]:
 
 
 def _work(body: Any) -> dict[str, Any]:
-    """What a service with six items answers, two at a time."""
+    """Returns the answer of a service with six items, two on each page."""
     at = body.get("cursor", 0)
     return {"success": True, "itemsProcessed": 2, "itemsSucceeded": 2, "itemsFailed": 0, "more": at < 4, "cursor": at + 2}
 
@@ -151,7 +151,7 @@ def _registry() -> str:
 
 @contextmanager
 def service(folder: Path, uri: str, hook_port: int) -> Iterator[tuple[str, str]]:
-    """`jobwright serve` as its own process on a free port, with a token from `jobwright token create`; yields address and token."""
+    """Runs `jobwright serve` as a process on a free port. Yields its address and a token from `jobwright token create`."""
     environment = {
         **os.environ,
         "MONGODB_URI": uri,

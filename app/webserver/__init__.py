@@ -1,4 +1,4 @@
-"""The HTTP server of a process (docs/decisions/0034-own-web-server.md). A request takes a thread only once it has come in whole."""
+"""The HTTP server of a process (docs/decisions/0034-own-web-server.md). A request takes a thread only after it was received completely."""
 
 from app.webserver.server import WebServer, listen
 

@@ -1,4 +1,4 @@
-"""One answer on its way: written by the thread that runs the application, taken by the loop that sends it."""
+"""One answer on its way: the thread that runs the application writes it, and the loop sends it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from app.webserver.spool import Spool
 
 
 class ClientGone(Exception):
-    """Nobody takes this answer any more."""
+    """The client has gone, so the answer is no longer needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Status and header lines of an answer."""
+    """The status and the headers of an answer."""
 
     status: int
     reason: bytes
@@ -23,7 +23,10 @@ class Head:
 
 
 class Answer:
-    """The thread never waits for a slow client before `most` bytes are kept; `wake` is called, in any thread, when there is news."""
+    """Passes bytes from the thread to the loop. The thread waits for a slow client only when `most` bytes are stored.
+
+    `wake` is called, in any thread, when there is something to send.
+    """
 
     def __init__(self, wake: Callable[[], None], *, most: int) -> None:
         self._wake, self._most, self._spool = wake, most, Spool()
@@ -35,11 +38,11 @@ class Answer:
     # -- the application's thread ---------------------------------------------------------------------------------
 
     def begin(self, head: Head) -> None:
-        """The head goes out with the first bytes, or with the end."""
+        """Sets the head, which is sent with the first bytes, or with the end."""
         self.head = head
 
     def write(self, data: bytes) -> None:
-        """Raises ClientGone."""
+        """Adds bytes of the body. Raises ClientGone."""
         with self._room:
             self._room.wait_for(lambda: self._gone or self._spool.length < self._most)
             if self._gone:
@@ -48,30 +51,30 @@ class Answer:
         self._tell()
 
     def end(self) -> None:
-        """All of it has been written."""
+        """Marks the answer as complete."""
         self.ended = True
         self._tell()
 
     def fail(self) -> None:
-        """It ends in the middle: the client must not take it for whole."""
+        """Marks the answer as broken off, so that the client does not take it for complete."""
         self.broken = True
         self._tell()
 
     # -- the loop -------------------------------------------------------------------------------------------------
 
     def listen(self) -> None:
-        """From now on news are told again."""
+        """Lets `wake` be called again for the next bytes."""
         with self._room:
             self._told = False
 
     def begun_head(self) -> Head:
-        """The head, once there are bytes or an end."""
+        """The head. It is available once there are bytes or an end."""
         if self.head is None:
             raise RuntimeError("the answer has not begun")
         return self.head
 
     def take(self, most: int) -> bytes:
-        """The next bytes, at most so many."""
+        """Returns the next bytes, at most so many."""
         with self._room:
             data = b"" if self._gone else self._spool.take(most)
             self._room.notify_all()
@@ -79,12 +82,12 @@ class Answer:
 
     @property
     def waiting(self) -> int:
-        """How many bytes wait for the client."""
+        """The number of bytes that wait for the client."""
         with self._room:
             return len(self._spool)
 
     def abandon(self) -> None:
-        """The client has left, or has everything."""
+        """Drops what is stored, after the client has left or has received everything."""
         with self._room:
             self._gone = True
             self._spool.close()

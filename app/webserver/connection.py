@@ -1,4 +1,4 @@
-"""One connection: reads a request whole, has it answered by a thread, sends the answer as fast as the client takes it."""
+"""One connection: reads a complete request, lets a thread answer it, and sends the answer as fast as the client takes it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from app.webserver.spool import Spool
 from app.webserver.wsgi import Application, Ends, SpooledBody, environment, respond, split_target
 
 CHUNK_BYTES = 65_536
-EVENTS_A_TURN = 300  # of one connection, before the loop turns to others: some 3 ms, whatever is in a packet
+EVENTS_A_TURN = 300  # events of one connection before the loop turns to others: about 3 ms, whatever a packet holds
 MOST_LINES = 256  # of a head: each costs the loop some microseconds
-LARGEST_CHUNK = 2**64 - 1  # what others hold the size of a chunk in; beyond it two readers may take it for different ones
+LARGEST_CHUNK = 2**64 - 1  # other readers store the size of a chunk in 64 bits; beyond that, two readers may read different sizes
 BLANK_LINE = re.compile(rb"\n\r?\n")
 
 
@@ -55,7 +55,7 @@ class Incoming:
 
 
 class Owner(Protocol):
-    """What a connection needs of its server."""
+    """What a connection needs from its server."""
 
     limits: Limits
     application: Application
@@ -69,7 +69,7 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """Only the loop's thread calls it. HTTP/1.0 and 1.1, parsed by h11; requests of a connection are answered one after the other."""
+    """Speaks HTTP/1.0 and 1.1, parsed by h11. Requests are answered one after the other. Only the loop's thread calls it."""
 
     _transport: asyncio.Transport
 
@@ -92,15 +92,15 @@ class Connection(asyncio.Protocol):
     # -- the server's questions -----------------------------------------------------------------------------------
 
     def place(self) -> Place:
-        """How it looks when there are too many connections. A client that does not take its answer is waited for, too."""
+        """Describes the connection for the choice of which one to close. A client that does not take its answer is waited for."""
         return Place(self._ends.client[0], self._useful, self._phase in CLIENTS_TURN or self._full)
 
     def held_bytes(self) -> int:
-        """How much of a body and of an answer is kept for it."""
+        """The number of stored bytes of its body and its answer."""
         return (len(self._incoming.body) if self._incoming is not None else 0) + (self._answer.waiting if self._answer is not None else 0)
 
     def check(self, now: float) -> None:
-        """Close it where its client has taken too long."""
+        """Closes the connection if its client has taken too long."""
         if now <= self._deadline():
             return
         if self._phase in {Phase.HEAD, Phase.BODY}:
@@ -109,13 +109,13 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def drain(self) -> None:
-        """Answer what has come in whole, and nothing after it."""
+        """Answers a request that was received completely, and takes no further one."""
         self._last = True
         if self._phase in READING:
             self._leave()
 
     def abort(self) -> None:
-        """Close it now, whatever is on its way."""
+        """Closes the connection at once."""
         self._transport.abort()
 
     # -- asyncio.Protocol -----------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
         self._read()
 
     def eof_received(self) -> bool:
-        """A client may close its side and still take its answer."""
+        """Handles a client that closes its side but still takes its answer."""
         if self._phase is Phase.ANSWER:
             self._last = True
             return True
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
     # -- reading --------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        """Take in what has come, up to the end of a request, and of much that has come a part at a time."""
+        """Parses the received bytes up to the end of a request. Parses a large amount in several turns of the loop."""
         try:
             for _ in range(EVENTS_A_TURN):
                 if self._phase not in READING:
@@ -191,13 +191,13 @@ class Connection(asyncio.Protocol):
             self._owner.call_soon_threadsafe(self._read_on)
 
     def _read_on(self) -> None:
-        """The next part of what has come."""
+        """Returns the next parsed event."""
         if self._phase in READING and not self._transport.is_closing():
             self._transport.resume_reading()
             self._read()
 
     def _judge_chunk(self, came: int = 0) -> None:
-        """Refuse a chunk by the size that it says, before it has come whole; `came` bytes of it just have."""
+        """Refuses a chunk by its announced size, before it was received completely. `came` bytes of it were just received."""
         if self._phase is not Phase.BODY or self._incoming is None:
             return
         size = came + coming_chunk(self._http)
@@ -208,7 +208,7 @@ class Connection(asyncio.Protocol):
             self._run()  # the application refuses it by its length
 
     def _begin(self, request: h11.Request) -> None:
-        """A head has come in."""
+        """Handles a received head."""
         fault = refusal(request, self._limits)
         if fault is not None:
             self._refuse(*fault)
@@ -236,7 +236,7 @@ class Connection(asyncio.Protocol):
         return self._incoming
 
     def _run(self) -> None:
-        """Have the request answered. Of a body that is too long the application sees the length, and refuses it."""
+        """Lets a thread answer the request. For a body that is too long, the application sees the length and refuses it."""
         incoming, self._incoming = self._now_incoming(), None
         self._last = self._last or self._owner.draining or incoming.size > self._limits.body_bytes
         self._enter(Phase.ANSWER)
@@ -258,7 +258,7 @@ class Connection(asyncio.Protocol):
     # -- answering ------------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Send what the application has written, as far as the client takes it."""
+        """Sends what the application has written, as far as the client takes it."""
         answer = self._answer
         if answer is None or self._transport.is_closing():
             return
@@ -297,7 +297,7 @@ class Connection(asyncio.Protocol):
         self._begin_next()
 
     def _begin_next(self) -> None:
-        """The next request of this connection; what came with the last one belongs to it."""
+        """Starts with the next request of this connection. Bytes that came after the last request belong to it."""
         came, self._http, self._head = self._http.trailing_data[0], self._parser(), HeadLines()
         self._begun = self._bare = False
         self._enter(Phase.IDLE)
@@ -309,14 +309,14 @@ class Connection(asyncio.Protocol):
         return h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_bytes)
 
     def _break_off(self) -> None:
-        """The application failed. Where nothing has been sent the client is told so; else the answer ends without its end."""
+        """Handles a failure of the application. The client is told if nothing was sent yet; otherwise the answer is broken off."""
         if self._begun:
             self.abort()
         else:
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault and is in the log.")
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer in the application's place, and close."""
+        """Answers in place of the application, and closes the connection."""
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE} and not self._begun:
             body = json.dumps({"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}).encode()
             headers = ((b"Content-Type", b"application/problem+json"), (b"Content-Length", str(len(body)).encode()))
@@ -328,7 +328,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(b"".join(self._http.send(event) or b"" for event in events))
 
     def _leave(self) -> None:
-        """Close after the last bytes. A client that still sends is listened to for a while: closing at once would take the answer back."""
+        """Closes after the last bytes. A client that still sends is read for a while, because closing at once would discard the answer."""
         if self._phase is Phase.LEAVING:
             return
         read_whole = self._http.their_state in {h11.DONE, h11.MUST_CLOSE, h11.CLOSED} or self._phase is Phase.IDLE
@@ -376,13 +376,13 @@ class Connection(asyncio.Protocol):
 
 
 class HeadLines:
-    """Counts the lines of a head that comes in pieces."""
+    """Counts the lines of a head that arrives in pieces."""
 
     def __init__(self) -> None:
         self._count, self._tail, self._whole = 0, b"", False
 
     def add(self, data: bytes) -> int:
-        """How many lines there are with the next piece; what comes after the head is not counted."""
+        """Returns the number of lines with the next piece. Bytes after the head are not counted."""
         if not self._whole:
             text = self._tail + data
             end = BLANK_LINE.search(text)
@@ -393,17 +393,17 @@ class HeadLines:
 
 
 def coming_chunk(http: h11.Connection) -> int:
-    """How many bytes of the chunk that has begun are still to come; 0 where none has. h11 tells it nowhere, so its reader is looked at."""
+    """Returns how many bytes of the current chunk are missing; 0 outside of a chunk. h11 has no public way, so this reads its reader."""
     return int(getattr(getattr(http, "_reader", None), "_bytes_in_chunk", 0))
 
 
 def declared_size(request: h11.Request) -> int:
-    """The body's length as the head says it, in bytes; 0 where it says none. h11 has checked that it is a number."""
+    """Returns the length of the body in bytes, as the head announces it; 0 if it does not. h11 has checked that it is a number."""
     return next((int(value) for name, value in request.headers if name == b"content-length"), 0)
 
 
 def refusal(request: h11.Request, limits: Limits) -> tuple[HTTPStatus, str] | None:
-    """Why a head is refused before anything else is looked at; None where it is not."""
+    """Returns the reason to refuse a head before anything else is checked; None if there is none."""
     names = [name for name, _ in request.headers]
     if not request.http_version.startswith(b"1."):
         return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "This server speaks HTTP/1.0 and HTTP/1.1."
@@ -419,7 +419,7 @@ def refusal(request: h11.Request, limits: Limits) -> tuple[HTTPStatus, str] | No
 
 
 def response(head: Head, *, last: bool) -> h11.Response:
-    """The head of an answer, with the date (RFC 9110, 6.6.1) and without the name or version of the server."""
+    """Returns the head of an answer, with the date (RFC 9110, 6.6.1) and without the name or version of the server."""
     headers = [*head.headers, (b"Date", formatdate(usegmt=True).encode())]
     if last:
         headers.append((b"Connection", b"close"))

@@ -1,4 +1,4 @@
-"""How long and how much a client may take, and which client gives way when there is no room."""
+"""Limits on time and memory of clients, and the choice of the connections to close when there are too many."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SPARE_FILES = 512  # open files that a process needs beside its clients: MongoDB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds of one server. A client's time is bounded in sum, not from byte to byte, so that sending slowly does not extend it."""
+    """The limits of one server. The time of a client is limited in total and not from byte to byte, so slow sending does not extend it."""
 
     body_bytes: int
     connections: int
@@ -26,13 +26,13 @@ class Limits:
     held_bytes: int = 512_000_000  # of all bodies and answers that wait for clients
 
     def transfer_seconds(self, size: int) -> float:
-        """How long `size` bytes may take: 10 s, and a second for each 4,000 bytes. A body of 2 MB: 510 s, a form of 8 kB: 12 s."""
+        """Returns the seconds that `size` bytes may take: 10 s, and a second for each 4,000 bytes. 2 MB: 510 s, 8 kB: 12 s."""
         return self.grace_seconds + size / self.slowest_bytes_per_second
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A connection as the choice of who gives way sees it."""
+    """What the choice of the connections to close knows of one connection."""
 
     address: str
     since: float

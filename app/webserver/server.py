@@ -1,4 +1,4 @@
-"""The server: a loop that reads and writes, and threads that run the application."""
+"""The server: one loop that reads and writes, and threads that run the application."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ FEW_TURNS = 10  # of the loop: what has been accepted or aborted reaches its con
 
 
 class WebServer:
-    """Listens as the settings say; `address` is where."""
+    """The web server of the service. `address` is the URL that it listens on."""
 
     def __init__(self, services: Services, listener: socket.socket | None = None) -> None:
-        """`listener` is what `listen` gave, where that was called before."""
+        """`listener` is the result of `listen`, if the caller has called it before."""
         settings = services.settings
         app = create_app(services)
         app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
@@ -51,7 +51,7 @@ class WebServer:
         self._server = Server(app, listener, limits, threads=settings.web_threads)
 
     def stop(self) -> None:
-        """Finish the requests that have come in, take no new ones."""
+        """Finishes the received requests, and takes no new ones."""
         self._server.stop()
 
 
@@ -70,7 +70,7 @@ class Server:
         self._begun.wait()
 
     def stop(self) -> None:
-        """Finish the requests that have come in whole, for at most DRAIN_SECONDS; take no new ones. The second call does nothing."""
+        """Finishes the completely received requests, for at most DRAIN_SECONDS, and takes no new ones. A second call does nothing."""
         if self.draining:
             return
         self.draining = True
@@ -101,7 +101,7 @@ class Server:
     # -- steps ----------------------------------------------------------------------------------------------------
 
     def _make_room(self, newest: Connection) -> None:
-        """Close some connections at once: to choose among thousands for each new one would keep the loop busy."""
+        """Closes several connections together, because a choice among thousands for each new one would keep the loop busy."""
         limit = self.limits.connections
         others = [one for one in self._connections if one is not newest]
         wanted = len(self._connections) - limit + limit // ROOM_SHARE
@@ -111,7 +111,7 @@ class Server:
             self._abort(newest)
 
     def _let_go(self) -> None:
-        """Close connections while more is kept for clients than may be."""
+        """Closes connections while more bytes are stored for clients than the limit allows."""
         held = {one: size for one in self._connections if (size := one.held_bytes())}
         over = sum(held.values()) - self.limits.held_bytes
         if over <= 0:
@@ -124,7 +124,7 @@ class Server:
                 return
 
     def _abort(self, connection: Connection) -> None:
-        """Close it, and count it no more: the loop tells of its end only in its next turn."""
+        """Closes a connection and stops counting it at once; the loop reports its end only in its next turn."""
         self._connections.discard(connection)
         connection.abort()
 
@@ -165,7 +165,7 @@ class Server:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """A socket that listens where the settings say. Raises StartError."""
+    """Returns a socket that listens on the address of the settings. Raises StartError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -184,7 +184,7 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def _advice(error: OSError) -> str:
-    """What to do about an address that cannot be listened on."""
+    """Returns advice about an address on which the server cannot listen."""
     if isinstance(error, socket.gaierror) or error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
         return "Set HOST to an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::1."
     if error.errno == errno.EACCES:
@@ -193,7 +193,7 @@ def _advice(error: OSError) -> str:
 
 
 def raise_open_files(connections: int) -> int:
-    """Let this process have files for so many connections open, as far as the system lets it. Returns how many it may have open."""
+    """Raises the limit of open files for so many connections, as far as the system allows. Returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + SPARE_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:

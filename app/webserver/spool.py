@@ -1,4 +1,4 @@
-"""Bytes that wait: in memory while they are few, then in a file that has no name."""
+"""A queue of bytes: in memory while they are few, then in a file without a name."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ IN_MEMORY_BYTES = 256_000
 
 
 class Spool:
-    """First in, first out. Not safe for threads: whoever shares one locks."""
+    """First in, first out. Not safe for threads; callers that share one need a lock."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - open until `close`
         self._written = self._taken = 0
 
     def __len__(self) -> int:
-        """How many bytes wait."""
+        """The number of waiting bytes."""
         return self._written - self._taken
 
     @property
     def length(self) -> int:
-        """How long the file is: what was taken stays in it until everything is."""
+        """The length of the file. Taken bytes stay in it until all bytes are taken."""
         return self._written
 
     def put(self, data: bytes) -> None:
@@ -29,7 +29,7 @@ class Spool:
         self._written += len(data)
 
     def take(self, most: int) -> bytes:
-        """The next bytes, at most so many; empty where none wait."""
+        """Takes the next bytes, at most so many; empty if none wait."""
         self._file.seek(self._taken)
         data = self._file.read(min(most, len(self)))
         self._taken += len(data)
@@ -41,7 +41,7 @@ class Spool:
         self._file.close()
 
     def _rewind(self) -> None:
-        """Forget what was taken."""
+        """Removes the taken bytes."""
         self._file.seek(0)
         self._file.truncate()
         self._written = self._taken = 0

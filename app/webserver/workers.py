@@ -17,11 +17,11 @@ class Workers:
             thread.start()
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Run `call` as soon as a thread is free, in order. It must not raise."""
+        """Runs `call` as soon as a thread is free, in the order of submission. It must not raise an error."""
         self._calls.put(call)
 
     def stop(self) -> None:
-        """No thread begins anything more after what was submitted."""
+        """Ends each thread after the calls that were submitted."""
         for _ in self._threads:
             self._calls.put(None)
 

@@ -1,4 +1,4 @@
-"""A request as a WSGI environment (PEP 3333), and the application's answer to it."""
+"""Turns a request into a WSGI environment (PEP 3333), and runs the application on it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SpooledBody(io.RawIOBase):
 
 
 def split_target(target: bytes) -> tuple[bytes, bytes] | None:
-    """Path and query of a request target in origin or absolute form (RFC 9112, 3.2), or `*`; None for anything else."""
+    """Returns path and query of a request target in origin or absolute form (RFC 9112, 3.2), or `*`; None for anything else."""
     if target.startswith(b"/"):
         path, _, query = target.partition(b"?")
         return path, query
@@ -102,7 +102,7 @@ def environment(request: h11.Request, ends: Ends, body: io.RawIOBase, size: int)
 
 
 def respond(application: Application, environ: dict[str, Any], answer: Answer) -> None:
-    """Run the application and write what it answers. Whatever it raises breaks the answer off, and is in the log."""
+    """Runs the application and writes its answer. An error of the application breaks the answer off, and is logged."""
     try:
         _run(application, environ, answer)
         answer.end()

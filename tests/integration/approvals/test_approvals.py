@@ -360,7 +360,7 @@ def test_the_same_request_again_is_the_same_request(services: Services, admin: A
     first = asked(services, admin, lambda: services.jobs.update(admin, job.id, {"description": "x"}))
     again = asked(services, admin, lambda: services.jobs.update(admin, job.id, {"description": "x"}))
     other = asked(services, admin, lambda: services.jobs.update(admin, job.id, {"description": "y"}))
-    assert first.id == again.id != other["_id"]
+    assert first["_id"] == again["_id"] != other["_id"]
 
 
 def test_another_secret_is_another_request_and_the_same_key_the_same_run(services: Services, admin: Actor, super_admin: Actor) -> None:
@@ -372,7 +372,7 @@ def test_another_secret_is_another_request_and_the_same_key_the_same_run(service
         return asked(services, admin, lambda: services.jobs.update(admin, made.id, change))
 
     first, second = with_secret("second secret"), with_secret("third secret")
-    assert first.id != second["_id"]
+    assert first["_id"] != second["_id"]
     runs = [asked(services, admin, lambda key=key: services.runs.run_now(admin, made.id, idempotency_key=key))["_id"] for key in "aab"]
     assert (runs[0] == runs[1], runs[1] == runs[2]) == (True, False)
     services.approvals.approve(super_admin, runs[0])

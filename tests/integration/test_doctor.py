@@ -161,9 +161,9 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
     ),
     "a mail that could not be sent": (
         lambda store, services, actor: hang(
-            store, services, actor, status="failed", notify={"state": "failed", "at": OLD, "tries": 5, "error": None}
+            store, services, actor, status="failed", owed=[{"what": "notify", "at": None, "tries": 5, "error": "x", "given_up_at": OLD}]
         ),
-        ("Executions", "warning", "ended, but the notification could not be sent: 1"),
+        ("Executions", "warning", "ended, but what follows could not be carried out (a mail, the jobs that run after it): 1"),
     ),
 }
 

@@ -24,7 +24,7 @@ from app.audit.model import SYSTEM
 from app.config import Settings
 from app.execution.log_store import chunk
 from app.factory import Store, build_services, create_app, migrate
-from app.jobs.model import Job
+from app.jobs.model import Job, ScheduleType
 from app.jobs.registry_store import stored
 from app.mongo import open_database
 from app.queue.model import Status, Trigger
@@ -214,7 +214,9 @@ def _job(chance: random.Random, services: Services, plain: Job, number: int, now
     expression = chance.choice(
         (f"{minute} {hour} * * *", f"{minute} {hour} * * {chance.randrange(7)}", f"{minute} * * * *", "*/15 * * * *")
     )
-    schedule = replace(plain.definition.schedule, type="cron", expression=expression, timezone=chance.choice(("UTC", "Europe/Berlin")))
+    schedule = replace(
+        plain.definition.schedule, type=ScheduleType.CRON, expression=expression, timezone=chance.choice(("UTC", "Europe/Berlin"))
+    )
     definition = replace(
         plain.definition,
         name=f"job {number}",

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.executors.base import LogLine, Run, without_end
 from app.executors.local.executor import LocalExecutor
+from app.jobs.model import RetryPolicy
 from app.queue.model import Attempt, Outcome
 from tests.support import eventually
 
@@ -61,7 +62,7 @@ class Bench:
             timeout_seconds=timeout,
             started_at=now,
             began_at=now,
-            retry_policy={},
+            retry_policy=RetryPolicy(),
             failed_attempts=1,
         )
         self.executor.submit([Run(attempt, parameters, {}, LOADS.get(template, template), reused=self.reused)])

@@ -77,9 +77,9 @@ class Queue:
         """An execution as it is stored."""
         return self.database["job_executions"].find_one({"_id": execution_id})
 
-    def worker(self, owner: str = "w1", *, lease: timedelta = LEASE, bounds: RunBounds | None = None) -> Claims:
+    def worker(self, owner: str = "w1", *, host: str = "h", lease: timedelta = LEASE, bounds: RunBounds | None = None) -> Claims:
         """The claims of one worker; what it remembers stays from call to call."""
-        claimer = Claimer(owner=owner, host="h", lease=lease, bounds=bounds or RunBounds())
+        claimer = Claimer(owner=owner, host=host, lease=lease, bounds=bounds or RunBounds())
         if owner not in self._workers or self._workers[owner]._claimer != claimer:
             self._workers[owner] = Claims(self.claims, claimer)
         return self._workers[owner]
@@ -90,12 +90,13 @@ class Queue:
         now: datetime,
         limit: int = 10,
         owner: str = "w1",
+        host: str = "h",
         lease: timedelta = LEASE,
         bounds: RunBounds | None = None,
         until: datetime | None = None,
     ) -> list[Attempt]:
         """Claim as one worker."""
-        return self.worker(owner, lease=lease, bounds=bounds).claim_due(now=now, limit=limit, until=until)
+        return self.worker(owner, host=host, lease=lease, bounds=bounds).claim_due(now=now, limit=limit, until=until)
 
     def finish(
         self,

@@ -17,7 +17,7 @@ from app.config import Settings
 from app.executors.base import Executor, LogLine, Run
 from app.executors.inline import InlineExecutor
 from app.executors.local.executor import LocalExecutor
-from app.jobs.model import RetryOn
+from app.jobs.model import RetryOn, RetryPolicy
 from app.queue.model import Attempt, Outcome, Reason, Status
 from app.sandbox.kernel import boot_seconds
 from app.sandbox.protocol import StopReason
@@ -71,7 +71,7 @@ class Bench:
             timeout_seconds=timeout_seconds,
             started_at=NOW,
             began_at=NOW,
-            retry_policy={},
+            retry_policy=RetryPolicy(),
             failed_attempts=1,
         )
         return Run(replace(attempt, **changes), parameters, {}, LOADS.get(template, template), reused=self._reused)

@@ -39,7 +39,7 @@ def test_what_is_refused_is_not_recorded_as_done(
     other = services.connections.create(super_admin, **{**secret, "name": "t"})
     days = {"timezone": "UTC", "weekly": [{"days": ["sat"], "from": "00:00", "to": "12:00"}]}
     services.calendars.create(super_admin, "days", days)
-    full.executions.run_now(super_admin, job.id)
+    full.runs.run_now(super_admin, job.id)
     refused(services, lambda: services.pausing.pause(super_admin, job.id, {"reason": "x"}))
     refused(services, lambda: full.jobs.create(super_admin, {"name": "two", "template_type": "noop"}))
     refused(services, lambda: full.jobs.undelete(super_admin, gone.id))
@@ -48,5 +48,5 @@ def test_what_is_refused_is_not_recorded_as_done(
     refused(services, lambda: services.connections.update(super_admin, other["_id"], name="s", settings={"value": "x"}))
     refused(services, lambda: services.calendars.create(super_admin, "days", days))
     refused(services, lambda: services.accounts.add(super_admin, {"email": super_admin.email, "role": "admin"}))
-    refused(services, lambda: full.executions.run_now(super_admin, job.id))
+    refused(services, lambda: full.runs.run_now(super_admin, job.id))
     refused(services, lambda: services.templates.derive(super_admin, {"type": "noop", "base": "noop"}))

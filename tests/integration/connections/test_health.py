@@ -26,7 +26,7 @@ NOWHERE = "/dev/null/nowhere"
 
 @pytest.fixture
 def probes(services: Services, store: Store, clock: ManualClock) -> Probes:
-    return Probes(services.connections, HealthStore(store.database), clock, every=EVERY)
+    return Probes(services.connections, HealthStore(store.database), clock, services.events, every=EVERY)
 
 
 def database(services: Services, actor: Actor, uri: str, name: str = "db") -> str:
@@ -88,7 +88,7 @@ def test_many_nodes_share_the_looks(services: Services, super_admin: Actor, stor
     barrier = threading.Barrier(6)
 
     def node() -> None:
-        mine = Probes(services.connections, HealthStore(store.database), clock, every=EVERY)
+        mine = Probes(services.connections, HealthStore(store.database), clock, services.events, every=EVERY)
         barrier.wait()
         counts.append(mine.tick())
 

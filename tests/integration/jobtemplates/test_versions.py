@@ -359,9 +359,10 @@ def test_a_migration_that_fails_breaks_nothing_but_what_needs_it(
     assert new.parameters.shown(job)["for"] == 5
     assert handed_over(new, store, settings, 0) == []
     ended = new.history.get(super_admin, done.id)
-    assert ended["status"] == "failed"
-    assert ended["error"]["type"] == "MigrationFailed"
-    assert "the migration of Wait from version 1 raised KeyError: 'nothing'" in ended["error"]["message"]
+    assert ended.status == "failed"
+    assert ended.error is not None
+    assert ended.error.type == "MigrationFailed"
+    assert "the migration of Wait from version 1 raised KeyError: 'nothing'" in ended.error.message
     before = stored(store, job_id)
     for call in (
         lambda: new.jobs.update(super_admin, job_id, {"description": "x"}),

@@ -130,7 +130,7 @@ def test_the_filter_says_what_the_record_says(services: Services, super_admin: A
     for seconds in (0.0, 1800.0, 1799.999, 0.001, 0.001, 3600.0):
         clock.advance(seconds)
         engine.tick()
-        dispatcher.close()
+        engine.close()
         now: datetime = clock.now()
         every = services.directory.page(super_admin, JobFilter(), limit=100).items
         for wanted in (True, False):

@@ -243,7 +243,7 @@ def test_whoever_is_kept_to_groups_sees_theirs(services: Services, super_admin: 
     assert sum(one.total for one in services.overview.hours(kept, begin, end).values()) == 1
     due = services.forecast.hours(kept, START, end, "UTC")
     assert {one.name for hour in due.values() for one in hour.named} == {"mine"}
-    assert [row["job_id"] for row in services.overview.drawn(kept, begin, end, 10)] == [mine]
+    assert [row.job_id for row in services.overview.drawn(kept, begin, end, 10)] == [mine]
     assert [row.job_id for row in services.overview.minutes(kept, begin, end)] == [mine]
     assert [row.job_id for row in services.overview.minutes(kept, begin, end, [mine, theirs])] == [mine]
     assert services.forecast.due_jobs(kept, begin, end, 10) == {mine: "mine"}

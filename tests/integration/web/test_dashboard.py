@@ -83,7 +83,7 @@ def test_a_day_is_told_by_hour_and_outcome(browser_client: FlaskClient, services
     ran(store, services, super_admin, good, "skipped", START - timedelta(hours=1))
     day = services.overview.day(super_admin)
     assert (day.total, day.success) == (7, pytest.approx(4 / 6))
-    assert [row["job_name"] for row in day.failing] == ["bad"]
+    assert [row.job_name for row in day.failing] == ["bad"]
     found = page(browser_client)
     needs = section(found, "Needs you")
     assert "bad" in needs
@@ -103,7 +103,7 @@ def test_what_runs_shows_how_long_it_will_take(browser_client: FlaskClient, serv
         ran(store, services, super_admin, typical, "success", START - timedelta(minutes=60 + minutes), duration_seconds=90.0)
     ran(store, services, super_admin, counted, "running", START - timedelta(seconds=30), progress={"done": 25, "total": 100, "note": ""})
     ran(store, services, super_admin, typical, "running", START - timedelta(seconds=30))
-    left = {one.execution["job_name"]: one.seconds_left for one in services.overview.running(super_admin)}
+    left = {one.execution.job_name: one.seconds_left for one in services.overview.running(super_admin)}
     assert left == {"counted": 90.0, "typical": 60.0}
     assert "25 of 100" in section(page(browser_client, "/?live"), "Runs now")
 
@@ -124,8 +124,8 @@ def test_whoever_is_kept_to_groups_sees_those(services: Services, super_admin: A
         ran(store, services, super_admin, job_id, "running", START)
     kept = replace(super_admin, role="admin", groups=frozenset({"north"}))
     day = services.overview.day(kept)
-    assert (day.total, [row["job_name"] for row in day.failing]) == (1, ["own"])
-    assert [one.execution["job_name"] for one in services.overview.running(kept)] == ["own"]
+    assert (day.total, [row.job_name for row in day.failing]) == (1, ["own"])
+    assert [one.execution.job_name for one in services.overview.running(kept)] == ["own"]
     assert [job.definition.name for job in services.overview.coming(kept)] == ["own"]
 
 
@@ -187,7 +187,7 @@ def test_previews_are_counted_off(services: Services, super_admin: Actor, store:
 def test_the_day_is_counted_from_an_index_alone(services: Services, super_admin: Actor, store: Store) -> None:
     ran(store, services, super_admin, make(services, super_admin, "j"), "success", START - timedelta(minutes=5))
     asked: list[Document] = []
-    executions = services.overview._store._executions
+    executions = services.overview._statistics._executions
 
     class Spy:
         def __getattr__(self, name: str) -> Any:
@@ -197,8 +197,8 @@ def test_the_day_is_counted_from_an_index_alone(services: Services, super_admin:
             asked.append({"aggregate": executions.name, "pipeline": stages, "cursor": {}})
             return executions.aggregate(stages, **options)
 
-    services.overview._store._executions = Spy()  # type: ignore[assignment]
-    services.overview._store.tallies(START - timedelta(days=1))
+    services.overview._statistics._executions = Spy()  # type: ignore[assignment]
+    services.overview._statistics.tallies(START - timedelta(days=1))
     plan = store.database.command("explain", asked[0], verbosity="queryPlanner")
     winner = repr(
         plan["queryPlanner"]["winningPlan"] if "queryPlanner" in plan else plan["stages"][0]["$cursor"]["queryPlanner"]["winningPlan"]

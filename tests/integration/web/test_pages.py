@@ -15,7 +15,8 @@ from app.clock import ManualClock
 from app.execution.log_store import LogStore, chunk_id
 from app.factory import Store
 from app.jobs.model import Job
-from app.queue.model import AttemptError, Outcome, Status, Trigger
+from app.queue.execution import DueTimes, Execution
+from app.queue.model import AttemptError, Outcome, Reason, Status, Trigger
 from app.services import Services
 from tests.builders.queue import Queue
 from tests.conftest import csrf
@@ -285,20 +286,11 @@ def test_run_with_other_values(browser_client: FlaskClient, services: Services, 
 def test_missed_and_skipped_are_explained(
     browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store, clock: ManualClock
 ) -> None:
-    from app.queue.model import Reason, Trigger, new_execution
-
     job = make_job(services, super_admin)
-    missed = new_execution(
-        job,
-        now=clock.now(),
-        triggered_by=Trigger.SCHEDULE,
-        scheduled_for=clock.now(),
-        status=Status.MISSED,
-        reason=Reason.MISFIRE,
-        due_times={"first": clock.now(), "last": clock.now(), "count": 1234},
-    )
-    Queue(store.database).add([missed])
-    assert "1,234 due times" in text(browser_client.get(f"/executions/{missed['_id']}"))
+    due_times = DueTimes(first=clock.now(), last=clock.now(), count=1234)
+    missed = Execution.summary(job, clock.now(), due_times, status=Status.MISSED, reason=Reason.MISFIRE)
+    Queue(store.database).queue.add([missed])
+    assert "1,234 due times" in text(browser_client.get(f"/executions/{missed.id}"))
     assert "1,234 due times" in text(browser_client.get(f"/jobs/{job.id}"))
 
 

@@ -197,7 +197,7 @@ def test_an_execution_is_run_again_with_other_values_and_its_secrets(
     job = services.jobs.create(super_admin, body)[0]
     first = services.runs.run_now(super_admin, job.id)
     services.runs.cancel(super_admin, first.id)
-    path = f"/executions/{first['_id']}/retry-with"
+    path = f"/executions/{first.id}/retry-with"
     page = main_of(text(browser_client.get(path)))
     page.editor("/url").value = "not an address"
     assert "must be an address" in text(send(browser_client, page.pairs(), path))

@@ -247,7 +247,8 @@ def test_a_dry_run_is_told_to_who_began_it_and_takes_no_requests_preview(service
     assert services.previews.result_of_try(admin, of) is None, "it has not ended"
     found = services.previews.result_of_try(super_admin, of)
     assert found is not None
-    assert found.error == {"message": "The preview is gone"}
+    assert found.error is not None
+    assert found.error.message == "The preview is gone"
     with pytest.raises(ApprovalNeeded) as needed:
         services.jobs.create(admin, cleanup(services, "asked for"))
     asked = services.approvals.ask(admin, needed.value.ask)

@@ -203,8 +203,8 @@ def test_presets_are_saved_from_the_form_and_begin_another(browser_client: Flask
     assert 'value="From a job"' in text(browser_client.get(f"{address}&recent={job.id}"))
     run = services.runs.run_now(super_admin, job.id, overrides={"message": "From a run"})
     with_other = text(browser_client.get(f"/jobs/{job.id}/run-with"))
-    assert f"recent={run['_id']}" in with_other
-    assert 'value="From a run"' in text(browser_client.get(f"/jobs/{job.id}/run-with?recent={run['_id']}"))
+    assert f"recent={run.id}" in with_other
+    assert 'value="From a run"' in text(browser_client.get(f"/jobs/{job.id}/run-with?recent={run.id}"))
     kept = text(post(browser_client, f"/jobs/{job.id}/run-with", **{"f.mmessage": "Again", "preset.name": "again", "preset.save": "1"}))
     assert "The preset again is saved" in kept
     page = text(browser_client.get("/templates/test_scheduler"))

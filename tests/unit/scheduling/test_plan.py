@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from babel.messages.pofile import read_po
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.jobs.model import Misfire, MisfirePolicy, RetryOn, Schedule, ScheduleType
+from app.jobs.model import Misfire, MisfirePolicy, RetryOn, RetryPolicy, Schedule, ScheduleType
 from app.queue.model import AttemptError
 from app.queue.retry import decide_retry
 from app.scheduling.plan import MOST_RUNS_A_STEP, plan_due, spread
@@ -20,13 +21,9 @@ from app.scheduling.words import duration_words, in_words
 from app.validation.words import locales
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-POLICY = {
-    "max_retries": 3,
-    "retry_delay_seconds": 300,
-    "backoff": "exponential",
-    "max_delay_seconds": 1000,
-    "retry_on": ["error", "timeout"],
-}
+POLICY = RetryPolicy(
+    max_retries=3, retry_delay_seconds=300, backoff="exponential", max_delay_seconds=1000, retry_on=(RetryOn.ERROR, RetryOn.TIMEOUT)
+)
 
 
 def error(**changes: Any) -> AttemptError:
@@ -45,21 +42,21 @@ def error(**changes: Any) -> AttemptError:
         (4, 0.5, {}, None),
         (1, 0.5, {"max_retries": 0}, None),
         (2, 0.3, {"backoff": "fixed"}, 300),
-        (1, 0.5, {"retry_on": []}, None),
-        (1, 0.5, {"retry_on": ["timeout"]}, None),
+        (1, 0.5, {"retry_on": ()}, None),
+        (1, 0.5, {"retry_on": ("timeout",)}, None),
         (90, 1.0, {"max_retries": 100}, 1000),
         (1, 0.9, {"retry_delay_seconds": 0}, 1),
     ],
 )
 def test_the_delay_before_another_attempt(failed: int, draw: float, changes: dict[str, Any], expected: float | None) -> None:
-    assert decide_retry({**POLICY, **changes}, failed, error(), draw=lambda: draw).delay_seconds == expected
+    assert decide_retry(replace(POLICY, **changes), failed, error(), draw=lambda: draw).delay_seconds == expected
 
 
 @pytest.mark.parametrize("backoff", ["fixed", "exponential"])
 @pytest.mark.parametrize("kind", list(RetryOn))
 @pytest.mark.parametrize("draw", [0.0, 1e-9, 1.0])
 def test_at_least_a_second_lies_between_two_attempts(backoff: str, kind: RetryOn, draw: float) -> None:
-    policy = {**POLICY, "max_retries": 100, "backoff": backoff, "retry_delay_seconds": 0, "max_delay_seconds": 1, "retry_on": list(RetryOn)}
+    policy = RetryPolicy(max_retries=100, backoff=backoff, retry_delay_seconds=0, max_delay_seconds=1, retry_on=tuple(RetryOn))
     delays = [decide_retry(policy, failed, error(kind=kind), draw=lambda: draw).delay_seconds for failed in range(1, 101)]
     assert min(delay for delay in delays if delay is not None) == 1.0 == max(delay for delay in delays if delay is not None)
 

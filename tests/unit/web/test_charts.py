@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.execution.figures import Figures
+from app.queue.execution import Outline
 from web.charts import SHORTEST, TALL, durations, log_diff
 
 ROWS = st.lists(
-    st.fixed_dictionaries(
-        {"status": st.sampled_from(["success", "failed", "skipped", "running"]), "duration_seconds": st.none() | st.floats(0, 1e6)}
+    st.builds(
+        Outline,
+        id=st.just("e"),
+        status=st.sampled_from(["success", "failed", "skipped", "running"]),
+        duration_seconds=st.none() | st.floats(0, 1e6),
     ),
     max_size=60,
 )
 
 
+def outline(status: str, seconds: float | None) -> Outline:
+    return Outline(id="e", status=status, duration_seconds=seconds)
+
+
 @given(ROWS)
-def test_bars_stand_on_the_ground_and_none_is_taller_than_the_chart(rows: list[dict[str, Any]]) -> None:
+def test_bars_stand_on_the_ground_and_none_is_taller_than_the_chart(rows: list[Outline]) -> None:
     chart = durations(rows)
-    assert [bar.status for bar in chart.bars] == [row["status"] for row in reversed(rows)]
+    assert [bar.status for bar in chart.bars] == [row.status for row in reversed(rows)]
     for bar in chart.bars:
         assert SHORTEST <= bar.height <= TALL
         assert abs(bar.y + bar.height - TALL) < 0.02
@@ -29,8 +35,8 @@ def test_bars_stand_on_the_ground_and_none_is_taller_than_the_chart(rows: list[d
 
 
 def test_figures_are_of_those_that_ran() -> None:
-    rows = [{"status": "success", "duration_seconds": float(n)} for n in range(1, 21)]
-    found = Figures.of([*rows, {"status": "failed", "duration_seconds": 900.0}, {"status": "skipped", "duration_seconds": None}])
+    rows = [outline("success", float(n)) for n in range(1, 21)]
+    found = Figures.of([*rows, outline("failed", 900.0), outline("skipped", None)])
     assert found.success is not None
     assert round(found.success, 4) == round(20 / 21, 4)
     assert found.median_seconds == 10.5

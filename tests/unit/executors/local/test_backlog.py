@@ -26,6 +26,7 @@ from app.executors.local.backlog import (
     read_ahead,
     smoothed,
 )
+from app.jobs.model import RetryPolicy
 from app.queue.model import Attempt
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -46,7 +47,7 @@ def make_run(number: int = 1, *, load: str = "m:A", reused: bool = True) -> Run:
         timeout_seconds=5,
         started_at=NOW,
         began_at=NOW,
-        retry_policy={},
+        retry_policy=RetryPolicy(),
         failed_attempts=1,
     )
     return Run(attempt, {}, {}, load, reused=reused)

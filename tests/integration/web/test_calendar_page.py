@@ -31,11 +31,14 @@ def make(services: Services, actor: Actor, name: str, expression: str = "0 2 * *
 
 
 def ran(store: Store, job_id: str, status: str, at: datetime, seconds: float = 4.0) -> None:
+    job = store.database["dynamic_jobs"].find_one({"_id": job_id})
+    assert job is not None
     store.database["job_executions"].insert_one(
         {
             "_id": f"{job_id}{at.isoformat()}",
             "job_id": job_id,
-            "job_name": store.database["dynamic_jobs"].find_one({"_id": job_id})["name"],
+            "job_name": job["name"],
+            "group": job.get("group") or "",
             "template_type": "noop",
             "status": status,
             "reason": None,

@@ -32,6 +32,7 @@ def ran(store: Store, services: Services, actor: Actor, job_id: str, status: str
         "_id": f"{job_id}{at.isoformat()}{status}",
         "job_id": job_id,
         "job_name": job.definition.name,
+        "group": job.definition.group,
         "template_type": "noop",
         "status": status,
         "reason": None,

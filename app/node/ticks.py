@@ -123,5 +123,6 @@ class Ticks:
                     job.remove()
 
     def close(self) -> None:
-        """End them all; what is at work is waited for."""
+        """End them all; what is at work is waited for. (A tick that comes due while the scheduler's threads end would be an error.)"""
+        self.stop_all_but(())
         self._scheduler.shutdown(wait=True)

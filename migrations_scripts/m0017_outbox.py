@@ -1,12 +1,14 @@
-"""What ends of executions owe is one list, and executions carry the group of their job.
+"""What the ends of executions owe is one list, and executions carry the group of their job.
 
 Before, each kind of thing owed had a field of its own: `notify` (people are to be told), `verdict` (the job may have failed too often) and
-`dependants` (other jobs run after it). What is owed at the moment of the upgrade is owed after it.
+`dependants` (other jobs run after it). What is owed at the moment of the upgrade is owed after it. The same holds for executions that a
+scheduler has planned and not written: they stand in the outboxes of jobs (`dispatch.executions`).
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -21,41 +23,68 @@ INDEXES: dict[str, list[IndexModel]] = {
     "job_executions": [*OWED, IndexModel([("group", A), ("queued_at", D)], name="by_group")],
     "domain_events": OWED,
 }
-DROPS = {"job_executions": ["owed", "verdict", "to_follow"]}
-ONE_BY_ONE = 500  # executions that are read at once
+OLD_INDEXES = [
+    IndexModel([("notify.at", A)], name="owed", partialFilterExpression={"notify.state": "pending"}),
+    IndexModel([("verdict", A)], name="verdict", partialFilterExpression={"verdict": "pending"}),
+    IndexModel([("dependants", A), ("completed_at", A)], name="to_follow", partialFilterExpression={"dependants": "pending"}),
+]
+# Indexes of earlier migrations that this one removes.
+DROPS: dict[str, list[str]] = {"job_executions": ["owed", "verdict", "to_follow"]}
+OLD_FIELDS = ("notify", "verdict", "dependants")
+BATCH = 500  # documents that are read at once
+RETRY_AFTER = timedelta(minutes=1)  # a try of a mail put its `at` so much later
+
+Row = dict[str, Any]
 
 
-def up(database: Database[dict[str, Any]]) -> None:
+def up(database: Database[Row]) -> None:
     executions, jobs = database["job_executions"], database["dynamic_jobs"]
-    for row in executions.find({"$or": [{"notify": {"$exists": True}}, {"verdict": "pending"}, {"dependants": "pending"}]}).batch_size(
-        ONE_BY_ONE
-    ):
+    for row in executions.find({"$or": [{name: {"$exists": True}} for name in OLD_FIELDS]}).batch_size(BATCH):
         owed = _owed(row)
-        change: dict[str, Any] = {"$unset": dict.fromkeys(("notify", "verdict", "dependants"), "")}
+        change: Row = {"$unset": dict.fromkeys(OLD_FIELDS, "")}
         if owed:
             change["$set"] = {"owed": owed}
         executions.update_one({"_id": row["_id"]}, change)
-    for job in jobs.find({}, {"group": 1}).batch_size(ONE_BY_ONE):
+    for job in jobs.find({}, {"group": 1}).batch_size(BATCH):
         executions.update_many({"job_id": job["_id"], "group": {"$exists": False}}, {"$set": {"group": job.get("group") or ""}})
     executions.update_many({"group": {"$exists": False}}, {"$set": {"group": ""}})
-    there = executions.index_information()
+    for job in _with_plans(database):
+        # Whoever writes these executions works out what they owe.
+        old = {f"dispatch.executions.$[].{name}": "" for name in OLD_FIELDS}
+        jobs.update_one(_as_read(job), {"$set": {"dispatch.executions.$[].group": job.get("group") or ""}, "$unset": old})
+    existing = executions.index_information()
     for name in DROPS["job_executions"]:
-        if name in there:
+        if name in existing:
             executions.drop_index(name)
     for collection, indexes in INDEXES.items():
         database[collection].create_indexes(indexes)
 
 
-def _owed(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """What an execution owes, from its old fields. A mail that nobody could send after five tries was given up."""
-    now = datetime.now(UTC)
-    at = row.get("completed_at") or now
+def _with_plans(database: Database[Row]) -> Iterator[Row]:
+    """The jobs whose outbox holds executions."""
+    fields = {"group": 1, "dispatch": 1}
+    return iter(database["dynamic_jobs"].find({"dispatch.executions.0": {"$exists": True}}, fields).batch_size(BATCH))
+
+
+def _as_read(job: Row) -> Row:
+    """Finds the job while its outbox is the one that was read."""
+    return {"_id": job["_id"], "dispatch.claim": job["dispatch"].get("claim")}
+
+
+def _owed(row: Row) -> list[Row]:
+    """What an execution owes, from its old fields. A mail that failed five times was given up at its last try.
+    Fields that something has damaged count for what can be read of them."""
+    completed_at = row.get("completed_at")
+    at = completed_at if isinstance(completed_at, datetime) else datetime.now(UTC)
     owed = []
-    notify = row.get("notify") or {}
-    if notify.get("state") == "pending":
-        owed.append(_item("notify", notify.get("at") or at, tries=notify.get("tries", 0), error=notify.get("error")))
-    elif notify.get("state") == "failed":
-        owed.append(_item("notify", None, tries=notify.get("tries", 0), error=notify.get("error"), given_up_at=at))
+    notify = row.get("notify")
+    if isinstance(notify, Mapping) and notify.get("state") in {"pending", "failed"}:
+        due = notify["at"] if isinstance(notify.get("at"), datetime) else at
+        tries = notify["tries"] if isinstance(notify.get("tries"), int) else 0
+        if notify["state"] == "pending":
+            owed.append(_item("notify", due, tries=tries, error=notify.get("error")))
+        else:
+            owed.append(_item("notify", None, tries=tries, error=notify.get("error"), given_up_at=due - RETRY_AFTER))
     if row.get("verdict") == "pending":
         owed.append(_item("self_pause", at))
     if row.get("dependants") == "pending":
@@ -69,34 +98,46 @@ def _item(
     return {"what": what, "at": at, "tries": tries, "error": error, "given_up_at": given_up_at}
 
 
-def down(database: Database[dict[str, Any]]) -> None:
-    executions = database["job_executions"]
+def down(database: Database[Row]) -> None:
+    """Events that somebody is still to hear of are dropped: the version before has none, and the groups of executions, which they are
+    about, are worked out again by `up`."""
+    executions, jobs = database["job_executions"], database["dynamic_jobs"]
     now = datetime.now(UTC)
-    for row in executions.find({"owed": {"$exists": True}}).batch_size(ONE_BY_ONE):
-        executions.update_one({"_id": row["_id"]}, {"$set": _old_fields(row, now), "$unset": {"owed": ""}})
+    for row in executions.find({"owed": {"$exists": True}}).batch_size(BATCH):
+        fields = _old_fields(row, now)
+        executions.update_one({"_id": row["_id"]}, {"$unset": {"owed": ""}, **({"$set": fields} if fields else {})})
     executions.update_many({}, {"$unset": {"group": ""}})
-    there = executions.index_information()
-    for name in ("owed_items", "given_up", "by_group"):
-        if name in there:
-            executions.drop_index(name)
-    executions.create_indexes(
-        [
-            IndexModel([("notify.at", A)], name="owed", partialFilterExpression={"notify.state": "pending"}),
-            IndexModel([("verdict", A)], name="verdict", partialFilterExpression={"verdict": "pending"}),
-            IndexModel([("dependants", A), ("completed_at", A)], name="to_follow", partialFilterExpression={"dependants": "pending"}),
-        ]
-    )
+    for job in _with_plans(database):
+        planned = [_old_plan(entry) for entry in job["dispatch"]["executions"]]
+        jobs.update_one(_as_read(job), {"$set": {"dispatch.executions": planned}})
+    existing = executions.index_information()
+    for index in INDEXES["job_executions"]:
+        if index.document["name"] in existing:
+            executions.drop_index(index.document["name"])
+    executions.create_indexes(OLD_INDEXES)
     database.drop_collection("domain_events")
 
 
-def _old_fields(row: dict[str, Any], now: datetime) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
+def _old_fields(row: Row, now: datetime) -> Row:
+    """What an execution owes, in the fields of the version before. It knows only of mails that they were given up: anything else that was
+    is tried again."""
+    fields: Row = {}
     for item in row["owed"]:
         if item["what"] == "notify":
-            state = "failed" if item["given_up_at"] else "pending"
-            fields["notify"] = {"state": state, "at": item["at"] or now, "tries": item["tries"], "error": item["error"]}
+            given_up_at = item["given_up_at"]
+            at = given_up_at + RETRY_AFTER if given_up_at else item["at"] or now
+            state = "failed" if given_up_at else "pending"
+            fields["notify"] = {"state": state, "at": at, "tries": item["tries"], "error": item["error"]}
         elif item["what"] == "self_pause":
             fields["verdict"] = "pending"
         elif item["what"] == "followers":
             fields["dependants"] = "pending"
-    return fields or {"reason": row.get("reason")}
+    return fields
+
+
+def _old_plan(entry: Row) -> Row:
+    """A planned execution as the version before writes it. A record of missed due times owes its mail from the start."""
+    plan = {name: value for name, value in entry.items() if name not in {"group", "owed"}}
+    if entry.get("status") == "missed" and (entry.get("notifications") or {}).get("on_failure"):
+        plan["notify"] = {"state": "pending", "at": entry["completed_at"], "tries": 0, "error": None}
+    return plan

@@ -14,6 +14,7 @@ from templates_lib.messages import say
 
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
+INSTANT = timedelta(milliseconds=1)  # the step from one instant to the next: BSON dates hold milliseconds
 _DAY = timedelta(days=1)
 _SHAPE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"

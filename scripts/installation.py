@@ -16,7 +16,6 @@ from app.execution.log_store import chunk
 from app.jobs.model import Job, job_from
 from app.queue.execution import Execution
 from app.queue.model import Status
-from app.scheduling.triggers import Triggers
 
 Document = dict[str, Any]
 HISTORY = timedelta(days=90)
@@ -226,7 +225,6 @@ def _sample_data(uri: str) -> None:
 def _remember(database: Database[Document], ids: dict[str, str]) -> None:
     """History as the engine would have left it, up to a few minutes ago."""
     chance, now = random.Random(SEED), datetime.now(UTC)
-    triggers = Triggers(max_lookahead_days=366)
     rows: list[Document] = []
     logs: list[Document] = []
     for sketch in SKETCHES:
@@ -234,7 +232,7 @@ def _remember(database: Database[Document], ids: dict[str, str]) -> None:
         if row is None:
             raise LookupError(sketch.name)
         job = job_from(row)
-        due = triggers.latest(job.definition.schedule, now - HISTORY, now - timedelta(minutes=3), MOST_RUNS)
+        due = job.definition.schedule.trigger.latest(now - HISTORY, now - timedelta(minutes=3), MOST_RUNS)
         mine = [_run(chance, sketch, job, at) for at in due]
         rows += mine
         logs += [_log(one) for place, one in enumerate(mine) if one["started_at"] and (one["error"] or place >= len(mine) - 60)]

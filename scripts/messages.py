@@ -1,4 +1,5 @@
-"""make messages: collects what pages say into `web/locale/<language>.po`, the catalogues that web.language reads.
+"""make messages: collects what pages say into `web/locale/<language>.po`, and what triggers say into `app/triggers/locale/<language>.po`.
+web.language reads both.
 
 Keys are English sentences: of templates by `_` and `ngettext`, of Python by `say` and by the errors that take a sentence, of schemas
 by what they say to people. A sentence that is new comes without a translation; one that is no longer said goes.
@@ -8,8 +9,9 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from zxcvbn import feedback
 
 from app.config import Settings
 from app.jobtemplates.catalogue import Catalogue
+from app.triggers.words import LOCALES as TRIGGER_LOCALES
 from templates_lib.connections import KINDS
 from web.language import LANGUAGES, LOCALES, TEXTS, texts_of
 
@@ -70,6 +73,7 @@ UNSEEN = (
     "app/executors/",
     "web/forms/json_text.py",
 )
+TRIGGERS = "app/triggers/"  # has a catalogue of its own: a new type of schedule brings all its sentences to one place
 # Errors that Werkzeug and Flask raise by themselves.
 HTTP = (exceptions.NotFound, exceptions.MethodNotAllowed, exceptions.RequestEntityTooLarge, exceptions.BadRequest)
 
@@ -159,16 +163,22 @@ def collect() -> dict[Key, None]:
                 else:
                     found[str(message[0] if isinstance(message, tuple) else message)] = None
     for path in _code():
-        found.update(dict.fromkeys(said_in_code(path)))
+        if not path.relative_to(ROOT).as_posix().startswith(TRIGGERS):
+            found.update(dict.fromkeys(said_in_code(path)))
     found.update(dict.fromkeys(text for text in said_by_parts() if text))
     singles = {key[0] for key in found if isinstance(key, tuple)}
     return {key: None for key in found if key not in singles}
 
 
-def renewed(old: Catalog, language: str) -> Catalog:
-    """A catalogue of what is said now, with the translations that there are."""
+def collect_triggers() -> dict[Key, None]:
+    """All that triggers say, in an order that stays."""
+    return {key: None for path in _code() if path.relative_to(ROOT).as_posix().startswith(TRIGGERS) for key in said_in_code(path)}
+
+
+def renewed(old: Catalog, language: str, sentences: Iterable[Key]) -> Catalog:
+    """A catalogue of these sentences, with the translations that the old one has."""
     catalogue = Catalog(language)
-    for key in collect():
+    for key in sentences:
         before: Any = old.get(key)
         catalogue.add(key, before.string if before is not None else None)
     return catalogue
@@ -176,12 +186,12 @@ def renewed(old: Catalog, language: str) -> Catalog:
 
 def main() -> int:
     """Write the catalogues; say how many sentences wait for a translation."""
-    for language in LANGUAGES:
+    for language, (folder, sentences) in product(LANGUAGES, ((LOCALES, collect()), (TRIGGER_LOCALES, collect_triggers()))):
         if language == ENGLISH:
             continue
-        path = LOCALES / f"{language}.po"
+        path = folder / f"{language}.po"
         with path.open("rb") as file:
-            catalogue = renewed(read_po(file, locale=language), language)
+            catalogue = renewed(read_po(file, locale=language), language, sentences)
         with path.open("wb") as file:
             file.write(HEADER.format(language=language, plural=catalogue.plural_forms).encode())
             write_po(file, catalogue, width=0, omit_header=True)

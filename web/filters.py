@@ -16,8 +16,8 @@ from app.instants import in_zone
 from app.jobs.model import DependsOn, Schedule
 from app.queue.execution import Outline
 from app.queue.model import Status
-from app.scheduling.words import duration_words, in_words
 from app.shapes import DAMAGED, UNKNOWN
+from app.triggers.words import duration_words
 from app.validation.terminal import Run, Style, escaped, plain, runs
 from app.zones import zone
 from templates_lib.messages import Said, counted, say, say_many
@@ -309,7 +309,7 @@ def number(value: Any) -> str:
 
 def schedule_words(schedule: Schedule) -> str:
     """A schedule in the viewer's language."""
-    return in_words(schedule, language())
+    return schedule.trigger.words(language())
 
 
 def span_words(seconds: int) -> str:

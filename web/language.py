@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from app.accounts.preferences import LANGUAGES
 from app.errors import FieldError
+from app.triggers.words import LOCALES as TRIGGER_LOCALES
 from app.validation.terminal import harmless
 from app.validation.words import DEFAULT_LOCALE, compiled
 from templates_lib.messages import Said, joined
@@ -43,7 +44,11 @@ def language() -> str:
 
 @cache
 def _catalogue(name: str) -> NullTranslations:
-    return NullTranslations() if name == DEFAULT_LOCALE else compiled(LOCALES / f"{name}.po", name)
+    if name == DEFAULT_LOCALE:
+        return NullTranslations()
+    catalogue = compiled(TRIGGER_LOCALES / f"{name}.po", name)
+    catalogue.merge(compiled(LOCALES / f"{name}.po", name))
+    return catalogue
 
 
 @cache

@@ -14,9 +14,9 @@ from typing import Any, cast
 import yaml
 
 from app.errors import FieldError, ValidationFailed
-from app.jobs.model import ScheduleType
 from app.jobs.reading import json_schema
 from app.jobs.schema import JobDefinitionSchema
+from app.triggers import ManualTrigger
 from app.validation import SchemaValidator, strict_json
 from app.validation.names import unseen_places
 from app.validation.storable import decimal_of
@@ -143,7 +143,7 @@ def read(text: str) -> list[Any]:
 
 def _with(defaults: Mapping[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     """A job with the members of `defaults` that it leaves out."""
-    parts = {name: job.get(name, {"type": ScheduleType.MANUAL.value} if name == "schedule" else {}) for name in defaults}
+    parts = {name: job.get(name, {"type": ManualTrigger.type} if name == "schedule" else {}) for name in defaults}
     return {**job, **{name: {**defaults[name], **part} for name, part in parts.items() if isinstance(part, dict)}}
 
 

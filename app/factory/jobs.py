@@ -73,5 +73,5 @@ def build_jobs(ground: Ground, materials: Materials) -> Jobs:
         drafts=Drafts(stores.drafts, clock),
         notes=Notes(stores.notes, registry, audit, clock),
         outlook=Outlook(materials.catalogue, materials.connections, ground.settings),
-        forecast=Forecast(stores.lists, stores.jobs, materials.triggers, clock.monotonic),
+        forecast=Forecast(stores.lists, stores.jobs, clock.monotonic),
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from app.mongo import Document, literal
+from app.triggers import TRIGGERS
 from app.validation.names import normal, spellings
 
 # The orders of a list: the word of REST and of pages, with the field and the direction of the database's sort.
@@ -103,12 +104,12 @@ def matching(query: JobFilter, missing: Sequence[tuple[str, int]], now: datetime
 def _has_ended(now: datetime) -> Document:
     """As Job.has_ended."""
     goes_on: Document = {"enabled": True, "paused": None}
-    once = {"schedule.type": "once", "schedule.run_at": {"$lte": now}}
-    repeated = {"schedule.type": {"$in": ["cron", "interval"]}, "schedule.end_at": {"$lte": now}}
+    timed = [each for each in TRIGGERS.values() if each.is_timed]
+    over = [{"schedule.type": each.type, f"schedule.{each.last_field}": {"$lte": now}} for each in timed]
     return {
-        "schedule.type": {"$ne": "manual"},
+        "schedule.type": {"$nin": [each.type for each in TRIGGERS.values() if not each.is_timed]},
         "schedule_error": None,
-        "$or": [{**goes_on, "next_run_at": None}, {"$nor": [goes_on], "$or": [once, repeated]}],
+        "$or": [{**goes_on, "next_run_at": None}, {"$nor": [goes_on], "$or": over}],
     }
 
 

@@ -11,14 +11,15 @@ from pymongo.database import Database
 from app.jobs import shape
 from app.jobs.filters import EVERY_JOB, SORTS, JobFilter, in_groups, matching
 from app.jobs.job_store import open_jobs
-from app.jobs.model import Job, job_from, schedule_from
+from app.jobs.model import Job, job_from
 from app.jobs.records import SharedSchedule
 from app.mongo import ANY_DATE, QUERY_TIME_MS, Document
 from app.shapes import DAMAGED, make_readable
+from app.triggers import COMMON_FIELDS, FIELDS, TRIGGERS, trigger_from
 
 MOST_NAMED = 60  # of the jobs that share a schedule
 MOST_FOUND = 1_000  # jobs of a text search whose ids are read at once, for the page and its total
-_SCHEDULE_PARTS = ("type", "expression", "interval_seconds", "run_at", "timezone", "start_at", "end_at")
+_TRIGGER_FIELDS = ("type", *FIELDS, *COMMON_FIELDS)
 
 
 class ListStore:
@@ -93,13 +94,14 @@ class ListStore:
             "enabled": True,
             "paused": None,
             "schedule_error": None,
-            "schedule.type": {"$ne": "manual"},
+            "schedule.type": {"$nin": [each.type for each in TRIGGERS.values() if not each.is_timed]},
             **in_groups(groups),
             **({} if ids is None else {"_id": {"$in": list(ids)}}),
         }
-        phase = {"$cond": [{"$eq": ["$schedule.type", "interval"]}, "$next_run_at", None]}
+        in_phase = [each.type for each in TRIGGERS.values() if each.counts_from_first_due]
+        phase = {"$cond": [{"$in": ["$schedule.type", in_phase]}, "$next_run_at", None]}
         first = {"$firstN": {"n": MOST_NAMED, "input": {"id": "$_id", "name": "$name"}}}
-        group = {"_id": {**{part: f"$schedule.{part}" for part in _SCHEDULE_PARTS}, "phase": phase}, "jobs": {"$sum": 1}, "first": first}
+        group = {"_id": {**{part: f"$schedule.{part}" for part in _TRIGGER_FIELDS}, "phase": phase}, "jobs": {"$sum": 1}, "first": first}
         rows = self._jobs.aggregate([{"$match": where}, {"$group": group}], maxTimeMS=QUERY_TIME_MS)
         return [shared for row in rows if (shared := _shared_schedule(row)) is not None]
 
@@ -142,4 +144,4 @@ def _shared_schedule(row: Document) -> SharedSchedule | None:
     if DAMAGED in make_readable({"schedule": key}, shape.SCHEDULED) or not isinstance(phase, datetime | None):
         return None
     first = tuple((job["id"], job["name"]) for job in row["first"] if isinstance(job.get("id"), str) and isinstance(job.get("name"), str))
-    return SharedSchedule(schedule_from(key), phase, row["jobs"], first)
+    return SharedSchedule(trigger_from(key), phase, row["jobs"], first)

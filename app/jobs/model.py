@@ -11,15 +11,7 @@ from typing import Any
 
 from app.mongo import Document
 from app.shapes import DAMAGED, damaged_fields
-
-
-class ScheduleType(StrEnum):
-    """How a job's due times are given."""
-
-    CRON = "cron"  # an expression by Debian's rules, in a time zone
-    INTERVAL = "interval"  # every so many seconds from an anchor
-    ONCE = "once"  # one instant
-    MANUAL = "manual"  # never by itself
+from app.triggers import COMMON_FIELDS, FIELDS, ManualTrigger, Trigger, trigger_from
 
 
 class Overlap(StrEnum):
@@ -57,23 +49,23 @@ class RetryOn(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """When a job is due. Instants are aware UTC; `start_at` is inclusive, `end_at` exclusive. Runs start up to `jitter_seconds` later.
-    `calendars` are the names of those in whose blackouts the job does not start."""
+    """When a job is due, and when its runs start. `trigger` computes the due times. A run starts up to `jitter_seconds` after its due time.
+    `calendars` are names of calendars; the job does not start in their blackouts.
 
-    type: ScheduleType = ScheduleType.MANUAL
-    expression: str | None = None
-    interval_seconds: int | None = None
-    run_at: datetime | None = None
-    timezone: str = "UTC"
-    start_at: datetime | None = None
-    end_at: datetime | None = None
+    `unused` are the values, by name, of fields that only other types of trigger have. They are kept as they were sent, so that a program
+    that changes the type for a while finds them again."""
+
+    trigger: Trigger = field(default_factory=ManualTrigger)
     jitter_seconds: int = 0
     calendars: tuple[str, ...] = ()
+    unused: tuple[tuple[str, Any], ...] = ()
 
-    @property
-    def last_instant(self) -> datetime | None:
-        """The instant from which on it is never due: its end, or its only due time; None where it goes on for ever."""
-        return self.run_at if self.type is ScheduleType.ONCE else self.end_at
+    def values(self) -> dict[str, Any]:
+        """The fields of the schedule by name, as requests and stored documents have them: those of all types, None where there is none."""
+        own = {**dict.fromkeys(FIELDS), **dict(self.unused), **self.trigger.own_values()}
+        common = {name: getattr(self.trigger, name) for name in COMMON_FIELDS}
+        rest = {"jitter_seconds": self.jitter_seconds, "calendars": list(self.calendars)}
+        return {"type": self.trigger.type, **own, **common, **rest}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,11 +185,12 @@ class Job:
         """Whether its schedule had due times and has none any more. Of one that waits (switched off, paused), by its last instant; the
         registry's filter `ended` says the same of stored jobs."""
         schedule = self.definition.schedule
-        if schedule.type is ScheduleType.MANUAL or self.schedule_error:
+        if not schedule.trigger.is_timed or self.schedule_error:
             return False
         if self.definition.enabled and self.paused is None:
             return self.next_run_at is None
-        return schedule.last_instant is not None and schedule.last_instant <= now
+        last = schedule.trigger.last_instant
+        return last is not None and last <= now
 
     @property
     def starts_by_itself(self) -> bool:
@@ -214,6 +207,8 @@ def to_plain(value: Any) -> Any:
     kind = type(value)
     if kind in _SCALARS:
         return value
+    if kind is Schedule:
+        return value.values()
     if is_dataclass(kind):
         return {name: to_plain(getattr(value, name)) for name in _field_names(kind)}
     if isinstance(value, StrEnum):
@@ -242,7 +237,15 @@ def definition_from(row: Mapping[str, Any]) -> JobDefinition:
 
 
 def schedule_from(row: Mapping[str, Any]) -> Schedule:
-    return Schedule(**{**row, "type": ScheduleType(row["type"]), "calendars": tuple(row.get("calendars", ()))})
+    """The schedule in a stored document or a loaded request. Raises KeyError for an unknown type."""
+    trigger = trigger_from(row)
+    own = trigger.own_values()
+    return Schedule(
+        trigger=trigger,
+        jitter_seconds=row.get("jitter_seconds", 0),
+        calendars=tuple(row.get("calendars", ())),
+        unused=tuple((name, row[name]) for name in FIELDS if row.get(name) is not None and name not in own),
+    )
 
 
 def retry_policy_from(row: Mapping[str, Any]) -> RetryPolicy:

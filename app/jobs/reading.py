@@ -17,6 +17,7 @@ from app.errors import FieldError, ValidationFailed
 from app.jobs.lists import repeated
 from app.jobs.model import JobDefinition, definition_from
 from app.jobs.schema import JobDefinitionSchema, PauseSchema, flatten_messages
+from app.triggers import ManualTrigger
 from app.validation import SchemaValidator
 from app.validation.names import read_names
 from app.validation.pointer import keys_of
@@ -135,7 +136,7 @@ def _with_defaults(loaded: dict[str, Any], settings: Settings) -> dict[str, Any]
         "timeout_seconds": min(DEFAULT_TIMEOUT_SECONDS, settings.max_timeout_seconds),
         **loaded,
         "name": loaded.get("name", ""),
-        "schedule": {"timezone": settings.timezone, **loaded.get("schedule", {"type": "manual"})},
+        "schedule": {"timezone": settings.timezone, **loaded.get("schedule", {"type": ManualTrigger.type})},
         "retry_policy": {
             "max_retries": settings.default_max_retries,
             "retry_delay_seconds": settings.default_retry_delay_seconds,
@@ -171,7 +172,7 @@ def _without(body: Mapping[str, Any], pointers: Iterable[str]) -> tuple[dict[str
         if rest and rest[0].isdigit() and isinstance(holder.get(way[-1]), list):
             lost.setdefault(way, set()).add(int(rest[0]))
         elif way == ("schedule", "type"):
-            holder["type"] = "manual"  # the type that asks for no member: the members that are there are judged by themselves
+            holder["type"] = ManualTrigger.type  # the type that asks for no member: the members that are there are judged by themselves
         else:
             holder.pop(way[-1], None)
     places = {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.jobs.model import Pause, Schedule
+from app.jobs.model import Pause
 from app.jobs.rules import OutboxEntry
+from app.triggers import Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,10 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class SharedSchedule:
-    """A schedule, the number of jobs that have it, and (id, name) of the first MOST_NAMED of them (app.jobs.list_store). `phase` is
-    the next due time of these jobs if the schedule is an interval, else None."""
+    """The trigger of a schedule, the number of jobs that have it, and (id, name) of the first MOST_NAMED of them (app.jobs.list_store).
+    `phase` is the next due time of these jobs if the trigger counts from its first due time, else None."""
 
-    schedule: Schedule
+    trigger: Trigger
     phase: datetime | None
     jobs: int
     first: tuple[tuple[str, str], ...]

@@ -10,7 +10,8 @@ from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf, Range
 
 from app.errors import FieldError
-from app.jobs.model import DependsOn, MisfirePolicy, Overlap, RetryOn, ScheduleType
+from app.jobs.model import DependsOn, MisfirePolicy, Overlap, RetryOn
+from app.triggers import FIELDS, TRIGGERS
 from app.validation import pointer
 from app.validation.fields import Instant, TrueFalse, Whole
 from app.validation.names import read_name
@@ -48,31 +49,27 @@ class NameField(ma.String):
         return text
 
 
-class ScheduleSchema(_Strict):
-    type = ma.String(
-        required=True,
-        validate=OneOf([item.value for item in ScheduleType]),
-        metadata={"description": "How due times are given"},
-    )
-    expression = ma.String(
-        allow_none=True,
-        validate=Length(max=200),
-        metadata={"description": "cron: five fields by Debian's rules, or six with seconds first", "example": "0 2 * * *"},
-    )
-    interval_seconds = Whole(allow_none=True, validate=Range(min=1, max=31_536_000), metadata={"description": "interval: seconds"})
-    run_at = Instant(allow_none=True, metadata={"description": "once: the instant"})
-    timezone = ma.String(validate=Length(max=64), metadata={"description": "IANA name, for cron", "example": "Europe/Berlin"})
-    start_at = Instant(allow_none=True, metadata={"description": "Not due before; the anchor of an interval"})
-    end_at = Instant(allow_none=True, metadata={"description": "Not due from then on"})
-    jitter_seconds = Whole(
-        validate=Range(min=0, max=86_400),
-        metadata={"description": "Start up to so many seconds after each due time: always the same for a job, another for the next"},
-    )
-    calendars = ma.List(
-        ma.String(validate=Length(min=1, max=100)),
-        validate=Length(max=10),
-        metadata={"description": "Names of calendars in whose blackouts the job does not start"},
-    )
+def _schedule_fields() -> dict[str, ma.Field[Any]]:
+    """The fields of a schedule: the own fields of all types of trigger, and those that all types share."""
+    return {
+        "type": ma.String(required=True, validate=OneOf(list(TRIGGERS)), metadata={"description": "How due times are given"}),
+        **{name: field.body() for name, field in FIELDS.items()},
+        "timezone": ma.String(validate=Length(max=64), metadata={"description": "IANA name, for cron", "example": "Europe/Berlin"}),
+        "start_at": Instant(allow_none=True, metadata={"description": "Not due before; the anchor of an interval"}),
+        "end_at": Instant(allow_none=True, metadata={"description": "Not due from then on"}),
+        "jitter_seconds": Whole(
+            validate=Range(min=0, max=86_400),
+            metadata={"description": "Start up to so many seconds after each due time: always the same for a job, another for the next"},
+        ),
+        "calendars": ma.List(
+            ma.String(validate=Length(min=1, max=100)),
+            validate=Length(max=10),
+            metadata={"description": "Names of calendars in whose blackouts the job does not start"},
+        ),
+    }
+
+
+ScheduleSchema = _Strict.from_dict(_schedule_fields(), name="ScheduleSchema")
 
 
 class RetryPolicySchema(_Strict):

@@ -5,36 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.jobs.model import Cause, DependsOn, MisfirePolicy, Overlap, ScheduleType
+from app.jobs.model import Cause, DependsOn, MisfirePolicy, Overlap
 from app.sealing import SealedFields
 from app.shapes import Anything, Flag, Instant, Json, Listed, Note, Number, Object, Text, instants, one_of, texts, wholes
+from app.triggers import FIELDS, TRIGGERS, ManualTrigger
 
 _ANY_WHOLE = Number(optional=True, least=None)
-LONGEST_INTERVAL_SECONDS = 31_556_952_000  # a thousand years; datetime knows no interval of some ten million
-_NEEDED = {"cron": "expression", "interval": "interval_seconds", "once": "run_at"}  # what a schedule of a type cannot do without
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Schedule(Object):
-    """A schedule that says when; of any other, what stands for it is never due. A time zone that there is not is the triggers' matter."""
+    """A schedule with all fields that its type requires. One that lacks any is replaced by a schedule that is never due. Whether the time
+    zone exists is left to the trigger."""
 
     def mend(self, value: Any, at: str, note: Note, *, partial: bool = False) -> Any:
         made = super().mend(value, at, note, partial=partial)
-        needed = _NEEDED.get(made.get("type", ""))
-        if needed is not None and made.get(needed) is None:
-            note(f"{at}/{needed}", "is missing")
-            return {"type": ScheduleType.MANUAL.value}
-        return made
+        trigger = TRIGGERS.get(made.get("type", ""))
+        missing = [field.name for field in trigger.fields if field.required and made.get(field.name) is None] if trigger else []
+        for name in missing:
+            note(f"{at}/{name}", "is missing")
+        return {"type": ManualTrigger.type} if missing else made
 
 
 SCHEDULE = _Schedule(
     closed=True,
     optional=True,
     members={
-        "type": one_of([item.value for item in ScheduleType], ScheduleType.MANUAL.value),
-        "expression": Text(optional=True, nullable=True),
-        "interval_seconds": Number(optional=True, nullable=True, least=1, most=LONGEST_INTERVAL_SECONDS),
-        **instants("run_at", "start_at", "end_at", optional=True, nullable=True),
+        "type": one_of(list(TRIGGERS), ManualTrigger.type),
+        **{name: field.stored() for name, field in FIELDS.items()},
+        **instants("start_at", "end_at", optional=True, nullable=True),
         "timezone": Text(optional=True, default="UTC"),
         "jitter_seconds": Number(optional=True),
         "calendars": Listed(optional=True, of=Text()),

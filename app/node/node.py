@@ -14,6 +14,7 @@ from app.connections.probes import Probes
 from app.events import get_logger
 from app.execution.retention import Retention
 from app.executors.base import Executor
+from app.instants import INSTANT
 from app.node.carrying import Carrying
 from app.node.guard import guarded
 from app.node.listening import Arrivals, ClockWatch, Probing
@@ -25,7 +26,7 @@ from app.node.sweeper import Sweeper
 from app.node.ticks import Ticks
 from app.outbox.carrier import Carrier
 from app.outbox.event_store import Events
-from app.scheduling.dispatcher import INSTANT, Dispatcher
+from app.scheduling.dispatcher import Dispatcher
 from app.scheduling.maintenance import Maintenance
 from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node_store import NodeStore

@@ -1,10 +1,9 @@
-"""Backfill: runs for due times that have passed, asked for by a person or a program."""
+"""Backfill: runs for due times of the past that a person or a program asks for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import takewhile
+from datetime import UTC, datetime
 from typing import Any
 
 from app.accounts.permissions import May, require
@@ -12,17 +11,15 @@ from app.audit.model import Actor
 from app.clock import Clock
 from app.errors import FieldError, ValidationFailed
 from app.execution.backfill_runs import BackfillRuns
-from app.instants import InstantRefused, parse_bound
-from app.jobs.model import ScheduleType
+from app.instants import INSTANT, InstantRefused, parse_bound
 from app.jobs.service import JobRegistry
 from app.scheduling.triggers import Triggers
 from app.validation import SchemaValidator
 from app.validation.together import sound
 from templates_lib.messages import say
 
-MOST = 1000  # runs of one backfill
-FIRST_DUE = datetime(1970, 1, 1, tzinfo=UTC)  # a due time before it was never kept: the queries of the registry begin there
-_TICK = timedelta(milliseconds=1)
+MOST_RUNS = 1000  # of one backfill
+FIRST_DUE = datetime(1970, 1, 1, tzinfo=UTC)  # no due time before it was ever stored: the queries of the registry begin there
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -41,13 +38,13 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-# What a program sends: `dry_run` only asks which due times that would be.
+# What a program sends. With `dry_run` the answer lists the due times, and nothing is queued.
 BODY_SCHEMA: dict[str, Any] = {**SCHEMA, "properties": {**SCHEMA["properties"], "dry_run": {"type": "boolean", "default": False}}}
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillPlan:
-    """The due times that would be run, ascending, and how many of the range are left out, with a run already or in a blackout."""
+    """`due_times` are to be run, ascending. Of the range, `done` have a run already and `blackout` lie in a blackout; both are left out."""
 
     due_times: tuple[datetime, ...]
     done: int
@@ -55,42 +52,40 @@ class BackfillPlan:
 
 
 class Backfills:
-    """Works out which due times of a job a range holds and has them run, one after the other, behind everything else."""
+    """Finds the due times of a job in a range and queues a run for each. The runs start one after the other, behind all other runs."""
 
     def __init__(self, *, registry: JobRegistry, runs: BackfillRuns, triggers: Triggers, clock: Clock) -> None:
         self._registry, self._runs, self._triggers, self._clock = registry, runs, triggers, clock
         self._validator = SchemaValidator(BODY_SCHEMA)
 
     def plan(self, actor: Actor, job_id: str, body: Any) -> BackfillPlan:
-        """What `body` {from, to, again?, dry_run?} would run of the job; nothing is written. Raises ValidationFailed, NotFound."""
+        """The due times that `body` {from, to, again?, dry_run?} asks to run; nothing is written. Raises ValidationFailed, NotFound."""
         require(actor, May.RUN_JOBS)
         job = self._registry.visible(actor, job_id)
-        begin, end, again = self._checked(body)
+        begin, end, again = self._read(body)
         schedule = job.definition.schedule
-        if schedule.type in {ScheduleType.MANUAL, ScheduleType.ONCE}:
-            raise ValidationFailed([FieldError("", "is not possible: a job without a repeating schedule has no due times to make up for")])
-        if schedule.type is ScheduleType.INTERVAL and schedule.start_at is None:
-            why = "is not possible: the interval has no start_at, so what was due before the job was made is not defined"
-            raise ValidationFailed([FieldError("", why)])
-        wrong = self._triggers.not_computable(schedule)
+        trigger = schedule.trigger
+        refusal = trigger.backfill_refusal()
+        if refusal is not None:
+            raise ValidationFailed([FieldError("", refusal)])
+        wrong = trigger.not_computable()
         if wrong is not None:
             raise ValidationFailed([FieldError("", wrong.message)])
-        total = self._triggers.count(schedule, begin - _TICK, end - _TICK)
-        if total > MOST:
-            raise ValidationFailed(
-                [FieldError("/to", say("{total:,} due times lie in the range; a backfill is at most {most:,}", total=total, most=MOST))]
-            )
-        due = list(takewhile(lambda moment: moment < end, self._triggers.iter_after(schedule, begin - _TICK)))
+        total = trigger.count(begin - INSTANT, end - INSTANT)
+        if total > MOST_RUNS:
+            too_many = say("{total:,} due times lie in the range; a backfill is at most {most:,}", total=total, most=MOST_RUNS)
+            raise ValidationFailed([FieldError("/to", too_many)])
+        due_times = list(trigger.between(begin, end))
         blackouts = self._triggers.blackouts(schedule)
-        opens = [moment for moment in due if blackouts.at(moment) is None]
+        open_times = [due for due in due_times if blackouts.at(due) is None]
         done = set() if again else self._runs.made_up_for(job_id, begin, end)
-        wanted = tuple(moment for moment in opens if moment not in done)
-        return BackfillPlan(wanted, len(opens) - len(wanted), len(due) - len(opens))
+        wanted = tuple(due for due in open_times if due not in done)
+        return BackfillPlan(wanted, len(open_times) - len(wanted), len(due_times) - len(open_times))
 
     def start(self, actor: Actor, job_id: str, body: Any) -> BackfillPlan:
-        """Queues what `plan` says, unless `body` has `dry_run`, and returns the plan.
+        """Queues the runs that `plan` returns, unless `body` has `dry_run`, and returns the plan.
 
-        Raises what `plan` raises, Forbidden, LimitReached, or ValidationFailed where nothing is left to run.
+        Raises what `plan` raises, Forbidden, LimitReached, or ValidationFailed if nothing is left to run.
         """
         plan = self.plan(actor, job_id, body)
         if body.get("dry_run", False):
@@ -100,12 +95,18 @@ class Backfills:
         self._runs.start(actor, job_id, plan.due_times)
         return plan
 
-    def _checked(self, body: Any) -> tuple[datetime, datetime, bool]:
+    def _read(self, body: Any) -> tuple[datetime, datetime, bool]:
+        """(begin, end, again) of a body. Raises ValidationFailed."""
         errors = self._validator.errors(body)
-        instants = {name: _instant(text) for name, text in sound(body, errors).items() if name in {"from", "to"}}
-        errors += [FieldError(f"/{name}", found) for name, found in instants.items() if isinstance(found, str)]
-        begin, end = (found if isinstance(found := instants.get(name), datetime) else None for name in ("from", "to"))
-        begin, now = begin and max(begin, FIRST_DUE), self._clock.now()
+        instants: dict[str, datetime] = {}
+        for name, text in sound(body, errors).items():
+            if name in {"from", "to"}:
+                try:
+                    instants[name] = parse_bound(text)
+                except InstantRefused as error:
+                    errors.append(FieldError(f"/{name}", str(error)))
+        begin, end, now = instants.get("from"), instants.get("to"), self._clock.now()
+        begin = begin and max(begin, FIRST_DUE)
         if begin is not None and end is not None and end <= begin:
             errors.append(FieldError("/to", "must be later than from"))
         elif end is not None and end > now:
@@ -113,11 +114,3 @@ class Backfills:
         if errors or begin is None or end is None:
             raise ValidationFailed(errors)
         return begin, end, bool(body.get("again", False))
-
-
-def _instant(text: str) -> datetime | str:
-    """The instant that a text gives, or why it gives none."""
-    try:
-        return parse_bound(text)
-    except InstantRefused as error:
-        return str(error)

@@ -1,4 +1,4 @@
-"""Calendars for people and programs, and for the schedules that name them."""
+"""The registry of calendars: people and programs change them, and schedules name them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from app.zones import is_zone
 log = get_logger(__name__)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
-LOOKS_AHEAD = timedelta(days=366)
-_RECORD = ("_id", "version", "updated_by", "updated_at")
+LOOK_AHEAD = timedelta(days=366)
+_RECORD_FIELDS = ("_id", "version", "updated_by", "updated_at")  # of a stored calendar, beside its body
 
 
 class Calendars:
@@ -37,89 +37,94 @@ class Calendars:
     def __init__(self, store: CalendarStore, usage: UsageStore, dispatch: DispatchStore, audit: AuditTrail, clock: Clock) -> None:
         self._store, self._usage, self._dispatch, self._audit, self._clock = store, usage, dispatch, audit, clock
         self._validator = SchemaValidator(SCHEMA)
-        self._known: dict[str, tuple[int, Calendar]] = {}
+        self._cached: dict[str, tuple[int, Calendar]] = {}  # (version, calendar) by name
 
     # -- for schedules --------------------------------------------------------------------------------------------
 
     def of(self, names: Sequence[str]) -> Blackouts:
-        """Those of these names as one; a name that is gone keeps nothing free. One trip to the database, more only after a change."""
+        """The blackouts of these calendars together. A name without a calendar has none.
+
+        It asks the database once, and once more for each calendar that has changed."""
         versions = self._store.versions(names)
         for name, version in versions.items():
-            if self._known.get(name, (None, None))[0] != version:
+            if self._cached.get(name, (None, None))[0] != version:
                 row = self._store.get(name)
                 if row is not None:
-                    self._known[name] = (row["version"], _calendar(row))
-        return Blackouts([self._known[name][1] for name in names if name in versions and name in self._known])
+                    self._cached[name] = (row["version"], _calendar(row))
+        return Blackouts([self._cached[name][1] for name in names if name in versions and name in self._cached])
 
     def names(self) -> Collection[str]:
+        """The names of all calendars."""
         return self._store.names()
 
     # -- for people and programs ----------------------------------------------------------------------------------
 
     def all(self, actor: Actor) -> list[Document]:
-        """By name."""
+        """All calendars, by name."""
         require(actor, May.SEE_CALENDARS)
         return self._store.all()
 
     def get(self, actor: Actor, name: str) -> Document:
-        """Raises NotFound."""
+        """The calendar of a name. Raises NotFound."""
         require(actor, May.SEE_CALENDARS)
-        return self._found(name)
+        return self._row_of(name)
 
     def upcoming(self, row: Document, count: int = 8) -> list[Blackout]:
-        """The next blackouts of a year of a calendar that someone has got, the present one first; none where its zone is unknown here."""
+        """The next blackouts of a stored calendar within a year, the present one first. Empty if its time zone is unknown here."""
         if not is_zone(row["timezone"]):
             return []
         now = self._clock.now()
-        return Blackouts([_calendar(row)]).between(now, now + LOOKS_AHEAD)[:count]
+        return Blackouts([_calendar(row)]).between(now, now + LOOK_AHEAD)[:count]
 
     def used_by(self, actor: Actor, name: str) -> list[str]:
-        """Names of the jobs that name it, of those that the actor sees."""
+        """The names of the jobs that name the calendar and that the actor may see."""
         require(actor, May.SEE_CALENDARS)
         return self._usage.names_on(name, groups=actor.groups)
 
     def create(self, actor: Actor, name: str, body: Any) -> Document:
-        """A new calendar; the name stays for good. Raises ValidationFailed, DuplicateName."""
+        """Adds a calendar. Its name never changes. Raises ValidationFailed, DuplicateName."""
         require(actor, May.CHANGE_CALENDARS)
         name = normal(name)
         self._check(body, name)
-        row = self._row(actor, name, body, version=1)
+        row = self._new_row(actor, name, body, version=1)
         with self._audit.action(actor, "calendar.create", kind="calendar", target_id=name, name=name, diff=field_diff({}, dict(body))):
             self._store.add(row)
         return row
 
     def update(self, actor: Actor, name: str, body: Any, *, version: int | None = None) -> Document:
-        """Another `body`; jobs in one of its blackouts look again at once. Raises ValidationFailed, StaleVersion, NotFound."""
+        """Replaces the body. Jobs that wait for the end of one of its blackouts are planned anew at once.
+
+        Raises ValidationFailed, NotFound; StaleVersion if the calendar no longer has `version`."""
         require(actor, May.CHANGE_CALENDARS)
-        before = self._found(name)
+        before = self._row_of(name)
         if version is not None and version != before["version"]:
             raise StaleVersion(version, before["version"])
         self._check(body)
-        row = self._row(actor, name, body, version=before["version"] + 1)
+        row = self._new_row(actor, name, body, version=before["version"] + 1)
         diff = field_diff(body_of(before), dict(body))
         with self._audit.action(actor, "calendar.update", kind="calendar", target_id=name, name=name, diff=diff):
             if not self._store.replace_version(row, version=before["version"]):
                 raise StaleVersion(before["version"], before["version"] + 1)
-            self._look_again(name)
+            self._replan_jobs(name)
         return row
 
     def delete(self, actor: Actor, name: str) -> None:
-        """Raises Conflict while a job names it, NotFound."""
+        """Removes a calendar. Raises NotFound; Conflict if a job names it."""
         require(actor, May.CHANGE_CALENDARS)
-        self._found(name)
+        self._row_of(name)
         using = self._usage.names_on(name)
         if using:
-            seen = self._usage.names_on(name, groups=actor.groups)[:5]  # how many there are may be known, what they are called not
+            seen = self._usage.names_on(name, groups=actor.groups)[:5]  # the actor may know how many there are, but not all their names
             raise Conflict(
                 f"{len(using)} {'jobs name' if len(using) > 1 else 'job names'} this calendar" + ": " * bool(seen) + ", ".join(seen)
             )
         with self._audit.action(actor, "calendar.delete", kind="calendar", target_id=name, name=name):
             self._store.delete(name)
-            self._look_again(name)
+            self._replan_jobs(name)
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _found(self, name: str) -> Document:
+    def _row_of(self, name: str) -> Document:
         row = self._store.get(name)
         if row is None:
             raise NotFound("calendar", name)
@@ -147,23 +152,23 @@ class Calendars:
         if errors:
             raise ValidationFailed(errors)
 
-    def _row(self, actor: Actor, name: str, body: Mapping[str, Any], *, version: int) -> Document:
+    def _new_row(self, actor: Actor, name: str, body: Mapping[str, Any], *, version: int) -> Document:
         return {"_id": name, "version": version, "updated_by": actor.email, "updated_at": self._clock.now(), **body}
 
-    def _look_again(self, name: str) -> None:
-        found = self._dispatch.look_again(Cause.CALENDAR, name, self._clock.now())
-        log.info("calendar.changed", calendar=name, jobs=found)
+    def _replan_jobs(self, name: str) -> None:
+        count = self._dispatch.look_again(Cause.CALENDAR, name, self._clock.now())
+        log.info("calendar.changed", calendar=name, jobs=count)
 
 
 def _calendar(row: Document) -> Calendar:
-    """The calendar of a stored document; one whose rules cannot be read keeps nothing free, which the log says."""
+    """The calendar in a stored document. If its rules cannot be read, the log says so and the calendar has no blackouts."""
     try:
         return Calendar(row["_id"], body_of(row))
-    except Exception as error:  # rules that a person wrote into the database fail in any way
+    except Exception as error:  # rules that a person wrote into the database may fail in any way
         log.warning("record.damaged", collection="calendars", id=row["_id"], reason=f"{type(error).__name__}: {error}"[:200])
         return Calendar(row["_id"], {"timezone": "UTC"})
 
 
 def body_of(row: Document) -> dict[str, Any]:
-    """What a person decided about a calendar."""
-    return {key: value for key, value in row.items() if key not in _RECORD}
+    """The part of a stored calendar that a person wrote."""
+    return {key: value for key, value in row.items() if key not in _RECORD_FIELDS}

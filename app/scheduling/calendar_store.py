@@ -20,7 +20,7 @@ TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 
 @dataclass(frozen=True, kw_only=True)
 class _Row(Object):
-    """A row that is left out where a member that it needs is of another kind: half of it would keep another time free."""
+    """A row that is left out if a required member cannot be read: the rest of the row would mean another time."""
 
     def fits(self, value: Any) -> bool:
         return isinstance(value, dict) and all(
@@ -53,34 +53,38 @@ CALENDAR = Object(
 
 
 class CalendarStore:
-    """Calendars; the name is the `_id`, as schedules hold it."""
+    """Stored calendars. The `_id` of a calendar is its name, and schedules hold that name."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._calendars = Records(database, "calendars", CALENDAR)
 
     def add(self, row: Document) -> None:
-        """Raises DuplicateName."""
+        """Adds a calendar. Raises DuplicateName."""
         try:
             self._calendars.insert_one(row)
         except DuplicateKeyError as error:
             raise DuplicateName(row["_id"]) from error
 
     def get(self, name: str) -> Document | None:
+        """The calendar of a name; None if there is none."""
         return self._calendars.find_one({"_id": name})
 
     def all(self) -> list[Document]:
+        """All calendars, by name."""
         return list(self._calendars.find().sort("_id", 1))
 
     def names(self) -> list[str]:
+        """The names of all calendars, sorted."""
         return [row["_id"] for row in self._calendars.find({}, {"_id": 1}).sort("_id", 1)]
 
     def versions(self, names: Iterable[str]) -> dict[str, int]:
-        """The versions of those of `names` that are there."""
+        """The version of each calendar of these names, by name; a name without a calendar is left out."""
         return {row["_id"]: row["version"] for row in self._calendars.find({"_id": {"$in": list(names)}}, {"version": 1})}
 
     def replace_version(self, row: Document, *, version: int) -> bool:
-        """Put `row` where the calendar still has `version`; False where someone was quicker."""
+        """Replaces the calendar if it still has `version`. Returns False if someone else changed it first."""
         return self._calendars.replace_one({"_id": row["_id"], "version": version}, row).matched_count == 1
 
     def delete(self, name: str) -> bool:
+        """Removes the calendar. Returns False if there is none."""
         return self._calendars.delete_one({"_id": name}).deleted_count == 1

@@ -1,4 +1,4 @@
-"""Blackout calendars: when jobs that name them do not start. Pure rules over dates, weekly windows and iCalendar events."""
+"""Blackout calendars: the times at which jobs that name them do not start. Pure rules over dates, weekly windows and iCalendar events."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from templates_lib.messages import say
 
 WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-LONGEST = timedelta(days=400)  # of one blackout; what is longer ends there and begins again
+LONGEST = timedelta(days=400)  # of one blackout; a longer one is split: it ends there, and another begins at once
 MOST_EVENTS = 5000
-MOST_INTERVALS = 2000  # of one look
-REMEMBERED_DAYS = 512
-# Events are followed on these days only: a daily one takes a second a few centuries after its beginning, and has no end.
+MOST_INTERVALS = 2000  # in one answer
+REMEMBERED_DAYS = 512  # for each calendar, the events of so many days are cached
+# Events are looked up on these days only: a few centuries after its beginning, a daily event without end takes a second to look up.
 EVENTS_FROM, EVENTS_UNTIL = date(1971, 1, 1), date(2199, 12, 31)
-_PARSING = threading.Lock()  # the library keeps the zones of the file at hand in one place of the process
-FIRST_YEAR = 1900  # in which an event may begin
+_PARSING = threading.Lock()  # icalendar keeps the time zones that a file defines in one place of the process
+FIRST_YEAR = 1900  # no event may begin before it
 _DAY = timedelta(days=1)
 _TOO_OFTEN = ("SECONDLY", "MINUTELY", "HOURLY")
 _PARTS_OF_A_DAY = ("BYHOUR", "BYMINUTE", "BYSECOND")
@@ -101,7 +101,7 @@ SCHEMA: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Blackout:
-    """From `start` to before `end`, UTC, by the calendar of that name."""
+    """The time from `start` (included) to `end` (not included), UTC. `calendar` is the name of the calendar."""
 
     start: datetime
     end: datetime
@@ -109,16 +109,16 @@ class Blackout:
 
 
 class Calendar:
-    """One calendar's rules. `body` is valid by SCHEMA and `problems`."""
+    """The rules of one calendar. `body` satisfies SCHEMA and has no `problems`."""
 
     def __init__(self, name: str, body: Mapping[str, Any]) -> None:
         self.name, self._body = name, body
         self._zone = zone(body["timezone"])
-        self._events = _followed(_parsed(body["ical"])) if body.get("ical", "").strip() else None
+        self._events = _event_query(_parse(body["ical"])) if body.get("ical", "").strip() else None
         self._of_day = lru_cache(REMEMBERED_DAYS)(self._intervals_of_day)
 
     def intervals(self, after: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
-        """(start, end) of what overlaps [after, until], UTC, in no order; some may come twice."""
+        """(start, end) of the blackouts that overlap [after, until], UTC, in no order. Some may come twice, and others may come as well."""
         for row in self._body.get("dates", ()):
             first, last = date.fromisoformat(row["from"]), date.fromisoformat(row.get("to") or row["from"])
             yield midnight(first, self._zone), midnight(day_after(last), self._zone)
@@ -138,14 +138,13 @@ class Calendar:
 
     def _intervals_of_day(self, day: date) -> list[tuple[datetime, datetime]]:
         begin = datetime.combine(day, time(), UTC)
-        found = []
-        for event in self._events.between(shifted(begin, -_DAY), shifted(begin, 2 * _DAY)) if self._events is not None else ():
-            if str(event.get("STATUS", "")).upper() != "CANCELLED":
-                found.append((self._moment(event.start), self._moment(event.end)))
-        return found
+        events = self._events.between(shifted(begin, -_DAY), shifted(begin, 2 * _DAY)) if self._events is not None else ()
+        return [
+            (self._moment(event.start), self._moment(event.end)) for event in events if str(event.get("STATUS", "")).upper() != "CANCELLED"
+        ]
 
     def _moment(self, value: date) -> datetime:
-        """An event's date or time; one without a zone is in the calendar's."""
+        """The instant of an event's date or time. One without a time zone is in that of the calendar."""
         if not isinstance(value, datetime):
             return midnight(value, self._zone)
         return utc(value if value.tzinfo else value.replace(tzinfo=self._zone))
@@ -155,7 +154,7 @@ class Calendar:
 
 
 class Blackouts:
-    """Several calendars as one."""
+    """The blackouts of several calendars together. It is false if there is no calendar."""
 
     def __init__(self, calendars: Sequence[Calendar] = ()) -> None:
         self._calendars = tuple(calendars)
@@ -164,7 +163,7 @@ class Blackouts:
         return bool(self._calendars)
 
     def at(self, moment: datetime) -> Blackout | None:
-        """The blackout that `moment` lies in, with what follows it without a gap as one; None where it lies in none."""
+        """The rest of the blackout in which `moment` lies, and of those that follow without a gap; None if it lies in none."""
         end, name = moment, ""
         while end - moment < LONGEST:
             reached = max(
@@ -182,15 +181,15 @@ class Blackouts:
         return Blackout(moment, end, name) if end > moment else None
 
     def between(self, after: datetime, until: datetime) -> list[Blackout]:
-        """The blackouts that overlap [after, until], ascending, none touching the next; at most MOST_INTERVALS."""
-        found = sorted(
+        """The blackouts that overlap [after, until], ascending, at most MOST_INTERVALS. Those that touch each other are joined."""
+        intervals = sorted(
             (start, end, calendar.name)
             for calendar in self._calendars
             for start, end in calendar.intervals(after, until)
             if end > after and start <= until and end > start
         )
         merged: list[Blackout] = []
-        for start, end, name in found:
+        for start, end, name in intervals:
             if merged and start <= merged[-1].end:
                 merged[-1] = Blackout(merged[-1].start, max(end, merged[-1].end), merged[-1].calendar)
             else:
@@ -202,18 +201,18 @@ NO_BLACKOUTS = Blackouts()
 
 
 def problems(body: Mapping[str, Any]) -> list[FieldError]:
-    """What SCHEMA cannot say of the fields of a calendar that satisfy it."""
+    """What is wrong with a calendar that satisfies SCHEMA. Pointers begin at the body."""
     errors: list[FieldError] = []
     if "timezone" in body and not is_zone(body["timezone"]):
         errors.append(FieldError("/timezone", not_a_zone(body["timezone"])))
-    for place, row in enumerate(body.get("dates", ())):
+    for index, row in enumerate(body.get("dates", ())):
         if row.get("to") and row["to"] < row["from"]:
-            errors.append(FieldError(f"/dates/{place}/to", "must not be earlier than from"))
+            errors.append(FieldError(f"/dates/{index}/to", "must not be earlier than from"))
         if not "1971" <= row["from"][:4] <= "9000" or not "1971" <= (row.get("to") or row["from"])[:4] <= "9000":
-            errors.append(FieldError(f"/dates/{place}/from", "must lie between 1971 and 9000"))
+            errors.append(FieldError(f"/dates/{index}/from", "must lie between 1971 and 9000"))
     if body.get("ical", "").strip():
         try:
-            _check_events(_parsed(body["ical"]))
+            _check_events(_parse(body["ical"]))
         except ValidationFailed as failed:
             errors += failed.errors
     if not errors and not (body.get("dates") or body.get("weekly") or body.get("ical", "").strip()):
@@ -221,56 +220,59 @@ def problems(body: Mapping[str, Any]) -> list[FieldError]:
     return errors
 
 
-def _followed(calendar: Any) -> Any:
-    import recurring_ical_events  # noqa: PLC0415 - a tenth of a second that only those pay who use it
+def _event_query(calendar: Any) -> Any:
+    """Finds the events of a span of time, recurring ones included."""
+    import recurring_ical_events  # noqa: PLC0415 - the import takes a tenth of a second, and most processes never need it
 
     return recurring_ical_events.of(calendar, skip_bad_series=True)
 
 
-def _parsed(text: str) -> Any:
+def _parse(text: str) -> Any:
+    """The calendar in the text of an .ics file. Raises ValidationFailed."""
     import icalendar  # noqa: PLC0415 - as above
 
     try:
         with _PARSING:
-            icalendar.use_zoneinfo()  # type: ignore[no-untyped-call]  # it has no types; forgets the zones that other files have defined
+            icalendar.use_zoneinfo()  # type: ignore[no-untyped-call]  # it has no types; the call forgets the zones of other files
             calendar = icalendar.Calendar.from_ical(text)
-            if any(_unknown_zone(event) for event in calendar.walk("VEVENT")):  # perhaps it is defined below
+            if any(_unknown_zone(event) for event in calendar.walk("VEVENT")):  # the file may define the zone below the event
                 calendar = icalendar.Calendar.from_ical(text)
             return calendar
-    except Exception as error:  # whatever a parser of other people's files may raise
+    except Exception as error:  # a parser of other people's files may raise anything
         raise ValidationFailed(
             [FieldError("/ical", say("is no iCalendar: {error}", error=str(error)[:200] or type(error).__name__))]
         ) from error
 
 
 def _check_events(calendar: Any) -> None:
+    """Raises ValidationFailed if an event cannot be used."""
     try:
         problem = _problem_of(calendar)
         if not problem:
-            _followed(calendar).between(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 8, tzinfo=UTC))
-    except Exception as error:  # as above: a rule that cannot be followed
+            _event_query(calendar).between(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 8, tzinfo=UTC))
+    except Exception as error:  # as above
         problem = say("holds an event that cannot be followed: {error}", error=str(error)[:200])
     if problem:
         raise ValidationFailed([FieldError("/ical", problem)])
 
 
-def _called(event: Any) -> str:
+def _title(event: Any) -> str:
     return str(event.get("SUMMARY", "an event"))[:80]
 
 
 def _unknown_zone(event: Any) -> str | None:
-    """The TZID of an event that no node, or not every node, knows; a zone that the file defines itself is known."""
+    """The TZID of an event that not every node knows; None if all know it. A zone that the file defines itself is known."""
     for name in ("DTSTART", "DTEND", "RECURRENCE-ID", "EXDATE", "RDATE"):
-        found = event.get(name, [])
-        for value in found if isinstance(found, list) else [found]:
+        values = event.get(name, [])
+        for value in values if isinstance(values, list) else [values]:
             tzid = value.params.get("TZID")
-            moments = [one.dt for one in getattr(value, "dts", [value])]
-            if tzid and not all(_known_zone(one[0] if isinstance(one, tuple) else one) for one in moments):
+            moments = [each.dt for each in getattr(value, "dts", [value])]
+            if tzid and not all(_has_known_zone(moment[0] if isinstance(moment, tuple) else moment) for moment in moments):
                 return str(tzid)
     return None
 
 
-def _known_zone(moment: date) -> bool:
+def _has_known_zone(moment: date) -> bool:
     if not isinstance(moment, datetime):
         return True
     key = getattr(moment.tzinfo, "key", None)
@@ -278,6 +280,7 @@ def _known_zone(moment: date) -> bool:
 
 
 def _problem_of(calendar: Any) -> str:
+    """What is wrong with the events of a calendar; "" if nothing is."""
     events = calendar.walk("VEVENT")
     if not events:
         return say("holds no event")
@@ -286,14 +289,14 @@ def _problem_of(calendar: Any) -> str:
     for event in events:
         if event.errors or "DTSTART" not in event:
             name, wrong = event.errors[0] if event.errors else ("DTSTART", "is missing")
-            return say("{event!r} cannot be read: {name}: {wrong}", event=_called(event), name=name, wrong=str(wrong)[:120])
+            return say("{event!r} cannot be read: {name}: {wrong}", event=_title(event), name=name, wrong=str(wrong)[:120])
         if event["DTSTART"].dt.year < FIRST_YEAR:
-            return say("{event!r} begins before the year {year}", event=_called(event), year=FIRST_YEAR)
+            return say("{event!r} begins before the year {year}", event=_title(event), year=FIRST_YEAR)
         unknown = _unknown_zone(event)
         if unknown is not None:
-            return say("{event!r} is in {zone!r}, neither an IANA time zone nor defined in the file", event=_called(event), zone=unknown)
+            return say("{event!r} is in {zone!r}, neither an IANA time zone nor defined in the file", event=_title(event), zone=unknown)
         rules = event.get("RRULE") or []
         for rule in rules if isinstance(rules, list) else [rules]:
             if any(str(often).upper() in _TOO_OFTEN for often in rule.get("FREQ", ())) or any(part in rule for part in _PARTS_OF_A_DAY):
-                return say("{event!r} comes again more often than daily", event=_called(event))
+                return say("{event!r} comes again more often than daily", event=_title(event))
     return ""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from app.clock import Clock
 from app.events import get_logger
+from app.instants import INSTANT
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Cause, Job, Overlap, Pause
 from app.jobs.records import Advance, Outbox
@@ -25,7 +26,6 @@ from app.ticks import each
 log = get_logger(__name__)
 
 BATCH = 1000
-INSTANT = timedelta(milliseconds=1)  # BSON dates hold milliseconds
 # An outbox this old belongs to a scheduler that died or hangs; writing it again is harmless, as executions are unique.
 RECOVER_AFTER = timedelta(seconds=3)
 _REASONS = {
@@ -147,7 +147,7 @@ class Dispatcher:
         pause = None
         try:
             if job.paused is not None and job.paused.until is not None:
-                executions, due = _after_pause(job, job.paused.until, now, self._triggers)
+                executions, due = _after_pause(job, job.paused.until, now)
             if due is None or due > now:
                 plan = DuePlan((), frozenset(), None, due)
             elif maintenance is not None or self._rests(definition.template_type):
@@ -156,7 +156,7 @@ class Dispatcher:
                 pause = Pause(cause=cause, reason=why or "", by="system", at=now, since_due=due)
             else:
                 blackouts = self._triggers.blackouts(definition.schedule)
-                plan = plan_due(definition.schedule, due, now, misfire=definition.misfire, triggers=self._triggers, blackouts=blackouts)
+                plan = plan_due(definition.schedule.trigger, due, now, misfire=definition.misfire, blackouts=blackouts)
                 if plan.closed is not None:
                     closed = plan.closed
                     pause = Pause(
@@ -199,11 +199,11 @@ def _summary(job: Job, span: Span, now: datetime, status: Status, reason: Reason
     return Execution.summary(job, now, DueTimes(first=span.first, last=span.last, count=span.count), status=status, reason=reason)
 
 
-def _after_pause(job: Job, end: datetime, now: datetime, triggers: Triggers) -> tuple[list[Execution], datetime | None]:
+def _after_pause(job: Job, end: datetime, now: datetime) -> tuple[list[Execution], datetime | None]:
     """The record of what a pause up to `end` (exclusive) let go by, and the first due time after it."""
     if job.paused is None:
         return [], job.next_run_at
-    span, due = plan_pause(job.definition.schedule, job.paused, end, triggers=triggers)
+    span, due = plan_pause(job.definition.schedule.trigger, job.paused, end)
     return [_summary(job, span, now, Status.SKIPPED, _REASONS[job.paused.cause])] if span else [], due
 
 
@@ -227,10 +227,10 @@ class PassedDueTimes:
         if not definition.enabled or job.schedule_error or self._triggers.not_computable(definition.schedule) is not None:
             return []
         until = job.paused.until if job.paused else None
-        records, due = _after_pause(job, min(until or now + INSTANT, now + INSTANT), now, self._triggers)
+        records, due = _after_pause(job, min(until or now + INSTANT, now + INSTANT), now)
         if due is None or due > now:
             return _entries(records)
-        late, in_time = plan_end(definition.schedule, due, now, misfire=definition.misfire, triggers=self._triggers)
+        late, in_time = plan_end(definition.schedule.trigger, due, now, misfire=definition.misfire)
         if late is not None:
             records.append(_summary(job, late, now, Status.MISSED, Reason.MISFIRE))
         if in_time is not None:
@@ -239,7 +239,7 @@ class PassedDueTimes:
 
     def on_resume(self, job: Job, *, now: datetime) -> tuple[list[OutboxEntry], datetime | None]:
         """Returns the record of the due times that passed during a pause that ends now, and the first due time after now."""
-        records, due = _after_pause(job, now + INSTANT, now, self._triggers)
+        records, due = _after_pause(job, now + INSTANT, now)
         return _entries(records), due
 
 

@@ -1,4 +1,4 @@
-"""The `gatherings` collection: of each job that runs after several, which of them have ended since it last ran for them."""
+"""The `gatherings` collection. A job that runs after several others has one gathering: which of them have ended since it last ran."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from app.shapes import Listed, Number, Object, Text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathering:
-    """`arrived` is the execution whose end counts, by job; `seen` are the latest executions that were taken in, so that none is taken in
-    twice; `owed` are those, together, whose run is still to be written. `revision` is 0 for one that is not stored yet."""
+    """`arrived` has the execution that ended, by the id of its job. `seen` are the executions that were added last, so that none is added
+    twice. `owed` has, for each run that is still to be written, the executions that cause it. `revision` is 0 if nothing is stored yet."""
 
     revision: int = 0
     arrived: Mapping[str, str] = field(default_factory=dict)
@@ -35,48 +35,48 @@ GATHERING = Object(
 
 
 class GatheringStore:
-    """One document a job, changed by compare-and-set on its revision."""
+    """One document per job. It changes by a compare-and-set on its revision."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._gatherings = Records(database, "gatherings", GATHERING)
 
     def get(self, job_id: str) -> Gathering:
+        """The gathering of a job; an empty one if nothing is stored."""
         row = self._gatherings.find_one({"_id": job_id})
         if row is None:
             return Gathering()
-        owed = tuple(tuple(one) for one in row["owed"])
         return Gathering(
             revision=row["revision"],
-            arrived={one[0]: one[1] for one in row["arrived"] if len(one) == 2},
+            arrived={pair[0]: pair[1] for pair in row["arrived"] if len(pair) == 2},
             seen=tuple(row["seen"]),
-            owed=owed,
+            owed=tuple(tuple(ids) for ids in row["owed"]),
         )
 
-    def put(self, job_id: str, one: Gathering, *, at: datetime) -> bool:
-        """Store what was made of the one with the same revision; False where somebody was quicker."""
+    def put(self, job_id: str, gathering: Gathering, *, at: datetime) -> bool:
+        """Replaces the stored gathering of the same revision. Returns False if another node changed it first."""
         row = {
-            "revision": one.revision + 1,
-            "arrived": list(one.arrived.items()),
-            "seen": list(one.seen),
-            "owed": [list(ids) for ids in one.owed],
+            "revision": gathering.revision + 1,
+            "arrived": list(gathering.arrived.items()),
+            "seen": list(gathering.seen),
+            "owed": [list(ids) for ids in gathering.owed],
             "at": at,
         }
-        if one.revision == 0:
+        if gathering.revision == 0:
             try:
                 self._gatherings.insert_one({"_id": job_id, **row})
             except DuplicateKeyError:
                 return False
             return True
-        return self._gatherings.replace_one({"_id": job_id, "revision": one.revision}, row).matched_count == 1
+        return self._gatherings.replace_one({"_id": job_id, "revision": gathering.revision}, row).matched_count == 1
 
     def paid(self, job_id: str, ids: tuple[str, ...]) -> None:
-        """The run of these is written."""
+        """Removes an owed run: the run that these executions cause is written."""
         self._gatherings.update_one({"_id": job_id}, {"$pull": {"owed": list(ids)}, "$inc": {"revision": 1}})
 
     def drop(self, job_id: str) -> None:
-        """Forget what has arrived."""
+        """Removes the gathering of a job."""
         self._gatherings.delete_one({"_id": job_id})
 
     def arrived(self, job_id: str) -> dict[str, str]:
-        """The executions that wait for those of the other jobs, by their own job."""
+        """The executions that have ended while others are waited for, by the id of their job."""
         return dict(self.get(job_id).arrived)

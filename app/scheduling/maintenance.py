@@ -1,4 +1,4 @@
-"""Maintenance: nothing starts anywhere until it ends; then everything is as it was."""
+"""Maintenance: until it ends no run starts on any node, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.validation import SchemaValidator
 from app.validation.names import read_names
 from templates_lib.messages import Said, say
 
-LOOK_SECONDS = 0.05  # how often it is looked whether each node rests
+CHECK_SECONDS = 0.05  # between two checks whether all nodes rest
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -40,24 +40,24 @@ SCHEMA: dict[str, Any] = {
 
 
 class Maintenance:
-    """While it is on, no attempt is started and due times are let go by: each job records its own in one `skipped` record at the end.
-    What runs goes on; what waits in the queue, runs by hand included, starts afterwards. No job is changed."""
+    """While maintenance is on, no attempt starts and no due time becomes an execution. When it ends, each job gets one `skipped` record
+    for all its due times. Runs that have begun go on. Queued executions start afterwards, also those of people. No job is changed."""
 
     def __init__(self, store: MaintenanceStore, nodes: NodeStore, jobs: DispatchStore, audit: AuditTrail, clock: Clock) -> None:
         self._store, self._nodes, self._jobs, self._audit, self._clock = store, nodes, jobs, audit, clock
         self._validator = SchemaValidator(SCHEMA)
 
     def get(self) -> Document | None:
-        """{reason, by, at} while it is on, else None."""
+        """{reason, by, at} while maintenance is on, else None."""
         return self._store.get()
 
     def reason(self) -> str | None:
-        """Why nothing starts; None where everything may."""
+        """The reason of the maintenance; None while it is off."""
         row = self._store.get()
         return row["reason"] if row else None
 
     def why_nothing_starts(self, now: datetime) -> Said | None:
-        """Why no run starts anywhere: maintenance is on, or no node is there; None where runs may start."""
+        """Why no run starts on any node: maintenance is on, or there is no node. None if runs may start."""
         reason = self.reason()
         if reason is not None:
             return say("maintenance is on ({reason})", reason=reason)
@@ -66,9 +66,10 @@ class Maintenance:
         return None
 
     def begin(self, actor: Actor, body: Any) -> Document:
-        """`body` is {reason}. When this returns, no node starts anything: each has confirmed that, or its permit to start runs has run out.
+        """Switches maintenance on. `body` is {reason}. When this returns, no node starts a run: each has confirmed that, or its permit to
+        start runs has run out.
 
-        Raises ValidationFailed, Forbidden but for a super-admin, StoreUnavailable where that could not be made sure.
+        Raises ValidationFailed; Forbidden unless the actor is a super-admin; StoreUnavailable if a node may still start runs.
         """
         require(actor, May.SWITCH_MAINTENANCE)
         body, unseen = read_names(body, "reason")
@@ -83,28 +84,29 @@ class Maintenance:
         return row
 
     def end(self, actor: Actor) -> bool:
-        """Everything goes on; False where it was off."""
+        """Switches maintenance off. Returns False if it was off already."""
         require(actor, May.SWITCH_MAINTENANCE)
         if self._store.get() is None:
-            self._restore()  # of an end that was killed half-way
+            self._replan_jobs()  # an earlier end may have been killed half-way
             return False
         with self._audit.action(actor, "maintenance.end", kind="installation", target_id="maintenance"):
             ended = self._store.remove()
-            self._restore()
+            self._replan_jobs()
         return ended
 
     def settle(self) -> int:
-        """Have jobs that an ended maintenance still pauses look again: its end was killed half-way, or a dispatcher was in between."""
-        return self._restore() if self._store.get() is None else 0
+        """Lets the dispatcher plan jobs anew that a maintenance pauses although it has ended: its end was killed half-way, or a dispatcher
+        paused a job at the same moment. Returns how many jobs that were."""
+        return self._replan_jobs() if self._store.get() is None else 0
 
     def _wait_for_nodes(self, token: str) -> None:
         deadline = time.monotonic() + 3 * PERMIT_SECONDS
-        while self._store.token() == token and (nodes := self._nodes.may_start(token, timedelta(seconds=PERMIT_SECONDS))):
+        while self._store.token() == token and (nodes := self._nodes.names_that_may_start(token, timedelta(seconds=PERMIT_SECONDS))):
             if time.monotonic() > deadline:
                 raise StoreUnavailable(
                     say("Maintenance is on, but it is not certain that these nodes know it: {nodes}", nodes=", ".join(nodes))
                 )
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_SECONDS)
 
-    def _restore(self) -> int:
+    def _replan_jobs(self) -> int:
         return self._jobs.look_again(Cause.MAINTENANCE, None, self._clock.now())

@@ -1,4 +1,4 @@
-"""The `switches` collection: what holds for the whole installation."""
+"""The `switches` collection: settings of the whole installation that are switched at run time."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ SWITCH = Object(members={"reason": Text(default=UNKNOWN), "by": Text(), "at": In
 
 
 class MaintenanceStore:
-    """The switch is on while its document is there."""
+    """The switch of maintenance. It is on while its document exists."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._switches = Records(database, "switches", SWITCH)
 
     def get(self) -> Document | None:
-        """{reason, by, at, token}, or None."""
+        """{reason, by, at, token} while the switch is on, else None."""
         return self._switches.find_one({"_id": _ID})
 
     def token(self) -> str | None:
-        """What each switching on is known by; None while it is off."""
+        """The token of the present maintenance; each time it is switched on has another. None while it is off."""
         row = self.get()
         return None if row is None else str(row.get("token", ""))
 
     def put(self, *, reason: str, by: str, at: datetime) -> Document:
-        """On, or on for another reason."""
+        """Switches on, or gives another reason. Returns the document."""
         row = {"_id": _ID, "reason": reason, "by": by, "at": at, "token": secrets.token_hex(8)}
         self._switches.replace_one({"_id": _ID}, row, upsert=True)
         return row
 
     def remove(self) -> bool:
-        """Off; False where it was off."""
+        """Switches off. Returns False if the switch was off already."""
         return self._switches.delete_one({"_id": _ID}).deleted_count == 1

@@ -1,4 +1,4 @@
-"""The `nodes` collection: who runs an engine on this database, and what its clock says."""
+"""The `nodes` collection: the nodes that run an engine on this database, and what their clocks say."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from app.errors import StoreUnavailable
 from app.mongo import Document, Records
 from app.shapes import Instant, Number, Object, Text
 
-SILENT_AFTER = timedelta(seconds=30)
+SILENT_AFTER = timedelta(seconds=30)  # a node that was not seen for so long is taken for gone
 
 NODE = Object(members={"host": Text(), "seen_at": Instant(), "clock": Instant(), "tick_age": Number(whole=False)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSeen:
-    """A node at its last sign of life. `skew_seconds`: how far its clock is ahead of the database's, the way to it included."""
+    """A node at its last heartbeat. `skew_seconds`: how far its clock is ahead of the database's, with the time that the message took."""
 
     id: str
     host: str
@@ -28,26 +28,27 @@ class NodeSeen:
     tick_age_seconds: float
 
     def lives(self, now: datetime) -> bool:
-        """Whether it has given a sign of life lately."""
+        """Whether the last heartbeat is recent at `now`."""
         return now - self.seen_at < SILENT_AFTER
 
 
 class NodeStore:
-    """Signs of life. A node that ended without a word is forgotten after a day."""
+    """Heartbeats of nodes. The document of a node that died is removed after a day."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._nodes = Records(database, "nodes", NODE)
 
     def beat(self, node_id: str, *, host: str, clock: datetime, tick_age: float) -> None:
-        """`clock` is the node's own time, `tick_age` seconds since its last good tick; the database puts its own time beside it."""
+        """Writes a heartbeat. `clock` is the node's own time and `tick_age` the seconds since its last good tick. The database adds its own
+        time."""
         self._nodes.update_one(
             {"_id": node_id},
             {"$set": {"host": host, "clock": clock, "tick_age": round(tick_age, 3)}, "$currentDate": {"seen_at": True}},
             upsert=True,
         )
 
-    def ask(self, node_id: str) -> datetime:
-        """The node is about to ask whether it may start runs; the database's time of that."""
+    def write_permit_request(self, node_id: str) -> datetime:
+        """Writes that the node asks whether it may start runs, and that it does not rest. Returns the time of the database."""
         row: Document | None = self._nodes.find_one_and_update(
             {"_id": node_id},
             {"$currentDate": {"asked_at": True}, "$unset": {"rests": ""}},
@@ -60,22 +61,22 @@ class NodeStore:
         asked_at: datetime = row["asked_at"]
         return asked_at
 
-    def rest(self, node_id: str, token: str) -> None:
-        """The node starts nothing, and nothing that it holds has still to begin; because of the switch with this token."""
+    def write_rest(self, node_id: str, token: str) -> None:
+        """Writes that the node rests: it starts no run, and every execution that it holds has begun. `token` is that of the switch."""
         self._nodes.update_one({"_id": node_id}, {"$set": {"rests": token}})
 
-    def may_start(self, token: str, within: timedelta) -> list[str]:
-        """The nodes that have asked within this time, by the database's clock, and do not rest because of the switch with this token."""
+    def names_that_may_start(self, token: str, within: timedelta) -> list[str]:
+        """The nodes that asked for a permit within this time, by the clock of the database, and do not rest for the switch with `token`."""
         lately = {"$gte": ["$asked_at", {"$subtract": ["$$NOW", int(within.total_seconds() * 1000)]}]}
         rows = self._nodes.find({"asked_at": {"$exists": True}, "rests": {"$ne": token}, "$expr": lately}, {"_id": 1})
         return [row["_id"] for row in rows]
 
     def leave(self, node_id: str) -> None:
-        """The node ends."""
+        """Removes a node that ends."""
         self._nodes.delete_one({"_id": node_id})
 
     def all(self) -> list[NodeSeen]:
-        """All that were seen within a day, by name."""
+        """All nodes that were seen within a day, by name."""
         return [
             NodeSeen(
                 id=row["_id"],

@@ -1,4 +1,4 @@
-"""Keeps a node's permit to start runs, and gives it up while maintenance is on."""
+"""Keeps the permit of a node to start runs, and gives it up while maintenance is on."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ RENEW_SECONDS = 0.5
 
 
 class PermitKeeper:
-    """One turn, each RENEW_SECONDS:
+    """Takes one turn every RENEW_SECONDS:
 
-    1. The node writes that it is about to ask for a permit, with the database's time.
-    2. It reads the switch. Where maintenance is off, it may start runs for PERMIT_SECONDS from before 1.
-    3. Where it is on, the permit ends at once. When no claim is on its way and all that the node holds has begun, or is back in the queue,
-       it writes that it rests, with the token of the switch.
+    1. The node writes that it asks for a permit; the database adds its own time.
+    2. It reads the maintenance switch. If maintenance is off, the node may start runs until PERMIT_SECONDS after the time of step 1.
+    3. If it is on, the permit ends at once. As soon as no claim is under way, and every execution that the node holds has begun or is back
+       in the queue, the node writes that it rests, with the token of the switch.
 
-    Whoever switches maintenance on writes the switch first, and then waits for each node that has written 1 lately until it rests or its
-    permit has run out. A node that asks later reads the switch after it was written. One that is stopped at any line, and goes on after its
-    permit, is refused by the claim, which asks the database for its time, and by the run's own process, which looks at the clock.
+    Maintenance is switched on by writing the switch. Then each node that took step 1 lately is waited for until it rests or its permit has
+    run out. A node that asks later reads the switch after it was written. A node may be stopped at any line and go on after its permit:
+    then the claim refuses it, which asks the database for the time, and so does the process of the run, which looks at the clock.
     """
 
     def __init__(
@@ -41,7 +41,8 @@ class PermitKeeper:
         put_back: Callable[[], bool],
         on_end: Callable[[], None],
     ) -> None:
-        """`put_back` puts back what has not begun, and says whether all that is left has; `on_end` is called when maintenance has ended."""
+        """`put_back` returns executions that have not begun to the queue; it returns True if all that are left have begun. `on_end` is
+        called when maintenance has ended."""
         self._permit, self._nodes, self._switch, self._name = permit, nodes, switch, name
         self._put_back, self._on_end = put_back, on_end
         self._rests_for: str | None = None  # the token of the switch that keeps this node from starting
@@ -50,23 +51,24 @@ class PermitKeeper:
         self._thread = threading.Thread(target=self._loop, name="permits", daemon=True)
 
     def start(self) -> None:
-        """Nothing starts before the first permit."""
+        """Starts the turns. No run starts before the first permit."""
         self._permit.revoke()
         self._thread.start()
 
     def close(self) -> None:
+        """Ends the turns and gives the permit up."""
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join(RENEW_SECONDS * 4)  # one that a hanging database holds ends with the process
+            self._thread.join(RENEW_SECONDS * 4)  # a thread that waits for a database without an answer ends with the process
         self._permit.revoke()
 
     def turn(self) -> None:
-        """Ask for a permit, or give it up."""
+        """Asks for a permit, or gives it up."""
         began = boot_seconds()
         if self._rests_for is not None and (token := self._switch.token()) is not None:
             self._rest(token)
             return
-        asked_at = self._nodes.ask(self._name)
+        asked_at = self._nodes.write_permit_request(self._name)
         token = self._switch.token()
         if token is not None:
             self._rest(token)
@@ -80,7 +82,7 @@ class PermitKeeper:
         self._rests_for = token
         self._permit.revoke()
         if token != self._confirmed and not self._permit.is_claiming() and self._put_back():
-            self._nodes.rest(self._name, token)
+            self._nodes.write_rest(self._name, token)
             self._confirmed = token
 
     def _loop(self) -> None:

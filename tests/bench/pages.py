@@ -24,11 +24,12 @@ from app.audit.model import SYSTEM
 from app.config import Settings
 from app.execution.log_store import chunk
 from app.factory import Store, build_services, create_app, migrate
-from app.jobs.model import Job, ScheduleType
+from app.jobs.model import Job
 from app.jobs.registry_store import stored
 from app.mongo import open_database
 from app.queue.model import Status, Trigger
 from app.services import Services
+from app.triggers import CronTrigger
 from tests.builders.queue import execution_document
 from tests.support import KEY
 
@@ -214,9 +215,8 @@ def _job(chance: random.Random, services: Services, plain: Job, number: int, now
     expression = chance.choice(
         (f"{minute} {hour} * * *", f"{minute} {hour} * * {chance.randrange(7)}", f"{minute} * * * *", "*/15 * * * *")
     )
-    schedule = replace(
-        plain.definition.schedule, type=ScheduleType.CRON, expression=expression, timezone=chance.choice(("UTC", "Europe/Berlin"))
-    )
+    trigger = CronTrigger(expression=expression, timezone=chance.choice(("UTC", "Europe/Berlin")))
+    schedule = replace(plain.definition.schedule, trigger=trigger)
     definition = replace(
         plain.definition,
         name=f"job {number}",
@@ -227,7 +227,7 @@ def _job(chance: random.Random, services: Services, plain: Job, number: int, now
         schedule=schedule,
         enabled=number % 20 > 0,
     )
-    due = services.triggers.next_after(schedule, now) if definition.enabled else None
+    due = trigger.next_after(now) if definition.enabled else None
     last = chance.choices(("success", "failed", None), (90, 6, 4))[0]
     return replace(
         plain,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.jobs.model import Dependency, Job, JobDefinition, Schedule, ScheduleType
+from app.jobs.model import Dependency, Job, JobDefinition, Schedule
+from app.triggers import IntervalTrigger
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -16,7 +17,7 @@ def stored_job(
     """A job with the id `id-NAME`, created at NOW by ada@example.com. It runs after the jobs with the ids `after`; `due_in` seconds after
     NOW it is due, every minute. `fields` are those of its definition and of its record."""
     of_job = {key: fields.pop(key) for key in ("version", "template_version", "created_by", "last_status") if key in fields}
-    interval = Schedule(type=ScheduleType.INTERVAL, interval_seconds=60, calendars=calendars)
+    interval = Schedule(trigger=IntervalTrigger(interval_seconds=60), calendars=calendars)
     definition = JobDefinition(
         name=name,
         template_type=fields.pop("template_type", "noop"),

@@ -98,12 +98,12 @@ def test_nodes_give_signs_of_life_by_the_clock_of_the_database(database: Data) -
     nodes.beat("b", host="h", clock=datetime.now(UTC), tick_age=0.12345)
     nodes.beat("a", host="h", clock=datetime.now(UTC), tick_age=0.5)
     assert [(node.id, node.tick_age_seconds, abs(node.skew_seconds) < 60) for node in nodes.all()] == [("a", 0.5, True), ("b", 0.123, True)]
-    asked = nodes.ask("a")
+    asked = nodes.write_permit_request("a")
     assert abs((asked - datetime.now(UTC)).total_seconds()) < 60
-    assert nodes.may_start("token", timedelta(minutes=5)) == ["a"]
-    nodes.rest("a", "token")
-    assert nodes.may_start("token", timedelta(minutes=5)) == []
-    assert nodes.may_start("another", timedelta(minutes=5)) == ["a"]
+    assert nodes.names_that_may_start("token", timedelta(minutes=5)) == ["a"]
+    nodes.write_rest("a", "token")
+    assert nodes.names_that_may_start("token", timedelta(minutes=5)) == []
+    assert nodes.names_that_may_start("another", timedelta(minutes=5)) == ["a"]
     nodes.leave("a")
     assert [node.id for node in nodes.all()] == ["b"]
 

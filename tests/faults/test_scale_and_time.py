@@ -17,8 +17,8 @@ from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Cause, job_document
 from app.jobtemplates.catalogue import Catalogue
 from app.queue.model import Outcome, Status
-from app.scheduling.cron import iter_times
 from app.services import Services
+from app.triggers.crontab import iter_times
 from tests.builders.queue import Queue
 from tests.builders.scheduling import dispatcher, records
 from tests.conftest import START

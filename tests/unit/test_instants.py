@@ -14,10 +14,12 @@ from app import instants
 from app.config import load_settings
 from app.errors import ConfigError
 from app.instants import EARLIEST, LATEST, InstantRefused
-from app.jobs.model import Schedule, ScheduleType
+from app.jobs.model import Schedule
 from app.scheduling.calendars import Blackouts, Calendar
-from app.scheduling.cron import END_OF_TIME
-from app.scheduling.triggers import Triggers, clock_change
+from app.scheduling.triggers import Triggers
+from app.triggers import CronTrigger, IntervalTrigger, OnceTrigger, Trigger
+from app.triggers.clock_changes import clock_change
+from app.triggers.crontab import END_OF_TIME
 from app.zones import UnknownZone, is_zone, zone, zone_names
 from tests.lengths import examples
 
@@ -120,15 +122,15 @@ def test_any_schedule_can_be_asked_at_any_time(
     kind: dict[str, object], name: str, start: datetime | None, end: datetime | None, after: datetime
 ) -> None:
     triggers = Triggers(max_lookahead_days=36_500, calendars=BOOK)
-    of = ScheduleType.CRON if "expression" in kind else ScheduleType.INTERVAL if kind else ScheduleType.ONCE
-    whole = {**kind, "run_at": LATEST} if of is ScheduleType.ONCE else kind
-    schedule = Schedule(type=of, timezone=name, start_at=start, end_at=end, calendars=("weekly", "first", "last"), **whole)  # type: ignore[arg-type]
+    chosen: type[Trigger] = CronTrigger if "expression" in kind else IntervalTrigger if kind else OnceTrigger
+    trigger = chosen(timezone=name, start_at=start, end_at=end, **(kind or {"run_at": LATEST}))  # type: ignore[arg-type]
+    schedule = Schedule(trigger=trigger, calendars=("weekly", "first", "last"))
     triggers.check(schedule, after)
-    due = list(islice(triggers.iter_after(schedule, after), 5))
+    due = list(islice(trigger.iter_after(after), 5))
     assert due == sorted(due)
-    assert all(after < one and (of is ScheduleType.ONCE or one < END_OF_TIME) for one in due)
+    assert all(after < one and (chosen is OnceTrigger or one < END_OF_TIME) for one in due)
     assert all(instants.in_zone(one, zone(name)) for one in due)
-    assert triggers.count(schedule, after, instants.shifted(after, timedelta(days=2))) >= 0
+    assert trigger.count(after, instants.shifted(after, timedelta(days=2))) >= 0
     for one in (*due, *ENDS):
         triggers.blackouts(schedule).at(one)
 

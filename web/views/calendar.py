@@ -14,7 +14,7 @@ from app.accounts.permissions import May, require
 from app.execution.tallies import Tallies, Tally
 from app.instants import in_zone
 from app.queue.model import FAILURES
-from app.scheduling.forecast import Coming, Due
+from app.scheduling.day_table import DueInHour, NamedDueTime
 from app.zones import zone as zone_of
 from web.current import actor, services, viewer_zone
 from web.views.common import midnight
@@ -37,7 +37,7 @@ class Cell:
     ran: int = 0
     failed: int = 0
     due: int = 0
-    named: list[Coming] = field(default_factory=list)
+    named: list[NamedDueTime] = field(default_factory=list)
     level: int = 0
 
 
@@ -98,7 +98,7 @@ def _failed(one: Tally) -> int:
     return sum(one.counts.get(status, 0) for status in FAILURES)
 
 
-def _by_day(ran: Tallies, due: Mapping[datetime, Due], first: date, days: int, zone: ZoneInfo) -> list[Cell]:
+def _by_day(ran: Tallies, due: Mapping[datetime, DueInHour], first: date, days: int, zone: ZoneInfo) -> list[Cell]:
     cells = [Cell(in_zone(midnight(first + n * DAY), zone)) for n in range(days)]
     by_date = {cell.begin.date(): cell for cell in cells}
     for at, tally in ran.items():
@@ -114,7 +114,7 @@ def _by_day(ran: Tallies, due: Mapping[datetime, Due], first: date, days: int, z
     return cells
 
 
-def _by_hour(ran: Tallies, due: Mapping[datetime, Due], first: date, zone: ZoneInfo) -> list[list[Cell]]:
+def _by_hour(ran: Tallies, due: Mapping[datetime, DueInHour], first: date, zone: ZoneInfo) -> list[list[Cell]]:
     """A row an hour of the clock, a column a day; the hour that a clock goes through twice counts once with both."""
     cells = [[Cell(datetime.combine(first + n * DAY, time(hour), zone)) for n in range(7)] for hour in range(24)]
     for at, tally in ran.items():

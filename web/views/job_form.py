@@ -14,6 +14,7 @@ from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.reading import json_schema, load_definition
 from app.jobs.schema import JobDefinitionSchema
 from app.jobtemplates.entry import TemplateVersion
+from app.triggers import FIELDS
 from app.validation.together import beside
 from app.zones import zone_names
 from templates_lib.messages import joined, say
@@ -22,12 +23,12 @@ from web.filters import ENDS
 from web.forms import ABSENT, Form
 from web.forms.page.messages import SummaryLine
 from web.language import translated
+from web.schedule_parts.cron import PRESET
 from web.views.beginnings import presets_of, recent_jobs
 from web.views.common import CHECK, Editor, Pairs, form_of, live_options, parameters_form
-from web.views.schedule_form import CALENDAR, builder, preview_schedule, read_schedule, schedule_fields, settled
+from web.views.schedule_form import CALENDAR, input_ids, merged, parts_context, preview_schedule, read_schedule, schedule_fields
 
 DETAILS, PARAMETERS, AFTER, POLICIES = "d", "p", "w", "o"
-PRESET = "s.preset"  # a button that fills the schedule
 _PLACE = {DETAILS: "", PARAMETERS: "/parameters", AFTER: "", POLICIES: ""}  # where a part's values stand in the body
 DETAIL_FIELDS = ("name", "description", "tags", "group")
 AFTER_FIELDS = ("depends_on",)
@@ -43,9 +44,7 @@ POLICY_FIELDS = (
 )
 _PARTS = {
     "schedule": say("Schedule"),
-    "expression": say("Cron expression"),
-    "interval_seconds": say("Interval"),
-    "run_at": say("At"),
+    **{name: field.title for name, field in FIELDS.items()},
     "timezone": say("Time zone"),
     "start_at": say("Not before"),
     "end_at": say("Not from"),
@@ -54,15 +53,6 @@ _PARTS = {
     "template_type": say("Template"),
     "type": say("Type"),
     "enabled": say("Enabled"),
-}
-_SCHEDULE_IDS = {
-    "/schedule/expression": "s-expression",
-    "/schedule/interval_seconds": "s-every",
-    "/schedule/run_at": "s-run-at",
-    "/schedule/timezone": "s-timezone",
-    "/schedule/start_at": "s-start",
-    "/schedule/end_at": "s-end",
-    "/schedule/jitter_seconds": "s-jitter",
 }
 _TITLES = {
     "name": say("Name"),
@@ -205,7 +195,7 @@ class JobForm:
     @classmethod
     def read(cls, entry: TemplateVersion, pairs: Pairs, job: Job | None = None) -> JobForm:
         """The posted form; a button has done its work already, and a check has told what is wrong so far."""
-        form = cls(entry, job, schedule=settled(dict(pairs)))
+        form = cls(entry, job, schedule=merged(dict(pairs)))
         for part in form.parts.values():
             part.read(pairs)
         form.pressed = next((part.pressed for part in form.parts.values() if part.pressed), PRESET if PRESET in dict(pairs) else None)
@@ -276,7 +266,7 @@ class JobForm:
             "schedule": schedule,
             "schedule_errors": {e.pointer.rpartition("/")[2]: e.message for e in self.errors if e.pointer.startswith("/schedule")},
             "preview": preview_schedule({**schedule, "s.typical": str(self._typical_seconds()), "s.job": self.job.id if self.job else ""}),
-            "builder": builder(schedule),
+            **parts_context(schedule),
             "errors": [
                 *drawn[DETAILS].summary,
                 *drawn[PARAMETERS].summary,
@@ -307,7 +297,7 @@ class JobForm:
         """What is wrong with the schedule, or with the job as a whole."""
         parts = {*DETAIL_FIELDS, *AFTER_FIELDS, *POLICY_FIELDS, "parameters"}
         return [
-            SummaryLine(one.pointer, f"#{_SCHEDULE_IDS.get(one.pointer, 'job-form')}", _in_words(one.pointer), one.message)
+            SummaryLine(one.pointer, f"#{input_ids().get(one.pointer, 'job-form')}", _in_words(one.pointer), one.message)
             for one in self.errors
             if one.pointer.split("/")[1:2] not in [[name] for name in parts]
         ]

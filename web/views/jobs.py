@@ -44,7 +44,7 @@ from web.views.exchange import as_file
 from web.views.job_form import PARAMETERS, JobForm
 from web.views.job_list import job_row
 from web.views.run_with import answer_run_with, run_with_page
-from web.views.schedule_form import builder, preview_schedule, settled, upcoming
+from web.views.schedule_form import merged, parts_context, preview_schedule, upcoming
 
 blueprint = Blueprint("jobs_pages", __name__, url_prefix="/jobs")
 
@@ -430,11 +430,10 @@ def schedule_preview() -> str:
     """The schedule in words and its next runs, while it is typed."""
     require(actor(), May.SEE_JOBS)
     fields = dict(posted())
-    now_is = settled(fields)
+    reduced = merged(fields)
     return render_template(
         "partials/schedule_live.html",
         preview=preview_schedule(fields),
-        builder=builder(now_is),
-        expression=now_is.get("s.expression", ""),
-        built=now_is.get("s.expression", "").strip() != fields.get("s.expression", "").strip(),
+        posted=fields,
+        **parts_context(reduced),
     )

@@ -1,160 +1,97 @@
-"""The schedule's own fields: how they are posted, and what a schedule means in words and times."""
+"""The schedule of the job form: reads what was posted, and tells what it means in words and times."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, timedelta
-from itertools import islice
 from typing import Any
 
 from app.errors import FieldError, ValidationFailed
-from app.instants import InstantRefused, OutOfBounds, in_zone, parse_local
-from app.jobs.model import Schedule, ScheduleType
+from app.instants import in_zone
+from app.jobs.model import Schedule
 from app.jobs.reading import load_definition
-from app.scheduling.builder import HOUR_STEPS, MINUTE_STEPS, Built, Every, build, built
-from app.scheduling.triggers import clock_change
-from app.scheduling.words import duration_words, in_words
+from app.triggers import CronTrigger, ManualTrigger
+from app.triggers.clock_changes import clock_change
+from app.triggers.words import duration_words
 from app.zones import UnknownZone, is_zone
 from app.zones import zone as zone_of
 from templates_lib.messages import Said, joined, say
 from web.current import actor, services
 from web.forms.names import small_number
 from web.language import language
+from web.schedule_parts import PARTS, read_local_instant, written_local
 
 PREVIEWED_RUNS = 5
-CROWDED = 3  # other jobs in one minute, from which on it is worth a word
-ON_DAY = "b.on:"  # a box a day of the week, by its number
-_BY_THE_CLOCK = {Every.DAY, Every.WEEK, Every.MONTH}
-PRESETS = (
-    (say("Every 15 minutes"), "*/15 * * * *"),
-    (say("Each hour"), "0 * * * *"),
-    (say("Each night"), "0 2 * * *"),
-    (say("Mornings, Monday to Friday"), "30 6 * * 1-5"),
-    (say("Mondays"), "0 8 * * 1"),
-    (say("First of the month"), "0 6 1 * *"),
-)
-WEEKDAYS = ((1, say("Mon")), (2, say("Tue")), (3, say("Wed")), (4, say("Thu")), (5, say("Fri")), (6, say("Sat")), (0, say("Sun")))
-CALENDAR = "s.calendar:"  # a box a calendar, by name
+CROWDED = 3  # from so many other jobs in one minute on, the preview mentions them
+CALENDAR = "s.calendar:"  # begins the name of a checkbox per calendar; the calendar's name follows
+# The ids of the inputs that all types of schedule share, by field.
+COMMON_IDS = {"timezone": "s-timezone", "start_at": "s-start", "end_at": "s-end", "jitter_seconds": "s-jitter"}
 
 
-def settled(fields: Mapping[str, str]) -> dict[str, str]:
-    """The fields with one expression out of its three views: a preset that was pressed, else the expression where it was edited, else the
-    builder where that was. `s.shown` is the expression that the page was drawn for; the builder's fields have had their say, and go."""
-    found = dict(fields)
-    shown, expression = found.get("s.shown"), found.get("s.expression", "").strip()
-    if preset := found.pop("s.preset", ""):
-        found["s.expression"] = preset
-    elif shown is not None and expression == shown and found.get("b.every"):
-        made = _posted_builder(found)
-        if made != built(shown):
-            found["s.expression"] = made.expression
-    found["s.shown"] = found.get("s.expression", "").strip()
-    return {name: value for name, value in found.items() if not name.startswith("b.")}
+def merged(posted: Mapping[str, str]) -> dict[str, str]:
+    """The posted fields, in which each part has reduced its own to those that `read_schedule` knows."""
+    fields = dict(posted)
+    for part in PARTS.values():
+        fields = part.merged(fields)
+    return fields
 
 
-def _posted_builder(fields: Mapping[str, str]) -> Built:
-    every = fields.get("b.every", "")
-    step = fields.get("b.minutes", "") if every == Every.MINUTES else fields.get("b.hours", "")
-    parts = {
-        "every": every,
-        "step": step,
-        "time": fields.get("b.time", ""),
-        "minute": fields.get("b.minute", ""),
-        "day": fields.get("b.day", ""),
-    }
-    return build(parts, [name.removeprefix(ON_DAY) for name in fields if name.startswith(ON_DAY)])
+def input_ids() -> dict[str, str]:
+    """The ids of the inputs of the form by the pointers of their fields."""
+    ids = {field.name: part.input_id(field.name) for part in PARTS.values() for field in part.trigger.fields}
+    return {f"/schedule/{name}": input_id for name, input_id in (ids | COMMON_IDS).items()}
 
 
-def builder(fields: Mapping[str, str]) -> dict[str, Any]:
-    """What the builder shows of an expression; `known` is False for one that says more than it can."""
-    expression = fields.get("s.expression", "")
-    found = built(expression)
-    return {
-        "known": found is not None,
-        "is": found or Built(),
-        "shown": expression.strip(),
-        "minute_steps": MINUTE_STEPS,
-        "hour_steps": HOUR_STEPS,
-        "presets": PRESETS,
-        "days": WEEKDAYS,
-    }
+def parts_context(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The variables that the partials of all parts need, for `merged` fields."""
+    context: dict[str, Any] = {"schedule_parts": list(PARTS.values())}
+    for part in PARTS.values():
+        context |= part.context(fields)
+    return context
 
 
 def read_schedule(fields: Mapping[str, str]) -> tuple[dict[str, Any], list[FieldError]]:
-    """The schedule in the posted fields `s.…`, as the body has it."""
-    kind, errors = fields.get("s.type", "manual"), []
-    schedule: dict[str, Any] = {"type": kind, "timezone": fields.get("s.timezone") or services().settings.timezone}
-    if kind == ScheduleType.CRON:
-        schedule["expression"] = fields.get("s.expression", "").strip()
-        if not schedule["expression"]:
-            errors.append(FieldError("/schedule/expression", "is required"))
-    elif kind == ScheduleType.INTERVAL:
-        amount, unit = fields.get("s.every", "").strip(), fields.get("s.unit", "1")
-        if amount.isdigit() and amount.isascii() and len(amount) < 9 and unit in {"1", "60", "3600", "86400"}:
-            schedule["interval_seconds"] = int(amount) * int(unit)
-        else:
-            errors.append(FieldError("/schedule/interval_seconds", "must be a whole number, such as 15"))
-    elif kind == ScheduleType.ONCE:
-        schedule |= _local_instant(fields.get("s.run_at", ""), schedule["timezone"], "run_at", errors, required=True)
+    """The schedule in `merged` fields, as the body of a request has it, and what is wrong with it."""
+    chosen = fields.get("s.type", ManualTrigger.type)
+    zone = fields.get("s.timezone") or services().settings.timezone
+    schedule: dict[str, Any] = {"type": chosen, "timezone": zone}
+    part, errors = PARTS.get(chosen), list[FieldError]()
+    if part is not None:
+        values, errors = part.read(fields, zone)
+        schedule |= values
+        if not part.trigger.is_timed:
+            return schedule, errors
     for name in ("start_at", "end_at"):
-        if fields.get(f"s.{name}") and kind != ScheduleType.MANUAL:
-            schedule |= _local_instant(fields[f"s.{name}"], schedule["timezone"], name, errors, required=False)
+        schedule |= read_local_instant(fields.get(f"s.{name}", ""), zone, name, errors, required=False)
     jitter = fields.get("s.jitter", "").strip()
-    if jitter and kind != ScheduleType.MANUAL:
+    if jitter:
         if jitter.isdigit() and jitter.isascii() and len(jitter) < 9:
             schedule["jitter_seconds"] = int(jitter)
         else:
             errors.append(FieldError("/schedule/jitter_seconds", "must be a whole number, such as 300"))
     calendars = sorted(name.removeprefix(CALENDAR) for name in fields if name.startswith(CALENDAR))
-    if calendars and kind != ScheduleType.MANUAL:
-        schedule["calendars"] = calendars
-    return schedule, errors
-
-
-def _local_instant(text: str, zone: str, name: str, errors: list[FieldError], *, required: bool) -> dict[str, str]:
-    """A date and time as <input type=datetime-local> posts it, in the schedule's zone, as an instant."""
-    if not text and not required:
-        return {}
-    try:
-        return {name: parse_local(text, zone_of(zone)).isoformat()}
-    except UnknownZone as error:
-        errors.append(FieldError("/schedule/timezone", str(error)))
-    except OutOfBounds as error:
-        errors.append(FieldError(f"/schedule/{name}", str(error)))
-    except InstantRefused:
-        errors.append(FieldError(f"/schedule/{name}", "must be a date and time, such as 2026-03-29T02:30"))
-    return {}
+    return {**schedule, **({"calendars": calendars} if calendars else {})}, errors
 
 
 def schedule_fields(schedule: Schedule | None) -> dict[str, str]:
-    """The posted fields that would give this schedule; for a new job, every night at two."""
+    """The fields that would be posted for this schedule. A new job has the default values of each type, and cron is chosen."""
+    timezone = schedule.trigger.timezone if schedule else services().settings.timezone
+    zone = zone_of(timezone) if is_zone(timezone) else UTC
+    values = schedule.values() if schedule else {}
+    fields = {"s.type": values.get("type", CronTrigger.type), "s.timezone": timezone}
+    for part in PARTS.values():
+        fields |= part.posted(values, zone)
     if schedule is None:
-        return {
-            "s.type": "cron",
-            "s.expression": "0 2 * * *",
-            "s.timezone": services().settings.timezone,
-            "s.every": "15",
-            "s.unit": "60",
-        }
-    zone = zone_of(schedule.timezone) if is_zone(schedule.timezone) else UTC
-    fields = {
-        "s.type": schedule.type.value,
-        "s.timezone": schedule.timezone,
-        "s.expression": schedule.expression or "0 2 * * *",
-        "s.jitter": str(schedule.jitter_seconds or ""),
-    }
-    unit = next((size for size in (86400, 3600, 60) if schedule.interval_seconds and schedule.interval_seconds % size == 0), 1)
-    fields |= {"s.every": str((schedule.interval_seconds or 900) // unit), "s.unit": str(unit)}
-    for name in ("run_at", "start_at", "end_at"):
-        moment = getattr(schedule, name)
-        fields[f"s.{name}"] = in_zone(moment, zone).replace(tzinfo=None).isoformat(timespec="seconds") if moment else ""
+        return fields
+    fields |= {f"s.{name}": written_local(values[name], zone) for name in ("start_at", "end_at")}
+    fields["s.jitter"] = str(schedule.jitter_seconds or "")
     return fields | {f"{CALENDAR}{name}": "1" for name in schedule.calendars}
 
 
-def preview_schedule(fields: Mapping[str, str]) -> dict[str, Any]:
+def preview_schedule(posted: Mapping[str, str]) -> dict[str, Any]:
     """The schedule in words, its next runs in its own zone, or what is wrong with it."""
-    fields = settled(fields)
+    fields = merged(posted)
     raw, errors = read_schedule(fields)
     if not errors:
         try:
@@ -164,50 +101,51 @@ def preview_schedule(fields: Mapping[str, str]) -> dict[str, Any]:
             errors = list(failed.errors)
     if errors:
         return {"errors": [error.message for error in errors], "words": "", "runs": []}
-    late = duration_words(schedule.jitter_seconds, language()) if schedule.jitter_seconds else ""
+    spread = duration_words(schedule.jitter_seconds, language()) if schedule.jitter_seconds else ""
     typical, job_id = small_number(fields.get("s.typical", "")), fields.get("s.job", "")
     runs = upcoming(schedule, typical)
     return {
         "errors": [],
-        "words": in_words(schedule, language()),
-        "spread": late,
+        "words": schedule.trigger.words(language()),
+        "spread": spread,
         "runs": runs,
-        "zone": schedule.timezone,
+        "zone": schedule.trigger.timezone,
         "rush": _rush(schedule, runs, job_id),
-        "old": _old(schedule, typical, job_id),
+        "old": _stored(schedule, typical, job_id),
     }
 
 
 def _rush(schedule: Schedule, runs: list[dict[str, Any]], job_id: str) -> dict[str, Any] | None:
-    """How crowded the minute of the next run is, and the expression that would have it in a freer one."""
+    """How crowded the minute of the next run is, and the preset by which the job would run in a freer one."""
     if not runs:
         return None
-    found = services().forecast.rush(runs[0]["utc"], without=job_id or None)
-    if found.others < CROWDED:
+    rush = services().forecast.rush(runs[0]["utc"], without=job_id or None)
+    if rush.others < CROWDED:
         return None
-    made = built(schedule.expression or "")
-    local = in_zone(found.free, zone_of(schedule.timezone)) if found.free else None
-    same_hour = local is not None and local.hour == runs[0]["local"].hour
-    movable = made is not None and made.every is not Every.MINUTES and local is not None and (same_hour or made.every in _BY_THE_CLOCK)
-    free = replace(made, minute=local.minute, hour=local.hour).expression if movable and made and local else ""
-    return {"others": found.others, "at": runs[0]["local"], "free": local, "others_then": found.others_then, "expression": free}
+    trigger, preset, local = schedule.trigger, "", None
+    if rush.free is not None:
+        local = in_zone(rush.free, zone_of(trigger.timezone))
+        preset = PARTS[trigger.type].preset_at(trigger, local, same_hour=local.hour == runs[0]["local"].hour)
+    return {"others": rush.others, "at": runs[0]["local"], "free": local, "others_then": rush.others_then, "preset": preset}
 
 
-def _old(schedule: Schedule, typical: int, job_id: str) -> dict[str, Any] | None:
-    """The schedule that the job has, where the form has another."""
+def _stored(schedule: Schedule, typical: int, job_id: str) -> dict[str, Any] | None:
+    """The schedule that the job has; None if the form has the same, or if there is no job yet."""
     if not job_id:
         return None
     stored = services().jobs.get(actor(), job_id).definition.schedule
     if replace(stored, jitter_seconds=schedule.jitter_seconds) == schedule:
         return None
-    return {"words": in_words(stored, language()), "runs": upcoming(stored, typical), "zone": stored.timezone}
+    return {"words": stored.trigger.words(language()), "runs": upcoming(stored, typical), "zone": stored.trigger.timezone}
 
 
 def upcoming(schedule: Schedule, typical_seconds: int = 0) -> list[dict[str, Any]]:
-    """The next runs {utc, local, note}: in the job's own zone, with what is special of each: a blackout, a change of the clock, the run
-    before it still running where one takes `typical_seconds`. None where they cannot be computed, or the zone of a calendar is unknown
-    here."""
-    if services().triggers.not_computable(schedule) is not None:
+    """The next runs {utc, local, note}, in the zone of the schedule. A note tells what is special about a run: a blackout, a clock change,
+    or that the run before it still goes on, if one takes `typical_seconds`.
+
+    Empty if the due times cannot be computed, or if the zone of a calendar is unknown here.
+    """
+    if schedule.trigger.not_computable() is not None:
         return []
     try:
         return _upcoming(schedule, typical_seconds)
@@ -216,21 +154,22 @@ def upcoming(schedule: Schedule, typical_seconds: int = 0) -> list[dict[str, Any
 
 
 def _upcoming(schedule: Schedule, typical_seconds: int) -> list[dict[str, Any]]:
-    zone = zone_of(schedule.timezone)
-    moments = list(islice(services().triggers.iter_after(schedule, services().clock.now()), PREVIEWED_RUNS))
+    trigger = schedule.trigger
+    zone = zone_of(trigger.timezone)
+    moments = trigger.preview(services().clock.now(), PREVIEWED_RUNS)
     blackouts, runs = services().triggers.blackouts(schedule), []
-    for place, moment in enumerate(moments):
-        hit = blackouts.at(moment)
-        notes = [say("skipped: {calendar}", calendar=hit.calendar)] if hit else []
-        notes += _change_in_words(clock_change(moment, schedule.timezone))
-        if place and typical_seconds > (moment - moments[place - 1]).total_seconds():
+    for index, moment in enumerate(moments):
+        blackout = blackouts.at(moment)
+        notes = [say("skipped: {calendar}", calendar=blackout.calendar)] if blackout else []
+        notes += _clock_change_note(clock_change(moment, trigger.timezone))
+        if index and typical_seconds > (moment - moments[index - 1]).total_seconds():
             notes.append(say("the run before it takes about {time}", time=duration_words(typical_seconds, language())))
         runs.append({"utc": moment, "local": in_zone(moment, zone), "note": joined(notes, "; ")})
     return runs
 
 
-def _change_in_words(jump: timedelta) -> list[Said]:
-    """ "The clock goes forward by 1 hour that day"; nothing for a day like others."""
+def _clock_change_note(jump: timedelta) -> list[Said]:
+    """ "The clock goes forward by 1 hour that day"; empty if no clock changes."""
     if not jump:
         return []
     time = duration_words(int(abs(jump).total_seconds()), language())

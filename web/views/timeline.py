@@ -13,7 +13,8 @@ from app.execution.tallies import Begun
 from app.instants import in_zone
 from app.queue.execution import Outline
 from app.queue.model import FAILURES
-from app.scheduling.forecast import RARE, Due, Forecast, Times
+from app.scheduling.day_table import RARE, DueInHour, DueTimes
+from app.scheduling.forecast import Forecast
 
 MOST_ROWS = 60
 MOST_SINGLE = 400  # runs that each have a bar of their own: of the long ones, of the failed, of the newest
@@ -106,7 +107,7 @@ def timeline(
     zone: ZoneInfo,
     now: datetime,
     total: int,
-    due: Mapping[datetime, Due],
+    due: Mapping[datetime, DueInHour],
 ) -> Timeline:
     """The day [begin, end) of a zone, of which `total` executions and `due` are known.
 
@@ -158,7 +159,7 @@ def _add_band(row: Row, begun: Begun, clock: _Clock) -> None:
     row.first = min(row.first, *(x for x, _ in bars))
 
 
-def _add_due(row: Row, times: Times, clock: _Clock) -> None:
+def _add_due(row: Row, times: DueTimes, clock: _Clock) -> None:
     bars = [clock.bar(at, at + length) for at, length in times.spans]
     if times.count <= RARE:
         row.marks = [Bar(x, width, at) for (x, width), (at, _) in zip(bars, times.spans, strict=True)]

@@ -12,8 +12,8 @@ from app.api.etag import Versioned
 from app.api.present import errors_json, jsonable
 from app.connections.vault import mask
 from app.jobs.model import Job, JobDefinition, to_plain
-from app.scheduling.words import LOCALES, in_words
-from app.validation.words import DEFAULT_LOCALE, locales
+from app.triggers.words import LANGUAGES
+from app.validation.words import DEFAULT_LOCALE
 
 
 def job_answer(job: Job, message: str | None = None, *, warnings: bool = False) -> Versioned:
@@ -39,7 +39,7 @@ def show_job(job: Job) -> dict[str, Any]:
 
 def client_locale() -> str:
     """Returns the language of `Accept-Language` that Jobwright has words in, else the default."""
-    return request.accept_languages.best_match(locales(LOCALES)) or DEFAULT_LOCALE
+    return request.accept_languages.best_match(LANGUAGES) or DEFAULT_LOCALE
 
 
 def warnings_json(definition: JobDefinition) -> list[dict[str, str]]:
@@ -62,7 +62,7 @@ def job_json(job: Job, *, now: datetime, locale: str = DEFAULT_LOCALE) -> dict[s
         "updated_at": job.updated_at,
         "last_run_at": job.last_run_at,
         "next_run_at": job.next_run_at,
-        "schedule_words": in_words(job.definition.schedule, locale),
+        "schedule_words": job.definition.schedule.trigger.words(locale),
         "schedule_error": job.schedule_error,
         "version": job.version,
         "paused": _pause_json(job),

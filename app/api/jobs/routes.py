@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
 from flask import url_for
@@ -24,7 +23,6 @@ from app.jobs.filters import JobFilter
 from app.jobs.model import to_plain
 from app.jobs.schema import JobDefinitionSchema, PauseSchema
 from app.scheduling.backfill import BODY_SCHEMA as BACKFILL_BODY_SCHEMA
-from app.scheduling.words import in_words
 from app.validation.together import sound
 
 blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/admin/scheduler-jobs", description="The registry of jobs")
@@ -60,14 +58,14 @@ def create_job(body: Any, idempotency_key: str | None) -> Versioned:
 def validate_job(body: Any) -> dict[str, Any]:
     """Check a job without creating it: say its schedule in words, its next runs and warnings"""
     definition = services().jobs.validate(actor(), body)
-    runs = islice(services().triggers.iter_after(definition.schedule, services().clock.now()), PREVIEWED_RUNS)
+    trigger = definition.schedule.trigger
     job = jsonable(to_plain(definition))
     job["schedule"] = {name: value for name, value in job["schedule"].items() if value is not None}
     return {
         "valid": True,
         "job": job,
-        "schedule_words": in_words(definition.schedule, client_locale()),
-        "next_runs": [instant(run) for run in runs],
+        "schedule_words": trigger.words(client_locale()),
+        "next_runs": [instant(run) for run in trigger.preview(services().clock.now(), PREVIEWED_RUNS)],
         "warnings": warnings_json(definition),
     }
 

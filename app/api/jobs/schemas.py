@@ -14,6 +14,7 @@ from app.api.base_schemas import INSTANT, AnswerSchema, RequestSchema
 from app.api.paging import PageQuery, page_schema
 from app.jobs.filters import DECLARED, EVERY_JOB, NEVER, SORTS
 from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, NameField, RetryPolicySchema
+from app.triggers import FIELDS
 
 LAST_STATUSES = ["success", "failed", "timeout", "cancelled", NEVER]
 
@@ -44,18 +45,19 @@ class JobChanges(JobDefinitionSchema):
     template_type = ma.String()
 
 
-class ScheduleOut(AnswerSchema):
-    """As sent, with the default time zone; what the type does not use is left out."""
-
-    type = ma.String(required=True)
-    timezone = ma.String(required=True)
-    expression = ma.String()
-    interval_seconds = ma.Integer()
-    jitter_seconds = ma.Integer()
-    calendars = ma.List(ma.String())
-    run_at = ma.String(metadata=INSTANT)
-    start_at = ma.String(metadata=INSTANT)
-    end_at = ma.String(metadata=INSTANT)
+# A schedule as it was sent, with the default time zone. Fields without a value are left out.
+ScheduleOut = AnswerSchema.from_dict(
+    {
+        "type": ma.String(required=True),
+        "timezone": ma.String(required=True),
+        **{name: field.answer() for name, field in FIELDS.items()},
+        "jitter_seconds": ma.Integer(),
+        "calendars": ma.List(ma.String()),
+        "start_at": ma.String(metadata=INSTANT),
+        "end_at": ma.String(metadata=INSTANT),
+    },
+    name="ScheduleOut",
+)
 
 
 class PauseOut(AnswerSchema):

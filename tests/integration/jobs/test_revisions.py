@@ -44,7 +44,7 @@ def test_each_change_is_a_version(services: Services, super_admin: Actor, job: J
 def test_a_version_is_restored_and_that_too_is_taken_back(services: Services, super_admin: Actor, job: Job, store: Store) -> None:
     sealed = store.database["dynamic_jobs"].find_one({"_id": job.id})["parameters"]["secret"]  # type: ignore[index]
     back = services.jobs.restore(super_admin, job.id, 1, version=5)
-    assert (back.version, back.definition.description, back.definition.schedule.expression) == (6, "", "0 * * * *")
+    assert (back.version, back.definition.description, back.definition.schedule.trigger.expression) == (6, "", "0 * * * *")
     assert not back.definition.enabled, "it stays switched off"
     assert back.definition.parameters["secret"] == sealed
     again = services.jobs.restore(super_admin, job.id, 5)

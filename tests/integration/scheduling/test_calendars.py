@@ -136,7 +136,7 @@ def test_an_end_of_maintenance_that_was_killed_half_way_is_finished(
     services.maintenance.begin(super_admin, {"reason": "r"})
     run_for(engine, clock, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(services.maintenance, "_restore", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(services.maintenance, "_replan_jobs", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             services.maintenance.end(super_admin)
     run_for(engine, clock, 3)

@@ -18,9 +18,9 @@ from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
 from app.execution.day_store import Tally
 from app.factory import Store
-from app.jobs.model import Schedule, ScheduleType
-from app.scheduling.forecast import MOST_TIMES
+from app.scheduling.day_table import MOST_TIMES
 from app.services import Services
+from app.triggers import CronTrigger
 from tests.conftest import START
 from tests.posting import text
 
@@ -268,20 +268,20 @@ def test_the_forecast_is_what_the_triggers_say(services: Services, store: Store,
         make(services, SYSTEM, f"j{place}", expression, schedule={"timezone": zone})
     begin = START + timedelta(days=days, minutes=17)
     end = begin + timedelta(days=2)
-    services.forecast._kept.clear()
+    services.forecast._answers.clear()
     found = services.forecast.hours(SYSTEM, begin, end, zone)
     expected = 0
     for expression in expressions:
-        schedule = Schedule(type=ScheduleType.CRON, expression=expression, timezone=zone)
-        expected += services.triggers.count(schedule, begin - timedelta(milliseconds=1), end - timedelta(milliseconds=1))
+        trigger = CronTrigger(expression=expression, timezone=zone)
+        expected += trigger.count(begin - timedelta(milliseconds=1), end - timedelta(milliseconds=1))
     assert sum(one.count for one in found.values()) == expected
     assert all(at.minute == 0 and one.count > 0 for at, one in found.items())
     ids = services.forecast.due_jobs(SYSTEM, begin, end, 60)
     times = services.forecast.due_times(SYSTEM, begin, end, list(ids))
     assert sum(one.count for one in times.values()) == expected
     for job_id, one in times.items():
-        schedule = Schedule(type=ScheduleType.CRON, expression=expressions[int(ids[job_id][1:])], timezone=zone)
-        told = takewhile(lambda at: at < end, services.triggers.iter_after(schedule, begin - timedelta(milliseconds=1)))
+        trigger = CronTrigger(expression=expressions[int(ids[job_id][1:])], timezone=zone)
+        told = takewhile(lambda at: at < end, trigger.iter_after(begin - timedelta(milliseconds=1)))
         assert one.count > MOST_TIMES or [at for at, _ in one.spans] == list(told)
         assert all(begin <= at and at + length <= end for at, length in one.spans)
         assert len(one.spans) == one.count if one.count <= MOST_TIMES else len(one.spans) <= 2 * 96 + 1

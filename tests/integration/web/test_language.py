@@ -22,6 +22,7 @@ from app.jobs.filters import JobFilter
 from app.jobtemplates.catalogue import Catalogue
 from app.queue.model import AttemptError, Outcome, Status
 from app.services import Services
+from app.triggers import Trigger
 from tests.builders.queue import Queue
 from tests.conftest import Api, ManualClock, csrf
 from web import filters, language
@@ -126,8 +127,10 @@ class Blots(NullTranslations):
 
     def __init__(self) -> None:
         super().__init__()
-        with (language.LOCALES / "de.po").open("rb") as file:
-            self._known = {one.id[0] if isinstance(one.id, tuple) else one.id for one in read_po(file, locale="de")}
+        self._known: set[str] = set()
+        for folder in (language.LOCALES, language.TRIGGER_LOCALES):
+            with (folder / "de.po").open("rb") as file:
+                self._known |= {one.id[0] if isinstance(one.id, tuple) else one.id for one in read_po(file, locale="de")}
 
     def gettext(self, message: str) -> str:
         return (
@@ -171,9 +174,10 @@ def blots(monkeypatch: pytest.MonkeyPatch) -> None:
     blotted = Blots()
     monkeypatch.setattr(language, "_catalogue", lambda name: blotted)
     for module in (form, filters, schedule_form):
-        for name in ("words_of", "in_words", "duration_words"):
+        for name in ("words_of", "duration_words"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, _words if name == "words_of" else lambda *_: "·")
+    monkeypatch.setattr(Trigger, "words", lambda *_: "·")
 
 
 def _words(*_: Any) -> Callable[..., str]:

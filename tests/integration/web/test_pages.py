@@ -112,7 +112,7 @@ def test_a_job_is_made_through_the_form(browser_client: FlaskClient, services: S
     )
     assert answer.status_code == 302, text(answer)
     job = services.jobs.get(super_admin, answer.headers["Location"].rpartition("/")[2])
-    assert (job.definition.name, dict(job.definition.parameters), job.definition.schedule.timezone) == (
+    assert (job.definition.name, dict(job.definition.parameters), job.definition.schedule.trigger.timezone) == (
         "Nightly",
         {"seconds": 2.5},
         "Europe/Berlin",

@@ -180,7 +180,7 @@ def test_a_job_is_cloned_without_its_name_and_its_secrets(browser_client: FlaskC
     assert answer.status_code == 302
     copy = services.jobs.get(super_admin, answer.headers["Location"].rpartition("/")[2])
     assert (copy.definition.name, copy.definition.tags, copy.definition.priority) == ("Copy of Hook", job.definition.tags, 7)
-    assert copy.definition.schedule.interval_seconds == 7200
+    assert copy.definition.schedule.trigger.interval_seconds == 7200
     assert services.parameters.shown(copy)["method"] == "PUT"
     assert "secret" not in copy.definition.parameters
 

@@ -18,7 +18,7 @@ from app.services import Services
 from tests.builders.queue import Queue
 from tests.conftest import csrf
 from tests.posting import Page, post, text
-from web.views.schedule_form import settled
+from web.views.schedule_form import merged
 
 NEW = "/jobs/new?template=noop"
 
@@ -57,7 +57,7 @@ def test_without_javascript_the_builder_is_read_at_the_end(browser_client: Flask
     answer = post(browser_client, NEW, {"/name": "j", "s.type": "cron", "b.every": "hours", "b.hours": "6", "b.minute": "5"})
     assert answer.status_code == 302, text(answer)
     (job,) = services.directory.of_template(super_admin, "noop", 5)
-    assert job.definition.schedule.expression == "5 */6 * * *"
+    assert job.definition.schedule.trigger.expression == "5 */6 * * *"
 
 
 def test_without_javascript_a_preset_fills_the_form(browser_client: FlaskClient) -> None:
@@ -82,9 +82,9 @@ def test_without_javascript_a_preset_fills_the_form(browser_client: FlaskClient)
         st.sampled_from(["0 2 * * *", "*/15 * * * *", "x", "", "week", "minutes", "hour", "04:30", "7", "15"]),
     )
 )
-def test_what_is_settled_stays_settled(fields: dict[str, str]) -> None:
-    once = settled(fields)
-    assert settled(once) == once
+def test_merged_fields_stay_as_they_are(fields: dict[str, str]) -> None:
+    once = merged(fields)
+    assert merged(once) == once
     assert not any(name.startswith("b.") for name in once)
 
 

@@ -10,13 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.jobs.model import Misfire, MisfirePolicy, Schedule, ScheduleType
+from app.jobs.model import Misfire, MisfirePolicy
 from app.scheduling.calendars import SCHEMA, Blackouts, Calendar, problems
 from app.scheduling.plan import plan_due
-from app.scheduling.triggers import Triggers
+from app.triggers import CronTrigger
 from app.validation import SchemaValidator
 
-TRIGGERS = Triggers(max_lookahead_days=365)
 BERLIN = "Europe/Berlin"
 
 
@@ -146,7 +145,7 @@ def test_at_and_between_agree() -> None:
             assert ends(both, moment) == (inside.end if inside else None)
 
 
-MINUTELY = Schedule(type=ScheduleType.CRON, expression="* * * * *")
+MINUTELY = CronTrigger(expression="* * * * *")
 
 
 def planned(first: str, now: str, policy: MisfirePolicy = MisfirePolicy.ONCE, *, zone: str = "UTC", **body: Any) -> Any:
@@ -155,7 +154,6 @@ def planned(first: str, now: str, policy: MisfirePolicy = MisfirePolicy.ONCE, *,
         local(first, zone),
         local(now, zone),
         misfire=Misfire(policy=policy),
-        triggers=TRIGGERS,
         blackouts=Blackouts([Calendar("c", {"timezone": zone, **body})]),
     )
 
@@ -205,12 +203,12 @@ def test_every_due_time_of_an_outage_is_in_one_place(policy: MisfirePolicy) -> N
         now = first + timedelta(minutes=draw.randint(0, 3000), seconds=draw.randint(0, 59))
         window = {"days": draw.sample(list(NIGHT["weekly"][0]["days"]), 4), "from": f"{draw.randint(0, 23):02d}:00", "to": "12:00"}  # type: ignore[index]
         blackouts = Blackouts([Calendar("c", {"timezone": "UTC", "weekly": [window]})])
-        plan = plan_due(MINUTELY, first, now, misfire=Misfire(policy=policy, grace_seconds=120), triggers=TRIGGERS, blackouts=blackouts)
+        plan = plan_due(MINUTELY, first, now, misfire=Misfire(policy=policy, grace_seconds=120), blackouts=blackouts)
         assert all(blackouts.at(due) is None for due in plan.runs)
         assert not plan.runs or blackouts.at(now) is None
         told = len(plan.runs) + sum(span.count for span in (plan.missed, plan.blackout) if span)
         end = plan.closed.since_due - timedelta(milliseconds=1) if plan.closed else now
-        assert told == TRIGGERS.count(MINUTELY, first - timedelta(milliseconds=1), end)
+        assert told == MINUTELY.count(first - timedelta(milliseconds=1), end)
         firsts = [span.first for span in (plan.missed, plan.blackout) if span] + list(plan.runs)
         assert len(firsts) == len(set(firsts)), "each record has a due time of its own"
 

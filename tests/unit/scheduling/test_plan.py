@@ -7,18 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from babel.messages.pofile import read_po
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.jobs.model import Misfire, MisfirePolicy, RetryOn, RetryPolicy, Schedule, ScheduleType
+from app.jobs.model import Misfire, MisfirePolicy, RetryOn, RetryPolicy
 from app.queue.model import AttemptError
 from app.queue.retry import decide_retry
 from app.scheduling.plan import MOST_RUNS_A_STEP, plan_due, spread
-from app.scheduling.triggers import Triggers, clock_change
-from app.scheduling.words import LOCALES as WORDS
-from app.scheduling.words import duration_words, in_words
-from app.validation.words import locales
+from app.triggers import CronTrigger, IntervalTrigger, Trigger
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 POLICY = RetryPolicy(
@@ -66,12 +62,11 @@ def test_a_permanent_error_is_never_tried_again() -> None:
     assert decide_retry(POLICY, 1, error(kind=RetryOn.LOST_WORKER)).delay_seconds is None
 
 
-TRIGGERS = Triggers(max_lookahead_days=365)
-MINUTELY = Schedule(type=ScheduleType.CRON, expression="* * * * *")
+MINUTELY = CronTrigger(expression="* * * * *")
 
 
-def plan(schedule: Schedule, first: datetime, now: datetime, **misfire: Any) -> Any:
-    return plan_due(schedule, first, now, misfire=Misfire(**misfire), triggers=TRIGGERS)
+def plan(trigger: Trigger, first: datetime, now: datetime, **misfire: Any) -> Any:
+    return plan_due(trigger, first, now, misfire=Misfire(**misfire))
 
 
 def test_one_due_time_in_time() -> None:
@@ -86,7 +81,7 @@ def test_the_worked_example_of_the_docstring() -> None:
 
 
 def test_a_year_of_seconds_is_one_summary_quickly() -> None:
-    secondly = Schedule(type=ScheduleType.CRON, expression="* * * * * *")
+    secondly = CronTrigger(expression="* * * * * *")
     found = plan(secondly, NOW, NOW + timedelta(days=365), grace_seconds=1, policy=MisfirePolicy.ALL, max_catch_up=3)
     assert (len(found.late), len(found.runs), found.missed.count) == (3, 5, 365 * 86400 + 1 - 5)
 
@@ -104,19 +99,16 @@ def test_no_due_time_is_lost_or_doubled_by_any_plan(
 ) -> None:
     """Runs and missed ones together are exactly the due times up to now, and the next one follows them."""
     stop = NOW + timedelta(seconds=end) if end else None
-    if isinstance(kind, str):
-        schedule = Schedule(type=ScheduleType.CRON, expression=kind, end_at=stop)
-    else:
-        schedule = Schedule(type=ScheduleType.INTERVAL, interval_seconds=kind, end_at=stop)
-    first = TRIGGERS.next_after(schedule, NOW)
+    trigger: Trigger = (
+        CronTrigger(expression=kind, end_at=stop) if isinstance(kind, str) else IntervalTrigger(interval_seconds=kind, end_at=stop)
+    )
+    first = trigger.next_after(NOW)
     if first is None:
         return
     now = first + timedelta(seconds=late)
-    found = plan(schedule, first, now, grace_seconds=grace, policy=policy, max_catch_up=cap)
-    anchored = Schedule(
-        type=schedule.type, interval_seconds=schedule.interval_seconds, expression=schedule.expression, end_at=stop, start_at=first
-    )
-    total = TRIGGERS.count(anchored, first - timedelta(milliseconds=1), now)
+    found = plan(trigger, first, now, grace_seconds=grace, policy=policy, max_catch_up=cap)
+    anchored = replace(trigger, start_at=first)
+    total = anchored.count(first - timedelta(milliseconds=1), now)
     runs = list(found.runs)
     assert runs == sorted(set(runs))
     planned = len(runs) + (found.missed.count if found.missed else 0)
@@ -125,86 +117,11 @@ def test_no_due_time_is_lost_or_doubled_by_any_plan(
         assert found.next_run_at is None or found.next_run_at > now
     else:
         assert found.next_run_at is not None
-        assert planned + TRIGGERS.count(anchored, found.next_run_at - timedelta(milliseconds=1), now) == total
+        assert planned + anchored.count(found.next_run_at - timedelta(milliseconds=1), now) == total
     if found.missed:
         assert found.missed.first == first
         assert not [run for run in runs if run <= found.missed.last]
     assert len(found.late) <= (cap if policy is MisfirePolicy.ALL else 1)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "words"),
-    [
-        (Schedule(type=ScheduleType.CRON, expression="0 2 * * 0"), "At 02:00, only on Sunday"),
-        (Schedule(type=ScheduleType.CRON, expression="0 0 13 * 5"), "At 00:00, on day 13 of the month, or on Friday"),
-        (Schedule(type=ScheduleType.CRON, expression="@hourly"), "Every hour"),
-        (Schedule(type=ScheduleType.CRON, expression="nonsense"), ""),
-        (Schedule(type=ScheduleType.INTERVAL, interval_seconds=90), "Every 1 minute 30 seconds"),
-        (Schedule(type=ScheduleType.INTERVAL, interval_seconds=3600), "Every hour"),
-        (Schedule(type=ScheduleType.INTERVAL, interval_seconds=7200), "Every 2 hours"),
-        (Schedule(type=ScheduleType.ONCE, run_at=NOW), "Once, at 2026-03-02 12:00:00 UTC"),
-        (Schedule(), "Only by hand"),
-    ],
-)
-def test_schedules_in_words(schedule: Schedule, words: str) -> None:
-    assert in_words(schedule) == words
-
-
-@pytest.mark.parametrize(
-    ("schedule", "words"),
-    [
-        (Schedule(type=ScheduleType.CRON, expression="0 2 * * 0"), "Um 02:00, nur am Sonntag"),
-        (Schedule(type=ScheduleType.CRON, expression="0 0 13 * 5"), "Um 00:00, am 13 Tag des Monats, oder am Freitag"),
-        (Schedule(type=ScheduleType.INTERVAL, interval_seconds=5400), "Alle 1 Stunde 30 Minuten"),
-        (Schedule(type=ScheduleType.INTERVAL, interval_seconds=86400), "Jeden Tag"),
-        (Schedule(type=ScheduleType.INTERVAL, interval_seconds=900), "Alle 15 Minuten"),
-        (Schedule(type=ScheduleType.ONCE, run_at=NOW), "Einmal, am 2026-03-02 12:00:00 UTC"),
-        (Schedule(), "Nur von Hand"),
-    ],
-)
-def test_schedules_in_german_words(schedule: Schedule, words: str) -> None:
-    assert in_words(schedule, "de-AT") == words
-
-
-def test_catalogues_of_schedules_are_complete() -> None:
-    def keys(name: str) -> set[str]:
-        with (WORDS / f"{name}.po").open("rb") as file:
-            return {str(message.id) for message in read_po(file) if message.id and message.string}
-
-    assert [name for name in locales(WORDS) if keys(name) != keys("en")] == []
-
-
-def test_durations_in_words() -> None:
-    assert [duration_words(n) for n in (0, 1, 61, 86400, 90061)] == [
-        "0 seconds",
-        "1 second",
-        "1 minute 1 second",
-        "1 day",
-        "1 day 1 hour 1 minute 1 second",
-    ]
-
-
-def test_start_end_and_anchor_bound_an_interval() -> None:
-    schedule = Schedule(type=ScheduleType.INTERVAL, interval_seconds=3600, start_at=NOW, end_at=NOW + timedelta(hours=3))
-    assert list(TRIGGERS.iter_after(schedule, NOW - timedelta(days=1))) == [NOW + timedelta(hours=n) for n in range(3)]
-    assert TRIGGERS.next_after(schedule, NOW + timedelta(minutes=1)) == NOW + timedelta(hours=1)
-    assert TRIGGERS.count(schedule, NOW - timedelta(days=1), NOW + timedelta(days=1)) == 3
-    assert TRIGGERS.count(schedule, NOW + timedelta(days=1), NOW) == 0
-
-
-@pytest.mark.parametrize(
-    ("zone", "moment", "jump"),
-    [
-        ("Europe/Berlin", "2026-03-29T12:00+00:00", 3600),
-        ("Europe/Berlin", "2026-03-28T22:59+00:00", 0),
-        ("Europe/Berlin", "2026-10-25T00:30+00:00", -3600),
-        ("Australia/Lord_Howe", "2026-10-04T00:00+00:00", 1800),
-        ("America/Havana", "2026-03-08T12:00+00:00", 3600),
-        ("UTC", "2026-03-29T12:00+00:00", 0),
-    ],
-)
-def test_a_day_on_which_the_clock_jumps_is_known(zone: str, moment: str, jump: int) -> None:
-    assert clock_change(datetime.fromisoformat(moment), zone) == timedelta(seconds=jump)
 
 
 @given(st.uuids(), st.integers(0, 86_400))

@@ -6,38 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.scheduling.builder import HOUR_STEPS, MINUTE_STEPS, Built, Every, build, built
-from app.scheduling.cron import check_expression
+from app.triggers.crontab import check_expression
+from app.triggers.simple_cron import HOUR_STEPS, MINUTE_STEPS, Every, SimpleCron, from_builder, simplified
 
-BUILT = st.builds(
-    Built,
+SIMPLE = st.builds(
+    SimpleCron,
     every=st.sampled_from(Every),
     step=st.sampled_from(sorted({*MINUTE_STEPS, *HOUR_STEPS})),
     minute=st.integers(0, 59),
     hour=st.integers(0, 23),
-    days=st.sets(st.integers(0, 6), min_size=1).map(lambda days: tuple(sorted(days))),
+    weekdays=st.sets(st.integers(0, 6), min_size=1).map(lambda days: tuple(sorted(days))),
     day=st.integers(1, 31),
-).filter(lambda one: one.step in (MINUTE_STEPS if one.every is Every.MINUTES else HOUR_STEPS))
+).filter(lambda simple: simple.step in (MINUTE_STEPS if simple.every is Every.MINUTES else HOUR_STEPS))
 
 
-@given(BUILT)
-def test_there_and_back(one: Built) -> None:
-    check_expression(one.expression)
-    again = built(one.expression)
+@given(SIMPLE)
+def test_there_and_back(simple: SimpleCron) -> None:
+    check_expression(simple.expression)
+    again = simplified(simple.expression)
     assert again is not None
-    assert again.expression == one.expression
+    assert again.expression == simple.expression
 
 
-@given(BUILT)
-def test_posted_fields_mean_what_the_page_showed(one: Built) -> None:
+@given(SIMPLE)
+def test_posted_fields_mean_what_the_page_showed(simple: SimpleCron) -> None:
     fields = {
-        "every": one.every,
-        "step": str(one.step),
-        "time": f"{one.hour:02}:{one.minute:02}",
-        "minute": str(one.minute),
-        "day": str(one.day),
+        "every": simple.every,
+        "step": str(simple.step),
+        "time": f"{simple.hour:02}:{simple.minute:02}",
+        "minute": str(simple.minute),
+        "day": str(simple.day),
     }
-    assert build(fields, [str(day) for day in one.days]).expression == one.expression
+    assert from_builder(fields, [str(day) for day in simple.weekdays]).expression == simple.expression
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_posted_fields_mean_what_the_page_showed(one: Built) -> None:
     ],
 )
 def test_what_people_write_is_known(expression: str, every: str) -> None:
-    found = built(expression)
+    found = simplified(expression)
     assert found is not None
     assert found.every == every
 
@@ -78,9 +78,9 @@ def test_what_people_write_is_known(expression: str, every: str) -> None:
     ],
 )
 def test_what_says_more_is_left_to_the_expression(expression: str) -> None:
-    assert built(expression) is None
+    assert simplified(expression) is None
 
 
 @given(st.dictionaries(st.sampled_from(["every", "step", "time", "minute", "day"]), st.text(max_size=6)), st.lists(st.text(max_size=2)))
 def test_whatever_is_posted_makes_an_expression(fields: dict[str, str], days: list[str]) -> None:
-    check_expression(build(fields, days).expression)
+    check_expression(from_builder(fields, days).expression)

@@ -1,12 +1,12 @@
 """Cron by Debian's rules (crontab(5), cron(8)): the one calculator for validation, preview and firing.
 
-Field matching is cronsim's; the grammar here is stricter, and the walk over clock changes is our own, because cronsim misses
-changes that are no whole hour (Australia/Lord_Howe). It works on local time, stretch by stretch between clock changes:
+cronsim matches the fields. The grammar here is stricter. The walk over clock changes is our own, because cronsim misses changes that are
+not a whole hour (Australia/Lord_Howe). It works on local time, in stretches between two clock changes:
 
-1. Inside a stretch the offset is fixed, so matching wall times are instants.
-2. A fixed-time entry (neither minute nor hour begins with `*`) that falls into a gap of at most three hours runs at the first
-   minute after it; one that comes again in a repeated hour does not run again.
-3. A wildcard entry follows the wall clock: nothing for the gap, again in the repetition.
+1. Inside a stretch the offset from UTC is fixed, so each matching wall time is one instant.
+2. A fixed-time entry is one of which neither minute nor hour begins with `*`. If the clock skips its time, by less than three hours, it
+   runs at the first minute after the gap. If the clock repeats its time, it runs once.
+3. A wildcard entry follows the wall clock: it has no run in the gap, and it runs again in the repeated hour.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TERM = re.compile(r"(?P<first>\*|[A-Za-z0-9]+)(?:-(?P<last>[A-Za-z0-9]+))?(?:/(
 
 
 class CronError(ValueError):
-    """An expression that Debian cron would not take; `position` is the index of the character that is wrong."""
+    """An expression that Debian cron refuses; `position` is the index of the wrong character."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
@@ -52,6 +52,8 @@ class CronError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Field:
+    """One field of an expression: its bounds, and the names that stand for numbers from `names_from` on."""
+
     name: str
     lowest: int
     highest: int
@@ -84,10 +86,9 @@ def check_expression(expression: str) -> str:
             say("needs five fields (minute hour day month weekday), or six with seconds first; it has {found}", found=len(fields)),
             offset,
         )
-    kinds = _FIELDS if len(fields) == 5 else (_SECOND, *_FIELDS)
-    for kind, found in zip(kinds, fields, strict=True):
-        _check_field(kind, found[0], found.start())
-    normal = " ".join(found[0] for found in fields)
+    for field, match in zip(_FIELDS if len(fields) == 5 else (_SECOND, *_FIELDS), fields, strict=True):
+        _check_field(field, match[0], match.start())
+    normal = " ".join(match[0] for match in fields)
     try:
         parts_of(normal)
     except CronSimError as error:
@@ -95,70 +96,71 @@ def check_expression(expression: str) -> str:
     return normal
 
 
-def _check_field(kind: _Field, text: str, start: int) -> None:
+def _check_field(field: _Field, text: str, start: int) -> None:
     position = start
     for term in text.split(","):
         match = _TERM.fullmatch(term)
         if match is None:
             bad = next((i for i, ch in enumerate(term) if not (ch.isascii() and (ch.isalnum() or ch in "*-/"))), 0)
-            raise CronError(say("{name}: {term!r} is not *, a number, a range or a step", name=kind.name, term=term), position + bad)
+            raise CronError(say("{name}: {term!r} is not *, a number, a range or a step", name=field.name, term=term), position + bad)
         first, last, step = match["first"], match["last"], match["step"]
         if first != "*":
-            low = _number(kind, first, position)
+            low = _number(field, first, position)
             if last is not None:
-                high = _number(kind, last, position + match.start("last"))
+                high = _number(field, last, position + match.start("last"))
                 if high < low:
                     raise CronError(
-                        say("{name}: the range {first}-{last} runs backwards", name=kind.name, first=first, last=last),
+                        say("{name}: the range {first}-{last} runs backwards", name=field.name, first=first, last=last),
                         position + match.start("last"),
                     )
         elif last is not None:
-            raise CronError(say("{name}: * takes no range", name=kind.name), position + match.start("last"))
+            raise CronError(say("{name}: * takes no range", name=field.name), position + match.start("last"))
         if step is not None:
             if first != "*" and last is None:
                 raise CronError(
                     say(
                         "{name}: a step needs * or a range before it, such as {first}-{highest}/{step}",
-                        name=kind.name,
+                        name=field.name,
                         first=first,
-                        highest=kind.highest,
+                        highest=field.highest,
                         step=step,
                     ),
                     position,
                 )
-            if not step.isdigit() or not 1 <= int(step) <= kind.highest:
+            if not step.isdigit() or not 1 <= int(step) <= field.highest:
                 raise CronError(
-                    say("{name}: the step must be a number from 1 to {highest}", name=kind.name, highest=kind.highest),
+                    say("{name}: the step must be a number from 1 to {highest}", name=field.name, highest=field.highest),
                     position + match.start("step"),
                 )
         position += len(term) + 1
 
 
-def _number(kind: _Field, text: str, position: int) -> int:
+def _number(field: _Field, text: str, position: int) -> int:
     if text.isdigit() and len(text) <= 4:
         value = int(text)
-    elif text.lower() in kind.names:
-        value = kind.names.index(text.lower()) + kind.names_from
+    elif text.lower() in field.names:
+        value = field.names.index(text.lower()) + field.names_from
     else:
-        if kind.names:
+        if field.names:
             raise CronError(
-                say("{name}: {text!r} is not a number or a name such as {known}", name=kind.name, text=text, known=kind.names[1]), position
+                say("{name}: {text!r} is not a number or a name such as {known}", name=field.name, text=text, known=field.names[1]),
+                position,
             )
-        raise CronError(say("{name}: {text!r} is not a number", name=kind.name, text=text), position)
-    if not kind.lowest <= value <= kind.highest:
+        raise CronError(say("{name}: {text!r} is not a number", name=field.name, text=text), position)
+    if not field.lowest <= value <= field.highest:
         raise CronError(
-            say("{name}: {text} is not from {lowest} to {highest}", name=kind.name, text=text, lowest=kind.lowest, highest=kind.highest),
+            say("{name}: {text} is not from {lowest} to {highest}", name=field.name, text=text, lowest=field.lowest, highest=field.highest),
             position,
         )
     return value
 
 
 class Compiled:
-    """What an expression says of days and of times within a day, by cronsim's own sets: `times` are seconds of a day, ascending;
-    `every_day` where no day is like another's rule."""
+    """The days and the times of day of an expression. `times` are seconds after midnight, ascending; `every_day` means that all days have
+    them. `fixed` is the fixed-time entry of rule 2 above."""
 
     def __init__(self, expression: str) -> None:
-        self._sim = CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001 - wall time is what a matcher is about
+        self._sim = CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001 - a matcher knows wall time alone
         parts = expression.split()
         minute, hour = parts[-5], parts[-4]
         self.every_day = parts[-3:] == ["*", "*", "*"]
@@ -166,36 +168,27 @@ class Compiled:
         self.times = sorted((h * 3600 + m * 60 + s) for h in self._sim.hours for m in self._sim.minutes for s in self._sim.seconds)
 
     def matches_day(self, day: date) -> bool:
+        """Whether the times come on this day."""
         return day.month in self._sim.months and bool(self._sim.match_day(day))
 
 
 @lru_cache(maxsize=16_384)
 def parts_of(expression: str) -> Compiled:
-    """The parts of an expression as `check_expression` gives it."""
+    """The compiled form of an expression that `check_expression` returned."""
     return Compiled(expression)
 
 
-def next_times(expression: str, timezone: str, after: datetime, count: int) -> list[datetime]:
-    """The first `count` due times later than `after`, aware UTC, ascending.
+def iter_times(expression: str, timezone: str, after: datetime) -> Iterator[datetime]:
+    """The due times later than `after`, aware UTC, ascending. They end in the year 9999, or after HORIZON_YEARS without any.
 
-    `expression` has five fields, or six with seconds first, or is a macro; `timezone` is an IANA name. Fewer than `count`
-    come back only where the calendar ends (year 9999). Raises CronError for a bad expression, ValueError for a naive `after`.
+    `expression` has five fields, or six with seconds first, or is a macro; `timezone` is an IANA name. The first `next` raises CronError
+    for a bad expression and ValueError for an `after` without a time zone.
 
-    `next_times("30 2 * * *", "Europe/Berlin", 2026-03-28T12:00Z, 2)` is `[2026-03-29T01:00Z, 2026-03-30T00:30Z]`: on the 29th
+    For "30 2 * * *" in "Europe/Berlin" after 2026-03-28T12:00Z the first two are 2026-03-29T01:00Z and 2026-03-30T00:30Z: on the 29th
     02:30 does not exist, and the job runs at 03:00 local time.
     """
     if after.tzinfo is None:
-        raise ValueError("`after` must be aware")
-    found: list[datetime] = []
-    for moment in iter_times(expression, timezone, after):
-        if len(found) >= count:
-            break
-        found.append(moment)
-    return found
-
-
-def iter_times(expression: str, timezone: str, after: datetime) -> Iterator[datetime]:
-    """The due times later than `after`, ascending, without end but for year 9999 and for HORIZON_YEARS without any."""
+        raise ValueError("`after` must have a time zone")
     compiled = parts_of(check_expression(expression))
     zone = zone_of(timezone)
     start = _second_after(after)
@@ -221,14 +214,15 @@ class _Stretch:
     shift: timedelta
 
 
-# No due time comes before the one, nor from the other on: a day is left for the time zones, and one for jitter and clock changes.
+# No due time lies before BEGIN_OF_TIME, and none at END_OF_TIME or later. The days to the ends of the calendar are left for the offsets of
+# time zones, for jitter and for clock changes.
 BEGIN_OF_TIME = datetime(1, 1, 4, tzinfo=UTC)
 END_OF_TIME = datetime(9999, 12, 30, tzinfo=UTC)
 _STEP = timedelta(days=1)
 
 
 def _stretches(zone: ZoneInfo, begin: datetime) -> Iterator[_Stretch]:
-    """The stretches from the one that holds the midnight before `begin` on: whoever asks on one day shares them."""
+    """The stretches that follow each other, from the midnight (UTC) before `begin` on: all callers of one day share the cached ones."""
     begin, shift = begin.replace(hour=0, minute=0, second=0), timedelta(0)
     while begin < END_OF_TIME:
         stretch = _stretch(zone, begin, shift)
@@ -238,7 +232,7 @@ def _stretches(zone: ZoneInfo, begin: datetime) -> Iterator[_Stretch]:
 
 @lru_cache(maxsize=4096)
 def _stretch(zone: ZoneInfo, begin: datetime, shift: timedelta) -> _Stretch:
-    """The stretch from `begin` to the next change of the clock, or until a month has passed, so that each is found quickly."""
+    """The stretch from `begin` to the next clock change, or for a month: a bound keeps the search short."""
     offset = _offset(zone, begin)
     probe = begin
     cap = min(shifted(begin, timedelta(days=31)), END_OF_TIME)
@@ -249,7 +243,7 @@ def _stretch(zone: ZoneInfo, begin: datetime, shift: timedelta) -> _Stretch:
 
 
 def _change_between(zone: ZoneInfo, low: datetime, high: datetime, offset: timedelta) -> datetime:
-    """The first second in (low, high] at which the offset is no longer `offset`."""
+    """The first second in (low, high] with another offset than `offset`."""
     while high - low > timedelta(seconds=1):
         middle = low + timedelta(seconds=int((high - low).total_seconds()) // 2)
         low, high = (middle, high) if _offset(zone, middle) == offset else (low, middle)
@@ -261,7 +255,7 @@ def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
 
 
 def _in_stretch(compiled: Compiled, stretch: _Stretch, limit: datetime, start: datetime) -> Iterator[datetime]:
-    """Due times of one stretch, in order, from `start` on; the one made up for after a gap may come twice."""
+    """The due times of one stretch from `start` on, ascending. The one that follows a gap may come twice."""
     made_up, begin, end = _bounds(compiled, stretch, limit, start)
     if made_up is not None and made_up >= start:
         yield made_up
@@ -270,14 +264,15 @@ def _in_stretch(compiled: Compiled, stretch: _Stretch, limit: datetime, start: d
 
 
 def _bounds(compiled: Compiled, stretch: _Stretch, limit: datetime, start: datetime) -> tuple[datetime | None, datetime, datetime]:
-    """The instant at which what fell into the gap before the stretch runs, if any; and the wall times [begin, end) to match."""
+    """(made_up, begin, end): the instant of the run for times that the gap before the stretch skipped, or None; and the wall times
+    [begin, end) to match."""
     wall_begin = (stretch.begin + stretch.offset).replace(tzinfo=None)
     wall_end = (min(stretch.end, limit) + stretch.offset).replace(tzinfo=None)
     made_up = None
     if compiled.fixed and timedelta(0) < stretch.shift < LARGEST_GAP and _any_between(compiled, wall_begin - stretch.shift, wall_begin):
         made_up = _first_minute(stretch.begin)
     if compiled.fixed and -LARGEST_GAP < stretch.shift < timedelta(0):
-        wall_begin -= stretch.shift  # the repeated wall times ran already
+        wall_begin -= stretch.shift  # the repeated wall times have run already
     return made_up, max(wall_begin, (start + stretch.offset).replace(tzinfo=None)), wall_end
 
 
@@ -286,14 +281,14 @@ def _any_between(compiled: Compiled, begin: datetime, end: datetime) -> bool:
 
 
 def _walls(compiled: Compiled, begin: datetime, end: datetime) -> Iterator[datetime]:
-    """Matching wall times in [begin, end)."""
+    """The matching wall times of [begin, end)."""
     for midnight, low, high in _days(compiled, begin, end):
         for seconds in compiled.times[low:high]:
             yield midnight + timedelta(seconds=seconds)
 
 
 def _days(compiled: Compiled, begin: datetime, end: datetime) -> Iterator[tuple[datetime, int, int]]:
-    """The matching days of [begin, end): midnight, and which slice of `compiled.times` lies inside."""
+    """The matching days of [begin, end) as (midnight, low, high): `compiled.times[low:high]` lies inside."""
     midnight = datetime(begin.year, begin.month, begin.day)  # noqa: DTZ001 - wall time
     while midnight < end:
         if compiled.matches_day(midnight.date()):
@@ -305,7 +300,8 @@ def _days(compiled: Compiled, begin: datetime, end: datetime) -> Iterator[tuple[
 
 
 def count_times(expression: str, timezone: str, after: datetime, until: datetime) -> int:
-    """How many due times lie in (after, until]: by days, not by due times, so a year of seconds takes a millisecond."""
+    """How many due times lie in (after, until]. It goes from day to day and not from due time to due time: a year of seconds takes a
+    millisecond. Raises CronError for a bad expression."""
     compiled = parts_of(check_expression(expression))
     start, end = _second_after(after), _second_after(until)
     total = 0
@@ -322,7 +318,7 @@ def count_times(expression: str, timezone: str, after: datetime, until: datetime
 
 
 def _second_after(moment: datetime) -> datetime:
-    """The first whole second later than an instant, within the calendar that cron knows."""
+    """The first whole second later than an instant, between BEGIN_OF_TIME and END_OF_TIME."""
     return min(max(shifted(moment.astimezone(UTC).replace(microsecond=0), timedelta(seconds=1)), BEGIN_OF_TIME), END_OF_TIME)
 
 

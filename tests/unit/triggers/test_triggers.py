@@ -1,0 +1,97 @@
+"""Triggers in words, and what is special about one type."""
+
+from __future__ import annotations
+
+import string
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from babel.messages.pofile import read_po
+
+from app.triggers import CronTrigger, IntervalTrigger, ManualTrigger, OnceTrigger, Trigger
+from app.triggers.clock_changes import clock_change
+from app.triggers.words import LANGUAGES, LOCALES, duration_words
+from scripts.messages import collect_triggers
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "words"),
+    [
+        (CronTrigger(expression="0 2 * * 0"), "At 02:00, only on Sunday"),
+        (CronTrigger(expression="0 0 13 * 5"), "At 00:00, on day 13 of the month, or on Friday"),
+        (CronTrigger(expression="@hourly"), "Every hour"),
+        (CronTrigger(expression="nonsense"), ""),
+        (IntervalTrigger(interval_seconds=90), "Every 1 minute 30 seconds"),
+        (IntervalTrigger(interval_seconds=3600), "Every hour"),
+        (IntervalTrigger(interval_seconds=7200), "Every 2 hours"),
+        (OnceTrigger(run_at=NOW), "Once, at 2026-03-02 12:00:00 UTC"),
+        (ManualTrigger(), "Only by hand"),
+    ],
+)
+def test_triggers_in_words(trigger: Trigger, words: str) -> None:
+    assert trigger.words() == words
+
+
+@pytest.mark.parametrize(
+    ("trigger", "words"),
+    [
+        (CronTrigger(expression="0 2 * * 0"), "Um 02:00, nur am Sonntag"),
+        (CronTrigger(expression="0 0 13 * 5"), "Um 00:00, am 13 Tag des Monats, oder am Freitag"),
+        (IntervalTrigger(interval_seconds=5400), "Alle 1 Stunde 30 Minuten"),
+        (IntervalTrigger(interval_seconds=86400), "Jeden Tag"),
+        (IntervalTrigger(interval_seconds=900), "Alle 15 Minuten"),
+        (OnceTrigger(run_at=NOW), "Einmal, am 2026-03-02 12:00:00 UTC"),
+        (ManualTrigger(), "Nur von Hand"),
+    ],
+)
+def test_triggers_in_german_words(trigger: Trigger, words: str) -> None:
+    assert trigger.words("de-AT") == words
+
+
+@pytest.mark.parametrize("language", sorted(set(LANGUAGES) - {"en"}))
+def test_a_catalogue_has_all_sentences_of_triggers_with_the_same_values(language: str) -> None:
+    with (LOCALES / f"{language}.po").open("rb") as file:
+        texts = {message.id: message.string for message in read_po(file) if message.id}
+    assert set(texts) == set(collect_triggers()), "run `make messages`"
+    assert all(texts.values())
+    for sentence, text in texts.items():
+        assert values_in(text) == values_in(sentence)
+
+
+def values_in(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_durations_in_words() -> None:
+    assert [duration_words(n) for n in (0, 1, 61, 86400, 90061)] == [
+        "0 seconds",
+        "1 second",
+        "1 minute 1 second",
+        "1 day",
+        "1 day 1 hour 1 minute 1 second",
+    ]
+
+
+def test_start_end_and_anchor_bound_an_interval() -> None:
+    trigger = IntervalTrigger(interval_seconds=3600, start_at=NOW, end_at=NOW + timedelta(hours=3))
+    assert list(trigger.iter_after(NOW - timedelta(days=1))) == [NOW + timedelta(hours=n) for n in range(3)]
+    assert trigger.next_after(NOW + timedelta(minutes=1)) == NOW + timedelta(hours=1)
+    assert trigger.count(NOW - timedelta(days=1), NOW + timedelta(days=1)) == 3
+    assert trigger.count(NOW + timedelta(days=1), NOW) == 0
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "jump"),
+    [
+        ("Europe/Berlin", "2026-03-29T12:00+00:00", 3600),
+        ("Europe/Berlin", "2026-03-28T22:59+00:00", 0),
+        ("Europe/Berlin", "2026-10-25T00:30+00:00", -3600),
+        ("Australia/Lord_Howe", "2026-10-04T00:00+00:00", 1800),
+        ("America/Havana", "2026-03-08T12:00+00:00", 3600),
+        ("UTC", "2026-03-29T12:00+00:00", 0),
+    ],
+)
+def test_a_day_on_which_the_clock_jumps_is_known(zone: str, moment: str, jump: int) -> None:
+    assert clock_change(datetime.fromisoformat(moment), zone) == timedelta(seconds=jump)

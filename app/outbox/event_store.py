@@ -43,9 +43,16 @@ class Events:
         yield
         if event_id is not None:
             try:
-                self._collection.update_one({"_id": event_id}, {"$set": {"owed.$[].at": self._clock.now()}})
+                self._confirm(event_id, event)
             except Exception as error:  # the change is made, and the event is heard of a little later
                 log.warning("event.unconfirmed", kind=event.kind, reason=str(error)[:200])
+
+    def _confirm(self, event_id: str, event: DomainEvent) -> None:
+        """The change is made. An event that was heard of before that, as the write took longer than UNCONFIRMED, is recorded again."""
+        now = self._clock.now()
+        due_now = {"$set": {"owed.$[].at": now}}
+        if self._collection.update_one({"_id": event_id, "owed": {"$exists": True}}, due_now).matched_count == 0:
+            self._record(event, due=now)
 
     def forget_settled(self) -> int:
         """Remove the events that everybody has heard of; returns how many."""

@@ -1,4 +1,4 @@
-"""The `connection_health` collection: what each connection answered when it was last opened to see whether it does."""
+"""The `connection_health` collection: the answer of each connection when it was last probed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from app.shapes import Flag, Instant, Number, Object, Text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """`works` is None until the first answer; `since` is when it last became what it is, `failures` how often in a row it has not
-    answered, `version` which settings were tried."""
+    """The last answer of a connection.
+
+    `works` is None until the first answer. `since` is when `works` last changed. `failures` counts the probes in a row that failed.
+    `version` is the version of the settings that were tried.
+    """
 
     version: int
     works: bool | None
@@ -40,28 +43,29 @@ HEALTH = Object(
 
 
 class HealthStore:
-    """One document a connection, its id that of the connection."""
+    """One document for each connection, with the id of the connection."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._health = Records(database, "connection_health", HEALTH)
 
     def all(self) -> dict[str, Health]:
+        """Returns the health of each connection by the id of the connection."""
         return {row["_id"]: Health(**{name: row[name] for name in HEALTH.members}) for row in self._health.find()}
 
-    def claim(self, connection_id: str, version: int, was: Health | None, *, now: datetime, until: datetime) -> bool:
-        """Take the next look at a connection, until `until`; False where another node was quicker."""
-        if was is None:
+    def claim(self, connection_id: str, version: int, before: Health | None, *, now: datetime, until: datetime) -> bool:
+        """Claims the next probe of a connection until `until`. Returns False if another node was quicker."""
+        if before is None:
             fresh = {"works": None, "message": "", "since": now, "probed_at": None, "failures": 0}
             try:
                 self._health.insert_one({"_id": connection_id, "version": version, "next_at": until, **fresh})
             except DuplicateKeyError:
                 return False
             return True
-        same = {"_id": connection_id, "version": was.version, "next_at": was.next_at}
-        return self._health.update_one(same, {"$set": {"version": version, "next_at": until}}).matched_count == 1
+        unchanged = {"_id": connection_id, "version": before.version, "next_at": before.next_at}
+        return self._health.update_one(unchanged, {"$set": {"version": version, "next_at": until}}).matched_count == 1
 
     def note(self, connection_id: str, version: int, *, works: bool, message: str, failures: int, at: datetime, next_at: datetime) -> None:
-        """Record an answer, unless the connection has been changed meanwhile."""
+        """Records an answer, unless the connection was changed in the meantime."""
         self._health.update_one(
             {"_id": connection_id, "version": version},
             [

@@ -1,4 +1,4 @@
-"""Opens every connection now and then, so that people hear of one that does not answer before their jobs do."""
+"""Opens every connection now and then, so that people learn of a connection that does not answer before their jobs fail."""
 
 from __future__ import annotations
 
@@ -15,47 +15,51 @@ from app.validation.storable import make_storable
 
 log = get_logger(__name__)
 
-FIRST_AGAIN = timedelta(seconds=30)  # after a failure; twice as long after each further one
-LONGEST_LOOK = timedelta(minutes=2)  # a node that takes longer has died over it
+FIRST_WAIT = timedelta(seconds=30)  # between a failure and the next probe; it doubles with each further failure
+CLAIM_TIME = timedelta(minutes=2)  # a node that takes longer for one probe is taken for dead, and another node may probe
 
 
 class Probes:
-    """Each connection is looked at by one node at a time, `every` so often; one that fails sooner, and its recovery is soon known."""
+    """One node at a time probes each connection, at intervals of `every`. A connection that failed is probed sooner, so that its
+    recovery is known soon."""
 
     def __init__(self, connections: Connections, store: HealthStore, clock: Clock, events: Events, *, every: timedelta) -> None:
         self._connections, self._store, self._clock, self._events, self._every = connections, store, clock, events, every
 
     def tick(self) -> int:
-        """Look at those whose turn it is; returns how many answered or failed to."""
+        """Probes the connections that are due. Returns how many were probed."""
         known = self._store.all()
         versions = self._connections.versions()
         for gone in known.keys() - versions.keys():
             self._store.remove(gone)
-        return sum(each("connections", versions.items(), lambda one: self._take_turn(*one, known.get(one[0]))))
+        return sum(each("connections", versions.items(), lambda item: self._probe_if_due(*item, known.get(item[0]))))
 
-    def _take_turn(self, connection_id: str, version: int, was: Health | None) -> bool:
+    def _probe_if_due(self, connection_id: str, version: int, before: Health | None) -> bool:
         now = self._clock.now()
-        if was is not None and was.version == version and was.next_at > now:
+        if before is not None and before.version == version and before.next_at > now:
             return False
-        if not self._store.claim(connection_id, version, was, now=now, until=now + LONGEST_LOOK):
+        if not self._store.claim(connection_id, version, before, now=now, until=now + CLAIM_TIME):
             return False
-        return self._look(connection_id, version, was)
+        return self._probe(connection_id, version, before)
 
-    def _look(self, connection_id: str, version: int, was: Health | None) -> bool:
-        found = self._connections.answer_of(connection_id)
-        if found is None:
+    def _probe(self, connection_id: str, version: int, before: Health | None) -> bool:
+        answer = self._connections.answer_of(connection_id)
+        if answer is None:
             return False
-        works, message = found[0], str(make_storable(found[1]).value)
-        failures = 0 if works else 1 + (was.failures if was is not None else 0)
+        works, message = answer[0], str(make_storable(answer[1]).value)
+        failures = 0 if works else 1 + (before.failures if before is not None else 0)
         now = self._clock.now()
         self._store.note(connection_id, version, works=works, message=message, failures=failures, at=now, next_at=now + self.wait(failures))
-        if works and was is not None and was.works is False:
+        if works and before is not None and before.works is False:
             log.info("connection.answers", connection=connection_id, reason=message)
-        elif not works and (was is None or was.works is not False):
+        elif not works and (before is None or before.works is not False):
             log.warning("connection.silent", connection=connection_id, reason=message)
             self._events.publish(ConnectionDown(at=now, connection=connection_id, reason=message))
         return True
 
     def wait(self, failures: int) -> timedelta:
-        """How long until the next look, after so many failures in a row."""
-        return self._every if not failures else min(self._every, FIRST_AGAIN * 2 ** min(failures - 1, 20))
+        """Returns how long to wait before the next probe, after so many failures in a row.
+
+        With 30 s and an interval of 5 minutes: 30 s, 1 min, 2 min, 4 min, then 5 min.
+        """
+        return self._every if not failures else min(self._every, FIRST_WAIT * 2 ** min(failures - 1, 20))

@@ -1,4 +1,4 @@
-"""Where the parameters of a template may name connections, as the schema alone says it."""
+"""Reads from a schema alone where parameters may name connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ DEEPEST_PATH = 10  # levels of members: a schema may refer to itself
 
 
 def connection_paths(schema: Mapping[str, Any]) -> list[str]:
-    """Returns where values of `schema` name connections, as MongoDB writes it: the members' names with dots between, lists left out."""
+    """Returns the paths at which values of `schema` name connections, as MongoDB writes paths: names of members joined by dots, without
+    the indexes of lists."""
     return sorted(set(_paths(Place.of(schema), "", 0)))
 
 
@@ -25,5 +26,5 @@ def _paths(place: Place, path: str, depth: int) -> Iterator[str]:
             if inner.connection_kind is not None:
                 yield here
             if inner.secret:
-                yield f"{here}.name"  # where the secret is named instead of held
+                yield f"{here}.name"  # a secret may be named here instead of being held
             yield from _paths(inner, here, depth + 1)

@@ -1,4 +1,4 @@
-"""Named credentials for what jobs talk to: made and changed by super-admins, used by name."""
+"""Connections: named credentials for the systems that jobs talk to. Super-admins make and change them, jobs use them by name."""
 
 from __future__ import annotations
 
@@ -31,28 +31,30 @@ from templates_lib.own import Own
 
 log = get_logger(__name__)
 
-TRIED_BY_HAND = timedelta(minutes=1)  # and not tried by itself for so long
-EXPLORED_SECONDS = 20.0  # suggestions may be so old
-MOST_EXPLORED = 500
+TRIED_BY_HAND = timedelta(minutes=1)  # a connection that a person has tried is not probed again before this time has passed
+EXPLORED_SECONDS = 20.0  # how long suggestions are kept
+MOST_EXPLORED = 500  # suggestions that are kept at once
 NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$"}
 _NAMES = SchemaValidator(NAME_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """A connection that a job names. `id` is empty where there is none; `wrong` says why a run would fail over it, empty where none
-    would."""
+    """A connection that a job names.
+
+    `id` is empty if no such connection exists. `wrong` says why a run would fail because of it, and is empty if none would.
+    """
 
     name: str
     kind: ConnectionKind
     id: str
     wrong: str
-    silent_since: datetime | None = None  # it does not answer
+    silent_since: datetime | None = None  # since when it does not answer; None if it answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """Whether a connection answers, as of when it was last tried."""
+    """Whether a connection answered when it was last tried."""
 
     id: str
     name: str
@@ -64,7 +66,7 @@ class Condition:
 
 
 class Connections:
-    """The connections, masked for people, opened for runs."""
+    """The connections: with masked secrets for people, with open secrets for runs."""
 
     def __init__(self, store: ConnectionStore, health: HealthStore, vault: Vault, audit: AuditTrail, clock: Clock, *, own: Own) -> None:
         self._store, self._health, self._vault, self._audit, self._clock, self._own = store, health, vault, audit, clock, own
@@ -72,26 +74,30 @@ class Connections:
         self._validators = {kind.type: SchemaValidator(kind.settings_schema) for kind in KINDS.values()}
 
     def all(self, actor: Actor) -> list[Document]:
-        """Every connection, by name, secrets masked, each with its `health`: {works, since, probed_at, message}, None where nobody has
-        tried it. Admins see names, kinds and whether it works; settings and messages are a super-admin's."""
+        """Returns every connection, sorted by name, with masked secrets and its `health` ({works, since, probed_at, message}, or None if
+        nobody has tried it yet). Admins see names, kinds and whether each works; only super-admins see settings and messages."""
         require(actor, May.NAME_CONNECTIONS)
         health = self._health.all()
-        kept: Sequence[str] = () if lacks(actor, May.MANAGE_CONNECTIONS) is None else ("_id", "name", "kind")
+        manages = lacks(actor, May.MANAGE_CONNECTIONS) is None
         return [
-            {**({key: row[key] for key in kept} if kept else self._shown(row)), "health": _told(health.get(row["_id"]), whole=not kept)}
+            {
+                **(_masked(row) if manages else {key: row[key] for key in ("_id", "name", "kind")}),
+                "health": _health_for_people(health.get(row["_id"]), with_message=manages),
+            }
             for row in self._store.all()
         ]
 
     def get(self, actor: Actor, connection_id: str) -> Document:
-        """One, masked. Raises NotFound."""
+        """Returns a connection with masked secrets. Raises NotFound."""
         require(actor, May.MANAGE_CONNECTIONS)
-        return self._shown(self._stored(connection_id))
+        return _masked(self._stored(connection_id))
 
     def create(self, actor: Actor, *, name: str, kind: str, settings: Mapping[str, Any]) -> Document:
-        """A new one, returned masked. Raises ValidationFailed (`/name`, `/kind`, `/settings/…`) or DuplicateName."""
+        """Makes a connection and returns it with masked secrets. Raises ValidationFailed (`/name`, `/kind`, `/settings/…`) or
+        DuplicateName."""
         require(actor, May.MANAGE_CONNECTIONS)
         name = normal(name) if isinstance(name, str) else name
-        definition, now = self._checked(name, kind, settings), self._clock.now()
+        definition, now = self._validate(name, kind, settings), self._clock.now()
         row: Document = {
             "_id": str(uuid.uuid4()),
             "name": name,
@@ -106,17 +112,21 @@ class Connections:
         diff = field_diff({}, {"name": name, "kind": kind, "settings": mask(row["settings"])})
         with self._audit.action(actor, "connection.create", kind="connection", target_id=row["_id"], name=name, diff=diff):
             self._store.add(row)
-        return self._shown(row)
+        return _masked(row)
 
     def update(self, actor: Actor, connection_id: str, *, name: str, settings: Mapping[str, Any], version: int | None = None) -> Document:
-        """The changed one, masked. A secret given as MASK stays, unless a setting changes that may decide where it is sent: then it
-        is asked for again. Raises as `create`, and StaleVersion for an older `version`."""
+        """Changes a connection and returns it with masked secrets.
+
+        A secret that is given as MASK stays. If a setting changes that may decide where the secret is sent, the secret must be given
+        again. Raises what `create` raises, and StaleVersion for an older `version`.
+        """
         require(actor, May.MANAGE_CONNECTIONS)
         old = self._stored(connection_id)
         if version is not None and version != old["version"]:
             raise StaleVersion(version, old["version"])
-        name = normal(name) if isinstance(name, str) and name != old["name"] else name  # jobs name one of old as it is
-        definition = self._checked(name, old["kind"], settings, old)
+        # An old name may not be in the normal spelling. It stays as it is while it does not change, because jobs use it.
+        name = normal(name) if isinstance(name, str) and name != old["name"] else name
+        definition = self._validate(name, old["kind"], settings, old)
         sealed = self._vault.seal(Inventory.of(definition.settings_schema, settings, old["settings"]))
         new = {
             **old,
@@ -130,10 +140,10 @@ class Connections:
         with self._audit.action(actor, "connection.update", kind="connection", target_id=connection_id, name=name, diff=diff):
             if not self._store.replace_version(new, version=old["version"]):
                 raise StaleVersion(old["version"], self._stored(connection_id)["version"])
-        return self._shown(new)
+        return _masked(new)
 
     def delete(self, actor: Actor, connection_id: str, *, used_by: Iterable[str] = ()) -> None:
-        """Remove it. Raises Conflict, naming them, while jobs use it (`used_by`: their names)."""
+        """Removes a connection. Raises Conflict while jobs use it; `used_by` has their names, and the error names them."""
         require(actor, May.MANAGE_CONNECTIONS)
         row = self._stored(connection_id)
         users = sorted(used_by)
@@ -146,42 +156,44 @@ class Connections:
             self._store.remove(connection_id)
 
     def probe(self, actor: Actor, connection_id: str) -> tuple[bool, str]:
-        """Open it once: whether it worked, and a sentence about what answered or what did not."""
+        """Opens a connection once. Returns whether that worked, and a sentence about the answer or the failure."""
         require(actor, May.MANAGE_CONNECTIONS)
         row = self._stored(connection_id)
-        works, message = self._opened(row)
-        now, failures = self._clock.now(), 0 if works else 1  # it is being looked after: the next looks are soon again
+        works, message = self._try_to_open(row)
+        # A person is working on this connection, so the failures are counted from one again and the next probes come soon.
+        now, failures = self._clock.now(), 0 if works else 1
         next_at = now + TRIED_BY_HAND
         self._health.note(connection_id, row["version"], works=works, message=message, failures=failures, at=now, next_at=next_at)
         return works, message
 
     def answer_of(self, connection_id: str) -> tuple[bool, str] | None:
-        """The same for a stage that asks by itself; None where the connection is gone."""
+        """Returns the same without a check of rights, for the prober; None if the connection is gone."""
         row = self._store.get(connection_id)
-        return None if row is None else self._opened(row)
+        return None if row is None else self._try_to_open(row)
 
     def versions(self) -> dict[str, int]:
-        """The ids of the connections that lead somewhere, with the versions of their settings; what a secret holds answers nobody."""
+        """Returns the id and the version of the settings of each connection that can be probed. Secrets are left out: they lead to no
+        server."""
         return {row["_id"]: row["version"] for row in self._store.all() if row["kind"] != NAMED_KIND}
 
     def conditions(self) -> list[Condition]:
-        """Of the connections that were tried, by name, whether they answer."""
+        """Returns, for each connection that was tried, whether it answers; sorted by name."""
         health = self._health.all()
         return [
             Condition(
                 id=row["_id"],
                 name=row["name"],
                 kind=KINDS[row["kind"]],
-                works=one.works,
-                message=one.message,
-                since=one.since,
-                probed_at=one.probed_at,
+                works=state.works,
+                message=state.message,
+                since=state.since,
+                probed_at=state.probed_at,
             )
             for row in self._store.all()
-            if row["kind"] in KINDS and (one := health.get(row["_id"])) is not None and one.works is not None and one.probed_at
+            if row["kind"] in KINDS and (state := health.get(row["_id"])) is not None and state.works is not None and state.probed_at
         ]
 
-    def _opened(self, row: Document) -> tuple[bool, str]:
+    def _try_to_open(self, row: Document) -> tuple[bool, str]:
         if DAMAGED in row:
             return False, f"its record is damaged: {row[DAMAGED]}"
         try:
@@ -190,13 +202,14 @@ class Connections:
             return False, f"{type(error).__name__}: {str(error)[:400]}"
 
     def options(self, kind: str) -> list[str]:
-        """Names of the connections of one kind, for a form's select."""
+        """Returns the names of the connections of one kind, for the select of a form."""
         return [row["name"] for row in self._store.all() if row["kind"] == kind]
 
     def explore(self, actor: Actor, what: str, name: str, *, collection: str = "") -> list[str]:
-        """What lies behind a connection, for a form's suggestions: `collections`, or the `fields` of one. Kept for EXPLORED_SECONDS.
+        """Returns names from behind a connection, for the suggestions of a form. `what` is `collections`, or `fields` for those of one
+        `collection`. An answer is kept for EXPLORED_SECONDS.
 
-        Empty where the connection is not there, is of a kind that has no such thing, or does not answer soon.
+        The list is empty if there is no such connection, if its kind has no such names, or if it does not answer soon.
         """
         require(actor, May.NAME_CONNECTIONS)
         row = next(iter(self._store.by_names({name})), None) if name else None
@@ -204,17 +217,17 @@ class Connections:
         if row is None or look is None:
             return []
         key, now = (row["_id"], row["version"], what, collection), self._clock.monotonic()
-        kept = self._explored.get(key)
-        if kept is None or now - kept[0] > EXPLORED_SECONDS:
+        cached = self._explored.get(key)
+        if cached is None or now - cached[0] > EXPLORED_SECONDS:
             try:
-                found = look(self._vault.open(row["settings"]), what, collection, self._own)
+                names = look(self._vault.open(row["settings"]), what, collection, self._own)
             except Exception as error:
                 log.info("connection.unexplored", connection=name, reason=type(error).__name__)
-                found = []
+                names = []
             if len(self._explored) > MOST_EXPLORED:
                 self._explored.clear()
-            kept = self._explored[key] = (now, found)
-        return kept[1]
+            cached = self._explored[key] = (now, names)
+        return cached[1]
 
     def named_in(self, inventory: Inventory) -> NamedConnections:
         """Reads the connections and secrets that parameters name, in one trip to the database."""
@@ -232,16 +245,16 @@ class Connections:
         name_at = {pointer: name for pointer, name, _ in (*references, *inventory.reached())}
         wrong = {name_at[error.pointer]: error.message for error in reversed(named.errors(inventory, templates=templates))}
         ids = {(row["name"], row["kind"]): str(row["_id"]) for row in named.rows.values()}
-        silent = {key: one.since for key, one in self._health.all().items() if one.works is False}
+        silent = {key: health.since for key, health in self._health.all().items() if health.works is False}
         needs: dict[tuple[str, str], Need] = {}
         for _, name, kind in references:
-            found_id = ids.get((name, kind), "")
-            need = Need(name=name, kind=KINDS[kind], id=found_id, wrong=wrong.get(name, ""), silent_since=silent.get(found_id))
+            row_id = ids.get((name, kind), "")
+            need = Need(name=name, kind=KINDS[kind], id=row_id, wrong=wrong.get(name, ""), silent_since=silent.get(row_id))
             needs.setdefault((name, kind), need)
         return list(needs.values())
 
     def silence_of(self, name: str) -> str | None:
-        """What is said of a connection that did not answer when it was last tried; None where it did, or nobody has tried it."""
+        """Returns a warning if the connection did not answer when it was last tried; None if it answered, or if nobody has tried it."""
         row = next(iter(self._store.by_names({name})), None)
         health = self._health.all().get(row["_id"]) if row is not None else None
         if row is None or health is None or health.works is not False or health.version != row["version"]:
@@ -249,12 +262,13 @@ class Connections:
         return say("Connection {name!r} does not answer: a run would fail", name=name)
 
     def reaches(self, name: str, address: str) -> bool:
-        """Whether a connection is there and jobs may call an address through it."""
+        """Returns whether the connection exists and jobs may call `address` through it."""
         row = next(iter(self._store.by_names({name})), None)
         return row is not None and KINDS[row["kind"]].reaches(row["settings"], address)
 
     def problems(self, name: Any, kind: Any, settings: Any, old: Document | None = None) -> list[FieldError]:
-        """All that keeps a connection from being made so, or `old` from being changed so; of values (JSON) that nobody has judged."""
+        """Returns all errors for which a connection cannot be made with these values, or `old` cannot be changed to them. The values
+        are JSON that nobody has checked yet."""
         errors = []
         if _NAMES.errors(name):
             errors.append(FieldError("/name", "must begin with a letter or digit and hold letters, digits, spaces, . _ - (at most 80)"))
@@ -265,17 +279,18 @@ class Connections:
             return [*errors, FieldError("/kind", say("must be one of {known}", known=", ".join(KINDS)))]
         stored = old["settings"] if old else {}
         schema, elsewhere = definition.settings_schema, list[FieldError]()
-        kept = settings
+        unmasked = settings
         if isinstance(settings, Mapping):
             inventory = Inventory.of(schema, settings, stored)
-            kept = self._vault.keep(inventory).value
-            elsewhere = [one.below("/settings") for one in kept_elsewhere(inventory)]
-        wrong = [*elsewhere, *self._validators[definition.type].errors(kept, prefix="/settings")]
+            unmasked = self._vault.keep(inventory).value
+            elsewhere = [error.below("/settings") for error in kept_elsewhere(inventory)]
+        wrong = [*elsewhere, *self._validators[definition.type].errors(unmasked, prefix="/settings")]
         if not wrong:
-            wrong = [FieldError(f"/settings{one.pointer}", one.message) for one in definition.problems(kept, self._own)]
+            wrong = [FieldError(f"/settings{problem.pointer}", problem.message) for problem in definition.problems(unmasked, self._own)]
         return errors + wrong
 
-    def _checked(self, name: str, kind: str, settings: Mapping[str, Any], old: Document | None = None) -> ConnectionKind:
+    def _validate(self, name: str, kind: str, settings: Mapping[str, Any], old: Document | None = None) -> ConnectionKind:
+        """Returns the kind. Raises ValidationFailed or DuplicateName."""
         errors = self.problems(name, kind, settings, old)
         if errors == list(DuplicateName(name).errors):
             raise DuplicateName(name)
@@ -289,13 +304,14 @@ class Connections:
             raise NotFound("connection", connection_id)
         return row
 
-    @staticmethod
-    def _shown(row: Document) -> Document:
-        return {**row, "settings": mask(row["settings"])}
+
+def _masked(row: Document) -> Document:
+    return {**row, "settings": mask(row["settings"])}
 
 
-def _told(one: Health | None, *, whole: bool) -> dict[str, Any] | None:
-    """What is said of the health of a connection; None where nobody has tried it."""
-    if one is None or one.works is None:
+def _health_for_people(health: Health | None, *, with_message: bool) -> dict[str, Any] | None:
+    """Returns the health of a connection as people see it; None if nobody has tried the connection."""
+    if health is None or health.works is None:
         return None
-    return {"works": one.works, "since": one.since, "probed_at": one.probed_at, **({"message": one.message} if whole else {})}
+    shown = {"works": health.works, "since": health.since, "probed_at": health.probed_at}
+    return {**shown, "message": health.message} if with_message else shown

@@ -28,13 +28,13 @@ SEALED_FIELDS = (SealedFields("connections", ("settings",)),)
 
 
 class ConnectionStore:
-    """Connections by name; their secrets arrive and leave sealed."""
+    """Reads and writes connections. Their secrets are sealed on the way in and on the way out."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._connections = Records(database, "connections", CONNECTION)
 
     def add(self, connection: Document) -> None:
-        """Raises DuplicateName."""
+        """Adds a connection. Raises DuplicateName."""
         try:
             self._connections.insert_one(connection)
         except DuplicateKeyError as error:
@@ -51,7 +51,7 @@ class ConnectionStore:
         return list(self._connections.find().sort("name", 1))
 
     def replace_version(self, connection: Document, *, version: int) -> bool:
-        """Put `connection` where it still has `version`; False where someone was quicker. Raises DuplicateName."""
+        """Replaces a connection that still has `version`. Returns False if somebody else was quicker. Raises DuplicateName."""
         try:
             return self._connections.replace_one({"_id": connection["_id"], "version": version}, connection).matched_count == 1
         except DuplicateKeyError as error:

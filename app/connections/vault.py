@@ -1,4 +1,4 @@
-"""Secrets at rest: sealed by the key, masked for whoever looks, opened only for the process that needs them."""
+"""Secrets at rest: sealed with the key, masked for people, and opened only for the process that needs them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Vault:
     """Seals the `writeOnly` members of values by their schema. Fernet: AES-128-CBC with HMAC-SHA256 (cryptography.io)."""
 
     def __init__(self, keys: KeyRing) -> None:
-        each = [Fernet(base64.urlsafe_b64encode(key)) for key in keys.derive_all("vault")]
-        self._current, self._fernet = each[0], MultiFernet(each)
+        fernets = [Fernet(base64.urlsafe_b64encode(key)) for key in keys.derive_all("vault")]
+        self._current, self._fernet = fernets[0], MultiFernet(fernets)
 
     def seal(self, inventory: Inventory) -> Any:
         """Returns a value with each secret sealed. A secret that is MASK keeps the one that is stored at its place, sealed or named."""
@@ -45,7 +45,7 @@ class Vault:
         )
 
     def open(self, value: Any) -> Any:
-        """`value` with each sealed secret in the clear. Raises StartError where it was sealed with another key."""
+        """Returns `value` with each sealed secret in the clear. Raises StartError if no known key opens a secret."""
         if is_sealed(value):
             try:
                 return json.loads(self._fernet.decrypt(value[SEALED].encode()))
@@ -87,7 +87,7 @@ class Vault:
 
 
 def mask(value: Any) -> Any:
-    """`value` with MASK for each sealed secret."""
+    """Returns `value` with MASK in place of each sealed secret."""
     if is_sealed(value):
         return dict(MASK)
     if isinstance(value, Mapping):
@@ -98,6 +98,7 @@ def mask(value: Any) -> Any:
 
 
 def is_sealed(value: Any) -> bool:
+    """Returns whether `value` is a sealed secret itself."""
     return isinstance(value, Mapping) and set(value) == {SEALED} and isinstance(value[SEALED], str)
 
 

@@ -14,7 +14,7 @@ from selectolax.lexbor import LexborHTMLParser
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.connections.health_store import HealthStore
-from app.connections.probes import FIRST_AGAIN, Probes
+from app.connections.probes import FIRST_WAIT, Probes
 from app.factory import Store
 from app.services import Services
 from tests.conftest import Api
@@ -70,7 +70,7 @@ def test_one_that_fails_is_tried_sooner_each_time_later_and_its_recovery_is_seen
         if probes.tick():
             looks.append((clock.now() - began).total_seconds())
         clock.advance(1)
-    first = FIRST_AGAIN.total_seconds()
+    first = FIRST_WAIT.total_seconds()
     assert looks == [0, first, 3 * first, 7 * first, 15 * first, 15 * first + EVERY.total_seconds()]
     (found,) = services.connections.conditions()
     assert (found.works, found.since) == (False, began)

@@ -12,7 +12,7 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from app.api.operation import describe
 from app.errors import FieldError, ValidationFailed
-from app.jobs.reading import judge_of
+from app.jobs.reading import body_validator
 from app.validation import SchemaValidator, strict_json
 from app.validation.together import beside
 
@@ -112,7 +112,7 @@ def check(value: Any, validator: SchemaValidator, further_errors: FurtherErrors 
 
 
 def _validator_of(schema: BodySchema) -> SchemaValidator:
-    return SchemaValidator(schema) if isinstance(schema, Mapping) else judge_of(schema())
+    return SchemaValidator(schema) if isinstance(schema, Mapping) else body_validator(schema())
 
 
 def _read_text(request: Request) -> str:

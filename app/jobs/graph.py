@@ -1,4 +1,4 @@
-"""Changes of who runs after whom, one after the other where together they would make a circle."""
+"""Changes of the dependencies between jobs. Two changes that would make a circle together are written one after the other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from templates_lib.messages import say
 MOST_LOOKED_AT = 10_000  # jobs, in the search for a circle
 # A rival that is still there after so many seconds belongs to a process that was killed or stopped; its change is refused.
 PATIENCE_SECONDS = 2.0
-WAIT_SECONDS = (0.005, 0.03)  # between two looks at rivals, drawn evenly
+WAIT_SECONDS = (0.005, 0.03)  # between two reads of the rivals, drawn evenly
 
 
 @dataclass(frozen=True, slots=True)

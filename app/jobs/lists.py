@@ -1,4 +1,4 @@
-"""Lists in which the order says nothing hold each entry once."""
+"""Finds repeated entries in the lists of a job: lists whose order has no meaning hold each entry once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from templates_lib.addresses import address_key
 
 
 def repeated(body: Mapping[str, Any]) -> Iterator[str]:
-    """Pointers to the entries of a job's body (JSON values) that its lists have already: a tag, a calendar, an address, an ending, a job
-    to run after. Entries of another type than the list takes are left to whoever judges the body."""
+    """Yields the pointers to entries of a job's body (JSON values) that repeat an earlier entry of their list: tags, calendars,
+    addresses, ends of an attempt to retry after, jobs to run after. Entries of a wrong type are skipped; the validation of the body
+    reports them."""
     for at, key in _KEYS.items():
         entries = _at(body, at)
         keys = [_key(entry, key) for entry in entries]
         seen: set[Hashable] = set()
-        for place, found in enumerate(keys):
-            if found is not None and found in seen:
-                yield f"{at}/{place}"
-            seen.add(found)
+        for index, entry_key in enumerate(keys):
+            if entry_key is not None and entry_key in seen:
+                yield f"{at}/{index}"
+            seen.add(entry_key)
 
 
 def _at(body: Mapping[str, Any], pointer: str) -> Sequence[Any]:

@@ -15,16 +15,16 @@ from app.triggers import COMMON_FIELDS, FIELDS, ManualTrigger, Trigger, trigger_
 
 
 class Overlap(StrEnum):
-    """What becomes of a due time that comes while the job still runs."""
+    """What happens at a due time while the job still runs."""
 
-    SKIP = "skip"  # recorded as skipped
-    QUEUE = "queue"  # waits for its turn
-    REPLACE = "replace"  # the running one is cancelled
-    ALLOW = "allow"  # runs beside it, up to concurrency.max_instances
+    SKIP = "skip"  # the new run is recorded as skipped
+    QUEUE = "queue"  # the new run waits for its turn
+    REPLACE = "replace"  # the running one is cancelled and the new run starts
+    ALLOW = "allow"  # the new run starts beside it, up to concurrency.max_instances
 
 
 class MisfirePolicy(StrEnum):
-    """What becomes of due times that could not be started within the grace."""
+    """What happens with due times that could not be started within the grace."""
 
     SKIP = "skip"  # all are missed
     ONCE = "once"  # the latest runs, the others are missed
@@ -32,7 +32,7 @@ class MisfirePolicy(StrEnum):
 
 
 class DependsOn(StrEnum):
-    """Which ends of a run have the jobs that depend on it run."""
+    """Which ends of a run start the jobs that depend on it."""
 
     SUCCESS = "success"  # it succeeded
     FAILURE = "failure"  # its last attempt failed or timed out
@@ -40,11 +40,11 @@ class DependsOn(StrEnum):
 
 
 class RetryOn(StrEnum):
-    """Which ends of an attempt are worth another."""
+    """Which ends of an attempt lead to another attempt."""
 
-    ERROR = "error"  # it raised, or its process died
-    TIMEOUT = "timeout"  # it ran longer than timeout_seconds
-    LOST_WORKER = "lost_worker"  # its worker fell silent past its lease
+    ERROR = "error"  # the attempt raised, or its process died
+    TIMEOUT = "timeout"  # the attempt ran longer than timeout_seconds
+    LOST_WORKER = "lost_worker"  # the worker was silent until its lease had ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Attempts after the first: how many, how long apart, after what."""
+    """The attempts after the first one: how many, how long apart, and after which ends (RetryOn)."""
 
     max_retries: int = 3
     retry_delay_seconds: int = 300
@@ -81,7 +81,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misfire:
-    """Lateness in seconds that is still "in time", and what becomes of the rest."""
+    """A due time is in time if it starts within `grace_seconds`; `policy` says what happens with the others."""
 
     policy: MisfirePolicy = MisfirePolicy.ONCE
     grace_seconds: int = 300
@@ -90,8 +90,8 @@ class Misfire:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concurrency:
-    """How many executions of the job may run at once; those of all jobs of a `group` share its places (one, unless the operator gives
-    it more) and wait for each other."""
+    """How many executions of the job may run at once. The executions of all jobs of a `group` share its slots (one, unless the operator
+    allows more) and wait for each other."""
 
     max_instances: int = 1
     group: str = ""
@@ -99,7 +99,7 @@ class Concurrency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notifications:
-    """Mail addresses that are told how an execution ended; failure is failed, timeout and missed."""
+    """Addresses that get a mail when an execution has ended. Failure means failed, timeout or missed."""
 
     on_success: tuple[str, ...] = ()
     on_failure: tuple[str, ...] = ()
@@ -107,8 +107,10 @@ class Notifications:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """A job that another runs after: its id, and which of its ends count. A job that depends on several runs once each of them has ended
-    so since it last ran for them."""
+    """A job that another one runs after: its id, and which of its ends count.
+
+    A job with several dependencies runs once each of them has had such an end since the last run that they started.
+    """
 
     job: str
     when: DependsOn = DependsOn.SUCCESS
@@ -116,7 +118,7 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDefinition:
-    """What a person decides about a job."""
+    """Everything that a person decides about a job."""
 
     name: str
     template_type: str
@@ -140,16 +142,19 @@ class JobDefinition:
 class Cause(StrEnum):
     """What pauses a job."""
 
-    PERSON = "person"  # someone, or the job itself after too many failures
+    PERSON = "person"  # a person, or the job itself after too many failures
     CALENDAR = "calendar"  # a blackout of one of its calendars
     TEMPLATE = "template"  # its template is switched off
-    MAINTENANCE = "maintenance"  # the switch that stops everything
+    MAINTENANCE = "maintenance"  # the maintenance switch, which stops all jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Why and until when a job's due times are let go by. `until` is exclusive, None: until someone resumes it; `since_due` is the
-    first due time that was not planned when the pause began. Of a blackout, `reason` is its calendar's name."""
+    """Why a job is paused and until when; its due times pass without a run.
+
+    `until` is exclusive; None means until somebody resumes the job. `since_due` is the first due time that was not planned when the
+    pause began. For a blackout, `reason` is the name of its calendar.
+    """
 
     cause: Cause = Cause.PERSON
     reason: str
@@ -161,7 +166,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A definition in the registry, with what the registry and the dispatcher know of it."""
+    """A definition in the registry, with what the registry and the dispatcher store about it."""
 
     id: str
     definition: JobDefinition
@@ -174,16 +179,16 @@ class Job:
     updated_at: datetime
     next_run_at: datetime | None = None
     last_run_at: datetime | None = None
-    last_status: str | None = None  # how the run ended that began last, of those that have ended
+    last_status: str | None = None  # the status of the run that began last among those that have ended
     schedule_error: str | None = None
     paused: Pause | None = None
     request_digest: str | None = None
-    code_version: int | None = None  # of the template's code that the parameters are written for; None: as `template_version` says
-    damaged: frozenset[str] = frozenset()  # the fields of its document that cannot be read and stand here as something neutral
+    code_version: int | None = None  # version of the template's code that the parameters are for; None: the one in `template_version`
+    damaged: frozenset[str] = frozenset()  # the fields of its document that cannot be read; they have neutral values here
 
     def has_ended(self, now: datetime) -> bool:
-        """Whether its schedule had due times and has none any more. Of one that waits (switched off, paused), by its last instant; the
-        registry's filter `ended` says the same of stored jobs."""
+        """Returns whether the schedule had due times and has none left. For a job that waits (switched off or paused), the last instant
+        of its schedule decides. The registry's filter `ended` gives the same answer for stored jobs."""
         schedule = self.definition.schedule
         if not schedule.trigger.is_timed or self.schedule_error:
             return False
@@ -194,7 +199,7 @@ class Job:
 
     @property
     def starts_by_itself(self) -> bool:
-        """Whether anything starts it but a person or a program: a due time, or the end of another job."""
+        """Whether a due time or the end of another job starts it, and not only a person or a program."""
         return self.next_run_at is not None or (self.definition.enabled and bool(self.definition.depends_on))
 
 
@@ -203,7 +208,7 @@ DEFINITION_FIELDS = tuple(item.name for item in fields(JobDefinition))
 
 
 def to_plain(value: Any) -> Any:
-    """A record as dicts, lists and scalars, fit for BSON; enums become their text."""
+    """Returns a record as dicts, lists and scalars that BSON can store; enums become their text."""
     kind = type(value)
     if kind in _SCALARS:
         return value
@@ -226,7 +231,7 @@ def _field_names(kind: type[Any]) -> tuple[str, ...]:
 
 
 def definition_from(row: Mapping[str, Any]) -> JobDefinition:
-    """The definition in a stored document or a loaded request; what is missing has its default."""
+    """Returns the definition in a stored document or a loaded request. Missing fields get their defaults."""
     given = {name: row[name] for name in DEFINITION_FIELDS if name in row}
     for name, build in _NESTED.items():
         if name in given:
@@ -249,12 +254,12 @@ def schedule_from(row: Mapping[str, Any]) -> Schedule:
 
 
 def retry_policy_from(row: Mapping[str, Any]) -> RetryPolicy:
-    """The retry policy in a stored document; what is missing has its default."""
+    """Returns the retry policy in a stored document. Missing fields get their defaults."""
     return RetryPolicy(**{**row, "retry_on": tuple(row.get("retry_on", RetryPolicy().retry_on))})
 
 
 def notifications_from(row: Mapping[str, Any]) -> Notifications:
-    """Whom a stored document names to be told; what is missing has its default."""
+    """Returns the addresses in a stored document. Missing fields get their defaults."""
     return Notifications(**{key: tuple(value) for key, value in row.items()})
 
 
@@ -268,12 +273,12 @@ _NESTED: dict[str, Any] = {
     "depends_on": lambda rows: tuple(Dependency(job=row["job"], when=DependsOn(row.get("when", DependsOn.SUCCESS))) for row in rows),
 }
 
-UNREADABLE = "its record in the database is damaged: "  # what the `schedule_error` of a damaged job begins with
+UNREADABLE = "its record in the database is damaged: "  # the `schedule_error` of a damaged job begins with this
 _RECORD_FIELDS = tuple(item.name for item in fields(Job) if item.name not in {"id", "definition", "damaged"})
 
 
 def job_from(row: Document) -> Job:
-    """The job in a stored document; of a damaged one, `schedule_error` says what is wrong with it."""
+    """Returns the job in a stored document. If the document is damaged, `schedule_error` says what is wrong with it."""
     known = {name: row.get(name) for name in _RECORD_FIELDS}
     if (damaged := row.get(DAMAGED)) is not None:
         known["schedule_error"] = f"{UNREADABLE}{damaged}"
@@ -287,7 +292,7 @@ def _pause_from(row: Document) -> Pause:
 
 
 def job_document(job: Job) -> Document:
-    """The stored form: the definition's fields beside the record's."""
+    """Returns the stored form: the fields of the definition and of the record at one level."""
     return {
         "_id": job.id,
         **to_plain(job.definition),

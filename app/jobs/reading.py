@@ -1,4 +1,4 @@
-"""Reads the body of a request into a definition, as far as it can be read, and tells everything that is wrong with it at once."""
+"""Reads the body of a request into a definition as far as it can be read, and reports all its errors at once."""
 
 from __future__ import annotations
 
@@ -25,31 +25,34 @@ from app.validation.together import beside, sound
 from templates_lib.messages import say
 
 DEFAULT_TIMEOUT_SECONDS = JobDefinition(name="", template_type="").timeout_seconds
-_PARTS = frozenset({"schedule", "retry_policy", "misfire", "concurrency", "notifications"})  # objects whose other members can be judged
-_NOT_JUDGED = frozenset({"format", "pattern"})  # marshmallow's fields know these in their own words
+# Objects of which one member can be wrong while the others are still checked.
+_PARTS = frozenset({"schedule", "retry_policy", "misfire", "concurrency", "notifications"})
+_LEFT_TO_FIELDS = frozenset({"format", "pattern"})  # the fields of marshmallow check these, with their own messages
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A definition in which each field that could not be read has its default, and the errors that say which those are.
+    """A definition and its errors. A field that could not be read has its default in the definition, and an error names it.
 
-    `places` has, for each list that lost entries, by its pointer, the indexes that its entries have in the body.
+    `original_indexes` belongs to lists that lost entries: it holds, by the pointer of the list, the index in the body of each entry that
+    is left.
     """
 
     definition: JobDefinition
     errors: tuple[FieldError, ...] = ()
-    places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    original_indexes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def and_also(self, found: Iterable[FieldError]) -> list[FieldError]:
-        """The errors, and those of `found` that do not follow from one of them: another one stands at their place, around or inside."""
-        return beside(self.errors, [FieldError(self._in_body(one.pointer), one.message) for one in found])
+    def and_also(self, more: Iterable[FieldError]) -> list[FieldError]:
+        """Returns the errors and those of `more` that do not follow from one of them. An error follows from another if their places are
+        the same, or one lies inside the other."""
+        return beside(self.errors, [FieldError(self._in_body(error.pointer), error.message) for error in more])
 
     def has(self, name: str) -> bool:
-        """Whether the body's field `name` could be read, as a whole or in part."""
-        return all(one.pointer not in {"", f"/{name}"} for one in self.errors)
+        """Returns whether the field `name` of the body could be read, as a whole or in part."""
+        return all(error.pointer not in {"", f"/{name}"} for error in self.errors)
 
     def _in_body(self, pointer: str) -> str:
-        for at, indexes in self.places.items():
+        for at, indexes in self.original_indexes.items():
             index, slash, rest = pointer.removeprefix(f"{at}/").partition("/")
             if pointer.startswith(f"{at}/") and index.isdigit() and int(index) < len(indexes):
                 return f"{at}/{indexes[int(index)]}{slash}{rest}"
@@ -57,26 +60,26 @@ class Reading:
 
 
 def read_definition(body: Any, settings: Settings) -> Reading:
-    """What `body` (JSON values) describes, with the defaults of the settings. Raises ValidationFailed where it is no object."""
+    """Returns what `body` (JSON values) describes, with the defaults of the settings. Raises ValidationFailed if it is not an object."""
     if not isinstance(body, Mapping):
         raise ValidationFailed([FieldError("", "must be an object")])
-    spelled, _ = read_names(body, "name", "tags")  # their lengths count as they are kept
-    errors, twice = _judge().errors(spelled), list(repeated(spelled))
-    taken, places = _without(body, [*_pointers(errors), *twice])
+    normalised, _ = read_names(body, "name", "tags")  # limits of length apply to names as they are stored
+    errors, duplicates = _definition_validator().errors(normalised), list(repeated(normalised))
+    readable, indexes = _without(body, [*_pointers(errors), *duplicates])
     schema = JobDefinitionSchema(partial=("name", "template_type"))
     try:
-        loaded = schema.load(taken)
+        loaded = schema.load(readable)
     except ValidationError as error:
-        errors = Reading(JobDefinition(name="", template_type=""), tuple(errors), places).and_also(flatten_messages(error.messages))
-        taken, places = _without(body, [*_pointers(errors), *twice])
-        loaded = schema.load(taken)
+        errors = Reading(JobDefinition(name="", template_type=""), tuple(errors), indexes).and_also(flatten_messages(error.messages))
+        readable, indexes = _without(body, [*_pointers(errors), *duplicates])
+        loaded = schema.load(readable)
     definition = definition_from(_with_defaults(loaded, settings))
-    reading = Reading(definition, tuple(errors), places)
-    return replace(reading, errors=tuple(reading.and_also(_beyond_settings(definition, settings))))
+    reading = Reading(definition, tuple(errors), indexes)
+    return replace(reading, errors=tuple(reading.and_also(_errors_by_settings(definition, settings))))
 
 
 def load_definition(body: Any, settings: Settings) -> JobDefinition:
-    """The definition that `body` describes. Raises ValidationFailed with a JSON Pointer for each field that is wrong."""
+    """Returns the definition that `body` describes. Raises ValidationFailed with a JSON Pointer for each wrong field."""
     reading = read_definition(body, settings)
     if reading.errors:
         raise ValidationFailed(reading.errors)
@@ -84,8 +87,8 @@ def load_definition(body: Any, settings: Settings) -> JobDefinition:
 
 
 def load_pause(body: Any, now: datetime) -> tuple[str, datetime | None]:
-    """Reason and end of the pause that `body` (JSON values) describes, at `now`. Raises ValidationFailed."""
-    errors, schema = _pause_judge().errors(body), PauseSchema(partial=True)
+    """Returns the reason and the end of the pause that `body` (JSON values) describes, as of `now`. Raises ValidationFailed."""
+    errors, schema = _pause_validator().errors(body), PauseSchema(partial=True)
     try:
         loaded = schema.load(sound(body, errors))
     except ValidationError as error:
@@ -101,36 +104,37 @@ def load_pause(body: Any, now: datetime) -> tuple[str, datetime | None]:
 
 
 def json_schema(schema: Schema) -> dict[str, Any]:
-    """A marshmallow schema as JSON Schema, which is what bodies are judged by: forms and REST then say the same in the same words."""
+    """Returns a marshmallow schema as JSON Schema. Bodies are validated by that, so that forms and REST report errors in the same
+    words."""
     spec = APISpec(title="", version="", openapi_version="3.1.0")
     converter = OpenAPIConverter(openapi_version="3.1.0", schema_name_resolver=lambda schema: None, spec=spec)
-    found: dict[str, Any] = converter.schema2jsonschema(schema)  # type: ignore[no-untyped-call]  # apispec has few types
-    return found
+    converted: dict[str, Any] = converter.schema2jsonschema(schema)  # type: ignore[no-untyped-call]  # apispec has few types
+    return converted
 
 
-def judge_of(schema: Schema) -> SchemaValidator:
-    """What judges a body by a marshmallow schema, but for formats and patterns, which its fields judge."""
-    return SchemaValidator(_bare(json_schema(schema)))
-
-
-@cache
-def _judge() -> SchemaValidator:
-    return judge_of(JobDefinitionSchema())
+def body_validator(schema: Schema) -> SchemaValidator:
+    """Returns a validator of bodies for a marshmallow schema. It leaves formats and patterns to the fields of the schema."""
+    return SchemaValidator(_without_formats(json_schema(schema)))
 
 
 @cache
-def _pause_judge() -> SchemaValidator:
-    return judge_of(PauseSchema())
+def _definition_validator() -> SchemaValidator:
+    return body_validator(JobDefinitionSchema())
 
 
-def _bare(schema: Any) -> Any:
+@cache
+def _pause_validator() -> SchemaValidator:
+    return body_validator(PauseSchema())
+
+
+def _without_formats(schema: Any) -> Any:
     if isinstance(schema, Mapping):
-        return {key: _bare(inner) for key, inner in schema.items() if key not in _NOT_JUDGED}
-    return [_bare(one) for one in schema] if isinstance(schema, list) else schema
+        return {key: _without_formats(inner) for key, inner in schema.items() if key not in _LEFT_TO_FIELDS}
+    return [_without_formats(inner) for inner in schema] if isinstance(schema, list) else schema
 
 
 def _with_defaults(loaded: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """The loaded body with what the settings say of what it leaves out."""
+    """Returns the loaded body with the defaults of the settings for what it leaves out."""
     return {
         "template_type": "",
         "timeout_seconds": min(DEFAULT_TIMEOUT_SECONDS, settings.max_timeout_seconds),
@@ -146,7 +150,8 @@ def _with_defaults(loaded: dict[str, Any], settings: Settings) -> dict[str, Any]
     }
 
 
-def _beyond_settings(definition: JobDefinition, settings: Settings) -> list[FieldError]:
+def _errors_by_settings(definition: JobDefinition, settings: Settings) -> list[FieldError]:
+    """Returns errors for values that the settings do not allow, and for an empty name."""
     errors = [] if definition.name else [FieldError("/name", "must not be empty")]
     if definition.timeout_seconds > settings.max_timeout_seconds:
         errors.append(FieldError("/timeout_seconds", say("must be at most {most}", most=settings.max_timeout_seconds)))
@@ -156,41 +161,43 @@ def _beyond_settings(definition: JobDefinition, settings: Settings) -> list[Fiel
 
 
 def _pointers(errors: Iterable[FieldError]) -> list[str]:
-    return [one.pointer for one in errors]
+    return [error.pointer for error in errors]
 
 
 def _without(body: Mapping[str, Any], pointers: Iterable[str]) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
-    """The body without what `pointers` lead to: a member of a part, an entry of a list, else the whole field; and, by the pointers of
-    lists that lost entries, which entries are left."""
+    """Returns the body without the values at `pointers`: a member of a part, an entry of a list, or else the whole field.
+
+    The second value holds, by the pointer of each list that lost entries, the indexes of the entries that are left.
+    """
     left: dict[str, Any] = {key: dict(value) if key in _PARTS and isinstance(value, Mapping) else value for key, value in body.items()}
     lost: dict[tuple[str, ...], set[int]] = {}
     for keys in filter(None, map(keys_of, pointers)):
         if keys[0] == "parameters" and len(keys) > 1:
-            continue  # they stay whole: their template's schema judges them, and what is missing would be an error that only follows
-        way = _way(left, keys)
-        holder, rest = _holder(left, way), keys[len(way) :]
-        if rest and rest[0].isdigit() and isinstance(holder.get(way[-1]), list):
-            lost.setdefault(way, set()).add(int(rest[0]))
-        elif way == ("schedule", "type"):
-            holder["type"] = ManualTrigger.type  # the type that asks for no member: the members that are there are judged by themselves
+            continue  # parameters stay whole: the schema of their template checks them, and a missing one would cause a second error
+        path = _path_to_remove(left, keys)
+        holder, rest = _holder(left, path), keys[len(path) :]
+        if rest and rest[0].isdigit() and isinstance(holder.get(path[-1]), list):
+            lost.setdefault(path, set()).add(int(rest[0]))
+        elif path == ("schedule", "type"):
+            holder["type"] = ManualTrigger.type  # this type requires no other member, so the members that are there are still checked
         else:
-            holder.pop(way[-1], None)
-    places = {}
-    for way, gone in lost.items():
-        holder = _holder(left, way)
-        if isinstance(entries := holder.get(way[-1]), list):
-            kept = tuple(index for index in range(len(entries)) if index not in gone)
-            holder[way[-1]], places["".join(f"/{key}" for key in way)] = [entries[index] for index in kept], kept
-    return left, places
+            holder.pop(path[-1], None)
+    remaining = {}
+    for path, removed in lost.items():
+        holder = _holder(left, path)
+        if isinstance(entries := holder.get(path[-1]), list):
+            indexes = tuple(index for index in range(len(entries)) if index not in removed)
+            holder[path[-1]], remaining["".join(f"/{key}" for key in path)] = [entries[index] for index in indexes], indexes
+    return left, remaining
 
 
-def _way(body: Mapping[str, Any], keys: list[str]) -> tuple[str, ...]:
-    """The keys that lead to what is taken out for an error at `keys`: one, or two where it is a member of a part."""
+def _path_to_remove(body: Mapping[str, Any], keys: list[str]) -> tuple[str, ...]:
+    """Returns the keys of the value to remove for an error at `keys`: two for a member of a part, else one."""
     whole = keys[0] not in _PARTS or not isinstance(body.get(keys[0]), dict)
     return tuple(keys[:1] if whole else keys[:2])
 
 
-def _holder(body: dict[str, Any], way: tuple[str, ...]) -> dict[str, Any]:
-    """What holds the last key of a way; empty where that has been taken out."""
-    found: Any = body.get(way[0], {}) if len(way) > 1 else body
-    return found if isinstance(found, dict) else {}
+def _holder(body: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """Returns the object that holds the last key of `path`; an empty one if that object was removed."""
+    holder: Any = body.get(path[0], {}) if len(path) > 1 else body
+    return holder if isinstance(holder, dict) else {}

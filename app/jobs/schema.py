@@ -1,4 +1,4 @@
-"""The shape of a job as it is sent: one marshmallow schema for REST, forms and documentation."""
+"""The body of a job in a request: one marshmallow schema for REST, forms and documentation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from templates_lib.messages import say
 LONGEST_NAME = 120
 MAX_TAGS = 20
 MAX_DEPENDENCIES = 20
-# What the documentation says of names, roughly: app.validation.names has the whole rule.
+# The pattern of names in the documentation. It is an approximation; app.validation.names has the exact rule.
 NAME_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff]*$"
 
 
@@ -30,19 +30,21 @@ class _Strict(Schema):
 
 
 class NameField(ma.String):
-    """A name, or another line that people read, in its one spelling (app.validation.names). Spaces at its ends are dropped, or refused
-    where the name gives rights, as that of a group does."""
+    """A name or another line that people read, in its normal spelling (app.validation.names).
+
+    Spaces at both ends are dropped. They are refused if the name gives rights, as the name of a group does (`gives_rights`).
+    """
 
     def __init__(self, *, gives_rights: bool = False, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "metadata": {"pattern": NAME_PATTERN, **kwargs.get("metadata", {})}})
         self._gives_rights = gives_rights
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        given = super()._deserialize(value, *args, **kwargs)
-        text, problem = read_name(given)
-        if problem is None and given and not text:
+        sent = super()._deserialize(value, *args, **kwargs)
+        text, problem = read_name(sent)
+        if problem is None and sent and not text:
             problem = say("must not be empty")
-        if problem is None and self._gives_rights and given != given.strip():
+        if problem is None and self._gives_rights and sent != sent.strip():
             problem = say("must not begin or end with a space")
         if problem is not None:
             raise ValidationError(problem)
@@ -169,7 +171,7 @@ class PauseSchema(_Strict):
 
 
 def flatten_messages(messages: Any, path: tuple[Any, ...] = ()) -> Iterator[FieldError]:
-    """marshmallow's nested messages as one FieldError each."""
+    """Yields one FieldError for each of marshmallow's nested messages."""
     if isinstance(messages, Mapping):
         for key, inner in messages.items():
             yield from flatten_messages(inner, path if key == "_schema" else (*path, key))
@@ -178,7 +180,7 @@ def flatten_messages(messages: Any, path: tuple[Any, ...] = ()) -> Iterator[Fiel
             yield FieldError(pointer(path), WORDS.get(str(text), str(text)))
 
 
-# What marshmallow says, as this API does.
+# marshmallow's messages, and the messages of this API in their place.
 WORDS = {
     "Missing data for required field.": "is required",
     "Unknown field.": "is not a known field",

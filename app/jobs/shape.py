@@ -1,4 +1,4 @@
-"""What the documents of jobs, their revisions, notes, drafts and moves must be (app.shapes)."""
+"""The shapes of the documents of jobs, and of their revisions, notes, drafts and moves (app.shapes)."""
 
 from __future__ import annotations
 

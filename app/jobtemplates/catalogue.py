@@ -1,4 +1,4 @@
-"""The catalogue: which templates there are, code and derived, and what their schemas say about a job's parameters."""
+"""The catalogue of templates: those that are code, and those that are derived from them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ log = get_logger(__name__)
 _CLOSED: dict[State, Said] = {State.DRAFT: say("is a draft"), State.DEPRECATED: say("is deprecated"), State.RETIRED: say("is retired")}
 
 ENTRY_POINTS = "jobwright.templates"
-STALE_AFTER_SECONDS = 1.0  # what another process has changed holds here within so long
+STALE_AFTER_SECONDS = 1.0  # changes by another process are seen here after this time at the latest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What super-admins have said of a template: whether it is on, what its jobs do while it is off, which roles may use it (empty:
-    all that may use any), and a note for who makes jobs of it."""
+    """The settings of super-admins for a template.
+
+    They say whether it is on, what its jobs do while it is off, which roles may use it (empty: all roles that may use templates), and a
+    note for people who make jobs of it.
+    """
 
     enabled: bool = True
     when_off: WhenOff = WhenOff.KEEP
@@ -38,14 +41,14 @@ class Standing:
 
     @property
     def pauses(self) -> bool:
-        """True while its jobs' due times go by."""
+        """Whether the due times of its jobs pass without a run."""
         return not self.enabled and self.when_off is WhenOff.PAUSE
 
 
 class Catalogue:
-    """Templates by type. One that cannot be loaded is in `broken` with the reason, and the others work.
+    """Templates by type. A template that cannot be loaded is in `broken` with the reason, and the others work.
 
-    `rows` are what the database has of templates; without it there are those that are code.
+    `rows` reads the documents of templates from the database. Without it, the catalogue has only templates that are code.
     """
 
     def __init__(
@@ -56,12 +59,13 @@ class Catalogue:
         rows: Callable[[], Sequence[Document]] | None = None,
         monotonic: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._code, self._code_broken = {kind: of_code(one) for kind, one in templates.items()}, dict(broken or {})
-        self._look_into(rows, monotonic)
+        self._code = {kind: of_code(template) for kind, template in templates.items()}
+        self._code_broken = dict(broken or {})
+        self._read_from(rows, monotonic)
 
     @classmethod
     def discover(cls) -> Catalogue:
-        """Load every entry point of group `jobwright.templates`, ours and those of other packages."""
+        """Loads every entry point of the group `jobwright.templates`: ours and those of other packages."""
         templates: dict[str, JobTemplate] = {}
         broken: dict[str, str] = {}
         for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
@@ -77,138 +81,143 @@ class Catalogue:
         return cls(templates, broken)
 
     def over(self, rows: Callable[[], Sequence[Document]], monotonic: Callable[[], float]) -> Catalogue:
-        """The same code, with what a database has of templates."""
+        """Returns a catalogue of the same code, with the documents of templates from a database."""
         fresh = copy.copy(self)
-        fresh._look_into(rows, monotonic)
+        fresh._read_from(rows, monotonic)
         return fresh
 
     # -- looking up -----------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[TemplateVersion]:
-        """The version of each that new jobs are of, or that its latest jobs were; by category and name."""
-        found = [entry for kind in self.types() if (entry := self.find(kind)) is not None]
-        return iter(sorted(found, key=lambda entry: (entry.category, entry.name)))
+        """Iterates over the current version of each template, sorted by category and name."""
+        entries = [entry for kind in self.types() if (entry := self.find(kind)) is not None]
+        return iter(sorted(entries, key=lambda entry: (entry.category, entry.name)))
 
     def types(self) -> list[str]:
-        """Of all that were ever published."""
+        """Returns the types of all templates that were ever published."""
         return sorted({*self._code, *(kind for kind, row in self._known().items() if row.get("versions"))})
 
     def find(self, kind: str, version: int | None = None) -> TemplateVersion | None:
-        """A template in `version`, by default the current one: the newest published, else the newest. Code has one version only, which
-        stands for all. None where there is none, or it cannot be made any more (`why_not`)."""
+        """Returns a template in `version`, by default in the current one: the newest published version, else the newest of all.
+
+        Code has one version only, which is returned for every number. None if there is no such template, or if it cannot be used any
+        more (`why_not` gives the reason).
+        """
         if kind in self._code:
             return self._code[kind]
-        found = self._derived(kind, version)
-        return found if isinstance(found, TemplateVersion) else None
+        entry = self._derived(kind, version)
+        return entry if isinstance(entry, TemplateVersion) else None
 
     def get(self, kind: str, version: int | None = None) -> TemplateVersion:
-        """As `find`. Raises NotFound."""
-        found = self.find(kind, version)
-        if found is None:
+        """Returns the same as `find`. Raises NotFound."""
+        entry = self.find(kind, version)
+        if entry is None:
             raise NotFound("template", kind)
-        return found
+        return entry
 
     def why_not(self, kind: str, version: int | None = None) -> str | None:
-        """Why there is no such template, in words for whoever has a job of it; None where there is."""
+        """Returns why there is no such template, in words for the owner of a job of it; None if the template can be used."""
         if kind in self._code:
             return None
         if kind in self._code_broken:
             return say("its code does not load: {why}", why=self._code_broken[kind])
-        found = self._derived(kind, version)
-        return found if isinstance(found, str) else None
+        reason = self._derived(kind, version)
+        return reason if isinstance(reason, str) else None
 
     def code(self) -> list[TemplateVersion]:
-        """Those that are code, by category and name."""
+        """Returns the templates that are code, sorted by category and name."""
         return sorted(self._code.values(), key=lambda entry: (entry.category, entry.name))
 
     @property
     def broken(self) -> dict[str, str]:
-        """What cannot be used, with the reason: code that does not load, derived templates whose base has changed under them."""
+        """The templates that cannot be used, with the reason: code that does not load, and derived templates that no longer fit their
+        base."""
         derived = {kind: why for kind, row in self._known().items() if row.get("versions") and (why := self.why_not(kind)) is not None}
         return {**self._code_broken, **derived}
 
     def standing(self, kind: str) -> Standing:
-        """What super-admins have said of it."""
-        said = self._known().get(kind, {}).get("standing") or {}
+        """Returns the settings of super-admins for a template."""
+        stored = self._known().get(kind, {}).get("standing") or {}
         return Standing(
-            enabled=said.get("enabled", True),
-            when_off=WhenOff(said.get("when_off", WhenOff.KEEP)),
-            roles=tuple(Role(role) for role in said.get("roles", ())),
-            note=said.get("note", ""),
+            enabled=stored.get("enabled", True),
+            when_off=WhenOff(stored.get("when_off", WhenOff.KEEP)),
+            roles=tuple(Role(role) for role in stored.get("roles", ())),
+            note=stored.get("note", ""),
         )
 
     def closed(self, kind: str) -> str | None:
-        """Why no new job may be of it, None where one may."""
+        """Returns why no new job may be made of the template; None if new jobs are allowed."""
         if not self.standing(kind).enabled:
             return say("is switched off")
         entry = self.find(kind)
         return None if entry is None else _CLOSED.get(entry.state)
 
     def refresh(self) -> None:
-        """Something was changed here: ask the database again at the next look."""
+        """Reads the database again at the next access, because this process has changed a template."""
         self._changes += 1
 
     def draft(self, row: Document) -> TemplateVersion:
-        """What the draft of a derived template would be, as the next version of it. It has no problems."""
+        """Returns the draft of a derived template as its next version. The draft must have no problems."""
         base = self._code[row["base"]]
         definition = row["draft"]["definition"]
         return of_definition(row["_id"], base, definition, version=next_number(row), state=State.DRAFT)
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _look_into(self, rows: Callable[[], Sequence[Document]] | None, monotonic: Callable[[], float]) -> None:
-        self._ask, self._monotonic = rows, monotonic
-        self._read: tuple[dict[str, Document], int, float] = {}, -1, 0.0  # the rows, after how many changes here, and when
+    def _read_from(self, rows: Callable[[], Sequence[Document]] | None, monotonic: Callable[[], float]) -> None:
+        self._read_rows, self._monotonic = rows, monotonic
+        self._read: tuple[dict[str, Document], int, float] = {}, -1, 0.0  # the rows, the number of changes before, and when
         self._changes = 0
-        self._made: dict[tuple[str, int], tuple[Any, TemplateVersion | str]] = {}
+        self._composed: dict[tuple[str, int], tuple[Any, TemplateVersion | str]] = {}
 
     def _known(self) -> dict[str, Document]:
         rows, changes, at = self._read
         now = self._monotonic()
-        if self._ask is not None and (changes != self._changes or now - at > STALE_AFTER_SECONDS):
-            # Counted before they are read: what another thread changes meanwhile is asked for at the next look.
+        if self._read_rows is not None and (changes != self._changes or now - at > STALE_AFTER_SECONDS):
+            # The count is taken before the read, so that a change by another thread during the read leads to another read.
             changes = self._changes
-            rows = {row["_id"]: row for row in self._ask()}
+            rows = {row["_id"]: row for row in self._read_rows()}
             self._read = rows, changes, now
         return rows
 
     def _derived(self, kind: str, version: int | None) -> TemplateVersion | str:
+        """Returns a version of a derived template, or the reason why there is none."""
         row = self._known().get(kind)
-        versions = {one["number"]: one for one in row.get("versions", ())} if row else {}
+        versions = {stored["number"]: stored for stored in row.get("versions", ())} if row else {}
         if row is None or not versions:
             return "there is no such template here"
         number = version or current_number(row)
-        one = versions.get(number)
-        if one is None:
+        stored = versions.get(number)
+        if stored is None:
             return f"there is no version {number} of it"
-        key, stamp = (kind, number), (one["at"], one["state"])
-        made = self._made.get(key)
-        if made is None or made[0] != stamp:
-            made = stamp, self._make(kind, row["base"], one)
-            self._made[key] = made
-        return made[1]
+        key, stamp = (kind, number), (stored["at"], stored["state"])
+        cached = self._composed.get(key)
+        if cached is None or cached[0] != stamp:
+            cached = stamp, self._compose(kind, row["base"], stored)
+            self._composed[key] = cached
+        return cached[1]
 
-    def _make(self, kind: str, base_type: str, one: Document) -> TemplateVersion | str:
+    def _compose(self, kind: str, base_type: str, stored: Document) -> TemplateVersion | str:
         base = self._code.get(base_type)
         if base is None:
             return say("it is made from {base}, which is not here", base=base_type)
-        definition = one["definition"]
+        definition = stored["definition"]
         wrong = problems(base.template, definition)
         if wrong:
             return say("{base} has changed under it: {pointer} {why}", base=base_type, pointer=wrong[0].pointer, why=wrong[0].message)
-        return of_definition(kind, base, definition, version=one["number"], state=State(one["state"]))
+        return of_definition(kind, base, definition, version=stored["number"], state=State(stored["state"]))
 
 
 def current_number(row: Document) -> int:
-    """The version that new jobs are of: the newest published; where none is, the newest of all. 0 where there is none."""
+    """Returns the version that new jobs get: the newest published version, else the newest of all. 0 if there is no version."""
     versions = row.get("versions", ())
-    published = [one["number"] for one in versions if one["state"] == State.PUBLISHED]
-    return int(max(published or [one["number"] for one in versions], default=0))
+    published = [version["number"] for version in versions if version["state"] == State.PUBLISHED]
+    return int(max(published or [version["number"] for version in versions], default=0))
 
 
 def next_number(row: Document) -> int:
-    """The version that a draft becomes."""
-    return int(max((one["number"] for one in row.get("versions", ())), default=0)) + 1
+    """Returns the number that the draft gets when it is published."""
+    return int(max((version["number"] for version in row.get("versions", ())), default=0)) + 1
 
 
 def _check_declaration(template: Any) -> None:

@@ -1,12 +1,13 @@
-"""Derived templates: another template's schema, narrowed, with some parameters fixed, hidden or given another default. No code.
+"""Derived templates: the schema of another template (the base) with narrower limits, fixed values, hidden parameters or other defaults.
 
-A definition is {name, description, category, icon, help, parameters}, where `parameters` says of each parameter of the base, by name:
+A derived template has no code. Its definition is {name, description, category, icon, help, parameters}. `parameters` maps names of the
+base's parameters to one of these treatments:
 
-- `{"title", "description", "default", "narrow"}`, each optional: it is asked; `narrow` is a schema that its values must fit too;
-- `{"value", "shown"}`: it always has this value, which the form shows, or not;
-- `{"hidden": true}`: it is not asked and has the base's default.
+- `{"title", "description", "default", "narrow"}`, each optional: the form asks for it; `narrow` is a schema that its values must fit too;
+- `{"value", "shown"}`: it always has this value; the form shows it if `shown` is true;
+- `{"hidden": true}`: the form does not ask for it, and it has the default of the base.
 
-A job of a derived template holds all parameters of the base: its runs are the base's runs. All functions are pure.
+A job of a derived template holds all parameters of the base, and its runs are runs of the base. All functions are pure.
 """
 
 from __future__ import annotations
@@ -82,74 +83,75 @@ _LIMITS: dict[str, dict[str, Any]] = {
         "maxItems": {"type": "integer", "title": "Most entries", "minimum": 0, "x-width": "half"},
     },
 }
-_BOUNDS = {  # a limit of the base that a narrower one may not leave, and on which side
+_BOUNDS = {  # limits of the base that a narrower limit must keep to, and the function that picks the stricter of two
     "minimum": max,
     "maximum": min,
     "maxLength": min,
     "minItems": max,
     "maxItems": min,
 }
-_AHEAD = Known(now=datetime(2026, 1, 1, tzinfo=UTC), sample=True)  # any instant: whether a definition holds does not hang on the day
-_LOST_ALONE = ("x-section", "x-order", "x-visible-if", "x-width")  # hints that speak of the siblings in the base's own form
+_SAMPLE = Known(now=datetime(2026, 1, 1, tzinfo=UTC), sample=True)  # any instant will do: a definition is valid or not on every day
+_SIBLING_HINTS = ("x-section", "x-order", "x-visible-if", "x-width")  # hints that depend on the siblings in the form of the base
 
 
 # -- from a definition to what a job is asked --------------------------------------------------------------------------
 
 
 def compose(base: Mapping[str, Any], definition: Definition) -> dict[str, Any]:
-    """The schema of the derived template's parameters: never wider than `base`. `definition` has no problems."""
+    """Returns the schema of the derived template's parameters. It allows nothing that `base` does not allow. The definition must have no
+    problems (`problems`)."""
     schema: dict[str, Any] = copy.deepcopy(dict(base))
     schema["title"] = definition["name"]
     schema.pop("examples", None)
     for name, treatment in definition.get("parameters", {}).items():
-        schema["properties"][name] = _treated(schema["properties"][name], treatment)
+        schema["properties"][name] = _apply(treatment, schema["properties"][name])
     return schema
 
 
-def _treated(member: dict[str, Any], treatment: Mapping[str, Any]) -> dict[str, Any]:
+def _apply(treatment: Mapping[str, Any], member: dict[str, Any]) -> dict[str, Any]:
     if treatment.get("hidden"):
         return {**member, "readOnly": True, "x-hidden": True}
     if "value" in treatment:
         value = treatment["value"]
-        one = None if has_any(value) else {"const": value}  # what an expression becomes is another thing at each run
-        fixed = {**_also(member, one), "default": value, "readOnly": True}
+        only = None if has_any(value) else {"const": value}  # an expression gives another value at each run
+        fixed = {**_restrict(member, only), "default": value, "readOnly": True}
         return fixed if treatment.get("shown") else {**fixed, "x-hidden": True}
-    told = {word: treatment[word] for word in ("title", "description", "default") if word in treatment}
-    if "description" in told:
+    texts = {word: treatment[word] for word in ("title", "description", "default") if word in treatment}
+    if "description" in texts:
         member.pop("x-help", None)
-    return {**_also(member, treatment.get("narrow")), **told}
+    return {**_restrict(member, treatment.get("narrow")), **texts}
 
 
-def _also(member: dict[str, Any], narrower: Mapping[str, Any] | None) -> dict[str, Any]:
+def _restrict(member: dict[str, Any], narrower: Mapping[str, Any] | None) -> dict[str, Any]:
     return {**member, "allOf": [*member.get("allOf", ()), dict(narrower)]} if narrower else member
 
 
 def fixed_values(definition: Definition) -> dict[str, Any]:
-    """The parameters that have one value only."""
-    return {name: one["value"] for name, one in definition.get("parameters", {}).items() if "value" in one}
+    """Returns the parameters that have one value only."""
+    return {name: treatment["value"] for name, treatment in definition.get("parameters", {}).items() if "value" in treatment}
 
 
 def read_definition(definition: Any) -> tuple[Any, list[FieldError]]:
-    """A definition as it is sent, its names in their one spelling, and what is wrong with those."""
+    """Returns a definition with its names in their normal spelling, and the errors of those names."""
     return read_names(definition, "name", "category")
 
 
 def problems(template: JobTemplate, definition: Any) -> list[FieldError]:
-    """What is wrong with a definition that is to be derived from `template`, each at its pointer; empty where it can be published."""
+    """Returns the errors of a definition that is to be derived from `template`, each at its pointer; empty if it can be published."""
     schema = editor_schema(template)
-    ahead = resolve(schema, definition, _AHEAD)
-    judged = SchemaValidator(_without_secrets(schema)).errors(ahead.value)
-    errors = beside(ahead.errors, [one for one in judged if one.pointer not in ahead.open])
-    treatments = sound(definition, [one for one in errors if one.pointer == "/parameters"]).get("parameters")
+    resolved = resolve(schema, definition, _SAMPLE)
+    by_schema = SchemaValidator(_without_secrets(schema)).errors(resolved.value)
+    errors = beside(resolved.errors, [error for error in by_schema if error.pointer not in resolved.open])
+    treatments = sound(definition, [error for error in errors if error.pointer == "/parameters"]).get("parameters")
     if not isinstance(treatments, Mapping):
         return errors
-    named = {name: one for name, one in treatments.items() if name in template.parameters_schema.get("properties", {})}
-    right = sound(named, [one.within("/parameters") for one in errors])
-    return beside(errors, _deeper_problems(template.parameters_schema, {"parameters": right}))
+    known = {name: treatment for name, treatment in treatments.items() if name in template.parameters_schema.get("properties", {})}
+    valid = sound(known, [error.within("/parameters") for error in errors])
+    return beside(errors, _deeper_problems(template.parameters_schema, {"parameters": valid}))
 
 
 def _without_secrets(schema: Any) -> Any:
-    """A schema that takes anything where `schema` has a secret: whether that is there in the clear is judged by itself."""
+    """Returns a schema that takes anything where `schema` has a secret. A separate check finds secrets in the clear."""
     if is_secret(schema):
         return True
     if isinstance(schema, Mapping):
@@ -168,7 +170,7 @@ def _deeper_problems(base: Mapping[str, Any], definition: Definition) -> Iterato
             if word in treatment and _holds_secret(Place([member], base), treatment[word]):
                 yield FieldError(pointer((*at, word)), "is secret: keep it among the connections and name it here")
         try:
-            narrowed = SchemaValidator(_without_secrets(_in_place(base, _also(dict(member), treatment.get("narrow")))))
+            narrowed = SchemaValidator(_without_secrets(_in_place(base, _restrict(dict(member), treatment.get("narrow")))))
         except SchemaRefused as refused:
             yield FieldError(
                 pointer((*at, "narrow")) + refused.pointer, say("is no schema that is taken here: {reason}", reason=refused.reason)
@@ -182,24 +184,24 @@ def _deeper_problems(base: Mapping[str, Any], definition: Definition) -> Iterato
             )
         for word in ("value", "default"):
             if word in treatment:
-                found = resolve(member, treatment[word], _AHEAD)
-                yield from () if found.open else narrowed.errors(found.value, prefix=pointer((*at, word)))
+                resolved = resolve(member, treatment[word], _SAMPLE)
+                yield from () if resolved.open else narrowed.errors(resolved.value, prefix=pointer((*at, word)))
 
 
 def _wider(member: Mapping[str, Any], narrow: Mapping[str, Any], at: tuple[str, str]) -> Iterator[FieldError]:
-    """Limits beyond those of the base: they would hold nobody to anything."""
+    """Yields an error for each limit that is wider than that of the base, because it would have no effect."""
     for word, stricter in _BOUNDS.items():
         if word in narrow and word in member and stricter(narrow[word], member[word]) != narrow[word]:
             yield FieldError(pointer((*at, "narrow", word)), say("lies outside the template's own limit: {limit}", limit=member[word]))
 
 
 def _in_place(base: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, Any]:
-    """A schema of one parameter by itself, with the definitions that it may refer to."""
+    """Returns the schema of one parameter alone, with the definitions that it may refer to."""
     return {**member, **({"$defs": base["$defs"]} if "$defs" in base else {})}
 
 
 def _holds_secret(place: Place | None, value: Any) -> bool:
-    """True where `value` has a secret in the clear at a place that the schema keeps for one."""
+    """Returns whether `value` holds a secret in the clear at a place that the schema marks as secret."""
     if place is None or secret_name(value) is not None:
         return False
     if place.secret:
@@ -213,7 +215,8 @@ def _holds_secret(place: Place | None, value: Any) -> bool:
 
 
 def editor_schema(template: JobTemplate) -> dict[str, Any]:
-    """The schema of a definition, made from the base's own: each value is asked by the control that the base has for it."""
+    """Returns the schema of a definition, made from the schema of the base. The form asks for each value with the control that the base
+    has for it."""
     base = template.parameters_schema
     parameters = {name: _choices(name, member, base) for name, member in base.get("properties", {}).items()}
     return {
@@ -261,7 +264,7 @@ def editor_schema(template: JobTemplate) -> dict[str, Any]:
 def _choices(name: str, member: Any, base: Mapping[str, Any]) -> dict[str, Any]:
     plain = member if isinstance(member, Mapping) else {}
     title = str(plain.get("title") or name.replace("_", " ").capitalize())
-    alone = {word: value for word, value in plain.items() if word not in _LOST_ALONE}
+    alone = {word: value for word, value in plain.items() if word not in _SIBLING_HINTS}
     options = alone.get("x-options")
     if isinstance(options, Mapping) and "depends" in options:
         alone.pop("x-options")
@@ -299,8 +302,8 @@ def _choices(name: str, member: Any, base: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _limits(member: Mapping[str, Any]) -> dict[str, Any]:
-    """What a parameter's values may be narrowed by; of an object, any schema."""
-    listed = member.get("enum") or [one["const"] for one in member.get("oneOf", ()) if isinstance(one, Mapping) and "const" in one]
+    """Returns the schema of the limits that a parameter can get. For an object, that is any schema."""
+    listed = member.get("enum") or [item["const"] for item in member.get("oneOf", ()) if isinstance(item, Mapping) and "const" in item]
     kind = member.get("type")
     if listed:
         chosen = {"type": "array", "title": "Only these", "items": {"enum": listed}, "uniqueItems": True, "minItems": 1}

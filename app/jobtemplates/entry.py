@@ -1,4 +1,4 @@
-"""A version of a template, as jobs are made of it."""
+"""A version of a template. Each job is made of one version."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from templates_lib.messages import said
 
 
 class State(StrEnum):
-    """Where a version of a derived template is."""
+    """The state of a version of a derived template."""
 
-    DRAFT = "draft"  # being written: no job can be of it
-    PUBLISHED = "published"  # the newest of these is the one that new jobs are of
-    DEPRECATED = "deprecated"  # its jobs go on; there are no new ones
-    RETIRED = "retired"  # no job is of it, nor will be
+    DRAFT = "draft"  # somebody is writing it: no job can use it
+    PUBLISHED = "published"  # new jobs get the newest published version
+    DEPRECATED = "deprecated"  # its jobs go on; new jobs cannot use it
+    RETIRED = "retired"  # no job uses it, and none will
 
 
 class WhenOff(StrEnum):
-    """What becomes of the jobs of a template that is switched off."""
+    """What happens with the jobs of a template that is switched off."""
 
-    KEEP = "keep"  # they run on; there are no new ones
-    PAUSE = "pause"  # their due times go by until it is switched on again, and none is run by hand
+    KEEP = "keep"  # they go on; no new ones are made
+    PAUSE = "pause"  # their due times pass until it is switched on again, and nobody can run them by hand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateVersion:
-    """One version of a template: what its jobs are asked, and the code that runs them.
+    """One version of a template: the parameters that it asks for, and the code that runs its jobs.
 
-    `base` is the type that a derived template is made from, empty for one that is code.
+    `base` is the type of the base of a derived template; it is empty for a template that is code.
     """
 
     template: JobTemplate
@@ -58,72 +58,73 @@ class TemplateVersion:
 
     @property
     def load(self) -> str:
-        """Where its class is, "module:class"."""
+        """The place of its class, as "module:class"."""
         return f"{type(self.template).__module__}:{type(self.template).__qualname__}"
 
     @property
     def previews(self) -> bool:
-        """True where the template can say what a run would do."""
+        """Whether the template can preview a run."""
         return self.template.preview is not None
 
     @property
     def dangerous(self) -> bool:
-        """True where a super-admin is to approve what an admin does with it."""
+        """Whether a super-admin must approve what an admin does with it."""
         return self.template.destructive or self.template.risk_level == "high"
 
     @property
     def families(self) -> tuple[str, ...]:
-        """Its type, and that of the template that it is made from: whoever admits either admits it."""
+        """Its type and the type of its base. A rule that admits one of them admits the template."""
         return (self.type, self.base) if self.base else (self.type,)
 
     def unfixed(self, parameters: Any) -> list[str]:
-        """Pointers of the parameters that are not what this version fixes them to."""
-        fixed, given = fixed_values(self.definition), parameters if isinstance(parameters, Mapping) else {}
-        return [pointer((name,)) for name, value in fixed.items() if name in given and given[name] != value]
+        """Returns the pointers of parameters that have another value than the one that this version fixes."""
+        fixed, values = fixed_values(self.definition), parameters if isinstance(parameters, Mapping) else {}
+        return [pointer((name,)) for name, value in fixed.items() if name in values and values[name] != value]
 
     @property
     def help_text(self) -> str:
-        """Markdown: its own help, then the README of the code's folder."""
+        """Its own help, followed by the README in the folder of its code, as Markdown."""
         return "\n\n".join(filter(None, (self.definition.get("help", ""), _readme(self.template))))
 
     def check(self, parameters: Any, *, prefix: str = "") -> list[FieldError]:
-        """Returns what is wrong with `parameters`, whose dynamic values are resolved: by the schema, then by the code's own rules."""
+        """Returns the errors of `parameters`, whose dynamic values must be resolved. The schema is checked first; the code's own rules
+        are checked if the schema is met."""
         errors = self.validator.errors(parameters, prefix=prefix)
         if errors:
             return errors
         return [FieldError(prefix + problem.pointer, problem.message) for problem in self.template.check(parameters)]
 
     def check_ahead(self, parameters: Any, known: Known, *, prefix: str = "") -> list[FieldError]:
-        """Returns the same for the parameters of a run to come, as far as their dynamic values are known."""
-        found = resolve(self.parameters_schema, parameters, known, prefix=prefix)
-        own_rules = not found.open and not found.errors  # they are for whole parameters
-        judged = self.check(found.value, prefix=prefix) if own_rules else self.validator.errors(found.value, prefix=prefix)
-        errors = beside(found.errors, [one for one in judged if one.pointer not in found.open])
-        told = {one.pointer for one in errors}
+        """Returns the errors of the parameters of a later run, as far as their dynamic values are known now."""
+        resolved = resolve(self.parameters_schema, parameters, known, prefix=prefix)
+        complete = not resolved.open and not resolved.errors  # the code's own rules need all values
+        wrong = self.check(resolved.value, prefix=prefix) if complete else self.validator.errors(resolved.value, prefix=prefix)
+        errors = beside(resolved.errors, [error for error in wrong if error.pointer not in resolved.open])
+        reported = {error.pointer for error in errors}
         unfixed = [FieldError(prefix + at, "is fixed by the template") for at in self.unfixed(parameters)]
-        return [*errors, *(one for one in unfixed if one.pointer not in told)]
+        return [*errors, *(error for error in unfixed if error.pointer not in reported)]
 
     def upgrade_parameters(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:
-        """Returns parameters that were written for the version `written_for` of the code, upgraded by the code's own migrations, step by
-        step. Defaults are not filled in. Raises MigrationFailed."""
+        """Upgrades parameters that were written for the version `written_for` of the code with the code's own migrations, one version at
+        a time, and returns them. Does not fill in defaults. Raises MigrationFailed."""
         steps = [step for step in range(written_for, self.template.version) if step in self.template.migrations]
-        found = copy.deepcopy(dict(parameters)) if steps else dict(parameters)  # a migration may change what it is given
+        upgraded = copy.deepcopy(dict(parameters)) if steps else dict(parameters)  # a migration may change its argument
         for step in steps:
             try:
-                found = self.template.migrations[step](found)
+                upgraded = self.template.migrations[step](upgraded)
             except Exception as error:
                 why = f"the migration of {self.template.name} from version {step} raised {type(error).__name__}: {error}"
                 raise MigrationFailed(why[:500]) from error
-        return found
+        return upgraded
 
     def convert_parameters(self, parameters: Mapping[str, Any], written_for: int) -> dict[str, Any]:
-        """Returns parameters of another version of this template, converted to this one: upgraded, with its fixed values, and with its
-        defaults for what they leave out."""
+        """Converts parameters of another version of this template to this one and returns them: upgraded, with the fixed values of this
+        version, and with its defaults for what they leave out."""
         return with_defaults(self.parameters_schema, {**self.upgrade_parameters(parameters, written_for), **fixed_values(self.definition)})
 
 
 def of_code(template: JobTemplate) -> TemplateVersion:
-    """A template that is code, in the one version that there is."""
+    """Returns a template that is code, as its only version."""
     return TemplateVersion(
         template=template,
         type=template.type,
@@ -139,7 +140,7 @@ def of_code(template: JobTemplate) -> TemplateVersion:
 
 
 def of_definition(kind: str, base: TemplateVersion, definition: Definition, *, version: int, state: State) -> TemplateVersion:
-    """A derived template in one version. `definition` has no problems (derived.problems)."""
+    """Returns one version of a derived template. The definition must have no problems (derived.problems)."""
     schema = compose(base.parameters_schema, definition)
     return TemplateVersion(
         template=base.template,
@@ -159,7 +160,7 @@ def of_definition(kind: str, base: TemplateVersion, definition: Definition, *, v
 
 
 def with_defaults(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    """`value` with the schema's defaults for what it leaves out, as a fresh form shows them (app.validation.defaults)."""
+    """Returns `value` with the defaults of the schema for what it leaves out, as an empty form shows them (app.validation.defaults)."""
     return fill_defaults(schema, value)
 
 

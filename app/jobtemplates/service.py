@@ -1,4 +1,4 @@
-"""What super-admins do with templates: switch, restrict, derive, publish, deprecate, retire."""
+"""The actions of super-admins on templates: switch, restrict, derive, publish, deprecate, retire."""
 
 from __future__ import annotations
 
@@ -63,8 +63,11 @@ LONGEST_NOTE = 1000
 
 
 class Templates:
-    """For people and programs. `in_use(kind, version)` says how many jobs are of a template, or of one version of it. `switched_on` is sent
-    when a template was switched on, for whoever looks after the jobs that waited for it."""
+    """Templates for people and programs.
+
+    `in_use(kind, version)` returns how many jobs use a template, or one version of it. The signal `switched_on` is sent after a template
+    was switched on, so that the jobs that waited for it can go on.
+    """
 
     def __init__(
         self,
@@ -83,40 +86,40 @@ class Templates:
     # -- looking --------------------------------------------------------------------------------------------------
 
     def get(self, actor: Actor, kind: str) -> Document:
-        """What is stored of a template: `revision`, `standing`, of a derived one `base`, `draft`, `versions`. Raises NotFound where there
-        is no such template."""
+        """Returns what is stored about a template: `revision` and `standing`, and for a derived one `base`, `draft` and `versions`. Raises
+        NotFound."""
         require(actor, May.SEE_TEMPLATES)
-        return self._found(kind)
+        return self._stored(kind)
 
     def drafts(self, actor: Actor) -> list[Document]:
-        """Derived templates that were never published."""
+        """Returns the derived templates that were never published."""
         require(actor, May.SEE_TEMPLATES)
         return sorted((row for row in self._store.all() if row.get("draft") and not row.get("versions")), key=lambda row: str(row["_id"]))
 
     def mendable(self, actor: Actor) -> list[str]:
-        """Types of the derived templates that cannot be used as they are and whose base is there: another version mends them."""
+        """Returns the types of derived templates that cannot be used, but whose base exists: a new version can repair them."""
         require(actor, May.SEE_TEMPLATES)
         broken = self._catalogue.broken
         return [row["_id"] for row in self._store.all() if row["_id"] in broken and self._catalogue.find(row.get("base", "")) is not None]
 
     def base_of(self, row: Document) -> TemplateVersion:
-        """The template that a derived one is made from. Raises NotFound where its code is gone, Conflict for one that is code."""
+        """Returns the base of a derived template. Raises NotFound if its code is gone, and Conflict for a template that is code."""
         _refuse_code(row)
         return self._catalogue.get(row["base"])
 
     def definition_schema(self, kind: str) -> dict[str, Any]:
-        """The schema of what derives a template from `kind`, which is code. Raises NotFound, Conflict."""
+        """Returns the schema of definitions that are derived from `kind`. Raises NotFound, and Conflict if `kind` is derived itself."""
         base = self._catalogue.get(kind)
         if base.base:
             raise Conflict(say("{kind} is derived itself: derive from {base}", kind=kind, base=base.base))
         return editor_schema(base.template)
 
     def definition_of(self, row: Document) -> dict[str, Any]:
-        """What a derived template's editor begins with: the draft, else the newest version."""
+        """Returns the definition with which the editor of a derived template begins: the draft, else the newest version."""
         return dict((row.get("draft") or {}).get("definition") or self._latest_definition(row))
 
     def draft(self, actor: Actor, kind: str) -> TemplateVersion:
-        """What the draft of a derived template would be. Raises ValidationFailed where it could not be published."""
+        """Returns the draft of a derived template as a version. Raises ValidationFailed if it cannot be published."""
         row = self.get(actor, kind)
         if not row.get("draft"):
             raise NotFound("draft", kind)
@@ -126,10 +129,10 @@ class Templates:
     # -- any template ---------------------------------------------------------------------------------------------
 
     def set_standing(self, actor: Actor, kind: str, body: Any, *, revision: int | None = None) -> Document:
-        """Switch it on or off, restrict it, leave a note: `body` is {enabled, when_off, roles, note} (STANDING_SCHEMA); what is left out
-        stays. Raises ValidationFailed, NotFound, StaleVersion."""
+        """Switches a template on or off, restricts it to roles, or sets its note. `body` is {enabled, when_off, roles, note}
+        (STANDING_SCHEMA); a member that is left out stays. Raises ValidationFailed, NotFound, StaleVersion."""
         require(actor, May.MANAGE_TEMPLATES)
-        before = self._found(kind, revision)
+        before = self._stored(kind, revision)
         old = before.get("standing") or {"enabled": True, "when_off": WhenOff.KEEP.value, "roles": [], "note": ""}
         if not isinstance(body, Mapping):
             raise ValidationFailed([FieldError("", "must be an object")])
@@ -148,7 +151,7 @@ class Templates:
     # -- derived ones ---------------------------------------------------------------------------------------------
 
     def derive(self, actor: Actor, body: Any) -> Document:
-        """Begin a derived template: `body` is {type, base, definition?}; without a definition its draft is the base as it is.
+        """Begins a derived template. `body` is {type, base, definition?}; without a definition, the draft is the unchanged base.
 
         Raises ValidationFailed, DuplicateName.
         """
@@ -168,7 +171,7 @@ class Templates:
         if isinstance(kind, str) and (kind in bases or self._store.get(kind) is not None):
             if not errors:
                 raise DuplicateName(kind)
-            errors += [FieldError("/type", one.message) for one in DuplicateName(kind).errors]
+            errors += [FieldError("/type", error.message) for error in DuplicateName(kind).errors]
         if errors:
             raise ValidationFailed(errors)
         base = self._catalogue.get(str(base_type))
@@ -183,8 +186,8 @@ class Templates:
         return row
 
     def save_draft(self, actor: Actor, kind: str, definition: Any, *, revision: int | None = None) -> Document:
-        """Keep a definition as the draft; jobs do not see it. Raises ValidationFailed, NotFound, StaleVersion, Conflict for one that is
-        code."""
+        """Saves a definition as the draft, which has no effect on jobs. Raises ValidationFailed, NotFound, StaleVersion, and Conflict for
+        a template that is code."""
         require(actor, May.MANAGE_TEMPLATES)
         before = self._derived(kind, revision)
         definition = self._check(self.base_of(before), definition)
@@ -192,7 +195,7 @@ class Templates:
         return self._write(actor, before, {"draft": self._draft(actor, definition)}, "template.draft", diff, definition["name"])
 
     def drop_draft(self, actor: Actor, kind: str) -> None:
-        """Forget the draft; a template that was never published goes with it."""
+        """Removes the draft. A template that was never published is removed as well."""
         require(actor, May.MANAGE_TEMPLATES)
         before = self._derived(kind, None)
         if not before.get("draft"):
@@ -206,8 +209,8 @@ class Templates:
             self._catalogue.refresh()
 
     def publish(self, actor: Actor, kind: str, *, note: str = "", revision: int | None = None) -> Document:
-        """Make the draft the next version; new jobs are of it, others stay where they are. Raises ValidationFailed, Conflict without a
-        draft."""
+        """Makes the draft the next version. New jobs get that version; existing jobs keep theirs. Raises ValidationFailed, and Conflict if
+        there is no draft."""
         require(actor, May.MANAGE_TEMPLATES)
         before = self._derived(kind, revision)
         if not before.get("draft"):
@@ -231,11 +234,11 @@ class Templates:
         return self._write(actor, before, changed, "template.publish", diff, definition["name"])
 
     def set_state(self, actor: Actor, kind: str, number: int, state: str, *, revision: int | None = None) -> Document:
-        """Deprecate, retire or publish again a version. Raises Conflict while jobs are of one that is to be retired, and where it cannot
-        become that."""
+        """Deprecates or retires a version, or publishes it again. Raises Conflict if the version cannot go to that state, and if jobs use
+        a version that is to be retired."""
         require(actor, May.MANAGE_TEMPLATES)
         before = self._derived(kind, revision)
-        old = next((one for one in before["versions"] if one["number"] == number), None)
+        old = next((version for version in before["versions"] if version["number"] == number), None)
         if old is None:
             raise NotFound("version", str(number))
         if state == old["state"]:
@@ -253,28 +256,29 @@ class Templates:
                     number=number,
                 )
             )
-        versions = [{**one, "state": state} if one["number"] == number else one for one in before["versions"]]
+        versions = [{**version, "state": state} if version["number"] == number else version for version in before["versions"]]
         diff = [{"field": f"/versions/{number}/state", "before": old["state"], "after": state}]
         return self._write(actor, before, {"versions": versions}, f"template.{_VERBS[State(state)]}", diff)
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _found(self, kind: str, revision: int | None = None) -> Document:
-        row = self._store.get(kind)
-        if row is None and self._catalogue.find(kind) is None:
+    def _stored(self, kind: str, revision: int | None = None) -> Document:
+        """Returns the document of a template; an empty one for code that nobody has changed. Raises NotFound, StaleVersion."""
+        stored = self._store.get(kind)
+        if stored is None and self._catalogue.find(kind) is None:
             raise NotFound("template", kind)
-        found: Document = row or {"_id": kind, "revision": 0}
-        if revision is not None and revision != found["revision"]:
-            raise StaleVersion(revision, found["revision"])
-        return found
+        row: Document = stored or {"_id": kind, "revision": 0}
+        if revision is not None and revision != row["revision"]:
+            raise StaleVersion(revision, row["revision"])
+        return row
 
     def _derived(self, kind: str, revision: int | None) -> Document:
-        row = self._found(kind, revision)
+        row = self._stored(kind, revision)
         _refuse_code(row)
         return row
 
     def _check(self, base: TemplateVersion, definition: Any, prefix: str = "") -> Any:
-        """The definition as it is kept. Raises ValidationFailed."""
+        """Returns the definition as it is stored. Raises ValidationFailed."""
         read, unseen = read_definition(definition)
         if errors := [*problems(base.template, read), *unseen]:
             raise ValidationFailed(_prefixed(errors, prefix))
@@ -285,7 +289,7 @@ class Templates:
 
     @staticmethod
     def _latest_definition(row: Document) -> dict[str, Any]:
-        return dict(max(row["versions"], key=lambda one: one["number"])["definition"]) if row["versions"] else {}
+        return dict(max(row["versions"], key=lambda version: version["number"])["definition"]) if row["versions"] else {}
 
     def _write(
         self, actor: Actor, before: Document, changed: Mapping[str, Any], action: str, diff: list[dict[str, Any]], name: str = ""
@@ -307,7 +311,7 @@ def _refuse_code(row: Document) -> None:
 
 
 def _prefixed(errors: Iterable[FieldError], prefix: str) -> list[FieldError]:
-    return [one.below(prefix) for one in errors]
+    return [error.below(prefix) for error in errors]
 
 
 _VERBS = {State.PUBLISHED: "publish_again", State.DEPRECATED: "deprecate", State.RETIRED: "retire"}

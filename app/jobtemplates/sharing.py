@@ -1,7 +1,8 @@
-"""Derived templates as files: written, signed, read, compared. What comes in is a draft until somebody here publishes it.
+"""Writes derived templates to files, signs the files, and reads and compares them. A file that is taken becomes a draft, which somebody
+here must publish.
 
-A file is a JSON object {jobwright_template: 1, type, base, base_version, definition, signature?}, its signature {key, value} in base64:
-Ed25519 (RFC 8032) over the object without it, as JSON with sorted names and no spaces, in UTF-8.
+A file is a JSON object {jobwright_template: 1, type, base, base_version, definition, signature?}. The signature is {key, value} in base64:
+Ed25519 (RFC 8032) over the object without the signature, as JSON with sorted names and no spaces, in UTF-8.
 """
 
 from __future__ import annotations
@@ -51,17 +52,20 @@ SCHEMA: dict[str, Any] = {
 
 
 class Signed(StrEnum):
-    """By whom a file is signed. One whose signature does not hold is no file."""
+    """Who signed a file. A file with a wrong signature is refused."""
 
     NOBODY = "nobody"
     HERE = "here"  # by this installation
     TRUSTED = "trusted"  # by a key of JOBWRIGHT_TRUSTED_TEMPLATE_KEYS
-    STRANGER = "stranger"  # by a key that nobody here has vouched for
+    STRANGER = "stranger"  # by a key that this installation does not trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """A file, and what taking it would do: `diff` is against the draft or the newest version that is here, `errors` keep it out."""
+    """The content of a file, and what would change if it were taken.
+
+    `diff` compares it with the draft or the newest version that is here. A file with `errors` cannot be taken.
+    """
 
     type: str
     base: str
@@ -75,54 +79,54 @@ class Shared:
 
 
 class Sharing:
-    """Writes and reads them, for super-admins."""
+    """Writes and reads files of derived templates, for super-admins."""
 
     def __init__(self, templates: Templates, catalogue: Catalogue, keys: KeyRing, trusted: tuple[str, ...] = ()) -> None:
         self._templates, self._catalogue, self._trusted = templates, catalogue, trusted
-        each = [Ed25519PrivateKey.from_private_bytes(key) for key in keys.derive_all("template signing")]
-        self._current = each[0]
-        self._own = {public_text(one.public_key()) for one in each}
+        private_keys = [Ed25519PrivateKey.from_private_bytes(key) for key in keys.derive_all("template signing")]
+        self._current = private_keys[0]
+        self._own = {public_text(private.public_key()) for private in private_keys}
 
     @property
     def key(self) -> str:
-        """The public key that this installation signs with, base64."""
+        """The public key of this installation's signatures, in base64."""
         return public_text(self._current.public_key())
 
     def write(self, actor: Actor, kind: str, *, version: int | None = None, sign: bool = True) -> str:
-        """A version of a derived template, by default the current one, as a file. Raises NotFound."""
+        """Returns a version of a derived template, by default the current one, as a file. Raises NotFound."""
         require(actor, May.MANAGE_TEMPLATES)
         row = self._templates.get(actor, kind)
         number = version or current_number(row)
-        found = next((one for one in row.get("versions", ()) if one["number"] == number), None)
-        if found is None:
+        stored = next((stored for stored in row.get("versions", ()) if stored["number"] == number), None)
+        if stored is None:
             raise NotFound("version of a derived template", f"{kind} {number}")
         file: Document = {
             "jobwright_template": 1,
             "type": kind,
             "base": row["base"],
-            "base_version": found["base_version"],
-            "definition": found["definition"],
+            "base_version": stored["base_version"],
+            "definition": stored["definition"],
         }
         if sign:
             file["signature"] = {"key": self.key, "value": base64.b64encode(self._current.sign(_signed_bytes(file))).decode()}
         return json.dumps(file, indent=2, ensure_ascii=False) + "\n"
 
     def look(self, actor: Actor, text: str) -> Shared:
-        """What a file holds, by whom it is signed, and what it would change. Raises ValidationFailed for what is none, or was changed
-        after it was signed."""
+        """Returns what a file holds, who signed it, and what it would change. Raises ValidationFailed if the text is not such a file, or
+        was changed after it was signed."""
         require(actor, May.MANAGE_TEMPLATES)
-        file = _parsed(text)
+        file = _parse(text)
         signed, key = self._signer(file)
         kind, base = file["type"], self._catalogue.find(file["base"])
         definition, unseen = read_definition(file["definition"])
-        errors = [one.below("/definition") for one in unseen]
+        errors = [error.below("/definition") for error in unseen]
         notes: list[str] = []
         if kind in {entry.type for entry in self._catalogue.code()}:
             errors.append(FieldError("/type", say("{kind} is a template that is code here", kind=kind)))
         if base is None or base.base:
             errors.append(FieldError("/base", say("is not a template of this installation: {base!r}; install it first", base=file["base"])))
         else:
-            errors += [one.below("/definition") for one in problems(base.template, definition)]
+            errors += [error.below("/definition") for error in problems(base.template, definition)]
             if base.version != file["base_version"]:
                 notes.append(f"It was made for version {file['base_version']} of {base.name}; here it is {base.version}.")
         here = self._here(actor, kind)
@@ -142,13 +146,14 @@ class Sharing:
         )
 
     def take(self, actor: Actor, text: str) -> Document:
-        """Make the file's definition the draft of its template, which is begun where it is not here. Raises ValidationFailed."""
-        found = self.look(actor, text)
-        if found.errors:
-            raise ValidationFailed(found.errors)
-        if found.new:
-            return self._templates.derive(actor, {"type": found.type, "base": found.base, "definition": dict(found.definition)})
-        return self._templates.save_draft(actor, found.type, dict(found.definition))
+        """Makes the definition of the file the draft of its template, and begins that template if it is not here. Raises
+        ValidationFailed."""
+        shared = self.look(actor, text)
+        if shared.errors:
+            raise ValidationFailed(shared.errors)
+        if shared.new:
+            return self._templates.derive(actor, {"type": shared.type, "base": shared.base, "definition": dict(shared.definition)})
+        return self._templates.save_draft(actor, shared.type, dict(shared.definition))
 
     def _here(self, actor: Actor, kind: str) -> Document | None:
         try:
@@ -171,22 +176,21 @@ class Sharing:
 
 
 def public_text(key: Ed25519PublicKey) -> str:
-    """A public key as it stands in files and settings."""
+    """Returns a public key as files and settings write it."""
     return base64.b64encode(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
 
 
-def _parsed(text: str) -> Document:
+def _parse(text: str) -> Document:
     if len(text) > LARGEST:
         raise ValidationFailed([FieldError("", say("is larger than {most:,} characters", most=LARGEST))])
     try:
-        file = strict_json.parse(text, deepest=MAX_DEPTH)
+        file: Document = strict_json.parse(text, deepest=MAX_DEPTH)
     except ValueError as error:
         raise ValidationFailed([FieldError("", say("is no template file: {error}", error=error))]) from error
     errors = SchemaValidator(SCHEMA).errors(file)
     if errors:
         raise ValidationFailed(errors)
-    found: Document = file
-    return found
+    return file
 
 
 def _signed_bytes(file: Mapping[str, Any]) -> bytes:

@@ -46,7 +46,7 @@ class PushedSource(WorkSource):
         self._ids.append(execution_id)
 
     def take(self, limit: int, *, until: datetime | None) -> list[Attempt]:
-        attempts: list[Attempt] = []
+        attempts = self._claims.recover(self._clock.now())
         while len(attempts) < limit and self._ids:
             execution_id = self._ids.popleft()
             try:

@@ -46,13 +46,19 @@ class Claims:
         Where another worker was quicker with some, what was won is read back. One that found no slot is skipped, or looked at again a
         little later, as its overlap policy says.
         """
-        recovered = self._recovered(now)
-        return recovered or self._claim(now, limit, until)
+        return self.recover(now) or self._claim(now, limit, until)
 
     def claim_one(self, execution_id: str, *, now: datetime, until: datetime | None = None) -> Attempt | None:
         """Take this execution, if it waits, its time has come and it finds its slots; None where it cannot be had now."""
         attempts = self._claim(now, 1, until, execution_id)
         return attempts[0] if attempts else None
+
+    def recover(self, now: datetime) -> list[Attempt]:
+        """What earlier claims have won whose answers were lost (a driver does not repeat an update of many), each once. Leases that have run
+        out are the sweeper's. Raises where the database is away; then the next call tells of the same."""
+        recovered = [attempt for claim, wanted in self._unanswered.items() for attempt in self._won(claim, wanted, now)]
+        self._unanswered.clear()
+        return recovered
 
     def free_slots_of(self, ends: Iterable[AttemptEnd], now: datetime) -> None:
         """These attempts have ended, so slots are free: the oldest execution that waits for each may have it now. (Ends on other nodes are
@@ -112,15 +118,6 @@ class Claims:
 
     def _won(self, claim: str, wanted: Mapping[str, Attempt], now: datetime) -> list[Attempt]:
         return [wanted[execution_id] for execution_id in self._store.won(claim, list(wanted), now)]
-
-    def _recovered(self, now: datetime) -> list[Attempt]:
-        """What earlier claims won whose answers were lost (a driver does not repeat an update of many). Leases that ran out are the
-        sweeper's."""
-        recovered: list[Attempt] = []
-        for claim, wanted in list(self._unanswered.items()):
-            recovered += self._won(claim, wanted, now)
-            self._unanswered.pop(claim, None)
-        return recovered
 
 
 def _attempt(row: Document, slots: list[str], now: datetime) -> Attempt:

@@ -54,8 +54,8 @@ class Claims:
         return attempts[0] if attempts else None
 
     def recover(self, now: datetime) -> list[Attempt]:
-        """What earlier claims have won whose answers were lost (a driver does not repeat an update of many), each once. Leases that have run
-        out are the sweeper's. Raises where the database is away; then the next call tells of the same."""
+        """What earlier claims have won whose answers were lost (a driver does not repeat an update of many), each once. Leases that have
+        run out are the sweeper's. Raises where the database is away; then the next call tells of the same."""
         recovered = [attempt for claim, wanted in self._unanswered.items() for attempt in self._won(claim, wanted, now)]
         self._unanswered.clear()
         return recovered

@@ -139,6 +139,8 @@ class Node:
         parts = self.parts
         self.draining = parts.runner.draining = True
         self._ticks.stop_all_but({"leases", "cancels"})
+        for carrying in self._carrying:
+            carrying.stop()
         for loop in self._loops:
             loop.close()
         deadline = time.monotonic() + grace_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic
 
 from app.clock import Clock
@@ -14,7 +15,6 @@ from app.validation.storable import whole_text
 
 log = get_logger(__name__)
 
-ITEMS_A_TICK = 200
 LONGEST_ERROR = 500  # characters
 
 
@@ -32,10 +32,10 @@ class Carrier(Generic[Record]):
         """What the records owe."""
         return self._handler.name
 
-    def tick(self) -> int:
-        """Carry out what is owed by now, ITEMS_A_TICK at most; returns how many items were carried out."""
+    def tick(self, stopped: Callable[[], bool] = lambda: False) -> int:
+        """Carry out what is owed by now, until `stopped` says that no further item is to be begun; returns how many were carried out."""
         done = 0
-        for _ in range(ITEMS_A_TICK):
+        while not stopped():
             now = self._clock.now()
             claimed = self._store.claim(self._handler.name, now=now, until=now + self._handler.claim_for)
             if claimed is None:

@@ -37,21 +37,25 @@ class Events:
         """Record an event that tells of a change of the registry, around the write that makes the change.
 
         The event is there before the change and is heard of after it, or after UNCONFIRMED where this process is killed between the two. A
-        change that is refused leaves an event of nothing behind, so whoever hears of one looks at what is there.
+        change that is refused leaves an event of nothing behind, so whoever hears of one looks at what is there. A change that took so long
+        that its event may have been heard of before it is told of once more.
         """
-        event_id = self._record(event, due=event.at + UNCONFIRMED)
+        due = self._clock.now() + UNCONFIRMED
+        event_id = self._record(event, due=due)
         yield
         if event_id is not None:
             try:
-                self._confirm(event_id, event)
+                self._confirm(event_id, event, due)
             except Exception as error:  # the change is made, and the event is heard of a little later
                 log.warning("event.unconfirmed", kind=event.kind, reason=str(error)[:200])
 
-    def _confirm(self, event_id: str, event: DomainEvent) -> None:
-        """The change is made. An event that was heard of before that, as the write took longer than UNCONFIRMED, is recorded again."""
+    def _confirm(self, event_id: str, event: DomainEvent, due: datetime) -> None:
+        """The change is made. An event that may have been heard of before that, as the write took longer than UNCONFIRMED, is recorded
+        again: whoever is hearing of it at the moment will settle the first record."""
         now = self._clock.now()
         due_now = {"$set": {"owed.$[].at": now}}
-        if self._collection.update_one({"_id": event_id, "owed": {"$exists": True}}, due_now).matched_count == 0:
+        unheard = {"_id": event_id, "owed": {"$exists": True}}
+        if now >= due or self._collection.update_one(unheard, due_now).matched_count == 0:
             self._record(event, due=now)
 
     def forget_settled(self) -> int:

@@ -18,6 +18,8 @@ Record = TypeVar("Record")
 # The indexes of each collection that takes part (migration 17). Both are sparse: they hold only documents that owe something.
 OWED_INDEX = "owed_items"  # (owed.what, owed.at)
 GIVEN_UP_INDEX = "given_up"  # (owed.given_up_at)
+NO_LIST: Document = {"$not": {"$type": "array"}}  # a list would match if one of its entries does
+WHOLE: Document = {"$type": ["int", "long"], "$gte": 0, "$lt": 1_000_000, **NO_LIST}
 
 
 class OutboxStore(Generic[Record]):
@@ -32,8 +34,8 @@ class OutboxStore(Generic[Record]):
 
     def claim(self, what: str, *, now: datetime, until: datetime) -> tuple[Record, Owed] | None:
         """A record that owes `what` by now, and the item with its new number of tries; nobody else gets it before `until`. None: no record
-        does. The index gives the one that has waited longest."""
-        due = {"owed": {"$elemMatch": {"what": what, "at": {**ANY_DATE, "$lte": now}}}}
+        does. The index gives the one that has waited longest. A damaged item is left alone."""
+        due = {"owed": {"$elemMatch": {"what": {"$eq": what, **NO_LIST}, "at": {**ANY_DATE, "$lte": now}, "tries": WHOLE}}}
         taken = {"$set": {"owed.$.at": until}, "$inc": {"owed.$.tries": 1}}
         row = self._collection.find_one_and_update(due, taken, hint=OWED_INDEX, return_document=ReturnDocument.AFTER)
         if row is None:

@@ -155,8 +155,10 @@ class ClaimStore:
 
     def finish(self, ends: Sequence[AttemptEnd], *, now: datetime) -> set[str]:
         """Write the ends of attempts. Returns the ids that were refused: their claims had gone to another worker."""
-        plain = [end for end in ends if updates.is_plain(end)]
-        others = [end for end in ends if not updates.is_plain(end)]
+        plain: list[AttemptEnd] = []
+        others: list[AttemptEnd] = []
+        for end in ends:
+            (plain if updates.is_plain(end) else others).append(end)
         operations = updates.plain_ends(plain, now)
         for end in others:
             held = updates.held(end.attempt)

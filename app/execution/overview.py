@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from app.accounts.permissions import May, require
 from app.audit.model import Actor
@@ -28,6 +29,8 @@ _DAY = timedelta(days=1)
 MOST_SHOWN = 8
 LATE_AFTER, LONGEST_LATE = timedelta(minutes=1), timedelta(days=3650)
 TYPICAL_OF = 20  # runs
+
+OfJob = TypeVar("OfJob", Execution, Outline, Begun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Overview:
         bad = sum(one.counts.get(status, 0) for one in hours.values() for status in FAILURES)
         failures = self._statistics.failures(begin, groups=groups)
         still = self._directory.with_last_status([row.job_id for row in failures], sorted(FAILURES))
-        failing = [row for row in failures if row.job_id in still]
+        failing = self._of_jobs_seen(actor, [row for row in failures if row.job_id in still])
         return Day(
             hours=hours,
             success=good / (good + bad) if good + bad else None,
@@ -108,19 +111,20 @@ class Overview:
     def drawn(self, actor: Actor, begin: datetime, end: datetime, limit: int, *, newest: bool = True) -> list[Outline]:
         """What a picture of [begin, end) shows, as StatisticsStore.drawn."""
         require(actor, May.SEE_EXECUTIONS)
-        return self._statistics.drawn(begin, end, limit, newest=newest, groups=actor.groups)
+        return self._of_jobs_seen(actor, self._statistics.drawn(begin, end, limit, newest=newest, groups=actor.groups))
 
     def minutes(self, actor: Actor, begin: datetime, end: datetime, job_ids: Collection[str] | None = None) -> list[Begun]:
         """In which minutes of [begin, end) runs began, as StatisticsStore.minutes: of all jobs that `actor` sees, or of some of them."""
         require(actor, May.SEE_EXECUTIONS)
-        return self._statistics.minutes(begin, end, groups=actor.groups, job_ids=job_ids)
+        return self._of_jobs_seen(actor, self._statistics.minutes(begin, end, groups=actor.groups, job_ids=job_ids))
 
     def running(self, actor: Actor) -> list[Running]:
         """What runs now, longest first."""
         require(actor, May.SEE_EXECUTIONS)
         now = self._clock.now()
         rows, _ = self._history.page(ExecutionFilter(status=Status.RUNNING.value), groups=actor.groups, limit=MOST_SHOWN)
-        return [Running(row, self._left(row, now)) for row in sorted(rows, key=lambda row: row.started_at or now)]
+        seen = self._of_jobs_seen(actor, rows)
+        return [Running(row, self._left(row, now)) for row in sorted(seen, key=lambda row: row.started_at or now)]
 
     def late(self, actor: Actor) -> list[Job]:
         """Jobs that were due more than LATE_AFTER ago and that nobody has started, the longest waiting first."""
@@ -131,6 +135,11 @@ class Overview:
         """The jobs that are due next, within 24 hours."""
         now = self._clock.now()
         return self._directory.due_between(actor, now, now + timedelta(hours=HOURS), MOST_SHOWN)
+
+    def _of_jobs_seen(self, actor: Actor, rows: Sequence[OfJob]) -> list[OfJob]:
+        """The rows of jobs that `actor` sees: a job may have been given another group a moment ago, and its executions follow it."""
+        seen = self._directory.of_these_seen(actor, {row.job_id for row in rows})
+        return [row for row in rows if row.job_id in seen]
 
     def _left(self, execution: Execution, now: datetime) -> float | None:
         spent = (now - execution.started_at).total_seconds() if execution.started_at else 0.0

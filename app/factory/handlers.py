@@ -14,6 +14,7 @@ from app.queue.owing import EndHandler, Owing
 from app.scheduling.followers import Followers
 
 if TYPE_CHECKING:
+    from app.clock import Clock
     from app.config import Settings
     from app.factory.stores import Stores
     from app.services import Services
@@ -28,7 +29,7 @@ def carriers(settings: Settings, stores: Stores, services: Services) -> list[Car
     clock = services.clock
     return [
         *(Carrier(stores.owed_by_executions, handler, clock) for handler in _end_handlers(settings, stores, services)),
-        *(Carrier(stores.owed_by_events, handler, clock) for handler in _event_handlers(stores)),
+        *(Carrier(stores.owed_by_events, handler, clock) for handler in _event_handlers(stores, clock)),
     ]
 
 
@@ -46,5 +47,5 @@ def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tup
     return TellOutcome(notifier), SelfPause(stores.history, services.jobs, services.pausing), followers
 
 
-def _event_handlers(stores: Stores) -> tuple[EventHandler, ...]:
-    return (Regroup(stores.queue, stores.lists),)
+def _event_handlers(stores: Stores, clock: Clock) -> tuple[EventHandler, ...]:
+    return (Regroup(stores.queue, stores.lists, clock),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,10 +11,19 @@ from flask import Flask
 
 from app.accounts.signin import Visitor
 from app.audit.model import SYSTEM, Actor
+from app.clock import ManualClock
 from app.errors import ApprovalNeeded, NotFound, ValidationFailed
 from app.execution.filters import ExecutionFilter
+from app.execution.regroup import LATE_WRITES, Regroup
+from app.factory import OWING, Store
 from app.jobs.filters import JobFilter
+from app.jobs.list_store import ListStore
+from app.outbox.carrier import Carrier
+from app.outbox.event_store import event_outbox
+from app.outbox.events import StoredEvent
+from app.queue.store import QueueStore
 from app.services import Services
+from tests.builders.queue import Queue, failure, new_execution
 from tests.conftest import app_of
 from tests.security.test_matrix import BODIES, OWN_REQUEST, REST, WEB, address
 
@@ -28,11 +38,13 @@ def kept(services: Services) -> Actor:
     return Actor(id=user.id, email=user.email, role="admin", via="web", groups=frozenset({"north"}))
 
 
-def things(services: Services, group: str, asker: Actor) -> dict[str, str]:
-    """A job of a group, a note on it, an execution of it that has ended, and a request about it."""
+def things(services: Services, store: Store, group: str, asker: Actor) -> dict[str, str]:
+    """A job of a group, a note on it, an execution of it with a mail that was given up, and a request about it."""
     body = {"name": f"of {group}", "template_type": "noop", "schedule": HOURLY, "overlap": "allow", "group": group}
     job = services.jobs.create(BOSS, body)[0]
     run = services.runs.run_now(BOSS, job.id)
+    owed = {"what": "notify", "at": None, "tries": 5, "error": "refused", "given_up_at": run.queued_at}
+    store.database["job_executions"].update_one({"_id": run.id}, {"$set": {"owed": [owed]}})
     with pytest.raises(ApprovalNeeded) as needed:
         services.jobs.create(asker, {"name": f"d {group}", "template_type": "misbehave", "parameters": {"how": "raise"}, "group": group})
     asked = services.approvals.ask(asker, needed.value.ask)
@@ -42,6 +54,7 @@ def things(services: Services, group: str, asker: Actor) -> dict[str, str]:
         "execution_id": run.id,
         "approval_id": asked["_id"],
         "note_id": note.id,
+        "what": "notify",
         "name": "x",
         "kind": "noop",
         "filename": "app.css",
@@ -49,8 +62,8 @@ def things(services: Services, group: str, asker: Actor) -> dict[str, str]:
 
 
 @pytest.fixture
-def both(services: Services, kept: Actor, admin: Actor) -> dict[str, dict[str, str]]:
-    return {"north": things(services, "north", kept), "south": things(services, "south", admin)}
+def both(services: Services, store: Store, kept: Actor, admin: Actor) -> dict[str, dict[str, str]]:
+    return {"north": things(services, store, "north", kept), "south": things(services, store, "south", admin)}
 
 
 def narrow(rules: Any) -> list[tuple[str, str]]:
@@ -143,3 +156,55 @@ def test_groups_hold_at_once_and_never_for_super_admins(services: Services, kept
     services.accounts.change(SYSTEM, kept.id, {"groups": ["south"], "role": "super_admin"})
     again = services.signin.admit(services.accounts.get(SYSTEM, kept.id), Visitor("192.0.2.1"), "test")
     assert services.signin.by_session(again.secret, address="192.0.2.1").groups is None
+
+
+def regrouping(store: Store, clock: ManualClock) -> Carrier[StoredEvent]:
+    return Carrier(event_outbox(store.database), Regroup(QueueStore(store.database, OWING), ListStore(store.database), clock), clock)
+
+
+def shown_to(services: Services, actor: Actor, clock: ManualClock) -> set[str]:
+    """The names of the jobs in all that tells of executions."""
+    begin, end = clock.now() - timedelta(hours=2), clock.now() + timedelta(hours=1)
+    overview = services.overview
+    return {
+        *(row.job_name for row in services.history.page(actor).executions),
+        *(row.job_name for row in overview.day(actor).failing),
+        *(row.job_name for row in overview.drawn(actor, begin, end, 100)),
+        *(row.job_name for row in overview.minutes(actor, begin, end)),
+        *(row.execution.job_name for row in overview.running(actor)),
+    }
+
+
+def test_a_job_that_is_moved_to_another_group_is_gone_at_once_with_all_that_it_did(
+    services: Services, store: Store, kept: Actor, clock: ManualClock
+) -> None:
+    other = replace(kept, groups=frozenset({"south"}))
+    job = services.jobs.create(BOSS, {"name": "moved", "template_type": "noop", "overlap": "allow", "group": "north"})[0]
+    queue = Queue(store.database)
+    for _ in range(2):
+        services.runs.run_now(BOSS, job.id)
+    failed, _running = queue.claim_due(now=clock.now()), queue.claim_due(now=clock.now())
+    queue.finish([(failed[0], failure(), None)], now=clock.now())
+    store.database["dynamic_jobs"].update_one({"_id": job.id}, {"$set": {"last_status": "failed"}})
+    assert shown_to(services, kept, clock) == {"moved"}
+    services.jobs.update(BOSS, job.id, {"group": "south"})
+    assert shown_to(services, kept, clock) == set(), "also while its executions still have the group from before"
+    regrouping(store, clock).tick()
+    assert shown_to(services, kept, clock) == set()
+    assert shown_to(services, other, clock) == {"moved"}
+
+
+def test_a_run_that_was_made_before_its_job_was_moved_and_written_after_it_goes_with_the_job(
+    services: Services, store: Store, kept: Actor, clock: ManualClock
+) -> None:
+    other = replace(kept, groups=frozenset({"south"}))
+    before = services.jobs.create(BOSS, {"name": "moved", "template_type": "noop", "group": "north"})[0]
+    services.jobs.update(BOSS, before.id, {"group": "south"})
+    carrier = regrouping(store, clock)
+    carrier.tick()
+    QueueStore(store.database, OWING).add([new_execution(before, now=clock.now())])
+    clock.advance(LATE_WRITES.total_seconds())
+    carrier.tick()
+    assert shown_to(services, other, clock) == {"moved"}
+    assert shown_to(services, kept, clock) == set()
+    assert store.database["domain_events"].count_documents({"owed": {"$exists": True}}) == 0

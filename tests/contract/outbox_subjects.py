@@ -13,7 +13,7 @@ from app.clock import ManualClock
 from app.config import Settings
 from app.execution.history_store import HistoryStore
 from app.execution.log_store import LogStore
-from app.execution.regroup import Regroup
+from app.execution.regroup import LATE_WRITES, Regroup
 from app.execution.retention import Retention
 from app.execution.self_pause import SelfPause
 from app.executors.base import Executor
@@ -178,6 +178,11 @@ class Following(OfEnds):
         return self.database["job_executions"].count_documents({"triggered_by": Trigger.DEPENDENCY.value})
 
 
+def group_changed(job_id: str, clock: ManualClock) -> JobChanged:
+    """A job got another group, so long ago that no execution is written late any more (Regroup looks for those once more)."""
+    return JobChanged(at=clock.now() - LATE_WRITES, job_id=job_id, changed=("group",))
+
+
 class Regrouping(Subject):
     handler_class = Regroup
     collection = "domain_events"
@@ -188,11 +193,11 @@ class Regrouping(Subject):
         job = self.services.jobs.create(self.actor, {"name": f"job {self.records}", "template_type": "noop", "group": "new"})[0]
         execution = new_execution(job, now=self.clock.now(), group="old", execution_id=f"of {self.records}")
         self.database["job_executions"].insert_one(execution.as_document())
-        return self._record(JobChanged(at=self.clock.now(), job_id=job.id, changed=("group",)))
+        return self._record(group_changed(job.id, self.clock))
 
     def owe_unwanted(self) -> str:
         """An event that another version has recorded."""
-        event_id = self._record(JobChanged(at=self.clock.now(), job_id="j", changed=("group",)))
+        event_id = self._record(group_changed("j", self.clock))
         self.database[self.collection].update_one({"_id": event_id}, {"$set": {"details": {"another": "shape"}}})
         return event_id
 

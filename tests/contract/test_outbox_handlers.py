@@ -22,12 +22,12 @@ from app.errors import NotFound
 from app.executors.base import Executor
 from app.factory import EVENT_HANDLERS, OWING, Store, build_node
 from app.outbox.event_store import UNCONFIRMED
-from app.outbox.events import EventHandler, JobChanged
+from app.outbox.events import EventHandler
 from app.outbox.handler import LONGEST_DELAY, Handler, Later
 from app.outbox.model import Owed
 from app.queue.owing import EndHandler
 from app.services import Services
-from tests.contract.outbox_subjects import SUBJECTS, Regrouping, Subject
+from tests.contract.outbox_subjects import SUBJECTS, Regrouping, Subject, group_changed
 
 LONG_AFTER = timedelta(days=5000).total_seconds()
 
@@ -306,7 +306,7 @@ def test_an_event_around_a_change_is_heard_of_after_the_change(
     regrouping.carrier.tick()
     job_id = jobs.find_one({}, {"_id": 1})["_id"]
     for group, seconds in (("second", 0), ("third", UNCONFIRMED.total_seconds())):  # the second write is slower than any request may be
-        with services.events.around(JobChanged(at=clock.now(), job_id=job_id, changed=("group",))):
+        with services.events.around(group_changed(job_id, clock)):
             assert regrouping.carrier.tick() == 0
             clock.advance(seconds)
             regrouping.carrier.tick()
@@ -324,7 +324,7 @@ def test_an_event_whose_change_was_never_confirmed_is_heard_of_later(
     (job,) = store.database["dynamic_jobs"].find()
 
     def killed_after_the_change() -> None:
-        with services.events.around(JobChanged(at=clock.now(), job_id=job["_id"], changed=("group",))):
+        with services.events.around(group_changed(job["_id"], clock)):
             store.database["dynamic_jobs"].update_one({"_id": job["_id"]}, {"$set": {"group": "second"}})
             raise Killed
 

@@ -450,6 +450,6 @@ def test_a_damaged_execution_ends_with_the_reason_and_holds_up_no_other(house: H
 def test_a_preview_that_has_no_room_in_its_request_says_so(house: House, admin: Actor, super_admin: Actor) -> None:
     house.database["approvals"].insert_one({"_id": "a", "filler": "x" * 12_000_000})
     large = {"state": "done", "status": "success", "result": {"message": "y" * 6_000_000}, "error": None}
-    kept = house.services.approvals._kept_preview("a", large)
+    kept = house.services.approvals._store_preview("a", large)
     assert kept["error"]["message"] == "What the preview found is too large to be kept with the request"
     assert house.database["approvals"].find_one({"_id": "a"}, {"preview": 1}) == {"_id": "a", "preview": kept}

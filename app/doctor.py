@@ -78,6 +78,7 @@ SHAPES = {
     "gatherings": GATHERING,
 }
 RUN_SILENT, RUN_WAITING = timedelta(seconds=60), timedelta(minutes=15)
+GIVEN_UP_LATELY = timedelta(days=7)  # what was given up before is on the page of nodes
 
 
 class Level(StrEnum):
@@ -351,7 +352,7 @@ class Doctor:
         for what, count in stuck.items():
             if count:
                 yield Finding("Executions", Level.WARNING, f"{descriptions[what][0]}: {count}", descriptions[what][1])
-        given_up = self._services.given_up.count()
+        given_up = self._services.given_up.count(self._services.clock.now() - GIVEN_UP_LATELY)
         if given_up:
             text = f"ended, but what follows could not be carried out (a mail, the jobs that run after it): {given_up}"
             advice = "The page of the execution says why, and lets you try again. Look for `outbox.failed` in the log."

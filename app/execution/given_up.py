@@ -56,17 +56,18 @@ class GivenUp:
         self._audit, self._clock, self._owed = audit, clock, owed
 
     def items(self, actor: Actor) -> list[GivenUpItem]:
-        """What was given up of the jobs that `actor` sees, and of events, newest first."""
+        """What was given up of the jobs that `actor` sees, newest first; also of events, for whoever is not kept to groups."""
         require(actor, May.SEE_EXECUTIONS)
         pairs = self._executions.given_up(MOST_SHOWN)
         seen = self._directory.of_these_seen(actor, {execution.job_id for execution, _ in pairs})
         items = [_of_execution(execution, item) for execution, item in pairs if execution.job_id in seen]
-        items += [_of_event(stored, item) for stored, item in self._events.given_up(MOST_SHOWN)]
+        if actor.groups is None:  # an event may be about a job of any group
+            items += [_of_event(stored, item) for stored, item in self._events.given_up(MOST_SHOWN)]
         return sorted(items, key=lambda item: item.given_up_at, reverse=True)
 
-    def count(self) -> int:
-        """How many executions and events have something that was given up."""
-        return self._executions.count_given_up() + self._events.count_given_up()
+    def count(self, since: datetime = LONG_AGO) -> int:
+        """How many executions and events have something that was given up after `since`."""
+        return self._executions.count_given_up(since) + self._events.count_given_up(since)
 
     def ask_again(self, actor: Actor, execution_id: str, what: str) -> None:
         """Have what the end of an execution owed tried again. Raises NotFound where it was not given up."""

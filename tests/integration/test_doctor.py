@@ -168,6 +168,14 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
 }
 
 
+def test_what_was_given_up_long_ago_is_no_finding_any_more(healthy: Services, store: Store, super_admin: Actor) -> None:
+    given_up_at = healthy.clock.now() - timedelta(days=8)
+    owed = [{"what": "notify", "at": None, "tries": 5, "error": "x", "given_up_at": given_up_at}]
+    hang(store, healthy, super_admin, status="failed", owed=owed)
+    assert worse(healthy, store) == []
+    assert len(healthy.given_up.items(super_admin)) == 1, "the page of nodes shows it"
+
+
 @pytest.mark.parametrize("broken", BREAKS)
 def test_what_is_broken_is_found_and_nothing_else(healthy: Services, store: Store, super_admin: Actor, broken: str) -> None:
     act, expected = BREAKS[broken]

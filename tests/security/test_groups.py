@@ -99,7 +99,11 @@ def test_pages(method: str, rule: str, services: Services, kept: Actor, both: di
     assert own.status_code not in {404, 500}
 
 
-def test_lists_hold_ones_own_alone(services: Services, kept: Actor, both: dict[str, dict[str, str]]) -> None:
+def test_lists_hold_ones_own_alone(services: Services, store: Store, kept: Actor, both: dict[str, dict[str, str]]) -> None:
+    now = services.clock.now()
+    owed = [{"what": "regroup", "at": None, "tries": 5, "error": "of south", "given_up_at": now}]
+    event = {"_id": "e", "kind": "job_changed", "at": now, "details": {"job_id": both["south"]["job_id"], "changed": ["group"]}}
+    store.database["domain_events"].insert_one({**event, "owed": owed})
     assert [job.definition.name for job in services.directory.page(kept, JobFilter()).items] == ["of north"]
     assert services.directory.page(kept, JobFilter(group="south")).total == 0
     assert services.directory.names(kept, limit=10) == ["of north"]
@@ -108,6 +112,7 @@ def test_lists_hold_ones_own_alone(services: Services, kept: Actor, both: dict[s
     assert services.history.page(kept, ExecutionFilter(job_id=both["south"]["job_id"])).total == 0
     assert services.history.latest(kept, both["south"]["job_id"]) == []
     assert [row["_id"] for row in services.approvals.page(kept).items] == [both["north"]["approval_id"]]
+    assert {item.job_name for item in services.given_up.items(kept)} == {"of north"}
     assert services.approvals.waiting(kept) == 1
     assert services.approvals.waiting(BOSS) == 2
 

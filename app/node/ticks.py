@@ -18,7 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from app.node.guard import guarded
 
-THREADS = 10
+THREADS = 32  # more than there are ticks, so that a slow one keeps no other waiting; each thread is made when it is needed
 SOON_SECONDS = 0.01
 
 

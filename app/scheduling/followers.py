@@ -29,6 +29,10 @@ DEEPEST = 100  # runs that began one another
 _RUN_SPACE = uuid.UUID("c9e2b1de-8a5f-4a3e-9b0c-2f6f5d1c4e11")
 
 
+class NotStarted(Exception):
+    """Jobs that run after another could not be started; the text has the id of each, and says why."""
+
+
 class Followers(EndHandler):
     """Starts what runs after a run that has ended.
 
@@ -64,13 +68,22 @@ class Followers(EndHandler):
         return end.followed and not end.dry and not end.is_backfill
 
     def carry_out(self, record: Execution) -> None:
+        """Start what follows. Raises NotStarted after that, if some of the jobs could not be started: the others keep their runs when it is
+        done again."""
+        refused: list[str] = []
         after = [
             job
             for job in self._jobs.dependants(record.job_id, enabled=True)
             if not job.damaged and any(on.job == record.job_id and counts(on, record.status) for on in job.definition.depends_on)
         ]
-        if sum(each("followers", after, lambda job: self._follow(job, record))):
+
+        def give_up(job: Job, error: Exception) -> None:
+            refused.append(f"{job.id}: {error}")  # no name: whoever sees the ended run may not see the job
+
+        if sum(each("followers", after, lambda job: self._follow(job, record), give_up=give_up)):
             self._queued.send()
+        if refused:
+            raise NotStarted("; ".join(refused))
 
     def _follow(self, job: Job, ended: Execution) -> int:
         """How many runs of the job were written."""

@@ -10,7 +10,8 @@ import pytest
 
 from app.audit.model import SYSTEM
 from app.clock import ManualClock
-from app.factory import Store
+from app.factory import OWING, Store
+from app.jobs.dependency_store import DependencyStore
 from app.jobs.model import Job
 from app.node.carrying import Carrying
 from app.node.ticks import Ticks
@@ -20,8 +21,11 @@ from app.outbox.events import DomainEvent, EventHandler, JobChanged, StoredEvent
 from app.queue.execution import Execution
 from app.queue.model import Status
 from app.queue.owing import EndHandler
-from app.queue.store import execution_outbox
+from app.queue.store import QueueStore, execution_outbox
+from app.scheduling.followers import Followers
+from app.scheduling.gathering_store import GatheringStore
 from app.services import Services
+from app.signals import Signal
 from tests.builders.queue import execution_document
 
 
@@ -117,3 +121,43 @@ def test_a_change_that_takes_longer_than_its_event_waits_is_heard_of_after_it(st
         events.forget_settled()
     carrier.tick()
     assert handler.heard == ["j", "j"]
+
+
+def test_a_job_that_cannot_be_started_after_another_is_tried_again_and_given_up_for_people_to_see(
+    store: Store, services: Services, job: Job, clock: ManualClock
+) -> None:
+    broken, whole = (
+        services.jobs.create(SYSTEM, {"name": name, "template_type": "noop", "depends_on": [{"job": job.id}], "tags": [name]})[0]
+        for name in ("broken", "whole")
+    )
+    queue = QueueStore(store.database, OWING)
+    write, refuses = queue.add_one, True
+
+    def refusing(execution: Execution) -> bool:
+        if execution.job_id == broken.id and refuses:
+            raise ValueError("its run cannot be written")
+        return write(execution)
+
+    queue.add_one = refusing  # type: ignore[method-assign]
+    handler = Followers(
+        jobs=DependencyStore(store.database),
+        queue=queue,
+        gatherings=GatheringStore(store.database),
+        triggers=services.triggers,
+        clock=clock,
+        queued=Signal(),
+        rests=lambda template: False,
+    )
+    carrier = Carrier(execution_outbox(store.database), handler, clock)
+    owing(store, job, clock, "ended", what="followers")
+    begun = {"triggered_by": "dependency"}
+    for _ in range(handler.most_tries):
+        carrier.tick()
+        clock.advance(3600)
+        assert store.database["job_executions"].distinct("job_id", begun) == [whole.id], "it holds up no other"
+    (item,) = services.given_up.items(SYSTEM)
+    assert (item.what, item.execution_id, item.error) == ("followers", "ended", f"{broken.id}: its run cannot be written")
+    refuses = False
+    services.given_up.ask_again(SYSTEM, "ended", "followers")
+    assert carrier.tick() == 1
+    assert store.database["job_executions"].count_documents(begun) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -11,23 +10,20 @@ from flask import Blueprint, redirect, render_template, request, url_for
 
 from app.bulk.service import BulkAction, BulkReport, BulkRequest, BulkResult
 from app.errors import FieldError, JobwrightError, ValidationFailed
-from app.execution.figures import Figures
 from app.instants import InstantRefused, OutOfBounds, parse_local
 from app.jobs.filters import NEVER, SORTS, JobFilter
-from app.jobs.model import Job
-from app.queue.execution import Outline
-from app.queue.model import RAN, Status
+from app.queue.model import Status
 from app.zones import zone
 from templates_lib.messages import counted, say, say_many
 from web.current import actor, preference, services, viewer_zone
 from web.forms.names import small_number
 from web.language import sentences
 from web.views.common import is_refused, job_filter, page_number, tell
+from web.views.job_rows import job_rows
 
 blueprint = Blueprint("job_list_pages", __name__, url_prefix="/jobs")
 
 PAGE_SIZE = 25
-STRIP = 20
 LAST_RUNS = (Status.SUCCESS, Status.FAILED, Status.TIMEOUT, Status.CANCELLED)
 SORT_WORDS = (
     ("name", say("Name")),
@@ -49,7 +45,7 @@ def list_jobs() -> str:
     page = services().directory.page(actor(), query, sort=sort, page=page_number(), limit=PAGE_SIZE)
     return render_template(
         "jobs.html",
-        rows=job_rows(page.items),
+        rows=job_rows(services(), actor(), page.items),
         page=page,
         args=args,
         sort=sort,
@@ -70,33 +66,6 @@ def list_jobs() -> str:
 def _listing() -> str:
     """The present list without its page, as saved views have it."""
     return "&".join(part for part in request.query_string.decode().split("&") if part and not part.endswith("=") and part[:5] != "page=")
-
-
-def job_rows(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """What the list shows of each job."""
-    latest = services().history.latest_of(actor(), [job.id for job in jobs], STRIP)
-    names = services().dependencies.names(actor(), {one.job for job in jobs for one in job.definition.depends_on})
-    return [_row(job, latest.get(job.id, []), names) for job in jobs]
-
-
-def job_row(job: Job) -> dict[str, Any]:
-    """The same of one."""
-    return job_rows([job])[0]
-
-
-def _row(job: Job, latest: list[Outline], names: Mapping[str, str]) -> dict[str, Any]:
-    kind, version, catalogue = job.definition.template_type, job.template_version, services().catalogue
-    entry = catalogue.find(kind, version)
-    ran = sum(outline.status in RAN for outline in latest)
-    return {
-        "job": job,
-        "latest": latest,
-        "template": entry,
-        "broken": None if entry else catalogue.why_not(kind, version),
-        "figures": Figures.of(latest),
-        "ran": ran,
-        "after": [names.get(one.job, "…") for one in job.definition.depends_on],
-    }
 
 
 # -- saved views ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import Any
 
 from app.errors import FieldError, ValidationFailed
@@ -12,17 +12,15 @@ from app.instants import in_zone
 from app.jobs.model import Schedule
 from app.jobs.reading import load_definition
 from app.triggers import CronTrigger, ManualTrigger
-from app.triggers.clock_changes import clock_change
 from app.triggers.words import duration_words
-from app.zones import UnknownZone, is_zone
+from app.zones import is_zone
 from app.zones import zone as zone_of
-from templates_lib.messages import Said, joined, say
 from web.current import actor, services
 from web.forms.names import small_number
 from web.language import language
 from web.schedule_parts import PARTS, read_local_instant, written_local
+from web.views.upcoming import upcoming
 
-PREVIEWED_RUNS = 5
 CROWDED = 3  # from so many other jobs in one minute on, the preview mentions them
 CALENDAR = "s.calendar:"  # begins the name of a checkbox per calendar; the calendar's name follows
 # The ids of the inputs that all types of schedule share, by field.
@@ -103,7 +101,7 @@ def preview_schedule(posted: Mapping[str, str]) -> dict[str, Any]:
         return {"errors": [error.message for error in errors], "words": "", "runs": []}
     spread = duration_words(schedule.jitter_seconds, language()) if schedule.jitter_seconds else ""
     typical, job_id = small_number(fields.get("s.typical", "")), fields.get("s.job", "")
-    runs = upcoming(schedule, typical)
+    runs = upcoming(services(), schedule, typical)
     return {
         "errors": [],
         "words": schedule.trigger.words(language()),
@@ -136,43 +134,4 @@ def _stored(schedule: Schedule, typical: int, job_id: str) -> dict[str, Any] | N
     stored = services().jobs.get(actor(), job_id).definition.schedule
     if replace(stored, jitter_seconds=schedule.jitter_seconds) == schedule:
         return None
-    return {"words": stored.trigger.words(language()), "runs": upcoming(stored, typical), "zone": stored.trigger.timezone}
-
-
-def upcoming(schedule: Schedule, typical_seconds: int = 0) -> list[dict[str, Any]]:
-    """The next runs {utc, local, note}, in the zone of the schedule. A note tells what is special about a run: a blackout, a clock change,
-    or that the run before it still goes on, if one takes `typical_seconds`.
-
-    Empty if the due times cannot be computed, or if the zone of a calendar is unknown here.
-    """
-    if schedule.trigger.not_computable() is not None:
-        return []
-    try:
-        return _upcoming(schedule, typical_seconds)
-    except UnknownZone:
-        return []
-
-
-def _upcoming(schedule: Schedule, typical_seconds: int) -> list[dict[str, Any]]:
-    trigger = schedule.trigger
-    zone = zone_of(trigger.timezone)
-    moments = trigger.preview(services().clock.now(), PREVIEWED_RUNS)
-    blackouts, runs = services().triggers.blackouts(schedule), []
-    for index, moment in enumerate(moments):
-        blackout = blackouts.at(moment)
-        notes = [say("skipped: {calendar}", calendar=blackout.calendar)] if blackout else []
-        notes += _clock_change_note(clock_change(moment, trigger.timezone))
-        if index and typical_seconds > (moment - moments[index - 1]).total_seconds():
-            notes.append(say("the run before it takes about {time}", time=duration_words(typical_seconds, language())))
-        runs.append({"utc": moment, "local": in_zone(moment, zone), "note": joined(notes, "; ")})
-    return runs
-
-
-def _clock_change_note(jump: timedelta) -> list[Said]:
-    """ "The clock goes forward by 1 hour that day"; empty if no clock changes."""
-    if not jump:
-        return []
-    time = duration_words(int(abs(jump).total_seconds()), language())
-    if jump > timedelta(0):
-        return [say("the clock goes forward by {time} that day", time=time)]
-    return [say("the clock goes back by {time} that day", time=time)]
+    return {"words": stored.trigger.words(language()), "runs": upcoming(services(), stored, typical), "zone": stored.trigger.timezone}

@@ -1,0 +1,8 @@
+"""/jobs/<id>: the page of a job, its form, and the actions on it. All modules here share one blueprint."""
+
+from __future__ import annotations
+
+from web.views.jobs import actions, drafts, edit, page, runs
+from web.views.jobs.blueprint import blueprint
+
+__all__ = ["actions", "blueprint", "drafts", "edit", "page", "runs"]

@@ -17,7 +17,7 @@ from app.queue.execution import Execution
 from app.queue.model import Trigger
 from templates_lib.messages import say
 from web.current import actor, services
-from web.filters import local
+from web.filters.times import local
 from web.forms import ABSENT
 from web.views.common import Editor, tell
 

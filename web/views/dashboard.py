@@ -14,7 +14,7 @@ from app.jobs.directory import summed
 from app.queue.model import FAILURES, Status
 from app.zones import zone as zone_of
 from web.current import actor, services, viewer_zone
-from web.filters import OUTCOMES
+from web.filters.results import OUTCOMES
 from web.views.common import midnight
 
 blueprint = Blueprint("dashboard_pages", __name__)

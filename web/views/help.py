@@ -13,7 +13,7 @@ from flask import Blueprint, render_template
 from app.errors import NotFound
 from app.validation.words import DEFAULT_LOCALE
 from templates_lib.messages import say
-from web.filters import markdown
+from web.filters.texts import markdown
 from web.language import language
 
 blueprint = Blueprint("help_pages", __name__, url_prefix="/help")

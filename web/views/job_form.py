@@ -19,7 +19,7 @@ from app.validation.together import beside
 from app.zones import zone_names
 from templates_lib.messages import joined, say
 from web.current import actor, services
-from web.filters import ENDS
+from web.filters.states import ENDS
 from web.forms import ABSENT, Form
 from web.forms.page.messages import SummaryLine
 from web.language import translated

@@ -25,9 +25,10 @@ from app.services import Services
 from app.triggers import Trigger
 from tests.builders.queue import Queue
 from tests.conftest import Api, ManualClock, csrf
-from web import filters, language
+from web import language
+from web.filters import times
 from web.forms import form
-from web.views import schedule_form
+from web.views import schedule_form, upcoming
 from web.views.help import topics_in
 
 GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.8"}
@@ -173,7 +174,7 @@ def blots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every catalogue is one of blots; those by key have a test of their own that they are complete."""
     blotted = Blots()
     monkeypatch.setattr(language, "_catalogue", lambda name: blotted)
-    for module in (form, filters, schedule_form):
+    for module in (form, times, schedule_form, upcoming):
         for name in ("words_of", "duration_words"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, _words if name == "words_of" else lambda *_: "·")

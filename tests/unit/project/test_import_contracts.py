@@ -28,7 +28,7 @@ BREACHES = {
     "Celery has one door": ("app/node/runner.py", "import celery"),
     "Faces import no store": ("app/api/exchange/routes.py", "import app.jobs.list_store"),
     "The form generator is pure": ("web/forms/field.py", "import app.clock"),
-    "What all pages share imports no page": ("web/filters.py", "import web.views.common"),
+    "What all pages share imports no page": ("web/filters/texts.py", "import web.views.common"),
     "The sandbox has no door to the registry's database": ("app/sandbox/handles.py", "import app.mongo"),
     "Job processes import nothing of the service but the sandbox": ("app/sandbox/child.py", "import app.events"),
 }

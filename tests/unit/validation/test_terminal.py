@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.validation.names import unseen_places
 from app.validation.terminal import Run, Style, escaped, harmless, nearest, one_line, plain, printable, rendition, runs
-from web.filters import seen
+from web.filters.texts import seen
 
 
 @pytest.mark.parametrize(

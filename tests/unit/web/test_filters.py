@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.clock import SystemClock
-from web.filters import relative, seconds
+from web.filters.times import relative, seconds
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""The filters and globals of all templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from app.instants import in_zone
+from web.filters.results import hour_words, log_items, strip
+from web.filters.states import ENDS, OWED_WORDS, REASONS, STATES, damage, icon, state
+from web.filters.texts import (
+    browser,
+    lead,
+    markdown,
+    number,
+    pairs,
+    percent,
+    pretty_json,
+    readable,
+    said_of,
+    seen,
+    seen_plainly,
+    told,
+    without_message,
+)
+from web.filters.times import exact, in_zones, local, moment, schedule_words, seconds, span_words
+from web.language import dated, decimal, gettext, instant, ngettext, translated
+from web.words import word
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "moment": moment,
+    "exact": exact,
+    "seconds": seconds,
+    "pretty_json": pretty_json,
+    "markdown": markdown,
+    "strip": strip,
+    "told": told,
+    "lead": lead,
+    "readable": readable,
+    "seen": seen,
+    "plain": seen_plainly,
+    "schedule_words": schedule_words,
+    "duration_words": span_words,
+    "number": number,
+    "browser": browser,
+    "zip": pairs,
+    "without_message": without_message,
+    "hour_words": hour_words,
+    "local": local,
+    "in_zone": in_zone,
+    "in_zones": in_zones,
+    "log_items": log_items,
+    "dated": dated,
+    "word": word,
+    "percent": percent,
+    "decimal": decimal,
+    "said_of": said_of,
+    "instant": instant,
+    "t": translated,
+}
+
+
+GLOBALS: dict[str, Any] = {
+    "state": state,
+    "icon": icon,
+    "damage": damage,
+    "STATES": STATES,
+    "ENDS": ENDS,
+    "REASONS": REASONS,
+    "OWED_WORDS": OWED_WORDS,
+    "_": gettext,
+    "ngettext": ngettext,
+}

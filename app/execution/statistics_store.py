@@ -23,7 +23,7 @@ FAILED = dict.fromkeys(("job_id", "job_name", "status", "reason", "queued_at", "
 LONG_SECONDS = 60  # the partial index `long_runs` holds the runs that took at least so long
 MOST_FAILED = 2_000
 FAILURE_VALUES = sorted(FAILURES)
-_STATUSES = frozenset(status.value for status in Status)
+_STATUSES = tuple(status.value for status in Status)  # no set: the status in a damaged record may be an object
 
 
 class StatisticsStore:

@@ -316,7 +316,7 @@ def test_an_export_that_the_store_refuses_fails_before_it_begins(
     """The database is asked before the first byte: what it refuses is an error with its status, and not a file that breaks off."""
     known = everything(services, store, api)
     refused = {"$where": "this is no query"}
-    monkeypatch.setattr("app.audit.store.AuditFilter.query", lambda _: {"$refused": refused})
+    monkeypatch.setattr("app.audit.store._query", lambda _: {"$refused": refused})
     monkeypatch.setattr("app.execution.log_store._after", lambda *_: {"$refused": refused})
     for ask, path in ((api, f"{EVENTS}/export"), (None, "/audit/export.csv"), (None, f"/executions/{known['run']}/log.txt")):
         answer = ask("GET", path) if ask else browser_client.get(path)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Generic
 
 from app.clock import Clock
 from app.events import get_logger
 from app.mongo import is_permanent
-from app.outbox.handler import Handler, Later, Record
+from app.outbox.handler import LONGEST_DELAY, Handler, Later, Record
 from app.outbox.model import Owed
 from app.outbox.store import OutboxStore
 from app.validation.storable import whole_text
 
 log = get_logger(__name__)
 
+LOOK_SECONDS = 60.0  # so often it is looked for what a node with a wrong clock has written
+SLACK = timedelta(minutes=3)  # between the clocks of nodes, and for a look that comes late
 LONGEST_ERROR = 500  # characters
 
 
@@ -26,6 +29,7 @@ class Carrier(Generic[Record]):
 
     def __init__(self, store: OutboxStore[Record], handler: Handler[Record], clock: Clock) -> None:
         self._store, self._handler, self._clock = store, handler, clock
+        self._next_look = float("-inf")
 
     @property
     def name(self) -> str:
@@ -35,6 +39,9 @@ class Carrier(Generic[Record]):
     def tick(self, stopped: Callable[[], bool] = lambda: False) -> int:
         """Carry out what is owed by now, until `stopped` says that no further item is to be begun; returns how many were carried out."""
         done = 0
+        if self._clock.monotonic() >= self._next_look:
+            self._next_look = self._clock.monotonic() + LOOK_SECONDS
+            self._bring_forward()
         while not stopped():
             now = self._clock.now()
             claimed = self._store.claim(self._handler.name, now=now, until=now + self._handler.claim_for)
@@ -42,6 +49,12 @@ class Carrier(Generic[Record]):
                 break
             done += self._carry_out(*claimed)
         return done
+
+    def _bring_forward(self) -> None:
+        """What is put off for longer than anything ever is was written by a node whose clock was ahead: it is due now."""
+        now, longest = self._clock.now(), self._handler.longest_wait
+        untried_from, tried_from = now + longest, now + max(longest, LONGEST_DELAY + SLACK)
+        self._store.bring_forward(self._handler.name, now=now, untried_from=untried_from, tried_from=tried_from)
 
     def _carry_out(self, record: Record, item: Owed) -> bool:
         """True where it was carried out, False where another try follows or none."""

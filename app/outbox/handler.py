@@ -34,13 +34,14 @@ class Handler(ABC, Generic[Record]):
 
     `name` is what records owe; it is stored, so it stays. A try may take `claim_for`; after that another node may try. A failed try is
     repeated after `first_delay`, which doubles with each further failure up to LONGEST_DELAY; after `most_tries` failures the item is given
-    up, and a person can see it and ask for it again.
+    up, and a person can see it and ask for it again. Without a failure no item waits for `longest_wait` or longer: Later asks for less.
     """
 
     name: ClassVar[str]
     most_tries: ClassVar[int] = 5
     claim_for: ClassVar[timedelta] = timedelta(seconds=60)
     first_delay: ClassVar[timedelta] = timedelta(seconds=60)
+    longest_wait: ClassVar[timedelta] = timedelta(minutes=3)  # more than an event waits for its change (UNCONFIRMED), and clocks differ
 
     @abstractmethod
     def carry_out(self, record: Record) -> None:

@@ -42,6 +42,15 @@ class OutboxStore(Generic[Record]):
             return None
         return self._read(row), next(item for item in owed_from(row) if item.what == what)
 
+    def bring_forward(self, what: str, *, now: datetime, untried_from: datetime, tried_from: datetime) -> int:
+        """Make due what is put off until `untried_from` or later although no try has failed, or until `tried_from` or later. Returns how
+        many records had such an item."""
+        due = {"owed": {"$elemMatch": {"what": what, "at": {"$gte": min(untried_from, tried_from)}}}}
+        ahead: Document = {"$or": [{"item.tries": 0, "item.at": {"$gte": untried_from}}, {"item.at": {"$gte": tried_from}}]}
+        change = {"$set": {"owed.$[item].at": now}}
+        filters = [{"item.what": what, **ahead}]
+        return self._collection.update_many(due, change, array_filters=filters, hint=OWED_INDEX).modified_count
+
     def settle(self, record_id: str, item: Owed) -> None:
         """The item was carried out: the record owes it no more."""
         rest = {"$filter": {"input": "$owed", "cond": {"$ne": ["$$this.what", item.what]}}}

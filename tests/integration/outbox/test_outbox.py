@@ -15,9 +15,10 @@ from app.jobs.dependency_store import DependencyStore
 from app.jobs.model import Job
 from app.node.carrying import Carrying
 from app.node.ticks import Ticks
-from app.outbox.carrier import Carrier
+from app.outbox.carrier import LOOK_SECONDS, Carrier
 from app.outbox.event_store import UNCONFIRMED, Events, event_outbox
 from app.outbox.events import DomainEvent, EventHandler, JobChanged, StoredEvent
+from app.outbox.handler import LONGEST_DELAY
 from app.queue.execution import Execution
 from app.queue.model import Status
 from app.queue.owing import EndHandler
@@ -161,3 +162,18 @@ def test_a_job_that_cannot_be_started_after_another_is_tried_again_and_given_up_
     services.given_up.ask_again(SYSTEM, "ended", "followers")
     assert carrier.tick() == 1
     assert store.database["job_executions"].count_documents(begun) == 2
+
+
+@pytest.mark.parametrize("item", [{"tries": 0, "hours": 2}, {"tries": 0, "hours": 24 * 365 * 174}, {"tries": 2, "hours": 2}], ids=str)
+def test_what_a_node_with_a_clock_far_ahead_has_written_is_carried_out_soon(
+    store: Store, job: Job, clock: ManualClock, item: dict[str, int]
+) -> None:
+    handler = Noting()
+    carrier = Carrier(execution_outbox(store.database), handler, clock)
+    carrier.tick()
+    owing(store, job, clock, "ahead", tries=item["tries"], at=clock.now() + timedelta(hours=item["hours"]))
+    owing(store, job, clock, "tried", tries=1, at=clock.now() + LONGEST_DELAY)
+    owing(store, job, clock, "unconfirmed", at=clock.now() + UNCONFIRMED + timedelta(seconds=LOOK_SECONDS))
+    clock.advance(LOOK_SECONDS)
+    carrier.tick()
+    assert handler.told == ["ahead"]

@@ -1,4 +1,4 @@
-"""The one JSON Schema judge: form, API, import and the moment before a run; and the gate that schemas come through."""
+"""The only JSON Schema validator: forms, the API, imports and the step before a run use it. Schemas are checked before they are used."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class _Absent:
-    """No value: the member is not there. Not null, which is a value."""
+    """No value: the member is missing. This differs from null, which is a value."""
 
     def __repr__(self) -> str:
         return "ABSENT"

@@ -1,4 +1,4 @@
-"""Values that are costly to make, kept by key while they are used."""
+"""A cache for values that are expensive to make."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 class Cache(Generic[Value]):
-    """Keeps the `most` values that were used last. Safe for threads; two that ask for the same new key may both make it."""
+    """Keeps the `most` values that were used last. It is safe for threads; two threads that ask for the same new key may both make it."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -19,7 +19,7 @@ class Cache(Generic[Value]):
         self._lock = Lock()
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of a key, made where it is not kept. What `make` raises is raised."""
+        """Returns the value of a key, and makes it if the cache does not have it. Raises what `make` raises."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)

@@ -1,14 +1,14 @@
-"""Fills in the defaults of a schema: one rule for what is sent over REST and for what a fresh form shows.
+"""Fills in the defaults of a schema. The same rules serve bodies of REST requests and empty forms.
 
-1. A member that is left out gets its default; a required object that is left out is there where its members have defaults.
-2. This holds inside objects and lists too, whether they were given or came by a default.
-3. What a default brings along counts: a condition that it fulfils, a branch that it fits, a member that it makes necessary. First
-   the defaults that depend on nothing are filled in, then those of conditions, until no more come. What came by a condition that
-   does not hold in the end goes again.
-4. A default object or list that would contain itself without end is left out. Beyond MOST_FILLED values only the levels near the
-   top are filled in, as many as stay within.
+1. A member that is left out gets its default. A required object that is left out is added if its members have defaults.
+2. This also happens inside objects and lists, both in given ones and in those that came by a default.
+3. Defaults can have consequences: a default may fulfil a condition, fit a branch, or make another member required. First the defaults
+   that depend on no value are filled in, then those of conditions, until no more come. A default that came by a condition which does not
+   hold in the end is removed again.
+4. A default object or list that would contain itself without end is left out. If there are more than MOST_FILLED values, only the levels
+   near the top are filled in, as many as stay within that limit.
 
-Filling in twice gives the same as once.
+Filling in twice gives the same result as filling in once.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from app.validation.pointer import escape
 from app.validation.schema import CACHED, prepare
 from app.validation.validator import SchemaValidator
 
-MOST_FILLED = 2000  # values, those inside defaults included; LETTERS of text count as one
+MOST_FILLED = 2000  # values, including those inside defaults; a text counts as one more value for each LETTERS characters
 LETTERS = 200
-LEVELS = (40, 6, 4, 3, 2, 1)  # how deep defaults are filled in: the first of these that stays within MOST_FILLED
-DEEPEST_OPENED = 6  # required objects inside required objects that are there without a default of their own
-MOST_ROUNDS = 100  # conditions in a chain
+LEVELS = (40, 6, 4, 3, 2, 1)  # how deep defaults are filled in: the first of these numbers that stays within MOST_FILLED
+DEEPEST_OPENED = 6  # levels of required objects inside required objects that are added without a default of their own
+MOST_ROUNDS = 100  # conditions that depend on each other in a chain
 _NOTHING_PICKED: Mapping[str, int] = {}
 
 
 class _TooMany(Exception):
-    """There is more to fill in than MOST_FILLED."""
+    """There are more than MOST_FILLED values to fill in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a value stands: its pointer, the same with `*` for entries, and the schemas that name the members on the way to it."""
+    """The place of a value: its pointer, the same pointer with `*` for entries (`place`), and the ids of the schemas that describe the
+    members on the path to it."""
 
     pointer: str = ""
     place: str = ""
@@ -47,24 +48,24 @@ class Spot:
     path: frozenset[int] = frozenset()
 
     def member(self, layers: Layers, key: str) -> Spot:
-        """The spot of a member."""
+        """Returns the spot of a member."""
         part = f"/{escape(key)}"
         place = self.place + (part if key in layers.members else "/*")
         return Spot(self.pointer + part, place, self.depth + 1, self.path | _naming(layers, key))
 
     def entry(self, layers: Layers, index: int) -> Spot:
-        """The spot of an entry of a list."""
+        """Returns the spot of an entry of a list."""
         return Spot(f"{self.pointer}/{index}", f"{self.place}/*", self.depth + 1, self.path | _naming_items(layers))
 
 
-# (layers of a place, whether it is required, its pointer with `*` for entries) → what it starts with; ABSENT for nothing
+# (layers of a place, whether it is required, its pointer with `*` for entries) → its first value; ABSENT for none
 Start = Callable[[Any, bool, str], Any]
-# (layers of a required object, its pointer) → True where it is there even if nothing was filled in
+# (layers of a required object, its pointer) → True if the object is added even if nothing was filled in
 KeepsEmpty = Callable[[Any, str], bool]
 
 
 class Filler:
-    """Fills in the defaults of one schema, whose places `of` knows. `start` is what a place without a default starts with."""
+    """Fills in the defaults of one schema, whose layers `of` collects. `start` returns the first value of a place without a default."""
 
     def __init__(self, of: Collector[Any], start: Start | None = None, keeps_empty: KeepsEmpty | None = None) -> None:
         self._of = of
@@ -74,7 +75,7 @@ class Filler:
     def filled(
         self, heads: Heads, value: Any, spot: Spot = Spot(), *, required: bool = True, picked: Mapping[str, int] = _NOTHING_PICKED
     ) -> Any:
-        """`value` (ABSENT too), which stands at `spot`, with its defaults. `picked` are the branches that a person chose."""
+        """Returns `value` (which may be ABSENT) with its defaults. `spot` is its place, `picked` are the branches that a person chose."""
         for levels in LEVELS:
             run = _Run(self._of, self, spot.depth + levels, MOST_FILLED if levels > LEVELS[-1] else None)
             try:
@@ -85,33 +86,33 @@ class Filler:
 
 
 class _Run:
-    """One try, down to the level `deepest`, with `most` values; None for any number."""
+    """One try to fill in, down to the level `deepest` and with at most `most` values; None means any number."""
 
     def __init__(self, of: Collector[Any], filler: Filler, deepest: int, most: int | None) -> None:
         self._of, self._filler, self._deepest, self._left = of, filler, deepest, most
         self._counted: set[str] = set()
 
     def created(self, heads: Heads, spot: Spot, required: bool, picked: Mapping[str, int] = _NOTHING_PICKED) -> Any:
-        """What stands at a spot where nothing was given."""
+        """Returns the value of a spot for which no value was given; ABSENT if there is none."""
         if spot.depth > self._deepest:
             return ABSENT
         blank = self._of.view(heads, ABSENT, picked)
         default = blank.first("default", ABSENT)
-        value = copy.deepcopy(default) if default is not ABSENT else self._started(blank, spot, required)
+        value = copy.deepcopy(default) if default is not ABSENT else self._first_value(blank, spot, required)
         opened = value is ABSENT and required and spot.depth < DEEPEST_OPENED and _is_object(blank)
         value = {} if opened else value
         if value is ABSENT or (isinstance(value, dict | list) and self._contains_itself(heads, value, spot, picked)):
             return ABSENT
         self._count(spot, default)
-        found = self.inside(heads, value, spot, picked)
-        return ABSENT if opened and not found and not self._filler.keeps_empty(blank, spot.place) else found
+        filled = self.inside(heads, value, spot, picked)
+        return ABSENT if opened and not filled and not self._filler.keeps_empty(blank, spot.place) else filled
 
-    def _started(self, blank: Layers, spot: Spot, required: bool) -> Any:
+    def _first_value(self, blank: Layers, spot: Spot, required: bool) -> Any:
         value = self._filler.start(blank, required, spot.place)
         return ABSENT if isinstance(value, dict | list) and spot.depth >= DEEPEST_OPENED else value
 
     def inside(self, heads: Heads, value: Any, spot: Spot, picked: Mapping[str, int] = _NOTHING_PICKED) -> Any:
-        """A value with the defaults inside it; the value itself where there are none."""
+        """Returns a value with the defaults inside it; the value itself if there are none."""
         if isinstance(value, Mapping):
             return self._object(heads, value, spot, picked)
         if isinstance(value, list) and value:
@@ -121,39 +122,39 @@ class _Run:
         return value
 
     def _object(self, heads: Heads, given: Mapping[str, Any], spot: Spot, picked: Mapping[str, int]) -> Mapping[str, Any]:
-        found = given
+        filled = given
         for plain in (True, False):
             for _ in range(MOST_ROUNDS):
-                layers = self._of.view(heads, found, picked, plain=plain)
-                new = dict(self._changes(layers, found, spot))
-                found = {**found, **new} if new else found
+                layers = self._of.view(heads, filled, picked, plain=plain)
+                new = dict(self._changes(layers, filled, spot))
+                filled = {**filled, **new} if new else filled
                 if not new or (layers.static and not layers.makes_required):
                     break
             if layers.static:
-                return found
-        return _without_passing(layers, found, given)
+                return filled
+        return _without_temporary(layers, filled, given)
 
-    def _changes(self, layers: Layers, found: Mapping[str, Any], spot: Spot) -> Iterator[tuple[str, Any]]:
-        """The members of an object that filling in adds or changes."""
-        for key, inner in found.items():
+    def _changes(self, layers: Layers, value: Mapping[str, Any], spot: Spot) -> Iterator[tuple[str, Any]]:
+        """Yields the members of an object that filling in adds or changes."""
+        for key, inner in value.items():
             at = spot.member(layers, key)
             self._count_given(layers.child(key), at)
             new = self.inside(layers.child(key), inner, at)
             if new is not inner:
                 yield key, new
-        needed = layers.required.union(layers.required_by(found))
-        for key in (*layers.members, *layers.named_by(found)):
-            if key not in found and not layers.never(key):
-                new = self.created(layers.child(key), spot.member(layers, key), key in needed)
+        required = layers.required.union(layers.required_by(value))
+        for key in (*layers.members, *layers.named_by(value)):
+            if key not in value and not layers.never(key):
+                new = self.created(layers.child(key), spot.member(layers, key), key in required)
                 if new is not ABSENT:
                     yield key, new
 
     def _contains_itself(self, heads: Heads, value: Any, spot: Spot, picked: Mapping[str, int]) -> bool:
-        """True where a schema that led here applies here again."""
+        """Returns whether a schema on the path to this spot applies here again."""
         return any(id(layer) in spot.path for layer, _ in self._of.view(heads, value, picked).layers)
 
     def _count_given(self, heads: Heads, spot: Spot) -> None:
-        """Count what is given as if it had been filled in, where it has a default: then a second time comes to the same end."""
+        """Counts a given value as if it had been filled in, so that filling in a second time stops at the same place."""
         if spot.pointer not in self._counted:
             self._count(spot, self._of.view(heads, ABSENT, _NOTHING_PICKED).first("default", ABSENT))
 
@@ -165,20 +166,20 @@ class _Run:
                 raise _TooMany
 
 
-def _without_passing(layers: Layers, found: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The object without what came by a condition that does not hold any more."""
-    named = {*layers.members, *layers.named_by(found)}
-    passing = [key for key in found if key not in given and (key not in named or layers.never(key))]
-    return {key: inner for key, inner in found.items() if key not in passing} if passing else found
+def _without_temporary(layers: Layers, filled: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the object without members that came by a condition which no longer holds."""
+    named = {*layers.members, *layers.named_by(filled)}
+    temporary = [key for key in filled if key not in given and (key not in named or layers.never(key))]
+    return {key: inner for key, inner in filled.items() if key not in temporary} if temporary else filled
 
 
 def _is_object(layers: Layers) -> bool:
-    """True where the natural value is an object."""
+    """Returns whether the first type of the place is an object, and its values are not listed."""
     return layers.types[:1] == ("object",) and not any("const" in layer or "enum" in layer for layer, _ in layers.layers)
 
 
 def _naming(layers: Layers, key: str) -> frozenset[int]:
-    """The schemas that say what a member is."""
+    """Returns the ids of the schemas that describe a member."""
     naming = frozenset(id(layer) for layer, _ in layers.layers if key in layer.get("properties", {}))
     words = ("patternProperties", "additionalProperties", "unevaluatedProperties")
     return naming or frozenset(id(layer) for layer, _ in layers.layers if any(isinstance(layer.get(word), Mapping) for word in words))
@@ -190,7 +191,7 @@ def _naming_items(layers: Layers) -> frozenset[int]:
 
 
 def _size(value: Any) -> int:
-    """How much a default weighs: its values, and its text by LETTERS."""
+    """Returns the size of a default: the number of its values, and of LETTERS characters in its texts."""
     if value is ABSENT:
         return 1
     if isinstance(value, Mapping):
@@ -206,7 +207,8 @@ _fillers = Cache[tuple[Filler, Heads]](CACHED)
 
 
 def fill_defaults(schema: Any, value: Mapping[str, Any]) -> dict[str, Any]:
-    """`value` with the defaults of `schema`. An empty value is the schema's own default, where that is an object."""
+    """Returns `value` with the defaults of `schema`. An empty value first becomes the default of the schema itself, if that is an
+    object."""
     filler, heads = _filler_of(schema)
     default = schema.get("default") if isinstance(schema, Mapping) else None
     given = copy.deepcopy(default) if not value and isinstance(default, Mapping) else value
@@ -214,7 +216,7 @@ def fill_defaults(schema: Any, value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filler_of(schema: Any) -> tuple[Filler, Heads]:
-    """The filler of a schema, kept by its digest."""
+    """Returns the filler of a schema, which is cached by the digest of the schema."""
 
     def make() -> tuple[Filler, Heads]:
         of = Collector(SchemaValidator(schema), Layers)

@@ -1,13 +1,14 @@
-"""Values that are known only when a job runs: relative dates, and expressions in texts. Typed, bounded, no code.
+"""Dynamic values, which are known only when a job runs: relative dates, and expressions in texts. They are typed and limited, and run no
+code.
 
-Where a schema says `x-dynamic: true`, a value, and all texts inside it, may hold
+At a place whose schema has `x-dynamic: true`, the value and all texts inside it may hold
 
-- `{"$relative": "-30 days"}`: an instant, or a day where the schema's format is `date`;
-- `{{ now | add: "-1 month" | date }}`: an expression. Alone in a text it stands for its own value and type; between other text its
-  value is written out. `{{ "{{" }}` is two braces.
+- `{"$relative": "-30 days"}`: an instant, or a day if the schema's format is `date`;
+- `{{ now | add: "-1 month" | date }}`: an expression. A text that is only an expression becomes its value, with its type. In a longer
+  text, the value is written out. `{{ "{{" }}` gives two braces.
 
-An expression is a name, then filters: `now`, `execution.id`, `execution.scheduled_for`, `job.id`, `job.name`, `previous.result.…`,
-`previous.id`, `previous.completed_at` (of the job's last success). All functions are pure.
+An expression is a name, followed by filters. The names are `now`, `execution.id`, `execution.scheduled_for`, `job.id`, `job.name`,
+`previous.result.…`, `previous.id`, `previous.completed_at` (`previous` is the last success of the job). All functions are pure.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from templates_lib.messages import say, say_many
 
 OPEN = "{{"
 RELATIVE = "$relative"
-LONGEST_TEXT = 100_000  # characters of a text once it is resolved, and of what each filter makes
-LONGEST_EXPRESSION = 2_000  # characters, with its braces
-MOST_NUMBER = 2**63 - 1  # as the database has whole numbers
-MOST_EXPRESSIONS = 500  # of one value
+LONGEST_TEXT = 100_000  # characters of a resolved text, and of the result of each filter
+LONGEST_EXPRESSION = 2_000  # characters, including the braces
+MOST_NUMBER = 2**63 - 1  # the largest whole number of the database
+MOST_EXPRESSIONS = 500  # in one value
 DEEPEST = 64
 NAMES = ("now", "execution.id", "execution.scheduled_for", "job.id", "job.name", "previous.result", "previous.id", "previous.completed_at")
 _YEAR = re.compile(r"(?<!%)((?:%%)*)%Y")
@@ -52,17 +53,20 @@ _NOT_ONE = (
 
 
 class Wrong(ValueError):
-    """An expression that means nothing; the message says why."""
+    """The expression is wrong; the message says why."""
 
 
 class NotYet(Exception):
-    """An expression whose value is not known before the run."""
+    """The value of the expression is not known before the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What expressions may name. `previous` is {id, result, completed_at} of the job's last success, None where there is none; `sample`:
-    the run is still to come, so that what only it will know is left open."""
+    """The values that expressions may name.
+
+    `previous` is {id, result, completed_at} of the job's last success, or None. With `sample`, the run is in the future: values that only
+    the run will know are left open.
+    """
 
     now: datetime
     execution_id: str = ""
@@ -75,7 +79,10 @@ class Known:
 
 @dataclass
 class Resolved:
-    """`value` with what its dynamic parts became: `became` has those by JSON Pointer, `open` the pointers that only the run will know."""
+    """A value after its dynamic parts were resolved.
+
+    `became` has the resolved parts by JSON Pointer. `open` has the pointers of parts whose values only the run will know.
+    """
 
     value: Any
     became: dict[str, Any] = field(default_factory=dict)
@@ -84,31 +91,32 @@ class Resolved:
 
 
 def resolve(schema: Any, value: Any, known: Known, *, prefix: str = "") -> Resolved:
-    """`value` resolved wherever `schema` allows it."""
-    found = Resolved(value)
+    """Resolves the dynamic parts of `value` at all places where `schema` allows them."""
+    resolved = Resolved(value)
     if has_any(value):
-        found.value = _Walker(known, found, prefix).walk(Place.of(schema), value, (), inside=False)
-    return found
+        resolved.value = _Walker(known, resolved, prefix).walk(Place.of(schema), value, (), inside=False)
+    return resolved
 
 
 def put_back(value: Any, became: Mapping[str, Any]) -> Any:
-    """`value` with what its dynamic parts became in an earlier attempt, by JSON Pointer. Raises LookupError where it has other places."""
+    """Returns `value` with the values that its dynamic parts had in an earlier attempt (`became`, by JSON Pointer). Raises LookupError if
+    `value` has no such place."""
     if not became:
         return value
-    found = copy.deepcopy(value)
-    for place, made in became.items():
-        *way, last = keys_of(place)
-        at = found
-        for part in way:
+    filled = copy.deepcopy(value)
+    for place, earlier in became.items():
+        *path, last = keys_of(place)
+        at = filled
+        for part in path:
             at = at[int(part)] if isinstance(at, list) else at[part]
         key = int(last) if isinstance(at, list) else last
-        at[key]  # it must be there
-        at[key] = made
-    return found
+        at[key]  # raises LookupError if there is no such place
+        at[key] = earlier
+    return filled
 
 
 def has_any(value: Any) -> bool:
-    """True where `value` holds something that looks dynamic; cheap."""
+    """Returns whether `value` holds something that looks dynamic. The check is cheap."""
     if isinstance(value, str):
         return OPEN in value
     if isinstance(value, Mapping):
@@ -117,20 +125,20 @@ def has_any(value: Any) -> bool:
 
 
 class _Walker:
-    def __init__(self, known: Known, found: Resolved, prefix: str) -> None:
-        self._known, self._found, self._prefix = known, found, prefix
+    def __init__(self, known: Known, resolved: Resolved, prefix: str) -> None:
+        self._known, self._resolved, self._prefix = known, resolved, prefix
         self._left = MOST_EXPRESSIONS
 
     def walk(self, place: Place | None, value: Any, path: tuple[str | int, ...], *, inside: bool) -> Any:
-        """`inside`: something around it allows dynamic values in all that it holds."""
+        """Returns the resolved value. `inside` is true if a value around this one allows dynamic values inside it."""
         if len(path) > DEEPEST or not has_any(value) or (place is not None and place.secret):
-            return value  # what a secret becomes would stand in the record
+            return value  # a resolved secret would be visible in the record
         inside = inside or (place is not None and place.says("x-dynamic", value=True))
         if inside and isinstance(value, Mapping) and set(value) == {RELATIVE}:
             day = place is not None and place.says("format", "date")
-            return self._one(path, value, lambda: self._relative(value[RELATIVE], day=day))
+            return self._resolve_one(path, value, lambda: self._relative(value[RELATIVE], day=day))
         if inside and isinstance(value, str):
-            return self._one(path, value, lambda: self._text(value))
+            return self._resolve_one(path, value, lambda: self._text(value))
         if isinstance(value, Mapping):
             return {
                 key: self.walk(place.member(key) if place is not None else None, item, (*path, key), inside=inside)
@@ -143,37 +151,37 @@ class _Walker:
             ]
         return value
 
-    def _one(self, path: tuple[str | int, ...], value: Any, make: Callable[[], Any]) -> Any:
+    def _resolve_one(self, path: tuple[str | int, ...], value: Any, make: Callable[[], Any]) -> Any:
         at = self._prefix + pointer(path)
         try:
-            made = make()
+            result = make()
         except Wrong as wrong:
-            self._found.errors.append(FieldError(at, str(wrong)))
+            self._resolved.errors.append(FieldError(at, str(wrong)))
             return value
         except NotYet:
-            self._found.open.add(at)
+            self._resolved.open.add(at)
             return value
-        self._found.became[at] = made
-        return made
+        self._resolved.became[at] = result
+        return result
 
     def _relative(self, text: Any, *, day: bool) -> Any:
         self._count()
-        return _shown(_relative(text, self._known.now), day=day)
+        return _as_json(_relative(text, self._known.now), day=day)
 
     def _text(self, text: str) -> Any:
-        """A text that is one expression as the value of it; any other with each of its expressions written out."""
+        """Returns the value of a text that is one expression; else the text with each of its expressions written out."""
         bare = text.strip()
         if len(bare) <= LONGEST_EXPRESSION and (whole := _EXPRESSION.fullmatch(bare)) is not None:
-            return _shown(self._value(whole["inner"]))
-        made, at = "", 0
+            return _as_json(self._value(whole["inner"]))
+        result, at = "", 0
         while (begin := _BEGIN.search(text, at)) is not None:
-            # The first that is none is an error: what follows is not looked at, however much it is.
+            # The first wrong expression is an error. The rest of the text, which may be long, is not read.
             match = _EXPRESSION.match(text, begin.start(), begin.start() + LONGEST_EXPRESSION)
             if match is None:
                 raise Wrong(_NOT_ONE)
-            made = _short_enough(made + _plain(text[at : match.start()]) + _written(self._value(match["inner"])))
+            result = _check_length(result + _check_plain(text[at : match.start()]) + _as_text(self._value(match["inner"])))
             at = match.end()
-        return _short_enough(made + _plain(text[at:]))
+        return _check_length(result + _check_plain(text[at:]))
 
     def _value(self, expression: str) -> Any:
         self._count()
@@ -188,13 +196,13 @@ class _Walker:
             raise Wrong(say("There are more than {most} expressions", most=MOST_EXPRESSIONS))
 
 
-def _plain(text: str) -> str:
+def _check_plain(text: str) -> str:
     if OPEN in text:
         raise Wrong(_NOT_ONE)
     return text
 
 
-def _short_enough(text: str) -> str:
+def _check_length(text: str) -> str:
     if len(text) > LONGEST_TEXT:
         raise Wrong(say("It would become longer than {most:,} characters", most=LONGEST_TEXT))
     return text
@@ -204,7 +212,7 @@ def _short_enough(text: str) -> str:
 
 
 def _evaluate(text: str, known: Known) -> Any:
-    """The value of an expression. Raises Wrong, NotYet."""
+    """Returns the value of an expression. Raises Wrong, NotYet."""
     tokens = list(_tokens(text))
     if not tokens:
         raise Wrong("An expression is empty")
@@ -212,7 +220,7 @@ def _evaluate(text: str, known: Known) -> Any:
     if kind == "text":
         value: Any = first
     elif kind == "name":
-        value = _named(first, known)
+        value = _lookup(first, known)
     else:
         raise Wrong(say("An expression begins with a name, such as {name}, not with {first!r}", name=NAMES[0], first=first))
     while rest:
@@ -227,7 +235,7 @@ def _evaluate(text: str, known: Known) -> Any:
                     raise Wrong(say('{name} takes texts in quotes and numbers, as in {name}: "…"', name=name))
                 arguments.append(rest[1][1])
                 rest = rest[2:]
-        value = _filtered(name, value, arguments)
+        value = _apply_filter(name, value, arguments)
     if isinstance(value, _Missing):
         raise (
             NotYet
@@ -253,12 +261,12 @@ def _tokens(text: str) -> Iterator[tuple[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class _Missing:
-    """What `name` would be is not known."""
+    """The value of `name` is not known."""
 
     name: str
 
 
-def _named(name: str, known: Known) -> Any:
+def _lookup(name: str, known: Known) -> Any:
     parts = name.split(".")
     simple = {
         "now": known.now,
@@ -286,7 +294,7 @@ def _named(name: str, known: Known) -> Any:
 # -- filters -----------------------------------------------------------------------------------------------------------
 
 
-def _filtered(name: str, value: Any, arguments: Sequence[Any]) -> Any:
+def _apply_filter(name: str, value: Any, arguments: Sequence[Any]) -> Any:
     if name not in _FILTERS:
         raise Wrong(say("There is no filter {name}; there are {known}", name=name, known=", ".join(sorted(_FILTERS))))
     takes, work = _FILTERS[name]
@@ -307,26 +315,26 @@ def _filtered(name: str, value: Any, arguments: Sequence[Any]) -> Any:
     except Wrong:
         raise
     except (ValueError, OverflowError, TypeError, KeyError, OSError) as error:
-        raise Wrong(say("{name} cannot be used on {value!r}", name=name, value=_written(value)[:60])) from error
+        raise Wrong(say("{name} cannot be used on {value!r}", name=name, value=_as_text(value)[:60])) from error
 
 
 def _instant(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str):
-        raise Wrong(say("{value!r} is no instant", value=_written(value)[:60]))
+        raise Wrong(say("{value!r} is no instant", value=_as_text(value)[:60]))
     return instants.parse_local(value, UTC)
 
 
 def _relative(text: Any, now: datetime) -> datetime:
-    """`-30 days`, `+2 hours`, `3 months ago`, `in 2 weeks`, `now`, `today`: as templates_lib.ages reads them."""
+    """Reads `-30 days`, `+2 hours`, `3 months ago`, `in 2 weeks`, `now` or `today` with templates_lib.ages. Raises Wrong."""
     try:
-        found = ages.parse(text, now, signed=True) if isinstance(text, str) else None
+        instant = ages.parse(text, now, signed=True) if isinstance(text, str) else None
     except ages.NotAnAge as wrong:
         raise Wrong(wrong.reason) from wrong
-    if found is None:
+    if instant is None:
         raise Wrong('A relative date is "-30 days", "+2 hours", "3 months ago", "in 2 weeks", "now" or "today"')
-    return found
+    return instant
 
 
 def _begin(value: Any, unit: str) -> datetime:
@@ -346,32 +354,32 @@ def _strftime(value: Any, pattern: str) -> str:
     if re.fullmatch(r"(?:%[YmdHMSjyBbAaIpUVGuzZf%]|[^%]){0,100}", pattern) is None:
         raise Wrong(say("{pattern!r} is no pattern for dates, such as %Y-%m-%d", pattern=pattern))
     moment = _instant(value)
-    return moment.strftime(_YEAR.sub(rf"\g<1>{moment.year:04}", pattern))  # which the C library does not fill with zeros
+    return moment.strftime(_YEAR.sub(rf"\g<1>{moment.year:04}", pattern))  # the C library does not pad a year with zeros
 
 
 def _number(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise Wrong(say("{value!r} is no number", value=_written(value)[:60]))
+        raise Wrong(say("{value!r} is no number", value=_as_text(value)[:60]))
     if not isinstance(value, str):
         return value
-    found = json.loads(value)
-    if isinstance(found, str) or not math.isfinite(_number(found)):
+    parsed = json.loads(value)
+    if isinstance(parsed, str) or not math.isfinite(_number(parsed)):
         raise Wrong(say("{value!r} is no number", value=value[:60]))
-    return _number(found)
+    return _number(parsed)
 
 
 def _count(value: Any) -> int:
     if not isinstance(value, list | Mapping | str):
-        raise Wrong(say("{value!r} has no length", value=_written(value)[:60]))
+        raise Wrong(say("{value!r} has no length", value=_as_text(value)[:60]))
     return len(value)
 
 
 def _join(value: Any, between: Any) -> str:
     if not isinstance(value, list):
-        raise Wrong(say("{value!r} is no list", value=_written(value)[:60]))
+        raise Wrong(say("{value!r} is no list", value=_as_text(value)[:60]))
     if len(value) * len(str(between)) > LONGEST_TEXT:
         raise Wrong(say("It would become longer than {most:,} characters", most=LONGEST_TEXT))
-    return _short_enough(str(between).join(map(_written, value)))
+    return _check_length(str(between).join(map(_as_text, value)))
 
 
 _FILTERS: dict[str, tuple[int, Callable[..., Any]]] = {
@@ -382,10 +390,10 @@ _FILTERS: dict[str, tuple[int, Callable[..., Any]]] = {
     "begin_of": (1, _begin),
     "in_zone": (1, lambda value, name: instants.in_zone(_instant(value), zone(name))),
     "default": (1, lambda value, other: other if isinstance(value, _Missing) else value),
-    "upper": (0, lambda value: _written(value).upper()),
-    "lower": (0, lambda value: _written(value).lower()),
-    "trim": (0, lambda value: _written(value).strip()),
-    "text": (0, lambda value: _written(value)),
+    "upper": (0, lambda value: _as_text(value).upper()),
+    "lower": (0, lambda value: _as_text(value).lower()),
+    "trim": (0, lambda value: _as_text(value).strip()),
+    "text": (0, lambda value: _as_text(value)),
     "number": (0, _number),
     "count": (0, _count),
     "plus": (1, lambda value, other: _number(value) + _number(other)),
@@ -393,14 +401,14 @@ _FILTERS: dict[str, tuple[int, Callable[..., Any]]] = {
 }
 
 
-def _shown(value: Any, *, day: bool = False) -> Any:
-    """A value as JSON has it."""
+def _as_json(value: Any, *, day: bool = False) -> Any:
+    """Returns a value as a JSON value."""
     if isinstance(value, datetime):
         return value.date().isoformat() if day else value.isoformat(timespec="seconds").replace("+00:00", "Z")
     return value
 
 
-def _written(value: Any) -> str:
-    """A value inside a text."""
-    shown = _shown(value)
-    return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False, default=str)
+def _as_text(value: Any) -> str:
+    """Returns a value as part of a text."""
+    plain = _as_json(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False, default=str)

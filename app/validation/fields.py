@@ -1,4 +1,4 @@
-"""Fields of marshmallow schemas: values as JSON has them, within the bounds of what the registry keeps."""
+"""Fields of marshmallow schemas that take only proper JSON values, within the limits of what the registry stores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app import instants
 
 
 class Whole(ma.Integer):
-    """A whole number as JSON has it: neither "5" nor true nor 5.5."""
+    """A whole JSON number: "5", true and 5.5 are refused."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(strict=True, **kwargs)
@@ -24,7 +24,7 @@ class Whole(ma.Integer):
 
 
 class TrueFalse(ma.Boolean):
-    """true or false as JSON has them."""
+    """The JSON values true and false; nothing else is taken."""
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
         if not isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What `format` asks for (JSON Schema validation, 7.3), and the formats that Jobwright's forms have controls for."""
+"""Checks of the formats of JSON Schema (validation, 7.3), and of the formats for which Jobwright's forms have controls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rfc3986_validator import validate_rfc3986
 from app.validation.patterns import PatternRefused, check_pattern
 from app.zones import is_zone
 
-# What jsonschema itself knows of this draft, with the libraries that it asks for; ours below replace some and add some.
+# The checks of jsonschema for this draft, with the libraries that they need. The checks below replace some of them and add others.
 checker = FormatChecker(formats=())
 checker.checkers = dict(Draft202012Validator.FORMAT_CHECKER.checkers)
 
@@ -32,7 +32,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def _format(name: str) -> Callable[[Callable[[str], bool]], Callable[[str], bool]]:
-    """Registers a check of text; what is no text has no format."""
+    """Registers a check of texts. Values that are not text have no format and always pass."""
 
     def register(check: Callable[[str], bool]) -> Callable[[str], bool]:
         checker.checks(name)(lambda value: not isinstance(value, str) or check(value))
@@ -44,7 +44,7 @@ def _format(name: str) -> Callable[[Callable[[str], bool]], Callable[[str], bool
 @_format("email")
 @_format("idn-email")
 def is_email(text: str) -> bool:
-    """The shape of RFC 5321's Mailbox (RFC 6531's for idn-email); jsonschema's own check wants only an "@"."""
+    """Checks the form of a Mailbox (RFC 5321; RFC 6531 for idn-email). The check of jsonschema itself only looks for an "@"."""
     local, _, domain = text.rpartition("@")
     dotted = local.startswith(".") or local.endswith(".") or ".." in local
     if not (_QUOTED_LOCAL.fullmatch(local) or (_LOCAL.fullmatch(local) and not dotted)):
@@ -57,14 +57,14 @@ def is_email(text: str) -> bool:
 
 @_format("date-time")
 def is_date_time(text: str) -> bool:
-    """RFC 3339, 5.6."""
+    """Checks a date-time of RFC 3339, 5.6."""
     parts = _DATE_TIME.fullmatch(text)
     return parts is not None and checker.conforms(parts[1], "date") and is_time(parts[2])
 
 
 @_format("time")
 def is_time(text: str) -> bool:
-    """RFC 3339's full-time; a leap second is the last one of a UTC day."""
+    """Checks a full-time of RFC 3339. A leap second is allowed only as the last second of a day in UTC."""
     parts = _TIME.fullmatch(text)
     if parts is None:
         return False
@@ -75,13 +75,13 @@ def is_time(text: str) -> bool:
 
 @_format("iri")
 def is_iri(text: str) -> bool:
-    """An IRI is the URI that RFC 3987, 3.1 maps it to."""
+    """Checks an IRI by the URI to which RFC 3987, 3.1 maps it."""
     return _maps_to(text, "URI")
 
 
 @_format("iri-reference")
 def is_iri_reference(text: str) -> bool:
-    """As `iri`, relative ones included."""
+    """Does the same as `is_iri`, and also takes relative references."""
     return _maps_to(text, "URI_reference")
 
 
@@ -92,7 +92,7 @@ def _maps_to(text: str, rule: str) -> bool:
 
 @_format("idn-hostname")
 def is_idn_hostname(text: str) -> bool:
-    """Labels that IDNA 2008 (RFC 5890) encodes."""
+    """Checks that IDNA 2008 (RFC 5890) can encode the labels."""
     try:
         return bool(text) and len(idna.encode(text)) <= 253
     except (idna.IDNAError, UnicodeError):
@@ -101,19 +101,19 @@ def is_idn_hostname(text: str) -> bool:
 
 @_format("duration")
 def is_duration(text: str) -> bool:
-    """RFC 3339, appendix A."""
+    """Checks a duration of RFC 3339, appendix A."""
     return _DURATION.fullmatch(text) is not None
 
 
 @_format("uuid")
 def is_uuid(text: str) -> bool:
-    """RFC 4122."""
+    """Checks a UUID of RFC 4122."""
     return _UUID.fullmatch(text) is not None
 
 
 @_format("regex")
 def is_regex(text: str) -> bool:
-    """An ECMA-262 pattern that runs in bounded time."""
+    """Checks for an ECMA-262 pattern that runs in bounded time."""
     try:
         check_pattern(text)
     except PatternRefused:
@@ -123,7 +123,7 @@ def is_regex(text: str) -> bool:
 
 @_format("json")
 def is_json(text: str) -> bool:
-    """A text that is JSON (RFC 8259)."""
+    """Checks for a text that is JSON (RFC 8259)."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -133,13 +133,13 @@ def is_json(text: str) -> bool:
 
 @_format("color")
 def is_color(text: str) -> bool:
-    """`#rrggbb`, as a browser's colour control has it (HTML Living Standard, 2.3.6)."""
+    """Checks for `#rrggbb`, the form that a browser's colour control uses (HTML Living Standard, 2.3.6)."""
     return _COLOR.fullmatch(text) is not None
 
 
 @_format("cron")
 def is_cron(text: str) -> bool:
-    """Five fields, or six with seconds first (crontab(5))."""
+    """Checks for five fields, or six with seconds first (crontab(5))."""
     try:
         CronSim(text, datetime(2026, 1, 1))  # noqa: DTZ001 - only the expression is looked at
     except (CronSimError, ValueError, OverflowError, RecursionError):
@@ -149,5 +149,5 @@ def is_cron(text: str) -> bool:
 
 @_format("timezone")
 def is_timezone(text: str) -> bool:
-    """A name of the IANA time zone database."""
+    """Checks for a name of the IANA time zone database."""
     return is_zone(text)

@@ -1,4 +1,5 @@
-"""Draft 2020-12 as jsonschema judges it, with the keywords that it judges loosely, in the wrong place or without a bound made right."""
+"""The validator class for draft 2020-12. It extends the one of the library jsonschema and replaces the keywords which that library checks
+too loosely, reports at the wrong place, or runs without a limit of time."""
 
 from __future__ import annotations
 
@@ -18,105 +19,107 @@ from app.validation.patterns import PatternTooSlow, matches, search
 from app.validation.unions import Branch, meant
 
 Errors = Iterator[ValidationError]
-MOST_COUNTED = 50  # errors looked at to tell how far a branch is
-MOST_OF_BRANCH = 200  # errors of one branch that are told
+MOST_COUNTED = 50  # errors that are counted to find the nearest branch
+MOST_OF_BRANCH = 200  # errors of one branch that are reported
 
 
 @dataclass
-class _Judgement:
-    """What is known of the schemas and values of one judgement, by their `id`; `asking` while only whether a value fits is asked."""
+class _Memory:
+    """Results of one validation: whether a value fits a schema, by the `id` of both. `only_whether` is true while the caller needs to know
+    only whether a value fits, and no errors."""
 
-    verdicts: dict[tuple[int, int], bool] = field(default_factory=dict)
-    asking: bool = False
+    results: dict[tuple[int, int], bool] = field(default_factory=dict)
+    only_whether: bool = False
 
 
-_judgement: ContextVar[_Judgement | None] = ContextVar("judgement", default=None)
+_memory: ContextVar[_Memory | None] = ContextVar("validation_memory", default=None)
 
 
 @contextmanager
 def remembering() -> Iterator[None]:
-    """A schema that is reached by several ways judges each value once inside: a recursion of unions is judged in linear time.
+    """Inside this context, each pair of schema and value is validated once, even if several paths lead to the schema. This way, recursive
+    unions take linear time.
 
-    The values must stay alive and unchanged meanwhile. Not for schemas whose `$dynamicRef` may mean several things.
+    The values must stay alive and unchanged inside. Must not be used for schemas in which a `$dynamicRef` can mean several schemas.
     """
-    token = _judgement.set(_Judgement())
+    token = _memory.set(_Memory())
     try:
         yield
     finally:
-        _judgement.reset(token)
+        _memory.reset(token)
 
 
 def fits(validator: Any, schema: Any, value: Any) -> bool:
-    """True where `value` is valid by `schema`, which stands where `validator` does."""
+    """Returns whether `value` is valid by `schema`, which is at the place of `validator`."""
     if isinstance(schema, bool):
         return schema
-    known = _judgement.get()
-    if known is None:
+    memory = _memory.get()
+    if memory is None:
         return bool(validator.evolve(schema=schema).is_valid(value))
     key = (id(schema), id(value))
-    verdict = known.verdicts.get(key)
-    if verdict is None:
-        before, known.asking = known.asking, True
+    result = memory.results.get(key)
+    if result is None:
+        before, memory.only_whether = memory.only_whether, True
         try:
-            verdict = bool(validator.evolve(schema=schema).is_valid(value))
+            result = bool(validator.evolve(schema=schema).is_valid(value))
         finally:
-            known.asking = before
-        known.verdicts[key] = verdict
-    return verdict
+            memory.only_whether = before
+        memory.results[key] = result
+    return result
 
 
 def _reference(validator: Any, reference: str, value: Any, _schema: Any) -> Errors:
-    """What a reference means, each value judged once. jsonschema has no public way from inside a keyword to it."""
+    """Validates by the schema that a reference means, and each value once. jsonschema has no public way to resolve a reference inside a
+    keyword, so this uses its private resolver."""
     resolved = validator._resolver.lookup(reference)
-    known = _judgement.get()
-    if known is None or isinstance(resolved.contents, bool):
+    memory = _memory.get()
+    if memory is None or isinstance(resolved.contents, bool):
         yield from validator.descend(value, resolved.contents, resolver=resolved.resolver)
         return
     key = (id(resolved.contents), id(value))
-    verdict = known.verdicts.get(key)
-    if verdict is True:
+    result = memory.results.get(key)
+    if result is True:
         return
-    if verdict is False and known.asking:
+    if result is False and memory.only_whether:
         yield ValidationError("known to be wrong")
         return
     wrong = False
     for error in validator.descend(value, resolved.contents, resolver=resolved.resolver):
         wrong = True
-        known.verdicts[key] = False
+        memory.results[key] = False
         yield error
-    known.verdicts[key] = not wrong
+    memory.results[key] = not wrong
 
 
 # -- unions and conditions ---------------------------------------------------------------------------------------------
 
 
 class UnionFailed(ValidationError):
-    """A value that fits no branch of a oneOf or anyOf. What is wrong with it by one of them is judged when it is asked for."""
+    """A value that fits no branch of a oneOf or anyOf. The errors by one branch are computed when they are asked for."""
 
-    def __init__(self, judge: Any, branches: Sequence[Any], value: Any) -> None:
+    def __init__(self, validator: Any, branches: Sequence[Any], value: Any) -> None:
         super().__init__("fits no branch")
-        self.judge, self.branches, self.value = judge, branches, value
+        self.of, self.branches, self.value = validator, branches, value
 
     def known_branches(self) -> list[Branch]:
-        """The branches as `unions` looks at them."""
-        return [Branch.of(place, schema, self.judge._resolver) for place, schema in enumerate(self.branches)]
+        """Returns the branches as records of `app.validation.unions`."""
+        return [Branch.of(place, schema, self.of._resolver) for place, schema in enumerate(self.branches)]
 
     def meant(self) -> int:
-        """The branch that the value is meant for."""
-        found = self.known_branches()
-        return meant(found, self.value, lambda branch: count_errors(self.judge, self.branches[branch.place], self.value))
+        """Returns the index of the branch that the value is meant for."""
+        return meant(self.known_branches(), self.value, lambda branch: count_errors(self.of, self.branches[branch.place], self.value))
 
     def errors_of(self, place: int) -> list[ValidationError]:
-        """What is wrong with the value by one branch."""
-        found = list(islice(self.judge.descend(self.value, self.branches[place], schema_path=place), MOST_OF_BRANCH))
-        for error in found:
+        """Returns the errors of the value by one branch, at most MOST_OF_BRANCH."""
+        errors = list(islice(self.of.descend(self.value, self.branches[place], schema_path=place), MOST_OF_BRANCH))
+        for error in errors:
             error.parent = self
-        return found
+        return errors
 
 
-def count_errors(judge: Any, schema: Any, value: Any) -> int:
-    """How much is wrong with a value by a schema, up to MOST_COUNTED."""
-    return sum(1 for _ in islice(judge.descend(value, schema), MOST_COUNTED))
+def count_errors(validator: Any, schema: Any, value: Any) -> int:
+    """Returns the number of errors of a value by a schema, at most MOST_COUNTED."""
+    return sum(1 for _ in islice(validator.descend(value, schema), MOST_COUNTED))
 
 
 def _any_of(validator: Any, branches: Sequence[Any], value: Any, _schema: Any) -> Errors:
@@ -147,7 +150,7 @@ def _if(validator: Any, condition: Any, value: Any, schema: Any) -> Errors:
 
 
 def _multiple_of(_v: Any, factor: Any, value: Any, _schema: Any) -> Errors:
-    """Exact: 4.02 is a multiple of 0.01, which binary floating point denies."""
+    """Computes exactly: 4.02 is a multiple of 0.01, although binary floating point denies it."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     if isinstance(value, int) and isinstance(factor, int):
@@ -159,7 +162,7 @@ def _multiple_of(_v: Any, factor: Any, value: Any, _schema: Any) -> Errors:
 
 
 def _is_whole_ratio(value: Decimal, factor: Decimal) -> bool:
-    """True where value / factor is whole: both as whole numbers of the smaller one's last decimal place."""
+    """Returns whether value / factor is whole. Both are scaled to whole numbers by the last decimal place of the more precise one."""
     places = min(int(value.as_tuple().exponent), int(factor.as_tuple().exponent))
     return _scaled(value, places) % _scaled(factor, places) == 0
 
@@ -204,16 +207,16 @@ def _named(schema: Mapping[str, Any], key: str) -> bool:
 
 
 def _property_names(validator: Any, inner: Any, value: Any, _schema: Any) -> Errors:
-    """Each name's error stands at the member that bears it."""
+    """Reports the error of each name at the member that has the name."""
     if validator.is_type(value, "object"):
         for key in value:
             if inner is False:
                 yield _at(key, "propertyNames")
             else:
                 for error in validator.descend(key, inner):
-                    found = ValidationError(error.message, context=[error], validator="propertyNames")
-                    found.path.append(key)
-                    yield found
+                    outer = ValidationError(error.message, context=[error], validator="propertyNames")
+                    outer.path.append(key)
+                    yield outer
 
 
 def _items(validator: Any, inner: Any, value: Any, schema: Any) -> Errors:
@@ -256,27 +259,27 @@ def _at(part: str | int, keyword: str) -> ValidationError:
 
 
 def evaluated(validator: Any, value: Any, schema: Any) -> set[Any]:
-    """The keys or indexes of `value` that `schema` judges, by itself or by what it applies in place (core, 11).
+    """Returns the keys or indexes of `value` that `schema` evaluates, by itself or by schemas that it applies in place (core, 11).
 
-    Its own `unevaluated…` is what asks, and so is left aside; one further in counts. Where the value breaks a schema that it has to
-    keep, that schema's word on keys and indexes counts all the same: the value is refused for what is wrong, and not besides for
-    what follows from it.
+    The schema's own `unevaluated…` keyword asks this question, so it does not count; one in a schema that is applied in place does. If
+    the value is invalid by a schema that it must fit, the keys and indexes of that schema count all the same: the value is refused for
+    the error itself, and not also for what follows from it.
     """
     if not isinstance(schema, Mapping):
         return set()
-    found: set[Any] = set()
+    done: set[Any] = set()
     for keyword in ("$ref", "$dynamicRef"):
         if keyword in schema:
-            # jsonschema has no public way from inside a keyword to what a reference means.
+            # jsonschema has no public way to resolve a reference inside a keyword.
             resolved = validator._resolver.lookup(schema[keyword])
-            found |= _all_evaluated(validator.evolve(schema=resolved.contents, _resolver=resolved.resolver), value, resolved.contents)
+            done |= _all_evaluated(validator.evolve(schema=resolved.contents, _resolver=resolved.resolver), value, resolved.contents)
     if validator.is_type(value, "object"):
-        found |= _evaluated_keys(value, schema)
+        done |= _evaluated_keys(value, schema)
     elif validator.is_type(value, "array"):
-        found |= _evaluated_indexes(validator, value, schema)
+        done |= _evaluated_indexes(validator, value, schema)
     for inner in _applied_in_place(validator, value, schema):
-        found |= _all_evaluated(validator.evolve(schema=inner), value, inner)
-    return found
+        done |= _all_evaluated(validator.evolve(schema=inner), value, inner)
+    return done
 
 
 def _all_evaluated(validator: Any, value: Any, schema: Any) -> set[Any]:
@@ -297,11 +300,11 @@ def _evaluated_keys(value: Mapping[str, Any], schema: Mapping[str, Any]) -> set[
 def _evaluated_indexes(validator: Any, value: Any, schema: Mapping[str, Any]) -> set[Any]:
     if "items" in schema:
         return set(range(len(value)))
-    found = set(range(min(len(value), len(schema.get("prefixItems", ())))))
+    done = set(range(min(len(value), len(schema.get("prefixItems", ())))))
     if "contains" in schema:
         matching = {index for index, item in enumerate(value) if fits(validator, schema["contains"], item)}
-        found |= matching or set(range(len(value)))
-    return found
+        done |= matching or set(range(len(value)))
+    return done
 
 
 def _applied_in_place(validator: Any, value: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
@@ -321,7 +324,7 @@ def _applied_in_place(validator: Any, value: Any, schema: Mapping[str, Any]) -> 
             yield inner
 
 
-Judge: Any = extend(
+Draft2020Validator: Any = extend(
     Draft202012Validator,
     {
         "multipleOf": _multiple_of,

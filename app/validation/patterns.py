@@ -1,4 +1,4 @@
-"""`pattern` and `patternProperties` as ECMA-262 means them (JSON Schema core, 6.4), in bounded time."""
+"""Matches `pattern` and `patternProperties` as ECMA-262 defines them (JSON Schema core, 6.4), within a limit of time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import regex
 from templates_lib.messages import say
 
 SECONDS_A_MATCH = 0.1
-SECONDS_A_JUDGEMENT = 1.0  # all matches while one value is judged
+SECONDS_A_VALUE = 1.0  # for all matches while one value is validated
 LONGEST_PATTERN = 2000
 _PROBE_SECONDS = 0.05
-_PROBE_LENGTH = 40  # long enough for what doubles with each character, short for what is merely quadratic
+_PROBE_LENGTH = 40  # long enough to reveal a time that doubles with each character, short enough for a quadratic one
 
 # ECMA-262 with the u flag: \d and \w are ASCII, \s is Unicode white space with U+FEFF, "." stops at four line ends, `$` has no
 # "before a final newline", and a name in \p is case-sensitive (regex folds it, which accepts more and refuses nothing).
@@ -38,17 +38,17 @@ _deadline: contextvars.ContextVar[float | None] = contextvars.ContextVar("patter
 
 
 class PatternRefused(ValueError):
-    """A text that is no regular expression, or one that may run for seconds; the message says which."""
+    """The text is not a regular expression, or is one that may run for seconds; the message says which."""
 
 
 class PatternTooSlow(Exception):
-    """A match took longer than it may."""
+    """A match took longer than the limit."""
 
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """All matches inside take SECONDS_A_JUDGEMENT together at most."""
-    token = _deadline.set(time.monotonic() + SECONDS_A_JUDGEMENT)
+    """Limits the time of all matches inside this context together to SECONDS_A_VALUE."""
+    token = _deadline.set(time.monotonic() + SECONDS_A_VALUE)
     try:
         yield
     finally:
@@ -56,7 +56,7 @@ def bounded() -> Iterator[None]:
 
 
 def search(pattern: str, text: str) -> bool:
-    """True where `pattern` matches somewhere in `text`. Raises PatternTooSlow, and PatternRefused for what is no pattern."""
+    """Returns whether `pattern` matches somewhere in `text`. Raises PatternTooSlow, and PatternRefused if it is not a pattern."""
     deadline, seconds = _deadline.get(), SECONDS_A_MATCH
     if deadline is not None:
         seconds = min(seconds, deadline - time.monotonic())
@@ -69,7 +69,8 @@ def search(pattern: str, text: str) -> bool:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """`search` for the name of a member: one that takes too long counts as unmatched, and what judges unmatched names has the word."""
+    """Does the same as `search` for the name of a member. A match that takes too long counts as no match, so that the keywords for
+    unmatched names apply to the member."""
     try:
         return search(pattern, text)
     except PatternTooSlow:
@@ -77,7 +78,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def check_pattern(pattern: str) -> None:
-    """Raises PatternRefused for what is no pattern, is too long, or backtracks without end on texts that it almost matches."""
+    """Raises PatternRefused if the text is not a pattern, is too long, or backtracks for very long on texts that almost match."""
     if len(pattern) > LONGEST_PATTERN:
         raise PatternRefused(say("is longer than {most} characters", most=LONGEST_PATTERN))
     compiled = _compiled(pattern)
@@ -93,10 +94,10 @@ def check_pattern(pattern: str) -> None:
 
 
 def browser_pattern(pattern: str) -> str | None:
-    """The value of an HTML `pattern` attribute that means the same as `pattern`, or None.
+    """Returns the value of an HTML `pattern` attribute with the same meaning as `pattern`, or None if there is none.
 
-    A browser anchors the attribute and compiles it with the v flag (HTML Living Standard, 4.10.5.3.6), so only anchored patterns of
-    plain characters, simple classes, escapes and repeats go through.
+    A browser anchors the attribute and compiles it with the v flag (HTML Living Standard, 4.10.5.3.6). So only anchored patterns of
+    plain characters, simple classes, escapes and repeats are returned.
     """
     if not (pattern.startswith("^") and pattern.endswith("$") and not pattern.endswith("\\$")):
         return None
@@ -125,14 +126,14 @@ def browser_pattern(pattern: str) -> str | None:
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> Any:
     try:
-        return regex.compile(_translated(pattern))
+        return regex.compile(_translate(pattern))
     except (regex.error, OverflowError, RecursionError, ValueError, IndexError) as error:
         raise PatternRefused(say("is no regular expression: {error}", error=error)) from error
 
 
-def _translated(pattern: str) -> str:
-    """The pattern in the dialect of `regex`."""
-    found: list[str] = []
+def _translate(pattern: str) -> str:
+    """Returns the pattern in the dialect of the library `regex`."""
+    parts: list[str] = []
     index, in_class = 0, False
     while index < len(pattern):
         ch = pattern[index]
@@ -141,30 +142,30 @@ def _translated(pattern: str) -> str:
             if index >= len(pattern):
                 raise PatternRefused("is no regular expression: it ends with a backslash")
             text, index = _escape(pattern, index, in_class=in_class)
-            found.append(text)
+            parts.append(text)
         elif in_class:
             in_class = ch != "]"
-            found.append("\\" + ch if ch in "[&~|" else ch)
+            parts.append("\\" + ch if ch in "[&~|" else ch)
         elif ch == "[":
             if pattern.startswith("[^]", index - 1):
-                found.append("(?s:.)")
+                parts.append("(?s:.)")
                 index += 2
             elif pattern.startswith("[]", index - 1):
-                found.append("(?!)")
+                parts.append("(?!)")
                 index += 1
             else:
                 in_class = True
-                found.append(ch)
+                parts.append(ch)
                 if pattern.startswith("^", index):
-                    found.append("^")
+                    parts.append("^")
                     index += 1
         else:
-            found.append({"$": "\\Z", ".": "[^\\n\\r\u2028\u2029]"}.get(ch, ch))
-    return "".join(found)
+            parts.append({"$": "\\Z", ".": "[^\\n\\r\u2028\u2029]"}.get(ch, ch))
+    return "".join(parts)
 
 
 def _escape(pattern: str, index: int, *, in_class: bool) -> tuple[str, int]:
-    """What the escape whose letter stands at `index` becomes, and where the text goes on."""
+    """Translates the escape whose letter is at `index`. Returns its text in the dialect of `regex`, and the index after it."""
     ch, rest = pattern[index], pattern[index + 1 :]
     table = _INSIDE if in_class else _OUTSIDE
     if ch in table:

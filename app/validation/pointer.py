@@ -7,15 +7,15 @@ from typing import Any
 
 
 def escape(key: object) -> str:
-    """A key as a reference token of a pointer (RFC 6901, 3)."""
+    """Returns a key as a reference token of a pointer (RFC 6901, 3)."""
     return str(key).replace("~", "~0").replace("/", "~1")
 
 
 def keys_of(pointer: str) -> list[str]:
-    """The keys on the way that a pointer goes, the outermost first; none for the whole."""
+    """Returns the keys of a pointer, the outermost first; none for the pointer of the whole value."""
     return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
 
 
 def pointer(path: Iterable[Any], prefix: str = "") -> str:
-    """A JSON Pointer (RFC 6901) from the parts of a path."""
+    """Returns the JSON Pointer (RFC 6901) of a path."""
     return prefix + "".join(f"/{escape(part)}" for part in path)

@@ -1,4 +1,4 @@
-"""An error of the judge in words that a person uses, at the field that they have to change."""
+"""Turns an error of the JSON Schema validator into a sentence for people, at the field that they have to change."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from app.validation.terminal import escaped
 from app.validation.unions import contradicted_tag, wrong_types
 from app.validation.words import Words
 
-# (pointer of the value, the list of branches) → the branch that the person chose, or None where nobody chose.
+# (pointer of the value, list of branches) → the index of the branch that the person chose, or None if nobody chose.
 Chosen = Callable[[str, Any], int | None]
 LONGEST_VALUE = 60
 MOST_LISTED = 12
 
 _COUNTED = frozenset({"minLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains"})
 _MEASURED = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
-UNKNOWN = "unknown"  # the sentence for a member that no schema speaks of
+UNKNOWN = "unknown"  # the key of the sentence for a member that no schema knows
 _UNKNOWN = frozenset({"additionalProperties", "unevaluatedProperties", "propertyNames"})
 _NAMED_FORMATS = frozenset(
     {
@@ -53,14 +53,15 @@ _NAMED_FORMATS = frozenset(
 )
 
 
-# Unions that were told already, each by its branches and where its value is: allOf may lead to the same one a million times.
+# Unions that were reported already, by the id of their branches and the pointer of the value. allOf may lead to one a million times.
 Reported = set[tuple[int, str]]
 
 
-def readable(error: ValidationError, words: Words, chosen: Chosen, prefix: str, told: Reported) -> Iterator[FieldError]:
-    """One or more sentences for one error: a missing field is named itself, a union speaks of the branch that was meant.
+def readable(error: ValidationError, words: Words, chosen: Chosen, prefix: str, reported: Reported) -> Iterator[FieldError]:
+    """Yields one or more sentences for one error. A missing field gets the error at its own place. For a union, the errors are those of
+    the branch that was meant.
 
-    `told` is shared by all errors of one judgement, and grows.
+    `reported` is shared by all errors of one validation, and grows.
     """
     here, keyword = pointer(error.absolute_path, prefix), str(error.validator)
     rule: Any = error.validator_value
@@ -77,18 +78,19 @@ def readable(error: ValidationError, words: Words, chosen: Chosen, prefix: str, 
                     yield FieldError(pointer([name], here), words("dependentRequired", cause=cause))
     elif keyword == "propertyNames" and error.context:
         for inner in error.context:
-            for one in readable(inner, words, chosen, "", told):
-                yield FieldError(here, words("propertyNames", reason=one.message))
+            for reason in readable(inner, words, chosen, "", reported):
+                yield FieldError(here, words("propertyNames", reason=reason.message))
     elif keyword in {"oneOf", "anyOf"}:
-        yield from _union(error, words, chosen, prefix, here, told)
+        yield from _union(error, words, chosen, prefix, here, reported)
     elif keyword == "pattern" and schema.get("x-pattern-words"):
         yield FieldError(here, words("patternWords", rule=schema["x-pattern-words"]))
     else:
         yield FieldError(here, _sentence(keyword, rule, value, words))
 
 
-def _union(error: ValidationError, words: Words, chosen: Chosen, prefix: str, here: str, told: Reported) -> Iterator[FieldError]:
-    """A value that fits no branch is told what is wrong by the branch that was chosen, else by the one that it is meant for."""
+def _union(error: ValidationError, words: Words, chosen: Chosen, prefix: str, here: str, reported: Reported) -> Iterator[FieldError]:
+    """Yields the errors of a value that fits no branch: those of the branch that a person chose, else of the branch that it is meant
+    for."""
     rule: Any = error.validator_value
     if all(isinstance(branch, Mapping) and "const" in branch for branch in rule):
         yield FieldError(here, words("enum", rule=listing([branch["const"] for branch in rule], words)))
@@ -96,22 +98,23 @@ def _union(error: ValidationError, words: Words, chosen: Chosen, prefix: str, he
     if not isinstance(error, UnionFailed):  # a oneOf with more than one right branch
         yield FieldError(here, words("oneOf"))
         return
-    if (id(rule), here) in told:
+    if (id(rule), here) in reported:
         return
-    told.add((id(rule), here))
+    reported.add((id(rule), here))
     place = chosen(here, rule)
     if place is None or not 0 <= place < len(rule):
-        whole = _of_all_branches(error, words, here)
-        if whole is not None:
-            yield whole
+        common = _error_of_all_branches(error, words, here)
+        if common is not None:
+            yield common
             return
         place = error.meant()
     for inner in error.errors_of(place):
-        yield from readable(inner, words, chosen, prefix, told)
+        yield from readable(inner, words, chosen, prefix, reported)
 
 
-def _of_all_branches(error: UnionFailed, words: Words, here: str) -> FieldError | None:
-    """One error for what no branch takes: a value of another type, or a member that tells the branches apart."""
+def _error_of_all_branches(error: UnionFailed, words: Words, here: str) -> FieldError | None:
+    """Returns one error that holds for all branches: a wrong type, or a wrong value of the member that tells the branches apart. None if
+    there is no such error."""
     branches = error.known_branches()
     kinds = wrong_types(branches, error.value)
     if len(kinds) > 1:
@@ -148,18 +151,18 @@ def _sentence(keyword: str, rule: Any, value: Any, words: Words) -> str:
 
 
 def listing(values: Iterable[Any], words: Words) -> str:
-    """The first MOST_LISTED of some values, and how many more there are."""
-    every = list(values)
-    text = ", ".join(shown(value) for value in every[:MOST_LISTED])
-    return words("more", listed=text, count=len(every) - MOST_LISTED) if len(every) > MOST_LISTED else text
+    """Returns the first MOST_LISTED of some values as text, and how many more there are."""
+    items = list(values)
+    text = ", ".join(shown(value) for value in items[:MOST_LISTED])
+    return words("more", listed=text, count=len(items) - MOST_LISTED) if len(items) > MOST_LISTED else text
 
 
 def as_words(value: Any) -> str:
-    """A value as a person reads it: text as it is, the rest as JSON."""
+    """Returns a value as a person reads it: text as it is, everything else as JSON."""
     return value if isinstance(value, str) and value.strip() and value.isprintable() else escaped(json.dumps(value, ensure_ascii=False))
 
 
 def shown(value: Any) -> str:
-    """A value inside a sentence: text as it is, the rest as JSON, neither of them long."""
+    """Returns a value for a sentence: text as it is, everything else as JSON, cut after LONGEST_VALUE characters."""
     text = as_words(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

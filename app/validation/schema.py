@@ -1,4 +1,4 @@
-"""The gate for schemas, and a schema made ready: checked, walked once, its references resolved inside the document."""
+"""Checks schemas before they are used, and prepares them: each is walked once, and its references are resolved inside the document."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from templates_lib.messages import say
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64  # levels of JSON; an object in `properties` takes two
-MOST_SUBSCHEMAS = 1500  # the metaschema takes 0.4 ms for each
-MOST_OBJECTS = 1600  # subschemas, and the objects that hold them by name
+MOST_SUBSCHEMAS = 1500  # checking one against the metaschema takes 0.4 ms
+MOST_OBJECTS = 1600  # subschemas, and the objects that hold subschemas by name
 MOST_VALUES = 100_000
 MOST_PATTERNS = 200
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 CACHED = 256
 
-# Where schemas stand inside a schema (draft 2020-12 core, 10 and 11). "Same place" keywords judge the value itself.
+# The keywords that hold schemas (draft 2020-12 core, 10 and 11). The "same place" keywords apply their schemas to the value itself.
 ONE = (
     "not",
     "if",
@@ -60,14 +60,14 @@ _OWN_FALSE = frozenset(
     }
 )
 
-_DATA = frozenset({"const", "enum", "default", "examples"})  # keywords whose values are no schemas
+_DATA = frozenset({"const", "enum", "default", "examples"})  # keywords whose values are not schemas
 
 Schema = Mapping[str, Any]
-Resolver = Any  # referencing's Resolver, whose type parameters say nothing here
+Resolver = Any  # the Resolver of the library `referencing`, whose type parameters have no use here
 
 
 class SchemaRefused(Exception):
-    """A schema that is not taken; `pointer` is where in the schema, `reason` why."""
+    """The schema is not allowed. `pointer` is the place in the schema, `reason` says why."""
 
     def __init__(self, pointer: str, reason: str) -> None:
         super().__init__(f"{pointer or '/'}: {reason}")
@@ -76,10 +76,10 @@ class SchemaRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A schema that passed the gate.
+    """A schema that passed the checks.
 
-    `schema` is a copy of its own, `registry` knows it alone, `resolver` stands at its root. `numbers` gives each subschema object
-    (by `id`) its place in the walk: the same schema gives the same numbers in every process. `subschemas` are they, by that number.
+    `schema` is a private copy, `registry` holds only this schema, and `resolver` is at its root. `numbers` maps the `id` of each subschema
+    object to its number in the walk; the same schema gets the same numbers in every process. `subschemas` has them in that order.
     """
 
     schema: Any
@@ -91,10 +91,12 @@ class Prepared:
 
 
 def prepare(schema: Any) -> Prepared:
-    """The schema made ready. Raises SchemaRefused.
+    """Checks and prepares a schema. Raises SchemaRefused.
 
-    1. Plain JSON within bounds. 2. Draft 2020-12 by its metaschema. 3. Every reference stands in the document and no schema
-    means itself without end. 4. Patterns run in bounded time. Nothing is opened and nothing fetched. Kept by digest.
+    1. It must be plain JSON within the limits of this module. 2. It must follow draft 2020-12, by its metaschema. 3. Every reference must
+    lead to a place in the document, and no schema may apply itself to the same value without end. 4. Patterns must run in bounded time.
+
+    Nothing is opened and nothing is fetched. The result is cached by the digest of the schema.
     """
     if isinstance(schema, bool):
         schema = {} if schema else {"not": {}}
@@ -110,7 +112,7 @@ _cache = Cache[Prepared](CACHED)
 
 
 def _check_json(root: Any) -> None:
-    """Raises SchemaRefused for what is not plain JSON within the bounds; walks without recursion."""
+    """Raises SchemaRefused if a value is not plain JSON within the limits. Walks without recursion."""
     if not isinstance(root, dict):
         raise SchemaRefused("", "is no schema")
     waiting: list[tuple[Any, str, int]] = [(root, "", 0)]
@@ -152,12 +154,12 @@ def _short(pointer: str) -> str:
 
 
 class _Walk:
-    """One pass over all subschemas, those that only a reference reaches included."""
+    """One pass over all subschemas, including those that only a reference reaches."""
 
     def __init__(self, schema: Any, digest: str) -> None:
         self._root, self._digest = schema, digest
         self._numbers: dict[int, int] = {}
-        self._found: list[Schema] = []
+        self._subschemas: list[Schema] = []
         self._pointers: list[str] = []
         self._same_place: list[list[int]] = []
         self._references: list[tuple[int, str, Resolver]] = []
@@ -169,13 +171,13 @@ class _Walk:
         resource: Resource[Any] = DRAFT202012.create_resource(self._root)
         try:
             registry: Registry[Any] = Registry().with_resource("", resource).crawl()
-        except Exception as error:  # referencing raises whatever urljoin and friends do for an identifier that is none
+        except Exception as error:  # for a wrong identifier, `referencing` passes on whatever urljoin and similar functions raise
             raise SchemaRefused("", say("has an identifier that is none: {error}", error=error)) from error
         resolver: Resolver = registry.resolver_with_root(resource)
         self._visit(self._root, "", resolver)
         self._follow()
         self._refuse_loops()
-        return Prepared(self._root, registry, resolver, self._numbers, tuple(self._found), self._digest)
+        return Prepared(self._root, registry, resolver, self._numbers, tuple(self._subschemas), self._digest)
 
     def _refuse_embedded_dialects(self) -> None:
         waiting: list[tuple[Any, str]] = [(self._root, "")]
@@ -189,7 +191,7 @@ class _Walk:
                 waiting += [(inner, f"{pointer}/{index}") for index, inner in enumerate(value)]
 
     def _visit(self, schema: Any, pointer: str, resolver: Resolver) -> int | None:
-        """Number `schema` and all below it; its number, None for a boolean."""
+        """Numbers `schema` and all subschemas below it. Returns its number, or None for a boolean."""
         if isinstance(schema, bool):
             return None
         if not isinstance(schema, dict):
@@ -197,11 +199,11 @@ class _Walk:
         known = self._numbers.get(id(schema))
         if known is not None:
             return known
-        number = len(self._found)
+        number = len(self._subschemas)
         if number >= MOST_SUBSCHEMAS:
             raise SchemaRefused(_short(pointer), say("has more than {most:,} subschemas", most=MOST_SUBSCHEMAS))
         self._numbers[id(schema)] = number
-        self._found.append(schema)
+        self._subschemas.append(schema)
         self._pointers.append(pointer)
         self._same_place.append([])
         if "$id" in schema and pointer:
@@ -226,7 +228,7 @@ class _Walk:
     def _check_patterns(self, schema: Schema, pointer: str) -> None:
         named = schema.get("patternProperties", {})
         patterns = [(f"{pointer}/pattern", schema["pattern"])] if "pattern" in schema else []
-        patterns += [(f"{pointer}/patternProperties/{escape(one)}", one) for one in named]
+        patterns += [(f"{pointer}/patternProperties/{escape(pattern)}", pattern) for pattern in named]
         self._patterns += len(patterns)
         if self._patterns > MOST_PATTERNS:
             raise SchemaRefused(_short(pointer), say("has more than {most} patterns", most=MOST_PATTERNS))
@@ -237,12 +239,12 @@ class _Walk:
                 raise SchemaRefused(_short(where), str(error)) from error
 
     def _follow(self) -> None:
-        """Resolve each reference; what only a reference reaches is checked and walked too, so the list may grow meanwhile."""
+        """Resolves each reference. A schema that only a reference reaches is checked and walked as well, so the list may grow."""
         done = 0
         while done < len(self._references):
             number, keyword, resolver = self._references[done]
             done += 1
-            reference, pointer = self._found[number][keyword], f"{self._pointers[number]}/{keyword}"
+            reference, pointer = self._subschemas[number][keyword], f"{self._pointers[number]}/{keyword}"
             try:
                 resolved = resolver.lookup(reference)
             except (Unresolvable, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -256,9 +258,10 @@ class _Walk:
                 self._same_place[number].append(target)
 
     def _refuse_loops(self) -> None:
-        """A schema that applies itself to the same value would never end. Depth first, without recursion."""
-        state = [0] * len(self._found)  # 0 unseen, 1 on the path, 2 done
-        for start in range(len(self._found)):
+        """Raises SchemaRefused if a schema applies itself to the same value, because that would never end. Searches depth first, without
+        recursion."""
+        state = [0] * len(self._subschemas)  # 0 unseen, 1 on the path, 2 done
+        for start in range(len(self._subschemas)):
             path: list[Iterator[int]] = []
             if state[start] == 0:
                 state[start] = 1
@@ -277,7 +280,7 @@ class _Walk:
 
 
 def subschemas(schema: Schema) -> Iterator[tuple[str, Any, Any]]:
-    """(keyword, key or index or None, subschema) of each schema right inside `schema`, in a fixed order."""
+    """Yields (keyword, key or index or None, subschema) for each schema directly inside `schema`, in a fixed order."""
     for keyword in ONE:
         if keyword in schema:
             yield keyword, None, schema[keyword]
@@ -294,7 +297,7 @@ _metaschema: Any = Draft202012Validator(Draft202012Validator.META_SCHEMA)
 
 
 def check_shape(schema: Any, pointer: str) -> None:
-    """Raises SchemaRefused where `schema` breaks draft 2020-12's metaschema."""
+    """Raises SchemaRefused if `schema` does not follow the metaschema of draft 2020-12."""
     _check_dialect(schema, pointer)
     try:
         error = next(iter(_metaschema.iter_errors(schema)), None)

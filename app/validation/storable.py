@@ -1,7 +1,7 @@
-"""What the registry's store (MongoDB, BSON) can hold: a check of JSON values, and a repair of whatever a job reports.
+"""Checks whether the registry's database (MongoDB, BSON) can store JSON values, and repairs the values that jobs report.
 
-Rules of BSON (https://bsonspec.org): whole numbers have 64 bits, decimals are binary64, texts are UTF-8, a key holds no NUL. The server
-takes documents of 16 MiB, nested 180 levels deep. The bounds here leave room for what stands around a value in its document.
+Rules of BSON (https://bsonspec.org): whole numbers have 64 bits, decimals are binary64, texts are UTF-8, and a key holds no NUL. The
+server takes documents of at most 16 MiB and 180 levels. The limits here are lower, to leave room for the rest of the document.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from templates_lib.bodies import bytes_words
 from templates_lib.messages import Said, say
 
 LEAST_WHOLE, MOST_WHOLE = -(2**63), 2**63 - 1
-DEEPEST = 100  # levels; a value's document adds some, and 180 are the server's most
-# An approval holds parameters five times (before and after, to be shown, to be carried out, of its job): together less than 16 MiB.
+DEEPEST = 100  # levels; the document around a value adds some, and the server allows 180
+# An approval holds parameters five times (before and after, to show, to carry out, of its job): together less than 16 MiB.
 MOST_BYTES = 2 * 1024 * 1024
-MOST_REPORTED_BYTES = 4 * 1024 * 1024  # of what a job reports, where whoever calls says nothing else
-MOST_ERRORS = 100  # one hopeless value does not become a megabyte of sentences
+MOST_REPORTED_BYTES = 4 * 1024 * 1024  # default limit for a value that a job reports
+MOST_ERRORS = 100  # without a limit, a value with many errors could become a megabyte of sentences
 _HALF = re.compile("[\ud800-\udfff]")
 _MOST_SHOWN_BYTES = 4_000  # of a value that is shown as a text
 _LONGEST_POINTER = 500  # characters of a pointer in a report
-_LONGEST_KEY = 1_000  # characters of a key that is made from something else than a text
-_LONGEST_NUMBER = 400  # bits of a whole number that is written out; of a longer one the number of bits is told
-_ELEMENT_BYTES = 2  # of each member or entry: its type, and the NUL after its key
-_CONTAINER_BYTES = 5  # of an object or a list: its length, and the NUL at its end
+_LONGEST_KEY = 1_000  # characters of a key that was made from a value that is not text
+_LONGEST_NUMBER = 400  # bits of a whole number that is written out; for a longer one, the text gives the number of its bits
+_ELEMENT_BYTES = 2  # for each member or entry: its type, and the NUL after its key
+_CONTAINER_BYTES = 5  # for an object or a list: its length, and the NUL at its end
 
 
 class InexactNumber(float):
-    """A number of a text that no 64-bit number equals; the float is the nearest one, `text` what was written."""
+    """A number that no 64-bit number equals exactly. The float is the nearest one; `text` is the number as it was written."""
 
     text: str
 
@@ -52,9 +52,9 @@ class InexactNumber(float):
 
 
 def decimal_of(text: str) -> float:
-    """The number that `text` (RFC 8259's `number`) writes; an InexactNumber where the nearest float is written differently.
+    """Returns the number that `text` (a `number` of RFC 8259) writes; an InexactNumber if the nearest float is written differently.
 
-    `0.1` is exact, as it is what that float is written as; `0.10000000000000001`, `12345678901234567.89` and `1e999` are not.
+    `0.1` is exact, because that float is written as `0.1`. `0.10000000000000001`, `12345678901234567.89` and `1e999` are not exact.
     """
     value = float(text)
     if math.isinf(value):
@@ -65,33 +65,34 @@ def decimal_of(text: str) -> float:
 
 
 def whole_of(text: str) -> int | float:
-    """The whole number that `text` writes; an InexactNumber where it has more digits than Python reads."""
+    """Returns the whole number that `text` writes; an InexactNumber if it has more digits than Python reads."""
     return int(text) if len(text) <= (sys.get_int_max_str_digits() or sys.maxsize) else InexactNumber(text)
 
 
 def as_json(value: Any, **options: Any) -> str:
-    """`json.dumps(value, **options)`, in which each InexactNumber stands as it was written."""
+    """Returns `json.dumps(value, **options)`, with each InexactNumber as it was written."""
     numbers: list[str] = []
-    text = json.dumps(_marked(value, numbers), **options)
-    return _MARK.sub(lambda found: numbers[int(found[1])], text) if numbers else text
+    text = json.dumps(_with_marks(value, numbers), **options)
+    return _MARK.sub(lambda match: numbers[int(match[1])], text) if numbers else text
 
 
-# What stands for an InexactNumber until the text is made: of characters that mean nothing (Unicode's private use), escaped or not.
+# The mark takes the place of an InexactNumber until the text is made. Its characters have no meaning (private use of Unicode), and may be
+# escaped or not.
 _MARK = re.compile(r'"(?:\ue000|\\ue000)([0-9]{1,9})(?:\ue001|\\ue001)"')
 
 
-def _marked(value: Any, numbers: list[str]) -> Any:
-    """`value` with a mark for each InexactNumber, whose text is put among `numbers`."""
+def _with_marks(value: Any, numbers: list[str]) -> Any:
+    """Returns `value` with a mark in place of each InexactNumber, and adds the texts of these to `numbers`."""
     if isinstance(value, InexactNumber):
         numbers.append(value.text)
         return f"\ue000{len(numbers) - 1}\ue001"
     if isinstance(value, Mapping):
-        return {key: _marked(inner, numbers) for key, inner in value.items()}
-    return [_marked(inner, numbers) for inner in value] if isinstance(value, list) else value
+        return {key: _with_marks(inner, numbers) for key, inner in value.items()}
+    return [_with_marks(inner, numbers) for inner in value] if isinstance(value, list) else value
 
 
 def is_text(text: str) -> bool:
-    """Whether a str is text: half of a surrogate pair is no character."""
+    """Returns whether a str is text: half of a surrogate pair is not a character."""
     if text.isascii():
         return True
     try:
@@ -102,7 +103,7 @@ def is_text(text: str) -> bool:
 
 
 def whole_text(text: str) -> str:
-    """A text with a replacement character for each half of a surrogate pair."""
+    """Returns a text with a replacement character for each half of a surrogate pair."""
     return text if is_text(text) else _HALF.sub("\ufffd", text)
 
 
@@ -120,9 +121,10 @@ def storable_text(value: Any, longest: int) -> str:
 
 
 def unstorable(value: Any, *, prefix: str = "", most_bytes: int = MOST_BYTES) -> list[FieldError]:
-    """What of a JSON value the store cannot hold exactly, each at its JSON Pointer below `prefix`, sorted; at most MOST_ERRORS.
+    """Returns an error for each part of a JSON value that the database cannot store exactly, at its JSON Pointer below `prefix`. The errors
+    are sorted; there are at most MOST_ERRORS.
 
-    A key with half of a surrogate pair is named at the object that has it, as its own pointer would be no text either.
+    A key with half of a surrogate pair is reported at its object, because the pointer of the key would not be text either.
     """
     check = _Check(most_bytes)
     check.walk(value, prefix)
@@ -135,7 +137,7 @@ class _Check:
         self._most_bytes = self._left = most_bytes
 
     def walk(self, root: Any, prefix: str) -> None:
-        """Depth first without recursion, until there is too much of it or too much is wrong."""
+        """Walks depth first, without recursion, until the value is too large or has too many errors."""
         waiting: list[tuple[str, Any, int]] = [(prefix, root, 0)]
         while waiting and len(self.errors) < MOST_ERRORS:
             pointer, value, depth = waiting.pop()
@@ -170,7 +172,7 @@ class _Check:
 
 
 def _reason(value: Any) -> str | None:
-    """Why a value that holds no others cannot be held; None where it can."""
+    """Returns why a scalar value cannot be stored; None if it can."""
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -196,7 +198,7 @@ def _reason_of_float(value: float) -> str | None:
 
 
 def _quoted(key: str) -> str:
-    """A key as a sentence can show it."""
+    """Returns a key for a sentence: in ASCII and not too long."""
     return ascii(key if len(key) <= 40 else f"{key[:40]}…")
 
 
@@ -205,7 +207,7 @@ def _text_bytes(text: str) -> int:
 
 
 def _bytes_of(value: Any) -> int:
-    """What BSON needs at most for a value, without its members and its key (https://bsonspec.org/spec.html)."""
+    """Returns the most bytes that BSON needs for a value, without its members and its key (https://bsonspec.org/spec.html)."""
     if isinstance(value, str | bytes):
         return 5 + (_text_bytes(value) if isinstance(value, str) else len(value))
     return _CONTAINER_BYTES if isinstance(value, Mapping | list | tuple) else 8
@@ -216,7 +218,7 @@ def _bytes_of(value: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """One value that could not be held: where it stood, by JSON Pointer (shortened where it is long), and why."""
+    """A value that could not be stored: its JSON Pointer (shortened if it is long), and the reason."""
 
     pointer: str
     reason: str  # a Said
@@ -224,36 +226,36 @@ class Replaced:
 
 @dataclass(frozen=True, slots=True)
 class Storable:
-    """A value that the store can hold, and what was replaced to make it one; at most MOST_ERRORS are named."""
+    """A value that the database can store, and the parts that were replaced for that (at most MOST_ERRORS are listed)."""
 
     value: Any
     replaced: tuple[Replaced, ...]
 
 
 def make_storable(value: Any, *, most_bytes: int = MOST_REPORTED_BYTES) -> Storable:
-    """Any value whatever as one that the store can hold: None, bool, int, float, str, aware datetime, list, dict with text keys.
+    """Turns any value into one that the database can store: None, bool, int, float, str, aware datetime, list, dict with text keys.
 
-    What cannot be held becomes a text that says what it was. Never raises, and ends for values that hold themselves. Sets and tuples
-    become lists; a naive datetime is taken as UTC.
+    A part that cannot be stored becomes a text that says what it was. Never raises, and ends even for values that contain themselves. Sets
+    and tuples become lists; a naive datetime is taken as UTC.
     """
     repair = _Repair(most_bytes)
-    made = repair.made(value, "", 0)
-    return Storable(made, tuple(repair.replaced))
+    storable = repair.repair(value, "", 0)
+    return Storable(storable, tuple(repair.replaced))
 
 
 class _Repair:
     def __init__(self, most_bytes: int) -> None:
         self.replaced: list[Replaced] = []
         self._left = most_bytes
-        self._around: set[int] = set()  # ids of the containers around the value at hand
+        self._around: set[int] = set()  # ids of the containers around the current value
 
-    def made(self, value: Any, pointer: str, depth: int) -> Any:
+    def repair(self, value: Any, pointer: str, depth: int) -> Any:
         try:
-            return self._made(value, pointer, depth)
-        except Exception as error:  # whatever a foreign class raises
-            return self._instead(pointer, say("could not be read: {error}", error=type(error).__name__), _kind_of(value))
+            return self._repair(value, pointer, depth)
+        except Exception as error:  # a class of the job may raise anything
+            return self._replace(pointer, say("could not be read: {error}", error=type(error).__name__), _kind_of(value))
 
-    def _made(self, value: Any, pointer: str, depth: int) -> Any:
+    def _repair(self, value: Any, pointer: str, depth: int) -> Any:
         if value is None or value is True or value is False:
             return self._spend(8, value)
         if isinstance(value, str):
@@ -263,7 +265,7 @@ class _Repair:
         if isinstance(value, float):
             return self._decimal(float.__float__(value), pointer)
         if isinstance(value, bytes | bytearray | memoryview):
-            return self._instead(pointer, say("is no text but bytes"), bytes_words(memoryview(value).nbytes))
+            return self._replace(pointer, say("is no text but bytes"), bytes_words(memoryview(value).nbytes))
         if isinstance(value, datetime):
             return self._instant(value, pointer)
         if isinstance(value, Mapping | list | tuple | set | frozenset):
@@ -275,8 +277,8 @@ class _Repair:
             text = whole_text(text)
             self._note(pointer, say("held half of a surrogate pair, which is no text"))
         if _bytes_of(text) > self._left:
-            kept = text.encode()[: max(0, self._left - 64)].decode(errors="ignore")
-            return self._instead(pointer, say("is too long"), f"{kept}…")
+            beginning = text.encode()[: max(0, self._left - 64)].decode(errors="ignore")
+            return self._replace(pointer, say("is too long"), f"{beginning}…")
         return self._spend(_bytes_of(text), text)
 
     def _whole(self, number: int, pointer: str) -> Any:
@@ -284,29 +286,29 @@ class _Repair:
             return self._spend(8, number)
         bits = number.bit_length()
         shown = str(number) if bits <= _LONGEST_NUMBER else f"a whole number of {bits:,} bits"
-        return self._instead(pointer, say("is a whole number beyond 64 bits"), shown)
+        return self._replace(pointer, say("is a whole number beyond 64 bits"), shown)
 
     def _decimal(self, number: float, pointer: str) -> Any:
         if math.isfinite(number):
             return self._spend(8, number)
-        return self._instead(pointer, say("is no finite number"), repr(number))
+        return self._replace(pointer, say("is no finite number"), repr(number))
 
     def _instant(self, value: datetime, pointer: str) -> Any:
         plain = value.replace(tzinfo=UTC) if value.tzinfo is None else value
         try:
             moment = plain.astimezone(UTC)
-            made = datetime(
+            rounded = datetime(
                 moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second, moment.microsecond // 1000 * 1000, UTC
             )
         except (OverflowError, ValueError):
-            return self._instead(pointer, say("is an instant outside of the calendar"), datetime.isoformat(value))
-        return self._spend(8, made)
+            return self._replace(pointer, say("is an instant outside of the calendar"), datetime.isoformat(value))
+        return self._spend(8, rounded)
 
     def _container(self, value: Any, pointer: str, depth: int) -> Any:
         if id(value) in self._around:
-            return self._instead(pointer, say("holds itself"), _kind_of(value))
+            return self._replace(pointer, say("holds itself"), _kind_of(value))
         if depth >= DEEPEST:
-            return self._instead(pointer, say("is nested more than {most} levels deep", most=DEEPEST), _kind_of(value))
+            return self._replace(pointer, say("is nested more than {most} levels deep", most=DEEPEST), _kind_of(value))
         self._around.add(id(value))
         self._spend(_CONTAINER_BYTES, None)
         try:
@@ -315,47 +317,47 @@ class _Repair:
             self._around.discard(id(value))
 
     def _object(self, value: Mapping[Any, Any], pointer: str, depth: int) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         for key, inner in _bounded(dict.items(value) if isinstance(value, dict) else value.items(), self._left):
-            name = self._key(key, made, pointer)
+            name = self._key(key, members, pointer)
             size = _ELEMENT_BYTES + _text_bytes(name)
             if size + 16 > self._left:
                 self._note(pointer, say("is too large: the rest was left out"))
                 break
             self._spend(size, None)
-            made[name] = self.made(inner, f"{pointer}/{escape(name)}"[:_LONGEST_POINTER], depth + 1)
-        return made
+            members[name] = self.repair(inner, f"{pointer}/{escape(name)}"[:_LONGEST_POINTER], depth + 1)
+        return members
 
     def _list(self, value: Iterable[Any], pointer: str, depth: int) -> list[Any]:
-        made: list[Any] = []
+        entries: list[Any] = []
         for place, inner in enumerate(_bounded(_entries(value), self._left)):
             size = _ELEMENT_BYTES + len(str(place))
             if size + 16 > self._left:
                 self._note(pointer, say("is too large: the rest was left out"))
                 break
             self._spend(size, None)
-            made.append(self.made(inner, f"{pointer}/{place}"[:_LONGEST_POINTER], depth + 1))
-        return made
+            entries.append(self.repair(inner, f"{pointer}/{place}"[:_LONGEST_POINTER], depth + 1))
+        return entries
 
     def _key(self, key: Any, taken: Mapping[str, Any], pointer: str) -> str:
-        """The key as a text that can be a key and that no other member has."""
+        """Returns the key as a text that BSON takes as a key and that no other member has."""
         text = str.__str__(key) if isinstance(key, str) else None
         if text is None or "\0" in text or not is_text(text):
             text = _key_text(key) if text is None else text
             text = whole_text(text).replace("\0", "\u2400")
             self._note(f"{pointer}/{escape(text)}", say("had a name that is no text or cannot be kept"))
-        found, count = text, 1
-        while found in taken:
+        unique, count = text, 1
+        while unique in taken:
             count += 1
-            found = f"{text} ({count})"
-        return found
+            unique = f"{text} ({count})"
+        return unique
 
     def _other(self, value: Any, pointer: str) -> Any:
         text = value.isoformat() if isinstance(value, date) else str(value) if isinstance(value, Decimal) else _shown(value)
-        return self._instead(pointer, say("is no JSON value but {kind}", kind=_kind_of(value)), text)
+        return self._replace(pointer, say("is no JSON value but {kind}", kind=_kind_of(value)), text)
 
-    def _instead(self, pointer: str, reason: Said, text: str) -> Any:
-        """A text in place of a value, itself made to fit."""
+    def _replace(self, pointer: str, reason: Said, text: str) -> Any:
+        """Records that a value is replaced. Returns the text that takes its place, cut to the bytes that are left."""
         self._note(pointer, reason)
         plain = whole_text(str.__str__(text))
         fits = plain.encode()[: max(0, self._left - 64)].decode(errors="ignore")
@@ -375,19 +377,20 @@ def _storable_pointer(pointer: str) -> str:
 
 
 def _bounded(entries: Iterable[Any], left: int) -> Iterator[Any]:
-    """The entries that there can be room for: one that a foreign class makes may have no end. One more shows that some are left out."""
+    """Yields as many entries as there can be room for, because an iterable of a job's class may have no end. It yields one more, so that
+    the caller sees that some are left out."""
     return islice(iter(entries), max(0, left // _ELEMENT_BYTES) + 1)
 
 
 def _entries(value: Any) -> Iterable[Any]:
-    """The entries of a list or set; a set's in an order that does not change from run to run where they are all texts or numbers."""
+    """Returns the entries of a list or set. A set of texts or numbers is sorted, so that its order is the same in each run."""
     if isinstance(value, list):
         return list.__iter__(value)
     if isinstance(value, tuple):
         return tuple.__iter__(value)
     try:
         return sorted(value)
-    except Exception:  # entries that cannot be compared, however they say so
+    except Exception:  # the entries cannot be compared; a class of the job may raise anything here
         return value if isinstance(value, set | frozenset) else ()
 
 
@@ -396,15 +399,15 @@ def _kind_of(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """How an object says what it is, or at least of what class it is."""
+    """Returns the text of an object, or at least the name of its class."""
     try:
         return str.__str__(str(value))[:_LONGEST_KEY]
-    except Exception:  # `__str__` is foreign code
+    except Exception:  # `__str__` is code of the job
         return _kind_of(value)
 
 
 def _key_text(key: Any) -> str:
-    """A key that is no text, as one: JSON's words for true, false and null, else what it says of itself."""
+    """Returns a key that is not text as a text: the JSON words for true, false and null, else the text of the object."""
     words = {True: "true", False: "false", None: "null"}
     if key is None or key is True or key is False:
         return words[key]

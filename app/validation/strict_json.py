@@ -1,4 +1,5 @@
-"""JSON without what RFC 8259 leaves open: a name twice, numbers that are none, halves of surrogate pairs, any depth."""
+"""Reads JSON strictly. It refuses what RFC 8259 leaves open: repeated names, NaN and Infinity, halves of surrogate pairs, and any depth of
+nesting."""
 
 from __future__ import annotations
 
@@ -10,14 +11,17 @@ from templates_lib.messages import say
 
 
 class JsonRefused(ValueError):
-    """It is JSON, and not one that means one thing to everybody; the message says what is wrong."""
+    """The text is JSON, but different readers would read it differently; the message says what is wrong."""
 
 
 def parse(text: str, *, deepest: int) -> Any:
-    """The value of `text`, nested at most `deepest` levels; a number that is not held exactly is an InexactNumber, which
-    storable.unstorable names at its place. Raises json.JSONDecodeError for what is no JSON, JsonRefused."""
+    """Returns the value of `text`, which may be nested `deepest` levels at most. A number without an exact value in 64 bits becomes an
+    InexactNumber, which `storable.unstorable` reports at its place. Raises json.JSONDecodeError if the text is not JSON, and
+    JsonRefused."""
     try:
-        value = json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant, parse_float=decimal_of, parse_int=whole_of)
+        value = json.loads(
+            text, object_pairs_hook=_object_without_repeats, parse_constant=_refuse_constant, parse_float=decimal_of, parse_int=whole_of
+        )
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # an escape may name half of a surrogate pair, which is no text
     except UnicodeEncodeError as error:
@@ -26,20 +30,25 @@ def parse(text: str, *, deepest: int) -> Any:
         raise JsonRefused(say("it is nested more than {most} levels deep", most=deepest)) from error
     level = [value]
     for _ in range(deepest):
-        level = [inner for one in level if isinstance(one, dict | list) for inner in (one.values() if isinstance(one, dict) else one)]
+        level = [
+            inner
+            for container in level
+            if isinstance(container, dict | list)
+            for inner in (container.values() if isinstance(container, dict) else container)
+        ]
         if not level:
             return value
     raise JsonRefused(say("it is nested more than {most} levels deep", most=deepest))
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in members:
             raise JsonRefused(say("the name {key!r} occurs twice in one object", key=key))
-        found[key] = value
-    return found
+        members[key] = value
+    return members
 
 
-def _no_constant(text: str) -> Any:
+def _refuse_constant(text: str) -> Any:
     raise JsonRefused(say("{text} is no JSON number", text=text))

@@ -1,9 +1,9 @@
-"""What a job wrote, as a terminal shows it: colours, progress bars that write over their line, and a mark for each character that nobody
-sees, or that would turn the text around it.
+"""Turns the output of a job into what a terminal would show: colours, progress bars that overwrite their line, and a visible mark for each
+character that is invisible or changes the direction of the text around it.
 
-Sequences are those of ECMA-48 and xterm. A line has its last state: a carriage return, a backspace and the sequences that move within the
-line or erase in it are carried out. Colours and other renditions (SGR) are kept; any other sequence is dropped. Each text begins without a
-colour, as the line before it may not be there to see.
+The sequences are those of ECMA-48 and xterm. A line is shown in its last state: a carriage return, a backspace and sequences that move
+within the line or erase parts of it are carried out. Colours and other renditions (SGR) are kept; all other sequences are dropped. Each
+text begins without a colour, because the line before it may not be shown.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import regex
 
 from app.validation.names import UNSEEN_CLASS, character_name, unseen_places
 
-LONGEST_STRING = 4_096  # characters of a title or another string for the terminal; what is longer, or never ends, is text
-MOST_COLUMNS = 20_000  # that a sequence may move to; a line of a log has at most 8,000 characters
+LONGEST_STRING = 4_096  # characters of a title or another string for the terminal; a longer or unfinished one is shown as text
+MOST_COLUMNS = 20_000  # the last column that a sequence may move to; a line of a log has at most 8,000 characters
 BRIGHT, MOST_BASIC = 8, 16
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How characters look. Colours are the 16 basic ones: 0 black, 1 red, 2 green, 3 yellow, 4 blue, 5 magenta, 6 cyan, 7 white, then
-    the same bright; None is that of the page."""
+    """How characters look. Colours are the 16 basic ones: 0 black, 1 red, 2 green, 3 yellow, 4 blue, 5 magenta, 6 cyan, 7 white, and
+    8 to 15 the same colours in bright. None is the colour of the page."""
 
     ink: int | None = None
     ground: int | None = None
@@ -39,7 +39,7 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Characters of one style. Of a mark, which stands for one character that is not seen, `named` says which."""
+    """Characters of one style. For a mark, which stands for one invisible character, `named` is the name of that character."""
 
     text: str
     style: Style
@@ -57,7 +57,7 @@ _ESCAPE = regex.compile(r"\x1b(?:[ -/]+[0-~]|[0-OQ-WYZ\\`-~])?|\x1b[PX^_\[\]]|[\
 
 
 def runs(text: str) -> list[Run]:
-    """The text as it is seen, in runs of one style; lines end with a line feed."""
+    """Returns the text as it is seen, in runs of one style; lines end with a line feed."""
     if _NOTHING_SPECIAL.fullmatch(text):
         return [Run(text, PLAIN)] if text else []
     screen = _Screen()
@@ -66,12 +66,12 @@ def runs(text: str) -> list[Run]:
 
 
 def plain(text: str) -> str:
-    """The text as it is seen, without its colours."""
+    """Returns the text as it is seen, without its colours."""
     return text if _NOTHING_SPECIAL.fullmatch(text) else "".join(run.text for run in runs(text))
 
 
 def one_line(text: str) -> str:
-    """The same on one line, for the subject of a mail or a cell: what breaks lines is a space."""
+    """Returns the same on one line, for the subject of a mail or a cell of a table: each line break becomes a space."""
     return " ".join(plain(text).split())
 
 
@@ -79,26 +79,27 @@ _HARMFUL = regex.compile(r"[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u
 
 
 def harmless(text: str) -> str:
-    """A text of any origin without what would turn or break the text around it: each such character is marked. Typography stays."""
+    """Returns a text of any origin with a mark in place of each character that would turn or break the text around it. Typographic
+    characters stay."""
     if text.isascii() and text.isprintable():
         return text
-    return _HARMFUL.sub(lambda found: mark(found[0]), text)
+    return _HARMFUL.sub(lambda match: mark(match[0]), text)
 
 
 def printable(text: str) -> str:
-    """A text for the terminal of whoever runs a command: nothing in it is a command, and no line of it is written over."""
+    """Returns a text that is safe for the terminal of a person who runs a command: it holds no sequence, and overwrites no line."""
     return harmless(text).replace("\r", mark("\r"))
 
 
 def mark(character: str) -> str:
-    """What stands for a character that is not seen: its number, for which every font has letters."""
+    """Returns the mark of an invisible character: its number, because every font can show that."""
     return f"⟨U+{ord(character):04X}⟩"
 
 
 def escaped(text: str) -> str:
-    """JSON with an escape for each character that is not seen."""
+    """Returns JSON with an escape for each invisible character."""
     places = set(unseen_places(text.replace("\n", " ")))
-    return "".join(_json_escape(one) if place in places else one for place, one in enumerate(text)) if places else text
+    return "".join(_json_escape(char) if place in places else char for place, char in enumerate(text)) if places else text
 
 
 def _json_escape(character: str) -> str:
@@ -118,7 +119,7 @@ class _Cell:
 
 @dataclass(slots=True)
 class _Screen:
-    """Lines of cells, the last of which is written on. Sequences never move to another line."""
+    """Lines of cells. Text is written to the last line. Sequences never move to another line."""
 
     lines: list[list[_Cell]] = field(default_factory=lambda: [[]])
     column: int = 0
@@ -127,21 +128,21 @@ class _Screen:
     def write(self, text: str) -> None:
         unseen, place = set(unseen_places(text)), 0
         while place < len(text):
-            if found := _NOTHING_SPECIAL.match(text, place):
-                for character in found[0]:
+            if match := _NOTHING_SPECIAL.match(text, place):
+                for character in match[0]:
                     self._put(character)
-                place = found.end()
+                place = match.end()
             if place < len(text):
                 place = self._special(text, place, unseen=place in unseen)
 
     def _special(self, text: str, place: int, *, unseen: bool) -> int:
-        """Carry out what begins at `place`; the place after it."""
+        """Carries out the sequence or character that begins at `place`. Returns the place after it."""
         character = text[place]
-        if found := _CSI.match(text, place):
-            self._sequence(found[1], found[2])
-            return int(found.end())
-        if found := _STRING.match(text, place) or _ESCAPE.match(text, place):
-            return int(found.end())
+        if match := _CSI.match(text, place):
+            self._sequence(match[1], match[2])
+            return int(match.end())
+        if match := _STRING.match(text, place) or _ESCAPE.match(text, place):
+            return int(match.end())
         if character == "\n":
             self.lines.append([])
             self.column = 0
@@ -158,7 +159,7 @@ class _Screen:
     def _put(self, text: str, named: str = "") -> None:
         line = self.lines[-1]
         if 0 < self.column <= len(line) and not named and (unicodedata.combining(text) or unicodedata.category(text) in {"Mn", "Me", "Cf"}):
-            line[self.column - 1].text += text  # it has no column of its own
+            line[self.column - 1].text += text  # a combining character takes no column of its own
             return
         line += [_Cell(" ", PLAIN) for _ in range(self.column - len(line))]
         line[self.column : self.column + 1] = [_Cell(text, self.style, named)]
@@ -171,8 +172,8 @@ class _Screen:
             self._erase(parameters)
         elif final in "CDG`":
             count = min(int(digits), MOST_COLUMNS) if (digits := parameters.partition(";")[0]).isdecimal() else 1
-            moved = {"C": self.column + max(1, count), "D": self.column - max(1, count)}.get(final, count - 1)
-            self.column = min(max(0, moved), MOST_COLUMNS)
+            target = {"C": self.column + max(1, count), "D": self.column - max(1, count)}.get(final, count - 1)
+            self.column = min(max(0, target), MOST_COLUMNS)
 
     def _erase(self, parameters: str) -> None:
         line = self.lines[-1]
@@ -213,7 +214,8 @@ _SWITCHES: dict[int, dict[str, bool]] = {
 
 
 def rendition(style: Style, parameters: str) -> Style:
-    """The style after SGR with these parameters (ECMA-48, 8.3.117). Blinking and concealment are not followed: a log is to be read."""
+    """Returns the style after SGR with these parameters (ECMA-48, 8.3.117). Blinking and concealment are ignored, because people must be
+    able to read the log."""
     parts = [part.split(":") for part in parameters.split(";")]
     codes = [[_code(number) for number in part] for part in parts]
     place = 0
@@ -221,7 +223,7 @@ def rendition(style: Style, parameters: str) -> Style:
         first, *rest = codes[place]
         place += 1
         if first in {38, 48, 58}:
-            if not rest:  # 38;5;n and 38;2;r;g;b: the rest stands in the next parameters
+            if not rest:  # 38;5;n and 38;2;r;g;b: the colour is in the next parameters
                 size = {5: 2, 2: 4}.get(codes[place][0] if place < len(codes) else 0, 1)
                 rest = [code[0] for code in codes[place : place + size]]
                 place += size
@@ -230,7 +232,7 @@ def rendition(style: Style, parameters: str) -> Style:
             if first != 58 and (colour := _extended(rest)) is not None:
                 style = replace(style, ink=colour) if first == 38 else replace(style, ground=colour)
         else:
-            style = _switched(style, first, rest)
+            style = _switch(style, first, rest)
     return style
 
 
@@ -238,7 +240,7 @@ def _code(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) <= 5 else 0
 
 
-def _switched(style: Style, code: int, rest: list[int]) -> Style:
+def _switch(style: Style, code: int, rest: list[int]) -> Style:
     if code == 0:
         return PLAIN
     if code == 4 and rest == [0]:
@@ -256,7 +258,7 @@ def _switched(style: Style, code: int, rest: list[int]) -> Style:
 
 
 def _extended(rest: list[int]) -> int | None:
-    """The basic colour that is nearest to one of 256, or of all; None where there is none."""
+    """Returns the basic colour that is nearest to one of 256 colours or to an RGB colour; None if the code has no colour."""
     match rest:
         case [5, number, *_] if number < MOST_BASIC:
             return number
@@ -272,7 +274,8 @@ def _extended(rest: list[int]) -> int | None:
 
 
 def nearest(red: int, green: int, blue: int) -> int:
-    """The basic colour for a mixture, by its hue, as the page has one ink a hue: of little colour it is a grey, by how light it is.
+    """Returns the basic colour for an RGB colour. The hue decides, because the page has one colour for each hue. A mixture without much
+    colour becomes a grey of about the same lightness.
 
     (255, 95, 95) → 9 bright red, (0, 95, 0) → 2 green, (128, 128, 128) → 8 bright black.
     """

@@ -1,4 +1,4 @@
-"""Messages by key and locale, out of gettext catalogues (`<locale>.po`) that Babel reads.
+"""Reads messages by key and locale from gettext catalogues (`<locale>.po`), with Babel.
 
 A key is a keyword of JSON Schema, or a word of the form.
 """
@@ -19,22 +19,22 @@ from babel.numbers import format_decimal
 from babel.support import Translations
 
 DEFAULT_LOCALE = "en"
-# words("minLength", count=5): the sentence in the locale at hand; `count` picks the plural form.
+# words("minLength", count=5) returns the sentence in one locale; `count` selects the plural form.
 Words = Callable[..., str]
 
 
 def locales(folder: Path) -> list[str]:
-    """The locales that a folder has catalogues for."""
+    """Returns the locales for which a folder has catalogues."""
     return sorted(path.stem for path in folder.glob("*.po"))
 
 
 def nearest_locale(wanted: str, folder: Path) -> str:
-    """The best catalogue for a locale such as `de-AT`; English where there is none."""
+    """Returns the best catalogue for a locale such as `de-AT`; English if there is none."""
     return negotiate_locale([wanted, wanted.replace("-", "_")], locales(folder)) or DEFAULT_LOCALE
 
 
 def compiled(file: Path, locale: str) -> Translations:
-    """A catalogue ready to translate."""
+    """Returns a catalogue that is ready to translate."""
     return _read(file, locale)[1]
 
 
@@ -49,7 +49,8 @@ def _read(path: Path, locale: str) -> tuple[Catalog, Translations]:
 
 @cache
 def words_of(folder: Path, locale: str) -> Words:
-    """The sentences of a folder's catalogue. A key that it lacks is a KeyError: catalogues are complete, which a test proves."""
+    """Returns the sentences of the catalogue in a folder. An unknown key raises KeyError: catalogues are complete, and a test proves
+    that."""
     name = nearest_locale(locale, folder)
     catalogue, translations = _read(folder / f"{name}.po", name)
     keys = [str(message.id[0] if isinstance(message.id, tuple) else message.id) for message in catalogue if message.id]

@@ -158,9 +158,9 @@ class Views(Collector[View]):
             return None
         return self._choices([int(text) for text in numbers])
 
-    def complete(self, found: View) -> None:
-        """Add the values that all layers of a view list."""
-        found.choices = self._choices([self._numbers[id(layer)] for layer, _ in found.layers])
+    def complete(self, view: View) -> None:
+        """Adds the values that all layers of a view list."""
+        view.choices = self._choices([self._numbers[id(layer)] for layer, _ in view.layers])
 
     def _choices(self, numbers: Sequence[int]) -> Choices | None:
         """Returns the values that the subschemas of these numbers list; None if none of them lists any."""

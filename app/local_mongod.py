@@ -1,4 +1,4 @@
-"""A private mongod as a supervised child, for a machine where `MONGODB_URI` is unset (design.md, 4)."""
+"""Starts and supervises a private mongod as a child process, for a machine where `MONGODB_URI` is not set."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from templates_lib.private import make_folders
 
 log = get_logger(__name__)
 
-START_SECONDS = 20.0  # a cold disk; measured 0.6 s here, replica set election included
-TURN_SECONDS = 2 * START_SECONDS  # that another process may take to start the server
-WATCH_SECONDS = 0.5
-RESTART_PAUSE_SECONDS = 5.0  # between two tries to start one that cannot
-STOP_SECONDS = 15.0  # a clean shutdown writes a checkpoint; after that SIGKILL, which mongod survives by its journal
+START_SECONDS = 20.0  # enough for a cold disk; usually a start takes 0.6 s, including the election of the replica set
+TURN_SECONDS = 2 * START_SECONDS  # how long another process may take to start the server
+WATCH_SECONDS = 0.5  # between two looks at the child process
+RESTART_PAUSE_SECONDS = 5.0  # between two tries to start a server that fails to start
+STOP_SECONDS = 15.0  # a clean shutdown writes a checkpoint; then SIGKILL follows, after which mongod recovers from its journal
 LONGEST_SOCKET_PATH = 100  # sockaddr_un holds 107 characters (unix(7))
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -42,7 +42,7 @@ HOW_TO_GET_ONE = """No MongoDB is at hand. One of these helps:
 
 
 def find_mongod() -> str | None:
-    """Path of the mongod on PATH, else of the one inside the installed wheel, else None."""
+    """Returns the path of the mongod on PATH, else of the one inside the installed wheel, else None."""
     on_path = shutil.which("mongod")
     if on_path:
         return on_path
@@ -55,20 +55,21 @@ def find_mongod() -> str | None:
 
 
 class LocalMongod:
-    """One mongod on one folder, listening on a Unix socket that only this user may open.
+    """One mongod on one folder, which listens on a Unix socket that only this user may open.
 
-    `start` ends in one of three ways: a child of ours runs; a running one, whose Jobwright lives, is shared; StartError.
-    Another's server is never touched: a process counts as ours only if its command line names our folder.
+    `start` ends in one of three ways: a child of this process runs; a server that another running Jobwright started is shared; or
+    StartError is raised. Other servers are never touched: a process counts as ours only if its command line names our folder.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self.dbpath = data_dir / DATABASE
-        self._pid_file = data_dir / "mongod.pid"  # its process id, ours, and when ours began (proc(5), starttime)
+        # The process id of mongod, the id of the Jobwright process that started it, and when that process began (proc(5), starttime).
+        self._pid_file = data_dir / "mongod.pid"
         self._start_lock = data_dir / "mongod.start"
         self._process: subprocess.Popen[bytes] | None = None
         self._lock, self._closing = threading.Lock(), threading.Event()
         direct = self.dbpath / "m.sock"
-        # A driver writes the names of a replica set's members in small letters, also where they are paths.
+        # A driver changes the names of replica set members to small letters, even if they are paths.
         plain = len(str(direct)) <= LONGEST_SOCKET_PATH and str(direct) == str(direct).lower()
         self.socket = direct if plain else self._short_socket()
 
@@ -79,21 +80,21 @@ class LocalMongod:
 
     @property
     def pid(self) -> int | None:
-        """Process id of our child, or None where the server is shared or down."""
+        """Process id of our child; None if the server is shared or down."""
         return self._process.pid if self._process else None
 
     def start(self) -> str:
-        """Have a server and return its URI.
+        """Starts or shares a server, and returns its URI.
 
-        1. A live one on this folder whose Jobwright lives is shared; one whose Jobwright was killed is stopped.
-        2. mongod starts, bound to the parent: the kernel ends it when this process dies.
-        3. The one-node replica set is made, once, and has its primary.
+        1. A running server on this folder is shared if the Jobwright that started it still runs, and stopped if not.
+        2. Else mongod is started, tied to this process: the kernel ends it when this process dies.
+        3. The one-node replica set is made at the first start. Then this waits until the server is the primary.
         """
         began = time.monotonic()
         make_folders(self.dbpath)
         with self._start_lock.open("w") as lock:
-            self._await_turn(lock)  # two Jobwrights that start at once: one starts it, the other shares it
-            if self._share_or_clear():
+            self._await_turn(lock)  # if two Jobwrights start at once, one starts the server and the other shares it
+            if self._share_or_stop_running():
                 return self.uri
             binary = find_mongod()
             if binary is None:
@@ -104,7 +105,7 @@ class LocalMongod:
         return self.uri
 
     def _await_turn(self, lock: IO[str]) -> None:
-        """Take the lock of the start. Raises StartError where another process holds it for longer than a start takes."""
+        """Takes the start lock. Raises StartError if another process holds it for longer than a start takes."""
         deadline = time.monotonic() + TURN_SECONDS
         while True:
             try:
@@ -120,8 +121,8 @@ class LocalMongod:
                 return
 
     def keep_up(self) -> None:
-        """Start our child again whenever it ends by itself (killed, out of memory, a full disk), until `stop`."""
-        # The kernel ends the server with the thread that started it: this one lives as long as the process.
+        """Starts our child again whenever it ends by itself (killed, out of memory, a full disk), until `stop` is called."""
+        # The kernel ends the server when the thread that started it ends. This thread lives as long as the process.
         threading.Thread(target=self._watch, name="mongod-watch", daemon=True).start()
 
     def _watch(self) -> None:
@@ -140,7 +141,7 @@ class LocalMongod:
                     log.error("mongod.down", reason=str(error).splitlines()[0][:200])  # noqa: TRY400 - the reason says it all
 
     def stop(self) -> None:
-        """End our child, cleanly if it can; a shared server is left alone."""
+        """Stops our child, cleanly if possible. A shared server is left alone."""
         self._closing.set()
         with self._lock:
             self._end_child()
@@ -158,7 +159,8 @@ class LocalMongod:
         self._pid_file.unlink(missing_ok=True)
         log.info("mongod.stopped", pid=process.pid, code=process.returncode)
 
-    def _share_or_clear(self) -> bool:
+    def _share_or_stop_running(self) -> bool:
+        """Returns whether a running server on our folder is shared. Stops a server whose Jobwright is gone, or that does not answer."""
         pid = self._running_pid()
         if pid is None:
             return False
@@ -173,7 +175,7 @@ class LocalMongod:
         return False
 
     def _running_pid(self) -> int | None:
-        """The process id of a mongod on our folder: from our pid file, else from mongod's own lock file."""
+        """Returns the process id of a mongod on our folder, from our pid file, else from mongod's own lock file; None if there is none."""
         for path in (self._pid_file, self.dbpath / "mongod.lock"):
             pid = path.read_text(encoding="utf-8").split()[:1] if path.exists() else []
             if pid and pid[0].isdigit() and str(self.dbpath) in _command_line(int(pid[0])):
@@ -181,7 +183,7 @@ class LocalMongod:
         return None
 
     def _parent_lives(self) -> bool:
-        """True while the very process that started the server runs: same id, same start."""
+        """Returns whether the process that started the server still runs. Its id and its time of start must be the same."""
         written = self._pid_file.read_text(encoding="utf-8").split() if self._pid_file.exists() else []
         return len(written) == 3 and _started(int(written[1])) == written[2]
 
@@ -216,8 +218,8 @@ class LocalMongod:
             "--setParameter",
             "diagnosticDataCollectionEnabled=false",
         ]
-        # --nounixsocket: else it also makes /tmp/mongodb-27017.sock, and of two that start at once one finds that taken and ends.
-        # Its own group: Ctrl-C in a terminal reaches us, and we end it after the drain.
+        # Without --nounixsocket, mongod also makes /tmp/mongodb-27017.sock; if two start at once, one finds it taken and ends.
+        # With its own process group, Ctrl-C in a terminal does not reach mongod. We stop it after our own work has ended.
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed command without a shell
                 command,
@@ -232,7 +234,7 @@ class LocalMongod:
         self._pid_file.write_text(f"{self._process.pid} {parent} {_started(parent)}\n", encoding="utf-8")
 
     def _await_primary(self, deadline: float) -> None:
-        while not self._accepts():  # a client that is refused once would wait half a second for its next look
+        while not self._accepts():  # a client whose first connection is refused would wait half a second before the next try
             self._check_alive(deadline)
             time.sleep(0.005)
         with self._direct_client() as client:
@@ -243,7 +245,7 @@ class LocalMongod:
                         return
                     self._initiate(client)
                 except PyMongoError:
-                    pass  # it is starting, or electing itself
+                    pass  # the server is starting, or the election is running
                 time.sleep(0.01)
 
     def _accepts(self) -> bool:
@@ -264,7 +266,7 @@ class LocalMongod:
             self._follow_moved_folder(client)
 
     def _follow_moved_folder(self, client: MongoClient[dict[str, object]]) -> None:
-        """A data folder that was moved has its old socket in the replica set's configuration: put the new one in."""
+        """Writes the new socket into the replica set's configuration, which has the old one after the data folder was moved."""
         config = client.local.system.replset.find_one() or {}
         members = config.get("members")
         if isinstance(members, list) and members[0]["host"] != str(self.socket):
@@ -285,7 +287,7 @@ class LocalMongod:
             raise StartError(f"mongod was not ready within {START_SECONDS:g} s.\nIts log is {self.dbpath / 'mongod.log'}.")
 
     def _answers(self) -> bool:
-        """True where a server answers on our socket and serves our folder."""
+        """Returns whether a server answers on our socket and serves our folder."""
         try:
             with self._direct_client() as client:
                 parsed = client.admin.command("getCmdLineOpts")["parsed"]
@@ -294,10 +296,11 @@ class LocalMongod:
             return False
 
     def _short_socket(self) -> Path:
-        """A socket for a folder whose own path is too long or has capital letters, in a folder that only this user may enter."""
+        """Returns a path for the socket if the path of the data folder is too long or has capital letters. It lies in a folder that only
+        this user may enter."""
         digest = hashlib.sha256(str(self.dbpath).encode()).hexdigest()[:12]
         here = tempfile.gettempdir()
-        here = here if here == here.lower() else "/tmp"  # noqa: S108 - the folder in it is ours alone, and checked
+        here = here if here == here.lower() else "/tmp"  # noqa: S108 - the folder in it belongs to this user only, which is checked
         folder = Path(here) / f"jobwright-{os.getuid()}-{digest}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.stat().st_uid != os.getuid() or folder.is_symlink():
@@ -313,7 +316,7 @@ def _command_line(pid: int) -> list[str]:
 
 
 def _stat_fields(pid: int) -> list[str]:
-    """Fields of /proc/PID/stat from the third on (proc(5)); empty for a process that is gone."""
+    """Returns the fields of /proc/PID/stat from the third on (proc(5)); empty for a process that is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -321,7 +324,7 @@ def _stat_fields(pid: int) -> list[str]:
 
 
 def _started(pid: int) -> str:
-    """When a living process began, in clock ticks since the machine's start; empty for none and for a zombie."""
+    """Returns when a process began, in clock ticks since the machine was started; empty if it does not run, or is a zombie."""
     stat = _stat_fields(pid)
     return stat[19] if len(stat) > 19 and stat[0] != "Z" else ""
 

@@ -1,7 +1,8 @@
-"""Jobs as a file for people and for Git: YAML or JSON, read strictly and within bounds.
+"""Files of jobs, for people and for Git: YAML or JSON, read strictly and with limits.
 
-What a file may hold is what JSON may (YAML 1.2, 10.2: the JSON schema), so that `no`, `2026-01-01` and `1e3` mean the same to everybody:
-text, text and a number. Anchors, aliases, tags, merge keys and documents after the first are refused: a file says what it says.
+A file may hold only the values that JSON has (YAML 1.2, 10.2: the JSON schema). So `no`, `2026-01-01` and `1e3` mean the same to every
+reader: text, text and a number. Anchors, aliases, tags, merge keys and a second document are refused, so that a file has no hidden
+meaning.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ MEDIA = {"yaml": "application/yaml", "json": "application/json"}
 
 
 _MEMBERS = json_schema(JobDefinitionSchema())["properties"]
-# What a file may say of the members that its jobs leave out: those whose defaults are settings, which differ between installations.
+# The `defaults` of a file: values for members that its jobs leave out. Only members whose defaults are settings are allowed, because
+# settings differ between installations.
 DEFAULTS: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -45,11 +47,11 @@ DEFAULTS: dict[str, Any] = {
         }.items()
     },
 }
-_defaults = SchemaValidator(DEFAULTS)
+_defaults_validator = SchemaValidator(DEFAULTS)
 
 
 class FileRefused(ValidationFailed):
-    """The text is no file of jobs; `line` and `column` count from 1 where a place is known."""
+    """The text is not a file of jobs. `line` and `column` count from 1, and are None if the place is not known."""
 
     def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
         self.line, self.column = line, column
@@ -58,21 +60,21 @@ class FileRefused(ValidationFailed):
 
 
 class _Loader(yaml.CSafeLoader):
-    """Values as JSON has them; see the module."""
+    """Reads only JSON values; see the module."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own interface
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: ARG002 - PyYAML's
-        found: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
             mark = key_node.start_mark
             if not isinstance(key, str):
                 raise FileRefused("a name must be text; put it into quotes", mark.line + 1, mark.column + 1)
-            if key in found:
+            if key in members:
                 raise FileRefused(say("the name {key!r} occurs twice in one object", key=key), mark.line + 1, mark.column + 1)
-            found[key] = self.construct_object(value_node, deep=True)
-        return found
+            members[key] = self.construct_object(value_node, deep=True)
+        return members
 
 
 _SCALARS = (
@@ -101,7 +103,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-# What another reader of YAML takes for something else than text is put into quotes, here too.
+# A text that another reader of YAML would not read as text is put into quotes.
 _Dumper.add_representer(
     str,
     lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style=_style(text)),
@@ -109,7 +111,8 @@ _Dumper.add_representer(
 
 
 def _style(text: str) -> str | None:
-    """Lines as lines; what readers of YAML take for the end of one, escaped; what would be read as a number and is none, in quotes."""
+    """Returns the style of a text: a block for several lines, double quotes for characters that must be escaped, single quotes for a text
+    that would be read as a number or another scalar; None for no quotes."""
     if not all(character == "\n" or character.isprintable() for character in text):
         return '"'
     if any(re.match(pattern, text) for _, pattern, _ in _SCALARS):
@@ -118,58 +121,60 @@ def _style(text: str) -> str | None:
 
 
 def read(text: str) -> list[Any]:
-    """The bodies of the jobs in a file, each with what the file's `defaults` say of members that it leaves out. Raises FileRefused where it
-    is none, with the place."""
+    """Returns the bodies of the jobs in a file. A job gets the file's `defaults` for members that it leaves out. Raises FileRefused, with
+    the place, if the text is not such a file."""
     if len(text) > LONGEST:
         raise FileRefused(say("the file is longer than {most:,} characters", most=LONGEST))
-    found = _value(text)
-    if not isinstance(found, Mapping) or "jobs" not in found:
+    content = _value(text)
+    if not isinstance(content, Mapping) or "jobs" not in content:
         raise FileRefused("the file must be an object with `jobwright: 1` and `jobs`")
-    unknown = sorted(set(found) - {"jobwright", "defaults", "jobs"})
+    unknown = sorted(set(content) - {"jobwright", "defaults", "jobs"})
     if unknown:
         raise FileRefused(say("{name!r} is not a known field; there are jobwright, defaults and jobs", name=unknown[0]))
-    if found.get("jobwright") != FORMAT or isinstance(found["jobwright"], bool):
+    if content.get("jobwright") != FORMAT or isinstance(content["jobwright"], bool):
         raise FileRefused(say("`jobwright` must be {number}, the format that this release reads", number=FORMAT))
-    jobs = found["jobs"] if found["jobs"] is not None else []
+    jobs = content["jobs"] if content["jobs"] is not None else []
     if not isinstance(jobs, list):
         raise FileRefused("`jobs` must be a list")
     if len(jobs) > MOST_JOBS:
         raise FileRefused(say("the file has {found:,} jobs; {most:,} are the most", found=len(jobs), most=MOST_JOBS))
-    defaults = found.get("defaults") or {}
-    if wrong := _defaults.errors(defaults, prefix="/defaults"):
-        raise FileRefused(joined((joined((one.pointer, one.message), " ") for one in wrong), "; "))
-    return [_with(defaults, job) if isinstance(job, dict) else job for job in jobs]
+    defaults = content.get("defaults") or {}
+    if errors := _defaults_validator.errors(defaults, prefix="/defaults"):
+        raise FileRefused(joined((joined((error.pointer, error.message), " ") for error in errors), "; "))
+    return [_with_defaults(job, defaults) if isinstance(job, dict) else job for job in jobs]
 
 
-def _with(defaults: Mapping[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    """A job with the members of `defaults` that it leaves out."""
+def _with_defaults(job: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a job with the members of `defaults` that it leaves out."""
     parts = {name: job.get(name, {"type": ManualTrigger.type} if name == "schedule" else {}) for name in defaults}
     return {**job, **{name: {**defaults[name], **part} for name, part in parts.items() if isinstance(part, dict)}}
 
 
 def write(bodies: list[dict[str, Any]], kind: str, defaults: Mapping[str, Any] | None = None) -> str:
-    """A file of jobs, `yaml` or `json`, with what it says of members that they leave out; what `read` reads."""
+    """Returns a file of jobs that `read` can read. `kind` is `yaml` or `json`; `defaults` are values for members that the jobs leave
+    out."""
     whole = {"jobwright": FORMAT, **({"defaults": dict(defaults)} if defaults and bodies else {}), "jobs": bodies}
     if kind == "json":
         return escaped(json.dumps(whole, indent=2, ensure_ascii=False)) + "\n"
-    return _escaped(str(yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)))
+    return _escape_invisible(str(yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)))
 
 
-def _escaped(text: str) -> str:
-    """YAML with an escape for what nobody sees or what turns the direction of text: all of it stands in double quotes (`_style`)."""
+def _escape_invisible(text: str) -> str:
+    """Returns YAML with an escape for each character that is invisible or changes the direction of text. All these characters are in
+    double quotes already (`_style`), where YAML allows escapes."""
     places = {place for place in unseen_places(text) if not text[place].isprintable() and text[place] != "\n"}
-    return "".join(f"\\U{ord(one):08x}" if place in places else one for place, one in enumerate(text)) if places else text
+    return "".join(f"\\U{ord(char):08x}" if place in places else char for place, char in enumerate(text)) if places else text
 
 
 def _value(text: str) -> Any:
-    """The one value of the text, which is JSON or YAML. YAML's events are looked at before anything is built."""
+    """Returns the value of the text, which is JSON or YAML. The events of YAML are checked before any value is built."""
     if text.lstrip().startswith("{"):
         try:
             return strict_json.parse(text, deepest=DEEPEST)
         except strict_json.JsonRefused as error:
             raise FileRefused(str(error)) from error
         except ValueError:
-            pass  # YAML says what is wrong with it, or takes it: {a: 1}
+            pass  # the YAML reader reports the error, or takes the text: {a: 1}
     depth = 0
     try:
         events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
@@ -185,7 +190,7 @@ def _value(text: str) -> Any:
                     raise FileRefused(say("it is nested more than {most} levels deep", most=DEEPEST), *place)
             depth -= isinstance(event, yaml.CollectionEndEvent)
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, narrowed further
-        json.dumps(value, ensure_ascii=False).encode()  # an escape may name half of a surrogate pair, which is no text
+        json.dumps(value, ensure_ascii=False).encode()  # raises for half of a surrogate pair, which an escape may write
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise FileRefused(str(error.problem or error.context), *((mark.line + 1, mark.column + 1) if mark else ())) from error

@@ -1,4 +1,4 @@
-"""The registry's collections and their indexes."""
+"""Makes the collections of the registry and their indexes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ DATE, TEXT, INT = {"$type": "date"}, {"$type": "string"}, {"$type": "int"}
 
 INDEXES: dict[str, list[IndexModel]] = {
     "dynamic_jobs": [
-        # A retired job keeps its name in history and frees it in the registry.
+        # A retired job keeps its name in the history, but another job may take that name.
         IndexModel([("name", A)], name="name", unique=True, partialFilterExpression={"retired": False}),
-        # Each job sits on a numbered seat: the limits of the registry and of a creator hold whoever races (design.md 5, 10).
+        # Each job has a numbered seat, so that the limits of the registry and of a creator hold when several jobs are made at once.
         IndexModel([("seat", A)], name="seat", unique=True, partialFilterExpression={"seat": INT}),
         IndexModel([("creator_seat", A)], name="creator_seat", unique=True, partialFilterExpression={"creator_seat": TEXT}),
         IndexModel([("next_run_at", A)], name="due", partialFilterExpression={"enabled": True, "next_run_at": DATE}),
@@ -27,7 +27,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel(
             [("job_id", A), ("scheduled_for", A)], name="one_per_due_time", unique=True, partialFilterExpression={"scheduled_for": DATE}
         ),
-        # An execution that holds one of its job's `max_instances` places; freed at its end.
+        # An execution holds one of the `max_instances` slots of its job, and frees it at its end.
         IndexModel([("slot_key", A)], name="slot", unique=True, partialFilterExpression={"slot_key": TEXT}),
         IndexModel([("status", A), ("priority", D), ("queued_at", A)], name="claim"),
         IndexModel([("status", A), ("lease.expires_at", A)], name="lost"),
@@ -62,7 +62,7 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    """Back to a database without indexes; the documents stay."""
+    """Removes the indexes; the documents stay."""
     for collection, indexes in INDEXES.items():
         names = {index.document["name"] for index in indexes} & set(database[collection].index_information())
         for name in names:

@@ -1,4 +1,4 @@
-"""The summary of an execution that stands for several due times: `missed` becomes `due_times`, as skipped ones have it too."""
+"""Renames `missed` to `due_times` in executions that summarise several due times. Skipped executions use the same field."""
 
 from __future__ import annotations
 

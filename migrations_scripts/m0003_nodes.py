@@ -1,4 +1,4 @@
-"""The nodes of the engine, forgotten a day after their last sign of life."""
+"""Makes the collection of the engine's nodes. A node is removed a day after its last heartbeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue's order: a rank that grows old, where priority alone let low ones wait for ever."""
+"""Orders the queue by a rank that also counts the time of waiting. By priority alone, executions of low priority could wait for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failed executions whose job is to be looked at."""
+"""Adds the index of failed executions for which it must be decided whether their job pauses itself."""
 
 from __future__ import annotations
 

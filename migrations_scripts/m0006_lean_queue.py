@@ -1,5 +1,6 @@
-"""What waits or runs has the fields of the queue, and only that is in the queue's indexes; a run holds places of several kinds; chunks
-of logs are found by their `_id`. An execution costs 11 index writes from its insert to its end, 28 before."""
+"""Makes the queue's indexes smaller: only executions that wait or run have the fields of the queue, and are in its indexes. A run holds
+slots of several kinds. Chunks of logs are found by their `_id`. From its insert to its end, an execution costs 11 index writes instead
+of 28."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from pymongo.database import Database
 
 A, D = ASCENDING, DESCENDING
 EXISTS, TEXT, DATE = {"$exists": True}, {"$type": "string"}, {"$type": "date"}
-# A query is answered from a partial index only where it says the same: MongoDB derives "later than 1970" from a comparison, but not
-# "is a date".
+# MongoDB uses a partial index only if the query implies the condition of the index. A comparison implies "later than 1970", but not "is
+# a date".
 ANY_DATE = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
 WAITING, LIVE = ["queued", "retrying"], ["queued", "running", "retrying"]
 
@@ -23,7 +24,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("queue_rank", A), ("available_at", A)], name="waiting", partialFilterExpression={"queue_rank": EXISTS}),
         IndexModel([("waits_for", A), ("queue_rank", A)], name="blocked", partialFilterExpression={"waits_for": EXISTS}),
         IndexModel([("job_id", A)], name="live", partialFilterExpression={"live": True}),
-        # A place under a bound (app.queue.slots) is held by one execution at most.
+        # At most one execution holds a slot (app.queue.slots).
         IndexModel([("slots", A)], name="slots", unique=True, partialFilterExpression={"slots": EXISTS}),
         IndexModel([("status", A), ("queued_at", D)], name="ended", partialFilterExpression={"completed_at": ANY_DATE}),
     ],
@@ -88,8 +89,8 @@ def _drop(database: Database[dict[str, Any]], names: dict[str, list[str]]) -> No
 
 
 def _batches(collection: Collection[dict[str, Any]], old: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
-    """Documents of the form `old`, which go once the caller has written their successors: an `_id` cannot be changed. A migration that
-    was killed between the two writes the same successors again."""
+    """Yields documents of the form `old`, and deletes them after the caller has written their successors, because an `_id` cannot be
+    changed. A migration that was killed between the two steps writes the same successors again."""
     while rows := list(collection.find(old).limit(BATCH)):
         yield rows
         collection.delete_many({"_id": {"$in": [row["_id"] for row in rows]}})

@@ -1,4 +1,4 @@
-"""Audit events form a chain by their numbers. Those that are there already get a number, and no seal: they are older than the chain."""
+"""Makes a chain of audit events by their numbers. Existing events get a number but no seal, because they are older than the chain."""
 
 from __future__ import annotations
 

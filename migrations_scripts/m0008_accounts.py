@@ -1,4 +1,4 @@
-"""Counted sign-in attempts, resets of passwords, sessions of one account, approvals."""
+"""Adds the indexes for counted sign-in attempts, password resets, the sessions of an account, and approvals."""
 
 from __future__ import annotations
 

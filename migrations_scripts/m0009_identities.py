@@ -1,4 +1,4 @@
-"""Accounts are found by who they are at a provider of single sign-on."""
+"""Adds the index that finds an account by its identity at a provider of single sign-on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long runs of a template take is read off its latest ones; presets are found by their template."""
+"""Adds the index for the latest runs of a template, which show how long its runs take, and the index of presets by template."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Jobs know how their last run ended; lists are narrowed by that, by group and by who made them; drafts of forms go by themselves."""
+"""Stores the status of its last run with each job. Adds indexes for lists by that status, by group and by creator. Drafts of forms expire
+by themselves."""
 
 from __future__ import annotations
 
@@ -19,13 +20,13 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("schedule_error", A)], name="broken", partialFilterExpression={"schedule_error": {"$gt": ""}}),
     ],
     "job_executions": [
-        # Holds all that counts by hour ask for, the condition that makes it partial included.
+        # Has all fields that counts by hour need, including the one in the condition of the partial index.
         IndexModel(
             [("status", A), ("queued_at", D), ("completed_at", A)],
             name="ended_by_status",
             partialFilterExpression={"completed_at": ANY_DATE},
         ),
-        # Written once, at the end of a run that was long: what a timeline is drawn from.
+        # A timeline is drawn from this index. It is written once, at the end of a long run.
         IndexModel([("queued_at", D)], name="long", partialFilterExpression={"duration_seconds": {"$gte": 60}}),
         IndexModel([("queued_at", D)], name="dry", partialFilterExpression={"dry": True}),
     ],

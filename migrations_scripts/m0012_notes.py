@@ -1,4 +1,4 @@
-"""Notes on jobs. What counts executions by hour also adds up how long those that succeeded took, out of the same index."""
+"""Adds notes on jobs. Counts of executions by hour also add up the durations of successful ones, and read them from the same index."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ A, D = ASCENDING, DESCENDING
 ANY_DATE = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
 INDEXES: dict[str, list[IndexModel]] = {
     "job_executions": [
-        # Holds all that tallies ask for, the condition that makes it partial included.
+        # Has all fields that the counts need, including the one in the condition of the partial index.
         IndexModel(
             [("status", A), ("queued_at", D), ("completed_at", A), ("duration_seconds", A)],
             name="ended_in_seconds",

@@ -1,4 +1,5 @@
-"""Jobs that run after others: who runs after a job, which ends are still to be followed, what an end began."""
+"""Adds the indexes for jobs that run after others: the jobs that run after a job, the ends that must still start other jobs, and the runs
+that an end started."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
 A = ASCENDING
-GATHERING_SECONDS = 400 * 86_400  # what nobody has added to for so long is forgotten
+GATHERING_SECONDS = 400 * 86_400  # a gathering to which nothing was added for so long is removed
 INDEXES: dict[str, list[IndexModel]] = {
     "dynamic_jobs": [IndexModel([("depends_on.job", A)], name="dependants", sparse=True)],
     "job_executions": [

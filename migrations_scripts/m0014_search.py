@@ -1,4 +1,4 @@
-"""What a list of jobs looks for a text in, beside the name: a search reads an index and no jobs."""
+"""Adds a field with the texts in which a list of jobs searches. A search reads only an index, and no job documents."""
 
 from __future__ import annotations
 

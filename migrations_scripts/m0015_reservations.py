@@ -1,4 +1,4 @@
-"""Changes of dependencies that are announced: which of them name a job."""
+"""Adds the index of announced changes of dependencies by the jobs that they name."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Names in their one spelling (app.validation.names), as new ones are written: composed, plain spaces, nothing that nobody sees.
+"""Brings stored names to their normal spelling (app.validation.names), which new names have: composed, with plain spaces, and without
+invisible characters.
 
-A name that another record has by then stays as it is and is told in the log: which of the two is meant, a person knows.
+If another record already has that name, the old spelling stays and the log reports it: only a person can decide between the two.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ def up(database: Database[Row]) -> None:
 
 
 def down(_database: Database[Row]) -> None:
-    """The names stay: each release reads them."""
+    """Does nothing: every release can read these names."""
 
 
 def _rewrite(collection: Collection[Row], fields: Sequence[str], change: Callable[[Row], Row]) -> None:
-    """Set what `change` makes of each record where that is another; a record whose name is taken keeps its own."""
+    """Updates the fields that `change` returns with another value. A record keeps its own name if another record has the new one."""
     for row in collection.find({}, dict.fromkeys(fields, 1)):
         new = {field: value for field, value in change(row).items() if value != row.get(field)}
         if not new or (new.keys() == {"search"} and not row.get("name")):
@@ -50,24 +51,24 @@ def _rewrite(collection: Collection[Row], fields: Sequence[str], change: Callabl
 
 
 def _name(value: Any) -> Any:
-    """The name as it is written now; what would be left empty, or is none, stays."""
+    """Returns the normal spelling of a name. A value that is not text, or would become empty, stays as it is."""
     return (visible(value) or value) if isinstance(value, str) else value
 
 
 def _names(values: Any) -> Any:
-    return list(dict.fromkeys(_name(one) for one in values)) if _texts(values) else values
+    return list(dict.fromkeys(_name(value) for value in values)) if _are_texts(values) else values
 
 
-def _texts(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(one, str) for one in values)
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def _job(row: Row) -> Row:
     new = {"name": _name(row.get("name")), "tags": _names(row.get("tags")), "group": _name(row.get("group"))}
     if isinstance(row.get("concurrency"), dict):
         new["concurrency"] = {**row["concurrency"], "group": _name(row["concurrency"].get("group"))}
-    texts = (new["name"], row.get("description") or "", *(new["tags"] if _texts(new["tags"]) else ()))
-    if all(isinstance(one, str) for one in texts):
+    texts = (new["name"], row.get("description") or "", *(new["tags"] if _are_texts(new["tags"]) else ()))
+    if all(isinstance(text, str) for text in texts):
         new["search"] = normal(normal("\n".join(texts)).casefold())
     return {field: value for field, value in new.items() if value is not None}
 
@@ -79,14 +80,15 @@ def _user(row: Row) -> Row:
 
 def _views(row: Row) -> Row:
     views = row.get("views")
-    if not (isinstance(views, list) and all(isinstance(one, dict) for one in views)):
+    if not (isinstance(views, list) and all(isinstance(view, dict) for view in views)):
         return {}
-    names = [_name(one.get("name")) for one in views]
-    return {"views": [{**one, "name": name if names.count(name) == 1 else one.get("name")} for one, name in zip(views, names, strict=True)]}
+    names = [_name(view.get("name")) for view in views]
+    unique = [name if names.count(name) == 1 else view.get("name") for view, name in zip(views, names, strict=True)]
+    return {"views": [{**view, "name": name} for view, name in zip(views, unique, strict=True)]}
 
 
 def _presets(presets: Collection[Row]) -> None:
-    """A preset moves to the id of its name; one that another has keeps its own."""
+    """Moves each preset to the id of its new name. A preset keeps its old id and name if another preset has the new ones."""
     for row in _with_other_name(presets.find()):
         name = _name(row["name"])
         new_id = str(uuid.uuid5(_PRESETS, f"{row.get('template_type')}\0{row.get('owner')}\0{name}"))

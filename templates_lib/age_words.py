@@ -1,4 +1,5 @@
-"""Words that people write ages with, in several languages: enough to see that an age was meant. Without accents, in small letters."""
+"""Words with which people write ages, in several languages: enough to detect that an age was meant. They are in small letters and without
+accents."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# What else a unit is called, by (unit, how many of it).
+# Other names of units: each maps to (unit, number of that unit).
 ALIASES: dict[str, tuple[str, int]] = {
     word: meaning
     for meaning, words in {
@@ -29,7 +30,7 @@ ALIASES: dict[str, tuple[str, int]] = {
     }.items()
     for word in words.split()
 }
-# One letter is a unit with one number alone: 30d. (`m` is minutes or months.)
+# One letter is a unit only after a single number, as in 30d. (`m` may be minutes or months.)
 SHORT = {"s": ("second", 1), "h": ("hour", 1), "d": ("day", 1), "w": ("week", 1), "y": ("year", 1), "a": ("year", 1), "q": ("month", 3)}
 NUMBERS: dict[str, Decimal] = {
     word: Decimal(number)
@@ -62,12 +63,12 @@ BACK = _words(
 )
 AHEAD = _words("in later hence ahead next after from plus within nachste nachsten nachster nachstes dans prochain prochaine")
 FILLING = _words("of the and about over und ca since seit now today jetzt heute interval il y old")
-# Nobody can say which instant these mean.
+# Words whose instant nobody can determine.
 VAGUE = _words("start end begin beginning first anfang beginn ende this current few couple several some many diese dieser diesen dieses")
 WEEKDAYS = _words(
     "monday tuesday wednesday thursday friday saturday sunday montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag"
 )
-# Words for a day, or for now, and how they are written here.
+# Words for a day or for now, and the spelling that is accepted instead.
 DAYS = {
     "now": "now",
     "today": "today",
@@ -88,5 +89,5 @@ DAYS = {
     "getdate": "now",
     "sysdate": "now",
 }
-# Letters of other scripts that are drawn as Latin ones (https://www.unicode.org/reports/tr39/#Confusable_Detection).
+# Letters of other scripts that look like Latin ones (https://www.unicode.org/reports/tr39/#Confusable_Detection).
 LOOKALIKES = str.maketrans("аеорсухіѕԁɡмнтոοανιτρυχ", "aeopcyxisdgmhtnoavitpux")

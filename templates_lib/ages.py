@@ -1,6 +1,6 @@
-"""Relative dates, as people write them: `6 months ago`, `in 2 weeks`, `now`, `today`; and what looks like one and is none.
+"""Reads relative dates as people write them: `6 months ago`, `in 2 weeks`, `now`, `today`. Also detects texts that look like one but are not.
 
-A misspelt age must not pass as a plain text: compared with texts, "6 monthes ago" is larger than every date that is written as text.
+A misspelt age must not count as plain text, because in a comparison of texts "6 monthes ago" is larger than every date written as text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from templates_lib.age_words import AHEAD, ALIASES, BACK, DAYS, FILLING, LOOKALI
 from templates_lib.messages import say
 
 MOST_YEARS = 1_000
-# How many of a unit a thousand years have, at least.
+# The number of each unit in a thousand years, at least.
 _MOST = {
     "second": 31_556_952_000,
     "minute": 525_949_200,
@@ -41,7 +41,7 @@ _TOKEN = re.compile(r"[+\-]|\d+(?:[.,]\d+)?|[^\W\d_]+|[^\s]")
 
 
 class NotAnAge(ValueError):
-    """A text that looks like an age and is none; `reason` says so in a sentence, with the spelling that was meant."""
+    """The text looks like an age but is not one; `reason` is a sentence about that, with the correct spelling if it is known."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -49,36 +49,37 @@ class NotAnAge(ValueError):
 
 
 def parse(text: str, now: datetime, *, signed: bool = False) -> datetime | None:
-    """The instant that an age means at `now`; None for a text that looks like none. Raises NotAnAge.
+    """Returns the instant that an age means at `now`; None for a text that does not look like an age. Raises NotAnAge.
 
-    Months and years are calendar ones: "1 month ago" on 31 March is 28 February (29 in a leap year). "today" is its midnight, UTC.
-    With `signed` "-30 days" and "+2 hours" are ages, too.
+    Months and years follow the calendar: "1 month ago" on 31 March is 28 February (29 in a leap year). "today" is midnight of the day, in
+    UTC. With `signed`, "-30 days" and "+2 hours" are ages, too.
     """
     plain = " ".join(text.split())
     match = _AGE.fullmatch(plain) or (_SIGNED.fullmatch(plain) if signed else None)
     if match is None:
-        meant = _meant(plain)
-        if meant is None:
+        suggestions = _suggestions(plain)
+        if suggestions is None:
             return None
-        raise NotAnAge(_sentence(text, meant))
+        raise NotAnAge(_sentence(text, suggestions))
     parts = match.groupdict()
     if parts.get("word"):
         return now if parts["word"].lower() == "now" else now.replace(hour=0, minute=0, second=0, microsecond=0)
     count, unit = parts.get("ago") or parts.get("ahead") or parts["count"], (parts.get("unit") or parts["unit2"]).lower()
     back = bool(parts.get("ago")) or parts.get("sign") == "-"
-    return _shifted(count, unit, now, back=back, text=text)
+    return _shift(count, unit, now, back=back, text=text)
 
 
 def is_written_out(text: str) -> bool:
-    """Whether a text says "ago" or "in …" as ages do: one that hardly is a plain text, where an age means nothing."""
+    """Returns whether a text has "ago" or "in …" as ages do. Such a text is hardly meant as plain text, at a place where ages are not
+    read."""
     plain = " ".join(text.split())
     match = _AGE.fullmatch(plain)
     if match is not None:
         return not match["word"]
-    return "ago" in plain.casefold() and _meant(plain) is not None
+    return "ago" in plain.casefold() and _suggestions(plain) is not None
 
 
-def _shifted(count: str, unit: str, now: datetime, *, back: bool, text: str) -> datetime:
+def _shift(count: str, unit: str, now: datetime, *, back: bool, text: str) -> datetime:
     too_far = NotAnAge(say("{text} is too far away: an age goes up to {most} years", text=_quoted(text), most=f"{MOST_YEARS:,}"))
     if len(count.lstrip("0")) > len(str(_MOST[unit])) or int(count) > _MOST[unit]:
         raise too_far
@@ -89,23 +90,26 @@ def _shifted(count: str, unit: str, now: datetime, *, back: bool, text: str) -> 
         raise too_far from None
 
 
-def _sentence(text: str, meant: Sequence[str]) -> str:
-    if not meant:
+def _sentence(text: str, suggestions: Sequence[str]) -> str:
+    if not suggestions:
         return say('{text} looks like an age and is none; write "6 months ago", "in 2 weeks", "now" or "today"', text=_quoted(text))
-    return say("{text} looks like an age and is none; write {meant}", text=_quoted(text), meant=" / ".join(f'"{one}"' for one in meant))
+    return say(
+        "{text} looks like an age and is none; write {meant}", text=_quoted(text), meant=" / ".join(f'"{age}"' for age in suggestions)
+    )
 
 
 def _quoted(text: str) -> str:
     return f'"{text[:LONGEST]}"'
 
 
-# -- what was meant ---------------------------------------------------------------------------------------------------
+# -- suggestions ------------------------------------------------------------------------------------------------------
 
 
-def _meant(text: str) -> list[str] | None:
-    """How what a text may mean is written; empty where it looks like an age and nobody can say which; None for any other text."""
+def _suggestions(text: str) -> list[str] | None:
+    """Returns the correct spellings of the ages that a text may mean. The list is empty if the text looks like an age but its meaning is
+    not clear. Returns None for any other text."""
     if not text or len(text) > LONGEST:
-        # A long run of digits is the only long thing that an age may have.
+        # An age may be long only because of a long run of digits.
         text = re.sub(r"\d{20,}", "9" * 20, text[: 10 * LONGEST])
         if not text or len(text) > LONGEST:
             return None
@@ -122,27 +126,30 @@ def _meant(text: str) -> list[str] | None:
 
 
 def _split(text: str) -> list[str]:
-    """Words, numbers and signs, in small letters without accents; digits of every script as ASCII ones."""
+    """Returns the words, numbers and signs of a text, in small letters and without accents. Digits of all scripts become ASCII digits."""
     folded = unicodedata.normalize("NFKD", text.replace("−", "-").replace("–", "-")).casefold()
-    letters = "".join(_digit(one) for one in folded if not unicodedata.combining(one) and unicodedata.category(one) != "Cf")
+    letters = "".join(_digit(char) for char in folded if not unicodedata.combining(char) and unicodedata.category(char) != "Cf")
     words = [word for word in _TOKEN.findall(letters.translate(LOOKALIKES)) if word not in "()\"'.,;:!?$_/<>=~"]
     return [part for word in words for part in ((word[:-3], "ago") if word.endswith("ago") and _unit(word[:-3]) is not None else (word,))]
 
 
-def _digit(one: str) -> str:
-    return str(unicodedata.digit(one)) if one.isdigit() else one
+def _digit(char: str) -> str:
+    return str(unicodedata.digit(char)) if char.isdigit() else char
 
 
 def _of_duration(duration: re.Match[str]) -> list[str]:
-    """An ISO 8601 duration: of one part, either way."""
+    """Returns suggestions for an ISO 8601 duration with one part, for both directions; none for one with several parts."""
     names = ("year", "month", "week", "day", "hour", "minute", "second")
-    parts = [(int(found[:12]), unit) for found, unit in zip(duration.groups()[1:], names, strict=True) if found]
-    return _either(Decimal(parts[0][0]), parts[0][1], 1) if len(parts) == 1 else []
+    parts = [(int(digits[:12]), unit) for digits, unit in zip(duration.groups()[1:], names, strict=True) if digits]
+    return _both_directions(Decimal(parts[0][0]), parts[0][1], 1) if len(parts) == 1 else []
 
 
 def _of_split(words: Sequence[str]) -> list[str] | None:
-    """As `_meant`, of the words of a text. An age has a unit with a number or a direction, or a word for a day, and nothing unknown. Or,
-    whatever else is in it, it begins with a number and ends with "ago", or has "ago" after a unit."""
+    """Returns the same as `_suggestions`, for the words of a text.
+
+    A text looks like an age if all its words are known and it has a unit with a number or a direction, or a word for a day. With unknown
+    words, it looks like an age if it begins with a number and ends with "ago", or has "ago" after a unit.
+    """
     numbers = [number for word in words if word not in SHORT and (number := _number(word)) is not None]
     units = [meaning for word in words if (meaning := _unit(word)) is not None]
     few = len(words) <= 4 and len(numbers) == 1
@@ -164,15 +171,15 @@ def _of_split(words: Sequence[str]) -> list[str] | None:
     if len(days) == 1 and not units and not numbers and not vague:
         return [DAYS[days[0]]]
     if vague or len(units) != 1 or len(numbers) > 1:
-        return []  # an "m" alone may be months or minutes
+        return []  # for example, an "m" alone may be months or minutes
     (unit, times), count = units[0], numbers[0] if numbers else Decimal(1)
     if back != ahead:
-        return _one_way(count, unit, times, "{} ago" if back else "in {}")
-    return _either(count, unit, times)
+        return _one_direction(count, unit, times, "{} ago" if back else "in {}")
+    return _both_directions(count, unit, times)
 
 
 def _number_before_unit(words: Sequence[str]) -> bool:
-    """Whether a unit stands after a number, as in "6 months" and "30d"; "Week 12", "Q3" and "A1" are names of something."""
+    """Returns whether a unit comes after a number, as in "6 months" and "30d". "Week 12", "Q3" and "A1" are names of things."""
     seen = False
     for word in words:
         if seen and (word in SHORT or word == "m" or _unit(word) is not None):
@@ -182,7 +189,7 @@ def _number_before_unit(words: Sequence[str]) -> bool:
 
 
 def _points(words: Sequence[str], sign: str, direction: Collection[str]) -> bool:
-    """Whether one of the words, or the sign, points to the past or the future."""
+    """Returns whether the words contain the sign or a word for one direction, the past or the future."""
     return sign in words or any(_near(word, direction) is not None for word in words if _unit(word) is None and _number(word) is None)
 
 
@@ -208,7 +215,7 @@ def _number(word: str) -> Decimal | None:
 
 
 def _day(word: str) -> str | None:
-    """A word for a day or for now; short ones only as they are: "new" is not "now"."""
+    """Returns the word for a day or for now that a word is, or is close to. Short words must be exact: "new" is not "now"."""
     return word if word in DAYS else _near(word, DAYS) if len(word) > 4 else None
 
 
@@ -219,12 +226,12 @@ def _unit(word: str) -> tuple[str, int] | None:
     return None if near is None else ALIASES[near]
 
 
-def _either(count: Decimal, unit: str, times: int) -> list[str]:
-    return [*_one_way(count, unit, times, "{} ago"), *_one_way(count, unit, times, "in {}")]
+def _both_directions(count: Decimal, unit: str, times: int) -> list[str]:
+    return [*_one_direction(count, unit, times, "{} ago"), *_one_direction(count, unit, times, "in {}")]
 
 
-def _one_way(count: Decimal, unit: str, times: int, pattern: str) -> list[str]:
-    """A whole number of a unit, of a smaller one where that is exact; none where it is beyond the bounds."""
+def _one_direction(count: Decimal, unit: str, times: int, pattern: str) -> list[str]:
+    """Returns an age with a whole number, in a smaller unit if the number is not whole; no age if it is beyond the limits."""
     amount = count * times
     for larger, (smaller, factor) in _SMALLER.items():
         if unit == larger and amount != amount.to_integral_value():
@@ -236,7 +243,7 @@ def _one_way(count: Decimal, unit: str, times: int, pattern: str) -> list[str]:
 
 
 def _near(written: str, words: Collection[str]) -> str | None:
-    """The word that a written one is, or is one slip of a finger away from (two in a long one)."""
+    """Returns the word that `written` is, or from which it differs by one typing error (two in a long word); None if there is none."""
     if written in words:
         return written
     if len(written) < 3:
@@ -247,15 +254,15 @@ def _near(written: str, words: Collection[str]) -> str | None:
     return ranked[0][1] if ranked else None
 
 
-def _slips(one: str, other: str) -> int:
-    """How many letters are missing, too many, wrong or swapped with the next (optimal string alignment distance)."""
+def _slips(written: str, other: str) -> int:
+    """Returns how many letters are missing, extra, wrong or swapped with the next (optimal string alignment distance)."""
     before: list[int] = []
     row = list(range(len(other) + 1))
-    for i, mine in enumerate(one, 1):
+    for i, mine in enumerate(written, 1):
         earlier, before, row = before, row, [i]
         for j, theirs in enumerate(other, 1):
             cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (mine != theirs))
-            if i > 1 and j > 1 and mine == other[j - 2] and one[i - 2] == theirs:
+            if i > 1 and j > 1 and mine == other[j - 2] and written[i - 2] == theirs:
                 cost = min(cost, earlier[j - 2] + 1)
             row.append(cost)
     return row[-1]

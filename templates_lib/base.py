@@ -1,4 +1,4 @@
-"""What every kind of job is made of: JobTemplate, RunContext, JobResult, TemplateError."""
+"""The base of every template: JobTemplate, RunContext, JobResult, TemplateError."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Isolation = Literal["process", "reused"]
 class TemplateError(Exception):
     """A failure that the template understands.
 
-    `permanent` says that trying again cannot help (a refused parameter, a missing collection); the retry policy obeys it.
-    `data` is what was achieved all the same; it becomes the execution's `result`.
+    `permanent` means that another try cannot help (a refused parameter, a missing collection); then there is no retry. `data` is what the
+    run achieved before it failed; it becomes the `result` of the execution.
     """
 
     def __init__(self, message: str, *, permanent: bool = False, data: Mapping[str, Any] | None = None) -> None:
@@ -32,7 +32,7 @@ class TemplateError(Exception):
 
 
 class Cancelled(TemplateError):
-    """Raised by `RunContext.check_cancelled` at a safe point; what was done so far stays done."""
+    """The run was asked to stop. `RunContext.check_cancelled` raises it at a safe point; the work up to that point stays done."""
 
     def __init__(self, message: str = "Stopped at a safe point") -> None:
         super().__init__(message, permanent=True)
@@ -40,7 +40,7 @@ class Cancelled(TemplateError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A parameter that the schema allows and the template does not: JSON Pointer from the parameters, and why."""
+    """A parameter that the schema allows but the template does not: its JSON Pointer from the parameters, and the reason."""
 
     pointer: str
     message: str
@@ -48,8 +48,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An address that a run calls: where it stands (JSON Pointer from the parameters), the address, and the HTTP connection that it goes
-    through, None for none."""
+    """An address that a run calls: its JSON Pointer from the parameters, the address, and the name of the HTTP connection for the call (None
+    for a call without a connection)."""
 
     pointer: str
     url: str
@@ -58,7 +58,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What a run achieved: `message` for people, `data` (JSON values) for programs and the execution's `result`."""
+    """The result of a run: `message` is for people; `data` (JSON values) is for programs and becomes the `result` of the execution."""
 
     message: str
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -74,19 +74,19 @@ class ConnectionGrant:
 
 
 class ProgressSink(Protocol):
-    """Where progress goes: the pipe to the runner, or a list in a test."""
+    """Takes progress: writes it to the pipe to the runner, or to a list in a test."""
 
     def __call__(self, done: int, total: int | None, note: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """All that a run may touch. A template opens nothing that this did not give it.
+    """Everything that a run may use. A template opens nothing else.
 
-    `now` is when the execution began (aware, UTC): the same in each attempt, so that relative dates do not move under
-    a retry; of a backfill, the due time that it stands for. `idempotency_key` is the same for each attempt of one execution. `files` is
-    a folder of this attempt's own, removed after it. `allowed_hosts` are private hosts that outgoing calls may reach, as `host` or
-    `host:port`. `own` is what belongs to Jobwright itself; connections are opened by what refuses it.
+    `now` is when the execution began (aware, UTC). It is the same in each attempt, so that relative dates do not move with a retry; in a
+    backfill, it is the due time of the run. `idempotency_key` is the same in each attempt of one execution. `files` is a folder for this
+    attempt alone, which is removed after it. `allowed_hosts` are private hosts that outgoing calls may reach, as `host` or `host:port`.
+    `own` describes what belongs to Jobwright itself; the functions that open connections refuse that.
     """
 
     log: logging.Logger
@@ -102,17 +102,17 @@ class RunContext:
 
     @property
     def idempotency_key(self) -> str:
-        """The execution's id: whoever receives our calls may drop a second one with the same key."""
+        """The id of the execution. The receiver of a call may drop a second call with the same key."""
         return self.execution_id
 
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
-        """Say how far the run is; cheap, call it as often as you like."""
+        """Reports how far the run is. This is cheap and may be called as often as needed."""
         self.report(done, total, note)
 
     def connection(self, name: str, kind: str) -> ConnectionGrant:
-        """The granted connection `name`.
+        """Returns the granted connection `name`.
 
-        Raises TemplateError (permanent) where it was not granted or is of another kind.
+        Raises TemplateError (permanent) if it was not granted or is of another kind.
         """
         grant = self.grants.get(name)
         if grant is None:
@@ -122,17 +122,17 @@ class RunContext:
         return grant
 
     def cancelled(self) -> bool:
-        """True once someone asked this run to stop, or its time is up."""
+        """Returns whether somebody asked this run to stop, or its time is up."""
         return self.stop.is_set()
 
     def check_cancelled(self) -> None:
-        """A safe point. Raises Cancelled once someone asked this run to stop."""
+        """Marks a safe point: raises Cancelled if somebody asked this run to stop."""
         if self.stop.is_set():
             raise Cancelled()
 
 
 class JobTemplate(ABC):
-    """A kind of job: what it is called, what it asks (`parameters_schema`, JSON Schema 2020-12) and what it does."""
+    """A template: its name, its parameters (`parameters_schema`, JSON Schema 2020-12), and the code of its jobs."""
 
     type: ClassVar[str]
     version: ClassVar[int] = 1
@@ -144,40 +144,41 @@ class JobTemplate(ABC):
     destructive: ClassVar[bool] = False
     estimated_duration: ClassVar[str] = "seconds"
     resource_usage: ClassVar[Risk] = "low"
-    #: `process`: each attempt has a process of its own. `reused`: attempts follow each other in a warm process, which ends after any
-    #: that failed, was stopped or left something behind; for kinds that are short, many, and keep nothing between two runs.
+    #: `process`: each attempt has its own process. `reused`: attempts run one after the other in a warm process, which ends after an
+    #: attempt that failed, was stopped or left something behind. This is for templates with many short runs that keep nothing in memory.
     isolation: ClassVar[Isolation] = "process"
-    #: False for a kind that calls nothing: its processes have no network, where the kernel lets that be.
+    #: False for a template that makes no calls: its processes have no network if the kernel supports that.
     network: ClassVar[bool] = True
     parameters_schema: ClassVar[Mapping[str, Any]]
-    #: How parameters of an older `version` become those of the next, by the older: `{1: from_1_to_2}`. Pure. What is sealed passes
-    #: through as it is. Where nothing has to become of them, leave the version out: the schema's defaults are filled in anyway.
+    #: Pure functions that convert parameters of one `version` to the next one, by the older version: `{1: from_1_to_2}`. Sealed secrets
+    #: pass through unchanged. Leave a version out if nothing has to be converted; the defaults of the schema are filled in anyway.
     migrations: ClassVar[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 
-    #: Set by a kind that changes things: says what a run would do, and changes nothing.
+    #: A template that changes things defines this: it reports what a run would do, and changes nothing.
     preview: ClassVar[Callable[..., JobResult] | None] = None
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:  # noqa: ARG002 - for kinds to override
-        """What the schema cannot say about `params`, which already satisfy it. Pure: no connection is opened."""
+        """Returns problems that the schema cannot find, in `params` that already satisfy it. Pure: opens no connection."""
         return ()
 
     def calls(self, params: Mapping[str, Any]) -> Iterable[Call]:  # noqa: ARG002 - for kinds to override
-        """The HTTP addresses that a run with `params` calls, so that people are warned of one that no run will reach. Pure."""
+        """Returns the HTTP addresses that a run with `params` calls, so that people are warned of addresses that no run can reach. Pure."""
         return ()
 
     def insist(self, params: Mapping[str, Any]) -> None:
-        """For `run`, which anyone may call: raises TemplateError (permanent) with the first thing that `check` finds."""
+        """Raises TemplateError (permanent) with the first problem that `check` finds. `run` calls this, because its caller may not have
+        checked the parameters."""
         for problem in self.check(params):
             raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
 
     def warm(self) -> None:
-        """Import what a run needs and the service that lists this kind does not: done once, in the parent of its processes."""
+        """Imports modules that a run needs but the service does not. Called once, in the parent of the job processes."""
         return
 
     def asynchronous(self) -> bool:
-        """True where `run` is a coroutine function."""
+        """Returns whether `run` is a coroutine function."""
         return inspect.iscoroutinefunction(self.run)
 
     @abstractmethod
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult | Awaitable[JobResult]:
-        """Do it. Return a JobResult or raise; TemplateError where the reason is known."""
+        """Does the work of one run and returns its result. Raises TemplateError if the reason of a failure is known."""

@@ -1,4 +1,4 @@
-"""The bodies of answers, messages and printed lines as people read them: text as text, and of anything else how much of what it is."""
+"""Shows the bodies of answers, messages and printed lines to people: text as text, and everything else by its size and media type."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([\w.:-]{1,40})", re.IGNORECASE)
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 # Controls that texts and terminals use: tab, line feed, form feed, carriage return, escape, backspace, bell.
 _ODD = re.compile("[\x00-\x06\x0b\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
-# The share of odd characters from which a body is no text: of what says that it is text, of what says nothing, of a printed line.
+# A body with a larger share of odd characters is not text. The limits are for a body that is declared as text, one without a declaration,
+# and a printed line.
 DECLARED, SILENT, PRINTED = 0.1, 0.02, 0.3
 
 
 def body_text(data: bytes, content_type: str = "", *, most: int | None = None, whole: bool = True) -> str:
-    """A body as people read it, at most the characters of its first `most` bytes; of what is no text "5,120 bytes of image/png".
+    """Returns a body as people read it: at most the characters of its first `most` bytes, or "5,120 bytes of image/png" if it is not text.
 
-    What it is follows from `content_type` (a header's value, RFC 9110, 8.3) and, where that is silent or wrong, from the bytes. `whole`
-    is False where `data` is only the beginning.
+    `content_type` (the value of the header, RFC 9110, 8.3) decides which it is; if it is missing or wrong, the bytes decide. `whole` is
+    False if `data` is only the beginning of the body.
     """
     media = _media_type(content_type)
     declared = _TEXTUAL.fullmatch(media) is not None
     if not declared and _NEVER_TEXT.fullmatch(media):
         return bytes_words(len(data), media, whole=whole)
-    text = _decoded(data, content_type)
+    text = _decode(data, content_type)
     if text is None or _odd_share(text) > (DECLARED if declared else SILENT):
         return bytes_words(len(data), UNKNOWN if declared or not media else media, whole=whole)
-    return text if most is None or len(data) <= most else (_decoded(data[:most], content_type) or "")
+    return text if most is None or len(data) <= most else (_decode(data[:most], content_type) or "")
 
 
 def printed_text(data: bytes, most: int) -> str:
-    """A line that a job printed, at most `most` characters; of a progress bar, which writes over its line, the last ones."""
+    """Returns a line that a job printed, at most `most` characters. For a progress bar, which overwrites its line, these are the last
+    ones."""
     text = data.decode("utf-8", errors="replace")
     if _odd_share(text) > PRINTED:
         return bytes_words(len(data))
@@ -54,16 +56,17 @@ def bytes_words(count: int, media: str = UNKNOWN, *, whole: bool = True) -> str:
 
 
 def _media_type(content_type: str) -> str:
-    found = _MEDIA_TYPE.match(content_type)
-    return found[1].lower() if found else ""
+    match = _MEDIA_TYPE.match(content_type)
+    return match[1].lower() if match else ""
 
 
-def _decoded(data: bytes, content_type: str) -> str | None:
-    """The text in the character set that the bytes begin with or the header names, else UTF-8. The end may be cut within a character."""
+def _decode(data: bytes, content_type: str) -> str | None:
+    """Returns the text, read in the character set of the byte order mark or of the header, else in UTF-8. The data may end inside a
+    character."""
     named = _CHARSET.search(content_type)
     charset = next((name for mark, name in _MARKS if data.startswith(mark)), named[1] if named else "utf-8")
     try:
-        b"a".decode(charset, "replace")  # which refuses what is an encoding to Python and no character set, such as base64
+        b"a".decode(charset, "replace")  # raises for encodings of Python that are not character sets, such as base64
     except (LookupError, ValueError):
         charset = "utf-8"
     try:

@@ -1,4 +1,4 @@
-"""What kinds that call HTTP addresses have in common, beside the guarded client of templates_lib.net."""
+"""Helpers for templates that call HTTP addresses. The guarded client itself is in templates_lib.net."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import httpx
 from templates_lib.bodies import body_text
 from templates_lib.messages import say
 
-# RFC 9110, 15: too early, too many, timeouts and server errors may pass; any other answer will be the same again.
+# RFC 9110, 15: timeouts, "too early", "too many requests" and server errors may pass; any other answer will be the same again.
 TRANSIENT_STATUS = frozenset({408, 425, 429})
 MOST_PORT = 65_535
 
 
 def address(placeholder: str, *, offers: bool = False) -> dict[str, Any]:
-    """The schema of an address to call. With `offers` the form suggests those behind the HTTP connection of the member `connection`."""
+    """Returns the schema of an address to call. With `offers`, the form suggests the addresses of the HTTP connection that the member
+    `connection` names."""
     options = {"x-options": {"from": "addresses", "free": True, "depends": {"connection": "/connection"}}} if offers else {}
     return {
         "type": "string",
@@ -30,11 +31,11 @@ def address(placeholder: str, *, offers: bool = False) -> dict[str, Any]:
 
 
 def address_problem(text: str) -> str | None:
-    """What the pattern of `address` cannot say: a sentence for who wrote it, None where it can be called."""
+    """Returns a sentence if an address cannot be called for a reason that the pattern of `address` does not find; else None."""
     try:
         url = httpx.URL(text)
         host = url.host
-    except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that begins with xn-- and is no Punycode
+    except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that begins with xn-- but is not Punycode
         return say("is not an address: {error}", error=error)
     if not host or url.userinfo:
         return say("must name a host, and no user name or password")
@@ -44,18 +45,18 @@ def address_problem(text: str) -> str | None:
 
 
 def will_stay(status: int) -> bool:
-    """Whether a status that is no success would be the same at another try."""
+    """Returns whether a status other than success would probably be the same at another try."""
     return status < 500 and status not in TRANSIENT_STATUS
 
 
 def answer_text(answer: httpx.Response, read: bytes, *, most: int, whole_below: int) -> str:
-    """What was read of an answer, as people read it: at most the characters of its first `most` bytes, or how many bytes of what it is.
-    From `whole_below` bytes on there may be more of it."""
+    """Returns an answer as people read it: at most the characters of its first `most` bytes, or its size and media type if it is not text.
+    `read` holds the whole answer if it has fewer than `whole_below` bytes."""
     return body_text(read, answer.headers.get("content-type", ""), most=most, whole=len(read) < whole_below)
 
 
 def first_bytes(answer: httpx.Response, most: int) -> bytes:
-    """The answer up to `most` bytes; a server that never stops sending is cut off there."""
+    """Returns the first `most` bytes of an answer. Reading stops there, so that a server cannot send without end."""
     read = bytearray()
     for chunk in answer.iter_bytes():
         read += chunk

@@ -1,4 +1,4 @@
-"""Cells of tables: a value out of a document, as text, safe in a spreadsheet."""
+"""Cells of tables: values of documents as text that is safe in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from bson import json_util
 
-# A cell that begins so is run as a formula by spreadsheets (OWASP, CSV injection).
+# Spreadsheets run a cell that begins with one of these as a formula (OWASP, CSV injection).
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def formula_safe(value: str | int | float | bool) -> str | int | float | bool:
-    """Text that a spreadsheet would run gets a leading apostrophe, which it shows as text."""
+    """Returns the value; a text that a spreadsheet would run as a formula gets a leading apostrophe, so that it is shown as text."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_START) else value
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it; what it has not, as text that loses nothing."""
+    """Returns a value as a JSON value; a value that JSON does not have becomes a text without loss."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -32,7 +32,7 @@ def plain(value: Any) -> Any:
 
 
 def cell_value(document: Mapping[str, Any], field: str) -> Any:
-    """The value at the dotted path `field`; None where the path ends early. A key that itself holds the dots wins."""
+    """Returns the value at the dotted path `field`; None if there is none. A key that contains the dots itself has precedence."""
     if field in document:
         return document[field]
     value: Any = document
@@ -47,7 +47,7 @@ def cell_value(document: Mapping[str, Any], field: str) -> Any:
 
 
 def cell_text(value: Any) -> str | int | float | bool:
-    """A scalar for a cell: numbers and booleans as they are, instants in ISO 8601, the rest as text or JSON."""
+    """Returns a scalar for a cell: numbers and booleans as they are, instants in ISO 8601, everything else as text or JSON."""
     if value is None:
         return ""
     if isinstance(value, bool | int | float | str):

@@ -1,4 +1,5 @@
-"""Conditions: MongoDB query form, made safe. Operators by allow-list, relative dates, Extended JSON, no "everything"."""
+"""Checks and resolves conditions, which are MongoDB queries: operators of an allow-list, relative dates, Extended JSON. Also finds conditions
+that match every document."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from templates_lib.base import Problem
 from templates_lib.messages import say
 
 COMPARISONS = frozenset({"$gt", "$gte", "$lt", "$lte"})
-# Members of expressions and stages whose lists hold what something is compared with.
+# Members of expressions and stages whose lists hold the values for a comparison.
 COMPARING_LISTS = COMPARISONS | {"boundaries", "bounds"}
 LEAVES = COMPARISONS | {
     "$eq",
@@ -55,14 +56,14 @@ _AWARE = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=True, tzinfo=UTC
 MAX_DEPTH = 20
 LONGEST_REGEX = 500
 
-# A text that stays one, whatever it looks like: {"$literal": "6 months"}. MongoDB has the same for expressions.
+# {"$literal": "6 months"} is always this text, even if it looks like an age. MongoDB has the same operator for expressions.
 LITERAL = "$literal"
 ADVICE = '{"$literal": "…"}'
 
 
 @dataclass(frozen=True, slots=True)
 class ReadDate:
-    """How a text of a condition was read: its JSON Pointer, the text, the instant."""
+    """A text of a condition that was read as a date: its JSON Pointer, the text, and the instant."""
 
     pointer: str
     text: str
@@ -73,8 +74,8 @@ class ReadDate:
 
 
 def relative_date(text: str, now: datetime) -> datetime | None:
-    """The instant that "6 months ago", "in 2 hours", "now" or "today" means at `now`; None for any other text, also for one that only
-    looks like an age (`problems` refuses those)."""
+    """Returns the instant that "6 months ago", "in 2 hours", "now" or "today" means at `now`. Returns None for any other text, and also for
+    a text that only looks like an age (`problems` refuses those)."""
     try:
         return ages.parse(text, now)
     except ages.NotAnAge:
@@ -82,7 +83,7 @@ def relative_date(text: str, now: datetime) -> datetime | None:
 
 
 def age_problems(text: str, pointer: str) -> Iterator[Problem]:
-    """What is wrong with a text that something is compared with: it looks like an age and is none."""
+    """Yields a problem if a text in a comparison looks like an age but is not one."""
     try:
         ages.parse(text, datetime.now(UTC))
     except ages.NotAnAge as wrong:
@@ -90,7 +91,7 @@ def age_problems(text: str, pointer: str) -> Iterator[Problem]:
 
 
 def equal_problems(text: str, pointer: str) -> Iterator[Problem]:
-    """What is wrong with a text that something is asked to equal: "6 months ago" is no instant there."""
+    """Yields a problem if a text for equality is an age, because "6 months ago" is not read as an instant there."""
     if ages.is_written_out(text):
         words = say(
             "{text} is an age under $lt, $lte, $gt and $gte only; write {literal} for the text itself",
@@ -101,7 +102,7 @@ def equal_problems(text: str, pointer: str) -> Iterator[Problem]:
 
 
 def problems(condition: Any, pointer: str = "") -> Iterator[Problem]:
-    """What is not allowed in `condition`, each at its JSON Pointer. Nothing yielded means that `resolve` will take it."""
+    """Yields what is not allowed in `condition`, each problem at its JSON Pointer. If nothing is yielded, `resolve` takes the condition."""
     yield from _check_query(condition, pointer, 0)
 
 
@@ -208,20 +209,20 @@ def _check_value(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
 
 
 def resolve(condition: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """The query to send: Extended JSON decoded, relative dates under $gt, $gte, $lt and $lte made instants.
+    """Returns the query to send: Extended JSON is decoded, and relative dates under $gt, $gte, $lt and $lte become instants.
 
-    A text under any other operator is a text, and so is {"$literal": text}. `condition` must have passed `problems`.
+    A text under any other operator stays a text, and so does {"$literal": text}. `condition` must have passed `problems`.
     """
     resolved = _resolve(condition, now, comparing=False)
     return dict(resolved)
 
 
 def read_dates(condition: Any, now: datetime, pointer: str = "") -> Iterator[ReadDate]:
-    """The texts of a condition, or of a pipeline, that `resolve` makes instants, in their order."""
+    """Yields the texts of a condition or a pipeline that `resolve` turns into instants, in their order."""
     if isinstance(condition, Mapping) and not _is_literal(condition):
         for key, item in condition.items():
             here = f"{pointer}/{_escape(str(key))}"
-            for at, text in _compared(key, item, here):
+            for at, text in _compared_texts(key, item, here):
                 instant = relative_date(text, now)
                 if instant is not None:
                     yield ReadDate(at, text, instant)
@@ -232,7 +233,8 @@ def read_dates(condition: Any, now: datetime, pointer: str = "") -> Iterator[Rea
 
 
 def compared_fields(query: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Each field of a resolved query that is compared by $gt, $gte, $lt or $lte, as a dotted path, with what it is compared with."""
+    """Yields each field of a resolved query that is compared by $gt, $gte, $lt or $lte, as a dotted path, with the other value of the
+    comparison."""
     if not isinstance(query, Mapping):
         return
     for key, value in query.items():
@@ -247,8 +249,8 @@ def compared_fields(query: Any, before: str = "") -> Iterator[tuple[str, Any]]:
             yield from compared_fields(value, f"{before}.{key}" if before else key)
 
 
-def _compared(key: str, value: Any, pointer: str) -> Iterator[tuple[str, str]]:
-    """Texts that something is compared with: of a condition's operator, or in an expression's list."""
+def _compared_texts(key: str, value: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    """Yields the texts in a comparison, with their pointers: the value of a condition's operator, or the texts in an expression's list."""
     if key in COMPARISONS and isinstance(value, str):
         yield pointer, value
     elif key in COMPARING_LISTS and isinstance(value, list):
@@ -258,23 +260,25 @@ def _compared(key: str, value: Any, pointer: str) -> Iterator[tuple[str, str]]:
 
 
 def expression_problems(key: str, value: Any, pointer: str) -> Iterator[Problem]:
-    """What is wrong with the texts that an expression of a pipeline compares with."""
-    for at, text in _compared(key, value, pointer):
+    """Yields the problems of the texts in the comparisons of a pipeline's expression."""
+    for at, text in _compared_texts(key, value, pointer):
         yield from age_problems(text, at)
 
 
 def resolve_expression(value: Any, now: datetime) -> Any:
-    """An expression of a pipeline with the ages that it compares with made instants."""
+    """Returns an expression of a pipeline in which the ages of comparisons are instants."""
     if _is_literal(value):
         return value
     if isinstance(value, Mapping):
-        found = {}
+        members = {}
         for key, item in value.items():
-            made = resolve_expression(item, now)
-            if key in COMPARING_LISTS and isinstance(made, list):
-                made = [one if not isinstance(one, str) or one.startswith("$") else relative_date(one, now) or one for one in made]
-            found[key] = made
-        return found
+            resolved = resolve_expression(item, now)
+            if key in COMPARING_LISTS and isinstance(resolved, list):
+                resolved = [
+                    part if not isinstance(part, str) or part.startswith("$") else relative_date(part, now) or part for part in resolved
+                ]
+            members[key] = resolved
+        return members
     return [resolve_expression(item, now) for item in value] if isinstance(value, list) else value
 
 
@@ -293,9 +297,9 @@ def _resolve(value: Any, now: datetime, *, comparing: bool) -> Any:
 
 
 def always_true(query: Any) -> bool:
-    """True where the query is seen to match each document, whatever it holds: `{}`, `{"_id": {"$exists": true}}`, an `$or` with such
-    a branch or with a field's presence and absence, and their combinations. It looks at the query alone, so a condition that
-    happens to match each document of today is not one.
+    """Returns whether a query obviously matches every possible document: `{}`, `{"_id": {"$exists": true}}`, an `$or` with such a branch
+    or with both the presence and the absence of a field, and combinations of these. Only the query is checked: a condition that happens to
+    match all current documents does not count.
     """
     if not isinstance(query, Mapping):
         return False
@@ -349,7 +353,7 @@ def _member_never_true(key: str, value: Any) -> bool:
 
 
 def _covers_presence(branches: list[Any]) -> bool:
-    """True for `$or` branches of which one asks that a field exists and another that it does not."""
+    """Returns whether one of the branches of an `$or` requires that a field exists, and another one that it does not."""
     seen = {
         (key, bool(value["$exists"]))
         for branch in branches

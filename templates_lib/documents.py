@@ -1,4 +1,4 @@
-"""What kinds that read and change documents share: counting and batches."""
+"""Helpers for templates that read and change documents: counts, batches and previews."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from templates_lib.base import TemplateError
 
 Documents = Collection[dict[str, Any]]
 
-COUNT_TIME_MS = 300_000  # a count over a large collection without an index; the job's own timeout still holds
+COUNT_TIME_MS = 300_000  # enough for a count over a large collection without an index; the job's own timeout also applies
 FIND_TIME_MS = 300_000
 SAMPLES = 5
-LOOKED_AT = 200  # documents, for the types of their fields
+LOOKED_AT = 200  # documents that are read to find the types of their fields
 _NAMES: dict[type, str] = {
     str: "text",
     datetime: "date",
@@ -32,17 +32,18 @@ MAX_TIME_EXPIRED = 50  # the server's code of a query that took too long
 
 
 def count(collection: Documents, query: Mapping[str, Any]) -> int:
-    """How many documents match. Raises TemplateError where the server refuses the query, or took too long."""
+    """Returns how many documents match. Raises TemplateError if the server refuses the query or takes too long."""
     try:
         return collection.count_documents(query, maxTimeMS=COUNT_TIME_MS)
     except OperationFailure as error:
-        # What took too long may not another time; a query that the server refuses never passes.
+        # A count that took too long may be faster next time; a query that the server refuses will always be refused.
         permanent = error.code != MAX_TIME_EXPIRED
         raise TemplateError(f"The database refused the condition: {str(error)[:300]}", permanent=permanent) from error
 
 
 def batches(collection: Documents, query: Mapping[str, Any], *, size: int, most: int) -> Iterator[list[Any]]:
-    """The ids of up to `most` matching documents, `size` at a time, each batch read afresh once the last one has gone."""
+    """Yields the ids of up to `most` matching documents, `size` at a time. Each batch is read after the caller has removed the one before,
+    so that it does not return the same documents."""
     left = most
     while left > 0:
         rows = list(collection.find(query, {"_id": 1}, limit=min(size, left), max_time_ms=FIND_TIME_MS))
@@ -53,9 +54,10 @@ def batches(collection: Documents, query: Mapping[str, Any], *, size: int, most:
 
 
 def preview(collection: Documents, query: Mapping[str, Any], most: int, *, date: str | None = None) -> dict[str, Any]:
-    """What a run would touch: {matching, would_change, total, samples, condition}, and the oldest and newest by the field `date`."""
+    """Returns what a run would change: {matching, would_change, total, samples, condition}, and with `date` also the oldest and the newest
+    document by that field."""
     matching = count(collection, query)
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "matching": matching,
         "would_change": min(matching, most),
         "total": collection.estimated_document_count(),
@@ -65,54 +67,58 @@ def preview(collection: Documents, query: Mapping[str, Any], most: int, *, date:
     if date and matching:
         for name, direction in (("oldest", 1), ("newest", -1)):
             row = collection.find_one(query, {date: 1}, sort=[(date, direction)], max_time_ms=FIND_TIME_MS)
-            found[name] = readable(row or {})
-    return found
+            result[name] = readable(row or {})
+    return result
 
 
 def reading(collection: Documents, condition: Any, query: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """How a condition was read, for a preview: `dates`, each {pointer, text, means}, and `warnings` about fields whose values are of
-    another type than what they are compared with. Empty members are left out."""
-    found: dict[str, Any] = {
-        "dates": [one.as_json() for one in conditions.read_dates(condition, now)],
+    """Returns how a condition was read, for a preview: `dates`, each {pointer, text, means}, and `warnings` about fields that are compared
+    with a value of another type. Empty members are left out."""
+    result: dict[str, Any] = {
+        "dates": [date.as_json() for date in conditions.read_dates(condition, now)],
         "warnings": type_warnings(collection, query),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in result.items() if value}
 
 
 def type_warnings(collection: Documents, query: Mapping[str, Any]) -> list[str]:
-    """MongoDB compares dates with dates and texts with texts (type bracketing): a comparison with another type is never true, and a
-    negated one is true of every document. Says so where some documents that were looked at have the field, and none has that type."""
+    """Returns a warning for each field that is compared with a type that it does not have.
+
+    MongoDB compares dates only with dates and texts only with texts (type bracketing): a comparison with another type is never true, and
+    its negation is true for every document. A field gets a warning if some of the first LOOKED_AT documents have it, and none of them has
+    a value of the compared type.
+    """
     compared = [(field, type(value)) for field, value in conditions.compared_fields(query) if isinstance(value, str | datetime)]
     if not compared:
         return []
-    projection = dict.fromkeys(_without_children({_before_a_place(field) for field, _ in compared}), 1)
+    projection = dict.fromkeys(_without_children({_before_index(field) for field, _ in compared}), 1)
     with collection.find({}, projection, limit=LOOKED_AT, max_time_ms=FIND_TIME_MS) as cursor:
         rows = list(cursor)
-    found = []
+    warnings = []
     for field, wanted in dict.fromkeys(compared):
         kinds = {type(value) for row in rows for value in _values(row, field.split(".")) if value is not None}
         if kinds and wanted not in kinds:
             have = ", ".join(sorted(_NAMES.get(kind, kind.__name__) for kind in kinds))
-            found.append(
+            warnings.append(
                 f"{field} is compared with a {_NAMES[wanted]}, and the documents that were looked at have {have} there: "
                 "such a comparison is never true, and its opposite ($not, $nor) is true of every document"
             )
-    return found
+    return warnings
 
 
-def _before_a_place(field: str) -> str:
-    """A dotted path up to its first place in a list, which no projection has."""
+def _before_index(field: str) -> str:
+    """Returns a dotted path up to its first index of a list, because a projection takes no indexes."""
     parts = field.split(".")
     return ".".join(parts[: next((place for place, part in enumerate(parts) if part.isdigit()), len(parts))]) or field
 
 
 def _without_children(fields: set[str]) -> list[str]:
-    """MongoDB refuses a projection of a field and of one inside it."""
-    return sorted(one for one in fields if not any(one.startswith(f"{other}.") for other in fields))
+    """Returns the fields without those inside others, because MongoDB refuses a projection of a field together with one inside it."""
+    return sorted(field for field in fields if not any(field.startswith(f"{other}.") for other in fields))
 
 
 def _values(value: Any, path: Sequence[str]) -> Iterator[Any]:
-    """What a query of a dotted path looks at: through lists, and what lists hold."""
+    """Yields the values at which a query of a dotted path looks: it goes through lists into their entries."""
     if isinstance(value, list):
         for item in value:
             yield from _values(item, path)
@@ -125,6 +131,6 @@ def _values(value: Any, path: Sequence[str]) -> Iterator[Any]:
 
 
 def readable(value: Mapping[str, Any]) -> str:
-    """A query or a document for people: Extended JSON, relaxed, cut off where it is long."""
+    """Returns a query or a document as text for people: relaxed Extended JSON, at most 1,000 characters."""
     text = json_util.dumps(value, json_options=json_util.RELAXED_JSON_OPTIONS)
     return text if len(text) <= 1000 else f"{text[:1000]}…"

@@ -1,4 +1,4 @@
-"""Members that the schemas of several kinds have, and what they mean."""
+"""Members that the schemas of several templates share, and functions for their values."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def connection(kind: str, title: str, description: str = "") -> dict[str, Any]:
-    """The name of a connection of one kind."""
+    """Returns the schema of a name of a connection of one kind."""
     words = {"description": description} if description else {}
     return {"type": "string", "title": title, **words, "minLength": 1, "x-options": {"from": "connections", "kind": kind}}
 
 
 def collection(title: str = "Collection", description: str = "", *, of: str = "/connection") -> dict[str, Any]:
-    """A collection behind the MongoDB connection that the member at `of` names."""
+    """Returns the schema of a collection behind the MongoDB connection that the member at `of` names."""
     words = {"description": description} if description else {}
     return {
         "type": "string",
@@ -33,13 +33,13 @@ def collection(title: str = "Collection", description: str = "", *, of: str = "/
 
 
 def collection_problems(name: str, pointer: str) -> Iterator[Problem]:
-    """What the schema of `collection` cannot say about the name of one."""
+    """Yields problems of a collection's name that the schema of `collection` cannot find."""
     if is_system(name):
         yield Problem(pointer, "system.* collections belong to MongoDB")
 
 
 def condition(title: str, description: str) -> dict[str, Any]:
-    """A condition as templates_lib.conditions takes it."""
+    """Returns the schema of a condition (templates_lib.conditions)."""
     return {
         "type": "object",
         "title": title,
@@ -51,7 +51,7 @@ def condition(title: str, description: str) -> dict[str, Any]:
 
 
 def field(title: str, description: str = "") -> dict[str, Any]:
-    """The name of a field of documents, dots for a nested one."""
+    """Returns the schema of a name of a field in documents; a nested field has dots in its name."""
     words = {"description": description} if description else {}
     return {
         "type": "string",
@@ -65,7 +65,7 @@ def field(title: str, description: str = "") -> dict[str, Any]:
 
 
 def destination(placeholder: str, title: str = "Destination") -> dict[str, Any]:
-    """A file below a file store; see `fill_path`."""
+    """Returns the schema of a file in a file store; see `fill_path`."""
     return {
         "type": "object",
         "title": title,
@@ -96,7 +96,7 @@ DRY_RUN: dict[str, Any] = {
 
 
 def fill_path(path: str, ctx: RunContext) -> str:
-    """`path` with `{date}`, `{time}` and `{execution_id}` of this run: the same in each attempt."""
+    """Returns `path` with `{date}`, `{time}` and `{execution_id}` of this run filled in. The result is the same in each attempt."""
     filled = {"{date}": f"{ctx.now:%Y-%m-%d}", "{time}": f"{ctx.now:%H%M%S}", "{execution_id}": ctx.execution_id}
     for name, value in filled.items():
         path = path.replace(name, value)
@@ -104,5 +104,5 @@ def fill_path(path: str, ctx: RunContext) -> str:
 
 
 def leaves_store(path: str) -> bool:
-    """Whether a path is seen to lead out of its file store."""
+    """Returns whether the text of a path leads out of its file store."""
     return bool({"..", ".", ""} & set(path.split("/")))

@@ -1,11 +1,11 @@
-"""Headers of outgoing calls that nobody but Jobwright and the protocol sets."""
+"""Headers of outgoing calls that only Jobwright or the protocol may set."""
 
 from __future__ import annotations
 
 from templates_lib.messages import say
 
-# About the connection and not the message (RFC 9110, 7.6.1; RFC 9112, 9 and 11.3; RFC 9113, 8.2.2): one that a job could set would smuggle
-# a request, keep a connection or speak to a proxy.
+# Headers about the connection and not the message (RFC 9110, 7.6.1; RFC 9112, 9 and 11.3; RFC 9113, 8.2.2). If a job could set one, it could
+# smuggle a request, keep a connection open or talk to a proxy.
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -24,23 +24,23 @@ _HOP_BY_HOP = frozenset(
         "alt-used",
     }
 )
-# What the message is and where it goes, as the client says it (RFC 9110, 7.2, 8.6, 10.1.1).
+# Headers about the form and the target of the message, which the HTTP client sets (RFC 9110, 7.2, 8.6, 10.1.1).
 _FRAMING = frozenset({"host", "content-length", "expect", "content-transfer-encoding"})
-# By which a receiver knows a call of ours again, and that it is ours.
+# Headers by which a receiver recognises a repeated call of ours, and knows that it is ours.
 _OURS = frozenset({"idempotency-key", "webhook-id", "webhook-timestamp", "webhook-signature"})
 RESERVED = _HOP_BY_HOP | _FRAMING | _OURS
 
 
 def name_problem(name: str) -> str | None:
-    """Why a job or a connection may not set a header; None where it may."""
-    bare = name.strip().lower().replace("_", "-")  # many receivers read both as the same
+    """Returns why a job or a connection may not set a header; None if it may."""
+    bare = name.strip().lower().replace("_", "-")  # many receivers treat both characters as the same
     if bare in RESERVED or bare.startswith(":"):
         return say("{name} is set by Jobwright or by the protocol", name=name)
     return None
 
 
 def value_problem(value: str) -> str | None:
-    """Why a value is none that a header can have; None where it is one."""
+    """Returns why a header cannot have a value; None if it can."""
     if not value.isascii() or not value.isprintable():
         return say("must be one line of ASCII characters")
     return None

@@ -1,4 +1,4 @@
-"""Mail of jobs: the message's envelope, sending it, what became of each recipient."""
+"""Mail of jobs: makes the envelope of a message, sends it, and reports the result for each recipient."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from templates_lib.base import JobResult, RunContext, TemplateError
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of one recipient: `sent`, or `refused` with the server's words; `permanent` for a 5xx answer."""
+    """The result for one recipient: `sent`, or `refused` with the answer of the server; `permanent` is true for a 5xx answer."""
 
     recipient: str
     status: str
@@ -27,21 +27,21 @@ class Delivery:
 
 
 def envelope(ctx: RunContext, settings: Mapping[str, Any], *, subject: str, to: Sequence[str], number: int = 0) -> EmailMessage:
-    """A message without content (RFC 5322), from the sender that an SMTP connection's `settings` name; `number` tells the messages of a
-    run apart. EmailMessage refuses line breaks in a header, so none can be injected."""
+    """Returns a message without content (RFC 5322). The sender comes from the `settings` of the SMTP connection; `number` distinguishes the
+    messages of a run. EmailMessage refuses line breaks in a header, so that none can be injected."""
     message = EmailMessage()
     message["Subject"] = subject
     message["From"] = Address(display_name=settings.get("sender_name", ""), addr_spec=settings["sender"])
-    message["To"] = tuple(Address(addr_spec=one) for one in to)
+    message["To"] = tuple(Address(addr_spec=recipient) for recipient in to)
     message["Date"] = format_datetime(ctx.now)
-    # The same in each attempt of one execution, so that a server or a reader may drop a second copy.
+    # The id is the same in each attempt of one execution, so that a server or a mail program may drop a second copy.
     message["Message-ID"] = f"<{ctx.idempotency_key}.{number}@jobwright>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday replies
     return message
 
 
 def is_mailbox(text: str) -> bool:
-    """True for an address that a header takes, without a name."""
+    """Returns whether a text is an address that a header takes, without a name."""
     try:
         Address(addr_spec=text)
     except Exception:
@@ -50,7 +50,7 @@ def is_mailbox(text: str) -> bool:
 
 
 def send(session: smtplib.SMTP, message: EmailMessage, recipients: Sequence[str]) -> list[Delivery]:
-    """Hand a message over; what became of each recipient."""
+    """Sends a message and returns the result for each recipient."""
     try:
         refused: Mapping[str, tuple[int, bytes]] = session.send_message(message, to_addrs=recipients)
     except smtplib.SMTPRecipientsRefused as error:
@@ -60,19 +60,20 @@ def send(session: smtplib.SMTP, message: EmailMessage, recipients: Sequence[str]
         refused = dict.fromkeys(recipients, (error.smtp_code, text))
     return [
         Delivery(
-            one,
+            recipient,
             "refused",
-            f"{refused[one][0]} {refused[one][1].decode(errors='replace')}",
-            permanent=refused[one][0] >= 500,
+            f"{refused[recipient][0]} {refused[recipient][1].decode(errors='replace')}",
+            permanent=refused[recipient][0] >= 500,
         )
-        if one in refused
-        else Delivery(one, "sent")
-        for one in recipients
+        if recipient in refused
+        else Delivery(recipient, "sent")
+        for recipient in recipients
     ]
 
 
 def conclude(deliveries: list[Delivery]) -> JobResult:
-    """All sent: success. Some refused: failed for good, since a retry would mail the others twice. None sent: try again unless 5xx."""
+    """Returns the result if all were sent; else raises TemplateError. If only some were refused, the error is permanent, because a retry
+    would mail the others twice. If none was sent, it is permanent only if all answers were 5xx."""
     sent = sum(item.status == "sent" for item in deliveries)
     data = {
         "records_processed": len(deliveries),

@@ -1,7 +1,7 @@
-"""Sentences that remember how they were made, so that a page can say them in the language of its reader.
+"""Sentences that keep their pattern and values, so that a page can show them in the language of its reader.
 
-A `Said` is the English text and works as one wherever text does: in a record, an answer of the REST interface, a log. Beside that it
-keeps its pattern and values. The pattern is also the key of the catalogues (`web/locale/`), which `make messages` collects.
+A `Said` is the English text and can be used like any text: in a record, in an answer of the REST interface, in a log. It also keeps its
+pattern and values. The pattern is the key in the catalogues (`web/locale/`), for which `make messages` collects all patterns.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any, Self
 
 
 class Said(str):
-    """English text with the `pattern` (of str.format) and `values` that it came from; `plural` and `number` for a counted one."""
+    """English text with the `pattern` (of str.format) and the `values` from which it was made. A text with a count also has `plural` and
+    `number`."""
 
     __slots__ = ("number", "pattern", "plural", "values")
     pattern: str
@@ -24,7 +25,7 @@ class Said(str):
         self.pattern, self.plural, self.number, self.values = pattern or text, plural, number, values or {}
         return self
 
-    def __str__(self) -> Self:  # so that str(error) is still one
+    def __str__(self) -> Self:  # so that str(error) returns a Said
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -32,29 +33,30 @@ class Said(str):
 
 
 def say(pattern: str, /, **values: Any) -> Said:
-    """`pattern` with its {fields} filled; without values it is taken as it stands. Raises KeyError for a field that has no value."""
-    # An error's text, not the error: that would keep the frames that it came through.
+    """Returns `pattern` with its {fields} filled in. Without values, the pattern is used unchanged. Raises KeyError for a field without
+    a value."""
+    # Keep the text of an error and not the error itself, because that would keep the frames of its traceback alive.
     values = {name: str(value) if isinstance(value, BaseException) else value for name, value in values.items()}
     return Said(pattern.format(**values) if values else pattern, pattern, values=values)
 
 
 def say_many(one: str, many: str, count: int, /, **values: Any) -> Said:
-    """`one` for a count of 1, else `many`; {count} is the count."""
+    """Returns the pattern `one` filled in for a count of 1, else the pattern `many`; the field {count} is the count."""
     values = {**values, "count": count}
     return Said((one if count == 1 else many).format(**values), one, many, count, values)
 
 
 def joined(texts: Iterable[str], between: str) -> Said:
-    """Sentences one after the other, each still one that a page can translate."""
+    """Joins sentences. A page can still translate each of them."""
     values = {f"text{place}": text for place, text in enumerate(texts)}
     return Said(between.join(values.values()), between.join(f"{{{name}}}" for name in values), values=values)
 
 
 def counted(one: str, many: str) -> tuple[str, str]:
-    """The two patterns of `say_many`, for where the count comes later: `say_many(*patterns, count)`."""
+    """Returns the two patterns of `say_many`, for code that knows the count only later: `say_many(*patterns, count)`."""
     return one, many
 
 
 def said(text: str) -> Said:
-    """`text` itself where it is one, else one whose pattern is the whole text."""
+    """Returns `text` itself if it is a Said, else a Said whose pattern is the whole text."""
     return text if isinstance(text, Said) else Said(text)

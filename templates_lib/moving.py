@@ -1,7 +1,7 @@
-"""Moves documents so that none is lost and none is there twice, however often it is killed.
+"""Moves documents so that none is lost and none is there twice, even if the move is killed any number of times.
 
-A batch is copied first, durably; then each of its documents is deleted where it still is what was copied, byte for byte, which the server
-compares. What changed in between stays where it is and is copied anew: files then hold it as it was, too.
+A batch is first copied, durably. Then each of its documents is deleted if it is still byte for byte what was copied, which the server
+compares. A document that changed in between stays and is copied again; files then also hold its earlier state.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ Raw = Collection[RawBSONDocument]
 _RAW = CodecOptions(document_class=RawBSONDocument, tz_aware=True)
 DURABLE = WriteConcern("majority", j=True)
 A_PART = 10_000  # documents of one file of an archive
-IN_MEMORY = 64_000_000  # bytes of the documents of a part, or a batch; one more may be there
+IN_MEMORY = 64_000_000  # bytes of the documents of a part or a batch; the last document may exceed it
 DELETED_AT_ONCE = 1_000
-DELETED_BYTES = 8_000_000  # of the documents that a command names, which may have 16 MB
+DELETED_BYTES = 8_000_000  # of the documents in one command; a command may have 16 MB
 DUPLICATE_KEY = 11000
 
 
 @dataclass(slots=True)
 class Moved:
-    """What a move has achieved: documents, and the files that hold them as {path, documents, sha256}."""
+    """The result of a move: the number of documents, and the files that hold them, each {path, documents, sha256}."""
 
     documents: int = 0
     files: list[dict[str, Any]] | None = None
@@ -45,9 +45,10 @@ class Moved:
 def to_collection(
     source: Documents, target: Documents, query: Mapping[str, Any], *, size: int, most: int, total: int, ctx: RunContext
 ) -> Moved:
-    """Move up to `most` matching documents, `size` at a time; each keeps its `_id`. One that is in the target already is replaced."""
+    """Moves up to `most` matching documents, `size` at a time. Each keeps its `_id`; a document that is in the target already is
+    replaced."""
     raw, copy, moved = _raw(source), _raw(target), Moved()
-    while moved.documents < most and (batch := _some(raw, query, min(size, most - moved.documents))):
+    while moved.documents < most and (batch := _read_batch(raw, query, min(size, most - moved.documents))):
         ctx.check_cancelled()
         _copy(copy, batch)
         moved.documents += _delete(raw, batch, ctx)
@@ -56,13 +57,15 @@ def to_collection(
 
 
 def to_files(source: Documents, store: FileStore, path: str, query: Mapping[str, Any], *, most: int, total: int, ctx: RunContext) -> Moved:
-    """Move up to `most` matching documents into files `PATH.EXECUTION.00001.jsonl.gz` and on: Extended JSON, canonical, one a line.
+    """Moves up to `most` matching documents into files `PATH.EXECUTION.00001.jsonl.gz` and so on, in canonical Extended JSON, one document
+    in each line.
 
-    A part is there whole or not at all. A run that starts again first deletes what its earlier parts hold, and goes on with the next.
+    A part is complete or does not exist. A run that starts again first deletes the documents that its earlier parts hold, and continues
+    with the next part.
     """
     raw, moved = _raw(source), Moved(files=[])
-    number = _go_on(raw, store, path, moved, ctx)
-    while moved.documents < most and (batch := _some(raw, query, min(A_PART, most - moved.documents))):
+    number = _resume(raw, store, path, moved, ctx)
+    while moved.documents < most and (batch := _read_batch(raw, query, min(A_PART, most - moved.documents))):
         ctx.check_cancelled()
         number += 1
         name, digest = _part(path, number, ctx), hashlib.sha256()
@@ -77,34 +80,35 @@ def to_files(source: Documents, store: FileStore, path: str, query: Mapping[str,
     return moved
 
 
-def _some(raw: Raw, query: Mapping[str, Any], most: int) -> list[RawBSONDocument]:
-    """Up to `most` matching documents, fewer where they are large."""
-    found: list[RawBSONDocument] = []
+def _read_batch(raw: Raw, query: Mapping[str, Any], most: int) -> list[RawBSONDocument]:
+    """Returns up to `most` matching documents; fewer if they are large."""
+    batch: list[RawBSONDocument] = []
     size = 0
     with raw.find(query, limit=most, max_time_ms=documents.FIND_TIME_MS) as cursor:
-        for one in cursor:
-            found.append(one)
-            size += len(one.raw)
+        for document in cursor:
+            batch.append(document)
+            size += len(document.raw)
             if size >= IN_MEMORY:
                 break
-    return found
+    return batch
 
 
 def _copy(target: Raw, batch: Sequence[RawBSONDocument]) -> None:
-    """Put the documents there; one that is there already is replaced. (Inserts first: they take a tenth of the time of upserts.)"""
+    """Writes the documents to the target and replaces those that are there already. Inserts come first, because they take a tenth of the
+    time of upserts."""
     try:
         target.insert_many(batch, ordered=False)
     except BulkWriteError as error:
-        wrong = error.details["writeErrors"]
-        if any(one["code"] != DUPLICATE_KEY for one in wrong):
+        failures = error.details["writeErrors"]
+        if any(failure["code"] != DUPLICATE_KEY for failure in failures):
             raise
-        there = [batch[one["index"]] for one in wrong]
-        target.bulk_write([ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in there], ordered=False)
+        existing = [batch[failure["index"]] for failure in failures]
+        target.bulk_write([ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in existing], ordered=False)
 
 
 def _delete(raw: Raw, batch: Sequence[RawBSONDocument], ctx: RunContext) -> int:
-    """Delete those that are still what was copied; returns how many. Raises TemplateError where none of them is."""
-    deleted = _delete_same(raw, batch)
+    """Deletes the documents that did not change since they were copied, and returns their number. Raises TemplateError if all changed."""
+    deleted = _delete_unchanged(raw, batch)
     if deleted < len(batch):
         ctx.log.warning("%s documents changed while they were copied; they stay, and are copied anew", f"{len(batch) - deleted:,}")
     if not deleted and batch:
@@ -112,30 +116,32 @@ def _delete(raw: Raw, batch: Sequence[RawBSONDocument], ctx: RunContext) -> int:
     return deleted
 
 
-def _delete_same(raw: Raw, batch: Sequence[RawBSONDocument]) -> int:
+def _delete_unchanged(raw: Raw, batch: Sequence[RawBSONDocument]) -> int:
     return sum(
-        raw.delete_many({"_id": {"$in": [one["_id"] for one in some]}, "$expr": {"$in": ["$$ROOT", {"$literal": some}]}}).deleted_count
-        for some in _portions(batch)
+        raw.delete_many(
+            {"_id": {"$in": [document["_id"] for document in portion]}, "$expr": {"$in": ["$$ROOT", {"$literal": portion}]}}
+        ).deleted_count
+        for portion in _portions(batch)
     )
 
 
 def _portions(batch: Sequence[RawBSONDocument]) -> Iterator[list[RawBSONDocument]]:
-    """The documents in as few portions as one command has room for."""
+    """Yields the documents in portions that each fit into one command."""
     portion: list[RawBSONDocument] = []
     size = 0
-    for one in batch:
-        if portion and (len(portion) == DELETED_AT_ONCE or size + len(one.raw) > DELETED_BYTES):
+    for document in batch:
+        if portion and (len(portion) == DELETED_AT_ONCE or size + len(document.raw) > DELETED_BYTES):
             yield portion
             portion, size = [], 0
-        portion.append(one)
-        size += len(one.raw)
+        portion.append(document)
+        size += len(document.raw)
     if portion:
         yield portion
 
 
-def _go_on(raw: Raw, store: FileStore, path: str, moved: Moved, ctx: RunContext) -> int:
-    """Delete what the parts of an earlier start of this run hold (a retry, or a run that a drain handed back, which has the same attempt's
-    number); returns the number of the last part."""
+def _resume(raw: Raw, store: FileStore, path: str, moved: Moved, ctx: RunContext) -> int:
+    """Deletes the documents that the parts of an earlier start of this run hold, and returns the number of the last part. There are such
+    parts in a retry, and in a run that a drain handed back, which has the same number of its attempt."""
     number = 0
     while store.exists(_part(path, number + 1, ctx)):
         number += 1
@@ -146,7 +152,7 @@ def _go_on(raw: Raw, store: FileStore, path: str, moved: Moved, ctx: RunContext)
                 batch.append(RawBSONDocument(bson.encode(json_util.loads(line, json_options=json_util.CANONICAL_JSON_OPTIONS))))
                 count += 1
         ctx.log.info("%s holds %s documents of an earlier start of this run", name, f"{count:,}")
-        _delete_same(raw, batch)
+        _delete_unchanged(raw, batch)
         moved.documents += count
         moved.files = [*(moved.files or []), {"path": name, "documents": count, "sha256": digest.hexdigest()}]
     return number

@@ -1,4 +1,4 @@
-"""Outgoing HTTP that cannot be turned inwards: every address is checked at the moment it is connected to."""
+"""Outgoing HTTP that cannot reach internal networks: every address is checked at the moment of the connection."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import httpx
 
 from templates_lib.base import TemplateError
 
-# Whether a host, with its port, may be private.
+# (host, port) → whether the host may have a private address.
 Allows = Callable[[str, int], bool]
-# What hosts, with their ports, are at: empty for one that cannot be resolved.
+# (host, port) → the addresses of the host; empty for a host that cannot be resolved.
 Addresses = Mapping[tuple[str, int], tuple[str, ...]]
-MOST_LOOKUPS = 64  # at a time, in this process: a name service that is away holds no more threads
+MOST_LOOKUPS = 64  # at a time in this process, so that a name service that does not answer blocks no more threads than that
 _LOOKUPS = threading.BoundedSemaphore(MOST_LOOKUPS)
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# RFC 6052 and 6145 prefixes that embed an IPv4 address: judged by the address inside.
+# This prefix (RFC 6052, RFC 6145) embeds an IPv4 address. The embedded address is checked.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Shared address space (RFC 6598) and benchmarking (RFC 2544): not "private" by the registry, and not the internet either.
+# Shared address space (RFC 6598), benchmarking (RFC 2544) and others: they are not "private" in the registry, but not public either.
 _ALSO_INSIDE = tuple(
     map(
         ipaddress.ip_network,
@@ -37,7 +37,7 @@ _ALSO_INSIDE = tuple(
 
 
 class TargetRefused(TemplateError):
-    """The address lies inside a network that jobs may not reach."""
+    """The address is in a network that jobs may not reach."""
 
     def __init__(self, host: str, address: str) -> None:
         where = f"{host} is" if host.strip("[]") == address else f"{host} resolves to {address},"
@@ -45,7 +45,7 @@ class TargetRefused(TemplateError):
 
 
 def is_public(address: IPAddress) -> bool:
-    """True for an address of the internet at large (IANA special-purpose registries, RFC 6890)."""
+    """Returns whether an address is on the public internet (IANA special-purpose registries, RFC 6890)."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
@@ -57,14 +57,14 @@ def is_public(address: IPAddress) -> bool:
 
 
 def refused_address(addresses: Iterable[str]) -> str | None:
-    """The first of a host's addresses that is not public; None where all are."""
+    """Returns the first of a host's addresses that is not public; None if all are public."""
     return next((text for text in addresses if not is_public(ipaddress.ip_address(text.partition("%")[0]))), None)
 
 
 def lookup(hosts: Collection[tuple[str, int]], seconds: float) -> Addresses:
-    """The addresses of hosts, all asked for at once; empty for one that cannot be resolved. One whose answer takes longer than `seconds`,
-    or beyond MOST_LOOKUPS, is left out."""
-    found: queue.SimpleQueue[tuple[tuple[str, int], tuple[str, ...]]] = queue.SimpleQueue()
+    """Looks up the addresses of hosts, all at the same time. A host that cannot be resolved has no addresses. A host is left out if its
+    answer takes longer than `seconds`, or if MOST_LOOKUPS are running already."""
+    results: queue.SimpleQueue[tuple[tuple[str, int], tuple[str, ...]]] = queue.SimpleQueue()
 
     def ask(host: str, port: int) -> None:
         try:
@@ -74,7 +74,7 @@ def lookup(hosts: Collection[tuple[str, int]], seconds: float) -> Addresses:
             addresses = ()
         finally:
             _LOOKUPS.release()
-        found.put(((host, port), addresses))
+        results.put(((host, port), addresses))
 
     asked = 0
     for host, port in sorted(hosts):
@@ -85,13 +85,13 @@ def lookup(hosts: Collection[tuple[str, int]], seconds: float) -> Addresses:
     deadline, known = time.monotonic() + seconds, {}
     with suppress(queue.Empty):
         for _ in range(asked):
-            place, addresses = found.get(timeout=max(0.0, deadline - time.monotonic()))
-            known[place] = addresses
+            host_and_port, addresses = results.get(timeout=max(0.0, deadline - time.monotonic()))
+            known[host_and_port] = addresses
     return known
 
 
 class GuardedBackend(httpcore.NetworkBackend):
-    """Resolves a name once, checks each address, and connects to a checked address and no other (no DNS rebinding)."""
+    """Resolves a name once, checks each address, and connects only to a checked address. This prevents DNS rebinding."""
 
     def __init__(self, allowed_hosts: Iterable[str], allows: Allows = lambda host, port: False) -> None:
         self._allowed, self._allows = {host.lower() for host in allowed_hosts}, allows
@@ -106,10 +106,10 @@ class GuardedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise httpcore.ConnectError(f"{host} cannot be resolved: {error.strerror}") from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in answers))
         if not {host.lower(), f"{host.lower()}:{port}"} & self._allowed and not self._allows(host, port):
             private = refused_address(addresses)
             if private is not None:
@@ -146,7 +146,7 @@ class _Body(httpx.SyncByteStream):
 
 
 class GuardedTransport(httpx.BaseTransport):
-    """An httpx transport over GuardedBackend. Proxies of the environment are not used: they would hide the address."""
+    """An httpx transport over GuardedBackend. It uses no proxies of the environment, because a proxy would hide the address."""
 
     def __init__(self, allowed_hosts: Iterable[str] = (), *, allows: Allows = lambda host, port: False, verify: bool = True) -> None:
         context = ssl.create_default_context()
@@ -177,9 +177,10 @@ def open_http(
     redirects: int = 5,
     allows: Allows = lambda host, port: False,
 ) -> httpx.Client:
-    """A client for outgoing calls: guarded addresses, no cookies of others, no environment proxies, at most `redirects` hops.
+    """Returns a client for outgoing calls: with guarded addresses, its own cookies, no proxies of the environment, and at most `redirects`
+    redirects.
 
-    Private addresses are those of `allowed_hosts` (`host` or `host:port`), and of what `allows` says.
+    A host may have a private address if it is in `allowed_hosts` (`host` or `host:port`), or if `allows` returns True for it.
     """
     return httpx.Client(
         transport=GuardedTransport(allowed_hosts, allows=allows, verify=verify),

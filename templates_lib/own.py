@@ -1,4 +1,4 @@
-"""What belongs to Jobwright itself: no job reads or changes it, whatever connection leads to it."""
+"""Files and databases that belong to Jobwright itself. No job may read or change them, through any connection."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from pathlib import Path
 
 from templates_lib.messages import say
 
-# What the service keeps in its data folder: names of folders, and beginnings of names of files.
+# What the service stores in its data folder: names of folders, and beginnings of names of files.
 _FOLDERS = frozenset({"mongo", "work"})
 _FILES = ("secret.", "mongod.")
-# Both are in the folder of every mongod that uses the WiredTiger engine, and next to each other nowhere else.
+# Every mongod with the WiredTiger engine has both files in its folder, and no other folder has both.
 _MONGOD_FILES = ("WiredTiger", "mongod.lock")
 
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """`database` is the name of the registry's database, `folder` the absolute path of the data folder; empty where there is none."""
+    """`database` is the name of the registry's database, `folder` the absolute path of the data folder. Each is empty if there is none."""
 
     database: str = ""
     folder: str = ""
 
     def refuses(self, path: str) -> str | None:
-        """Why no connection may lead to the file or folder `path`: a sentence for people, None where it may. Links are followed."""
+        """Returns a sentence why no connection may lead to the file or folder `path`; None if one may. Links are followed."""
         full = Path(os.path.realpath(path))
         if self.is_folder(full):
             return say("{path} is Jobwright's data folder; name a folder below it, or another one", path=path)
         return self.keeps(full)
 
     def is_folder(self, full: Path) -> bool:
-        """Whether a resolved path is that of the data folder, by name or by another mount of it."""
+        """Returns whether a resolved path is the data folder, by its name or by another mount of it."""
         return bool(self.folder) and _same(full, Path(self.folder))
 
     def keeps(self, full: Path) -> str | None:
-        """Why jobs leave the resolved path `full` alone, None where they need not: it is, or lies in, what the service keeps in its data
-        folder or the data of a MongoDB server."""
+        """Returns why jobs must not touch the resolved path `full`; None if they may. They must not touch what the service stores in its
+        data folder, nor the data of a MongoDB server, nor anything inside."""
         for below, folder in _with_parents(full):
-            if _is_kept(below.name) and self.is_folder(folder):
+            if _is_service_data(below.name) and self.is_folder(folder):
                 return say("{path} belongs to Jobwright itself", path=str(full))
             if holds_mongod(below):
                 return say("{path} holds the data of a MongoDB server", path=str(below))
@@ -46,26 +46,26 @@ class Own:
 
 
 def holds_mongod(folder: Path) -> bool:
-    """Whether a folder is one that a mongod keeps its data in."""
-    return all(os.path.exists(folder / name) for name in _MONGOD_FILES)  # noqa: PTH110 - Path.exists raises where it may not look
+    """Returns whether a folder holds the data of a mongod."""
+    return all(os.path.exists(folder / name) for name in _MONGOD_FILES)  # noqa: PTH110 - Path.exists raises in a folder without access
 
 
-def _is_kept(name: str) -> bool:
+def _is_service_data(name: str) -> bool:
     return name in _FOLDERS or name.startswith(_FILES)
 
 
 def _with_parents(path: Path) -> Iterator[tuple[Path, Path]]:
-    """`path` and each folder around it, with the folder that it lies in."""
+    """Yields `path` and each folder around it, each with its parent folder."""
     while path != path.parent:
         yield path, path.parent
         path = path.parent
 
 
-def _same(one: Path, other: Path) -> bool:
-    """Whether both are the same folder, by name or because one is another mount of it."""
-    if one == other:
+def _same(path: Path, other: Path) -> bool:
+    """Returns whether both are the same folder, by name or because one is another mount of it."""
+    if path == other:
         return True
     try:
-        return os.path.samestat(one.stat(), other.stat())
+        return os.path.samestat(path.stat(), other.stat())
     except OSError:
         return False

@@ -1,4 +1,5 @@
-"""Aggregation pipelines, made safe: stages by allow-list, nothing that runs code, writes by itself or looks elsewhere unseen."""
+"""Checks aggregation pipelines: only stages of an allow-list, and nothing that runs code, writes, or reads other collections without being
+noticed."""
 
 from __future__ import annotations
 
@@ -43,9 +44,9 @@ STAGES = frozenset(
         "$fill",
     }
 )
-# Run code, or tell what the server is; at any depth.
+# Operators and stages that run code, write, or reveal the server's internals. They are refused at any depth.
 FORBIDDEN = frozenset({"$function", "$accumulator", "$where", "$eval", "$out", "$merge", "$toHashedIndexKey"})
-# Stages that read another collection: the member that names it, and all members that they have.
+# Stages that read another collection: the member that names the collection, and all members of the stage.
 _NAMES_COLLECTION = {
     "$lookup": ("from", frozenset({"from", "localField", "foreignField", "let", "pipeline", "as"})),
     "$graphLookup": (
@@ -70,7 +71,7 @@ SCHEMA: dict[str, Any] = {
 
 
 def problems(pipeline: Sequence[Any], pointer: str, *, depth: int = 0) -> Iterator[Problem]:
-    """What is not allowed in a pipeline, each at its JSON Pointer."""
+    """Yields what is not allowed in a pipeline, each problem at its JSON Pointer."""
     if depth > 3:
         yield Problem(pointer, "holds pipelines in pipelines too deep")
         return
@@ -89,12 +90,12 @@ def problems(pipeline: Sequence[Any], pointer: str, *, depth: int = 0) -> Iterat
             yield from _forbidden(value, f"{here}/{name}", 0)
             if name == "$graphLookup" and isinstance(value, Mapping) and RESTRICT in value:
                 yield from conditions.problems(value[RESTRICT], f"{here}/{name}/{RESTRICT}")
-            for at, inner in _inner(name, value):
+            for at, inner in _inner_pipelines(name, value):
                 yield from problems(inner, f"{here}/{name}{at}", depth=depth + 1)
 
 
-def _inner(name: str, value: Any) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Pipelines in a stage, with where they stand."""
+def _inner_pipelines(name: str, value: Any) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Yields the pipelines inside a stage, each with its JSON Pointer from the stage."""
     if name == "$facet" and isinstance(value, Mapping):
         for key, inner in value.items():
             if isinstance(inner, list):
@@ -104,8 +105,8 @@ def _inner(name: str, value: Any) -> Iterator[tuple[str, Sequence[Any]]]:
 
 
 def _other_collection(name: str, value: Any, pointer: str) -> Iterator[Problem]:
-    """A stage that reads another collection names one of the same database, by text: MongoDB also takes {db, coll} in places, which leads
-    to its log of all writes."""
+    """Checks that a stage names another collection as a text, so that it is in the same database. MongoDB also takes {db, coll} in some
+    places, and that could lead to its log of all writes."""
     if name not in _NAMES_COLLECTION:
         return
     if name == "$unionWith" and isinstance(value, str):
@@ -144,43 +145,44 @@ def _forbidden(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
 
 
 def collections(pipeline: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Other collections that a pipeline reads."""
-    found: set[str] = set()
+    """Returns the other collections that a pipeline reads."""
+    names: set[str] = set()
     for stage in pipeline:
         for name, value in stage.items():
             if name in {"$lookup", "$graphLookup"} and isinstance(value, Mapping) and isinstance(value.get("from"), str):
-                found.add(value["from"])
+                names.add(value["from"])
             if name == "$unionWith":
-                found.add(str(value.get("coll", "")) if isinstance(value, Mapping) else str(value))
-            for _, inner in _inner(name, value):
-                found |= collections(inner)
-    return found
+                names.add(str(value.get("coll", "")) if isinstance(value, Mapping) else str(value))
+            for _, inner in _inner_pipelines(name, value):
+                names |= collections(inner)
+    return names
 
 
 def resolve(pipeline: Sequence[Mapping[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    """The pipeline to send: the dates of conditions and comparisons made instants. It must have passed `problems`."""
-    return [_resolved(next(iter(stage.items())), now) for stage in pipeline]
+    """Returns the pipeline to send, with instants in place of the relative dates in conditions and comparisons. The pipeline must have
+    passed `problems`."""
+    return [_resolve_stage(next(iter(stage.items())), now) for stage in pipeline]
 
 
-def _resolved(stage: tuple[str, Any], now: datetime) -> dict[str, Any]:
+def _resolve_stage(stage: tuple[str, Any], now: datetime) -> dict[str, Any]:
     name, value = stage
     if name == "$match":
         return {name: conditions.resolve(value, now)}
     if name == "$facet":
         return {name: {key: resolve(inner, now) for key, inner in value.items()}}
-    made = conditions.resolve_expression(value, now)
+    resolved = conditions.resolve_expression(value, now)
     if name == "$graphLookup" and RESTRICT in value:
-        made[RESTRICT] = conditions.resolve(value[RESTRICT], now)
+        resolved[RESTRICT] = conditions.resolve(value[RESTRICT], now)
     if name in {"$lookup", "$unionWith"} and isinstance(value, Mapping) and isinstance(value.get("pipeline"), list):
-        made["pipeline"] = resolve(value["pipeline"], now)
-    return {name: made}
+        resolved["pipeline"] = resolve(value["pipeline"], now)
+    return {name: resolved}
 
 
 def reading(
     collection: Documents, pipeline: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[str, Any]], now: datetime
 ) -> dict[str, Any]:
-    """How a pipeline was read, as `documents.reading` has it; `stages` is what it was resolved to. Types are looked at for conditions at
-    its beginning, which see the documents as they are stored."""
+    """Returns how a pipeline was read, in the form of `documents.reading`. `stages` is the resolved pipeline. Types are checked only for
+    conditions at its beginning, because only these see the documents as they are stored."""
     first: list[Mapping[str, Any]] = []
     for stage in stages:
         if "$match" not in stage:
@@ -192,9 +194,10 @@ def reading(
 def run(
     database: Database[dict[str, Any]], collection: str, stages: Sequence[Mapping[str, Any]], *, time_ms: int
 ) -> Iterator[dict[str, Any]]:
-    """The rows of a resolved pipeline. Raises TemplateError where the connection does not reach a collection, or the server refuses it."""
+    """Yields the rows of a resolved pipeline. Raises TemplateError if the connection does not allow a collection, or the server refuses
+    the pipeline."""
     for other in collections(stages):
-        database[other]  # a narrowed connection refuses it
+        database[other]  # raises if the connection does not allow this collection
     try:
         with database[collection].aggregate(list(stages), allowDiskUse=True, maxTimeMS=time_ms) as cursor:
             yield from cursor

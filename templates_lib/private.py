@@ -1,4 +1,4 @@
-"""Files and folders that only their owner may read, from their first byte and whatever the umask is."""
+"""Makes files and folders that only their owner may read, from the first byte on and with any umask."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ FILE_MODE, FOLDER_MODE = 0o600, 0o700
 
 
 def create(path: str | Path) -> BinaryIO:
-    """A new file to write bytes to; one that is there under this name, or a link, is removed first. Raises OSError."""
+    """Creates a new file and returns it for writing bytes. An existing file or link of this name is removed first. Raises OSError."""
     with suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108 - this module is in every job process, and pathlib's way touches more pages
+        os.unlink(path)  # noqa: PTH108 - every job process loads this module, and pathlib would touch more pages of memory
     number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
     try:
-        os.fchmod(number, FILE_MODE)  # a umask may have taken the owner's rights
+        os.fchmod(number, FILE_MODE)  # a umask may have removed rights of the owner
         return os.fdopen(number, "wb")
     except BaseException:
         os.close(number)
@@ -25,7 +25,7 @@ def create(path: str | Path) -> BinaryIO:
 
 
 def make_folders(path: str | Path) -> None:
-    """Make a folder and those around it that are missing; the ones that are there stay as they are. Raises OSError."""
+    """Makes a folder and all missing folders around it. Existing folders stay as they are. Raises OSError."""
     full = Path(path)
     for folder in (*reversed(full.parents), full):
         if folder.is_dir():

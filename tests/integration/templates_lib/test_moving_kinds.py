@@ -170,13 +170,13 @@ def test_documents_that_change_all_the_time_end_it_rather_than_turn_it_for_ever(
     data: Data, ctx: Ctx, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders(data, 4)
-    delete = moving._delete_same
+    delete = moving._delete_unchanged
 
     def always(*args: Any) -> int:
         data["orders"].update_many({}, {"$inc": {"v": 1}})
         return delete(*args)
 
-    monkeypatch.setattr(moving, "_delete_same", always)
+    monkeypatch.setattr(moving, "_delete_unchanged", always)
     with pytest.raises(TemplateError, match="Not one of 2"):
         DataArchive().run(archive(), ctx())
     assert data["orders"].count_documents({}) == 4

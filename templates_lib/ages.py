@@ -1,4 +1,4 @@
-"""Reads relative dates as people write them: `6 months ago`, `in 2 weeks`, `now`, `today`. Also detects texts that look like one but are not.
+"""Reads relative dates as people write them: `6 months ago`, `in 2 weeks`, `now`, `today`. Also detects texts that only look like one.
 
 A misspelt age must not count as plain text, because in a comparison of texts "6 monthes ago" is larger than every date written as text.
 """

@@ -48,8 +48,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An address that a run calls: its JSON Pointer from the parameters, the address, and the name of the HTTP connection for the call (None
-    for a call without a connection)."""
+    """An address that a run calls: its JSON Pointer from the parameters, the address, and the name of the HTTP connection for the call
+    (None for a call without a connection)."""
 
     pointer: str
     url: str

@@ -1,5 +1,5 @@
-"""Checks and resolves conditions, which are MongoDB queries: operators of an allow-list, relative dates, Extended JSON. Also finds conditions
-that match every document."""
+"""Checks and resolves conditions, which are MongoDB queries: operators of an allow-list, relative dates, Extended JSON. Also finds
+conditions that match every document."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from templates_lib.messages import say
 
-# Headers about the connection and not the message (RFC 9110, 7.6.1; RFC 9112, 9 and 11.3; RFC 9113, 8.2.2). If a job could set one, it could
-# smuggle a request, keep a connection open or talk to a proxy.
+# Headers about the connection and not the message (RFC 9110, 7.6.1; RFC 9112, 9 and 11.3; RFC 9113, 8.2.2). If a job could set one, it
+# could smuggle a request, keep a connection open or talk to a proxy.
 _HOP_BY_HOP = frozenset(
     {
         "connection",

@@ -12,14 +12,14 @@ from app.queue.execution import Outline
 from app.validation.terminal import plain
 from templates_lib.messages import say
 
-TALL = 100.0  # of a chart, in its own units
+TALL = 100.0  # height of a chart, in its own units
 STEP = 10  # from bar to bar
-SHORTEST = 1.5  # of a bar that is there
+SHORTEST = 1.5  # height of the smallest bar
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar of a chart, from its left upper corner; `row` is what it stands for."""
+    """One bar of a chart; x and y are its upper left corner, `row` is the execution that it shows."""
 
     x: float
     y: float
@@ -30,7 +30,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Durations:
-    """The last runs, oldest first, and what they come to. Seconds."""
+    """The last runs as bars, oldest first, with their figures and the longest duration in seconds."""
 
     bars: list[Bar]
     figures: Figures
@@ -42,17 +42,17 @@ class Durations:
 
 
 def durations(latest: Sequence[Outline]) -> Durations:
-    """A chart of executions, which are given newest first: those that never ran are bars of the least height."""
+    """Returns the chart of executions, which come newest first. Executions that never ran get the smallest bar."""
     longest = max((row.duration_seconds or 0.0 for row in latest), default=0.0)
     bars = []
-    for place, row in enumerate(reversed(latest)):
+    for index, row in enumerate(reversed(latest)):
         tall = max(SHORTEST, TALL * (row.duration_seconds or 0.0) / longest) if longest else SHORTEST
-        bars.append(Bar(place * STEP, round(TALL - tall, 2), round(tall, 2), row.status, row))
+        bars.append(Bar(index * STEP, round(TALL - tall, 2), round(tall, 2), row.status, row))
     return Durations(bars=bars, figures=Figures.of(latest), longest=longest)
 
 
 _NUMBERS = re.compile(r"\d+")
-AROUND = 3  # lines that are alike and stand beside what is not
+AROUND = 3  # equal lines that are shown before and after a difference
 
 
 def log_diff(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, str]]:

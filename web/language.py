@@ -31,7 +31,7 @@ LOCALES = Path(__file__).parent / "locale"
 
 
 def language() -> str:
-    """That of the viewer: what they have set, else the first of their browser's that there is, else English."""
+    """Returns the viewer's language: their setting, else the first language of their browser that there is, else English."""
     if not has_request_context():
         return DEFAULT_LOCALE
     found: str | None = g.get("language")
@@ -57,7 +57,7 @@ def _locale(name: str) -> Locale:
 
 
 def locale() -> Locale:
-    """The viewer's, for Babel."""
+    """Returns the viewer's locale, for Babel."""
     return _locale(language())
 
 
@@ -84,7 +84,7 @@ _formatter = lru_cache(_Formatter)
 
 
 def translated(text: str, name: str | None = None) -> str:
-    """What `say` made, in a language: the viewer's where none is named. A text that no catalogue knows stays as it is."""
+    """Returns what `say` made in the language `name`, or in the viewer's. A text that no catalogue has stays as it is."""
     name = name or language()
     if name == DEFAULT_LOCALE:
         return text
@@ -182,7 +182,7 @@ _ONES = frozenset({"items", "additionalProperties", "contains", "not", "if", "th
 
 
 def texts_of(schema: Any) -> Iterator[str]:
-    """All that a schema says to people."""
+    """Yields all texts of a schema that people read."""
     if isinstance(schema, Mapping):
         yield from (schema[name] for name in TEXTS if isinstance(schema.get(name), str))
         for inner in _inside(schema):
@@ -200,7 +200,7 @@ def _inside(schema: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def in_language(schema: Any) -> Any:
-    """A schema whose texts are in the viewer's language, where the catalogue has them."""
+    """Returns a schema with its texts in the viewer's language, as far as the catalogue has them."""
     name = language()
     return schema if name == DEFAULT_LOCALE else _schema_in(schema, name)
 
@@ -213,7 +213,7 @@ def _schema_in(schema: Any, name: str) -> Any:
         if key in TEXTS and isinstance(value, str):
             found[key] = _catalogue(name).gettext(value) if value else value
         elif key in _MAPS and isinstance(value, Mapping):
-            found[key] = {one: _schema_in(inner, name) for one, inner in value.items()}
+            found[key] = {inner_key: _schema_in(inner, name) for inner_key, inner in value.items()}
         elif key in _LISTS and isinstance(value, list):
             found[key] = [_schema_in(inner, name) for inner in value]
         else:

@@ -1,4 +1,4 @@
-"""What people read in place of the codes that records hold."""
+"""The words that people read in place of the codes in records."""
 
 from __future__ import annotations
 
@@ -64,5 +64,5 @@ WORDS: dict[str, Said] = {
 
 
 def word(code: str) -> str:
-    """A code in words; the code itself where there are none."""
+    """Returns the words of a code, or the code itself if it has none."""
     return WORDS.get(str(code), str(code))

@@ -1,4 +1,4 @@
-"""/approvals: what an admin asked for and a super-admin is to look at."""
+"""/approvals: the requests of admins that a super-admin decides."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORDS = {
 
 
 def answer_asked(error: ApprovalNeeded) -> Any:
-    """Put the request before the super-admins and show it."""
+    """Stores the request for the super-admins and leads to its page."""
     row = services().approvals.ask(actor(), error.ask)
     tell("Nothing has changed yet: a super-admin is to approve it")
     target = url_for("approvals_pages.show", approval_id=row["_id"])
@@ -39,7 +39,7 @@ def answer_asked(error: ApprovalNeeded) -> Any:
 
 @blueprint.get("")
 def list_approvals() -> str:
-    """What waits; or what became of the others."""
+    """Shows the requests in one state; those that wait by default."""
     state = request.args.get("state", "pending")
     wanted = state if state in STATES else None
     page = services().approvals.page(actor(), state=wanted, page=page_number())
@@ -48,19 +48,19 @@ def list_approvals() -> str:
 
 @blueprint.get("/<approval_id>")
 def show(approval_id: str) -> str:
-    """One request."""
+    """Shows one request."""
     return _page(services().approvals.get(actor(), approval_id))
 
 
 @blueprint.get("/<approval_id>/preview")
 def preview(approval_id: str) -> str:
-    """What the preview has found by now."""
+    """Shows the result of the preview, or that it still runs."""
     return render_template("partials/approval_preview.html", row=services().approvals.get(actor(), approval_id))
 
 
 @blueprint.post("/<approval_id>/<any(approve, refuse, withdraw):decision>")
 def decide(approval_id: str, decision: str) -> Any:
-    """Do it, do it not, or take it back."""
+    """Approves, refuses or withdraws a request."""
     note = request.form.get("note", "").strip()
     if is_refused():
         return _page(services().approvals.get(actor(), approval_id), note=note)

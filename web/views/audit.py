@@ -1,4 +1,4 @@
-"""/audit: who did what, and who was not let."""
+"""/audit: the audit trail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST = 320
 
 @blueprint.get("")
 def list_events() -> str:
-    """The newest events first, narrowed by the filters in the address."""
+    """Shows the events that match the filters in the address, newest first."""
     before = request.args.get("before", "")
     number = int(before) if before.isascii() and before.isdigit() and len(before) < 16 else None
     page = services().auditors.page(actor(), _filter(), before=number)
@@ -31,7 +31,7 @@ def list_events() -> str:
 
 @blueprint.get("/export.<kind>")
 def export(kind: str) -> Response:
-    """All events that match, as a file."""
+    """Sends all events that match as a file."""
     if kind not in FORMATS:
         raise NotFound("export format", kind)
     lines = services().auditors.export(actor(), _filter(), kind)
@@ -45,7 +45,7 @@ def _filter() -> AuditFilter:
 
 
 def _day(name: str, *, after: int = 0) -> datetime | None:
-    """The beginning of a day of the filter, UTC, or of the one so many days later; one that is no day is left out."""
+    """Returns the beginning (UTC) of the day in an argument of the address, `after` days later; None if the argument is no date."""
     try:
         return midnight(day_after(date.fromisoformat(request.args.get(name, "")), after), UTC)
     except ValueError:

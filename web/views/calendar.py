@@ -1,4 +1,4 @@
-"""/calendar: what ran and what is due, by month, by week, and the runs of a day beside each other."""
+"""/calendar: past executions and future due times of a month, a week or a day."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ EARLIEST, LATEST = date(1971, 1, 1), date(9998, 12, 31)
 
 @dataclass
 class Cell:
-    """A day, or an hour of one: what has run, how many failed, what is due, and the first jobs of that."""
+    """A day or an hour: how many executions ran and failed, how many are due, and the first jobs that are due.
+
+    level: the colour in a heat map, from 0 to LEVELS.
+    """
 
     begin: datetime
     ran: int = 0
@@ -43,7 +46,7 @@ class Cell:
 
 @blueprint.get("/calendar")
 def show() -> str:
-    """`?view=` month (the default), week or day; `?on=` a date of it."""
+    """Shows the calendar. `?view=` is month (the default), week or day; `?on=` is a date in it."""
     require(actor(), May.SEE_EXECUTIONS)
     zone, now = zone_of(viewer_zone()), services().clock.now()
     view = request.args.get("view", "month") if request.args.get("view") in VIEWS else "month"
@@ -62,21 +65,21 @@ def show() -> str:
             return render_template("calendar.html", **shown, weeks=[cells[n : n + 7] for n in range(0, days, 7)])
         case "week":
             return render_template("calendar.html", **shown, hours=_by_hour(ran, due, first, zone))
-    total = sum(one.total for one in ran.values())
+    total = sum(tally.total for tally in ran.values())
     drawn = timeline(actor(), services().overview, services().forecast, begin=begin, end=end, zone=zone, now=now, total=total, due=due)
     return render_template("calendar.html", **shown, timeline=drawn, total=total)
 
 
 def _date(text: str, today: date) -> date:
     try:
-        found = date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         return today
-    return min(max(found, EARLIEST), LATEST)
+    return min(max(day, EARLIEST), LATEST)
 
 
 def _span(view: str, on: date) -> tuple[date, int]:
-    """The first day that a view shows, and how many it shows: a month in whole weeks from Monday."""
+    """Returns the first day that a view shows, and the number of days. A month is shown in whole weeks from Monday."""
     if view == "day":
         return on, 1
     monday = on - timedelta(days=on.weekday())
@@ -89,13 +92,13 @@ def _span(view: str, on: date) -> tuple[date, int]:
 
 
 def _months(on: date) -> tuple[date, date]:
-    """The first of the month before, and of the month after."""
+    """Returns the first day of the month before, and of the month after."""
     first = on.replace(day=1)
     return (first - DAY).replace(day=1), (first + 31 * DAY).replace(day=1)
 
 
-def _failed(one: Tally) -> int:
-    return sum(one.counts.get(status, 0) for status in FAILURES)
+def _failed(tally: Tally) -> int:
+    return sum(tally.counts.get(status, 0) for status in FAILURES)
 
 
 def _by_day(ran: Tallies, due: Mapping[datetime, DueInHour], first: date, days: int, zone: ZoneInfo) -> list[Cell]:
@@ -106,26 +109,26 @@ def _by_day(ran: Tallies, due: Mapping[datetime, DueInHour], first: date, days: 
         if cell is not None:
             cell.ran += tally.total
             cell.failed += _failed(tally)
-    for at, one in due.items():
+    for at, due_times in due.items():
         cell = by_date.get(at.date())
         if cell is not None:
-            cell.due += one.count
-            cell.named = sorted({*cell.named, *one.named}, key=lambda coming: (coming.at, coming.name))[:NAMED]
+            cell.due += due_times.count
+            cell.named = sorted({*cell.named, *due_times.named}, key=lambda coming: (coming.at, coming.name))[:NAMED]
     return cells
 
 
 def _by_hour(ran: Tallies, due: Mapping[datetime, DueInHour], first: date, zone: ZoneInfo) -> list[list[Cell]]:
-    """A row an hour of the clock, a column a day; the hour that a clock goes through twice counts once with both."""
+    """Returns a row for each hour of the clock, with a cell for each day. An hour that happens twice (clock change) is one cell."""
     cells = [[Cell(datetime.combine(first + n * DAY, time(hour), zone)) for n in range(7)] for hour in range(24)]
     for at, tally in ran.items():
         local = in_zone(at, zone)
         cell = cells[local.hour][(local.date() - first).days]
         cell.ran += tally.total
         cell.failed += _failed(tally)
-    for at, one in due.items():
+    for at, due_times in due.items():
         cell = cells[at.hour][(at.date() - first).days]
-        cell.due += one.count
-        cell.named += one.named
+        cell.due += due_times.count
+        cell.named += due_times.named
     most = max((cell.ran + cell.due for row in cells for cell in row), default=0)
     for row in cells:
         for cell in row:

@@ -1,4 +1,4 @@
-"""/: what needs someone, what runs, what comes, how the last day was."""
+"""/: the dashboard. It shows problems that need a person, what runs now, what comes next, and the last day."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ TREND_DAYS = 14
 
 @blueprint.get("/")
 def show() -> str:
-    """The dashboard; `?live` is the part of it that htmx asks for anew."""
+    """Shows the dashboard. With `?live`, shows only the part that htmx refreshes."""
     require(actor(), May.SEE_JOBS)
     overview, now = services().overview, services().clock.now()
     day = overview.day(actor())
     in_use = services().directory.versions_in_use()
     used = list(summed(in_use).items())[:MOST_TEMPLATES]
-    nodes, tried = services().nodes(), services().connections.conditions()
+    nodes, conditions = services().nodes(), services().connections.conditions()
     return render_template(
         "partials/dashboard.html" if "live" in request.args else "dashboard.html",
         day=day,
@@ -45,39 +45,42 @@ def show() -> str:
         broken=services().directory.broken(in_use) if actor().groups is None else {},
         live=services().history.live_counts(),
         used=[(services().catalogue.find(kind), kind, count) for kind, count in used],
-        nodes=[(one, one.lives(now)) for one in nodes],
-        silent=[one for one in tried if not one.works],
-        answering=sum(one.works for one in tried),
+        nodes=[(node, node.lives(now)) for node in nodes],
+        silent=[condition for condition in conditions if not condition.works],
+        answering=sum(condition.works for condition in conditions),
     )
 
 
 def _bars(day: Day) -> list[dict[str, Any]]:
-    """The chart: a column an hour, its outcomes upon each other, as tall as the largest hour is the whole height."""
-    most = max((one.total for one in day.hours.values()), default=0) or 1
+    """Returns the bars of the chart: a column for each hour, with one bar on top of another for each outcome. The largest hour has TALL."""
+    most = max((hour.total for hour in day.hours.values()), default=0) or 1
     bars = []
-    for place, one in enumerate(day.hours.values()):
+    for index, hour in enumerate(day.hours.values()):
         ground = float(TALL)
         for status in OUTCOMES:
-            count = one.counts.get(status, 0)
+            count = hour.counts.get(status, 0)
             if count:
                 tall = max(1.5, count * TALL / most)
                 ground -= tall
-                bars.append({"x": place * 10, "y": round(ground, 2), "height": round(tall, 2), "status": status})
+                bars.append({"x": index * 10, "y": round(ground, 2), "height": round(tall, 2), "status": status})
     return bars
 
 
 @dataclass
 class TrendDay:
-    """One day of the viewer: how many runs succeeded and failed, the seconds that those that succeeded took; its bars, from the left."""
+    """One day of the viewer, and its bars in the chart.
+
+    good and bad: how many runs succeeded and failed. seconds: how long the successful ones took together. x: where the bars begin.
+    """
 
     day: date
     x: int
     good: int = 0
     bad: int = 0
     seconds: float = 0.0
-    tall: float = 0.0  # of the bar of successes
-    red: float = 0.0  # of that of failures, on top of it
-    long: float = 0.0  # of the bar of the mean duration
+    tall: float = 0.0  # height of the bar of successes
+    red: float = 0.0  # height of the bar of failures, which stands on top of it
+    long: float = 0.0  # height of the bar of the mean duration
 
     @property
     def ran(self) -> int:
@@ -89,18 +92,18 @@ class TrendDay:
 
 
 def _trend() -> list[TrendDay]:
-    """The last TREND_DAYS days of the viewer, the oldest first."""
+    """Returns the last TREND_DAYS days of the viewer, oldest first."""
     zone, now = zone_of(viewer_zone()), services().clock.now()
     today = now.astimezone(zone).date()
-    days = {day: TrendDay(day, 10 * n) for n, day in enumerate(today - timedelta(days=n) for n in reversed(range(TREND_DAYS)))}
+    days = {on: TrendDay(on, 10 * n) for n, on in enumerate(today - timedelta(days=n) for n in reversed(range(TREND_DAYS)))}
     for at, tally in services().overview.hours(actor(), midnight(min(days)), now).items():
-        one = days[at.astimezone(zone).date()]
-        one.good += tally.counts.get(Status.SUCCESS, 0)
-        one.bad += sum(tally.counts.get(status, 0) for status in FAILURES)
-        one.seconds += tally.seconds
-    most, longest = max(one.ran for one in days.values()) or 1, max(one.mean or 0.0 for one in days.values()) or 1.0
-    for one in days.values():
-        one.tall = round(one.good * TALL / most, 2)
-        one.red = round(max(2.0, one.bad * TALL / most), 2) if one.bad else 0.0
-        one.long = round(max(2.0, (one.mean or 0.0) * TALL / longest), 2) if one.mean is not None else 0.0
+        day = days[at.astimezone(zone).date()]
+        day.good += tally.counts.get(Status.SUCCESS, 0)
+        day.bad += sum(tally.counts.get(status, 0) for status in FAILURES)
+        day.seconds += tally.seconds
+    most, longest = max(day.ran for day in days.values()) or 1, max(day.mean or 0.0 for day in days.values()) or 1.0
+    for day in days.values():
+        day.tall = round(day.good * TALL / most, 2)
+        day.red = round(max(2.0, day.bad * TALL / most), 2) if day.bad else 0.0
+        day.long = round(max(2.0, (day.mean or 0.0) * TALL / longest), 2) if day.mean is not None else 0.0
     return list(days.values())

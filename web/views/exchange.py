@@ -1,4 +1,4 @@
-"""Jobs as a file: what it would do, and doing it."""
+"""Export and import of jobs as a file. An import is shown as a plan before it is applied."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ blueprint = Blueprint("exchange_pages", __name__, url_prefix="/jobs")
 
 @blueprint.get("/export.<any(yaml, json):kind>")
 def export(kind: str) -> Response:
-    """The jobs of the list that the link stands on, as a file."""
+    """Sends the jobs of the list that the link is on as a file."""
     return as_file(kind, services().exchange.export(actor(), kind, job_filter()), "jobs")
 
 
 def as_file(kind: str, text: str, name: str) -> Response:
-    """A text as a download."""
+    """Returns a text as a download."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.{kind}"'}
     return Response(text, content_type=f"{MEDIA[kind]}; charset=utf-8", headers=headers)
 
 
 @blueprint.route("/import", methods=["GET", "POST"])
 def bring() -> Any:
-    """A file, then what it would do, then doing it."""
+    """Asks for a file, shows what it would change, then changes it."""
     require(actor(), May.CHANGE_JOBS)
     if request.method == "GET":
         return _page("", None)

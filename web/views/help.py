@@ -1,4 +1,4 @@
-"""/help: the documentation, a page a topic, as it stands in `docs/`, or in `docs/<language>/` where it has been translated."""
+"""/help: the documentation, one page for each topic, in the viewer's language if there is a translation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECTIONS = (
     ("reference", say("Look up")),
     ("explanation", say("Understand")),
 )
-# Which topic tells of which pages, by how their addresses begin.
+# The help topic of a page, by the beginning of its address.
 TOPICS = (
     ("/jobs/new", "tutorial/first-job"),
     ("/jobs/import", "how-to/jobs-in-git"),
@@ -59,25 +59,25 @@ class Topic:
 
 @cache
 def topics_in(wanted: str) -> dict[str, Topic]:
-    """All topics by name, each in a language where it is there in it, else in English."""
-    found = {}
+    """Returns all topics by name, each in the wanted language if it is translated, else in English."""
+    by_name = {}
     for folder, _ in SECTIONS:
         for path in sorted((DOCS / folder).glob("*.md")):
             translation = DOCS / wanted / folder / path.name
             spoken = wanted if translation.exists() else DEFAULT_LOCALE
             text = (translation if translation.exists() else path).read_text("utf-8")
             heading, name = _HEADING.search(text), f"{folder}/{path.stem}"
-            found[name] = Topic(name, heading[1] if heading else path.stem, _LINK.sub(partial(_linked, folder), text), spoken)
-    return found
+            by_name[name] = Topic(name, heading[1] if heading else path.stem, _LINK.sub(partial(_linked, folder), text), spoken)
+    return by_name
 
 
 def topics() -> dict[str, Topic]:
-    """Those that the viewer reads."""
+    """Returns the topics in the viewer's language."""
     return topics_in(language())
 
 
 def _linked(folder: str, match: re.Match[str]) -> str:
-    """A link from one document to another as one from topic to topic; what is no topic is named, without a link."""
+    """Turns a link to another document into a link to its topic. A link to a file that is no topic becomes plain text."""
     target, ending = posixpath.splitext(posixpath.normpath(posixpath.join(folder, match[2])))
     if ending == ".md" and target.partition("/")[0] in dict(SECTIONS):
         return f"[{match[1]}](/help/{target}{match[3] or ''})"
@@ -85,25 +85,25 @@ def _linked(folder: str, match: re.Match[str]) -> str:
 
 
 def topic_of(path: str) -> str:
-    """The topic that tells of a page."""
+    """Returns the name of the topic about a page."""
     return next(topic for begin, topic in TOPICS if path.startswith(begin))
 
 
 @blueprint.get("")
 def index() -> str:
-    """All topics."""
+    """Shows the list of topics."""
     return _page(None)
 
 
 @blueprint.get("/<folder>/<name>")
 def show(folder: str, name: str) -> str:
-    """One topic."""
-    found = topics().get(f"{folder}/{name}")
-    if found is None:
+    """Shows one topic."""
+    topic = topics().get(f"{folder}/{name}")
+    if topic is None:
         raise NotFound("topic", f"{folder}/{name}")
-    return _page(found)
+    return _page(topic)
 
 
 def _page(topic: Topic | None) -> str:
-    groups = [(title, [one for one in topics().values() if one.name.startswith(f"{folder}/")]) for folder, title in SECTIONS]
+    groups = [(title, [item for item in topics().values() if item.name.startswith(f"{folder}/")]) for folder, title in SECTIONS]
     return render_template("help.html", groups=groups, topic=topic, body=markdown(topic.text) if topic else "")

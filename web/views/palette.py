@@ -1,4 +1,4 @@
-"""The command palette: pages, jobs, templates and what can be done, found by a few letters."""
+"""The command palette: finds pages, jobs, templates and help topics by a few letters."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PaletteLine:
     """One line of the palette."""
 
     kind: str
@@ -55,23 +55,25 @@ class Found:
 
 @blueprint.get("/palette")
 def find() -> str:
-    """What holds the words of `?q=`: pages first, then jobs, templates, topics of the help."""
+    """Shows what contains all words of `?q=`: pages first, then jobs, templates, saved views and help topics."""
     text = request.args.get("q", "").strip()[:100]
     words = text.lower().split()
-    rows = [Found(say("Page"), name, href, icon) for name, href, icon, may in PAGES if lacks(actor(), may) is None and _holds(name, words)]
+    rows = [
+        PaletteLine(say("Page"), name, href, icon) for name, href, icon, may in PAGES if lacks(actor(), may) is None and _holds(name, words)
+    ]
     if text and lacks(actor(), May.SEE_JOBS) is None:
         page = services().directory.page(actor(), JobFilter(search=text), limit=MOST_JOBS)
-        rows += [Found(say("Job"), job.definition.name, f"/jobs/{job.id}", "list") for job in page.items]
+        rows += [PaletteLine(say("Job"), job.definition.name, f"/jobs/{job.id}", "list") for job in page.items]
         kinds = [entry for entry in services().catalogue if _holds(entry.name, words)][:MOST_OTHERS]
-        rows += [Found(say("New job"), entry.name, f"/jobs/new?template={entry.type}", entry.icon) for entry in kinds]
-        if view := [one for one in preference().views if _holds(one.name, words)]:
-            rows += [Found(say("View"), one.name, f"/jobs?{one.query}", "star") for one in view[:MOST_OTHERS]]
+        rows += [PaletteLine(say("New job"), entry.name, f"/jobs/new?template={entry.type}", entry.icon) for entry in kinds]
+        if views := [view for view in preference().views if _holds(view.name, words)]:
+            rows += [PaletteLine(say("View"), view.name, f"/jobs?{view.query}", "star") for view in views[:MOST_OTHERS]]
     if text:
-        found = [one for one in topics().values() if _holds(one.title, words)][:MOST_OTHERS]
-        rows += [Found(say("Help"), one.title, f"/help/{one.name}", "circle-help") for one in found]
+        matches = [topic for topic in topics().values() if _holds(topic.title, words)][:MOST_OTHERS]
+        rows += [PaletteLine(say("Help"), topic.title, f"/help/{topic.name}", "circle-help") for topic in matches]
     return render_template("partials/palette.html", rows=rows, text=text)
 
 
 def _holds(name: str, words: list[str]) -> bool:
-    """True where each word is in a name, as it is or as the viewer reads it."""
+    """True if each word is in the name, in English or in the viewer's language."""
     return all(word in name.lower() or word in translated(name).lower() for word in words)

@@ -1,4 +1,4 @@
-"""The runs of a day beside each other: a row a job, drawn in minutes of the viewer's clock."""
+"""The timeline of a day: a row for each job, drawn in minutes of the viewer's clock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NARROWEST = 3.0  # minutes, of a bar that one can see
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A run, or a due time (without an id), that one can point at."""
+    """A run, or a due time (without an id), that is drawn as one bar. `x` and `width` are minutes."""
 
     x: float
     width: float
@@ -38,7 +38,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Many runs of one status, or many due times: how many, and the outline of them all (an SVG path of the row's height)."""
+    """Many runs of one status, or many due times, drawn together as one SVG path of the height of the row."""
 
     count: int
     path: str
@@ -46,7 +46,7 @@ class Band:
 
 @dataclass(kw_only=True)
 class Row:
-    """A job: its runs by status, those that stand out as bars, and what is still due."""
+    """A job: its runs by status, the runs that have bars of their own by id, and its due times."""
 
     id: str
     name: str
@@ -66,7 +66,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """Rows by their first run; whether there are `more` jobs, whether a row shows `all` of its runs, and where now is, in minutes."""
+    """The rows, in the order of their first runs.
+
+    more: True if there are jobs without a row. all: True if each row shows all of its runs. now: the present time in minutes, or None if
+    it is not in this day.
+    """
 
     rows: list[Row]
     more: bool
@@ -76,14 +80,14 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
-    """Places on a day of the viewer's, by the clock on the wall: where it jumps, there is a gap, or one hour above another."""
+    """Turns instants into minutes of a day on the viewer's clock. A clock change leaves a gap, or draws one hour over another."""
 
     begin: datetime
     end: datetime
     zone: ZoneInfo
 
     def place(self, at: datetime) -> float:
-        """In whole minutes from the day's beginning; what is outside is at its edge."""
+        """Returns whole minutes from the beginning of the day; an instant outside the day is at its edge."""
         if at < self.begin:
             return 0.0
         if at >= self.end:
@@ -92,7 +96,7 @@ class _Clock:
         return float(local.hour * 60 + local.minute)
 
     def bar(self, begin: datetime, end: datetime) -> tuple[float, float]:
-        """Where a bar begins and how wide it is: so that one can see it, and within the day."""
+        """Returns where a bar begins and its width: at least NARROWEST, so that it is visible, and within the day."""
         x = min(self.place(begin), MINUTES - NARROWEST)
         return x, NARROWEST if end == begin else max(NARROWEST, self.place(end) - x)
 
@@ -109,10 +113,10 @@ def timeline(
     total: int,
     due: Mapping[datetime, DueInHour],
 ) -> Timeline:
-    """The day [begin, end) of a zone, of which `total` executions and `due` are known.
+    """Returns the timeline of the day [begin, end) of a zone; `total` is its number of executions, `due` its due times by hour.
 
-    Where there are few executions, all jobs that ran or are due are candidates; where there are more, those are that failed or took long,
-    and what is due seldom; where there are very many, the rows have these and the newest runs alone.
+    At most MOST_ROWS jobs get a row. Up to MOST_WHOLE executions, every job that ran or is due may get one. Above that, only jobs that
+    failed, took long or are due seldom. Above MOST_MERGED, the rows show only these runs and the newest ones.
     """
     clock, few, merged = _Clock(begin, end, zone), total <= MOST_WHOLE, total <= MOST_MERGED
     single = overview.drawn(actor, begin, end, MOST_SINGLE, newest=few or not merged)
@@ -122,26 +126,26 @@ def timeline(
         row = rows.setdefault(run.job_id, Row(id=run.job_id, name=run.job_name))
         row.failed = row.failed or run.status in FAILURES
         row.seconds += 0.0 if few else run.duration_seconds or 0.0
-    for one in begun:
-        rows.setdefault(one.job_id, Row(id=one.job_id, name=one.job_name)).seconds += one.seconds
+    for starts in begun:
+        rows.setdefault(starts.job_id, Row(id=starts.job_id, name=starts.job_name)).seconds += starts.seconds
     still = max(now, begin)
     others = {coming.job_id: coming.name for hour in due.values() for coming in hour.named}
     if len(rows) + len(others) <= MOST_ROWS:
         others |= forecast.due_jobs(actor, still if few else begin, end, MOST_ROWS + 1)
     for job_id, name in others.items():
         rows.setdefault(job_id, Row(id=job_id, name=name))
-    kept = {row.id: row for row in sorted(rows.values(), key=lambda row: (not row.failed, -row.seconds, row.name))[:MOST_ROWS]}
+    chosen = {row.id: row for row in sorted(rows.values(), key=lambda row: (not row.failed, -row.seconds, row.name))[:MOST_ROWS]}
     if merged and not few:
-        begun = overview.minutes(actor, begin, end, list(kept))
-    for one in begun:
-        if one.job_id in kept:
-            _add_band(kept[one.job_id], one, clock)
+        begun = overview.minutes(actor, begin, end, list(chosen))
+    for starts in begun:
+        if starts.job_id in chosen:
+            _add_band(chosen[starts.job_id], starts, clock)
     for run in single:
-        if run.job_id in kept:
-            _add_run(kept[run.job_id], run, clock, now)
-    for job_id, times in forecast.due_times(actor, still, end, list(kept)).items() if still < end else ():
-        _add_due(kept[job_id], times, clock)
-    drawn = sorted((row for row in kept.values() if row.count or row.due or row.marks), key=lambda row: (row.first, row.name))
+        if run.job_id in chosen:
+            _add_run(chosen[run.job_id], run, clock, now)
+    for job_id, times in forecast.due_times(actor, still, end, list(chosen)).items() if still < end else ():
+        _add_due(chosen[job_id], times, clock)
+    drawn = sorted((row for row in chosen.values() if row.count or row.due or row.marks), key=lambda row: (row.first, row.name))
     return Timeline(rows=drawn, more=len(rows) > MOST_ROWS, all=merged, now=clock.place(now) if begin <= now < end else None)
 
 
@@ -169,11 +173,11 @@ def _add_due(row: Row, times: DueTimes, clock: _Clock) -> None:
 
 
 def outline(bars: Iterable[tuple[float, float]]) -> str:
-    """The SVG path of bars, (x, width) each: what touches is one."""
-    found: list[list[float]] = []
+    """Returns the SVG path of bars (x, width); bars that touch become one."""
+    merged: list[list[float]] = []
     for x, width in sorted(bars):
-        if found and x <= found[-1][1]:
-            found[-1][1] = max(found[-1][1], x + width)
+        if merged and x <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], x + width)
         else:
-            found.append([x, x + width])
-    return "".join(f"M{x:g} 4H{end:g}v12H{x:g}z" for x, end in found)
+            merged.append([x, x + width])
+    return "".join(f"M{x:g} 4H{end:g}v12H{x:g}z" for x, end in merged)

@@ -1,4 +1,4 @@
-"""A form whose post is refused comes back with all that was typed and the reason: by a limit, a state, another's change, an old page."""
+"""Shows a form again, with the typed values and the reason, if its post was refused: by a limit, a state, another change, an old page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from web.views import signin
 from web.views.common import CHECK, Pairs
 from web.views.job_form import AFTER, DETAILS, PARAMETERS, POLICIES
 
-# Pages that do nothing but draw themselves where a button of the form itself was pressed.
+# Pages that change nothing if a button of the form itself was pressed; they only show themselves again.
 _DRAWN = frozenset(
     {
         "jobs_pages.new",
@@ -42,7 +42,7 @@ _DRAWN = frozenset(
         "preview_pages.preview",
     }
 )
-# Pages that ask `is_refused`, and draw themselves then.
+# Pages that call `is_refused`, and then only show themselves again.
 _ASKING = frozenset(
     {
         "exchange_pages.bring",
@@ -55,7 +55,7 @@ _ASKING = frozenset(
         "accounts_pages.set_reading",
     }
 )
-# The same for pages on which passwords and codes are typed: those are not sent back.
+# The same for pages with passwords and codes, which are never sent back.
 _SECRET = frozenset(
     {
         "accounts_pages.change_password",
@@ -66,24 +66,23 @@ _SECRET = frozenset(
         "signin_pages.reset",
     }
 )
-_KEPT = frozenset({"job_list_pages.save_view"})  # what was typed there is kept on a page of its own
-FORMS = _DRAWN | _ASKING | _SECRET | _KEPT
-_PARTS = frozenset({"jobs_pages.schedule_preview", "jobs_pages.tried"})  # what htmx asks for while a form is filled
-# The field that makes a page do what it has only shown before.
+_SEPARATE = frozenset({"job_list_pages.save_view"})  # what was typed there is shown on a separate page
+FORMS = _DRAWN | _ASKING | _SECRET | _SEPARATE
+_PARTS = frozenset({"jobs_pages.schedule_preview", "jobs_pages.tried"})  # parts that htmx requests while somebody fills a form
+# The field that makes a page carry out what it has only shown before.
 _DOES = {"exchange_pages.bring": "action", "template_admin.bring": "take", "job_list_pages.bulk": "confirm"}
 PREFIXES = (PREFIX, DETAILS, PARAMETERS, AFTER, POLICIES)
-SHORTLY = 90  # seconds; longer waits are told by the clock
+SHORTLY = 90  # seconds; for a longer wait the message names the time of day
 
 
 def form_again(error: Exception, status: int, title: str, detail: str) -> Response | None:
-    """The form that was posted, with what was typed and why it was refused; None where the refused request was no form's, or the form
-    cannot be drawn now."""
+    """Returns the posted form with the typed values and the reason. None if the refused request was no form, or if it cannot be shown."""
     if not _is_form(error):
         return None
     detail = joined((detail, _when(error)), " ") if _when(error) else detail
     typed = list(request.form.items(multi=True))
     try:
-        answer = None if request.endpoint in _KEPT else _drawn(title, detail, typed)
+        answer = None if request.endpoint in _SEPARATE else _drawn(title, detail, typed)
     except NotSignedIn as ended:
         status, title, detail, answer = ended.status, said(ended.title), say("Your sign-in has ended."), None
     except Exception:  # the database is away
@@ -92,7 +91,7 @@ def form_again(error: Exception, status: int, title: str, detail: str) -> Respon
         g.pop("refusal", None)
         if request.endpoint in _SECRET:
             return None
-        answer = kept(status, title, detail, typed)
+        answer = page_of_typed_values(status, title, detail, typed)
     answer.status_code = status
     if isinstance(error, LimitReached) and error.retry_after_seconds is not None:
         answer.headers["Retry-After"] = str(error.retry_after_seconds)
@@ -100,12 +99,12 @@ def form_again(error: Exception, status: int, title: str, detail: str) -> Respon
 
 
 def is_part_of_form() -> bool:
-    """Whether htmx asks for a part of a form that somebody fills: leading it elsewhere would lose what was typed."""
+    """True if htmx requests a part of a form that somebody fills. A redirect would lose the typed values."""
     return bool(request.headers.get("HX-Request")) and request.endpoint in FORMS | _PARTS
 
 
 def _drawn(title: str, detail: str, typed: Pairs) -> Response | None:
-    """The page of the form; None where it leads elsewhere. Raises what drawing it raises."""
+    """Returns the page of the form, or None if the page redirects. Raises every error of the page."""
     endpoint = request.endpoint or ""
     if optional_actor() is None and not endpoint.startswith("signin_pages."):
         signin.require_sign_in()
@@ -115,8 +114,8 @@ def _drawn(title: str, detail: str, typed: Pairs) -> Response | None:
     return None if answer.location else answer
 
 
-def kept(status: int, title: str, detail: str, typed: Pairs) -> Response:
-    """A page that holds what was typed, and takes it back into its form."""
+def page_of_typed_values(status: int, title: str, detail: str, typed: Pairs) -> Response:
+    """Returns a page with the typed values and a button that takes them back into their form."""
     names = {"csrf_token", _DOES.get(request.endpoint or "", "csrf_token"), *(f"{prefix}.action" for prefix in PREFIXES)}
     pairs = [(name, value) for name, value in typed if name not in names]
     checks = [(f"{prefix}.action", CHECK) for prefix in PREFIXES]
@@ -143,13 +142,13 @@ def _is_form(error: Exception) -> bool:
 
 
 def _same_origin() -> bool:
-    """Whether the request comes from a page of ours, as the browser says."""
+    """True if the request comes from one of our own pages, according to the browser."""
     source = request.headers.get("Origin") or request.headers.get("Referer") or ""
     return bool(source) and urlsplit(source).netloc == request.host
 
 
 def _when(error: Exception) -> str:
-    """When it is possible again, where that is known."""
+    """Returns in words when the action is possible again; empty if that is unknown."""
     if not isinstance(error, LimitReached) or error.retry_after_seconds is None:
         return ""
     if error.retry_after_seconds <= SHORTLY:

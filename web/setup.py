@@ -158,14 +158,14 @@ def _security_headers(response: Response) -> Response:
 
 
 def _form_stays(title: str) -> Response:
-    """What htmx shows beside a form whose reader is signed in no more; the form is left alone."""
+    """Returns the message that htmx shows beside a form if the sign-in has ended. The form stays as it is."""
     detail = say("Your sign-in has ended. Sign in on another page; what you have typed stays on this one.")
     page = render_template("error.html", status=401, title=title, detail=detail, correlation_id=current_id(), fragment=True)
     return Response(page, 401, {"HX-Retarget": "#toasts", "HX-Reswap": "innerHTML"})
 
 
 def answer_error(error: Exception) -> Any:
-    """An error as a page, or for htmx as a message that it shows."""
+    """Returns an error as a page, or as a message for htmx."""
     if isinstance(error, ApprovalNeeded):
         return approvals.answer_asked(error)
     if isinstance(error, NotSignedIn):
@@ -188,7 +188,7 @@ def answer_error(error: Exception) -> Any:
     elif isinstance(error, JobwrightError):
         status, title, detail = error.status, said(error.title), error.detail
         if isinstance(error, ValidationFailed):
-            detail = joined((joined((one.pointer or say("The form"), ": ", one.message, "."), "") for one in error.errors), " ")
+            detail = joined((joined((field.pointer or say("The form"), ": ", field.message, "."), "") for field in error.errors), " ")
     elif isinstance(error, HTTPException):
         if error.code is not None and error.code < 400:
             return error.get_response()

@@ -63,18 +63,18 @@ def chosen_beginning(entry: TemplateVersion, *, of_job: bool) -> Any:
     run of a job, else a job. Raises NotFound."""
     preset, recent = request.args.get("preset"), request.args.get("recent")
     if preset:
-        found: Mapping[str, Any] = services().presets.get(actor(), entry.type, preset)["parameters"]
+        parameters: Mapping[str, Any] = services().presets.get(actor(), entry.type, preset)["parameters"]
     elif recent and of_job:
-        found = services().history.parameters_again(actor(), recent)
+        parameters = services().history.parameters_again(actor(), recent)
     elif recent:
-        found = services().parameters.shown(services().jobs.get(actor(), recent))
+        parameters = services().parameters.shown(services().jobs.get(actor(), recent))
     else:
         return ABSENT
-    return without_secrets(entry.parameters_schema, found)
+    return without_secrets(entry.parameters_schema, parameters)
 
 
 def save_preset(entry: TemplateVersion, editor: Editor) -> bool:
-    """Where the button was pressed, keep what stands in the form and say so; False where it was not."""
+    """Saves the values of the form as a preset if its button was pressed. Returns False if it was not."""
     if SAVE not in request.form:
         return False
     value = editor.submission.value if editor.submission else ABSENT

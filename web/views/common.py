@@ -1,4 +1,4 @@
-"""What views share."""
+"""Functions that several pages use: posted forms, messages, filters of lists."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHECK = "check"  # the action of a page that only wants to know what is wrong so
 
 
 def posted() -> Pairs:
-    """The posted form as (name, value) pairs, in the browser's order within a name."""
+    """Returns the posted form as (name, value) pairs. Pairs of the same name keep the browser's order."""
     return list(request.form.items(multi=True))
 
 
@@ -44,7 +44,7 @@ def page_number() -> int:
 
 
 def job_filter(query: str | None = None) -> JobFilter:
-    """What the address of a list of jobs narrows it to; that of the request, or one that is given."""
+    """Returns the filter in the address of a list of jobs: of the given query string, else of the request."""
     args = request.args if query is None else dict(parse_qsl(query))
     state, last = args.get("state", ""), args.get("last", "")
     return JobFilter(
@@ -62,18 +62,18 @@ def job_filter(query: str | None = None) -> JobFilter:
 
 
 def tell(text: str, *, undo: str = "") -> None:
-    """Say it on the next page, in the viewer's language; `undo` is the address that takes it back, by POST."""
+    """Shows a message on the next page, in the viewer's language. A POST to the address `undo` takes the change back."""
     flash(translated(text), undo or "message")
 
 
 def posted_version() -> int | None:
-    """The version that a form was drawn for; None where it names none."""
+    """Returns the version for which the posted form was drawn, or None if it names none."""
     number = small_number(request.form.get("version", ""))
     return number if number >= 0 else None
 
 
 def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
-    """What an `x-options` hint offers; nothing for a source that is unknown or cannot be reached."""
+    """Returns the values that an `x-options` hint offers; none if the source is unknown or does not answer."""
     match source.get("from"):
         case "connections":
             return services().connections.options(str(source.get("kind", "")))
@@ -92,12 +92,12 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
 
 
 def form_of(schema: Any, *, options: Options | None = None) -> Form:
-    """The form of a schema of ours, in the viewer's language."""
+    """Returns the form of one of our own schemas, in the viewer's language."""
     return Form(in_language(schema), options=options, locale=language(), also=unstorable)
 
 
 def parameters_form(schema: Any) -> Form:
-    """The form of a job's parameters."""
+    """Returns the form of the parameters of a job."""
     known = Known(now=services().clock.now(), sample=True)
     return Form(
         in_language(schema),
@@ -125,15 +125,15 @@ class Editor:
     fresh: bool = False
 
     def read(self, pairs: Pairs) -> Submission:
-        """Take in what was posted; a button of the form has done its work already."""
-        found = self.form.read(pairs, name_prefix=self.prefix, stored=self.stored)
+        """Reads the posted fields, and applies the button of the form that was pressed."""
+        submission = self.form.read(pairs, name_prefix=self.prefix, stored=self.stored)
         self.pressed = action_in(pairs, name_prefix=self.prefix)
-        self.submission = self.form.apply(found, self.pressed) if self.pressed and self.pressed != CHECK else found
+        self.submission = self.form.apply(submission, self.pressed) if self.pressed and self.pressed != CHECK else submission
         return self.submission
 
     @property
     def value(self) -> Any:
-        """What the person meant. Raises ValidationFailed with what is wrong with it."""
+        """Returns the value that was posted. Raises ValidationFailed with its errors."""
         if self.submission is None or self.submission.errors:
             raise ValidationFailed(self.submission.errors if self.submission else ())
         return self.submission.value
@@ -147,22 +147,22 @@ class Editor:
 
 
 def tell_gone(editor: Editor) -> None:
-    """Say on the next page what a person's own choice made impossible, and so was not kept."""
+    """Shows on the next page which values were not saved because another choice excludes them."""
     gone = editor.submission.gone if editor.submission else ()
     if gone:
         tell(say("Not saved, because it does not go with another choice: {names}", names=", ".join(gone)[:500]))
 
 
 def midnight(day: date) -> datetime:
-    """The beginning of a day of the viewer's, in UTC."""
+    """Returns the beginning of a day in the viewer's zone, in UTC."""
     return instants.midnight(day, zone(viewer_zone()))
 
 
 def is_refused() -> bool:
-    """True where a page is drawn because its post was refused: it shows what was typed, and does nothing."""
+    """True if a page is shown again because its post was refused. It then shows what was typed and changes nothing."""
     return bool(g.get("refusal"))
 
 
 def is_htmx() -> bool:
-    """True where htmx asks for a part of a page."""
+    """True if htmx asks for a part of a page."""
     return bool(request.headers.get("HX-Request"))

@@ -1,4 +1,4 @@
-"""/executions: the list, and one execution, live."""
+"""/executions: the list of executions, and the page of one execution, which refreshes itself."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ COMPARED = 500  # of the end of each of two logs
 
 @blueprint.get("")
 def list_executions() -> str:
-    """Everything that ran, runs or waits, newest first."""
+    """Shows all executions that match the filters in the address, newest first."""
     args = request.args
     job_id, status, trigger = args.get("job", ""), args.get("status", ""), args.get("by", "")
     begin, end = _day(args.get("from", "")), _day(args.get("to", ""), after=1)
@@ -59,7 +59,7 @@ def list_executions() -> str:
 
 
 def _day(text: str, *, after: int = 0) -> datetime | None:
-    """The beginning of a day of the viewer's, or of the one so many days later; None for what is no date."""
+    """Returns the beginning of a day in the viewer's zone, `after` days later; None if the text is no date."""
     try:
         return midnight(day_after(date.fromisoformat(text), after))
     except ValueError:
@@ -68,7 +68,7 @@ def _day(text: str, *, after: int = 0) -> datetime | None:
 
 @blueprint.get("/<execution_id>")
 def show(execution_id: str) -> str:
-    """One execution: progress, result, error, log."""
+    """Shows one execution: progress, result, error, log."""
     execution = services().history.get(actor(), execution_id)
     failing, history = _failing(execution), services().history
     return render_template(
@@ -85,30 +85,30 @@ def show(execution_id: str) -> str:
 
 
 def _failing(execution: Execution) -> Document | None:
-    """The line of the log that tells why a run failed."""
+    """Returns the log line that tells why a run failed."""
     return services().logs.failing_line(actor(), execution.id) if execution.status in FAILURES else None
 
 
 def _log(execution_id: str, failing: Document | None = None) -> dict[str, Any]:
-    """The part of the log that the address asks for: what a search finds, what stands around a line, else the end of it."""
+    """Returns the part of the log that the address asks for: the results of a search, the lines around one line, or the end."""
     text, level = request.args.get("q", "").strip()[:200], request.args.get("level", "")
     wanted = small_number(request.args.get("line", ""))
-    found: dict[str, Any] = {"text": text, "level": level if level in LEVELS else "", "levels": LEVELS, "more": False, "searched": False}
-    if text or found["level"]:
-        lines, more = services().logs.search(actor(), execution_id, text=text, level=found["level"], limit=LINES)
-        return {**found, "lines": lines, "more": more, "searched": True, "window": None}
+    shared: dict[str, Any] = {"text": text, "level": level if level in LEVELS else "", "levels": LEVELS, "more": False, "searched": False}
+    if text or shared["level"]:
+        lines, more = services().logs.search(actor(), execution_id, text=text, level=shared["level"], limit=LINES)
+        return {**shared, "lines": lines, "more": more, "searched": True, "window": None}
     if wanted < 1 and failing:
         wanted = failing["number"]
     first = max(1, wanted - LINES // 2) if wanted > 0 else -LINES
     window = services().logs.window(actor(), execution_id, first=first, limit=LINES)
     if window.total and not window.lines:  # a line beyond the end
         window = services().logs.window(actor(), execution_id, first=-LINES, limit=LINES)
-    return {**found, "lines": window.lines, "window": window}
+    return {**shared, "lines": window.lines, "window": window}
 
 
 @blueprint.get("/<execution_id>/log")
 def log(execution_id: str) -> str:
-    """The log alone, for htmx: another part of it, or what a search finds."""
+    """Shows another part of the log, or the results of a search, for htmx."""
     execution = services().history.get(actor(), execution_id)
     return render_template(
         "partials/log.html", execution=execution, live=execution.is_live, failing=_failing(execution), **_log(execution_id)
@@ -117,21 +117,21 @@ def log(execution_id: str) -> str:
 
 @blueprint.get("/<execution_id>/log.txt")
 def download(execution_id: str) -> Response:
-    """The whole log as text, a line each: time in UTC, level, message."""
+    """Sends the whole log as text. Each line has the time in UTC, the level and the message."""
     lines = services().logs.whole(actor(), execution_id)
-    text = (f"{one['timestamp'].isoformat(timespec='milliseconds')} {one['level']:<8} {one['message']}\n" for one in lines)
+    text = (f"{line['timestamp'].isoformat(timespec='milliseconds')} {line['level']:<8} {line['message']}\n" for line in lines)
     headers = {"Content-Disposition": f'attachment; filename="{secure_filename(execution_id)}.log"'}
     return Response(stream_with_context(text), content_type="text/plain; charset=utf-8", headers=headers)
 
 
 @blueprint.get("/<execution_id>/live")
 def live(execution_id: str) -> str:
-    """What has changed: the summary anew and, where the page shows the end of the log, the lines since `after`."""
+    """Shows the current summary and, if the page shows the end of the log, the lines since `after`."""
     execution, lines, cursor = services().history.get(actor(), execution_id), [], ""
     after, count = request.args.get("after"), max(0, small_number(request.args.get("lines", "0")))
     if after is not None:
-        found, cursor = services().logs.read(actor(), execution_id, after=after[:64], limit=LINES)
-        lines = [{**line, "number": place} for place, line in enumerate(found, count + 1)]
+        newer, cursor = services().logs.read(actor(), execution_id, after=after[:64], limit=LINES)
+        lines = [{**line, "number": number} for number, line in enumerate(newer, count + 1)]
     # While lines remain to be fetched, go on asking even if the run has ended.
     return render_template(
         "partials/execution_live.html",
@@ -146,12 +146,12 @@ def live(execution_id: str) -> str:
 
 @blueprint.get("/<execution_id>/compare")
 def compare(execution_id: str) -> str:
-    """What is other than in the last success before it: the definition, the parameters, the result, the log."""
+    """Compares an execution with the last success before it: the definition, the parameters, the result, the log."""
     execution = services().history.get(actor(), execution_id)
     good = services().history.success_before(actor(), execution)
     if good is None:
         raise Conflict(say("No run of {name!r} succeeded before this one", name=execution.job_name))
-    logs = [services().logs.window(actor(), one.id, first=-COMPARED, limit=COMPARED).lines for one in (good, execution)]
+    logs = [services().logs.window(actor(), run.id, first=-COMPARED, limit=COMPARED).lines for run in (good, execution)]
     return render_template(
         "compare.html",
         execution=execution,
@@ -163,10 +163,10 @@ def compare(execution_id: str) -> str:
     )
 
 
-def _definitions(one: Execution, other: Execution) -> list[dict[str, Any]] | None:
-    """What was changed of the job between two runs; None where that is not kept."""
+def _definitions(execution: Execution, earlier: Execution) -> list[dict[str, Any]] | None:
+    """Returns the changes of the job between two runs, or None if the versions are no longer stored."""
     try:
-        older, newer = (services().jobs.revision(actor(), one.job_id, run.job_version) for run in (other, one))
+        older, newer = (services().jobs.revision(actor(), execution.job_id, run.job_version) for run in (earlier, execution))
     except NotFound:
         return None
     return [row for row in difference(older, newer) if not row["field"].startswith("/parameters")]
@@ -174,14 +174,14 @@ def _definitions(one: Execution, other: Execution) -> list[dict[str, Any]] | Non
 
 @blueprint.post("/<execution_id>/cancel")
 def cancel(execution_id: str) -> Any:
-    """Stop it."""
+    """Cancels the execution."""
     services().runs.cancel(actor(), execution_id)
     return _to(execution_id)
 
 
 @blueprint.post("/<execution_id>/retry")
 def retry(execution_id: str) -> Any:
-    """Run it again, as a new one."""
+    """Runs it again as a new execution."""
     fresh = services().runs.retry(actor(), execution_id)
     tell(services().runs.standing(fresh))
     return _to(fresh.id)
@@ -189,7 +189,7 @@ def retry(execution_id: str) -> Any:
 
 @blueprint.post("/<execution_id>/owed/<what>/again")
 def carry_out_again(execution_id: str, what: str) -> Any:
-    """Have what its end owed, and nobody could carry out, tried again."""
+    """Tries again a follow-up of its end that was given up, such as a notification."""
     services().given_up.ask_again(actor(), execution_id, what)
     tell(say("It is tried again now"))
     return _to(execution_id)
@@ -197,7 +197,7 @@ def carry_out_again(execution_id: str, what: str) -> Any:
 
 @blueprint.route("/<execution_id>/retry-with", methods=["GET", "POST"])
 def retry_with(execution_id: str) -> Any:
-    """Run it again with other values."""
+    """Runs it again with other parameters."""
     again = services().history.get(actor(), execution_id)
     job = services().jobs.get(actor(), again.job_id)
     schema = services().parameters.entry_of(job).parameters_schema

@@ -1,7 +1,7 @@
-"""An archive of collections: one zip file, whose members are what mongodump writes, with a manifest that says what is in it.
+"""An archive of collections: a zip file with members as mongodump writes them, and a manifest of its content.
 
-`collections/NAME.bson` are documents one after the other (BSON), `indexes/NAME.json` the collection's indexes, `manifest.json` how many
-documents each has and their SHA-256.
+`collections/NAME.bson` holds the documents one after the other (BSON), `indexes/NAME.json` the indexes of the collection, and
+`manifest.json` the number of documents and the SHA-256 of each collection.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MANIFEST = "manifest.json"
 
 
 class ArchiveBroken(Exception):
-    """The file is no archive, or is not what it was when it was written."""
+    """The file is not an archive, or has changed since it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Part:
 
 
 def write(stream: IO[bytes], database: Database[dict[str, Any]], names: list[str], at: str, step: Callable[[int], None]) -> list[Part]:
-    """Write the collections `names`; `step` is told how many documents each batch had, and may raise."""
+    """Writes the collections `names`. `step` is called with the number of documents of each batch, and may raise."""
     parts = []
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in names:
@@ -61,27 +61,27 @@ def _write_collection(archive: zipfile.ZipFile, database: Database[dict[str, Any
             count = sum(1 for _ in _documents([batch]))
             documents += count
             step(count)
-    indexes = [dict(one) for one in database[name].list_indexes() if one["name"] != "_id_"]
+    indexes = [dict(index) for index in database[name].list_indexes() if index["name"] != "_id_"]
     archive.writestr(f"indexes/{name}.json", json_util.dumps(indexes, json_options=json_util.CANONICAL_JSON_OPTIONS))
     return Part(name, documents, digest.hexdigest())
 
 
 def read_manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
-    """Raises ArchiveBroken."""
+    """Returns the manifest of an archive. Raises ArchiveBroken."""
     try:
-        found = json.loads(archive.read(MANIFEST))
+        manifest = json.loads(archive.read(MANIFEST))
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ArchiveBroken("There is no manifest in it") from error
-    if not isinstance(found, Mapping) or found.get("jobwright_backup") != FORMAT:
+    if not isinstance(manifest, Mapping) or manifest.get("jobwright_backup") != FORMAT:
         raise ArchiveBroken(f"It is of another format than {FORMAT}")
-    return dict(found)
+    return dict(manifest)
 
 
 def verify(stream: IO[bytes]) -> list[Part]:
-    """Read all of it back. Raises ArchiveBroken where a document or a byte is missing or another."""
+    """Reads the whole archive and checks it. Raises ArchiveBroken if a document or a byte is missing or different."""
     try:
         with zipfile.ZipFile(stream) as archive:
-            parts = [Part(**one) for one in read_manifest(archive)["collections"]]
+            parts = [Part(**entry) for entry in read_manifest(archive)["collections"]]
             for part in parts:
                 digest = hashlib.sha256()
                 documents = sum(1 for _ in _documents(_chunks(archive, part.name, digest.update)))
@@ -93,14 +93,14 @@ def verify(stream: IO[bytes]) -> list[Part]:
 
 
 def documents_of(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
-    """The documents of one collection, each as BSON."""
+    """Yields the documents of one collection, each as BSON."""
     yield from _documents(_chunks(archive, name, lambda data: None))
 
 
 def indexes_of(archive: zipfile.ZipFile, name: str) -> list[dict[str, Any]]:
-    """Its indexes, as list_indexes gave them."""
-    found: list[dict[str, Any]] = json_util.loads(archive.read(f"indexes/{name}.json"), json_options=json_util.CANONICAL_JSON_OPTIONS)
-    return found
+    """Returns the indexes of one collection, in the form of list_indexes."""
+    indexes: list[dict[str, Any]] = json_util.loads(archive.read(f"indexes/{name}.json"), json_options=json_util.CANONICAL_JSON_OPTIONS)
+    return indexes
 
 
 def _chunks(archive: zipfile.ZipFile, name: str, seen: Callable[[bytes], object]) -> Iterator[bytes]:
@@ -111,7 +111,7 @@ def _chunks(archive: zipfile.ZipFile, name: str, seen: Callable[[bytes], object]
 
 
 def _documents(chunks: Any) -> Iterator[bytes]:
-    """Documents out of bytes: each begins with its length (bsonspec.org)."""
+    """Splits bytes into documents. Each document begins with its length (bsonspec.org)."""
     rest = b""
     for chunk in chunks:
         rest += chunk

@@ -1,4 +1,4 @@
-"""`python -m templates_lib.backup.restore FILE --uri URI --database NAME`: puts the collections of a backup back."""
+"""Restores the collections of a backup: `python -m templates_lib.backup.restore FILE --uri URI --database NAME`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _NOT_OPTIONS = {"v", "key", "ns"}
 
 
 def restore(path: Path, database: Database[dict[str, Any]], *, only: Collection[str] = (), drop: bool = False) -> dict[str, int]:
-    """Put the collections of the archive at `path` into `database`, all or `only` some; returns how many documents each got.
+    """Restores the collections of the archive at `path` into `database`: all of them, or those named in `only`. Returns the number of
+    documents of each.
 
-    The whole file is verified first. A collection that holds something is left alone unless `drop`, which empties it.
-    Raises ArchiveBroken; FileExistsError, naming the collections that hold something, before anything is changed.
+    The whole file is verified first. With `drop`, a collection that holds documents is emptied before. Raises ArchiveBroken. Without
+    `drop`, raises FileExistsError with the names of collections that hold documents, before anything is changed.
     """
     with path.open("rb") as stream:
         parts = archive.verify(stream)
@@ -60,7 +61,7 @@ def _restore_collection(opened: zipfile.ZipFile, database: Database[dict[str, An
 
 
 def main() -> int:
-    """The command line; returns the exit code."""
+    """Runs the command line and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m templates_lib.backup.restore", description="Put the collections of a backup back.")
     parser.add_argument("file", type=Path)
     parser.add_argument("--uri", required=True, help="mongodb:// or mongodb+srv://")

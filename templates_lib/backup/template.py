@@ -1,4 +1,4 @@
-"""Saves collections into an archive, reads it back, and keeps as many as are wanted."""
+"""Saves collections into an archive, verifies it, and deletes older archives beyond the wanted number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIX = ".backup.zip"
 
 
 class Backup(JobTemplate):
-    """Requirement 002.94: compressed, with checksums, verified, with retention and a restore command."""
+    """Requirement 002.94: compressed archives with checksums, verified after writing, with retention and a restore command."""
 
     type = "backup"
     name = "Backup"
@@ -74,16 +74,16 @@ class Backup(JobTemplate):
             yield from fields.collection_problems(name, f"/collections/{place}")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """Which collections would be saved, about how many documents, and which older archives would go."""
+        """Returns which collections would be saved, about how many documents, and which older archives would be deleted."""
         self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             names = self._names(database, params)
             documents = sum(database[name].estimated_document_count() for name in names)
-        older = [one.name for one in self._older(open_file_store(ctx, params["store"]), params)]
-        gone = older[max(0, params["keep"] - 1) :] if params.get("keep") else []
+        older = [entry.name for entry in self._older(open_file_store(ctx, params["store"]), params)]
+        surplus = older[max(0, params["keep"] - 1) :] if params.get("keep") else []
         return JobResult(
             f"Would save about {documents:,} documents of {len(names)} collections",
-            {"collections": names, "documents": documents, "would_delete": gone},
+            {"collections": names, "documents": documents, "would_delete": surplus},
         )
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
@@ -125,38 +125,39 @@ class Backup(JobTemplate):
         return JobResult(f"Saved {done:,} documents of {len(parts)} collections to {path} ({size:,} bytes), verified", data)
 
     def _names(self, database: Database[dict[str, Any]], params: Mapping[str, Any]) -> list[str]:
-        """The collections to save, by name. Raises TemplateError for one that is not there or that the connection does not reach."""
-        there = sorted(name for name in database.list_collection_names(filter={"type": "collection"}) if not name.startswith("system."))
+        """Returns the names of the collections to save. Raises TemplateError for a collection that does not exist or that the connection
+        does not allow."""
+        existing = sorted(name for name in database.list_collection_names(filter={"type": "collection"}) if not name.startswith("system."))
         wanted = list(params.get("collections", ()))
-        missing = [name for name in wanted if name not in there]
+        missing = [name for name in wanted if name not in existing]
         if missing:
             raise TemplateError(f"There is no collection {missing[0]!r}", permanent=True)
         for name in wanted:
-            database[name]  # a narrowed connection refuses it
-        return wanted or [name for name in there if _reached(database, name)]
+            database[name]  # raises if the connection does not allow this collection
+        return wanted or [name for name in existing if _is_allowed(database, name)]
 
     @staticmethod
     def _older(store: FileStore, params: Mapping[str, Any]) -> list[FileEntry]:
-        """Archives of this name, the newest first."""
+        """Returns the archives of this name, the newest first."""
         folder, _, name = params["name"].rpartition("/")
         named = re.compile(re.escape(name) + r"-[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}" + re.escape(SUFFIX))
         try:
-            found = [one for one in store.files(folder) if named.fullmatch(one.name.rpartition("/")[2])]
+            archives = [entry for entry in store.files(folder) if named.fullmatch(entry.name.rpartition("/")[2])]
         except TemplateError as error:
             if not error.permanent:
                 raise
             return []  # there is no such folder yet
-        return sorted(found, key=lambda one: one.name, reverse=True)
+        return sorted(archives, key=lambda entry: entry.name, reverse=True)
 
     def _remove(self, store: FileStore, params: Mapping[str, Any], ctx: RunContext) -> list[str]:
-        gone = self._older(store, params)[params["keep"] :]
-        for one in gone:
-            store.remove(one)
-            ctx.log.info("%s is older than the newest %s; deleted", one.name, params["keep"])
-        return [one.name for one in gone]
+        surplus = self._older(store, params)[params["keep"] :]
+        for entry in surplus:
+            store.remove(entry)
+            ctx.log.info("%s is older than the newest %s; deleted", entry.name, params["keep"])
+        return [entry.name for entry in surplus]
 
 
-def _reached(database: Database[dict[str, Any]], name: str) -> bool:
+def _is_allowed(database: Database[dict[str, Any]], name: str) -> bool:
     try:
         database[name]
     except TemplateError:

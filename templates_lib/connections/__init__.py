@@ -1,4 +1,5 @@
-"""The kinds of connection: what each asks for, and how it is opened. Named credentials, never written into a job."""
+"""The kinds of connections: the settings of each kind, and how it is opened. Connections are named credentials, which are never part of a
+job."""
 
 from __future__ import annotations
 

@@ -14,11 +14,11 @@ from typing import Any
 from templates_lib import private
 from templates_lib.base import Problem, RunContext, TemplateError
 from templates_lib.connections.kind import TEMPLATES, ConnectionKind
-from templates_lib.connections.stores import FileStore, LocalStore, RemoteStore, told
+from templates_lib.connections.stores import FileStore, LocalStore, RemoteStore, template_errors
 from templates_lib.own import Own
 
 TIMEOUT_SECONDS = 30
-_S3, _SFTP, _GCS = (  # which members are of which
+_S3, _SFTP, _GCS = (  # each of these shows a member only for that kind of store
     {"x-visible-if": {"where": [where]}} for where in ("s3", "sftp", "gcs")
 )
 
@@ -118,21 +118,21 @@ _NEEDS = {"s3": ("s3fs", "s3"), "sftp": ("paramiko", "sftp"), "gcs": ("gcsfs", "
 
 
 def open_store(settings: Mapping[str, Any], own: Own, *, mark: str = "") -> FileStore:
-    """The store that a connection's settings name; `mark` as FileStore has it. Raises TemplateError (permanent) where what it needs is not
-    installed, and where it lies in what belongs to Jobwright itself."""
+    """Returns the store that a connection's settings describe; FileStore explains `mark`. Raises TemplateError (permanent) if a needed
+    library is not installed, or if the store belongs to Jobwright itself."""
     where, path = settings.get("where", "local"), str(settings["path"])
     if where == "local":
         return LocalStore(path, own, mark=mark)
     module, extra = _NEEDS[where]
     if importlib.util.find_spec(module) is None:
         raise TemplateError(f"Stores of this kind need the extra {extra!r}: pip install 'jobwright[{extra}]'", permanent=True)
-    with told("Opening the store"):
+    with template_errors("Opening the store"):
         opened = {"s3": _s3, "sftp": _sftp, "gcs": _gcs}[where](settings)
     return RemoteStore(opened, path, objects=where != "sftp", mark=mark)
 
 
 def _s3(settings: Mapping[str, Any]) -> Any:
-    from s3fs import S3FileSystem  # noqa: PLC0415 - an extra, and a second of imports
+    from s3fs import S3FileSystem  # noqa: PLC0415 - an optional library whose import takes a second
 
     return S3FileSystem(
         anon=False,
@@ -147,9 +147,9 @@ def _s3(settings: Mapping[str, Any]) -> Any:
 
 
 def _gcs(settings: Mapping[str, Any]) -> Any:
-    # Else it asks each bucket over gRPC whether it has folders of a newer kind, which Google's own servers alone answer.
+    # Without this, gcsfs asks each bucket over gRPC for a newer kind of folders, and only Google's own servers answer that.
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    from gcsfs import GCSFileSystem  # noqa: PLC0415 - an extra, and a second of imports
+    from gcsfs import GCSFileSystem  # noqa: PLC0415 - an optional library whose import takes a second
 
     endpoint = {"endpoint_url": settings["gcs_endpoint"]} if settings.get("gcs_endpoint") else {}
     token = json.loads(settings["account"]) if settings.get("account") else "anon" if endpoint else "google_default"
@@ -161,17 +161,17 @@ def _sftp(settings: Mapping[str, Any]) -> Any:
     from fsspec.implementations.sftp import SFTPFileSystem  # noqa: PLC0415 - it needs the extra
     from paramiko.sftp import CMD_OPEN, SFTP_FLAG_CREATE  # noqa: PLC0415 - an extra
 
-    class Private(paramiko.SFTPClient):
-        """Asks the server to make files that only their owner may read (draft-ietf-secsh-filexfer-02, 6.3); paramiko's own says nothing,
-        so that the server's umask decides."""
+    class PrivateFilesClient(paramiko.SFTPClient):
+        """Asks the server to make files that only their owner may read (draft-ietf-secsh-filexfer-02, 6.3). The client of paramiko asks for
+        no mode, so that the umask of the server would decide."""
 
         def _request(self, kind: Any, *arguments: Any) -> Any:
             if kind == CMD_OPEN and arguments[1] & SFTP_FLAG_CREATE:
                 arguments[2].st_mode = private.FILE_MODE
             return super()._request(kind, *arguments)  # type: ignore[misc]  # private to paramiko, whose types leave it out
 
-    class Known(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
-        """fsspec's own believes any host; this one believes the host whose key is known."""
+    class KnownHostFileSystem(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
+        """Accepts only a host with the known key. The file system of fsspec accepts any host."""
 
         def _connect(self) -> None:
             kind, encoded, *_ = settings["host_key"].split()
@@ -192,9 +192,9 @@ def _sftp(settings: Mapping[str, Any]) -> Any:
             )
             transport = self.client.get_transport()
             assert transport is not None  # noqa: S101 - it is connected
-            self.ftp = Private.from_transport(transport)
+            self.ftp = PrivateFilesClient.from_transport(transport)
 
-    return Known(settings["host"], skip_instance_cache=True)
+    return KnownHostFileSystem(settings["host"], skip_instance_cache=True)
 
 
 def _private_key(settings: Mapping[str, Any]) -> Any:
@@ -211,7 +211,7 @@ def _private_key(settings: Mapping[str, Any]) -> Any:
 
 
 def open_file_store(ctx: RunContext, name: str) -> FileStore:
-    """The store behind connection `name` of this run."""
+    """Returns the store of the connection `name` of this run."""
     return open_store(ctx.connection(name, "file_store").settings, ctx.own, mark=ctx.execution_id)
 
 
@@ -227,8 +227,8 @@ def _probe(settings: Mapping[str, Any], own: Own) -> str:
     name = ".jobwright-probe"
     with store.write_atomically(name) as stream:
         stream.write(b"probe")
-    [found] = [one for one in store.files() if one.name == name]
-    store.remove(found)
+    [probe_file] = [entry for entry in store.files() if entry.name == name]
+    store.remove(probe_file)
     return f"{settings['path']} can be written"
 
 

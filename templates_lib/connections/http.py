@@ -1,4 +1,4 @@
-"""HTTP servers that jobs call: which hosts, and what proves to them who calls."""
+"""HTTP servers that jobs call: the allowed hosts, and the credential that proves the caller's identity."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ SCHEMA: dict[str, Any] = {
 
 
 def may_call(settings: Mapping[str, Any], address: str) -> bool:
-    """Whether jobs with this connection may call an address."""
+    """Returns whether jobs with this connection may call an address."""
     try:
         return _reaches(settings, httpx.URL(address))
     except (httpx.InvalidURL, UnicodeError):
@@ -101,7 +101,7 @@ def _reaches(settings: Mapping[str, Any], url: httpx.URL) -> bool:
     if url.scheme not in ({"http", "https"} if settings.get("plain") else {"https"}):
         return False
     default = {"https": 443, "http": 80}[url.scheme]
-    return any(_fits(one.lower(), url.host.lower(), url.port or default, default) for one in settings["hosts"])
+    return any(_fits(allowed.lower(), url.host.lower(), url.port or default, default) for allowed in settings["hosts"])
 
 
 def _fits(pattern: str, host: str, port: int, default: int) -> bool:
@@ -112,7 +112,7 @@ def _fits(pattern: str, host: str, port: int, default: int) -> bool:
 
 
 class Proof(httpx.Auth):
-    """Puts the credential on requests to the connection's hosts, and lets no request go elsewhere, redirected ones included."""
+    """Adds the credential to requests to the connection's hosts. Refuses all other requests, including redirected ones."""
 
     def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
         self._name, self._settings = name, settings
@@ -135,9 +135,11 @@ class Proof(httpx.Auth):
 
 
 def open_connection(ctx: RunContext, name: str | None, *, timeout_seconds: float, verify: bool = True) -> httpx.Client:
-    """A client for calls with connection `name` of this run, or without one to any public host and those of `ctx.allowed_hosts`.
+    """Returns a client for calls with the connection `name` of this run. If `name` is None, the client may call any public host and the
+    hosts in `ctx.allowed_hosts`.
 
-    It follows no redirects. Raises TemplateError (permanent) where the connection was not granted; each call does where it leads elsewhere.
+    The client follows no redirects. Raises TemplateError (permanent) if the connection was not granted. A call raises it if the connection
+    does not allow the address.
     """
     if name is None:
         return open_http(allowed_hosts=ctx.allowed_hosts, timeout_seconds=timeout_seconds, verify=verify, redirects=0)
@@ -147,7 +149,7 @@ def open_connection(ctx: RunContext, name: str | None, *, timeout_seconds: float
 def _client(name: str, settings: Mapping[str, Any], timeout_seconds: float) -> httpx.Client:
     client = open_http(
         allowed_hosts=(),
-        allows=lambda host, port: _names(settings, host, port),
+        allows=lambda host, port: _is_named(settings, host, port),
         timeout_seconds=timeout_seconds,
         verify=settings.get("verify_certificate", True),
         redirects=0,
@@ -156,9 +158,9 @@ def _client(name: str, settings: Mapping[str, Any], timeout_seconds: float) -> h
     return client
 
 
-def _names(settings: Mapping[str, Any], host: str, port: int) -> bool:
-    """Whether the settings name a host, so that it may be private."""
-    return any(_fits(one.lower(), host.lower(), port, 443 if port == 443 else 80) for one in settings["hosts"])
+def _is_named(settings: Mapping[str, Any], host: str, port: int) -> bool:
+    """Returns whether the settings name a host. A named host may have a private address."""
+    return any(_fits(allowed.lower(), host.lower(), port, 443 if port == 443 else 80) for allowed in settings["hosts"])
 
 
 def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:  # noqa: ARG001 - the kind's signature
@@ -168,7 +170,7 @@ def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:  # no
 
 
 def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the kind's signature
-    named = [one for one in settings["hosts"] if not one.startswith("*.")]
+    named = [host for host in settings["hosts"] if not host.startswith("*.")]
     if not named:
         return "Every host is a pattern: there is none to call"
     scheme = "http" if settings.get("plain") else "https"
@@ -181,7 +183,7 @@ def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the 
 
 def _explore(settings: Mapping[str, Any], what: str, inside: str, own: Own) -> list[str]:  # noqa: ARG001 - the kind's signature
     scheme = "http" if settings.get("plain") else "https"
-    return [f"{scheme}://{one}/" for one in settings["hosts"] if not one.startswith("*.")]
+    return [f"{scheme}://{host}/" for host in settings["hosts"] if not host.startswith("*.")]
 
 
 KIND = ConnectionKind(

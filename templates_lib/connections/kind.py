@@ -1,4 +1,4 @@
-"""What a kind of connection declares."""
+"""The declaration of a kind of connection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from templates_lib.base import Problem
 from templates_lib.own import Own
 
-# A member of the settings of every kind.
+# Every kind has this member in its settings.
 TEMPLATES: dict[str, Any] = {
     "type": "array",
     "title": "Only for these templates",
@@ -23,14 +23,17 @@ TEMPLATES: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class ConnectionKind:
-    """`settings_schema` draws and judges its form; members with `writeOnly` are secrets. `probe` opens it once.
+    """A kind of connection.
 
-    `problems(settings, own)` are what the schema cannot say about settings that satisfy it, at pointers into them; it opens nothing.
-    `probe(settings, own)` returns a sentence about what answered, or raises an exception that says what did not. Like runs, it refuses
-    what belongs to Jobwright itself (`own`).
-    `reaches(settings, what)` says whether jobs may use a collection behind it, or call an address.
-    `explore(settings, what, inside, own)` lists what forms suggest: for a database its `collections`, or the `fields` of one; for a service
-    the `addresses` of its hosts. `folders(settings)` are those on this machine that jobs read and write.
+    `settings_schema` describes the form of the settings and validates them; members with `writeOnly` are secrets.
+    `problems(settings, own)` returns problems that the schema cannot find, in settings that satisfy it, at pointers into them. It opens
+    nothing.
+    `probe(settings, own)` opens the connection once. It returns a sentence about the answer, or raises an exception about the failure.
+    Like a run, it refuses what belongs to Jobwright itself (`own`).
+    `reaches(settings, what)` returns whether jobs may use a collection behind the connection, or call an address.
+    `explore(settings, what, inside, own)` returns the suggestions for a form: the `collections` of a database, the `fields` of a collection,
+    or the `addresses` of a service's hosts.
+    `folders(settings)` returns the folders of this machine that jobs read and write through the connection.
     """
 
     type: str

@@ -19,12 +19,12 @@ from templates_lib.messages import say
 from templates_lib.own import Own
 
 TIMEOUT_MS = 10_000
-EXPLORE_TIMEOUT_MS = 1500  # a form waits for it
+EXPLORE_TIMEOUT_MS = 1500  # a form waits for the answer
 SAMPLED = 50  # documents whose fields are suggested
 MOST_SUGGESTED = 500
-# MongoDB's own: users and roles, the log of every write (which holds the registry's), the settings of a cluster.
+# MongoDB's own databases: users and roles, the log of all writes (which includes the registry's), the settings of a cluster.
 RESERVED = frozenset({"admin", "local", "config"})
-# The registry writes this document into its own database (app/migrations.py), by which it is known whatever the connection string says.
+# The registry writes this document into its own database (app/migrations.py). It identifies that database for any connection string.
 OWN_MARKER = {"_id": "jobwright"}
 UNAUTHORIZED = 13
 
@@ -72,25 +72,25 @@ class OwnDatabase(TemplateError):
 
 
 def may_use(settings: Mapping[str, Any], collection: str) -> bool:
-    """Whether jobs with this connection reach the collection. MongoDB's own (`system.*`) are reached by none."""
+    """Returns whether jobs with this connection may use the collection. No job may use MongoDB's own (`system.*`)."""
     if is_system(collection):
         return False
     allowed = settings.get("collections") or ["*"]
-    return any(collection.startswith(one[:-1]) if one.endswith("*") else collection == one for one in allowed)
+    return any(collection.startswith(name[:-1]) if name.endswith("*") else collection == name for name in allowed)
 
 
 def is_system(collection: str) -> bool:
-    """Whether a collection is one of MongoDB's own: views, profiles, buckets of time series, users."""
+    """Returns whether a collection is one of MongoDB's own: views, profiles, buckets of time series, users."""
     return collection.startswith("system.")
 
 
 def is_reserved(database: str) -> bool:
-    """Whether a database is one of MongoDB's own. Its names of databases are the same in small and capital letters."""
+    """Returns whether a database is one of MongoDB's own. MongoDB ignores the case of letters in names of databases."""
     return database.lower() in RESERVED
 
 
 class _Narrow(Database[dict[str, Any]]):
-    """A database of which the collections are to be reached that its settings allow."""
+    """A database in which only the collections that the settings allow can be used."""
 
     def __init__(self, client: MongoClient[dict[str, Any]], settings: Mapping[str, Any]) -> None:
         super().__init__(client, settings["database"])
@@ -105,21 +105,21 @@ class _Narrow(Database[dict[str, Any]]):
         return super().get_collection(name, *args, **options)
 
     def aggregate(self, *args: Any, **options: Any) -> NoReturn:  # noqa: ARG002 - the driver's signature
-        """Without a collection a pipeline tells about the server: its operations, sessions, changes."""
+        """Refuses a pipeline without a collection, because it would show data about the server: its operations, sessions and changes."""
         raise TemplateError("A pipeline needs a collection of this connection", permanent=True)
 
     watch = aggregate
 
     def _check(self, name: str) -> None:
-        if name != "$cmd" and not may_use(self._settings, name):  # the driver's own way to send a command
+        if name != "$cmd" and not may_use(self._settings, name):  # the driver itself uses $cmd to send a command
             raise TemplateError(f"This connection does not reach the collection {name!r}", permanent=True)
 
 
 @contextmanager
 def open_settings(settings: Mapping[str, Any], own: Own, *, timeout_ms: int = TIMEOUT_MS) -> Iterator[Database[dict[str, Any]]]:
-    """The database that `settings` name, closed at the end; datetimes are aware UTC.
+    """Yields the database that `settings` name, and closes the client at the end. Datetimes are aware UTC.
 
-    Raises OwnDatabase where it is the registry's own, or one of MongoDB's.
+    Raises OwnDatabase if it is the registry's own database, or one of MongoDB's.
     """
     if is_reserved(settings["database"]):
         raise OwnDatabase(say("Database {name!r} is MongoDB's own; jobs leave it alone", name=settings["database"]))
@@ -136,24 +136,27 @@ def open_settings(settings: Mapping[str, Any], own: Own, *, timeout_ms: int = TI
 
 
 def refuse_own(database: Database[dict[str, Any]], own: Own) -> None:
-    """Raises OwnDatabase for the database of a registry. The database itself is asked: other host names, ports, sockets, options and
-    users of the same server lead to the same answer. Where the user of the connection may not ask, the database's name decides."""
-    marked = database.get_collection("migrations", read_preference=ReadPreference.PRIMARY_PREFERRED, read_concern=ReadConcern("local"))
+    """Raises OwnDatabase for the database of a registry.
+
+    The marker in the database itself is read. So another host name, port, socket, option or user of the same server makes no difference.
+    If the user of the connection may not read it, the name of the database decides.
+    """
+    migrations = database.get_collection("migrations", read_preference=ReadPreference.PRIMARY_PREFERRED, read_concern=ReadConcern("local"))
     try:
-        found = marked.find_one(OWN_MARKER) is not None
+        is_own = migrations.find_one(OWN_MARKER) is not None
     except OperationFailure as error:
         if error.code != UNAUTHORIZED:
             raise
-        found = database.name.lower() == own.database.lower()
-    if found:
+        is_own = database.name.lower() == own.database.lower()
+    if is_own:
         raise OwnDatabase(say("Database {name!r} is Jobwright's own; jobs neither read nor change it", name=database.name))
 
 
 @contextmanager
 def open_mongodb(ctx: RunContext, name: str) -> Iterator[Database[dict[str, Any]]]:
-    """The database behind connection `name` of this run.
+    """Yields the database of the connection `name` of this run.
 
-    Raises TemplateError: permanent for settings that cannot work, not permanent where the server does not answer.
+    Raises TemplateError. It is permanent for settings that cannot work, and not permanent if the server does not answer.
     """
     try:
         with open_settings(ctx.connection(name, "mongodb").settings, ctx.own) as database:
@@ -165,7 +168,8 @@ def open_mongodb(ctx: RunContext, name: str) -> Iterator[Database[dict[str, Any]
 
 
 def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:
-    """The registry's database is refused where it answers soon; a connection to it that does not is refused by each run."""
+    """Yields a problem for MongoDB's own databases, and for the registry's database if it answers soon. If it does not answer now, each run
+    refuses it."""
     name = settings["database"]
     if is_reserved(name):
         yield Problem("/database", say("{name!r} is MongoDB's own; jobs leave it alone", name=name))
@@ -176,7 +180,7 @@ def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:
         except OwnDatabase as error:
             yield Problem("/database", str(error))
         except Exception:
-            return  # what does not answer is told by the connection's health
+            return  # the health of the connection reports that it does not answer
 
 
 def _probe(settings: Mapping[str, Any], own: Own) -> str:
@@ -186,15 +190,15 @@ def _probe(settings: Mapping[str, Any], own: Own) -> str:
 
 
 def _explore(settings: Mapping[str, Any], what: str, inside: str, own: Own) -> list[str]:
-    """Names of collections, or of the fields (dotted for nested ones) of the first documents of one."""
+    """Returns the names of the collections, or of the fields in the first documents of a collection. Nested fields have dots."""
     with open_settings(settings, own, timeout_ms=EXPLORE_TIMEOUT_MS) as database:
         if what == "collections":
             names = database.list_collection_names()
             return sorted(name for name in names if may_use(settings, name))[:MOST_SUGGESTED]
-        found: dict[str, None] = {}
+        paths: dict[str, None] = {}
         for document in database[inside].find(limit=SAMPLED).max_time_ms(EXPLORE_TIMEOUT_MS) if inside else ():
-            found |= dict.fromkeys(_paths(document))
-        return list(found)[:MOST_SUGGESTED]
+            paths |= dict.fromkeys(_paths(document))
+        return list(paths)[:MOST_SUGGESTED]
 
 
 def _paths(document: Mapping[str, Any], before: str = "") -> Iterator[str]:

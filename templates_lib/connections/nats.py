@@ -73,7 +73,7 @@ SCHEMA: dict[str, Any] = {
 
 
 def warm() -> None:
-    """Imports the client. The parent of job processes calls it once, so that its children need not."""
+    """Imports the client. The parent of the job processes calls this once, so that its children do not import it again."""
     for module in ("nats", "nats.js"):
         importlib.import_module(module)
 

@@ -1,4 +1,4 @@
-"""One secret text, for parameters that name it instead of holding it."""
+"""A single secret text. Parameters refer to it by name and do not hold it."""
 
 from __future__ import annotations
 

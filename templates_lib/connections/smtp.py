@@ -44,7 +44,7 @@ SCHEMA: dict[str, Any] = {
 
 @contextmanager
 def open_settings(settings: Mapping[str, Any]) -> Iterator[smtplib.SMTP]:
-    """A signed-in SMTP session with the server that `settings` name (RFC 5321; TLS as RFC 3207 and RFC 8314)."""
+    """Yields an SMTP session with the server in `settings`, after the sign-in (RFC 5321; TLS as in RFC 3207 and RFC 8314)."""
     context = ssl.create_default_context()
     if not settings.get("verify_certificate", True):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -63,9 +63,9 @@ def open_settings(settings: Mapping[str, Any]) -> Iterator[smtplib.SMTP]:
 
 @contextmanager
 def open_smtp(ctx: RunContext, name: str) -> Iterator[smtplib.SMTP]:
-    """The session behind connection `name` of this run.
+    """Yields the session of the connection `name` of this run.
 
-    Raises TemplateError: permanent for a refused sign-in or certificate, not permanent where the server does not answer.
+    Raises TemplateError. It is permanent for a refused sign-in or certificate, and not permanent if the server does not answer.
     """
     try:
         with open_settings(ctx.connection(name, "smtp").settings) as session:

@@ -1,4 +1,4 @@
-"""A relational database, through SQLAlchemy; read only unless it says otherwise."""
+"""A relational database, through SQLAlchemy. The connection is read-only unless its settings say otherwise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 TIMEOUT_SECONDS = 10
-# What is tested; others that SQLAlchemy has a dialect for work where their driver is installed.
+# The description names the databases that are tested. Others with a dialect of SQLAlchemy work if their driver is installed.
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -47,12 +47,12 @@ SCHEMA: dict[str, Any] = {
 
 @contextmanager
 def open_settings(settings: Mapping[str, Any], own: Own) -> Iterator[Connection]:
-    """A connection in a transaction, which is committed at the end unless it is read only.
+    """Yields a connection in a transaction, which is committed at the end unless the connection is read-only.
 
-    How each engine holds a read-only connection is told in the README of the template sql_query. Raises TemplateError (permanent) for a
-    SQLite file that belongs to Jobwright itself, and for a statement that the connection does not take.
+    The README of the template sql_query describes how each engine enforces a read-only connection. Raises TemplateError (permanent) for a
+    SQLite file that belongs to Jobwright itself, and for a statement that the connection refuses.
     """
-    from sqlalchemy import create_engine, event  # noqa: PLC0415 - the service that lists this kind does without it
+    from sqlalchemy import create_engine, event  # noqa: PLC0415 - the service lists this kind of connection without SQLAlchemy
     from sqlalchemy.engine import make_url  # noqa: PLC0415 - the same
     from sqlalchemy.pool import NullPool  # noqa: PLC0415 - the same
 
@@ -73,19 +73,19 @@ def open_settings(settings: Mapping[str, Any], own: Own) -> Iterator[Connection]
 
 
 def _guard(connection: Connection, *, read_only: bool) -> None:
-    """Have the database itself hold what the connection may do, for as long as it is open."""
+    """Makes the database itself enforce the rights of the connection, for as long as it is open."""
     from sqlalchemy import text  # noqa: PLC0415 - as above
 
     engine = connection.dialect.name
     if engine == "sqlite":
         sqlite.guard(connection.connection.dbapi_connection, read_only=read_only)
     elif read_only:
-        if engine == "postgresql":  # for what comes after this transaction, too
+        if engine == "postgresql":  # this also applies to later transactions
             connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
             connection.commit()
         connection.execute(text("SET TRANSACTION READ ONLY"))
         if engine == "postgresql":
-            connection.execute(text("SELECT 1"))  # after a first query a transaction cannot be made read-write again
+            connection.execute(text("SELECT 1"))  # after its first query, a transaction cannot become read-write again
 
 
 def _refuse_writes(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
@@ -96,7 +96,8 @@ def _refuse_writes(connection: Connection, _cursor: Any, statement: str, *_: Any
 
 @contextmanager
 def open_sql(ctx: RunContext, name: str) -> Iterator[Connection]:
-    """The database behind connection `name` of this run. Raises TemplateError; permanent where the database refuses what it is asked."""
+    """Yields the database of the connection `name` of this run. Raises TemplateError; it is permanent if the database refuses the
+    statement."""
     from sqlalchemy import exc  # noqa: PLC0415 - as above
 
     try:
@@ -106,9 +107,9 @@ def open_sql(ctx: RunContext, name: str) -> Iterator[Connection]:
         raise TemplateError(f"Connection {name!r}: {str(error)[:300]}", permanent=True) from error
     except exc.OperationalError as error:
         words = str(error.orig or error)[:300]
-        # Elsewhere a connection that broke; SQLite says so of everything, and these are what may pass.
-        sqlite = type(error.orig).__module__.startswith("sqlite3")
-        passes = not sqlite or any(one in words for one in ("locked", "busy", "unable to open", "disk"))
+        # Other databases raise this for a broken connection. SQLite raises it for many errors; only those with these words may pass.
+        is_sqlite = type(error.orig).__module__.startswith("sqlite3")
+        passes = not is_sqlite or any(word in words for word in ("locked", "busy", "unable to open", "disk"))
         raise TemplateError(f"Connection {name!r}: {words}", permanent=not passes) from error
     except exc.DBAPIError as error:
         raise TemplateError(
@@ -119,7 +120,7 @@ def open_sql(ctx: RunContext, name: str) -> Iterator[Connection]:
 
 
 def _folders(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """The folder of a SQLite file: its journal lies beside it."""
+    """Returns the folder of a SQLite file, because the journal is in the same folder."""
     path = str(settings["url"]).partition(":///")[2].partition("?")[0] if str(settings["url"]).startswith("sqlite") else ""
     return (path.rpartition("/")[0],) if path.startswith("/") and path.count("/") > 1 else ()
 

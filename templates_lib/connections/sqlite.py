@@ -1,4 +1,4 @@
-"""SQLite files of SQL connections: opened so that a statement reaches the file of the connection and no other."""
+"""Opens the SQLite files of SQL connections so that a statement can reach only the file of its connection."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 _IN_MEMORY = ("", ":memory:")
-# Pragmas that tell something (https://www.sqlite.org/pragma.html); those of the second set take the name of what they tell about.
-_TELLING = frozenset(
+# Pragmas that only return information (https://www.sqlite.org/pragma.html). Those of the second set take an argument: the name of a table
+# or an index.
+_INFORMATION = frozenset(
     {
         "application_id",
         "collation_list",
@@ -38,7 +39,7 @@ _TELLING = frozenset(
         "user_version",
     }
 )
-_TELLING_OF = frozenset(
+_INFORMATION_ABOUT = frozenset(
     {
         "foreign_key_check",
         "foreign_key_list",
@@ -52,7 +53,7 @@ _TELLING_OF = frozenset(
         "table_xinfo",
     }
 )
-# Pragmas that a connection which may write can set. None names a file or changes what a file is trusted with.
+# Pragmas that a connection with the right to write may set. None of them names a file or changes what a file may do.
 _SETTING = frozenset(
     {
         "analysis_limit",
@@ -76,9 +77,9 @@ _FUNCTIONS_REFUSED = frozenset({"load_extension", "fts3_tokenizer", "readfile", 
 
 
 def file_of(url: URL, own: Own) -> Path | None:
-    """The file that an address names, links followed; None for a database in memory.
+    """Returns the file that an address names, with links followed; None for a database in memory.
 
-    Raises TemplateError (permanent) for an address that is no plain path, and for a file that belongs to Jobwright itself.
+    Raises TemplateError (permanent) if the address is not a plain path, or if the file belongs to Jobwright itself.
     """
     name = url.database or ""
     if url.drivername not in {"sqlite", "sqlite+pysqlite"}:
@@ -95,9 +96,10 @@ def file_of(url: URL, own: Own) -> Path | None:
 
 
 def creator(url: URL, own: Own, *, read_only: bool) -> Callable[[], sqlite3.Connection]:
-    """What opens the file: `mode=ro` never writes to it and never makes it (https://www.sqlite.org/uri.html).
+    """Returns a function that opens the file. With `mode=ro`, SQLite never writes to it and never creates it
+    (https://www.sqlite.org/uri.html).
 
-    Raises TemplateError (permanent) as `file_of` and, when it is called, where a read-only connection has no file.
+    Raises TemplateError (permanent) like `file_of`. The returned function raises it if a read-only connection has no file.
     """
     path = file_of(url, own)
     if path is None:
@@ -115,11 +117,11 @@ def creator(url: URL, own: Own, *, read_only: bool) -> Callable[[], sqlite3.Conn
 
 
 def guard(connection: Any, *, read_only: bool) -> None:
-    """Let SQLite refuse what a statement may not do, when it is prepared (https://www.sqlite.org/c3ref/set_authorizer.html)."""
+    """Makes SQLite refuse forbidden actions when it prepares a statement (https://www.sqlite.org/c3ref/set_authorizer.html)."""
     connection.execute("PRAGMA trusted_schema = OFF")
     if read_only:
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)  # so that VACUUM INTO has nothing to write to
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)  # this also prevents VACUUM INTO, which attaches its target
 
     def authorize(action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None) -> int:
         return sqlite3.SQLITE_OK if _may(action, first, second, read_only=read_only) else sqlite3.SQLITE_DENY
@@ -128,13 +130,16 @@ def guard(connection: Any, *, read_only: bool) -> None:
 
 
 def _may(action: int, first: str | None, second: str | None, *, read_only: bool) -> bool:
-    """Whether a statement may do one of its actions (https://www.sqlite.org/c3ref/c_alter_table.html): everything within the file, which
-    itself is opened so that it cannot be changed where that is `read_only`; no other file, no code, no setting that lifts this."""
+    """Returns whether a statement may do one of its actions (https://www.sqlite.org/c3ref/c_alter_table.html).
+
+    Everything inside the file is allowed; a `read_only` file is opened so that it cannot change. Other files, code, and settings that would
+    lift these limits are refused.
+    """
     if action == sqlite3.SQLITE_PRAGMA:
         name = (first or "").lower()
-        return name in (_TELLING if second is None else _TELLING_OF) or (not read_only and name in _SETTING)
+        return name in (_INFORMATION if second is None else _INFORMATION_ABOUT) or (not read_only and name in _SETTING)
     if action == sqlite3.SQLITE_FUNCTION:
         return (second or "").lower() not in _FUNCTIONS_REFUSED
     if action == sqlite3.SQLITE_ATTACH:
-        return first in _IN_MEMORY  # None where the name is computed
+        return first in _IN_MEMORY  # `first` is None if the name is computed
     return True

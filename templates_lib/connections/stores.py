@@ -1,4 +1,4 @@
-"""Where files are: a folder of this machine, or one that fsspec reaches elsewhere. Names are plain paths below it."""
+"""File stores: a folder of this machine, or one elsewhere that fsspec reaches. The names of files are plain paths below that folder."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from templates_lib import private
 from templates_lib.base import TemplateError
 from templates_lib.own import Own
 
-FRESH_SECONDS = 60  # a folder that was touched so lately may be about to be filled
+FRESH_SECONDS = 60  # an empty folder that changed within this time stays, because somebody may be about to put files into it
 
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """A file in a store: its name there, its size in bytes, when it was last changed (seconds since 1970)."""
+    """A file in a store: its name there, its size in bytes, and the time of its last change (seconds since 1970)."""
 
     name: str
     size: int
@@ -31,51 +31,53 @@ class FileEntry:
 
 
 class FileStore(ABC):
-    """A folder, and nothing above it. Its methods raise TemplateError: permanent for a name that leaves it or is not there.
+    """A folder, and nothing outside it. The methods raise TemplateError; it is permanent for a name that leads outside or does not exist.
 
-    `mark` is in the names of files that are not complete yet: with that of an execution its next attempt takes up what a killed one left.
+    `mark` becomes part of the names of incomplete files. If it belongs to an execution, its next attempt replaces the incomplete file of an
+    attempt that was killed.
     """
 
     def __init__(self, mark: str = "") -> None:
         self._mark = mark
 
     def _part(self, path: str) -> str:
-        """What a file is called while it is written."""
+        """Returns the name of a file while it is written."""
         folder, _, name = path.rpartition("/")
         return f"{folder}/.{name}.{self._mark or secrets.token_hex(6)}.part"
 
     @abstractmethod
     @contextmanager
     def write_atomically(self, name: str) -> Iterator[IO[bytes]]:
-        """A file that appears under `name` complete or not at all."""
+        """Yields a file for writing, which appears under `name` only when it is complete."""
 
     @abstractmethod
     def exists(self, name: str) -> bool:
-        """Whether there is a file of that name."""
+        """Returns whether there is a file of that name."""
 
     @abstractmethod
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
-        """A file to read."""
+        """Yields a file for reading."""
 
     @abstractmethod
     def size(self, name: str) -> int:
-        """Bytes of a file that exists."""
+        """Returns the size of an existing file in bytes."""
 
     @abstractmethod
     def files(self, folder: str = "", *, recursive: bool = False) -> Iterator[FileEntry]:
-        """The plain files of a folder; links are not followed. Raises TemplateError (permanent) where there is no such folder."""
+        """Yields the plain files of a folder; links are not followed. Raises TemplateError (permanent) if there is no such folder."""
 
     @abstractmethod
     def remove(self, entry: FileEntry) -> bool:
-        """Delete a file that is as it was listed; False where it is gone, or was written to since. Raises OSError where it stays."""
+        """Deletes a file that has not changed since it was listed. Returns False if it is gone or has changed. Raises OSError if it cannot
+        be deleted."""
 
     @abstractmethod
     def remove_empty_folders(self, folder: str = "") -> None:
-        """Remove the folders below `folder` that hold nothing."""
+        """Removes the empty folders below `folder`."""
 
     def read(self, name: str, *, limit_bytes: int) -> bytes:
-        """The whole of a small file. Raises TemplateError (permanent) where it is missing or larger than `limit_bytes`."""
+        """Returns the content of a small file. Raises TemplateError (permanent) if it is missing or larger than `limit_bytes`."""
         with self.open(name) as stream:
             if self.size(name) > limit_bytes:
                 raise TemplateError(f"{name!r} is larger than {limit_bytes:,} bytes", permanent=True)
@@ -83,18 +85,18 @@ class FileStore(ABC):
 
 
 def plain_name(name: str) -> str:
-    """`name`, where it is a plain path below a store. Raises TemplateError (permanent)."""
+    """Returns `name` if it is a plain path below a store. Raises TemplateError (permanent) if not."""
     if not name or name.startswith("/") or "\\" in name or "\0" in name or {".", "..", ""} & set(name.split("/")):
         raise TemplateError(f"{name!r} is not a plain path inside the file store", permanent=True)
     return name
 
 
 class LocalStore(FileStore):
-    """A folder of this machine; symbolic links that lead out of it are refused. What belongs to Jobwright itself (`own`) is not in it: its
-    methods raise TemplateError (permanent) for such a name, and do not list it."""
+    """A folder of this machine. Symbolic links that lead out of it are refused. Files that belong to Jobwright itself (`own`) are never
+    listed, and the methods raise TemplateError (permanent) for their names."""
 
     def __init__(self, root: str, own: Own, *, mark: str = "") -> None:
-        """Raises TemplateError (permanent) where all of the folder belongs to Jobwright itself."""
+        """Raises TemplateError (permanent) if the whole folder belongs to Jobwright itself."""
         super().__init__(mark)
         self._root, self._own = os.path.realpath(root), own
         reason = own.refuses(self._root)
@@ -112,7 +114,7 @@ class LocalStore(FileStore):
 
     @contextmanager
     def write_atomically(self, name: str) -> Iterator[IO[bytes]]:
-        """Written beside it, synced, then renamed."""
+        """Writes to a file beside the target, syncs it, and renames it."""
         target = Path(self._path(name))
         part = Path(self._part(str(target)))
         try:
@@ -167,7 +169,7 @@ class LocalStore(FileStore):
 
     def remove(self, entry: FileEntry) -> bool:
         path = Path(self._root) / entry.name
-        if self._path(entry.name) != str(path):  # a folder on the way has become a link since
+        if self._path(entry.name) != str(path):  # a folder in the path has become a link in the meantime
             return False
         try:
             if path.stat(follow_symlinks=False).st_mtime != entry.changed:
@@ -188,8 +190,8 @@ class LocalStore(FileStore):
 
 
 class RemoteStore(FileStore):
-    """A folder that an fsspec file system reaches. `objects`: a file appears when it is closed, as in object stores; elsewhere it is
-    written beside its name and renamed."""
+    """A folder that an fsspec file system reaches. `objects` is true for object stores, where a file appears when it is closed. Elsewhere, a
+    file is written under another name and renamed."""
 
     def __init__(self, filesystem: Any, root: str, *, objects: bool, mark: str = "") -> None:
         super().__init__(mark)
@@ -202,11 +204,11 @@ class RemoteStore(FileStore):
     def write_atomically(self, name: str) -> Iterator[IO[bytes]]:
         target = self._path(name)
         part = target if self._objects else self._part(target)
-        with told(f"Writing {name!r}"):
+        with template_errors(f"Writing {name!r}"):
             if not self._objects:
                 self._filesystem.makedirs(target.rpartition("/")[0], exist_ok=True, mode=private.FOLDER_MODE)
                 with suppress(FileNotFoundError):
-                    self._filesystem.rm_file(part)  # what a killed attempt left may be readable by others
+                    self._filesystem.rm_file(part)  # others may be able to read the file that a killed attempt left
             stream = self._filesystem.open(part, "wb")
             try:
                 yield stream
@@ -214,43 +216,43 @@ class RemoteStore(FileStore):
                 if not self._objects:
                     self._filesystem.mv(part, target)
             except BaseException:
-                _give_up(stream)
+                _discard(stream)
                 if not self._objects:
                     with suppress(OSError):
                         self._filesystem.rm_file(part)
                 raise
 
     def exists(self, name: str) -> bool:
-        with told(f"Looking for {name!r}"):
+        with template_errors(f"Looking for {name!r}"):
             return bool(self._filesystem.isfile(self._path(name)))
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
         if not self.exists(name):
             raise TemplateError(f"There is no file {name!r} in the store", permanent=True)
-        with told(f"Reading {name!r}"), self._filesystem.open(self._path(name), "rb") as stream:
+        with template_errors(f"Reading {name!r}"), self._filesystem.open(self._path(name), "rb") as stream:
             yield stream
 
     def size(self, name: str) -> int:
-        with told(f"Looking for {name!r}"):
+        with template_errors(f"Looking for {name!r}"):
             return int(self._filesystem.size(self._path(name)))
 
     def files(self, folder: str = "", *, recursive: bool = False) -> Iterator[FileEntry]:
         root = self._path(folder) if folder else self._root
-        with told(f"Listing {folder or 'the store'!r}"):
+        with template_errors(f"Listing {folder or 'the store'!r}"):
             try:
-                found = self._filesystem.find(root, maxdepth=None if recursive else 1, detail=True)
+                listing = self._filesystem.find(root, maxdepth=None if recursive else 1, detail=True)
             except FileNotFoundError:
-                found = {}
-            if not found and folder and not self._filesystem.isdir(root):
+                listing = {}
+            if not listing and folder and not self._filesystem.isdir(root):
                 raise TemplateError(f"There is no folder {folder!r} in the store", permanent=True)
-        for path, info in found.items():
+        for path, info in listing.items():
             if info.get("type") == "file" and info.get("size") is not None:
                 yield FileEntry(path.removeprefix(self._root).strip("/"), int(info["size"]), changed_at(info))
 
     def remove(self, entry: FileEntry) -> bool:
         path = f"{self._root}/{entry.name}"
-        with told(f"Deleting {entry.name!r}"):
+        with template_errors(f"Deleting {entry.name!r}"):
             try:
                 if changed_at(self._filesystem.info(path)) != entry.changed:
                     return False
@@ -261,16 +263,16 @@ class RemoteStore(FileStore):
 
     def remove_empty_folders(self, folder: str = "") -> None:
         if self._objects:
-            return  # there are none: a folder is what its files are called
+            return  # object stores have no folders, only names of files with slashes
         root = self._path(folder) if folder else self._root
-        with told(f"Tidying {folder or 'the store'!r}"):
+        with template_errors(f"Tidying {folder or 'the store'!r}"):
             for path, folders, files in reversed(list(self._filesystem.walk(root))):
                 if path.rstrip("/") != root and not folders and not files:
                     self._filesystem.rmdir(path)
 
 
 def changed_at(info: dict[str, Any]) -> float:
-    """When a file was last changed, as fsspec's file systems tell it, each by another name."""
+    """Returns when a file was last changed. The file systems of fsspec use different names for that."""
     for name in ("mtime", "LastModified", "updated", "modified"):
         value = info.get(name)
         if isinstance(value, datetime):
@@ -278,13 +280,13 @@ def changed_at(info: dict[str, Any]) -> float:
         if isinstance(value, int | float):
             return float(value)
         if isinstance(value, str):
-            found = datetime.fromisoformat(value.replace("Z", "+00:00"))
-            return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+            parsed = datetime.fromisoformat(value.replace("Z", "+00:00"))
+            return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     return 0.0
 
 
-def _give_up(stream: Any) -> None:
-    """Close a half-written file without making it one."""
+def _discard(stream: Any) -> None:
+    """Closes a half-written file so that it does not appear, if the file system allows that."""
     with suppress(Exception):
         if hasattr(stream, "discard"):
             stream.discard()
@@ -294,8 +296,9 @@ def _give_up(stream: Any) -> None:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
-    """What a file system raises, as a TemplateError: permanent where it refuses or there is no such thing."""
+def template_errors(what: str) -> Iterator[None]:
+    """Turns the errors of a file system into TemplateErrors. They are permanent if the file system refuses access, or if there is no such
+    file. `what` begins the message."""
     try:
         yield
     except TemplateError:

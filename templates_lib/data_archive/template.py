@@ -1,4 +1,4 @@
-"""Moves old documents to another collection or into files; none is lost, none is there twice."""
+"""Moves old documents to another collection or into files. None is lost, and none exists twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from templates_lib.connections.mongodb import open_mongodb
 
 
 class DataArchive(JobTemplate):
-    """Copied first, durably, then deleted where it is still what was copied: killed at any moment it goes on from there."""
+    """Copies documents first, durably, and then deletes those that did not change since. A run that was killed at any moment can go on
+    from there."""
 
     type = "data_archive"
     name = "Data archive"
@@ -89,14 +90,14 @@ class DataArchive(JobTemplate):
             yield Problem("/destination/path", "must stay inside the file store")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """How many documents a run would move now, and up to five of them."""
+        """Returns how many documents a run would move now, and up to five of them."""
         self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             collection, query = self._source(database, params, ctx)
-            found = documents.preview(collection, query, params.get("max_documents", 1_000_000))
-            found |= documents.reading(collection, params["condition"], query, ctx.now)
-        would = found.pop("would_change")
-        return JobResult(f"Would move {would:,} of {found['total']:,} documents", {**found, "would_move": would})
+            data = documents.preview(collection, query, params.get("max_documents", 1_000_000))
+            data |= documents.reading(collection, params["condition"], query, ctx.now)
+        would = data.pop("would_change")
+        return JobResult(f"Would move {would:,} of {data['total']:,} documents", {**data, "would_move": would})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)

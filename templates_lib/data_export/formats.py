@@ -30,11 +30,11 @@ class RowWriter(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Write what a finished file needs; the stream stays open."""
+        """Writes the end of the file. The stream stays open."""
 
 
 class CsvWriter(RowWriter):
-    """RFC 4180, UTF-8, formula-safe."""
+    """Writes CSV (RFC 4180) in UTF-8. Spreadsheets run no cell of it as a formula."""
 
     def __init__(self, stream: IO[bytes], columns: Sequence[str], scratch: Path) -> None:
         super().__init__(stream, columns, scratch)
@@ -51,7 +51,7 @@ class CsvWriter(RowWriter):
 
 
 class JsonLinesWriter(RowWriter):
-    """One relaxed Extended JSON document a line."""
+    """Writes one document in relaxed Extended JSON in each line."""
 
     def write(self, document: Mapping[str, Any]) -> None:
         self.stream.write(_json(document) + b"\n")
@@ -61,7 +61,7 @@ class JsonLinesWriter(RowWriter):
 
 
 class JsonWriter(RowWriter):
-    """One JSON array of relaxed Extended JSON documents."""
+    """Writes one JSON array of documents in relaxed Extended JSON."""
 
     def __init__(self, stream: IO[bytes], columns: Sequence[str], scratch: Path) -> None:
         super().__init__(stream, columns, scratch)
@@ -76,7 +76,7 @@ class JsonWriter(RowWriter):
 
 
 class XlsxWriter(RowWriter):
-    """A workbook with one sheet, its rows spooled to a scratch file; text is always text, never a formula or a link."""
+    """Writes a workbook with one sheet. Its rows go through a temporary file; text is always text, never a formula or a link."""
 
     def __init__(self, stream: IO[bytes], columns: Sequence[str], scratch: Path) -> None:
         super().__init__(stream, columns, scratch)
@@ -101,7 +101,7 @@ class XlsxWriter(RowWriter):
                 self._sheet.write_boolean(self._row, column, value)
             elif isinstance(value, str):
                 self._sheet.write_string(self._row, column, value[:XLSX_MAX_CELL])
-            elif abs(value) < 2**53 and value == value:  # beyond, a double loses digits; and NaN is no number to Excel
+            elif abs(value) < 2**53 and value == value:  # a double of a larger number loses digits, and Excel has no NaN
                 self._sheet.write_number(self._row, column, value)
             else:
                 self._sheet.write_string(self._row, column, str(value))

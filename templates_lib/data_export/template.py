@@ -1,4 +1,4 @@
-"""Writes the documents of a collection to a file, streamed, atomically."""
+"""Streams the documents of a collection to a file, which appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SUFFIX = {"none": "", "gzip": ".gz"}
 
 
 class DataExport(JobTemplate):
-    """Requirement 002.70: a million documents in constant memory, and never half a file."""
+    """Requirement 002.70: exports a million documents in constant memory, and never leaves an incomplete file."""
 
     type = "data_export"
     name = "Data export"
@@ -120,7 +120,7 @@ class DataExport(JobTemplate):
             yield Problem("/destination/path", "must stay inside the file store")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """How many documents would be written, and where."""
+        """Returns how many documents would be written, and where."""
         self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             collection = database[params["collection"]]
@@ -138,8 +138,8 @@ class DataExport(JobTemplate):
             columns = self._columns(collection, params, ctx)
             ctx.log.info("Exporting %s documents to %s", f"{total:,}", path)
             with store.write_atomically(path) as raw:
-                counted = _Counted(raw)
-                with _compressed(cast("IO[bytes]", counted), params.get("compress", "none")) as stream:
+                counted = _CountingStream(raw)
+                with _compress(cast("IO[bytes]", counted), params.get("compress", "none")) as stream:
                     writer = WRITERS[params["format"]](stream, columns, ctx.files)
                     done = 0
                     for document in self._documents(collection, params, ctx):
@@ -189,7 +189,7 @@ class DataExport(JobTemplate):
             yield from cursor
 
     def _columns(self, collection: Collection[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext) -> list[str]:
-        """The given fields; else, for a table, every top-level name that occurs, found by the server in one pass."""
+        """Returns the given fields. Without them, a table gets every top-level name that occurs; the server finds these in one pass."""
         if params.get("fields"):
             return list(params["fields"])
         if params["format"] in {"json", "jsonl"}:
@@ -211,12 +211,12 @@ class DataExport(JobTemplate):
 
 
 def _without_children(fields: list[str]) -> list[str]:
-    """MongoDB refuses a projection of both `a` and `a.b`: the parent brings the child with it."""
-    return [one for one in fields if not any(one.startswith(f"{other}.") for other in fields)]
+    """Returns the fields without those inside others. MongoDB refuses a projection of both `a` and `a.b`; `a` includes `a.b` anyway."""
+    return [field for field in fields if not any(field.startswith(f"{other}.") for other in fields)]
 
 
-class _Counted:
-    """A byte stream that knows its size and SHA-256."""
+class _CountingStream:
+    """A byte stream that counts its size and computes its SHA-256."""
 
     def __init__(self, inner: IO[bytes]) -> None:
         self._inner, self.size, self.digest = inner, 0, hashlib.sha256()
@@ -243,9 +243,9 @@ class _Counted:
 
 
 @contextmanager
-def _compressed(stream: IO[bytes], how: str) -> Iterator[IO[bytes]]:
+def _compress(stream: IO[bytes], how: str) -> Iterator[IO[bytes]]:
     if how == "none":
         yield stream
         return
-    with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as packed:  # no time stamp: the same rows give the same bytes
+    with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as packed:  # without a time stamp, the same rows give the same bytes
         yield cast("IO[bytes]", packed)

@@ -1,4 +1,4 @@
-"""Deletes the documents of a collection that match a condition, counted first, in batches."""
+"""Counts the documents of a collection that match a condition, and deletes them in batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from templates_lib.connections.mongodb import open_mongodb
 
 
 class DatabaseCleanup(JobTemplate):
-    """design.md and requirement 002.39: count, then delete by `_id` batches, never more than `max_deletes`."""
+    """Requirement 002.39: counts first, then deletes in batches of `_id`s, never more than `max_deletes`."""
 
     type = "database_cleanup"
     name = "Database cleanup"
@@ -64,20 +64,20 @@ class DatabaseCleanup(JobTemplate):
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         yield from fields.collection_problems(params["collection"], "/collection")
-        found = list(conditions.problems(params["condition"], "/condition"))
-        yield from found
-        if not found and conditions.always_true(params["condition"]):
+        condition_problems = list(conditions.problems(params["condition"], "/condition"))
+        yield from condition_problems
+        if not condition_problems and conditions.always_true(params["condition"]):
             yield Problem("/condition", "matches every document; name the ones to delete")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """How many documents a run would delete now, and up to five of them."""
+        """Returns how many documents a run would delete now, and up to five of them."""
         self.insist(params)
         most = params.get("max_deletes", 100_000)
         with open_mongodb(ctx, params["connection"]) as database:
             collection, query = self._prepare(database, params, ctx)
-            found = documents.preview(collection, query, most) | documents.reading(collection, params["condition"], query, ctx.now)
-        would = found.pop("would_change")
-        return JobResult(f"Would delete {would:,} of {found['total']:,} documents", {**found, "would_delete": would})
+            data = documents.preview(collection, query, most) | documents.reading(collection, params["condition"], query, ctx.now)
+        would = data.pop("would_change")
+        return JobResult(f"Would delete {would:,} of {data['total']:,} documents", {**data, "would_delete": would})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)
@@ -110,7 +110,7 @@ class DatabaseCleanup(JobTemplate):
         ctx.log.info("%s documents match; deleting %s", f"{matching:,}", f"{goal:,}")
         for ids in documents.batches(collection, query, size=params.get("batch_size", 1000), most=most):
             ctx.check_cancelled()
-            # The condition again: a document that changed since the batch was read is left alone.
+            # The query repeats the condition, so that a document that changed since the batch was read stays.
             deleted += collection.delete_many({"$and": [{"_id": {"$in": ids}}, query]}).deleted_count
             ctx.progress(deleted, max(goal, deleted), f"{deleted:,} of {goal:,} deleted")
         stopped = deleted >= most and matching > most

@@ -1,4 +1,4 @@
-"""Sends mail through an SMTP connection and says what became of each recipient."""
+"""Sends mail through an SMTP connection and reports the result for each recipient."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from templates_lib.connections.smtp import open_smtp
 MAX_ATTACHMENT_BYTES = 10_000_000  # most servers refuse a message over 25 MB, and base64 adds a third
 MAX_ATTACHMENTS_BYTES = 18_000_000
 
-# `{title}` and `{body}` are filled with escaped text; the colours are those of the product (mail clients know no oklch).
+# Escaped text is filled into `{title}` and `{body}`. The colours are those of the product, as hex numbers because mail programs do not know
+# oklch.
 _LAYOUTS = {
     "simple": '<div style="font:15px/1.6 system-ui,sans-serif;color:#222">{body}</div>',
     "notice": '<div style="max-width:600px;margin:auto;font:15px/1.6 system-ui,sans-serif;color:#222">'
@@ -28,7 +29,7 @@ _LAYOUTS = {
 
 
 class EmailNotification(JobTemplate):
-    """Requirement 002.69. A recipient that is refused does not keep the others from their mail."""
+    """Requirement 002.69. The other recipients get their mail even if the server refuses one of them."""
 
     type = "email_notification"
     name = "Email"
@@ -132,7 +133,7 @@ class EmailNotification(JobTemplate):
             yield Problem("/reply_to", "is not a mail address")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """The finished message, with its attachments read but nothing sent."""
+        """Composes the message and reads its attachments, but sends nothing."""
         message = self._compose(params, ctx, to=params["recipients"], number=0)
         count = len(params["recipients"])
         return JobResult(
@@ -143,7 +144,7 @@ class EmailNotification(JobTemplate):
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)
         recipients = distinct_addresses(params["recipients"])
-        groups = [[one] for one in recipients] if params.get("individually", True) else [recipients]
+        groups = [[recipient] for recipient in recipients] if params.get("individually", True) else [recipients]
         deliveries: list[mailing.Delivery] = []
         with open_smtp(ctx, params["connection"]) as session:
             for number, group in enumerate(groups):
@@ -155,7 +156,7 @@ class EmailNotification(JobTemplate):
         return mailing.conclude(deliveries)
 
     def _compose(self, params: Mapping[str, Any], ctx: RunContext, *, to: list[str], number: int) -> EmailMessage:
-        """The message, with its layout and attachments."""
+        """Returns the message, with its layout and attachments."""
         settings = ctx.connection(params["connection"], "smtp").settings
         message = mailing.envelope(ctx, settings, subject=params["subject"], to=to, number=number)
         if params.get("reply_to"):

@@ -17,7 +17,7 @@ REPORT_EVERY = 100
 
 
 class FileCleanup(JobTemplate):
-    """Plain files below one folder, never through a symbolic link."""
+    """Deletes plain files below one folder, and never follows a symbolic link."""
 
     type = "file_cleanup"
     name = "File cleanup"
@@ -79,7 +79,7 @@ class FileCleanup(JobTemplate):
             yield Problem("/folder", "must stay inside the file store")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """How many files and bytes a run would delete now, the oldest and newest of them, and up to five names."""
+        """Returns how many files and bytes a run would delete now, the oldest and the newest of them, and up to five names."""
         _, old = self._old(params, ctx)
         size = sum(entry.size for entry in old)
         data: dict[str, Any] = {"would_delete": len(old), "bytes": size, "samples": [entry.name for entry in old[:SAMPLES]]}
@@ -100,7 +100,7 @@ class FileCleanup(JobTemplate):
                 ctx.progress(number, len(old))
             try:
                 if not store.remove(entry):
-                    continue  # it is gone, or was written to since
+                    continue  # the file is gone, or has changed since it was listed
             except (OSError, TemplateError) as error:
                 errors += 1
                 ctx.log.warning("%s stays: %s", entry.name, getattr(error, "strerror", None) or error)
@@ -112,19 +112,19 @@ class FileCleanup(JobTemplate):
         return JobResult(f"Deleted {deleted:,} files ({size:,} bytes)", _result(len(old), deleted, size, errors=errors))
 
     def _old(self, params: Mapping[str, Any], ctx: RunContext) -> tuple[FileStore, list[FileEntry]]:
-        """The store, and what is old enough in the folder, oldest first."""
+        """Returns the store, and the files of the folder that are old enough, the oldest first."""
         self.insist(params)
         store = open_file_store(ctx, params["store"])
         pattern, edge = params.get("pattern", "*"), (ctx.now - timedelta(days=params["older_than_days"])).timestamp()
         listed = store.files(params.get("folder", ""), recursive=params.get("recursive", False))
-        found = [one for one in listed if fnmatch.fnmatchcase(one.name.rpartition("/")[2], pattern)]
-        found.sort(key=lambda one: (one.changed, one.name))
+        matching = [entry for entry in listed if fnmatch.fnmatchcase(entry.name.rpartition("/")[2], pattern)]
+        matching.sort(key=lambda entry: (entry.changed, entry.name))
         keep = params.get("keep_newest", 0)
-        spared = found[: len(found) - keep] if keep else found
-        return store, [one for one in spared if one.changed < edge][: params.get("max_deletes", 10_000)]
+        deletable = matching[: len(matching) - keep] if keep else matching
+        return store, [entry for entry in deletable if entry.changed < edge][: params.get("max_deletes", 10_000)]
 
 
-# Seconds of the years 1 and 9999: a file system may hold times beyond both.
+# The first and the last second that datetime knows (years 1 and 9999). A file system may have times beyond both.
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
 
 

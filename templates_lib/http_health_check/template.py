@@ -1,4 +1,4 @@
-"""Calls addresses and says which are not well: status, words, time, certificate."""
+"""Calls addresses and reports which of them are not well: by status, text, time and certificate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READ_BYTES = 1_000_000
 
 
 class HttpHealthCheck(JobTemplate):
-    """Fails where one address is not well; the result says how each of them is."""
+    """Fails if an address is not well. The result reports each address."""
 
     type = "http_health_check"
     name = "HTTP health check"
@@ -76,24 +76,24 @@ class HttpHealthCheck(JobTemplate):
     }
 
     def calls(self, params: Mapping[str, Any]) -> Iterable[Call]:
-        for place, one in enumerate(params["checks"]):
-            yield Call(f"/checks/{place}/url", one["url"], params.get("connection"))
+        for index, check in enumerate(params["checks"]):
+            yield Call(f"/checks/{index}/url", check["url"], params.get("connection"))
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
-        for place, one in enumerate(params["checks"]):
-            words = calls.address_problem(one["url"])
+        for index, check in enumerate(params["checks"]):
+            words = calls.address_problem(check["url"])
             if words is not None:
-                yield Problem(f"/checks/{place}/url", words)
-            elif one.get("certificate_days") and httpx.URL(one["url"]).scheme != "https":
-                yield Problem(f"/checks/{place}/certificate_days", "is of an address that begins with https://")
+                yield Problem(f"/checks/{index}/url", words)
+            elif check.get("certificate_days") and httpx.URL(check["url"]).scheme != "https":
+                yield Problem(f"/checks/{index}/certificate_days", "is of an address that begins with https://")
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)
         checks, rows = params["checks"], []
-        for done, one in enumerate(checks):
+        for done, check in enumerate(checks):
             ctx.check_cancelled()
             ctx.progress(done, len(checks))
-            row = self._look(one, params, ctx)
+            row = self._try(check, params, ctx)
             ctx.log.log(20 if row["ok"] else 40, "%s: %s", row["url"], row["words"])
             rows.append(row)
         ctx.progress(len(checks), len(checks))
@@ -103,51 +103,51 @@ class HttpHealthCheck(JobTemplate):
             raise TemplateError(f"{len(bad)} of {len(rows)} not well: {bad[0]['url']} {bad[0]['words']}", data=data)
         return JobResult(f"All {len(rows)} are well", data)
 
-    def _look(self, one: Mapping[str, Any], params: Mapping[str, Any], ctx: RunContext) -> dict[str, Any]:
+    def _try(self, check: Mapping[str, Any], params: Mapping[str, Any], ctx: RunContext) -> dict[str, Any]:
         row: dict[str, Any] = {}
         for number in range(params.get("tries", 2)):
             if number:
                 ctx.stop.wait(2)
                 ctx.check_cancelled()
-            row = {"url": one["url"], "ok": False, **self._once(one, params, ctx)}
+            row = {"url": check["url"], "ok": False, **self._try_once(check, params, ctx)}
             if row["ok"]:
                 break
         return row
 
-    def _once(self, one: Mapping[str, Any], params: Mapping[str, Any], ctx: RunContext) -> dict[str, Any]:
-        limit, began = one.get("within_seconds", 10), time.monotonic()
+    def _try_once(self, check: Mapping[str, Any], params: Mapping[str, Any], ctx: RunContext) -> dict[str, Any]:
+        limit, began = check.get("within_seconds", 10), time.monotonic()
         try:
             with (
                 open_connection(ctx, params.get("connection"), timeout_seconds=limit) as client,
-                client.stream(one.get("method", "GET"), one["url"], headers={"User-Agent": "Jobwright"}) as answer,
+                client.stream(check.get("method", "GET"), check["url"], headers={"User-Agent": "Jobwright"}) as answer,
             ):
-                left = _certificate_days(answer, ctx.now) if one.get("certificate_days") else None
-                text = calls.first_bytes(answer, READ_BYTES).decode(errors="replace") if one.get("contains") else ""
+                left = _certificate_days(answer, ctx.now) if check.get("certificate_days") else None
+                text = calls.first_bytes(answer, READ_BYTES).decode(errors="replace") if check.get("contains") else ""
                 seconds = round(time.monotonic() - began, 3)
         except httpx.TimeoutException:
             return {"words": f"did not answer within {limit:g} s"}
         except httpx.HTTPError as error:
             return {"words": f"cannot be reached: {str(error)[:200]}"}
-        found = {"status": answer.status_code, "seconds": seconds, **({"certificate_days": left} if left is not None else {})}
+        measured = {"status": answer.status_code, "seconds": seconds, **({"certificate_days": left} if left is not None else {})}
         wrong = [
             words
             for is_wrong, words in (
-                (answer.status_code != one.get("status", 200), f"answers {answer.status_code}"),
+                (answer.status_code != check.get("status", 200), f"answers {answer.status_code}"),
                 (seconds > limit, f"took {seconds:g} s"),
-                (bool(one.get("contains")) and one["contains"] not in text, f"does not contain {one.get('contains')!r}"),
-                (left is not None and left < one["certificate_days"], f"has a certificate for {left} more days"),
+                (bool(check.get("contains")) and check["contains"] not in text, f"does not contain {check.get('contains')!r}"),
+                (left is not None and left < check["certificate_days"], f"has a certificate for {left} more days"),
             )
             if is_wrong
         ]
-        return {**found, "ok": not wrong, "words": ", ".join(wrong) or f"answers {answer.status_code} in {seconds:g} s"}
+        return {**measured, "ok": not wrong, "words": ", ".join(wrong) or f"answers {answer.status_code} in {seconds:g} s"}
 
 
 def _certificate_days(answer: httpx.Response, now: datetime) -> int | None:
-    """Whole days until the server's certificate ends; None where none was seen."""
+    """Returns the whole days until the server's certificate ends; None if the server showed none."""
     stream = answer.extensions.get("network_stream")
     tls = stream.get_extra_info("ssl_object") if stream is not None else None
-    found = tls.getpeercert() if tls is not None else None
-    if not found:
+    certificate = tls.getpeercert() if tls is not None else None
+    if not certificate:
         return None
-    ends = datetime.strptime(str(found["notAfter"]), "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
+    ends = datetime.strptime(str(certificate["notAfter"]), "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
     return (ends - now).days

@@ -1,4 +1,4 @@
-"""Sends a command over NATS: published, stored by JetStream, or as a request whose answer decides."""
+"""Sends a command over NATS: publishes it, stores it in JetStream, or sends it as a request whose answer decides the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_BYTES = 1_000_000
 
 
 class MessageCommand(JobTemplate):
-    """Requirement 004.10–12: dynamic payload, subjects by the connection's allow-list."""
+    """Requirement 004.10–12: a dynamic payload, and subjects from the allow-list of the connection."""
 
     type = "message_command"
     name = "Bus command"
@@ -69,7 +69,7 @@ class MessageCommand(JobTemplate):
         bus.warm()
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """The message as it would be sent; nothing is sent."""
+        """Returns the message as it would be sent, and sends nothing."""
         data = self._data(params)
         return JobResult(
             f"Would send {len(data):,} bytes to {params['subject']}",

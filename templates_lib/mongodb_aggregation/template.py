@@ -1,4 +1,4 @@
-"""Runs an aggregation: its rows into a collection, or the first of them into the result."""
+"""Runs an aggregation. Its rows go into a collection, or the first of them into the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SAMPLES = 5
 
 
 class MongodbAggregation(JobTemplate):
-    """`$merge` is ours to add, into a collection that the connection reaches; a pipeline has none of its own."""
+    """Adds the `$merge` stage itself, into a collection that the connection allows. The pipeline of a job may not have one."""
 
     type = "mongodb_aggregation"
     name = "MongoDB aggregation"
@@ -77,7 +77,7 @@ class MongodbAggregation(JobTemplate):
         yield from pipelines.problems(params["pipeline"], "/pipeline")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """How many rows there are now, and up to five of them."""
+        """Returns how many rows there are now, and up to five of them."""
         self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             stages = self._stages(params, ctx)
@@ -101,7 +101,7 @@ class MongodbAggregation(JobTemplate):
                     for row in islice(pipelines.run(database, params["collection"], stages, time_ms=TIME_MS), params.get("most_rows", 100))
                 ]
                 return JobResult(f"{len(rows):,} rows", {"rows": rows, "records_processed": len(rows), "errors": 0})
-            into = database[params["into"]]  # a narrowed connection refuses it
+            into = database[params["into"]]  # raises if the connection does not allow this collection
             merge = {
                 "into": params["into"],
                 "on": list(params.get("on") or ["_id"]),

@@ -1,4 +1,4 @@
-"""Charts of a report, drawn by ReportLab: into the PDF as they are, into HTML as SVG."""
+"""Charts of a report, drawn by ReportLab: directly into the PDF, and as SVG into HTML."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from templates_lib.report_generation.tables import Table, written
 WIDTH, HEIGHT = 480, 220  # points
 MOST_BARS = 60
 MOST_SLICES = 10
-# Told apart in print and by the colour-blind (Okabe and Ito, Color Universal Design).
+# Colours that can be distinguished in print and by colour-blind people (Okabe and Ito, Color Universal Design).
 COLOURS = tuple(
     map(HexColor, ("#1f7a74", "#e69f00", "#56b4e9", "#d55e00", "#0072b2", "#cc79a7", "#009e73", "#8a8a8a", "#f0e442", "#444444"))
 )
 
 
 def drawing(table: Table, font: str) -> Drawing | None:
-    """The chart of a table; None where it has none, or nothing to draw."""
+    """Returns the chart of a table; None if it has no chart, or nothing to draw."""
     chart = table.chart
     if chart is None or not table.rows:
         return None
     labels = [written(value, "text")[:24] for value in table.column(chart.label)]
     series = [[_amount(value) for value in table.column(name)] for name in chart.values]
-    if not any(any(one) for one in series):
+    if not any(any(values) for values in series):
         return None
     picture = Drawing(WIDTH, HEIGHT)
     if chart.kind == "pie":
         picture.add(_pie(labels, series[0], font))
     else:
-        names = [next(one.title for one in table.columns if one.field == name) for name in chart.values]
-        picture.add(_axes(chart.kind, labels[:MOST_BARS], [one[:MOST_BARS] for one in series], font))
+        names = [next(column.title for column in table.columns if column.field == name) for name in chart.values]
+        picture.add(_axes(chart.kind, labels[:MOST_BARS], [values[:MOST_BARS] for values in series], font))
         if len(labels) > MOST_BARS:
             words = f"The first {MOST_BARS} of {len(labels):,} rows"
             picture.add(String(WIDTH - 16, HEIGHT - 10, words, fontName=font, fontSize=7, fillColor=HexColor("#666666"), textAnchor="end"))
@@ -48,7 +48,7 @@ def drawing(table: Table, font: str) -> Drawing | None:
 
 
 def svg(table: Table) -> str:
-    """The chart as an element for HTML, with words for who does not see it; empty where there is none."""
+    """Returns the chart as an HTML element with a text for people who cannot see it; empty if there is no chart."""
     picture = drawing(table, "Helvetica")
     if picture is None:
         return ""
@@ -65,13 +65,13 @@ def _axes(kind: str, labels: list[str], series: list[list[float]], font: str) ->
     many = len(labels) > 8
     below = 56 if many else 24
     chart.x, chart.y, chart.width, chart.height = 56, below, WIDTH - 72, HEIGHT - 20 - below
-    chart.data = [tuple(one) for one in series]
+    chart.data = [tuple(values) for values in series]
     chart.categoryAxis.categoryNames = labels
     chart.categoryAxis.labels.angle, chart.categoryAxis.labels.boxAnchor = (35, "ne") if many else (0, "n")
     for axis in (chart.categoryAxis, chart.valueAxis):
         axis.labels.fontName, axis.labels.fontSize = font, 7
         axis.strokeColor = HexColor("#8a8a8a")
-    chart.valueAxis.valueMin = min(0.0, *(min(one) for one in series))
+    chart.valueAxis.valueMin = min(0.0, *(min(values) for values in series))
     chart.valueAxis.labelTextFormat = lambda value: f"{value:,.10g}"
     chart.valueAxis.visibleGrid, chart.valueAxis.gridStrokeColor = True, HexColor("#e4e4e4")
     drawn: Any = chart.bars if isinstance(chart, VerticalBarChart) else chart.lines
@@ -85,7 +85,7 @@ def _axes(kind: str, labels: list[str], series: list[list[float]], font: str) ->
 
 
 def _pie(labels: list[str], values: list[float], font: str) -> Any:
-    """The largest slices; the rest is one."""
+    """Returns a pie of the largest values; all others together are one slice."""
     pairs = sorted(((value, label) for value, label in zip(values, labels, strict=True) if value > 0), reverse=True)
     if len(pairs) > MOST_SLICES:
         rest = sum(value for value, _ in pairs[MOST_SLICES - 1 :])

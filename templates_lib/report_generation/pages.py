@@ -1,4 +1,4 @@
-"""A report as HTML, as PDF and as CSV."""
+"""Writes a report as HTML, PDF and CSV."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from templates_lib.cells import cell_text, formula_safe
 from templates_lib.report_generation import charts
 from templates_lib.report_generation.tables import Table
 
-HEADING_NEEDS = 90  # points below a heading: it does not stand alone at the end of a page
-WIDE = 7  # more columns than these turn the page
-WRAPPED_ROWS = 2000  # cells of more rows are cut off instead of wrapped: a paragraph a cell takes a hundred times as long
-# DejaVu has Latin, Greek, Cyrillic and more; Vera, which comes with ReportLab, has Latin.
+HEADING_NEEDS = 90  # points of space below a heading, so that it is not alone at the end of a page
+WIDE = 7  # with more columns, the page is in landscape format
+WRAPPED_ROWS = 2000  # with more rows, cells are cut off and not wrapped: a paragraph in each cell takes a hundred times as long
+# DejaVu has Latin, Greek, Cyrillic and other letters; Vera, which comes with ReportLab, has only Latin ones.
 _FOLDERS = (Path("/usr/share/fonts/truetype/dejavu"), Path("/usr/share/fonts/dejavu-sans-fonts"))
 _FACES = {
     "": ("DejaVuSans.ttf", "Vera.ttf"),
     "-Bold": ("DejaVuSans-Bold.ttf", "VeraBd.ttf"),
     "-Italic": ("DejaVuSans-Oblique.ttf", "VeraIt.ttf"),
 }
-LETTER = 3.9  # points of a letter of a cell, about
+LETTER = 3.9  # approximate width of a letter in a cell, in points
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 32px auto; padding: 0 16px; color: light-dark(#222, #ddd); background: light-dark(#fff, #181a1b); }
@@ -56,7 +56,8 @@ def as_html(
     most_rows: int | None = None,
     note: str = "",
 ) -> str:
-    """A page of its own. For a mail, without pictures (readers show no SVG), with the first rows only and with a `note`."""
+    """Returns a complete HTML page. For a mail, the caller leaves out pictures (mail programs show no SVG), limits the rows and adds a
+    `note`."""
     parts = [f"<h1>{escape(title)}</h1>", f'<p class="made">{made_at:%Y-%m-%d %H:%M} UTC</p>', _formatted(intro)]
     parts.append(f"<p><strong>{escape(note)}</strong></p>" if note else "")
     for table in tables:
@@ -79,8 +80,8 @@ def _html_table(table: Table, most_rows: int | None) -> str:
         return "<p>No rows.</p>"
     rows = table.written()
     shown = rows if most_rows is None else rows[:most_rows]
-    look = [' class="number"' if one.numeric else "" for one in table.columns]
-    head = "".join(f'<th scope="col"{look[place]}>{escape(one.title)}</th>' for place, one in enumerate(table.columns))
+    look = [' class="number"' if column.numeric else "" for column in table.columns]
+    head = "".join(f'<th scope="col"{look[place]}>{escape(column.title)}</th>' for place, column in enumerate(table.columns))
     body = "".join("<tr>" + "".join(f"<td{look[place]}>{escape(cell)}</td>" for place, cell in enumerate(row)) + "</tr>" for row in shown)
     note = f"<p>{_left_out(len(rows) - len(shown), table.more)}</p>" if len(shown) < len(rows) or table.more else ""
     return f'<div class="wrap"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}'
@@ -93,10 +94,10 @@ def _left_out(rows: int, more: bool) -> str:
 
 
 def as_csv(table: Table, stream: IO[bytes]) -> None:
-    """RFC 4180, UTF-8, formula-safe; values as they are, not as people read them."""
+    """Writes a table as CSV (RFC 4180) in UTF-8, with the exact values. Spreadsheets run no cell of it as a formula."""
     text = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="", write_through=True)
     writer = csv.writer(text)
-    writer.writerow([formula_safe(one.title) for one in table.columns])
+    writer.writerow([formula_safe(column.title) for column in table.columns])
     writer.writerows([[formula_safe(cell_text(value)) for value in row] for row in table.rows])
     text.flush()
     text.detach()
@@ -104,10 +105,11 @@ def as_csv(table: Table, stream: IO[bytes]) -> None:
 
 @cache
 def _font() -> str:
-    """The name of the family, with its bold and slanted faces; those that the machine lacks are as the upright one."""
-    folder = next((one for one in _FOLDERS if (one / _FACES[""][0]).is_file()), None)
-    for face, (there, own) in _FACES.items():
-        path = folder / there if folder else None
+    """Registers a font family with its bold and italic faces, and returns its name. If the machine lacks a face, the upright one is used
+    for it."""
+    folder = next((path for path in _FOLDERS if (path / _FACES[""][0]).is_file()), None)
+    for face, (file_name, own) in _FACES.items():
+        path = folder / file_name if folder else None
         upright = folder / _FACES[""][0] if folder else None
         pdfmetrics.registerFont(TTFont(f"Report{face}", str(path if path and path.is_file() else upright) if folder else own))
     pdfmetrics.registerFontFamily("Report", normal="Report", bold="Report-Bold", italic="Report-Italic", boldItalic="Report-Bold")
@@ -115,8 +117,8 @@ def _font() -> str:
 
 
 def _paragraphs(text: str, style: ParagraphStyle) -> list[Any]:
-    """Markdown's paragraphs, headings and entries of lists, with what is strong or stressed, as ReportLab has it."""
-    found = []
+    """Returns the paragraphs, headings and list entries of a Markdown text as paragraphs of ReportLab, with bold and italic parts."""
+    paragraphs = []
     for token in MarkdownIt("commonmark", {"html": False}).parse(text):
         if token.type == "inline":
             parts = {
@@ -127,19 +129,19 @@ def _paragraphs(text: str, style: ParagraphStyle) -> list[Any]:
                 "softbreak": " ",
                 "hardbreak": "<br/>",
             }
-            words = "".join(parts.get(one.type, escape(one.content)) for one in token.children or ())
-            found.append(Paragraph(words, style))
-    return found
+            words = "".join(parts.get(child.type, escape(child.content)) for child in token.children or ())
+            paragraphs.append(Paragraph(words, style))
+    return paragraphs
 
 
 def as_pdf(title: str, intro: str, tables: Sequence[Table], made_at: datetime, stream: IO[bytes]) -> None:
-    """PDF with page numbers; long tables go on over pages, their head repeated. The same report gives the same bytes."""
+    """Writes a PDF with page numbers. Long tables continue on the next page and repeat their head. The same report gives the same bytes."""
     font = _font()
     text = ParagraphStyle("text", fontName=font, fontSize=9, leading=12)
     cell = ParagraphStyle("cell", fontName=font, fontSize=7, leading=9)
     large = ParagraphStyle("title", parent=text, fontName="Report-Bold", fontSize=16, leading=20, textColor=colors.HexColor("#1f7a74"))
     section = ParagraphStyle("section", parent=text, fontName="Report-Bold", fontSize=12, leading=16, spaceBefore=14, spaceAfter=4)
-    size = landscape(A4) if any(len(one.columns) > WIDE for one in tables) else A4
+    size = landscape(A4) if any(len(table.columns) > WIDE for table in tables) else A4
     document = SimpleDocTemplate(
         stream, pagesize=size, leftMargin=18 * mm, rightMargin=18 * mm, topMargin=18 * mm, bottomMargin=18 * mm, title=title, invariant=1
     )
@@ -165,11 +167,13 @@ def as_pdf(title: str, intro: str, tables: Sequence[Table], made_at: datetime, s
 
 def _pdf_table(table: Table, width: float, font: str, style: ParagraphStyle) -> list[Any]:
     rows = table.written()
-    weights = [min(40, max(4, len(one.title) + 1, *(len(row[place]) for row in rows[:200]))) for place, one in enumerate(table.columns)]
+    weights = [
+        min(40, max(4, len(column.title) + 1, *(len(row[place]) for row in rows[:200]))) for place, column in enumerate(table.columns)
+    ]
     natural = [weight * LETTER + 14 for weight in weights]
-    widths = [one * min(1.0, width / sum(natural)) for one in natural]
+    widths = [points * min(1.0, width / sum(natural)) for points in natural]
     wraps = len(rows) <= WRAPPED_ROWS
-    letters = [max(1, int((each - 10) / LETTER)) for each in widths]
+    letters = [max(1, int((points - 10) / LETTER)) for points in widths]
 
     def cell(text: str, place: int) -> Any:
         if table.columns[place].numeric or len(text) <= letters[place]:
@@ -180,8 +184,8 @@ def _pdf_table(table: Table, width: float, font: str, style: ParagraphStyle) -> 
     heads = {
         numeric: ParagraphStyle("head", parent=style, fontName="Report-Bold", alignment=2 if numeric else 0) for numeric in (True, False)
     }
-    head = [Paragraph(escape(one.title), heads[one.numeric]) for one in table.columns]
-    made = LongTable([head, *body], colWidths=widths, repeatRows=1, hAlign="LEFT")
+    head = [Paragraph(escape(column.title), heads[column.numeric]) for column in table.columns]
+    long_table = LongTable([head, *body], colWidths=widths, repeatRows=1, hAlign="LEFT")
     look: list[Any] = [
         ("FONT", (0, 0), (-1, -1), font, 7),
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
@@ -190,6 +194,6 @@ def _pdf_table(table: Table, width: float, font: str, style: ParagraphStyle) -> 
         ("TOPPADDING", (0, 0), (-1, -1), 2),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
     ]
-    look += [("ALIGN", (place, 0), (place, -1), "RIGHT") for place, one in enumerate(table.columns) if one.numeric]
-    made.setStyle(look)
-    return [made]
+    look += [("ALIGN", (place, 0), (place, -1), "RIGHT") for place, column in enumerate(table.columns) if column.numeric]
+    long_table.setStyle(look)
+    return [long_table]

@@ -1,4 +1,4 @@
-"""The tables of a report: what was asked, in columns, as people read it."""
+"""The tables of a report: the answers to its questions, in columns, as people read them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from templates_lib.cells import cell_text
 
-LONGEST_CELL = 500  # characters of a cell that people read; the CSV has all
+LONGEST_CELL = 500  # characters of a cell that people read; a CSV file has all of them
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: where its value is, what it is called, how it is written (text, number, percent, date or instant)."""
+    """One column: the field of its values, its title, and its format (text, number, percent, date or instant)."""
 
     field: str
     title: str
@@ -36,7 +36,7 @@ class Chart:
 
 @dataclass(slots=True)
 class Table:
-    """One section: rows are plain values in the order of the columns; `more`: there were more rows than it may have."""
+    """One section. Its rows are plain values in the order of the columns. `more` is true if there were more rows than are allowed."""
 
     title: str
     columns: list[Column] = field(default_factory=list)
@@ -46,41 +46,41 @@ class Table:
     more: bool = False
 
     def column(self, name: str) -> list[Any]:
-        """The values of a column."""
-        place = next(place for place, one in enumerate(self.columns) if one.field == name)
+        """Returns the values of a column."""
+        place = next(place for place, column in enumerate(self.columns) if column.field == name)
         return [row[place] for row in self.rows]
 
     def written(self) -> list[list[str]]:
-        """The rows as people read them."""
-        return [[written(value, one.format) for value, one in zip(row, self.columns, strict=True)] for row in self.rows]
+        """Returns the rows as people read them."""
+        return [[written(value, column.format) for value, column in zip(row, self.columns, strict=True)] for row in self.rows]
 
 
 def columns_of(wanted: Sequence[Mapping[str, str]], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Column]:
-    """The columns that were asked for; without any, all that there are, numbers told by their values."""
+    """Returns the wanted columns. If none are given, returns all columns of the rows; the values decide which of them are numbers."""
     if wanted:
-        return [Column(one["field"], one.get("title") or titled(one["field"]), one.get("format", "text")) for one in wanted]
+        return [Column(column["field"], column.get("title") or titled(column["field"]), column.get("format", "text")) for column in wanted]
     formats = [_format_of([row[place] for row in rows]) for place in range(len(names))]
     return [Column(name, titled(name), form) for name, form in zip(names, formats, strict=True)]
 
 
 def _format_of(values: Sequence[Any]) -> str:
-    there = [value for value in values if value is not None]
-    return "number" if there and all(map(_number, there)) else "text"
+    present = [value for value in values if value is not None]
+    return "number" if present and all(map(_is_number, present)) else "text"
 
 
 def titled(name: str) -> str:
-    """A field's name for people: `orders_total` → Orders total."""
+    """Returns the name of a field for people: `orders_total` → Orders total."""
     words = name.strip("_").replace("_", " ").replace(".", " ") or name
     return words[:1].upper() + words[1:]
 
 
 def written(value: Any, form: str) -> str:
-    """A cell as people read it; what does not fit its format is shown as it is."""
+    """Returns a cell as people read it. A value that does not fit the format is shown as it is."""
     if value is None or value == "":
         return ""
-    if form == "percent" and _number(value):
+    if form == "percent" and _is_number(value):
         return f"{value * 100:,.1f} %"
-    if form == "number" and _number(value):
+    if form == "number" and _is_number(value):
         return f"{value:,}" if isinstance(value, int) or float(value).is_integer() is False else f"{value:,.0f}"
     if form in {"date", "instant"}:
         moment = _moment(value)
@@ -90,7 +90,7 @@ def written(value: Any, form: str) -> str:
     return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}…"
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -1,4 +1,4 @@
-"""Asks databases, makes a report of the answers, and mails it or stores it."""
+"""Queries databases, makes a report of the answers, and mails or stores it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from templates_lib.report_generation.tables import Chart, Table, columns_of
 
 TIME_MS = 600_000
 MOST_ROWS = 20_000
-MAIL_ROWS = 50  # of a table in the mail's own text
+MAIL_ROWS = 50  # rows of each table in the text of the mail
 LARGEST_MAIL = 18_000_000  # bytes of files; most servers refuse a message over 25 MB, and base64 adds a third
 _QUESTION = {
     "oneOf": [
@@ -73,8 +73,8 @@ _QUESTION = {
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A finished file of the report."""
+class ReportFile:
+    """A finished file of the report: the end of its name, its media type (`kind`), and its bytes."""
 
     name: str
     kind: str
@@ -82,7 +82,7 @@ class Made:
 
 
 class ReportGeneration(JobTemplate):
-    """Questions, their answers as tables and charts; HTML, PDF and CSV; mailed, stored, or both."""
+    """Shows the answers to questions as tables and charts, in HTML, PDF and CSV. The report is mailed, stored, or both."""
 
     type = "report_generation"
     name = "Report"
@@ -253,7 +253,7 @@ class ReportGeneration(JobTemplate):
     }
 
     def warm(self) -> None:
-        from templates_lib.report_generation import pages  # noqa: F401, PLC0415 - ReportLab, once, in the parent of its processes
+        from templates_lib.report_generation import pages  # noqa: F401, PLC0415 - imports ReportLab once, in the parent of the job processes
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         if params.get("destination") and fields.leaves_store(params["destination"]["path"]):
@@ -265,7 +265,7 @@ class ReportGeneration(JobTemplate):
                 yield from pipelines.problems(question["pipeline"], f"{here}/question/pipeline")
             elif (words := statements.problem(question["statement"])) is not None:
                 yield Problem(f"{here}/question/statement", words)
-            named = {one["field"] for one in section.get("columns", ())}
+            named = {column["field"] for column in section.get("columns", ())}
             chart = section.get("chart", {"label": "", "values": []})
             for field in (chart["label"], *chart["values"]):
                 if field and named and field not in named:
@@ -275,7 +275,7 @@ class ReportGeneration(JobTemplate):
                 yield Problem(f"/mail/recipients/{place}", "is not a mail address")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """Each question asked, its rows counted and the first shown; nothing is written or sent."""
+        """Runs each question, counts its rows and returns the first of them. Writes and sends nothing."""
         self.insist(params)
         tables = [self._table(section, ctx) for section in params["sections"]]
         rows = sum(len(one.rows) for one in tables)
@@ -308,20 +308,20 @@ class ReportGeneration(JobTemplate):
             "records_processed": rows,
             "errors": 0,
         }
-        told = [f"{rows:,} rows"]
+        words = [f"{rows:,} rows"]
         if params.get("destination"):
-            data["files"] = self._stored(params, files, ctx)
-            told.append(f"{len(files)} {'files' if len(files) > 1 else 'file'}")
+            data["files"] = self._store(params, files, ctx)
+            words.append(f"{len(files)} {'files' if len(files) > 1 else 'file'}")
         if params.get("mail"):
             if rows or not params["mail"].get("only_with_rows"):
-                mailed = self._mailed(params, tables, files, ctx)
+                mailed = self._mail(params, tables, files, ctx)
                 data |= {"sent": mailed.data["sent"], "recipients": mailed.data["recipients"]}
-                told.append(mailed.message[:1].lower() + mailed.message[1:])
+                words.append(mailed.message[:1].lower() + mailed.message[1:])
             else:
                 data["sent"] = 0
-                told.append("no mail: there are no rows")
+                words.append("no mail: there are no rows")
         ctx.progress(1, 1)
-        return JobResult(f"{params['title']}: {', '.join(told)}", data)
+        return JobResult(f"{params['title']}: {', '.join(words)}", data)
 
     # -- questions ------------------------------------------------------------------------------------------------
 
@@ -329,7 +329,7 @@ class ReportGeneration(JobTemplate):
         most = section.get("most_rows", 1000)
         question, wanted = section["question"], section.get("columns", ())
         names, rows = (self._ask_mongodb if "pipeline" in question else self._ask_sql)(
-            question, [one["field"] for one in wanted], most + 1, ctx
+            question, [column["field"] for column in wanted], most + 1, ctx
         )
         columns = columns_of(wanted, names, rows)
         chart = section.get("chart")
@@ -348,7 +348,7 @@ class ReportGeneration(JobTemplate):
     def _ask_mongodb(question: Mapping[str, Any], wanted: Sequence[str], most: int, ctx: RunContext) -> tuple[list[str], list[list[Any]]]:
         with open_mongodb(ctx, question["connection"]) as database:
             stages = pipelines.resolve(question["pipeline"], ctx.now)
-            found = list(islice(_checked(pipelines.run(database, question["collection"], stages, time_ms=TIME_MS), ctx), most))
+            found = list(islice(_with_safe_points(pipelines.run(database, question["collection"], stages, time_ms=TIME_MS), ctx), most))
         names = list(wanted) or list(dict.fromkeys(name for row in found for name in row))
         return names, [[_amount(cell_value(row, name)) for name in names] for row in found]
 
@@ -363,7 +363,7 @@ class ReportGeneration(JobTemplate):
             if not result.returns_rows:
                 return list(wanted), []
             columns = list(result.keys())
-            found = [[plain(_amount(value)) for value in row] for row in islice(_checked(result, ctx), most)]
+            found = [[plain(_amount(value)) for value in row] for row in islice(_with_safe_points(result, ctx), most)]
         names = list(wanted) or columns
         places = [columns.index(name) if name in columns else None for name in names]
         return names, [[None if place is None else row[place] for place in places] for row in found]
@@ -371,73 +371,73 @@ class ReportGeneration(JobTemplate):
     # -- files ----------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _files(params: Mapping[str, Any], tables: Sequence[Table], ctx: RunContext) -> Iterator[Made]:
+    def _files(params: Mapping[str, Any], tables: Sequence[Table], ctx: RunContext) -> Iterator[ReportFile]:
         from templates_lib.report_generation import pages  # noqa: PLC0415 - warm() has it
 
         title, intro, formats = params["title"], params.get("intro", ""), params.get("formats", ["pdf"])
         if "html" in formats:
-            yield Made(".html", "text/html", pages.as_html(title, intro, tables, ctx.now).encode())
+            yield ReportFile(".html", "text/html", pages.as_html(title, intro, tables, ctx.now).encode())
         if "pdf" in formats:
             stream = io.BytesIO()
             pages.as_pdf(title, intro, tables, ctx.now, stream)
-            yield Made(".pdf", "application/pdf", stream.getvalue())
+            yield ReportFile(".pdf", "application/pdf", stream.getvalue())
         for number, table in enumerate(tables if "csv" in formats else (), 1):
             stream = io.BytesIO()
             pages.as_csv(table, stream)
-            yield Made(".csv" if len(tables) == 1 else f"-{number}-{_slug(table.title)}.csv", "text/csv", stream.getvalue())
+            yield ReportFile(".csv" if len(tables) == 1 else f"-{number}-{_slug(table.title)}.csv", "text/csv", stream.getvalue())
 
     @staticmethod
-    def _stored(params: Mapping[str, Any], files: Sequence[Made], ctx: RunContext) -> list[dict[str, Any]]:
+    def _store(params: Mapping[str, Any], files: Sequence[ReportFile], ctx: RunContext) -> list[dict[str, Any]]:
         store, path = open_file_store(ctx, params["destination"]["connection"]), fields.fill_path(params["destination"]["path"], ctx)
-        for made in files:
-            with store.write_atomically(path + made.name) as stream:
-                stream.write(made.content)
-        return [{"path": path + made.name, "bytes": len(made.content)} for made in files]
+        for file in files:
+            with store.write_atomically(path + file.name) as stream:
+                stream.write(file.content)
+        return [{"path": path + file.name, "bytes": len(file.content)} for file in files]
 
     @staticmethod
-    def _mailed(params: Mapping[str, Any], tables: Sequence[Table], files: Sequence[Made], ctx: RunContext) -> JobResult:
+    def _mail(params: Mapping[str, Any], tables: Sequence[Table], files: Sequence[ReportFile], ctx: RunContext) -> JobResult:
         from templates_lib.report_generation import pages  # noqa: PLC0415 - warm() has it
 
         mail, title = params["mail"], params["title"]
         recipients = distinct_addresses(mail["recipients"])
         message = mailing.envelope(ctx, ctx.connection(mail["connection"], "smtp").settings, subject=title, to=recipients)
-        lines = [f"{one.title}: {len(one.rows):,} rows" for one in tables]
-        attached, missing = _that_fit(files)
-        note = f"Too large for a mail, and left out: {', '.join(_slug(title) + one.name for one in missing)}" if missing else ""
+        lines = [f"{table.title}: {len(table.rows):,} rows" for table in tables]
+        attached, missing = _split_by_room(files)
+        note = f"Too large for a mail, and left out: {', '.join(_slug(title) + file.name for file in missing)}" if missing else ""
         if note:
             ctx.log.warning("%s", note)
         message.set_content("\n".join([title, "", *filter(None, [params.get("intro", ""), note]), *lines]) + "\n")
         html = pages.as_html(title, params.get("intro", ""), tables, ctx.now, pictures=False, most_rows=MAIL_ROWS, note=note)
         message.add_alternative(html, subtype="html")
-        for made in attached:
-            main, _, sub = made.kind.partition("/")
-            message.add_attachment(made.content, maintype=main, subtype=sub, filename=_slug(title) + made.name)
+        for file in attached:
+            main, _, sub = file.kind.partition("/")
+            message.add_attachment(file.content, maintype=main, subtype=sub, filename=_slug(title) + file.name)
         with open_smtp(ctx, mail["connection"]) as session:
             return mailing.conclude(mailing.send(session, message, recipients))
 
 
-def _that_fit(files: Iterable[Made]) -> tuple[list[Made], list[Made]]:
-    """The files that a mail has room for, the first ones first, and the others."""
-    fit: list[Made] = []
-    missing: list[Made] = []
+def _split_by_room(files: Iterable[ReportFile]) -> tuple[list[ReportFile], list[ReportFile]]:
+    """Returns the files for which a mail has room, beginning with the first file, and the other files."""
+    fit: list[ReportFile] = []
+    missing: list[ReportFile] = []
     left = LARGEST_MAIL
-    for made in files:
-        if len(made.content) <= left:
-            fit.append(made)
-            left -= len(made.content)
+    for file in files:
+        if len(file.content) <= left:
+            fit.append(file)
+            left -= len(file.content)
         else:
-            missing.append(made)
+            missing.append(file)
     return fit, missing
 
 
 def _dates(section: Mapping[str, Any], ctx: RunContext) -> dict[str, Any]:
-    """How the dates of a section's pipeline were read; empty where it has none."""
-    dates = [one.as_json() for one in conditions.read_dates(section["question"].get("pipeline"), ctx.now, "/question/pipeline")]
+    """Returns how the dates of a section's pipeline were read; empty if it has none."""
+    dates = [date.as_json() for date in conditions.read_dates(section["question"].get("pipeline"), ctx.now, "/question/pipeline")]
     return {"dates": dates} if dates else {}
 
 
-def _checked(rows: Iterable[Any], ctx: RunContext) -> Iterator[Any]:
-    """The rows, with a safe point every thousand."""
+def _with_safe_points(rows: Iterable[Any], ctx: RunContext) -> Iterator[Any]:
+    """Yields the rows, with a safe point before every thousand."""
     for place, row in enumerate(rows):
         if place % 1000 == 0:
             ctx.check_cancelled()
@@ -445,12 +445,12 @@ def _checked(rows: Iterable[Any], ctx: RunContext) -> Iterator[Any]:
 
 
 def _amount(value: Any) -> Any:
-    """An exact decimal as a number, so that it is drawn and set as such; any other value as it is."""
+    """Returns an exact decimal as a float, so that it is shown as a number; any other value as it is."""
     exact = value.to_decimal() if isinstance(value, Decimal128) else value
     return float(exact) if isinstance(exact, Decimal) else value
 
 
 def _slug(title: str) -> str:
-    """A title as a file's name: `Überblick, März` → uberblick-marz."""
+    """Returns a title as the name of a file: `Überblick, März` → uberblick-marz."""
     bare = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", bare.lower()).strip("-")[:60] or "report"

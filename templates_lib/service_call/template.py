@@ -1,4 +1,4 @@
-"""Calls a service with what is to be done, and takes its account of what was done: in batches, until there is nothing left."""
+"""Calls a service to do work, in batches, until the service has nothing left to do. The service answers each call with what it did."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_ERRORS = 100
 
 
 class ServiceCall(JobTemplate):
-    """Requirements 000.22, 001.19–21, 003.15: POST of a JobContext, JobResult back."""
+    """Requirements 000.22, 001.19–21, 003.15: posts a JobContext, and gets a JobResult as the answer."""
 
     type = "service_call"
     name = "Service call"
@@ -97,7 +97,7 @@ class ServiceCall(JobTemplate):
                 for name in counts:
                     counts[name] += _whole(answer.get(name))
                 errors += (
-                    [str(one)[:500] for one in answer.get("errors", ())][: MOST_ERRORS - len(errors)]
+                    [str(error)[:500] for error in answer.get("errors", ())][: MOST_ERRORS - len(errors)]
                     if isinstance(answer.get("errors"), list)
                     else []
                 )
@@ -118,7 +118,8 @@ class ServiceCall(JobTemplate):
     def _call(
         client: httpx.Client, params: Mapping[str, Any], ctx: RunContext, batch: int, cursor: Any, so_far: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """One batch. The key is of the run and the batch: a service that keeps it does a repeated one once."""
+        """Calls the service for one batch and returns its answer. The idempotency key belongs to the run and the batch, so that a service
+        that stores the keys does a repeated batch only once."""
         body = {
             "jobName": params["job_name"],
             "config": params.get("config", {}),
@@ -145,12 +146,12 @@ class ServiceCall(JobTemplate):
                 data=dict(so_far),
             )
         try:
-            found = json.loads(read) if read.strip() else {}
+            parsed = json.loads(read) if read.strip() else {}
         except ValueError as error:
             raise TemplateError("The answer is no JSON", permanent=True, data=dict(so_far)) from error
-        if not isinstance(found, dict):
+        if not isinstance(parsed, dict):
             raise TemplateError("The answer is no JSON object", permanent=True, data=dict(so_far))
-        return found
+        return parsed
 
 
 def _whole(value: Any) -> int:

@@ -1,4 +1,4 @@
-"""Asks a relational database, and writes the rows to a file or the first of them into the result."""
+"""Queries a relational database, and writes the rows to a file, or the first of them into the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ FETCHED = 1000
 
 
 class SqlQuery(JobTemplate):
-    """One statement, whose values are bound, never pasted; read only by its connection unless that says otherwise."""
+    """Runs one statement. Its values are bound and never inserted into the text. The statement may only read, unless the connection allows
+    more."""
 
     type = "sql_query"
     name = "SQL query"
@@ -78,7 +79,7 @@ class SqlQuery(JobTemplate):
     }
 
     def warm(self) -> None:
-        import sqlalchemy  # noqa: F401, PLC0415 - once, in the parent of its processes
+        import sqlalchemy  # noqa: F401, PLC0415 - imported once, in the parent of the job processes
 
     def check(self, params: Mapping[str, Any]) -> Iterable[Problem]:
         words = statements.problem(params["statement"])
@@ -88,7 +89,7 @@ class SqlQuery(JobTemplate):
             yield Problem("/destination/path", "must stay inside the file store")
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        from sqlalchemy import text  # noqa: PLC0415 - warm() has it
+        from sqlalchemy import text  # noqa: PLC0415 - warm() has imported it
 
         self.insist(params)
         with open_sql(ctx, params["connection"]) as connection:
@@ -100,10 +101,11 @@ class SqlQuery(JobTemplate):
             rows = self._rows(result, ctx)
             if params.get("destination"):
                 return self._to_file(columns, rows, params, ctx)
-            kept = [
+            first_rows = [
                 dict(zip(columns, map(plain, row), strict=True)) for row, _ in zip(rows, range(params.get("most_rows", 100)), strict=False)
             ]
-            return JobResult(f"{len(kept):,} rows", {"rows": kept, "columns": columns, "records_processed": len(kept), "errors": 0})
+            data = {"rows": first_rows, "columns": columns, "records_processed": len(first_rows), "errors": 0}
+            return JobResult(f"{len(first_rows):,} rows", data)
 
     @staticmethod
     def _rows(result: Any, ctx: RunContext) -> Iterator[Sequence[Any]]:

@@ -1,4 +1,4 @@
-"""Does what it is told, and nothing else: for a first look at schedules, logs, progress, retries, limits and notifications."""
+"""Waits, logs, fails or uses memory as its parameters say, to try out schedules, logs, progress, retries, limits and notifications."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 from templates_lib import fields
 from templates_lib.base import JobResult, JobTemplate, RunContext, TemplateError
 
-STEP_SECONDS = 0.2  # how often it looks whether it is to stop
+STEP_SECONDS = 0.2  # how often it checks whether it must stop
 
 
 class TestScheduler(JobTemplate):
-    """Requirement 002.96: a heartbeat; also sleeps, fails, logs and uses memory on demand."""
+    """Requirement 002.96: a heartbeat. It also sleeps, fails, logs and uses memory on demand."""
 
-    __test__ = False  # for pytest: no class of tests
+    __test__ = False  # tells pytest that this is not a class of tests
     type = "test_scheduler"
     name = "Scheduler test"
     description = "Beat, sleep, log, fail or use memory on demand: the kind to try first"
@@ -81,7 +81,7 @@ class TestScheduler(JobTemplate):
         ctx.log.info("%s (attempt %s)", message, ctx.attempt)
         held = bytearray(params.get("memory_mb", 0) << 20)
         for place in range(0, len(held), 4096):
-            held[place] = 1  # a page is taken once it is written to
+            held[place] = 1  # the kernel takes a page of memory only when something is written to it
         for number in range(params.get("log_lines", 0)):
             ctx.log.info("line %s", number + 1)
         self._sleep(params.get("seconds", 0), ctx)

@@ -14,7 +14,7 @@ from templates_lib.connections.mongodb import open_mongodb
 
 
 class TicketCleanup(JobTemplate):
-    """Requirement 002.96, auto_delete_resolved_tickets: by status and date, with an archive."""
+    """Requirement 002.96 (auto_delete_resolved_tickets): selects tickets by status and date, and archives or deletes them."""
 
     type = "ticket_cleanup"
     name = "Ticket cleanup"
@@ -63,20 +63,21 @@ class TicketCleanup(JobTemplate):
     }
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
-        found = [problem for name in ("collection", "archive") for problem in fields.collection_problems(params.get(name, ""), f"/{name}")]
+        names = ("collection", "archive")
+        problems = [problem for name in names for problem in fields.collection_problems(params.get(name, ""), f"/{name}")]
         if params.get("archive") == params["collection"]:
-            found.append(Problem("/archive", "is the collection itself"))
-        return found
+            problems.append(Problem("/archive", "is the collection itself"))
+        return problems
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """How many tickets a run would take now, the oldest and newest of them, and up to five."""
+        """Returns how many tickets a run would archive or delete now, the oldest and the newest of them, and up to five samples."""
         self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             collection, query = self._tickets(database, params, ctx)
-            found = documents.preview(collection, query, params.get("max_tickets", 10_000), date=params.get("date_field", "resolvedAt"))
-        would = found.pop("would_change")
+            data = documents.preview(collection, query, params.get("max_tickets", 10_000), date=params.get("date_field", "resolvedAt"))
+        would = data.pop("would_change")
         words = f"archive {would:,}" if params.get("archive") else f"delete {would:,}"
-        return JobResult(f"Would {words} of {found['total']:,} tickets", {**found, "would_take": would})
+        return JobResult(f"Would {words} of {data['total']:,} tickets", {**data, "would_take": would})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)

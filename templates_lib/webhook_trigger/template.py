@@ -1,4 +1,4 @@
-"""Calls an HTTP address, signed, with an idempotency key."""
+"""Calls an HTTP address with a signature and an idempotency key."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ READ_ANSWER_BYTES = 1_000_000
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature` of the Standard Webhooks specification 1.0: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`.
+    """Returns the `webhook-signature` of the Standard Webhooks specification 1.0: `v1,` and the base64 of HMAC-SHA256 over
+    `id.timestamp.body`.
 
-    A secret that begins with `whsec_` is base64 after that; any other is used as its UTF-8 bytes.
+    In a secret that begins with `whsec_`, the rest is base64. Any other secret is used as its UTF-8 bytes.
     """
     key = base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
     digest = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
@@ -138,7 +139,7 @@ class WebhookTrigger(JobTemplate):
                 yield Problem("/secret", "begins with whsec_ but is not base64 after that")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        """The request as it would be sent, its signature left out; nothing is called."""
+        """Returns the request as it would be sent, without the signature, and calls nothing."""
         method, body = params.get("method", "POST"), self._body(params)
         names = [name for name, _ in self._headers(params, ctx, body, trusted=True)]
         return JobResult(
@@ -177,7 +178,7 @@ class WebhookTrigger(JobTemplate):
         )
 
     def _call(self, client: httpx.Client, params: Mapping[str, Any], ctx: RunContext) -> tuple[int, str]:
-        """The final answer: its status and the first of its text. Each hop's address is checked anew by the client."""
+        """Returns the status of the final answer and the beginning of its text. The client checks the address of each redirect."""
         method, url = params.get("method", "POST"), httpx.URL(params["url"])
         body = self._body(params)
         origin = (url.scheme, url.host, url.port)
@@ -203,7 +204,8 @@ class WebhookTrigger(JobTemplate):
         return json.dumps(params["body"], separators=(",", ":"), ensure_ascii=False).encode()
 
     def _headers(self, params: Mapping[str, Any], ctx: RunContext, body: bytes, *, trusted: bool) -> list[tuple[str, str]]:
-        """Another origin than the one in the parameters (`trusted` false) gets neither the job's headers nor a signature."""
+        """Returns the headers of the call. If the origin is not the one in the parameters (`trusted` is False), the headers of the job and
+        the signature are left out."""
         timestamp = int(time.time())
         sent = [
             ("User-Agent", "Jobwright"),

@@ -87,7 +87,7 @@ class Dispatcher:
         return missing
 
     def _recover(self, outbox: Outbox) -> int:
-        written = self._queue.add([Execution.from_row(entry) for entry in outbox.entries])
+        written = self._queue.add_planned(outbox.entries)
         self._jobs.settle(outbox.job_id, outbox.claim)
         return written
 
@@ -108,7 +108,7 @@ class Dispatcher:
         replaced = [job.id for job in due if job.id in mine and job.definition.overlap is Overlap.REPLACE and busy.get(job.id)]
         if replaced:
             self._queue.replace_running(replaced, now=now)
-        written = self._queue.add([Execution.from_row(entry) for step in won for entry in step.entries])
+        written = self._queue.add_planned([entry for step in won for entry in step.entries])
         if won:
             log.debug("dispatch.planned", jobs=len(won), executions=written)
         return len(won), written

@@ -188,7 +188,7 @@ def thousand_at_once(uri: str, folder: Path, *, isolation: str) -> None:
         ("who is busy", dispatcher._queue, "live_counts"),
         ("planning", dispatcher, "_plan"),
         ("moving the jobs on", dispatcher._jobs, "advance"),
-        ("writing the executions", dispatcher._queue, "add"),
+        ("writing the executions", dispatcher._queue, "add_planned"),
         ("claiming", engine.node.parts.runner._source, "take"),
     ):
         timed(owner, method, spent, name)

@@ -75,7 +75,7 @@ def test_a_scheduler_killed_at_any_store_call_loses_and_doubles_nothing(
             (first._jobs, "find_due"),
             (first._queue, "live_counts"),
             (first._jobs, "advance"),
-            (first._queue, "add"),
+            (first._queue, "add_planned"),
         ):
             patch.setattr(owner, name, deadly(getattr(owner, name)))
         try:
@@ -220,7 +220,7 @@ def test_a_database_that_is_away_for_one_call_delays_and_nothing_else(
     clock.advance(1)
     engine = dispatcher(store, services, clock)
     with monkeypatch.context() as patch:
-        patch.setattr(engine._queue, "add", lambda documents: (_ for _ in ()).throw(AutoReconnect("away")))
+        patch.setattr(engine._queue, "add_planned", lambda documents: (_ for _ in ()).throw(AutoReconnect("away")))
         with pytest.raises(AutoReconnect):
             engine.tick()
     assert records(store, job) == []

@@ -182,7 +182,7 @@ def test_a_run_whose_record_is_damaged_holds_up_no_other(house: House) -> None:
 def test_a_stop_ends_the_recorder_where_the_database_refuses_everything(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "CLOSE_SECONDS", 0.2)
     attempts = house.claimed(3)
-    made = Recorder(house.executions, house.logs, house.jobs, house.clock)
+    made = make_recorder(house.executions, house.clock)
     made.start()
     monkeypatch.setattr(recording, "is_permanent", lambda error: False)  # as where there is no room left, for ever
     with house.refusing("job_executions", {"never": {"$exists": True}}):

@@ -95,9 +95,11 @@ def migrator(old: Store) -> Migrator:
 
 
 def indexes(store: Store) -> dict[str, Any]:
-    """The indexes of each collection that migrations make, by name. Web servers make those that count requests, when they start."""
+    """The indexes that migrations make, by collection. (A collection is there, with the index of its ids, as soon as somebody has written to
+    it. Web servers make those that count requests, when they start.)"""
     names = set(store.database.list_collection_names()) - {"rate_counters", "rate_windows"}
-    return {name: store.database[name].index_information() for name in sorted(names)}
+    made = {name: store.database[name].index_information() for name in sorted(names)}
+    return {name: own for name, information in made.items() if (own := {key: information[key] for key in information if key != "_id_"})}
 
 
 def owed(store: Store) -> dict[str, dict[str, tuple[int, str | None, bool]]]:

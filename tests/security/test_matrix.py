@@ -157,11 +157,11 @@ WEB: dict[tuple[str, str], May | None] = {
     ("POST", "/jobs/bulk"): May.CHANGE_JOBS,
     ("GET", "/jobs/<job_id>/revisions"): May.SEE_JOBS,
     ("POST", "/jobs/<job_id>/revisions/<int:number>/restore"): May.CHANGE_JOBS,
-    ("GET", "/jobs/<job_id>/export.<any(yaml, json):kind>"): May.SEE_JOBS,
+    ("GET", "/jobs/<job_id>/export.<any(yaml, json):file_format>"): May.SEE_JOBS,
     ("POST", "/jobs/<job_id>/undelete"): May.CHANGE_JOBS,
     ("POST", "/jobs/<job_id>/notes"): May.CHANGE_JOBS,
     ("POST", "/jobs/<job_id>/notes/<note_id>/delete"): May.CHANGE_JOBS,
-    ("GET", "/jobs/new/tried/<of>"): May.CHANGE_JOBS,
+    ("GET", "/jobs/new/tried/<dry_run_id>"): May.CHANGE_JOBS,
     ("POST", "/jobs/new/draft"): May.CHANGE_JOBS,
     ("POST", "/jobs/new/draft/drop"): May.CHANGE_JOBS,
     ("GET", "/executions/<execution_id>/log"): May.SEE_EXECUTIONS,
@@ -185,7 +185,7 @@ WEB: dict[tuple[str, str], May | None] = {
     ("GET", "/jobs/<job_id>/pause"): May.SEE_JOBS,
     ("POST", "/jobs/<job_id>/pause"): May.CHANGE_JOBS,
     ("POST", "/jobs/<job_id>/resume"): May.CHANGE_JOBS,
-    ("POST", "/jobs/<job_id>/<any(enable, disable):what>"): May.CHANGE_JOBS,
+    ("POST", "/jobs/<job_id>/<any(enable, disable):action>"): May.CHANGE_JOBS,
     ("POST", "/jobs/<job_id>/delete"): May.CHANGE_JOBS,
     ("GET", "/jobs/<job_id>/backfill"): May.RUN_JOBS,
     ("POST", "/jobs/<job_id>/backfill"): May.RUN_JOBS,
@@ -323,7 +323,7 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
     asked = services.approvals.ask(asker, needed.value.ask)
     return {
         "job_id": job.id,
-        "of": "none",
+        "dry_run_id": "none",
         "folder": "reference",
         "execution_id": run.id,
         "connection_id": connection["_id"],
@@ -339,10 +339,11 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
 
 
 def address(rule: str, targets: dict[str, str]) -> str:
-    path = rule.replace("<any(enable, disable):what>", "disable").replace("<any(approve, refuse, withdraw):decision>", "refuse")
+    path = rule.replace("<any(enable, disable):action>", "disable").replace("<any(approve, refuse, withdraw):decision>", "refuse")
     path = path.replace("<any(published, deprecated, retired):state>", "deprecated")
     path = (
-        path.replace("<any(yaml, json):kind>", "yaml")
+        path.replace("<any(yaml, json):file_format>", "yaml")
+        .replace("<any(yaml, json):kind>", "yaml")
         .replace("export.<kind>", "export.csv")
         .replace("<path:filename>", targets["filename"])
     )

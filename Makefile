@@ -13,10 +13,9 @@ CYCLONEDX := 7.5.0
 # Tests that ask how soon something starts run beside no others.
 ALONE := tests/faults/test_bombs.py
 PYTEST = $(BIN)/python -m pytest
-# Workers: one more than there are cores, as tests wait now and then; and two for each core, where many of them wait.
+# Workers: one more than there are cores, as tests wait now and then.
 CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 FEW := -n $(shell expr $(CORES) + 1) --dist loadgroup --no-loadscope-reorder
-MANY := -n $(shell expr 2 '*' $(CORES)) --dist loadgroup --no-loadscope-reorder
 COVERED := tests/unit tests/contract tests/integration
 # What depends on processes, threads and clocks, and is repeated by `make check-long`.
 TIMED := tests/unit/webserver tests/integration/executors tests/integration/node tests/integration/queue tests/integration/scheduling \
@@ -49,26 +48,26 @@ run: $(STAMP) ## Serve http://127.0.0.1:8080 with a MongoDB of its own
 demo: $(STAMP) ## Run one job of each template on sample data, print what became of it
 	@exec $(BIN)/jobwright demo
 
-test: setup-tests ## All tests, in about 11 minutes on two cores
-	@echo "1/3 Unit and integration tests: about 4 minutes"
+test: setup-tests ## All tests, in about 18 minutes on two cores
+	@echo "1/3 Unit and integration tests: about 6 minutes"
 	@$(PYTEST) $(FEW) $(COVERED)
 	@$(MAKE) --no-print-directory test-processes
 
 # Coverage is what the first tests reach. In tests of whole services, of browsers or of a kill -9 it would say little and cost much.
-check: setup-tests ## What CI runs: lint, types, import contracts, all tests, coverage of the first; about 13 minutes on two cores
+check: setup-tests ## What CI runs: lint, types, import contracts, all tests, coverage of the first; about 21 minutes on two cores
 	@echo "0/3 Lint, types, import contracts: about a minute"
 	@$(MAKE) --no-print-directory lint types imports
 	@rm -f .coverage .coverage.*
-	@echo "1/3 Unit and integration tests with their coverage: about 5 minutes"
+	@echo "1/3 Unit and integration tests with their coverage: about 8 minutes"
 	@$(BIN)/python -m coverage run -m pytest $(FEW) $(COVERED)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 	@$(MAKE) --no-print-directory test-processes
 
-# Tests of whole services. Those of faults mostly wait, so they run beside the others, on more workers than there are cores.
+# Tests of whole services. Those of faults mostly wait, so they run beside the others.
 test-processes: setup-tests
-	@echo "2/3 Security, browser and fault tests: about 7 minutes"
-	@$(PYTEST) $(MANY) tests/security tests/browser tests/faults $(ALONE:%=--ignore=%)
+	@echo "2/3 Security, browser and fault tests: about 12 minutes"
+	@$(PYTEST) $(FEW) tests/security tests/browser tests/faults $(ALONE:%=--ignore=%)
 	@echo "3/3 Fault tests that measure time, beside no others: half a minute"
 	@$(PYTEST) $(ALONE)
 

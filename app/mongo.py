@@ -312,6 +312,11 @@ def is_permanent(error: BaseException) -> bool:
     return not isinstance(error, PyMongoError) or isinstance(error, InvalidOperation | DocumentTooLarge | InvalidName)
 
 
+def is_only_duplicates(error: BulkWriteError) -> bool:
+    """Returns whether a bulk write failed only where a unique index holds the same already; what else it was given is written."""
+    return all(write_error["code"] == DUPLICATE_KEY for write_error in error.details["writeErrors"])
+
+
 def is_away(error: BaseException) -> bool:
     """Returns whether the error means that the server did not answer, so the same call may work later."""
     if isinstance(error, StoreUnavailable | AutoReconnect | ConnectionFailure):

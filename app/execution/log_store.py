@@ -11,7 +11,7 @@ from pymongo import DeleteMany
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from app.mongo import DUPLICATE_KEY, Document, Records, literal, read_first
+from app.mongo import Document, Records, is_only_duplicates, literal, read_first
 from app.queue.shape import CHUNK
 from app.validation.terminal import plain
 
@@ -84,7 +84,7 @@ class LogStore:
         try:
             self._logs.insert_many(list(chunks), ordered=False)
         except BulkWriteError as error:
-            if any(one["code"] != DUPLICATE_KEY for one in error.details["writeErrors"]):
+            if not is_only_duplicates(error):
                 raise
 
     def remove(self, execution_ids: Sequence[str]) -> None:

@@ -11,22 +11,24 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from app.mongo import DUPLICATE_KEY, Document, Records
+from app.mongo import Document, Records, is_only_duplicates
 from app.queue import updates
 from app.queue.endings import ending
 from app.queue.execution import CancelRequest, cancel_from
-from app.queue.model import Attempt, Reason, Status
+from app.queue.model import Attempt, AttemptError, Reason, Status
 from app.queue.owing import Owing
 from app.queue.retry import LEAST_DELAY_SECONDS
 from app.queue.shape import EXECUTION
 from app.queue.slots import RunBounds, slots_query
-from app.queue.store import end_damaged
+from app.queue.store import COLLECTION, LIVE_VALUES
 from app.queue.updates import AttemptEnd
 from app.shapes import DAMAGED
 from app.ticks import each
+from app.validation.storable import whole_text
 
 # A run that waits for a slot is looked at again after so long.
 BLOCKED_RECHECK = timedelta(seconds=1)
+LONGEST_REASON = 500  # characters
 CLAIM_FIELDS = (
     "job_id",
     "job_name",
@@ -60,7 +62,7 @@ class ClaimStore:
     """The compare-and-sets of workers. `owing` says which ends owe something."""
 
     def __init__(self, database: Database[Document], owing: Owing) -> None:
-        self._executions, self._owing = Records(database, "job_executions", EXECUTION), owing
+        self._executions, self._owing = Records(database, COLLECTION, EXECUTION), owing
 
     # -- claiming -------------------------------------------------------------------------------------------------
 
@@ -83,7 +85,7 @@ class ClaimStore:
         try:
             return self._executions.bulk_write(operations, ordered=False).matched_count == expected
         except BulkWriteError as error:
-            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
+            if not is_only_duplicates(error):
                 raise
             return False
 
@@ -225,7 +227,11 @@ class ClaimStore:
 
     def end_damaged(self, execution_id: str, error: Exception, *, now: datetime) -> None:
         """End an execution whose record cannot be read any more, with the reason."""
-        end_damaged(self._executions, self._owing, execution_id, error, now=now)
+        told = whole_text(f"Its record cannot be read: {type(error).__name__}: {str(error)[:LONGEST_REASON]}")
+        broken = AttemptError(type="DamagedRecord", message=told).as_document()
+        waits_or_runs = [{"status": {"$in": LIVE_VALUES}}, {"queue_rank": {"$exists": True}}, {"slots": {"$exists": True}}]
+        end = ending(Status.FAILED, now, owed=self._owing.of_status(Status.FAILED), fields={"error": broken})
+        self._executions.update_one({"_id": execution_id, "$or": waits_or_runs}, end.update())
 
     def _without_damaged(self, rows: list[Document], now: datetime) -> list[Document]:
         """The rows that are executions; one that somebody or something has damaged ends, so that it holds up no other."""

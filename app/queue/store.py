@@ -10,23 +10,21 @@ from pymongo import InsertOne, ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from app.mongo import DUPLICATE_KEY, Document, Records
+from app.mongo import Document, Records, is_only_duplicates
 from app.outbox.model import Owed
 from app.outbox.store import OutboxStore
 from app.queue.endings import ending
 from app.queue.execution import Execution
-from app.queue.model import ENDED, LIVE, AttemptError, Reason, Status, Trigger
+from app.queue.model import ENDED, LIVE, Reason, Status, Trigger
 from app.queue.owing import End, Owing
 from app.queue.shape import EXECUTION
 from app.queue.slots import RunBounds, assign, slots_query
-from app.validation.storable import whole_text
 
 COLLECTION = "job_executions"
 STREAM_WAIT_MS = 2000  # how often a change stream without changes looks whether it is to stop
 LIVE_VALUES = [status.value for status in Status if status in LIVE]
 ENDED_VALUES = [status.value for status in Status if status in ENDED]
 WAITING = {"$in": [Status.QUEUED.value, Status.RETRYING.value]}
-LONGEST_REASON = 500  # characters
 
 
 class QueueStore:
@@ -52,7 +50,7 @@ class QueueStore:
         try:
             return self._executions.bulk_write([InsertOne(document) for document in documents], ordered=False).inserted_count
         except BulkWriteError as error:
-            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
+            if not is_only_duplicates(error):
                 raise
             return int(error.details["nInserted"])
 
@@ -154,15 +152,6 @@ class QueueStore:
     def regroup(self, job_id: str, group: str) -> int:
         """Give the executions of a job the group that it has now; returns how many had another."""
         return self._executions.update_many({"job_id": job_id, "group": {"$ne": group}}, {"$set": {"group": group}}).modified_count
-
-
-def end_damaged(executions: Records, owing: Owing, execution_id: str, error: Exception, *, now: datetime) -> None:
-    """End an execution whose record cannot be read any more, with the reason."""
-    told = whole_text(f"Its record cannot be read: {type(error).__name__}: {str(error)[:LONGEST_REASON]}")
-    broken = AttemptError(type="DamagedRecord", message=told).as_document()
-    waits_or_runs = [{"status": {"$in": LIVE_VALUES}}, {"queue_rank": {"$exists": True}}, {"slots": {"$exists": True}}]
-    end = ending(Status.FAILED, now, owed=owing.of_status(Status.FAILED), fields={"error": broken})
-    executions.update_one({"_id": execution_id, "$or": waits_or_runs}, end.update())
 
 
 def execution_outbox(database: Database[Document]) -> OutboxStore[Execution]:

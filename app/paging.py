@@ -11,12 +11,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list with `total` items. Pages count from 1; there is at least one, which may be empty."""
+    """One page of a list with `total` items. Pages count from 1; there is at least one, which may be empty.
+
+    `counted` is False where the list has more than `total` items, which nobody counted.
+    """
 
     items: Sequence[T]
     total: int
     page: int
     pages: int
+    counted: bool = True
 
     @classmethod
     def of(cls, items: Sequence[T], *, total: int, page: int, limit: int) -> Page[T]:

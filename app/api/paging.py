@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from marshmallow import Schema
 from marshmallow import fields as ma
 from marshmallow.validate import Range
 
 from app.api.base_schemas import AnswerSchema, RequestSchema
+from app.paging import Page
 
 
 class PageQuery(RequestSchema):
     page = ma.Integer(load_default=1, validate=Range(min=1, max=100_000))
     limit = ma.Integer(load_default=20, validate=Range(min=1, max=200))
-
-
-class Numbered(Protocol):
-    """A page of any list."""
-
-    @property
-    def total(self) -> int: ...
-
-    @property
-    def page(self) -> int: ...
-
-    @property
-    def pages(self) -> int: ...
 
 
 def page_schema(name: str, items: str, item_schema: type[Schema]) -> type[Schema]:
@@ -44,6 +32,6 @@ def page_schema(name: str, items: str, item_schema: type[Schema]) -> type[Schema
     return type(name, (AnswerSchema,), fields)
 
 
-def page_json(items: str, rows: Sequence[Any], page: Numbered) -> dict[str, Any]:
+def page_json(items: str, rows: Sequence[Any], page: Page[Any]) -> dict[str, Any]:
     """Returns the answer of one page: its rows (JSON values) as the member `items`, and where in the list it stands."""
     return {items: rows, "total": page.total, "page": page.page, "pages": page.pages}

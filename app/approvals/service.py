@@ -27,7 +27,7 @@ from app.errors import (
     StoreUnavailable,
     ValidationFailed,
 )
-from app.execution.doors import RunDoors
+from app.execution.run_services import RunServices
 from app.execution.runs import ApprovedRun
 from app.jobs.gate import ApprovalRequest, Operation
 from app.jobs.model import job_document
@@ -58,7 +58,7 @@ class Approvals:
         users: UserStore,
         registry: JobRegistry,
         pausing: Pausing,
-        runs: RunDoors,
+        runs: RunServices,
         audit: AuditTrail,
         events: Events,
         clock: Clock,

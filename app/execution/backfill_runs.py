@@ -11,7 +11,7 @@ from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.execution.history_store import HistoryStore
-from app.execution.runs import JobDoors, RunLimit
+from app.execution.runs import JobServices, RunLimit
 from app.jobs.gate import Operation
 from app.queue.execution import Execution
 from app.queue.store import QueueStore
@@ -29,7 +29,7 @@ class BackfillRuns:
         queue: QueueStore,
         history: HistoryStore,
         limit: RunLimit,
-        jobs: JobDoors,
+        jobs: JobServices,
         audit: AuditTrail,
         clock: Clock,
         queued: Signal,

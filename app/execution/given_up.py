@@ -10,6 +10,7 @@ from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.errors import NotFound
+from app.execution.visible import VisibleExecutions
 from app.jobs.directory import JobDirectory
 from app.outbox.events import StoredEvent
 from app.outbox.model import Owed
@@ -52,7 +53,8 @@ class GivenUp:
         clock: Clock,
         owed: Signal,
     ) -> None:
-        self._executions, self._events, self._queue, self._directory = executions, events, queue, directory
+        self._executions, self._events, self._directory = executions, events, directory
+        self._visible = VisibleExecutions(queue, directory)
         self._audit, self._clock, self._owed = audit, clock, owed
 
     def items(self, actor: Actor) -> list[GivenUpItem]:
@@ -72,13 +74,10 @@ class GivenUp:
     def ask_again(self, actor: Actor, execution_id: str, what: str) -> None:
         """Have what the end of an execution owed tried again. Raises NotFound where it was not given up."""
         require(actor, May.RUN_JOBS)
-        execution = self._queue.get(execution_id)
-        if execution is None or not self._directory.sees(actor, execution.job_id):
-            raise NotFound("execution", execution_id)
-        if not any(item.what == what and item.given_up for item in execution.owed):
-            raise NotFound("item", what)
+        execution = self._visible.get(actor, execution_id)
         with self._audit.action(actor, "execution.owed_again", kind="execution", target_id=execution_id, name=execution.job_name):
-            self._executions.ask_again(execution_id, what, now=self._clock.now())
+            if not self._executions.ask_again(execution_id, what, now=self._clock.now()):
+                raise NotFound("item", what)
         self._owed.send()
 
     def ask_again_of_event(self, actor: Actor, event_id: str, what: str) -> None:

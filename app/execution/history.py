@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from statistics import median
 from typing import Any
 
 from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.connections.vault import mask
-from app.errors import NotFound
 from app.execution.figures import Figures
 from app.execution.filters import ALL_EXECUTIONS, ExecutionFilter
 from app.execution.history_store import HistoryStore
-from app.execution.runs import JobDoors, carried_parameters, masked
+from app.execution.runs import JobServices, carried_parameters, masked
 from app.execution.statistics_store import StatisticsStore
+from app.execution.visible import VisibleExecutions
+from app.paging import Page, page_count
 from app.queue.execution import Execution, Outline
 from app.queue.store import QueueStore
 
@@ -24,34 +25,24 @@ TYPICAL_OF = 50  # runs
 MOST_EFFECTS = 50  # executions that one began
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionPage:
-    """One page, newest first; pages count from 1."""
-
-    executions: list[Execution]
-    total: int
-    page: int
-    pages: int
-    counted: bool = True  # False where there are more than `total`
-
-
 class History:
     """Reads executions for one actor at a time."""
 
-    def __init__(self, *, queue: QueueStore, history: HistoryStore, statistics: StatisticsStore, jobs: JobDoors) -> None:
+    def __init__(self, *, queue: QueueStore, history: HistoryStore, statistics: StatisticsStore, jobs: JobServices) -> None:
         self._queue, self._history, self._statistics = queue, history, statistics
         self._registry, self._directory, self._parameters = jobs.registry, jobs.directory, jobs.parameters
+        self._visible = VisibleExecutions(queue, jobs.directory)
 
     def get(self, actor: Actor, execution_id: str) -> Execution:
         """One execution. Raises NotFound."""
         require(actor, May.SEE_EXECUTIONS)
-        return masked(self._visible(actor, execution_id))
+        return masked(self._visible.get(actor, execution_id))
 
     def parameters_again(self, actor: Actor, execution_id: str) -> dict[str, Any]:
         """What an execution had, as its job's template takes it now; what the job has, where it is of another template by now. Raises
         NotFound."""
         require(actor, May.SEE_EXECUTIONS)
-        old = self._visible(actor, execution_id)
+        old = self._visible.get(actor, execution_id)
         job = self._registry.visible(actor, old.job_id)
         carried = carried_parameters(self._parameters, job, old)
         shown: dict[str, Any] = self._parameters.shown(job) if carried is None else mask(carried)
@@ -59,7 +50,7 @@ class History:
 
     def page(
         self, actor: Actor, query: ExecutionFilter = ALL_EXECUTIONS, *, page: int = 1, limit: int = 50, most: int = 0
-    ) -> ExecutionPage:
+    ) -> Page[Execution]:
         """One page of the executions that `query` leaves. With `most`, no more than so many are counted, and pages go no further."""
         require(actor, May.SEE_EXECUTIONS)
         rows, total = self._history.page(query, groups=actor.groups, skip=(page - 1) * limit, limit=limit, most=most)
@@ -69,7 +60,7 @@ class History:
         everything = query == ALL_EXECUTIONS and actor.groups is None  # its number is known without counting
         reached = min(total, most) if most else total
         counted = not most or total < most or everything
-        return ExecutionPage([masked(row) for row in rows], total, page, max(1, -(-reached // limit)), counted=counted)
+        return Page([masked(row) for row in rows], total, page, page_count(reached, limit), counted)
 
     def latest(self, actor: Actor, job_id: str, limit: int = 20) -> list[Outline]:
         """The newest executions of a job, in brief."""
@@ -121,9 +112,3 @@ class History:
     def _seen(self, actor: Actor, rows: Sequence[Outline]) -> list[Outline]:
         require(actor, May.SEE_EXECUTIONS)
         return [row for row in rows if self._directory.sees(actor, row.job_id)]
-
-    def _visible(self, actor: Actor, execution_id: str) -> Execution:
-        execution = self._queue.get(execution_id)
-        if execution is None or not self._directory.sees(actor, execution.job_id):
-            raise NotFound("execution", execution_id)
-        return execution

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from app.accounts.permissions import May, require
 from app.audit.model import Actor
-from app.errors import NotFound
 from app.execution.log_store import LogStore, LogWindow
+from app.execution.visible import VisibleExecutions
 from app.jobs.directory import JobDirectory
 from app.mongo import Document
 from app.queue.store import QueueStore
@@ -19,7 +19,7 @@ class Logs:
     """Reads log lines {timestamp, level, message, attempt}. Each method raises NotFound for an execution that `actor` does not see."""
 
     def __init__(self, queue: QueueStore, logs: LogStore, directory: JobDirectory) -> None:
-        self._queue, self._logs, self._directory = queue, logs, directory
+        self._visible, self._logs = VisibleExecutions(queue, directory), logs
 
     def read(self, actor: Actor, execution_id: str, *, after: str = "", limit: int = 1000) -> tuple[list[Document], str]:
         """The lines after a cursor, and the next cursor."""
@@ -48,9 +48,7 @@ class Logs:
 
     def _require_visible(self, actor: Actor, execution_id: str) -> None:
         require(actor, May.SEE_EXECUTIONS)
-        execution = self._queue.get(execution_id)
-        if execution is None or not self._directory.sees(actor, execution.job_id):
-            raise NotFound("execution", execution_id)
+        self._visible.get(actor, execution_id)
 
 
 def at_least(level: str) -> Sequence[str]:

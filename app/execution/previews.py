@@ -13,7 +13,7 @@ from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.errors import ApprovalNeeded
-from app.execution.runs import JobDoors, RunLimit
+from app.execution.runs import RUN_SPACE, JobServices, RunLimit
 from app.jobs.body import non_defaults
 from app.jobs.gate import Operation
 from app.jobs.model import Job
@@ -22,8 +22,6 @@ from app.queue.execution import Execution
 from app.queue.model import AttemptError, Status
 from app.queue.store import QueueStore
 from app.signals import Signal
-
-_RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +39,7 @@ class PreviewResult:
 class Previews:
     """Runs previews beside whatever runs. `queued` is sent when one waits."""
 
-    def __init__(self, *, queue: QueueStore, limit: RunLimit, jobs: JobDoors, audit: AuditTrail, clock: Clock, queued: Signal) -> None:
+    def __init__(self, *, queue: QueueStore, limit: RunLimit, jobs: JobServices, audit: AuditTrail, clock: Clock, queued: Signal) -> None:
         self._queue, self._limit, self._audit, self._clock, self._queued = queue, limit, audit, clock, queued
         self._registry, self._gate = jobs.registry, jobs.gate
 
@@ -89,7 +87,7 @@ class Previews:
     @staticmethod
     def id_of(of: str) -> str:
         """The id of the execution that `start` makes."""
-        return str(uuid.uuid5(_RUN_SPACE, f"preview {of}"))
+        return str(uuid.uuid5(RUN_SPACE, f"preview {of}"))
 
 
 def _tried_by(actor: Actor, key: str) -> str:

@@ -14,8 +14,9 @@ from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.connections.vault import mask
-from app.errors import AlreadyRunning, Conflict, FieldError, LimitReached, NotFound, ValidationFailed
+from app.errors import AlreadyRunning, Conflict, FieldError, LimitReached, ValidationFailed
 from app.execution.limit_store import RunLimits
+from app.execution.visible import VisibleExecutions
 from app.jobs.directory import JobDirectory
 from app.jobs.gate import ApprovalGate, Operation
 from app.jobs.model import Job, Overlap
@@ -29,7 +30,7 @@ from app.queue.store import QueueStore
 from app.signals import Signal
 from templates_lib.messages import Said, said, say
 
-_RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")
+RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")  # of the ids that follow from what was asked
 LIMIT_WINDOW = timedelta(hours=1)
 
 
@@ -48,7 +49,7 @@ class ApprovedRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobDoors:
+class JobServices:
     """What runs need of the registry of jobs."""
 
     registry: JobRegistry
@@ -84,7 +85,7 @@ class Runs:
         *,
         queue: QueueStore,
         limit: RunLimit,
-        jobs: JobDoors,
+        jobs: JobServices,
         audit: AuditTrail,
         clock: Clock,
         bounds: RunBounds,
@@ -92,7 +93,8 @@ class Runs:
         why_nothing_starts: Callable[[], Said | None],
     ) -> None:
         self._queue, self._limit, self._audit, self._clock = queue, limit, audit, clock
-        self._registry, self._directory, self._parameters, self._gate = jobs.registry, jobs.directory, jobs.parameters, jobs.gate
+        self._registry, self._parameters, self._gate = jobs.registry, jobs.parameters, jobs.gate
+        self._visible = VisibleExecutions(queue, jobs.directory)
         self._bounds, self._queued, self._why_nothing_starts = bounds, queued, why_nothing_starts
 
     # -- starting -------------------------------------------------------------------------------------------------
@@ -113,7 +115,7 @@ class Runs:
         """
         require(actor, May.RUN_JOBS)
         job = self._parameters.upgrade(self._registry.visible(actor, job_id))
-        execution_id = str(uuid.uuid5(_RUN_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
+        execution_id = str(uuid.uuid5(RUN_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
         if idempotency_key and (replayed := self._replayed(execution_id, job_id)):
             return replayed
         parameters = self._parameters.for_run(job, overrides, whole=whole)
@@ -126,7 +128,7 @@ class Runs:
         payload = {"parameters": parameters, "code_version": job.code_version, **named}
         self._gate.check(actor, job, Operation.RUN, payload=payload, diff=diff)
         self._start(actor, "job.run", execution, diff)
-        return masked(self._found(execution_id))
+        return masked(self._visible.get(actor, execution_id))
 
     def wrong_parameters(self, actor: Actor, job_id: str, overrides: Mapping[str, Any]) -> tuple[FieldError, ...]:
         """What keeps a run by hand from having these parameters, at pointers below `/parameters`. Raises Forbidden, NotFound."""
@@ -148,7 +150,7 @@ class Runs:
         Raises Conflict while it has not ended, else as `run_now`.
         """
         require(actor, May.RUN_JOBS)
-        old = self._visible(actor, execution_id)
+        old = self._visible.get(actor, execution_id)
         job = self._parameters.upgrade(self._registry.visible(actor, old.job_id))
         if old.is_live:
             raise Conflict(say("This execution is {status}; it can be retried once it has ended", status=said(old.status)))
@@ -188,14 +190,14 @@ class Runs:
             execution_id, trigger = approved.execution_id, Trigger.MANUAL
             execution = Execution.manual(job, now, by=actor.email, trigger=trigger, parameters=parameters, execution_id=execution_id)
         self._start(actor, "execution.retry" if again else "job.run", execution, [])
-        return masked(self._found(approved.execution_id))
+        return masked(self._visible.get(actor, approved.execution_id))
 
     # -- stopping -------------------------------------------------------------------------------------------------
 
     def cancel(self, actor: Actor, execution_id: str) -> Execution:
         """Stop an execution: at once where it waits, within the grace where it runs. Raises Conflict where it has ended."""
         require(actor, May.CANCEL)
-        execution = self._visible(actor, execution_id)
+        execution = self._visible.get(actor, execution_id)
         if not execution.is_live:
             raise Conflict(say("This execution has ended already: {status}", status=said(execution.status)))
         with self._audit.action(actor, "execution.cancel", kind="execution", target_id=execution_id, name=execution.job_name):
@@ -261,18 +263,6 @@ class Runs:
         if execution.job_id != job_id:
             raise Conflict("This Idempotency-Key was used for another job")
         return masked(execution)
-
-    def _visible(self, actor: Actor, execution_id: str) -> Execution:
-        execution = self._found(execution_id)
-        if not self._directory.sees(actor, execution.job_id):
-            raise NotFound("execution", execution_id)
-        return execution
-
-    def _found(self, execution_id: str) -> Execution:
-        execution = self._queue.get(execution_id)
-        if execution is None:
-            raise NotFound("execution", execution_id)
-        return execution
 
 
 def masked(execution: Execution) -> Execution:

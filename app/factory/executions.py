@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.execution.backfill_runs import BackfillRuns
-from app.execution.doors import RunDoors
 from app.execution.given_up import GivenUp
 from app.execution.history import History
 from app.execution.logs import Logs
 from app.execution.overview import Overview
 from app.execution.previews import Previews
+from app.execution.run_services import RunServices
 from app.execution.runs import RunLimit, Runs
 from app.factory.ground import Ground
 from app.factory.jobs import Jobs
@@ -24,7 +24,7 @@ from app.scheduling.maintenance import Maintenance
 class Executions:
     """What runs, what ran, and what keeps runs from starting."""
 
-    doors: RunDoors
+    services: RunServices
     history: History
     logs: Logs
     overview: Overview
@@ -35,37 +35,39 @@ class Executions:
 
 def build_executions(ground: Ground, materials: Materials, jobs: Jobs) -> Executions:
     """Build the stage."""
-    stores, audit, clock, doors = ground.stores, ground.audit, ground.clock, jobs.doors
+    stores, audit, clock, registered = ground.stores, ground.audit, ground.clock, jobs.services
     maintenance = Maintenance(stores.maintenance, stores.nodes, stores.dispatch, audit, clock)
     limit = RunLimit(stores.run_limits, clock, ground.settings.runs_per_hour)
     runs = Runs(
         queue=stores.queue,
         limit=limit,
-        jobs=doors,
+        jobs=registered,
         audit=audit,
         clock=clock,
         bounds=RunBounds.from_settings(ground.settings),
         queued=ground.queued,
         why_nothing_starts=lambda: maintenance.why_nothing_starts(clock.now()),
     )
-    previews = Previews(queue=stores.queue, limit=limit, jobs=doors, audit=audit, clock=clock, queued=ground.queued)
+    previews = Previews(queue=stores.queue, limit=limit, jobs=registered, audit=audit, clock=clock, queued=ground.queued)
     backfill_runs = BackfillRuns(
-        queue=stores.queue, history=stores.history, limit=limit, jobs=doors, audit=audit, clock=clock, queued=ground.queued
+        queue=stores.queue, history=stores.history, limit=limit, jobs=registered, audit=audit, clock=clock, queued=ground.queued
     )
     return Executions(
-        doors=RunDoors(runs, previews, backfill_runs),
-        history=History(queue=stores.queue, history=stores.history, statistics=stores.statistics, jobs=doors),
-        logs=Logs(stores.queue, stores.logs, doors.directory),
-        overview=Overview(history=stores.history, statistics=stores.statistics, days=stores.days, directory=doors.directory, clock=clock),
+        services=RunServices(runs, previews, backfill_runs),
+        history=History(queue=stores.queue, history=stores.history, statistics=stores.statistics, jobs=registered),
+        logs=Logs(stores.queue, stores.logs, registered.directory),
+        overview=Overview(
+            history=stores.history, statistics=stores.statistics, days=stores.days, directory=registered.directory, clock=clock
+        ),
         given_up=GivenUp(
             executions=stores.owed_by_executions,
             events=stores.owed_by_events,
             queue=stores.queue,
-            directory=doors.directory,
+            directory=registered.directory,
             audit=audit,
             clock=clock,
             owed=ground.owed,
         ),
-        backfills=Backfills(registry=doors.registry, runs=backfill_runs, triggers=materials.triggers, clock=clock),
+        backfills=Backfills(registry=registered.registry, runs=backfill_runs, triggers=materials.triggers, clock=clock),
         maintenance=maintenance,
     )

@@ -37,7 +37,7 @@ def build_services(
 
 def _services(ground: Ground, people: People, materials: Materials, jobs: Jobs, executions: Executions) -> Services:
     """The stages side by side, with those that need several of them."""
-    doors, by_hand = jobs.doors, executions.doors
+    registered, by_hand = jobs.services, executions.services
     approvals = _approvals(ground, jobs, executions)
 
     def ping() -> None:
@@ -72,9 +72,9 @@ def _services(ground: Ground, people: People, materials: Materials, jobs: Jobs, 
         sharing=materials.sharing,
         calendars=materials.calendars,
         triggers=materials.triggers,
-        jobs=doors.registry,
-        directory=doors.directory,
-        parameters=doors.parameters,
+        jobs=registered.registry,
+        directory=registered.directory,
+        parameters=registered.parameters,
         pausing=jobs.pausing,
         dependencies=jobs.dependencies,
         moves=jobs.moves,
@@ -93,9 +93,9 @@ def _services(ground: Ground, people: People, materials: Materials, jobs: Jobs, 
         maintenance=executions.maintenance,
         approvals=approvals,
         exchange=Exchange(
-            registry=doors.registry,
-            directory=doors.directory,
-            parameters=doors.parameters,
+            registry=registered.registry,
+            directory=registered.directory,
+            parameters=registered.parameters,
             dependencies=jobs.dependencies,
             runs=by_hand.runs,
             approvals=approvals,
@@ -103,10 +103,10 @@ def _services(ground: Ground, people: People, materials: Materials, jobs: Jobs, 
             settings=ground.settings,
         ),
         bulk=Bulk(
-            registry=doors.registry,
-            directory=doors.directory,
+            registry=registered.registry,
+            directory=registered.directory,
             pausing=jobs.pausing,
-            gate=doors.gate,
+            gate=registered.gate,
             runs=by_hand.runs,
             history=executions.history,
             approvals=approvals,
@@ -118,9 +118,9 @@ def _approvals(ground: Ground, jobs: Jobs, executions: Executions) -> Approvals:
     return Approvals(
         store=ground.stores.approvals,
         users=ground.stores.users,
-        registry=jobs.doors.registry,
+        registry=jobs.services.registry,
         pausing=jobs.pausing,
-        runs=executions.doors,
+        runs=executions.services,
         audit=ground.audit,
         events=ground.events,
         clock=ground.clock,

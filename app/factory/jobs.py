@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.execution.runs import JobDoors
+from app.execution.runs import JobServices
 from app.factory.ground import Ground
 from app.factory.templates import Materials
 from app.jobs.definitions import Definitions
@@ -27,7 +27,7 @@ from app.scheduling.forecast import Forecast
 class Jobs:
     """The registry, by what is done with it."""
 
-    doors: JobDoors
+    services: JobServices
     pausing: Pausing
     dependencies: Dependencies
     moves: Moves
@@ -66,7 +66,7 @@ def build_jobs(ground: Ground, materials: Materials) -> Jobs:
     )
     directory = JobDirectory(lists=stores.lists, usage=stores.usage, catalogue=materials.catalogue, clock=clock)
     return Jobs(
-        doors=JobDoors(registry=registry, directory=directory, parameters=parameters, gate=gate),
+        services=JobServices(registry=registry, directory=directory, parameters=parameters, gate=gate),
         pausing=Pausing(store=stores.jobs, gate=gate, schedules=schedules, audit=audit, clock=clock),
         dependencies=dependencies,
         moves=Moves(store=stores.moves, jobs=stores.jobs, registry=registry, parameters=parameters, clock=clock),

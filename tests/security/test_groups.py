@@ -108,7 +108,7 @@ def test_lists_hold_ones_own_alone(services: Services, store: Store, kept: Actor
     assert services.directory.page(kept, JobFilter(group="south")).total == 0
     assert services.directory.names(kept, limit=10) == ["of north"]
     assert services.directory.groups(kept) == ["north"]
-    assert {row.job_name for row in services.history.page(kept).executions if not row.dry} == {"of north"}
+    assert {row.job_name for row in services.history.page(kept).items if not row.dry} == {"of north"}
     assert services.history.page(kept, ExecutionFilter(job_id=both["south"]["job_id"])).total == 0
     assert services.history.latest(kept, both["south"]["job_id"]) == []
     assert [row["_id"] for row in services.approvals.page(kept).items] == [both["north"]["approval_id"]]
@@ -172,7 +172,7 @@ def shown_to(services: Services, actor: Actor, clock: ManualClock) -> set[str]:
     begin, end = clock.now() - timedelta(hours=2), clock.now() + timedelta(hours=1)
     overview = services.overview
     return {
-        *(row.job_name for row in services.history.page(actor).executions),
+        *(row.job_name for row in services.history.page(actor).items),
         *(row.job_name for row in overview.day(actor).failing),
         *(row.job_name for row in overview.drawn(actor, begin, end, 100)),
         *(row.job_name for row in overview.minutes(actor, begin, end)),

@@ -51,7 +51,7 @@ def recent_jobs(entry: TemplateVersion) -> list[Beginning]:
 def recent_runs(job: Job) -> list[Beginning]:
     """The last runs by hand of a job that had parameters of their own."""
     usual, distinct = services().parameters.shown(job), dict[str, Execution]()
-    for row in services().history.page(actor(), ExecutionFilter(job_id=job.id), limit=LOOKED_AT).executions:
+    for row in services().history.page(actor(), ExecutionFilter(job_id=job.id), limit=LOOKED_AT).items:
         if row.triggered_by in BY_HAND and row.template_type == job.definition.template_type and row.parameters != usual:
             distinct.setdefault(repr(row.parameters), row)
     rows = list(distinct.values())[:RECENT]

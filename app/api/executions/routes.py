@@ -27,7 +27,7 @@ def list_executions(query: dict[str, Any]) -> dict[str, Any]:
     page = services().history.page(
         actor(), ExecutionFilter(job_id=query.get("job_id"), status=query.get("status")), page=query["page"], limit=query["limit"]
     )
-    return page_json("executions", [execution_json(execution) for execution in page.executions], page)
+    return page_json("executions", [execution_json(execution) for execution in page.items], page)
 
 
 @blueprint.get("/<execution_id>")

@@ -177,4 +177,4 @@ def list_job_executions(query: dict[str, Any], job_id: str) -> dict[str, Any]:
     page = services().history.page(
         actor(), ExecutionFilter(job_id=job_id, status=query.get("status")), page=query["page"], limit=query["limit"]
     )
-    return page_json("executions", [execution_json(execution) for execution in page.executions], page)
+    return page_json("executions", [execution_json(execution) for execution in page.items], page)

@@ -130,7 +130,7 @@ def test_a_run_that_leads_to_destruction_is_done_once_a_super_admin_approves(
     bulk = admin_api("POST", f"{JOBS}/bulk", {"action": "run", "job_ids": [chain[0].id]}).json
     assert [one["result"] for one in bulk["items"]] == ["waits"]
     assert api("POST", f"{APPROVALS}/{request}/approve").status_code == 200
-    rows = services.history.page(SYSTEM, ExecutionFilter()).executions
+    rows = services.history.page(SYSTEM, ExecutionFilter()).items
     assert [(row.job_id, row.triggered_by_user) for row in rows] == [(chain[0].id, "ada@example.com")]
 
 

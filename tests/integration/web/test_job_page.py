@@ -43,7 +43,7 @@ def test_executions_are_paged_and_jobs_know_each_other(services: Services, super
     second = make(services, super_admin, "second", depends_on=[{"job": first}])
     job = services.jobs.get(super_admin, first)
     store.database["job_executions"].insert_many([execution_document(job, now=START) for _ in range(HISTORY + 1)])
-    assert len(load_job_page(services, super_admin, first, page=2).page.executions) == 1
+    assert len(load_job_page(services, super_admin, first, page=2).page.items) == 1
     assert [link.job_id for link in load_job_page(services, super_admin, first).dependants] == [second]
     follower = load_job_page(services, super_admin, second)
     assert ([link.job_id for link in follower.upstream], follower.row.after) == ([first], ["first"])

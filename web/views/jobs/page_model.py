@@ -9,12 +9,13 @@ from typing import Any
 from app.audit.model import Actor, AuditFilter
 from app.connections.service import Need
 from app.execution.filters import ExecutionFilter
-from app.execution.history import ExecutionPage
 from app.jobs.dependencies import Link
 from app.jobs.model import Job
 from app.jobs.notes import Note
 from app.jobs.revisions import Revision
 from app.mongo import Document
+from app.paging import Page
+from app.queue.execution import Execution
 from app.scheduling.plan import spread
 from app.services import Services
 from web.charts import Durations, durations
@@ -43,7 +44,7 @@ class JobPageModel:
     job: Job
     row: JobRow
     newer: int | None
-    page: ExecutionPage
+    page: Page[Execution]
     past: Durations
     due: Sequence[Mapping[str, Any]]
     spread: float

@@ -10,7 +10,7 @@ from app.execution.runs import Runs
 
 
 @dataclass(frozen=True, slots=True)
-class RunDoors:
+class RunServices:
     """The ways in which runs are begun by hand."""
 
     runs: Runs

@@ -261,8 +261,8 @@ def _service_parameters(shop: Shop) -> dict[str, Any]:
 
 
 def _prove_service(_shop: Shop, execution: Execution) -> str:
-    found = execution["result"]
-    must((found["records_processed"], found["batches"]) == (6, 3), f"the service counted {found}")
+    answer = execution["result"]
+    must((answer["records_processed"], answer["batches"]) == (6, 3), f"the service counted {answer}")
     return "6 items in 3 batches"
 
 
@@ -303,7 +303,7 @@ def _report_parameters(_shop: Shop) -> dict[str, Any]:
 
 
 def _prove_report(shop: Shop, execution: Execution) -> str:
-    files = {one["path"]: (shop.folder / "exports" / one["path"]).read_bytes() for one in execution["result"]["files"]}
+    files = {file["path"]: (shop.folder / "exports" / file["path"]).read_bytes() for file in execution["result"]["files"]}
     must(sorted(files) == ["reports/orders.csv", "reports/orders.html", "reports/orders.pdf"], f"the files are {sorted(files)}")
     must(files["reports/orders.pdf"].startswith(b"%PDF"), "the PDF is none")
     must(b"<svg" in files["reports/orders.html"], "the page has no chart")

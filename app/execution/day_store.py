@@ -37,11 +37,14 @@ class DayStore:
         """Keep what was counted of those of these days that have any; a later count is not replaced by an earlier one."""
         changes = []
         for day in days:
-            found = {str(n): tallies[day + timedelta(hours=n)] for n in range(24) if day + timedelta(hours=n) in tallies}
-            if not found:  # whoever turns the pages of a calendar leaves nothing behind
+            hours = {str(n): tallies[day + timedelta(hours=n)] for n in range(24) if day + timedelta(hours=n) in tallies}
+            if not hours:  # whoever turns the pages of a calendar leaves nothing behind
                 continue
             where = {"_id": f"{day:%Y-%m-%d}"}
-            kept = {"hours": {n: dict(one.counts) for n, one in found.items()}, "seconds": {n: one.seconds for n, one in found.items()}}
+            kept = {
+                "hours": {n: dict(tally.counts) for n, tally in hours.items()},
+                "seconds": {n: tally.seconds for n, tally in hours.items()},
+            }
             changes.append(UpdateOne(where, {"$setOnInsert": {"hours": {}, "counted_at": datetime.fromtimestamp(0, UTC)}}, upsert=True))
             changes.append(UpdateOne({**where, "counted_at": {"$lt": at}}, {"$set": {**kept, "counted_at": at}}))
         if changes:

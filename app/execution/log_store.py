@@ -89,7 +89,7 @@ class LogStore:
 
     def remove(self, execution_ids: Sequence[str]) -> None:
         """Forget all lines of these executions."""
-        self._logs.bulk_write([DeleteMany({"_id": _after(one, "")}) for one in execution_ids], ordered=False)
+        self._logs.bulk_write([DeleteMany({"_id": _after(execution_id, "")}) for execution_id in execution_ids], ordered=False)
 
     def read(self, execution_id: str, *, after: str = "", limit: int = 1000) -> tuple[list[Document], str]:
         """Lines after the cursor `after` (empty: from the start), and the cursor to go on with; about `limit` lines at most."""
@@ -106,7 +106,7 @@ class LogStore:
         sizes = self._sizes(execution_id)
         total = sum(size for _, size in sizes)
         begin = max(0, min(first - 1, total) if first > 0 else total + first)
-        found: list[Document] = []
+        shown: list[Document] = []
         offset = 0
         wanted = []
         for key, size in sizes:
@@ -116,13 +116,13 @@ class LogStore:
         chunks = {row["_id"]: row for row in self._logs.find({"_id": {"$in": [key for key, _ in wanted]}})}
         for key, start in wanted:
             lines = chunks[key]["lines"] if key in chunks else []
-            found += [
+            shown += [
                 _line(line, attempt=chunks[key]["attempt"], number=start + place)
                 for place, line in enumerate(lines, 1)
                 if begin < start + place <= begin + limit
             ]
         cursor = sizes[-1][0].rpartition("/")[2] if sizes else ""
-        return LogWindow(lines=found, first=begin + 1, total=total, cursor=cursor)
+        return LogWindow(lines=shown, first=begin + 1, total=total, cursor=cursor)
 
     def search(self, execution_id: str, *, text: str = "", levels: Sequence[str] = (), limit: int = 1000) -> tuple[list[Document], bool]:
         """The first lines in which people see `text` (case aside) and that are of one of the levels (empty: of any), with their
@@ -145,19 +145,19 @@ class LogStore:
             starts[key] = offset
             offset += size
         rows = list(self._logs.aggregate(stages, maxTimeMS=QUERY_TIME_MS))
-        found = [_line(row["lines"], attempt=row["attempt"], number=starts.get(row["_id"], 0) + row["place"] + 1) for row in rows]
-        return found[:limit], len(found) > limit
+        matching = [_line(row["lines"], attempt=row["attempt"], number=starts.get(row["_id"], 0) + row["place"] + 1) for row in rows]
+        return matching[:limit], len(matching) > limit
 
     def last_of(self, execution_id: str, levels: Sequence[str]) -> Document | None:
         """The last line of one of the levels, with its number."""
         wanted = {"$in": list(levels)}
         of_old = {"levels": {"$exists": False}, "lines.level": wanted}
-        found = self._logs.find_one({"_id": _after(execution_id, ""), "$or": [{"levels": wanted}, of_old]}, sort=[("_id", -1)])
-        if found is None:
+        chunk = self._logs.find_one({"_id": _after(execution_id, ""), "$or": [{"levels": wanted}, of_old]}, sort=[("_id", -1)])
+        if chunk is None:
             return None
-        place = max(n for n, line in enumerate(found["lines"], 1) if line["level"] in levels)
-        before = sum(size for key, size in self._sizes(execution_id) if key < found["_id"])
-        return _line(found["lines"][place - 1], attempt=found["attempt"], number=before + place)
+        place = max(n for n, line in enumerate(chunk["lines"], 1) if line["level"] in levels)
+        before = sum(size for key, size in self._sizes(execution_id) if key < chunk["_id"])
+        return _line(chunk["lines"][place - 1], attempt=chunk["attempt"], number=before + place)
 
     def all(self, execution_id: str) -> Iterator[Document]:
         """Every line, a chunk at a time; the first has been read when this returns."""

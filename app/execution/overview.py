@@ -53,7 +53,7 @@ class Day:
 
     @property
     def total(self) -> int:
-        return sum(one.total for one in self.hours.values())
+        return sum(tally.total for tally in self.hours.values())
 
 
 class Overview:
@@ -73,8 +73,8 @@ class Overview:
         lately = end - LATELY
         counted = {**self._hours(groups, begin, lately), **self._statistics.tallies(lately, groups=groups)}
         hours = {at: counted.get(at, Tally()) for at in (begin + timedelta(hours=n) for n in range(HOURS))}
-        good = sum(one.counts.get(Status.SUCCESS.value, 0) for one in hours.values())
-        bad = sum(one.counts.get(status, 0) for one in hours.values() for status in FAILURES)
+        good = sum(tally.counts.get(Status.SUCCESS.value, 0) for tally in hours.values())
+        bad = sum(tally.counts.get(status, 0) for tally in hours.values() for status in FAILURES)
         failures = self._statistics.failures(begin, groups=groups)
         still = self._directory.with_last_status([row.job_id for row in failures], sorted(FAILURES))
         failing = self._of_jobs_seen(actor, [row for row in failures if row.job_id in still])
@@ -105,8 +105,8 @@ class Overview:
             fresh = self._statistics.tallies(stale[0], stale[-1] + _DAY)
             self._days.write(stale, fresh, at=now)
             again = {day + timedelta(hours=n) for day in stale for n in range(HOURS)}
-            kept = {at: one for at, one in kept.items() if at not in again} | {at: fresh[at] for at in again & fresh.keys()}
-        return {at: one for at, one in kept.items() if begin <= at < end}
+            kept = {at: tally for at, tally in kept.items() if at not in again} | {at: fresh[at] for at in again & fresh.keys()}
+        return {at: tally for at, tally in kept.items() if begin <= at < end}
 
     def drawn(self, actor: Actor, begin: datetime, end: datetime, limit: int, *, newest: bool = True) -> list[Outline]:
         """What a picture of [begin, end) shows, as StatisticsStore.drawn."""

@@ -125,8 +125,8 @@ class Dependencies:
     @staticmethod
     def _renamed(rows: Sequence[Mapping[str, Any]], look_up: Callable[[list[str]], Mapping[str, str]]) -> list[dict[str, Any]]:
         words = [row["job"] for row in rows if isinstance(row.get("job"), str)]
-        found = look_up(words) if words else {}
-        renamed = {word: found.get(word) or found.get(normal(word)) for word in words}
+        by_name = look_up(words) if words else {}
+        renamed = {word: by_name.get(word) or by_name.get(normal(word)) for word in words}
         texts = [word if isinstance(word := row.get("job"), str) else "" for row in rows]
         return [{**row, "job": renamed[word]} if renamed.get(word) else dict(row) for row, word in zip(rows, texts, strict=True)]
 

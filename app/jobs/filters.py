@@ -62,7 +62,7 @@ class JobFilter:
 NEVER = "never"  # as a last status: no run has ended yet
 EVERY_JOB = JobFilter()
 # The filters that people and programs may set, by name, with what is declared of each.
-DECLARED: Mapping[str, Mapping[str, Any]] = {one.name: one.metadata for one in fields(JobFilter) if "type" in one.metadata}
+DECLARED: Mapping[str, Mapping[str, Any]] = {field.name: field.metadata for field in fields(JobFilter) if "type" in field.metadata}
 _COLUMNS = {name: declared["column"] for name, declared in DECLARED.items() if declared.get("column")}
 
 

@@ -50,11 +50,11 @@ class ListStore:
         order = [SORTS[sort]] if by_name else [SORTS[sort], ("_id", 1)]  # names are unique
         if query.search:  # a search reads all jobs, so it does so once, for the page and for the total
             rows = self._jobs.find(where, {"_id": 1}, max_time_ms=QUERY_TIME_MS, batch_size=MOST_FOUND, **hint)
-            found = [row["_id"] for row in rows.sort(order).limit(MOST_FOUND)]
-            if len(found) < MOST_FOUND:
-                ids = found[skip : skip + limit]
+            first_ids = [row["_id"] for row in rows.sort(order).limit(MOST_FOUND)]
+            if len(first_ids) < MOST_FOUND:
+                ids = first_ids[skip : skip + limit]
                 by_id = {row["_id"]: row for row in self._jobs.find({"_id": {"$in": ids}, "retired": False})}
-                return [job_from(by_id[job_id]) for job_id in ids if job_id in by_id], len(found)
+                return [job_from(by_id[job_id]) for job_id in ids if job_id in by_id], len(first_ids)
         total = self._jobs.count_documents(where, maxTimeMS=QUERY_TIME_MS, **hint)
         rows = self._jobs.find(where, max_time_ms=QUERY_TIME_MS, **hint).sort(order).skip(skip).limit(limit)
         return [job_from(row) for row in rows], total

@@ -128,7 +128,7 @@ class Recorder:
                 try:
                     written = self._write_until_done(batch)
                 except Exception:  # the thread that all attempts depend on goes on
-                    log.exception("recorder.lost", executions=sorted({one.attempt.execution_id for one in batch})[:10])
+                    log.exception("recorder.lost", executions=sorted({report.attempt.execution_id for report in batch})[:10])
                     written = True
                 if written:
                     self._note_written(batch)
@@ -162,15 +162,15 @@ class Recorder:
 
     def _write_until_done(self, batch: list[Report]) -> bool:
         """False where it gave up. Reports go together; where the database refuses them for good, those of each attempt by themselves."""
-        fit = [one for report in batch for one in _fitting(report, self._clock.now())]
+        fit = [part for report in batch for part in _fitting(report, self._clock.now())]
         chunks = self._chunks(fit)
         refused = self._until_passed(lambda: self._write(fit, chunks))
         if isinstance(refused, GaveUp):
             return False
         if refused is not None:
             log.error("recorder.refused", reports=len(batch), reason=repr(refused)[:200])
-            for attempt in dict.fromkeys(one.attempt.execution_id for one in fit):
-                mine = [one for one in fit if one.attempt.execution_id == attempt]
+            for attempt in dict.fromkeys(report.attempt.execution_id for report in fit):
+                mine = [report for report in fit if report.attempt.execution_id == attempt]
                 if not self._write_alone(mine, [one for one in chunks if execution_of(one["_id"]) == attempt]):
                     return False
         return True
@@ -190,10 +190,10 @@ class Recorder:
         refused = self._until_passed(lambda: self._write(reports, []))
         if refused is not None and not isinstance(refused, GaveUp):
             why = refused
-            ends = [one._replace(value=unwritable_outcome(one.value, why)) for one in reports if one.what == "ended"]
+            ends = [report._replace(value=unwritable_outcome(report.value, why)) for report in reports if report.what == "ended"]
             refused = self._until_passed(lambda: self._write(ends, []))
             if refused is not None and not isinstance(refused, GaveUp):
-                log.error("recorder.lost", executions=[one.attempt.execution_id for one in ends], reason=repr(refused)[:200])
+                log.error("recorder.lost", executions=[report.attempt.execution_id for report in ends], reason=repr(refused)[:200])
                 return True  # its lease runs out, and a sweeper ends it
         return refused is None
 

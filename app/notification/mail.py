@@ -43,7 +43,7 @@ class MailNotifier(Notifier):
         message = EmailMessage()
         message["Subject"] = f"{one_line(execution.job_name)} {SUBJECTS[execution.status]}"
         message["From"] = Address(display_name=settings.get("sender_name", "Jobwright"), addr_spec=settings["sender"])
-        message["To"] = tuple(Address(addr_spec=one) for one in recipients)
+        message["To"] = tuple(Address(addr_spec=recipient) for recipient in recipients)
         message["Date"] = format_datetime(self._clock.now())
         message["Message-ID"] = f"<{execution.id}.outcome@jobwright>"  # the same if it is sent twice
         message["Auto-Submitted"] = "auto-generated"

@@ -314,20 +314,20 @@ class Execution:
 
     def _optional(self) -> Document:
         """The fields that only some documents have: indexes and queries go by whether they are there."""
-        found: Document = {"live": True, "queue_rank": self.rank} if self.is_live else {}
+        document: Document = {"live": True, "queue_rank": self.rank} if self.is_live else {}
         if self.scheduled_for is not None:
-            found["scheduled_for"] = self.scheduled_for
+            document["scheduled_for"] = self.scheduled_for
         if self.stands_for is not None:
-            found["stands_for"] = self.stands_for
+            document["stands_for"] = self.stands_for
         if self.due_times is not None:
-            found["due_times"] = {"first": self.due_times.first, "last": self.due_times.last, "count": self.due_times.count}
+            document["due_times"] = {"first": self.due_times.first, "last": self.due_times.last, "count": self.due_times.count}
         if self.dry:
-            found["dry"] = True
+            document["dry"] = True
         if self.caused_by:
-            found |= {"caused_by": list(self.caused_by), "depth": len(self.line), "line": list(self.line)}
+            document |= {"caused_by": list(self.caused_by), "depth": len(self.line), "line": list(self.line)}
         if self.owed:
-            found["owed"] = [item.as_document() for item in self.owed]
-        return found
+            document["owed"] = [item.as_document() for item in self.owed]
+        return document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

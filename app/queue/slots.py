@@ -33,15 +33,15 @@ class RunBounds:
 
     def of(self, row: Document) -> list[tuple[str, int]]:
         """(prefix of the keys, how many) of each bound that an execution falls under; its job's own first."""
-        found = [(f"{row['job_id']}#", int(row["max_instances"]))]
+        bounds = [(f"{row['job_id']}#", int(row["max_instances"]))]
         group, template = row.get("concurrency_group"), row["template_type"]
         if group:
-            found.append((f"group:{group}#", self.groups.get(group, 1)))
+            bounds.append((f"group:{group}#", self.groups.get(group, 1)))
         if template in self.templates:
-            found.append((f"template:{template}#", self.templates[template]))
+            bounds.append((f"template:{template}#", self.templates[template]))
         if self.overall:
-            found.append(("all#", self.overall))
-        return found
+            bounds.append(("all#", self.overall))
+        return bounds
 
 
 def slots_query(rows: Iterable[Document], bounds: RunBounds) -> Document | None:

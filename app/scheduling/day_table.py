@@ -85,23 +85,23 @@ class DueByHour:
 
 def due_by_hour(plans: Iterable[SharedSchedule], begin: datetime, end: datetime, zone: ZoneInfo) -> Mapping[datetime, DueInHour]:
     """The due times of [begin, end) by the hours of `zone`; hours without any are left out."""
-    found = DueByHour(zone)
+    hours = DueByHour(zone)
     by_zone: defaultdict[str, list[tuple[SharedSchedule, DayPattern]]] = defaultdict(list)
     for plan in plans:
         pattern = plan.trigger.day_pattern()
         if pattern is None:
-            _ask(plan, begin, end, found)
+            _ask(plan, begin, end, hours)
         else:
             by_zone[plan.trigger.timezone].append((plan, pattern))
     for name, patterns in by_zone.items():
         own_zone = zone_of(name)
         days = [day for day in _whole_days(begin, end, own_zone) if not _has_clock_change(name, day)]
         for day, table in _tables(patterns, days).items():
-            table.add_to(found, midnight_of(day, own_zone))
+            table.add_to(hours, midnight_of(day, own_zone))
         for first, last in _gaps(begin, end, days, own_zone):
             for plan, _ in patterns:
-                _ask(plan, first, last, found)
-    return found.hours()
+                _ask(plan, first, last, hours)
+    return hours.hours()
 
 
 def due_times(trigger: Trigger, begin: datetime, end: datetime) -> DueTimes:
@@ -148,12 +148,12 @@ class _DayTable:
             for second in times:
                 self.named[second // QUARTER_SECONDS] += [(second, name, job_id) for job_id, name in plan.first[:MOST_NAMES]]
 
-    def add_to(self, found: DueByHour, midnight: datetime) -> None:
+    def add_to(self, hours: DueByHour, midnight: datetime) -> None:
         """Add the table to the hours of a viewer. `midnight` is the beginning of a day without a clock change."""
         for quarter, count in self.counts.items():
             names = sorted(self.named[quarter])[:MOST_NAMES] if quarter in self.named else []
             named = [NamedDueTime(midnight + timedelta(seconds=second), name, job_id) for second, name, job_id in names]
-            found.add(midnight + timedelta(seconds=quarter * QUARTER_SECONDS), count, named)
+            hours.add(midnight + timedelta(seconds=quarter * QUARTER_SECONDS), count, named)
 
 
 def _tables(patterns: Iterable[tuple[SharedSchedule, DayPattern]], days: Sequence[date]) -> Mapping[date, _DayTable]:
@@ -226,7 +226,7 @@ def _has_clock_change(timezone: str, day: date) -> bool:
 # -- asking the trigger -------------------------------------------------------------------------------------------------
 
 
-def _ask(plan: SharedSchedule, begin: datetime, end: datetime, found: DueByHour) -> None:
+def _ask(plan: SharedSchedule, begin: datetime, end: datetime, hours: DueByHour) -> None:
     """Add the due times of [begin, end) by asking the trigger, day by day: for each due time, or for the counts of quarters of an hour."""
     while begin < end:
         until = min(shifted(begin, DAY), end)
@@ -234,10 +234,10 @@ def _ask(plan: SharedSchedule, begin: datetime, end: datetime, found: DueByHour)
         if 0 < count <= MOST_LISTED_A_DAY:
             first = plan.first[:MOST_NAMES] if count <= RARE else ()
             for at in plan.trigger.between(begin, until):
-                found.add(at, plan.jobs, [NamedDueTime(at, name, job_id) for job_id, name in first])
+                hours.add(at, plan.jobs, [NamedDueTime(at, name, job_id) for job_id, name in first])
         elif count:
             for at, _, due in _by_quarter(plan.trigger, begin, until):
-                found.add(at, plan.jobs * due)
+                hours.add(at, plan.jobs * due)
         begin = until
 
 

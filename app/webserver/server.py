@@ -103,21 +103,21 @@ class Server:
     def _make_room(self, newest: Connection) -> None:
         """Closes several connections together, because a choice among thousands for each new one would keep the loop busy."""
         limit = self.limits.connections
-        others = [one for one in self._connections if one is not newest]
+        others = [connection for connection in self._connections if connection is not newest]
         wanted = len(self._connections) - limit + limit // ROOM_SHARE
-        for index in islice(leaving_order([one.place() for one in others]), wanted):
+        for index in islice(leaving_order([connection.place() for connection in others]), wanted):
             self._abort(others[index])
         if len(self._connections) > limit:
             self._abort(newest)
 
     def _let_go(self) -> None:
         """Closes connections while more bytes are stored for clients than the limit allows."""
-        held = {one: size for one in self._connections if (size := one.held_bytes())}
+        held = {connection: size for connection in self._connections if (size := connection.held_bytes())}
         over = sum(held.values()) - self.limits.held_bytes
         if over <= 0:
             return
         holders = list(held)
-        for index in leaving_order([one.place() for one in holders]):
+        for index in leaving_order([connection.place() for connection in holders]):
             self._abort(holders[index])
             over -= held[holders[index]]
             if over <= 0:

@@ -74,7 +74,7 @@ def environment(request: h11.Request, ends: Ends, body: io.RawIOBase, size: int)
     Header names with `_` are left out: they would pass for names with `-`, which a proxy in front may have checked.
     """
     path, query = split_target(request.target) or (b"/", b"")
-    found: dict[str, Any] = {
+    environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method.decode("ascii"),
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
@@ -95,10 +95,10 @@ def environment(request: h11.Request, ends: Ends, body: io.RawIOBase, size: int)
         key, text = name.decode("ascii").upper().replace("-", "_"), value.decode("latin-1")
         key = key if key == "CONTENT_TYPE" else f"HTTP_{key}"
         between = "; " if name == b"cookie" else ", "
-        found[key] = f"{found[key]}{between}{text}" if key in found else text
+        environ[key] = f"{environ[key]}{between}{text}" if key in environ else text
     if size or any(name in {b"content-length", b"transfer-encoding"} for name, _ in request.headers):
-        found["CONTENT_LENGTH"] = str(size)
-    return found
+        environ["CONTENT_LENGTH"] = str(size)
+    return environ
 
 
 def respond(application: Application, environ: dict[str, Any], answer: Answer) -> None:

@@ -278,17 +278,17 @@ class ReportGeneration(JobTemplate):
         """Runs each question, counts its rows and returns the first of them. Writes and sends nothing."""
         self.insist(params)
         tables = [self._table(section, ctx) for section in params["sections"]]
-        rows = sum(len(one.rows) for one in tables)
+        rows = sum(len(table.rows) for table in tables)
         shown = [
             {
-                "title": one.title,
-                "rows": len(one.rows),
-                "more": one.more,
-                "columns": [c.title for c in one.columns],
-                "first": one.written()[:5],
+                "title": table.title,
+                "rows": len(table.rows),
+                "more": table.more,
+                "columns": [c.title for c in table.columns],
+                "first": table.written()[:5],
                 **_dates(section, ctx),
             }
-            for one, section in zip(tables, params["sections"], strict=True)
+            for table, section in zip(tables, params["sections"], strict=True)
         ]
         return JobResult(f"Would report {rows:,} rows in {len(tables)} {'sections' if len(tables) > 1 else 'section'}", {"sections": shown})
 
@@ -302,9 +302,9 @@ class ReportGeneration(JobTemplate):
             ctx.log.info("%s: %s rows", section["title"], f"{len(tables[-1].rows):,}")
         files = list(self._files(params, tables, ctx))
         ctx.check_cancelled()
-        rows = sum(len(one.rows) for one in tables)
+        rows = sum(len(table.rows) for table in tables)
         data: dict[str, Any] = {
-            "sections": [{"title": one.title, "rows": len(one.rows), "more": one.more} for one in tables],
+            "sections": [{"title": table.title, "rows": len(table.rows), "more": table.more} for table in tables],
             "records_processed": rows,
             "errors": 0,
         }
@@ -348,9 +348,9 @@ class ReportGeneration(JobTemplate):
     def _ask_mongodb(question: Mapping[str, Any], wanted: Sequence[str], most: int, ctx: RunContext) -> tuple[list[str], list[list[Any]]]:
         with open_mongodb(ctx, question["connection"]) as database:
             stages = pipelines.resolve(question["pipeline"], ctx.now)
-            found = list(islice(_with_safe_points(pipelines.run(database, question["collection"], stages, time_ms=TIME_MS), ctx), most))
-        names = list(wanted) or list(dict.fromkeys(name for row in found for name in row))
-        return names, [[_amount(cell_value(row, name)) for name in names] for row in found]
+            rows = list(islice(_with_safe_points(pipelines.run(database, question["collection"], stages, time_ms=TIME_MS), ctx), most))
+        names = list(wanted) or list(dict.fromkeys(name for row in rows for name in row))
+        return names, [[_amount(cell_value(row, name)) for name in names] for row in rows]
 
     @staticmethod
     def _ask_sql(question: Mapping[str, Any], wanted: Sequence[str], most: int, ctx: RunContext) -> tuple[list[str], list[list[Any]]]:
@@ -363,10 +363,10 @@ class ReportGeneration(JobTemplate):
             if not result.returns_rows:
                 return list(wanted), []
             columns = list(result.keys())
-            found = [[plain(_amount(value)) for value in row] for row in islice(_with_safe_points(result, ctx), most)]
+            rows = [[plain(_amount(value)) for value in row] for row in islice(_with_safe_points(result, ctx), most)]
         names = list(wanted) or columns
         places = [columns.index(name) if name in columns else None for name in names]
-        return names, [[None if place is None else row[place] for place in places] for row in found]
+        return names, [[None if place is None else row[place] for place in places] for row in rows]
 
     # -- files ----------------------------------------------------------------------------------------------------
 

@@ -35,20 +35,22 @@ CHANGE_FORM = {**CHANGE_SCHEMA, "required": list(CHANGE_SCHEMA["properties"])}  
 @blueprint.get("/users")
 def list_users() -> str:
     """All accounts, by address."""
-    found = services().accounts.all(actor())
+    everyone = services().accounts.all(actor())
     live = [row for row in services().tokens.all(actor()) if row["revoked_at"] is None]
-    counts = {user.id: sum(row["user_id"] == user.id for row in live) for user in found}
-    return render_template("users.html", users=found, tokens=counts)
+    counts = {user.id: sum(row["user_id"] == user.id for row in live) for user in everyone}
+    return render_template("users.html", users=everyone, tokens=counts)
 
 
 @blueprint.get("/services")
 def list_services() -> str:
     """The programs that call the REST interface: what each may, when its tokens end, when it last came, what it made."""
-    found = [user for user in services().accounts.all(actor()) if user.kind is AccountKind.SERVICE]
+    service_accounts = [user for user in services().accounts.all(actor()) if user.kind is AccountKind.SERVICE]
     rows, now = services().tokens.all(actor()), services().clock.now()
-    tokens = {user.id: [row for row in rows if row["user_id"] == user.id and row["revoked_at"] is None] for user in found}
-    made = services().directory.counts_by_owner([user.email for user in found])
-    return render_template("services.html", rows=[_service(user, tokens[user.id], made.get(user.email, 0), now) for user in found])
+    tokens = {user.id: [row for row in rows if row["user_id"] == user.id and row["revoked_at"] is None] for user in service_accounts}
+    made = services().directory.counts_by_owner([user.email for user in service_accounts])
+    return render_template(
+        "services.html", rows=[_service(user, tokens[user.id], made.get(user.email, 0), now) for user in service_accounts]
+    )
 
 
 def _service(user: User, tokens: list[Document], jobs: int, now: datetime) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def _service(user: User, tokens: list[Document], jobs: int, now: datetime) -> di
         "user": user,
         "tokens": len(good),
         "expired": len(tokens) - len(good),
-        "scopes": sorted({one for row in good for one in row["scopes"]}),
+        "scopes": sorted({scope for row in good for scope in row["scopes"]}),
         "ends": ends[0] if ends else None,
         "soon": bool(ends) and ends[0] < now + SOON,
         "seen": max(seen, default=None),
@@ -238,7 +240,7 @@ def _read(editor: Editor) -> bool:
 
 def _at(failed: ValidationFailed, pointer: str) -> tuple[FieldError, ...]:
     """A name that is taken is an address here."""
-    return tuple(FieldError(pointer, one.message) for one in failed.errors) if isinstance(failed, DuplicateName) else failed.errors
+    return tuple(FieldError(pointer, error.message) for error in failed.errors) if isinstance(failed, DuplicateName) else failed.errors
 
 
 def _stored(user: User) -> dict[str, Any]:
@@ -269,7 +271,7 @@ def set_reading() -> Any:
     try:
         services().preferences.set_reading(actor(), zone, wanted)
     except ValidationFailed as failed:
-        errors = {one.pointer.strip("/"): one.message for one in failed.errors}
+        errors = {error.pointer.strip("/"): error.message for error in failed.errors}
         return _account_page(reading=Preference(zone, wanted), reading_errors=errors), failed.status
     g.pop("preference", None)
     g.pop("language", None)
@@ -308,7 +310,7 @@ def _enrolment(secret: str, uri: str, errors: dict[str, str] | None = None) -> s
 def _own_errors(failed: ValidationFailed | LimitReached) -> dict[str, str]:
     if isinstance(failed, LimitReached):
         return {"old": failed.detail}
-    return {one.pointer.removeprefix("/"): one.message for one in failed.errors}
+    return {error.pointer.removeprefix("/"): error.message for error in failed.errors}
 
 
 def _link(secret: str) -> str:

@@ -79,13 +79,16 @@ def _as_error(failed: StaleVersion | DuplicateName) -> FieldError:
 
 
 def _page(editor: Editor, row: Document | None = None, name: str = "", errors: tuple[FieldError, ...] = ()) -> str:
-    others = [one for one in errors if one.pointer in {"", "/name"}]
-    shown = editor.present(one for one in errors if one not in others)
+    others = [error for error in errors if error.pointer in {"", "/name"}]
+    shown = editor.present(error for error in errors if error not in others)
     lines = [
         SummaryLine(
-            one.pointer, "#name" if one.pointer == "/name" else "#job-form", say("Name") if one.pointer else say("Calendar"), one.message
+            error.pointer,
+            "#name" if error.pointer == "/name" else "#job-form",
+            say("Name") if error.pointer else say("Calendar"),
+            error.message,
         )
-        for one in others
+        for error in others
     ]
     return render_template(
         "calendar_form.html",
@@ -93,7 +96,7 @@ def _page(editor: Editor, row: Document | None = None, name: str = "", errors: t
         name=row["_id"] if row else name,
         controls=shown.controls,
         errors=[*lines, *shown.summary],
-        name_errors=[one.message for one in others if one.pointer == "/name"],
+        name_errors=[error.message for error in others if error.pointer == "/name"],
         upcoming=services().calendars.upcoming(row) if row else [],
         users=services().calendars.used_by(actor(), row["_id"]) if row else [],
         zone=zone(row["timezone"]) if row and is_zone(row["timezone"]) else None,

@@ -95,8 +95,8 @@ def _kind_of(row: Document) -> ConnectionKind:
 
 
 def _wrong(editor: Editor) -> tuple[FieldError, ...]:
-    found = editor.submission.errors if editor.submission else ()
-    return tuple(error.below("/settings") for error in found)
+    errors = editor.submission.errors if editor.submission else ()
+    return tuple(error.below("/settings") for error in errors)
 
 
 def _settings(editor: Editor) -> dict[str, Any]:

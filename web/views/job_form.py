@@ -239,13 +239,13 @@ class JobForm:
         return services().jobs.problems(actor(), whole, job_id=self.job.id if self.job else None)
 
     def _wrong(self) -> list[FieldError]:
-        found = [
-            one.below(_PLACE[prefix])
+        errors = [
+            error.below(_PLACE[prefix])
             for prefix, part in self.parts.items()
             if part.submission is not None
-            for one in part.submission.errors
+            for error in part.submission.errors
         ]
-        return found + read_schedule(self.schedule)[1]
+        return errors + read_schedule(self.schedule)[1]
 
     def fail(self, errors: Iterable[FieldError]) -> None:
         """Show these beside what was typed."""
@@ -291,15 +291,15 @@ class JobForm:
 
     def _errors_of(self, prefix: str) -> list[FieldError]:
         fields = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), AFTER: AFTER_FIELDS, POLICIES: POLICY_FIELDS}[prefix]
-        return [one.within(_PLACE[prefix]) for one in self.errors if one.pointer.split("/")[1:2] in [[name] for name in fields]]
+        return [error.within(_PLACE[prefix]) for error in self.errors if error.pointer.split("/")[1:2] in [[name] for name in fields]]
 
     def _other_errors(self) -> list[SummaryLine]:
         """What is wrong with the schedule, or with the job as a whole."""
         parts = {*DETAIL_FIELDS, *AFTER_FIELDS, *POLICY_FIELDS, "parameters"}
         return [
-            SummaryLine(one.pointer, f"#{input_ids().get(one.pointer, 'job-form')}", _in_words(one.pointer), one.message)
-            for one in self.errors
-            if one.pointer.split("/")[1:2] not in [[name] for name in parts]
+            SummaryLine(error.pointer, f"#{input_ids().get(error.pointer, 'job-form')}", _in_words(error.pointer), error.message)
+            for error in self.errors
+            if error.pointer.split("/")[1:2] not in [[name] for name in parts]
         ]
 
 

@@ -53,7 +53,7 @@ def list_jobs() -> str:
         catalogue=services().catalogue,
         sorts=SORT_WORDS,
         states=STATES,
-        last_runs=[*((one.value, one) for one in LAST_RUNS), (NEVER, NEVER)],
+        last_runs=[*((status.value, status) for status in LAST_RUNS), (NEVER, NEVER)],
         never=NEVER,
         facets=services().directory.facets(actor()),
         buttons=BUTTONS,

@@ -37,11 +37,11 @@ class Sample:
 
 @cache
 def _own_samples() -> tuple[Sample, ...]:
-    found = []
+    samples = []
     for path in sorted(SAMPLES.glob("*.json")):
         schema = json.loads(path.read_text(encoding="utf-8"))
-        found.append(Sample(path.stem, str(schema.get("title", path.stem)), json.dumps(schema, indent=2, ensure_ascii=False)))
-    return tuple(found)
+        samples.append(Sample(path.stem, str(schema.get("title", path.stem)), json.dumps(schema, indent=2, ensure_ascii=False)))
+    return tuple(samples)
 
 
 def samples() -> list[Sample]:
@@ -58,11 +58,11 @@ def preview() -> str:
     require(actor(), May.TRY_SCHEMAS)
     known = samples()
     if request.method == "GET":
-        chosen = next((one for one in known if one.key == request.args.get("sample")), known[0])
+        chosen = next((sample for sample in known if sample.key == request.args.get("sample")), known[0])
         return _page(known, chosen.text, [], sample=chosen.key)
     pairs = posted()
     given = dict(pairs)
-    chosen = next((one for one in known if one.key == given.get("sample")), known[0])
+    chosen = next((sample for sample in known if sample.key == given.get("sample")), known[0])
     if "load" in given:
         return _page(known, chosen.text, [], sample=chosen.key)
     drawn_before = "draw" not in given
@@ -123,5 +123,5 @@ def _parsed(text: str) -> Any:
 
 def _languages() -> list[tuple[str, str]]:
     """The languages of forms, each in its own words, English first."""
-    found = sorted(locales(LOCALES), key=lambda one: one != DEFAULT_LOCALE)
-    return [(one, str(Locale.parse(one).get_display_name(one)).capitalize()) for one in found]
+    known = sorted(locales(LOCALES), key=lambda locale: locale != DEFAULT_LOCALE)
+    return [(locale, str(Locale.parse(locale).get_display_name(locale)).capitalize()) for locale in known]

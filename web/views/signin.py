@@ -28,8 +28,8 @@ def require_sign_in() -> None:
     secret = session.get(SECRET)
     if not isinstance(secret, str):
         raise NotSignedIn("Sign in first")
-    found = services().signin.by_session(secret, address=request.remote_addr or "")
-    g.actor = replace(found, correlation_id=current_id())
+    known = services().signin.by_session(secret, address=request.remote_addr or "")
+    g.actor = replace(known, correlation_id=current_id())
 
 
 @blueprint.route("/sign-in", methods=["GET", "POST"])

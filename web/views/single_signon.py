@@ -102,9 +102,9 @@ def _configured() -> Any:
 
 def _check_issuer(client: Any) -> None:
     """Raises ValueError where what stands at the provider's address is another's description (OpenID Connect Discovery 1.0, 4.3)."""
-    found, wanted = client.load_server_metadata().get("issuer"), services().settings.oidc_issuer
-    if found != wanted:
-        raise ValueError(f"it calls itself {found!r}, JOBWRIGHT_OIDC_ISSUER is {wanted!r}")
+    issuer, wanted = client.load_server_metadata().get("issuer"), services().settings.oidc_issuer
+    if issuer != wanted:
+        raise ValueError(f"it calls itself {issuer!r}, JOBWRIGHT_OIDC_ISSUER is {wanted!r}")
 
 
 def _all_claims(client: Any, token: Mapping[str, Any], settings: Settings) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def show() -> str:
     """Nodes for whoever sees jobs; settings for super-admins."""
     require(actor(), May.SEE_JOBS)
     now = services().clock.now()
-    nodes = [(one, one.lives(now)) for one in services().nodes()]
+    nodes = [(node, node.lives(now)) for node in services().nodes()]
     settings = _settings() if lacks(actor(), May.SWITCH_MAINTENANCE) is None else []
     return render_template(
         "system.html",

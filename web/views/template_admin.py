@@ -107,7 +107,12 @@ def drop_draft(kind: str) -> Any:
 def _for_form(definition: dict[str, Any]) -> dict[str, Any]:
     """A definition with what it leaves out and the form has a switch for."""
     treatments = definition.get("parameters", {})
-    return {**definition, "parameters": {name: {"shown": False, **one} if "value" in one else one for name, one in treatments.items()}}
+    return {
+        **definition,
+        "parameters": {
+            name: {"shown": False, **treatment} if "value" in treatment else treatment for name, treatment in treatments.items()
+        },
+    }
 
 
 def _first(base: TemplateVersion) -> dict[str, Any]:
@@ -122,7 +127,7 @@ def _saved(base: TemplateVersion, editor: Editor, row: Document | None, kind: st
     try:
         save(editor.value)
     except (ValidationFailed, StaleVersion, DuplicateName) as failed:
-        errors = tuple(one.within(prefix) for one in _told(failed))
+        errors = tuple(error.within(prefix) for error in _told(failed))
         return _draft_page(base, editor, row, kind, errors), failed.status
     tell("The draft is saved; no job sees it before it is published")
     return redirect(url_for(".publish", kind=kind))
@@ -131,8 +136,8 @@ def _saved(base: TemplateVersion, editor: Editor, row: Document | None, kind: st
 def _draft_page(
     base: TemplateVersion, editor: Editor, row: Document | None = None, kind: str = "", errors: tuple[FieldError, ...] = ()
 ) -> str:
-    own = [one for one in errors if one.pointer in {"", "/type"}]
-    shown = editor.present(one for one in errors if one not in own)
+    own = [error for error in errors if error.pointer in {"", "/type"}]
+    shown = editor.present(error for error in errors if error not in own)
     value = editor.stored if editor.submission is None else editor.submission.value
     return render_template(
         "template_draft.html",
@@ -141,7 +146,7 @@ def _draft_page(
         kind=kind,
         controls=shown.controls,
         errors=[*_lines(own), *shown.summary],
-        type_errors=[one.message for one in own if one.pointer],
+        type_errors=[error.message for error in own if error.pointer],
         live=_live(base, value),
         pages=_where(row),
     )
@@ -171,13 +176,13 @@ def publish(kind: str) -> Any:
     row = services().templates.get(actor(), kind)
     target = services().templates.draft(actor(), kind)
     if request.method == "GET" or is_refused():
-        found = services().moves.impact(actor(), target)
+        impacts = services().moves.impact(actor(), target)
         return render_template(
             "template_impact.html",
             row=row,
             target=target,
-            impact=found,
-            counts=_counts(found),
+            impact=impacts,
+            counts=_counts(impacts),
             draft=True,
             published=bool(row["versions"]),
             note=request.form.get("note", ""),
@@ -198,10 +203,17 @@ def impact(kind: str, version: int) -> Any:
     require(actor(), May.MANAGE_TEMPLATES)
     row, target = services().templates.get(actor(), kind), services().catalogue.get(kind, version)
     if request.method == "GET" or is_refused():
-        found = services().moves.impact(actor(), target)
+        impacts = services().moves.impact(actor(), target)
         chosen = set(request.form.getlist("job")) if request.form else None
         return render_template(
-            "template_impact.html", row=row, target=target, impact=found, counts=_counts(found), draft=False, published=True, chosen=chosen
+            "template_impact.html",
+            row=row,
+            target=target,
+            impact=impacts,
+            counts=_counts(impacts),
+            draft=False,
+            published=True,
+            chosen=chosen,
         )
     _, results = services().moves.move(actor(), target, request.form.getlist("job"))
     tell(_told_results(results))
@@ -213,9 +225,9 @@ def give_input(kind: str, version: int, job_id: str) -> Any:
     """The form of the version that a job is to be moved to, with what the job has by now and what is wrong with it."""
     require(actor(), May.MANAGE_TEMPLATES)
     target = services().catalogue.get(kind, version)
-    found = services().moves.of_job(actor(), job_id, target)
-    editor = Editor(parameters_form(target.parameters_schema), services().moves.shown(found))
-    errors: tuple[FieldError, ...] = tuple(one.within("/parameters") for one in found.errors)
+    move = services().moves.of_job(actor(), job_id, target)
+    editor = Editor(parameters_form(target.parameters_schema), services().moves.shown(move))
+    errors: tuple[FieldError, ...] = tuple(error.within("/parameters") for error in move.errors)
     status = 200
     if request.method == "POST":
         editor.read(posted())
@@ -223,16 +235,16 @@ def give_input(kind: str, version: int, job_id: str) -> Any:
         if not editor.pressed:
             try:
                 results = services().moves.move(actor(), target, [job_id], given={job_id: editor.value})[1]
-                wrong = [error for one in results for error in one.errors]
+                wrong = [error for result in results for error in result.errors]
                 if not wrong:
                     tell(_told_results(results))
                     return redirect(url_for(".impact", kind=kind, version=version))
-                errors = tuple(one.within("/parameters") for one in wrong)
+                errors = tuple(error.within("/parameters") for error in wrong)
             except ValidationFailed as failed:
                 errors = failed.errors
             status = 422
     shown = editor.present(errors if editor.pressed in {None, CHECK} else ())
-    page = {"target": target, "job": found.job, "controls": shown.controls, "is_json": shown.is_json, "errors": _summary(errors, shown)}
+    page = {"target": target, "job": move.job, "controls": shown.controls, "is_json": shown.is_json, "errors": _summary(errors, shown)}
     return render_template("template_move.html", **page), status
 
 
@@ -251,8 +263,8 @@ def set_state(kind: str, version: int, state: str) -> Any:
     return redirect(url_for("templates_pages.show", kind=kind))
 
 
-def _counts(found: Iterable[Impact]) -> Counter[str]:
-    return Counter(one.effect.value for one in found)
+def _counts(impact: Iterable[Impact]) -> Counter[str]:
+    return Counter(row.effect.value for row in impact)
 
 
 _WORDS = {
@@ -266,7 +278,7 @@ _WORDS = {
 
 def _told_results(results: Iterable[Result]) -> Said:
     """What became of jobs, counted: "3 jobs moved, 1 waiting for input"."""
-    counts = Counter(one.outcome for one in results)
+    counts = Counter(result.outcome for result in results)
     told = [say_many(*_WORDS[outcome], count) for outcome, count in counts.items()]
     return joined(told, ", ") if told else say("no job moved")
 
@@ -299,7 +311,7 @@ def bring() -> Any:
         return _import_page("", None, [say("The file is no UTF-8 text")]), 422
     except ValidationFailed as failed:
         return _import_page(
-            text, None, [joined((one.pointer or say("The file"), one.message), " ") for one in failed.errors]
+            text, None, [joined((error.pointer or say("The file"), error.message), " ") for error in failed.errors]
         ), failed.status
     tell("It is a draft now: look at it, then publish it")
     return redirect(url_for(".publish", kind=row["_id"]))
@@ -330,12 +342,14 @@ def _told(failed: ValidationFailed | StaleVersion) -> tuple[FieldError, ...]:
 
 
 def _summary(errors: Iterable[FieldError], shown: Presented) -> list[SummaryLine]:
-    return [*_lines(one for one in errors if not one.pointer), *shown.summary]
+    return [*_lines(error for error in errors if not error.pointer), *shown.summary]
 
 
 def _lines(errors: Iterable[FieldError]) -> list[SummaryLine]:
     """What is wrong with the page as a whole, or with the type of a new template."""
     return [
-        SummaryLine(one.pointer, "#type" if one.pointer else "#job-form", say("Type") if one.pointer else say("Template"), one.message)
-        for one in errors
+        SummaryLine(
+            error.pointer, "#type" if error.pointer else "#job-form", say("Type") if error.pointer else say("Template"), error.message
+        )
+        for error in errors
     ]

@@ -317,8 +317,8 @@ def bring() -> Any:
     return redirect(url_for(".publish", kind=row["_id"]))
 
 
-def _import_page(text: str, found: Any, problems: Iterable[str] = ()) -> str:
-    return render_template("template_import.html", text=text, found=found, problems=list(problems), key=services().sharing.key)
+def _import_page(text: str, template: Any, problems: Iterable[str] = ()) -> str:
+    return render_template("template_import.html", text=text, template=template, problems=list(problems), key=services().sharing.key)
 
 
 # -- presets -----------------------------------------------------------------------------------------------------------

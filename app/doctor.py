@@ -16,6 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pymongo.database import Database
+
 from app.accounts import shape as accounts
 from app.approvals.store import APPROVAL
 from app.audit.store import EVENT
@@ -32,7 +34,7 @@ from app.jobs.usage_store import UsageStore
 from app.jobtemplates.preset_store import PRESET
 from app.jobtemplates.store import TEMPLATE
 from app.migrations import Migrator, find_migrations
-from app.mongo import OLDEST_MONGODB, Records
+from app.mongo import OLDEST_MONGODB, Document, Records
 from app.queue import shape as executions
 from app.sandbox.cage import kernel_features
 from app.scheduling.calendar_store import CALENDAR
@@ -191,8 +193,7 @@ class Doctor:
             yield Finding("Indexes", Level.OK, f"all {len(expected)} exist")
 
     def _disk(self) -> Iterator[Finding]:
-        stats = self._database.command("dbStats")
-        yield _space("Disk of the database", stats.get("fsTotalSize", 0) - stats.get("fsUsedSize", 0), stats.get("fsTotalSize", 0))
+        yield _space("Disk of the database", *_database_disk(self._database))
         folder = self._services.settings.data_path
         if folder.exists():
             usage = shutil.disk_usage(folder)
@@ -383,6 +384,13 @@ def _skew(subject: str, machine: str, seconds: float) -> Finding:
         return Finding(subject, Level.OK, text)
     level = Level.PROBLEM if abs(seconds) > SKEW_TOO_MUCH else Level.WARNING
     return Finding(subject, level, text, "Leases compare clocks. Synchronise both machines (NTP).")
+
+
+def _database_disk(database: Database[Document]) -> tuple[float, float]:
+    """Returns the free and the total bytes of the disk that MongoDB writes to; zeros if the server does not tell them."""
+    stats = database.command("dbStats")
+    total = stats.get("fsTotalSize", 0)
+    return total - stats.get("fsUsedSize", 0), total
 
 
 def _space(subject: str, free: float, total: float) -> Finding:

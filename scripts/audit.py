@@ -21,10 +21,9 @@ def main(tool: str, lock: str) -> int:
     asked = [row for row in rows if "skip_reason" not in row]
     vulnerable = [row for row in asked if row["vulns"]]
     for row in vulnerable:
-        for one in row["vulns"]:
-            print(f"{row['name']} {row['version']}: {one['id']}, mended in {', '.join(one['fix_versions']) or 'no version yet'}")  # noqa: T201
-    if len(asked) < len(rows):
-        print(f"{len(rows) - len(asked)} of {len(rows)} packages could not be looked up: the advisory database did not tell of them.")  # noqa: T201
+        for vulnerability in row["vulns"]:
+            mended = ", ".join(vulnerability["fix_versions"]) or "no version yet"
+            print(f"{row['name']} {row['version']}: {vulnerability['id']}, mended in {mended}")  # noqa: T201
     else:
         print(f"{len(rows)} packages: {len(vulnerable)} with known vulnerabilities.")  # noqa: T201
     return 1 if vulnerable else OUT_OF_REACH if len(asked) < len(rows) else 0

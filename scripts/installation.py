@@ -146,7 +146,7 @@ def fill(client: httpx.Client, uri: str, folder: str, *, hook: str) -> dict[str,
         client.post("/api/admin/connections", json={"name": name, "kind": kind, "settings": settings}).raise_for_status()
     ids = {sketch.name: _create(client, sketch, _parameters(sketch, hook)) for sketch in SKETCHES}
     for name, others in AFTER.items():
-        client.put(f"/api/admin/scheduler-jobs/{ids[name]}", json={"depends_on": [{"job": one} for one in others]}).raise_for_status()
+        client.put(f"/api/admin/scheduler-jobs/{ids[name]}", json={"depends_on": [{"job": job_id} for job_id in others]}).raise_for_status()
     with MongoClient[Document](uri, tz_aware=True) as mongo:
         _remember(mongo["jobwright"], ids)
     client.post(f"/api/admin/scheduler-jobs/{ids[SKETCHES[-1].name]}/run").raise_for_status()
@@ -235,7 +235,11 @@ def _remember(database: Database[Document], ids: dict[str, str]) -> None:
         due = job.definition.schedule.trigger.latest(now - HISTORY, now - timedelta(minutes=3), MOST_RUNS)
         mine = [_run(chance, sketch, job, at) for at in due]
         rows += mine
-        logs += [_log(one) for place, one in enumerate(mine) if one["started_at"] and (one["error"] or place >= len(mine) - 60)]
+        logs += [
+            _log(execution)
+            for place, execution in enumerate(mine)
+            if execution["started_at"] and (execution["error"] or place >= len(mine) - 60)
+        ]
         if mine:
             made = min(now - HISTORY, due[0]) - timedelta(days=1)
             seen = {"last_run_at": due[-1], "last_status": mine[-1]["status"], "created_at": made, "updated_at": made}

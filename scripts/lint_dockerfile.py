@@ -16,22 +16,22 @@ def problems(path: Path) -> list[str]:
         steps = [(step["instruction"].upper(), step["value"]) for step in parser.structure if step["instruction"] != "COMMENT"]
     stages = [value for name, value in steps if name == "FROM"]
     last = steps[max(index for index, (name, _) in enumerate(steps) if name == "FROM") :]
-    found = []
+    problems = []
     if len(stages) < 2:
-        found.append("has one stage; build tools would be in the image")
-    found += [f"FROM {stage} has no version" for stage in stages if ":" not in stage.split()[0]]
+        problems.append("has one stage; build tools would be in the image")
+    problems += [f"FROM {stage} has no version" for stage in stages if ":" not in stage.split()[0]]
     if not any(name == "USER" and value.split(":")[0] not in {"root", "0"} for name, value in last):
-        found.append("runs as root")
+        problems.append("runs as root")
     if not any(name == "HEALTHCHECK" and "NONE" not in value for name, value in last):
-        found.append("has no health check")
+        problems.append("has no health check")
     for name, value in last:
         if name in {"CMD", "ENTRYPOINT"}:
             try:
                 json.loads(value)
             except ValueError:
-                found.append(f"{name} is in shell form: signals would not reach the process")
-    found += [f"ADD {value}: use COPY" for name, value in steps if name == "ADD"]
-    return found
+                problems.append(f"{name} is in shell form: signals would not reach the process")
+    problems += [f"ADD {value}: use COPY" for name, value in steps if name == "ADD"]
+    return problems
 
 
 if __name__ == "__main__":

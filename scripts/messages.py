@@ -83,11 +83,11 @@ def said_in_code(path: Path) -> Iterator[Key]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         match node:
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in SAYS:
-                found = [list(_constants(node.args[place])) for place in SAYS[name] if place < len(node.args)]
-                if len(SAYS[name]) > 1 and all(found):
-                    yield found[0][0], found[1][0]
+                texts_of_places = [list(_constants(node.args[place])) for place in SAYS[name] if place < len(node.args)]
+                if len(SAYS[name]) > 1 and all(texts_of_places):
+                    yield texts_of_places[0][0], texts_of_places[1][0]
                 elif len(SAYS[name]) == 1:
-                    yield from (text for texts in found for text in texts)
+                    yield from (text for texts in texts_of_places for text in texts)
             case ast.Dict():
                 for key, value in zip(node.keys, node.values, strict=True):
                     if isinstance(key, ast.Constant) and key.value in TEXTS:
@@ -135,14 +135,14 @@ def said_by_parts() -> Iterator[str]:
 
 def pieces() -> list[str]:
     """Places in the code where a sentence is put together by an f-string, which no catalogue can know."""
-    found = []
+    problems = []
     for path in _code():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             match node:
                 case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in SAYS:
                     given = [node.args[place] for place in SAYS[name] if place < len(node.args)]
-                    found += [f"{path.relative_to(ROOT)}:{one.lineno}" for one in given if isinstance(one, ast.JoinedStr)]
-    return found
+                    problems += [f"{path.relative_to(ROOT)}:{argument.lineno}" for argument in given if isinstance(argument, ast.JoinedStr)]
+    return problems
 
 
 def _code() -> Iterator[Path]:
@@ -154,20 +154,20 @@ def _code() -> Iterator[Path]:
 
 def collect() -> dict[Key, None]:
     """All that pages say, in an order that stays."""
-    found: dict[Key, None] = {}
+    keys: dict[Key, None] = {}
     for path in sorted((ROOT / "web").rglob("*.html")):
         with path.open("rb") as file:
             for _, name, message, _ in babel_extract(file, ("_", "ngettext"), [], {}):
                 if name == "ngettext" and isinstance(message, tuple):
-                    found[str(message[0]), str(message[1])] = None
+                    keys[str(message[0]), str(message[1])] = None
                 else:
-                    found[str(message[0] if isinstance(message, tuple) else message)] = None
+                    keys[str(message[0] if isinstance(message, tuple) else message)] = None
     for path in _code():
         if not path.relative_to(ROOT).as_posix().startswith(TRIGGERS):
-            found.update(dict.fromkeys(said_in_code(path)))
-    found.update(dict.fromkeys(text for text in said_by_parts() if text))
-    singles = {key[0] for key in found if isinstance(key, tuple)}
-    return {key: None for key in found if key not in singles}
+            keys.update(dict.fromkeys(said_in_code(path)))
+    keys.update(dict.fromkeys(text for text in said_by_parts() if text))
+    singles = {key[0] for key in keys if isinstance(key, tuple)}
+    return {key: None for key in keys if key not in singles}
 
 
 def collect_triggers() -> dict[Key, None]:
@@ -195,7 +195,9 @@ def main() -> int:
         with path.open("wb") as file:
             file.write(HEADER.format(language=language, plural=catalogue.plural_forms).encode())
             write_po(file, catalogue, width=0, omit_header=True)
-        missing = sum(1 for one in catalogue if one.id and not (all(one.string) if isinstance(one.string, tuple) else one.string))
+        missing = sum(
+            1 for message in catalogue if message.id and not (all(message.string) if isinstance(message.string, tuple) else message.string)
+        )
         sys.stdout.write(f"{path.relative_to(ROOT)}: {len(catalogue)} sentences, {missing} without a translation\n")
     return 0
 

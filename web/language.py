@@ -34,12 +34,12 @@ def language() -> str:
     """Returns the viewer's language: their setting, else the first language of their browser that there is, else English."""
     if not has_request_context():
         return DEFAULT_LOCALE
-    found: str | None = g.get("language")
-    if found is None:
+    tag_of_request: str | None = g.get("language")
+    if tag_of_request is None:
         chosen = preference().language
         asked = (tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality > 0)
-        found = g.language = chosen if chosen in LANGUAGES else next((tag for tag in asked if tag in LANGUAGES), DEFAULT_LOCALE)
-    return found
+        tag_of_request = g.language = chosen if chosen in LANGUAGES else next((tag for tag in asked if tag in LANGUAGES), DEFAULT_LOCALE)
+    return tag_of_request
 
 
 @cache
@@ -112,8 +112,8 @@ def gettext(text: str, **values: Any) -> Markup:
 
 def ngettext(one: str, many: str, number: int, **values: Any) -> Markup:
     """As `gettext`, by number; %(num)s is the number, written as the language does."""
-    found = _catalogue(language()).ngettext(one, many, number)
-    return Markup(found) % _shown({"num": decimal(number), **values})  # noqa: S704 - as above
+    text = _catalogue(language()).ngettext(one, many, number)
+    return Markup(text) % _shown({"num": decimal(number), **values})  # noqa: S704 - as above
 
 
 def _shown(values: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _shown(values: dict[str, Any]) -> dict[str, Any]:
 
 def sentences(errors: Iterable[FieldError], names: Mapping[str, str], other: str) -> Said:
     """Errors one after the other, each begun by what its field is called; `other` stands for a field that has no name here."""
-    return joined((joined((names.get(one.pointer, other), one.message), " ") for one in errors), "; ")
+    return joined((joined((names.get(error.pointer, other), error.message), " ") for error in errors), "; ")
 
 
 # -- numbers and times -----------------------------------------------------------------------------------------------
@@ -208,14 +208,14 @@ def in_language(schema: Any) -> Any:
 def _schema_in(schema: Any, name: str) -> Any:
     if not isinstance(schema, Mapping):
         return schema
-    found: dict[str, Any] = {}
+    shown: dict[str, Any] = {}
     for key, value in schema.items():
         if key in TEXTS and isinstance(value, str):
-            found[key] = _catalogue(name).gettext(value) if value else value
+            shown[key] = _catalogue(name).gettext(value) if value else value
         elif key in _MAPS and isinstance(value, Mapping):
-            found[key] = {inner_key: _schema_in(inner, name) for inner_key, inner in value.items()}
+            shown[key] = {inner_key: _schema_in(inner, name) for inner_key, inner in value.items()}
         elif key in _LISTS and isinstance(value, list):
-            found[key] = [_schema_in(inner, name) for inner in value]
+            shown[key] = [_schema_in(inner, name) for inner in value]
         else:
-            found[key] = _schema_in(value, name) if key in _ONES else value
-    return found
+            shown[key] = _schema_in(value, name) if key in _ONES else value
+    return shown

@@ -171,7 +171,7 @@ class Recorder:
             log.error("recorder.refused", reports=len(batch), reason=repr(refused)[:200])
             for attempt in dict.fromkeys(report.attempt.execution_id for report in fit):
                 mine = [report for report in fit if report.attempt.execution_id == attempt]
-                if not self._write_alone(mine, [one for one in chunks if execution_of(one["_id"]) == attempt]):
+                if not self._write_alone(mine, [lines for lines in chunks if execution_of(lines["_id"]) == attempt]):
                     return False
         return True
 

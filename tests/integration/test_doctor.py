@@ -27,6 +27,8 @@ from app.shapes import DAMAGED, Object, make_readable
 from migrations_scripts.m0001_registry import INDEXES
 from tests.support import Service
 
+ROOMY = type(shutil.disk_usage("/"))(total=100 << 30, used=50 << 30, free=50 << 30)
+
 
 class Ahead:
     """The machine's clock, so many seconds ahead."""
@@ -46,6 +48,13 @@ class Ahead:
 def _zones_of_this_year(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's own may be old, and will be one day."""
     monkeypatch.setattr("app.doctor._tz_version", lambda: f"{datetime.now(UTC).year}a")
+
+
+@pytest.fixture(autouse=True)
+def _roomy_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disks of the machine that runs the tests may be nearly full."""
+    monkeypatch.setattr("app.doctor.shutil.disk_usage", lambda path: ROOMY)
+    monkeypatch.setattr("app.doctor._database_disk", lambda database: (ROOMY.free, ROOMY.total))
 
 
 @pytest.fixture
@@ -221,7 +230,7 @@ def test_a_check_that_fails_itself_is_a_problem_and_the_others_go_on(
 
 
 def test_little_room_and_old_zones_are_told(healthy: Services, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shutil.disk_usage("/")._replace(free=1 << 20)
+    usage = ROOMY._replace(free=1 << 20)
     monkeypatch.setattr("app.doctor.shutil.disk_usage", lambda path: usage)
     (tmp_path / "tzdata.zi").write_text("# version 2019c\n")
     monkeypatch.setattr("app.doctor._tz_version", system_tz_version)

@@ -82,7 +82,7 @@ def readable(value: Any) -> Any:
         return value
     names = services().dependencies.names(actor(), [item["job"] for item in value])
     return "; ".join(
-        translated(say("{job}, once it {ends}", job=names.get(one["job"], one["job"]), ends=ENDS[one["when"]])) for one in value
+        translated(say("{job}, once it {ends}", job=names.get(entry["job"], entry["job"]), ends=ENDS[entry["when"]])) for entry in value
     )
 
 

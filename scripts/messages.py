@@ -21,11 +21,12 @@ from jinja2.ext import babel_extract
 from werkzeug import exceptions
 from zxcvbn import feedback
 
+from app.accounts.preferences import LANGUAGES
 from app.config import Settings
 from app.jobtemplates.catalogue import Catalogue
 from app.triggers.words import LOCALES as TRIGGER_LOCALES
 from templates_lib.connections import KINDS
-from web.language import LANGUAGES, LOCALES, TEXTS, texts_of
+from web.language import LOCALES, TEXTS, texts_of
 
 ROOT = Path(__file__).parents[1]
 ENGLISH = "en"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.instants import in_zone
+from web.filters.parameters import titled_changes, titled_parameters
 from web.filters.results import hour_words, log_items, strip
 from web.filters.states import ENDS, OWED_WORDS, REASONS, STATES, damage, icon, state
 from web.filters.texts import (
@@ -57,6 +58,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "said_of": said_of,
     "instant": instant,
     "t": translated,
+    "titled_parameters": titled_parameters,
+    "titled_changes": titled_changes,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flask import has_request_context
@@ -29,6 +31,8 @@ def relative(moment: datetime | None, now: datetime) -> str:
     text = say_many(singular, plural, int(size // length))
     return translated(say("in {time}", time=text) if seconds > 0 else say("{time} ago", time=text))
 
+
+_TIME_OF_DAY = re.compile(r"\b\d{1,2}:\d{2}\b")
 
 _UNITS = (
     (counted("{count} d", "{count} d"), 86_400),
@@ -82,8 +86,12 @@ def seconds(value: float | None, name: str | None = None) -> str:
 
 
 def schedule_words(schedule: Schedule) -> str:
-    """Returns a schedule in words of the viewer's language."""
-    return schedule.trigger.words(language())
+    """Returns a schedule in words of the viewer's language. A time of day is followed by the time zone of the schedule."""
+    trigger = schedule.trigger
+    words, rule = trigger.words(language()), replace(trigger, start_at=None, end_at=None).words(language())
+    if not trigger.repeats or not _TIME_OF_DAY.search(rule):
+        return words
+    return words.replace(rule, f"{rule} ({trigger.timezone})", 1)
 
 
 def span_words(seconds: int) -> str:

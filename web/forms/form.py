@@ -27,6 +27,7 @@ from web.forms.names import small_number
 from web.forms.page.offers import Options
 from web.forms.post import Post
 from web.forms.reader import Reader
+from web.forms.reading import Reading
 from web.forms.render import Presented, present
 from web.forms.reshape import Reshaper
 from web.forms.stored import ReadOnlyRestorer
@@ -155,6 +156,12 @@ class Form:
             prefix=name_prefix,
             locale=self._locale,
         )
+
+    def reading(self, value: Any) -> Reading:
+        """Returns the titles and texts of a value, for a page that only shows it."""
+        drawer = self._drawer()
+        root = drawer.draw_root(value, PREFIX, fresh=False)
+        return Reading(root, value, drawer=drawer, words=self._words, locale=self._locale)
 
     def read(self, pairs: Iterable[tuple[str, str]], *, name_prefix: str = PREFIX, stored: Any = ABSENT) -> Submission:
         """Returns the submission in (name, value) pairs, exactly as a browser posts them. Names of other forms are ignored.

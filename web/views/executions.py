@@ -75,6 +75,7 @@ def show(execution_id: str) -> str:
         "execution.html",
         execution=execution,
         live=execution.is_live,
+        schema=_schema(execution),
         failing=failing,
         causes=history.causes(actor(), execution),
         effects=history.effects(actor(), execution_id),
@@ -82,6 +83,12 @@ def show(execution_id: str) -> str:
         has_success=history.success_before(actor(), execution) is not None,
         **_log(execution_id, failing),
     )
+
+
+def _schema(execution: Execution) -> Any:
+    """Returns the schema of the parameters that a run had, or None if its version of the template is gone."""
+    entry = services().catalogue.find(execution.template_type, execution.template_version)
+    return entry.parameters_schema if entry else None
 
 
 def _failing(execution: Execution) -> Document | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from app.clock import SystemClock
-from web.filters.times import relative, seconds
+from app.jobs.model import Schedule
+from app.triggers import CronTrigger, IntervalTrigger, Trigger
+from web.filters.times import relative, schedule_words, seconds
 
 
 @pytest.mark.parametrize(
@@ -20,3 +24,19 @@ def test_relative_times(shift: float, words: str) -> None:
 
 def test_durations() -> None:
     assert [seconds(n) for n in (None, 0.041, 12.34, 250, 7500)] == ["–", "0.04 s", "12.3 s", "4 min 10 s", "2 h 5 min"]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "words"),
+    [
+        (CronTrigger(expression="0 2 * * *", timezone="Europe/Berlin"), "At 02:00 (Europe/Berlin)"),
+        (CronTrigger(expression="*/5 * * * *", timezone="Europe/Berlin"), "Every 5 minutes"),
+        (IntervalTrigger(interval_seconds=90, timezone="Europe/Berlin"), "Every 1 minute 30 seconds"),
+        (
+            CronTrigger(expression="0 2 * * *", timezone="Asia/Tokyo", start_at=datetime(2026, 3, 29, 5, 30, tzinfo=UTC)),
+            "At 02:00 (Asia/Tokyo), from 2026-03-29 05:30:00 UTC",
+        ),
+    ],
+)
+def test_a_time_of_day_has_its_time_zone(trigger: Trigger, words: str) -> None:
+    assert schedule_words(Schedule(trigger=trigger)) == words

@@ -1,0 +1,91 @@
+"""Parameters and changes are read with the titles of their form, never as JSON Pointers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.validation.secret import MASK
+from web.filters.parameters import definition_title, titled_changes, titled_parameters
+from web.forms.reading import Titled
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "dryRun": {"type": "boolean", "title": "Dry run"},
+        "batch_size": {"type": "integer"},
+        "mode": {"title": "Mode", "oneOf": [{"const": "all", "title": "Every document"}, {"const": "old", "title": "Old ones"}]},
+        "token": {"type": "string", "title": "Token", "writeOnly": True},
+        "to": {"type": "array", "title": "Recipients", "items": {"type": "string"}},
+        "steps": {
+            "type": "array",
+            "title": "Steps",
+            "items": {"type": "object", "properties": {"name": {"type": "string", "title": "Step name"}}},
+        },
+        "limits": {"type": "object", "title": "Limits", "properties": {"most": {"type": "integer", "title": "At most"}}},
+    },
+}
+
+
+def _texts(rows: tuple[Titled, ...]) -> dict[str, str]:
+    return {row.title: row.text for row in rows if not row.inner}
+
+
+def test_values_have_titles_and_words() -> None:
+    rows = titled_parameters(
+        {"dryRun": False, "batch_size": 1500, "mode": "old", "token": dict(MASK), "to": ["a@x.org", "b@x.org"]}, SCHEMA
+    )
+    assert _texts(rows) == {
+        "Dry run": "No",
+        "Batch size": "1,500",
+        "Mode": "Old ones",
+        "Token": "••••••",
+        "Recipients": "a@x.org, b@x.org",
+    }
+
+
+def test_groups_and_lists_of_objects_keep_their_places() -> None:
+    rows = titled_parameters({"limits": {"most": 3}, "steps": [{"name": "first"}, {"name": "second"}]}, SCHEMA)
+    inner = {row.title: row.inner for row in rows}
+    assert _texts(inner["Limits"]) == {"At most": "3"}
+    assert [(entry.title, _texts(entry.inner)) for entry in inner["Steps"]] == [
+        ("Step 1", {"Step name": "first"}),
+        ("Step 2", {"Step name": "second"}),
+    ]
+
+
+def test_what_the_schema_does_not_know_is_shown_too() -> None:
+    assert _texts(titled_parameters({"gone": "still here"}, {"type": "object", "additionalProperties": False})) == {"gone": "still here"}
+    assert _texts(titled_parameters({"name": "a"})) == {"name": "a"}
+
+
+def test_a_value_of_another_type_than_the_schema_says_is_shown() -> None:
+    rows = titled_parameters({"batch_size": {"odd": [1]}, "limits": 7, "to": "text"}, SCHEMA)
+    assert {row.title: row.text for row in rows} == {"Batch size": '{\n  "odd": [\n    1\n  ]\n}', "Limits": "7", "Recipients": "text"}
+    assert [row.title for row in rows if row.code] == ["Batch size"]
+
+
+def test_changes_have_titles_for_pointers() -> None:
+    changes = titled_changes(
+        [
+            {"field": "/parameters/dryRun", "before": True, "after": False},
+            {"field": "/parameters/limits/most", "after": 5},
+            {"field": "/retry_policy/retry_delay_seconds", "before": 60, "after": 3600},
+            {"field": "/schedule/expression", "before": "0 2 * * *", "after": "0 3 * * *"},
+            {"field": "/overlap", "before": "skip", "after": "queue"},
+        ],
+        SCHEMA,
+    )
+    assert changes == [
+        {"field": "Dry run", "before": "Yes", "after": "No"},
+        {"field": "Limits › At most", "after": "5"},
+        {"field": "Delay before a retry", "before": "1 minute", "after": "1 hour"},
+        {"field": "Cron expression", "before": "0 2 * * *", "after": "0 3 * * *"},
+        {"field": "Overlap", "before": "skip", "after": "queue"},
+    ]
+
+
+def test_every_field_of_a_definition_has_a_title() -> None:
+    from app.jobs.model import DEFINITION_FIELDS
+
+    without = {"parameters", "notifications"}  # only their members change
+    assert [name for name in DEFINITION_FIELDS if name not in without and "_" in definition_title(f"/{name}")] == []

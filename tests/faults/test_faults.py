@@ -82,7 +82,7 @@ def test_kill_nine_at_random_moments_loses_and_doubles_nothing(start: Callable[.
     lost = [row for row in never if row["status"] == "failed"]
     assert {row["status"] for row in never} <= {"success", "failed", "skipped"}
     assert all(len(row["attempts"]) == 1 and row["error"]["type"] == "LostWorker" for row in lost), "a policy of no retries holds"
-    open_ends = {"$or": [{"dependants": {"$exists": True}}, {"live": True}]}
+    open_ends = {"$or": [{"owed.what": "followers"}, {"live": True}]}
     eventually(lambda: executions.count_documents(open_ends) == 0)
     followed = Counter(cause for row in executions.find({"job_id": follower}) for cause in row["caused_by"])
     assert followed == dict.fromkeys((row["_id"] for row in rows if row["status"] == "success"), 1), "each success began one run"

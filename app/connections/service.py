@@ -17,8 +17,9 @@ from app.connections.health_store import Health, HealthStore
 from app.connections.inventory import Inventory
 from app.connections.named import NAMED_KIND, NamedConnections, references_of
 from app.connections.store import ConnectionStore
+from app.connections.trying import try_to_open
 from app.connections.vault import Vault, mask
-from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersion, ValidationFailed
+from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersion, StartError, ValidationFailed
 from app.events import get_logger
 from app.mongo import Document
 from app.shapes import DAMAGED
@@ -26,12 +27,14 @@ from app.validation import SchemaValidator
 from app.validation.names import normal
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS, ConnectionKind
+from templates_lib.connections.kind import PROBE_SECONDS
 from templates_lib.messages import say
 from templates_lib.own import Own
 
 log = get_logger(__name__)
 
 TRIED_BY_HAND = timedelta(minutes=1)  # a connection that a person has tried is not probed again before this time has passed
+TEST_SECONDS = 3.0  # the time limit of a test that a person waits for
 EXPLORED_SECONDS = 20.0  # how long suggestions are kept
 MOST_EXPLORED = 500  # suggestions that are kept at once
 NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$"}
@@ -156,20 +159,42 @@ class Connections:
             self._store.remove(connection_id)
 
     def probe(self, actor: Actor, connection_id: str) -> tuple[bool, str]:
-        """Opens a connection once. Returns whether that worked, and a sentence about the answer or the failure."""
+        """Opens a connection once, within TEST_SECONDS. Returns whether that worked, and a sentence about the answer or the failure."""
         require(actor, May.MANAGE_CONNECTIONS)
         row = self._stored(connection_id)
-        works, message = self._try_to_open(row)
+        works, message = self._try_to_open(row, seconds=TEST_SECONDS)
         # A person is working on this connection, so the failures are counted from one again and the next probes come soon.
         now, failures = self._clock.now(), 0 if works else 1
         next_at = now + TRIED_BY_HAND
+        before = self._health.all().get(connection_id)
+        if before is None or before.version != row["version"]:
+            self._health.claim(connection_id, row["version"], before, now=now, until=next_at)
         self._health.note(connection_id, row["version"], works=works, message=message, failures=failures, at=now, next_at=next_at)
         return works, message
+
+    def test(self, actor: Actor, *, kind: str, settings: Any, connection_id: str | None = None) -> tuple[bool, str]:
+        """Opens a connection with settings that are not saved, once, within TEST_SECONDS. Returns what `probe` returns.
+
+        With `connection_id`, the settings are a change of that connection: a secret that is given as MASK is the stored one. Raises
+        ValidationFailed for settings that could not be saved.
+        """
+        require(actor, May.MANAGE_CONNECTIONS)
+        old = self._stored(connection_id) if connection_id is not None else None
+        if kind not in KINDS:
+            raise ValidationFailed([_unknown_kind()])
+        definition = KINDS[kind]
+        errors = self._settings_problems(definition, settings, old)
+        if errors:
+            raise ValidationFailed(errors)
+        inventory = Inventory.of(definition.settings_schema, settings, old["settings"] if old else {})
+        if old is not None and self._vault.keep(inventory).value == self._vault.open(old["settings"]):
+            return self.probe(actor, old["_id"])  # the health of the connection takes note of the answer
+        return try_to_open(definition, self._vault.keep(inventory).value, self._own, seconds=TEST_SECONDS)
 
     def answer_of(self, connection_id: str) -> tuple[bool, str] | None:
         """Returns the same without a check of rights, for the prober; None if the connection is gone."""
         row = self._store.get(connection_id)
-        return None if row is None else self._try_to_open(row)
+        return None if row is None else self._try_to_open(row, seconds=PROBE_SECONDS)
 
     def versions(self) -> dict[str, int]:
         """Returns the id and the version of the settings of each connection that can be probed. Secrets are left out: they lead to no
@@ -193,13 +218,14 @@ class Connections:
             if row["kind"] in KINDS and (state := health.get(row["_id"])) is not None and state.works is not None and state.probed_at
         ]
 
-    def _try_to_open(self, row: Document) -> tuple[bool, str]:
+    def _try_to_open(self, row: Document, *, seconds: float) -> tuple[bool, str]:
         if DAMAGED in row:
-            return False, f"its record is damaged: {row[DAMAGED]}"
+            return False, say("The record of this connection is damaged: {reason}", reason=row[DAMAGED])
         try:
-            return True, KINDS[row["kind"]].probe(self._vault.open(row["settings"]), self._own)
-        except Exception as error:
-            return False, f"{type(error).__name__}: {str(error)[:400]}"
+            settings = self._vault.open(row["settings"])
+        except StartError as error:
+            return False, str(error)
+        return try_to_open(KINDS[row["kind"]], settings, self._own, seconds=seconds)
 
     def options(self, kind: str) -> list[str]:
         """Returns the names of the connections of one kind, for the select of a form."""
@@ -259,7 +285,7 @@ class Connections:
         health = self._health.all().get(row["_id"]) if row is not None else None
         if row is None or health is None or health.works is not False or health.version != row["version"]:
             return None
-        return say("Connection {name!r} does not answer: a run would fail", name=name)
+        return say("The connection {name!r} does not answer, so a run would fail", name=name)
 
     def reaches(self, name: str, address: str) -> bool:
         """Returns whether the connection exists and jobs may call `address` through it."""
@@ -271,12 +297,20 @@ class Connections:
         are JSON that nobody has checked yet."""
         errors = []
         if _NAMES.errors(name):
-            errors.append(FieldError("/name", "must begin with a letter or digit and hold letters, digits, spaces, . _ - (at most 80)"))
+            errors.append(
+                FieldError(
+                    "/name", "must start with a letter or digit. It may contain letters, digits, spaces, and . _ - (at most 80 characters)"
+                )
+            )
         elif any(row["_id"] != (old or {}).get("_id") for row in self._store.by_names({name})):
             errors += DuplicateName(name).errors
         definition = KINDS.get(kind) if isinstance(kind, str) else None
         if definition is None:
-            return [*errors, FieldError("/kind", say("must be one of {known}", known=", ".join(KINDS)))]
+            return [*errors, _unknown_kind()]
+        return errors + self._settings_problems(definition, settings, old)
+
+    def _settings_problems(self, definition: ConnectionKind, settings: Any, old: Document | None) -> list[FieldError]:
+        """Returns all errors of the settings of a new connection, or of a change of `old`."""
         stored = old["settings"] if old else {}
         schema, elsewhere = definition.settings_schema, list[FieldError]()
         unmasked = settings
@@ -287,7 +321,7 @@ class Connections:
         wrong = [*elsewhere, *self._validators[definition.type].errors(unmasked, prefix="/settings")]
         if not wrong:
             wrong = [FieldError(f"/settings{problem.pointer}", problem.message) for problem in definition.problems(unmasked, self._own)]
-        return errors + wrong
+        return wrong
 
     def _validate(self, name: str, kind: str, settings: Mapping[str, Any], old: Document | None = None) -> ConnectionKind:
         """Returns the kind. Raises ValidationFailed or DuplicateName."""
@@ -303,6 +337,10 @@ class Connections:
         if row is None:
             raise NotFound("connection", connection_id)
         return row
+
+
+def _unknown_kind() -> FieldError:
+    return FieldError("/kind", say("must be one of {known}", known=", ".join(KINDS)))
 
 
 def _masked(row: Document) -> Document:

@@ -132,8 +132,14 @@ class JobDirectory:
 
     def names_using(self, connection: str) -> list[str]:
         """Returns the names of the jobs that use the connection with this name."""
-        paths = {path for entry in self._catalogue.code() for path in connection_paths(entry.parameters_schema)}
-        return self._usage.names_using(connection, sorted(paths))
+        return self._usage.names_using(connection, self._connection_paths())
+
+    def counts_by_connection(self) -> dict[str, int]:
+        """Returns how many jobs use each connection, by its name; those without a job are left out."""
+        return self._usage.counts_by_connection(self._connection_paths())
+
+    def _connection_paths(self) -> list[str]:
+        return sorted({path for entry in self._catalogue.code() for path in connection_paths(entry.parameters_schema)})
 
     def _missing_versions(self, in_use: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
         """Returns the templates and versions that jobs are of and that are not installed."""

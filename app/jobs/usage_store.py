@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pymongo.database import Database
@@ -60,6 +61,15 @@ class UsageStore:
         where = {"retired": False, "$or": [{f"parameters.{path}": connection} for path in paths]}
         return [row["name"] for row in self._jobs.find(where, {"name": 1})]
 
+    def counts_by_connection(self, paths: Collection[str]) -> dict[str, int]:
+        """Returns how many jobs hold each text at one of the dotted `paths` of their parameters."""
+        tops = [path for path in paths if not any(path.startswith(f"{other}.") for other in paths)]
+        counts: Counter[str] = Counter()
+        rows = self._jobs.find({"retired": False}, {f"parameters.{path}": 1 for path in tops}).max_time_ms(QUERY_TIME_MS) if tops else ()
+        for row in rows:
+            counts.update(set(_texts(row.get("parameters"))))
+        return dict(counts)
+
     def names_on(self, calendar: str, *, groups: Collection[str] | None = None) -> list[str]:
         """Returns the names of the jobs whose schedule names the calendar, sorted; of all jobs or of those of some groups."""
         rows = self._jobs.find({"retired": False, "schedule.calendars": calendar, **in_groups(groups)}, {"name": 1})
@@ -78,3 +88,15 @@ class UsageStore:
     def zones_in_use(self) -> list[Any]:
         """Returns the time zones of the jobs in the registry, as they are stored, valid or not."""
         return list(self._jobs.distinct("schedule.timezone", {"retired": False}))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yields each text inside a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import importlib.util
 import io
 import json
@@ -10,11 +11,14 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from templates_lib import private
 from templates_lib.base import Problem, RunContext, TemplateError
-from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+from templates_lib.connections import failures
+from templates_lib.connections.kind import PROBE_SECONDS, TEMPLATES, ConnectionKind
 from templates_lib.connections.stores import FileStore, LocalStore, RemoteStore, template_errors
+from templates_lib.messages import say, say_many
 from templates_lib.own import Own
 
 TIMEOUT_SECONDS = 30
@@ -44,7 +48,7 @@ SCHEMA: dict[str, Any] = {
             "maxLength": 1000,
             "pattern": r"^[^\x00\\]+$",
             "x-placeholder": "/srv/exports",
-            "description": "Jobs reach what is below it and nothing else. An absolute path; for S3 and Google Cloud the bucket, and a folder in it: `exports/nightly`.",
+            "description": "Jobs can only use files below this folder. Give an absolute path; for S3 and Google Cloud give the bucket and a folder in it: `exports/nightly`.",
         },
         "endpoint": {
             **_S3,
@@ -53,7 +57,7 @@ SCHEMA: dict[str, Any] = {
             "format": "uri",
             "pattern": "^https?://",
             "maxLength": 500,
-            "description": "None: Amazon's. Any service that speaks S3 has one.",
+            "description": "Leave empty for Amazon S3. Other services that speak S3 state their endpoint.",
             "x-placeholder": "https://s3.example.com",
         },
         "region": {**_S3, "type": "string", "title": "Region", "maxLength": 100, "x-placeholder": "eu-central-1"},
@@ -64,12 +68,12 @@ SCHEMA: dict[str, Any] = {
         "host_key": {
             **_SFTP,
             "type": "string",
-            "title": "Key of the host",
+            "title": "Host key",
             "maxLength": 2000,
             "pattern": r"^[a-z0-9@.-]+ [A-Za-z0-9+/=]+( .*)?$",
             "x-pattern-words": "a line as in known_hosts, without the host: ssh-ed25519 AAAA…",
             "x-placeholder": "ssh-ed25519 AAAA…",
-            "description": "Nobody else is believed to be this host. `ssh-keyscan HOST` prints it; compare it with what its owner says.",
+            "description": "Jobs connect only to a host with this key. `ssh-keyscan HOST` prints it; compare it with what the owner of the host says.",
         },
         "username": {**_SFTP, "type": "string", "title": "User name", "minLength": 1, "maxLength": 200},
         "password": {**_SFTP, "type": "string", "title": "Password", "maxLength": 1000, "writeOnly": True},
@@ -87,7 +91,7 @@ SCHEMA: dict[str, Any] = {
             "title": "Key of a service account",
             "maxLength": 20_000,
             "writeOnly": True,
-            "description": "The JSON that Google Cloud gives. None: what the machine itself may.",
+            "description": "The JSON file from Google Cloud. Leave empty to use the account of this machine.",
         },
         "gcs_endpoint": {
             **_GCS,
@@ -96,7 +100,7 @@ SCHEMA: dict[str, Any] = {
             "format": "uri",
             "pattern": "^https?://",
             "maxLength": 500,
-            "description": "None: Google's.",
+            "description": "Leave empty for Google Cloud.",
         },
         "templates": TEMPLATES,
     },
@@ -207,7 +211,7 @@ def _private_key(settings: Mapping[str, Any]) -> Any:
             return kind.from_private_key(io.StringIO(settings["private_key"].strip() + "\n"))
         except paramiko.SSHException:
             continue
-    raise TemplateError("The private key is none that is known here: Ed25519, ECDSA or RSA, without a passphrase", permanent=True)
+    raise TemplateError("The private key cannot be used. It must be an Ed25519, ECDSA or RSA key without a passphrase", permanent=True)
 
 
 def open_file_store(ctx: RunContext, name: str) -> FileStore:
@@ -215,21 +219,43 @@ def open_file_store(ctx: RunContext, name: str) -> FileStore:
     return open_store(ctx.connection(name, "file_store").settings, ctx.own, mark=ctx.execution_id)
 
 
-def _probe(settings: Mapping[str, Any], own: Own) -> str:
+def _address(settings: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Returns the host and port of a store elsewhere, if the settings name them."""
+    if settings.get("where") == "sftp":
+        return settings["host"], settings.get("port", 22)
+    endpoint = urlsplit(settings.get({"s3": "endpoint", "gcs": "gcs_endpoint"}.get(settings.get("where", ""), ""), ""))
+    return (endpoint.hostname, endpoint.port or (443 if endpoint.scheme == "https" else 80)) if endpoint.hostname else None
+
+
+def _place(settings: Mapping[str, Any]) -> str:
+    address = _address(settings)
+    clouds = {"s3": "Amazon S3", "gcs": "Google Cloud Storage"}
+    return f"{address[0]}:{address[1]}" if address else clouds.get(settings.get("where", ""), str(settings["path"]))
+
+
+def _probe(settings: Mapping[str, Any], own: Own, seconds: float = PROBE_SECONDS) -> str:
     if settings.get("where", "local") == "local":
         open_store(settings, own)
         root = Path(settings["path"])
         private.make_folders(root)
         if not os.access(root, os.W_OK):
-            raise PermissionError(f"{root} cannot be written")
-        return f"{root} can be written; {len(list(root.iterdir()))} entries"
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root))
+        return say_many(
+            "{path} can be written. It has {count} entry.",
+            "{path} can be written. It has {count} entries.",
+            len(list(root.iterdir())),
+            path=str(root),
+        )
+    address = _address(settings)
+    if address is not None:
+        failures.check_listening([address], seconds)
     store = open_store(settings, own)
     name = ".jobwright-probe"
     with store.write_atomically(name) as stream:
         stream.write(b"probe")
     [probe_file] = [entry for entry in store.files() if entry.name == name]
     store.remove(probe_file)
-    return f"{settings['path']} can be written"
+    return say("{path} can be written.", path=settings["path"])
 
 
 def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:
@@ -244,6 +270,7 @@ KIND = ConnectionKind(
     icon="folder",
     description="A folder that jobs write to and read from: here, S3, SFTP or Google Cloud Storage",
     settings_schema=SCHEMA,
+    place=_place,
     probe=_probe,
     problems=_problems,
     folders=lambda settings: (str(settings["path"]),) if settings.get("where", "local") == "local" else (),

@@ -9,11 +9,11 @@ import httpx
 
 from templates_lib import headers
 from templates_lib.base import Problem, RunContext, TemplateError
-from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+from templates_lib.connections.kind import PROBE_SECONDS, TEMPLATES, ConnectionKind
+from templates_lib.messages import say
 from templates_lib.net import open_http
 from templates_lib.own import Own
 
-PROBE_SECONDS = 10.0
 _HOST = r"^(\*\.)?([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?$"
 _ONE_LINE = r"^[\x20-\x7e]*$"
 
@@ -26,29 +26,29 @@ SCHEMA: dict[str, Any] = {
             "minItems": 1,
             "maxItems": 50,
             "uniqueItems": True,
-            "description": "`host`, `host:port`, or `*.example.com`. Jobs call these, private ones as well, and no others.",
+            "description": "`host`, `host:port`, or `*.example.com`. Jobs can call these hosts and no others; private addresses are allowed here.",
             "items": {
                 "type": "string",
                 "title": "Host",
                 "maxLength": 260,
                 "pattern": _HOST,
-                "x-pattern-words": "a host name such as api.example.com, with :port where that is meant",
+                "x-pattern-words": "a host name such as api.example.com, with :port if the port is not the usual one",
             },
         },
         "plain": {
             "type": "boolean",
             "title": "Allow http:// too",
             "default": False,
-            "description": "Without TLS everybody on the way reads what is sent.",
+            "description": "Without TLS, others on the network can read what is sent.",
         },
         "proof": {
-            "title": "What proves who calls",
+            "title": "Authentication",
             "default": "none",
             "oneOf": [
-                {"const": "none", "title": "Nothing"},
+                {"const": "none", "title": "None"},
                 {"const": "bearer", "title": "A token (Authorization: Bearer)"},
                 {"const": "basic", "title": "User name and password (Authorization: Basic)"},
-                {"const": "header", "title": "A header of its own"},
+                {"const": "header", "title": "Custom header"},
             ],
         },
         "username": {
@@ -69,7 +69,7 @@ SCHEMA: dict[str, Any] = {
         },
         "secret": {
             "type": "string",
-            "title": "Token, password or header's value",
+            "title": "Token, password or header value",
             "maxLength": 4000,
             "pattern": _ONE_LINE,
             "writeOnly": True,
@@ -169,16 +169,23 @@ def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:  # no
         yield Problem("/header", words)
 
 
-def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the kind's signature
-    named = [host for host in settings["hosts"] if not host.startswith("*.")]
-    if not named:
-        return "Every host is a pattern: there is none to call"
+def _place(settings: Mapping[str, Any]) -> str:
+    return next((str(host) for host in settings["hosts"] if not host.startswith("*.")), str(settings["hosts"][0]))
+
+
+def _probe(settings: Mapping[str, Any], own: Own, seconds: float = PROBE_SECONDS) -> str:  # noqa: ARG001 - the kind's signature
+    host = _place(settings)
+    if host.startswith("*."):
+        return say("All hosts are patterns, so there is no address to test.")
     scheme = "http" if settings.get("plain") else "https"
-    with _client("", settings, PROBE_SECONDS) as client:
-        answer = client.head(f"{scheme}://{named[0]}/")
+    with _client("", settings, seconds) as client:
+        answer = client.head(f"{scheme}://{host}/")
     if answer.status_code in {401, 403}:
-        raise PermissionError(f"{named[0]} answers {answer.status_code}: it does not take this proof")
-    return f"{named[0]} answers {answer.status_code}"
+        words = say(
+            "{host} refused the credential (HTTP {status}). Check the token, password or header.", host=host, status=answer.status_code
+        )
+        raise TemplateError(words, permanent=True)
+    return say("{host} answers with HTTP {status}.", host=host, status=answer.status_code)
 
 
 def _explore(settings: Mapping[str, Any], what: str, inside: str, own: Own) -> list[str]:  # noqa: ARG001 - the kind's signature
@@ -190,8 +197,9 @@ KIND = ConnectionKind(
     type="http",
     name="HTTP service",
     icon="globe",
-    description="Hosts that jobs call, and what proves to them who calls",
+    description="Hosts that jobs call, with their credentials",
     settings_schema=SCHEMA,
+    place=_place,
     probe=_probe,
     problems=_problems,
     explore=_explore,

@@ -10,12 +10,14 @@ from typing import Any, NoReturn
 from pymongo import MongoClient, ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import ConfigurationError, ConnectionFailure, InvalidURI, OperationFailure
+from pymongo.errors import ConfigurationError, ConnectionFailure, InvalidURI, OperationFailure, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import parse_uri
 
 from templates_lib.base import Problem, RunContext, TemplateError
-from templates_lib.connections.kind import TEMPLATES, ConnectionKind
-from templates_lib.messages import say
+from templates_lib.connections import failures
+from templates_lib.connections.kind import PROBE_SECONDS, TEMPLATES, ConnectionKind
+from templates_lib.messages import say, say_many
 from templates_lib.own import Own
 
 TIMEOUT_MS = 10_000
@@ -34,9 +36,9 @@ SCHEMA: dict[str, Any] = {
         "uri": {
             "type": "string",
             "title": "Connection string",
-            "description": "Begins with `mongodb://` or `mongodb+srv://`. Kept encrypted, never shown again.",
+            "description": "Starts with `mongodb://` or `mongodb+srv://`. Stored encrypted and never shown again.",
             "pattern": r"^mongodb(\+srv)?://.+",
-            "x-pattern-words": "a connection string that begins with mongodb:// or mongodb+srv://",
+            "x-pattern-words": "a connection string that starts with mongodb:// or mongodb+srv://",
             "maxLength": 2000,
             "writeOnly": True,
         },
@@ -44,15 +46,15 @@ SCHEMA: dict[str, Any] = {
             "type": "string",
             "title": "Database",
             "x-destination": False,
-            "description": "Jobs with this connection reach this database and no other.",
+            "description": "Jobs with this connection can use this database and no other.",
             "pattern": r"^[^/\\. \"$*<>:|?\x00]{1,63}$",
             "x-pattern-words": "the name of a database: at most 63 characters, without spaces, dots, slashes or $",
         },
         "collections": {
             "type": "array",
-            "title": "Only these collections",
+            "title": "Allowed collections",
             "x-destination": False,
-            "description": "Names, or beginnings such as `sessions_*`. None: every collection of the database.",
+            "description": "Names, or prefixes such as `sessions_*`. Leave empty to allow every collection of the database.",
             "uniqueItems": True,
             "maxItems": 200,
             "items": {"type": "string", "title": "Collection", "minLength": 1, "maxLength": 200, "pattern": r"^[^$*\x00]*\*?$"},
@@ -122,7 +124,7 @@ def open_settings(settings: Mapping[str, Any], own: Own, *, timeout_ms: int = TI
     Raises OwnDatabase if it is the registry's own database, or one of MongoDB's.
     """
     if is_reserved(settings["database"]):
-        raise OwnDatabase(say("Database {name!r} is MongoDB's own; jobs leave it alone", name=settings["database"]))
+        raise OwnDatabase(say("{name!r} is one of MongoDB's own databases. Jobs cannot use it", name=settings["database"]))
     with MongoClient[dict[str, Any]](
         settings["uri"],
         tz_aware=True,
@@ -131,8 +133,17 @@ def open_settings(settings: Mapping[str, Any], own: Own, *, timeout_ms: int = TI
         connectTimeoutMS=timeout_ms,
         appname="jobwright-job",
     ) as client:
-        refuse_own(client[settings["database"]], own)
-        yield _Narrow(client, settings)
+        try:
+            refuse_own(client[settings["database"]], own)
+            yield _Narrow(client, settings)
+        except ServerSelectionTimeoutError as error:
+            raise error from _reason(client)  # the driver only says this within a description of all servers
+
+
+def _reason(client: MongoClient[dict[str, Any]]) -> Exception | None:
+    """Returns why a server of the connection could not be reached; None if that is unknown."""
+    servers = client.topology_description.server_descriptions().values()
+    return next((server.error for server in servers if server.error is not None), None)
 
 
 def refuse_own(database: Database[dict[str, Any]], own: Own) -> None:
@@ -149,7 +160,7 @@ def refuse_own(database: Database[dict[str, Any]], own: Own) -> None:
             raise
         is_own = database.name.lower() == own.database.lower()
     if is_own:
-        raise OwnDatabase(say("Database {name!r} is Jobwright's own; jobs neither read nor change it", name=database.name))
+        raise OwnDatabase(say("{name!r} is Jobwright's own database. Jobs cannot use it", name=database.name))
 
 
 @contextmanager
@@ -164,7 +175,8 @@ def open_mongodb(ctx: RunContext, name: str) -> Iterator[Database[dict[str, Any]
     except (InvalidURI, ConfigurationError) as error:
         raise TemplateError(f"Connection {name!r}: {error}", permanent=True) from error
     except ConnectionFailure as error:
-        raise TemplateError(f"Connection {name!r} does not answer: {str(error)[:300]}") from error
+        place = _place(ctx.connection(name, "mongodb").settings)
+        raise TemplateError(f"Connection {name!r}: {failures.sentence(error, place, TIMEOUT_MS / 1000)}") from error
 
 
 def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:
@@ -172,7 +184,7 @@ def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:
     refuses it."""
     name = settings["database"]
     if is_reserved(name):
-        yield Problem("/database", say("{name!r} is MongoDB's own; jobs leave it alone", name=name))
+        yield Problem("/database", say("{name!r} is one of MongoDB's own databases. Jobs cannot use it", name=name))
     elif name.lower() == own.database.lower():
         try:
             with open_settings(settings, own, timeout_ms=EXPLORE_TIMEOUT_MS):
@@ -183,10 +195,23 @@ def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:
             return  # the health of the connection reports that it does not answer
 
 
-def _probe(settings: Mapping[str, Any], own: Own) -> str:
-    with open_settings(settings, own) as database:
-        version = database.client.server_info()["version"]
-        return f"MongoDB {version} answers; database {database.name!r} has {len(database.list_collection_names())} collections"
+def _place(settings: Mapping[str, Any]) -> str:
+    """Returns the hosts of the connection string, without the user."""
+    return str(settings["uri"]).partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
+
+
+def _probe(settings: Mapping[str, Any], own: Own, seconds: float = PROBE_SECONDS) -> str:
+    nodes = parse_uri(settings["uri"], connect_timeout=seconds)["nodelist"]
+    failures.check_listening([(host, port) for host, port in nodes if port], seconds)  # a local socket has no port
+    with open_settings(settings, own, timeout_ms=round(seconds * 1000)) as database:
+        version, count = database.client.server_info()["version"], len(database.list_collection_names())
+        return say_many(
+            "MongoDB {version} answers. The database {name!r} has {count} collection.",
+            "MongoDB {version} answers. The database {name!r} has {count} collections.",
+            count,
+            version=version,
+            name=database.name,
+        )
 
 
 def _explore(settings: Mapping[str, Any], what: str, inside: str, own: Own) -> list[str]:
@@ -214,6 +239,7 @@ KIND = ConnectionKind(
     icon="database",
     description="A database that jobs clean up, export or report on",
     settings_schema=SCHEMA,
+    place=_place,
     probe=_probe,
     explore=_explore,
     problems=_problems,

@@ -10,9 +10,12 @@ import importlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from templates_lib.base import RunContext, TemplateError
-from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+from templates_lib.connections import failures
+from templates_lib.connections.kind import PROBE_SECONDS, TEMPLATES, ConnectionKind
+from templates_lib.messages import say
 from templates_lib.own import Own
 
 if TYPE_CHECKING:
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.js.api import PubAck
 
-CONNECT_SECONDS = 10
+CONNECT_SECONDS = 10.0
+_PORTS = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443}
 
 # A message goes to a subject without wildcards. An allowed subject may have some: `*` is one token, `>` all that follow (docs.nats.io,
 # subjects).
@@ -52,7 +56,7 @@ SCHEMA: dict[str, Any] = {
             "minItems": 1,
             "maxItems": 200,
             "uniqueItems": True,
-            "description": "What jobs may send to: `orders.*.cancel`, `reports.>`.",
+            "description": "Subjects that jobs may send to, such as `orders.*.cancel` or `reports.>`.",
             "items": {
                 "type": "string",
                 "title": "Subject",
@@ -90,42 +94,47 @@ def _fits(pattern: list[str], subject: list[str]) -> bool:
 
 
 @asynccontextmanager
-async def open_settings(settings: Mapping[str, Any]) -> AsyncIterator[Client]:
+async def open_settings(settings: Mapping[str, Any], *, connect_seconds: float = CONNECT_SECONDS) -> AsyncIterator[Client]:
     """Yields a connected client, which is closed at the end. Raises the error of a server that refuses the user or the subject."""
     from nats.aio.client import Client as NatsClient  # noqa: PLC0415 - the service lists this kind of connection without the client
 
     options = {
         name: settings[given] for given, name in (("username", "user"), ("password", "password"), ("token", "token")) if settings.get(given)
     }
-    failures: list[Exception] = []
+    reported: list[Exception] = []
 
     async def note(error: Exception) -> None:
-        failures.append(error)
+        reported.append(error)
 
     client = NatsClient()
     try:
         connecting = client.connect(
             servers=list(settings["servers"]),
             allow_reconnect=False,
-            connect_timeout=CONNECT_SECONDS,
+            connect_timeout=connect_seconds,  # type: ignore[arg-type]  # it also takes a fraction
             max_reconnect_attempts=1,
             error_cb=note,
             name="jobwright-job",
             **options,
         )
-        await asyncio.wait_for(connecting, CONNECT_SECONDS * 2)
+        try:
+            await asyncio.wait_for(connecting, connect_seconds * 2)
+        except Exception as error:
+            if reported:
+                raise error from reported[-1]  # the library only says that no server is left
+            raise
         try:
             yield client
         except Exception as error:
-            refusal = next((failure for failure in failures if _is_refusal(failure)), None)
+            refusal = next((failure for failure in reported if _is_refusal(failure)), None)
             if refusal is not None:
                 raise refusal from error  # the reason why nobody answers
             raise
         # The client writes a ping at once but a message a moment later, so the first answer may come before the message was sent.
         for _ in range(2):
-            await client.flush(CONNECT_SECONDS)
-        if failures:
-            raise failures[0]  # the server reports a refused message separately
+            await client.flush(round(connect_seconds))
+        if reported:
+            raise reported[0]  # the server reports a refused message separately
     finally:
         await client.close()
 
@@ -138,14 +147,13 @@ async def open_nats(ctx: RunContext, name: str) -> AsyncIterator[Client]:
     """
     from nats import errors  # noqa: PLC0415 - see the head of this module
 
+    settings = ctx.connection(name, "nats").settings
     try:
-        async with open_settings(ctx.connection(name, "nats").settings) as client:
+        async with open_settings(settings) as client:
             yield client
-    except errors.NoServersError as error:
-        raise TemplateError(f"Connection {name!r}: no server answers") from error
     except (errors.Error, OSError, TimeoutError) as error:
-        words = str(error) or type(error).__name__
-        raise TemplateError(f"Connection {name!r}: {words[:300]}", permanent=_is_refusal(error)) from error
+        words = failures.sentence(error, _place(settings), CONNECT_SECONDS)
+        raise TemplateError(f"Connection {name!r}: {words}", permanent=_is_refusal(error)) from error
 
 
 async def store(client: Client, subject: str, data: bytes, headers: dict[str, str], *, message_id: str) -> PubAck:
@@ -178,11 +186,22 @@ def _is_refusal(error: Exception) -> bool:
     return any(word in str(error).lower() for word in ("authorization", "permissions", "authentication"))
 
 
-def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the kind's signature
+def _addresses(settings: Mapping[str, Any]) -> list[tuple[str, int]]:
+    parts = [urlsplit(server) for server in settings["servers"]]
+    return [(part.hostname or "", part.port or _PORTS[part.scheme]) for part in parts]
+
+
+def _place(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{host}:{port}" for host, port in _addresses(settings))
+
+
+def _probe(settings: Mapping[str, Any], own: Own, seconds: float = PROBE_SECONDS) -> str:  # noqa: ARG001 - the kind's signature
+    failures.check_listening(_addresses(settings), seconds)
+
     async def connect() -> str:
-        async with open_settings(settings) as client:
+        async with open_settings(settings, connect_seconds=seconds) as client:
             version = client.connected_server_version
-            return f"NATS {version.major}.{version.minor}.{version.patch} answers"
+            return say("NATS {version} answers.", version=f"{version.major}.{version.minor}.{version.patch}")
 
     return asyncio.run(connect())
 
@@ -197,6 +216,7 @@ KIND = ConnectionKind(
     icon="send",
     description="A message bus that jobs send commands through",
     settings_schema=SCHEMA,
+    place=_place,
     probe=_probe,
     explore=_explore,
     reaches=may_send,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+from templates_lib.connections.kind import PROBE_SECONDS, TEMPLATES, ConnectionKind
+from templates_lib.messages import say
 from templates_lib.own import Own
 
 SCHEMA: dict[str, Any] = {
@@ -17,7 +18,7 @@ SCHEMA: dict[str, Any] = {
             "minLength": 1,
             "maxLength": 4000,
             "writeOnly": True,
-            "description": "Kept encrypted, never shown again. Jobs that name it get the new one as soon as it is changed here.",
+            "description": "Stored encrypted and never shown again. If you change it here, jobs use the new value from their next run on.",
         },
         "templates": TEMPLATES,
     },
@@ -26,15 +27,16 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the kind's signature
-    return "The secret can be opened" if settings["value"] else "The secret is empty"
+def _probe(settings: Mapping[str, Any], own: Own, seconds: float = PROBE_SECONDS) -> str:  # noqa: ARG001 - the kind's signature
+    return say("The secret can be decrypted.") if settings["value"] else say("The secret is empty.")
 
 
 KIND = ConnectionKind(
     type="secret",
     name="Secret",
     icon="key-round",
-    description="A key or password that parameters name instead of holding it",
+    description="A key or password that jobs refer to by name",
     settings_schema=SCHEMA,
+    place=lambda settings: "",
     probe=_probe,
 )

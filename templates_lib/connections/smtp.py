@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from templates_lib.base import RunContext, TemplateError
-from templates_lib.connections.kind import TEMPLATES, ConnectionKind
+from templates_lib.connections import failures
+from templates_lib.connections.kind import PROBE_SECONDS, TEMPLATES, ConnectionKind
+from templates_lib.messages import say
 from templates_lib.own import Own
 
 TIMEOUT_SECONDS = 30.0
@@ -43,16 +45,16 @@ SCHEMA: dict[str, Any] = {
 
 
 @contextmanager
-def open_settings(settings: Mapping[str, Any]) -> Iterator[smtplib.SMTP]:
+def open_settings(settings: Mapping[str, Any], *, timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[smtplib.SMTP]:
     """Yields an SMTP session with the server in `settings`, after the sign-in (RFC 5321; TLS as in RFC 3207 and RFC 8314)."""
     context = ssl.create_default_context()
     if not settings.get("verify_certificate", True):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     host, port = settings["host"], settings["port"]
     if settings["security"] == "tls":
-        session: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_SECONDS, context=context)
+        session: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=timeout_seconds, context=context)
     else:
-        session = smtplib.SMTP(host, port, timeout=TIMEOUT_SECONDS)
+        session = smtplib.SMTP(host, port, timeout=timeout_seconds)
     with session:
         if settings["security"] == "starttls":
             session.starttls(context=context)
@@ -67,26 +69,24 @@ def open_smtp(ctx: RunContext, name: str) -> Iterator[smtplib.SMTP]:
 
     Raises TemplateError. It is permanent for a refused sign-in or certificate, and not permanent if the server does not answer.
     """
+    settings = ctx.connection(name, "smtp").settings
     try:
-        with open_settings(ctx.connection(name, "smtp").settings) as session:
+        with open_settings(settings) as session:
             yield session
-    except (smtplib.SMTPAuthenticationError, smtplib.SMTPNotSupportedError) as error:
-        raise TemplateError(f"Connection {name!r}: sign-in refused: {_text(error)}", permanent=True) from error
-    except ssl.SSLCertVerificationError as error:
-        raise TemplateError(f"Connection {name!r}: certificate refused: {error.verify_message}", permanent=True) from error
     except (OSError, smtplib.SMTPException) as error:
-        raise TemplateError(f"Connection {name!r} failed: {_text(error)}") from error
+        will_stay = isinstance(error, smtplib.SMTPAuthenticationError | smtplib.SMTPNotSupportedError | ssl.SSLCertVerificationError)
+        words = failures.sentence(error, _place(settings), TIMEOUT_SECONDS)
+        raise TemplateError(f"Connection {name!r}: {words}", permanent=will_stay) from error
 
 
-def _text(error: Exception) -> str:
-    raw = getattr(error, "smtp_error", None)
-    return raw.decode(errors="replace") if isinstance(raw, bytes) else str(error)
+def _place(settings: Mapping[str, Any]) -> str:
+    return f"{settings['host']}:{settings['port']}"
 
 
-def _probe(settings: Mapping[str, Any], own: Own) -> str:  # noqa: ARG001 - the kind's signature
-    with open_settings(settings) as session:
+def _probe(settings: Mapping[str, Any], own: Own, seconds: float = PROBE_SECONDS) -> str:  # noqa: ARG001 - the kind's signature
+    with open_settings(settings, timeout_seconds=seconds) as session:
         code, text = session.noop()
-        return f"The server answers {code} {text.decode(errors='replace')}"
+        return say("The mail server answers: {code} {text}", code=code, text=text.decode(errors="replace"))
 
 
 KIND = ConnectionKind(
@@ -95,5 +95,6 @@ KIND = ConnectionKind(
     icon="mail",
     description="A server that jobs send mail through",
     settings_schema=SCHEMA,
+    place=_place,
     probe=_probe,
 )

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from templates_lib import statements
 from templates_lib.base import Problem, RunContext, TemplateError
-from templates_lib.connections import sqlite
-from templates_lib.connections.kind import TEMPLATES, ConnectionKind
-from templates_lib.messages import say
+from templates_lib.connections import failures, sqlite
+from templates_lib.connections.kind import PROBE_SECONDS, TEMPLATES, ConnectionKind
+from templates_lib.messages import say, say_many
 from templates_lib.own import Own
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-TIMEOUT_SECONDS = 10
+# The ports of servers whose address names none.
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
 # The description names the databases that are tested. Others with a dialect of SQLAlchemy work if their driver is installed.
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -29,14 +30,14 @@ SCHEMA: dict[str, Any] = {
             "pattern": r"^[a-z][a-z0-9_+]*://.*",
             "x-placeholder": "postgresql+psycopg://user:password@db.example.com/shop",
             "x-pattern-words": "an address such as postgresql+psycopg://user:password@host/database",
-            "description": "As SQLAlchemy has it: `postgresql+psycopg://…`, `mysql+pymysql://…`, `sqlite:////data/shop.db`. Kept encrypted, never shown again.",
+            "description": "An address of SQLAlchemy: `postgresql+psycopg://…`, `mysql+pymysql://…`, `sqlite:////data/shop.db`. Stored encrypted and never shown again.",
         },
         "read_only": {
             "x-destination": False,
             "type": "boolean",
             "title": "Read only",
             "default": True,
-            "description": "Statements that change anything are refused.",
+            "description": "Statements that change data are refused.",
         },
         "templates": TEMPLATES,
     },
@@ -100,11 +101,12 @@ def open_sql(ctx: RunContext, name: str) -> Iterator[Connection]:
     statement."""
     from sqlalchemy import exc  # noqa: PLC0415 - as above
 
+    settings = ctx.connection(name, "sql").settings
     try:
-        with open_settings(ctx.connection(name, "sql").settings, ctx.own) as connection:
+        with open_settings(settings, ctx.own) as connection:
             yield connection
     except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
-        raise TemplateError(f"Connection {name!r}: {str(error)[:300]}", permanent=True) from error
+        raise TemplateError(f"Connection {name!r}: {failures.sentence(error, _place(settings))}", permanent=True) from error
     except exc.OperationalError as error:
         words = str(error.orig or error)[:300]
         # Other databases raise this for a broken connection. SQLite raises it for many errors; only those with these words may pass.
@@ -134,25 +136,43 @@ def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:
         if url.get_backend_name() == "sqlite":
             sqlite.file_of(url, own)
     except (ArgumentError, ValueError) as error:
-        yield Problem("/url", say("is no address of a database: {error}", error=str(error)[:200]))
+        yield Problem("/url", say("is not the address of a database: {error}", error=str(error)[:200]))
     except TemplateError as error:
         yield Problem("/url", str(error))
 
 
-def _probe(settings: Mapping[str, Any], own: Own) -> str:
-    from sqlalchemy import inspect, text  # noqa: PLC0415 - as above
+def _place(settings: Mapping[str, Any]) -> str:
+    """Returns the host and port of the address, else the file. The user and the password are left out."""
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - as above
 
+    url = make_url(settings["url"])
+    port = url.port or _PORTS.get(url.get_backend_name())
+    return url.database or "" if not url.host else f"{url.host}:{port}" if port else url.host
+
+
+def _probe(settings: Mapping[str, Any], own: Own, seconds: float = PROBE_SECONDS) -> str:
+    from sqlalchemy import inspect, text  # noqa: PLC0415 - as above
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - the same
+
+    url = make_url(settings["url"])
+    port = url.port or _PORTS.get(url.get_backend_name())
+    if url.host and port:
+        failures.check_listening([(url.host, port)], seconds)
     with open_settings(settings, own) as connection:
         connection.execute(text("SELECT 1"))
-        return f"{connection.engine.name} answers; it has {len(inspect(connection).get_table_names())} tables"
+        count = len(inspect(connection).get_table_names())
+        return say_many(
+            "{engine} answers. It has {count} table.", "{engine} answers. It has {count} tables.", count, engine=connection.engine.name
+        )
 
 
 KIND = ConnectionKind(
     type="sql",
     name="SQL database",
     icon="table-2",
-    description="A relational database that jobs ask, through SQLAlchemy",
+    description="A relational database that jobs query, through SQLAlchemy",
     settings_schema=SCHEMA,
+    place=_place,
     probe=_probe,
     problems=_problems,
     folders=_folders,

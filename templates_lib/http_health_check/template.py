@@ -11,6 +11,7 @@ import httpx
 
 from templates_lib import calls, fields
 from templates_lib.base import Call, JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.connections.failures import sentence
 from templates_lib.connections.http import open_connection
 
 READ_BYTES = 1_000_000
@@ -127,7 +128,7 @@ class HttpHealthCheck(JobTemplate):
         except httpx.TimeoutException:
             return {"words": f"did not answer within {limit:g} s"}
         except httpx.HTTPError as error:
-            return {"words": f"cannot be reached: {str(error)[:200]}"}
+            return {"words": f"cannot be reached: {sentence(error, httpx.URL(check['url']).host)}"}
         measured = {"status": answer.status_code, "seconds": seconds, **({"certificate_days": left} if left is not None else {})}
         wrong = [
             words

@@ -10,6 +10,7 @@ import httpx
 
 from templates_lib import calls, fields
 from templates_lib.base import Call, JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.connections.failures import sentence
 from templates_lib.connections.http import open_connection
 
 READ_BYTES = 1_000_000
@@ -136,7 +137,7 @@ class ServiceCall(JobTemplate):
         except httpx.TimeoutException as error:
             raise TemplateError(f"No answer within {params.get('timeout', 60):g} s", data=dict(so_far)) from error
         except httpx.HTTPError as error:
-            raise TemplateError(f"The call failed: {str(error)[:300]}", data=dict(so_far)) from error
+            raise TemplateError(sentence(error, httpx.URL(params["url"]).host), data=dict(so_far)) from error
         if len(read) > READ_BYTES:
             raise TemplateError(f"The answer is longer than {READ_BYTES:,} bytes", permanent=True, data=dict(so_far))
         if answer.status_code // 100 != 2:

@@ -16,6 +16,7 @@ import httpx
 
 from templates_lib import calls, headers
 from templates_lib.base import Call, JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.connections.failures import sentence
 from templates_lib.connections.http import open_connection
 
 MAX_REDIRECTS = 5
@@ -164,7 +165,7 @@ class WebhookTrigger(JobTemplate):
             except httpx.TimeoutException as error:
                 raise TemplateError(f"No answer within {params.get('timeout', 30):g} s") from error
             except httpx.HTTPError as error:
-                raise TemplateError(f"The call failed: {str(error)[:300]}") from error
+                raise TemplateError(sentence(error, httpx.URL(params["url"]).host)) from error
         seconds = round(time.monotonic() - began, 3)
         data = {"status_code": status, "seconds": seconds, "answer": answer, "errors": 0, "records_processed": 1}
         ctx.log.info("%s answered %s in %s s", httpx.URL(params["url"]).host, status, seconds)

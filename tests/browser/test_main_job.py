@@ -24,9 +24,11 @@ def test_an_admin_makes_the_cleanup_job_and_the_documents_are_gone(visitor: Watc
         page.get_by_label("Name", exact=True).fill(f"Shop {suffix}")
         visitor.set("/uri", mongod)
         visitor.set("/database", shop)
+        page.get_by_role("button", name="Test connection").click()
+        expect(page.get_by_text(f"The database '{shop}' has")).to_be_visible()
+        if not visitor.javascript:  # a page never sends a secret back
+            visitor.set("/uri", mongod)
         page.get_by_role("button", name="Create connection").click()
-        page.get_by_role("button", name="Test").click()
-        expect(page.get_by_text("answers; database")).to_be_visible()
 
         page.get_by_role("link", name="Templates").click()
         page.get_by_role("link", name="Database cleanup").click()
@@ -207,7 +209,7 @@ def test_a_calendar_is_made_and_a_job_keeps_out_of_it(visitor: Watched, service:
     page, suffix = visitor.page, "js" if visitor.javascript else "plain"
     page.goto(f"{service.address}/calendars/new")
     page.get_by_role("button", name="Create calendar").click()
-    expect(page.get_by_text("must begin with a letter or digit").first).to_be_visible()
+    expect(page.get_by_text("must start with a letter or digit").first).to_be_visible()
     page.get_by_label("Name", exact=True).fill(f"Every day {suffix}")
     page.get_by_role("button", name="Add weekly window").click()
     for day in ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"):

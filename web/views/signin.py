@@ -98,9 +98,9 @@ def visitor() -> Visitor:
     return Visitor(request.remote_addr or "", request.headers.get("User-Agent", ""), request.cookies.get(DEVICE_COOKIE, ""))
 
 
-def safe_target(text: str | None) -> str:
-    """A path of our own, or the job list: never an address elsewhere (open redirect)."""
-    home = url_for("dashboard_pages.show")
+def safe_target(text: str | None, otherwise: str = "") -> str:
+    """Returns a path of our own: `text` if it is one, else `otherwise`, else the dashboard. Never an address elsewhere (open redirect)."""
+    home = otherwise or url_for("dashboard_pages.show")
     if not text or not text.startswith("/") or text.startswith("//") or "\\" in text or not text.isprintable():
         return home
     parts = urlsplit(text)

@@ -380,7 +380,7 @@ def test_what_is_wrong_with_a_query_is_said(shop: Path, ctx: Ctx) -> None:
 
 
 def test_a_database_that_is_not_there(tmp_path: Path, ctx: Ctx, shop: Path) -> None:
-    assert KIND.probe(ctx.grants["sql"].settings, Own()) == "sqlite answers; it has 1 tables"
+    assert KIND.probe(ctx.grants["sql"].settings, Own()) == "sqlite answers. It has 1 table."
     assert KIND.folders(ctx.grants["sql"].settings) == (str(tmp_path),)
     assert KIND.folders({"url": "postgresql://h/d"}) == ()
     for url in ("nothing://x", "sqlite:////no/such/folder/x.db"):

@@ -369,17 +369,18 @@ def test_a_job_is_paused_with_a_reason_and_resumed(browser_client: FlaskClient, 
 def test_connections_through_the_browser(browser_client: FlaskClient, services: Services, super_admin: Actor, mongod: str) -> None:
     new = "/connections/new?kind=mongodb"
     wrong = post(browser_client, new, {"name": "Shop", "/uri": "http://x", "/database": "shop"})
-    assert (wrong.status_code, "must be a connection string that begins with mongodb://" in text(wrong), "http://x" in text(wrong)) == (
+    assert (wrong.status_code, "must be a connection string that starts with mongodb://" in text(wrong), "http://x" in text(wrong)) == (
         422,
         True,
         False,
     )
     made = post(browser_client, new, {"name": "Shop", "/uri": mongod, "/database": "shop"})
-    path = made.headers["Location"]
+    assert made.headers["Location"] == "/connections"
+    path = f"/connections/{services.connections.all(super_admin)[0]['_id']}"
     page = text(browser_client.get(path))
     assert mongod not in page
     tested = browser_client.post(f"{path}/test", data={"csrf_token": csrf(page)})
-    assert "answers; database &#39;shop&#39; has" in text(tested)
+    assert "answers. The database &#39;shop&#39; has" in text(tested)
     changed = post(browser_client, path, {"/database": "shop2"})
     assert changed.status_code == 302, text(changed)
     assert post(browser_client, path, {"version": "1", "/database": "x"}).status_code == 412
@@ -388,7 +389,7 @@ def test_connections_through_the_browser(browser_client: FlaskClient, services: 
     assert post(browser_client, "/connections/new?kind=smtp", {}, action="f.action=add f.0").status_code == 200
     assert browser_client.get("/connections/new?kind=ftp").status_code == 404
     gone = browser_client.post(f"{path}/delete", data={"csrf_token": csrf(page)}, follow_redirects=True)
-    assert "Shop is deleted" in text(gone)
+    assert "Connection Shop deleted" in text(gone)
 
 
 def test_an_admin_sees_what_is_not_theirs_to_do(app: Flask, services: Services, admin: Actor, super_admin: Actor) -> None:

@@ -1,0 +1,141 @@
+"""Each cause of a failed connection has its own sentence, whatever library raised the error."""
+
+from __future__ import annotations
+
+import errno
+import smtplib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import paramiko
+import pytest
+from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure, ServerSelectionTimeoutError
+
+from app.connections import trying
+from templates_lib.base import TemplateError
+from templates_lib.connections import KINDS, failures
+from templates_lib.own import Own
+from tests.support import eventually
+
+PLACE = "db.example.com:27017"
+
+
+def caused(outer: Exception, inner: Exception) -> Exception:
+    outer.__cause__ = inner
+    return outer
+
+
+def certificate() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
+
+
+CASES: list[tuple[Exception, str]] = [
+    (
+        caused(ServerSelectionTimeoutError("Topology Description: …"), caused(AutoReconnect("x"), ConnectionRefusedError(111, "refused"))),
+        "Nothing listens at db.example.com:27017 (connection refused). Check the host and port.",
+    ),
+    (socket.gaierror(socket.EAI_NONAME, "unknown"), "The host name in db.example.com:27017 was not found. Check its spelling."),
+    (socket.gaierror(socket.EAI_AGAIN, "later"), "no name server answered"),
+    (caused(httpx.TransportError("x"), certificate()), "is not trusted: self-signed certificate."),
+    (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "db.example.com:27017 does not speak TLS as expected"),
+    (smtplib.SMTPAuthenticationError(535, b"5.7.8 no such user\nmore"), "refused the sign-in: 5.7.8 no such user. Check the user name"),
+    (paramiko.AuthenticationException("Authentication failed."), "refused the sign-in: Authentication failed. Check"),
+    (OperationFailure("Authentication failed.", 18), "refused the sign-in"),
+    (OperationFailure("not authorized on shop", 13), "but the user lacks a right: not authorized on shop."),
+    (RuntimeError("nats: 'Authorization Violation'"), "refused the sign-in"),
+    (
+        PermissionError("The AWS Access Key Id you provided does not exist"),
+        "refused access: The AWS Access Key Id you provided does not exist.",
+    ),
+    (paramiko.SSHException("Server 'x' not found in known_hosts"), "another host key than the one given here"),
+    (OSError(errno.EHOSTUNREACH, "No route to host"), "This machine has no route to db.example.com:27017."),
+    (TimeoutError("timed out"), "db.example.com:27017 did not answer within 3 s."),
+    (httpx.ReadTimeout("x"), "did not answer within 3 s"),
+    (smtplib.SMTPServerDisconnected("Connection unexpectedly closed"), "closed the connection without an answer"),
+    (PermissionError(errno.EACCES, "Permission denied", "/srv/exports"), "Jobwright may not use /srv/exports"),
+    (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/dev/null/x"), "/dev/null/x cannot be used: Not a directory."),
+    (ConfigurationError("Unknown option foo"), "The settings cannot be used: Unknown option foo."),
+    (ModuleNotFoundError("No module named 'psycopg'"), "is not installed: No module named 'psycopg'."),
+    (TemplateError("Database 'x' is off limits", permanent=True), "Database 'x' is off limits"),
+    (ValueError("first line\nsecond line"), "The connection to db.example.com:27017 failed: first line"),
+]
+
+
+@pytest.mark.parametrize(("error", "words"), CASES, ids=lambda value: value[:40] if isinstance(value, str) else type(value).__name__)
+def test_each_cause_has_its_sentence(error: Exception, words: str) -> None:
+    told = failures.sentence(error, PLACE, 3.0)
+    assert words in told
+    assert "Topology" not in told
+    assert "\n" not in told
+
+
+def test_a_circle_of_causes_ends() -> None:
+    first, second = ValueError("one"), ValueError("two")
+    first.__cause__, second.__cause__ = second, first
+    assert failures.sentence(first, PLACE) == f"The connection to {PLACE} failed: one"
+
+
+SILENT_SETTINGS: dict[str, dict[str, Any]] = {
+    "mongodb": {"uri": "mongodb://user:canary@127.0.0.1:{port}/?authSource=admin", "database": "shop"},
+    "smtp": {"host": "127.0.0.1", "port": 0, "security": "none", "sender": "a@example.com"},
+    "http": {"hosts": ["127.0.0.1:{port}"], "proof": "none", "plain": True},
+    "nats": {"servers": ["nats://127.0.0.1:{port}"], "subjects": [">"]},
+    "sql": {"url": "postgresql+psycopg://user:canary@127.0.0.1:{port}/shop"},
+    "s3": {"where": "s3", "path": "bucket", "endpoint": "http://127.0.0.1:{port}", "key_id": "a", "key": "canary"},
+    "sftp": {
+        "where": "sftp",
+        "path": "/srv",
+        "host": "127.0.0.1",
+        "port": 0,
+        "username": "a",
+        "password": "canary",
+        "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJfIh3ROOFGqsF+7wb5IzzNYDVDcbWZL+1VqFCnVYTGx",
+    },
+}
+
+
+def with_port(value: Any, port: int) -> Any:
+    if isinstance(value, str):
+        return value.replace("{port}", str(port))
+    if isinstance(value, Mapping):
+        return {name: port if name == "port" else with_port(item, port) for name, item in value.items()}
+    return [with_port(item, port) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", SILENT_SETTINGS)
+def test_every_kind_says_that_nothing_listens_at_once_and_without_a_secret(name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    kind, settings = KINDS[name if name in KINDS else "file_store"], with_port(SILENT_SETTINGS[name], port)
+    began = time.monotonic()
+    works, message = trying.try_to_open(kind, settings, Own(), seconds=20.0)
+    assert (works, message) == (False, f"Nothing listens at 127.0.0.1:{port} (connection refused). Check the host and port.")
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("name", SILENT_SETTINGS)
+def test_every_kind_ends_in_time_where_the_server_is_silent(name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        kind, settings = KINDS[name if name in KINDS else "file_store"], with_port(SILENT_SETTINGS[name], port)
+        works, message = trying.try_to_open(kind, settings, Own(), seconds=0.3)
+    assert not works
+    assert message == f"127.0.0.1:{port} did not answer within 0.3 s. Check the host and port, and whether a firewall blocks the way."
+
+
+def test_silent_servers_do_not_take_more_than_so_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trying, "_FREE", threading.BoundedSemaphore(1))
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        settings = with_port(SILENT_SETTINGS["smtp"], mute.getsockname()[1])
+        assert not trying.try_to_open(KINDS["smtp"], settings, Own(), seconds=0.1)[0]
+        taken = trying._FREE.acquire(blocking=False)
+        if taken:  # the step ended at its own time limit already
+            trying._FREE.release()
+    eventually(lambda: trying.try_to_open(KINDS["secret"], {"value": "x"}, Own(), seconds=5.0)[0])

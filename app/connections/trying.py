@@ -20,7 +20,8 @@ _FREE = threading.BoundedSemaphore(MOST_AT_ONCE)
 def try_to_open(kind: ConnectionKind, settings: Mapping[str, Any], own: Own, *, seconds: float) -> tuple[bool, str]:
     """Returns whether the connection could be opened within `seconds`, and a sentence about the answer or the failure. `settings` are in
     the clear. Never raises."""
-    if not _FREE.acquire(blocking=False):
+    free = _FREE
+    if not free.acquire(blocking=False):
         return False, say("Too many connections are being tested at the moment. Try again in a few seconds.")
     answers: queue.SimpleQueue[tuple[bool, str]] = queue.SimpleQueue()
 
@@ -30,7 +31,7 @@ def try_to_open(kind: ConnectionKind, settings: Mapping[str, Any], own: Own, *, 
         except Exception as error:
             answers.put((False, sentence(error, kind.place(settings), seconds)))
         finally:
-            _FREE.release()
+            free.release()
 
     threading.Thread(target=probe, name="try-connection", daemon=True).start()
     try:

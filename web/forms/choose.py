@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from app.validation.dynamic import has_any
 from web.forms.controls.base import Control, Place
-from web.forms.controls.table import BY_TYPE, CHOICE, JSON, JSON_ON_REQUEST, READ_ONLY, SECRET
+from web.forms.controls.table import BY_TYPE, CHOICE, DURATION, JSON, JSON_ON_REQUEST, READ_ONLY, SECRET, TOKENS
 from web.forms.json_text import plain_text
 from web.forms.limits import DEEPEST
 from web.forms.values import ABSENT, json_type_of
@@ -29,6 +29,8 @@ _RULES: tuple[tuple[Control, Callable[[Place], bool]], ...] = (
     (SECRET, SECRET.draws),
     (JSON, lambda place: place.widget == JSON.name),
     (CHOICE, CHOICE.draws),
+    (DURATION, DURATION.draws),
+    (TOKENS, TOKENS.draws),
     (JSON, lambda place: place.view.impossible and place.value is not ABSENT),
 )
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from babel.numbers import format_decimal
+
 from app.validation.secret import NAMED
 from web.forms.json_text import json_text
 from web.forms.post import Post
@@ -164,6 +166,10 @@ class Control:
     def may_be_null(self, field: Field) -> bool:
         """Returns True if the page offers the state `null`."""
         return field.nullable or field.state == "null"
+
+    def bound_in_words(self, value: Any, locale: str) -> str:
+        """Returns one of the two bounds of `bound_keywords` as the page shows it."""
+        return str(format_decimal(value, locale=locale.replace("-", "_")))
 
     def offers_branches(self, field: Field) -> bool:
         """Returns True if a person may choose the branches of unions."""

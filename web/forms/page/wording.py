@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from babel.numbers import format_decimal
 from markupsafe import Markup
 
 from app.validation.words import Words
@@ -83,10 +82,11 @@ class Wording:
         if low is None and high is None:
             return ""
         key = "boundsBoth" if low is not None and high is not None else "boundsLow" if low is not None else "boundsHigh"
-        return self._words(key, low=self._number(low), high=self._number(high))
-
-    def _number(self, value: Any) -> str:
-        return "" if value is None else str(format_decimal(value, locale=self._locale.replace("-", "_")))
+        shown = {
+            name: "" if bound is None else field.control.bound_in_words(bound, self._locale)
+            for name, bound in (("low", low), ("high", high))
+        }
+        return self._words(key, **shown)
 
     def placeholder(self, field: Field) -> str:
         """Returns what an empty control shows: the hint, an example, or an example of the format."""

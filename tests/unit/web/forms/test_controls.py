@@ -32,6 +32,8 @@ SAMPLES = {
     "string": Sample({"type": "string", "minLength": 3}, "hello", "ab"),
     "secret": Sample({"type": "string", "format": "password", "minLength": 3}, MASK, "ab"),
     "integer": Sample({"type": "integer"}, 5, "5.5"),
+    "duration": Sample({"type": "integer", "x-widget": "duration"}, 9_000, "5 parsecs"),
+    "tokens": Sample({"type": "array", "items": {"type": "string"}, "minItems": 2, "x-widget": "tokens"}, ["one", "two"], "one;"),
     "number": Sample({"type": "number"}, 2.5, "2,5"),
     "boolean": Sample({"type": "boolean"}, True),
     "switch": Sample({"type": "boolean"}, True, required=True),

@@ -34,7 +34,10 @@ _WEEKDAYS: Mapping[str, int] = MappingProxyType(
         for name in names.split()
     }
 )
-_DAY_AND_TIME = re.compile(r"(?:(?P<day>[a-zü]+)(?:\s+|$|,\s*))?(?:(?:at|um)\s+)?(?:(?P<hour>[0-9]{1,2})[:.](?P<minute>[0-9]{2})(?:\s*uhr)?)?")
+_DAY_AND_TIME = re.compile(
+    r"(?:(?P<day>[a-zü]+)(?:\s+|$|,\s*))?(?:(?:at|um)\s+)?"  # tomorrow at
+    r"(?:(?P<hour>[0-9]{1,2})[:.](?P<minute>[0-9]{2})(?:\s*uhr)?)?"  # 8:00
+)
 _AHEAD = re.compile(r"(?:in\s+|\+\s*)(?P<span>.+)")
 _AGO = re.compile(r"(?:vor\s+(?P<german>.+)|(?P<english>.+)\s+ago)")
 

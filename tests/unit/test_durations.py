@@ -78,10 +78,9 @@ def test_what_is_written_is_read_back(seconds: int, locale: str) -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         seconds = parse(text)
-    except DurationRefused as refused:
-        assert str(refused)
-    else:
-        assert 0 <= seconds <= LONGEST
+    except DurationRefused:
+        return
+    assert 0 <= seconds <= LONGEST
 
 
 def test_a_negative_number_cannot_be_written() -> None:

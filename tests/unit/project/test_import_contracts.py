@@ -86,7 +86,7 @@ def test_the_stores_that_faces_must_not_import_are_all_that_there_are() -> None:
 
 def test_the_form_generator_may_use_only_the_ground() -> None:
     forbidden = set(CONTRACTS["The form generator is pure"]["forbidden_modules"])
-    assert _stages() - forbidden == {"app.errors", "app.instants", "app.validation", "app.zones"}
+    assert _stages() - forbidden == {"app.durations", "app.errors", "app.instants", "app.validation", "app.zones"}
     assert forbidden - _stages() == {"flask", "pymongo"}
 
 

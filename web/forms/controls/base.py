@@ -61,6 +61,11 @@ class Posted:
     depth: int
 
 
+def number_in_words(value: Any, locale: str) -> str:
+    """Returns a number as a language writes it."""
+    return str(format_decimal(value, locale=locale.replace("-", "_")))
+
+
 class Control:
     """One kind of control. Controls hold no state: all that is known of a place is in its Field.
 
@@ -72,6 +77,7 @@ class Control:
     json_type: ClassVar[str] = ""  # the type of values that it is chosen for; "" if a rule of choose.py chooses it
     shown_type: ClassVar[str] = ""  # what a choice of types shows for it; "" if it has no choice of types
     bound_keywords: ClassVar[tuple[str, str] | None] = None  # the lower and the upper bound that stand below the control
+    bound_in_words: ClassVar[Callable[[Any, str], str]] = staticmethod(number_in_words)  # writes a bound in a language
     value_words: ClassVar[str] = "stateValue"  # the key of the words for the state `value`
     holds_values: ClassVar[bool] = True  # the page offers the state `value`
     state_words: ClassVar[Mapping[str, str]] = {}  # the keys of the words for other states
@@ -166,10 +172,6 @@ class Control:
     def may_be_null(self, field: Field) -> bool:
         """Returns True if the page offers the state `null`."""
         return field.nullable or field.state == "null"
-
-    def bound_in_words(self, value: Any, locale: str) -> str:
-        """Returns one of the two bounds of `bound_keywords` as the page shows it."""
-        return str(format_decimal(value, locale=locale.replace("-", "_")))
 
     def offers_branches(self, field: Field) -> bool:
         """Returns True if a person may choose the branches of unions."""

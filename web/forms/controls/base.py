@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from babel.numbers import format_decimal
-
 from app.validation.secret import NAMED
 from web.forms.json_text import json_text
 from web.forms.post import Post
@@ -61,11 +59,6 @@ class Posted:
     depth: int
 
 
-def number_in_words(value: Any, locale: str) -> str:
-    """Returns a number as a language writes it."""
-    return str(format_decimal(value, locale=locale.replace("-", "_")))
-
-
 class Control:
     """One kind of control. Controls hold no state: all that is known of a place is in its Field.
 
@@ -77,7 +70,7 @@ class Control:
     json_type: ClassVar[str] = ""  # the type of values that it is chosen for; "" if a rule of choose.py chooses it
     shown_type: ClassVar[str] = ""  # what a choice of types shows for it; "" if it has no choice of types
     bound_keywords: ClassVar[tuple[str, str] | None] = None  # the lower and the upper bound that stand below the control
-    bound_in_words: ClassVar[Callable[[Any, str], str]] = staticmethod(number_in_words)  # writes a bound in a language
+    bounds_are_spans: ClassVar[bool] = False  # the bounds are seconds of a duration
     value_words: ClassVar[str] = "stateValue"  # the key of the words for the state `value`
     holds_values: ClassVar[bool] = True  # the page offers the state `value`
     state_words: ClassVar[Mapping[str, str]] = {}  # the keys of the words for other states

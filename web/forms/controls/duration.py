@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import durations
 from app.validation.dynamic import has_any
-from web.forms.controls.base import Place, number_in_words
+from web.forms.controls.base import Place
 from web.forms.controls.numbers import Integer
 from web.forms.values import ABSENT
 
@@ -15,17 +15,12 @@ if TYPE_CHECKING:
     from web.forms.reader import Reader
 
 
-def duration_in_words(value: Any, locale: str) -> str:
-    """Returns a number of seconds as a duration; a number that is no duration as it is."""
-    return durations.write(value, locale) if isinstance(value, int) and value >= 0 else number_in_words(value, locale)
-
-
 class Duration(Integer):
     """A duration, kept in seconds. A plain number is understood as seconds."""
 
     name = "duration"
     input_mode = "text"
-    bound_in_words = staticmethod(duration_in_words)
+    bounds_are_spans = True
 
     def draws(self, place: Place) -> bool:
         return place.widget == self.name and place.wanted_type in ("", self.name) and place.view.allows("integer") and _is_span(place.value)

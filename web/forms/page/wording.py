@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from babel.numbers import format_decimal
 from markupsafe import Markup
 
+from app import durations
 from app.validation.words import Words
 from web.forms.draw import Drawer
 from web.forms.field import Field
@@ -81,11 +84,14 @@ class Wording:
         if low is None and high is None:
             return ""
         key = "boundsBoth" if low is not None and high is not None else "boundsLow" if low is not None else "boundsHigh"
-        shown = {
-            name: "" if bound is None else field.control.bound_in_words(bound, self._locale)
-            for name, bound in (("low", low), ("high", high))
-        }
-        return self._words(key, **shown)
+        return self._words(key, **{name: self._bound(field, bound) for name, bound in (("low", low), ("high", high))})
+
+    def _bound(self, field: Field, value: Any) -> str:
+        if value is None:
+            return ""
+        if field.control.bounds_are_spans and isinstance(value, int) and value >= 0:
+            return durations.write(value, self._locale)
+        return str(format_decimal(value, locale=self._locale.replace("-", "_")))
 
     def placeholder(self, field: Field) -> str:
         """Returns what an empty control shows: the hint, an example, or an example of the format."""

@@ -209,7 +209,7 @@ class Doctor:
                 "Time zones",
                 Level.PROBLEM,
                 f"jobs use {', '.join(unknown)[:200]}, which is not an IANA time zone",
-                "Give these jobs another zone. They no longer start.",
+                "Give these jobs another time zone. They do not start at the moment.",
             )
         yield Finding(
             "Time zones",
@@ -230,21 +230,21 @@ class Doctor:
             yield Finding(
                 "Key",
                 Level.PROBLEM,
-                f"the key does not open the secrets of {', '.join(unreadable)}",
-                "Add the key that sealed them to JOBWRIGHT_OLD_SECRET_KEYS, or enter the secrets again.",
+                f"the key does not decrypt the secrets of {', '.join(unreadable)}",
+                "Add the key that encrypted them to JOBWRIGHT_OLD_SECRET_KEYS, or enter the secrets again.",
             )
         elif self._services.keys.earlier and (outdated := self._services.resealing.outdated()):
             where = ", ".join(f"{count} in {collection}" for collection, count in outdated.items())
-            yield Finding("Key", Level.WARNING, f"secrets are sealed with an earlier key: {where}", "Run `jobwright secrets reseal`.")
+            yield Finding("Key", Level.WARNING, f"secrets are encrypted with an earlier key: {where}", "Run `jobwright secrets reseal`.")
         else:
-            yield Finding("Key", Level.OK, f"the key opens the secrets of all {len(rows)} connections")
+            yield Finding("Key", Level.OK, f"the key decrypts the secrets of all {len(rows)} connections")
 
     def _cage(self) -> Iterator[Finding]:
         settings = self._services.settings
         own_name = pwd.getpwuid(os.getuid()).pw_name
         who = f"they run as {settings.job_user}" if settings.job_user else f"they run as the user of the service ({own_name})"
         if settings.cage == "off":
-            yield Finding("Job processes", Level.WARNING, f"{who}; nothing confines them", "Set JOBWRIGHT_CAGE=auto.")
+            yield Finding("Job processes", Level.WARNING, f"{who}; nothing restricts them", "Set JOBWRIGHT_CAGE=auto.")
             return
         holds = kernel_features()
         lacking = [
@@ -252,7 +252,7 @@ class Doctor:
             for active, text in (
                 (holds.landlock, "Landlock: they can write wherever the user can, and read each other's files"),
                 (holds.mounts, "mount namespaces: they can reach the key and the private MongoDB"),
-                (holds.network, "network namespaces: templates that need no network have one"),
+                (holds.network, "network namespaces: templates that do not need the network can still use it"),
             )
             if not active
         ]
@@ -260,7 +260,7 @@ class Doctor:
             text = f"{who}; this kernel refuses {'; '.join(lacking)}"
             yield Finding("Job processes", Level.WARNING, text, "Set JOBWRIGHT_JOB_USER, or allow the service to create user namespaces.")
         else:
-            yield Finding("Job processes", Level.OK, f"{who}; Landlock {holds.landlock} and namespaces confine them")
+            yield Finding("Job processes", Level.OK, f"{who}; Landlock {holds.landlock} and namespaces restrict them")
 
     def _audit(self) -> Iterator[Finding]:
         report = self._services.audit.verify()
@@ -292,7 +292,7 @@ class Doctor:
         for node in live:
             if node.tick_age_seconds > SILENT_AFTER.total_seconds():
                 text = f"the scheduler of {node.id} has not ticked for {node.tick_age_seconds:.0f} s"
-                yield Finding("Nodes", Level.PROBLEM, text, "Look for `tick.failed` in its log, and restart it.")
+                yield Finding("Nodes", Level.PROBLEM, text, "Look for `tick.failed` in its log and restart it.")
             else:
                 yield _skew("Nodes", node.id, node.skew_seconds)
 
@@ -307,10 +307,12 @@ class Doctor:
                 "Give it another schedule, or restore its template.",
             )
         if late:
-            yield Finding("Jobs", Level.PROBLEM, f"a job is late by {late:.0f} s", "No scheduler plans it. Start one.")
+            yield Finding("Jobs", Level.PROBLEM, f"a job is late by {late:.0f} s", "No scheduler plans it. Start a scheduler.")
         waiting = len(store.find_unsettled(now - OUTBOX_OLD, 1000))
         if waiting:
-            yield Finding("Jobs", Level.WARNING, f"planned runs of {waiting} jobs are not stored yet", "A running scheduler does it.")
+            yield Finding(
+                "Jobs", Level.WARNING, f"planned runs of {waiting} jobs are not stored yet", "A running scheduler will store them."
+            )
         if not broken and not late and not waiting:
             yield Finding("Jobs", Level.OK, "no job is late or broken")
 
@@ -355,8 +357,8 @@ class Doctor:
                 yield Finding("Executions", Level.WARNING, f"{descriptions[what][0]}: {count}", descriptions[what][1])
         given_up = self._services.given_up.count(self._services.clock.now() - GIVEN_UP_LATELY)
         if given_up:
-            text = f"ended, but what follows could not be carried out (a mail, the jobs that run after it): {given_up}"
-            advice = "The page of the execution says why, and lets you try again. Look for `outbox.failed` in the log."
+            text = f"ended, but a follow-up failed (a notification, or the jobs that depend on it): {given_up}"
+            advice = "The page of the execution shows the reason and a button to try again. Look for `outbox.failed` in the log."
             yield Finding("Executions", Level.WARNING, text, advice)
         if not any(stuck.values()) and not given_up:
             yield Finding("Executions", Level.OK, "no execution is stuck")
@@ -383,7 +385,7 @@ def _skew(subject: str, machine: str, seconds: float) -> Finding:
     if abs(seconds) < SKEW_NOTICED:
         return Finding(subject, Level.OK, text)
     level = Level.PROBLEM if abs(seconds) > SKEW_TOO_MUCH else Level.WARNING
-    return Finding(subject, level, text, "Leases compare clocks. Synchronise both machines (NTP).")
+    return Finding(subject, level, text, "Leases depend on correct clocks. Synchronise the clocks of both machines (NTP).")
 
 
 def _database_disk(database: Database[Document]) -> tuple[float, float]:

@@ -51,7 +51,7 @@ class JobwrightError(Exception):
 class ConfigError(JobwrightError):
     """A setting has a bad value; the start stops and names it."""
 
-    title = "Bad setting"
+    title = "Invalid setting"
 
 
 class StartError(JobwrightError):
@@ -64,7 +64,7 @@ class ValidationFailed(JobwrightError):
     """What was sent does not hold; `errors` names each field."""
 
     status = 422
-    title = "Some fields need another value"
+    title = "Some fields are not valid"
 
     def __init__(self, errors: Iterable[FieldError], detail: str = "") -> None:
         self.errors: tuple[FieldError, ...] = tuple(errors)
@@ -75,7 +75,7 @@ class NotSignedIn(JobwrightError):
     """No token, or one that is unknown, expired or revoked."""
 
     status = 401
-    title = "Sign-in needed"
+    title = "Sign-in required"
 
 
 class Forbidden(JobwrightError):
@@ -88,7 +88,7 @@ class Forbidden(JobwrightError):
 class ApprovalNeeded(Forbidden):
     """Allowed once a super-admin approves; `ask` is what to put before them (app.approvals). The faces do that in one place each."""
 
-    title = "Needs approval"
+    title = "Approval required"
 
     def __init__(self, ask: Any, detail: str) -> None:
         self.ask = ask
@@ -114,20 +114,20 @@ class Conflict(JobwrightError):
 
 
 class MigrationFailed(Conflict):
-    """The code of a template cannot bring up parameters that were written for an earlier version of it."""
+    """The code of a template cannot convert parameters that were written for an earlier version of it."""
 
-    title = "Parameters cannot be brought up"
+    title = "Parameters cannot be converted"
 
 
 class DuplicateName(ValidationFailed):
-    """The name is taken; reported at `/name`."""
+    """Another record has the name; reported at `/name`."""
 
     status = 409
-    title = "The name is taken"
+    title = "This name is already used"
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__([FieldError("/name", say("is taken: another one is called {name!r}", name=name))])
+        super().__init__([FieldError("/name", say("is already used by {name!r}", name=name))])
 
 
 class AlreadyRunning(Conflict):
@@ -144,7 +144,13 @@ class StaleVersion(JobwrightError):
 
     def __init__(self, expected: int, actual: int) -> None:
         self.expected, self.actual = expected, actual
-        super().__init__(say("This is version {actual}; the change was made for version {expected}", actual=actual, expected=expected))
+        super().__init__(
+            say(
+                "Someone else has changed this. It is now version {actual}; your change was based on version {expected}.",
+                actual=actual,
+                expected=expected,
+            )
+        )
 
 
 class LimitReached(JobwrightError):

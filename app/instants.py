@@ -30,7 +30,7 @@ class OutOfBounds(InstantRefused):
     """An instant before EARLIEST or after LATEST; `nearest` is the one of the two that is closer."""
 
     def __init__(self, nearest: datetime) -> None:
-        super().__init__(say("must lie between the years 1 and 9999 in UTC"))
+        super().__init__(say("must be between the years 1 and 9999 in UTC"))
         self.nearest = nearest
 
 

@@ -62,7 +62,7 @@ def load_key(configured: str, data_dir: Path, *, make: bool = True) -> str:
         if not make:
             raise StartError(
                 f"There is no key in the folder {data_dir} (JOBWRIGHT_DATA_DIR). "
-                "Name the folder that the service uses, or give JOBWRIGHT_SECRET_KEY as the service has it."
+                "Set JOBWRIGHT_DATA_DIR to the folder of the service, or JOBWRIGHT_SECRET_KEY to its key."
             )
         make_folders(data_dir)
         fresh = path.with_suffix(f".{secrets.token_hex(6)}")
@@ -77,6 +77,6 @@ def load_key(configured: str, data_dir: Path, *, make: bool = True) -> str:
     key = path.read_text(encoding="utf-8").strip()
     weakness = key_weakness(key)
     if weakness is not None:
-        old = "where secrets were sealed with the old key, name it in JOBWRIGHT_OLD_SECRET_KEYS"
+        old = "if secrets were encrypted with the old key, add it to JOBWRIGHT_OLD_SECRET_KEYS"
         raise StartError(f"The key in {path} {weakness}. {HOW_TO_MAKE_A_KEY}; {old}")
     return key

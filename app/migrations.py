@@ -87,7 +87,7 @@ class Migrator:
         owner, deadline = secrets.token_hex(8), time.monotonic() + WAIT_SECONDS
         while not self._take(owner):
             if time.monotonic() > deadline:
-                raise StartError("Another process has been migrating the database for too long; look at its log")
+                raise StartError("Another process has been migrating the database for too long. Look at its log.")
             time.sleep(0.1)
         try:
             yield

@@ -258,7 +258,7 @@ def store_errors() -> Iterator[None]:
         yield
     except (AutoReconnect, ConnectionFailure) as error:
         log.warning("database.away", reason=str(error)[:200])  # the reason names addresses, so it goes to the log and not to the caller
-        raise StoreUnavailable("MongoDB does not answer; nothing was changed, try again") from error
+        raise StoreUnavailable("MongoDB does not answer. Nothing was changed. Try again.") from error
 
 
 # Error codes (src/mongo/base/error_codes.yml) of writes that the server refuses because of its own state and not because of the written

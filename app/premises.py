@@ -36,13 +36,13 @@ def describe_folder_error(folder: Path, error: OSError) -> str:
     """Returns what an error in the data folder means for the operator, with advice."""
     reason = error.strerror or str(error)
     if error.errno in {errno.EEXIST, errno.ENOTDIR}:
-        advice = "A file stands where a folder is needed. Name another folder."
+        advice = "A file is in the place of the folder. Set another folder."
     elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        advice = "Name a folder that this user can write to, or change the owner of this one."
+        advice = "Set a folder that this user can write to, or change the owner of this folder."
     elif error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        advice = "Make room there, or name a folder on another disk."
+        advice = "Free disk space there, or set a folder on another disk."
     else:
-        advice = "Name a folder that this user can write to."
+        advice = "Set a folder that this user can write to."
     at = f" ({error.filename})" if error.filename and str(error.filename) != str(folder) else ""
     return f"JOBWRIGHT_DATA_DIR: {folder} cannot be used: {reason}{at}. {advice}"
 
@@ -59,7 +59,7 @@ def require_registry(settings: Settings, *, exists: bool) -> None:
     if not exists:
         raise StartError(
             f"There is no registry in {describe_registry(settings)}. "
-            "Set the variables to the registry that the service uses, or start `jobwright serve` once, which creates one."
+            "Set these variables as the service has them, or start `jobwright serve` once to create the registry."
         )
 
 
@@ -102,9 +102,11 @@ def _database_error(settings: Settings, error: PyMongoError) -> ConfigError | St
     if isinstance(error, ConfigurationError):  # also its subclass InvalidURI
         return ConfigError(f"{source}: {reason}. An address is mongodb://HOST/?replicaSet=NAME or mongodb+srv://HOST/.")
     if isinstance(error, OperationFailure) and error.code == AUTHENTICATION_FAILED:
-        return ConfigError(f"{source}: the server refuses the user name or password. Percent-encode signs such as @ and : in them.")
+        return ConfigError(f"{source}: the server refuses the user name or password. Percent-encode characters such as @ and : in them.")
     if isinstance(error, OperationFailure) and error.code == UNAUTHORIZED:
-        return ConfigError(f"{source}: its user may not read and write the database {settings.database!r}: {reason}. Grant it readWrite.")
+        return ConfigError(
+            f"{source}: its user is not allowed to read and write the database {settings.database!r}: {reason}. Grant it readWrite."
+        )
     if isinstance(error, ConnectionFailure | ExecutionTimeout):
         return StartError(f"MongoDB does not answer: {reason}\nSet MONGODB_URI to a server that answers.")
     return StartError(f"{source}: MongoDB refuses: {type(error).__name__}: {reason}")

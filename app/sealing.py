@@ -64,7 +64,7 @@ class SealedFields:
             if changed_row is None:
                 return False
             row = changed_row
-        raise StartError(f"{self.collection} {row['_id']} changes too often to be sealed again. Run the command once more.")
+        raise StartError(f"{self.collection} {row['_id']} is changing too often to be encrypted again. Run the command once more.")
 
 
 def _value_of(row: Document, field: str) -> Any:

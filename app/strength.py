@@ -60,7 +60,7 @@ def key_weakness(key: str) -> str | None:
     if len(key.strip()) < SHORTEST_KEY:
         return f"has fewer than {SHORTEST_KEY} characters"
     if any(word in key.lower() for word in GIVEAWAYS):
-        return "holds a word of an example, so it is no random text"
+        return "contains a word from an example, so it is not random"
     from zxcvbn import zxcvbn  # noqa: PLC0415 - its word lists take a tenth of a second to load
 
     if zxcvbn(key[:JUDGED])["guesses_log10"] < LEAST_GUESSES:

@@ -48,7 +48,7 @@ def problem_of(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return _of_http_error(error)
     if is_away(error):
-        return _of_jobwright_error(StoreUnavailable("MongoDB does not answer; nothing was changed, try again"))
+        return _of_jobwright_error(StoreUnavailable("MongoDB does not answer. Nothing was changed. Try again."))
     log.exception("request.failed", method=request.method, path=request.path)
     return problem(500, "Internal error", "This is our fault and is in the log under the correlation id")
 

@@ -76,4 +76,6 @@ class NamedConnections:
         for pointer, name, what in inventory.reached():
             row = self.rows.get(name) if name in named else None
             if row is not None and DAMAGED not in row and not KINDS[row["kind"]].reaches(row["settings"], what):
-                yield FieldError(pointer, say("{name!r} does not reach {what!r}; a super-admin can allow it", name=name, what=what))
+                yield FieldError(
+                    pointer, say("the connection {name!r} does not allow {what!r}; a super-admin can change that", name=name, what=what)
+                )

@@ -305,7 +305,9 @@ def _with_refusals(steps: Sequence[Step], existing: Mapping[str, Job]) -> list[S
         TopologicalSorter(after).prepare()
     except CycleError as error:
         circle = list(reversed(error.args[1]))
-        refusals |= dict.fromkeys(circle, FieldError("/depends_on", say("makes a circle: {jobs}", jobs=" → ".join(circle))))
+        refusals |= dict.fromkeys(
+            circle, FieldError("/depends_on", say("creates a circle of dependencies: {jobs}", jobs=" → ".join(circle)))
+        )
     changing = {StepAction.CREATE, StepAction.UPDATE, StepAction.DELETE}
     return [
         replace(step, action=StepAction.REFUSE, diff=[], errors=(*step.errors, refusals[step.name]))

@@ -153,7 +153,7 @@ class Runs:
         old = self._visible.get(actor, execution_id)
         job = self._parameters.upgrade(self._registry.visible(actor, old.job_id))
         if old.is_live:
-            raise Conflict(say("This execution is {status}; it can be retried once it has ended", status=said(old.status)))
+            raise Conflict(say("This execution is {status}. You can run it again once it has ended.", status=said(old.status)))
         self._refuse_beside_another(job)
         base = carried_parameters(self._parameters, job, old)
         chosen = base if parameters is None else self._parameters.for_run(job, parameters, base=base, whole=True)
@@ -199,7 +199,7 @@ class Runs:
         require(actor, May.CANCEL)
         execution = self._visible.get(actor, execution_id)
         if not execution.is_live:
-            raise Conflict(say("This execution has ended already: {status}", status=said(execution.status)))
+            raise Conflict(say("This execution has already ended: {status}", status=said(execution.status)))
         with self._audit.action(actor, "execution.cancel", kind="execution", target_id=execution_id, name=execution.job_name):
             changed = self._queue.ask_cancel(execution_id, by=actor.email, now=self._clock.now())
             if changed is None:
@@ -241,14 +241,14 @@ class Runs:
         if bound == "group":
             return say("other runs of the concurrency group {name!r} are still running", name=name)
         if bound == "template":
-            return say("its template has reached its limit of runs at once (JOBWRIGHT_TEMPLATE_LIMITS)")
-        return say("the limit of runs at once is reached (JOBWRIGHT_MAX_RUNNING)")
+            return say("its template has reached its limit of simultaneous runs (JOBWRIGHT_TEMPLATE_LIMITS)")
+        return say("the limit of simultaneous runs is reached (JOBWRIGHT_MAX_RUNNING)")
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
     def _refuse_beside_another(self, job: Job) -> None:
         if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._queue.live_counts([job.id]):
-            raise AlreadyRunning(say("{name!r} is still running or waiting to run", name=job.definition.name))
+            raise AlreadyRunning(say("{name!r} is already running or waiting to run", name=job.definition.name))
 
     def _start(self, actor: Actor, action: str, execution: Execution, diff: list[dict[str, Any]]) -> None:
         self._limit.count(actor)
@@ -261,7 +261,7 @@ class Runs:
         if execution is None:
             return None
         if execution.job_id != job_id:
-            raise Conflict("This Idempotency-Key was used for another job")
+            raise Conflict("This Idempotency-Key has already been used for another job")
         return masked(execution)
 
 

@@ -54,5 +54,7 @@ class SelfPause(EndHandler):
 
     def _pause(self, job: Job) -> None:
         limit = job.definition.pause_after_failures
-        self._pausing.pause(SYSTEM, job.id, {"reason": f"{limit} failed in a row" if limit > 1 else "It failed"}, version=job.version)
+        self._pausing.pause(
+            SYSTEM, job.id, {"reason": f"{limit} runs failed in a row" if limit > 1 else "A run failed"}, version=job.version
+        )
         log.warning("job.paused_itself", job=job.id, failures=limit)

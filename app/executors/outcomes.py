@@ -24,8 +24,8 @@ USAGE = ("cpu_seconds", "max_memory_mb")
 
 _SIGNAL_HINTS: dict[int, str] = {
     signal.SIGKILL: "; the machine may be out of memory",
-    signal.SIGXCPU: "; it used more processor time than it may (JOBWRIGHT_JOB_CPU_SECONDS)",
-    signal.SIGXFSZ: "; it wrote a larger file than it may (JOBWRIGHT_JOB_FILE_MB)",
+    signal.SIGXCPU: "; it used more processor time than the limit allows (JOBWRIGHT_JOB_CPU_SECONDS)",
+    signal.SIGXFSZ: "; it wrote a larger file than the limit allows (JOBWRIGHT_JOB_FILE_MB)",
     signal.SIGSEGV: "; a library crashed",
 }
 
@@ -65,7 +65,7 @@ def attempt_outcome(report: End | None, process: ProcessEnd, *, timeout_seconds:
     if reason is StopReason.DRAIN:
         return Outcome(status=Status.CANCELLED, reason=Reason.HANDED_BACK, **measured)
     if reason is StopReason.LEASE_LOST:
-        error = AttemptError(type="LostWorker", message="Its worker lost the lease", kind=RetryOn.LOST_WORKER)
+        error = AttemptError(type="LostWorker", message="The worker lost its lease on this run", kind=RetryOn.LOST_WORKER)
         return Outcome(status=Status.FAILED, error=error, reason=Reason.LOST_WORKER, **measured)
     if report is None:
         return Outcome(status=Status.FAILED, error=_death(process), **measured)
@@ -90,16 +90,20 @@ def _death(process: ProcessEnd) -> AttemptError:
     """Returns the error of a process that ended without a last message."""
     match process.reason:
         case StopReason.BROKEN:
-            return AttemptError(type="TemplateBroken", message=f"Its template cannot be loaded: {process.broken}", permanent=True)
+            return AttemptError(type="TemplateBroken", message=f"The template cannot be loaded: {process.broken}", permanent=True)
         case StopReason.PROCESSES:
-            return AttemptError(type="TooManyProcesses", message="Started more processes than it may (JOBWRIGHT_JOB_PROCESSES)")
+            return AttemptError(
+                type="TooManyProcesses", message="The run started more processes than the limit allows (JOBWRIGHT_JOB_PROCESSES)"
+            )
         case StopReason.FLOOD:
-            return AttemptError(type="MessageTooLarge", message="Sent a message larger than any may be")
+            return AttemptError(type="MessageTooLarge", message="The process sent a message that is larger than allowed")
     if not os.WIFSIGNALED(process.status):
-        return AttemptError(type="ProcessDied", message=f"The process ended with status {os.WEXITSTATUS(process.status)} and no result")
+        return AttemptError(
+            type="ProcessDied", message=f"The process ended with exit code {os.WEXITSTATUS(process.status)} and without a result"
+        )
     number = os.WTERMSIG(process.status)
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    return AttemptError(type="ProcessDied", message=f"The process was ended by {name}{_SIGNAL_HINTS.get(number, '')}")
+    return AttemptError(type="ProcessDied", message=f"The process was killed by {name}{_SIGNAL_HINTS.get(number, '')}")
 
 
 # -- fit for the database ----------------------------------------------------------------------------------------------
@@ -114,7 +118,7 @@ def storable_outcome(outcome: Outcome) -> tuple[Outcome, str | None]:
         result, replaced = made.value, list(made.replaced)
         if not isinstance(result.get("message", ""), str):
             result["message"] = storable_text(result["message"], LONGEST_MESSAGE)
-            replaced.append(Replaced("/message", "was no text"))
+            replaced.append(Replaced("/message", "was not text"))
     error = outcome.error
     if error is not None:
         error = replace(
@@ -129,7 +133,7 @@ def storable_outcome(outcome: Outcome) -> tuple[Outcome, str | None]:
 
 def unwritable_outcome(outcome: Outcome, refusal: Exception) -> Outcome:
     """Returns what is recorded instead of an outcome that the database refuses."""
-    ended = f"It ended as {outcome.status.value}, but what it reported could not be written"
+    ended = f"The run ended as {outcome.status.value}, but its report could not be stored"
     message = f"{ended}: {storable_text(str(refusal), 500)}"
     error = AttemptError(type="UnwritableReport", message=message, permanent=True, kind=RetryOn.ERROR)
     return Outcome(status=Status.FAILED, error=error, seconds=duration(outcome.seconds, 0.0), began_at=outcome.began_at)
@@ -140,7 +144,7 @@ def _replaced_line(replaced: Sequence[Replaced]) -> str | None:
         return None
     named = "; ".join(f"{value.pointer or '/'} {value.reason}" for value in replaced[:MOST_NAMED])
     more = f"; and {len(replaced) - MOST_NAMED} more" if len(replaced) > MOST_NAMED else ""
-    return whole_text(f"What the result held and cannot be kept was replaced: {named}{more}")
+    return whole_text(f"Values of the result that cannot be stored were replaced: {named}{more}")
 
 
 def duration(value: Any, otherwise: float) -> float:

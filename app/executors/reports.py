@@ -17,7 +17,7 @@ LONGEST_LEVEL = 20  # characters
 LONGEST_NOTE = 200
 LINE_BYTES = 40  # what a line counts in the log beside its text
 LATEST_SECONDS = 253_402_300_799.0  # the end of the year 9999, in seconds since 1970
-UNREADABLE = "The process wrote something unreadable to its message socket"
+UNREADABLE = "The process sent a message that cannot be read"
 
 
 def unreadable_line(now: float) -> LogLine:

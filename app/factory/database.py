@@ -65,20 +65,20 @@ def open_store(settings: Settings, *, existing: bool = False) -> Store:
 
 
 def _check_server(store: Store) -> None:
-    """Raises StartError for a server that cannot keep a registry; what the driver raises for one that does not let it."""
+    """Raises StartError if the server cannot hold a registry, and the driver's error if it denies access."""
     hello = store.client.admin.command("hello")
     if not hello.get("setName") and hello.get("msg") != "isdbgrid":
         raise StartError(
-            "MONGODB_URI names a standalone server; Jobwright needs a replica set (one node is enough).\n"
+            "MONGODB_URI points to a standalone server. Jobwright needs a replica set (one node is enough).\n"
             "Start mongod with --replSet rs0 and run rs.initiate() once, then add ?replicaSet=rs0 to MONGODB_URI."
         )
     server = store.client.server_info()
     if tuple(server["versionArray"][:2]) < OLDEST_MONGODB:
         oldest = ".".join(map(str, OLDEST_MONGODB))
-        raise StartError(f"MONGODB_URI names MongoDB {server['version']}; Jobwright needs {oldest} or newer.")
+        raise StartError(f"MONGODB_URI points to MongoDB {server['version']}; Jobwright needs {oldest} or newer.")
     store.database["migrations"].find_one({}, {"_id": 1})
 
 
 def migrate(store: Store, clock: Clock | None = None) -> list[str]:
-    """Apply what is pending; returns the ids."""
+    """Applies the migrations that are pending and returns their ids."""
     return Migrator(store.database, clock or SystemClock()).upgrade()

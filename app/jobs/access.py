@@ -38,7 +38,7 @@ class JobAccess:
         if version is not None and version != job.version:
             raise StaleVersion(version, job.version)
         if job.damaged.intersection(DEFINITION_FIELDS).difference(repairs):
-            raise Conflict(say("This cannot be done, as {reason}. Edit the job, or delete it", reason=job.schedule_error or ""))
+            raise Conflict(say("This action is not possible: {reason}. Edit or delete the job.", reason=job.schedule_error or ""))
         return job
 
     def write(self, before: Job, write: Callable[[Job], Job | None]) -> Job:

@@ -107,7 +107,7 @@ class Definitions:
         closed = next((why for name in entry.families if (why := self._catalogue.closed(name)) is not None), None)
         if closed is not None:
             raise ValidationFailed(
-                [FieldError("/template_type", say("{name} {closed}: no new job is of it", name=entry.name, closed=closed))]
+                [FieldError("/template_type", say("{name} {closed}. You cannot create new jobs from it.", name=entry.name, closed=closed))]
             )
         return entry
 
@@ -150,9 +150,9 @@ class Definitions:
             return entry
         why = self._catalogue.why_not(template_type, version)
         if template_type not in self._catalogue.types() or why is None:
-            why = say("known are {types}", types=", ".join(self._catalogue.types()))
+            why = say("available templates: {types}", types=", ".join(self._catalogue.types()))
         raise ValidationFailed(
-            [FieldError("/template_type", say("is not a template that can be used: {kind!r}; {why}", kind=template_type, why=why))]
+            [FieldError("/template_type", say("is not an available template: {kind!r}; {why}", kind=template_type, why=why))]
         )
 
 
@@ -160,4 +160,4 @@ def _group_errors(actor: Actor, definition: JobDefinition) -> list[FieldError]:
     """Returns an error if the actor, who is kept to groups, does not belong to the job's."""
     if sees_group(actor, definition.group):
         return []
-    return [FieldError("/group", say("must be one of yours: {known}", known=", ".join(sorted(actor.groups or ()))))]
+    return [FieldError("/group", say("must be one of your groups: {known}", known=", ".join(sorted(actor.groups or ()))))]

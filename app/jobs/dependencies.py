@@ -59,9 +59,9 @@ class Dependencies:
             if ref is None and target not in (planned_names or ()):
                 errors.append(FieldError(pointer, say("is not the name of a job: {name!r}", name=dependency.job)))
             elif target == definition.name or (before is not None and target == before.id):
-                errors.append(FieldError(pointer, "a job cannot run after itself"))
+                errors.append(FieldError(pointer, "must not be the job itself"))
             elif target in {earlier.job for earlier in resolved}:
-                errors.append(FieldError(pointer, "is named twice"))
+                errors.append(FieldError(pointer, "is listed twice"))
             resolved.append(replace(dependency, job=target))
         if not errors and planned_names is None and before is not None:
             errors += self._circle(actor, definition.name, before.id, [dependency.job for dependency in resolved])
@@ -72,12 +72,14 @@ class Dependencies:
         upstream = [dependency.job for dependency in definition.depends_on]
         present = {ref.id for ref in self._store.refs(upstream)}
         errors = [
-            FieldError(f"/depends_on/{index}/job", "is not in the registry any more")
+            FieldError(f"/depends_on/{index}/job", "has been deleted")
             for index, upstream_id in enumerate(upstream)
             if upstream_id not in present
         ]
         if not errors and (circle := self.graph.way_back(job_id, upstream)):
-            errors.append(FieldError(f"/depends_on/{circle.index}/job", "runs after this job, which would make a circle"))
+            errors.append(
+                FieldError(f"/depends_on/{circle.index}/job", "already depends on this job, so the two would wait for each other forever")
+            )
         return errors
 
     def in_registry(self, ids: Collection[str]) -> list[str]:
@@ -120,7 +122,7 @@ class Dependencies:
         if circle is None:
             return []
         words = joined([name, *(self.names(actor, circle.jobs).get(job, "…") for job in circle.jobs), name], " → ")
-        return [FieldError(f"/depends_on/{circle.index}/job", say("makes a circle: {jobs}", jobs=words))]
+        return [FieldError(f"/depends_on/{circle.index}/job", say("creates a circle of dependencies: {jobs}", jobs=words))]
 
     @staticmethod
     def _renamed(rows: Sequence[Mapping[str, Any]], look_up: Callable[[list[str]], Mapping[str, str]]) -> list[dict[str, Any]]:

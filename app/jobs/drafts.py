@@ -37,7 +37,7 @@ class Drafts:
         large."""
         require(actor, May.CHANGE_JOBS)
         if sum(len(name) + len(value) for name, value in pairs) > LARGEST:
-            raise ValidationFailed([FieldError("", say("a draft may have {most:,} characters", most=LARGEST))])
+            raise ValidationFailed([FieldError("", say("must have at most {most:,} characters", most=LARGEST))])
         self._store.put(actor.id, kind, [list(pair) for pair in pairs], self._clock.now())
 
     def find(self, actor: Actor, kind: str) -> Draft | None:

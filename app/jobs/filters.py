@@ -43,13 +43,13 @@ class JobFilter:
     template_type: str | None = _text(100)
     enabled: bool | None = _flag()
     paused: bool | None = _flag()
-    broken: bool | None = _flag("Its schedule cannot be computed, or its template is gone")
-    ended: bool | None = _flag("Its schedule has no more due times")
-    last_status: str | None = _text(20, "How its last run ended, or never")  # a status, or NEVER
-    owner: str | None = _text(320, "E-mail address of who created it", column="created_by")
+    broken: bool | None = _flag("Only jobs that cannot run: the schedule is invalid or the template is missing")
+    ended: bool | None = _flag("Only jobs whose schedule has ended")
+    last_status: str | None = _text(20, "Outcome of the last run, or `never`")  # a status, or NEVER
+    owner: str | None = _text(320, "E-mail address of the person who created the job", column="created_by")
     tag: str | None = _text(50, column="tags")
     group: str | None = _text(100, column="group")
-    search: str = _text(200, "In name, description and tags", default="")
+    search: str = _text(200, "Text to find in names, descriptions and tags", default="")
     ids: Collection[str] | None = None
     groups: Collection[str] | None = None
 

@@ -71,9 +71,9 @@ class ApprovalGate:
             return
         request = ApprovalRequest(operation=operation, job=job, diff=list(diff), payload=payload or {}, previews=entry.previews)
         if entry.dangerous:
-            raise ApprovalNeeded(request, say("{name} can destroy data: a super-admin is to approve it", name=entry.name))
+            raise ApprovalNeeded(request, say("{name} can destroy data, so a super-admin must approve this", name=entry.name))
         if self._leads_to_danger(job):
-            raise ApprovalNeeded(request, say("A job that runs after it can destroy data: a super-admin is to approve it"))
+            raise ApprovalNeeded(request, say("A job that depends on this job can destroy data, so a super-admin must approve this"))
 
     def _leads_to_danger(self, job: Job) -> bool:
         entries = (self._catalogue.find(template, version) for template, version in self._graph.templates_downstream_of(job.id))
@@ -83,7 +83,9 @@ class ApprovalGate:
         for template_type in entry.families:
             standing = self._catalogue.standing(template_type)
             if standing.roles and actor.role not in standing.roles:
-                raise Forbidden(say("The template {name} is kept for {roles}", name=entry.name, roles=", ".join(standing.roles)))
+                raise Forbidden(
+                    say("Only these roles may use the template {name}: {roles}", name=entry.name, roles=", ".join(standing.roles))
+                )
             runs = operation in {Operation.RUN, Operation.RETRY, Operation.BACKFILL}
             if not standing.enabled and not (runs and not standing.pauses):
                 off = say("The template {name} is switched off", name=entry.name)

@@ -126,16 +126,18 @@ class DependencyGraph:
         if wanted.leaves:
             dependants, rivals = self._store.downstream_of(wanted.job_id)
             if dependants:
-                raise Conflict(say("Another job has come to depend on this one meanwhile"))
+                raise Conflict(say("Another job has just been made dependent on this one. Reload the page and check."))
             return rivals
         present = self._store.in_registry(wanted.depends_on)
         for index, upstream in enumerate(wanted.depends_on):
             if upstream not in present:
-                raise ValidationFailed([FieldError(f"/depends_on/{index}/job", "is not in the registry any more")])
+                raise ValidationFailed([FieldError(f"/depends_on/{index}/job", "has been deleted")])
         leaving = [(job_id, token) for job_id, token in present.items() if token is not None]
         way = self.way_back(wanted.job_id, wanted.depends_on, reservations=True)
         if way is not None and not way.rivals:
-            raise ValidationFailed([FieldError(f"/depends_on/{way.index}/job", "runs after this job, which would make a circle")])
+            raise ValidationFailed(
+                [FieldError(f"/depends_on/{way.index}/job", "already depends on this job, so the two would wait for each other forever")]
+            )
         return leaving + (way.rivals if way else [])
 
 

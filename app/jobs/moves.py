@@ -139,7 +139,7 @@ class Moves:
         if record is None:
             raise NotFound("move", move_id)
         if record.get("rolled_back"):
-            raise Conflict("This move was rolled back already")
+            raise Conflict("This move has already been rolled back")
         results = [self._restored(actor, record, row) for row in record["jobs"]]
         self._store.mark_rolled_back(move_id, {"at": self._clock.now(), "by": actor.email})
         return results
@@ -155,7 +155,7 @@ class Moves:
             migrated = target.convert_parameters(stored, job.code_version or job.template_version)
         except MigrationFailed as failed:
             if given is None:
-                told = FieldError("/parameters", say("need a person: {detail}", detail=failed.detail))
+                told = FieldError("/parameters", say("cannot be converted automatically: {detail}", detail=failed.detail))
                 return Impact(job=job, effect=Effect.NEEDS_INPUT, parameters=stored, errors=(told,))
             migrated = dict(stored)  # for the secrets that what is given only masks
         shown = dict(given) if given is not None else mask(migrated)

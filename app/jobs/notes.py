@@ -49,7 +49,7 @@ class Notes:
         if not 0 < len(text) <= LONGEST:
             raise ValidationFailed([FieldError("/text", say("must have 1 to {most:,} characters", most=LONGEST))])
         if self._store.count(job_id) >= MOST:
-            raise LimitReached(say("The job has {most} notes: delete one", most=MOST))
+            raise LimitReached(say("The job already has {most} notes. Delete one first.", most=MOST))
         row: Document = {
             "_id": str(uuid.uuid4()),
             "job_id": job_id,
@@ -70,7 +70,7 @@ class Notes:
         if row is None:
             raise NotFound("note", note_id)
         if row["by_id"] != actor.id and actor.role != "super_admin":
-            raise Forbidden("Only who wrote a note deletes it, or a super-admin")
+            raise Forbidden("Only the author of a note or a super-admin can delete it")
         diff = [{"field": "/notes", "before": row["text"], "after": None}]
         with self._audit.action(actor, "job.unnote", kind="job", target_id=job_id, name=job.definition.name, diff=diff):
             self._store.remove(note_id)

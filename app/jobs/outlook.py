@@ -68,9 +68,9 @@ class Outlook:
         """Returns why outcomes cannot be mailed; None if they can."""
         name = self._settings.notify_connection
         if not name:
-            return say("No mail connection is set (JOBWRIGHT_NOTIFY_CONNECTION): nobody gets this mail")
+            return say("No mail connection is set (JOBWRIGHT_NOTIFY_CONNECTION), so this mail cannot be sent")
         if name not in self._connections.options("smtp"):
-            return say("There is no mail connection {name!r} (JOBWRIGHT_NOTIFY_CONNECTION): nobody gets this mail", name=name)
+            return say("There is no mail connection {name!r} (JOBWRIGHT_NOTIFY_CONNECTION), so this mail cannot be sent", name=name)
         return self._connections.silence_of(name)
 
     # -- steps ----------------------------------------------------------------------------------------------------
@@ -98,11 +98,15 @@ class Outlook:
     def _why_not(self, target: _Target, addresses: Sequence[str] | None) -> str | None:
         """Returns why no run reaches an address, None if it may. `addresses` is None if the name service did not answer in time."""
         if target.connection is not None and not self._connections.reaches(target.connection, str(target.url)):
-            return say("{name!r} does not reach {what!r}; a super-admin can allow it", name=target.connection, what=str(target.url))
+            return say(
+                "the connection {name!r} does not allow {what!r}; a super-admin can change that",
+                name=target.connection,
+                what=str(target.url),
+            )
         if addresses is None:
             return None
         if not addresses:
-            return say("{host} cannot be resolved now: a run would fail", host=target.host)
+            return say("The host name {host} cannot be resolved at the moment. A run would fail.", host=target.host)
         allowed = {host.lower() for host in self._settings.allowed_hosts}
         if target.connection is not None or {target.host, f"{target.host}:{target.port}"} & allowed:
             return None
@@ -116,12 +120,12 @@ def _refused_by_policy(host: str, address: str) -> Said:
     """Returns the sentence that jobs may not call a host, because it has or is this private address."""
     if host.strip("[]") == address:
         return say(
-            "{host} is a private or local address: runs are refused unless a connection names it or JOBWRIGHT_ALLOWED_HOSTS lists it",
+            "{host} is a private or local address. Runs fail unless a connection allows it or JOBWRIGHT_ALLOWED_HOSTS lists it.",
             host=host,
         )
     return say(
-        "{host} resolves to {address}, a private or local address: runs are refused unless a connection names the host or "
-        "JOBWRIGHT_ALLOWED_HOSTS lists it",
+        "{host} resolves to {address}, a private or local address. Runs fail unless a connection allows the host or "
+        "JOBWRIGHT_ALLOWED_HOSTS lists it.",
         host=host,
         address=address,
     )

@@ -19,9 +19,9 @@ from app.jobs.rules import Schedules
 from templates_lib.messages import say
 
 _CAUSES = {
-    Cause.CALENDAR: say("a calendar: change that, or the job's schedule"),
-    Cause.TEMPLATE: say("its template, which is off: switch that on"),
-    Cause.MAINTENANCE: say("maintenance: end that"),
+    Cause.CALENDAR: say("a blackout calendar: change the calendar or the job's schedule"),
+    Cause.TEMPLATE: say("its template: switch the template on"),
+    Cause.MAINTENANCE: say("maintenance: end the maintenance"),
 }
 
 
@@ -77,7 +77,7 @@ class Pausing:
         if error is not None:
             raise ValidationFailed([error])
         if before.paused.cause is not Cause.PERSON:
-            raise Conflict(say("It is not paused by a person, but by {cause}", cause=_CAUSES[before.paused.cause]))
+            raise Conflict(say("A person did not pause this job. The cause is {cause}.", cause=_CAUSES[before.paused.cause]))
         diff = [{"field": "/paused", "before": _pause_words(before), "after": None}]
         self._gate.check(actor, before, Operation.RESUME, diff=diff)
 
@@ -94,7 +94,7 @@ class Pausing:
 def _refuse_idle(job: Job) -> None:
     """Raises Conflict for a job that a pause would not change."""
     if job.paused is None and not job.starts_by_itself:
-        raise Conflict("This job is never due by itself: there is nothing to pause")
+        raise Conflict("This job has no schedule and no dependencies, so there is nothing to pause")
 
 
 def _pause_words(job: Job) -> dict[str, Any] | None:

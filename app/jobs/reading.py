@@ -97,7 +97,7 @@ def load_pause(body: Any, now: datetime) -> tuple[str, datetime | None]:
     reason, until = loaded.get("reason", "").strip(), loaded.get("until")
     more = [] if reason or "reason" not in loaded else [FieldError("/reason", "must not be empty")]
     if until is not None and until <= now:
-        more.append(FieldError("/until", say("lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC", now=now)))
+        more.append(FieldError("/until", say("must be in the future; it is now {now:%Y-%m-%d %H:%M:%S} UTC", now=now)))
     if errors or more:
         raise ValidationFailed([*errors, *more])
     return reason, until

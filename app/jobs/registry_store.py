@@ -174,19 +174,21 @@ class RegistryStore:
         for _ in range(SEAT_TRIES):
             seat = _lowest_free(self._jobs.distinct("seat", {"seat": {"$exists": True}}), max_jobs)
             if seat is None:
-                raise LimitReached(say("The registry is full: {most} jobs (JOBWRIGHT_MAX_JOBS)", most=max_jobs))
+                raise LimitReached(
+                    say("There are already {most} jobs, which is the limit (JOBWRIGHT_MAX_JOBS). Delete a job first.", most=max_jobs)
+                )
             of_creator = self._jobs.distinct("creator_seat", {"created_by": job.created_by, "creator_seat": {"$exists": True}})
             creator_seat = _lowest_free([int(text.rpartition("#")[2]) for text in of_creator], max_per_creator)
             if creator_seat is None:
                 raise LimitReached(
                     say(
-                        "{created_by} has made {most} jobs (MAX_SCHEDULES_PER_CREATOR)",
+                        "{created_by} has already created {most} jobs, which is the limit (MAX_SCHEDULES_PER_CREATOR). Delete a job first.",
                         created_by=job.created_by,
                         most=max_per_creator,
                     )
                 )
             yield {"seat": seat, "creator_seat": f"{job.created_by}#{creator_seat}"}
-        raise LimitReached("Too many jobs are being made at once; try again", retry_after_seconds=1)
+        raise LimitReached("Too many jobs are being created at the same time. Try again.", retry_after_seconds=1)
 
 
 def _with_owed(change: Document, owed: Sequence[OutboxEntry]) -> Document:

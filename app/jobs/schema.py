@@ -54,19 +54,24 @@ class NameField(ma.String):
 def _schedule_fields() -> dict[str, ma.Field[Any]]:
     """The fields of a schedule: the own fields of all types of trigger, and those that all types share."""
     return {
-        "type": ma.String(required=True, validate=OneOf(list(TRIGGERS)), metadata={"description": "How due times are given"}),
+        "type": ma.String(required=True, validate=OneOf(list(TRIGGERS)), metadata={"description": "Type of schedule"}),
         **{name: field.body() for name, field in FIELDS.items()},
-        "timezone": ma.String(validate=Length(max=64), metadata={"description": "IANA name, for cron", "example": "Europe/Berlin"}),
-        "start_at": Instant(allow_none=True, metadata={"description": "Not due before; the anchor of an interval"}),
-        "end_at": Instant(allow_none=True, metadata={"description": "Not due from then on"}),
+        "timezone": ma.String(
+            validate=Length(max=64), metadata={"description": "IANA name of the time zone, for cron", "example": "Europe/Berlin"}
+        ),
+        "start_at": Instant(allow_none=True, metadata={"description": "No run is due before this time. An interval counts from it."}),
+        "end_at": Instant(allow_none=True, metadata={"description": "No run is due at or after this time"}),
         "jitter_seconds": Whole(
             validate=Range(min=0, max=86_400),
-            metadata={"description": "Start up to so many seconds after each due time: always the same for a job, another for the next"},
+            metadata={
+                "description": "Each run starts up to this many seconds after its due time. The delay of a job is "
+                "always the same and differs between jobs."
+            },
         ),
         "calendars": ma.List(
             ma.String(validate=Length(min=1, max=100)),
             validate=Length(max=10),
-            metadata={"description": "Names of calendars in whose blackouts the job does not start"},
+            metadata={"description": "Names of blackout calendars. The job does not start during their blackouts."},
         ),
     }
 
@@ -75,40 +80,45 @@ ScheduleSchema = _Strict.from_dict(_schedule_fields(), name="ScheduleSchema")
 
 
 class RetryPolicySchema(_Strict):
-    max_retries = Whole(validate=Range(min=0, max=100), metadata={"title": "Retries", "description": "Attempts after the first"})
+    max_retries = Whole(
+        validate=Range(min=0, max=100), metadata={"title": "Retries", "description": "Number of attempts after the first one"}
+    )
     retry_delay_seconds = Whole(
         validate=Range(min=0, max=86_400),
-        metadata={"title": "Delay in seconds", "description": "Before the first retry; it is at least a second"},
+        metadata={"title": "Delay in seconds", "description": "Wait before the first retry, at least 1 second"},
     )
     backoff = ma.String(
         validate=OneOf(["fixed", "exponential"]),
-        metadata={"title": "Back-off", "description": "exponential draws it from nothing to a span that doubles each time"},
+        metadata={
+            "title": "Back-off",
+            "description": "Fixed: always the same wait. Exponential: a random wait, up to a limit that doubles with each retry.",
+        },
     )
     max_delay_seconds = Whole(validate=Range(min=1, max=604_800), metadata={"title": "Longest delay in seconds"})
     retry_on = ma.List(
         ma.String(validate=OneOf([item.value for item in RetryOn])),
-        metadata={"title": "Retry after", "description": "Ends of an attempt that are worth another"},
+        metadata={"title": "Retry after", "description": "Outcomes of an attempt after which it is retried"},
     )
 
 
 class MisfireSchema(_Strict):
     policy = ma.String(
         validate=OneOf([item.value for item in MisfirePolicy]),
-        metadata={"title": "Missed due times", "description": "skip them, run once, or run all up to the cap"},
+        metadata={"title": "Missed runs", "description": "Skip them, run once, or run all of them up to the limit"},
     )
     grace_seconds = Whole(
         validate=Range(min=1, max=604_800),
-        metadata={"title": "Grace in seconds", "description": "Lateness that is still in time"},
+        metadata={"title": "Grace in seconds", "description": "How late a run may start and still count as on time"},
     )
-    max_catch_up = Whole(validate=Range(min=1, max=100), metadata={"title": "Most runs to catch up"})
+    max_catch_up = Whole(validate=Range(min=1, max=100), metadata={"title": "Maximum number of runs to catch up"})
 
 
 class ConcurrencySchema(_Strict):
-    max_instances = Whole(validate=Range(min=1, max=1000), metadata={"title": "Runs at once"})
+    max_instances = Whole(validate=Range(min=1, max=1000), metadata={"title": "Simultaneous runs"})
     group = NameField(
         gives_rights=True,
         validate=Length(max=100),
-        metadata={"title": "Runs one at a time with", "description": "Jobs that name the same group wait for each other"},
+        metadata={"title": "Concurrency group", "description": "Jobs in the same concurrency group do not run at the same time"},
     )
 
 
@@ -130,7 +140,7 @@ class DependencySchema(_Strict):
     when = ma.String(
         load_default=DependsOn.SUCCESS.value,
         validate=OneOf([item.value for item in DependsOn]),
-        metadata={"title": say("When it"), "description": "success; failure: failed or timed out; end: either"},
+        metadata={"title": say("Required outcome"), "description": "success, failure (failed or timed out), or end (either of them)"},
     )
 
 
@@ -140,34 +150,47 @@ class JobDefinitionSchema(_Strict):
     name = NameField(required=True, validate=Length(min=1, max=LONGEST_NAME), metadata={"description": "Unique"})
     description = ma.String(validate=Length(max=2000))
     template_type = ma.String(required=True, validate=Length(min=1, max=100), metadata={"example": "database_cleanup"})
-    parameters = ma.Dict(keys=ma.String(), metadata={"description": "By the template's parameters_schema"})
+    parameters = ma.Dict(keys=ma.String(), metadata={"description": "Values that fit the parameters_schema of the template"})
     schedule = ma.Nested(ScheduleSchema)
-    enabled = TrueFalse(metadata={"description": "Due times are started only while true"})
-    timeout_seconds = Whole(validate=Range(min=1), metadata={"description": "After that the whole process tree is ended"})
+    enabled = TrueFalse(metadata={"description": "Scheduled runs start only while this is true"})
+    timeout_seconds = Whole(validate=Range(min=1), metadata={"description": "The run and all its processes are stopped after this time"})
     retry_policy = ma.Nested(RetryPolicySchema)
     overlap = ma.String(validate=OneOf([item.value for item in Overlap]))
     misfire = ma.Nested(MisfireSchema)
     concurrency = ma.Nested(ConcurrencySchema)
-    priority = Whole(validate=Range(min=1, max=10), metadata={"description": "10 first; a level is worth a minute of waiting"})
+    priority = Whole(
+        validate=Range(min=1, max=10),
+        metadata={
+            "description": "1 to 10, where 10 is served first. When all slots are taken, one level counts as much as one minute of waiting."
+        },
+    )
     tags = ma.List(NameField(validate=Length(min=1, max=50)), validate=Length(max=MAX_TAGS))
     group = NameField(gives_rights=True, validate=Length(max=100))
-    notifications = ma.Nested(NotificationsSchema, metadata={"description": "Who is told by mail; failure is failed, timeout and missed"})
+    notifications = ma.Nested(
+        NotificationsSchema, metadata={"description": "Recipients of notifications by mail. Failure means failed, timed out or missed."}
+    )
     pause_after_failures = Whole(
         validate=Range(min=0, max=1000),
-        metadata={"description": "The job pauses itself after so many failures in a row; 0: never"},
+        metadata={"description": "The job pauses itself after this number of failures in a row. 0 means never."},
     )
     depends_on = ma.List(
         ma.Nested(DependencySchema),
         validate=Length(max=MAX_DEPENDENCIES),
-        metadata={"description": "It also runs once each of these jobs has ended so, since it last ran for them"},
+        metadata={
+            "description": "The job also runs once all of these jobs have finished with the required outcome since the last such run"
+        },
     )
 
 
 class PauseSchema(_Strict):
     """The body of a pause."""
 
-    reason = NameField(required=True, validate=Length(min=1, max=500), metadata={"description": "Why; shown with the job"})
-    until = Instant(allow_none=True, metadata={"description": "Due again from then on; absent: until someone resumes the job"})
+    reason = NameField(
+        required=True, validate=Length(min=1, max=500), metadata={"description": "Shown on the job's page while it is paused."}
+    )
+    until = Instant(
+        allow_none=True, metadata={"description": "End of the pause. Without it, the pause lasts until someone resumes the job."}
+    )
 
 
 def flatten_messages(messages: Any, path: tuple[Any, ...] = ()) -> Iterator[FieldError]:

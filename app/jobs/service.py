@@ -122,7 +122,7 @@ class JobRegistry:
         free. Raises ValidationFailed, DuplicateName, Forbidden."""
         require(actor, May.CHANGE_JOBS)
         if self._settings.strict and actor.role != Role.SUPER_ADMIN and not actor.approved_by:
-            raise Forbidden("Here only a super-admin makes jobs (JOBWRIGHT_STRICT)")
+            raise Forbidden("Only super-admins can create jobs in this installation (JOBWRIGHT_STRICT)")
         definition = self._definitions.read(actor, body, None, free_name=job_id is not None, job_id=job_id)
         now, entry = self._clock.now(), self._definitions.template_for(definition, None)
         return Job(
@@ -233,8 +233,8 @@ class JobRegistry:
             names = ", ".join([repr(link.name) for link in dependants if link.name][:3]) or str(len(dependants))
             raise Conflict(
                 say_many(
-                    "{count} job runs after it, which would never start again: {jobs}",
-                    "{count} jobs run after it, which would never start again: {jobs}",
+                    "{count} job depends on this job and would never start again: {jobs}. Remove the dependency first.",
+                    "{count} jobs depend on this job and would never start again: {jobs}. Remove the dependencies first.",
                     len(dependants),
                     jobs=names,
                 )
@@ -262,7 +262,7 @@ class JobRegistry:
             raise StaleVersion(version, job.version)
         self._definitions.refuse_taken_name(job.definition.name, None)
         if self._dependencies.graph.way_back(job_id, [dependency.job for dependency in job.definition.depends_on]):
-            raise Conflict("A job that it depends on now depends on it, which would make a circle")
+            raise Conflict("A job that this job depends on now depends on this job. Restoring it would create a circle of dependencies.")
         now, definition = self._clock.now(), self._definition_to_bring_back(actor, job)
         after = replace(
             job,
@@ -403,7 +403,7 @@ class JobRegistry:
             with self._dependencies.graph.reserved(job.id, job.version, present, at=self._clock.now()) as token:
                 if token is None or bring_back(reserved=token):
                     return
-        raise Conflict("Others are changing the dependencies right now; try again")
+        raise Conflict("Other people are changing these dependencies at the moment. Try again.")
 
     def _due_again(self, before: Job, definition: JobDefinition, now: datetime) -> dict[str, Any]:
         """Returns the new `next_run_at` and `paused` of a job that gets another schedule. A pause goes on; switching
@@ -421,5 +421,5 @@ class JobRegistry:
 
 def _same_request(job: Job, digest: str | None) -> Job:
     if job.request_digest != digest:
-        raise Conflict("This Idempotency-Key was used for another request")
+        raise Conflict("This Idempotency-Key has already been used for another request")
     return job

@@ -183,7 +183,7 @@ class Recorder:
             if isinstance(refused, GaveUp):
                 return False
             if refused is not None:
-                text = f"{len(document['lines'])} lines could not be written: {storable_text(str(refused), 500)}"
+                text = f"Some log lines ({len(document['lines'])}) could not be stored: {storable_text(str(refused), 500)}"
                 line = {"timestamp": self._clock.now(), "level": "WARNING", "message": text}
                 instead = {**document, "count": 1, "levels": ["WARNING"], "lines": [line]}
                 self._until_passed(lambda instead=instead: self._logs.append([instead]))  # type: ignore[misc]

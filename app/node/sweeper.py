@@ -36,6 +36,8 @@ class Sweeper:
         return sum(each("sweep", lost, lambda attempt: self._end(attempt, now), give_up=give_up))
 
     def _end(self, attempt: Attempt, now: datetime) -> bool:
-        error = AttemptError(type="LostWorker", message=f"Its worker was silent for {self._lease_seconds:g} s", kind=RetryOn.LOST_WORKER)
+        error = AttemptError(
+            type="LostWorker", message=f"The worker did not respond for {self._lease_seconds:g} s", kind=RetryOn.LOST_WORKER
+        )
         seconds = (now - attempt.started_at).total_seconds()
         return self._finisher.finish_lost(attempt, Outcome(status=Status.FAILED, error=error, reason=Reason.LOST_WORKER, seconds=seconds))

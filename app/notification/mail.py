@@ -58,10 +58,10 @@ class MailNotifier(Notifier):
         if result and result.get("message"):
             lines += ["", plain(str(result["message"]))]
         if missed:
-            lines += ["", f"{missed.count} due times were not started in time."]
+            lines += ["", "1 run was not started in time." if missed.count == 1 else f"{missed.count:,} runs were not started in time."]
         lines += ["", f"Attempts: {len(execution.attempts)}"]
         if execution.scheduled_for:
-            lines.append(f"Due: {execution.scheduled_for:%Y-%m-%d %H:%M:%S} UTC")
+            lines.append(f"Scheduled for: {execution.scheduled_for:%Y-%m-%d %H:%M:%S} UTC")
         if self._public_url:
             lines += ["", f"{self._public_url}/executions/{execution.id}"]
         return lines

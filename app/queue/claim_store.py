@@ -227,7 +227,7 @@ class ClaimStore:
 
     def end_damaged(self, execution_id: str, error: Exception, *, now: datetime) -> None:
         """End an execution whose record cannot be read any more, with the reason."""
-        told = whole_text(f"Its record cannot be read: {type(error).__name__}: {str(error)[:LONGEST_REASON]}")
+        told = whole_text(f"The record cannot be read: {type(error).__name__}: {str(error)[:LONGEST_REASON]}")
         broken = AttemptError(type="DamagedRecord", message=told).as_document()
         waits_or_runs = [{"status": {"$in": LIVE_VALUES}}, {"queue_rank": {"$exists": True}}, {"slots": {"$exists": True}}]
         end = ending(Status.FAILED, now, owed=self._owing.of_status(Status.FAILED), fields={"error": broken})

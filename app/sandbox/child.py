@@ -212,7 +212,7 @@ def _run(template: JobTemplate, start: Start, channel: _Channel, handler: LogHan
             os.mkdir(files, 0o700)  # noqa: PTH102 - touches a third of the pages that Path.mkdir does, in each attempt
         os.chdir(files)
     except OSError as error:
-        return failure(start.execution_id, "NoFolder", f"The folder of its files could not be made: {error}")
+        return failure(start.execution_id, "NoFolder", f"The folder for the files of this attempt could not be created: {error}")
     os.environ["TMPDIR"] = files
     if "tempfile" in sys.modules:
         sys.modules["tempfile"].__dict__["tempdir"] = files

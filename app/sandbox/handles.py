@@ -93,9 +93,9 @@ class RootHandle:
         try:
             answer = root.receive()
         except TimeoutError as error:
-            raise StartError(f"The parent of job processes was not ready within {START_SECONDS:g} s") from error
+            raise StartError(f"The process that starts job processes was not ready within {START_SECONDS:g} s") from error
         if answer is None:
-            raise StartError("The parent of job processes ended at its start; its error is above")
+            raise StartError("The process that starts job processes ended during its start; its error is above")
         root.control.settimeout(None)
         log.info("zygote.started", pid=self.pid)
 

@@ -96,11 +96,11 @@ def call_template(
         end = failure(start.execution_id, "SystemExit", f"The template called sys.exit({error.code!r})")
     except MemoryError:
         most = limits.memory_bytes // (1 << 20)
-        text = f"The run needed more memory than it may have ({most} MiB, JOBWRIGHT_JOB_MEMORY_MB)"
+        text = f"The run needed more memory than the limit allows ({most} MiB, JOBWRIGHT_JOB_MEMORY_MB)"
         end = failure(start.execution_id, "MemoryError", text)
     except BaseException as error:
         trace = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
-        end = failure(start.execution_id, type(error).__name__, str(error) or "no message", trace=trace)
+        end = failure(start.execution_id, type(error).__name__, str(error) or "no error message", trace=trace)
     report.flush()
     return end
 
@@ -121,9 +121,9 @@ def _end_with_result(execution_id: str, result: Any, most_bytes: int) -> End:
     try:
         text = json.dumps({**result.data, "message": result.message}, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        return failure(execution_id, "UnserialisableResult", f"The result is no JSON value: {error}")
+        return failure(execution_id, "UnserialisableResult", f"The result is not a JSON value: {error}")
     if len(text.encode("utf-8", errors="replace")) > most_bytes:
-        words = f"The result has {len(text):,} characters; it may have {most_bytes:,} bytes (JOBWRIGHT_JOB_RESULT_BYTES)"
+        words = f"The result has {len(text):,} characters; the limit is {most_bytes:,} bytes (JOBWRIGHT_JOB_RESULT_BYTES)"
         return failure(execution_id, "ResultTooLarge", words)
     return End(execution_id, result=json.loads(text))
 

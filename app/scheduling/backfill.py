@@ -26,13 +26,18 @@ SCHEMA: dict[str, Any] = {
     "required": ["from", "to"],
     "additionalProperties": False,
     "properties": {
-        "from": {"type": "string", "format": "date-time", "title": "From", "description": "The first due time that may be made up for."},
-        "to": {"type": "string", "format": "date-time", "title": "To", "description": "Not included; not later than now."},
+        "from": {"type": "string", "format": "date-time", "title": "From", "description": "The first scheduled time to run for."},
+        "to": {
+            "type": "string",
+            "format": "date-time",
+            "title": "To",
+            "description": "Runs are created for scheduled times before this time. It must not be later than now.",
+        },
         "again": {
             "type": "boolean",
-            "title": "Also what has run already",
+            "title": "Include times that have already run",
             "default": False,
-            "description": "Without it, due times with a successful run, or one that is still to end, are left out.",
+            "description": "Otherwise, scheduled times with a successful or unfinished run are skipped.",
         },
     },
 }
@@ -73,7 +78,9 @@ class Backfills:
             raise ValidationFailed([FieldError("", wrong.message)])
         total = trigger.count(begin - INSTANT, end - INSTANT)
         if total > MOST_RUNS:
-            too_many = say("{total:,} due times lie in the range; a backfill is at most {most:,}", total=total, most=MOST_RUNS)
+            too_many = say(
+                "the range has {total:,} scheduled times; a backfill can have at most {most:,} runs", total=total, most=MOST_RUNS
+            )
             raise ValidationFailed([FieldError("/to", too_many)])
         due_times = list(trigger.between(begin, end))
         blackouts = self._triggers.blackouts(schedule)
@@ -91,7 +98,7 @@ class Backfills:
         if body.get("dry_run", False):
             return plan
         if not plan.due_times:
-            raise ValidationFailed([FieldError("/from", "nothing in the range is left to run")])
+            raise ValidationFailed([FieldError("/from", "every scheduled time in this range has already run")])
         self._runs.start(actor, job_id, plan.due_times)
         return plan
 
@@ -110,7 +117,7 @@ class Backfills:
         if begin is not None and end is not None and end <= begin:
             errors.append(FieldError("/to", "must be later than from"))
         elif end is not None and end > now:
-            errors.append(FieldError("/to", say("lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC", now=now)))
+            errors.append(FieldError("/to", say("must not be in the future; it is now {now:%Y-%m-%d %H:%M:%S} UTC", now=now)))
         if errors or begin is None or end is None:
             raise ValidationFailed(errors)
         return begin, end, bool(body.get("again", False))

@@ -23,6 +23,7 @@ from app.validation import SchemaValidator
 from app.validation.names import normal
 from app.validation.together import beside, sound
 from app.zones import is_zone
+from templates_lib.messages import say, say_many
 
 log = get_logger(__name__)
 
@@ -116,7 +117,12 @@ class Calendars:
         if using:
             seen = self._usage.names_on(name, groups=actor.groups)[:5]  # the actor may know how many there are, but not all their names
             raise Conflict(
-                f"{len(using)} {'jobs name' if len(using) > 1 else 'job names'} this calendar" + ": " * bool(seen) + ", ".join(seen)
+                say_many(
+                    "{count} job uses this calendar ({jobs}). Remove the calendar from the job first.",
+                    "{count} jobs use this calendar ({jobs}). Remove the calendar from the jobs first.",
+                    len(using),
+                    jobs=", ".join(seen) or say("of other groups"),
+                )
             )
         with self._audit.action(actor, "calendar.delete", kind="calendar", target_id=name, name=name):
             self._store.delete(name)

@@ -33,20 +33,25 @@ SCHEMA: Mapping[str, Any] = {
     "additionalProperties": False,
     "required": ["timezone"],
     "properties": {
-        "description": {"type": "string", "title": "Description", "maxLength": 500, "description": "What it keeps free, and for whom."},
+        "description": {
+            "type": "string",
+            "title": "Description",
+            "maxLength": 500,
+            "description": 'What the calendar is for, for example "Public holidays of the Berlin office".',
+        },
         "timezone": {
             "type": "string",
             "title": "Time zone",
             "maxLength": 64,
             "default": "UTC",
             "examples": ["Europe/Berlin"],
-            "description": "IANA name; days and times below are of this zone.",
+            "description": "The days and times below are in this time zone.",
         },
         "dates": {
             "type": "array",
             "title": "Days",
             "maxItems": 500,
-            "description": "Whole days: holidays, a stocktaking.",
+            "description": "Whole days, such as holidays.",
             "items": {
                 "type": "object",
                 "title": "Days",
@@ -54,7 +59,12 @@ SCHEMA: Mapping[str, Any] = {
                 "required": ["from"],
                 "properties": {
                     "from": {"type": "string", "format": "date", "title": "From"},
-                    "to": {"type": "string", "format": "date", "title": "To", "description": "Included; the same day if left out."},
+                    "to": {
+                        "type": "string",
+                        "format": "date",
+                        "title": "To",
+                        "description": "The last day, included. Leave empty for a single day.",
+                    },
                     "note": {"type": "string", "title": "Note", "maxLength": 200},
                 },
             },
@@ -63,7 +73,7 @@ SCHEMA: Mapping[str, Any] = {
             "type": "array",
             "title": "Weekly windows",
             "maxItems": 50,
-            "description": "Windows that come again each week: opening hours, a weekend.",
+            "description": "Times that repeat every week, such as opening hours or weekends.",
             "items": {
                 "type": "object",
                 "title": "Window",
@@ -83,7 +93,8 @@ SCHEMA: Mapping[str, Any] = {
                         "title": "To",
                         "pattern": "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
                         "examples": ["06:00"],
-                        "description": "Not included. Earlier than the beginning means the next day; 24:00 is the end of the day.",
+                        "description": "The blackout ends at this time. A time before the start means the next "
+                        "day; 24:00 is the end of the day.",
                     },
                 },
             },
@@ -93,7 +104,7 @@ SCHEMA: Mapping[str, Any] = {
             "title": "iCalendar",
             "maxLength": 1_000_000,
             "x-widget": "textarea",
-            "description": "The text of an .ics file; each event that is not cancelled is a blackout.",
+            "description": "The text of an .ics file. Every event that is not cancelled becomes a blackout.",
         },
     },
 }
@@ -207,16 +218,16 @@ def problems(body: Mapping[str, Any]) -> list[FieldError]:
         errors.append(FieldError("/timezone", not_a_zone(body["timezone"])))
     for index, row in enumerate(body.get("dates", ())):
         if row.get("to") and row["to"] < row["from"]:
-            errors.append(FieldError(f"/dates/{index}/to", "must not be earlier than from"))
+            errors.append(FieldError(f"/dates/{index}/to", "must not be before the first day"))
         if not "1971" <= row["from"][:4] <= "9000" or not "1971" <= (row.get("to") or row["from"])[:4] <= "9000":
-            errors.append(FieldError(f"/dates/{index}/from", "must lie between 1971 and 9000"))
+            errors.append(FieldError(f"/dates/{index}/from", "must be between the years 1971 and 9000"))
     if body.get("ical", "").strip():
         try:
             _check_events(_parse(body["ical"]))
         except ValidationFailed as failed:
             errors += failed.errors
     if not errors and not (body.get("dates") or body.get("weekly") or body.get("ical", "").strip()):
-        errors.append(FieldError("", "needs days, weekly windows or events: an empty calendar keeps nothing free"))
+        errors.append(FieldError("", "must have at least one day, weekly window or event"))
     return errors
 
 
@@ -240,7 +251,7 @@ def _parse(text: str) -> Any:
             return calendar
     except Exception as error:  # a parser of other people's files may raise anything
         raise ValidationFailed(
-            [FieldError("/ical", say("is no iCalendar: {error}", error=str(error)[:200] or type(error).__name__))]
+            [FieldError("/ical", say("is not a valid iCalendar file: {error}", error=str(error)[:200] or type(error).__name__))]
         ) from error
 
 
@@ -251,7 +262,7 @@ def _check_events(calendar: Any) -> None:
         if not problem:
             _event_query(calendar).between(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 8, tzinfo=UTC))
     except Exception as error:  # as above
-        problem = say("holds an event that cannot be followed: {error}", error=str(error)[:200])
+        problem = say("has an event that cannot be computed: {error}", error=str(error)[:200])
     if problem:
         raise ValidationFailed([FieldError("/ical", problem)])
 
@@ -283,20 +294,24 @@ def _problem_of(calendar: Any) -> str:
     """What is wrong with the events of a calendar; "" if nothing is."""
     events = calendar.walk("VEVENT")
     if not events:
-        return say("holds no event")
+        return say("has no event")
     if len(events) > MOST_EVENTS:
-        return say("holds {found:,} events; at most {most:,} are taken", found=len(events), most=MOST_EVENTS)
+        return say("has {found:,} events; at most {most:,} are allowed", found=len(events), most=MOST_EVENTS)
     for event in events:
         if event.errors or "DTSTART" not in event:
             name, wrong = event.errors[0] if event.errors else ("DTSTART", "is missing")
-            return say("{event!r} cannot be read: {name}: {wrong}", event=_title(event), name=name, wrong=str(wrong)[:120])
+            return say("event {event!r} cannot be read: {name}: {wrong}", event=_title(event), name=name, wrong=str(wrong)[:120])
         if event["DTSTART"].dt.year < FIRST_YEAR:
-            return say("{event!r} begins before the year {year}", event=_title(event), year=FIRST_YEAR)
+            return say("event {event!r} starts before the year {year}", event=_title(event), year=FIRST_YEAR)
         unknown = _unknown_zone(event)
         if unknown is not None:
-            return say("{event!r} is in {zone!r}, neither an IANA time zone nor defined in the file", event=_title(event), zone=unknown)
+            return say(
+                "event {event!r} has the time zone {zone!r}, which is neither an IANA time zone nor defined in the file",
+                event=_title(event),
+                zone=unknown,
+            )
         rules = event.get("RRULE") or []
         for rule in rules if isinstance(rules, list) else [rules]:
             if any(str(often).upper() in _TOO_OFTEN for often in rule.get("FREQ", ())) or any(part in rule for part in _PARTS_OF_A_DAY):
-                return say("{event!r} comes again more often than daily", event=_title(event))
+                return say("event {event!r} repeats more often than daily", event=_title(event))
     return ""

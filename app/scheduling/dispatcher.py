@@ -129,7 +129,7 @@ class Dispatcher:
             return self._jobs.advance([step], claim=claim, at=at, settled=[])
 
         def give_up(step: Advance, error: Exception) -> None:
-            self._mark_broken(jobs[step.job_id], f"Its runs cannot be written: {type(error).__name__}: {error}"[:500])
+            self._mark_broken(jobs[step.job_id], f"Its runs cannot be stored: {type(error).__name__}: {error}"[:500])
 
         mine = self._jobs.advance([], claim=claim, at=at, settled=settled)
         return mine.union(*each("dispatch", steps, alone, give_up=give_up))

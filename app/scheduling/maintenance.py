@@ -33,7 +33,7 @@ SCHEMA: dict[str, Any] = {
             "title": "Why",
             "minLength": 1,
             "maxLength": 500,
-            "description": "Everybody reads it on every page.",
+            "description": "Shown to everyone at the top of every page.",
         },
     },
 }
@@ -62,7 +62,7 @@ class Maintenance:
         if reason is not None:
             return say("maintenance is on ({reason})", reason=reason)
         if not any(node.lives(now) for node in self._nodes.all()):
-            return say("no node is online that starts runs")
+            return say("no node that starts runs is online")
         return None
 
     def begin(self, actor: Actor, body: Any) -> Document:
@@ -103,9 +103,7 @@ class Maintenance:
         deadline = time.monotonic() + 3 * PERMIT_SECONDS
         while self._store.token() == token and (nodes := self._nodes.names_that_may_start(token, timedelta(seconds=PERMIT_SECONDS))):
             if time.monotonic() > deadline:
-                raise StoreUnavailable(
-                    say("Maintenance is on, but it is not certain that these nodes know it: {nodes}", nodes=", ".join(nodes))
-                )
+                raise StoreUnavailable(say("Maintenance is on, but these nodes have not confirmed it yet: {nodes}", nodes=", ".join(nodes)))
             time.sleep(CHECK_SECONDS)
 
     def _replan_jobs(self) -> int:

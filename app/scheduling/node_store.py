@@ -57,7 +57,7 @@ class NodeStore:
             return_document=ReturnDocument.AFTER,
         )
         if row is None:
-            raise StoreUnavailable("The node could not be written")  # an upsert always returns one
+            raise StoreUnavailable("The node could not be stored")  # an upsert always returns one
         asked_at: datetime = row["asked_at"]
         return asked_at
 

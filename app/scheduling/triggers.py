@@ -55,7 +55,7 @@ class Triggers:
     def _unknown_calendars(self, schedule: Schedule) -> list[FieldError]:
         known = self._calendars.names() if self._calendars and schedule.calendars else ()
         return [
-            FieldError(f"/schedule/calendars/{index}", say("is not the name of a calendar: {name!r}", name=name))
+            FieldError(f"/schedule/calendars/{index}", say("is not the name of a blackout calendar: {name!r}", name=name))
             for index, name in enumerate(schedule.calendars)
             if name not in known
         ]

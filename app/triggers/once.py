@@ -38,7 +38,7 @@ class OnceTrigger(Trigger):
         if self.run_at is None:
             return []
         if self.run_at <= now:
-            return [self._error("run_at", say("lies in the past; it is {now:%Y-%m-%d %H:%M:%S} UTC", now=now))]
+            return [self._error("run_at", say("must be in the future; it is now {now:%Y-%m-%d %H:%M:%S} UTC", now=now))]
         if self.run_at > shifted(now, lookahead):
             return [self._error("run_at", say("lies more than {days} days ahead", days=lookahead.days))]
         return []

@@ -79,7 +79,7 @@ def test_a_job_is_told_to_run_after_another_and_does(colleague: Watched, service
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_role("button", name="Add job").click()
     page.get_by_label("Job", exact=True).fill("Betta of the desk")
-    page.get_by_label("When it", exact=True).select_option(label="has ended, whichever way")
+    page.get_by_label("Required outcome", exact=True).select_option(label="has ended, whichever way")
     page.get_by_role("button", name="Create job").click()
     expect(page.get_by_text("is not the name of a job: 'Betta of the desk'").first).to_be_visible()
     page.get_by_label("Job", exact=True).fill("Beta of the desk")

@@ -37,7 +37,7 @@ def test_a_file_is_looked_at_applied_and_comes_back_out(visitor: Watched, servic
     page.goto(f"{service.address}/jobs/import")
     page.get_by_label("Or its text").fill(FILE.format(name=name).replace("0 3", "0 4") + "- name: broken\n  template_type: nope\n")
     page.get_by_role("button", name="Show what it would do").click()
-    expect(page.get_by_text("is not a template that can be used: 'nope'")).to_be_visible()
+    expect(page.get_by_text("is not an available template: 'nope'")).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("Apply"))).to_have_count(0)
     page.get_by_label("Or its text").fill("jobs: [")
     page.get_by_role("button", name="Show what it would do").click()

@@ -138,7 +138,7 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
         lambda store, services, actor: store.database["connections"].insert_one(
             whole(CONNECTION, {"name": "shop", "kind": "mongodb", "settings": {"uri": {"$sealed": "gAAAAA=="}}})
         ),
-        ("Key", "problem", "the key does not open the secrets of shop"),
+        ("Key", "problem", "the key does not decrypt the secrets of shop"),
     ),
     "a scheduler that does not tick": (
         lambda store, services, actor: NodeStore(store.database).beat("node-2", host="b", clock=Ahead().now(), tick_age=90.0),
@@ -172,7 +172,7 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
         lambda store, services, actor: hang(
             store, services, actor, status="failed", owed=[{"what": "notify", "at": None, "tries": 5, "error": "x", "given_up_at": OLD}]
         ),
-        ("Executions", "warning", "ended, but what follows could not be carried out (a mail, the jobs that run after it): 1"),
+        ("Executions", "warning", "ended, but a follow-up failed (a notification, or the jobs that depend on it): 1"),
     ),
 }
 
@@ -244,7 +244,7 @@ def test_the_command_says_it_for_people_and_for_programs(mongod: str, database_n
     try:
         told = subprocess.run(command, env=service.environment, capture_output=True, text=True, check=False)
         assert told.returncode == 0, told.stdout + told.stderr
-        assert "opens the secrets of all 0 connections" in told.stdout
+        assert "decrypts the secrets of all 0 connections" in told.stdout
         assert re.search(r"^ok +Nodes +the clock of \S+ is ", told.stdout, re.M)
         assert service.stop() == 0
         assert store.client[database_name]["nodes"].count_documents({}) == 0, "a node that drains says good-bye"

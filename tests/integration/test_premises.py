@@ -86,11 +86,11 @@ def test_a_wrong_password_and_a_user_without_rights(mongod: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("number", "advice"),
     [
-        (errno.EACCES, "change the owner of this one"),
+        (errno.EACCES, "change the owner of this folder"),
         (errno.EROFS, "can write to"),
-        (errno.ENOSPC, "Make room"),
-        (errno.ENOTDIR, "A file stands"),
-        (errno.EIO, "Name a folder"),
+        (errno.ENOSPC, "Free disk space"),
+        (errno.ENOTDIR, "A file is in the place"),
+        (errno.EIO, "Set a folder"),
     ],
 )
 def test_a_folder_that_cannot_be_used_says_what_to_do(number: int, advice: str) -> None:

@@ -323,7 +323,7 @@ def test_users_tokens_and_migrations_from_the_command_line(mongod: str, database
         made = run("user", "create", "--email", "Ada@Example.com", "--role", "super_admin", JOBWRIGHT_NEW_PASSWORD=PASSWORD, **where)
         assert (made.returncode, made.stdout) == (0, "Created ada@example.com with the role super_admin.\n"), made.stderr
         twice = run("user", "create", "--email", "ada@example.com", JOBWRIGHT_NEW_PASSWORD=PASSWORD, **where)
-        assert (twice.returncode, "is taken: another one is called" in twice.stderr) == (78, True)
+        assert (twice.returncode, "is already used by" in twice.stderr) == (78, True)
         short = run("user", "create", "--email", "x", JOBWRIGHT_NEW_PASSWORD="short", **where)
         assert "/email" in short.stderr
         assert "/password" in short.stderr

@@ -334,7 +334,7 @@ def test_the_engine_carries_out_each_thing_once(
 
     # the job that failed too often, and the outboxes of jobs
     fragile = house.job("fragile")
-    assert (fragile["paused"]["reason"], fragile["paused"]["by"], fragile["version"]) == ("2 failed in a row", "system", 2)
+    assert (fragile["paused"]["reason"], fragile["paused"]["by"], fragile["version"]) == ("2 runs failed in a row", "system", 2)
     planned = house.executions("planned")
     assert sorted((execution.status, execution.group, len(execution.attempts)) for execution in planned) == [
         ("missed", "ops", 0),

@@ -87,7 +87,7 @@ class JobOut(JobDefinitionSchema):
     next_run_at = ma.String(allow_none=True, metadata=INSTANT)
     schedule_words = ma.String()
     schedule_error = ma.String(allow_none=True)
-    ended = ma.Boolean(metadata={"description": "Its schedule has no more due times"})
+    ended = ma.Boolean(metadata={"description": "Only jobs whose schedule has ended"})
     paused = ma.Nested(PauseOut, allow_none=True)
     version = ma.Integer(required=True)
 

@@ -52,10 +52,10 @@ def test_an_instant_beyond_the_calendar_is_refused_at_its_field(api: Api, text: 
     schedule = {"type": "once", "run_at": text} if field == "run_at" else {**DAILY, field: text}
     for path, sent in ((JOBS, body(schedule=schedule)), (f"{JOBS}/validate", body(schedule=schedule))):
         answer = api("POST", path, sent)
-        assert (answer.status_code, pointers(answer)) == (422, {f"/schedule/{field}": "must lie between the years 1 and 9999 in UTC"})
+        assert (answer.status_code, pointers(answer)) == (422, {f"/schedule/{field}": "must be between the years 1 and 9999 in UTC"})
     job = make(api)
     assert pointers(api("PUT", f"{JOBS}/{job['_id']}", {"schedule": schedule})) == {
-        f"/schedule/{field}": "must lie between the years 1 and 9999 in UTC"
+        f"/schedule/{field}": "must be between the years 1 and 9999 in UTC"
     }
 
 

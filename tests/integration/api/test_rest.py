@@ -186,7 +186,7 @@ def test_a_job_is_paused_and_resumed(api: Api) -> None:
 def test_run_with_overrides_records_them_and_asks_nothing_of_the_job(api: Api) -> None:
     job = make(api, parameters={"seconds": 1, "secret": "hunter2hunter2"})
     answer = api("POST", f"{JOBS}/{job['_id']}/run", {"parameters": {"seconds": 3}})
-    assert (answer.status_code, answer.json["message"]) == (202, "Run queued: no node is online that starts runs")
+    assert (answer.status_code, answer.json["message"]) == (202, "Run queued: no node that starts runs is online")
     execution = api("GET", f"{RUNS}/{answer.json['execution_id']}").json
     assert execution["execution"]["parameters"] == {"seconds": 3, "secret": {"$secret": "set"}}
     assert (execution["execution"]["status"], execution["execution"]["triggered_by"], execution["logs"]) == ("queued", "api", [])
@@ -228,7 +228,7 @@ def test_a_secret_is_stored_sealed_and_comes_back_as_set(api: Api, store: Store)
 @pytest.mark.parametrize(
     ("changes", "status", "field", "words"),
     [
-        ({"template_type": "no_such"}, 422, "/template_type", "is not a template that can be used: 'no_such'"),
+        ({"template_type": "no_such"}, 422, "/template_type", "is not an available template: 'no_such'"),
         ({"parameters": {"seconds": "soon"}}, 422, "/parameters/seconds", "must be a number"),
         ({"parameters": {"seconds": -1}}, 422, "/parameters/seconds", "at least 0"),
         ({"parameters": {"more": 1}}, 422, "/parameters/more", "not a known field"),
@@ -269,7 +269,7 @@ def test_a_secret_is_stored_sealed_and_comes_back_as_set(api: Api, store: Store)
         ({"name": "safe\u202egnp.exe"}, 422, "/name", "control characters"),
         ({"name": None}, 422, "/name", "must be text"),
         ({"name": 5}, 422, "/name", "must be text"),
-        ({"name": "Taken"}, 409, "/name", "is taken: another one is called 'Taken'"),
+        ({"name": "Taken"}, 409, "/name", "is already used by 'Taken'"),
         ({"enabled": "yes"}, 422, "/enabled", "true or false"),
         ({"timeout_seconds": 100000}, 422, "/timeout_seconds", "at most 86400"),
         ({"timeout_seconds": True}, 422, "/timeout_seconds", "whole number"),

@@ -63,7 +63,7 @@ def test_the_third_failure_in_a_row_pauses_the_job(
     assert looking.paused(job)
     found = services.jobs.get(super_admin, job.id)
     assert found.paused is not None
-    assert (found.paused.reason, found.paused.by, found.paused.until, found.next_run_at) == ("3 failed in a row", "system", None, None)
+    assert (found.paused.reason, found.paused.by, found.paused.until, found.next_run_at) == ("3 runs failed in a row", "system", None, None)
     newest = services.audit.history(AuditFilter(kind="job", target_id=job.id), limit=1)[0]
     assert (newest["action"], newest["actor"]["email"]) == ("job.pause", "system")
     services.pausing.resume(super_admin, job.id)
@@ -87,7 +87,7 @@ def test_a_retry_is_no_failure_yet_and_a_lost_worker_is_one(
     (lost,) = executions.claims.find_lost(clock.now(), 10)
     assert executions.end_lost(lost, failure(), None, now=clock.now())
     assert looking.paused(job)
-    assert services.jobs.get(super_admin, job.id).paused.reason == "It failed"
+    assert services.jobs.get(super_admin, job.id).paused.reason == "A run failed"
 
 
 def test_jobs_that_cannot_or_need_not_be_paused_are_left_alone(

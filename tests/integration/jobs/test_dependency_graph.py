@@ -23,7 +23,7 @@ from app.jobs.registry_store import RegistryStore
 from app.services import Services
 
 Change = Callable[[], object]
-REFUSED = "/depends_on/0/job: runs after this job, which would make a circle"
+REFUSED = "/depends_on/0/job: already depends on this job, so the two would wait for each other forever"
 
 
 @pytest.fixture(autouse=True)
@@ -189,7 +189,7 @@ def test_a_new_job_that_runs_after_one_that_is_deleted_meanwhile_is_refused(jobs
         add(*args, **options)
 
     monkeypatch.setattr(RegistryStore, "add", added_late)
-    assert outcome(lambda: jobs.make("b", "a")) == "/depends_on/0/job: is not in the registry any more"
+    assert outcome(lambda: jobs.make("b", "a")) == "/depends_on/0/job: has been deleted"
     assert jobs.links() == {}
 
 
@@ -197,10 +197,10 @@ def test_of_a_deletion_and_a_new_job_that_would_run_after_it_one_is_refused(jobs
     a, held, deleted = jobs.make("a"), Held(monkeypatch), who == "the first goes on"
     found = both(held, lambda: jobs.services.runs.delete_job(jobs.actor, a.id), lambda: jobs.make("b", "a"), second_waits=deleted)
     if deleted:
-        assert found == ("done", "/depends_on/0/job: is not in the registry any more")
+        assert found == ("done", "/depends_on/0/job: has been deleted")
         assert jobs.links() == {}
     else:
-        assert found == ("Another job has come to depend on this one meanwhile", "done")
+        assert found == ("Another job has just been made dependent on this one. Reload the page and check.", "done")
         assert jobs.links() == {a.id: [], jobs.ids["b"]: [a.id]}
 
 
@@ -282,5 +282,5 @@ def test_a_deleted_job_that_would_close_a_circle_does_not_come_back(jobs: Jobs) 
     jobs.services.runs.delete_job(jobs.actor, b.id)
     link = {"depends_on": [{"job": b.id, "when": "success"}]}
     jobs.database["dynamic_jobs"].update_one({"_id": jobs.ids["a"]}, {"$set": link})
-    with pytest.raises(Conflict, match="would make a circle"):
+    with pytest.raises(Conflict, match="would create a circle"):
         jobs.services.jobs.undelete(jobs.actor, b.id)

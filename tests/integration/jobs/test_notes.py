@@ -130,7 +130,7 @@ def test_a_job_says_what_it_needs_and_what_is_wrong_with_it(
     settings = {"uri": "mongodb://localhost", "database": "d", "collections": ["users"]}
     services.connections.update(super_admin, shop["_id"], name="shop", settings=settings)
     (narrow, _) = services.parameters.needs(services.jobs.get(super_admin, job))
-    assert (narrow.name, narrow.wrong) == ("shop", "'shop' does not reach 'orders'; a super-admin can allow it")
+    assert (narrow.name, narrow.wrong) == ("shop", "the connection 'shop' does not allow 'orders'; a super-admin can change that")
     store.database["connections"].delete_one({"name": "shop"})
     (gone, _) = services.parameters.needs(services.jobs.get(super_admin, job))
     assert (gone.id, gone.wrong) == ("", "is not the name of a MongoDB connection: 'shop'")

@@ -88,7 +88,7 @@ def test_a_connection_says_which_hosts_and_may_not_reach_one(services: Services,
     found = services.outlook.warnings(services.jobs.validate(super_admin, body))
     assert [one.pointer for one in found] == [f"/parameters/checks/{place}/url" for place in (1, 2)]
     assert "cannot be resolved" in found[0].message
-    assert "does not reach" in found[1].message
+    assert "does not allow" in found[1].message
 
 
 def test_a_connection_that_does_not_answer(services: Services, super_admin: Actor) -> None:
@@ -167,7 +167,7 @@ def test_the_page_says_so_after_it_has_saved(browser_client: FlaskClient) -> Non
     assert "hook is in the registry" in page
     assert "Warning: 127.0.0.1 is a private or local address" in page
     changed = post(browser_client, f"{saved.headers['Location']}/edit", {"/url": UNKNOWN}, follow_redirects=True)
-    assert "Warning: no-such-host.invalid cannot be resolved" in text(changed)
+    assert "Warning: The host name no-such-host.invalid cannot be resolved" in text(changed)
 
 
 def test_the_doctor_says_so(services: Services, store: Store, super_admin: Actor) -> None:

@@ -136,7 +136,7 @@ def test_the_end_says_in_the_log_what_was_replaced(house: House) -> None:
     assert house.found(attempt)["result"] == {"message": "done", "x": str(2**200), "a\u2400b": 1}
     (line,) = house.log(attempt)
     assert line.startswith(
-        "What the result held and cannot be kept was replaced: /x is a whole number beyond 64 bits; /a\u2400b had a name"
+        "Values of the result that cannot be stored were replaced: /x is a whole number beyond 64 bits; /a\u2400b had a name"
     )
 
 
@@ -152,7 +152,7 @@ def test_a_report_that_the_database_refuses_ends_its_own_run_and_no_other(house:
     assert [house.found(one)["status"] for one in attempts] == ["success", "failed", "success", "success"]
     error = house.found(poisoned)["error"]
     assert error["type"] == "UnwritableReport"
-    assert "It ended as success, but what it reported could not be written: " in error["message"]
+    assert "The run ended as success, but its report could not be stored: " in error["message"]
     assert all(house.log(one) == ["a line"] for one in attempts)
     assert all("lease" not in house.found(one) and "slots" not in house.found(one) for one in attempts)
 
@@ -167,7 +167,7 @@ def test_lines_that_the_database_refuses_are_told_and_the_run_ends_as_it_did(hou
     assert [house.found(one)["status"] for one in (good, bad)] == ["success", "success"]
     assert house.log(good) == ["fine"]
     (line,) = house.log(bad)
-    assert line.startswith("1 lines could not be written: ")
+    assert line.startswith("Some log lines (1) could not be stored: ")
 
 
 def test_a_run_whose_record_is_damaged_holds_up_no_other(house: House) -> None:
@@ -299,7 +299,7 @@ def test_odd_reports_of_a_template_are_kept_and_others_go_on(
         if how == "odd_result":
             assert (found[0].result or {})["x"] == str(2**200)
         if how != "odd_progress":
-            assert any(line.startswith("What the result held and cannot be kept was replaced: ") for line in lines)
+            assert any(line.startswith("Values of the result that cannot be stored were replaced: ") for line in lines)
     finally:
         node.drain(1)
 

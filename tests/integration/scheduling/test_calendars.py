@@ -189,12 +189,12 @@ def test_calendars_over_rest(api: Api, admin_api: Api) -> None:
     )
     job = {"name": "j", "template_type": "noop", "schedule": {**SCHEDULE, "calendars": ["lunch", "gone"]}}
     assert api("POST", "/api/admin/scheduler-jobs", job).json["errors"] == [
-        {"pointer": "/schedule/calendars/1", "detail": "is not the name of a calendar: 'gone'"}
+        {"pointer": "/schedule/calendars/1", "detail": "is not the name of a blackout calendar: 'gone'"}
     ]
     made = api("POST", "/api/admin/scheduler-jobs", {**job, "schedule": SCHEDULE})
     assert made.json["job"]["schedule"]["calendars"] == ["lunch"]
     refused = api("DELETE", "/api/admin/calendars/lunch")
-    assert (refused.status_code, "1 job names this calendar: j" in refused.json["detail"]) == (409, True)
+    assert (refused.status_code, "1 job uses this calendar (j)" in refused.json["detail"]) == (409, True)
     stale = api("PUT", "/api/admin/calendars/lunch", LUNCH, If_Match='"7"')
     assert stale.status_code == 412
     assert api("PUT", "/api/admin/calendars/lunch", LUNCH, If_Match='"1"').json["calendar"]["version"] == 2

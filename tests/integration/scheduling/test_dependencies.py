@@ -494,7 +494,7 @@ def test_what_cannot_be_depended_on_is_told_with_all_else_that_is_wrong(chain: C
     assert found["/depends_on/0/job"] == "is not the name of a job: 'nobody'"
     assert "/parameters/seconds" in found
     twice = {"name": "x", "template_type": "noop", "depends_on": [{"job": "first"}, {"job": chain.ids["first"], "when": "end"}]}
-    assert errors_of(lambda: chain.services.jobs.create(chain.actor, twice)) == {"/depends_on/1/job": "is named twice"}
+    assert errors_of(lambda: chain.services.jobs.create(chain.actor, twice)) == {"/depends_on/1/job": "is listed twice"}
     for rows, where in (
         ([{"job": "first", "when": "never"}], "/depends_on/0/when"),
         ([{"when": "end"}], "/depends_on/0/job"),
@@ -513,9 +513,9 @@ def test_circles_are_refused_and_named(chain: Chain) -> None:
     chain.job("b", "a")
     chain.job("c", "b")
     itself = errors_of(lambda: chain.services.jobs.update(chain.actor, chain.ids["a"], {"depends_on": [{"job": "a"}]}))
-    assert itself == {"/depends_on/0/job": "a job cannot run after itself"}
+    assert itself == {"/depends_on/0/job": "must not be the job itself"}
     found = errors_of(lambda: chain.services.jobs.update(chain.actor, chain.ids["a"], {"depends_on": [{"job": "c"}]}))
-    assert found == {"/depends_on/0/job": "makes a circle: a → c → b → a"}
+    assert found == {"/depends_on/0/job": "creates a circle of dependencies: a → c → b → a"}
 
 
 def test_a_version_whose_dependencies_are_wrong_by_now_is_not_restored(chain: Chain) -> None:
@@ -524,15 +524,15 @@ def test_a_version_whose_dependencies_are_wrong_by_now_is_not_restored(chain: Ch
     chain.services.jobs.update(chain.actor, b.id, {"depends_on": []})
     chain.services.jobs.update(chain.actor, chain.ids["a"], {"depends_on": [{"job": "b"}]})
     found = errors_of(lambda: chain.services.jobs.restore(chain.actor, b.id, 1))
-    assert found == {"/depends_on/0/job": "runs after this job, which would make a circle"}
+    assert found == {"/depends_on/0/job": "already depends on this job, so the two would wait for each other forever"}
     chain.services.runs.delete_job(chain.actor, chain.ids["a"])
-    assert errors_of(lambda: chain.services.jobs.restore(chain.actor, b.id, 1)) == {"/depends_on/0/job": "is not in the registry any more"}
+    assert errors_of(lambda: chain.services.jobs.restore(chain.actor, b.id, 1)) == {"/depends_on/0/job": "has been deleted"}
 
 
 def test_a_job_that_others_depend_on_is_not_deleted(chain: Chain) -> None:
     chain.job("first")
     then = chain.job("then", "first")
-    with pytest.raises(Conflict, match="1 job runs after it, which would never start again: 'then'"):
+    with pytest.raises(Conflict, match="1 job depends on this job and would never start again: 'then'"):
         chain.services.runs.delete_job(chain.actor, chain.ids["first"])
     chain.services.runs.delete_job(chain.actor, then.id)
     chain.services.runs.delete_job(chain.actor, chain.ids["first"])
@@ -663,7 +663,7 @@ jobs:
 """
     plan = services.exchange.plan(super_admin, text)
     assert [step.action for step in plan.steps] == ["invalid", "invalid", "create"]
-    assert "makes a circle" in str(plan.steps[0].errors[0].message)
+    assert "creates a circle of dependencies" in str(plan.steps[0].errors[0].message)
     with pytest.raises(JobwrightError):
         services.exchange.carry_out(super_admin, plan)
 
@@ -682,4 +682,4 @@ def test_a_file_may_turn_an_order_round_but_take_nothing_away_that_others_wait_f
     assert found == {"/jobs": "a cannot go while others run after it: by hand"}
     round_about = "jobwright: 1\njobs:\n- {name: b, template_type: noop, depends_on: [{job: by hand}]}\n"
     plan = services.exchange.plan(super_admin, round_about)
-    assert "makes a circle" in str(plan.steps[0].errors[0].message)
+    assert "creates a circle of dependencies" in str(plan.steps[0].errors[0].message)

@@ -206,7 +206,7 @@ def test_a_run_says_whether_it_has_started_and_what_it_waits_for(
     def said(one: str = job.id) -> str:
         return str(api("POST", f"{jobs}/{one}/run").json["message"])
 
-    assert said() == "Run queued: no node is online that starts runs"
+    assert said() == "Run queued: no node that starts runs is online"
     NodeStore(store.database).beat("n", host="h", clock=clock.now(), tick_age=0.0)
     assert said() == "Run queued"
     (attempt,) = executions.claim_due(owner="w", now=clock.now(), lease=LEASE, limit=1)

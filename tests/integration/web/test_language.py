@@ -109,7 +109,7 @@ def test_records_and_rest_answers_stay_english(
     api: Api, browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store
 ) -> None:
     wrong = api("POST", "/api/admin/scheduler-jobs", {"name": "one", "template_type": "nothing"}, Accept_Language="de").get_json()
-    assert "is not a template that can be used: 'nothing'" in wrong["errors"][0]["detail"]
+    assert "is not an available template: 'nothing'" in wrong["errors"][0]["detail"]
     token = csrf(text(browser_client.get("/jobs")))
     job, _ = services.jobs.create(super_admin, {"name": "one", "template_type": "test_scheduler", "schedule": HOURLY})
     services.connections.create(super_admin, name="db", kind="secret", settings={"value": "geheim"})

@@ -132,10 +132,10 @@ def test_a_job_is_made_through_the_form(browser_client: FlaskClient, services: S
         ({"/name": "n", "s.type": "cron", "s.expression": " "}, "is required"),
         ({"/name": "n", "s.type": "interval", "s.every": "soon"}, "must be a whole number, such as 15"),
         ({"/name": "n", "s.type": "once", "s.run_at": "later"}, "such as 2026-03-29T02:30"),
-        ({"/name": "n", "s.type": "once", "s.run_at": "2020-01-01T00:00"}, "lies in the past"),
+        ({"/name": "n", "s.type": "once", "s.run_at": "2020-01-01T00:00"}, "must be in the future"),
         ({"/name": "n", "s.timezone": "Mars", "s.type": "cron"}, "IANA"),
         ({"/name": "n", "/timeout_seconds": "0"}, "at least 1"),
-        ({"/name": "Night job"}, "is taken: another one is called"),
+        ({"/name": "Night job"}, "is already used by"),
         ({"/name": "n", "s.type": "cron", "s.start_at": "2026-05-02T00:00", "s.end_at": "2026-05-01T00:00"}, "must be later than start_at"),
     ],
 )
@@ -351,7 +351,7 @@ def test_a_job_is_paused_with_a_reason_and_resumed(browser_client: FlaskClient, 
     wrong = post(browser_client, f"{path}/pause", {"/until": "tomorrow"})
     assert (wrong.status_code, "2 fields need another value" in text(wrong), "tomorrow" in text(wrong)) == (422, True, True)
     past = post(browser_client, f"{path}/pause", {"/reason": "x", "/until": "2026-03-01T00:00:00Z"})
-    assert (past.status_code, "lies in the past" in text(past)) == (422, True)
+    assert (past.status_code, "must be in the future" in text(past)) == (422, True)
     told = post(browser_client, f"{path}/pause", {"/until": "tomorrow"}, action="f.action=check")
     assert (told.status_code, "2 fields need another value" in text(told)) == (200, True)
     assert services.jobs.get(super_admin, job.id).paused is None

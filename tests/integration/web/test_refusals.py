@@ -43,7 +43,12 @@ def test_a_full_registry_gives_the_form_back(small: tuple[Services, FlaskClient]
     services.jobs.create(super_admin, {"name": "first", "template_type": "noop"})
     answer = post(client, "/jobs/new?template=noop", TYPED)
     page = text(answer)
-    assert (answer.status_code, holds(page), 'id="job-form"' in page, "The registry is full" in page) == (429, True, True, True)
+    assert (answer.status_code, holds(page), 'id="job-form"' in page, "which is the limit (JOBWRIGHT_MAX_JOBS)" in page) == (
+        429,
+        True,
+        True,
+        True,
+    )
     assert services.directory.page(super_admin, JobFilter()).total == 1
 
 

@@ -85,7 +85,7 @@ def test_a_template_is_derived_in_the_browser(browser_client: FlaskClient, servi
     wrong = text(post(browser_client, address, **{"f.mname": "Beat"}), 422)
     assert "small letters" in wrong
     taken = text(post(browser_client, address, type="webhook_trigger", **{"f.mname": "Beat"}), 409)
-    assert "The name is taken" in taken
+    assert "This name is already used" in taken
     drawn = text(post(browser_client, address, type="beat", show="1", **{"f.mname": "Beat"}))
     assert LexborHTMLParser(drawn).css_first("#live-form .field") is not None
     saved = post(browser_client, address, type="beat", **{"f.mname": "Beat"})

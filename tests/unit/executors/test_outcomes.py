@@ -53,5 +53,5 @@ def test_replaced_and_handed_back_say_why_and_death_says_how() -> None:
     assert end(9, StopReason.DRAIN).reason is Reason.HANDED_BACK
     assert "SIGSEGV; a library crashed" in str(end(signal.SIGSEGV, None).error)
     assert "JOBWRIGHT_JOB_CPU_SECONDS" in str(end(signal.SIGXCPU, None).error)
-    assert "status 7" in str(end(7 << 8, None).error)
+    assert "exit code 7" in str(end(7 << 8, None).error)
     assert "cannot be loaded: no module" in str(end(9, StopReason.BROKEN, "no module").error)

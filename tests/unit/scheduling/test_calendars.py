@@ -109,13 +109,13 @@ def test_icalendar_events_recur_in_their_own_zones(moment: datetime, end: dateti
 @pytest.mark.parametrize(
     ("body", "pointer", "words"),
     [
-        ({}, "", "empty calendar"),
+        ({}, "", "at least one day"),
         ({"timezone": "Mars/Base", "dates": [{"from": "2026-01-01"}]}, "/timezone", "IANA"),
-        ({"dates": [{"from": "2026-01-02", "to": "2026-01-01"}]}, "/dates/0/to", "earlier"),
+        ({"dates": [{"from": "2026-01-02", "to": "2026-01-01"}]}, "/dates/0/to", "before the first day"),
         ({"dates": [{"from": "0001-01-01"}]}, "/dates/0/from", "between"),
         ({"ical": "hello"}, "/ical", "iCalendar"),
         ({"ical": "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\nEND:VCALENDAR"}, "/ical", "no event"),
-        ({"ical": ICAL.replace("FREQ=YEARLY", "FREQ=SECONDLY")}, "/ical", "'Christmas' comes again more often than daily"),
+        ({"ical": ICAL.replace("FREQ=YEARLY", "FREQ=SECONDLY")}, "/ical", "'Christmas' repeats more often than daily"),
         ({"ical": ICAL.replace("FREQ=YEARLY", "FREQ=DAILY;BYSECOND=1,2,3")}, "/ical", "more often than daily"),
         ({"ical": ICAL.replace("RRULE:FREQ=YEARLY", "RRULE:FREQ=NONSENSE")}, "/ical", "cannot be read"),
     ],

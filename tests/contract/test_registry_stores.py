@@ -50,7 +50,7 @@ def test_a_job_is_there_until_it_is_discarded(database: Data) -> None:
 def test_seats_bound_the_registry_and_each_creator(database: Data) -> None:
     registry = RegistryStore(database)
     registry.add(stored_job("a"), max_jobs=2, max_per_creator=1)
-    with pytest.raises(LimitReached, match="has made 1 jobs"):
+    with pytest.raises(LimitReached, match="has already created 1 jobs"):
         registry.add(stored_job("b"), max_jobs=2, max_per_creator=1)
     registry.add(stored_job("b", created_by="bert@example.com"), max_jobs=2, max_per_creator=1)
     with pytest.raises(LimitReached, match="full"):

@@ -383,7 +383,7 @@ def test_a_job_whose_runs_have_no_room_holds_up_no_other(house: House) -> None:
     engine = dispatcher(house.store, house.services, house.clock)
     engine.tick()
     assert house.database["job_executions"].count_documents({"job_id": fine.id}) == 10
-    assert "cannot be written" in (house.services.jobs.get(house.actor, large.id).schedule_error or "")
+    assert "cannot be stored" in (house.services.jobs.get(house.actor, large.id).schedule_error or "")
     house.clock.advance(60)
     engine.tick()
     assert house.database["job_executions"].count_documents({"job_id": fine.id}) == 11

@@ -189,7 +189,7 @@ def test_what_cannot_be_made_sure_is_not_acknowledged(
     ahead = datetime.now(UTC) + timedelta(hours=1)
     store.database["nodes"].update_one({"_id": "n"}, {"$set": {"asked_at": ahead}})  # the database's clock went back
     monkeypatch.setattr(switching, "PERMIT_SECONDS", 0.1)
-    with pytest.raises(StoreUnavailable, match="it is not certain that these nodes know it: n"):
+    with pytest.raises(StoreUnavailable, match="these nodes have not confirmed it yet: n"):
         switch.maintenance.begin(super_admin, {"reason": "r"})
 
 

@@ -53,7 +53,7 @@ def test_seats_bound_the_registry_and_each_creator(database: Data) -> None:
     with pytest.raises(LimitReached, match="has already created 1 jobs"):
         registry.add(stored_job("b"), max_jobs=2, max_per_creator=1)
     registry.add(stored_job("b", created_by="bert@example.com"), max_jobs=2, max_per_creator=1)
-    with pytest.raises(LimitReached, match="full"):
+    with pytest.raises(LimitReached, match="There are already 2 jobs"):
         registry.refuse_full(stored_job("c", created_by="cleo@example.com"), max_jobs=2, max_per_creator=1)
 
 

@@ -42,8 +42,8 @@ $(STAMP): requirements.lock pyproject.toml scripts/system-packages.sh
 setup-tests: $(STAMP)
 	@scripts/system-packages.sh tests
 
-run: $(STAMP) ## Serve http://127.0.0.1:8080 with a MongoDB of its own
-	@exec $(BIN)/jobwright serve
+run: $(STAMP) ## Serve http://127.0.0.1:8080 with a MongoDB of its own; make run SAMPLE=1 with sample data
+	@exec $(if $(SAMPLE),env JOBWRIGHT_SAMPLE=$(SAMPLE)) $(BIN)/jobwright serve
 
 demo: $(STAMP) ## Run one job of each template on sample data, print what became of it
 	@exec $(BIN)/jobwright demo

@@ -109,6 +109,19 @@ class Settings:
     mongodb_uri: str = _var("MONGODB_URI", "str", "", "MongoDB to use; empty: a private mongod in the data folder", secret=True)
     database: str = _var("JOBWRIGHT_DATABASE", "str", "jobwright", "Name of the registry's database")
     data_dir: str = _var("JOBWRIGHT_DATA_DIR", "str", "./data", "Folder for the private mongod, the key and job files")
+    sample: bool = _var(
+        "JOBWRIGHT_SAMPLE",
+        "bool",
+        False,
+        "Create sample data at the start of an installation that has no jobs: a shop, jobs, their history",
+    )
+    sample_uri: str = _var(
+        "JOBWRIGHT_SAMPLE_URI",
+        "str",
+        "",
+        "MongoDB for the database of the sample data, which jobs may reach; empty: a second private mongod, if MONGODB_URI is empty too",
+        secret=True,
+    )
     secret_key: str = _var(
         "JOBWRIGHT_SECRET_KEY",
         "str",

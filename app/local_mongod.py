@@ -146,6 +146,20 @@ class LocalMongod:
         with self._lock:
             self._end_child()
 
+    def is_up(self) -> bool:
+        """Returns whether a server listens on our socket, ours or a shared one."""
+        return self._accepts()
+
+    def discard(self) -> None:
+        """Stops our child and deletes the data of the server. Does nothing if another process runs the server."""
+        if not self.dbpath.exists():
+            return
+        with self._start_lock.open("w") as lock:
+            self._await_turn(lock)
+            self._end_child()
+            if self._running_pid() is None:
+                shutil.rmtree(self.dbpath, ignore_errors=True)
+
     def _end_child(self) -> None:
         process, self._process = self._process, None
         if process is None:

@@ -16,11 +16,13 @@ import click
 
 from app.audit.model import SYSTEM
 from app.config import Settings, load_settings
+from app.errors import JobwrightError
 from app.events import configure_logging, get_logger
 from app.factory import build_node, build_services, launch_executor, migrate, open_store, with_engine
 from app.premises import errors_name_settings, make_data_folder
 from app.services import Services
 from app.validation.terminal import printable
+from templates_lib.messages import say
 
 if TYPE_CHECKING:
     from app.webserver import WebServer
@@ -52,7 +54,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
     make_data_folder(settings.data_path)
     listener = _listener(settings) if web else None  # before anything is made: a port that is taken ends the start here
     executor = launch_executor(settings) if engine else None
-    store = None
+    store, services = None, None
     try:
         store = open_store(settings)
         migrate(store)
@@ -63,8 +65,11 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
         if node is not None:
             services = with_engine(services, node)
         server = _web_server(services, listener) if listener is not None else None
+        services.samples.keep_server()
         if node is not None:
             node.start()
+        if settings.sample:
+            _make_sample(services)
         log.info("service.ready", seconds=round(time.monotonic() - began, 2), address=server.address if server else None)
         signals.wait()
         log.info("service.draining", seconds=settings.drain_seconds)
@@ -76,6 +81,8 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
     finally:
         if executor is not None:
             executor.close()
+        if services is not None:
+            services.samples.close()
         if store is not None:
             store.close()
     log.info("service.stopped")
@@ -87,6 +94,19 @@ def _first_admin(services: Services) -> None:
     if made is not None:
         log.info("service.first_admin", email=settings.admin_email)
         click.echo(printable(f"\n  Sign in as {settings.admin_email} with the password {made}\n  It is shown this once.\n"), err=True)
+
+
+def _make_sample(services: Services) -> None:
+    """Makes sample data, unless the installation has jobs of its own."""
+    has_jobs = not services.samples.exists() and bool(services.directory.names(SYSTEM, limit=1))
+    reason = say("This installation has jobs already.") if has_jobs else services.samples.unavailable()
+    if reason is None:
+        try:
+            services.samples.create(SYSTEM)
+        except JobwrightError as error:
+            reason = error.detail
+    if reason is not None:
+        log.warning("sample.not_made", reason=reason)
 
 
 def _listener(settings: Settings) -> socket.socket:

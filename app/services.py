@@ -43,6 +43,7 @@ from app.jobtemplates.service import Templates
 from app.jobtemplates.sharing import Sharing
 from app.keys import KeyRing
 from app.outbox.event_store import Events
+from app.samples.service import Samples
 from app.scheduling.backfill import Backfills
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.forecast import Forecast
@@ -109,6 +110,7 @@ class Services:
     calendars: Calendars
     maintenance: Maintenance
     backfills: Backfills
+    samples: Samples
     keys: KeyRing
     ping: Callable[[], None]
     engine_age: Callable[[], float | None] = lambda: None

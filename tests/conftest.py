@@ -213,9 +213,11 @@ def catalogue() -> Catalogue:
 
 
 @pytest.fixture
-def services(store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue) -> Services:
+def services(store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue) -> Iterator[Services]:
     """The house with a clock that stands still."""
-    return build_services(settings, store, clock=clock, catalogue=catalogue)
+    built = build_services(settings, store, clock=clock, catalogue=catalogue)
+    yield built
+    built.samples.close()
 
 
 @pytest.fixture

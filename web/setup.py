@@ -37,12 +37,14 @@ from web.views import (
     jobs,
     palette,
     preview,
+    sample_data,
     signin,
     single_signon,
     system,
     template_admin,
     templates,
 )
+from web.views.first_steps import first_steps
 
 log = get_logger(__name__)
 
@@ -65,6 +67,7 @@ VIEWS = (
     templates,
     template_admin,
     preview,
+    sample_data,
     executions,
     connections,
     calendar,
@@ -139,6 +142,7 @@ def _page_context() -> dict[str, Any]:
         "passwords": current.settings.password_sign_in,
         "maintenance": current.maintenance.get() if actor else None,
         "refusal": g.get("refusal"),
+        "first_steps": first_steps,
         "most_bytes": current_app.config["MAX_CONTENT_LENGTH"],
         "waiting_approvals": lambda: current.approvals.waiting(actor) if actor else 0,  # only whole pages ask for it, not their parts
     }

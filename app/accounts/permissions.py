@@ -33,6 +33,7 @@ class May(StrEnum):
     DECIDE_APPROVALS = "approvals.decide"
     MANAGE_ACCOUNTS = "accounts.manage"
     SEE_AUDIT = "audit.see"
+    MANAGE_SAMPLE = "sample.manage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ RULES: dict[May, Rule] = {
     May.DECIDE_APPROVALS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Approve and refuse what others asked for; never one's own"),
     May.MANAGE_ACCOUNTS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Create, change and close accounts; see and revoke everybody's tokens"),
     May.SEE_AUDIT: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Read and export the audit trail"),
+    May.MANAGE_SAMPLE: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Create and remove sample data"),
 }
 
 

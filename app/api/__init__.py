@@ -20,6 +20,7 @@ from app.api.job_history import routes as job_history
 from app.api.jobs import routes as jobs
 from app.api.maintenance import routes as maintenance
 from app.api.outbox import routes as outbox
+from app.api.sample import routes as sample
 from app.api.template_moves import routes as template_moves
 from app.api.templates import routes as templates
 from app.api.tokens import routes as tokens
@@ -45,6 +46,7 @@ RESOURCES = (
     audit,
     users,
     tokens,
+    sample,
 )
 
 

@@ -15,6 +15,7 @@ from app.cli.exchange import apply_file, export_jobs, import_file, plan_file
 from app.cli.migrate import migrate
 from app.cli.output import echo
 from app.cli.run import scheduler, serve, web
+from app.cli.sample import sample
 from app.cli.secrets import secrets
 from app.cli.template import template
 from app.cli.token import token
@@ -31,6 +32,7 @@ COMMANDS = (
     user,
     token,
     secrets,
+    sample,
     template,
     export_jobs,
     import_file,

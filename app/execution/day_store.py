@@ -49,3 +49,7 @@ class DayStore:
             changes.append(UpdateOne({**where, "counted_at": {"$lt": at}}, {"$set": {**kept, "counted_at": at}}))
         if changes:
             self._days.bulk_write(changes)
+
+    def forget(self, begin: datetime) -> None:
+        """Removes the counts of the days from `begin` on, so that they are counted again."""
+        self._days.delete_many({"_id": {"$gte": f"{begin:%Y-%m-%d}"}})

@@ -9,9 +9,10 @@ from itertools import takewhile
 from typing import Any
 
 from pymongo.database import Database
+from pymongo.errors import BulkWriteError
 
 from app.execution.filters import ExecutionFilter, in_groups
-from app.mongo import ANY_DATE, Document, Records
+from app.mongo import ANY_DATE, Document, Records, is_only_duplicates
 from app.queue.execution import Execution, Outline
 from app.queue.model import FAILURES, RAN, Status, Trigger
 from app.queue.shape import EXECUTION
@@ -121,6 +122,16 @@ class HistoryStore:
         due = self._executions.find({"job_id": job_id, "scheduled_for": within, "status": {"$in": wanted}}, {"scheduled_for": 1})
         again = {"job_id": job_id, "triggered_by": Trigger.BACKFILL.value, "stands_for": within, "status": {"$in": wanted}}
         return {row["scheduled_for"] for row in due} | {row["stands_for"] for row in self._executions.find(again, {"stands_for": 1})}
+
+    # -- the past of sample data -----------------------------------------------------------------------------------
+
+    def add_past(self, documents: Sequence[Document]) -> None:
+        """Writes executions that have ended and owe nothing. One whose due time is there already is left as it is."""
+        try:
+            self._executions.insert_many(list(documents), ordered=False)
+        except BulkWriteError as error:
+            if not is_only_duplicates(error):
+                raise
 
     # -- forgetting -----------------------------------------------------------------------------------------------
 

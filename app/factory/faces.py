@@ -17,6 +17,7 @@ from app.factory.people import People, build_people
 from app.factory.templates import Materials, build_materials
 from app.jobtemplates.catalogue import Catalogue
 from app.mongo import store_errors
+from app.samples.service import JobWork, Past, Samples
 from app.services import Services
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def _services(ground: Ground, people: People, materials: Materials, jobs: Jobs, 
             outlook=jobs.outlook,
             settings=ground.settings,
         ),
+        samples=_samples(ground, materials, jobs, executions),
         bulk=Bulk(
             registry=registered.registry,
             directory=registered.directory,
@@ -125,6 +127,24 @@ def _approvals(ground: Ground, jobs: Jobs, executions: Executions) -> Approvals:
         events=ground.events,
         clock=ground.clock,
         days=ground.settings.approval_days,
+    )
+
+
+def _samples(ground: Ground, materials: Materials, jobs: Jobs, executions: Executions) -> Samples:
+    stores, registered = ground.stores, jobs.services
+    return Samples(
+        store=stores.samples,
+        past=Past(history=stores.history, logs=stores.logs, days=stores.days, dispatch=stores.dispatch),
+        jobs=JobWork(
+            registry=registered.registry,
+            directory=registered.directory,
+            dependencies=jobs.dependencies,
+            runs=executions.services.runs,
+        ),
+        connections=materials.connections,
+        audit=ground.audit,
+        clock=ground.clock,
+        settings=ground.settings,
     )
 
 

@@ -36,6 +36,7 @@ from app.outbox.store import OutboxStore
 from app.queue.claim_store import ClaimStore
 from app.queue.execution import Execution
 from app.queue.store import QueueStore, execution_outbox
+from app.samples.store import SampleStore
 from app.scheduling.calendar_store import CalendarStore
 from app.scheduling.gathering_store import GatheringStore
 from app.scheduling.maintenance_store import MaintenanceStore
@@ -78,6 +79,7 @@ class Stores:
     maintenance: MaintenanceStore
     nodes: NodeStore
     approvals: ApprovalStore
+    samples: SampleStore
 
     @classmethod
     def over(cls, database: Database[Document]) -> Self:
@@ -115,4 +117,5 @@ class Stores:
             maintenance=MaintenanceStore(database),
             nodes=NodeStore(database),
             approvals=ApprovalStore(database),
+            samples=SampleStore(database),
         )

@@ -72,7 +72,7 @@ def signed_in(chromium: Browser, service: Service, email: str) -> StorageState:
         page.locator("#email").fill(email)
         page.locator("#password").fill(PASSWORD)
         page.locator("form.sign-in button.primary").click()
-        expect(page.locator("#dashboard")).to_be_visible()
+        expect(page.get_by_role("heading", name="Dashboard", exact=True)).to_be_visible()
         _signed_in[key] = StorageState(cookies=context.storage_state()["cookies"], origins=[])
         context.close()
     return _signed_in[key]

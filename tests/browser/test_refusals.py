@@ -15,7 +15,7 @@ def sign_in(page: Page, address: str) -> None:
     page.locator("#email").fill(ADMIN)
     page.locator("#password").fill(PASSWORD)
     page.locator("form.sign-in button.primary").click()
-    expect(page.locator("#dashboard")).to_be_visible()
+    expect(page.get_by_role("heading", name="Dashboard", exact=True)).to_be_visible()
 
 
 def test_a_sign_in_that_has_ended_keeps_the_form_until_one_is_back(visitor: Watched) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from app.jobs.draft_store import DraftStore
 from app.jobs.move_store import MoveStore
 from app.jobs.note_store import NoteStore
 from app.mongo import Document
+from app.samples.store import Sample, SampleState, SampleStore
 from app.scheduling.calendar_store import CalendarStore
 from app.scheduling.gathering_store import Gathering, GatheringStore
 from app.scheduling.maintenance_store import MaintenanceStore
@@ -123,6 +125,42 @@ def test_days_are_counted_and_a_later_count_stays(database: Data) -> None:
     days.write([day], {day + timedelta(hours=3): Tally({"success": 1}, 1.0)}, at=NOW - timedelta(minutes=1))
     hours, counted = days.read(day, day + timedelta(days=1))
     assert (hours, counted) == ({day + timedelta(hours=3): Tally({"success": 2}, 1.5)}, {day: NOW})
+
+
+@pytest.mark.differs("bulk update")
+def test_days_are_counted_again_from_a_day_on(database: Data) -> None:
+    days, first = DayStore(database), datetime(2026, 2, 27, tzinfo=UTC)
+    dates = [first + timedelta(days=n) for n in range(4)]
+    days.write(dates, {day: Tally({"success": 1}, 1.0) for day in dates}, at=NOW)
+    days.forget(dates[2] + timedelta(hours=5))
+    assert list(days.read(first, NOW)[1]) == dates[:2]
+
+
+def test_sample_data_has_one_record_and_one_who_changes_it(database: Data) -> None:
+    samples = SampleStore(database)
+    assert samples.get() is None
+    assert not samples.take_turn("a", now=NOW, until=NOW + timedelta(minutes=1)), "there is nothing to change"
+    sample = Sample(state=SampleState.MAKING, by="ada@example.com", at=NOW, database="shop", failing_hour=3)
+    samples.begin(sample)
+    samples.begin(replace(sample, database="another"))
+    assert samples.get() == sample
+    samples.note("jobs", "j")
+    samples.note("jobs", "j")
+    samples.note("connections", "c")
+    samples.set_state(SampleState.READY)
+    assert samples.get() == replace(sample, state="ready", jobs=("j",), connections=("c",))
+    assert samples.take_turn("a", now=NOW, until=NOW + timedelta(minutes=1))
+    assert samples.take_turn("a", now=NOW, until=NOW + timedelta(minutes=1)), "its own turn"
+    assert not samples.take_turn("b", now=NOW, until=NOW + timedelta(minutes=2))
+    samples.end_turn("b")
+    assert not samples.take_turn("b", now=NOW, until=NOW + timedelta(minutes=2))
+    samples.end_turn("a")
+    assert samples.take_turn("b", now=NOW, until=NOW + timedelta(minutes=2))
+    assert samples.take_turn("c", now=NOW + timedelta(minutes=2), until=NOW + timedelta(minutes=3)), (
+        "whoever was killed is waited for no longer"
+    )
+    samples.remove()
+    assert samples.get() is None
 
 
 def line(text: str, level: str = "INFO") -> Document:

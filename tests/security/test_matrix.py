@@ -109,6 +109,9 @@ REST: dict[tuple[str, str], May | None] = {
     ("GET", f"{A}/tokens"): May.MANAGE_ACCOUNTS,
     ("POST", f"{TOKEN}/rotate"): May.MANAGE_ACCOUNTS,
     ("DELETE", TOKEN): May.MANAGE_ACCOUNTS,
+    ("GET", f"{A}/sample-data"): May.MANAGE_SAMPLE,
+    ("PUT", f"{A}/sample-data"): May.MANAGE_SAMPLE,
+    ("DELETE", f"{A}/sample-data"): May.MANAGE_SAMPLE,
 }
 # What tells what there is besides what would be, or what is there and not one's own.
 BOTH = {
@@ -245,6 +248,9 @@ WEB: dict[tuple[str, str], May | None] = {
     ("GET", "/approvals/<approval_id>"): May.SEE_APPROVALS,
     ("GET", "/approvals/<approval_id>/preview"): May.SEE_APPROVALS,
     ("POST", "/approvals/<approval_id>/<any(approve, refuse, withdraw):decision>"): May.DECIDE_APPROVALS,
+    ("GET", "/sample-data"): May.MANAGE_SAMPLE,
+    ("POST", "/sample-data/create"): May.MANAGE_SAMPLE,
+    ("POST", "/sample-data/remove"): May.MANAGE_SAMPLE,
     ("GET", "/audit"): May.SEE_AUDIT,
     ("GET", "/audit/export.<kind>"): May.SEE_AUDIT,
     ("GET", "/users"): May.MANAGE_ACCOUNTS,

@@ -40,6 +40,7 @@ TOPICS = (
     ("/connections", "how-to/secure"),
     ("/account", "how-to/secure"),
     ("/maintenance", "how-to/operate"),
+    ("/sample-data", "tutorial/first-job"),
     ("/system", "how-to/operate"),
     ("/", "tutorial/first-job"),
 )

@@ -36,6 +36,7 @@ PAGES = (
     (say("Services"), "/services", "terminal", May.MANAGE_ACCOUNTS),
     (say("Audit"), "/audit", "scroll-text", May.SEE_AUDIT),
     (say("Maintenance"), "/maintenance", "settings", May.SWITCH_MAINTENANCE),
+    (say("Sample data"), "/sample-data", "flask-conical", May.MANAGE_SAMPLE),
     (say("Nodes and settings"), "/system", "server", May.SEE_MAINTENANCE),
     (say("Your account"), "/account", "user", May.OWN_ACCOUNT),
     (say("Help"), "/help", "circle-help", May.OWN_ACCOUNT),

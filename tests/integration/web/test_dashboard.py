@@ -65,7 +65,8 @@ def section(found: LexborHTMLParser, heading: str) -> str:
     return " ".join(node.text().split())
 
 
-def test_an_empty_installation_says_so(browser_client: FlaskClient) -> None:
+def test_an_installation_where_nothing_happens_says_so(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    services.jobs.create(super_admin, {"name": "by hand only", "template_type": "noop"})
     found = page(browser_client)
     assert "Nothing, and nothing ran in the last day." in section(found, "Needs you")
     assert "Nothing is due within a day" in section(found, "Comes next")
@@ -148,6 +149,7 @@ def test_a_late_job_needs_someone(browser_client: FlaskClient, services: Service
 
 
 def test_two_weeks_are_told_by_day(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    make(services, super_admin, "not yet run")
     assert "Nothing ran" in section(page(browser_client), "Two weeks")
     job_id = make(services, super_admin, "j")
     runs = (

@@ -1,0 +1,1 @@
+"""Sample data: /api/admin/sample-data."""

@@ -64,6 +64,7 @@ SHAPES = {
     "job_executions": executions.EXECUTION,
     "execution_logs": executions.CHUNK,
     "execution_days": executions.DAY,
+    "acknowledgements": executions.ACKNOWLEDGEMENT,
     "users": accounts.USER,
     "api_tokens": accounts.TOKEN,
     "sessions": accounts.SESSION,

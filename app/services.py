@@ -21,6 +21,7 @@ from app.config import Settings
 from app.connections.resealing import Resealing
 from app.connections.service import Connections
 from app.exchange.service import Exchange
+from app.execution.attention import Attention
 from app.execution.backfill_runs import BackfillRuns
 from app.execution.given_up import GivenUp
 from app.execution.history import History
@@ -103,6 +104,7 @@ class Services:
     owed: Signal
     events: Events
     overview: Overview
+    attention: Attention
     nodes: Callable[[], list[NodeSeen]]
     triggers: Triggers
     forecast: Forecast

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -15,6 +15,8 @@ from templates_lib.messages import say
 TALL = 100.0  # height of a chart, in its own units
 STEP = 10  # from bar to bar
 SHORTEST = 1.5  # height of the smallest bar
+LEAST_SCALE = 5  # what the height of a chart of counts stands for at least
+FEWEST_BARS = 20  # for which a chart of durations has room at least, so that one run is no block as wide as the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Durations:
 
     @property
     def width(self) -> int:
-        return max(1, len(self.bars)) * STEP
+        return max(FEWEST_BARS, len(self.bars)) * STEP
 
 
 def durations(latest: Sequence[Outline]) -> Durations:
@@ -49,6 +51,49 @@ def durations(latest: Sequence[Outline]) -> Durations:
         tall = max(SHORTEST, TALL * (row.duration_seconds or 0.0) / longest) if longest else SHORTEST
         bars.append(Bar(index * STEP, round(TALL - tall, 2), round(tall, 2), row.status, row))
     return Durations(bars=bars, figures=Figures.of(latest), longest=longest)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block of a column of a chart: how many had a status."""
+
+    x: int
+    y: float
+    height: float
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """Columns of blocks, the oldest column first. `most` is the largest number of a column, `columns` how many columns there are."""
+
+    blocks: list[Block]
+    most: int
+    columns: int
+
+    @property
+    def width(self) -> int:
+        return self.columns * STEP
+
+
+def stacked(columns: Sequence[Mapping[str, int]], statuses: Sequence[str]) -> Stacked:
+    """Returns a chart of counts: in each column a block for each of `statuses`, the first at the ground.
+
+    A column of LEAST_SCALE or fewer does not fill the chart, so that one run is not drawn like a thousand.
+    """
+    totals = [sum(column.get(status, 0) for status in statuses) for column in columns]
+    most = max(totals, default=0)
+    scale = max(most, LEAST_SCALE)
+    blocks = []
+    for index, column in enumerate(columns):
+        ground = TALL
+        for status in statuses:
+            count = column.get(status, 0)
+            if count:
+                tall = max(SHORTEST, count * TALL / scale)
+                ground -= tall
+                blocks.append(Block(index * STEP, round(ground, 2), round(tall, 2), status))
+    return Stacked(blocks, most, len(columns))
 
 
 _NUMBERS = re.compile(r"\d+")

@@ -20,6 +20,7 @@ class May(StrEnum):
     DESTROY = "jobs.destroy"
     SEE_EXECUTIONS = "executions.see"
     CANCEL = "executions.cancel"
+    ACKNOWLEDGE = "executions.acknowledge"
     SEE_TEMPLATES = "templates.see"
     MANAGE_TEMPLATES = "templates.manage"
     TRY_SCHEMAS = "templates.try"
@@ -58,6 +59,7 @@ RULES: dict[May, Rule] = {
     May.DESTROY: Rule(Role.SUPER_ADMIN, None, "The three above, for templates that can destroy data; an admin's waits for approval"),
     May.SEE_EXECUTIONS: Rule(Role.ADMIN, Scope.READ, "See executions and their logs"),
     May.CANCEL: Rule(Role.ADMIN, Scope.RUN, "Cancel executions"),
+    May.ACKNOWLEDGE: Rule(Role.ADMIN, Scope.RUN, "Acknowledge and dismiss failures"),
     May.SEE_TEMPLATES: Rule(Role.ADMIN, Scope.READ, "See templates"),
     May.MANAGE_TEMPLATES: Rule(
         Role.SUPER_ADMIN, Scope.ADMIN, "Switch templates on and off, restrict, derive and publish them, move their jobs between versions"

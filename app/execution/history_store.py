@@ -23,6 +23,8 @@ QUERY_TIME_MS = 5_000
 MARK = dict.fromkeys(("status", "reason", "queued_at", "duration_seconds"), 1)
 BRIEF = {**MARK, **dict.fromkeys(("started_at", "completed_at"), 1)}
 NAMED = {**BRIEF, **dict.fromkeys(("job_id", "job_name"), 1)}
+DECIDED = {**NAMED, "error.message": 1}
+DECIDED_VALUES = sorted({Status.SUCCESS, *FAILURES})
 FAILURE_VALUES, RAN_VALUES = sorted(FAILURES), sorted(RAN)
 
 
@@ -71,6 +73,21 @@ class HistoryStore:
         stages: list[Document] = [{"$documents": [{"id": job_id} for job_id in job_ids]}, {"$lookup": join}]
         rows = self._database.aggregate(stages, maxTimeMS=QUERY_TIME_MS)
         return {row["id"]: _outlines(self._executions.readable(of, MARK) for of in row["rows"]) for row in rows}
+
+    def last_decided(self, job_ids: Sequence[str]) -> dict[str, Outline]:
+        """The newest execution of each of these jobs that succeeded or failed, with its error; previews do not count."""
+        if not job_ids:
+            return {}
+        decided: Document = {"status": {"$in": DECIDED_VALUES}, "completed_at": ANY_DATE, "dry": {"$ne": True}}
+        stages_of_each: list[Document] = [{"$match": decided}, {"$sort": {"queued_at": -1}}, {"$limit": 1}, {"$project": DECIDED}]
+        join = {"from": COLLECTION, "localField": "id", "foreignField": "job_id", "pipeline": stages_of_each, "as": "rows"}
+        stages: list[Document] = [
+            {"$documents": [{"id": job_id} for job_id in job_ids]},
+            {"$lookup": join},
+            {"$match": {"rows": {"$ne": []}}},
+        ]
+        rows = self._database.aggregate(stages, maxTimeMS=QUERY_TIME_MS)
+        return {row["id"]: Outline.from_row(self._executions.readable(row["rows"][0], DECIDED)) for row in rows}
 
     def named(self, ids: Sequence[str]) -> list[Outline]:
         """These executions in brief, with their jobs."""

@@ -43,13 +43,11 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
-    """The last 24 hours: by the hour that begins then, oldest first; of those that ran to an end the share that succeeded (0 to 1; None
-    where none ran), and the newest failures of the jobs that failed and whose last run did, newest first."""
+    """The last 24 hours: by the hour that begins then, oldest first; and, of those that ran to an end, the share that succeeded (0 to 1;
+    None where none ran)."""
 
     hours: dict[datetime, Tally]
     success: float | None
-    failing: list[Outline]
-    failing_more: int
 
     @property
     def total(self) -> int:
@@ -75,15 +73,7 @@ class Overview:
         hours = {at: counted.get(at, Tally()) for at in (begin + timedelta(hours=n) for n in range(HOURS))}
         good = sum(tally.counts.get(Status.SUCCESS.value, 0) for tally in hours.values())
         bad = sum(tally.counts.get(status, 0) for tally in hours.values() for status in FAILURES)
-        failures = self._statistics.failures(begin, groups=groups)
-        still = self._directory.with_last_status([row.job_id for row in failures], sorted(FAILURES))
-        failing = self._of_jobs_seen(actor, [row for row in failures if row.job_id in still])
-        return Day(
-            hours=hours,
-            success=good / (good + bad) if good + bad else None,
-            failing=failing[:MOST_SHOWN],
-            failing_more=max(0, len(failing) - MOST_SHOWN),
-        )
+        return Day(hours=hours, success=good / (good + bad) if good + bad else None)
 
     def hours(self, actor: Actor, begin: datetime, end: datetime) -> Tallies:
         """What the executions of [begin, end) came to, by the hour (UTC) in which they were queued; hours without any are left out.

@@ -19,9 +19,7 @@ from app.queue.store import COLLECTION, ENDED_VALUES, LIVE_VALUES
 
 QUERY_TIME_MS = 5_000
 DRAWN = dict.fromkeys(("job_id", "job_name", "status", "reason", "started_at", "completed_at", "duration_seconds"), 1)
-FAILED = dict.fromkeys(("job_id", "job_name", "status", "reason", "queued_at", "error.message"), 1)
 LONG_SECONDS = 60  # the partial index `long_runs` holds the runs that took at least so long
-MOST_FAILED = 2_000
 FAILURE_VALUES = sorted(FAILURES)
 _STATUSES = tuple(status.value for status in Status)  # no set: the status in a damaged record may be an object
 
@@ -97,15 +95,6 @@ class StatisticsStore:
             for row in rows
             if isinstance(row["_id"].get("job"), str) and row["_id"].get("status") in _STATUSES
         ]
-
-    def failures(self, since: datetime, *, groups: Collection[str] | None = None) -> list[Outline]:
-        """The newest failure of each job that failed since then, newest first, out of the newest MOST_FAILED."""
-        bad: Document = {"status": {"$in": FAILURE_VALUES}, "queued_at": {"$gte": since}, "completed_at": ANY_DATE, "dry": {"$ne": True}}
-        rows = self._executions.find({**bad, **in_groups(groups)}, FAILED, max_time_ms=QUERY_TIME_MS, batch_size=MOST_FAILED)
-        newest: dict[str, Outline] = {}
-        for row in rows.sort("queued_at", -1).limit(MOST_FAILED):
-            newest.setdefault(row["job_id"], Outline.from_row(row))
-        return list(newest.values())
 
     def counts_by_status(self) -> dict[str, int]:
         """How many are live, by status."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.execution.attention import Attention
 from app.execution.backfill_runs import BackfillRuns
 from app.execution.given_up import GivenUp
 from app.execution.history import History
@@ -28,6 +29,7 @@ class Executions:
     history: History
     logs: Logs
     overview: Overview
+    attention: Attention
     given_up: GivenUp
     backfills: Backfills
     maintenance: Maintenance
@@ -58,6 +60,14 @@ def build_executions(ground: Ground, materials: Materials, jobs: Jobs) -> Execut
         logs=Logs(stores.queue, stores.logs, registered.directory),
         overview=Overview(
             history=stores.history, statistics=stores.statistics, days=stores.days, directory=registered.directory, clock=clock
+        ),
+        attention=Attention(
+            store=stores.acknowledgements,
+            queue=stores.queue,
+            history=stores.history,
+            directory=registered.directory,
+            audit=audit,
+            clock=clock,
         ),
         given_up=GivenUp(
             executions=stores.owed_by_executions,

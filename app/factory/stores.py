@@ -13,6 +13,7 @@ from app.approvals.store import ApprovalStore
 from app.audit.store import AuditStore, SettingsStore
 from app.connections.health_store import HealthStore
 from app.connections.store import ConnectionStore
+from app.execution.acknowledgement_store import AcknowledgementStore
 from app.execution.day_store import DayStore
 from app.execution.history_store import HistoryStore
 from app.execution.limit_store import RunLimits
@@ -69,6 +70,7 @@ class Stores:
     claims: ClaimStore
     history: HistoryStore
     statistics: StatisticsStore
+    acknowledgements: AcknowledgementStore
     logs: LogStore
     days: DayStore
     run_limits: RunLimits
@@ -107,6 +109,7 @@ class Stores:
             claims=ClaimStore(database, OWING),
             history=HistoryStore(database),
             statistics=StatisticsStore(database),
+            acknowledgements=AcknowledgementStore(database),
             logs=LogStore(database),
             days=DayStore(database),
             run_limits=RunLimits(database),

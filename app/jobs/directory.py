@@ -14,6 +14,7 @@ from app.connections.references import connection_paths
 from app.jobs.filters import JobFilter
 from app.jobs.list_store import ListStore
 from app.jobs.model import Job
+from app.jobs.records import JobRef
 from app.jobs.usage_store import UsageStore
 from app.jobtemplates.catalogue import Catalogue
 from app.paging import Page
@@ -58,6 +59,11 @@ class JobDirectory:
         require(actor, May.SEE_JOBS)
         return self._lists.due_between(begin, end, limit, groups=actor.groups)
 
+    def last_ended(self, actor: Actor, statuses: Sequence[str], limit: int) -> tuple[list[JobRef], int]:
+        """Returns the jobs whose last run ended with one of `statuses`, the newest run first, and the number of all of them."""
+        require(actor, May.SEE_JOBS)
+        return self._lists.last_ended(statuses, limit, groups=actor.groups)
+
     # -- what forms and filters offer -----------------------------------------------------------------------------
 
     def facets(self, actor: Actor) -> Facets:
@@ -96,10 +102,6 @@ class JobDirectory:
         return actor.groups is None or self._lists.group_of(job_id) in actor.groups
 
     # -- of all jobs ----------------------------------------------------------------------------------------------
-
-    def with_last_status(self, job_ids: Sequence[str], statuses: Sequence[str]) -> set[str]:
-        """Returns those of these jobs that are in the registry and whose last run ended with one of `statuses`."""
-        return self._lists.with_last_status(job_ids, statuses) if job_ids else set()
 
     def counts_by_owner(self, owners: Sequence[str]) -> dict[str, int]:
         """Returns how many jobs each of these e-mail addresses has made."""

@@ -12,7 +12,7 @@ from app.jobs import shape
 from app.jobs.filters import EVERY_JOB, SORTS, JobFilter, in_groups, matching
 from app.jobs.job_store import open_jobs
 from app.jobs.model import Job, job_from
-from app.jobs.records import SharedSchedule
+from app.jobs.records import JobRef, SharedSchedule
 from app.mongo import ANY_DATE, QUERY_TIME_MS, Document
 from app.shapes import DAMAGED, make_readable
 from app.triggers import COMMON_FIELDS, FIELDS, TRIGGERS, trigger_from
@@ -131,10 +131,15 @@ class ListStore:
         row = self._jobs.find_one({"_id": job_id}, {"group": 1})
         return row.get("group", "") if row else None
 
-    def with_last_status(self, ids: Sequence[str], statuses: Sequence[str]) -> set[str]:
-        """Returns those of these jobs that are in the registry and whose last status is one of `statuses`."""
-        where = {"_id": {"$in": list(ids)}, "retired": False, "last_status": {"$in": list(statuses)}}
-        return {row["_id"] for row in self._jobs.find(where, {"_id": 1}, hint="_id_", batch_size=len(ids), max_time_ms=QUERY_TIME_MS)}
+    def last_ended(self, statuses: Sequence[str], limit: int, *, groups: Collection[str] | None = None) -> tuple[list[JobRef], int]:
+        """Returns the jobs whose last run ended with one of `statuses`, the newest run first, and the number of all of them."""
+        where = {"retired": False, "last_status": {"$in": list(statuses)}, **in_groups(groups)}
+        fields = {"name": 1, "group": 1, "last_status": 1}
+        rows = self._jobs.find(where, fields, max_time_ms=QUERY_TIME_MS, hint="by_last_status").sort("last_run_at", -1).limit(limit)
+        jobs = [JobRef(row["_id"], row["name"], row.get("group", ""), row.get("last_status")) for row in rows]
+        if len(jobs) < limit:
+            return jobs, len(jobs)
+        return jobs, self._jobs.count_documents(where, maxTimeMS=QUERY_TIME_MS, hint="by_last_status")
 
 
 def _shared_schedule(row: Document) -> SharedSchedule | None:

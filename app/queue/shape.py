@@ -100,4 +100,12 @@ DAY = Object(
         "counted_at": Instant(),
     }
 )
+ACKNOWLEDGEMENT = Object(
+    members={
+        **texts("execution_id", "by"),
+        **instants("failed_at", "at"),
+        "note": Text(optional=True),
+        "dismissed": Flag(optional=True),
+    }
+)
 LIMIT = Object(members={"at": Listed(optional=True, of=Instant())})

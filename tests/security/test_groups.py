@@ -173,7 +173,7 @@ def shown_to(services: Services, actor: Actor, clock: ManualClock) -> set[str]:
     overview = services.overview
     return {
         *(row.job_name for row in services.history.page(actor).items),
-        *(row.job_name for row in overview.day(actor).failing),
+        *(row.job_name for row in services.attention.failing(actor).open),
         *(row.job_name for row in overview.drawn(actor, begin, end, 100)),
         *(row.job_name for row in overview.minutes(actor, begin, end)),
         *(row.execution.job_name for row in overview.running(actor)),

@@ -30,39 +30,39 @@ STATES: dict[str, tuple[str, str]] = {
 
 # By the handler of what an end owes: the words for an item that was given up, and for one that is tried again.
 OWED_WORDS = {
-    "notify": (say("Nobody was told"), say("Telling people failed; it is tried again")),
+    "notify": (say("The notification could not be sent"), say("The notification could not be sent and will be retried")),
     "followers": (
-        say("The jobs that run after this one were not started"),
-        say("Starting the jobs that run after this one failed; it is tried again"),
+        say("The jobs that run after this one could not be started"),
+        say("The jobs that run after this one could not be started; this will be retried"),
     ),
     "self_pause": (
-        say("Whether the job is to pause itself could not be found out"),
-        say("Finding out whether the job is to pause itself failed; it is tried again"),
+        say("Jobwright could not check whether to pause the job after its failures"),
+        say("Jobwright could not check whether to pause the job after its failures; this will be retried"),
     ),
 }
 
 
 REASONS = {
-    "overlap": say("the job still ran"),
-    "replaced": say("a newer run took its place"),
-    "misfire": say("later than its grace"),
+    "overlap": say("the previous run was still running"),
+    "replaced": say("a newer run replaced it"),
+    "misfire": say("it could not start in time"),
     "paused": say("the job was paused"),
-    "blackout": say("a calendar of the job keeps the time free"),
-    "circle": say("the jobs depend on each other in a circle, or more than a hundred runs triggered one another"),
+    "blackout": say("a blackout calendar of the job covers this time"),
+    "circle": say("the jobs trigger each other in a circle, or more than 100 runs triggered one another"),
     "template_off": say("its template was switched off"),
-    "maintenance": say("nothing was started: maintenance"),
-    "disabled": say("the job was switched off"),
-    "rescheduled": say("the job was given another schedule"),
+    "maintenance": say("maintenance was on"),
+    "disabled": say("the job was disabled"),
+    "rescheduled": say("the schedule of the job was changed"),
     "job_gone": say("the job was deleted"),
-    "lost_worker": say("its worker fell silent"),
-    "handed_back": say("its worker was stopping"),
+    "lost_worker": say("its worker stopped responding"),
+    "handed_back": say("its worker was shutting down"),
 }
 
 
 ENDS = {
     DependsOn.SUCCESS: say("has succeeded"),
     DependsOn.FAILURE: say("has failed"),
-    DependsOn.END: say("has ended, whichever way"),
+    DependsOn.END: say("has ended with any outcome"),
 }
 
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, require
-from app.execution.overview import Day
 from app.jobs.directory import summed
 from app.queue.model import FAILURES, Status
 from app.zones import zone as zone_of
+from web.charts import TALL, Stacked, stacked
 from web.current import actor, services, viewer_zone
 from web.filters.results import OUTCOMES
 from web.views.common import midnight
 
 blueprint = Blueprint("dashboard_pages", __name__)
 
-TALL = 100  # of the chart, in its own units
 MOST_TEMPLATES = 6
+MOST_NAMED = 5  # broken jobs, and follow-ups that were given up
 TREND_DAYS = 14
+FEWEST_DURATIONS = 2  # days with a duration, for a chart of them
+WENT_WRONG = ("timeout", "failed")  # from the ground of their chart up
+WENT_WELL = tuple(status for status in OUTCOMES if status not in WENT_WRONG)
 
 
 @blueprint.get("/")
@@ -33,44 +36,44 @@ def show() -> str:
     in_use = services().directory.versions_in_use()
     used = list(summed(in_use).items())[:MOST_TEMPLATES]
     nodes, conditions = services().nodes(), services().connections.conditions()
+    by_hour = [tally.counts for tally in day.hours.values()]
+    trend = _trend()
+    by_day = [{Status.SUCCESS.value: one_day.good, Status.FAILED.value: one_day.bad} for one_day in trend]
     return render_template(
         "partials/dashboard.html" if "live" in request.args else "dashboard.html",
         day=day,
-        bars=_bars(day),
-        trend=_trend(),
+        hours=_charts(by_hour),
+        trend=trend,
+        days=_charts(by_day),
+        longs=[one_day for one_day in trend if one_day.mean is not None],
+        fewest_longs=FEWEST_DURATIONS,
+        failing=services().attention.failing(actor()),
         late=overview.late(actor()),
         running=overview.running(actor()),
         coming=overview.coming(actor()),
         waiting=services().approvals.waiting(actor()),
         broken=services().directory.broken(in_use) if actor().groups is None else {},
+        given_up=services().given_up.items(actor()),
+        most_named=MOST_NAMED,
         live=services().history.live_counts(),
         used=[(services().catalogue.find(kind), kind, count) for kind, count in used],
         nodes=[(node, node.lives(now)) for node in nodes],
         silent=[condition for condition in conditions if not condition.works],
         answering=sum(condition.works for condition in conditions),
+        back="/",
     )
 
 
-def _bars(day: Day) -> list[dict[str, Any]]:
-    """Returns the bars of the chart: a column for each hour, with one bar on top of another for each outcome. The largest hour has TALL."""
-    most = max((hour.total for hour in day.hours.values()), default=0) or 1
-    bars = []
-    for index, hour in enumerate(day.hours.values()):
-        ground = float(TALL)
-        for status in OUTCOMES:
-            count = hour.counts.get(status, 0)
-            if count:
-                tall = max(1.5, count * TALL / most)
-                ground -= tall
-                bars.append({"x": index * 10, "y": round(ground, 2), "height": round(tall, 2), "status": status})
-    return bars
+def _charts(columns: Sequence[Mapping[str, int]]) -> tuple[Stacked, Stacked]:
+    """Returns two charts of the same columns, each on a scale of its own: what went well or did not run, and what failed."""
+    return stacked(columns, WENT_WELL), stacked(columns, WENT_WRONG)
 
 
 @dataclass
 class TrendDay:
-    """One day of the viewer, and its bars in the chart.
+    """One day of the viewer, and its bar in the chart of durations.
 
-    good and bad: how many runs succeeded and failed. seconds: how long the successful ones took together. x: where the bars begin.
+    good and bad: how many runs succeeded and failed. seconds: how long the successful ones took together. x: where the bar begins.
     """
 
     day: date
@@ -78,8 +81,6 @@ class TrendDay:
     good: int = 0
     bad: int = 0
     seconds: float = 0.0
-    tall: float = 0.0  # height of the bar of successes
-    red: float = 0.0  # height of the bar of failures, which stands on top of it
     long: float = 0.0  # height of the bar of the mean duration
 
     @property
@@ -101,9 +102,7 @@ def _trend() -> list[TrendDay]:
         day.good += tally.counts.get(Status.SUCCESS, 0)
         day.bad += sum(tally.counts.get(status, 0) for status in FAILURES)
         day.seconds += tally.seconds
-    most, longest = max(day.ran for day in days.values()) or 1, max(day.mean or 0.0 for day in days.values()) or 1.0
+    longest = max(day.mean or 0.0 for day in days.values()) or 1.0
     for day in days.values():
-        day.tall = round(day.good * TALL / most, 2)
-        day.red = round(max(2.0, day.bad * TALL / most), 2) if day.bad else 0.0
         day.long = round(max(2.0, (day.mean or 0.0) * TALL / longest), 2) if day.mean is not None else 0.0
     return list(days.values())

@@ -194,6 +194,24 @@ def retry(execution_id: str) -> Any:
     return _to(fresh.id)
 
 
+@blueprint.post("/<execution_id>/acknowledge")
+def acknowledge(execution_id: str) -> Any:
+    """Records that the viewer deals with a failure; with `dismiss`, the failure is not shown any more."""
+    dismiss = "dismiss" in request.form
+    services().attention.acknowledge(actor(), execution_id, note=request.form.get("note", ""), dismiss=dismiss)
+    text = say("Failure dismissed") if dismiss else say("Failure acknowledged")
+    tell(text, undo=url_for(".unacknowledge", execution_id=execution_id))
+    return redirect("/") if request.form.get("back") == "/" else _to(execution_id)
+
+
+@blueprint.post("/<execution_id>/unacknowledge")
+def unacknowledge(execution_id: str) -> Any:
+    """Takes an acknowledgement back: the failure needs attention again."""
+    services().attention.take_back(actor(), execution_id)
+    tell(say("The failure needs attention again"))
+    return redirect("/") if request.form.get("back") == "/" else _to(execution_id)
+
+
 @blueprint.post("/<execution_id>/owed/<what>/again")
 def carry_out_again(execution_id: str, what: str) -> Any:
     """Tries again a follow-up of its end that was given up, such as a notification."""

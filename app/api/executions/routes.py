@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
-from app.api.executions.schemas import AllExecutionsQuery, ExecutionEnvelope, ExecutionList, LogPage, LogQuery
+from app.api.executions.schemas import (
+    ACKNOWLEDGEMENT_SCHEMA,
+    AcknowledgementEnvelope,
+    AllExecutionsQuery,
+    ExecutionEnvelope,
+    ExecutionList,
+    LogPage,
+    LogQuery,
+)
 from app.api.jobs.schemas import RunEnvelope
 from app.api.paging import page_json
 from app.api.present import execution_json, jsonable
@@ -62,3 +71,19 @@ def retry_execution(execution_id: str) -> dict[str, Any]:
     """Retry an ended execution as a new one that is linked to it"""
     execution = services().runs.retry(actor(), execution_id)
     return {"execution_id": execution.id, "message": services().runs.standing(execution)}
+
+
+@blueprint.put("/<execution_id>/acknowledgement")
+@blueprint.body(ACKNOWLEDGEMENT_SCHEMA, required=False)
+@blueprint.response(200, AcknowledgementEnvelope)
+def acknowledge_failure(execution_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Acknowledge the last failure of a job, or dismiss it; a later failure of the job needs attention again"""
+    acknowledgement = services().attention.acknowledge(actor(), execution_id, note=body.get("note", ""), dismiss=body.get("dismiss", False))
+    return {"acknowledgement": jsonable(asdict(acknowledgement))}
+
+
+@blueprint.delete("/<execution_id>/acknowledgement")
+@blueprint.response(204)
+def remove_acknowledgement(execution_id: str) -> None:
+    """Take an acknowledgement back: the failure needs attention again"""
+    services().attention.take_back(actor(), execution_id)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf, Range
 
 from app.api.base_schemas import INSTANT, AnswerSchema, RequestSchema
 from app.api.paging import PageQuery, page_schema
+from app.execution.attention import LONGEST_NOTE
 from app.queue.model import Status
 
 
@@ -17,6 +20,28 @@ class ExecutionQuery(PageQuery):
 
 class AllExecutionsQuery(ExecutionQuery):
     job_id = ma.String(validate=Length(max=64))
+
+
+ACKNOWLEDGEMENT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "note": {"type": "string", "maxLength": LONGEST_NOTE, "default": "", "description": "What people should know about the failure"},
+        "dismiss": {"type": "boolean", "default": False, "description": "Do not show the failure any more"},
+    },
+}
+
+
+class AcknowledgementOut(AnswerSchema):
+    execution_id = ma.String(required=True)
+    by = ma.String(required=True, metadata={"description": "E-mail address of who acknowledged the failure"})
+    at = ma.String(required=True, metadata=INSTANT)
+    note = ma.String(required=True)
+    dismissed = ma.Boolean(required=True)
+
+
+class AcknowledgementEnvelope(AnswerSchema):
+    acknowledgement = ma.Nested(AcknowledgementOut, required=True)
 
 
 class LogQuery(RequestSchema):

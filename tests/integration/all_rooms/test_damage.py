@@ -136,6 +136,8 @@ class House:
             {"_id": self.after.id, "revision": 1, "arrived": [[self.job.id, "e"]], "seen": ["e"], "owed": [], "at": now}
         )
         self.db["run_limits"].insert_one({"_id": actor.id, "at": [now]})
+        mark = {"failed_at": now, "by": actor.email, "at": now, "note": "known", "dismissed": False}
+        self.db["acknowledgements"].insert_one({"_id": self.job.id, "execution_id": "e", **mark})
         NodeStore(self.db).beat("node", host="h", clock=now, tick_age=0.1)
         services.settings_trail.record("h", {"PORT": "1"}, {"KEY": "s"})
         admin = replace(actor, id="other", email="bert@example.com", role="admin")
@@ -440,6 +442,7 @@ COLLECTIONS = [
     "job_executions",
     "execution_logs",
     "execution_days",
+    "acknowledgements",
     "connections",
     "connection_health",
     "users",

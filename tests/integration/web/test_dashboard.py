@@ -68,9 +68,15 @@ def section(found: LexborHTMLParser, heading: str) -> str:
 def test_an_installation_where_nothing_happens_says_so(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
     services.jobs.create(super_admin, {"name": "by hand only", "template_type": "noop"})
     found = page(browser_client)
-    assert "Nothing, and nothing ran in the last day." in section(found, "Needs you")
-    assert "Nothing is due within a day" in section(found, "Comes next")
-    assert "No engine runs on this database" in section(found, "Health")
+    assert "Nothing is failing, and nothing ran in the last 24 hours." in section(found, "Needs attention")
+    assert "No scheduler is online on this database. No job starts." in section(found, "Needs attention")
+    assert [" ".join(h.text().split()).removesuffix(" 0") for h in found.css("#dashboard h2")] == [
+        "Needs attention",
+        "Running now",
+        "Next runs",
+        "Health",
+        "Templates in use",
+    ], "no empty chart is shown"
     assert found.css_first("svg.hours") is None
 
 
@@ -85,18 +91,20 @@ def test_a_day_is_told_by_hour_and_outcome(browser_client: FlaskClient, services
     ran(store, services, super_admin, good, "skipped", START - timedelta(hours=1))
     day = services.overview.day(super_admin)
     assert (day.total, day.success) == (7, pytest.approx(4 / 6))
-    assert [row.job_name for row in day.failing] == ["bad"]
+    assert [row.job_name for row in services.attention.failing(super_admin).open] == ["bad"]
     found = page(browser_client)
-    needs = section(found, "Needs you")
+    needs = section(found, "Needs attention")
     assert "bad" in needs
     assert "no route to host" in needs
     assert "mended" not in needs
-    last = section(found, "The last day")
+    last = section(found, "Last 24 hours")
     assert "7 executions" in last
     assert "66.7 % of runs succeeded" in last
     rows = [[cell.text() for cell in row.css("td")] for row in found.css(".last-day tbody tr")]
     assert ["11:00", "3", "1 success, 1 skipped, 1 failed"] in rows
-    assert len(found.css("svg.hours rect")) == 7
+    assert [len(chart.css("rect")) for chart in found.css(".last-day:has(#last-day) svg.hours")] == [5, 2], (
+        "failures have a chart of their own"
+    )
 
 
 def test_what_runs_shows_how_long_it_will_take(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
@@ -107,7 +115,7 @@ def test_what_runs_shows_how_long_it_will_take(browser_client: FlaskClient, serv
     ran(store, services, super_admin, typical, "running", START - timedelta(seconds=30))
     left = {one.execution.job_name: one.seconds_left for one in services.overview.running(super_admin)}
     assert left == {"counted": 90.0, "typical": 60.0}
-    assert "25 of 100" in section(page(browser_client, "/?live"), "Runs now")
+    assert "25 of 100" in section(page(browser_client, "/?live"), "Running now")
 
 
 def test_what_comes_within_a_day_is_there_and_no_more(services: Services, super_admin: Actor) -> None:
@@ -126,7 +134,7 @@ def test_whoever_is_kept_to_groups_sees_those(services: Services, super_admin: A
         ran(store, services, super_admin, job_id, "running", START)
     kept = replace(super_admin, role="admin", groups=frozenset({"north"}))
     day = services.overview.day(kept)
-    assert (day.total, [row.job_name for row in day.failing]) == (1, ["own"])
+    assert (day.total, [row.job_name for row in services.attention.failing(kept).open]) == (1, ["own"])
     assert [one.execution.job_name for one in services.overview.running(kept)] == ["own"]
     assert [job.definition.name for job in services.overview.coming(kept)] == ["own"]
 
@@ -134,23 +142,23 @@ def test_whoever_is_kept_to_groups_sees_those(services: Services, super_admin: A
 def test_broken_jobs_are_loud(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
     job_id = make(services, super_admin, "orphan")
     store.database["dynamic_jobs"].update_one({"_id": job_id}, {"$set": {"template_type": "gone_kind"}})
-    assert "orphan cannot run: its template 'gone_kind' is gone" in section(page(browser_client), "Needs you")
+    assert "orphan cannot run: its template 'gone_kind' is gone" in section(page(browser_client), "Needs attention")
 
 
 def test_a_late_job_needs_someone(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
     late, paused = make(services, super_admin, "left alone"), make(services, super_admin, "paused one")
     services.pausing.pause(super_admin, paused, {"reason": "x"})
-    assert "Nothing, and nothing ran" in section(page(browser_client), "Needs you")
+    assert "Nothing is failing" in section(page(browser_client), "Needs attention")
     for job_id in (late, paused):
         store.database["dynamic_jobs"].update_one({"_id": job_id}, {"$set": {"next_run_at": START - timedelta(minutes=5)}})
-    words = section(page(browser_client), "Needs you")
+    words = section(page(browser_client), "Needs attention")
     assert "left alone is late: it was due 5 min ago and has not started" in words
     assert "paused one" not in words
 
 
 def test_two_weeks_are_told_by_day(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
     make(services, super_admin, "not yet run")
-    assert "Nothing ran" in section(page(browser_client), "Two weeks")
+    assert page(browser_client).css_first("#two-weeks") is None
     job_id = make(services, super_admin, "j")
     runs = (
         (13, "success", 10.0),
@@ -166,15 +174,15 @@ def test_two_weeks_are_told_by_day(browser_client: FlaskClient, services: Servic
     ran(store, services, super_admin, job_id, "success", START - timedelta(days=2, minutes=9), duration_seconds=900.0, dry=True)
     store.database["execution_days"].delete_many({})
     found = page(browser_client)
-    words = section(found, "Two weeks")
+    words = section(found, "Last 14 days")
     assert "4 runs" in words
     assert "75.0 % of them succeeded" in words
-    assert "15.0 s on average for a run that succeeded" in words
+    assert "15.0 s average duration of a successful run" in words
     assert [" ".join(row.text(separator=" ").split()) for row in found.css("#dashboard section:has(#two-weeks) tbody tr")] == [
         "Tue 17 Feb 3 1 20.0 s",
         "Sat 28 Feb 1 0 5.00 s",
     ]
-    assert [bar.attributes["height"] for bar in found.css("svg.trend.short rect")] == ["100.0", "25.0"]
+    assert [bar.attributes["height"] for bar in found.css("svg.trend.short:not(.hours) rect")] == ["100.0", "25.0"]
 
 
 def test_previews_are_counted_off(services: Services, super_admin: Actor, store: Store) -> None:
@@ -183,7 +191,7 @@ def test_previews_are_counted_off(services: Services, super_admin: Actor, store:
     ran(store, services, super_admin, job_id, "success", START - timedelta(minutes=6), dry=True)
     ran(store, services, super_admin, job_id, "failed", START - timedelta(minutes=4), dry=True)
     day = services.overview.day(super_admin)
-    assert (day.total, day.success, day.failing) == (1, 1.0, [])
+    assert (day.total, day.success, services.attention.failing(super_admin).open) == (1, 1.0, [])
     assert sum(one.seconds for one in day.hours.values()) == 4.0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from app.cli.session import CLI
+from app.cli.session import cli_actor
 from app.errors import JobwrightError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def find_account(services: Services, email: str) -> User:
     """Returns the account with this e-mail address, in any case. Raises UnknownAccount."""
     from app.premises import describe_registry  # noqa: PLC0415 - `--help` does without it
 
-    accounts = services.accounts.all(CLI)
+    accounts = services.accounts.all(cli_actor())
     account = next((user for user in accounts if user.email == email.strip().lower()), None)
     if account is None:
         raise UnknownAccount(email, [user.email for user in accounts], describe_registry(services.settings))

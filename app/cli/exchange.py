@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from app.cli.output import echo, json_line
-from app.cli.session import CLI, open_services
+from app.cli.session import cli_actor, open_services
 from templates_lib import private
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def export_jobs(file_format: str, output: Path | None) -> None:
     The file omits default values, and its secrets are masked.
     """
     with open_services(existing=True) as (services, _):
-        text = services.exchange.export(CLI, file_format)
+        text = services.exchange.export(cli_actor(), file_format)
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -58,7 +58,7 @@ def plan_file(file: TextIO, prune: bool) -> None:
     from app.exchange.service import StepAction  # noqa: PLC0415 - `--help` does without it
 
     with open_services(existing=True) as (services, _):
-        plan = services.exchange.plan(CLI, file.read(), prune=prune)
+        plan = services.exchange.plan(cli_actor(), file.read(), prune=prune)
         _print_plan(plan)
     if not plan.valid:
         sys.exit(1)
@@ -82,11 +82,11 @@ def _carry_out(file: TextIO, **options: bool) -> None:
     from app.exchange.service import StepResult  # noqa: PLC0415 - `--help` does without it
 
     with open_services() as (services, _):
-        plan = services.exchange.plan(CLI, file.read(), **options)
+        plan = services.exchange.plan(cli_actor(), file.read(), **options)
         if not plan.valid:
             _print_plan(plan)
             sys.exit(1)
-        done = services.exchange.carry_out(CLI, plan)
+        done = services.exchange.carry_out(cli_actor(), plan)
         _print_plan(done)
         if any(step.result is StepResult.FAILED for step in done.steps):
             sys.exit(1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from app.cli.output import echo
-from app.cli.session import CLI, open_services
+from app.cli.session import cli_actor, open_services
 
 if TYPE_CHECKING:
     from app.samples.service import Samples
@@ -27,7 +27,7 @@ def sample() -> None:
 def create() -> None:
     """Create the sample data, or what is missing of it."""
     with _samples() as samples:
-        standing = samples.create(CLI)
+        standing = samples.create(cli_actor())
         for job in standing.jobs:
             echo(job.definition.name)
 
@@ -37,7 +37,7 @@ def create() -> None:
 def remove(yes: bool) -> None:
     """Remove the sample data, and the jobs that use it."""
     with _samples() as samples:
-        standing = samples.standing(CLI)
+        standing = samples.standing(cli_actor())
         if standing.sample is None:
             echo("There is no sample data.")
             return
@@ -45,7 +45,7 @@ def remove(yes: bool) -> None:
             echo(job.definition.name)
         if not yes:
             click.confirm("Remove the sample data and these jobs?", abort=True, err=True)
-        samples.remove(CLI)
+        samples.remove(cli_actor())
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from app.cli.output import echo
-from app.cli.session import CLI, open_services
+from app.cli.session import cli_actor, open_services
 
 
 @click.group()
@@ -20,5 +20,5 @@ def reseal() -> None:
     Run it after JOBWRIGHT_SECRET_KEY was changed. Afterwards only the audit trail still needs JOBWRIGHT_OLD_SECRET_KEYS.
     """
     with open_services(existing=True) as (services, _):
-        for collection, count in services.resealing.run(CLI):
+        for collection, count in services.resealing.run(cli_actor()):
             echo(f"{collection}: {count}")

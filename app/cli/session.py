@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from app.accounts.model import Role
-from app.audit.model import Actor
-
 if TYPE_CHECKING:
+    from app.audit.model import Actor
     from app.config import Settings
     from app.factory import Store
     from app.services import Services
 
-CLI = Actor(id="cli", email="command line", role=Role.SUPER_ADMIN.value, via="cli")
+
+def cli_actor() -> Actor:
+    """Returns who a command on the machine of the registry acts as: it may do everything."""
+    from app.accounts.model import Role  # noqa: PLC0415 - `--help` does without it
+    from app.audit.model import Actor  # noqa: PLC0415 - the same
+
+    return Actor(id="cli", email="command line", role=Role.SUPER_ADMIN.value, via="cli")
 
 
 @contextmanager

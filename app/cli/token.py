@@ -9,7 +9,7 @@ import click
 from app.accounts.model import Scope
 from app.cli.accounts import find_account
 from app.cli.output import echo
-from app.cli.session import CLI, open_services
+from app.cli.session import cli_actor, open_services
 
 SCOPES = click.Choice([scope.value for scope in Scope])
 
@@ -33,7 +33,7 @@ def create(email: str, name: str, scopes: tuple[str, ...], days: int | None) -> 
         expires_at = services.clock.now() + timedelta(days=days) if days else None
         granted = tuple(Scope(scope) for scope in scopes) or tuple(Scope)
         owner = find_account(services, email)
-        echo(services.tokens.create(CLI, email=owner.email, name=name, scopes=granted, expires_at=expires_at))
+        echo(services.tokens.create(cli_actor(), email=owner.email, name=name, scopes=granted, expires_at=expires_at))
 
 
 @token.command("list")
@@ -43,7 +43,7 @@ def list_tokens() -> None:
     Prints one line for each token, with tabs between its id, owner, name, scopes and state (revoked, expiry time or no expiry).
     """
     with open_services(existing=True) as (services, _):
-        for row in services.tokens.all(CLI):
+        for row in services.tokens.all(cli_actor()):
             state = "revoked" if row["revoked_at"] else f"expires {row['expires_at']}" if row["expires_at"] else "does not expire"
             echo(f"{row['_id']}\t{row['owner']}\t{row['name']}\t{','.join(row['scopes'])}\t{state}")
 
@@ -56,4 +56,4 @@ def revoke(token_id: str) -> None:
     A revoked token cannot be activated again.
     """
     with open_services(existing=True) as (services, _):
-        services.tokens.revoke(CLI, token_id)
+        services.tokens.revoke(cli_actor(), token_id)

@@ -9,7 +9,7 @@ import click
 from app.accounts.model import Role
 from app.cli.accounts import find_account
 from app.cli.output import echo
-from app.cli.session import CLI, open_services
+from app.cli.session import cli_actor, open_services
 
 ROLES = click.Choice([role.value for role in Role])
 
@@ -31,7 +31,7 @@ def user() -> None:
 def create(email: str, role: str, name: str, password: str) -> None:
     """Create a local account."""
     with open_services() as (services, _):
-        account = services.accounts.create_user(CLI, email=email, password=password, role=Role(role), name=name)
+        account = services.accounts.create_user(cli_actor(), email=email, password=password, role=Role(role), name=name)
         echo(f"Created {account.email} with the role {account.role.value}.")
 
 
@@ -43,7 +43,7 @@ def list_accounts() -> None:
     its last request.
     """
     with open_services(existing=True) as (services, _):
-        for account in services.accounts.all(CLI):
+        for account in services.accounts.all(cli_actor()):
             state = "closed" if account.disabled else "open"
             echo(f"{account.email}\t{account.role.value}\t{account.kind.value}\t{state}\t{account.last_seen_at or 'never'}")
 
@@ -56,7 +56,7 @@ def reset(email: str) -> None:
     The link works once, and expires after one day.
     """
     with open_services(existing=True) as (services, _):
-        secret = services.accounts.start_reset(CLI, find_account(services, email).id)
+        secret = services.accounts.start_reset(cli_actor(), find_account(services, email).id)
         echo(f"{services.settings.public_url.rstrip('/')}/reset/{secret}")
 
 
@@ -79,8 +79,8 @@ def change(
         changes: dict[str, Any] = {name: value for name, value in (("role", role), ("disabled", disabled)) if value is not None}
         if groups or all_groups:
             changes["groups"] = [] if all_groups else list(groups)
-        account = services.accounts.change(CLI, account.id, changes)
+        account = services.accounts.change(cli_actor(), account.id, changes)
         if remove_second_factor:
-            services.accounts.remove_second_factor(CLI, account.id)
+            services.accounts.remove_second_factor(cli_actor(), account.id)
         restriction = f", is restricted to {', '.join(account.groups)}" if account.groups else ""
         echo(f"{account.email} has the role {account.role.value}{restriction}{', is closed' if account.disabled else ''}")

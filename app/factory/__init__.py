@@ -3,7 +3,7 @@ each other: database, handlers, stores, ground, people, templates, jobs, executi
 
 from app.factory.database import Store, migrate, open_store
 from app.factory.engine import build_node, launch_executor, with_engine
-from app.factory.faces import build_services, create_app
+from app.factory.faces import build_services, create_api, create_app
 from app.factory.handlers import EVENT_HANDLERS, OWING
 from app.factory.stores import Stores
 
@@ -14,6 +14,7 @@ __all__ = [
     "Stores",
     "build_node",
     "build_services",
+    "create_api",
     "create_app",
     "launch_executor",
     "migrate",

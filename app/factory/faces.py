@@ -150,15 +150,22 @@ def _samples(ground: Ground, materials: Materials, jobs: Jobs, executions: Execu
 
 
 def create_app(services: Services) -> Flask:
-    """The Flask application: REST under /api, the pages, health."""
-    # The scheduler and the CLI's short commands need no web framework.
+    """Returns the Flask application: REST under /api, the pages, health."""
+    from web import register_web  # noqa: PLC0415 - the scheduler needs no pages
+
+    app = create_api(services)
+    register_web(app, services)
+    return app
+
+
+def create_api(services: Services) -> Flask:
+    """Returns a Flask application with REST and health, but without pages."""
+    # The scheduler needs no web framework.
     from flask import Flask  # noqa: PLC0415
 
     from app.api import register_api  # noqa: PLC0415
-    from web import register_web  # noqa: PLC0415
 
     app = Flask("jobwright", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False  # an empty part of an address is no other address: `jobs//run` is not the job `run`
     register_api(app, services)
-    register_web(app, services)
     return app

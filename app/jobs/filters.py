@@ -40,6 +40,7 @@ class JobFilter:
     """What a list of jobs is narrowed to; None and empty mean all. This is the only list of filters: REST and bulk actions take the fields
     that have a type in their metadata, and `matching` makes the database's query."""
 
+    name: str | None = _text(120, "Its whole name", column="name")
     template_type: str | None = _text(100)
     enabled: bool | None = _flag()
     paused: bool | None = _flag()

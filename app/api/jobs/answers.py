@@ -62,6 +62,7 @@ def job_json(job: Job, *, now: datetime, locale: str = DEFAULT_LOCALE) -> dict[s
         "updated_at": job.updated_at,
         "last_run_at": job.last_run_at,
         "next_run_at": job.next_run_at,
+        "last_status": job.last_status,
         "schedule_words": job.definition.schedule.trigger.words(locale),
         "schedule_error": job.schedule_error,
         "version": job.version,

@@ -85,6 +85,7 @@ class JobOut(JobDefinitionSchema):
     updated_at = ma.String(metadata=INSTANT)
     last_run_at = ma.String(allow_none=True, metadata=INSTANT)
     next_run_at = ma.String(allow_none=True, metadata=INSTANT)
+    last_status = ma.String(allow_none=True, metadata={"description": "How its last run ended; null before its first"})
     schedule_words = ma.String()
     schedule_error = ma.String(allow_none=True)
     ended = ma.Boolean(metadata={"description": "Only jobs whose schedule has ended"})

@@ -235,7 +235,7 @@ def test_on_the_command_line(mongod: str, database_name: str, tmp_path: Path, st
         (tmp_path / "bad.yaml").write_text("jobwright: 1\njobs: [{name: x}]")
         assert "/template_type: is required" in command("apply", str(tmp_path / "bad.yaml"), code=1)
         (tmp_path / "none.yaml").write_text("nothing")
-        assert "must be an object" in command("plan", str(tmp_path / "none.yaml"), code=78)
+        assert "must be an object" in command("plan", str(tmp_path / "none.yaml"), code=4)
     finally:
         store.client.drop_database(database_name)
 

@@ -80,7 +80,7 @@ def is_written_out(text: str) -> bool:
 
 
 def _shift(count: str, unit: str, now: datetime, *, back: bool, text: str) -> datetime:
-    too_far = NotAnAge(say("{text} is too far away: an age goes up to {most} years", text=_quoted(text), most=f"{MOST_YEARS:,}"))
+    too_far = NotAnAge(say("{text} is too large: an age is at most {most} years", text=_quoted(text), most=f"{MOST_YEARS:,}"))
     if len(count.lstrip("0")) > len(str(_MOST[unit])) or int(count) > _MOST[unit]:
         raise too_far
     shift = relativedelta(**{f"{unit}s": int(count)})  # type: ignore[arg-type]
@@ -92,9 +92,9 @@ def _shift(count: str, unit: str, now: datetime, *, back: bool, text: str) -> da
 
 def _sentence(text: str, suggestions: Sequence[str]) -> str:
     if not suggestions:
-        return say('{text} looks like an age and is none; write "6 months ago", "in 2 weeks", "now" or "today"', text=_quoted(text))
+        return say('{text} looks like an age but is not one. Write "6 months ago", "in 2 weeks", "now" or "today"', text=_quoted(text))
     return say(
-        "{text} looks like an age and is none; write {meant}", text=_quoted(text), meant=" / ".join(f'"{age}"' for age in suggestions)
+        "{text} looks like an age but is not one. Write {meant}", text=_quoted(text), meant=" / ".join(f'"{age}"' for age in suggestions)
     )
 
 

@@ -38,9 +38,9 @@ def address_problem(text: str) -> str | None:
     except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that begins with xn-- but is not Punycode
         return say("is not an address: {error}", error=error)
     if not host or url.userinfo:
-        return say("must name a host, and no user name or password")
+        return say("must contain a host, and no user name or password")
     if url.port is not None and not 0 < url.port <= MOST_PORT:
-        return say("names port {port}; ports go from 1 to {most}", port=str(url.port), most=str(MOST_PORT))
+        return say("has port {port}, but a port must be from 1 to {most}", port=str(url.port), most=str(MOST_PORT))
     return None
 
 

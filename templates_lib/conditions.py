@@ -94,7 +94,7 @@ def equal_problems(text: str, pointer: str) -> Iterator[Problem]:
     """Yields a problem if a text for equality is an age, because "6 months ago" is not read as an instant there."""
     if ages.is_written_out(text):
         words = say(
-            "{text} is an age under $lt, $lte, $gt and $gte only; write {literal} for the text itself",
+            "{text} is an age, which works only under $lt, $lte, $gt and $gte. Write {literal} for the text itself",
             text=f'"{text[:60]}"',
             literal=ADVICE,
         )
@@ -151,7 +151,7 @@ def _check_operators(operators: Mapping[str, Any], pointer: str, depth: int) -> 
         here = f"{pointer}/{_escape(key)}"
         if key == "$not":
             if not _is_operators(value):
-                yield Problem(here, 'must hold operators, such as {"$in": [1, 2]}')
+                yield Problem(here, 'must contain operators such as {"$in": [1, 2]}')
             else:
                 yield from _check_operators(value, here, depth + 1)
         elif key == "$elemMatch":

@@ -78,7 +78,7 @@ def destination(placeholder: str, title: str = "Destination") -> dict[str, Any]:
                 "maxLength": 500,
                 "x-dynamic": True,
                 "pattern": r"^[^/\x00\\][^\x00\\]*$",
-                "description": "Below the store's folder. `{date}`, `{time}` and `{execution_id}` are filled in.",
+                "description": "Path inside the file store. `{date}`, `{time}` and `{execution_id}` are replaced by their values.",
                 "x-placeholder": placeholder,
             },
         },
@@ -90,7 +90,7 @@ def destination(placeholder: str, title: str = "Destination") -> dict[str, Any]:
 DRY_RUN: dict[str, Any] = {
     "type": "boolean",
     "title": "Dry run",
-    "description": "Say what would be done and do nothing.",
+    "description": "Only report what a run would do. Nothing is changed.",
     "default": True,
 }
 

@@ -27,7 +27,7 @@ class Own:
         """Returns a sentence why no connection may lead to the file or folder `path`; None if one may. Links are followed."""
         full = Path(os.path.realpath(path))
         if self.is_folder(full):
-            return say("{path} is Jobwright's data folder; name a folder below it, or another one", path=path)
+            return say("{path} is Jobwright's data folder. Choose a folder inside it, or another one", path=path)
         return self.keeps(full)
 
     def is_folder(self, full: Path) -> bool:

@@ -73,7 +73,7 @@ SCHEMA: dict[str, Any] = {
 def problems(pipeline: Sequence[Any], pointer: str, *, depth: int = 0) -> Iterator[Problem]:
     """Yields what is not allowed in a pipeline, each problem at its JSON Pointer."""
     if depth > 3:
-        yield Problem(pointer, "holds pipelines in pipelines too deep")
+        yield Problem(pointer, "nests pipelines too deeply")
         return
     for place, stage in enumerate(pipeline):
         here = f"{pointer}/{place}"
@@ -117,7 +117,7 @@ def _other_collection(name: str, value: Any, pointer: str) -> Iterator[Problem]:
         member, known = _NAMES_COLLECTION[name]
         for key in value:
             if key not in known:
-                yield Problem(f"{pointer}/{key}", say("is not known; known are {known}", known=", ".join(sorted(known))))
+                yield Problem(f"{pointer}/{key}", say("is not known. Known values: {known}", known=", ".join(sorted(known))))
         if member in value:
             yield from _plain_collection(value[member], f"{pointer}/{member}")
 

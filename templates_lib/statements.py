@@ -36,7 +36,7 @@ _REACHES_OUT["mariadb"] = _REACHES_OUT["mysql"]
 def problem(statement: str) -> str | None:
     """Returns a sentence if the text is not a single statement; else None."""
     if ";" in statement.rstrip().rstrip(";"):
-        return say("must be one statement; it holds a semicolon before its end")
+        return say("must be one statement, but contains a semicolon before its end")
     return None
 
 
@@ -45,8 +45,8 @@ def writes(statement: str, engine: str) -> str | None:
     skipped = _SKIPPED.match(statement)
     first = _FIRST.match(statement, skipped.end() if skipped else 0)
     if first is None or first[0].upper() not in READS:
-        return say("The connection is read only; a statement begins with {words}", words=", ".join(sorted(READS)))
+        return say("The connection is read only. The statement must begin with {words}", words=", ".join(sorted(READS)))
     match = _REACHES_OUT[engine].search(statement) if engine in _REACHES_OUT else None
     if match is not None:
-        return say("The connection is read only; {word} is refused: it reaches beyond the tables", word=match[0])
+        return say("The connection is read only. {word} is refused, because it reaches beyond the tables", word=match[0])
     return None

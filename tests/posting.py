@@ -22,6 +22,7 @@ class Control:
     value: str
     checked: bool = False
     options: list[tuple[str, str, bool]] = field(default_factory=list)  # (value, text, selected)
+    text: str = ""
 
     def __getitem__(self, name: str) -> str:
         return self.attributes[name]
@@ -50,7 +51,7 @@ class Page:
 
     def _control(self, node: Any) -> Control:
         attributes = {name: value or "" for name, value in node.attributes.items()}
-        made = Control(node.tag, attributes, attributes.get("value", ""), "checked" in attributes)
+        made = Control(node.tag, attributes, attributes.get("value", ""), "checked" in attributes, text=node.text().strip())
         if node.tag == "textarea":
             made.value = node.text(strip=False)
         elif node.tag == "select":

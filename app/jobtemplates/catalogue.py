@@ -120,7 +120,7 @@ class Catalogue:
         if kind in self._code:
             return None
         if kind in self._code_broken:
-            return say("its code does not load: {why}", why=self._code_broken[kind])
+            return say("its code cannot be loaded: {why}", why=self._code_broken[kind])
         reason = self._derived(kind, version)
         return reason if isinstance(reason, str) else None
 
@@ -200,11 +200,11 @@ class Catalogue:
     def _compose(self, kind: str, base_type: str, stored: Document) -> TemplateVersion | str:
         base = self._code.get(base_type)
         if base is None:
-            return say("it is made from {base}, which is not here", base=base_type)
+            return say("it is derived from {base}, which is not installed", base=base_type)
         definition = stored["definition"]
         wrong = problems(base.template, definition)
         if wrong:
-            return say("{base} has changed under it: {pointer} {why}", base=base_type, pointer=wrong[0].pointer, why=wrong[0].message)
+            return say("{base} has changed and no longer fits: {pointer} {why}", base=base_type, pointer=wrong[0].pointer, why=wrong[0].message)
         return of_definition(kind, base, definition, version=stored["number"], state=State(stored["state"]))
 
 

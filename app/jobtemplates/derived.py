@@ -63,24 +63,24 @@ ICONS = (
 )
 _LIMITS: dict[str, dict[str, Any]] = {
     "number": {
-        "minimum": {"type": "number", "title": "At least", "x-width": "half"},
-        "maximum": {"type": "number", "title": "At most", "x-width": "half"},
+        "minimum": {"type": "number", "title": "Minimum", "x-width": "half"},
+        "maximum": {"type": "number", "title": "Maximum", "x-width": "half"},
     },
     "string": {
         "enum": {
             "type": "array",
-            "title": "Only these",
+            "title": "Allowed values",
             "items": {"type": "string", "title": "Text"},
             "minItems": 1,
             "maxItems": 200,
             "uniqueItems": True,
         },
         "pattern": {"type": "string", "title": "Pattern", "format": "regex", "maxLength": 500, "x-width": "half"},
-        "maxLength": {"type": "integer", "title": "Longest", "minimum": 0, "x-width": "half"},
+        "maxLength": {"type": "integer", "title": "Maximum length", "minimum": 0, "x-width": "half"},
     },
     "array": {
-        "minItems": {"type": "integer", "title": "Fewest entries", "minimum": 0, "x-width": "half"},
-        "maxItems": {"type": "integer", "title": "Most entries", "minimum": 0, "x-width": "half"},
+        "minItems": {"type": "integer", "title": "Minimum number of entries", "minimum": 0, "x-width": "half"},
+        "maxItems": {"type": "integer", "title": "Maximum number of entries", "minimum": 0, "x-width": "half"},
     },
 }
 _BOUNDS = {  # limits of the base that a narrower limit must keep to, and the function that picks the stricter of two
@@ -165,22 +165,22 @@ def _deeper_problems(base: Mapping[str, Any], definition: Definition) -> Iterato
         at = ("parameters", name)
         member = properties[name]
         if treatment.get("hidden") and name in required and "default" not in member:
-            yield FieldError(pointer(at), "is required and has no default: fix its value instead of hiding it")
+            yield FieldError(pointer(at), "is required and has no default. Fix its value instead of hiding it")
         for word in ("value", "default"):
             if word in treatment and _holds_secret(Place([member], base), treatment[word]):
-                yield FieldError(pointer((*at, word)), "is secret: keep it among the connections and name it here")
+                yield FieldError(pointer((*at, word)), "is a secret. Save it under Connections and choose it here by name")
         try:
             narrowed = SchemaValidator(_without_secrets(_in_place(base, _restrict(dict(member), treatment.get("narrow")))))
         except SchemaRefused as refused:
             yield FieldError(
-                pointer((*at, "narrow")) + refused.pointer, say("is no schema that is taken here: {reason}", reason=refused.reason)
+                pointer((*at, "narrow")) + refused.pointer, say("is not a schema that can be used here: {reason}", reason=refused.reason)
             )
             continue
         yield from _wider(member, treatment.get("narrow", {}), at)
         if treatment.get("narrow") and "default" not in treatment and "default" in member and narrowed.errors(member["default"]):
             yield FieldError(
                 pointer((*at, "default")),
-                say("is needed: the template's own, {default!r}, lies outside these limits", default=member["default"]),
+                say("is required, because the template's default, {default!r}, is outside these limits", default=member["default"]),
             )
         for word in ("value", "default"):
             if word in treatment:
@@ -192,7 +192,7 @@ def _wider(member: Mapping[str, Any], narrow: Mapping[str, Any], at: tuple[str, 
     """Yields an error for each limit that is wider than that of the base, because it would have no effect."""
     for word, stricter in _BOUNDS.items():
         if word in narrow and word in member and stricter(narrow[word], member[word]) != narrow[word]:
-            yield FieldError(pointer((*at, "narrow", word)), say("lies outside the template's own limit: {limit}", limit=member[word]))
+            yield FieldError(pointer((*at, "narrow", word)), say("is outside the template's own limit of {limit}", limit=member[word]))
 
 
 def _in_place(base: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,14 +248,14 @@ def editor_schema(template: JobTemplate) -> dict[str, Any]:
                 "title": "Help page",
                 "maxLength": 20_000,
                 "x-widget": "textarea",
-                "description": "Markdown; stands before the help of the template that it is made from.",
+                "description": "Markdown. Shown above the help of the original template.",
             },
             "parameters": {
                 "type": "object",
                 "title": "Parameters",
                 "properties": parameters,
                 "additionalProperties": False,
-                "description": "What is not set is asked as the template asks it.",
+                "description": "Parameters that you do not set here keep their original field.",
             },
         },
     }
@@ -270,32 +270,32 @@ def _choices(name: str, member: Any, base: Mapping[str, Any]) -> dict[str, Any]:
         alone.pop("x-options")
     without_default = {word: value for word, value in alone.items() if word not in {"default", "title", "description"}}
     asked: dict[str, Any] = {
-        "title": "Asked",
+        "title": "Ask in the form",
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "title": {"type": "string", "title": "Called", "minLength": 1, "maxLength": 120, "x-placeholder": title, "x-width": "half"},
-            "description": {"type": "string", "title": "Explained", "minLength": 1, "maxLength": 500, "x-width": "half"},
+            "title": {"type": "string", "title": "Label", "minLength": 1, "maxLength": 120, "x-placeholder": title, "x-width": "half"},
+            "description": {"type": "string", "title": "Help text", "minLength": 1, "maxLength": 500, "x-width": "half"},
             "default": {**without_default, "title": "Default"},
             "narrow": _limits(plain),
         },
     }
     fixed = {
-        "title": "Fixed",
+        "title": "Fix the value",
         "type": "object",
         "required": ["value"],
         "additionalProperties": False,
         "properties": {
             "value": {**alone, "title": "Value"},
-            "shown": {"type": "boolean", "title": "Shown in the form", "default": False, "x-widget": "switch"},
+            "shown": {"type": "boolean", "title": "Show in the form", "default": False, "x-widget": "switch"},
         },
     }
     hidden = {
-        "title": "Hidden",
+        "title": "Hide",
         "type": "object",
         "required": ["hidden"],
         "additionalProperties": False,
-        "properties": {"hidden": {"oneOf": [{"const": True, "title": "It keeps the default"}], "title": "Not asked"}},
+        "properties": {"hidden": {"oneOf": [{"const": True, "title": "Always use the default"}], "title": "Hidden parameter"}},
     }
     may_hide = name not in base.get("required", ()) or "default" in plain
     return {"title": title, "oneOf": [asked, fixed, *([hidden] if may_hide else [])]}
@@ -306,12 +306,12 @@ def _limits(member: Mapping[str, Any]) -> dict[str, Any]:
     listed = member.get("enum") or [item["const"] for item in member.get("oneOf", ()) if isinstance(item, Mapping) and "const" in item]
     kind = member.get("type")
     if listed:
-        chosen = {"type": "array", "title": "Only these", "items": {"enum": listed}, "uniqueItems": True, "minItems": 1}
+        chosen = {"type": "array", "title": "Allowed values", "items": {"enum": listed}, "uniqueItems": True, "minItems": 1}
         limits: dict[str, Any] = {"enum": chosen}
     elif kind in {"integer", "number"}:
         limits = _LIMITS["number"]
     elif kind in {"string", "array"}:
         limits = _LIMITS[kind]
     else:
-        return {"type": "object", "title": "Limits", "x-widget": "json", "description": "A JSON Schema that its values must fit too."}
+        return {"type": "object", "title": "Limits", "x-widget": "json", "description": "A JSON Schema that the values must also match."}
     return {"type": "object", "title": "Limits", "additionalProperties": False, "properties": limits}

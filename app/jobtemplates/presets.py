@@ -59,7 +59,7 @@ class Presets:
         errors = self.wrong_name(name)
         public = without_secrets(entry.parameters_schema, parameters)
         if len(json.dumps(public, default=str).encode()) > LARGEST:
-            errors.append(FieldError("/parameters", say("may have {most:,} bytes", most=LARGEST)))
+            errors.append(FieldError("/parameters", say("must have at most {most:,} bytes", most=LARGEST)))
         errors += unstorable(public, prefix="/parameters")
         if errors:
             raise ValidationFailed(errors)
@@ -75,7 +75,7 @@ class Presets:
             "code_version": entry.template.version,
         }
         if self._store.get(row["_id"]) is None and self._store.count(kind) >= MOST:
-            raise LimitReached(say("{name} has {most} presets: delete one", name=entry.name, most=MOST))
+            raise LimitReached(say("{name} already has {most} presets. Delete one first", name=entry.name, most=MOST))
         with self._audit.action(actor, "preset.save", kind="preset", target_id=row["_id"], name=name):
             self._store.put(row)
         return row
@@ -96,7 +96,7 @@ class Presets:
         require(actor, May.CHANGE_JOBS)
         row = self.get(actor, kind, preset_id)
         if row["owner"] != actor.id and lacks(actor, May.MANAGE_TEMPLATES):
-            raise Forbidden("Only who saved a preset deletes it, or a super-admin")
+            raise Forbidden("Only the person who saved a preset, or a super-admin, can delete it")
         with self._audit.action(actor, "preset.delete", kind="preset", target_id=preset_id, name=row["name"]):
             self._store.remove(preset_id)
 

@@ -31,26 +31,26 @@ STANDING_SCHEMA: dict[str, Any] = {
             "type": "boolean",
             "title": "On",
             "x-widget": "switch",
-            "description": "Off: no job of it is made, changed or switched on.",
+            "description": "When off, jobs of this template cannot be created, changed or turned on.",
         },
         "when_off": {
-            "title": "While it is off, its jobs",
-            "oneOf": [{"const": "keep", "title": "Run on"}, {"const": "pause", "title": "Wait until it is on again"}],
+            "title": "Existing jobs while it is off",
+            "oneOf": [{"const": "keep", "title": "Keep running"}, {"const": "pause", "title": "Pause until it is on again"}],
             "x-widget": "radio",
         },
         "roles": {
             "type": "array",
-            "title": "Only for",
+            "title": "Allowed roles",
             "uniqueItems": True,
             "items": {"oneOf": [{"const": "admin", "title": "Admins"}, {"const": "super_admin", "title": "Super-admins"}]},
-            "description": "None: everybody who makes jobs.",
+            "description": "Leave empty to allow everyone who can create jobs.",
         },
         "note": {
             "type": "string",
             "title": "Note",
             "maxLength": 500,
             "x-widget": "textarea",
-            "description": "Whoever makes a job of it reads it.",
+            "description": "Shown to people who create a job from this template.",
         },
     },
 }
@@ -111,7 +111,7 @@ class Templates:
         """Returns the schema of definitions that are derived from `kind`. Raises NotFound, and Conflict if `kind` is derived itself."""
         base = self._catalogue.get(kind)
         if base.base:
-            raise Conflict(say("{kind} is derived itself: derive from {base}", kind=kind, base=base.base))
+            raise Conflict(say("{kind} is itself derived. Derive from {base} instead", kind=kind, base=base.base))
         return editor_schema(base.template)
 
     def definition_of(self, row: Document) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class Templates:
         errors = self._standing_validator.errors(new)
         roles = sound(new, errors).get("roles", ())
         if roles and Role.SUPER_ADMIN.value not in roles:
-            errors += [FieldError("/roles", "must hold super_admin: nobody else could change it back")]
+            errors += [FieldError("/roles", "must include super_admin, because nobody else could change it back")]
         if errors:
             raise ValidationFailed(errors)
         row = self._write(actor, before, {"standing": new}, "template.standing", field_diff(old, new))
@@ -161,10 +161,10 @@ class Templates:
         kind, base_type = body.get("type"), body.get("base")
         errors = [FieldError(pointer((name,)), "is not a known field") for name in sorted(set(body) - {"type", "base", "definition"})]
         if not isinstance(kind, str) or re.fullmatch(TYPE, kind) is None:
-            errors.append(FieldError("/type", "must be 2 to 63 small letters, digits and _, and begin with a letter"))
+            errors.append(FieldError("/type", "must have 2 to 63 lower-case letters, digits or _, and begin with a letter"))
         bases = {entry.type for entry in self._catalogue.code()}
         if not isinstance(base_type, str) or base_type not in bases:
-            errors.append(FieldError("/base", say("must be a template that is code: {known}", known=", ".join(sorted(bases)))))
+            errors.append(FieldError("/base", say("must be one of the templates that are code: {known}", known=", ".join(sorted(bases)))))
         elif "definition" in body:
             read, unseen = read_definition(body["definition"])
             errors += _prefixed([*problems(self._catalogue.get(base_type).template, read), *unseen], "/definition")
@@ -216,7 +216,7 @@ class Templates:
         if not before.get("draft"):
             raise Conflict("There is no draft to publish")
         if len(note) > LONGEST_NOTE:
-            raise ValidationFailed([FieldError("/note", say("may have {most} characters", most=LONGEST_NOTE))])
+            raise ValidationFailed([FieldError("/note", say("must have at most {most} characters", most=LONGEST_NOTE))])
         definition, base = before["draft"]["definition"], self.base_of(before)
         self._check(base, definition)
         version = {
@@ -245,13 +245,13 @@ class Templates:
             return before
         if state not in _MAY_BECOME[State(old["state"])]:
             raise Conflict(
-                say("Version {number} is {state}: it cannot become {wanted}", number=number, state=said(old["state"]), wanted=said(state))
+                say("Version {number} is {state} and cannot become {wanted}", number=number, state=said(old["state"]), wanted=said(state))
             )
         if state == State.RETIRED and (jobs := self._in_use(kind, number)):
             raise Conflict(
                 say_many(
-                    "{count} job is of version {number}: move or delete it",
-                    "{count} jobs are of version {number}: move or delete them",
+                    "{count} job uses version {number}. Move or delete it first",
+                    "{count} jobs use version {number}. Move or delete them first",
                     jobs,
                     number=number,
                 )
@@ -307,7 +307,7 @@ class Templates:
 
 def _refuse_code(row: Document) -> None:
     if "base" not in row:
-        raise Conflict(say("{kind} is code: its versions come with the code", kind=row["_id"]))
+        raise Conflict(say("{kind} is code. Its versions come with the code", kind=row["_id"]))
 
 
 def _prefixed(errors: Iterable[FieldError], prefix: str) -> list[FieldError]:

@@ -37,7 +37,7 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "jobwright_template": {"const": 1},
-        "type": {"type": "string", "pattern": TYPE, "x-pattern-words": "small letters, digits and _"},
+        "type": {"type": "string", "pattern": TYPE, "x-pattern-words": "lower-case letters, digits and _"},
         "base": {"type": "string"},
         "base_version": {"type": "integer", "minimum": 1},
         "definition": {"type": "object"},
@@ -122,16 +122,16 @@ class Sharing:
         errors = [error.below("/definition") for error in unseen]
         notes: list[str] = []
         if kind in {entry.type for entry in self._catalogue.code()}:
-            errors.append(FieldError("/type", say("{kind} is a template that is code here", kind=kind)))
+            errors.append(FieldError("/type", say("{kind} is already a template that is code", kind=kind)))
         if base is None or base.base:
-            errors.append(FieldError("/base", say("is not a template of this installation: {base!r}; install it first", base=file["base"])))
+            errors.append(FieldError("/base", say("names {base!r}, which is not installed here. Install it first", base=file["base"])))
         else:
             errors += [error.below("/definition") for error in problems(base.template, definition)]
             if base.version != file["base_version"]:
                 notes.append(f"It was made for version {file['base_version']} of {base.name}; here it is {base.version}.")
         here = self._here(actor, kind)
         if here is not None and here["base"] != file["base"]:
-            errors.append(FieldError("/base", say("{kind} is made from {base} here", kind=kind, base=here["base"])))
+            errors.append(FieldError("/base", say("{kind} is derived from {base} here", kind=kind, base=here["base"])))
         before = self._templates.definition_of(here) if here else {}
         return Shared(
             type=kind,
@@ -170,7 +170,7 @@ class Sharing:
             public = Ed25519PublicKey.from_public_bytes(base64.b64decode(signature["key"], validate=True))
             public.verify(base64.b64decode(signature["value"], validate=True), _signed_bytes(file))
         except (ValueError, InvalidSignature) as error:
-            raise ValidationFailed([FieldError("/signature", "does not hold: the file was changed after it was signed")]) from error
+            raise ValidationFailed([FieldError("/signature", "is not valid: the file was changed after it was signed")]) from error
         key = public_text(public)
         return Signed.HERE if key in self._own else Signed.TRUSTED if key in self._trusted else Signed.STRANGER, key
 
@@ -186,7 +186,7 @@ def _parse(text: str) -> Document:
     try:
         file: Document = strict_json.parse(text, deepest=MAX_DEPTH)
     except ValueError as error:
-        raise ValidationFailed([FieldError("", say("is no template file: {error}", error=error))]) from error
+        raise ValidationFailed([FieldError("", say("is not a template file: {error}", error=error))]) from error
     errors = SchemaValidator(SCHEMA).errors(file)
     if errors:
         raise ValidationFailed(errors)

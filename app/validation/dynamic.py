@@ -187,7 +187,7 @@ class _Walker:
         self._count()
         value = _evaluate(expression, self._known)
         if isinstance(value, int | float) and not -MOST_NUMBER <= value <= MOST_NUMBER:
-            raise Wrong(say("It would become {value:.3g}: a number beyond 64 bits", value=value))
+            raise Wrong(say("The result would be {value:.3g}, which is too large: a number has at most 64 bits", value=value))
         return value
 
     def _count(self) -> None:
@@ -204,7 +204,7 @@ def _check_plain(text: str) -> str:
 
 def _check_length(text: str) -> str:
     if len(text) > LONGEST_TEXT:
-        raise Wrong(say("It would become longer than {most:,} characters", most=LONGEST_TEXT))
+        raise Wrong(say("The result would be longer than {most:,} characters", most=LONGEST_TEXT))
     return text
 
 
@@ -215,14 +215,14 @@ def _evaluate(text: str, known: Known) -> Any:
     """Returns the value of an expression. Raises Wrong, NotYet."""
     tokens = list(_tokens(text))
     if not tokens:
-        raise Wrong("An expression is empty")
+        raise Wrong("The expression is empty")
     (kind, first), rest = tokens[0], tokens[1:]
     if kind == "text":
         value: Any = first
     elif kind == "name":
         value = _lookup(first, known)
     else:
-        raise Wrong(say("An expression begins with a name, such as {name}, not with {first!r}", name=NAMES[0], first=first))
+        raise Wrong(say("An expression must begin with a name such as {name}, not with {first!r}", name=NAMES[0], first=first))
     while rest:
         if rest[0] != ("sign", "|") or len(rest) < 2 or rest[1][0] != "name":
             raise Wrong(say("After {{{{ {first} a filter is expected, as in {{{{ now | date }}}}", first=first))
@@ -240,7 +240,7 @@ def _evaluate(text: str, known: Known) -> Any:
         raise (
             NotYet
             if known.sample
-            else Wrong(say("{name} is not there; give it a default, as in {{{{ {name} | default: 0 }}}}", name=value.name))
+            else Wrong(say("{name} is missing. Give it a default, as in {{{{ {name} | default: 0 }}}}", name=value.name))
         )
     return value
 
@@ -250,13 +250,13 @@ def _tokens(text: str) -> Iterator[tuple[str, Any]]:
     while text[at:].strip():
         match = _TOKEN.match(text, at)
         if match is None:
-            raise Wrong(say("{part!r} means nothing in an expression", part=text[at:].strip()[:20]))
+            raise Wrong(say("{part!r} is not valid in an expression", part=text[at:].strip()[:20]))
         at = match.end()
         kind = str(match.lastgroup)
         try:
             yield kind, json.loads(match[kind]) if kind in {"text", "number"} else match[kind]
         except ValueError as error:
-            raise Wrong(say("{text} is no text", text=match[kind])) from error
+            raise Wrong(say("{text} is not a text", text=match[kind])) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +279,7 @@ def _lookup(name: str, known: Known) -> Any:
         value = simple[name]
         return _Missing(name) if value is None or value == "" else value
     if parts[0] != "previous" or len(parts) < 2 or parts[1] not in {"result", "id", "completed_at"}:
-        raise Wrong(say("{name} is not known; known are {known}", name=name, known=", ".join(NAMES)))
+        raise Wrong(say("{name} is not known. Known names: {known}", name=name, known=", ".join(NAMES)))
     at: Any = known.previous
     for part in parts[1:]:
         if isinstance(at, Mapping) and part in at:
@@ -296,13 +296,13 @@ def _lookup(name: str, known: Known) -> Any:
 
 def _apply_filter(name: str, value: Any, arguments: Sequence[Any]) -> Any:
     if name not in _FILTERS:
-        raise Wrong(say("There is no filter {name}; there are {known}", name=name, known=", ".join(sorted(_FILTERS))))
+        raise Wrong(say("There is no filter {name}. Filters: {known}", name=name, known=", ".join(sorted(_FILTERS))))
     takes, work = _FILTERS[name]
     if len(arguments) != takes:
         raise Wrong(
             say_many(
-                "{name} takes {count} argument; it has {found}",
-                "{name} takes {count} arguments; it has {found}",
+                "{name} takes {count} argument, but has {found}",
+                "{name} takes {count} arguments, but has {found}",
                 takes,
                 name=name,
                 found=len(arguments),
@@ -322,7 +322,7 @@ def _instant(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str):
-        raise Wrong(say("{value!r} is no instant", value=_as_text(value)[:60]))
+        raise Wrong(say("{value!r} is not a date and time", value=_as_text(value)[:60]))
     return instants.parse_local(value, UTC)
 
 
@@ -333,7 +333,7 @@ def _relative(text: Any, now: datetime) -> datetime:
     except ages.NotAnAge as wrong:
         raise Wrong(wrong.reason) from wrong
     if instant is None:
-        raise Wrong('A relative date is "-30 days", "+2 hours", "3 months ago", "in 2 weeks", "now" or "today"')
+        raise Wrong('A relative date looks like "-30 days", "+2 hours", "3 months ago", "in 2 weeks", "now" or "today"')
     return instant
 
 
@@ -352,19 +352,19 @@ def _begin(value: Any, unit: str) -> datetime:
 
 def _strftime(value: Any, pattern: str) -> str:
     if re.fullmatch(r"(?:%[YmdHMSjyBbAaIpUVGuzZf%]|[^%]){0,100}", pattern) is None:
-        raise Wrong(say("{pattern!r} is no pattern for dates, such as %Y-%m-%d", pattern=pattern))
+        raise Wrong(say("{pattern!r} is not a date pattern such as %Y-%m-%d", pattern=pattern))
     moment = _instant(value)
     return moment.strftime(_YEAR.sub(rf"\g<1>{moment.year:04}", pattern))  # the C library does not pad a year with zeros
 
 
 def _number(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise Wrong(say("{value!r} is no number", value=_as_text(value)[:60]))
+        raise Wrong(say("{value!r} is not a number", value=_as_text(value)[:60]))
     if not isinstance(value, str):
         return value
     parsed = json.loads(value)
     if isinstance(parsed, str) or not math.isfinite(_number(parsed)):
-        raise Wrong(say("{value!r} is no number", value=value[:60]))
+        raise Wrong(say("{value!r} is not a number", value=value[:60]))
     return _number(parsed)
 
 
@@ -376,9 +376,9 @@ def _count(value: Any) -> int:
 
 def _join(value: Any, between: Any) -> str:
     if not isinstance(value, list):
-        raise Wrong(say("{value!r} is no list", value=_as_text(value)[:60]))
+        raise Wrong(say("{value!r} is not a list", value=_as_text(value)[:60]))
     if len(value) * len(str(between)) > LONGEST_TEXT:
-        raise Wrong(say("It would become longer than {most:,} characters", most=LONGEST_TEXT))
+        raise Wrong(say("The result would be longer than {most:,} characters", most=LONGEST_TEXT))
     return _check_length(str(between).join(map(_as_text, value)))
 
 

@@ -167,14 +167,14 @@ def unseen_places(text: str) -> Iterator[int]:
 def _refusal(character: str) -> Said:
     shown = character_name(character)
     if _BREAKS.match(character):
-        return say("must be one line without control characters; it holds {character}", character=shown)
+        return say("must be one line without control characters, but contains {character}", character=shown)
     if _NO_CHARACTER.match(character):
-        return say("must be text; it holds U+{number}, which is no character", number=f"{ord(character):04X}")
+        return say("must be text, but contains U+{number}, which is not a character", number=f"{ord(character):04X}")
     if _TURNS.match(character):
-        return say("must not hold control characters of direction; it holds {character}", character=shown)
+        return say("must not contain characters that change the direction of text, but contains {character}", character=shown)
     if character in {ZWJ, ZWNJ} or unicodedata.name(character, "").startswith(("VARIATION SELECTOR", "TAG ", "MONGOLIAN")):
-        return say("must not hold {character} here, where it shows nothing", character=shown)
-    return say("must not hold {character}, which nobody sees", character=shown)
+        return say("must not contain {character} at this place, where it is invisible", character=shown)
+    return say("must not contain the invisible character {character}", character=shown)
 
 
 def read_name(text: str) -> tuple[str, Said | None]:

@@ -89,7 +89,7 @@ def check_pattern(pattern: str) -> None:
     for seed in [*letters, "a", "0", " ", *(a + b for a, b in itertools.pairwise(letters))]:
         for end in ("", "\x00!"):
             if not _ends_in_time(compiled, seed * (_PROBE_LENGTH // len(seed)) + end):
-                raise PatternRefused("may run for seconds on some texts; avoid a repeat inside a repeat")
+                raise PatternRefused("can take seconds on some texts. Avoid a repetition inside a repetition")
 
 
 def _ends_in_time(compiled: regex.Pattern[str], text: str) -> bool:
@@ -142,7 +142,7 @@ def _compiled(pattern: str) -> Any:
     try:
         return regex.compile(_translate(pattern))
     except (regex.error, OverflowError, RecursionError, ValueError, IndexError) as error:
-        raise PatternRefused(say("is no regular expression: {error}", error=error)) from error
+        raise PatternRefused(say("is not a valid regular expression: {error}", error=error)) from error
 
 
 def _translate(pattern: str) -> str:
@@ -154,7 +154,7 @@ def _translate(pattern: str) -> str:
         index += 1
         if ch == "\\":
             if index >= len(pattern):
-                raise PatternRefused("is no regular expression: it ends with a backslash")
+                raise PatternRefused("is not a valid regular expression: it ends with a backslash")
             text, index = _escape(pattern, index, in_class=in_class)
             parts.append(text)
         elif in_class:
@@ -197,5 +197,5 @@ def _escape(pattern: str, index: int, *, in_class: bool) -> tuple[str, int]:
         return regex.escape(chr(int(rest[:size], 16))), index + 1 + size
     if ch in {"a", "A", "Z", "z", "G", "K", "R", "X", "Q", "E", "m", "M", "L", "l", "h", "N", "U"}:
         # Letters that mean something in `regex` and nothing in ECMA-262, where such an escape is an error.
-        raise PatternRefused(say("is no regular expression: \\{ch} has no meaning", ch=ch))
+        raise PatternRefused(say("is not a valid regular expression: \\{ch} has no meaning", ch=ch))
     return "\\" + ch, index + 1

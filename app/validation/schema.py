@@ -114,7 +114,7 @@ _cache = Cache[Prepared](CACHED)
 def _check_json(root: Any) -> None:
     """Raises SchemaRefused if a value is not plain JSON within the limits. Walks without recursion."""
     if not isinstance(root, dict):
-        raise SchemaRefused("", "is no schema")
+        raise SchemaRefused("", "is not a schema")
     waiting: list[tuple[Any, str, int]] = [(root, "", 0)]
     count = objects = 0
     while waiting:
@@ -130,7 +130,7 @@ def _check_json(root: Any) -> None:
         if isinstance(value, dict):
             for key, inner in value.items():
                 if not isinstance(key, str):
-                    raise SchemaRefused(_short(pointer), "has a key that is no text")
+                    raise SchemaRefused(_short(pointer), "has a key that is not text")
                 _check_text(key, pointer)
                 waiting.append((inner, f"{pointer}/{escape(key)}", depth + 1))
         elif isinstance(value, list | tuple):
@@ -139,14 +139,14 @@ def _check_json(root: Any) -> None:
             _check_text(value, pointer)
         elif isinstance(value, float):
             if not math.isfinite(value):
-                raise SchemaRefused(_short(pointer), "is no JSON number")
+                raise SchemaRefused(_short(pointer), "is not a valid JSON number")
         elif value is not None and not isinstance(value, bool | int):
-            raise SchemaRefused(_short(pointer), say("is no JSON value but {kind}", kind=type(value).__name__))
+            raise SchemaRefused(_short(pointer), say("is not a JSON value but {kind}", kind=type(value).__name__))
 
 
 def _check_text(text: str, pointer: str) -> None:
     if not is_text(text):
-        raise SchemaRefused(_short(pointer), "holds half of a surrogate pair, which is no text")
+        raise SchemaRefused(_short(pointer), "contains half of a surrogate pair, which is not valid text")
 
 
 def _short(pointer: str) -> str:
@@ -172,7 +172,7 @@ class _Walk:
         try:
             registry: Registry[Any] = Registry().with_resource("", resource).crawl()
         except Exception as error:  # for a wrong identifier, `referencing` passes on whatever urljoin and similar functions raise
-            raise SchemaRefused("", say("has an identifier that is none: {error}", error=error)) from error
+            raise SchemaRefused("", say("has an identifier that is not valid: {error}", error=error)) from error
         resolver: Resolver = registry.resolver_with_root(resource)
         self._visit(self._root, "", resolver)
         self._follow()
@@ -195,7 +195,7 @@ class _Walk:
         if isinstance(schema, bool):
             return None
         if not isinstance(schema, dict):
-            raise SchemaRefused(_short(pointer), "is no schema")
+            raise SchemaRefused(_short(pointer), "is not a schema")
         known = self._numbers.get(id(schema))
         if known is not None:
             return known
@@ -249,7 +249,7 @@ class _Walk:
                 resolved = resolver.lookup(reference)
             except (Unresolvable, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
                 raise SchemaRefused(
-                    _short(pointer), say("{reference!r} is not in this document; nothing else is opened", reference=reference[:200])
+                    _short(pointer), say("{reference!r} is not in this document, and other documents are never opened", reference=reference[:200])
                 ) from error
             if isinstance(resolved.contents, dict) and id(resolved.contents) not in self._numbers:
                 check_shape(resolved.contents, pointer)
@@ -272,7 +272,7 @@ class _Walk:
                     path.pop()
                     state[trail.pop()] = 2
                 elif state[step] == 1:
-                    raise SchemaRefused(_short(self._pointers[step]), "refers to itself without end")
+                    raise SchemaRefused(_short(self._pointers[step]), "refers to itself endlessly")
                 elif state[step] == 0:
                     state[step] = 1
                     path.append(iter(self._same_place[step]))
@@ -302,10 +302,10 @@ def check_shape(schema: Any, pointer: str) -> None:
     try:
         error = next(iter(_metaschema.iter_errors(schema)), None)
     except RecursionError as deep:
-        raise SchemaRefused(pointer, "is nested too deep") from deep
+        raise SchemaRefused(pointer, "is nested too deeply") from deep
     if error is not None:
         where = pointer + "".join(f"/{escape(part)}" for part in error.absolute_path)
-        raise SchemaRefused(_short(where), say("does not follow draft 2020-12: {message}", message=error.message[:200]))
+        raise SchemaRefused(_short(where), say("is not valid in draft 2020-12: {message}", message=error.message[:200]))
 
 
 def _check_dialect(schema: Schema, pointer: str) -> None:

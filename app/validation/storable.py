@@ -152,17 +152,17 @@ class _Check:
             elif (reason := _reason(value)) is not None:
                 self._wrong(pointer, reason)
             if self._left < 0:
-                self._wrong(prefix, say("is larger than the {most:,} bytes that can be kept", most=self._most_bytes))
+                self._wrong(prefix, say("is larger than the {most:,} bytes that can be stored", most=self._most_bytes))
                 return
 
     def _members(self, pointer: str, value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
         for key, inner in value.items():
             if not isinstance(key, str):
-                self._wrong(pointer, say("has a name that is no text"))
+                self._wrong(pointer, say("has a name that is not text"))
             elif "\0" in key:
-                self._wrong(f"{pointer}/{escape(key)}", say("has the name {name}: a name cannot hold the character NUL", name=_quoted(key)))
+                self._wrong(f"{pointer}/{escape(key)}", say("has the name {name}: a name cannot contain the character NUL", name=_quoted(key)))
             elif not is_text(key):
-                self._wrong(pointer, say("has the name {name}: half of a surrogate pair is no text", name=_quoted(key)))
+                self._wrong(pointer, say("has the name {name}: half of a surrogate pair is not valid text", name=_quoted(key)))
             else:
                 self._left -= _ELEMENT_BYTES + _text_bytes(key)
                 yield key, inner
@@ -176,22 +176,22 @@ def _reason(value: Any) -> str | None:
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str):
-        return None if is_text(value) else say("holds half of a surrogate pair, which is no text")
+        return None if is_text(value) else say("contains half of a surrogate pair, which is not valid text")
     if isinstance(value, int):
         if LEAST_WHOLE <= value <= MOST_WHOLE:
             return None
-        return say("must be from {least} to {most}: larger whole numbers cannot be kept", least=LEAST_WHOLE, most=MOST_WHOLE)
+        return say("must be from {least} to {most}: larger whole numbers cannot be stored", least=LEAST_WHOLE, most=MOST_WHOLE)
     if isinstance(value, float):
         return _reason_of_float(value)
-    return say("is no JSON value but {kind}", kind=type(value).__name__)
+    return say("is not a JSON value but {kind}", kind=type(value).__name__)
 
 
 def _reason_of_float(value: float) -> str | None:
     if not math.isfinite(value):
-        return say("is no number that can be kept: it is too large")
+        return say("is too large to be stored as a number")
     if isinstance(value, InexactNumber):
         return say(
-            "has more digits than can be kept: it would become {kept}. Write that, or a number of at most 15 digits",
+            "has more digits than can be stored and would become {kept}. Write {kept}, or a number of at most 15 digits",
             kept=repr(float(value)),
         )
     return None
@@ -265,7 +265,7 @@ class _Repair:
         if isinstance(value, float):
             return self._decimal(float.__float__(value), pointer)
         if isinstance(value, bytes | bytearray | memoryview):
-            return self._replace(pointer, say("is no text but bytes"), bytes_words(memoryview(value).nbytes))
+            return self._replace(pointer, say("is bytes, not text"), bytes_words(memoryview(value).nbytes))
         if isinstance(value, datetime):
             return self._instant(value, pointer)
         if isinstance(value, Mapping | list | tuple | set | frozenset):
@@ -275,7 +275,7 @@ class _Repair:
     def _text(self, text: str, pointer: str) -> Any:
         if not is_text(text):
             text = whole_text(text)
-            self._note(pointer, say("held half of a surrogate pair, which is no text"))
+            self._note(pointer, say("contained half of a surrogate pair, which is not valid text"))
         if _bytes_of(text) > self._left:
             beginning = text.encode()[: max(0, self._left - 64)].decode(errors="ignore")
             return self._replace(pointer, say("is too long"), f"{beginning}…")
@@ -286,12 +286,12 @@ class _Repair:
             return self._spend(8, number)
         bits = number.bit_length()
         shown = str(number) if bits <= _LONGEST_NUMBER else f"a whole number of {bits:,} bits"
-        return self._replace(pointer, say("is a whole number beyond 64 bits"), shown)
+        return self._replace(pointer, say("is a whole number of more than 64 bits"), shown)
 
     def _decimal(self, number: float, pointer: str) -> Any:
         if math.isfinite(number):
             return self._spend(8, number)
-        return self._replace(pointer, say("is no finite number"), repr(number))
+        return self._replace(pointer, say("is not a finite number"), repr(number))
 
     def _instant(self, value: datetime, pointer: str) -> Any:
         plain = value.replace(tzinfo=UTC) if value.tzinfo is None else value
@@ -301,12 +301,12 @@ class _Repair:
                 moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second, moment.microsecond // 1000 * 1000, UTC
             )
         except (OverflowError, ValueError):
-            return self._replace(pointer, say("is an instant outside of the calendar"), datetime.isoformat(value))
+            return self._replace(pointer, say("is a date outside the calendar"), datetime.isoformat(value))
         return self._spend(8, rounded)
 
     def _container(self, value: Any, pointer: str, depth: int) -> Any:
         if id(value) in self._around:
-            return self._replace(pointer, say("holds itself"), _kind_of(value))
+            return self._replace(pointer, say("contains itself"), _kind_of(value))
         if depth >= DEEPEST:
             return self._replace(pointer, say("is nested more than {most} levels deep", most=DEEPEST), _kind_of(value))
         self._around.add(id(value))
@@ -345,7 +345,7 @@ class _Repair:
         if text is None or "\0" in text or not is_text(text):
             text = _key_text(key) if text is None else text
             text = whole_text(text).replace("\0", "\u2400")
-            self._note(f"{pointer}/{escape(text)}", say("had a name that is no text or cannot be kept"))
+            self._note(f"{pointer}/{escape(text)}", say("had a name that is not text or cannot be stored"))
         unique, count = text, 1
         while unique in taken:
             count += 1
@@ -354,7 +354,7 @@ class _Repair:
 
     def _other(self, value: Any, pointer: str) -> Any:
         text = value.isoformat() if isinstance(value, date) else str(value) if isinstance(value, Decimal) else _shown(value)
-        return self._replace(pointer, say("is no JSON value but {kind}", kind=_kind_of(value)), text)
+        return self._replace(pointer, say("is not a JSON value but {kind}", kind=_kind_of(value)), text)
 
     def _replace(self, pointer: str, reason: Said, text: str) -> Any:
         """Records that a value is replaced. Returns the text that takes its place, cut to the bytes that are left."""

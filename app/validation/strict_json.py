@@ -25,7 +25,7 @@ def parse(text: str, *, deepest: int) -> Any:
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # an escape may name half of a surrogate pair, which is no text
     except UnicodeEncodeError as error:
-        raise JsonRefused("it holds half of a surrogate pair, which is no text") from error
+        raise JsonRefused("it contains half of a surrogate pair, which is not valid text") from error
     except RecursionError as error:
         raise JsonRefused(say("it is nested more than {most} levels deep", most=deepest)) from error
     level = [value]
@@ -51,4 +51,4 @@ def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(text: str) -> Any:
-    raise JsonRefused(say("{text} is no JSON number", text=text))
+    raise JsonRefused(say("{text} is not a JSON number", text=text))

@@ -23,7 +23,7 @@ SCHEMA: dict[str, Any] = {
         "port": {"type": "integer", "title": "Port", "minimum": 1, "maximum": 65535, "default": 587},
         "security": {
             "title": "Security",
-            "description": "STARTTLS is usual on 587, TLS from the start on 465.",
+            "description": "STARTTLS is usual on port 587, TLS from the start on port 465.",
             "oneOf": [
                 {"const": "starttls", "title": "STARTTLS"},
                 {"const": "tls", "title": "TLS from the start"},

@@ -83,9 +83,9 @@ def file_of(url: URL, own: Own) -> Path | None:
     """
     name = url.database or ""
     if url.drivername not in {"sqlite", "sqlite+pysqlite"}:
-        raise TemplateError(say("{driver} cannot be restricted by Jobwright; write sqlite:///…", driver=url.drivername), permanent=True)
+        raise TemplateError(say("Jobwright cannot restrict {driver}. Write sqlite:///…", driver=url.drivername), permanent=True)
     if url.query or name.startswith("file:") or "\0" in name:
-        raise TemplateError(say("A SQLite database is named by its path alone, such as sqlite:////data/shop.db"), permanent=True)
+        raise TemplateError(say("A SQLite address contains only the path, such as sqlite:////data/shop.db"), permanent=True)
     if name in _IN_MEMORY:
         return None
     path = Path(name).resolve()
@@ -109,7 +109,7 @@ def creator(url: URL, own: Own, *, read_only: bool) -> Callable[[], sqlite3.Conn
     def connect() -> sqlite3.Connection:
         if read_only and not path.exists():
             raise TemplateError(
-                say("There is no SQLite file {path}; a read-only connection does not create one", path=str(path)), permanent=True
+                say("There is no SQLite file {path}, and a read-only connection cannot create one", path=str(path)), permanent=True
             )
         return sqlite3.connect(address, uri=True, check_same_thread=False)
 

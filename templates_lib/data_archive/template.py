@@ -31,22 +31,22 @@ class DataArchive(JobTemplate):
         "$schema": fields.DIALECT,
         "type": "object",
         "properties": {
-            "connection": fields.connection("mongodb", "Connection", "The database that becomes smaller."),
+            "connection": fields.connection("mongodb", "Connection", "The database that documents are moved out of."),
             "collection": fields.collection(),
             "condition": fields.condition(
-                "Condition", 'Which documents to move, in MongoDB query form. Dates may be relative: `"1 year ago"`.'
+                "Condition", 'A MongoDB query for the documents to move. Dates may be relative: `"1 year ago"`.'
             ),
             "to": {
-                "title": "To",
+                "title": "Archive to",
                 "default": "collection",
                 "oneOf": [{"const": "collection", "title": "A collection"}, {"const": "files", "title": "Files (JSON lines, compressed)"}],
             },
             "target_connection": {
-                **fields.connection("mongodb", "Connection of the archive", "None: the same."),
+                **fields.connection("mongodb", "Archive connection", "Leave empty to use the same connection."),
                 "x-visible-if": {"to": ["collection"]},
             },
             "target_collection": {
-                **fields.collection("Collection of the archive", of="/target_connection"),
+                **fields.collection("Archive collection", of="/target_connection"),
                 "x-placeholder": "orders_archive",
                 "x-visible-if": {"to": ["collection"]},
             },
@@ -55,12 +55,12 @@ class DataArchive(JobTemplate):
             "batch_size": {
                 "type": "integer",
                 "title": "Batch size",
-                "description": "Documents moved in one step between collections.",
+                "description": "The number of documents moved in one step between collections.",
                 "minimum": 1,
                 "maximum": 10_000,
                 "default": 1000,
             },
-            "max_documents": {"type": "integer", "title": "Most documents", "minimum": 1, "maximum": 1_000_000_000, "default": 1_000_000},
+            "max_documents": {"type": "integer", "title": "Maximum number of documents", "minimum": 1, "maximum": 1_000_000_000, "default": 1_000_000},
         },
         "required": ["connection", "collection", "condition", "to"],
         "allOf": [
@@ -85,7 +85,7 @@ class DataArchive(JobTemplate):
         yield from conditions.problems(params["condition"], "/condition")
         same = params.get("target_connection", params["connection"]) == params["connection"]
         if params["to"] == "collection" and same and params["target_collection"] == params["collection"]:
-            yield Problem("/target_collection", "is the collection itself")
+            yield Problem("/target_collection", "must not be the collection itself")
         if params["to"] == "files" and fields.leaves_store(params["destination"]["path"]):
             yield Problem("/destination/path", "must stay inside the file store")
 

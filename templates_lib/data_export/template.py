@@ -44,7 +44,7 @@ class DataExport(JobTemplate):
             "filter": {
                 "type": "object",
                 "title": "Filter",
-                "description": "Which documents, in MongoDB query form; dates may be relative. Empty: all.",
+                "description": "A MongoDB query for the documents to export. Dates may be relative. Leave empty to export all documents.",
                 "default": {},
                 "x-widget": "json",
                 "x-placeholder": '{"createdAt": {"$gte": "1 month ago"}}',
@@ -52,7 +52,7 @@ class DataExport(JobTemplate):
             "fields": {
                 "type": "array",
                 "title": "Fields",
-                "description": "Columns in this order, dots for nested ones. None: all top-level fields.",
+                "description": "The columns, in this order. Use dots for nested fields. Leave empty for all top-level fields.",
                 "items": fields.field("Field"),
                 "maxItems": 500,
                 "uniqueItems": True,
@@ -82,7 +82,7 @@ class DataExport(JobTemplate):
                     "additionalProperties": False,
                 },
             },
-            "limit": {"type": "integer", "title": "Limit", "description": "At most so many documents.", "minimum": 1},
+            "limit": {"type": "integer", "title": "Limit", "description": "The maximum number of documents.", "minimum": 1},
             "format": {
                 "title": "Format",
                 "oneOf": [

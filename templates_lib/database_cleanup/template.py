@@ -32,26 +32,26 @@ class DatabaseCleanup(JobTemplate):
             "connection": fields.connection("mongodb", "Connection", "The database to clean up."),
             "collection": {**fields.collection(), "x-placeholder": "users"},
             "condition": fields.condition(
-                "Condition", 'Which documents to delete, in MongoDB query form. Dates may be relative: `"6 months ago"`, `"today"`.'
+                "Condition", 'A MongoDB query for the documents to delete. Dates may be relative: `"6 months ago"`, `"today"`.'
             ),
             "dryRun": {
                 "type": "boolean",
                 "title": "Dry run",
-                "description": "Count what would be deleted and delete nothing.",
+                "description": "Only count what would be deleted. Nothing is deleted.",
                 "default": True,
             },
             "batch_size": {
                 "type": "integer",
                 "title": "Batch size",
-                "description": "Documents deleted in one step. Smaller is gentler on the database.",
+                "description": "The number of documents deleted in one step. A smaller number puts less load on the database.",
                 "minimum": 1,
                 "maximum": 10_000,
                 "default": 1000,
             },
             "max_deletes": {
                 "type": "integer",
-                "title": "Most deletes",
-                "description": "The run stops here, whatever the condition matches.",
+                "title": "Maximum number of deletes",
+                "description": "The run stops after this many deletes.",
                 "minimum": 1,
                 "maximum": 1_000_000_000,
                 "default": 100_000,
@@ -67,7 +67,7 @@ class DatabaseCleanup(JobTemplate):
         condition_problems = list(conditions.problems(params["condition"], "/condition"))
         yield from condition_problems
         if not condition_problems and conditions.always_true(params["condition"]):
-            yield Problem("/condition", "matches every document; name the ones to delete")
+            yield Problem("/condition", "matches every document. Restrict it to the documents to delete")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         """Returns how many documents a run would delete now, and up to five of them."""

@@ -67,7 +67,7 @@ class EmailNotification(JobTemplate):
                 "x-dynamic": True,
                 "type": "string",
                 "title": "Body",
-                "description": "Plain text; Markdown is shown formatted where the layout is not plain.",
+                "description": "Plain text or Markdown. The HTML layouts show Markdown formatted.",
                 "minLength": 1,
                 "maxLength": 100_000,
                 "x-widget": "textarea",
@@ -83,8 +83,8 @@ class EmailNotification(JobTemplate):
             },
             "individually": {
                 "type": "boolean",
-                "title": "One mail for each recipient",
-                "description": "Recipients do not see each other.",
+                "title": "Send one mail to each recipient",
+                "description": "Recipients then do not see each other's addresses.",
                 "default": True,
             },
             "reply_to": {"type": "string", "title": "Reply to", "format": "email", "maxLength": 320},
@@ -125,12 +125,12 @@ class EmailNotification(JobTemplate):
         seen: set[str] = set()
         for index, recipient in enumerate(params["recipients"]):
             if recipient.lower() in seen:
-                yield Problem(f"/recipients/{index}", "is in the list already")
+                yield Problem(f"/recipients/{index}", "is already in the list")
             seen.add(recipient.lower())
             if not mailing.is_mailbox(recipient):
-                yield Problem(f"/recipients/{index}", "is not a mail address")
+                yield Problem(f"/recipients/{index}", "is not a valid mail address")
         if params.get("reply_to") and not mailing.is_mailbox(params["reply_to"]):
-            yield Problem("/reply_to", "is not a mail address")
+            yield Problem("/reply_to", "is not a valid mail address")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         """Composes the message and reads its attachments, but sends nothing."""

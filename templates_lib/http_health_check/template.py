@@ -22,14 +22,14 @@ class HttpHealthCheck(JobTemplate):
 
     type = "http_health_check"
     name = "HTTP health check"
-    description = "Call addresses and fail where one is down, slow, wrong or about to lose its certificate"
+    description = "Check addresses and fail if one is down, slow or wrong, or if its certificate expires soon"
     category = "Monitoring"
     icon = "heart-pulse"
     parameters_schema: ClassVar[Mapping[str, Any]] = {
         "$schema": fields.DIALECT,
         "type": "object",
         "properties": {
-            "connection": fields.connection("http", "HTTP service", "For private hosts, or to prove who calls. None: any public address."),
+            "connection": fields.connection("http", "HTTP service", "For private hosts and for authentication. Leave empty to check public addresses without credentials."),
             "checks": {
                 "type": "array",
                 "title": "Addresses",
@@ -42,20 +42,20 @@ class HttpHealthCheck(JobTemplate):
                         "url": calls.address("https://example.com/health"),
                         "method": {"title": "Method", "enum": ["GET", "HEAD"], "default": "GET"},
                         "status": {"type": "integer", "title": "Status", "minimum": 100, "maximum": 599, "default": 200},
-                        "contains": {"type": "string", "title": "Answer contains", "minLength": 1, "maxLength": 1000},
+                        "contains": {"type": "string", "title": "Response contains", "minLength": 1, "maxLength": 1000},
                         "within_seconds": {
                             "type": "number",
-                            "title": "Answers within seconds",
+                            "title": "Responds within (seconds)",
                             "exclusiveMinimum": 0,
                             "maximum": 300,
                             "default": 10,
                         },
                         "certificate_days": {
                             "type": "integer",
-                            "title": "Certificate is good for days",
+                            "title": "Certificate valid for at least (days)",
                             "minimum": 1,
                             "maximum": 3650,
-                            "description": "Fails once it has fewer left.",
+                            "description": "The check fails when fewer days are left.",
                         },
                     },
                     "required": ["url"],
@@ -68,7 +68,7 @@ class HttpHealthCheck(JobTemplate):
                 "minimum": 1,
                 "maximum": 10,
                 "default": 2,
-                "description": "An address is not well after so many failures in a row, two seconds apart.",
+                "description": "An address counts as down after this many failures in a row, two seconds apart.",
             },
         },
         "required": ["checks"],
@@ -86,7 +86,7 @@ class HttpHealthCheck(JobTemplate):
             if words is not None:
                 yield Problem(f"/checks/{index}/url", words)
             elif check.get("certificate_days") and httpx.URL(check["url"]).scheme != "https":
-                yield Problem(f"/checks/{index}/certificate_days", "is of an address that begins with https://")
+                yield Problem(f"/checks/{index}/certificate_days", "needs an address that begins with https://")
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)

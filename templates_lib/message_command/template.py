@@ -23,7 +23,7 @@ class MessageCommand(JobTemplate):
 
     type = "message_command"
     name = "Bus command"
-    description = "Send a command over NATS, or ask and judge the answer"
+    description = "Send a message over NATS, or send a request and check the answer"
     category = "Integration"
     icon = "send"
     risk_level = "medium"
@@ -50,15 +50,15 @@ class MessageCommand(JobTemplate):
                 "x-placeholder": '{"olderThanDays": 30}',
             },
             "how": {
-                "title": "How",
+                "title": "Delivery",
                 "default": "publish",
                 "oneOf": [
-                    {"const": "publish", "title": "Publish: whoever listens gets it"},
-                    {"const": "store", "title": "Store: a JetStream stream confirms that it has it"},
-                    {"const": "request", "title": "Request: the answer decides"},
+                    {"const": "publish", "title": "Publish: every listener receives it"},
+                    {"const": "store", "title": "Store: a JetStream stream confirms that it is stored"},
+                    {"const": "request", "title": "Request: the answer decides whether the run succeeds"},
                 ],
             },
-            "timeout": {"type": "number", "title": "Wait for the answer, seconds", "exclusiveMinimum": 0, "maximum": 3600, "default": 30},
+            "timeout": {"type": "number", "title": "Wait for an answer (seconds)", "exclusiveMinimum": 0, "maximum": 3600, "default": 30},
         },
         "required": ["connection", "subject"],
         "examples": [{"connection": "bus", "subject": "orders.cleanup.start", "payload": {"olderThanDays": 30}}],

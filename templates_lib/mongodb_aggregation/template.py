@@ -19,7 +19,7 @@ class MongodbAggregation(JobTemplate):
 
     type = "mongodb_aggregation"
     name = "MongoDB aggregation"
-    description = "Compute with an aggregation pipeline and keep the rows in a collection"
+    description = "Run an aggregation pipeline and store the rows in a collection"
     category = "Data"
     icon = "sigma"
     risk_level = "high"
@@ -33,29 +33,29 @@ class MongodbAggregation(JobTemplate):
             "collection": fields.collection(),
             "pipeline": pipelines.SCHEMA,
             "into": {
-                **fields.collection("Into", "The rows go here. None: the first of them go into the result and nothing is written."),
+                **fields.collection("Write to collection", "The collection that receives the rows. Leave empty to write nothing and only show the first rows in the result."),
                 "x-placeholder": "orders_by_day",
             },
             "on": {
                 "type": "array",
-                "title": "Same row by",
+                "title": "Match rows by",
                 "maxItems": 10,
                 "uniqueItems": True,
                 "default": ["_id"],
                 "items": fields.field("Field"),
-                "description": "Fields that tell rows apart. Other than `_id` they need a unique index.",
+                "description": "The fields that identify a row. Fields other than `_id` need a unique index.",
             },
             "when_there": {
-                "title": "A row that is there",
+                "title": "If the row already exists",
                 "default": "replace",
                 "oneOf": [
-                    {"const": "replace", "title": "Is replaced"},
-                    {"const": "merge", "title": "Keeps its other fields"},
-                    {"const": "keepExisting", "title": "Stays as it is"},
-                    {"const": "fail", "title": "Ends the run"},
+                    {"const": "replace", "title": "Replace it"},
+                    {"const": "merge", "title": "Merge, and keep its other fields"},
+                    {"const": "keepExisting", "title": "Keep it unchanged"},
+                    {"const": "fail", "title": "Fail the run"},
                 ],
             },
-            "most_rows": {"type": "integer", "title": "Rows in the result", "minimum": 1, "maximum": 1000, "default": 100},
+            "most_rows": {"type": "integer", "title": "Rows shown in the result", "minimum": 1, "maximum": 1000, "default": 100},
         },
         "required": ["connection", "collection", "pipeline"],
         "examples": [
@@ -73,7 +73,7 @@ class MongodbAggregation(JobTemplate):
         for name in ("collection", "into"):
             yield from fields.collection_problems(params.get(name, ""), f"/{name}")
         if params.get("into") == params["collection"]:
-            yield Problem("/into", "is the collection itself")
+            yield Problem("/into", "must not be the collection itself")
         yield from pipelines.problems(params["pipeline"], "/pipeline")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:

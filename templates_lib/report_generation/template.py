@@ -68,7 +68,7 @@ _QUESTION = {
             },
         },
     ],
-    "title": "Question",
+    "title": "Query",
 }
 
 
@@ -86,7 +86,7 @@ class ReportGeneration(JobTemplate):
 
     type = "report_generation"
     name = "Report"
-    description = "Ask databases and mail or store the answers as tables and charts"
+    description = "Query databases and send or store the results as tables and charts"
     category = "Data"
     icon = "chart-column"
     risk_level = "medium"
@@ -138,7 +138,7 @@ class ReportGeneration(JobTemplate):
                             "type": "array",
                             "title": "Columns",
                             "maxItems": 50,
-                            "description": "None: all that the answer has.",
+                            "description": "Leave empty for all columns of the result.",
                             "x-item-title": "Column",
                             "items": {
                                 "type": "object",
@@ -146,9 +146,9 @@ class ReportGeneration(JobTemplate):
                                 "additionalProperties": False,
                                 "properties": {
                                     "field": {"type": "string", "title": "Field", "minLength": 1, "maxLength": 300, "x-width": "third"},
-                                    "title": {"type": "string", "title": "Called", "maxLength": 100, "x-width": "third"},
+                                    "title": {"type": "string", "title": "Heading", "maxLength": 100, "x-width": "third"},
                                     "format": {
-                                        "title": "Shown as",
+                                        "title": "Format",
                                         "default": "text",
                                         "x-width": "third",
                                         "oneOf": [
@@ -169,17 +169,17 @@ class ReportGeneration(JobTemplate):
                             "additionalProperties": False,
                             "properties": {
                                 "kind": {
-                                    "title": "Kind",
+                                    "title": "Chart type",
                                     "oneOf": [
                                         {"const": "bar", "title": "Bars"},
                                         {"const": "line", "title": "Line"},
                                         {"const": "pie", "title": "Pie"},
                                     ],
                                 },
-                                "label": {"type": "string", "title": "Field of the labels", "minLength": 1, "maxLength": 300},
+                                "label": {"type": "string", "title": "Label field", "minLength": 1, "maxLength": 300},
                                 "values": {
                                     "type": "array",
-                                    "title": "Fields of the values",
+                                    "title": "Value fields",
                                     "minItems": 1,
                                     "maxItems": 6,
                                     "uniqueItems": True,
@@ -187,7 +187,7 @@ class ReportGeneration(JobTemplate):
                                 },
                             },
                         },
-                        "most_rows": {"type": "integer", "title": "Most rows", "minimum": 1, "maximum": MOST_ROWS, "default": 1000},
+                        "most_rows": {"type": "integer", "title": "Maximum number of rows", "minimum": 1, "maximum": MOST_ROWS, "default": 1000},
                     },
                 },
             },
@@ -201,13 +201,13 @@ class ReportGeneration(JobTemplate):
                     "oneOf": [
                         {"const": "html", "title": "HTML"},
                         {"const": "pdf", "title": "PDF"},
-                        {"const": "csv", "title": "CSV, one a section"},
+                        {"const": "csv", "title": "CSV, one file per section"},
                     ]
                 },
             },
             "destination": {
-                **fields.destination("reports/orders-{date}", "Store"),
-                "description": "The path is without an ending: each file gets its own.",
+                **fields.destination("reports/orders-{date}", "Store files"),
+                "description": "Enter the path without a file extension. Each file gets its own extension.",
             },
             "mail": {
                 "type": "object",
@@ -224,7 +224,7 @@ class ReportGeneration(JobTemplate):
                         "uniqueItems": True,
                         "items": {"type": "string", "format": "email", "maxLength": 320, "title": "Address"},
                     },
-                    "only_with_rows": {"type": "boolean", "title": "Only when there are rows", "default": False},
+                    "only_with_rows": {"type": "boolean", "title": "Send only if there are rows", "default": False},
                 },
             },
         },
@@ -269,10 +269,10 @@ class ReportGeneration(JobTemplate):
             chart = section.get("chart", {"label": "", "values": []})
             for field in (chart["label"], *chart["values"]):
                 if field and named and field not in named:
-                    yield Problem(f"{here}/chart", say("{field} is none of the columns", field=field))
+                    yield Problem(f"{here}/chart", say("{field} is not one of the columns", field=field))
         for place, recipient in enumerate(params.get("mail", {}).get("recipients", ())):
             if not mailing.is_mailbox(recipient):
-                yield Problem(f"/mail/recipients/{place}", "is not a mail address")
+                yield Problem(f"/mail/recipients/{place}", "is not a valid mail address")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         """Runs each question, counts its rows and returns the first of them. Writes and sends nothing."""

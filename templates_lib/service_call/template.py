@@ -22,7 +22,7 @@ class ServiceCall(JobTemplate):
 
     type = "service_call"
     name = "Service call"
-    description = "Have a service of yours do its work, in batches, and count what it did"
+    description = "Call one of your services in batches and count the results"
     category = "Integration"
     icon = "server"
     risk_level = "medium"
@@ -35,33 +35,33 @@ class ServiceCall(JobTemplate):
             "url": calls.address("https://moderation.example.com/api/jobs/crawl_pending/execute", offers=True),
             "job_name": {
                 "type": "string",
-                "title": "Name of the work",
+                "title": "Job name",
                 "minLength": 1,
                 "maxLength": 200,
-                "description": "What the service knows it by: `jobName`.",
+                "description": "Sent to the service as `jobName`.",
             },
             "config": {
                 "type": "object",
                 "title": "Settings",
-                "description": "Sent as `config`.",
+                "description": "Sent to the service as `config`.",
                 "x-dynamic": True,
                 "x-widget": "json",
                 "x-placeholder": '{"batchSize": 100}',
             },
-            "timeout": {"type": "number", "title": "Timeout of a call in seconds", "exclusiveMinimum": 0, "maximum": 3600, "default": 60},
+            "timeout": {"type": "number", "title": "Timeout per call (seconds)", "exclusiveMinimum": 0, "maximum": 3600, "default": 60},
             "most_batches": {
                 "type": "integer",
-                "title": "Most batches",
+                "title": "Maximum number of batches",
                 "minimum": 1,
                 "maximum": 100_000,
                 "default": 1000,
-                "description": "A service that always says there is more is stopped here.",
+                "description": "The run stops after this many batches.",
             },
             "fail_on_items": {
                 "type": "boolean",
-                "title": "Fail when items failed",
+                "title": "Fail if items failed",
                 "default": False,
-                "description": "Otherwise they are counted, and the run succeeds.",
+                "description": "When off, failed items are only counted and the run succeeds.",
             },
         },
         "required": ["connection", "url", "job_name"],

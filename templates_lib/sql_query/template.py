@@ -23,7 +23,7 @@ class SqlQuery(JobTemplate):
 
     type = "sql_query"
     name = "SQL query"
-    description = "Ask a relational database; rows go to a file or into the result"
+    description = "Query a relational database and put the rows into a file or the result"
     category = "Data"
     icon = "table-2"
     risk_level = "high"
@@ -41,30 +41,30 @@ class SqlQuery(JobTemplate):
                 "x-widget": "textarea",
                 "x-rows": 8,
                 "x-placeholder": "SELECT country, count(*) AS orders FROM orders WHERE at >= :since GROUP BY country",
-                "description": "One. Values are bound by name: `:since`.",
+                "description": "One SQL statement. Refer to values by name, such as `:since`.",
             },
             "values": {
                 "type": "object",
                 "title": "Values",
                 "x-dynamic": True,
                 "maxProperties": 100,
-                "description": "What the names in the statement stand for.",
+                "description": "The values for the names in the statement.",
                 "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"},
                 "additionalProperties": {"type": ["string", "number", "boolean", "null"], "title": "Value"},
             },
             "destination": fields.destination("reports/orders-{date}.csv", "File"),
             "format": {
-                "title": "Format of the file",
+                "title": "File format",
                 "oneOf": [{"const": "csv", "title": "CSV"}, {"const": "jsonl", "title": "JSON lines"}],
                 "default": "csv",
             },
             "most_rows": {
                 "type": "integer",
-                "title": "Rows in the result",
+                "title": "Rows shown in the result",
                 "minimum": 1,
                 "maximum": 1000,
                 "default": 100,
-                "description": "Where there is no file.",
+                "description": "Used if no file is written.",
             },
         },
         "required": ["connection", "statement"],

@@ -17,7 +17,7 @@ class TestScheduler(JobTemplate):
     __test__ = False  # tells pytest that this is not a class of tests
     type = "test_scheduler"
     name = "Scheduler test"
-    description = "Beat, sleep, log, fail or use memory on demand: the kind to try first"
+    description = "Wait, log, fail or use memory on demand. A good template to try first"
     category = "Tests"
     icon = "flask-conical"
     network = False
@@ -31,26 +31,26 @@ class TestScheduler(JobTemplate):
                 "maxLength": 500,
                 "x-dynamic": True,
                 "default": "The scheduler is alive",
-                "description": "Goes to the log and into the result.",
+                "description": "Written to the log and to the result.",
             },
             "seconds": {
                 "type": "number",
-                "title": "Runs for seconds",
+                "title": "Run time (seconds)",
                 "x-dynamic": True,
                 "minimum": 0,
                 "maximum": 86_400,
                 "default": 0,
-                "description": "With progress; stops within a moment when it is cancelled.",
+                "description": "Shows its progress, and stops at once when it is cancelled.",
             },
             "outcome": {
-                "title": "Ends with",
+                "title": "Outcome",
                 "default": "success",
                 "oneOf": [
                     {"const": "success", "title": "Success"},
-                    {"const": "error", "title": "An error, which is retried"},
-                    {"const": "permanent", "title": "A permanent error, which is not"},
+                    {"const": "error", "title": "An error that is retried"},
+                    {"const": "permanent", "title": "A permanent error that is not retried"},
                     {"const": "flaky", "title": "An error, until an attempt succeeds"},
-                    {"const": "crash", "title": "An exception that nobody expected"},
+                    {"const": "crash", "title": "An unexpected exception"},
                 ],
             },
             "succeeds_at": {
@@ -68,7 +68,7 @@ class TestScheduler(JobTemplate):
                 "minimum": 0,
                 "maximum": 1_048_576,
                 "default": 0,
-                "description": "Taken and held while it runs. More than it may have ends it.",
+                "description": "Used for as long as the run lasts. A run that uses more than its limit is ended.",
                 "x-section": "Load",
             },
         },

@@ -28,26 +28,26 @@ class TicketCleanup(JobTemplate):
         "$schema": fields.DIALECT,
         "type": "object",
         "properties": {
-            "connection": fields.connection("mongodb", "Connection", "The database of the tickets."),
+            "connection": fields.connection("mongodb", "Connection", "The database that contains the tickets."),
             "collection": {**fields.collection(), "default": "tickets"},
-            "older_than_days": {"type": "integer", "title": "Resolved more than days ago", "minimum": 1, "maximum": 36_500, "default": 90},
+            "older_than_days": {"type": "integer", "title": "Resolved more than (days) ago", "minimum": 1, "maximum": 36_500, "default": 90},
             "statuses": {
                 "type": "array",
-                "title": "Resolved is",
+                "title": "Statuses that count as resolved",
                 "minItems": 1,
                 "maxItems": 20,
                 "uniqueItems": True,
                 "default": ["resolved", "closed"],
                 "items": {"type": "string", "title": "Status", "minLength": 1, "maxLength": 100},
             },
-            "status_field": {**fields.field("Field of the status"), "default": "status", "x-section": "Fields"},
-            "date_field": {**fields.field("Field of the date"), "default": "resolvedAt", "x-section": "Fields"},
+            "status_field": {**fields.field("Status field"), "default": "status", "x-section": "Fields"},
+            "date_field": {**fields.field("Date field"), "default": "resolvedAt", "x-section": "Fields"},
             "archive": {
-                **fields.collection("Archive", "They move here and keep their ids. None: they are deleted for good."),
+                **fields.collection("Archive collection", "Tickets are moved here and keep their ids. Leave empty to delete them permanently."),
                 "x-placeholder": "tickets_archive",
             },
             "dryRun": fields.DRY_RUN,
-            "max_tickets": {"type": "integer", "title": "Most tickets", "minimum": 1, "maximum": 10_000_000, "default": 10_000},
+            "max_tickets": {"type": "integer", "title": "Maximum number of tickets", "minimum": 1, "maximum": 10_000_000, "default": 10_000},
         },
         "required": ["connection", "collection", "older_than_days", "statuses"],
         "examples": [
@@ -66,7 +66,7 @@ class TicketCleanup(JobTemplate):
         names = ("collection", "archive")
         problems = [problem for name in names for problem in fields.collection_problems(params.get(name, ""), f"/{name}")]
         if params.get("archive") == params["collection"]:
-            problems.append(Problem("/archive", "is the collection itself"))
+            problems.append(Problem("/archive", "must not be the collection itself"))
         return problems
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:

@@ -54,7 +54,7 @@ class WebhookTrigger(JobTemplate):
                 "title": "HTTP service",
                 "x-options": {"from": "connections", "kind": "http"},
                 "minLength": 1,
-                "description": "Says which hosts may be called and what proves to them who calls. None: any public address.",
+                "description": "Allowed hosts and credentials. Leave empty to call any public address without credentials.",
             },
             "url": calls.address("https://example.com/hooks/jobs", offers=True),
             "method": {
@@ -91,23 +91,23 @@ class WebhookTrigger(JobTemplate):
             "secret": {
                 "type": "string",
                 "title": "Signing secret",
-                "description": "Signs the call as the Standard Webhooks specification says. Kept encrypted, never shown again.",
+                "description": "Signs the call according to the Standard Webhooks specification. Stored encrypted and never shown again.",
                 "minLength": 8,
                 "maxLength": 500,
                 "writeOnly": True,
             },
             "expected_status": {
                 "type": "array",
-                "title": "Expected status",
+                "title": "Expected status codes",
                 "x-destination": False,
-                "description": "Answers that count as success. None: any 2xx.",
-                "items": {"type": "integer", "title": "Status", "minimum": 100, "maximum": 599},
+                "description": "Status codes that count as success. Leave empty to accept any 2xx.",
+                "items": {"type": "integer", "title": "Status code", "minimum": 100, "maximum": 599},
                 "maxItems": 20,
                 "uniqueItems": True,
             },
             "timeout": {
                 "type": "number",
-                "title": "Timeout in seconds",
+                "title": "Timeout (seconds)",
                 "x-destination": False,
                 "exclusiveMinimum": 0,
                 "maximum": 600,
@@ -137,7 +137,7 @@ class WebhookTrigger(JobTemplate):
             try:
                 base64.b64decode(secret.removeprefix("whsec_"), validate=True)
             except binascii.Error:
-                yield Problem("/secret", "begins with whsec_ but is not base64 after that")
+                yield Problem("/secret", "begins with whsec_, but the rest is not valid base64")
 
     def preview(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         """Returns the request as it would be sent, without the signature, and calls nothing."""

@@ -179,7 +179,7 @@ def test_every_construct_is_filled_and_read_back_as_it_was_meant(visitor: Watche
     filler.settle(page.get_by_role("button", name="Read the form").last.click, True)
     expect(page.get_by_text("Valid", exact=True)).to_be_visible()
     assert answer(page) == WANTED
-    expect(page.get_by_text("type it again: a secret is not sent back")).to_be_visible()
+    expect(page.get_by_text("must be entered again: a secret is not sent back")).to_be_visible()
     filler.settle(page.get_by_role("button", name="Read the form").last.click, True)
     expect(page.get_by_text("Valid", exact=True)).to_be_visible()
     assert answer(page) == {name: value for name, value in WANTED.items() if name != "secret"}
@@ -238,7 +238,7 @@ def test_focus_and_a_typed_secret_outlive_the_buttons(visitor_js: Watched, servi
     at("/count").fill("1,5")
     at("/count").press("Tab")
     expect(page.locator("[id='f.mcount-messages']")).not_to_be_empty()  # so that a check's answer has come, and told nothing of the secret
-    expect(page.get_by_text("type it again")).to_have_count(0)
+    expect(page.get_by_text("must be entered again")).to_have_count(0)
     at("/secret").fill("short")
     at("/secret").press("Tab")
     expect(page.locator("[id='f.msecret-messages']")).to_have_text("must have at least 8 characters")

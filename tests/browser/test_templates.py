@@ -70,8 +70,8 @@ def test_the_live_form_follows_what_is_typed(visitor_js: Watched, service: Servi
     visitor_js.set("/name", "Followed")
     page.get_by_text("Set parameters").click()
     page.get_by_text("Set message").click()
-    page.get_by_label("Called").first.fill("Words of the day")
-    page.get_by_label("Called").first.press("Tab")
+    page.get_by_label("Label", exact=True).first.fill("Words of the day")
+    page.get_by_label("Label", exact=True).first.press("Tab")
     expect(page.get_by_label("The form that jobs would have").get_by_role("textbox", name="Words of the day")).to_be_visible()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.validation.defaults import Filler, Spot
-from app.validation.layers import Heads, Union, forbidden
+from app.validation.layers import Heads, Origin, Union, forbidden
 from app.validation.pointer import escape
 from app.validation.secret import NAMED
 from web.forms.beginnings import Beginnings
@@ -19,7 +19,7 @@ from web.forms.json_text import json_text
 from web.forms.limits import Budget
 from web.forms.names import member_name
 from web.forms.reader import Reader
-from web.forms.values import ABSENT, from_name, json_type_of, singular
+from web.forms.values import ABSENT, from_name, json_type_of
 from web.forms.view import View, Views
 
 _STATE_LETTERS = {"absent": "a", "null": "n", "kept": "k", NAMED: "s"}  # keys of field.DRAWN_STATES
@@ -162,9 +162,11 @@ class Drawer:
         return names
 
     def entry_title(self, field: Field) -> str:
-        """Returns the title of an entry of a list or map."""
-        hinted = self.hints(field).get("x-item-title")
-        if hinted:
-            return str(hinted)
-        own = field.view.presentation.title if field.view else ""
-        return singular(own or field.title)
+        """Returns what a hint calls one entry of a list or map; empty if there is no hint."""
+        return str(self.hints(field).get("x-item-title") or "")
+
+    def new_entry_title(self, field: Field) -> str:
+        """Returns what a new entry of a list or map is called: by a hint, or by the title of its schema. Empty if neither says it."""
+        hinted = self.entry_title(field)
+        heads = field.view.new_entry(len(field.rows)) if field.view and not hinted else ()
+        return self.views.view(heads, ABSENT, {}).words("title", Origin.PART) if heads else hinted

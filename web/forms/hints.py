@@ -19,4 +19,4 @@ def check_hints(hints: Mapping[str, Any], pointer: str) -> None:
     """Raises SchemaRefused if a hint is wrong. `pointer` is where the hints stand. `x-` keywords of other tools are ignored."""
     errors = _validator.errors({name: value for name, value in hints.items() if name in NAMES}, limit=1)
     if errors:
-        raise SchemaRefused(pointer + errors[0].pointer, say("is no hint: {message}", message=errors[0].message))
+        raise SchemaRefused(pointer + errors[0].pointer, say("is not a valid hint: {message}", message=errors[0].message))

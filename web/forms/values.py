@@ -31,15 +31,6 @@ def from_name(name: str) -> str:
     return words[:1].upper() + words[1:] if words else name
 
 
-def singular(title: str) -> str:
-    """Returns the singular: "Recipients" → "Recipient", "Entries" → "Entry", "Addresses" → "Address", "Status" → "Status"."""
-    if title.endswith(("ss", "us", "is")):
-        return title
-    if title.endswith("ies"):
-        return f"{title[:-3]}y"
-    return title[:-2] if title.endswith(("sses", "uses", "xes", "ches", "shes")) else title.removesuffix("s")
-
-
 def json_type_of(value: Any) -> str:
     """Returns the JSON type of a value; `integer` for a whole number that is written without a fraction."""
     if isinstance(value, bool):

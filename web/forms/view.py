@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from app.validation.layers import MOST_KEPT, UNTYPED, Collector, Layers, Origin
+from app.validation.layers import MOST_KEPT, UNTYPED, Collector, Heads, Layers, Origin
 from app.validation.patterns import matches
 from app.validation.secret import is_secret
 from app.validation.validator import SchemaValidator
@@ -130,6 +130,18 @@ class View(Layers):
     @cached_property
     def entries(self) -> Entries:
         return Entries(self)
+
+    def new_entry(self, index: int) -> Heads:
+        """Returns the heads of a new entry: of the row at `index` of a list, else of a member of a map that no schema names."""
+        row = self.item(index)
+        if row:
+            return row
+        for keyword in ("additionalProperties", "unevaluatedProperties"):
+            heads = tuple((layer[keyword], resolver) for layer, resolver in self.layers if keyword in layer)
+            if heads:
+                return heads
+        named = [(schema, resolver) for layer, resolver in self.layers for schema in layer.get("patternProperties", {}).values()]
+        return tuple(named) if len(named) == 1 else ()
 
 
 def _any_layer(layers: Layers, keyword: str) -> bool:

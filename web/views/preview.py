@@ -97,7 +97,7 @@ def _page(known: list[Sample], text: str, pairs: Pairs, *, sample: str, value: s
         try:
             editor.stored = parse_json(value) if value.strip() else ABSENT
         except (ValueError, RecursionError) as error:
-            page["value_problem"] = say("is no JSON: {error}", error=str(error))
+            page["value_problem"] = say("is not valid JSON: {error}", error=str(error))
         return render_template("preview.html", **page | {"shown": editor.present()})
     submission = editor.read(wire)
     redrawn = editor.pressed not in {None, CHECK}
@@ -112,13 +112,13 @@ def _parsed(text: str) -> Any:
     try:
         return parse_json(text)
     except JsonRefused as error:
-        raise SchemaRefused("", "is no JSON that means one thing: a key twice, or a number that is none") from error
+        raise SchemaRefused("", "is ambiguous JSON: it has a key twice, or a number that is not valid") from error
     except json.JSONDecodeError as error:
         raise SchemaRefused(
-            "", say("is no JSON: {msg} at line {lineno}, column {colno}", msg=error.msg, lineno=error.lineno, colno=error.colno)
+            "", say("is not valid JSON: {msg} at line {lineno}, column {colno}", msg=error.msg, lineno=error.lineno, colno=error.colno)
         ) from error
     except RecursionError as error:
-        raise SchemaRefused("", "is nested too deep") from error
+        raise SchemaRefused("", "is nested too deeply") from error
 
 
 def _languages() -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from tests.conftest import Api
 JOBS = "/api/admin/scheduler-jobs"
 COMPOSED, DECOMPOSED = "\u00dcn\u00efcode", "U\u0308ni\u0308code"
 HIDDEN = "pay\u00adroll"
-TOLD = "must not hold soft hyphen (U+00AD), which nobody sees"
+TOLD = "must not contain the invisible character soft hyphen (U+00AD)"
 
 
 def body(**changes: Any) -> dict[str, Any]:

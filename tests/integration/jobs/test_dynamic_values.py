@@ -30,7 +30,7 @@ def test_the_form_shows_what_a_value_would_become_and_what_is_wrong(browser_clie
     assert [one.text().split() for one in shown.css(".resolves")] == [["resolves", "to", "Since", "2026-03-02"]]
     wrong = post(browser_client, address, {"/message": "{{ nwo }}", "/name": "x"})
     assert wrong.status_code == 422
-    assert "nwo is not known; known are now" in wrong.get_data(as_text=True)
+    assert "nwo is not known. Known names: now" in wrong.get_data(as_text=True)
     later = post(
         browser_client, address, {"/seconds": "{{ previous.result.seconds | default: 1 }}", "/message": "{{ execution.id }}", "/name": "x"}
     )

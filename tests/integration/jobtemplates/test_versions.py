@@ -411,10 +411,10 @@ def test_a_template_whose_code_is_gone_breaks_its_jobs_loudly_and_deletes_nothin
     own, derived = make(house, super_admin, "own", "push", target="x"), make(house, super_admin, "derived")
     before = [stored(store, one) for one in (own, derived)]
     gone = build(settings, store, clock, None)
-    assert gone.catalogue.why_not("push_paris", 1) == "it is made from push, which is not here"
+    assert gone.catalogue.why_not("push_paris", 1) == "it is made from push, which is not installed"
     assert set(gone.catalogue.broken) == {"push_paris"}
     assert gone.directory.broken() == {
-        "derived": "its template 'push_paris' is gone: it is made from push, which is not here",
+        "derived": "its template 'push_paris' is gone: it is made from push, which is not installed",
         "own": "its template 'push' is gone: there is no such template here",
     }
     with pytest.raises(ValidationFailed):
@@ -433,7 +433,7 @@ def test_a_base_that_changes_under_a_derived_template_names_the_place(
     make(house, super_admin, "derived")
     after = build(settings, store, clock, Push2)
     assert after.catalogue.find("push_paris") is None
-    assert "push has changed under it: /parameters/target" in after.catalogue.broken["push_paris"]
+    assert "push has changed and no longer fits: /parameters/target" in after.catalogue.broken["push_paris"]
     assert after.templates.mendable(super_admin) == ["push_paris"]
     # Its next version, of the code as it is now, takes the jobs along.
     publish(after, super_admin, "push_paris", {**FIRST, "parameters": {"destination": {"value": "paris"}}})

@@ -136,7 +136,7 @@ def test_the_end_says_in_the_log_what_was_replaced(house: House) -> None:
     assert house.found(attempt)["result"] == {"message": "done", "x": str(2**200), "a\u2400b": 1}
     (line,) = house.log(attempt)
     assert line.startswith(
-        "Values of the result that cannot be stored were replaced: /x is a whole number beyond 64 bits; /a\u2400b had a name"
+        "Values of the result that cannot be stored were replaced: /x is a whole number of more than 64 bits; /a\u2400b had a name"
     )
 
 

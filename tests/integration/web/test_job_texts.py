@@ -188,4 +188,4 @@ def test_no_command_prints_a_command_to_the_terminal(services: Services, store: 
     file.write_text('jobwright: 1\njobs: [{name: "\\e[31mx\\u202e", template_type: "\\e[2J", "odd\\e[1m": 1}]\n')
     refused = jobwright(environment, "plan", str(file))
     assert RAW.search(refused.stdout + refused.stderr) is None
-    assert "must be one line without control characters; it holds escape (U+001B)" in refused.stdout
+    assert "must be one line without control characters, but contains escape (U+001B)" in refused.stdout

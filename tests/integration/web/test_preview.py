@@ -77,21 +77,21 @@ def test_a_value_to_begin_with_and_json_both_ways(browser_client: FlaskClient) -
     assert page.editor("/a/0").value == "x"
     as_json = main_of(text(send(browser_client, [*page.pairs(), ("f.action", "json f")])))
     assert json.loads(as_json.editor("").value) == {"a": ["x"], "b": None}
-    assert "is no JSON" in draw(browser_client, schema, value="{").text
+    assert "is not valid JSON" in draw(browser_client, schema, value="{").text
 
 
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ("{", "is no JSON: Expecting property name"),
-        ("", "is no JSON"),
+        ("{", "is not valid JSON: Expecting property name"),
+        ("", "is not valid JSON"),
         ('{"a": 1, "a": 2}', "a key twice"),
         ("[" * 5000, "nested too deep"),
-        ('{"$ref": "http://127.0.0.1/x"}', "nothing else is opened"),
+        ('{"$ref": "http://127.0.0.1/x"}', "other documents are never opened"),
         ('{"$schema": "http://json-schema.org/draft-07/schema#"}', "other drafts"),
         ('{"pattern": "^(a|a)*$"}', "run for seconds"),
         ('"' + "x" * 400_000 + '"', "longer than"),
-        ("5", "is no schema"),
+        ("5", "is not a schema"),
     ],
 )
 def test_what_is_no_schema_is_explained_and_kept(browser_client: FlaskClient, schema: str, words: str) -> None:
@@ -200,7 +200,7 @@ def test_an_execution_is_run_again_with_other_values_and_its_secrets(
     path = f"/executions/{first.id}/retry-with"
     page = main_of(text(browser_client.get(path)))
     page.editor("/url").value = "not an address"
-    assert "must be an address" in text(send(browser_client, page.pairs(), path))
+    assert "must be a URL" in text(send(browser_client, page.pairs(), path))
     page.editor("/url").value = "https://example.com/other"
     assert send(browser_client, page.pairs(), path).status_code == 422, "a kept secret does not go to another address"
     page.editor("/url").value = "https://example.com/"

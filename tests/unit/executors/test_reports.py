@@ -99,7 +99,7 @@ def test_the_values_of_the_report_are_replaced_and_named() -> None:
     outcome, named = storable_outcome(Outcome(status=Status.SUCCESS, result={"x": 2**200, "a\0b": 1, "y": float("nan"), "kept": [1, "é"]}))
     assert outcome.result == {"x": str(2**200), "a\u2400b": 1, "y": "nan", "kept": [1, "é"]}
     assert named is not None
-    assert all(one in named for one in ("/x is a whole number beyond 64 bits", "/y is no finite number", "/a"))
+    assert all(one in named for one in ("/x is a whole number of more than 64 bits", "/y is not a finite number", "/a"))
 
 
 def test_a_result_of_many_megabytes_is_cut_and_named() -> None:

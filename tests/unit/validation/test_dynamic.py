@@ -182,11 +182,11 @@ def test_there_are_bounds() -> None:
         ('{{"\\"' * 60_000, "not closed"),  # each beginning would read on to the end
         ("{{ now" + " ," * 100_000 + "}}", "2,000 characters"),
         ("{{ now }} " * 501, "500 expressions"),
-        ("{{ job.name" + ' | join: "xxxxxxxxxx"' * 60 + "}}", "no list"),  # each would make eleven times as much
+        ("{{ job.name" + ' | join: "xxxxxxxxxx"' * 60 + "}}", "not a list"),  # each would make eleven times as much
         ('{{ previous.result.many | join: "xx" }}', "100,000 characters"),
         ("{{ previous.result.many }}" * 400, "100,000 characters"),
-        ("{{ previous.result.text | number }}", "no number"),
-        ("{{ previous.result.infinite | number }}", "no number"),
+        ("{{ previous.result.text | number }}", "not a number"),
+        ("{{ previous.result.infinite | number }}", "not a number"),
         ("{{ previous.result.none | default: 9223372036854775808 }}", "64 bits"),
         ("{{ previous.result.most | plus: 1 }}", "64 bits"),
         ("{{ previous.result.large | plus: " + "9" * 308 + " }}", "64 bits"),

@@ -366,10 +366,10 @@ def test_what_was_replaced_is_named_with_its_place_and_reason() -> None:
     made = make_storable({"x": 2**200, "y": [1, {"k\0": b"abcde"}], "s": "a\ud800"})
     assert made.value == {"x": str(2**200), "y": [1, {"k␀": "5 bytes of application/octet-stream"}], "s": "a\ufffd"}
     assert [(one.pointer, one.reason[:]) for one in made.replaced] == [
-        ("/x", "is a whole number beyond 64 bits"),
-        ("/y/1/k␀", "had a name that is no text or cannot be kept"),
-        ("/y/1/k␀", "is no text but bytes"),
-        ("/s", "held half of a surrogate pair, which is no text"),
+        ("/x", "is a whole number of more than 64 bits"),
+        ("/y/1/k␀", "had a name that is not text or cannot be stored"),
+        ("/y/1/k␀", "is bytes, not text"),
+        ("/s", "contained half of a surrogate pair, which is not valid text"),
     ]
 
 

@@ -181,7 +181,7 @@ def test_what_a_persons_choice_made_impossible_goes_and_the_form_says_so(case: s
     assert (posted.value, posted.errors) == ({"o": {"mode": "all"}} if nested else {"mode": "all"}, ())
     assert len(posted.gone) == 1
     drawn = Page(form.render(submission=posted))
-    assert f"Removed, because it does not go with this choice: {posted.gone[0]}." in drawn.text
+    assert f"Removed because of your choice: {posted.gone[0]}." in drawn.text
     assert drawn.all(f"{at}/days", "value", "json") == []
     again = form.read(drawn.pairs())
     assert (again.value, again.gone) == (posted.value, ())

@@ -9,6 +9,7 @@ from babel.numbers import format_decimal
 from markupsafe import Markup
 
 from app import durations
+from app.validation.layers import Origin
 from app.validation.words import Words
 from web.forms.draw import Drawer
 from web.forms.field import Field
@@ -107,14 +108,16 @@ class Wording:
             notes.append(self._words("bounded"))
         return [*notes, self._words("limited")] if field.options_cut else notes
 
-    def new_entry(self, field: Field) -> str:
-        """Returns what one more entry of a list or map is called."""
-        hinted = self._drawer.hints(field).get("x-item-title")
-        return cut(str(hinted) if hinted else self._drawer.entry_title(field) or self._words("entry"))
+    def add_entry(self, field: Field) -> str:
+        """Returns the words of the button that adds an entry: those of the hint `x-add-text`, else "Add" with what an entry is called."""
+        hinted = self._drawer.hints(field).get("x-add-text")
+        title = self._drawer.new_entry_title(field)
+        words = str(hinted) if hinted else self._words("add", item=self.lower(title)) if title else self._words("addEntry")
+        return cut(words)
 
     def entry(self, field: Field) -> str:
-        """Returns what an entry is called: its own title, else what its list calls it."""
-        return cut(_own_title(field) or field.title or self._words("entry"))
+        """Returns what an entry is called: what its list calls it, else the title of its schema."""
+        return cut(field.title or (field.view.words("title", Origin.PART) if field.view else "") or self._words("entry"))
 
     def types(self, field: Field) -> Sequence[tuple[str, str, bool]]:
         """Returns the types to choose from, as (type, words, chosen); an empty list if there is only one."""

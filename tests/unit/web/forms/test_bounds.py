@@ -104,7 +104,7 @@ def test_what_is_too_much_stands_as_json_says_so_and_is_drawn_on_request() -> No
     form = Form(schema)
     page, root, _ = drawn(form, value)
     assert (root.members["first"].control.name, root.members["second"].control.name) == ("array", "source")
-    assert "stands here as JSON. Nothing of it is lost" in page.text
+    assert "so it is shown as JSON. Its value is kept" in page.text
     assert json.loads(page.editor("/second").value) == value["second"]
     button = next(one for one in page.controls if one.get("value", "") == "form f.msecond")
     opened = form.apply(form.read(page.pairs()), button["value"])
@@ -127,7 +127,7 @@ def test_a_choice_of_too_many_values_keeps_what_is_chosen_and_takes_others_as_js
     form = Form({"type": "object", "properties": {"e": {"enum": [f"v{i}" for i in range(MOST_OPTIONS + 1)]}}})
     page, *_ = drawn(form, {"e": "v9999"})
     assert len(page.editor("/e").options) < 50
-    assert "Those that are missing here can be written as JSON" in page.text
+    assert "edit this field as JSON" in page.text
     button = next(one for one in page.controls if one.get("value", "") == "json f.me")
     typed = form.apply(form.read(page.pairs()), button["value"])
     page = Page(form.render(submission=typed))

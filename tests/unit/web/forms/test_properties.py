@@ -128,7 +128,7 @@ schemas = st.one_of(leaf_keywords, composed(subschemas)).map(
 
 
 def compiled(schema: Any) -> Form | None:
-    """The form; None for a schema that refers to itself without end."""
+    """The form; None for a schema that refers to itself endlessly."""
     try:
         return Form(schema)
     except SchemaRefused:

@@ -204,7 +204,8 @@ class Catalogue:
         definition = stored["definition"]
         wrong = problems(base.template, definition)
         if wrong:
-            return say("{base} has changed and no longer fits: {pointer} {why}", base=base_type, pointer=wrong[0].pointer, why=wrong[0].message)
+            at, why = wrong[0].pointer, wrong[0].message
+            return say("{base} has changed and no longer fits: {pointer} {why}", base=base_type, pointer=at, why=why)
         return of_definition(kind, base, definition, version=stored["number"], state=State(stored["state"]))
 
 

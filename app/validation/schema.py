@@ -248,9 +248,8 @@ class _Walk:
             try:
                 resolved = resolver.lookup(reference)
             except (Unresolvable, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-                raise SchemaRefused(
-                    _short(pointer), say("{reference!r} is not in this document, and other documents are never opened", reference=reference[:200])
-                ) from error
+                reason = say("{reference!r} is not in this document, and other documents are never opened", reference=reference[:200])
+                raise SchemaRefused(_short(pointer), reason) from error
             if isinstance(resolved.contents, dict) and id(resolved.contents) not in self._numbers:
                 check_shape(resolved.contents, pointer)
             target = self._visit(resolved.contents, pointer, resolved.resolver)

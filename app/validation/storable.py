@@ -160,7 +160,8 @@ class _Check:
             if not isinstance(key, str):
                 self._wrong(pointer, say("has a name that is not text"))
             elif "\0" in key:
-                self._wrong(f"{pointer}/{escape(key)}", say("has the name {name}: a name cannot contain the character NUL", name=_quoted(key)))
+                refused = say("has the name {name}: a name cannot contain the character NUL", name=_quoted(key))
+                self._wrong(f"{pointer}/{escape(key)}", refused)
             elif not is_text(key):
                 self._wrong(pointer, say("has the name {name}: half of a surrogate pair is not valid text", name=_quoted(key)))
             else:

@@ -33,9 +33,7 @@ class DataArchive(JobTemplate):
         "properties": {
             "connection": fields.connection("mongodb", "Connection", "The database that documents are moved out of."),
             "collection": fields.collection(),
-            "condition": fields.condition(
-                "Condition", 'A MongoDB query for the documents to move. Dates may be relative: `"1 year ago"`.'
-            ),
+            "condition": fields.condition("Condition", 'A MongoDB query for the documents to move. Dates may be relative: `"1 year ago"`.'),
             "to": {
                 "title": "Archive to",
                 "default": "collection",
@@ -60,7 +58,13 @@ class DataArchive(JobTemplate):
                 "maximum": 10_000,
                 "default": 1000,
             },
-            "max_documents": {"type": "integer", "title": "Maximum number of documents", "minimum": 1, "maximum": 1_000_000_000, "default": 1_000_000},
+            "max_documents": {
+                "type": "integer",
+                "title": "Maximum number of documents",
+                "minimum": 1,
+                "maximum": 1_000_000_000,
+                "default": 1_000_000,
+            },
         },
         "required": ["connection", "collection", "condition", "to"],
         "allOf": [

@@ -29,7 +29,11 @@ class HttpHealthCheck(JobTemplate):
         "$schema": fields.DIALECT,
         "type": "object",
         "properties": {
-            "connection": fields.connection("http", "HTTP service", "For private hosts and for authentication. Leave empty to check public addresses without credentials."),
+            "connection": fields.connection(
+                "http",
+                "HTTP service",
+                "For private hosts and for authentication. Leave empty to check public addresses without credentials.",
+            ),
             "checks": {
                 "type": "array",
                 "title": "Addresses",

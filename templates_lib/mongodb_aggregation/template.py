@@ -33,7 +33,10 @@ class MongodbAggregation(JobTemplate):
             "collection": fields.collection(),
             "pipeline": pipelines.SCHEMA,
             "into": {
-                **fields.collection("Write to collection", "The collection that receives the rows. Leave empty to write nothing and only show the first rows in the result."),
+                **fields.collection(
+                    "Write to collection",
+                    "The collection that receives the rows. Leave empty to write nothing and only show the first rows in the result.",
+                ),
                 "x-placeholder": "orders_by_day",
             },
             "on": {

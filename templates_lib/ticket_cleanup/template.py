@@ -30,7 +30,13 @@ class TicketCleanup(JobTemplate):
         "properties": {
             "connection": fields.connection("mongodb", "Connection", "The database that contains the tickets."),
             "collection": {**fields.collection(), "default": "tickets"},
-            "older_than_days": {"type": "integer", "title": "Resolved more than (days) ago", "minimum": 1, "maximum": 36_500, "default": 90},
+            "older_than_days": {
+                "type": "integer",
+                "title": "Resolved more than (days) ago",
+                "minimum": 1,
+                "maximum": 36_500,
+                "default": 90,
+            },
             "statuses": {
                 "type": "array",
                 "title": "Statuses that count as resolved",
@@ -43,11 +49,19 @@ class TicketCleanup(JobTemplate):
             "status_field": {**fields.field("Status field"), "default": "status", "x-section": "Fields"},
             "date_field": {**fields.field("Date field"), "default": "resolvedAt", "x-section": "Fields"},
             "archive": {
-                **fields.collection("Archive collection", "Tickets are moved here and keep their ids. Leave empty to delete them permanently."),
+                **fields.collection(
+                    "Archive collection", "Tickets are moved here and keep their ids. Leave empty to delete them permanently."
+                ),
                 "x-placeholder": "tickets_archive",
             },
             "dryRun": fields.DRY_RUN,
-            "max_tickets": {"type": "integer", "title": "Maximum number of tickets", "minimum": 1, "maximum": 10_000_000, "default": 10_000},
+            "max_tickets": {
+                "type": "integer",
+                "title": "Maximum number of tickets",
+                "minimum": 1,
+                "maximum": 10_000_000,
+                "default": 10_000,
+            },
         },
         "required": ["connection", "collection", "older_than_days", "statuses"],
         "examples": [

@@ -195,14 +195,14 @@ def test_mistakes_are_told_as_one_leaves_a_field_and_where_they_are(visitor_js: 
     at = lambda pointer, role="value": page.locator(f"[data-pointer='{pointer}'][data-role={role}]")
     at("/count").fill("1,5")
     at("/count").press("Tab")
-    expect(page.get_by_text("Write the decimal point as a dot: 1.5")).to_be_visible()
+    expect(page.get_by_text("must use a point as the decimal separator: 1.5")).to_be_visible()
     expect(at("/count")).to_have_attribute("aria-invalid", "true")
     expect(at("/ratio")).to_be_focused()
     expect(page.get_by_text("is required")).to_have_count(0)  # nobody has been at the others yet
     at("/grid", "add").click()
     expect(at("/grid/0", "add")).to_be_visible()
     expect(page.locator("[id='f.mcount-messages']")).to_have_text(
-        "Write the decimal point as a dot: 1.5"
+        "must use a point as the decimal separator: 1.5"
     )  # a form drawn anew tells it again
     at("/count").fill("15")
     at("/count").press("Tab")
@@ -272,7 +272,7 @@ def test_what_is_done_while_the_server_draws_is_not_lost(visitor_js: Watched, se
     expect(at("/contact/number")).to_be_visible()
     expect(friday).to_be_checked()
     expect(at("/slug")).to_have_value("typed-meanwhile")
-    expect(page.locator("[id='f.mcount-messages']")).to_have_text("Write the decimal point as a dot: 1.5")
+    expect(page.locator("[id='f.mcount-messages']")).to_have_text("must use a point as the decimal separator: 1.5")
     expect(at("/summer")).to_be_visible()  # a zone asks whether it has a summer time
 
 

@@ -80,7 +80,7 @@ def test_what_an_expression_becomes_is_shown_while_it_is_typed(visitor_js: Watch
     page.goto(f"{service.address}/jobs/new?template=test_scheduler")
     visitor_js.set("/message", 'Since {{ now | add: "-1 day" | date }}')
     page.get_by_role("textbox", name="Message").press("Tab")
-    expect(page.get_by_text(re.compile(r"resolves to Since 20\d\d-\d\d-\d\d"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"now becomes Since 20\d\d-\d\d-\d\d"))).to_be_visible()
     visitor_js.set("/message", "{{ nwo }}")
     page.get_by_role("textbox", name="Message").press("Tab")
     expect(page.get_by_text("nwo is not known").first).to_be_visible()

@@ -14,7 +14,7 @@ LONGEST = 20_000  # letters of one description
 class _Markdown(MarkdownIt):
     """CommonMark with links to http, https and paths of this site only."""
 
-    def validateLink(self, url: str) -> bool:
+    def validateLink(self, url: str) -> bool:  # noqa: N802 - the name of markdown-it
         """Returns True for an address that a description may link to.
 
         Browsers read a backslash as a slash, and ignore control characters (URL Standard, 4.4), so neither may be in it.

@@ -27,7 +27,7 @@ def test_the_form_shows_what_a_value_would_become_and_what_is_wrong(browser_clie
     address = "/jobs/new?template=test_scheduler"
     page = post(browser_client, address, {"/message": "Since {{ now | date }}", "/name": "x"}, action="p.action=check")
     shown = LexborHTMLParser(page.get_data(as_text=True))
-    assert [one.text().split() for one in shown.css(".resolves")] == [["resolves", "to", "Since", "2026-03-02"]]
+    assert [one.text().split() for one in shown.css(".resolves")] == [["now", "becomes", "Since", "2026-03-02"]]
     wrong = post(browser_client, address, {"/message": "{{ nwo }}", "/name": "x"})
     assert wrong.status_code == 422
     assert "nwo is not known. Known names: now" in wrong.get_data(as_text=True)
@@ -36,7 +36,7 @@ def test_the_form_shows_what_a_value_would_become_and_what_is_wrong(browser_clie
     )
     assert later.status_code == 302  # a control for numbers takes an expression too
     job = browser_client.get(later.headers["Location"] + "/edit").get_data(as_text=True)
-    assert "known when it runs" in job
+    assert "known only when the job runs" in job
     assert 'value="{{ previous.result.seconds | default: 1 }}"' in job
 
 
@@ -118,5 +118,5 @@ def test_a_value_that_cannot_be_resolved_at_the_run_ends_it_at_its_place(node: S
     job, _ = node.jobs.create(super_admin, body(message="{{ previous.result.message }}"))
     found = run(node, super_admin, job.id)
     assert found.status == "failed"
-    assert found.error.message.startswith("/message: previous.result.message is not there; give it a default")
+    assert found.error.message.startswith("/message: previous.result.message is missing. Give it a default")
     assert len(found.attempts) == 1

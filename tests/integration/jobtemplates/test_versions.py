@@ -411,10 +411,10 @@ def test_a_template_whose_code_is_gone_breaks_its_jobs_loudly_and_deletes_nothin
     own, derived = make(house, super_admin, "own", "push", target="x"), make(house, super_admin, "derived")
     before = [stored(store, one) for one in (own, derived)]
     gone = build(settings, store, clock, None)
-    assert gone.catalogue.why_not("push_paris", 1) == "it is made from push, which is not installed"
+    assert gone.catalogue.why_not("push_paris", 1) == "it is derived from push, which is not installed"
     assert set(gone.catalogue.broken) == {"push_paris"}
     assert gone.directory.broken() == {
-        "derived": "its template 'push_paris' is gone: it is made from push, which is not installed",
+        "derived": "its template 'push_paris' is gone: it is derived from push, which is not installed",
         "own": "its template 'push' is gone: there is no such template here",
     }
     with pytest.raises(ValidationFailed):

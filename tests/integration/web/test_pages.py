@@ -127,7 +127,7 @@ def test_a_job_is_made_through_the_form(browser_client: FlaskClient, services: S
     ("changes", "words"),
     [
         ({"/name": ""}, "is required"),
-        ({"/name": "n", "/seconds": "1,5"}, "Write the decimal point as a dot: 1.5"),
+        ({"/name": "n", "/seconds": "1,5"}, "must use a point as the decimal separator: 1.5"),
         ({"/name": "n", "s.type": "cron", "s.expression": "nonsense"}, "needs five fields"),
         ({"/name": "n", "s.type": "cron", "s.expression": " "}, "is required"),
         ({"/name": "n", "s.type": "interval", "s.every": "soon"}, "must be a whole number, such as 15"),

@@ -83,7 +83,7 @@ def test_the_gallery_is_searched_and_told_by_category(
 def test_a_template_is_derived_in_the_browser(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
     address = "/templates/test_scheduler/derive"
     wrong = text(post(browser_client, address, **{"f.mname": "Beat"}), 422)
-    assert "small letters" in wrong
+    assert "lower-case letters" in wrong
     taken = text(post(browser_client, address, type="webhook_trigger", **{"f.mname": "Beat"}), 409)
     assert "This name is already used" in taken
     drawn = text(post(browser_client, address, type="beat", show="1", **{"f.mname": "Beat"}))

@@ -47,7 +47,10 @@ def test_a_character_that_nobody_sees_is_refused_wherever_it_stands(place: str) 
         ("\u3164", "must not contain the invisible character hangul filler (U+3164)"),
         ("a\u200bb", "must not contain the invisible character zero width space (U+200B)"),
         ("\ufeffa", "must not contain the invisible character byte order mark (U+FEFF)"),
-        ("safe\u202egnp.exe", "must not contain characters that change the direction of text, but contains right-to-left override (U+202E)"),
+        (
+            "safe\u202egnp.exe",
+            "must not contain characters that change the direction of text, but contains right-to-left override (U+202E)",
+        ),
         ("a\nb", "must be one line without control characters, but contains line feed (U+000A)"),
         ("a\x85b", "must be one line without control characters, but contains control character (U+0085)"),
         ("a\ud800", "must be text, but contains U+D800, which is not a character"),

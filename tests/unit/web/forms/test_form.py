@@ -450,7 +450,9 @@ def test_entries_of_a_map_are_added_named_and_removed() -> None:
     page.editor("/m/").value = "2"
     submission = form.read(page.pairs())
     assert submission.value == {"m": {"a": 1, "B2": 2}}
-    assert [(error.pointer, error.message) for error in submission.errors] == [("/m/B2", "has a name that is not allowed: it must match the pattern ^[a-z]+$")]
+    assert [(error.pointer, error.message) for error in submission.errors] == [
+        ("/m/B2", "has a name that is not allowed: it must match the pattern ^[a-z]+$")
+    ]
     page = Page(form.render(submission=submission))
     assert press(form, page.pairs(), page.at("/m", "remove")).value == {"m": {"a": 1}}
     for key, words in (("", "must have a name"), ("a", "must have a name of its own: a is used twice")):
@@ -681,7 +683,9 @@ def test_the_whole_form_is_edited_as_json_and_back_without_loss() -> None:
     assert json.loads(page.editor("").value) == value
     page.editor("").value = page.editor("").value.replace('"users"', '"wrong')
     submission = form.apply(form.read(page.pairs()), page.at("", "update")["value"])
-    assert Page(form.render(submission=submission)).editor("").value == page.editor("").value, "what is not valid JSON stays as it was typed"
+    assert Page(form.render(submission=submission)).editor("").value == page.editor("").value, (
+        "what is not valid JSON stays as it was typed"
+    )
     page.editor("").value = page.editor("").value.replace('"wrong', '"others"')
     back = Page(form.render(submission=form.apply(form.read(page.pairs()), page.at("", "update")["value"])))
     assert back.editor("/collection").value == "others"

@@ -78,7 +78,8 @@ def test_errors_keep_it_through_their_text() -> None:
     assert translated(error.detail, "de") == "„x“ ist nicht gelöscht"
     assert isinstance(str(error), Said)
     assert translated(NotFound("job", "7").detail, "de") == "Job „7“ gibt es nicht"
-    assert translated(StaleVersion(1, 2000).detail, "de") == "Jetzt gilt Fassung 2.000; die Änderung war für Fassung 1"
+    stale = "Jemand anderes hat dies geändert. Jetzt gilt Version 2.000; Ihre Änderung beruht auf Version 1."
+    assert translated(StaleVersion(1, 2000).detail, "de") == stale
     two = ValidationFailed([FieldError("/a", "is required"), FieldError("/b", say("must be at most {most}", most=3))])
     assert (two.detail, translated(two.detail, "de")) == ("/a: is required; /b: must be at most 3", "/a: fehlt; /b: darf höchstens 3 sein")
     (weak,) = Passwords().problems("password1234", known=())

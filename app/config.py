@@ -106,233 +106,289 @@ def _at_least(minimum: int, maximum: int = CENTURY_SECONDS) -> dict[str, Any]:
 class Settings:
     """All that the environment decides. `docs/reference/settings.md` is checked against this class by a test."""
 
-    mongodb_uri: str = _var("MONGODB_URI", "str", "", "MongoDB to use; empty: a private mongod in the data folder", secret=True)
-    database: str = _var("JOBWRIGHT_DATABASE", "str", "jobwright", "Name of the registry's database")
-    data_dir: str = _var("JOBWRIGHT_DATA_DIR", "str", "./data", "Folder for the private mongod, the key and job files")
+    mongodb_uri: str = _var(
+        "MONGODB_URI", "str", "", "MongoDB connection string. Leave empty to use a private MongoDB in the data folder.", secret=True
+    )
+    database: str = _var("JOBWRIGHT_DATABASE", "str", "jobwright", "Name of the database of Jobwright")
+    data_dir: str = _var("JOBWRIGHT_DATA_DIR", "str", "./data", "Folder for the private MongoDB, the key and the files of jobs")
     sample: bool = _var(
         "JOBWRIGHT_SAMPLE",
         "bool",
         False,
-        "Create sample data at the start of an installation that has no jobs: a shop, jobs, their history",
+        "Create sample data (a shop, jobs and their history) when an installation without jobs starts",
     )
     sample_uri: str = _var(
         "JOBWRIGHT_SAMPLE_URI",
         "str",
         "",
-        "MongoDB for the database of the sample data, which jobs may reach; empty: a second private mongod, if MONGODB_URI is empty too",
+        "MongoDB for the sample data, which jobs may reach. Leave empty to use a second private MongoDB, if MONGODB_URI is empty too.",
         secret=True,
     )
     secret_key: str = _var(
         "JOBWRIGHT_SECRET_KEY",
         "str",
         "",
-        "Key that signs sessions and encrypts connections: at least 32 random characters; empty: made in the data folder",
+        "Key that signs sessions and encrypts connections, at least 32 random characters. Leave empty to create one in the data folder.",
         secret=True,
     )
     old_secret_keys: tuple[str, ...] = _var(
         "JOBWRIGHT_OLD_SECRET_KEYS",
         "words",
         (),
-        "Earlier keys, between spaces: they open what they sealed, and seal nothing",
+        "Earlier keys, separated by spaces. They decrypt what was encrypted with them and encrypt nothing new.",
         secret=True,
     )
-    host: str = _var("HOST", "str", "127.0.0.1", "Address the web server listens on")
-    port: int = _var("PORT", "int", 8080, "Port the web server listens on; 0 picks a free one", **_at_least(0, 65535))
-    web_threads: int = _var("JOBWRIGHT_WEB_THREADS", "int", 16, "Requests served at once", **_at_least(1, 512))
+    host: str = _var("HOST", "str", "127.0.0.1", "Address that the web server listens on")
+    port: int = _var("PORT", "int", 8080, "Port that the web server listens on; 0 chooses a free port", **_at_least(0, 65535))
+    web_threads: int = _var("JOBWRIGHT_WEB_THREADS", "int", 16, "Number of requests that are served at the same time", **_at_least(1, 512))
     web_connections: int = _var(
         "JOBWRIGHT_WEB_CONNECTIONS",
         "int",
         4000,
-        "Connections of clients open at once; for one more, one that has no request running is closed",
+        "Maximum number of open client connections. When it is reached, an idle connection is closed for each new one.",
         **_at_least(16, 100_000),
     )
     log_level: str = _var(
         "LOG_LEVEL",
         "upper",
         "INFO",
-        "DEBUG, INFO, WARNING or ERROR",
+        "Lowest level of log events: DEBUG, INFO, WARNING or ERROR",
         validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]),
     )
     log_format: str = _var(
         "JOBWRIGHT_LOG_FORMAT",
         "str",
         "auto",
-        "json, console, or auto (console on a terminal)",
+        "Format of the log: json, console, or auto (console on a terminal, json otherwise)",
         validate=OneOf(["auto", "json", "console"]),
     )
-    admin_email: str = _var("JOBWRIGHT_ADMIN_EMAIL", "str", "admin@localhost", "Super-admin made at the first start")
-    admin_password: str = _var(
-        "JOBWRIGHT_ADMIN_PASSWORD", "str", "", "The first super-admin's password; empty: one is made and printed once", secret=True
+    admin_email: str = _var(
+        "JOBWRIGHT_ADMIN_EMAIL", "str", "admin@localhost", "E-mail address of the super-admin who is created at the first start"
     )
-    timezone: str = _var("SCHEDULER_TIMEZONE", "zone", "UTC", "Time zone of a schedule that names none")
+    admin_password: str = _var(
+        "JOBWRIGHT_ADMIN_PASSWORD",
+        "str",
+        "",
+        "Password of the first super-admin. Leave empty to have one generated and printed once.",
+        secret=True,
+    )
+    timezone: str = _var("SCHEDULER_TIMEZONE", "zone", "UTC", "Time zone of schedules that do not set one")
     misfire_grace_seconds: int = _var(
         "SCHEDULER_MISFIRE_GRACE_TIME",
         "int",
         300,
-        "Seconds a due time may be late before it is a misfire",
+        "How many seconds late a run may start before it counts as missed, by default",
         **_at_least(1, 604_800),
     )
     max_instances: int = _var(
-        "SCHEDULER_MAX_INSTANCES", "int", 3, "Upper bound for a job's concurrency.max_instances", **_at_least(1, 1000)
+        "SCHEDULER_MAX_INSTANCES", "int", 3, "Highest value that a job may set for concurrency.max_instances", **_at_least(1, 1000)
     )
-    pool_size: int = _var("SCHEDULER_EXECUTOR_POOL_SIZE", "int", 10, "Attempts run at once on a node", **_at_least(1, 1000))
+    pool_size: int = _var("SCHEDULER_EXECUTOR_POOL_SIZE", "int", 10, "Number of simultaneous runs on one node", **_at_least(1, 1000))
     isolation: str = _var(
         "JOBWRIGHT_ISOLATION",
         "str",
         "template",
-        "process: each attempt has a process of its own; reused: attempts follow each other in warm ones; template: as each template says",
+        "process: every attempt has its own process. reused: attempts share warm processes one after "
+        "the other. template: as each template says.",
         validate=OneOf(["template", "process", "reused"]),
     )
     cgroup: str = _var(
         "JOBWRIGHT_CGROUP",
         "str",
         "auto",
-        "Control groups (version 2): auto holds attempts together; own also bounds them, in a group that is Jobwright's alone; off",
+        "Use of control groups (version 2). auto: keep the processes of an attempt together. own: also limit "
+        "them, in a group that only Jobwright uses. off: do not use them.",
         validate=OneOf(["auto", "own", "off"]),
     )
     cage: str = _var(
         "JOBWRIGHT_CAGE",
         "str",
         "auto",
-        "auto: job processes are kept in as far as the kernel lets that be (docs/how-to/secure.md); off: they are not",
+        "auto: sandbox job processes with whatever the kernel supports (docs/how-to/secure.md). off: no sandbox.",
         validate=OneOf(["auto", "off"]),
     )
-    job_user: str = _var("JOBWRIGHT_JOB_USER", "str", "", "User that job processes run as; needs a service that runs as root")
+    job_user: str = _var("JOBWRIGHT_JOB_USER", "str", "", "User that runs job processes. The service must run as root.")
     job_paths: tuple[str, ...] = _var(
         "JOBWRIGHT_JOB_PATHS",
         "words",
         (),
-        "Folders, between spaces, that job processes may write to beside their own and their file stores",
+        "Additional folders that job processes may write to, separated by spaces",
     )
     trusted_template_keys: tuple[str, ...] = _var(
-        "JOBWRIGHT_TRUSTED_TEMPLATE_KEYS", "words", (), "Public keys, between spaces, of installations whose template files are trusted"
+        "JOBWRIGHT_TRUSTED_TEMPLATE_KEYS", "words", (), "Public keys of installations whose template files are trusted, separated by spaces"
     )
-    max_running: int = _var("JOBWRIGHT_MAX_RUNNING", "int", 0, "Attempts run at once on all nodes together; 0: any number", **_at_least(0))
+    max_running: int = _var(
+        "JOBWRIGHT_MAX_RUNNING", "int", 0, "Number of simultaneous runs on all nodes together; 0 means no limit", **_at_least(0)
+    )
     template_limits: tuple[tuple[str, int], ...] = _var(
         "JOBWRIGHT_TEMPLATE_LIMITS",
         "counts",
         (),
-        "Attempts run at once of a template, `template=number`, comma-separated",
+        "Number of simultaneous runs of a template, as `template=number`, separated by commas",
     )
     group_limits: tuple[tuple[str, int], ...] = _var(
         "JOBWRIGHT_GROUP_LIMITS",
         "counts",
         (),
-        "Attempts run at once of the jobs of a concurrency group, `group=number`, comma-separated; 1 for others",
+        "Number of simultaneous runs of a concurrency group, as `group=number`, separated by commas. Groups that are not listed have 1.",
     )
-    default_max_retries: int = _var("DEFAULT_MAX_RETRIES", "int", 3, "Retries of a job that says nothing", **_at_least(0, 100))
+    default_max_retries: int = _var("DEFAULT_MAX_RETRIES", "int", 3, "Default number of retries of a job", **_at_least(0, 100))
     default_retry_delay_seconds: int = _var(
-        "DEFAULT_RETRY_DELAY", "int", 300, "Base delay in seconds between attempts", **_at_least(0, 86_400)
+        "DEFAULT_RETRY_DELAY", "int", 300, "Default delay before a retry, in seconds", **_at_least(0, 86_400)
     )
     lease_seconds: float = _var(
         "LOCK_TIMEOUT_SECONDS",
         "float",
         30.0,
-        "A run whose worker is silent for so long is taken from it",
+        "Seconds without a sign of life from a worker after which its runs count as lost",
         **_positive(),
     )
     tick_seconds: float = _var(
         "JOBWRIGHT_TICK_SECONDS",
         "float",
         1.0,
-        "Poll for what other nodes left: due times, ends and requests are acted on at once",
+        "Seconds between two looks for work that another node left behind. New work starts at once in any case.",
         **_positive(60),
     )
     probe_seconds: int = _var(
-        "JOBWRIGHT_PROBE_SECONDS", "int", 300, "Seconds between two looks at whether a connection answers; 0: never", **_at_least(0)
+        "JOBWRIGHT_PROBE_SECONDS", "int", 300, "Seconds between two tests of each connection; 0 means never", **_at_least(0)
     )
     kill_grace_seconds: float = _var(
-        "JOBWRIGHT_KILL_GRACE_SECONDS", "float", 3.0, "From SIGTERM to SIGKILL, at timeout and cancel", **_positive(4.5)
+        "JOBWRIGHT_KILL_GRACE_SECONDS",
+        "float",
+        3.0,
+        "Seconds between SIGTERM and SIGKILL when a run is cancelled or exceeds its timeout",
+        **_positive(4.5),
     )
     drain_seconds: float = _var(
         "JOBWRIGHT_DRAIN_SECONDS",
         "float",
         20.0,
-        "Seconds that running attempts get at SIGTERM before they are handed back",
+        "Seconds that running attempts have to finish when the service stops. After that they return to the queue.",
         **_positive(),
     )
-    max_timeout_seconds: int = _var("JOBWRIGHT_MAX_TIMEOUT_SECONDS", "int", 86400, "Longest timeout a job may ask", **_at_least(1))
-    job_memory_mb: int = _var("JOBWRIGHT_JOB_MEMORY_MB", "int", 2048, "Address space of an attempt, MiB", **_at_least(256))
-    job_cpu_seconds: int = _var("JOBWRIGHT_JOB_CPU_SECONDS", "int", 86400, "Processor time of an attempt, seconds", **_at_least(1))
-    job_open_files: int = _var("JOBWRIGHT_JOB_OPEN_FILES", "int", 512, "Open files of an attempt", **_at_least(32))
-    job_processes: int = _var("JOBWRIGHT_JOB_PROCESSES", "int", 64, "Processes in the tree of an attempt; one more ends it", **_at_least(1))
-    job_log_bytes: int = _var("JOBWRIGHT_JOB_LOG_BYTES", "int", 10_000_000, "Log kept of an attempt, bytes", **_at_least(1000))
+    max_timeout_seconds: int = _var(
+        "JOBWRIGHT_MAX_TIMEOUT_SECONDS", "int", 86400, "Longest timeout that a job may set, in seconds", **_at_least(1)
+    )
+    job_memory_mb: int = _var(
+        "JOBWRIGHT_JOB_MEMORY_MB", "int", 2048, "Memory (address space) that an attempt may use, in MiB", **_at_least(256)
+    )
+    job_cpu_seconds: int = _var(
+        "JOBWRIGHT_JOB_CPU_SECONDS", "int", 86400, "Processor time that an attempt may use, in seconds", **_at_least(1)
+    )
+    job_open_files: int = _var("JOBWRIGHT_JOB_OPEN_FILES", "int", 512, "Number of files that an attempt may have open", **_at_least(32))
+    job_processes: int = _var(
+        "JOBWRIGHT_JOB_PROCESSES", "int", 64, "Number of processes that an attempt may have. One more ends the attempt.", **_at_least(1)
+    )
+    job_log_bytes: int = _var(
+        "JOBWRIGHT_JOB_LOG_BYTES", "int", 10_000_000, "Maximum size of the log of an attempt, in bytes", **_at_least(1000)
+    )
     job_result_bytes: int = _var(
         "JOBWRIGHT_JOB_RESULT_BYTES",
         "int",
         1_000_000,
-        "Largest result of an attempt, bytes",
+        "Maximum size of the result of an attempt, in bytes",
         **_at_least(1000, 8_000_000),
     )
-    job_file_mb: int = _var("JOBWRIGHT_JOB_FILE_MB", "int", 16384, "Largest file an attempt may write, MiB", **_at_least(1))
-    max_jobs: int = _var("JOBWRIGHT_MAX_JOBS", "int", 100, "Jobs in the registry", **_at_least(1))
-    max_jobs_per_creator: int = _var("MAX_SCHEDULES_PER_CREATOR", "int", 1000, "Jobs one person may have made", **_at_least(1))
+    job_file_mb: int = _var("JOBWRIGHT_JOB_FILE_MB", "int", 16384, "Maximum size of a file that an attempt writes, in MiB", **_at_least(1))
+    max_jobs: int = _var("JOBWRIGHT_MAX_JOBS", "int", 100, "Maximum number of jobs", **_at_least(1))
+    max_jobs_per_creator: int = _var(
+        "MAX_SCHEDULES_PER_CREATOR", "int", 1000, "Maximum number of jobs that one person may have created", **_at_least(1)
+    )
     runs_per_hour: int = _var("JOBWRIGHT_RUNS_PER_HOUR", "int", 10, "Manual runs an hour a user", **_at_least(1))
-    api_rate: int = _var("JOBWRIGHT_API_RATE", "int", 1200, "REST requests a minute an account, on all nodes together", **_at_least(1))
+    api_rate: int = _var("JOBWRIGHT_API_RATE", "int", 1200, "REST requests per minute and account, on all nodes together", **_at_least(1))
     stranger_rate: int = _var(
-        "JOBWRIGHT_STRANGER_RATE", "int", 120, "Requests a minute of one network that prove nobody: wrong tokens, sign-ins", **_at_least(1)
+        "JOBWRIGHT_STRANGER_RATE",
+        "int",
+        120,
+        "Unauthenticated requests per minute and network, such as wrong tokens and sign-ins",
+        **_at_least(1),
     )
     proxy_hops: int = _var(
         "JOBWRIGHT_PROXY_HOPS",
         "int",
         0,
-        "Proxies in front whose X-Forwarded-* headers are believed",
+        "Number of proxies in front of Jobwright whose X-Forwarded-* headers are trusted",
         **_at_least(0, 10),
     )
     trusted_hosts: tuple[str, ...] = _var(
-        "JOBWRIGHT_TRUSTED_HOSTS", "hosts", (), "Names that requests may call this server by, comma-separated; empty: any"
+        "JOBWRIGHT_TRUSTED_HOSTS",
+        "hosts",
+        (),
+        "Host names that requests may use for this server, separated by commas. Leave empty to accept any.",
     )
-    strict: bool = _var("JOBWRIGHT_STRICT", "bool", False, "Only super-admins create jobs")
-    approval_days: int = _var("JOBWRIGHT_APPROVAL_DAYS", "int", 7, "Days that a request waits for approval", **_at_least(1, 365))
-    max_lookahead_days: int = _var("MAX_SCHEDULE_LOOKAHEAD_DAYS", "int", 365, "How far ahead a one-time run may lie", **_at_least(1, 36500))
+    strict: bool = _var("JOBWRIGHT_STRICT", "bool", False, "Only super-admins can create jobs")
+    approval_days: int = _var("JOBWRIGHT_APPROVAL_DAYS", "int", 7, "Days after which a request for approval expires", **_at_least(1, 365))
+    max_lookahead_days: int = _var(
+        "MAX_SCHEDULE_LOOKAHEAD_DAYS", "int", 365, "How many days in the future a one-time run may be", **_at_least(1, 36500)
+    )
     keep_success_days: int = _var(
-        "JOBWRIGHT_KEEP_SUCCESS_DAYS", "int", 90, "Days that successes are kept; 0: for ever", **_at_least(0, CENTURY_DAYS)
+        "JOBWRIGHT_KEEP_SUCCESS_DAYS", "int", 90, "Days that successful executions are kept; 0 means forever", **_at_least(0, CENTURY_DAYS)
     )
     keep_failure_days: int = _var(
         "JOBWRIGHT_KEEP_FAILURE_DAYS",
         "int",
         365,
-        "Days that failed, timed-out, cancelled and missed runs are kept; 0: for ever",
+        "Days that failed, timed-out, cancelled and missed executions are kept; 0 means forever",
         **_at_least(0, CENTURY_DAYS),
     )
     keep_skipped_days: int = _var(
-        "JOBWRIGHT_KEEP_SKIPPED_DAYS", "int", 30, "Days that skipped runs are kept; 0: for ever", **_at_least(0, CENTURY_DAYS)
+        "JOBWRIGHT_KEEP_SKIPPED_DAYS", "int", 30, "Days that skipped executions are kept; 0 means forever", **_at_least(0, CENTURY_DAYS)
     )
-    keep_per_job: int = _var("JOBWRIGHT_KEEP_PER_JOB", "int", 10_000, "Executions kept of a job; 0: all", **_at_least(0))
-    notify_connection: str = _var("JOBWRIGHT_NOTIFY_CONNECTION", "str", "", "Name of the SMTP connection that outcomes are mailed through")
-    public_url: str = _var("JOBWRIGHT_PUBLIC_URL", "str", "", "Where people reach Jobwright, for links in mails")
+    keep_per_job: int = _var("JOBWRIGHT_KEEP_PER_JOB", "int", 10_000, "Number of executions kept per job; 0 means all", **_at_least(0))
+    notify_connection: str = _var("JOBWRIGHT_NOTIFY_CONNECTION", "str", "", "Name of the SMTP connection that sends notifications")
+    public_url: str = _var("JOBWRIGHT_PUBLIC_URL", "str", "", "Address under which people reach Jobwright, for links in mails")
     allowed_hosts: tuple[str, ...] = _var(
         "JOBWRIGHT_ALLOWED_HOSTS",
         "hosts",
         (),
-        "Private hosts that jobs may call, `host` or `host:port`, comma-separated",
+        "Private hosts that jobs may call, as `host` or `host:port`, separated by commas",
     )
-    session_hours: int = _var("JOBWRIGHT_SESSION_HOURS", "int", 12, "A sign-in ends after so many hours", **_at_least(1, 720))
+    session_hours: int = _var("JOBWRIGHT_SESSION_HOURS", "int", 12, "Hours after which a session ends", **_at_least(1, 720))
     session_idle_minutes: int = _var(
-        "JOBWRIGHT_SESSION_IDLE_MINUTES", "int", 120, "A sign-in ends after so many minutes without a request", **_at_least(1, 43_200)
+        "JOBWRIGHT_SESSION_IDLE_MINUTES", "int", 120, "Minutes without a request after which a session ends", **_at_least(1, 43_200)
     )
     secure_cookies: bool = _var(
-        "JOBWRIGHT_SECURE_COOKIES", "bool", False, "Cookies over TLS alone; on by itself where JOBWRIGHT_PUBLIC_URL begins with https"
+        "JOBWRIGHT_SECURE_COOKIES", "bool", False, "Send cookies over TLS only. On by default if JOBWRIGHT_PUBLIC_URL begins with https."
     )
 
-    password_sign_in: bool = _var("JOBWRIGHT_PASSWORD_SIGN_IN", "bool", True, "People sign in with passwords; off where all come by OIDC")
-    oidc_issuer: str = _var("JOBWRIGHT_OIDC_ISSUER", "str", "", "Address of the OpenID Connect provider that people sign in through")
-    oidc_client_id: str = _var("JOBWRIGHT_OIDC_CLIENT_ID", "str", "", "What the provider knows Jobwright by")
-    oidc_client_secret: str = _var("JOBWRIGHT_OIDC_CLIENT_SECRET", "str", "", "What Jobwright proves that with", secret=True)
-    oidc_name: str = _var("JOBWRIGHT_OIDC_NAME", "str", "single sign-on", "What the button says: Sign in with …")
-    oidc_scopes: str = _var("JOBWRIGHT_OIDC_SCOPES", "str", "openid email profile", "Scopes that the provider is asked for")
-    oidc_role_claim: str = _var("JOBWRIGHT_OIDC_ROLE_CLAIM", "str", "groups", "Claim that says the role; dots lead inwards")
+    password_sign_in: bool = _var(
+        "JOBWRIGHT_PASSWORD_SIGN_IN",
+        "bool",
+        True,
+        "Allow sign-in with a password. Switch it off if everybody signs in through single sign-on.",
+    )
+    oidc_issuer: str = _var(
+        "JOBWRIGHT_OIDC_ISSUER", "str", "", "Address (issuer) of the OpenID Connect provider, exactly as the provider states it"
+    )
+    oidc_client_id: str = _var("JOBWRIGHT_OIDC_CLIENT_ID", "str", "", "Client id of Jobwright at the provider")
+    oidc_client_secret: str = _var(
+        "JOBWRIGHT_OIDC_CLIENT_SECRET",
+        "str",
+        "",
+        "Client secret of Jobwright at the provider. Leave empty for a public client; PKCE is always used.",
+        secret=True,
+    )
+    oidc_name: str = _var("JOBWRIGHT_OIDC_NAME", "str", "single sign-on", 'Name of the provider on the button "Sign in with …"')
+    oidc_scopes: str = _var("JOBWRIGHT_OIDC_SCOPES", "str", "openid email profile", "Scopes to request from the provider")
+    oidc_role_claim: str = _var(
+        "JOBWRIGHT_OIDC_ROLE_CLAIM",
+        "str",
+        "groups",
+        "Claim that contains the role, a text or a list. Dots lead into objects, as in `realm_access.roles`.",
+    )
     oidc_roles: tuple[tuple[str, str], ...] = _var(
         "JOBWRIGHT_OIDC_ROLES",
         "roles",
         (),
-        "Roles of the claim's values, `value=role`, comma-separated: asked at each sign-in; empty: accounts keep the role that they have",
+        "Role for each value of the claim, as `value=role`, separated by commas, applied at every sign-in. "
+        "Leave empty to keep the roles of accounts.",
     )
     oidc_default_role: str = _var(
         "JOBWRIGHT_OIDC_DEFAULT_ROLE",
         "str",
         "",
-        "Role of people for whom the claim says none: user or admin; empty: they are not let in",
+        "Role of people without a matching claim: user or admin. Leave empty to refuse them.",
         validate=OneOf(["", "user", "admin"]),
     )
 
@@ -398,7 +454,7 @@ def _places(settings: Settings) -> list[str]:
     try:
         settings.data_path  # noqa: B018 - to resolve it is the check
     except (OSError, RuntimeError, ValueError) as error:
-        problems.append(f"JOBWRIGHT_DATA_DIR: {settings.data_dir!r} is no folder: {error}")
+        problems.append(f"JOBWRIGHT_DATA_DIR: {settings.data_dir!r} is not a folder: {error}")
     for name, address in (("JOBWRIGHT_PUBLIC_URL", settings.public_url), ("JOBWRIGHT_OIDC_ISSUER", settings.oidc_issuer)):
         if address and not _is_web_address(address):
             problems.append(f"{name}: must be an address such as https://jobs.example.com (it is {address!r})")

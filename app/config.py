@@ -93,6 +93,8 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
 CENTURY_DAYS = 36_500
 CENTURY_SECONDS = CENTURY_DAYS * 86_400  # the longest span; a date so far from today's is one still. Counts are held to it as well
 
+MOST_COUNTED_AN_HOUR = 100_000  # runs of one person: the record that counts them holds the time of each
+
 
 def _positive(maximum: float = CENTURY_SECONDS) -> dict[str, Any]:
     return {"validate": Range(min=0, max=maximum, min_inclusive=False)}
@@ -295,7 +297,27 @@ class Settings:
     max_jobs_per_creator: int = _var(
         "MAX_SCHEDULES_PER_CREATOR", "int", 1000, "Maximum number of jobs that one person may have created", **_at_least(1)
     )
-    runs_per_hour: int = _var("JOBWRIGHT_RUNS_PER_HOUR", "int", 10, "Manual runs an hour a user", **_at_least(1))
+    runs_per_hour: int = _var(
+        "JOBWRIGHT_RUNS_PER_HOUR",
+        "int",
+        10,
+        "Number of runs that an admin may start by hand per hour",
+        **_at_least(1, MOST_COUNTED_AN_HOUR),
+    )
+    runs_per_hour_super_admin: int = _var(
+        "JOBWRIGHT_RUNS_PER_HOUR_SUPER_ADMIN",
+        "int",
+        1000,
+        "Number of runs that a super-admin may start by hand per hour",
+        **_at_least(1, MOST_COUNTED_AN_HOUR),
+    )
+    dry_runs_per_hour: int = _var(
+        "JOBWRIGHT_DRY_RUNS_PER_HOUR",
+        "int",
+        60,
+        "Number of dry runs of unsaved jobs that a person may start per hour",
+        **_at_least(1, MOST_COUNTED_AN_HOUR),
+    )
     api_rate: int = _var("JOBWRIGHT_API_RATE", "int", 1200, "REST requests per minute and account, on all nodes together", **_at_least(1))
     stranger_rate: int = _var(
         "JOBWRIGHT_STRANGER_RATE",

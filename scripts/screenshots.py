@@ -45,7 +45,6 @@ def main() -> None:
             "JOBWRIGHT_ADMIN_EMAIL": EMAIL,
             "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD,
             "JOBWRIGHT_ALLOWED_HOSTS": f"127.0.0.1:{PORT}",
-            "JOBWRIGHT_RUNS_PER_HOUR": "1000",
         }
         service = subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], env=environment)
         try:

@@ -223,7 +223,7 @@ def services(store: Store, settings: Settings, clock: ManualClock, catalogue: Ca
 @pytest.fixture
 def live_services(store: Store, settings: Settings, catalogue: Catalogue) -> Services:
     """The house with the machine's clock, for tests that run attempts."""
-    return build_services(replace(settings, runs_per_hour=1000), store, catalogue=catalogue)
+    return build_services(replace(settings, runs_per_hour=1000, dry_runs_per_hour=1000), store, catalogue=catalogue)
 
 
 @pytest.fixture

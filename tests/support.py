@@ -83,6 +83,7 @@ class Service:
             "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD,
             "JOBWRIGHT_LOG_FORMAT": "json",
             "JOBWRIGHT_RUNS_PER_HOUR": "100000",
+            "JOBWRIGHT_RUNS_PER_HOUR_SUPER_ADMIN": "100000",
             "JOBWRIGHT_API_RATE": "100000",
             "JOBWRIGHT_MAX_JOBS": "2000",
             "LOCK_TIMEOUT_SECONDS": "3",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from urllib.parse import urlsplit
 
 from flask import Response, current_app, g, make_response, render_template, request
@@ -11,8 +10,8 @@ from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import LimitReached, NotSignedIn
-from templates_lib.messages import joined, said, say
-from web.current import optional_actor, services
+from templates_lib.messages import said, say
+from web.current import optional_actor
 from web.forms.form import PREFIX
 from web.views import signin
 from web.views.common import CHECK, Pairs
@@ -72,14 +71,12 @@ _PARTS = frozenset({"jobs_pages.schedule_preview", "jobs_pages.tried"})  # parts
 # The field that makes a page carry out what it has only shown before.
 _DOES = {"exchange_pages.bring": "action", "template_admin.bring": "take", "job_list_pages.bulk": "confirm"}
 PREFIXES = (PREFIX, DETAILS, PARAMETERS, AFTER, POLICIES)
-SHORTLY = 90  # seconds; for a longer wait the message names the time of day
 
 
 def form_again(error: Exception, status: int, title: str, detail: str) -> Response | None:
     """Returns the posted form with the typed values and the reason. None if the refused request was no form, or if it cannot be shown."""
     if not _is_form(error):
         return None
-    detail = joined((detail, _when(error)), " ") if _when(error) else detail
     typed = list(request.form.items(multi=True))
     try:
         answer = None if request.endpoint in _SEPARATE else _drawn(title, detail, typed)
@@ -145,13 +142,3 @@ def _same_origin() -> bool:
     """True if the request comes from one of our own pages, according to the browser."""
     source = request.headers.get("Origin") or request.headers.get("Referer") or ""
     return bool(source) and urlsplit(source).netloc == request.host
-
-
-def _when(error: Exception) -> str:
-    """Returns in words when the action is possible again; empty if that is unknown."""
-    if not isinstance(error, LimitReached) or error.retry_after_seconds is None:
-        return ""
-    if error.retry_after_seconds <= SHORTLY:
-        return say("It is possible again in {seconds} s.", seconds=error.retry_after_seconds)
-    at = services().clock.now() + timedelta(seconds=error.retry_after_seconds)
-    return say("It is possible again at {at:%Y-%m-%d %H:%M:%S} UTC.", at=at)

@@ -12,6 +12,7 @@ from pymongo.database import Database
 from app.accounts.throttle import network_of
 from app.errors import LimitReached
 from app.mongo import Document
+from templates_lib.messages import say, say_many
 
 if TYPE_CHECKING:
     from app.accounts.rate_storage import Counter
@@ -31,13 +32,28 @@ class Rates:
 
     def count_request(self, account_id: str) -> None:
         """Counts one request of an account. Raises LimitReached."""
-        self._count("account", account_id, self._per_minute, f"This account has made {self._per_minute} requests within a minute")
+        until = self._counter.hit("account", account_id, self._per_minute)
+        if until is not None:
+            seconds = _seconds_until(until)
+            text = say_many(
+                "This account may send one request per minute (JOBWRIGHT_API_RATE). The next one is possible in {seconds} s.",
+                "This account may send {count} requests per minute (JOBWRIGHT_API_RATE). The next one is possible in {seconds} s.",
+                self._per_minute,
+                seconds=seconds,
+            )
+            raise LimitReached(text, retry_after_seconds=seconds)
 
     def count_stranger(self, address: str) -> None:
         """Counts one request that proves no account: a wrong token, a sign-in form, a reset link. Raises LimitReached."""
-        self._count("stranger", network_of(address), self._strangers, "Too many requests from your network without a valid sign-in")
-
-    def _count(self, name: str, key: str, per_minute: int, words: str) -> None:
-        until = self._counter.hit(name, key, per_minute)
+        until = self._counter.hit("stranger", network_of(address), self._strangers)
         if until is not None:
-            raise LimitReached(words, retry_after_seconds=max(1, math.ceil(until - time.time())))
+            seconds = _seconds_until(until)
+            text = say(
+                "Too many requests without a valid sign-in came from your network. The next one is possible in {seconds} s.",
+                seconds=seconds,
+            )
+            raise LimitReached(text, retry_after_seconds=seconds)
+
+
+def _seconds_until(moment: float) -> int:
+    return max(1, math.ceil(moment - time.time()))

@@ -61,7 +61,7 @@ class Throttle:
                 if until is not None and until > now:
                     seconds = math.ceil((until - now).total_seconds())
                     raise LimitReached(
-                        say("Too many attempts; try again in {seconds} s", seconds=seconds), retry_after_seconds=seconds
+                        say("Too many attempts. The next one is possible in {seconds} s.", seconds=seconds), retry_after_seconds=seconds
                     ) from None
             else:
                 return

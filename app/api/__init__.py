@@ -20,6 +20,7 @@ from app.api.job_history import routes as job_history
 from app.api.jobs import routes as jobs
 from app.api.maintenance import routes as maintenance
 from app.api.outbox import routes as outbox
+from app.api.problem_types import routes as problem_types
 from app.api.sample import routes as sample
 from app.api.template_moves import routes as template_moves
 from app.api.templates import routes as templates
@@ -28,6 +29,12 @@ from app.api.users import routes as users
 from app.services import EXTENSION, Services
 
 MAX_BODY_BYTES = 2_000_000
+DESCRIPTION = (
+    "Jobwright runs jobs that are made from templates. "
+    "Send a token: `Authorization: Bearer jw_…`. "
+    "Each record in an answer has its identifier as `id`. "
+    "Errors are problem documents (RFC 9457); /api/problems describes their types."
+)
 API_VERSION = "1"  # of the interface, which anybody may read; the version of the program is not public
 
 # In the order in which the OpenAPI document lists them.
@@ -47,6 +54,8 @@ RESOURCES = (
     users,
     tokens,
     sample,
+    problem_types,
+    health,
 )
 
 
@@ -71,7 +80,8 @@ def register_api(app: Flask, services: Services) -> None:
         OPENAPI_JSON_PATH="openapi.json",
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         API_SPEC_OPTIONS={
-            "info": {"description": "A template-driven job registry. Errors are RFC 9457 problem documents."},
+            "info": {"description": DESCRIPTION, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+            "servers": [{"url": "/", "description": "This installation"}],
             "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
             "security": [{"token": []}],
         },
@@ -83,7 +93,6 @@ def register_api(app: Flask, services: Services) -> None:
     for resource in RESOURCES:
         api.register_blueprint(resource.blueprint)
     _describe_problems(api)
-    app.register_blueprint(health.blueprint)
     app.register_error_handler(Exception, answer_elsewhere)
 
 

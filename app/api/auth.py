@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flask import Request, g
+from flask import Request, g, request
 
 from app.api.current import services
 from app.audit.model import Actor
 from app.correlation import current_id
-from app.errors import NotSignedIn
+from app.errors import JobwrightError, NotSignedIn
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -39,10 +39,21 @@ def authenticate(request: Request) -> None:
     address = request.remote_addr or ""
     try:
         if scheme.lower() != "bearer" or not token.strip():
-            raise NotSignedIn("Send a token: Authorization: Bearer jw_… (jobwright token create)")
+            raise NotSignedIn("Send a token in the header `Authorization: Bearer jw_…`. `jobwright token create` makes one.")
         actor = services().tokens.by_token(token.strip(), address=address)
     except NotSignedIn:
         services().rates.count_stranger(address)
         raise
     services().rates.count_request(actor.id)
     g.actor = replace(actor, correlation_id=current_id())
+
+
+def has_valid_token() -> bool:
+    """Returns whether the request at hand has a valid token, where none is needed."""
+    if "Authorization" not in request.headers:
+        return False
+    try:
+        authenticate(request)
+    except JobwrightError:
+        return False
+    return True

@@ -97,9 +97,9 @@ def read_json(request: Request, *, required: bool = True) -> Any:
     try:
         return strict_json.parse(raw.decode("utf-8"), deepest=MAX_DEPTH)
     except strict_json.JsonRefused as error:
-        raise BadRequest(f"The body is refused: {error}") from error
+        raise BadRequest(f"The body is not valid JSON: {error}") from error
     except ValueError as error:
-        raise BadRequest(f"The body is no JSON: {error}") from error
+        raise BadRequest(f"The body is not valid JSON: {error}") from error
 
 
 def check(value: Any, validator: SchemaValidator, further_errors: FurtherErrors | None = None) -> None:
@@ -119,4 +119,4 @@ def _read_text(request: Request) -> str:
     try:
         return request.get_data(cache=False).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BadRequest("The file is no UTF-8 text") from error
+        raise BadRequest("The file is not UTF-8 text") from error

@@ -10,12 +10,12 @@ from flask import Response, current_app, g, jsonify, request, url_for
 from pymongo.errors import PyMongoError
 
 from app.api.current import actor, services
-from app.api.present import jsonable
+from app.api.present import record_json
 from app.api.problems import problem_of
 from app.errors import ApprovalNeeded, Forbidden, StoreUnavailable
 from app.services import PAGE_ERRORS
 
-API_PREFIX = "/api/"
+API_PREFIX = "/api"
 LONGEST_TARGET = 300  # characters of a request line in the audit trail
 
 # Makes the answer to any exception. ApprovalNeeded is one of them: the format asks for the approval.
@@ -48,8 +48,12 @@ def answer_elsewhere(error: Exception) -> Any:
     Under /api, unknown addresses and methods are answered with problem documents; everything else by the web's own pages.
     """
     pages: ErrorFormat | None = current_app.extensions.get(PAGE_ERRORS)
-    of_api = pages is None or request.path.startswith(API_PREFIX)
+    of_api = pages is None or _is_of_api(request.path)
     return answers_in(jobwright_errors if of_api or pages is None else pages)(error)
+
+
+def _is_of_api(path: str) -> bool:
+    return path == API_PREFIX or path.startswith(f"{API_PREFIX}/")
 
 
 def _record_refusal(error: Exception) -> None:
@@ -63,7 +67,7 @@ def _record_refusal(error: Exception) -> None:
 
 def _ask_for_approval(error: ApprovalNeeded) -> Response:
     row = services().approvals.ask(actor(), error.ask)
-    response: Response = jsonify({"approval": jsonable(row), "message": "Waits for the approval of a super-admin"})
+    response: Response = jsonify({"approval": record_json(row), "message": "A super-admin must approve this first"})
     response.status_code = 202
     response.headers["Location"] = url_for("approvals.get_approval", approval_id=row["_id"])
     return response

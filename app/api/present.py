@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from app.api.current import services
 from app.errors import FieldError
 from app.jobs.model import to_plain
 from app.queue.execution import AttemptRecord, Execution
@@ -28,6 +29,12 @@ def jsonable(value: Any) -> Any:
     return value
 
 
+def record_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a stored record as JSON. Its identifier is `id`, and also `_id`."""
+    answer: dict[str, Any] = jsonable({"id": row["_id"], **row})
+    return answer
+
+
 def errors_json(errors: Iterable[FieldError]) -> list[dict[str, str]]:
     """Returns errors, or warnings, as members of an answer."""
     return [{"pointer": error.pointer, "detail": error.message} for error in errors]
@@ -36,6 +43,7 @@ def errors_json(errors: Iterable[FieldError]) -> list[dict[str, str]]:
 def execution_json(execution: Execution) -> dict[str, Any]:
     """An execution, without what only the engine needs; secrets as they are given, which is masked."""
     record = {
+        "id": execution.id,
         "_id": execution.id,
         "job_id": execution.job_id,
         "job_name": execution.job_name,
@@ -46,6 +54,7 @@ def execution_json(execution: Execution) -> dict[str, Any]:
         "code_version": execution.code_version,
         "parameters": execution.parameters,
         "status": str(execution.status),
+        "ended": not execution.is_live,
         "reason": execution.reason,
         "scheduled_for": execution.scheduled_for,
         "queued_at": execution.queued_at,
@@ -76,6 +85,11 @@ def execution_json(execution: Execution) -> dict[str, Any]:
     }
     shown: dict[str, Any] = jsonable({**record, **{name: value for name, value in optional.items() if value}})
     return shown
+
+
+def run_json(execution: Execution) -> dict[str, Any]:
+    """Returns the answer about a run that was just asked for: the execution, and what has become of it."""
+    return {"execution": execution_json(execution), "execution_id": execution.id, "message": services().runs.standing(execution)}
 
 
 def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:

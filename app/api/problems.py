@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import Any
 
 from flask import Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, SecurityError
+from werkzeug.routing import RequestRedirect
 
 from app.api.present import errors_json
+from app.api.problem_types.catalogue import INTERNAL_ERROR, INVALID_PARAMETERS, NO_TYPE, ProblemType, type_of
 from app.api.query_words import in_our_words
 from app.correlation import current_id
 from app.errors import (
@@ -24,19 +27,23 @@ from app.mongo import is_away
 log = get_logger(__name__)
 
 
-def problem(status: int, title: str, detail: str, **members: Any) -> Response:
-    """Returns an `application/problem+json` document (RFC 9457, 3) with these extension members."""
+def problem(kind: ProblemType | None, detail: str, *, status: int | None = None, **members: Any) -> Response:
+    """Returns an `application/problem+json` document (RFC 9457, 3) of a type, with these extension members.
+
+    `status` takes the place of that of the type. Without a type, it says everything, and its phrase is the title.
+    """
+    code = status or (kind.status if kind else 500)
     body = {
-        "type": "about:blank",
-        "title": title,
-        "status": status,
+        "type": kind.uri if kind else NO_TYPE,
+        "title": kind.title if kind else HTTPStatus(code).phrase,
+        "status": code,
         "detail": detail,
         "instance": request.path,
         **members,
         "correlation_id": current_id(),
     }
-    answer = Response(json.dumps(body), status, content_type="application/problem+json")
-    if status == 401:
+    answer = Response(json.dumps(body), code, content_type="application/problem+json")
+    if code == 401:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="jobwright"'
     return answer
 
@@ -50,7 +57,7 @@ def problem_of(error: Exception) -> Response:
     if is_away(error):
         return _of_jobwright_error(StoreUnavailable("MongoDB does not answer. Nothing was changed. Try again."))
     log.exception("request.failed", method=request.method, path=request.path)
-    return problem(500, "Internal error", "This is our fault and is in the log under the correlation id")
+    return problem(INTERNAL_ERROR, "This is a fault of Jobwright. The log has the details under the correlation id.")
 
 
 def _of_jobwright_error(error: JobwrightError) -> Response:
@@ -59,7 +66,7 @@ def _of_jobwright_error(error: JobwrightError) -> Response:
         members["errors"] = errors_json(error.errors)
     if isinstance(error, StaleVersion):
         members |= {"expected_version": error.expected, "actual_version": error.actual}
-    answer = problem(error.status, error.title, error.detail, **members)
+    answer = problem(type_of(error), error.detail, status=error.status, **members)
     if isinstance(error, LimitReached) and error.retry_after_seconds is not None:
         answer.headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, StoreUnavailable):
@@ -71,12 +78,30 @@ def _of_http_error(error: HTTPException) -> Response:
     status, errors = error.code or 500, _parameter_errors(error)
     if errors:
         detail = "; ".join(f"{wrong['parameter']}: {wrong['detail']}" for wrong in errors)
-        return problem(status, "Some parameters need another value", detail, errors=errors)
-    answer = problem(status, error.name, error.description or error.name)
+        return problem(INVALID_PARAMETERS, detail, errors=errors)
+    answer = problem(type_of(error), _detail_of(error), status=status)
     for name, value in error.get_headers():
         if name in {"Allow", "Retry-After"}:
             answer.headers[name] = value
+    if isinstance(error, RequestRedirect):
+        answer.headers["Location"] = error.new_url
     return answer
+
+
+def _detail_of(error: HTTPException) -> str:
+    """Returns what is wrong, in the words of this API in place of werkzeug's."""
+    if isinstance(error, MethodNotAllowed):
+        return f"{request.method} is not possible here. Possible methods: {', '.join(sorted(error.valid_methods or ()))}."
+    if isinstance(error, RequestRedirect):
+        return f"Use the address {error.new_url}"
+    if isinstance(error, SecurityError):
+        return "This server is not called by the name in the header Host (JOBWRIGHT_TRUSTED_HOSTS)"
+    if error.description and error.description != type(error).description:
+        return error.description  # one of ours
+    if isinstance(error, NotFound):
+        return "No operation has this address. The description of the API is at /api/openapi.json, a page for it at /api/docs."
+    kind = type_of(error)
+    return kind.description if kind else HTTPStatus(error.code or 500).phrase
 
 
 def _parameter_errors(error: HTTPException) -> list[dict[str, str]]:

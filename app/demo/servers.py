@@ -163,7 +163,6 @@ def service(folder: Path, uri: str, hook_port: int) -> Iterator[tuple[str, str]]
         "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD,
         "JOBWRIGHT_ALLOWED_HOSTS": f"127.0.0.1:{hook_port}",
         "JOBWRIGHT_LOG_FORMAT": "json",
-        "JOBWRIGHT_RUNS_PER_HOUR": "1000",
     }
     command = [sys.executable, "-m", "app.cli"]
     output = folder / "serve.log"

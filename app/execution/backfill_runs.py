@@ -11,7 +11,8 @@ from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.execution.history_store import HistoryStore
-from app.execution.runs import JobServices, RunLimit
+from app.execution.run_limit import RunLimit
+from app.execution.runs import JobServices
 from app.jobs.gate import Operation
 from app.queue.execution import Execution
 from app.queue.store import QueueStore

@@ -13,7 +13,8 @@ from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.errors import ApprovalNeeded
-from app.execution.runs import RUN_SPACE, JobServices, RunLimit
+from app.execution.run_limit import RunLimit
+from app.execution.runs import RUN_SPACE, JobServices
 from app.jobs.body import non_defaults
 from app.jobs.gate import Operation
 from app.jobs.model import Job
@@ -52,7 +53,7 @@ class Previews:
 
     def try_out(self, actor: Actor, body: Any) -> str:
         """Have the template of a job that is not made say what a run of it would do; returns the key that `result_of_try` is asked with.
-        Counts as one run of the user's hour.
+        Counts as one of the user's dry runs of the hour.
 
         Whoever would have to wait for approval may ask what they would be asking for. Raises ValidationFailed, Forbidden, Conflict where
         the template is off, LimitReached.
@@ -61,7 +62,7 @@ class Previews:
         job = self._registry.draft(actor, body)
         with suppress(ApprovalNeeded):
             self._gate.check(actor, job, Operation.CREATE)
-        self._limit.count(actor)
+        self._limit.count_dry_run(actor)
         with self._audit.action(
             actor, "job.dry_run", kind="job", target_id=job.id, name=job.definition.name, diff=non_defaults(job.definition)
         ):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from app.accounts.permissions import May, require
@@ -14,8 +13,8 @@ from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.connections.vault import mask
-from app.errors import AlreadyRunning, Conflict, FieldError, LimitReached, ValidationFailed
-from app.execution.limit_store import RunLimits
+from app.errors import AlreadyRunning, Conflict, FieldError, ValidationFailed
+from app.execution.run_limit import RunLimit
 from app.execution.visible import VisibleExecutions
 from app.jobs.directory import JobDirectory
 from app.jobs.gate import ApprovalGate, Operation
@@ -31,7 +30,6 @@ from app.signals import Signal
 from templates_lib.messages import Said, said, say
 
 RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")  # of the ids that follow from what was asked
-LIMIT_WINDOW = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +54,6 @@ class JobServices:
     directory: JobDirectory
     parameters: JobParameters
     gate: ApprovalGate
-
-
-class RunLimit:
-    """How many runs a user may start by hand within an hour."""
-
-    def __init__(self, limits: RunLimits, clock: Clock, per_hour: int) -> None:
-        self._limits, self._clock, self._per_hour = limits, clock, per_hour
-
-    def count(self, actor: Actor) -> None:
-        """Count one run of the user's hour. Raises LimitReached, with the time to wait."""
-        wait = self._limits.take(actor.id, now=self._clock.now(), limit=self._per_hour, window=LIMIT_WINDOW)
-        if wait is not None:
-            text = say(
-                "{email} has started {limit} runs within the hour (JOBWRIGHT_RUNS_PER_HOUR)", email=actor.email, limit=self._per_hour
-            )
-            raise LimitReached(text, retry_after_seconds=math.ceil(wait))
 
 
 class Runs:

@@ -11,8 +11,9 @@ from app.execution.history import History
 from app.execution.logs import Logs
 from app.execution.overview import Overview
 from app.execution.previews import Previews
+from app.execution.run_limit import HourlyLimits, RunLimit
 from app.execution.run_services import RunServices
-from app.execution.runs import RunLimit, Runs
+from app.execution.runs import Runs
 from app.factory.ground import Ground
 from app.factory.jobs import Jobs
 from app.factory.templates import Materials
@@ -39,7 +40,7 @@ def build_executions(ground: Ground, materials: Materials, jobs: Jobs) -> Execut
     """Build the stage."""
     stores, audit, clock, registered = ground.stores, ground.audit, ground.clock, jobs.services
     maintenance = Maintenance(stores.maintenance, stores.nodes, stores.dispatch, audit, clock)
-    limit = RunLimit(stores.run_limits, clock, ground.settings.runs_per_hour)
+    limit = RunLimit(stores.run_limits, clock, HourlyLimits.from_settings(ground.settings))
     runs = Runs(
         queue=stores.queue,
         limit=limit,

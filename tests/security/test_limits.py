@@ -16,7 +16,8 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from tests.support import KEY, PATIENCE_SECONDS, Service
+from tests.commands import jobwright
+from tests.support import ADMIN, KEY, PASSWORD, PATIENCE_SECONDS, Service
 
 CALLS = 25
 
@@ -27,6 +28,7 @@ def two(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[
     name, folder = "limits_of_two", tmp_path_factory.mktemp("two")
     limits = {
         "JOBWRIGHT_RUNS_PER_HOUR": "10",
+        "JOBWRIGHT_RUNS_PER_HOUR_SUPER_ADMIN": "12",
         "JOBWRIGHT_MAX_JOBS": "12",
         "JOBWRIGHT_API_RATE": "90",
         "JOBWRIGHT_SECRET_KEY": KEY,
@@ -58,11 +60,18 @@ def at_once(two: list[Service], path: str, token: str, body: object = None) -> C
         return Counter(pool.map(call, range(CALLS)))
 
 
-def test_ten_manual_runs_an_hour(two: list[Service]) -> None:
-    token = two[0].token()
+@pytest.mark.parametrize(("role", "limit"), [("admin", 10), ("super_admin", 12)])
+def test_manual_runs_an_hour(two: list[Service], role: str, limit: int) -> None:
+    email = ADMIN if role == "super_admin" else f"runs-{role}@example.com"
+    if role != "super_admin":
+        environment = {**two[0].environment, "JOBWRIGHT_NEW_PASSWORD": PASSWORD}
+        jobwright(environment, "user", "create", "--email", email, "--role", role, check=True)
+    token = two[0].token(email)
     with two[0].client(token) as client:
-        job = client.post("/api/admin/scheduler-jobs", json={"name": "j", "template_type": "noop", "overlap": "allow"}).json()["job"]["_id"]
-    assert at_once(two, f"/api/admin/scheduler-jobs/{job}/run", token) == {202: 10, 429: 15}
+        job = client.post("/api/admin/scheduler-jobs", json={"name": role, "template_type": "noop", "overlap": "allow"}).json()["job"][
+            "_id"
+        ]
+    assert at_once(two, f"/api/admin/scheduler-jobs/{job}/run", token) == {202: limit, 429: CALLS - limit}
 
 
 def test_jobs_of_the_registry(two: list[Service]) -> None:

@@ -33,6 +33,8 @@ JOB, RUN, CONNECTION, USER, TOKEN, ASK = (
 
 REST: dict[tuple[str, str], May | None] = {
     ("GET", "/api/openapi.json"): OPEN,
+    ("GET", "/api/problems"): OPEN,
+    ("GET", "/api/problems/<problem>"): OPEN,
     ("GET", f"{A}/scheduler-jobs"): May.SEE_JOBS,
     ("POST", f"{A}/scheduler-jobs"): May.CHANGE_JOBS,
     ("POST", f"{A}/scheduler-jobs/validate"): May.CHANGE_JOBS,
@@ -341,6 +343,7 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
         "token_id": token["_id"],
         "approval_id": asked["_id"],
         "name": "cal",
+        "problem": "not-found",
         "template_type": "noop",
         "kind": "noop",
         "secret": "x",

@@ -18,7 +18,7 @@ blueprint = ApiBlueprint("audit", __name__, url_prefix="/api/admin/audit-events"
 @blueprint.get("")
 @blueprint.arguments(AuditQuery, location="query")
 @blueprint.response(200, AuditList)
-def list_events(query: dict[str, Any]) -> dict[str, Any]:
+def list_audit_events(query: dict[str, Any]) -> dict[str, Any]:
     """List events, newest first; go on with `before`, the number in `older`"""
     before, limit = query.pop("before"), query.pop("limit")
     page = services().auditors.page(actor(), AuditFilter(**query), before=before, limit=limit)
@@ -30,7 +30,7 @@ def list_events(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.doc(
     responses={"200": {"description": "The events", "content": {kind: {"schema": {"type": "string"}} for kind in FORMATS.values()}}}
 )
-def export_events(query: dict[str, Any]) -> Response:
+def export_audit_events(query: dict[str, Any]) -> Response:
     """Export events, oldest first, as JSON lines or CSV"""
     file_format = query.pop("format")
     lines = services().auditors.export(actor(), AuditFilter(**query), file_format)

@@ -6,7 +6,7 @@ from marshmallow import RAISE
 from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf, Range
 
-from app.api.base_schemas import LARGEST, AnswerSchema, RequestSchema
+from app.api.base_schemas import INSTANT, LARGEST, AnswerSchema, AsIs, DifferenceOut, RequestSchema
 from app.validation.fields import Bound
 
 
@@ -31,6 +31,34 @@ class AuditQuery(AuditExportQuery):
     limit = ma.Integer(load_default=50, validate=Range(min=1, max=500))
 
 
+class AuditActorOut(AnswerSchema):
+    id = ma.String(required=True)
+    email = ma.String(required=True)
+    role = ma.String(required=True)
+
+
+class AuditTargetOut(AnswerSchema):
+    kind = ma.String(required=True)
+    id = ma.String(required=True)
+    name = ma.String(required=True)
+
+
+class AuditEventOut(AnswerSchema):
+    seq = ma.Integer(required=True, metadata={"description": "The place of the event in the trail, from 1"})
+    at = ma.String(required=True, metadata=INSTANT)
+    action = ma.String(required=True)
+    outcome = ma.String(required=True, metadata={"description": "done, failed or refused"})
+    actor = AsIs(AuditActorOut, required=True)
+    approved_by = ma.String(metadata={"description": "Who approved it, if it waited for approval"})
+    via = ma.String(required=True, metadata={"description": "web, api, cli or system"})
+    address = ma.String(required=True)
+    correlation_id = ma.String(required=True)
+    target = AsIs(AuditTargetOut, required=True)
+    diff = ma.List(AsIs(DifferenceOut), required=True)
+    reason = ma.String()
+    seal = ma.String(metadata={"description": "Proves that the events before it are unchanged"})
+
+
 class AuditList(AnswerSchema):
-    events = ma.List(ma.Dict(), metadata={"description": "seq, at, action, outcome, actor, via, address, target, diff, reason, seal"})
-    older = ma.Integer(allow_none=True)
+    events = ma.List(AsIs(AuditEventOut), required=True)
+    older = ma.Integer(allow_none=True, metadata={"description": "Send it as `before` to go on; null at the end"})

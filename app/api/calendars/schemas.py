@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import fields as ma
 
-from app.api.base_schemas import INSTANT, AnswerSchema
+from app.api.base_schemas import INSTANT, AnswerSchema, AsIs
 from app.api.present import instant, jsonable
 from app.mongo import Document
 from app.scheduling.calendars import SCHEMA, Blackout
@@ -24,12 +24,29 @@ class BlackoutOut(AnswerSchema):
     end = ma.String(required=True, metadata=INSTANT)
 
 
+class DaysOut(AnswerSchema):
+    class Meta(AnswerSchema.Meta):
+        include: ClassVar = {"from": ma.String(required=True, metadata={"format": "date"})}
+
+    to = ma.String(metadata={"format": "date", "description": "The last day; the same as `from` if missing"})
+    note = ma.String()
+
+
+class WindowOut(AnswerSchema):
+    class Meta(AnswerSchema.Meta):
+        include: ClassVar = {"from": ma.String(required=True)}
+
+    days = ma.List(ma.String(), required=True)
+    to = ma.String(required=True)
+
+
 class CalendarOut(AnswerSchema):
+    id = ma.String(required=True, metadata={"description": "The same as `name`"})
     name = ma.String(required=True)
     description = ma.String()
     timezone = ma.String(required=True)
-    dates = ma.List(ma.Dict())
-    weekly = ma.List(ma.Dict())
+    dates = ma.List(AsIs(DaysOut))
+    weekly = ma.List(AsIs(WindowOut))
     ical = ma.String()
     version = ma.Integer(required=True)
     updated_by = ma.String(required=True)
@@ -47,7 +64,7 @@ class CalendarList(AnswerSchema):
 
 
 def calendar_json(row: Document) -> dict[str, Any]:
-    answer: dict[str, Any] = jsonable({"name": row["_id"], **{key: value for key, value in row.items() if key != "_id"}})
+    answer: dict[str, Any] = jsonable({"id": row["_id"], "name": row["_id"], **{key: value for key, value in row.items() if key != "_id"}})
     return answer
 
 

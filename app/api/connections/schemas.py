@@ -6,15 +6,17 @@ from typing import Any
 
 from marshmallow import fields as ma
 
-from app.api.base_schemas import INSTANT, AnswerSchema, RequestSchema
-from app.api.present import jsonable
+from app.api.base_schemas import INSTANT, AnswerSchema, RecordOut, RequestSchema
+from app.api.present import record_json
 from app.mongo import Document
 
 
 class ConnectionBody(RequestSchema):
     name = ma.String(required=True)
-    kind = ma.String(metadata={"description": "On create only"})
-    settings = ma.Dict(required=True, metadata={"description": 'A secret given as {"$secret": "set"} stays as it is'})
+    kind = ma.String(metadata={"description": "Only for a new connection; it cannot be changed"})
+    settings = ma.Dict(
+        required=True, metadata={"description": 'What the connection needs, by its kind; send {"$secret": "set"} to keep a stored secret'}
+    )
 
 
 class NewConnectionBody(ConnectionBody):
@@ -25,15 +27,18 @@ class HealthOut(AnswerSchema):
     works = ma.Boolean(required=True)
     since = ma.String(required=True, metadata=INSTANT)
     probed_at = ma.String(required=True, metadata=INSTANT)
-    message = ma.String(metadata={"description": "What it answered; only super-admins see it"})
+    message = ma.String(metadata={"description": "What the server answered; only super-admins see it"})
 
 
-class ConnectionOut(AnswerSchema):
-    _id = ma.String(required=True)
+class ConnectionOut(RecordOut):
     name = ma.String(required=True)
     kind = ma.String(required=True)
-    health = ma.Nested(HealthOut, allow_none=True, metadata={"description": "In lists: whether it answered at the last probe"})
-    settings = ma.Dict()
+    health = ma.Nested(
+        HealthOut,
+        allow_none=True,
+        metadata={"description": "In lists: its last probe; null if there was none"},
+    )
+    settings = ma.Dict(metadata={"description": "What the connection needs, by its kind; secrets are masked"})
     version = ma.Integer()
 
 
@@ -53,5 +58,4 @@ class ProbeOut(AnswerSchema):
 
 def connection_json(row: Document) -> dict[str, Any]:
     """Returns a connection as its service shows it, secrets masked."""
-    answer: dict[str, Any] = jsonable(row)
-    return answer
+    return record_json(row)

@@ -19,12 +19,13 @@ FILE = {
     "application/yaml": {"schema": {"type": "string"}, "example": EXAMPLE},
     "application/json": {"schema": {"type": "object"}},
 }
+CONTENT = {MEDIA["yaml"]: {"schema": {"type": "string"}}, MEDIA["json"]: {"schema": {"type": "object"}}}
 FILE_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "application/json"})
 
 
 @blueprint.get("/export")
 @blueprint.arguments(ExportQuery, location="query")
-@blueprint.doc(responses={"200": {"description": "The file", "content": {kind: {"schema": {"type": "object"}} for kind in MEDIA.values()}}})
+@blueprint.doc(responses={"200": {"description": "The file", "content": CONTENT}})
 def export_jobs(query: dict[str, Any]) -> Response:
     """Export jobs as a file, with the filters of the list; default values are left out, secrets are masked"""
     file_format = query.pop("format")
@@ -37,7 +38,7 @@ def export_jobs(query: dict[str, Any]) -> Response:
 @blueprint.arguments(PlanQuery, location="query")
 @blueprint.text_body(FILE, media_types=FILE_TYPES)
 @blueprint.response(200, PlanOut)
-def plan_file(query: dict[str, Any], text: str) -> dict[str, Any]:
+def plan_jobs_file(query: dict[str, Any], text: str) -> dict[str, Any]:
     """Say what a file would create, change, leave unchanged and delete, without doing it"""
     return plan_json(services().exchange.plan(actor(), text, **query))
 
@@ -46,6 +47,6 @@ def plan_file(query: dict[str, Any], text: str) -> dict[str, Any]:
 @blueprint.arguments(PlanQuery, location="query")
 @blueprint.text_body(FILE, media_types=FILE_TYPES)
 @blueprint.response(200, PlanOut)
-def apply_file(query: dict[str, Any], text: str) -> dict[str, Any]:
+def apply_jobs_file(query: dict[str, Any], text: str) -> dict[str, Any]:
     """Apply a file to the registry, job by job; if one job in it is invalid, nothing is changed"""
     return plan_json(services().exchange.apply(actor(), text, **query))

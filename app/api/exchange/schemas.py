@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields as ma
 from marshmallow.validate import OneOf
 
-from app.api.base_schemas import AnswerSchema, RequestSchema
+from app.api.base_schemas import AnswerSchema, AsIs, DifferenceOut, FieldErrorOut, RequestSchema
 from app.api.jobs.schemas import JobFilterQuery
 from app.api.present import errors_json, jsonable
 from app.exchange.service import ExchangePlan
@@ -27,9 +27,9 @@ class StepOut(AnswerSchema):
     action = ma.String(required=True, metadata={"description": "create, update, unchanged, delete, invalid"})
     job_id = ma.String(allow_none=True)
     place = ma.Integer(allow_none=True, metadata={"description": "Index of the job in the file, from 0"})
-    diff = ma.List(ma.Dict(), metadata={"description": "field, before, after; secrets masked"})
-    errors = ma.List(ma.Dict(), metadata={"description": "pointer into the job, detail"})
-    warnings = ma.List(ma.Dict(), metadata={"description": "What will fail each run: pointer into the job, detail"})
+    diff = ma.List(AsIs(DifferenceOut), metadata={"description": "What the step changes; secrets are masked"})
+    errors = ma.List(ma.Nested(FieldErrorOut), metadata={"description": "What is wrong with the job; pointers begin at the job"})
+    warnings = ma.List(ma.Nested(FieldErrorOut), metadata={"description": "What will make every run fail"})
     result = ma.String(allow_none=True, metadata={"description": "After apply: done, approval (it waits for a super-admin), failed"})
     detail = ma.String(metadata={"description": "Why it failed, or the id of the request for approval"})
 

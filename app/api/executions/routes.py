@@ -15,10 +15,10 @@ from app.api.executions.schemas import (
     ExecutionList,
     LogPage,
     LogQuery,
+    RunEnvelope,
 )
-from app.api.jobs.schemas import RunEnvelope
 from app.api.paging import page_json
-from app.api.present import execution_json, jsonable
+from app.api.present import execution_json, jsonable, run_json
 from app.execution.filters import ExecutionFilter
 
 blueprint = ApiBlueprint(
@@ -51,7 +51,7 @@ def get_execution(execution_id: str) -> dict[str, Any]:
 @blueprint.get("/<execution_id>/logs")
 @blueprint.arguments(LogQuery, location="query")
 @blueprint.response(200, LogPage)
-def get_logs(query: dict[str, Any], execution_id: str) -> dict[str, Any]:
+def get_execution_logs(query: dict[str, Any], execution_id: str) -> dict[str, Any]:
     """Read the log from a cursor on; call again with `next` while the execution runs"""
     lines, cursor = services().logs.read(actor(), execution_id, after=query["after"], limit=query["limit"])
     return {"logs": jsonable(lines), "next": cursor}
@@ -69,8 +69,7 @@ def cancel_execution(execution_id: str) -> dict[str, Any]:
 @blueprint.response(202, RunEnvelope)
 def retry_execution(execution_id: str) -> dict[str, Any]:
     """Retry an ended execution as a new one that is linked to it"""
-    execution = services().runs.retry(actor(), execution_id)
-    return {"execution_id": execution.id, "message": services().runs.standing(execution)}
+    return run_json(services().runs.retry(actor(), execution_id))
 
 
 @blueprint.put("/<execution_id>/acknowledgement")

@@ -7,10 +7,13 @@ from typing import Any
 from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf, Range
 
-from app.api.base_schemas import INSTANT, AnswerSchema, RequestSchema
+from app.api.approvals.schemas import ApprovalOut
+from app.api.base_schemas import INSTANT, AnswerSchema, AsIs, RecordOut, RequestSchema
 from app.api.paging import PageQuery, page_schema
 from app.execution.attention import LONGEST_NOTE
-from app.queue.model import Status
+from app.jobs.model import RetryOn
+from app.queue.model import Status, Trigger
+from app.shapes import UNKNOWN
 
 
 class ExecutionQuery(PageQuery):
@@ -50,55 +53,127 @@ class LogQuery(RequestSchema):
 
 
 class LogLineOut(AnswerSchema):
-    timestamp = ma.String(metadata=INSTANT)
-    level = ma.String()
-    message = ma.String()
-    attempt = ma.Integer()
+    timestamp = ma.String(required=True, metadata=INSTANT)
+    level = ma.String(required=True)
+    message = ma.String(required=True)
+    attempt = ma.Integer(required=True)
 
 
-class ExecutionOut(AnswerSchema):
-    _id = ma.String(required=True)
-    job_id = ma.String(required=True)
-    job_name = ma.String()
-    job_version = ma.Integer()
-    group = ma.String(metadata={"description": "The group that its job has by now"})
-    template_type = ma.String()
-    template_version = ma.Integer()
-    code_version = ma.Integer(allow_none=True, metadata={"description": "Of the template's code that the parameters are written for"})
-    parameters = ma.Dict()
-    status = ma.String(required=True, validate=OneOf([status.value for status in Status]))
+class ErrorOut(AnswerSchema):
+    type = ma.String(required=True, metadata={"description": "The class of the error"})
+    message = ma.String(required=True)
+    permanent = ma.Boolean(metadata={"description": "A retry cannot help"})
+    kind = ma.String(metadata={"description": "What the retry policy decides by: " + ", ".join(kind.value for kind in RetryOn)})
+    traceback = ma.String()
+
+
+class UsageOut(AnswerSchema):
+    cpu_seconds = ma.Float(metadata={"description": "Processor time"})
+    max_memory_mb = ma.Float(metadata={"description": "Largest use of memory, MiB"})
+
+
+class AttemptOut(AnswerSchema):
+    number = ma.Integer(required=True, metadata={"description": "From 1"})
+    status = ma.String(required=True)
     reason = ma.String(allow_none=True)
-    scheduled_for = ma.String(allow_none=True, metadata=INSTANT)
+    started_at = ma.String(required=True, metadata=INSTANT)
+    completed_at = ma.String(allow_none=True, metadata=INSTANT)
+    duration_seconds = ma.Float(allow_none=True)
+    error = AsIs(ErrorOut, allow_none=True)
+    host = ma.String(allow_none=True)
+    worker = ma.String(allow_none=True)
+    usage = AsIs(UsageOut)
+
+
+class ResultOut(AnswerSchema):
+    """What the template says about the run. The help page of the template describes the members beside `message`."""
+
+    message = ma.String(metadata={"description": "The result in words"})
+
+
+class ProgressOut(AnswerSchema):
+    done = ma.Integer(required=True)
+    total = ma.Integer(allow_none=True, metadata={"description": "null if it is not known"})
+    note = ma.String()
+
+
+class DueTimesOut(AnswerSchema):
+    first = ma.String(required=True, metadata=INSTANT)
+    last = ma.String(required=True, metadata=INSTANT)
+    count = ma.Integer(required=True)
+
+
+class OwedOut(AnswerSchema):
+    what = ma.String(required=True, metadata={"description": "notify (a mail), followers, self_pause or regroup"})
+    at = ma.String(allow_none=True, metadata={**INSTANT, "description": "The next try; null after it was given up"})
+    tries = ma.Integer(required=True)
+    error = ma.String(allow_none=True, metadata={"description": "The error of the last try"})
+    given_up_at = ma.String(allow_none=True, metadata=INSTANT)
+
+
+class ResolvedOut(AnswerSchema):
+    pointer = ma.String(required=True, metadata={"description": "JSON Pointer of the parameter"})
+    value = ma.Raw(required=True, allow_none=True)
+
+
+class MailsOut(AnswerSchema):
+    on_success = ma.List(ma.String())
+    on_failure = ma.List(ma.String())
+
+
+class ExecutionOut(RecordOut):
+    job_id = ma.String(required=True)
+    job_name = ma.String(required=True)
+    job_version = ma.Integer()
+    group = ma.String(metadata={"description": "The group of its job"})
+    template_type = ma.String()
+    template_version = ma.Integer(allow_none=True)
+    code_version = ma.Integer(
+        allow_none=True, metadata={"description": "The version of the template's code that the parameters are written for"}
+    )
+    parameters = ma.Dict(keys=ma.String(), metadata={"description": "By the parameters_schema of the template; secrets are masked"})
+    status = ma.String(required=True, validate=OneOf([*(status.value for status in Status), UNKNOWN]))
+    ended = ma.Boolean(required=True, metadata={"description": "The execution has ended; its status does not change any more"})
+    reason = ma.String(allow_none=True, metadata={"description": "Why it ended in this way, if not by itself"})
+    scheduled_for = ma.String(allow_none=True, metadata={**INSTANT, "description": "The due time; null for a run by hand"})
     stands_for = ma.String(metadata={**INSTANT, "description": "Of a backfill: the due time in the past that it stands for"})
     queued_at = ma.String(metadata=INSTANT)
     started_at = ma.String(allow_none=True, metadata=INSTANT)
     completed_at = ma.String(allow_none=True, metadata=INSTANT)
     duration_seconds = ma.Float(allow_none=True)
-    attempts = ma.List(ma.Dict())
-    result = ma.Raw(allow_none=True)
-    error = ma.Dict(allow_none=True)
-    progress = ma.Dict(allow_none=True)
+    attempts = ma.List(AsIs(AttemptOut))
+    result = AsIs(ResultOut, allow_none=True)
+    error = AsIs(ErrorOut, allow_none=True)
+    progress = AsIs(ProgressOut, allow_none=True)
     priority = ma.Integer()
-    timeout_seconds = ma.Integer()
-    triggered_by = ma.String()
+    timeout_seconds = ma.Float()
+    triggered_by = ma.String(metadata={"description": ", ".join(trigger.value for trigger in Trigger)})
     triggered_by_user = ma.String(allow_none=True)
-    retry_of = ma.String(allow_none=True)
+    retry_of = ma.String(allow_none=True, metadata={"description": "The execution that this one repeats"})
     caused_by = ma.List(ma.String(), metadata={"description": "The executions whose ends triggered it, if triggered_by is dependency"})
     execution_host = ma.String(allow_none=True)
-    notifications = ma.Dict(metadata={"description": "Whom its end tells"})
-    owed = ma.List(
-        ma.Dict(), metadata={"description": "What its end still owes: what, at, tries, error, given_up_at; missing where it owes nothing"}
-    )
-    due_times = ma.Dict(metadata={"description": "first, last and count of the due times that one `missed` or `skipped` record stands for"})
+    notifications = AsIs(MailsOut, metadata={"description": "Who gets a mail when it ends"})
+    owed = ma.List(AsIs(OwedOut), metadata={"description": "Follow-ups of its end that are not done yet; missing if there are none"})
+    due_times = AsIs(DueTimesOut, metadata={"description": "The due times that one `missed` or `skipped` record stands for"})
+    resolved = ma.List(AsIs(ResolvedOut), metadata={"description": "The values that dynamic parameters had in this run"})
+    dry = ma.Boolean(metadata={"description": "true for a dry run"})
+    damaged = ma.String(metadata={"description": "What is wrong with the stored record; missing if it is sound"})
 
 
 class ExecutionEnvelope(AnswerSchema):
     execution = ma.Nested(ExecutionOut, required=True)
-    logs = ma.List(ma.Nested(LogLineOut))
+    logs = ma.List(ma.Nested(LogLineOut), metadata={"description": "The first 1,000 lines"})
     message = ma.String()
 
 
 ExecutionList = page_schema("ExecutionList", "executions", ExecutionOut)
+
+
+class RunEnvelope(AnswerSchema):
+    execution = ma.Nested(ExecutionOut, metadata={"description": "The new execution; missing if the run waits for approval"})
+    execution_id = ma.String(metadata={"description": "The same as `execution.id`"})
+    message = ma.String(required=True, metadata={"description": "What has become of the run"})
+    approval = ma.Nested(ApprovalOut, metadata={"description": "The request for approval, if the run waits for one"})
 
 
 class LogPage(AnswerSchema):

@@ -5,18 +5,16 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
-
-from app.api.auth import authenticate
+from app.api.auth import has_valid_token
+from app.api.blueprint import OpenBlueprint
 from app.api.current import services
-from app.api.errors import answers_in, jobwright_errors
+from app.api.health.schemas import HealthDetailsOut, LiveOut, ReadyOut, ServiceHealthOut
 from app.api.present import instant
-from app.errors import JobwrightError, StoreUnavailable
+from app.errors import StoreUnavailable
 from app.events import get_logger
 
 log = get_logger(__name__)
-blueprint = Blueprint("health", __name__)
-blueprint.register_error_handler(Exception, answers_in(jobwright_errors))
+blueprint = OpenBlueprint("health", __name__, description="The health of this process, for load balancers and people")
 
 STALLED_SECONDS = 30.0  # a dispatcher whose last tick is longer ago is stalled
 
@@ -33,16 +31,6 @@ def _database_answers() -> bool:
     return True
 
 
-def _has_valid_token() -> bool:
-    if "Authorization" not in request.headers:
-        return False
-    try:
-        authenticate(request)
-    except JobwrightError:
-        return False
-    return True
-
-
 def _status(works: bool) -> str:
     return "healthy" if works else "unhealthy"
 
@@ -55,28 +43,33 @@ def _engine() -> dict[str, Any]:
 
 
 @blueprint.get("/live")
-def live() -> Response:
-    """Says that the process answers."""
-    return jsonify({"status": "alive"})
+@blueprint.response(200, LiveOut)
+def get_liveness() -> dict[str, Any]:
+    """Read whether the process answers"""
+    return {"status": "alive"}
 
 
 @blueprint.get("/ready")
-def ready() -> tuple[Response, int]:
-    """Says whether the process can do its work: the database answers, and the engine, if it runs in this process, ticks."""
+@blueprint.response(200, ReadyOut)
+@blueprint.alt_response(503, schema=ReadyOut, description="The process cannot do its work")
+def get_readiness() -> tuple[dict[str, Any], int]:
+    """Read whether the process can do its work: the database answers, and the engine, if it runs in this process, looks for work"""
     answers, engine = _database_answers(), _engine()
     works = answers and engine["status"] != "stalled"
     body = {"status": "ready" if works else "not ready", "database": _status(answers), "engine": engine["status"]}
-    return jsonify(body), 200 if works else 503
+    return body, 200 if works else 503
 
 
 @blueprint.get("/health")
-def health() -> tuple[Response, int]:
-    """Says whether the database answers; with a valid token, also the version of the program."""
+@blueprint.response(200, ServiceHealthOut)
+@blueprint.alt_response(503, schema=ServiceHealthOut, description="The database does not answer")
+def get_health() -> tuple[dict[str, Any], int]:
+    """Read whether the database answers; with a valid token, also the version of the program"""
     works = _database_answers()
     body = {"status": _status(works), "service": "jobwright", "timestamp": instant(services().clock.now())}
-    if works and _has_valid_token():
+    if works and has_valid_token():
         body["version"] = version("jobwright")
-    return jsonify(body), 200 if works else 503
+    return body, 200 if works else 503
 
 
 def _connections() -> dict[str, int]:
@@ -87,8 +80,10 @@ def _connections() -> dict[str, int]:
 
 
 @blueprint.get("/health/detailed")
-def detailed() -> tuple[Response, int]:
-    """Says the state of each dependency, and how many executions wait and run."""
+@blueprint.response(200, HealthDetailsOut)
+@blueprint.alt_response(503, schema=HealthDetailsOut, description="The database does not answer, or the engine is stalled")
+def get_health_details() -> tuple[dict[str, Any], int]:
+    """Read the state of each dependency, and how many executions wait and run"""
     answers, engine = _database_answers(), _engine()
     works = answers and engine["status"] != "stalled"
     body = {
@@ -98,4 +93,4 @@ def detailed() -> tuple[Response, int]:
         "executions": services().history.live_counts() if answers else None,
         "templates": {"loaded": services().catalogue.types(), "broken": sorted(services().catalogue.broken)},
     }
-    return jsonify(body), 200 if works else 503
+    return body, 200 if works else 503

@@ -46,7 +46,7 @@ FIGURES_OF = 100  # executions
 @blueprint.get("/<job_id>/revisions")
 @blueprint.arguments(RevisionQuery, location="query")
 @blueprint.response(200, RevisionList)
-def list_revisions(query: dict[str, Any], job_id: str) -> dict[str, Any]:
+def list_job_revisions(query: dict[str, Any], job_id: str) -> dict[str, Any]:
     """List the versions of a job, newest first, each with the fields that it changed; go on with `before`"""
     revisions = services().jobs.revisions(actor(), job_id, before=query.get("before"), limit=query["limit"])
     return {"revisions": [revision_json(revision) for revision in revisions]}
@@ -56,14 +56,14 @@ def list_revisions(query: dict[str, Any], job_id: str) -> dict[str, Any]:
 @blueprint.response(200, JobEnvelope)
 @blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
 @blueprint.etag(if_match=True)
-def restore_revision(job_id: str, number: int, version: int | None) -> Versioned:
+def restore_job_revision(job_id: str, number: int, version: int | None) -> Versioned:
     """Restore an earlier version of a job as a new version; the job stays enabled or disabled as it is"""
     return job_answer(services().jobs.restore(actor(), job_id, number, version=version), f"Version {number} restored")
 
 
 @blueprint.get("/<job_id>/dependencies")
 @blueprint.response(200, DependenciesOut)
-def list_dependencies(job_id: str) -> dict[str, Any]:
+def list_job_dependencies(job_id: str) -> dict[str, Any]:
     """List the jobs that a job depends on, each with its execution that waits for those of the others, and the jobs that depend on it"""
     job, waiting = services().jobs.get(actor(), job_id), services().gathered(job_id)
     dependencies = services().dependencies
@@ -75,7 +75,7 @@ def list_dependencies(job_id: str) -> dict[str, Any]:
 
 @blueprint.get("/<job_id>/notes")
 @blueprint.response(200, NoteList)
-def list_notes(job_id: str) -> dict[str, Any]:
+def list_job_notes(job_id: str) -> dict[str, Any]:
     """List what people have written about a job, newest first"""
     return {"notes": [note_json(note) for note in services().notes.of(actor(), job_id)]}
 
@@ -83,14 +83,14 @@ def list_notes(job_id: str) -> dict[str, Any]:
 @blueprint.post("/<job_id>/notes")
 @blueprint.body(NOTE_SCHEMA)
 @blueprint.response(201, NoteEnvelope)
-def add_note(job_id: str, body: dict[str, Any]) -> dict[str, Any]:
+def add_job_note(job_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Write a note about a job"""
     return {"note": note_json(services().notes.add(actor(), job_id, body["text"]))}
 
 
 @blueprint.delete("/<job_id>/notes/<note_id>")
 @blueprint.response(204)
-def delete_note(job_id: str, note_id: str) -> None:
+def delete_job_note(job_id: str, note_id: str) -> None:
     """Delete a note: one's own, or any as a super-admin"""
     services().notes.drop(actor(), job_id, note_id)
 
@@ -130,7 +130,7 @@ def clone_job(job_id: str, body: dict[str, Any]) -> Versioned:
 
 @blueprint.get("/<job_id>/stats")
 @blueprint.response(200, StatsOut)
-def job_stats(job_id: str) -> dict[str, Any]:
+def get_job_stats(job_id: str) -> dict[str, Any]:
     """Figures of the last 100 executions of a job"""
     services().jobs.get(actor(), job_id)
     return services().history.figures(actor(), job_id, FIGURES_OF)
@@ -155,7 +155,7 @@ def _errors_of_bulk(body: Any, _: Sequence[FieldError]) -> Sequence[FieldError]:
 @blueprint.post("/bulk")
 @blueprint.body(BULK_SCHEMA, further_errors=_errors_of_bulk)
 @blueprint.response(200, BulkOut)
-def bulk(body: dict[str, Any]) -> dict[str, Any]:
+def change_many_jobs(body: dict[str, Any]) -> dict[str, Any]:
     """Apply one action to many jobs, one after the other; with `dry_run`, only say which jobs it would change"""
     jobs = JobFilter(ids=body["job_ids"]) if "job_ids" in body else JobFilter(**body["filter"])
     wanted = BulkRequest(

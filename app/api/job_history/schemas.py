@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields as ma
 from marshmallow.validate import OneOf, Range
 
-from app.api.base_schemas import INSTANT, LARGEST, AnswerSchema, RequestSchema
+from app.api.base_schemas import INSTANT, LARGEST, AnswerSchema, AsIs, DifferenceOut, RecordOut, RequestSchema
 from app.api.present import jsonable
 from app.bulk.service import BulkReport
 from app.jobs.dependencies import Link
@@ -38,7 +38,7 @@ class RevisionOut(AnswerSchema):
     version = ma.Integer(required=True)
     at = ma.String(required=True, metadata=INSTANT)
     by = ma.String(required=True)
-    diff = ma.List(ma.Dict(), required=True, metadata={"description": "One row for each field: field, before, after; secrets masked"})
+    diff = ma.List(AsIs(DifferenceOut), required=True, metadata={"description": "One entry for each changed value; secrets are masked"})
     created = ma.Boolean(required=True)
     paused = ma.Boolean(
         required=True, allow_none=True, metadata={"description": "True where the change paused it, false where it resumed it"}
@@ -84,8 +84,7 @@ def link_json(link: Link) -> dict[str, Any]:
     return {"job": link.job_id, "when": link.when, "name": link.name, "last_status": link.last_status}
 
 
-class NoteOut(AnswerSchema):
-    _id = ma.String(required=True)
+class NoteOut(RecordOut):
     text = ma.String(required=True)
     by = ma.String(required=True, metadata={"description": "E-mail address of who wrote it"})
     at = ma.String(required=True, metadata=INSTANT)
@@ -100,7 +99,7 @@ class NoteEnvelope(AnswerSchema):
 
 
 def note_json(note: Note) -> dict[str, Any]:
-    return {"_id": note.id, "text": note.text, "by": note.by, "at": jsonable(note.at)}
+    return {"id": note.id, "_id": note.id, "text": note.text, "by": note.by, "at": jsonable(note.at)}
 
 
 class StatsOut(AnswerSchema):

@@ -53,6 +53,7 @@ def job_json(job: Job, *, now: datetime, locale: str = DEFAULT_LOCALE) -> dict[s
     definition = mask(to_plain(job.definition))
     definition["schedule"] = {key: value for key, value in definition["schedule"].items() if value is not None}
     record = {
+        "id": job.id,
         "_id": job.id,
         "template_version": job.template_version,
         "origin": job.origin,

@@ -12,11 +12,11 @@ from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
 from app.api.etag import Versioned
-from app.api.executions.schemas import ExecutionList, ExecutionQuery
+from app.api.executions.schemas import ExecutionList, ExecutionQuery, RunEnvelope
 from app.api.jobs.answers import client_locale, created_job, job_answer, show_job, warnings_json
-from app.api.jobs.schemas import BackfillOut, JobChanges, JobEnvelope, JobList, JobQuery, RunBody, RunEnvelope, Validated
+from app.api.jobs.schemas import BackfillOut, JobChanges, JobEnvelope, JobList, JobQuery, RunBody, Validated
 from app.api.paging import page_json
-from app.api.present import execution_json, instant, jsonable
+from app.api.present import execution_json, instant, jsonable, run_json
 from app.errors import FieldError
 from app.execution.filters import ExecutionFilter
 from app.jobs.filters import JobFilter
@@ -148,8 +148,7 @@ def run_job(job_id: str, body: dict[str, Any], idempotency_key: str | None) -> t
     """Run a job now, with other values for some parameters if `parameters` is sent"""
     overrides = body.get("parameters", {})
     execution = services().runs.run_now(actor(), job_id, overrides=overrides, idempotency_key=idempotency_key)
-    answer = {"execution_id": execution.id, "message": services().runs.standing(execution)}
-    return answer, 202, {"Location": url_for("executions.get_execution", execution_id=execution.id)}
+    return run_json(execution), 202, {"Location": url_for("executions.get_execution", execution_id=execution.id)}
 
 
 @blueprint.post("/<job_id>/backfill")

@@ -10,7 +10,7 @@ from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf
 
 from app.api.approvals.schemas import ApprovalOut
-from app.api.base_schemas import INSTANT, AnswerSchema, RequestSchema
+from app.api.base_schemas import INSTANT, AnswerSchema, FieldErrorOut, RequestSchema
 from app.api.paging import PageQuery, page_schema
 from app.jobs.filters import DECLARED, EVERY_JOB, NEVER, SORTS
 from app.jobs.schema import ConcurrencySchema, JobDefinitionSchema, MisfireSchema, NameField, RetryPolicySchema
@@ -72,13 +72,14 @@ class JobOut(JobDefinitionSchema):
     class Meta:
         unknown = EXCLUDE
 
-    _id = ma.String(required=True)
+    id = ma.String(required=True)
+    _id = ma.String(required=True, metadata={"description": "The same as `id`"})
     schedule = ma.Nested(ScheduleOut)
     retry_policy = ma.Nested(RetryPolicySchema)
     misfire = ma.Nested(MisfireSchema)
     concurrency = ma.Nested(ConcurrencySchema)
     template_version = ma.Integer()
-    origin = ma.String()
+    origin = ma.String(metadata={"description": "Where the job came from: ui, api, service, import or migration"})
     created_by = ma.String()
     created_at = ma.String(metadata=INSTANT)
     updated_by = ma.String()
@@ -86,22 +87,20 @@ class JobOut(JobDefinitionSchema):
     last_run_at = ma.String(allow_none=True, metadata=INSTANT)
     next_run_at = ma.String(allow_none=True, metadata=INSTANT)
     last_status = ma.String(allow_none=True, metadata={"description": "How its last run ended; null before its first"})
-    schedule_words = ma.String()
+    schedule_words = ma.String(metadata={"description": "The schedule in words, in the language of Accept-Language"})
     schedule_error = ma.String(allow_none=True)
-    ended = ma.Boolean(metadata={"description": "Only jobs whose schedule has ended"})
+    ended = ma.Boolean(metadata={"description": "Its schedule has no due time any more"})
     paused = ma.Nested(PauseOut, allow_none=True)
     version = ma.Integer(required=True)
 
 
-WARNINGS = {
-    "description": "What will make each run fail, as far as it is known: pointer into the job, detail. The job is saved all the same"
-}
+WARNINGS = {"description": "What will make every run fail, as far as this is known now. The job is saved all the same"}
 
 
 class JobEnvelope(AnswerSchema):
     job = ma.Nested(JobOut, required=True)
     message = ma.String()
-    warnings = ma.List(ma.Dict(), metadata=WARNINGS)
+    warnings = ma.List(ma.Nested(FieldErrorOut), metadata=WARNINGS)
 
 
 JobList = page_schema("JobList", "jobs", JobOut)
@@ -109,25 +108,19 @@ JobList = page_schema("JobList", "jobs", JobOut)
 
 class Validated(AnswerSchema):
     valid = ma.Boolean(required=True)
-    job = ma.Dict()
+    job = ma.Dict(metadata={"description": "The job with all defaults"})
     schedule_words = ma.String()
     next_runs = ma.List(ma.String(metadata=INSTANT))
-    warnings = ma.List(ma.Dict(), metadata=WARNINGS)
+    warnings = ma.List(ma.Nested(FieldErrorOut), metadata=WARNINGS)
 
 
 class RunBody(RequestSchema):
     parameters = ma.Dict(keys=ma.String(), metadata={"description": "Replace these parameters for this run"})
 
 
-class RunEnvelope(AnswerSchema):
-    execution_id = ma.String(metadata={"description": "Absent if the run waits for approval"})
-    message = ma.String(required=True)
-    approval = ma.Nested(ApprovalOut)
-
-
 class BackfillOut(AnswerSchema):
-    runs = ma.Integer(metadata={"description": "Absent, like the others, if the backfill waits for approval"})
+    runs = ma.Integer(metadata={"description": "How many runs are queued; missing, like the others, if the backfill waits for approval"})
     due_times = ma.List(ma.String(metadata=INSTANT))
-    done = ma.Integer(metadata={"description": "Due times that are left out because they already have a run"})
-    blackout = ma.Integer(metadata={"description": "Due times that are left out because they lie in a blackout"})
+    done = ma.Integer(metadata={"description": "How many due times are left out because they already have a run"})
+    blackout = ma.Integer(metadata={"description": "How many due times are left out because they lie in a blackout"})
     approval = ma.Nested(ApprovalOut)

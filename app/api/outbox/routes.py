@@ -20,14 +20,14 @@ AGAIN = {"message": "It is tried again now"}
 
 @blueprint.get("")
 @blueprint.response(200, GivenUpList)
-def list_given_up() -> dict[str, Any]:
+def list_given_up_items() -> dict[str, Any]:
     """List the mails and other follow-ups that were given up after several tries, newest first"""
     return {"items": [given_up_json(item) for item in services().given_up.items(actor())]}
 
 
 @blueprint.post("/executions/<execution_id>/<what>/again")
 @blueprint.response(202, Message)
-def try_again(execution_id: str, what: str) -> dict[str, str]:
+def retry_execution_follow_up(execution_id: str, what: str) -> dict[str, str]:
     """Try again what the end of an execution owes"""
     services().given_up.ask_again(actor(), execution_id, what)
     return AGAIN
@@ -35,7 +35,7 @@ def try_again(execution_id: str, what: str) -> dict[str, str]:
 
 @blueprint.post("/events/<event_id>/<what>/again")
 @blueprint.response(202, Message)
-def try_event_again(event_id: str, what: str) -> dict[str, str]:
+def retry_event_follow_up(event_id: str, what: str) -> dict[str, str]:
     """Try again what an event owes"""
     services().given_up.ask_again_of_event(actor(), event_id, what)
     return AGAIN

@@ -8,7 +8,7 @@ from typing import Any
 from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
-from app.api.present import jsonable
+from app.api.present import record_json
 from app.api.template_moves.schemas import (
     MOVE_SCHEMA,
     PRESET_SCHEMA,
@@ -31,7 +31,7 @@ blueprint = ApiBlueprint(
 @blueprint.get("/<template_type>/impact")
 @blueprint.arguments(ImpactQuery, location="query")
 @blueprint.response(200, ImpactOut)
-def get_impact(query: dict[str, Any], template_type: str) -> dict[str, Any]:
+def get_template_impact(query: dict[str, Any], template_type: str) -> dict[str, Any]:
     """Say which jobs stay valid, which migrate by themselves and which need input, if they move to a version or to the draft"""
     if query["to"] == "draft":
         target = services().templates.draft(actor(), template_type)
@@ -43,32 +43,32 @@ def get_impact(query: dict[str, Any], template_type: str) -> dict[str, Any]:
 @blueprint.post("/<template_type>/moves")
 @blueprint.body(MOVE_SCHEMA)
 @blueprint.response(200, MoveOut)
-def move_jobs(template_type: str, body: dict[str, Any]) -> dict[str, Any]:
+def move_template_jobs(template_type: str, body: dict[str, Any]) -> dict[str, Any]:
     """Move one, some or all jobs to a version of their template"""
     target = services().catalogue.get(template_type, body.get("to"))
     move, results = services().moves.move(actor(), target, body.get("jobs"), given=body.get("parameters"))
-    return {"move": jsonable(move) if move else None, "results": [moved_job_json(result) for result in results]}
+    return {"move": record_json(move) if move else None, "results": [moved_job_json(result) for result in results]}
 
 
 @blueprint.get("/<template_type>/moves")
 @blueprint.response(200, MoveList)
-def list_moves(template_type: str) -> dict[str, Any]:
+def list_template_moves(template_type: str) -> dict[str, Any]:
     """List the last moves of a template's jobs, newest first"""
-    return {"moves": jsonable(services().moves.latest(actor(), template_type))}
+    return {"moves": [record_json(row) for row in services().moves.latest(actor(), template_type)]}
 
 
 @blueprint.post("/<template_type>/moves/<move_id>/roll-back")
 @blueprint.response(200, MoveOut)
-def roll_back(template_type: str, move_id: str) -> dict[str, Any]:  # noqa: ARG001 - part of the address
+def roll_back_template_move(template_type: str, move_id: str) -> dict[str, Any]:  # noqa: ARG001 - part of the address
     """Undo a move: its jobs get their earlier versions and parameters back, except those that were changed since"""
     return {"move": None, "results": [moved_job_json(result) for result in services().moves.roll_back(actor(), move_id)]}
 
 
 @blueprint.get("/<template_type>/presets")
 @blueprint.response(200, PresetList)
-def list_presets(template_type: str) -> dict[str, Any]:
+def list_template_presets(template_type: str) -> dict[str, Any]:
     """List one's own presets of a template, and those that others share"""
-    return {"presets": jsonable(services().presets.of(actor(), template_type))}
+    return {"presets": [record_json(row) for row in services().presets.of(actor(), template_type)]}
 
 
 def _errors_of_preset(_: Any, errors: Sequence[FieldError], template_type: str, name: str) -> Sequence[FieldError]:  # noqa: ARG001 - of the address
@@ -79,15 +79,15 @@ def _errors_of_preset(_: Any, errors: Sequence[FieldError], template_type: str, 
 @blueprint.put("/<template_type>/presets/<name>")
 @blueprint.body(PRESET_SCHEMA, further_errors=_errors_of_preset)
 @blueprint.response(200, PresetEnvelope)
-def save_preset(template_type: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
+def save_template_preset(template_type: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
     """Save parameters under a name, without secrets; one's own preset of that name is replaced"""
     row = services().presets.save(actor(), template_type, name, body["parameters"], shared=body.get("shared", False))
-    return {"preset": jsonable(row)}
+    return {"preset": record_json(row)}
 
 
 @blueprint.delete("/<template_type>/presets/<name>")
 @blueprint.response(200, Message)
-def delete_preset(template_type: str, name: str) -> dict[str, str]:
+def delete_template_preset(template_type: str, name: str) -> dict[str, str]:
     """Delete a preset, by its id or by the name of one's own"""
     services().presets.delete(actor(), template_type, services().presets.id_of(actor(), template_type, name))
     return {"message": "Preset deleted"}

@@ -82,7 +82,7 @@ def get_template(template_type: str) -> dict[str, Any]:
 
 @blueprint.get("/<template_type>/schema")
 @blueprint.response(200, SchemaEnvelope)
-def get_schema(template_type: str) -> dict[str, Any]:
+def get_template_schema(template_type: str) -> dict[str, Any]:
     """Read the JSON Schema of a template's parameters"""
     require(actor(), May.SEE_TEMPLATES)
     return {"schema": services().catalogue.get(template_type).parameters_schema}
@@ -90,7 +90,7 @@ def get_schema(template_type: str) -> dict[str, Any]:
 
 @blueprint.get("/<template_type>/definition-schema")
 @blueprint.response(200, SchemaEnvelope)
-def get_definition_schema(template_type: str) -> dict[str, Any]:
+def get_template_definition_schema(template_type: str) -> dict[str, Any]:
     """Read the JSON Schema of the definition of a template that is derived from this one"""
     require(actor(), May.SEE_TEMPLATES)
     return {"schema": services().templates.definition_schema(template_type)}
@@ -99,7 +99,7 @@ def get_definition_schema(template_type: str) -> dict[str, Any]:
 @blueprint.get("/<template_type>/record")
 @blueprint.response(200, TemplateRecord)
 @blueprint.etag()
-def get_record(template_type: str) -> Versioned:
+def get_template_record(template_type: str) -> Versioned:
     """Read what is stored about a template: its standing; of a derived one also the base, the draft and every version"""
     return _record(services().templates.get(actor(), template_type))
 
@@ -108,7 +108,7 @@ def get_record(template_type: str) -> Versioned:
 @blueprint.body(STANDING_SCHEMA, validate=False)
 @blueprint.response(200, TemplateRecord)
 @blueprint.etag(if_match=True)
-def set_standing(template_type: str, body: Any, version: int | None) -> Versioned:
+def set_template_standing(template_type: str, body: Any, version: int | None) -> Versioned:
     """Switch a template on or off, restrict it to roles, leave a note; fields that are left out stay"""
     return _record(services().templates.set_standing(actor(), template_type, body, revision=version), "Template changed")
 
@@ -117,14 +117,14 @@ def set_standing(template_type: str, body: Any, version: int | None) -> Versione
 @blueprint.body(DEFINITION_SCHEMA, validate=False)
 @blueprint.response(200, TemplateRecord)
 @blueprint.etag(if_match=True)
-def save_draft(template_type: str, body: Any, version: int | None) -> Versioned:
+def save_template_draft(template_type: str, body: Any, version: int | None) -> Versioned:
     """Save the draft of a derived template; jobs do not use it"""
     return _record(services().templates.save_draft(actor(), template_type, body, revision=version), "Draft saved")
 
 
 @blueprint.delete("/<template_type>/draft")
 @blueprint.response(200, Message)
-def drop_draft(template_type: str) -> dict[str, str]:
+def delete_template_draft(template_type: str) -> dict[str, str]:
     """Delete the draft; a template that was never published is deleted with it"""
     services().templates.drop_draft(actor(), template_type)
     return {"message": "Draft dropped"}
@@ -134,7 +134,7 @@ def drop_draft(template_type: str) -> dict[str, str]:
 @blueprint.body(PUBLISH_SCHEMA, required=False)
 @blueprint.response(200, TemplateRecord)
 @blueprint.etag(if_match=True)
-def publish(template_type: str, body: dict[str, Any], version: int | None) -> Versioned:
+def publish_template(template_type: str, body: dict[str, Any], version: int | None) -> Versioned:
     """Publish the draft as the next version; new jobs use it, other jobs keep their version until they are moved"""
     row = services().templates.publish(actor(), template_type, note=body.get("note", ""), revision=version)
     return _record(row, f"Version {row['versions'][-1]['number']} published")
@@ -144,7 +144,7 @@ def publish(template_type: str, body: dict[str, Any], version: int | None) -> Ve
 @blueprint.body(STATE_SCHEMA)
 @blueprint.response(200, TemplateRecord)
 @blueprint.etag(if_match=True)
-def set_state(template_type: str, number: int, body: dict[str, Any], version: int | None) -> Versioned:
+def set_template_version_state(template_type: str, number: int, body: dict[str, Any], version: int | None) -> Versioned:
     """Deprecate a version (its jobs go on), retire it (it must have no jobs), or publish it again"""
     state = body["state"]
     row = services().templates.set_state(actor(), template_type, number, state, revision=version)

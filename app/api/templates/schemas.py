@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import fields as ma
 
-from app.api.base_schemas import AnswerSchema, RequestSchema
+from app.api.base_schemas import INSTANT, AnswerSchema, AsIs, DifferenceOut, FieldErrorOut, RecordOut, RequestSchema
 from app.api.present import errors_json, jsonable
 from app.jobtemplates.catalogue import Standing
 from app.jobtemplates.derived import TYPE
@@ -34,8 +34,7 @@ STATE_SCHEMA: dict[str, Any] = {
 }
 
 
-class TemplateOut(AnswerSchema):
-    _id = ma.String(required=True)
+class TemplateOut(RecordOut):
     name = ma.String()
     description = ma.String()
     category = ma.String()
@@ -66,8 +65,40 @@ class TemplateEnvelope(AnswerSchema):
     schema = ma.Dict(required=True)
 
 
+class StandingOut(AnswerSchema):
+    """What super-admins have set about a template. A member that was never set is missing."""
+
+    enabled = ma.Boolean()
+    when_off = ma.String(metadata={"description": "What its jobs do while it is off: keep or pause"})
+    roles = ma.List(ma.String())
+    note = ma.String()
+
+
+class DraftOut(AnswerSchema):
+    definition = ma.Dict(required=True)
+    at = ma.String(required=True, metadata=INSTANT)
+    by = ma.String(required=True)
+
+
+class TemplateVersionOut(DraftOut):
+    number = ma.Integer(required=True)
+    base_version = ma.Integer(required=True)
+    state = ma.String(required=True, metadata={"description": "published, deprecated or retired"})
+    note = ma.String()
+
+
+class StoredTemplateOut(AnswerSchema):
+    id = ma.String(required=True)
+    type = ma.String(required=True, metadata={"description": "The same as `id`"})
+    revision = ma.Integer(required=True, metadata={"description": "The ETag"})
+    standing = AsIs(StandingOut)
+    base = ma.String(metadata={"description": "Of a derived template: what it is made from"})
+    draft = AsIs(DraftOut, allow_none=True)
+    versions = ma.List(AsIs(TemplateVersionOut))
+
+
 class TemplateRecord(AnswerSchema):
-    template = ma.Dict(required=True, metadata={"description": "type, revision, standing; of a derived one base, draft, versions"})
+    template = ma.Nested(StoredTemplateOut, required=True)
     message = ma.String()
 
 
@@ -81,9 +112,9 @@ class SharedOut(AnswerSchema):
     new = ma.Boolean(required=True)
     signed = ma.String(required=True, metadata={"description": "nobody, here, trusted or stranger"})
     key = ma.String(allow_none=True)
-    diff = ma.List(ma.Dict(), required=True)
+    diff = ma.List(AsIs(DifferenceOut), required=True)
     notes = ma.List(ma.String(), required=True)
-    errors = ma.List(ma.Dict(), required=True, metadata={"description": "Why it cannot be imported"})
+    errors = ma.List(ma.Nested(FieldErrorOut), required=True, metadata={"description": "Why the file cannot be imported"})
     taken = ma.Boolean(required=True)
 
 
@@ -95,6 +126,7 @@ def template_json(entry: TemplateVersion, standing: Standing) -> dict[str, Any]:
     """Returns a template: what its code says about it, and what super-admins have set about it."""
     template = entry.template
     return {
+        "id": entry.type,
         "_id": entry.type,
         "name": entry.name,
         "description": entry.description,
@@ -119,7 +151,8 @@ def template_json(entry: TemplateVersion, standing: Standing) -> dict[str, Any]:
 
 def record_json(row: Document) -> dict[str, Any]:
     """Returns what is stored about a template."""
-    answer: dict[str, Any] = jsonable({"type": row["_id"], **{name: value for name, value in row.items() if name != "_id"}})
+    stored = {name: value for name, value in row.items() if name != "_id"}
+    answer: dict[str, Any] = jsonable({"id": row["_id"], "type": row["_id"], **stored})
     return answer
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
-from app.api.present import jsonable
+from app.api.present import record_json
 from app.api.tokens.schemas import TokenEnvelope, TokenList
 
 blueprint = ApiBlueprint("tokens", __name__, url_prefix="/api/admin/tokens", description="Tokens, with which programs sign in")
@@ -17,7 +17,7 @@ blueprint = ApiBlueprint("tokens", __name__, url_prefix="/api/admin/tokens", des
 @blueprint.response(200, TokenList)
 def list_tokens() -> dict[str, Any]:
     """List the tokens of all accounts, newest first"""
-    return {"tokens": [jsonable(row) for row in services().tokens.all(actor())]}
+    return {"tokens": [record_json(row) for row in services().tokens.all(actor())]}
 
 
 @blueprint.post("/<token_id>/rotate")
@@ -25,7 +25,7 @@ def list_tokens() -> dict[str, Any]:
 def rotate_token(token_id: str) -> dict[str, Any]:
     """Replace the text of a token; the old text is no longer valid"""
     text, row = services().tokens.rotate(actor(), token_id)
-    return {"text": text, "token": jsonable(row)}
+    return {"text": text, "token": record_json(row)}
 
 
 @blueprint.delete("/<token_id>")

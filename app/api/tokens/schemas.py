@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from marshmallow import fields as ma
 
-from app.api.base_schemas import INSTANT, AnswerSchema
+from app.api.base_schemas import INSTANT, AnswerSchema, RecordOut
 
 
-class TokenOut(AnswerSchema):
-    _id = ma.String(required=True)
+class TokenOut(RecordOut):
     owner = ma.String(allow_none=True)
     user_id = ma.String(required=True)
     name = ma.String(required=True)

@@ -10,7 +10,7 @@ from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
 from app.api.etag import Versioned
-from app.api.present import jsonable
+from app.api.present import record_json
 from app.api.tokens.schemas import TokenEnvelope, TokenList
 from app.api.users.schemas import ResetOut, UserEnvelope, UserList, user_json
 
@@ -48,7 +48,7 @@ def get_user(user_id: str) -> Versioned:
 @blueprint.body(CHANGE_SCHEMA, validate=False)
 @blueprint.response(200, UserEnvelope)
 @blueprint.etag(if_match=True)
-def change_user(user_id: str, body: Any, version: int | None) -> Versioned:
+def update_user(user_id: str, body: Any, version: int | None) -> Versioned:
     """Change an account: its name, its role or whether it is disabled; the change counts from its next request on"""
     user = services().accounts.change(actor(), user_id, body, version=version)
     return Versioned(body={"user": user_json(user), "message": "Account changed"}, version=user.version)
@@ -71,15 +71,15 @@ def remove_second_factor(user_id: str) -> dict[str, str]:
 
 @blueprint.get("/<user_id>/tokens")
 @blueprint.response(200, TokenList)
-def list_tokens_of(user_id: str) -> dict[str, Any]:
+def list_user_tokens(user_id: str) -> dict[str, Any]:
     """List the tokens of an account"""
-    return {"tokens": [jsonable(row) for row in services().tokens.all(actor(), user_id)]}
+    return {"tokens": [record_json(row) for row in services().tokens.all(actor(), user_id)]}
 
 
 @blueprint.post("/<user_id>/tokens")
 @blueprint.body(TOKEN_SCHEMA, validate=False)
 @blueprint.response(201, TokenEnvelope)
-def create_token(user_id: str, body: Any) -> dict[str, Any]:
+def create_user_token(user_id: str, body: Any) -> dict[str, Any]:
     """Create a token; this answer alone shows its text"""
     text, row = services().tokens.request(actor(), user_id, body)
-    return {"text": text, "token": jsonable(row)}
+    return {"text": text, "token": record_json(row)}

@@ -7,12 +7,11 @@ from typing import Any
 from marshmallow import fields as ma
 
 from app.accounts.model import User
-from app.api.base_schemas import INSTANT, AnswerSchema
+from app.api.base_schemas import INSTANT, AnswerSchema, RecordOut
 from app.api.present import jsonable
 
 
-class UserOut(AnswerSchema):
-    _id = ma.String(required=True)
+class UserOut(RecordOut):
     email = ma.String(required=True)
     name = ma.String(required=True)
     role = ma.String(required=True)
@@ -43,6 +42,7 @@ def user_json(user: User) -> dict[str, Any]:
     """Returns an account without anything secret."""
     answer: dict[str, Any] = jsonable(
         {
+            "id": user.id,
             "_id": user.id,
             "email": user.email,
             "name": user.name,

@@ -15,6 +15,7 @@ from flask import Flask
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from app.accounts.model import Role
 from app.audit.model import SYSTEM, Actor, AuditFilter
 from app.clock import ManualClock
 from app.errors import StoreUnavailable
@@ -22,6 +23,7 @@ from app.factory import Store, build_services, create_app
 from app.mongo import Document, store_errors
 from app.services import Services
 from tests.conftest import Api
+from tests.support import PASSWORD
 
 JOBS = "/api/admin/scheduler-jobs"
 RUNS = "/api/admin/job-executions"
@@ -406,15 +408,27 @@ def test_roles_and_scopes(app: Flask, api: Api, admin_api: Api, services: Servic
     ]
 
 
-def test_manual_runs_are_limited_and_say_when_to_come_back(
-    store: Store, services: Services, super_admin: Actor, clock: ManualClock
+@pytest.mark.parametrize(
+    ("role", "limit", "setting"),
+    [(Role.ADMIN, 3, "JOBWRIGHT_RUNS_PER_HOUR"), (Role.SUPER_ADMIN, 5, "JOBWRIGHT_RUNS_PER_HOUR_SUPER_ADMIN")],
+)
+def test_manual_runs_are_limited_by_role_and_say_when_to_come_back(
+    store: Store, services: Services, clock: ManualClock, role: Role, limit: int, setting: str
 ) -> None:
-    limited = build_services(replace(services.settings, runs_per_hour=3), store, clock=clock)
-    api = Api(create_app(limited), limited.tokens.create(SYSTEM, email=super_admin.email, name="t"))
-    jobs = [make(api, name=f"j{n}")["_id"] for n in range(4)]
-    answers = [api("POST", f"{JOBS}/{job}/run") for job in jobs]
-    assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
-    assert 3590 < int(answers[3].headers["Retry-After"]) <= 3601
+    limited = build_services(replace(services.settings, runs_per_hour=3, runs_per_hour_super_admin=5), store, clock=clock)
+    user = limited.accounts.create_user(SYSTEM, email="eve@example.com", password=PASSWORD, role=role)
+    api = Api(create_app(limited), limited.tokens.create(SYSTEM, email=user.email, name="t"))
+    jobs = [make(api, name=f"j{n}")["_id"] for n in range(limit + 1)]
+    assert api("POST", f"{JOBS}/{jobs[0]}/run").status_code == 202
+    clock.advance(600)
+    answers = [api("POST", f"{JOBS}/{job}/run") for job in jobs[1:]]
+    assert [answer.status_code for answer in answers] == [202] * (limit - 1) + [429]
+    assert answers[-1].headers["Retry-After"] == "3000"
+    assert answers[-1].json["detail"] == (
+        f"eve@example.com may start {limit} runs per hour by hand ({setting}). The next one is possible at 13:00 UTC, in 50 min."
+    )
+    clock.advance(3000)
+    assert api("POST", f"{JOBS}/{jobs[-1]}/run").status_code == 202
 
 
 def test_the_registry_holds_so_many_jobs_and_no_more_whoever_races(store: Store, services: Services, super_admin: Actor) -> None:

@@ -33,7 +33,9 @@ def test_what_is_refused_is_not_recorded_as_done(
     job, _ = services.jobs.create(super_admin, {"name": "one", "template_type": "noop"})
     gone, _ = services.jobs.create(super_admin, {"name": "gone", "template_type": "noop"})
     services.jobs.delete(super_admin, gone.id)
-    full = build_services(replace(settings, max_jobs=1, max_jobs_per_creator=1, runs_per_hour=1), store, clock=clock, catalogue=catalogue)
+    full = build_services(
+        replace(settings, max_jobs=1, max_jobs_per_creator=1, runs_per_hour_super_admin=1), store, clock=clock, catalogue=catalogue
+    )
     secret = {"name": "s", "kind": "secret", "settings": {"value": "x"}}
     services.connections.create(super_admin, **secret)
     other = services.connections.create(super_admin, **{**secret, "name": "t"})

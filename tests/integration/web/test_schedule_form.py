@@ -227,7 +227,7 @@ def cleanup(services: Services, name: str = "n") -> dict[str, Any]:
     return {"name": name, "template_type": "database_cleanup", "parameters": parameters}
 
 
-def test_a_dry_run_is_for_who_may_make_the_job_and_counts_as_a_run(services: Services, super_admin: Actor, admin: Actor) -> None:
+def test_a_dry_run_is_for_who_may_make_the_job_and_has_a_limit_of_its_own(services: Services, super_admin: Actor, admin: Actor) -> None:
     services.previews.try_out(admin, cleanup(services))
     services.templates.set_standing(super_admin, "database_cleanup", {"roles": ["super_admin"]})
     with pytest.raises(Forbidden):
@@ -236,10 +236,14 @@ def test_a_dry_run_is_for_who_may_make_the_job_and_counts_as_a_run(services: Ser
     with pytest.raises((Conflict, ValidationFailed)):
         services.previews.try_out(super_admin, cleanup(services))
     services.templates.set_standing(super_admin, "database_cleanup", {"enabled": True, "roles": []})
-    for _ in range(services.settings.runs_per_hour - 1):
+    for _ in range(services.settings.dry_runs_per_hour - 1):
         services.previews.try_out(admin, cleanup(services))
-    with pytest.raises(LimitReached):
+    with pytest.raises(
+        LimitReached, match="60 dry runs per hour .JOBWRIGHT_DRY_RUNS_PER_HOUR.. The next one is possible at 13:00 UTC, in 60 min"
+    ):
         services.previews.try_out(admin, cleanup(services))
+    job, _ = services.jobs.create(admin, {"name": "saved", "template_type": "noop"})
+    assert services.runs.run_now(admin, job.id).status == "queued", "runs are counted apart"
 
 
 def test_a_dry_run_is_told_to_who_began_it_and_takes_no_requests_preview(services: Services, super_admin: Actor, admin: Actor) -> None:

@@ -1,0 +1,70 @@
+"""Answers about the health of a process."""
+
+from __future__ import annotations
+
+from marshmallow import fields as ma
+
+from app.api.base_schemas import INSTANT, AnswerSchema
+
+HEALTH = {"description": "healthy or unhealthy"}
+ENGINE = {"description": "healthy, stalled, or `not here` where the engine runs in another process"}
+
+
+class LiveOut(AnswerSchema):
+    status = ma.String(required=True, metadata={"description": "alive"})
+
+
+class ReadyOut(AnswerSchema):
+    status = ma.String(required=True, metadata={"description": "ready or not ready"})
+    database = ma.String(required=True, metadata=HEALTH)
+    engine = ma.String(required=True, metadata=ENGINE)
+
+
+class ServiceHealthOut(AnswerSchema):
+    status = ma.String(required=True, metadata=HEALTH)
+    service = ma.String(required=True)
+    timestamp = ma.String(required=True, metadata=INSTANT)
+    version = ma.String(metadata={"description": "The version of the program; only with a valid token"})
+
+
+class DatabaseHealthOut(AnswerSchema):
+    status = ma.String(required=True, metadata=HEALTH)
+
+
+class EngineHealthOut(AnswerSchema):
+    status = ma.String(required=True, metadata=ENGINE)
+    tick_age_seconds = ma.Float(metadata={"description": "Seconds since the engine last looked for work"})
+
+
+class DependenciesHealthOut(AnswerSchema):
+    mongodb = ma.Nested(DatabaseHealthOut, required=True)
+    engine = ma.Nested(EngineHealthOut, required=True)
+
+
+class ConnectionsHealthOut(AnswerSchema):
+    answering = ma.Integer(required=True)
+    failing = ma.Integer(required=True)
+
+
+class TemplatesHealthOut(AnswerSchema):
+    loaded = ma.List(ma.String(), required=True)
+    broken = ma.List(ma.String(), required=True, metadata={"description": "Templates whose code could not be loaded"})
+
+
+class HealthDetailsOut(AnswerSchema):
+    status = ma.String(required=True, metadata=HEALTH)
+    dependencies = ma.Nested(DependenciesHealthOut, required=True)
+    connections = ma.Nested(
+        ConnectionsHealthOut,
+        required=True,
+        allow_none=True,
+        metadata={"description": "How many connections answered at their last probe; null while the database does not answer"},
+    )
+    executions = ma.Dict(
+        keys=ma.String(),
+        values=ma.Integer(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "How many executions wait and run, by status; null while the database does not answer"},
+    )
+    templates = ma.Nested(TemplatesHealthOut, required=True)

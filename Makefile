@@ -30,13 +30,8 @@ help: ## Show this list
 
 setup: $(STAMP) ## Install everything into .venv
 
-$(STAMP): requirements.lock pyproject.toml scripts/system-packages.sh
-	@echo "Setting up .venv: half a minute, once" >&2
-	@scripts/system-packages.sh runtime
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q app web templates_lib migrations_scripts
+$(STAMP): requirements.lock pyproject.toml scripts/setup.sh scripts/system-packages.sh
+	@scripts/setup.sh $(PYTHON)
 	@touch $@
 
 setup-tests: $(STAMP)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sys
 from typing import Any
 
@@ -81,6 +83,11 @@ EVENTS: dict[str, str] = {
     "request.failed": "A request failed with an unexpected error; with the traceback.",
 }
 
+# On a terminal, these events and fields are shown only at the level DEBUG: people who start Jobwright look for other things.
+DETAIL_EVENTS = frozenset({"audit.written", "migration.applied", "zygote.started", "cage.holds"})
+DETAIL_FIELDS = frozenset({"pid", "seal", "seq", "correlation_id", "logger", "worker"})
+_COLOURS = {"debug": "2", "warning": "33", "error": "31", "critical": "31"}  # of the terminal, ECMA-48
+
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie", "uri")
 
 
@@ -92,21 +99,63 @@ def mask_secrets(_logger: Any, _method: str, event: structlog.typing.EventDict) 
     return event
 
 
+def console_words(event: str) -> str:
+    """Returns the meaning of an event in a few words; the event itself if it is the text of a library."""
+    return re.split(r"[;:.]", EVENTS.get(event, event), maxsplit=1)[0] if event in EVENTS else event
+
+
+class ConsoleLines:
+    """Renders an event as a line for people: the time of day, the level, what happened, and the fields."""
+
+    def __init__(self, *, details: bool, colours: bool) -> None:
+        self._details, self._colours = details, colours
+
+    def __call__(self, _logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
+        fields = dict(event)
+        name, level, at = str(fields.pop("event")), fields.pop("level", "info"), fields.pop("timestamp", "")
+        exception = fields.pop("exception", "")
+        pairs = [f"{key}={_written(value)}" for key, value in fields.items() if self._details or key not in DETAIL_FIELDS]
+        words = f"{console_words(name)} ({name})" if self._details and name in EVENTS else console_words(name)
+        line = "  ".join([f"{at} {level:<7} {words}", *([" ".join(pairs)] if pairs else [])])
+        if self._colours and level in _COLOURS:
+            line = f"\x1b[{_COLOURS[level]}m{line}\x1b[0m"
+        return f"{line}\n{exception}" if exception else line
+
+
+def _written(value: Any) -> str:
+    """Returns a value as it is, or quoted and escaped if it has spaces or what could steer a terminal."""
+    text = str(value)
+    return text if text and text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def _drop_details(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if event["event"] in DETAIL_EVENTS:
+        raise structlog.DropEvent
+    return event
+
+
+def is_for_people(style: str) -> bool:
+    """Returns whether a style of `configure_logging` means lines for people."""
+    return style == "console" or (style == "auto" and sys.stderr.isatty())
+
+
 def configure_logging(*, level: str = "INFO", style: str = "auto") -> None:
     """Sends structured events, and the log of libraries, to standard error.
 
     `style`: `json`, `console`, or `auto` (console if standard error is a terminal).
     """
-    as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
+    as_json, details = not is_for_people(style), level == "DEBUG"
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info if as_json else structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True) if as_json else structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        structlog.processors.format_exc_info,
         mask_secrets,
+        *([] if as_json else [structlog.stdlib.add_logger_name]),
+        *([] if as_json or details else [_drop_details]),
     ]
     render: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer() if as_json else ConsoleLines(details=details, colours=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

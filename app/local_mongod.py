@@ -67,6 +67,7 @@ class LocalMongod:
         self._pid_file = data_dir / "mongod.pid"
         self._start_lock = data_dir / "mongod.start"
         self._process: subprocess.Popen[bytes] | None = None
+        self.shared_with: int | None = None  # the process whose server is shared
         self._lock, self._closing = threading.Lock(), threading.Event()
         direct = self.dbpath / "m.sock"
         # A driver changes the names of replica set members to small letters, even if they are paths.
@@ -179,7 +180,8 @@ class LocalMongod:
         if pid is None:
             return False
         if self._parent_lives() and self._answers():
-            log.info("mongod.reused", pid=pid)
+            self.shared_with = int(self._pid_file.read_text(encoding="utf-8").split()[1])
+            log.info("mongod.reused", pid=pid, started_by=self.shared_with)
             return True
         os.kill(pid, signal.SIGTERM)
         if not _wait_gone(pid, STOP_SECONDS):

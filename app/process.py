@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.accounts.model import Role
 from app.audit.model import SYSTEM
 from app.config import Settings, load_settings
 from app.errors import JobwrightError
-from app.events import configure_logging, get_logger
+from app.events import configure_logging, get_logger, is_for_people
 from app.factory import build_node, build_services, launch_executor, migrate, open_store, with_engine
+from app.mongo import connect
 from app.premises import errors_name_settings, make_data_folder
 from app.services import Services
 from app.validation.terminal import printable
 from templates_lib.messages import say
 
 if TYPE_CHECKING:
+    from app.factory import Store
     from app.webserver import WebServer
 
 log = get_logger(__name__)
@@ -40,7 +43,7 @@ def run_service(*, web: bool, engine: bool) -> None:
 def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
     """Start the parts, wait for a signal, drain, stop.
 
-    0. What needs nothing but the machine is tried: the data folder, the address of the web server.
+    0. What needs nothing but the machine is tried: the address of the web server, that of the database, the data folder.
     1. The zygote is launched first, from a process with one thread, and imports while mongod starts.
     2. The database is opened and migrated; services, pages and engine are built.
     3. SIGTERM or SIGINT drains; a second one hands back at once what still runs.
@@ -51,15 +54,18 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
     role = "serve" if web and engine else "web" if web else "scheduler"
     log.info("service.starting", version=version("jobwright"), role=role)
     signals = _Signals()
+    # Before anything is made: an address that is wrong, or a port that is taken, ends the start here.
+    listener = _listener(settings) if web else None
+    if settings.mongodb_uri:
+        connect(settings.mongodb_uri).close()
     make_data_folder(settings.data_path)
-    listener = _listener(settings) if web else None  # before anything is made: a port that is taken ends the start here
     executor = launch_executor(settings) if engine else None
-    store, services = None, None
+    store, services, greeting = None, None, _Greeting(settings.admin_email, for_people=is_for_people(settings.log_format))
     try:
         store = open_store(settings)
         migrate(store)
         services = build_services(settings, store)
-        _first_admin(services)
+        greeting.keep_password(_first_admin(services))
         services.settings_trail.record(f"{socket.gethostname()} {role}", *settings.chosen())
         node = build_node(settings, store, services, executor) if executor is not None else None
         if node is not None:
@@ -71,6 +77,8 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
         if settings.sample:
             _make_sample(services)
         log.info("service.ready", seconds=round(time.monotonic() - began, 2), address=server.address if server else None)
+        if server is not None:
+            greeting.say(services, server.address, store)
         signals.wait()
         log.info("service.draining", seconds=settings.drain_seconds)
         if server is not None:
@@ -79,6 +87,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
             signals.on_second(node.hurry)
             node.drain(settings.drain_seconds)
     finally:
+        greeting.say_password()
         if executor is not None:
             executor.close()
         if services is not None:
@@ -88,12 +97,61 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
     log.info("service.stopped")
 
 
-def _first_admin(services: Services) -> None:
+def _first_admin(services: Services) -> str | None:
+    """Creates the first super-admin if there are no accounts. Returns the generated password; None if there is none to show."""
     settings = services.settings
     made = services.accounts.ensure_first_admin(SYSTEM, email=settings.admin_email, password=settings.admin_password)
     if made is not None:
         log.info("service.first_admin", email=settings.admin_email)
-        click.echo(printable(f"\n  Sign in as {settings.admin_email} with the password {made}\n  It is shown this once.\n"), err=True)
+    return made
+
+
+class _Greeting:
+    """What the start says to the person at the terminal, in plain lines: where Jobwright is, how to sign in, how to stop it.
+
+    A generated password is shown once, with these lines or, if the start fails before them or the log is for programs, without them.
+    """
+
+    def __init__(self, email: str, *, for_people: bool) -> None:
+        self._for_people, self._email, self._password = for_people, email, ""
+
+    def keep_password(self, password: str | None) -> None:
+        """Keeps a generated password for the lines that follow. Says it at once if there will be none."""
+        self._password = password or ""
+        if not self._for_people:
+            self.say_password()
+
+    def say(self, services: Services, address: str, store: Store) -> None:
+        """Says the lines, if a person reads them."""
+        if not self._for_people:
+            return
+        shared_with = store.mongod.shared_with if store.mongod else None
+        joins = (
+            f"It joins the Jobwright that runs in {services.settings.data_path} already (process {shared_with}), and shares its jobs.\n  "
+            if shared_with
+            else ""
+        )
+        if self._password:
+            account = f"Sign in as {self._email} with the password {self._password} (shown only this once)."
+        else:
+            account = f"Sign in as {self._account(services)}. Forgotten the password? Run: .venv/bin/jobwright user reset EMAIL"
+        self._password = ""
+        lines = f"Jobwright is at {address}\n  {joins}{account}\n  Press Ctrl-C to stop."
+        click.echo(f"\n  {printable(lines)}\n", err=True)
+
+    def say_password(self) -> None:
+        """Says the password, if it has not been said."""
+        if self._password:
+            text = f"Sign in as {self._email} with the password {self._password}\n  It is shown only this once."
+            click.echo(f"\n  {printable(text)}\n", err=True)
+            self._password = ""
+
+    @staticmethod
+    def _account(services: Services) -> str:
+        """Returns the e-mail address of an account that may do everything."""
+        admins = [user.email for user in services.accounts.all(SYSTEM) if user.role is Role.SUPER_ADMIN and not user.disabled]
+        wanted = services.settings.admin_email
+        return wanted if wanted in admins or not admins else admins[0]
 
 
 def _make_sample(services: Services) -> None:

@@ -134,8 +134,14 @@ def test_a_port_that_is_taken_is_found_before_anything_is_made(tmp_path: Path) -
         port = taken.getsockname()[1]
         code, told = run(tmp_path / "data", "serve", PORT=str(port))
     assert (code, "Set PORT to another" in told) == (78, True), told
-    assert list((tmp_path / "data").iterdir()) == []
+    assert not (tmp_path / "data").exists()
     assert "password" not in told
+
+
+def test_a_wrong_address_of_the_database_is_found_before_anything_is_made(tmp_path: Path) -> None:
+    code, told = run(tmp_path / "data", "serve", MONGODB_URI="postgres://x", PORT="0")
+    assert (code, "MONGODB_URI: " in told, "Traceback" in told) == (78, True, False), told
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("words", READING, ids=" ".join)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -384,6 +385,44 @@ def test_a_first_start_prints_a_generated_password_once(mongod: str, database_na
     finally:
         with MongoClient(mongod) as client:
             client.drop_database(database_name)
+
+
+def read_of_a_terminal(terminal: int, until: str) -> str:
+    """What a terminal shows, up to and with a text."""
+    shown = b""
+    while until.encode() not in shown:
+        shown += os.read(terminal, 65536)
+    return shown.decode()
+
+
+def test_on_a_terminal_a_start_ends_in_plain_lines(tmp_path: Path) -> None:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("JOBWRIGHT_", "MONGODB_"))}
+    environment = {**clean, "JOBWRIGHT_DATA_DIR": str(tmp_path / "data"), "PORT": "0", "HOST": "127.0.0.1", "JOBWRIGHT_SAMPLE": "1"}
+    for first in (True, False):
+        ours, theirs = os.openpty()
+        process = subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], env=environment, stdout=theirs, stderr=theirs, stdin=theirs)
+        os.close(theirs)
+        try:
+            shown = read_of_a_terminal(ours, "to stop.")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            os.close(ours)
+        log, where, account, stop = shown.replace("\r", "").rstrip("\n").rsplit("\n", 3)
+        assert re.fullmatch(r"  Jobwright is at http://127\.0\.0\.1:\d+", where)
+        assert account.startswith("  Sign in as admin@localhost with the password " if first else "  Sign in as admin@localhost. Forgotten")
+        assert stop == "  Press Ctrl-C to stop."
+        lines = [line for line in log.splitlines() if line]
+        assert all(re.match(r"\d\d:\d\d:\d\d info ", line) for line in lines), lines
+        assert len(lines) < 10
+        assert not re.search(r"pid=|seal=|migration", log)
+    server = LocalMongod(tmp_path / "data")
+    try:
+        with MongoClient(server.start()) as client:
+            assert client["jobwright"]["dynamic_jobs"].count_documents({"tags": "sample"}) == 3
+    finally:
+        server.stop()
 
 
 def test_the_first_admin_is_made_once(services: Services) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
+import logging
+import re
 
-from app.events import EVENTS, mask_secrets
+import pytest
+
+from app.events import EVENTS, configure_logging, console_words, get_logger, mask_secrets
 from tests.unit.project.sources import ROOT, sources
 
 
@@ -32,3 +37,53 @@ def test_code_uses_only_events_that_are_declared_and_the_docs_have_each() -> Non
     assert set(EVENTS) - used <= {"request"}, "declared and never sent"
     papers = (ROOT / "docs/reference/events.md").read_text()
     assert [name for name in EVENTS if f"`{name}`" not in papers] == []
+
+
+def lines(capsys: pytest.CaptureFixture[str], level: str = "INFO") -> list[str]:
+    """What the console shows of some events."""
+    configure_logging(level=level, style="console")
+    try:
+        log = get_logger("app.place")
+        log.info("mongod.started", pid=4711, seconds=0.6)
+        log.info("audit.written", seq=1, action="job.create", seal="ab12")
+        log.warning("sample.not_made", reason="There are\x1b[31m jobs")
+        logging.getLogger("library").warning("It says %s", "so")
+        try:
+            raise ValueError("no number")
+        except ValueError:
+            log.exception("tick.failed", tick="dispatch")
+    finally:
+        configure_logging(level="INFO", style="json")
+    return capsys.readouterr().err.splitlines()
+
+
+def test_the_console_shows_words_and_fields_without_what_only_programs_need(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = lines(capsys)
+    assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in shown[:4])
+    assert [line[9:] for line in shown[:4]] == [
+        "info    The private mongod has started  seconds=0.6",
+        'warning JOBWRIGHT_SAMPLE is set, but no sample data was made  reason="There are\\u001b[31m jobs"',
+        "warning It says so",
+        "error   A periodic task failed  tick=dispatch",
+    ]
+    assert shown[4] == "Traceback (most recent call last):"
+    assert shown[-1] == "ValueError: no number"
+
+
+def test_the_console_hides_nothing_at_the_level_debug(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = lines(capsys, "DEBUG")
+    assert shown[0].endswith("The private mongod has started (mongod.started)  pid=4711 seconds=0.6 logger=app.place")
+    assert "seal=ab12" in shown[1]
+
+
+@pytest.mark.parametrize("event", sorted(EVENTS))
+def test_every_event_has_words(event: str) -> None:
+    words = console_words(event)
+    assert 10 < len(words) < 120
+    assert words[0].isupper()
+
+
+def test_programs_get_json_unless_a_person_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(level="INFO", style="auto")  # standard error is no terminal here
+    get_logger("x").info("mongod.started", pid=1)
+    assert json.loads(capsys.readouterr().err)["pid"] == 1

@@ -33,11 +33,15 @@ class Waits(Failed):
 class Client:
     """Calls REST. Each method raises Failed with one line for people: what the server refuses, or why it does not answer.
 
-    `explain` turns what the transport raises into such an error.
+    `server` says in words which registry this is, and `address` is where its pages are. `explain` turns what the transport raises into
+    such an error.
     """
 
-    def __init__(self, http: httpx.Client, *, server: str, explain: Callable[[httpx.HTTPError | httpx.InvalidURL], Failed]) -> None:
-        self._http, self._server, self._explain = http, server, explain
+    def __init__(
+        self, http: httpx.Client, *, server: str, address: str, explain: Callable[[httpx.HTTPError | httpx.InvalidURL], Failed]
+    ) -> None:
+        self.server, self.address = server, address
+        self._http, self._explain = http, explain
 
     def get(self, path: str, member: str, **query: Any) -> dict[str, Any]:
         """Returns the answer to GET, an object that has `member`. Query parameters that are None are left out."""
@@ -82,7 +86,7 @@ class Client:
             return answer
         if answer.is_redirect:
             target = answer.headers.get("Location", "another address")
-            text = f"{self._server} sends on to {target}. Set JOBWRIGHT_SERVER to the address that Jobwright has itself."
+            text = f"{self.server} sends on to {target}. Set JOBWRIGHT_SERVER to the address that Jobwright has itself."
             raise Failed(text, ExitCode.UNREACHABLE)
         raise self._refusal(answer)
 
@@ -103,12 +107,12 @@ class Client:
             lines.append("Set JOBWRIGHT_TOKEN to a token that is valid (New token, on the page of your account).")
         if words := _when_again(answer):
             lines.append(words)
-        lines += _wrong_fields(problem.get("errors"))
+        lines += wrong_fields(problem.get("errors"))
         return Failed("\n".join(lines), code_of_status(answer.status_code))
 
     def _no_answer_of_jobwright(self, answer: httpx.Response) -> Failed:
         kind = f" ({_media(answer)})" if _media(answer) else ""
-        what = f"{self._server} answered {answer.status_code}{kind}, but not as Jobwright does."
+        what = f"{self.server} answered {answer.status_code}{kind}, but not as Jobwright does."
         text = f"{what} Check the address, and any proxy in front of it."
         return Failed(text, ExitCode.UNREACHABLE)
 
@@ -154,7 +158,8 @@ def _sentence(title: str, detail: str, errors: Any) -> str:
     return words if words.endswith((".", "!", "?", ":")) else f"{words}."
 
 
-def _wrong_fields(errors: Any) -> list[str]:
+def wrong_fields(errors: Any) -> list[str]:
+    """Returns a line for each wrong field of a problem document."""
     rows = [row for row in errors if isinstance(row, dict)] if isinstance(errors, list) else []
     lines = [f"  {field_name(str(row.get('pointer', ''))) or row.get('parameter') or 'the whole'}: {row.get('detail', '')}" for row in rows]
     more = len(lines) - MOST_FIELDS

@@ -81,12 +81,22 @@ def with_client(command: Callable[..., Any]) -> Callable[..., Any]:
     """Decorates a command that speaks with a server: adds the options that name it, and passes an open Client as the first argument."""
 
     @functools.wraps(command)
+    def run(server: Server | None, *args: Any, **values: Any) -> Any:
+        with open_client(server) as client:
+            return command(client, *args, **values)
+
+    return with_server(run)
+
+
+def with_server(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorates a command: adds the options that name a server, and passes the Server, or None, as the first argument."""
+
+    @functools.wraps(command)
     def run(*args: Any, **values: Any) -> Any:
         server = server_of(click.get_current_context())
         for name in _NAMES:
             values.pop(name)
-        with open_client(server) as client:
-            return command(client, *args, **values)
+        return command(server, *args, **values)
 
     for option in reversed(SERVER_OPTIONS):
         run = option(run)
@@ -166,7 +176,7 @@ def _remote(server: Server) -> Iterator[Client]:
         timeout=httpx.Timeout(server.seconds, connect=min(CONNECT_SECONDS, server.seconds)),
         follow_redirects=False,
     ) as http:
-        yield Client(http, server=server.url, explain=functools.partial(_explain, server.url))
+        yield Client(http, server=server.url, address=server.url, explain=functools.partial(_explain, server.url))
 
 
 def _is_this_machine(url: str) -> bool:
@@ -246,8 +256,11 @@ def _local() -> Iterator[Client]:
     from app.api.auth import acting_as  # noqa: PLC0415 - the same
     from app.cli.session import cli_actor, open_services  # noqa: PLC0415 - the same
     from app.factory import create_api  # noqa: PLC0415 - the same
+    from app.premises import describe_registry  # noqa: PLC0415 - the same
 
     with open_services(existing=True) as (services, _):
         application = acting_as(cli_actor(), create_api(services))
         with httpx.Client(transport=httpx.WSGITransport(app=application), base_url=LOCAL, headers={"Accept-Language": "en"}) as http:
-            yield Client(http, server="The registry of this machine", explain=functools.partial(_explain, LOCAL))
+            settings = services.settings
+            address = settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}"
+            yield Client(http, server=describe_registry(settings), address=address, explain=functools.partial(_explain, LOCAL))

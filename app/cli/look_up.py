@@ -12,6 +12,7 @@ from app.cli.failures import ExitCode, Failed
 from app.cli.output import moment
 
 JOBS, EXECUTIONS = "/scheduler-jobs", "/job-executions"
+MOST_ACCOUNTS = 10  # whose addresses an error message lists
 MOST_NAMED = 200  # jobs whose names are compared with an unknown one
 
 
@@ -33,6 +34,18 @@ def find_job(client: Client, name_or_id: str) -> dict[str, Any]:
     alike = get_close_matches(text, names, n=3)
     advice = f" Did you mean {' or '.join(repr(name) for name in alike)}?" if alike else " `jobwright job list` shows the jobs."
     raise Failed(f"There is no job {name_or_id!r}.{advice}", ExitCode.NOT_FOUND)
+
+
+def find_account(client: Client, email: str) -> dict[str, Any]:
+    """Returns the account with this e-mail address, in any case. Raises Failed, which names the accounts that there are."""
+    accounts = client.get("/users", "users")["users"]
+    for account in accounts:
+        if account.get("email") == email.strip().lower():
+            return dict(account)
+    known = [str(account.get("email")) for account in accounts]
+    more = f" and {len(known) - MOST_ACCOUNTS} more" if len(known) > MOST_ACCOUNTS else ""
+    told = f"The accounts are {', '.join(known[:MOST_ACCOUNTS])}{more}." if known else "There are no accounts yet."
+    raise Failed(f"There is no account {email!r} in {client.server}. {told}", ExitCode.NOT_FOUND)
 
 
 def _is_id(text: str) -> bool:

@@ -10,7 +10,7 @@ import click
 
 from app.cli.failures import ExitCode, code_of_status
 from app.cli.groups import DOCUMENTATION, SectionedGroup, examples
-from app.errors import ConfigError, JobwrightError, StartError
+from app.errors import ConfigError, JobwrightError, StartError, ValidationFailed
 
 COMPLETION = "_JOBWRIGHT_COMPLETE"  # click's name of the variable
 SECTIONS = {
@@ -86,6 +86,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (ConfigError, StartError) as error:
         _fail(f"{error.title}: {error}", ExitCode.SETTING)
+    except ValidationFailed as error:
+        from app.cli.client import wrong_fields  # noqa: PLC0415 - `--help` does without it
+
+        fields = wrong_fields([{"pointer": wrong.pointer, "detail": wrong.message} for wrong in error.errors])
+        _fail("\n".join([f"{error.title}:", *fields]), ExitCode.REFUSED)
     except JobwrightError as error:
         _fail(f"{error.title}: {error}", code_of_status(error.status))
     except BrokenPipeError:

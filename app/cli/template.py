@@ -1,4 +1,4 @@
-"""`jobwright template`: tools for authors of templates."""
+"""`jobwright template`: the templates of a registry, and tools for authors of templates."""
 
 from __future__ import annotations
 
@@ -7,12 +7,48 @@ from pathlib import Path
 
 import click
 
-from app.cli.output import echo
+from app.cli.client import Client
+from app.cli.connect import with_client
+from app.cli.groups import OrderedGroup
+from app.cli.look_up import id_of
+from app.cli.options import JSON
+from app.cli.output import Column, echo, print_json, print_page
 
 
-@click.group()
+@click.group(cls=OrderedGroup)
 def template() -> None:
-    """Create and check job templates."""
+    """List, create and check job templates."""
+
+
+@template.command("list")
+@JSON
+@with_client
+def list_templates(client: Client, as_json: bool) -> None:
+    """List the templates that jobs can be made from."""
+    answer = client.get("/job-templates", "templates")
+    if as_json:
+        print_json(answer)
+        return
+    columns = [
+        Column("Type"),
+        Column("Name", cut=True),
+        Column("Category", spare=True),
+        Column("State"),
+        Column("Deletes data"),
+        Column("Description", cut=True, spare=True),
+    ]
+    rows = [
+        (
+            id_of(row),
+            row.get("name"),
+            row.get("category"),
+            "enabled" if row.get("enabled") else "disabled",
+            "yes" if row.get("destructive") else "no",
+            row.get("description"),
+        )
+        for row in answer["templates"]
+    ]
+    print_page(columns, rows, answer, one="template", many="templates")
 
 
 @template.command("new")
@@ -52,7 +88,7 @@ def check(names: tuple[str, ...]) -> None:
     for template_type in names or catalogue.types():
         breaches = check_template(catalogue, template_type)
         count += len(breaches)
-        echo(f"{template_type}: {'keeps every rule' if not breaches else 'breaks the contract'}")
+        echo(f"{template_type}: {'ok' if not breaches else 'breaks the contract'}")
         for breach in breaches:
             echo(f"  {breach.rule}: {breach.text}")
     sys.exit(1 if count else 0)

@@ -2,58 +2,96 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
-from app.accounts.model import Scope
-from app.cli.accounts import find_account
-from app.cli.output import echo
-from app.cli.session import cli_actor, open_services
+from app.accounts.model import Role, Scope
+from app.cli.client import Client, segment
+from app.cli.connect import with_client
+from app.cli.groups import OrderedGroup, examples
+from app.cli.look_up import find_account, id_of
+from app.cli.options import JSON
+from app.cli.output import Column, echo, moment, note, print_json, print_page
 
 SCOPES = click.Choice([scope.value for scope in Scope])
+DAYS = 90  # until a token expires, as on the page
 
 
-@click.group()
+@click.group(cls=OrderedGroup)
 def token() -> None:
     """Manage API tokens."""
 
 
-@token.command("create")
+@token.command("create", epilog=examples("jobwright token create --user ci@example.com --name deploy --scope read --scope run > token"))
 @click.option("--user", "email", required=True, help="The e-mail address of the owner.")
 @click.option("--name", required=True, help="A name that says what the token is for.")
-@click.option("--scope", "scopes", multiple=True, type=SCOPES, help="A scope; repeat the option for more. Default: all scopes.")
-@click.option("--days", type=click.IntRange(1, 3650), help="The number of days until the token expires. Default: it never expires.")
-def create(email: str, name: str, scopes: tuple[str, ...], days: int | None) -> None:
+@click.option(
+    "--scope", "scopes", multiple=True, type=SCOPES, help="A scope; repeat the option for more. Default: all that the owner's role has."
+)
+@click.option("--days", type=click.IntRange(1, 3650), help=f"The number of days until the token expires. Default: {DAYS}.")
+@click.option("--never-expires", is_flag=True, help="Create a token that never expires.")
+@with_client
+def create(client: Client, email: str, name: str, scopes: tuple[str, ...], days: int | None, never_expires: bool) -> None:
     """Create a token and print it.
 
-    Prints the token and nothing else. It cannot be shown again.
+    Prints the token and nothing else on standard output. It cannot be shown again.
     """
-    with open_services(existing=True) as (services, _):
-        expires_at = services.clock.now() + timedelta(days=days) if days else None
-        granted = tuple(Scope(scope) for scope in scopes) or tuple(Scope)
-        owner = find_account(services, email)
-        echo(services.tokens.create(cli_actor(), email=owner.email, name=name, scopes=granted, expires_at=expires_at))
+    if days is not None and never_expires:
+        raise click.UsageError("Use either --days or --never-expires.")
+    owner = find_account(client, email)
+    granted = list(scopes) or [scope.value for scope in Scope if scope is not Scope.ADMIN or owner.get("role") == Role.SUPER_ADMIN.value]
+    body = {"name": name, "scopes": granted, **({} if never_expires else {"days": days or DAYS})}
+    answer = client.post(f"/users/{segment(id_of(owner))}/tokens", "text", body)
+    echo(str(answer["text"]))
+    if days is None and not never_expires:
+        expires = moment(answer.get("token", {}).get("expires_at"))
+        note(f"The token expires at {expires}, after {DAYS} days. --days N or --never-expires creates one with another lifetime.")
 
 
 @token.command("list")
-def list_tokens() -> None:
-    """List all tokens, without their secret text.
-
-    Prints one line for each token, with tabs between its id, owner, name, scopes and state (revoked, expiry time or no expiry).
-    """
-    with open_services(existing=True) as (services, _):
-        for row in services.tokens.all(cli_actor()):
-            state = "revoked" if row["revoked_at"] else f"expires {row['expires_at']}" if row["expires_at"] else "does not expire"
-            echo(f"{row['_id']}\t{row['owner']}\t{row['name']}\t{','.join(row['scopes'])}\t{state}")
+@JSON
+@with_client
+def list_tokens(client: Client, as_json: bool) -> None:
+    """List all tokens, without their secret text."""
+    answer = client.get("/tokens", "tokens")
+    if as_json:
+        print_json(answer)
+        return
+    columns = [
+        Column("Id"),
+        Column("Owner", cut=True),
+        Column("Name", cut=True),
+        Column("Scopes", spare=True),
+        Column("Expires"),
+        Column("Last used", spare=True),
+    ]
+    rows = [
+        (
+            id_of(row),
+            row.get("owner") or "–",
+            row.get("name"),
+            ", ".join(row.get("scopes") or ()),
+            _expiry(row),
+            moment(row.get("last_used_at"), otherwise="never"),
+        )
+        for row in answer["tokens"]
+    ]
+    print_page(columns, rows, answer, one="token", many="tokens")
 
 
 @token.command("revoke")
-@click.argument("token_id")
-def revoke(token_id: str) -> None:
+@click.argument("token_id", metavar="ID")
+@with_client
+def revoke(client: Client, token_id: str) -> None:
     """Revoke a token.
 
     A revoked token cannot be activated again.
     """
-    with open_services(existing=True) as (services, _):
-        services.tokens.revoke(cli_actor(), token_id)
+    client.delete(f"/tokens/{segment(token_id)}", "message")
+    echo("The token is revoked.")
+
+
+def _expiry(row: Mapping[str, Any]) -> str:
+    return "revoked" if row.get("revoked_at") else moment(row.get("expires_at"), otherwise="never expires")

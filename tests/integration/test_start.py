@@ -324,15 +324,14 @@ def test_users_tokens_and_migrations_from_the_command_line(mongod: str, database
         made = run("user", "create", "--email", "Ada@Example.com", "--role", "super_admin", JOBWRIGHT_NEW_PASSWORD=PASSWORD, **where)
         assert (made.returncode, made.stdout) == (0, "Created ada@example.com with the role super_admin.\n"), made.stderr
         twice = run("user", "create", "--email", "ada@example.com", JOBWRIGHT_NEW_PASSWORD=PASSWORD, **where)
-        assert (twice.returncode, "is already used by" in twice.stderr) == (78, True)
+        assert (twice.returncode, "is already used by" in twice.stderr) == (4, True)
         short = run("user", "create", "--email", "x", JOBWRIGHT_NEW_PASSWORD="short", **where)
-        assert "/email" in short.stderr
-        assert "/password" in short.stderr
+        assert [line.split(":")[0] for line in short.stderr.splitlines()[1:]] == ["  email", "  password"]
         token = run("token", "create", "--user", "ada@example.com", "--name", "ci", "--scope", "read", "--days", "30", **where)
         assert token.stdout.startswith("jw_")
         assert token.stdout.count("\n") == 1
-        assert run("token", "create", "--user", "nobody@example.com", "--name", "x", **where).returncode == 78
-        assert run("token", "create", "--user", "ada@example.com", "--name", " ", **where).returncode == 78
+        assert run("token", "create", "--user", "nobody@example.com", "--name", "x", **where).returncode == 3
+        assert run("token", "create", "--user", "ada@example.com", "--name", " ", **where).returncode == 4
         assert run("migrate", **where).stdout == "There is nothing to migrate.\n"
         assert run("migrate", "--down-to", "zero", **where).stdout.split() == [name for name, _ in reversed(find_migrations())]
         assert run("--version").stdout.startswith("jobwright, version")

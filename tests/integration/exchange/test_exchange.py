@@ -224,16 +224,23 @@ def test_on_the_command_line(mongod: str, database_name: str, tmp_path: Path, st
         file = str(tmp_path / "jobs.yaml")
         assert "start `jobwright serve` once" in command("plan", file, code=78), "a plan makes no registry"
         command("migrate")
-        assert "create    first" in command("plan", file, code=2)
-        assert "done      first" in command("apply", file)
+        assert "create    first" in command("plan", file, code=10)
+        applied = command("apply", file)
+        assert ("created   first" in applied, applied.splitlines()[-1]) == (True, "2 created.")
         command("export", "--output", str(tmp_path / "out.yaml"))
-        assert "unchanged second" in command("plan", str(tmp_path / "out.yaml"))
+        unchanged = command("plan", str(tmp_path / "out.yaml"))
+        assert ("unchanged second" in unchanged, unchanged.splitlines()[-1]) == (True, "2 unchanged.")
         (tmp_path / "changed.yaml").write_text(FILE.replace("max_retries: 1", "max_retries: 2"))
-        assert "/retry_policy/max_retries: 1 -> 2" in command("plan", str(tmp_path / "changed.yaml"), code=2)
+        changed = command("plan", str(tmp_path / "changed.yaml"), code=10)
+        assert ("retry_policy.max_retries: 1 -> 2" in changed, changed.splitlines()[-1]) == (True, "1 to change, 1 unchanged.")
         assert "unchanged first" in command("import", str(tmp_path / "changed.yaml"))
         assert json.loads(command("export", "--format", "json"))["jobwright"] == 1
-        (tmp_path / "bad.yaml").write_text("jobwright: 1\njobs: [{name: x}]")
-        assert "/template_type: is required" in command("apply", str(tmp_path / "bad.yaml"), code=1)
+        (tmp_path / "bad.yaml").write_text("jobwright: 1\njobs: [{name: x}, {template_type: noop}, 3]")
+        bad = command("apply", str(tmp_path / "bad.yaml"), code=1)
+        assert "template_type: is required" in bad
+        assert ("Job 2 of the file" in bad, "Job 3 of the file" in bad) == (True, True)
+        assert bad.splitlines()[-2:] == ["3 invalid.", "Nothing was changed."]
+        assert json.loads(command("plan", str(tmp_path / "bad.yaml"), "--json", code=1))["counts"] == {"invalid": 3}
         (tmp_path / "none.yaml").write_text("nothing")
         assert "must be an object" in command("plan", str(tmp_path / "none.yaml"), code=4)
     finally:

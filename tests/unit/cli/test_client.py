@@ -21,7 +21,7 @@ def client(answer: httpx.Response | Exception) -> Client:
         return answer
 
     http = httpx.Client(transport=httpx.MockTransport(handle), base_url=SERVER)
-    return Client(http, server=SERVER, explain=lambda error: _explain(SERVER, error))
+    return Client(http, server=SERVER, address=SERVER, explain=lambda error: _explain(SERVER, error))
 
 
 def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:

@@ -6,32 +6,45 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.mongo import ANY_DATE, Document
+from app.mongo import ANY_DATE, Document, literal
 from app.queue.model import LIVE
 
 LIVE_INDEX = "live"
+MOST_SEARCHED = 5_000  # executions
+SEARCHED_FIELDS = ("job_name", "result.message", "error.message")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionFilter:
-    """What a list is narrowed to; None means all. `begin` is inclusive and `end` exclusive, of the instant when an execution was queued."""
+    """What a list is narrowed to; None means all. `begin` is inclusive and `end` exclusive, of the instant when an execution was queued.
+
+    `search` is a text in the name of the job, in the message of the result or in the error, in any case. It is looked for in the newest
+    MOST_SEARCHED executions that pass the other filters, as no index has these texts.
+    """
 
     job_id: str | None = None
+    template_type: str | None = None
     status: str | None = None
     triggered_by: str | None = None
     begin: datetime | None = None
     end: datetime | None = None
+    search: str = ""
 
     def where(self) -> Document:
-        """As a query."""
+        """As a query, without the search."""
         query: Document = {}
-        for field, value in (("job_id", self.job_id), ("triggered_by", self.triggered_by)):
+        for field, value in (("job_id", self.job_id), ("template_type", self.template_type), ("triggered_by", self.triggered_by)):
             if value is not None:
                 query[field] = value
         if self.status is not None:
             query |= {"status": self.status, **({"live": True} if self.status in LIVE else {"completed_at": ANY_DATE})}
         between = {name: value for name, value in (("$gte", self.begin), ("$lt", self.end)) if value is not None}
         return {**query, "queued_at": between} if between else query
+
+    def found(self) -> Document:
+        """The search as a query: a text in one of SEARCHED_FIELDS."""
+        pattern = {"$regex": literal(self.search), "$options": "i"}
+        return {"$or": [{name: pattern} for name in SEARCHED_FIELDS]}
 
     @property
     def hint(self) -> Document:

@@ -11,7 +11,7 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from app.execution.filters import ExecutionFilter, in_groups
+from app.execution.filters import MOST_SEARCHED, ExecutionFilter, in_groups
 from app.mongo import ANY_DATE, Document, Records, is_only_duplicates
 from app.queue.execution import Execution, Outline
 from app.queue.model import FAILURES, RAN, Status, Trigger
@@ -51,6 +51,8 @@ class HistoryStore:
         """The executions of jobs of `groups` (None: of all), newest first, with how many there are in all. With `most`, no more than so
         many are counted."""
         where = {**query.where(), **in_groups(groups)}
+        if query.search:
+            return self._searched(query, where, skip=skip, limit=limit)
         rows = self._executions.find(where, max_time_ms=QUERY_TIME_MS, **query.hint).sort("queued_at", -1).skip(skip).limit(limit)
         bounds: dict[str, Any] = {**({"limit": most} if most else {}), **query.hint}
         total = (
@@ -59,6 +61,20 @@ class HistoryStore:
             else self._executions.estimated_document_count()
         )
         return [Execution.from_row(row) for row in rows], total
+
+    def _searched(self, query: ExecutionFilter, where: Document, *, skip: int, limit: int) -> tuple[list[Execution], int]:
+        """The same for a search, in the newest MOST_SEARCHED executions that pass the other filters."""
+        stages: list[Document] = [
+            {"$match": where},
+            {"$sort": {"queued_at": -1}},
+            {"$limit": MOST_SEARCHED},
+            {"$match": query.found()},
+            {"$project": {"_id": 1}},
+        ]
+        ids = [row["_id"] for row in self._executions.aggregate(stages, maxTimeMS=QUERY_TIME_MS, **query.hint)]
+        chosen = ids[skip : skip + limit]
+        by_id = {row["_id"]: row for row in self._executions.find({"_id": {"$in": chosen}}, max_time_ms=QUERY_TIME_MS)}
+        return [Execution.from_row(by_id[execution_id]) for execution_id in chosen if execution_id in by_id], len(ids)
 
     def latest(self, job_id: str, limit: int) -> list[Outline]:
         """The newest executions of a job, in brief."""

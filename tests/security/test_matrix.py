@@ -205,6 +205,7 @@ WEB: dict[tuple[str, str], May | None] = {
     ("GET", "/executions/<execution_id>/live"): May.SEE_EXECUTIONS,
     ("POST", "/executions/<execution_id>/cancel"): May.CANCEL,
     ("POST", "/executions/<execution_id>/retry"): May.RUN_JOBS,
+    ("POST", "/executions/retry"): May.RUN_JOBS,
     ("POST", "/executions/<execution_id>/acknowledge"): May.ACKNOWLEDGE,
     ("POST", "/executions/<execution_id>/unacknowledge"): May.ACKNOWLEDGE,
     ("POST", "/executions/<execution_id>/owed/<what>/again"): May.RUN_JOBS,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from app.instants import in_zone
-from web.filters.parameters import titled_changes, titled_parameters
+from web.filters.advice import advice
+from web.filters.parameters import pointer_words, titled_changes, titled_parameters
 from web.filters.results import hour_words, log_items, strip
 from web.filters.states import ENDS, OWED_WORDS, REASONS, STATES, damage, icon, state
 from web.filters.texts import (
@@ -24,13 +25,15 @@ from web.filters.texts import (
     told,
     without_message,
 )
-from web.filters.times import exact, in_zones, local, moment, schedule_words, seconds, span_words
+from web.filters.times import clock, exact, in_zones, local, moment, schedule_words, seconds, span_words
 from web.language import dated, decimal, gettext, instant, ngettext, translated
 from web.words import word
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment,
+    "advice": advice,
     "exact": exact,
+    "clock": clock,
     "seconds": seconds,
     "pretty_json": pretty_json,
     "markdown": markdown,
@@ -60,6 +63,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "t": translated,
     "titled_parameters": titled_parameters,
     "titled_changes": titled_changes,
+    "pointer_words": pointer_words,
 }
 
 

@@ -122,6 +122,11 @@ def definition_title(pointer: str) -> str:
     return from_name(name) if name else pointer
 
 
+def pointer_words(text: str) -> str:
+    """Returns the field of a diff in words: a JSON Pointer such as `/deleted_count` as "Deleted count", a title as it is."""
+    return " › ".join(from_name(part) for part in text[1:].split("/")) if text.startswith("/") else text
+
+
 def definition_text(pointer: str, value: Any) -> Any:
     """Returns a value of a job's definition in words; a value without any is returned as it is."""
     if pointer.endswith("_seconds") and isinstance(value, int) and not isinstance(value, bool):

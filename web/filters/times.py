@@ -60,6 +60,15 @@ def exact(value: datetime | None) -> Markup:
     )
 
 
+def clock(value: datetime | None) -> Markup:
+    """Returns a <time> element that shows the time of day, for a list with the days as headings."""
+    if value is None:
+        return Markup('<span class="none">–</span>')
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        value.astimezone(UTC).isoformat(timespec="milliseconds"), in_zones(value), local(value).strftime("%H:%M:%S")
+    )
+
+
 def local(value: datetime) -> datetime:
     """Returns the instant in the viewer's zone, or in UTC outside a request."""
     return in_zone(value, zone(viewer_zone()) if has_request_context() else UTC)

@@ -27,11 +27,13 @@ function setUpTheme() {
   show();
 }
 
-// The list of jobs: how many are chosen, and choosing all of a page.
+// Lists of jobs and executions: how many are chosen, and choosing all of a page.
+const PICKS = ".pick input:not([data-pick-all])";
+
 function countPicked() {
   const table = document.querySelector("[data-rows]");
   if (!table) return;
-  const boxes = [...table.querySelectorAll("[name=job]")];
+  const boxes = [...table.querySelectorAll(PICKS)];
   const picked = boxes.filter((box) => box.checked).length;
   const words = document.querySelector("[data-picked]");
   if (words) words.textContent = words.dataset.picked.replace("#", picked);
@@ -44,9 +46,9 @@ function countPicked() {
 
 function onChange(event) {
   if (event.target.matches("[data-pick-all]")) {
-    for (const box of event.target.closest("table").querySelectorAll("[name=job]")) box.checked = event.target.checked;
+    for (const box of event.target.closest("table").querySelectorAll(PICKS)) box.checked = event.target.checked;
   }
-  if (event.target.matches("[data-pick-all], [name=job]")) countPicked();
+  if (event.target.matches(`[data-pick-all], ${PICKS}`)) countPicked();
 }
 
 function onClick(event) {

@@ -82,7 +82,7 @@ function onKey(event) {
   begunAt = event.key === "g" ? Date.now() : 0;
   if (event.key === "?") document.getElementById("keys")?.showModal();
   else if (event.key === "j" || event.key === "k") moveRow(event.key === "j" ? 1 : -1);
-  else if (event.key === "x") document.activeElement.closest("tr")?.querySelector("[name=job]")?.click();
+  else if (event.key === "x") document.activeElement.closest("tr")?.querySelector(".pick input")?.click();
   else if (!press(event.key)) return;
   event.preventDefault();
 }

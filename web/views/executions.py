@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from http import HTTPStatus
+from itertools import groupby
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from flask import Blueprint, Response, redirect, render_template, request, stream_with_context, url_for
 from werkzeug.utils import secure_filename
 
+from app.accounts.permissions import May, require
 from app.audit.model import field_diff
-from app.errors import Conflict, NotFound
-from app.execution.filters import ExecutionFilter
+from app.errors import ApprovalNeeded, Conflict, JobwrightError, NotFound
+from app.execution.filters import MOST_SEARCHED, ExecutionFilter
 from app.execution.logs import LEVELS
 from app.instants import day_after
+from app.jobs.filters import JobFilter
 from app.jobs.revisions import difference
 from app.mongo import Document
 from app.queue.execution import Execution
 from app.queue.model import FAILURES, Status, Trigger
-from templates_lib.messages import say
+from templates_lib.messages import say, say_many
 from web.charts import log_diff
 from web.current import actor, services
+from web.filters.times import local
 from web.forms.names import small_number
-from web.views.common import MOST_COUNTED, Editor, is_htmx, midnight, page_number, parameters_form, tell
+from web.views.common import MOST_COUNTED, MOST_OFFERED, Editor, is_htmx, midnight, page_number, parameters_form, tell
 from web.views.run_with import answer_run_with, run_with_page
 
 blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
 
 PAGE_SIZE = 50
+MOST_AGAIN = 100  # runs that are repeated at once
 TRIGGERS = {
     Trigger.SCHEDULE: say("Schedule"),
     Trigger.MANUAL: say("By hand"),
@@ -44,10 +50,13 @@ COMPARED = 500  # of the end of each of two logs
 def list_executions() -> str:
     """Shows all executions that match the filters in the address, newest first."""
     args = request.args
-    job_id, status, trigger = args.get("job", ""), args.get("status", ""), args.get("by", "")
+    job, status, trigger = args.get("job", "").strip(), args.get("status", ""), args.get("by", "")
     begin, end = _day(args.get("from", "")), _day(args.get("to", ""), after=1)
+    job_id, job_name = _job(job)
     query = ExecutionFilter(
-        job_id=job_id or None,
+        job_id=job_id,
+        template_type=args.get("template") or None,
+        search=args.get("q", "").strip()[:200],
         status=status if status in list(Status) else None,
         triggered_by=trigger if trigger in list(Trigger) else None,
         begin=begin,
@@ -55,7 +64,64 @@ def list_executions() -> str:
     )
     page = services().history.page(actor(), query, page=page_number(), limit=PAGE_SIZE, most=MOST_COUNTED)
     others = {key: value for key, value in args.items() if key not in {"status", "page"} and value}
-    return render_template("executions.html", page=page, query=query, args=args, others=urlencode(others), triggers=TRIGGERS)
+    return render_template(
+        "executions.html",
+        page=page,
+        query=query,
+        args=args,
+        others=urlencode(others),
+        triggers=TRIGGERS,
+        job_name=job_name,
+        narrowed_by=sum(bool(args.get(name)) for name in ("q", "job", "template", "by", "from", "to")),
+        job_names=services().directory.names(actor(), limit=MOST_OFFERED),
+        catalogue=services().catalogue,
+        most_searched=MOST_SEARCHED,
+        listing=request.query_string.decode(),
+        days=[(on, list(rows)) for on, rows in groupby(page.items, key=lambda row: local(row.queued_at).date())],
+        today=local(services().clock.now()).date(),
+        failures=FAILURES,
+    )
+
+
+def _job(text: str) -> tuple[str | None, str]:
+    """Returns the id and the name of the job that a filter names by its id or its name; a text that names no job is returned as both."""
+    if not text:
+        return None, ""
+    named = services().directory.page(actor(), JobFilter(search=text), limit=MOST_OFFERED).items
+    same = next((job for job in named if job.definition.name.casefold() == text.casefold()), None)
+    if same is not None:
+        return same.id, same.definition.name
+    try:
+        return text, services().jobs.get(actor(), text).definition.name
+    except NotFound:
+        return text, text
+
+
+@blueprint.post("/retry")
+def retry_chosen() -> Any:
+    """Runs the chosen executions again, each as a new execution, and shows what became of them."""
+    require(actor(), May.RUN_JOBS)
+    queued, asked, wrong = 0, 0, list[str]()
+    for execution_id in request.form.getlist("execution")[:MOST_AGAIN]:
+        try:
+            services().runs.retry(actor(), execution_id)
+            queued += 1
+        except ApprovalNeeded as needed:
+            services().approvals.ask(actor(), needed.ask)
+            asked += 1
+        except JobwrightError as error:
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            wrong.append(error.detail)
+    if queued:
+        tell(say_many("{count} run queued", "{count} runs queued", queued))
+    if asked:
+        tell(say_many("{count} run waits for approval", "{count} runs wait for approval", asked))
+    for detail in dict.fromkeys(wrong):
+        tell(detail)
+    if not (queued or asked or wrong):
+        tell("Choose executions first")
+    return redirect(f"{url_for('.list_executions')}?{urlencode(parse_qsl(request.form.get('query', '')))}")
 
 
 def _day(text: str, *, after: int = 0) -> datetime | None:
@@ -76,6 +142,7 @@ def show(execution_id: str) -> str:
         execution=execution,
         live=execution.is_live,
         schema=_schema(execution),
+        standing=services().attention.standing(actor(), execution),
         failing=failing,
         causes=history.causes(actor(), execution),
         effects=history.effects(actor(), execution_id),
@@ -147,6 +214,7 @@ def live(execution_id: str) -> str:
         last_line=count + len(lines),
         cursor=cursor,
         live=execution.is_live or bool(lines),
+        standing=services().attention.standing(actor(), execution),
         failing=_failing(execution),
     )
 
@@ -164,7 +232,8 @@ def compare(execution_id: str) -> str:
         execution=execution,
         good=good,
         changed=_definitions(execution, good),
-        parameters=field_diff(good.parameters, execution.parameters),
+        parameters=field_diff(good.parameters, execution.parameters, prefix="/parameters"),
+        schema=_schema(execution),
         result=field_diff(good.result or {}, execution.result or {}),
         log=log_diff(*([line["message"] for line in lines] for lines in logs)),
     )

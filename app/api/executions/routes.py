@@ -33,9 +33,8 @@ SHOWN_LINES = 1000
 @blueprint.response(200, ExecutionList)
 def list_executions(query: dict[str, Any]) -> dict[str, Any]:
     """List executions of all jobs, newest first"""
-    page = services().history.page(
-        actor(), ExecutionFilter(job_id=query.get("job_id"), status=query.get("status")), page=query["page"], limit=query["limit"]
-    )
+    narrowed = ExecutionFilter(**{name: query.get(name) for name in ("job_id", "template_type", "status")}, search=query["search"].strip())
+    page = services().history.page(actor(), narrowed, page=query["page"], limit=query["limit"])
     return page_json("executions", [execution_json(execution) for execution in page.items], page)
 
 

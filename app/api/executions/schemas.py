@@ -23,6 +23,12 @@ class ExecutionQuery(PageQuery):
 
 class AllExecutionsQuery(ExecutionQuery):
     job_id = ma.String(validate=Length(max=64))
+    template_type = ma.String(validate=Length(max=100))
+    search = ma.String(
+        load_default="",
+        validate=Length(max=200),
+        metadata={"description": "In the job name, result and error of the newest 5,000 executions that pass the other filters"},
+    )
 
 
 ACKNOWLEDGEMENT_SCHEMA: dict[str, Any] = {

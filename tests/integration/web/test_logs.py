@@ -14,7 +14,7 @@ from app.execution.log_store import LogStore, chunk, chunk_id
 from app.factory import Store
 from app.jobs.filters import EVERY_JOB
 from app.services import Services
-from tests.conftest import START
+from tests.conftest import START, csrf
 from tests.posting import text
 from web.views.executions import LINES
 
@@ -128,7 +128,7 @@ def test_a_failed_run_opens_at_the_line_that_tells_why(
     assert (len(shown), 1500 in shown) == (LINES, True)
     parsed = LexborHTMLParser(page)
     assert [node.attributes["id"] for node in parsed.css("#log .failing")] == ["L1500"]
-    link = parsed.css_first(".failing-line a")
+    link = parsed.css_first('a[data-key="e"]')
     assert link is not None
     assert link.attributes["href"] == "?line=1500#L1500"
     assert "line &lt;1500&gt;" in page
@@ -197,7 +197,7 @@ def test_a_failure_is_compared_with_the_last_success(
     page = text(browser_client.get("/executions/b/compare"))
     assert "canary" not in page
     parsed = LexborHTMLParser(page)
-    assert [node.text().strip() for node in parsed.css("dl.diff dt")] == ["/timeout_seconds", "/seconds", "/secret"]
+    assert [node.text().strip() for node in parsed.css("dl.diff dt")] == ["Timeout", "Seconds", "Secret"]
     assert [node.text().split("\n")[0] for node in parsed.css(".compared .only-new .text")] == ["no route to host"]
     assert [node.text() for node in parsed.css(".compared .only-old .text")] == ["done"]
 
@@ -222,3 +222,45 @@ def test_the_list_of_executions_is_narrowed(browser_client: FlaskClient, service
     assert found("from=2026-03-03&by=manual&status=success") == ["c"]
     assert found("job=none") == []
     assert found("from=never&to=0000-00-00&by=x&status=y") == ["c", "b", "a"]
+
+
+def test_a_list_is_narrowed_by_job_template_and_text(
+    browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store
+) -> None:
+    run(store, services, super_admin, "a", 1, "success", result={"message": "Deleted 12 documents (all)"})
+    run(store, services, super_admin, "b", 2, "failed", error={"type": "Boom", "message": "no route to host", "traceback": ""})
+    name = services.history.get(super_admin, "a").job_name
+
+    def found(query: str) -> list[str]:
+        rows = LexborHTMLParser(text(browser_client.get(f"/executions?{query}"))).css("td a.plain")
+        return [(node.attributes["href"] or "").rpartition("/")[2] for node in rows]
+
+    assert found("q=ROUTE") == ["b"]
+    assert found("q=12+documents+(all)") == ["a"]
+    assert found("q=route&status=success") == []
+    assert found("q=.*") == [], "a text is no pattern"
+    assert found(f"job={name.upper()}") == found(f"job={services.history.get(super_admin, 'a').job_id}") == ["b", "a"]
+    assert found("template=noop") == ["b", "a"]
+    assert found("template=webhook_trigger") == []
+    page = LexborHTMLParser(text(browser_client.get("/executions")))
+    assert [node.text().strip() for node in page.css(".came-out")] == ["no route to host", "Deleted 12 documents (all)"]
+    assert "newest 5,000 executions" in text(browser_client.get("/executions?q=x"))
+
+
+def test_failed_runs_are_run_again_together(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    run(store, services, super_admin, "good", 1, "success")
+    run(store, services, super_admin, "bad", 2, "failed", error={"type": "Boom", "message": "no", "traceback": ""})
+    page = LexborHTMLParser(text(browser_client.get("/executions")))
+    assert [box.attributes["value"] for box in page.css("[name=execution]")] == ["bad"], "only what failed is chosen"
+    assert len(page.css(".row-end form")) == 2, "each ended run can be run again by itself"
+    data = {"csrf_token": csrf(page.html or ""), "execution": ["bad", "gone"], "query": "status=failed"}
+    answer = browser_client.post("/executions/retry", data=data)
+    assert answer.location == "/executions?status=failed"
+    told = text(browser_client.get("/executions"))
+    assert "1 run queued" in told
+    assert "There is no execution &#39;gone&#39;" in told
+    again = store.database["job_executions"].find_one({"retry_of": "bad"})
+    assert again is not None
+    assert again["triggered_by_user"] == super_admin.email
+    assert browser_client.post("/executions/retry", data={"csrf_token": data["csrf_token"]}).status_code == 302
+    assert "Choose executions first" in text(browser_client.get("/executions"))

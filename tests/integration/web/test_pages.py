@@ -245,7 +245,7 @@ def test_run_cancel_again_and_the_live_part(
     assert 'id="L2"' in live
     assert "first" not in live
     assert browser_client.post(f"{path}/cancel", data={"csrf_token": token}).headers["Location"] == path
-    assert "stopping" in text(browser_client.get(path))
+    assert "Cancelling" in text(browser_client.get(path))
     error = AttemptError(type="Boom", message="it broke", traceback="Traceback: here")
     executions.finish([(attempt, Outcome(status=Status.FAILED, error=error, result={"records": 1234}), None)], now=clock.now())
     ended = text(browser_client.get(path))
@@ -256,13 +256,13 @@ def test_run_cancel_again_and_the_live_part(
     assert browser_client.get(f"{path}/live?lines=²").status_code == 200, "a digit that is no number"
     again = browser_client.post(f"{path}/retry", data={"csrf_token": token}, headers={"HX-Request": "true"})
     assert again.status_code == 204
-    assert "retry of" in text(browser_client.get(again.headers["HX-Redirect"]))
+    assert "Show the run that this one repeats" in text(browser_client.get(again.headers["HX-Redirect"]))
     history = text(browser_client.get(f"/jobs/{job.id}"))
     assert "it broke" in history
     assert "job.run" in history
     listed = text(browser_client.get("/executions?status=failed"))
     assert "Night job" in listed
-    assert "Nothing here" in text(browser_client.get("/executions?status=timeout"))
+    assert "No execution failed" in text(browser_client.get("/executions?status=timeout"))
     causes = [one.attributes["value"] for one in Page(text(browser_client.get("/executions"))).tree.css("#by option")]
     assert set(causes) == {"", *Trigger} - {Trigger.PREVIEW}, "a list can be narrowed to each cause; previews are in none"
     assert browser_client.get("/executions/nothing").status_code == 404

@@ -15,15 +15,13 @@ from web.current import optional_actor
 from web.forms.form import PREFIX
 from web.views import signin
 from web.views.common import CHECK, Pairs
-from web.views.job_form import AFTER, DETAILS, PARAMETERS, POLICIES
+from web.views.job_form import PARTS
 
 # Pages that change nothing if a button of the form itself was pressed; they only show themselves again.
 _DRAWN = frozenset(
     {
         "jobs_pages.new",
         "jobs_pages.edit",
-        "jobs_pages.pause",
-        "jobs_pages.backfill",
         "jobs_pages.run_with",
         "executions_pages.retry_with",
         "connections_pages.new",
@@ -50,6 +48,8 @@ _ASKING = frozenset(
         "template_admin.impact",
         "job_list_pages.bulk",
         "jobs_pages.add_note",
+        "jobs_pages.pause",
+        "jobs_pages.backfill",
         "approvals_pages.decide",
         "accounts_pages.set_reading",
     }
@@ -70,7 +70,7 @@ FORMS = _DRAWN | _ASKING | _SECRET | _SEPARATE
 _PARTS = frozenset({"jobs_pages.schedule_preview", "jobs_pages.tried"})  # parts that htmx requests while somebody fills a form
 # The field that makes a page carry out what it has only shown before.
 _DOES = {"exchange_pages.bring": "action", "template_admin.bring": "take", "job_list_pages.bulk": "confirm"}
-PREFIXES = (PREFIX, DETAILS, PARAMETERS, AFTER, POLICIES)
+PREFIXES = (PREFIX, *PARTS)
 
 
 def form_again(error: Exception, status: int, title: str, detail: str) -> Response | None:

@@ -52,15 +52,19 @@ SCHEMA: Mapping[str, Any] = {
         "filter": {
             "type": "object",
             "additionalProperties": False,
-            "description": "As in the list of jobs; empty: all of them.",
+            "description": "As in the list of jobs. An empty object means all jobs.",
             "properties": {
                 name: {"type": "boolean"} if declared["type"] is bool else {"type": "string", "maxLength": LONGEST_FILTER}
                 for name, declared in DECLARED.items()
             },
         },
-        "reason": {"type": "string", "maxLength": 500, "description": "Of a pause."},
-        "until": {"type": "string", "format": "date-time", "description": "Of a pause; left out: until somebody resumes the jobs."},
-        "tag": {"type": "string", "maxLength": 50, "description": "Of tag and untag."},
+        "reason": {"type": "string", "maxLength": 500, "description": "The reason of a pause."},
+        "until": {
+            "type": "string",
+            "format": "date-time",
+            "description": "The end of a pause. Without it, the jobs are paused until someone resumes them.",
+        },
+        "tag": {"type": "string", "maxLength": 50, "description": "The tag of `tag` and `untag`."},
         "dry_run": {"type": "boolean", "default": False},
     },
 }
@@ -105,7 +109,8 @@ class BulkRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkItem:
-    """One job of an action: the expected effect and, after the action, its result. `detail` gives the reason."""
+    """One job of an action: the expected effect and, after the action, its result. `detail` gives the reason. `skips`: how many scheduled
+    runs a pause would skip, as far as that can be counted."""
 
     job_id: str
     name: str
@@ -113,6 +118,7 @@ class BulkItem:
     effect: Effect
     detail: str = ""
     result: BulkResult | None = None
+    skips: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,11 @@ class BulkReport:
     def touched(self) -> int:
         """The number of jobs that would change, or for which a request would be made."""
         return self.counts.get(Effect.CHANGES, 0) + self.counts.get(Effect.ASKS, 0)
+
+    @property
+    def skipped_runs(self) -> int:
+        """The number of scheduled runs that a pause would skip."""
+        return sum(item.skips for item in self.items)
 
 
 class Bulk:
@@ -200,17 +211,19 @@ class Bulk:
             try:
                 self._gate.check(actor, job, operation)
             except ApprovalNeeded:
-                effect, why = Effect.ASKS, say("a super-admin is to approve it")
+                effect, why = Effect.ASKS, say("A super-admin must approve it.")
             except JobwrightError as error:
                 effect, why = Effect.CANNOT, error.detail
-        return BulkItem(job_id=job.id, name=job.definition.name, version=job.version, effect=effect, detail=why)
+        pauses = wanted.action is BulkAction.PAUSE and effect is Effect.CHANGES
+        skips = (self._pausing.skipped(job, wanted.until) or 0) if pauses else 0
+        return BulkItem(job_id=job.id, name=job.definition.name, version=job.version, effect=effect, detail=why, skips=skips)
 
     def _carry_out_one(self, actor: Actor, wanted: BulkRequest, job: Job, item: BulkItem, version: int | None) -> BulkItem:
         effect, why = _expected(wanted, job, busy=False)
         if effect is Effect.STAYS:
             return replace(item, result=BulkResult.STAYED, detail=why)
         if version != job.version:
-            return replace(item, result=BulkResult.FAILED, detail=say("it has changed since you looked"))
+            return replace(item, result=BulkResult.FAILED, detail=say("The job has changed since you looked."))
         try:
             words = self._act(actor, wanted, job)
         except ApprovalNeeded as needed:
@@ -274,19 +287,19 @@ def _expected(wanted: BulkRequest, job: Job, *, busy: bool) -> tuple[Effect, str
     by_person = job.paused is not None and job.paused.cause is Cause.PERSON
     match wanted.action:
         case BulkAction.ENABLE if definition.enabled:
-            return Effect.STAYS, say("it is enabled")
+            return Effect.STAYS, say("It is already enabled.")
         case BulkAction.DISABLE if not definition.enabled:
-            return Effect.STAYS, say("it is disabled")
+            return Effect.STAYS, say("It is already disabled.")
         case BulkAction.PAUSE if not job.starts_by_itself and job.paused is None:
-            return Effect.CANNOT, say("it is never due by itself") if definition.enabled else say("it is disabled")
+            return Effect.CANNOT, say("It has no schedule, so there is nothing to pause.") if definition.enabled else say("It is disabled.")
         case BulkAction.RESUME if not by_person:
-            return Effect.STAYS, say("nobody has paused it")
+            return Effect.STAYS, say("Nobody has paused it.")
         case BulkAction.RUN if busy and definition.overlap in {Overlap.SKIP, Overlap.REPLACE}:
-            return Effect.CANNOT, say("it is running")
+            return Effect.CANNOT, say("It is already running.")
         case BulkAction.TAG if tag and tag in definition.tags:
-            return Effect.STAYS, say("it has the tag")
+            return Effect.STAYS, say("It already has the tag.")
         case BulkAction.TAG if tag and len(definition.tags) >= MAX_TAGS:
-            return Effect.CANNOT, say("it has {count} tags", count=MAX_TAGS)
+            return Effect.CANNOT, say("It already has {count} tags, which is the most a job can have.", count=MAX_TAGS)
         case BulkAction.UNTAG if tag and tag not in definition.tags:
-            return Effect.STAYS, say("it has no such tag")
+            return Effect.STAYS, say("It does not have the tag.")
     return _CHANGES

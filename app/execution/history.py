@@ -18,10 +18,13 @@ from app.execution.runs import JobServices, carried_parameters, masked
 from app.execution.statistics_store import StatisticsStore
 from app.execution.visible import VisibleExecutions
 from app.paging import Page, page_count
-from app.queue.execution import Execution, Outline
+from app.queue.execution import DueTimes, Execution, Outline
+from app.queue.model import Reason, Status
 from app.queue.store import QueueStore
 
 TYPICAL_OF = 50  # runs
+LOOKED_AT = 20  # records in which the last outage is looked for
+KEPT_FROM_STARTING = frozenset({Reason.PAUSED, Reason.MAINTENANCE, Reason.TEMPLATE_OFF, Reason.DISABLED})
 MOST_EFFECTS = 50  # executions that one began
 
 
@@ -66,6 +69,22 @@ class History:
         """The newest executions of a job, in brief."""
         require(actor, May.SEE_EXECUTIONS)
         return self._history.latest(job_id, limit) if self._directory.sees(actor, job_id) else []
+
+    def last_outage(self, actor: Actor, job_id: str) -> DueTimes | None:
+        """Returns the due times of a job that last passed without a run because no node was there, or because something kept the job from
+        starting; None if there are none among its latest records."""
+        rows = [
+            row
+            for status in (Status.MISSED, Status.SKIPPED)
+            for row in self.page(actor, ExecutionFilter(job_id=job_id, status=status), limit=LOOKED_AT).items
+            if status is Status.MISSED or row.reason in KEPT_FROM_STARTING
+        ]
+        times = [
+            row.due_times or DueTimes(first=row.scheduled_for, last=row.scheduled_for, count=1)
+            for row in rows
+            if row.scheduled_for is not None
+        ]
+        return max(times, key=lambda passed: passed.last, default=None)
 
     def figures(self, actor: Actor, job_id: str, limit: int) -> dict[str, Any]:
         """What the newest executions of a job come to: {executions, by_status, success, median_seconds, p95_seconds}."""

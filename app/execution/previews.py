@@ -51,17 +51,16 @@ class Previews:
         self._queued.send()
         return preview.id
 
-    def try_out(self, actor: Actor, body: Any) -> str:
-        """Have the template of a job that is not made say what a run of it would do; returns the key that `result_of_try` is asked with.
-        Counts as one of the user's dry runs of the hour.
+    def try_out(self, actor: Actor, body: Any, *, changed: str | None = None) -> str:
+        """Starts a dry run of a job that is not saved: of a new one or, with `changed`, of that job with the changes in `body`. Returns the
+        key for `result_of_try`. Counts as one of the user's dry runs of the hour.
 
-        Whoever would have to wait for approval may ask what they would be asking for. Raises ValidationFailed, Forbidden, Conflict where
-        the template is off, LimitReached.
+        Nobody has to wait for approval of a dry run. Raises ValidationFailed, Forbidden, Conflict if the template is off, LimitReached.
         """
         require(actor, May.RUN_JOBS)
-        job = self._registry.draft(actor, body)
+        job = self._registry.draft(actor, body, changed=changed)
         with suppress(ApprovalNeeded):
-            self._gate.check(actor, job, Operation.CREATE)
+            self._gate.check(actor, job, Operation.UPDATE if changed else Operation.CREATE)
         self._limit.count_dry_run(actor)
         with self._audit.action(
             actor, "job.dry_run", kind="job", target_id=job.id, name=job.definition.name, diff=non_defaults(job.definition)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from app.accounts.permissions import May, require
@@ -10,6 +11,7 @@ from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.errors import Conflict, ValidationFailed
+from app.instants import INSTANT, shifted
 from app.jobs.access import JobAccess
 from app.jobs.gate import ApprovalGate, Operation
 from app.jobs.model import Cause, Job, Pause
@@ -62,6 +64,14 @@ class Pausing:
         diff = [{"field": "/paused", "before": _pause_words(before), "after": {"reason": reason, "until": until}}]
         with self._audit.action(actor, "job.pause", kind="job", target_id=job_id, name=before.definition.name, diff=diff):
             return self._access.write(before, pause)
+
+    def skipped(self, job: Job, until: datetime | None) -> int | None:
+        """Returns how many scheduled runs of a job a pause from now until then skips; None if that cannot be counted: the pause has no end,
+        or no due time starts the job."""
+        trigger = job.definition.schedule.trigger
+        if until is None or not trigger.is_timed or trigger.not_computable() is not None:
+            return None
+        return trigger.count(self._clock.now(), shifted(until, -INSTANT))
 
     def resume(self, actor: Actor, job_id: str, *, version: int | None = None) -> Job:
         """Ends a pause now; a job that is not paused stays as it is. Due times that passed meanwhile are not made up for.

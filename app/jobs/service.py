@@ -117,17 +117,27 @@ class JobRegistry:
             return failed.errors
         return ()
 
-    def draft(self, actor: Actor, body: Any, *, job_id: str | None = None) -> Job:
+    def changes(self, actor: Actor, job_id: str, body: Any) -> list[dict[str, Any]]:
+        """Returns what `update` would change, a row {field, before, after} for each field, secrets masked. Raises as `update` does."""
+        before = self.get(actor, job_id)
+        return difference(self._parameters.upgrade(before), replace(before, definition=self.validate(actor, body, job_id=job_id)))
+
+    def draft(self, actor: Actor, body: Any, *, job_id: str | None = None, changed: str | None = None) -> Job:
         """Returns the job that `create` would make of `body`, without making it. With `job_id`, the id that it will have, its name must be
-        free. Raises ValidationFailed, DuplicateName, Forbidden."""
+        free. With `changed`, the id of a job, returns what `update` would make of that job, under an id of its own.
+
+        Raises ValidationFailed, DuplicateName, Forbidden; NotFound for `changed`.
+        """
         require(actor, May.CHANGE_JOBS)
-        if self._settings.strict and actor.role != Role.SUPER_ADMIN and not actor.approved_by:
+        before = self._access.visible(actor, changed) if changed else None
+        if before is None and self._settings.strict and actor.role != Role.SUPER_ADMIN and not actor.approved_by:
             raise Forbidden("Only super-admins can create jobs in this installation (JOBWRIGHT_STRICT)")
-        definition = self._definitions.read(actor, body, None, free_name=job_id is not None, job_id=job_id)
-        now, entry = self._clock.now(), self._definitions.template_for(definition, None)
+        whole = merged(self._parameters.upgrade(before).definition, body) if before else body
+        definition = self._definitions.read(actor, whole, before, free_name=job_id is not None, job_id=job_id)
+        now, entry = self._clock.now(), self._definitions.template_for(definition, before)
         return Job(
             id=job_id or str(uuid.uuid4()),
-            definition=self._definitions.seal(entry, definition, None),
+            definition=self._definitions.seal(entry, definition, before),
             template_version=entry.version,
             code_version=entry.template.version,
             origin="ui" if actor.via == "web" else "api",

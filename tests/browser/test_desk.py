@@ -55,9 +55,9 @@ def test_many_jobs_are_paused_after_a_look_and_a_switch_is_undone(colleague: Wat
     page.get_by_label("Choose Gamma of the desk").check()
     page.get_by_role("button", name="Pause", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Pause 2 jobs?")
-    page.get_by_label("Why").fill("stocktaking")
+    page.get_by_label("Reason").fill("stocktaking")
     page.get_by_role("button", name="Pause 2 jobs").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("2 of 2 jobs paused")
+    expect(page.get_by_role("heading", level=1)).to_have_text("2 jobs paused")
     page.get_by_role("link", name="Back to the jobs").click()
     listed(page, "Alpha", "Beta", "Gamma")  # back to the list that one came from
     page.get_by_label("Choose Beta of the desk").check()
@@ -68,9 +68,9 @@ def test_many_jobs_are_paused_after_a_look_and_a_switch_is_undone(colleague: Wat
     page.goto(f"{service.address}/jobs?group=desk")
     switch = page.get_by_role("switch", name="Alpha of the desk enabled")
     switch.click()
-    expect(page.get_by_text("Alpha of the desk is disabled")).to_be_visible()
+    expect(page.get_by_text("Job Alpha of the desk disabled")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
-    expect(page.get_by_text("Alpha of the desk is enabled")).to_be_visible()
+    expect(page.get_by_text("Job Alpha of the desk enabled")).to_be_visible()
 
 
 def test_a_job_is_told_to_run_after_another_and_does(colleague: Watched, service: Service, desk: dict[str, str]) -> None:
@@ -181,7 +181,7 @@ def test_a_job_is_made_by_keyboard_alone(ada: Watched, service: Service) -> None
     expect(page.locator("#s-expression")).to_have_value("0 2 * * 1")
     tab_to("button.primary[name=save]")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Made by keyboard is in the registry")).to_be_visible()
+    expect(page.get_by_text("Job Made by keyboard created")).to_be_visible()
     expect(page.get_by_text("At 02:00, only on Monday").first).to_be_visible()
 
 
@@ -214,7 +214,7 @@ def test_the_first_scheduled_job_takes_few_steps(chromium: Browser, service: Ser
     person.fill("Name", f"First {javascript}")
     person.click("button", "Each night")
     person.click("button", "Create job")
-    expect(page.get_by_text("is in the registry")).to_be_visible()
+    expect(page.get_by_text(re.compile("^Job .* created$"))).to_be_visible()
     expect(page.locator(".facts")).to_contain_text("At 02:00")
     print(f"{person.done} interactions, {(datetime.now(UTC) - began).total_seconds():.1f} s")
     assert person.done <= MOST_INTERACTIONS
@@ -244,10 +244,10 @@ def test_a_form_that_is_left_is_there_when_one_comes_back(ada: Watched, service:
     page.get_by_role("link", name="Jobs", exact=True).click()
     expect(page).to_have_url(re.compile("/jobs$"))
     page.goto(f"{service.address}/jobs/new?template=test_scheduler")
-    page.get_by_role("link", name="Go on with it").click()
+    page.get_by_role("link", name="Continue with it").click()
     expect(page.locator("[data-pointer='/name'][data-role=value]")).to_have_value("Half done")
     page.goto(f"{service.address}/jobs/new?template=test_scheduler")
-    page.get_by_role("button", name="Drop it").click()
+    page.get_by_role("button", name="Discard it").click()
     expect(page.get_by_text("You left this form")).to_have_count(0)
 
 

@@ -40,7 +40,7 @@ def test_a_sign_in_that_has_ended_keeps_the_form_until_one_is_back(visitor: Watc
     expect(page.get_by_label("Expression")).to_have_value("7 3 * * *")
     visitor.set("/url", "https://example.com/")
     page.get_by_role("button", name="Create job").click()
-    expect(page.get_by_text(f"{name} is in the registry")).to_be_visible()
+    expect(page.get_by_text(f"Job {name} created")).to_be_visible()
     expect(page.get_by_text("line <two>")).to_be_visible()
 
 

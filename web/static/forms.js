@@ -13,6 +13,19 @@ document.addEventListener("click", (event) => {
   field.dispatchEvent(new Event("input", { bubbles: true }));
 });
 
+// -- dates and times: a shortcut fills in its fields --------------------------------------------------------------------
+
+document.addEventListener("click", (event) => {
+  const shortcut = event.target.closest("[data-fills]");
+  if (!shortcut) return;
+  event.preventDefault();
+  for (const [name, value] of new URLSearchParams(shortcut.value)) {
+    const field = shortcut.form.elements.namedItem(name);
+    field.value = value;
+    field.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+});
+
 // -- draft: a new form that is left is kept, without its secrets ---------------------------------------------------------
 
 let typed = false;
@@ -22,7 +35,7 @@ document.addEventListener("input", (event) => {
   if (event.target.closest("[data-draft]")) typed = true;
 });
 document.addEventListener("submit", (event) => {
-  if (event.target.matches("[data-draft]") && !event.defaultPrevented) leaving = true;
+  if (event.target.matches("[data-draft]") && !event.defaultPrevented && !event.submitter?.dataset.answer) leaving = true;
 });
 
 function keepDraft() {
@@ -111,6 +124,15 @@ async function drawNow(form, name, action) {
   await handsOff(form);
   form.removeAttribute("aria-busy");
   if (page === null || !form.isConnected) return;
+  if (!parsed(page).getElementById(form.id)) {
+    sayRefused(form, parsed(page));
+    return;
+  }
+  swapIn(form, page, before, name, action);
+}
+
+// What the server drew takes the place of the form; what was typed since `before`, and secrets, go into it.
+function swapIn(form, page, before, name, action) {
   const changes = changedSince(before, form);
   const secrets = secretsOf(form);
   const top = window.scrollY;
@@ -137,6 +159,119 @@ async function drawNow(form, name, action) {
     },
   });
 }
+
+function parsed(text) {
+  return new DOMParser().parseFromString(text, "text/html");
+}
+
+// -- answers beside the buttons: a dry run, or what saving would change. The form itself stays as it is ----------------
+
+// Says in the form why the server refused, so that the typed values stay. `page` is null where no answer came.
+function sayRefused(form, page) {
+  const notice = document.createElement("div");
+  notice.className = "notice notice-wrong";
+  notice.setAttribute("role", "alert");
+  const told = page && ["#refusal", ".toast", ".empty", "main"].map((place) => page.querySelector(place)).find(Boolean);
+  const texts = told ? [...told.querySelectorAll("strong, h1, p:not(.big)")].map((element) => element.textContent.trim()) : [];
+  const words = [...new Set(texts.filter((text) => text && !texts.some((other) => other !== text && other.includes(text))))];
+  for (const text of words.length ? words : [document.body.dataset.noAnswer]) {
+    const line = document.createElement("p");
+    line.textContent = text;
+    notice.append(line);
+  }
+  answerIn(form, notice);
+}
+
+function answerIn(form, content) {
+  const slot = document.getElementById("form-answer");
+  if (!slot || !form.contains(slot)) {
+    form.querySelector(":scope > .refused-here")?.remove();
+    content.classList.add("refused-here");
+    content.tabIndex = -1;
+    form.prepend(content);
+    content.focus();
+    return;
+  }
+  slot.className = "";
+  slot.replaceChildren(content);
+  htmx.process(slot);
+  slot.focus({ preventScroll: true });
+}
+
+async function answer(form, button) {
+  const before = contents(form);
+  form.setAttribute("aria-busy", "true");
+  button.disabled = true;
+  const body = new URLSearchParams(new FormData(form));
+  body.append(button.name, button.value);
+  let text = null;
+  try {
+    text = await (await fetch(form.action, { method: "POST", body })).text();
+  } catch {
+    // told below
+  }
+  button.disabled = false;
+  form.removeAttribute("aria-busy");
+  const page = text === null ? null : parsed(text);
+  const told = page?.getElementById("form-answer");
+  if (told?.childElementCount) {
+    const content = document.createElement("div");
+    content.className = told.className;
+    content.append(...document.adoptNode(told).childNodes);
+    answerIn(form, content);
+  } else if (page?.getElementById("form-errors") && page.getElementById(form.id)) swapIn(form, text, before, button.name, button.value);
+  else sayRefused(form, page);
+}
+
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (!button?.dataset.answer || event.defaultPrevented) return;
+  event.preventDefault();
+  answer(event.target, button);
+});
+
+// -- edit: the fields that differ from the stored job are marked, and counted beside the buttons -----------------------
+
+let stored = null; // what each control held when the page was opened
+
+function valueOf(control) {
+  return control.type === "checkbox" || control.type === "radio" ? String(control.checked) : control.value;
+}
+
+function markChanges() {
+  const form = document.querySelector("form[data-marks-changes]");
+  if (!form) return;
+  const now = new Map([...contents(form)].map(([key, { one }]) => [key, one]));
+  stored ??= new Map([...now].map(([key, one]) => [key, valueOf(one)]));
+  const changed = new Set();
+  for (const [key, one] of now) {
+    const place = one.closest(".field, fieldset") || one.parentElement;
+    if (one.name.endsWith(".s") || (stored.has(key) ? stored.get(key) === valueOf(one) : !valueOf(one))) continue;
+    changed.add(place);
+  }
+  for (const place of form.querySelectorAll(".changed")) if (!changed.has(place)) place.classList.remove("changed");
+  for (const place of changed) place.classList.add("changed");
+  const words = form.querySelector(".changed-count");
+  if (!words) return;
+  words.textContent = changed.size === 0 ? "" : changed.size === 1 ? words.dataset.one : words.dataset.many.replace("#", changed.size);
+}
+
+document.addEventListener("DOMContentLoaded", markChanges);
+document.addEventListener("input", markChanges);
+document.addEventListener("change", markChanges);
+document.addEventListener("htmx:afterSettle", markChanges);
+
+// -- tokens: suggestions for the last of several texts in one line -----------------------------------------------------
+
+document.addEventListener("input", (event) => {
+  const field = event.target;
+  if (!field.matches("[data-tokens]")) return;
+  const [, begun] = /^(.*[,;]\s*)?/.exec(field.value);
+  for (const option of field.list.options) {
+    option.dataset.word ??= option.value;
+    option.value = `${begun || ""}${option.dataset.word}`;
+  }
+});
 
 // The page with the form as the server draws it; null where it answers with something else, which htmx has dealt with.
 async function drawn(form, name, action) {

@@ -58,6 +58,17 @@ def recent_runs(job: Job) -> list[Beginning]:
     return [Beginning(say("{at:%Y-%m-%d %H:%M}", at=local(row.queued_at)), f"recent={row.id}", row.triggered_by_user or "") for row in rows]
 
 
+def only_connections(schema: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the required parameters that name a connection, where only one connection of its kind exists."""
+    begun = {}
+    properties = schema.get("properties", {})
+    for name in schema.get("required", ()):
+        source = properties.get(name, {}).get("x-options", {}) if isinstance(properties.get(name), Mapping) else {}
+        if source.get("from") == "connections" and len(names := services().connections.options(str(source.get("kind", "")))) == 1:
+            begun[name] = str(names[0])
+    return begun
+
+
 def chosen_beginning(entry: TemplateVersion, *, of_job: bool) -> Any:
     """The parameters that the address asks to begin with, without secrets; ABSENT where it names nothing. `of_job`: what is recent is a
     run of a job, else a job. Raises NotFound."""

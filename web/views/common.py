@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from flask import flash, g, request
 
 from app import instants
+from app.accounts.permissions import May, lacks
 from app.errors import FieldError, ValidationFailed
 from app.jobs.filters import NEVER, JobFilter
 from app.queue.model import Status
@@ -86,6 +87,8 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
             return [(entry.type, entry.name) for entry in services().catalogue]
         case "jobs":
             return services().directory.names(actor(), limit=MOST_OFFERED)
+        case "tags":
+            return services().directory.facets(actor()).tags
         case "groups":
             return services().directory.groups(actor())
     return ()
@@ -96,17 +99,32 @@ def form_of(schema: Any, *, options: Options | None = None) -> Form:
     return Form(in_language(schema), options=options, locale=language(), also=unstorable)
 
 
-def parameters_form(schema: Any) -> Form:
-    """Returns the form of the parameters of a job."""
+def parameters_form(schema: Any, *, new_connections: bool = False) -> Form:
+    """Returns the form of the parameters of a job. With `new_connections`, buttons beside the connections lead to the form of a new one;
+    the page answers them."""
     known = Known(now=services().clock.now(), sample=True)
+    create = "button" if lacks(actor(), May.MANAGE_CONNECTIONS) is None else "ask"
     return Form(
-        in_language(schema),
+        in_language(_offering(schema, create) if new_connections else schema),
         locale=language(),
         options=live_options,
         also=unstorable,
         saved_secrets=services().connections.options("secret"),
         resolve=lambda value: Resolved(value) if value is ABSENT else resolve(schema, value, known),
     )
+
+
+def _offering(schema: Any, create: str) -> Any:
+    """Returns a schema whose choices of connections say how one more is created."""
+    if isinstance(schema, list):
+        return [_offering(item, create) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    offering = {name: _offering(value, create) for name, value in schema.items()}
+    source = offering.get("x-options")
+    if isinstance(source, Mapping) and source.get("from") == "connections" and not source.get("free"):
+        offering["x-options"] = {**source, "create": create}
+    return offering
 
 
 @dataclass

@@ -1,157 +1,59 @@
-"""The job form: what the person says of the job, the template's own form, the schedule, the policies. One object reads all four."""
+"""The job form: name and labels, the template's own form, the schedule, notifications, policies. One object reads them all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from app.errors import FieldError, ValidationFailed
 from app.execution.figures import Figures
 from app.jobs.body import without_secrets
 from app.jobs.model import Job, JobDefinition, to_plain
-from app.jobs.reading import json_schema, load_definition
-from app.jobs.schema import JobDefinitionSchema
+from app.jobs.policy_presets import PolicyPreset, matching, presets
+from app.jobs.reading import load_definition
 from app.jobtemplates.entry import TemplateVersion
 from app.triggers import FIELDS
 from app.validation.together import beside
 from app.zones import zone_names
 from templates_lib.messages import joined, say
-from web.current import actor, services
-from web.filters.states import ENDS
-from web.forms import ABSENT, Form
+from web.current import actor, services, viewer_zone
+from web.forms import ABSENT
 from web.forms.page.messages import SummaryLine
 from web.language import translated
 from web.schedule_parts.cron import PRESET
-from web.views.beginnings import presets_of, recent_jobs
-from web.views.common import CHECK, Editor, Pairs, form_of, live_options, parameters_form
+from web.views.beginnings import Beginning, only_connections, presets_of, recent_jobs
+from web.views.common import CHECK, Editor, Pairs, parameters_form
+from web.views.job_fields import (
+    AFTER_FIELDS,
+    DETAIL_FIELDS,
+    NOTIFY_FIELDS,
+    POLICY_FIELDS,
+    after_form,
+    details_form,
+    notifications_form,
+    policies_form,
+)
 from web.views.schedule_form import CALENDAR, input_ids, merged, parts_context, preview_schedule, read_schedule, schedule_fields
 
-DETAILS, PARAMETERS, AFTER, POLICIES = "d", "p", "w", "o"
-_PLACE = {DETAILS: "", PARAMETERS: "/parameters", AFTER: "", POLICIES: ""}  # where a part's values stand in the body
-DETAIL_FIELDS = ("name", "description", "tags", "group")
-AFTER_FIELDS = ("depends_on",)
-POLICY_FIELDS = (
-    "timeout_seconds",
-    "retry_policy",
-    "overlap",
-    "misfire",
-    "concurrency",
-    "priority",
-    "pause_after_failures",
-    "notifications",
-)
-_PARTS = {
+DETAILS, PARAMETERS, AFTER, NOTIFY, POLICIES = "d", "p", "w", "n", "o"
+PARTS = (DETAILS, PARAMETERS, AFTER, NOTIFY, POLICIES)
+# Where the values of a part stand in the body of a job, and the fields of the body that it holds.
+_PLACE = {DETAILS: "", PARAMETERS: "/parameters", AFTER: "", NOTIFY: "/notifications", POLICIES: ""}
+_FIELDS = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), AFTER: AFTER_FIELDS, NOTIFY: NOTIFY_FIELDS, POLICIES: POLICY_FIELDS}
+USE_PRESET = "preset"  # begins the action of a button that fills in the policies of a preset; its name follows
+_TITLES = {
     "schedule": say("Schedule"),
     **{name: field.title for name, field in FIELDS.items()},
     "timezone": say("Time zone"),
-    "start_at": say("Not before"),
-    "end_at": say("Not from"),
-    "jitter_seconds": say("Spread the start over"),
+    "start_at": say("Start on"),
+    "end_at": say("End on"),
+    "jitter_seconds": say("Spread starts over"),
     "calendars": say("Blackout calendars"),
     "template_type": say("Template"),
     "type": say("Type"),
     "enabled": say("Enabled"),
 }
-_TITLES = {
-    "name": say("Name"),
-    "description": say("Description"),
-    "tags": say("Tags"),
-    "group": say("Group"),
-    "timeout_seconds": say("Timeout in seconds"),
-    "retry_policy": say("Retries"),
-    "overlap": say("When it is due and still runs"),
-    "misfire": say("When it could not start in time"),
-    "concurrency": say("Concurrency"),
-    "priority": say("Priority"),
-    "pause_after_failures": say("Pause after failures in a row"),
-    "notifications": say("Notifications"),
-    "depends_on": say("Run after other jobs"),
-}
-_ITEMS = {
-    "depends_on": say("Job"),
-    "tags": say("Tag"),
-    "retry_on": say("Ending"),
-    "on_success": say("Address"),
-    "on_failure": say("Address"),
-}
-_WORDS: dict[str, Mapping[str, str]] = {
-    "overlap": {
-        "skip": say("Skip the new run"),
-        "queue": say("Let the new run wait"),
-        "replace": say("Stop the old run"),
-        "allow": say("Run both"),
-    },
-    "policy": {"skip": say("Leave them out"), "once": say("Run once"), "all": say("Run all, up to the cap")},
-    "backoff": {"exponential": say("Longer each time"), "fixed": say("The same each time")},
-    "when": {end.value: words for end, words in ENDS.items()},
-    "retry_on": {"error": say("An error"), "timeout": say("A timeout"), "lost_worker": say("A lost worker")},
-}
-
-
-_OPTIONAL = {"description", "tags", "group", "depends_on"}
-_LISTED = {"group": "groups", "job": "jobs"}  # what is offered for a field, of which others may be typed
-
-
-@cache
-def _definition_schema() -> dict[str, Any]:
-    """The JSON Schema of a job's body, out of the one marshmallow schema that REST uses."""
-    return json_schema(JobDefinitionSchema())
-
-
-@cache
-def _part(names: tuple[str, ...]) -> dict[str, Any]:
-    """The form schema of some fields, with words for people."""
-    properties = _definition_schema()["properties"]
-    chosen = {name: _worded(name, {**properties[name], "title": _TITLES[name]}) for name in names}
-    return {
-        "type": "object",
-        "properties": chosen,
-        "required": [name for name in names if name not in _OPTIONAL],
-        "additionalProperties": False,
-    }
-
-
-def _worded(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    worded = dict(schema)
-    if "enum" in worded and name in _WORDS:
-        worded["oneOf"] = [{"const": value, "title": _WORDS[name].get(value, value)} for value in worded.pop("enum")]
-        worded.pop("type", None)
-    if "properties" in worded:
-        worded["properties"] = {key: _worded(key, inner) for key, inner in worded["properties"].items()}
-        worded["required"] = list(worded["properties"])
-    if "items" in worded:
-        worded["items"] = _worded(name, {**worded["items"], "title": _ITEMS[name]})
-    if name == "description":
-        worded["x-widget"] = "textarea"
-        worded.pop("description", None)
-    if name in _LISTED:
-        worded["x-options"] = {"from": _LISTED[name], "free": True}
-    if name == "depends_on":
-        worded["x-item-title"] = _ITEMS[name]
-    if name in {"job", "when"}:  # said by what is offered
-        worded.pop("description", None)
-    if name in {"name", "priority", "timeout_seconds", "depends_on"} and "properties" not in worded:
-        worded["description"] = {
-            "depends_on": say("Besides its schedule: once each of these has ended so, since it last ran for them."),
-            "name": say("Unique; what you will look for at 3 a.m."),
-            "priority": say("1 to 10; when places are short, a level is worth a minute of waiting."),
-            "timeout_seconds": say("After that the run and all its processes are ended."),
-        }[name]
-    return worded
-
-
-def details_form() -> Form:
-    return form_of(_part(DETAIL_FIELDS), options=live_options)
-
-
-def after_form() -> Form:
-    return form_of(_part(AFTER_FIELDS), options=live_options)
-
-
-def policies_form() -> Form:
-    return form_of(_part(POLICY_FIELDS))
 
 
 @dataclass
@@ -175,20 +77,24 @@ class JobForm:
     def __post_init__(self) -> None:
         shown = self.job or self.like
         plain = to_plain(shown.definition if shown else _defaults(self.entry.type))
-        details: Any = {name: plain[name] for name in DETAIL_FIELDS} if shown else ABSENT
+        details: Any = {name: plain[name] for name in DETAIL_FIELDS if plain[name]} if shown else ABSENT
         if not shown and actor().groups:  # whoever is kept to groups makes jobs of theirs
             details = {"group": min(actor().groups or ())}
         after: Any = {"depends_on": services().dependencies.with_names(actor(), plain["depends_on"])}
-        parameters = services().parameters.shown(shown) if shown else self.begin
+        parameters = services().parameters.shown(shown) if shown else self._begun()
         if self.like:
             details = {**details, "name": translated(say("Copy of {name}", name=self.like.definition.name))[:200]}
             parameters = without_secrets(parameters)
         self.parts = {
             DETAILS: Editor(details_form(), details, DETAILS),
             PARAMETERS: Editor(
-                parameters_form(self.entry.parameters_schema), parameters, PARAMETERS, fresh=self.job is None and parameters is not ABSENT
+                parameters_form(self.entry.parameters_schema, new_connections=True),
+                parameters,
+                PARAMETERS,
+                fresh=self.job is None and parameters is not ABSENT,
             ),
             AFTER: Editor(after_form(), after, AFTER),
+            NOTIFY: Editor(notifications_form(), plain["notifications"], NOTIFY),
             POLICIES: Editor(policies_form(), {name: plain[name] for name in POLICY_FIELDS}, POLICIES),
         }
 
@@ -199,6 +105,7 @@ class JobForm:
         for part in form.parts.values():
             part.read(pairs)
         form.pressed = next((part.pressed for part in form.parts.values() if part.pressed), PRESET if PRESET in dict(pairs) else None)
+        form._use_preset()
         form.policies_open = form.parts[POLICIES].pressed is not None
         if form.pressed == CHECK:  # one of the whole page, whichever part it was posted with
             for part in form.parts.values():
@@ -222,11 +129,36 @@ class JobForm:
             **emptied,
             **self._value(DETAILS),
             **self._value(POLICIES),
+            "notifications": self._value(NOTIFY),
             "depends_on": services().dependencies.with_ids(actor(), after),
             "template_type": self.entry.type,
             "parameters": self._value(PARAMETERS),
             "schedule": read_schedule(self.schedule)[0],
         }
+
+    def _begun(self) -> Any:
+        """Returns the parameters that a new job begins with: those that were asked for, else the connections without an alternative."""
+        if self.begin is not ABSENT:
+            return self.begin
+        return only_connections(self.entry.parameters_schema) or ABSENT
+
+    def _use_preset(self) -> None:
+        """Puts the values of a preset into the policies if its button was pressed."""
+        part = self.parts[POLICIES]
+        action, _, name = (part.pressed or "").partition(" ")
+        preset = next((preset for preset in self._presets() if preset.name == name), None) if action == USE_PRESET else None
+        if preset is not None:
+            value = part.submission.value if part.submission and not part.submission.errors else part.stored
+            self.parts[POLICIES] = Editor(policies_form(), preset.applied(value), POLICIES, pressed=part.pressed)
+
+    def _presets(self) -> Sequence[PolicyPreset]:
+        return presets(_policies(_defaults(self.entry.type)))
+
+    def _preset(self) -> PolicyPreset | None:
+        """Returns the preset whose values the policies have now; None for values of a person's own."""
+        part = self.parts[POLICIES]
+        value = part.submission.value if part.submission else part.stored
+        return matching(value, self._presets()) if isinstance(value, Mapping) else None
 
     def _value(self, prefix: str) -> Any:
         submission = self.parts[prefix].submission
@@ -261,7 +193,11 @@ class JobForm:
             "parameters": drawn[PARAMETERS].controls,
             "parameters_are_json": drawn[PARAMETERS].is_json,
             "after": drawn[AFTER].controls,
+            "notifications": drawn[NOTIFY].controls,
+            "mail_problem": services().outlook.mail_problem(),
             "policies": drawn[POLICIES].controls,
+            "policy_presets": self._presets(),
+            "policy_preset": self._preset(),
             "policies_open": self.policies_open or bool(drawn[POLICIES].summary),
             "schedule": schedule,
             "schedule_errors": {e.pointer.rpartition("/")[2]: e.message for e in self.errors if e.pointer.startswith("/schedule")},
@@ -272,17 +208,25 @@ class JobForm:
                 *drawn[PARAMETERS].summary,
                 *self._other_errors(),
                 *drawn[AFTER].summary,
+                *drawn[NOTIFY].summary,
                 *drawn[POLICIES].summary,
             ],
             "zones": sorted(zone_names()),
+            "other_zone": schedule.get("s.timezone") != viewer_zone(),
             "calendars": services().calendars.names(),
             "chosen_calendars": [name.removeprefix(CALENDAR) for name in schedule if name.startswith(CALENDAR)],
             "typical": schedule.get("s.typical") or self._typical_seconds(),
             "entry": self.entry,
             "job": self.job,
+            "version": self.schedule.get("version") or (self.job.version if self.job else ""),
             "note": services().catalogue.standing(self.entry.type).note,
-            "beginnings": None if shown else {say("Presets"): presets_of(self.entry), say("As in"): recent_jobs(self.entry)},
+            "beginnings": None
+            if shown
+            else {say("Presets"): presets_of(self.entry), say("Values of another job"): recent_jobs(self.entry)},
         }
+
+    def _beginnings(self) -> dict[str, list[Beginning]]:
+        return {say("Presets"): presets_of(self.entry), say("Values of another job"): recent_jobs(self.entry)}
 
     def _typical_seconds(self) -> int:
         """How long a run of the job takes, as the middle of the latest ones; 0 where none has succeeded."""
@@ -290,12 +234,13 @@ class JobForm:
         return round(Figures.of(latest).median_seconds or 0)
 
     def _errors_of(self, prefix: str) -> list[FieldError]:
-        fields = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), AFTER: AFTER_FIELDS, POLICIES: POLICY_FIELDS}[prefix]
-        return [error.within(_PLACE[prefix]) for error in self.errors if error.pointer.split("/")[1:2] in [[name] for name in fields]]
+        return [
+            error.within(_PLACE[prefix]) for error in self.errors if error.pointer.split("/")[1:2] in [[name] for name in _FIELDS[prefix]]
+        ]
 
     def _other_errors(self) -> list[SummaryLine]:
         """What is wrong with the schedule, or with the job as a whole."""
-        parts = {*DETAIL_FIELDS, *AFTER_FIELDS, *POLICY_FIELDS, "parameters"}
+        parts = {name for fields in _FIELDS.values() for name in fields}
         return [
             SummaryLine(error.pointer, f"#{input_ids().get(error.pointer, 'job-form')}", _in_words(error.pointer), error.message)
             for error in self.errors
@@ -305,7 +250,12 @@ class JobForm:
 
 def _in_words(pointer: str) -> str:
     """What a place outside the forms is called: "Schedule › Run at"."""
-    return joined((_PARTS.get(part, part) for part in pointer.strip("/").split("/")), " › ") if pointer else say("Job")
+    return joined((_TITLES.get(part, part) for part in pointer.strip("/").split("/")), " › ") if pointer else say("Job")
+
+
+def _policies(definition: JobDefinition) -> dict[str, Any]:
+    plain = to_plain(definition)
+    return {name: plain[name] for name in POLICY_FIELDS}
 
 
 def _defaults(template_type: str) -> JobDefinition:

@@ -10,16 +10,15 @@ from flask import Blueprint, redirect, render_template, request, url_for
 
 from app.bulk.service import BulkAction, BulkReport, BulkRequest, BulkResult
 from app.errors import FieldError, JobwrightError, ValidationFailed
-from app.instants import InstantRefused, OutOfBounds, parse_local
 from app.jobs.filters import NEVER, SORTS, JobFilter
 from app.queue.model import Status
-from app.zones import zone
 from templates_lib.messages import counted, say, say_many
-from web.current import actor, preference, services, viewer_zone
+from web.current import actor, preference, services
 from web.forms.names import small_number
 from web.language import sentences
 from web.views.common import is_refused, job_filter, page_number, tell
 from web.views.job_rows import job_rows
+from web.views.moments import TAKE, pause_shortcuts, read_moment, taken
 
 blueprint = Blueprint("job_list_pages", __name__, url_prefix="/jobs")
 
@@ -118,7 +117,18 @@ WOULD = {
     BulkAction.UNTAG: counted("Untag {count} job", "Untag {count} jobs"),
     BulkAction.DELETE: counted("Delete {count} job", "Delete {count} jobs"),
 }
+# What happened: in all, and to one job.
 DONE = {
+    BulkAction.ENABLE: counted("{count} job enabled", "{count} jobs enabled"),
+    BulkAction.DISABLE: counted("{count} job disabled", "{count} jobs disabled"),
+    BulkAction.PAUSE: counted("{count} job paused", "{count} jobs paused"),
+    BulkAction.RESUME: counted("{count} job resumed", "{count} jobs resumed"),
+    BulkAction.RUN: counted("{count} job started", "{count} jobs started"),
+    BulkAction.TAG: counted("{count} job tagged", "{count} jobs tagged"),
+    BulkAction.UNTAG: counted("{count} job untagged", "{count} jobs untagged"),
+    BulkAction.DELETE: counted("{count} job deleted", "{count} jobs deleted"),
+}
+DONE_TO_ONE = {
     BulkAction.ENABLE: say("enabled"),
     BulkAction.DISABLE: say("disabled"),
     BulkAction.PAUSE: say("paused"),
@@ -127,6 +137,26 @@ DONE = {
     BulkAction.TAG: say("tagged"),
     BulkAction.UNTAG: say("untagged"),
     BulkAction.DELETE: say("deleted"),
+}
+WILL_BE_DONE = {
+    BulkAction.ENABLE: say("will be enabled"),
+    BulkAction.DISABLE: say("will be disabled"),
+    BulkAction.PAUSE: say("will be paused"),
+    BulkAction.RESUME: say("will be resumed"),
+    BulkAction.RUN: say("will be started"),
+    BulkAction.TAG: say("will be tagged"),
+    BulkAction.UNTAG: say("will be untagged"),
+    BulkAction.DELETE: say("will be deleted"),
+}
+CANNOT_BE_DONE = {
+    BulkAction.ENABLE: say("cannot be enabled"),
+    BulkAction.DISABLE: say("cannot be disabled"),
+    BulkAction.PAUSE: say("cannot be paused"),
+    BulkAction.RESUME: say("cannot be resumed"),
+    BulkAction.RUN: say("cannot be started"),
+    BulkAction.TAG: say("cannot be tagged"),
+    BulkAction.UNTAG: say("cannot be untagged"),
+    BulkAction.DELETE: say("cannot be deleted"),
 }
 
 
@@ -144,10 +174,9 @@ def bulk() -> Any:
         return redirect(_list_address(form.get("query", "")))
     error, wanted = "", BulkRequest(action=action)
     try:
-        wanted = BulkRequest(
-            action=action, reason=form.get("reason", "").strip(), until=_until(form.get("until", "")), tag=form.get("tag", "").strip()
-        )
-        if "confirm" in form and not is_refused():
+        until = _until(taken(form).get("until", form.get("until", "")))
+        wanted = BulkRequest(action=action, reason=form.get("reason", "").strip(), until=until, tag=form.get("tag", "").strip())
+        if "confirm" in form and TAKE not in form and not is_refused():
             versions = {name.removeprefix("v:"): small_number(value) for name, value in form.items() if name.startswith("v:")}
             outcome = services().bulk.carry_out(actor(), wanted, JobFilter(ids=list(versions)), versions=versions)
             return _bulk_page(wanted, outcome, done=True)
@@ -165,15 +194,12 @@ _FIELDS = {"/reason": say("The reason"), "/until": say("The end"), "/tag": say("
 
 
 def _until(text: str) -> datetime | None:
-    """A local date and time of the viewer. Raises ValidationFailed."""
-    if not text:
-        return None
-    try:
-        return parse_local(text, zone(viewer_zone()))
-    except OutOfBounds as error:
-        raise ValidationFailed([FieldError("/until", str(error))]) from error
-    except InstantRefused as error:
-        raise ValidationFailed([FieldError("/until", "must be a date and time, such as 2026-03-29T02:30")]) from error
+    """Returns the instant of a local date and time of the viewer, or of words such as "tomorrow 8:00". Raises ValidationFailed."""
+    errors: list[FieldError] = []
+    until = read_moment(text, "/until", errors)
+    if errors:
+        raise ValidationFailed(errors)
+    return until
 
 
 def _bulk_page(wanted: BulkRequest, outcome: BulkReport, *, done: bool = False, error: str = "") -> str:
@@ -185,10 +211,16 @@ def _bulk_page(wanted: BulkRequest, outcome: BulkReport, *, done: bool = False, 
         done=done,
         error=error,
         touched=touched,
-        past=DONE[wanted.action],
+        did=say_many(*DONE[wanted.action], touched),
+        done_to_one=DONE_TO_ONE[wanted.action],
+        will_be_done=WILL_BE_DONE[wanted.action],
+        cannot_be_done=CANNOT_BE_DONE[wanted.action],
         would=say_many(*WOULD[wanted.action], touched),
         button=next(words for action, words, _ in BUTTONS if action is wanted.action),
         form=request.form,
+        until=taken(request.form).get("until", request.form.get("until", "")),
+        shortcuts=pause_shortcuts(),
+        skipped=outcome.skipped_runs,
         results=BulkResult,
         tags=services().directory.facets(actor()).tags,
         limit=services().settings.runs_per_hour,

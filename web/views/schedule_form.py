@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
+from app import durations
 from app.errors import FieldError, ValidationFailed
 from app.instants import in_zone
 from app.jobs.model import Schedule
@@ -15,7 +16,7 @@ from app.triggers import CronTrigger, ManualTrigger
 from app.triggers.words import duration_words
 from app.zones import is_zone
 from app.zones import zone as zone_of
-from web.current import actor, services
+from web.current import actor, services, viewer_zone
 from web.forms.names import small_number
 from web.language import language
 from web.schedule_parts import PARTS, read_local_instant, written_local
@@ -64,17 +65,18 @@ def read_schedule(fields: Mapping[str, str]) -> tuple[dict[str, Any], list[Field
         schedule |= read_local_instant(fields.get(f"s.{name}", ""), zone, name, errors, required=False)
     jitter = fields.get("s.jitter", "").strip()
     if jitter:
-        if jitter.isdigit() and jitter.isascii() and len(jitter) < 9:
-            schedule["jitter_seconds"] = int(jitter)
-        else:
-            errors.append(FieldError("/schedule/jitter_seconds", "must be a whole number, such as 300"))
+        try:
+            schedule["jitter_seconds"] = durations.parse(jitter)
+        except durations.DurationRefused as refused:
+            errors.append(FieldError("/schedule/jitter_seconds", str(refused)))
     calendars = sorted(name.removeprefix(CALENDAR) for name in fields if name.startswith(CALENDAR))
     return {**schedule, **({"calendars": calendars} if calendars else {})}, errors
 
 
 def schedule_fields(schedule: Schedule | None) -> dict[str, str]:
-    """The fields that would be posted for this schedule. A new job has the default values of each type, and cron is chosen."""
-    timezone = schedule.trigger.timezone if schedule else services().settings.timezone
+    """The fields that would be posted for this schedule. A new job has the default values of each type and the viewer's time zone, and
+    cron is chosen."""
+    timezone = schedule.trigger.timezone if schedule else viewer_zone()
     zone = zone_of(timezone) if is_zone(timezone) else UTC
     values = schedule.values() if schedule else {}
     fields = {"s.type": values.get("type", CronTrigger.type), "s.timezone": timezone}
@@ -83,7 +85,7 @@ def schedule_fields(schedule: Schedule | None) -> dict[str, str]:
     if schedule is None:
         return fields
     fields |= {f"s.{name}": written_local(values[name], zone) for name in ("start_at", "end_at")}
-    fields["s.jitter"] = str(schedule.jitter_seconds or "")
+    fields["s.jitter"] = durations.write(schedule.jitter_seconds) if schedule.jitter_seconds else ""
     return fields | {f"{CALENDAR}{name}": "1" for name in schedule.calendars}
 
 

@@ -108,8 +108,8 @@ def test_mail_that_nobody_can_send(store: Store, settings: Settings, catalogue: 
     told = webhook("http://1.1.1.1/", notifications={"on_failure": ["a@example.com"], "on_success": []})
     for name, words in (
         ("", "No mail connection is set"),
-        ("post", "There is no mail connection 'post'"),
-        ("files", "There is no mail connection"),
+        ("post", "The mail connection 'post'"),
+        ("files", "The mail connection 'files'"),
     ):
         services = build_services(replace(settings, notify_connection=name), store, catalogue=catalogue)
         if name == "files":
@@ -164,7 +164,7 @@ def test_the_page_says_so_after_it_has_saved(browser_client: FlaskClient) -> Non
     saved = post(browser_client, form, {"/name": "hook", "/url": PRIVATE, "s.type": "manual"})
     assert saved.status_code == 302, text(saved)
     page = text(browser_client.get(saved.headers["Location"]))
-    assert "hook is in the registry" in page
+    assert "Job hook created" in page
     assert "Warning: 127.0.0.1 is a private or local address" in page
     changed = post(browser_client, f"{saved.headers['Location']}/edit", {"/url": UNKNOWN}, follow_redirects=True)
     assert "Warning: The host name no-such-host.invalid cannot be resolved" in text(changed)

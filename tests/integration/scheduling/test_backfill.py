@@ -13,11 +13,13 @@ from app.clock import ManualClock
 from app.errors import ValidationFailed
 from app.factory import Store
 from app.jobs.model import Job
-from app.queue.model import AttemptError, Outcome, Status
+from app.queue.execution import DueTimes, Execution
+from app.queue.model import AttemptError, Outcome, Reason, Status
 from app.services import Services
 from tests.builders.queue import Queue
 from tests.builders.scheduling import dispatcher
 from tests.conftest import START, Api, csrf
+from tests.posting import Page
 
 LEASE = timedelta(seconds=30)
 HOURLY = {"type": "cron", "expression": "0 * * * *"}
@@ -158,17 +160,40 @@ def test_over_rest(api: Api, admin_api: Api, services: Services, super_admin: Ac
 
 
 def test_on_the_page(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
-    from tests.posting import Page
-
     job = make(services, super_admin).id
     page = browser_client.get(f"/jobs/{job}/backfill").get_data(as_text=True)
-    pairs = dict(Page(page).pairs())
-    begin, end = (name for name in pairs if name.endswith(("from", "to")))
-    filled = {**pairs, begin: "2026-03-02T09:00:00Z", end: "2026-03-02T12:00:00Z", "csrf_token": csrf(page)}
+    assert "Queue 24 runs" in page, "nothing was missed: the last day is offered"
+    filled = {**dict(Page(page).pairs()), "from": "2026-03-02T09:00", "to": "2026-03-02T12:00", "csrf_token": csrf(page)}
     shown = browser_client.post(f"/jobs/{job}/backfill", data={**filled, "show": "1"}).get_data(as_text=True)
     assert "Queue 3 runs" in shown
+    assert "One run at a time" in shown
     assert services.backfill_runs.waiting(super_admin, job) == 0
+    taken = browser_client.post(f"/jobs/{job}/backfill", data={**filled, "take": "from=2026-03-02T06:00&to=2026-03-02T08:00"})
+    assert 'value="2026-03-02T06:00"' in taken.get_data(as_text=True)
+    assert "Queue 2 runs" in taken.get_data(as_text=True)
+    wrong = browser_client.post(f"/jobs/{job}/backfill", data={**filled, "from": "", "to": "one day"})
+    assert (wrong.status_code, "2 fields need another value" in wrong.get_data(as_text=True)) == (422, True)
     assert browser_client.post(f"/jobs/{job}/backfill", data=filled).status_code == 302
     assert "Backfill: 3 runs to go" in browser_client.get(f"/jobs/{job}").get_data(as_text=True)
     assert browser_client.post(f"/jobs/{job}/backfill/cancel", data={"csrf_token": csrf(page)}).status_code == 302
     assert services.backfill_runs.waiting(super_admin, job) == 0
+
+
+def test_the_last_outage_is_the_range_that_is_offered(
+    browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store
+) -> None:
+    job = make(services, super_admin)
+    for status, reason, hour in (("skipped", "overlap", 9), ("missed", "misfire", 3), ("skipped", "paused", 7)):
+        record = Execution.summary(
+            job,
+            START,
+            DueTimes(first=START.replace(hour=hour), last=START.replace(hour=hour + 2), count=3),
+            status=Status(status),
+            reason=Reason(reason),
+        )
+        Queue(store.database).add_one(record)
+    page = browser_client.get(f"/jobs/{job.id}/backfill").get_data(as_text=True)
+    assert 'value="2026-03-02T07:00"' in page
+    assert 'value="2026-03-02T09:01"' in page
+    assert "Queue 3 runs" in page
+    assert "Last outage" in page

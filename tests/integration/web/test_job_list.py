@@ -201,7 +201,7 @@ def test_what_will_happen_is_told_and_then_what_did(
     form = {"csrf_token": token, "action": "disable", "job": list(many.values())}
     page = browser_client.post("/jobs/bulk", data=form).get_data(as_text=True)
     assert "Disable 3 jobs" in page
-    assert "it is disabled" in page
+    assert "It is already disabled." in page
     assert services.jobs.get(super_admin, many["good"]).definition.enabled, "nothing has happened yet"
     fields = {node.attributes["name"]: node.attributes["value"] for node in LexborHTMLParser(page).css("form input[type=hidden]")}
     versions = {name: value for name, value in fields.items() if name and name.startswith("v:")}
@@ -211,7 +211,7 @@ def test_what_will_happen_is_told_and_then_what_did(
         as_text=True
     )
     assert "2 of 3 jobs disabled" in done
-    assert "it has changed since you looked" in done
+    assert "The job has changed since you looked." in done
     states = {name: services.jobs.get(super_admin, job).definition.enabled for name, job in many.items()}
     assert states == {"good": False, "bad": True, "off": False, "held": False}
 
@@ -264,7 +264,7 @@ def test_what_is_foreseen_comes_true(
 def test_a_running_job_is_not_run_beside_itself(services: Services, super_admin: Actor, many: dict[str, str]) -> None:
     services.runs.run_now(super_admin, many["good"])
     outcome = services.bulk.plan(super_admin, BulkRequest(action=BulkAction.RUN), JobFilter(ids=list(many.values())))
-    assert {one.name: (one.effect, one.detail) for one in outcome.items}["good"] == (Effect.CANNOT, "it is running")
+    assert {one.name: (one.effect, one.detail) for one in outcome.items}["good"] == (Effect.CANNOT, "It is already running.")
     done = services.bulk.carry_out(super_admin, BulkRequest(action=BulkAction.RUN), JobFilter(ids=list(many.values())))
     assert done.counts == {"done": 3, "failed": 1}
 
@@ -326,7 +326,7 @@ def test_a_switch_and_a_deletion_are_taken_back(
     assert undo.attributes["action"] == f"/jobs/{many['good']}/enable"
     part = browser_client.post(f"/jobs/{many['bad']}/disable", headers={"HX-Request": "true", "X-CSRFToken": token}).get_data(as_text=True)
     assert '<div id="toasts" hx-swap-oob="beforeend">' in part
-    assert "bad is disabled" in part
+    assert "Job bad disabled" in part
 
     before = services.jobs.get(super_admin, many["held"])
     page = browser_client.post(f"/jobs/{many['held']}/delete", data={"csrf_token": token}, follow_redirects=True).get_data(as_text=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -119,7 +119,7 @@ def test_a_job_is_made_through_the_form(browser_client: FlaskClient, services: S
     )
     assert (job.definition.retry_policy.max_retries, job.definition.timeout_seconds, job.origin) == (3, 3600, "ui")
     page = text(browser_client.get(answer.headers["Location"]))
-    assert "Nightly is in the registry" in page
+    assert "Job Nightly created" in page
     assert "At 02:30" in page
 
 
@@ -160,8 +160,9 @@ def test_row_buttons_work_without_javascript(browser_client: FlaskClient) -> Non
     assert page.at("/name")["value"] == "kept"
     assert page.at("/recipients/0")["value"] == "a@example.com"
     assert page.at("/recipients/1")["value"] == ""
-    policies = text(post(browser_client, path, {}, action="o.action=add o.1.4"))
+    policies = text(post(browser_client, path, {}, action="o.action=preset never_twice"))
     assert 'class="more policies" open' in policies
+    assert Page(policies).at("/retry_policy/max_retries")["value"] == "0"
 
 
 def test_editing_keeps_secrets_and_notices_someone_else(
@@ -208,7 +209,7 @@ def test_an_answer_that_was_on_its_way_takes_no_message_with_it(browser_client: 
     for path in ("/jobs", "/", NEW, "/palette?q=x"):
         assert "Set-Cookie" not in browser_client.get(path).headers, path
     assert "Set-Cookie" not in browser_client.post("/jobs/schedule-preview", data={"csrf_token": token, "s.type": "manual"}).headers
-    assert "is in the registry" in text(post(browser_client, NEW, {"/name": "j", "s.type": "manual"}, follow_redirects=True))
+    assert "Job j created" in text(post(browser_client, NEW, {"/name": "j", "s.type": "manual"}, follow_redirects=True))
 
 
 def test_pages_of_jobs(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
@@ -309,7 +310,7 @@ def test_delete_asks_and_does(browser_client: FlaskClient, services: Services, s
     page = text(browser_client.get(f"/jobs/{job.id}"))
     assert "It is never due again" in page
     answer = browser_client.post(f"/jobs/{job.id}/delete", data={"csrf_token": csrf(page)}, follow_redirects=True)
-    assert "Night job is deleted; its history stays" in text(answer)
+    assert "Job Night job deleted. Its executions are kept." in text(answer)
 
 
 def test_the_schedule_preview_says_words_runs_or_what_is_wrong(browser_client: FlaskClient) -> None:
@@ -320,12 +321,13 @@ def test_the_schedule_preview_says_words_runs_or_what_is_wrong(browser_client: F
     berlin = ask(type="cron", expression="30 2 * * *", timezone="Europe/Berlin")
     assert berlin.count("<li>") == 5
     assert "Tue 03 Mar 2026, 02:30:00" in berlin
-    assert "01:30 UTC" in berlin
+    assert "(01:30 UTC)" in berlin
     spring = ask(type="cron", expression="30 2 29 3 *", timezone="Europe/Berlin", jitter="300")
     assert "Sun 29 Mar 2026, 03:00:00" in spring
     assert spring.count("the clock goes forward by 1 hour that day") == 1
     assert "up to 5 minutes later" in spring
-    assert "must be a whole number, such as 300" in ask(type="cron", expression="* * * * *", jitter="5 min")
+    assert "up to 5 minutes later" in ask(type="cron", expression="30 2 29 3 *", jitter="5 min")
+    assert "must be a duration, such as 2 h 30 min" in ask(type="cron", expression="* * * * *", jitter="a while")
     assert "99 is not from 0 to 59" in ask(type="cron", expression="99 * * * *")
     assert "Every 15 minutes" in ask(type="interval", every="15", unit="60")
     assert "Only by hand" in ask(type="manual")
@@ -348,20 +350,27 @@ def test_a_job_is_paused_with_a_reason_and_resumed(browser_client: FlaskClient, 
     )[0]
     path = f"/jobs/{job.id}"
     assert f'href="{path}/pause"' in text(browser_client.get(path))
-    wrong = post(browser_client, f"{path}/pause", {"/until": "tomorrow"})
-    assert (wrong.status_code, "2 fields need another value" in text(wrong), "tomorrow" in text(wrong)) == (422, True, True)
-    past = post(browser_client, f"{path}/pause", {"/reason": "x", "/until": "2026-03-01T00:00:00Z"})
+    wrong = post(browser_client, f"{path}/pause", {"/until": "soon"})
+    assert (wrong.status_code, "2 fields need another value" in text(wrong), 'value="soon"' in text(wrong)) == (422, True, True)
+    past = post(browser_client, f"{path}/pause", {"/reason": "x", "/until": "2026-03-01T00:00"})
     assert (past.status_code, "must be in the future" in text(past)) == (422, True)
-    told = post(browser_client, f"{path}/pause", {"/until": "tomorrow"}, action="f.action=check")
-    assert (told.status_code, "2 fields need another value" in text(told)) == (200, True)
+    shown = post(browser_client, f"{path}/pause", {"/until": "2026-03-06T00:00", "show": "1"})
+    assert (shown.status_code, "3 scheduled runs will be skipped." in text(shown)) == (200, True)
+    taken = post(browser_client, f"{path}/pause", {"/reason": "kept", "take": "until=2026-03-04T08:00"})
+    assert ('value="2026-03-04T08:00"' in text(taken), 'value="kept"' in text(taken)) == (True, True)
+    assert "2 scheduled runs will be skipped." in text(taken)
     assert services.jobs.get(super_admin, job.id).paused is None
-    done = post(browser_client, f"{path}/pause", {"/reason": "<b>new</b> disks", "/until": "2026-03-05T00:00:00Z"})
+    assert post(browser_client, f"{path}/pause", {"/reason": "x", "/until": "tomorrow 8:00"}).status_code == 302
+    paused = services.jobs.get(super_admin, job.id).paused
+    assert paused is not None
+    assert paused.until == datetime(2026, 3, 3, 8, tzinfo=UTC)
+    done = post(browser_client, f"{path}/pause", {"/reason": "<b>new</b> disks", "/until": "2026-03-05T00:00"})
     assert (done.status_code, done.headers["Location"]) == (302, path)
     page = text(browser_client.get(path))
     assert "Paused until" in page
     assert "&lt;b&gt;new&lt;/b&gt; disks" in page
     assert 'title="&lt;b&gt;new&lt;/b&gt; disks">paused' in text(browser_client.get("/jobs"))
-    assert "2026-03-05T00:00:00Z" in text(browser_client.get(f"{path}/pause"))
+    assert 'value="2026-03-05T00:00"' in text(browser_client.get(f"{path}/pause"))
     assert browser_client.post(f"{path}/resume", data={"csrf_token": csrf(page)}).status_code == 302
     assert "Paused" not in text(browser_client.get(path))
 

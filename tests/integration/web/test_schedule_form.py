@@ -94,7 +94,7 @@ def test_a_crowded_minute_is_told_with_a_way_out(browser_client: FlaskClient, se
             super_admin, {"name": f"j{n}", "template_type": "noop", "schedule": {"type": "cron", "expression": "0 2 * * *"}}
         )
     page = preview(browser_client, s_expression="0 2 * * *")
-    assert "4 other jobs start at 02:00; 02:01 is free" in " ".join(LexborHTMLParser(page).text().split())
+    assert "4 other jobs start at 02:00. No job starts at 02:01." in " ".join(LexborHTMLParser(page).text().split())
     assert 'name="s.preset" value="1 2 * * *"' in page
     assert "other jobs" not in preview(browser_client, s_expression="17 2 * * *")
     ranged = preview(browser_client, s_expression="0 2-3 * * *")
@@ -110,8 +110,8 @@ def test_the_schedule_that_is_stands_beside_the_one_that_would_be(
     )[0]
     page = " ".join(LexborHTMLParser(preview(browser_client, s_expression="0 3 * * *", s_job=job.id)).text(separator=" ").split())
     assert "Now At 02:00" in page
-    assert "Then At 03:00" in page
-    assert "Then" not in preview(browser_client, s_expression="0 2 * * *", s_job=job.id)
+    assert "After saving At 03:00" in page
+    assert "After saving" not in preview(browser_client, s_expression="0 2 * * *", s_job=job.id)
 
 
 # -- drafts -----------------------------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ def test_a_new_job_is_tried_before_it_is_made(browser_client: FlaskClient, servi
     assert waiting is not None
     assert services.directory.of_template(super_admin, "database_cleanup", 5) == []
     of = (waiting.attributes["hx-get"] or "").rpartition("/")[2]
-    assert "is looking" in text(browser_client.get(f"/jobs/new/tried/{of}"))
+    assert "is checking what a run would do" in text(browser_client.get(f"/jobs/new/tried/{of}"))
     row = executions.document(services.previews.id_of(f"{super_admin.id}/{of}"))
     assert row is not None
     assert (row["dry"], row["triggered_by"]) == (True, "preview")
@@ -215,7 +215,7 @@ def test_a_new_job_is_tried_before_it_is_made(browser_client: FlaskClient, servi
         {"$set": {"status": "success", "result": {"message": "7 would go", "count": 7}, "completed_at": row["queued_at"]}},
     )
     assert "7 would go" in text(browser_client.get(f"/jobs/new/tried/{of}"))
-    assert "A run would fail" in text(browser_client.get(f"/jobs/new/tried/{of}")), "it is told once and forgotten"
+    assert "Dry run: a run would fail" in text(browser_client.get(f"/jobs/new/tried/{of}")), "it is told once and forgotten"
     event = services.audit.history(AuditFilter(action="job.dry_run"), limit=5)[0]
     assert (event["actor"]["email"], event["target"]["name"]) == (super_admin.email, "n")
 

@@ -23,7 +23,6 @@ class Tokens(TypedControl):
 
     name = "tokens"
     json_type = "array"
-    bound_keywords = ("minItems", "maxItems")
 
     def draws(self, place: Place) -> bool:
         is_wanted = place.widget == self.name and place.wanted_type in ("", self.name) and place.view.allows("array")

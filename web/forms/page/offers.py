@@ -65,7 +65,7 @@ class Offers:
     def live_options(self, field: Field) -> Sequence[tuple[str, str]]:
         """Returns the (text, words) pairs that the provider offers, asked with the values that the hint depends on."""
         hint = self._drawer.hints(field)["x-options"]
-        source = {key: value for key, value in hint.items() if key not in {"free", "depends"}}
+        source = {key: value for key, value in hint.items() if key not in {"create", "free", "depends"}}
         for argument, sibling in hint.get("depends", {}).items():
             value = self._siblings.value(field, sibling)
             source[argument] = None if value is ABSENT else value

@@ -16,11 +16,13 @@ from templates_lib.messages import say
 from web.current import actor, services
 from web.forms.names import small_number
 from web.views.beginnings import chosen_beginning, save_preset
-from web.views.common import posted, posted_version, tell, tell_gone
+from web.views.common import is_refused, posted, posted_version, tell, tell_gone
 from web.views.job_form import PARAMETERS, JobForm
 from web.views.jobs.blueprint import blueprint
+from web.views.jobs.drafts import NEW_CONNECTION, draft_key, leave_for_connection, resumed
 
 TRY = "try"  # the name of the button that starts a dry run
+SHOW_CHANGES = "changes"  # the name of the button that shows what saving would change
 MERGE = "merge.onto"  # the field with the version that the merge page was drawn for
 TAKE = "merge:"  # begins the name of a field that says whose change is taken
 
@@ -35,34 +37,36 @@ def new() -> Any:
     entry = services().catalogue.get(template_type)
     if request.method == "GET":
         return _form_of_new(entry)
+    if NEW_CONNECTION in request.form and not is_refused():
+        return leave_for_connection(entry)
     form = JobForm.read(entry, posted())
     if form.pressed or save_preset(entry, form.parts[PARAMETERS]):
-        return render_template("job_form.html", **form.render())
+        return _page(form)
     try:
         if TRY in request.form:
-            dry_run_id = services().previews.try_out(actor(), form.body)
-            return render_template("job_form.html", **form.render(), tried={"of": dry_run_id, "found": None})
+            return _page(form, tried={"of": services().previews.try_out(actor(), form.body), "found": None})
         job, _ = services().jobs.create(actor(), form.body)
     except ValidationFailed as failed:
         form.fail(failed.errors)
-        return render_template("job_form.html", **form.render()), failed.status
+        return _page(form), failed.status
     services().drafts.drop(actor(), template_type)
-    tell(say("{name} is in the registry", name=job.definition.name))
+    tell(say("Job {name} created", name=job.definition.name))
     _warn(job)
     tell_gone(form.parts[PARAMETERS])
     return redirect(url_for(".show", job_id=job.id))
 
 
+def _page(form: JobForm, **more: Any) -> str:
+    return render_template("job_form.html", **form.render(), **more)
+
+
 def _form_of_new(entry: TemplateVersion) -> str:
     like, draft = request.args.get("like"), services().drafts.find(actor(), entry.type)
     if like:
-        form = JobForm(entry, like=services().jobs.get(actor(), like))
-    elif draft and "draft" in request.args:
-        form = JobForm.read(entry, draft.pairs)
-    else:
-        form = JobForm(entry, begin=chosen_beginning(entry, of_job=False))
-    offered = draft if draft and not like and "draft" not in request.args else None
-    return render_template("job_form.html", **form.render(), draft=offered)
+        return _page(JobForm(entry, like=services().jobs.get(actor(), like)))
+    if draft and "draft" in request.args:
+        return _page(JobForm.read(entry, resumed(draft)))
+    return _page(JobForm(entry, begin=chosen_beginning(entry, of_job=False)), draft=draft)
 
 
 @blueprint.get("/new/tried/<dry_run_id>")
@@ -79,21 +83,29 @@ def edit(job_id: str) -> Any:
     job = services().jobs.get(actor(), job_id)
     entry = services().parameters.entry_of(job)
     if request.method == "GET":
-        return render_template("job_form.html", **JobForm(entry, job=job).render())
+        draft = services().drafts.find(actor(), draft_key(entry, job)) if "draft" in request.args else None
+        return _page(JobForm.read(entry, resumed(draft), job) if draft else JobForm(entry, job=job))
+    if NEW_CONNECTION in request.form and not is_refused():
+        return leave_for_connection(entry, job)
     form = JobForm.read(entry, posted(), job)
     if form.pressed or save_preset(entry, form.parts[PARAMETERS]):
-        return render_template("job_form.html", **form.render())
+        return _page(form)
     try:
         body, version = form.body, posted_version()
+        if TRY in request.form:
+            return _page(form, tried={"of": services().previews.try_out(actor(), body, changed=job_id), "found": None})
+        if SHOW_CHANGES in request.form:
+            return _page(form, changes=services().jobs.changes(actor(), job_id, body))
         if version is not None and version != job.version:
             return _merge(job, form, version)
         changed = services().jobs.update(actor(), job_id, body, version=version)
     except ValidationFailed as failed:
         form.fail(failed.errors)
-        return render_template("job_form.html", **form.render()), failed.status
+        return _page(form), failed.status
     except StaleVersion as stale:  # within the last moment
         return _merge(services().jobs.get(actor(), job_id), form, stale.expected)
-    tell(say("{name} is changed", name=changed.definition.name))
+    services().drafts.drop(actor(), draft_key(entry, job))
+    tell(say("Job {name} changed", name=changed.definition.name))
     _warn(changed)
     tell_gone(form.parts[PARAMETERS])
     return redirect(url_for(".show", job_id=job_id))
@@ -114,15 +126,15 @@ def _merge(job: Job, form: JobForm, base_version: int) -> Any:
         base = as_request(services().jobs.revision(actor(), job.id, base_version).definition)
         mine = as_request(services().jobs.validate(actor(), form.body, job_id=job.id))
     except NotFound:
-        return render_template("job_form.html", **form.render(), stale=StaleVersion(base_version, job.version)), StaleVersion.status
+        return _page(form, stale=StaleVersion(base_version, job.version)), StaleVersion.status
     except ValidationFailed as failed:
         form.fail(failed.errors)
-        return render_template("job_form.html", **form.render()), failed.status
+        return _page(form), failed.status
     theirs = as_request(job.definition)
     taken = {name.removeprefix(TAKE) for name, side in posted() if name.startswith(TAKE) and side == "theirs"}
     if small_number(request.form.get(MERGE, "")) == job.version:
         changed = services().jobs.update(actor(), job.id, merge(base, theirs, mine, taken), version=job.version)
-        tell(say("{name} is changed; what {who} changed stays", name=changed.definition.name, who=job.updated_by))
+        tell(say("Job {name} changed; the changes of {who} are kept", name=changed.definition.name, who=job.updated_by))
         return redirect(url_for(".show", job_id=job.id))
     pairs = [(name, value) for name, value in posted() if not name.startswith((TAKE, MERGE)) and name != "csrf_token"]
     rows = changes(base, theirs, mine)

@@ -1,0 +1,178 @@
+"""The fields of a job beside its template's parameters and its schedule: their titles, help and layout, and the forms made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from app.jobs.reading import json_schema
+from app.jobs.schema import JobDefinitionSchema
+from templates_lib.messages import Said, say
+from web.filters.states import ENDS
+from web.forms import Form
+from web.views.common import form_of, live_options
+
+DETAIL_FIELDS = ("name", "description", "tags", "group")
+AFTER_FIELDS = ("depends_on",)
+NOTIFY_FIELDS = ("notifications",)
+POLICY_FIELDS = (
+    "timeout_seconds",
+    "priority",
+    "pause_after_failures",
+    "overlap",
+    "retry_policy",
+    "misfire",
+    "concurrency",
+)
+TITLES: Mapping[str, Said] = {
+    "name": say("Name"),
+    "description": say("Description"),
+    "tags": say("Tags"),
+    "group": say("Group"),
+    "timeout_seconds": say("Timeout"),
+    "priority": say("Priority"),
+    "pause_after_failures": say("Pause after failures in a row"),
+    "overlap": say("If the job is due while it still runs"),
+    "retry_policy": say("Retries"),
+    "max_retries": say("Number of retries"),
+    "retry_delay_seconds": say("First delay"),
+    "max_delay_seconds": say("Longest delay"),
+    "backoff": say("Delays"),
+    "retry_on": say("Retry after"),
+    "misfire": say("Missed runs"),
+    "policy": say("What happens with them"),
+    "grace_seconds": say("Missed if late by"),
+    "max_catch_up": say("Most runs to catch up"),
+    "concurrency": say("Concurrency"),
+    "max_instances": say("Runs at once"),
+    "notifications": say("Notifications"),
+    "on_failure": say("E-mail after failure"),
+    "on_success": say("E-mail after success"),
+    "depends_on": say("Run after other jobs"),
+    "job": say("Job"),
+    "when": say("Outcome"),
+}
+# Titles where a field inside a group has the name of another field.
+_INNER_TITLES: Mapping[str, Said] = {"group": say("Concurrency group")}
+_HELP: Mapping[str, Said] = {
+    "name": say("Must be unique. Choose a name that tells you at 3 a.m. what failed."),
+    "tags": say("Separate tags with commas. You can filter the list of jobs by them."),
+    "group": say("People who are limited to groups see only the jobs of their groups. Leave empty if you do not use groups."),
+    "timeout_seconds": say("A longer run is ended with all its processes."),
+    "priority": say("If many runs wait, 10 starts first and 1 last."),
+    "pause_after_failures": say("0 never pauses the job."),
+    "retry_delay_seconds": say("Before the first retry."),
+    "max_delay_seconds": say("No delay grows beyond it."),
+    "policy": say("Applies to runs that no node could start in time."),
+    "max_catch_up": say("Applies if each of them is run."),
+    "max_instances": say("More than 1 needs “Run both at the same time”."),
+    "depends_on": say("The job also runs once all of these jobs have finished with the chosen outcome since the last such run."),
+    "notifications": say("Separate addresses with commas. A failure is a failed, timed-out or missed run."),
+}
+_INNER_HELP: Mapping[str, Said] = {"group": say("Jobs of the same group run one after the other.")}
+_ITEMS: Mapping[str, Said] = {
+    "depends_on": say("Job"),
+    "tags": say("Tag"),
+    "retry_on": say("Ending"),
+    "on_success": say("Address"),
+    "on_failure": say("Address"),
+}
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "overlap": {
+        "skip": say("Skip the new run"),
+        "queue": say("Start the new run afterwards"),
+        "replace": say("Cancel the old run"),
+        "allow": say("Run both at the same time"),
+    },
+    "policy": {"skip": say("Skip them"), "once": say("Run once for all of them"), "all": say("Run each of them, up to the limit")},
+    "backoff": {"exponential": say("Random, and longer each time"), "fixed": say("Always the same")},
+    "when": {end.value: words for end, words in ENDS.items()},
+    "retry_on": {"error": say("An error"), "timeout": say("A timeout"), "lost_worker": say("A lost worker")},
+}
+_LABELS = say("Description, tags and group")  # the part of the form that is folded while it is empty
+_LOOKS: Mapping[str, Mapping[str, Any]] = {
+    "description": {"x-widget": "textarea", "x-rows": 3, "x-section": _LABELS},
+    "tags": {"x-widget": "tokens", "x-options": {"from": "tags", "free": True}, "x-section": _LABELS, "x-width": "half"},
+    "timeout_seconds": {"x-widget": "duration", "x-width": "third"},
+    "priority": {"x-width": "third"},
+    "pause_after_failures": {"x-width": "third"},
+    "max_retries": {"x-order": 1, "x-width": "third"},
+    "retry_delay_seconds": {"x-order": 2, "x-widget": "duration", "x-width": "third"},
+    "max_delay_seconds": {"x-order": 3, "x-widget": "duration", "x-width": "third"},
+    "backoff": {"x-order": 4, "x-width": "half"},
+    "retry_on": {"x-order": 5, "x-width": "half", "x-widget": "checkboxes", "uniqueItems": True},
+    "policy": {"x-width": "third"},
+    "grace_seconds": {"x-widget": "duration", "x-width": "third"},
+    "max_catch_up": {"x-width": "third"},
+    "max_instances": {"x-width": "half"},
+    "on_success": {"x-widget": "tokens", "x-placeholder": "anna@example.com, ops@example.com", "x-width": "half"},
+    "on_failure": {"x-widget": "tokens", "x-placeholder": "anna@example.com, ops@example.com", "x-width": "half"},
+    "job": {"x-options": {"from": "jobs", "free": True}, "x-width": "half"},
+    "when": {"x-width": "half"},
+}
+_GROUPS = {"from": "groups", "free": True}  # offered for both kinds of group
+_INNER_LOOKS: Mapping[str, Mapping[str, Any]] = {"group": {"x-options": _GROUPS, "x-width": "half"}}
+_OUTER_LOOKS: Mapping[str, Mapping[str, Any]] = {"group": {"x-options": _GROUPS, "x-width": "half", "x-section": _LABELS}}
+_OPTIONAL = {"description", "tags", "group", "depends_on"}
+
+
+def details_form() -> Form:
+    """Returns the form of the name, the description, the tags and the group."""
+    return form_of(_part(DETAIL_FIELDS), options=live_options)
+
+
+def after_form() -> Form:
+    """Returns the form of the jobs that a job runs after."""
+    return form_of(_part(AFTER_FIELDS), options=live_options)
+
+
+def notifications_form() -> Form:
+    """Returns the form of the addresses that get a mail."""
+    return form_of(_part(NOTIFY_FIELDS)["properties"]["notifications"])
+
+
+def policies_form() -> Form:
+    """Returns the form of the policies."""
+    return form_of(_part(POLICY_FIELDS), options=live_options)
+
+
+@cache
+def _definition_schema() -> dict[str, Any]:
+    """Returns the JSON Schema of a job's body, made from the marshmallow schema that REST uses."""
+    return json_schema(JobDefinitionSchema())
+
+
+@cache
+def _part(names: tuple[str, ...]) -> dict[str, Any]:
+    """Returns the schema of the form of some fields."""
+    properties = _definition_schema()["properties"]
+    return {
+        "type": "object",
+        "properties": {name: _worded(name, properties[name]) for name in names},
+        "required": [name for name in names if name not in _OPTIONAL],
+        "additionalProperties": False,
+    }
+
+
+def _worded(name: str, schema: Mapping[str, Any], *, inner: bool = False) -> dict[str, Any]:
+    """Returns the schema of one field with the words and the layout of the form. `inner`: the field belongs to a group of fields."""
+    worded = {key: value for key, value in schema.items() if key != "description"}
+    worded |= {**_LOOKS.get(name, {}), **(_INNER_LOOKS if inner else _OUTER_LOOKS).get(name, {})}
+    title = (_INNER_TITLES.get(name) if inner else None) or TITLES.get(name)
+    help_text = _INNER_HELP.get(name) if inner and name in _INNER_HELP else _HELP.get(name)
+    worded |= {"title": title} if title else {}
+    worded |= {"description": help_text} if help_text else {}
+    if "enum" in worded and name in _WORDS:
+        worded["oneOf"] = [{"const": value, "title": _WORDS[name].get(value, value)} for value in worded.pop("enum")]
+        worded.pop("type", None)
+    if "properties" in worded:
+        worded["properties"] = {key: _worded(key, value, inner=True) for key, value in worded["properties"].items()}
+        worded["required"] = list(worded["properties"])
+    if "items" in worded:
+        worded["items"] = {**_worded(name, worded["items"]), "title": _ITEMS[name]}
+        for key in ("x-widget", "x-section", "x-options", "description", "uniqueItems"):
+            worded["items"].pop(key, None)
+    if name == "depends_on":
+        worded["x-item-title"] = _ITEMS[name]
+    return worded

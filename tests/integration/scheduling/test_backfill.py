@@ -11,10 +11,11 @@ from flask.testing import FlaskClient
 from app.audit.model import Actor, AuditFilter
 from app.clock import ManualClock
 from app.errors import ValidationFailed
-from app.factory import Store
+from app.factory import OWING, Store
 from app.jobs.model import Job
 from app.queue.execution import DueTimes, Execution
 from app.queue.model import AttemptError, Outcome, Reason, Status
+from app.queue.store import QueueStore
 from app.services import Services
 from tests.builders.queue import Queue
 from tests.builders.scheduling import dispatcher
@@ -191,7 +192,7 @@ def test_the_last_outage_is_the_range_that_is_offered(
             status=Status(status),
             reason=Reason(reason),
         )
-        Queue(store.database).add_one(record)
+        QueueStore(store.database, OWING).add_one(record)
     page = browser_client.get(f"/jobs/{job.id}/backfill").get_data(as_text=True)
     assert 'value="2026-03-02T07:00"' in page
     assert 'value="2026-03-02T09:01"' in page

@@ -108,8 +108,8 @@ def test_mail_that_nobody_can_send(store: Store, settings: Settings, catalogue: 
     told = webhook("http://1.1.1.1/", notifications={"on_failure": ["a@example.com"], "on_success": []})
     for name, words in (
         ("", "No mail connection is set"),
-        ("post", "The mail connection 'post'"),
-        ("files", "The mail connection 'files'"),
+        ("post", "There is no mail connection 'post'"),
+        ("files", "There is no mail connection 'files'"),
     ):
         services = build_services(replace(settings, notify_connection=name), store, catalogue=catalogue)
         if name == "files":

@@ -338,10 +338,10 @@ def test_the_schedule_preview_says_words_runs_or_what_is_wrong(browser_client: F
 def test_a_check_of_the_whole_page_leaves_a_typed_secret_in_the_browser(browser_client: FlaskClient) -> None:
     new, typed = "/jobs/new?template=webhook_trigger", {"/secret": "long enough secret", "/url": "nonsense"}
     checked = text(post(browser_client, new, typed, action="d.action=check"))
-    assert "type it again" not in checked
+    assert "must be entered again" not in checked
     assert "long enough secret" not in checked
     assert "field-error" in checked
-    assert "type it again" in text(post(browser_client, new, typed))
+    assert "must be entered again" in text(post(browser_client, new, typed))
 
 
 def test_a_job_is_paused_with_a_reason_and_resumed(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:

@@ -24,7 +24,7 @@ from app.audit.store import EVENT
 from app.connections.health_store import HEALTH
 from app.connections.store import CONNECTION, ConnectionStore
 from app.connections.vault import Vault
-from app.errors import StartError
+from app.errors import StartError, field_name
 from app.execution.statistics_store import StatisticsStore
 from app.factory import Store
 from app.jobs import shape as jobs
@@ -122,6 +122,7 @@ class Doctor:
             "Audit trail": self._audit,
             "Templates": self._templates,
             "Nodes": self._nodes,
+            "Connections": self._connections,
             "Jobs": self._jobs,
             "Runs to come": self._runs_to_come,
             "Mail": self._mail,
@@ -144,10 +145,10 @@ class Doctor:
         text = f"{server['version']}, {nodes} node{'s' * (nodes != 1)}, answers in {took:.1f} ms"
         ends = SUPPORT_ENDS.get((major, minor))
         if (major, minor) < OLDEST_MONGODB:
-            yield Finding("MongoDB", Level.PROBLEM, text, "Jobwright needs MongoDB 6.0 or newer.")
+            yield Finding("MongoDB", Level.PROBLEM, text, "Upgrade MongoDB. Jobwright needs 6.0 or newer.")
         elif ends is not None and ends < self._services.clock.now().date().isoformat():
             private = self._store.mongod is not None
-            advice = "For production, set MONGODB_URI to a newer server." if private else "Upgrade it."
+            advice = "For production, set MONGODB_URI to a newer server." if private else "Upgrade MongoDB to a release that is supported."
             yield Finding("MongoDB", Level.WARNING, f"{text}; its support ended on {ends}", advice)
         else:
             yield Finding("MongoDB", Level.OK, text)
@@ -289,13 +290,24 @@ class Doctor:
         now, seen = self._services.clock.now(), NodeStore(self._database).all()
         live = [node for node in seen if node.lives(now)]
         if not live:
-            yield Finding("Nodes", Level.WARNING, "no engine runs on this database", "Start `jobwright serve` or `jobwright scheduler`.")
+            yield Finding("Nodes", Level.WARNING, "no scheduler is online", "Start `jobwright serve` or `jobwright scheduler`.")
         for node in live:
             if node.tick_age_seconds > SILENT_AFTER.total_seconds():
                 text = f"the scheduler of {node.id} has not ticked for {node.tick_age_seconds:.0f} s"
                 yield Finding("Nodes", Level.PROBLEM, text, "Look for `tick.failed` in its log and restart it.")
             else:
                 yield _skew("Nodes", node.id, node.skew_seconds)
+
+    def _connections(self) -> Iterator[Finding]:
+        """Yields the connections that did not answer the last test. The scheduler tests each every JOBWRIGHT_PROBE_SECONDS."""
+        tested, count = self._services.connections.conditions(), len(ConnectionStore(self._database).all())
+        silent = [condition for condition in tested if not condition.works]
+        for condition in silent:
+            text = f"{condition.name} ({condition.kind.name}) does not answer: {condition.message}"
+            yield Finding("Connections", Level.WARNING, text, "Check its address and credentials on the page Connections.")
+        if not silent:
+            untested = f", {count - len(tested)} not tested yet" if count > len(tested) else ""
+            yield Finding("Connections", Level.OK, f"{len(tested)} of {count} answer{untested}" if count else "there are none")
 
     def _jobs(self) -> Iterator[Finding]:
         store, now = DispatchStore(self._database), self._services.clock.now()
@@ -312,7 +324,10 @@ class Doctor:
         waiting = len(store.find_unsettled(now - OUTBOX_OLD, 1000))
         if waiting:
             yield Finding(
-                "Jobs", Level.WARNING, f"planned runs of {waiting} jobs are not stored yet", "A running scheduler will store them."
+                "Jobs",
+                Level.WARNING,
+                f"the planned runs of {waiting} job{'s' * (waiting != 1)} are not stored yet",
+                "A running scheduler will store them.",
             )
         if not broken and not late and not waiting:
             yield Finding("Jobs", Level.OK, "no job is late or broken")
@@ -327,7 +342,7 @@ class Doctor:
             if not warning.pointer.startswith("/notifications/")
         ]
         for name, warning in warnings_by_job[:MOST_WARNINGS]:
-            text = f"{name}: {warning.pointer}: {warning.message}"
+            text = f"{name}: {field_name(warning.pointer)}: {warning.message}"
             yield Finding("Runs to come", Level.WARNING, text, "Change the job, or repair what it needs.")
         if len(warnings_by_job) > MOST_WARNINGS:
             yield Finding("Runs to come", Level.WARNING, f"there are {len(warnings_by_job) - MOST_WARNINGS} more warnings")

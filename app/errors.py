@@ -32,6 +32,15 @@ class FieldError:
         return FieldError(self.pointer.removeprefix(prefix), self.message)
 
 
+def field_name(pointer: str) -> str:
+    """Returns a JSON Pointer as people write a field: `/parameters/headers/0/name` becomes `parameters.headers[0].name`."""
+    name = ""
+    for part in pointer.split("/")[1:]:
+        part = part.replace("~1", "/").replace("~0", "~")
+        name += f"[{part}]" if part.isdecimal() and name else f"{'.' if name else ''}{part}"
+    return name
+
+
 class JobwrightError(Exception):
     """Root of everything that Jobwright raises on purpose."""
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from app.cli.failures import ExitCode, Failed, code_of_status
 from app.cli.output import span
+from app.errors import field_name
 
 if TYPE_CHECKING:
     import httpx
@@ -27,7 +28,7 @@ class Waits(Failed):
 
     def __init__(self, approval: Mapping[str, Any]) -> None:
         self.approval = approval
-        super().__init__(f"Nothing was done yet: a super-admin must approve it (request {approval.get('_id', '')}).", ExitCode.APPROVAL)
+        super().__init__(f"Nothing was done yet: a super-admin must approve it (request {approval.get('id', '')}).", ExitCode.APPROVAL)
 
 
 class Client:
@@ -122,15 +123,6 @@ def segment(text: str) -> str:
     if not text.strip("."):
         raise Failed(f"{text!r} is not an id.", ExitCode.NOT_FOUND)
     return quote(text, safe="")
-
-
-def field_name(pointer: str) -> str:
-    """Returns a JSON Pointer as people write a field: `/parameters/headers/0/name` becomes `parameters.headers[0].name`."""
-    name = ""
-    for part in pointer.split("/")[1:]:
-        part = part.replace("~1", "/").replace("~0", "~")
-        name += f"[{part}]" if part.isdecimal() and name else f"{'.' if name else ''}{part}"
-    return name
 
 
 def _given(query: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def complete_jobs(context: click.Context, _: click.Parameter, incomplete: str) -
 
 def complete_templates(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Returns the types of templates that begin with a text."""
-    return _names(context, "/job-templates", "templates", "_id", incomplete)
+    return _names(context, "/job-templates", "templates", "id", incomplete)
 
 
 def _names(context: click.Context, path: str, member: str, name: str, incomplete: str, **query: Any) -> list[CompletionItem]:

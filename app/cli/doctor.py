@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
+from app.cli.failures import ExitCode
 from app.cli.output import echo, json_line
 from app.cli.session import open_registry
+
+if TYPE_CHECKING:
+    from app.doctor import Finding
+
+COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
@@ -16,19 +24,29 @@ from app.cli.session import open_registry
 def doctor(as_json: bool) -> None:
     """Check the installation and say how to fix each problem.
 
-    Checks the database, its indexes, clocks, disks, the key, templates, nodes, jobs and runs. Changes nothing. The exit code is 1 if there
-    is a problem.
+    Checks the database, its indexes, clocks, disks, the key, templates, nodes, connections, jobs, mail and runs. Changes nothing. The exit
+    code is 1 if there is a problem.
     """
     from app.doctor import Doctor, Level  # noqa: PLC0415 - `--help` does without it
     from app.factory import build_services  # noqa: PLC0415 - the same
 
-    problems = 0
+    counts: Counter[str] = Counter()
     with open_registry(existing=True) as (store, settings):
         for finding in Doctor(build_services(settings, store, make_key=False), store).examine():
-            problems += finding.level is Level.PROBLEM
+            counts[finding.level.value] += 1
             if as_json:
                 echo(json_line(asdict(finding)))
             else:
-                advice = f"\n{' ' * 34}{finding.advice}" if finding.advice else ""
-                echo(f"{finding.level:<10}{finding.subject:<24}{finding.text}{advice}")
-    sys.exit(1 if problems else 0)
+                _print(finding)
+    problems, warnings = counts[Level.PROBLEM.value], counts[Level.WARNING.value]
+    if not as_json:
+        echo(f"\n{problems} problem{'s' * (problems != 1)}, {warnings} warning{'s' * (warnings != 1)}.")
+    sys.exit(ExitCode.FAILED if problems else ExitCode.OK)
+
+
+def _print(finding: Finding) -> None:
+    level = finding.level.value
+    click.echo(click.style(f"{level:<10}", fg=COLOURS[level]), nl=False)
+    echo(f"{finding.subject:<24}{finding.text}")
+    if finding.advice:
+        echo(f"{' ' * 34}{finding.advice}")

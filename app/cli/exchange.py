@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import click
 
-from app.cli.client import Client, field_name
+from app.cli.client import Client
 from app.cli.completion import complete_templates
 from app.cli.connect import with_client
 from app.cli.failures import ExitCode
@@ -17,6 +17,7 @@ from app.cli.groups import examples
 from app.cli.look_up import JOBS
 from app.cli.options import JSON
 from app.cli.output import echo, json_line, note, print_json
+from app.errors import field_name
 
 MEDIA = {"yaml": "application/yaml", "json": "application/json"}
 FILE = click.argument("file", type=click.File(encoding="utf-8"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from app.cli.client import Client, field_name
+from app.cli.client import Client
 from app.cli.completion import complete_jobs, complete_templates
 from app.cli.connect import with_client
 from app.cli.failures import ExitCode, Failed
@@ -18,6 +18,7 @@ from app.cli.groups import OrderedGroup, examples
 from app.cli.look_up import JOBS, began_at, find_job, id_of, outcome_of, schedule_of, state_of
 from app.cli.options import JSON, LEVEL, LIMIT, PAGE, Instant, follow_options
 from app.cli.output import Column, echo, moment, note, print_fields, print_json, print_page, print_table, print_values, say_zone, span
+from app.errors import field_name
 
 JOB = click.argument("job", metavar="JOB", shell_complete=complete_jobs)
 SEVERAL_JOBS = click.argument("jobs", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_jobs)

@@ -18,7 +18,7 @@ MOST_NAMED = 200  # jobs whose names are compared with an unknown one
 
 def id_of(row: Mapping[str, Any]) -> str:
     """Returns the id of an object of REST."""
-    return str(row["_id"])
+    return str(row["id"])
 
 
 def find_job(client: Client, name_or_id: str) -> dict[str, Any]:

@@ -16,6 +16,8 @@ import pytest
 
 from app.audit.model import Actor
 from app.config import Settings
+from app.connections.health_store import HealthStore
+from app.connections.probes import Probes
 from app.connections.store import CONNECTION
 from app.doctor import Doctor, Finding, Level
 from app.doctor import _tz_version as system_tz_version
@@ -89,6 +91,7 @@ def test_a_healthy_house_is_said_to_be_one(healthy: Services, store: Store) -> N
         "Audit trail",
         "Templates",
         "Nodes",
+        "Connections",
         "Jobs",
         "Runs to come",
         "Mail",
@@ -146,7 +149,7 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
     ),
     "no node": (
         lambda store, services, actor: NodeStore(store.database).leave("node-1"),
-        ("Nodes", "warning", "no engine runs on this database"),
+        ("Nodes", "warning", "no scheduler is online"),
     ),
     "a schedule that cannot be computed": (
         lambda store, services, actor: store.database["dynamic_jobs"].insert_one(whole(JOB, {**SICK, "schedule_error": "gone"})),
@@ -158,7 +161,7 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
     ),
     "a full outbox": (
         lambda store, services, actor: store.database["dynamic_jobs"].insert_one(whole(JOB, {"name": "x", "dispatch": {"at": OLD}})),
-        ("Jobs", "warning", "planned runs of 1 jobs are not stored yet"),
+        ("Jobs", "warning", "the planned runs of 1 job are not stored yet"),
     ),
     "a silent worker": (
         lambda store, services, actor: hang(store, services, actor, status="running", slots=["j#0"], lease={"expires_at": OLD, "token": 1}),
@@ -196,6 +199,15 @@ def test_what_is_broken_is_found_and_nothing_else(healthy: Services, store: Stor
         store.database["job_executions"].create_indexes(gone)
         store.database["migrations"].delete_one({"_id": "9999_later"})
         store.database["migrations"].update_one({"_id": "0002_due_times"}, {"$set": {"applied_at": OLD}}, upsert=True)
+
+
+def test_a_connection_that_does_not_answer_is_told_even_if_no_job_uses_it(healthy: Services, store: Store, super_admin: Actor) -> None:
+    healthy.connections.create(super_admin, name="files", kind="file_store", settings={"path": "/proc/nowhere"})
+    told = {f.subject: f.text for f in findings(healthy, store)}
+    assert told["Connections"] == "0 of 1 answer, 1 not tested yet"
+    Probes(healthy.connections, HealthStore(store.database), Ahead(), healthy.events, every=timedelta(minutes=5)).tick()
+    ((subject, level, text),) = worse(healthy, store)
+    assert (subject, level, text.startswith("files (File store) does not answer: ")) == ("Connections", "warning", True)
 
 
 def test_a_late_job_is_told(healthy: Services, store: Store, super_admin: Actor) -> None:
@@ -245,6 +257,7 @@ def test_the_command_says_it_for_people_and_for_programs(mongod: str, database_n
         told = subprocess.run(command, env=service.environment, capture_output=True, text=True, check=False)
         assert told.returncode == 0, told.stdout + told.stderr
         assert "decrypts the secrets of all 0 connections" in told.stdout
+        assert re.fullmatch(r"0 problems, [0-9]+ warnings?\.", told.stdout.splitlines()[-1])
         assert re.search(r"^ok +Nodes +the clock of \S+ is ", told.stdout, re.M)
         assert service.stop() == 0
         assert store.client[database_name]["nodes"].count_documents({}) == 0, "a node that drains says good-bye"

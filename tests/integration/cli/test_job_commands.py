@@ -79,7 +79,7 @@ def test_a_run_takes_other_values_and_a_wrong_one_is_named(environment: dict[str
     refused = jobwright(environment, "job", "run", "Quick job", "--set", "log_lines=-1")
     assert (refused.returncode, refused.stderr.splitlines()) == (
         4,
-        ["jobwright: Some fields need another value:", "  parameters.log_lines: must be at least 0"],
+        ["jobwright: Some fields are not valid:", "  parameters.log_lines: must be at least 0"],
     )
     assert execution.returncode == 4, "a list is not a message"
     told = jobwright(environment, "job", "run", "Quick job", "--set", "message=hello", "--wait", "--json", check=True)
@@ -93,11 +93,11 @@ def test_a_run_that_takes_too_long_goes_on_and_can_be_cancelled(environment: dic
     assert (refused.returncode, "Job already running" in refused.stderr) == (4, True)
     running = jobwright(environment, "execution", "list", "--job", "Slow job", "--status", "running", "--json", check=True)
     (execution,) = json.loads(running.stdout)["executions"]
-    jobwright(environment, "execution", "cancel", execution["_id"], check=True)
-    eventually(lambda: "cancelled" in jobwright(environment, "execution", "show", execution["_id"]).stdout)
-    again = jobwright(environment, "execution", "cancel", execution["_id"])
+    jobwright(environment, "execution", "cancel", execution["id"], check=True)
+    eventually(lambda: "cancelled" in jobwright(environment, "execution", "show", execution["id"]).stdout)
+    again = jobwright(environment, "execution", "cancel", execution["id"])
     assert (again.returncode, "has ended already" in again.stderr) == (4, True)
-    log = jobwright(environment, "execution", "logs", execution["_id"], check=True).stdout
+    log = jobwright(environment, "execution", "logs", execution["id"], check=True).stdout
     assert ("end" in log, printable(log) == log, "\x1b" in log) == (True, True, False)
 
 
@@ -141,7 +141,7 @@ def test_an_unknown_execution_and_an_unknown_job_end_with_3(environment: dict[st
 
 def test_a_retry_is_followed_like_a_run(environment: dict[str, str]) -> None:
     execution = jobwright(environment, "job", "run", "Failing job", "--wait", "--json")
-    first = json.loads(execution.stdout)["execution"]["_id"]
+    first = json.loads(execution.stdout)["execution"]["id"]
     again = jobwright(environment, "execution", "retry", first, "--wait", "--json")
     assert (again.returncode, json.loads(again.stdout)["execution"]["retry_of"]) == (1, first)
 

@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.cli.client import Client, Waits, field_name, segment
+from app.cli.client import Client, Waits, segment
 from app.cli.connect import _explain
 from app.cli.failures import ExitCode, Failed
+from app.errors import field_name
 
 SERVER = "https://jobs.example.com"
 
@@ -116,7 +117,7 @@ def test_a_server_that_cannot_be_asked_is_one_line(error: Exception, words: str)
 
 
 def test_what_waits_for_approval_is_not_taken_for_done() -> None:
-    answer = httpx.Response(202, json={"approval": {"_id": "a1"}, "message": "Waits"})
+    answer = httpx.Response(202, json={"approval": {"id": "a1"}, "message": "Waits"})
     with pytest.raises(Waits) as waits:
         client(answer).post("/scheduler-jobs/x/run", "execution_id")
     assert (waits.value.exit_code, "a1" in waits.value.message) == (ExitCode.APPROVAL, True)

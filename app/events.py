@@ -77,6 +77,7 @@ EVENTS: dict[str, str] = {
     "connection.unexplored": "A connection gave no suggestions for a form; its name and the type of the error.",
     "job.calls_unknown": "A template could not tell which addresses a job calls; the template and the type of the error.",
     "catalogue.broken": "A template could not be loaded, so its jobs cannot run.",
+    "catalogue.converted": "The schema of a template is written in an older draft and was converted: the draft, and the number of changes.",
     "request": "One HTTP request; its method, path, status and milliseconds.",
     "request.broken": "The application failed while it answered, and the connection was closed; with the traceback.",
     "web.broken": "The web server had an unexpected error; with the traceback. Other connections go on.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +15,9 @@ from app.cli.groups import OrderedGroup
 from app.cli.look_up import id_of
 from app.cli.options import JSON
 from app.cli.output import Column, echo, print_json, print_page
+
+if TYPE_CHECKING:
+    from app.validation.older import Converted
 
 
 @click.group(cls=OrderedGroup)
@@ -91,4 +96,43 @@ def check(names: tuple[str, ...]) -> None:
         echo(f"{template_type}: {'ok' if not breaches else 'breaks the contract'}")
         for breach in breaches:
             echo(f"  {breach.rule}: {breach.text}")
+        if template_type in catalogue.conversions:
+            _tell_changes(catalogue.conversions[template_type])
     sys.exit(1 if count else 0)
+
+
+@template.command("bundle")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder that must contain all the files. Default: the folder of FILE.",
+)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the schema to this file. Default: print it.")
+def bundle_files(file: Path, root: Path | None, output: Path | None) -> None:
+    """Combine a JSON Schema and the local files that it refers to.
+
+    The result is one schema of draft 2020-12, which Jobwright accepts. Older drafts are converted. Nothing is fetched from the network.
+    """
+    from app.template_tools.bundle import BundleRefused, bundle  # noqa: PLC0415 - `--help` does without it
+
+    try:
+        result = bundle(file, root)
+        text = json.dumps(result.schema, indent=2, ensure_ascii=False)
+        if output is not None:
+            output.write_text(f"{text}\n", encoding="utf-8")
+    except BundleRefused as refused:
+        raise click.ClickException(str(refused)) from refused
+    except OSError as error:
+        raise click.ClickException(f"{output}: cannot be written: {error.strerror or error}") from error
+    _tell_changes(result)
+    echo(text if output is None else f"Wrote {output}")
+
+
+def _tell_changes(result: Converted) -> None:
+    """Prints what a conversion changed, on standard error."""
+    if not result.changes:
+        return
+    echo(f"  The schema was converted from {result.source.title} to 2020-12:", err=True)
+    for change in result.changes:
+        echo(f"    {change.pointer or '/'}: {change.text}", err=True)

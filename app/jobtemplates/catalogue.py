@@ -14,6 +14,7 @@ from app.events import get_logger
 from app.jobtemplates.derived import problems
 from app.jobtemplates.entry import State, TemplateVersion, WhenOff, of_code, of_definition
 from app.mongo import Document
+from app.validation.older import Converted, converted
 from app.validation.schema import prepare
 from templates_lib.base import JobTemplate
 from templates_lib.messages import Said, say
@@ -56,11 +57,13 @@ class Catalogue:
         templates: Mapping[str, JobTemplate],
         broken: Mapping[str, str] | None = None,
         *,
+        conversions: Mapping[str, Converted] | None = None,
         rows: Callable[[], Sequence[Document]] | None = None,
         monotonic: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._code = {kind: of_code(template) for kind, template in templates.items()}
         self._code_broken = dict(broken or {})
+        self.conversions = dict(conversions or {})  # of schemas that were written in an older draft
         self._read_from(rows, monotonic)
 
     @classmethod
@@ -68,17 +71,21 @@ class Catalogue:
         """Loads every entry point of the group `jobwright.templates`: ours and those of other packages."""
         templates: dict[str, JobTemplate] = {}
         broken: dict[str, str] = {}
+        conversions: dict[str, Converted] = {}
         for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
             try:
                 template = point.load()()
+                conversion = _convert_schema(template)
                 _check_declaration(template)
+                if conversion.changes:
+                    conversions[template.type] = conversion
                 if template.type in templates:
                     raise TypeError(f"the type {template.type!r} is there already")
                 templates[template.type] = template
             except Exception as error:
                 broken[point.name] = f"{type(error).__name__}: {error}"
                 log.exception("catalogue.broken", template=point.name, reason=broken[point.name])
-        return cls(templates, broken)
+        return cls(templates, broken, conversions=conversions)
 
     def over(self, rows: Callable[[], Sequence[Document]], monotonic: Callable[[], float]) -> Catalogue:
         """Returns a catalogue of the same code, with the documents of templates from a database."""
@@ -219,6 +226,15 @@ def current_number(row: Document) -> int:
 def next_number(row: Document) -> int:
     """Returns the number that the draft gets when it is published."""
     return int(max((version["number"] for version in row.get("versions", ())), default=0)) + 1
+
+
+def _convert_schema(template: Any) -> Converted:
+    """Converts the schema of a template that was written in an older draft, so that everything that reads it sees draft 2020-12."""
+    conversion = converted(getattr(template, "parameters_schema", None))
+    if conversion.changes:
+        type(template).parameters_schema = conversion.schema
+        log.info("catalogue.converted", template=template.type, draft=conversion.source.title, changes=len(conversion.changes))
+    return conversion
 
 
 def _check_declaration(template: Any) -> None:

@@ -21,6 +21,7 @@ from app.errors import FieldError
 from app.validation import SchemaRefused, SchemaValidator, pointer
 from app.validation.dynamic import Known, has_any, resolve
 from app.validation.names import read_names
+from app.validation.older import converted
 from app.validation.places import Place
 from app.validation.secret import is_secret, secret_name
 from app.validation.together import beside, sound
@@ -132,8 +133,25 @@ def fixed_values(definition: Definition) -> dict[str, Any]:
 
 
 def read_definition(definition: Any) -> tuple[Any, list[FieldError]]:
-    """Returns a definition with its names in their normal spelling, and the errors of those names."""
-    return read_names(definition, "name", "category")
+    """Returns a definition with its names in their normal spelling, and the errors of those names. Limits that are schemas of an older
+    draft are converted."""
+    return read_names(_with_converted_limits(definition), "name", "category")
+
+
+def _with_converted_limits(definition: Any) -> Any:
+    treatments = definition.get("parameters") if isinstance(definition, Mapping) else None
+    if not isinstance(treatments, Mapping):
+        return definition
+    return {**definition, "parameters": {name: _with_converted_limit(treatment) for name, treatment in treatments.items()}}
+
+
+def _with_converted_limit(treatment: Any) -> Any:
+    narrow = treatment.get("narrow") if isinstance(treatment, Mapping) else None
+    try:
+        conversion = converted(narrow)
+    except SchemaRefused:  # `problems` says what is wrong with it
+        return treatment
+    return {**treatment, "narrow": conversion.schema} if conversion.changes else treatment
 
 
 def problems(template: JobTemplate, definition: Any) -> list[FieldError]:

@@ -60,7 +60,7 @@ _OWN_FALSE = frozenset(
     }
 )
 
-_DATA = frozenset({"const", "enum", "default", "examples"})  # keywords whose values are not schemas
+DATA = frozenset({"const", "enum", "default", "examples"})  # keywords whose values are not schemas
 
 Schema = Mapping[str, Any]
 Resolver = Any  # the Resolver of the library `referencing`, whose type parameters have no use here
@@ -100,7 +100,7 @@ def prepare(schema: Any) -> Prepared:
     """
     if isinstance(schema, bool):
         schema = {} if schema else {"not": {}}
-    _check_json(schema)
+    check_json(schema)
     text = json.dumps(schema, ensure_ascii=True)
     if len(text) > MAX_BYTES:
         raise SchemaRefused("", say("is larger than {most:,} bytes", most=MAX_BYTES))
@@ -111,7 +111,7 @@ def prepare(schema: Any) -> Prepared:
 _cache = Cache[Prepared](CACHED)
 
 
-def _check_json(root: Any) -> None:
+def check_json(root: Any) -> None:
     """Raises SchemaRefused if a value is not plain JSON within the limits. Walks without recursion."""
     if not isinstance(root, dict):
         raise SchemaRefused("", "is not a schema")
@@ -120,7 +120,7 @@ def _check_json(root: Any) -> None:
     while waiting:
         value, pointer, depth = waiting.pop()
         count += 1
-        objects += isinstance(value, dict) and _DATA.isdisjoint(pointer.split("/"))
+        objects += isinstance(value, dict) and DATA.isdisjoint(pointer.split("/"))
         if objects > MOST_OBJECTS:
             raise SchemaRefused("", say("has more than {most:,} subschemas", most=MOST_SUBSCHEMAS))
         if depth > MAX_DEPTH:
@@ -186,7 +186,7 @@ class _Walk:
             if isinstance(value, dict):
                 if "$id" in value or not pointer:
                     _check_dialect(value, pointer)
-                waiting += [(inner, f"{pointer}/{escape(key)}") for key, inner in value.items() if key not in _DATA]
+                waiting += [(inner, f"{pointer}/{escape(key)}") for key, inner in value.items() if key not in DATA]
             elif isinstance(value, list):
                 waiting += [(inner, f"{pointer}/{index}") for index, inner in enumerate(value)]
 
@@ -311,5 +311,5 @@ def _check_dialect(schema: Schema, pointer: str) -> None:
     dialect = schema.get("$schema", DIALECT)
     if isinstance(dialect, str) and dialect.removesuffix("#") != DIALECT:
         raise SchemaRefused(
-            f"{pointer}/$schema", say("must be {dialect}: other drafts and dialects mean other things by the same words", dialect=DIALECT)
+            f"{pointer}/$schema", say("must be {dialect}, because other dialects give the same keywords another meaning", dialect=DIALECT)
         )

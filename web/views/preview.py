@@ -12,6 +12,7 @@ from babel import Locale
 from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, require
+from app.validation.older import converted
 from app.validation.words import DEFAULT_LOCALE, locales
 from templates_lib.messages import joined, say
 from web.current import actor, services
@@ -81,6 +82,8 @@ def _page(known: list[Sample], text: str, pairs: Pairs, *, sample: str, value: s
         "value": value,
         "locales": offered,
         "problem": None,
+        "conversion": None,
+        "converted": "",
         "value_problem": None,
         "locale": locale if locale in dict(offered) else DEFAULT_LOCALE,
         "shown": None,
@@ -89,7 +92,9 @@ def _page(known: list[Sample], text: str, pairs: Pairs, *, sample: str, value: s
         "pairs": [],
     }
     try:
-        editor = Editor(Form(_parsed(text), options=live_options, locale=page["locale"]))
+        conversion = converted(_parsed(text))
+        page |= {"conversion": conversion, "converted": json.dumps(conversion.schema, indent=2, ensure_ascii=False)}
+        editor = Editor(Form(conversion.schema, options=live_options, locale=page["locale"]))
     except SchemaRefused as refused:
         return render_template("preview.html", **page | {"problem": joined((refused.pointer or say("The schema"), refused.reason), " ")})
     wire = [(name, text) for name, text in pairs if name == PREFIX or name.startswith(f"{PREFIX}.")]

@@ -88,7 +88,7 @@ def test_a_value_to_begin_with_and_json_both_ways(browser_client: FlaskClient) -
         ('{"a": 1, "a": 2}', "a key twice"),
         ("[" * 5000, "nested too deep"),
         ('{"$ref": "http://127.0.0.1/x"}', "other documents are never opened"),
-        ('{"$schema": "http://json-schema.org/draft-07/schema#"}', "other drafts"),
+        ('{"$schema": "http://json-schema.org/draft-03/schema#"}', "other dialects"),
         ('{"pattern": "^(a|a)*$"}', "can take seconds"),
         ('"' + "x" * 400_000 + '"', "longer than"),
         ("5", "is not a schema"),
@@ -214,3 +214,22 @@ def test_an_execution_is_run_again_with_other_values_and_its_secrets(
     assert again.parameters["secret"] == {"$secret": "set"}
     pressed = send(browser_client, [*page.pairs(), ("f.action", "json f")], path)
     assert "Edit as a form" in text(pressed)
+
+
+def test_a_schema_of_an_older_draft_is_converted_with_a_note_of_each_change(browser_client: FlaskClient) -> None:
+    older = {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "type": "object",
+        "definitions": {"n": {"type": "integer", "minimum": 3, "exclusiveMinimum": True}},
+        "properties": {"n": {"$ref": "#/definitions/n"}},
+        "required": ["n"],
+    }
+    page = draw(browser_client, json.dumps(older))
+    assert "Converted from draft-04 to 2020-12: 3 changes" in page.text
+    assert "/definitions/n/exclusiveMinimum" in page.text
+    assert "exclusiveMinimum is now the number that minimum was" in page.text
+    assert '"exclusiveMinimum": 3' in page.text, "the converted schema is there to copy"
+    page.editor("/n").value = "3"
+    read = main_of(text(send(browser_client, posted(page, read="1"))))
+    assert "must be greater than 3" in read.text
+    assert "Converted from" not in draw(browser_client, json.dumps({"type": "object"})).text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
@@ -67,3 +69,28 @@ def test_every_kind_of_ours_can_be_loaded_and_has_an_icon() -> None:
     assert found.broken == {}
     sprite = (ROOT / "web/static/icons.svg").read_text()
     assert [entry.template.icon for entry in found if f'id="{entry.template.icon}"' not in sprite] == []
+
+
+def test_the_schema_of_a_plug_in_is_converted_when_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Older(JobTemplate):
+        """Written years ago."""
+
+        type, name, description, category, icon = "older", "Older", "x", "Tests", "zap"
+        parameters_schema: ClassVar[Mapping[str, Any]] = {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "type": "object",
+            "properties": {"pair": {"type": "array", "items": [{"type": "integer"}], "additionalItems": False}},
+        }
+
+        def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
+            return JobResult("done")
+
+    point = SimpleNamespace(name="older", load=lambda: Older)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
+    catalogue = Catalogue.discover()
+    assert catalogue.broken == {}
+    assert [error.pointer for error in catalogue.get("older").validator.errors({"pair": [1, 2]})] == ["/pair/1"]
+    assert [change.pointer for change in catalogue.conversions["older"].changes] == [
+        "/properties/pair/items",
+        "/properties/pair/additionalItems",
+    ]

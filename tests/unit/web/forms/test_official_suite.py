@@ -56,7 +56,7 @@ def test_every_instance_comes_back_as_it_was_with_the_right_verdict(suite: dict[
             instances += len(group["tests"])
             form, reason = _compiled(group["schema"])
             if form is None:
-                assert "other documents are never opened" in reason or "other drafts and dialects" in reason, (file, group, reason)
+                assert "other documents are never opened" in reason or "other dialects" in reason, (file, group, reason)
                 refused[file] += 1
                 continue
             plain = Draft202012Validator(group["schema"], format_checker=checker)

@@ -55,7 +55,7 @@ class Signed(StrEnum):
     """Who signed a file. A file with a wrong signature is refused."""
 
     NOBODY = "nobody"
-    HERE = "here"  # by this installation
+    HERE = "installed here"  # by this installation
     TRUSTED = "trusted"  # by a key of JOBWRIGHT_TRUSTED_TEMPLATE_KEYS
     STRANGER = "stranger"  # by a key that this installation does not trust
 

@@ -58,7 +58,7 @@ def as_html(
 ) -> str:
     """Returns a complete HTML page. For a mail, the caller leaves out pictures (mail programs show no SVG), limits the rows and adds a
     `note`."""
-    parts = [f"<h1>{escape(title)}</h1>", f'<p class="made">{made_at:%Y-%m-%d %H:%M} UTC</p>', _formatted(intro)]
+    parts = [f"<h1>{escape(title)}</h1>", f'<p class="created">{made_at:%Y-%m-%d %H:%M} UTC</p>', _formatted(intro)]
     parts.append(f"<p><strong>{escape(note)}</strong></p>" if note else "")
     for table in tables:
         parts += [

@@ -122,7 +122,7 @@ def test_filters_work_as_one_types_and_the_back_button_takes_them_back(ada: Watc
     expect(page.locator("table.jobs tbody tr")).to_have_count(1)
     expect(page.locator("#job-count")).to_have_text("1")
     page.locator("#filter-last").select_option("failed")
-    expect(page.get_by_text("No job matches")).to_be_visible()
+    expect(page.get_by_text("No job matches these filters")).to_be_visible()
     page.go_back()
     expect(page.locator("table.jobs tbody tr")).to_have_count(1)
     page.go_back()

@@ -51,14 +51,14 @@ def test_a_note_on_a_page_of_an_older_sign_in_is_still_typed(visitor_js: Watched
     visitor_js.set("/name", "with a note")
     visitor_js.set("/url", "https://example.com/")
     page.get_by_role("button", name="Create job").click()
-    page.get_by_text("Write a note").click()
+    page.get_by_text("New note").click()
     page.locator("#note-text").fill(STORY)
     visitor_js.context.clear_cookies()
     sign_in(visitor_js.context.new_page(), visitor_js.address)
-    page.get_by_role("button", name="Keep note").click()
+    page.get_by_role("button", name="Save note").click()
     expect(page.locator("#refusal")).to_contain_text("The form has expired")
     expect(page.locator("#note-text")).to_have_value(STORY)
-    page.get_by_role("button", name="Keep note").click()
+    page.get_by_role("button", name="Save note").click()
     expect(page.locator(".note-text")).to_have_text(STORY)
 
 

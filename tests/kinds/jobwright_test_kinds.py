@@ -152,7 +152,7 @@ class Misbehave(JobTemplate):
 
     def _write_here(self, params: Any, ctx: RunContext) -> Any:
         found = sorted(path.name for path in ctx.files.iterdir())
-        Path("here").write_text("x")
+        Path("installed here").write_text("x")
         with tempfile.NamedTemporaryFile(delete=False) as stream:
             assert Path(stream.name).parent == ctx.files
         return JobResult("wrote", {"found": found})

@@ -120,7 +120,7 @@ def test_a_member_that_says_nothing_counts() -> None:
             "note": {"x-destination": False},
             "deep": {
                 "type": "object",
-                "properties": {"key": {"type": "string", "writeOnly": True}, "to": {"type": "string", "default": "here"}},
+                "properties": {"key": {"type": "string", "writeOnly": True}, "to": {"type": "string", "default": "installed here"}},
             },
             "rows": {"type": "array", "items": {"type": "object", "properties": {"key": {"format": "password"}, "url": {}}}},
         },
@@ -129,7 +129,7 @@ def test_a_member_that_says_nothing_counts() -> None:
     stored = {"secret": sealed, "anything": 1, "note": "a", "deep": {"key": sealed}, "rows": [{"key": sealed, "url": "u"}], "extra": 1}
     shown = mask(stored)
     assert kept_elsewhere(Inventory.of(schema, shown, stored)) == []
-    assert kept_elsewhere(Inventory.of(schema, {**shown, "note": "b", "deep": {"key": dict(MASK), "to": "here"}}, stored)) == []
+    assert kept_elsewhere(Inventory.of(schema, {**shown, "note": "b", "deep": {"key": dict(MASK), "to": "installed here"}}, stored)) == []
     places = ["/secret", "/deep/key", "/rows/0/key"]
     for change in ({"anything": 2}, {"anything": None}, {"extra": 2}, {"new": 1}, {"deep": {"key": dict(MASK), "to": "there"}}):
         assert [one.pointer for one in kept_elsewhere(Inventory.of(schema, {**shown, **change}, stored))] == places, change
@@ -149,8 +149,8 @@ def test_a_member_that_says_nothing_counts() -> None:
 
 
 def test_of_several_defaults_none_stands_for_an_absent_value() -> None:
-    schema = {"properties": {"secret": {"writeOnly": True}, "to": {"anyOf": [{"default": "here"}, {"default": "there"}]}}}
-    stored = {"secret": {SEALED: "x"}, "to": "here"}
+    schema = {"properties": {"secret": {"writeOnly": True}, "to": {"anyOf": [{"default": "installed here"}, {"default": "there"}]}}}
+    stored = {"secret": {SEALED: "x"}, "to": "installed here"}
     assert kept_elsewhere(Inventory.of(schema, {"secret": dict(MASK), "to": "there"}, stored)) != []
 
 

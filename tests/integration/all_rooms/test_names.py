@@ -118,7 +118,7 @@ def test_jobs_of_a_file_and_those_they_run_after_are_found_however_they_are_spel
     assert [one.job for one in then.definition.depends_on] == [job.id]
     later = services.jobs.create(super_admin, body(name="later", depends_on=[{"job": DECOMPOSED, "when": "end"}]))[0]
     assert [one.job for one in later.definition.depends_on] == [job.id]
-    with pytest.raises(ValidationFailed, match="after itself"):
+    with pytest.raises(ValidationFailed, match="must not be the job itself"):
         services.jobs.update(super_admin, job.id, {"depends_on": [{"job": DECOMPOSED, "when": "end"}]})
 
 

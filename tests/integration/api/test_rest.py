@@ -441,11 +441,11 @@ def test_the_registry_holds_so_many_jobs_and_no_more_whoever_races(store: Store,
             limited.jobs.create(super_admin, body(name=f"job {number}"))
         except Exception as error:
             return type(error).__name__
-        return "made"
+        return "created"
 
     with ThreadPoolExecutor(20) as pool:
         results = list(pool.map(create, range(20)))
-    assert (results.count("made"), results.count("LimitReached")) == (8, 12)
+    assert (results.count("created"), results.count("LimitReached")) == (8, 12)
     other = replace(super_admin, email="other@example.com")
     for n in range(2):
         limited.jobs.create(other, body(name=f"other {n}"))

@@ -75,7 +75,7 @@ def test_one_that_fails_is_tried_sooner_each_time_later_and_its_recovery_is_seen
     (found,) = services.connections.conditions()
     assert (found.works, found.since) == (False, began)
     assert NOWHERE in found.message
-    services.connections.update(super_admin, made, name="files", settings={"path": str(tmp_path / "here")})
+    services.connections.update(super_admin, made, name="files", settings={"path": str(tmp_path / "installed here")})
     assert probes.tick() == 1, "other settings are tried at once"
     (mended,) = services.connections.conditions()
     assert (mended.works, mended.since) == (True, clock.now())
@@ -149,11 +149,11 @@ def test_people_see_which_do_not_answer_and_admins_no_more_than_that(
     )[0]
     probes.tick()
     dashboard = page(browser_client, "/")
-    assert "bad one File store, no answer, noticed" in dashboard
+    assert "bad one File store, does not answer, noticed" in dashboard
     assert "1 connection answers" in dashboard
-    assert "no answer, noticed" in page(browser_client, f"/jobs/{job.id}")
+    assert "does not answer, noticed" in page(browser_client, f"/jobs/{job.id}")
     connections = page(browser_client, "/connections")
-    assert "no answer, noticed" in connections
+    assert "does not answer, noticed" in connections
     assert NOWHERE in connections
     whole = {row["name"]: row["health"] for row in api("GET", "/api/admin/connections").json["connections"]}
     assert (whole["good one"]["works"], whole["bad one"]["works"], whole["key"]) == (True, False, None)

@@ -151,9 +151,9 @@ def test_two_changes_are_put_together(
     sections = {
         node.css_first("h2").text(): node.text() for node in LexborHTMLParser(page).css("form.full section") if node.css_first("h2")
     }  # type: ignore[union-attr]
-    assert "/tags" in sections["Both of you changed this"]
-    assert "/description" in sections["Only you changed"]
-    assert "/priority" in sections["Only they changed"]
+    assert "/tags" in sections["Changed by both of you"]
+    assert "/description" in sections["Changed only by you"]
+    assert "/priority" in sections["Changed only by the other person"]
     fields = merge_fields(page)
     fields["merge:/tags"] = [side]
     assert browser_client.post(path, data=fields).status_code == 302

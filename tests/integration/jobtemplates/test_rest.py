@@ -126,7 +126,7 @@ def test_a_file_comes_back_as_it_went_and_says_who_signed_it(
     assert answer.headers["Content-Disposition"].endswith('"quick_beat.template.json"')
     text = answer.get_data(as_text=True)
     same = take(api, text, dry=True).json
-    assert (same["signed"], same["diff"], same["new"], same["taken"]) == ("here", [], False, False)
+    assert (same["signed"], same["diff"], same["new"], same["taken"]) == ("installed here", [], False, False)
 
     # To an installation with another key, which has no such template.
     def elsewhere(**changes: Any) -> Services:

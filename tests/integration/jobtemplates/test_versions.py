@@ -218,13 +218,13 @@ def test_impact_of_three_versions_on_five_jobs_and_the_way_back(
 def test_jobs_of_new_code_run_by_its_migrations_before_anybody_moves_them(
     settings: Settings, store: Store, clock: ManualClock, house: Services, super_admin: Actor
 ) -> None:
-    job_id = make(house, super_admin, "old", "push", target="here", key="s3cret")
+    job_id = make(house, super_admin, "old", "push", target="installed here", key="s3cret")
     before = stored(store, job_id)
     after = build(settings, store, clock, Push2)
     job = after.jobs.get(super_admin, job_id)
     assert stored(store, job_id) == before
-    assert after.parameters.shown(job)["destination"] == "here"
-    assert after.parameters.for_run(job, {"size": 7})["destination"] == "here"
+    assert after.parameters.shown(job)["destination"] == "installed here"
+    assert after.parameters.for_run(job, {"size": 7})["destination"] == "installed here"
     [found] = after.moves.impact(super_admin, after.catalogue.get("push"))
     assert (found.effect, [row["field"] for row in found.diff]) == (Effect.MIGRATES, ["/parameters/destination", "/parameters/target"])
 
@@ -393,14 +393,14 @@ def approved(services: Services, asker: Actor, approver: Actor, call: Callable[[
 def test_each_step_of_the_code_is_taken_and_a_gap_without_migration_asks(
     settings: Settings, store: Store, clock: ManualClock, house: Services, super_admin: Actor
 ) -> None:
-    job_id = make(house, super_admin, "old", "push", target="here")
+    job_id = make(house, super_admin, "old", "push", target="installed here")
     third = build(settings, store, clock, Push3)
     [found] = third.moves.impact(super_admin, third.catalogue.get("push"))
     assert (found.effect, [one.pointer for one in found.errors]) == (Effect.NEEDS_INPUT, ["/parameters/region"])
     fourth = build(settings, store, clock, Push4)
     [found] = fourth.moves.impact(super_admin, fourth.catalogue.get("push"))
     assert found.effect is Effect.MIGRATES
-    assert found.parameters == {"destination": "here", "size": 10, "mode": "slow", "region": "eu"}
+    assert found.parameters == {"destination": "installed here", "size": 10, "mode": "slow", "region": "eu"}
     assert fourth.jobs.get(super_admin, job_id).template_version == 1
 
 
@@ -538,7 +538,7 @@ def test_two_people_never_write_over_each_other(house: Services, super_admin: Ac
     row = house.templates.derive(super_admin, {"type": "push_paris", "base": "push", "definition": FIRST})
     house.templates.save_draft(super_admin, "push_paris", {**FIRST, "name": "Mine"}, revision=row["revision"])
     with pytest.raises(StaleVersion):
-        house.templates.save_draft(super_admin, "push_paris", {**FIRST, "name": "Theirs"}, revision=row["revision"])
+        house.templates.save_draft(super_admin, "push_paris", {**FIRST, "name": "The other value"}, revision=row["revision"])
     with pytest.raises(StaleVersion):
         house.templates.publish(super_admin, "push_paris", revision=row["revision"])
 

@@ -604,7 +604,7 @@ def test_pages_show_both_sides_and_the_form_takes_names(browser_client: FlaskCli
 
     said = words(page(f"/jobs/{then.id}"), "#dependencies")
     assert "a once it has succeeded" in said
-    assert "It has, and waits for the others" in said
+    assert "Finished. The job waits for the others." in said
     assert "Then run then once it has succeeded" in words(page(f"/jobs/{chain.ids['a']}"), "#dependencies")
     assert "after a, b" in words(page("/jobs"), f"#job-{then.id}")
     chain.end("b")

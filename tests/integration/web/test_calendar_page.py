@@ -114,8 +114,8 @@ def test_a_day_shows_runs_beside_each_other(browser_client: FlaskClient, service
     assert due.startswith("M720 4H723v12H720zM725 4H728v12H725z"), "each five minutes from now on"
     assert due.count("M") == 144
     assert [svg.attributes["aria-label"] for svg in page.css(".gantt svg")] == ["1 run, 1 due", "1 run, 144 due"]
-    assert "Nothing ran" in text(browser_client.get("/calendar?view=day&on=2026-01-01"))
-    assert "Nothing on this day" in text(browser_client.get("/calendar?view=day&on=2026-01-01"))
+    assert "No job ran" in text(browser_client.get("/calendar?view=day&on=2026-01-01"))
+    assert "No runs on this day" in text(browser_client.get("/calendar?view=day&on=2026-01-01"))
 
 
 def test_a_row_has_every_run_of_its_job(
@@ -167,7 +167,7 @@ def test_a_day_of_very_many_runs_shows_the_jobs_that_stand_out(
     paths = sorted(path.attributes["class"] or "" for path in page.css(".gantt a path"))
     assert paths == (["state-failed", "state-success", "state-success"] if found else [])
     assert "Shown are 2 jobs" in page.text()
-    assert ("Drawn are" in page.text()) is not found
+    assert ("The timeline shows" in page.text()) is not found
 
 
 def test_what_is_due_all_the_time_is_one_bar(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:

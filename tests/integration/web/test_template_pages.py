@@ -91,7 +91,7 @@ def test_a_template_is_derived_in_the_browser(browser_client: FlaskClient, servi
     saved = post(browser_client, address, type="beat", **{"f.mname": "Beat"})
     assert saved.headers["Location"] == "/templates/beat/publish"
     page = text(browser_client.get("/templates/beat/publish"))
-    assert "No job is of Beat yet" in page
+    assert "No job uses Beat yet" in page
     published = browser_client.post("/templates/beat/publish", data={"csrf_token": csrf(page), "note": "first", "version": "1"})
     assert published.headers["Location"] == "/templates/beat"
     assert "version 1" in text(browser_client.get("/templates/beat"))
@@ -127,7 +127,7 @@ def test_impact_moves_input_and_the_way_back(browser_client: FlaskClient, derive
     told = text(browser_client.post("/templates/quick_beat/publish", data=data, follow_redirects=True))
     assert "Version 2 of Quick beat is published; 1 job moved" in told
     assert services.jobs.get(super_admin, short).template_version == 2
-    assert "the current one is 2" in text(browser_client.get(f"/jobs/{long}"))
+    assert "The current version is 2" in text(browser_client.get(f"/jobs/{long}"))
 
     address = f"/templates/quick_beat/impact/2/{long}"
     first = text(browser_client.get(address))
@@ -138,7 +138,7 @@ def test_impact_moves_input_and_the_way_back(browser_client: FlaskClient, derive
     assert post(browser_client, address, **{"f.mseconds": "4"}).status_code == 302
     moved = text(browser_client.get("/templates/quick_beat/impact/2"))
     assert services.jobs.get(super_admin, long).definition.parameters["seconds"] == 4
-    assert "2 are there" in " ".join(moved.split())
+    assert "2 already moved" in " ".join(moved.split())
     page = text(browser_client.get("/templates/quick_beat"))
     newest = services.moves.latest(super_admin, "quick_beat")[0]["_id"]
     back = browser_client.post(f"/templates/quick_beat/moves/{newest}/roll-back", data={"csrf_token": csrf(page)}, follow_redirects=True)
@@ -175,7 +175,7 @@ def test_a_file_is_looked_at_before_it_is_taken(browser_client: FlaskClient, der
     upload = {"csrf_token": csrf(page), "file": "", "upload": (io.BytesIO(file), "quick.json")}
     looked = text(browser_client.post("/templates/import", data=upload))
     assert "Signed by this installation" in looked
-    assert "It says what is here already" in looked
+    assert "The file is the same as the template in this installation" in looked
     taken = browser_client.post("/templates/import", data={"csrf_token": csrf(page), "file": file.decode(), "take": "1"})
     assert taken.headers["Location"] == "/templates/quick_beat/publish"
     forged = {**json.loads(file), "base": "webhook_trigger"}

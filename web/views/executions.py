@@ -114,7 +114,7 @@ def retry_chosen() -> Any:
                 raise
             wrong.append(error.detail)
     if queued:
-        tell(say_many("{count} run queued", "{count} runs queued", queued))
+        tell(say_many("{count} run queued", "{count:,} runs queued", queued))
     if asked:
         tell(say_many("{count} run waits for approval", "{count} runs wait for approval", asked))
     for detail in dict.fromkeys(wrong):

@@ -91,9 +91,9 @@ def test_errors_keep_it_through_their_text() -> None:
 
 def test_counts_pick_the_plural_of_the_language() -> None:
     for count, english, german in (
-        (1, "1 run queued", "1 Ausführung eingereiht"),
-        (0, "0 runs queued", "0 Ausführungen eingereiht"),
-        (1234, "1,234 runs queued", "1.234 Ausführungen eingereiht"),
+        (1, "1 run queued", "1 Lauf eingereiht"),
+        (0, "0 runs queued", "0 Läufe eingereiht"),
+        (1234, "1,234 runs queued", "1.234 Läufe eingereiht"),
     ):
         text = say_many("{count} run queued", "{count:,} runs queued", count)
         assert (text, translated(text, "de")) == (english, german)

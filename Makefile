@@ -23,7 +23,7 @@ TIMED := tests/unit/webserver tests/integration/executors tests/integration/node
 REPEATS ?= 10
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup setup-tests run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages screenshots clean
+.PHONY: help setup setup-tests run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages screenshots pictures clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -109,8 +109,11 @@ sbom: $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX) ## Bill of materials of what is locke
 messages: $(STAMP) ## Collect what pages say into web/locale, for translators
 	@$(BIN)/python -m scripts.messages
 
-screenshots: setup-tests ## Each page of a believable installation, by day, by night, on a phone, in German: screenshots/
+screenshots: setup-tests ## A picture of every page, by day, by night, on a phone, in German: screenshots/; about 5 minutes
 	@$(BIN)/python -m scripts.screenshots
+
+pictures: setup-tests ## Renew the picture of README: docs/pictures/
+	@$(BIN)/python -m scripts.screenshots --docs
 
 lock: ## Resolve the lock file anew
 	@$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv

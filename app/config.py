@@ -359,6 +359,12 @@ class Settings:
     )
     keep_per_job: int = _var("JOBWRIGHT_KEEP_PER_JOB", "int", 10_000, "Number of executions kept per job; 0 means all", **_at_least(0))
     notify_connection: str = _var("JOBWRIGHT_NOTIFY_CONNECTION", "str", "", "Name of the SMTP connection that sends notifications")
+    name: str = _var(
+        "JOBWRIGHT_NAME",
+        "str",
+        "",
+        "Name of this installation, such as `Shop, production`. It is shown at sign-in, in the sidebar and in page titles.",
+    )
     public_url: str = _var("JOBWRIGHT_PUBLIC_URL", "str", "", "Address under which people reach Jobwright, for links in mails")
     allowed_hosts: tuple[str, ...] = _var(
         "JOBWRIGHT_ALLOWED_HOSTS",

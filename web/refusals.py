@@ -28,7 +28,7 @@ _DRAWN = frozenset(
         "connections_pages.edit",
         "calendars_pages.new",
         "calendars_pages.edit",
-        "calendars_pages.maintenance",
+        "maintenance_pages.switch",
         "accounts_pages.new_user",
         "accounts_pages.edit_user",
         "accounts_pages.new_token",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from web.language import finalize, language
 from web.refusals import form_again, is_part_of_form
 from web.views import (
     accounts,
+    api_docs,
     approvals,
     audit,
     calendar,
@@ -35,6 +37,7 @@ from web.views import (
     help,
     job_list,
     jobs,
+    maintenance,
     palette,
     preview,
     sample_data,
@@ -60,6 +63,7 @@ DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'se
 VIEWS = (
     signin,
     single_signon,
+    api_docs,
     dashboard,
     exchange,
     job_list,
@@ -72,6 +76,7 @@ VIEWS = (
     connections,
     calendar,
     calendars,
+    maintenance,
     approvals,
     accounts,
     audit,
@@ -82,7 +87,7 @@ VIEWS = (
 _csrf = CSRFProtect()
 for _module in VIEWS:
     _module.blueprint.before_request(_csrf.protect)
-    if _module not in {signin, single_signon}:
+    if _module not in {signin, single_signon, api_docs}:
         _module.blueprint.before_request(signin.require_sign_in)
 
 
@@ -106,7 +111,6 @@ def register_web(app: Flask, services: Services) -> None:
     _csrf.init_app(app)
     pages = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
     pages.add_url_rule("/admin/scheduler", view_func=lambda: redirect(url_for("job_list_pages.list_jobs")), endpoint="scheduler")
-    pages.add_url_rule("/api/docs", view_func=lambda: render_template("api_docs.html"), endpoint="api_docs")
     app.register_blueprint(pages)
     for module in VIEWS:
         app.register_blueprint(module.blueprint)
@@ -136,6 +140,7 @@ def _page_context() -> dict[str, Any]:
         "actor": actor,
         "viewer_zone": viewer_zone,
         "language": language(),
+        "installation": current.settings.name.strip()[:60],
         "help_topic": help.topic_of,
         "now": current.clock.now(),
         "provider": current.settings.oidc_name if current.settings.oidc_issuer else "",
@@ -163,9 +168,19 @@ def _security_headers(response: Response) -> Response:
 
 def _form_stays(title: str) -> Response:
     """Returns the message that htmx shows beside a form if the sign-in has ended. The form stays as it is."""
-    detail = say("Your sign-in has ended. Sign in on another page; what you have typed stays on this one.")
+    detail = say("Your session has ended. Sign in on another page; what you have typed stays on this one.")
     page = render_template("error.html", status=401, title=title, detail=detail, correlation_id=current_id(), fragment=True)
     return Response(page, 401, {"HX-Retarget": "#toasts", "HX-Reswap": "innerHTML"})
+
+
+def _http_words(error: HTTPException) -> tuple[str, str]:
+    """Returns title and detail of an error of the web framework in words for people."""
+    match error.code:
+        case 404:
+            return say("Page not found"), say("There is no page at {path}. The address may have a typing error.", path=request.path[:200])
+        case 405:
+            return say("This address cannot be opened like that"), say("Go back to the page that you came from, and use its buttons.")
+    return said(error.name), said(error.description or "")
 
 
 def answer_error(error: Exception) -> Any:
@@ -186,9 +201,13 @@ def answer_error(error: Exception) -> Any:
     title: str
     detail: str
     if isinstance(error, CSRFError):
-        status, title, detail = 400, say("The form has expired"), say("Its page is older than your sign-in. Send it again.")
+        status, title, detail = 400, say("The form has expired"), say("You opened the page before your last sign-in. Send the form again.")
     elif isinstance(error, RequestEntityTooLarge):
-        status, title, detail = 413, say("That is too large"), say("Go back, shorten it and send it again.")
+        status, title, detail = (
+            413,
+            say("The request is too large"),
+            say("Go back, shorten the text or choose a smaller file, and send it again."),
+        )
     elif isinstance(error, JobwrightError):
         status, title, detail = error.status, said(error.title), error.detail
         if isinstance(error, ValidationFailed):
@@ -196,12 +215,19 @@ def answer_error(error: Exception) -> Any:
     elif isinstance(error, HTTPException):
         if error.code is not None and error.code < 400:
             return error.get_response()
-        status, title, detail = error.code or 500, said(error.name), said(error.description or "")
+        status, title, detail = error.code or 500, *_http_words(error)
     elif is_away(error):
         status, title, detail = 503, said(StoreUnavailable.title), say("Nothing was lost. Reload the page in a moment.")
     else:
         log.exception("request.failed", method=request.method, path=request.path)
-        status, title, detail = 500, say("Something broke on our side"), say("It is in the log under the id below.")
+        status, title, detail = (
+            500,
+            say("Something went wrong in Jobwright"),
+            say("The log has the details under this id. Nothing may have been changed; look before you try again."),
+        )
+    if optional_actor() is None:  # nobody has looked who asks for an address without a page
+        with suppress(Exception):
+            signin.require_sign_in()
     if status != 500 and (again := form_again(error, status, title, detail)) is not None:
         return again
     fragment = bool(request.headers.get("HX-Request"))

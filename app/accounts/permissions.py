@@ -8,6 +8,7 @@ from enum import StrEnum
 from app.accounts.model import Role, Scope
 from app.audit.model import Actor
 from app.errors import Forbidden
+from templates_lib.messages import say
 
 
 class May(StrEnum):
@@ -52,44 +53,52 @@ class Rule:
 
 
 RULES: dict[May, Rule] = {
-    May.OWN_ACCOUNT: Rule(Role.USER, None, "One's own password, second factor, sessions and tokens", by_token=False),
-    May.SEE_JOBS: Rule(Role.ADMIN, Scope.READ, "See jobs and their revisions"),
-    May.CHANGE_JOBS: Rule(Role.ADMIN, Scope.WRITE, "Create, change, enable, disable, pause, resume and delete jobs"),
-    May.RUN_JOBS: Rule(Role.ADMIN, Scope.RUN, "Run, retry and backfill jobs; try again what an end of theirs owes"),
-    May.DESTROY: Rule(Role.SUPER_ADMIN, None, "The three above, for templates that can destroy data; an admin's waits for approval"),
-    May.SEE_EXECUTIONS: Rule(Role.ADMIN, Scope.READ, "See executions and their logs"),
-    May.CANCEL: Rule(Role.ADMIN, Scope.RUN, "Cancel executions"),
-    May.ACKNOWLEDGE: Rule(Role.ADMIN, Scope.RUN, "Acknowledge and dismiss failures"),
-    May.SEE_TEMPLATES: Rule(Role.ADMIN, Scope.READ, "See templates"),
+    May.OWN_ACCOUNT: Rule(Role.USER, None, say("Change one's own password, second factor, sessions and tokens"), by_token=False),
+    May.SEE_JOBS: Rule(Role.ADMIN, Scope.READ, say("See jobs and their versions")),
+    May.CHANGE_JOBS: Rule(Role.ADMIN, Scope.WRITE, say("Create, change, enable, disable, pause, resume and delete jobs")),
+    May.RUN_JOBS: Rule(Role.ADMIN, Scope.RUN, say("Run, retry and backfill jobs, and retry their failed follow-ups")),
+    May.DESTROY: Rule(Role.SUPER_ADMIN, None, say("Do so for templates that can delete data; for admins this needs an approval")),
+    May.SEE_EXECUTIONS: Rule(Role.ADMIN, Scope.READ, say("See executions and their logs")),
+    May.CANCEL: Rule(Role.ADMIN, Scope.RUN, say("Cancel executions")),
+    May.ACKNOWLEDGE: Rule(Role.ADMIN, Scope.RUN, say("Acknowledge and dismiss failures")),
+    May.SEE_TEMPLATES: Rule(Role.ADMIN, Scope.READ, say("See templates")),
     May.MANAGE_TEMPLATES: Rule(
-        Role.SUPER_ADMIN, Scope.ADMIN, "Switch templates on and off, restrict, derive and publish them, move their jobs between versions"
+        Role.SUPER_ADMIN,
+        Scope.ADMIN,
+        say("Switch templates on and off, restrict, derive and publish them, move their jobs between versions"),
     ),
-    May.TRY_SCHEMAS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Draw the form of any schema in the gallery"),
-    May.SEE_CALENDARS: Rule(Role.ADMIN, Scope.READ, "See calendars"),
-    May.CHANGE_CALENDARS: Rule(Role.ADMIN, Scope.WRITE, "Create, change and delete calendars"),
-    May.SEE_MAINTENANCE: Rule(Role.ADMIN, Scope.READ, "See whether maintenance is on"),
-    May.SWITCH_MAINTENANCE: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Begin and end maintenance"),
-    May.NAME_CONNECTIONS: Rule(Role.ADMIN, Scope.READ, "See names and kinds of connections, and suggestions of what lies behind them"),
-    May.MANAGE_CONNECTIONS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Create, change, test and delete connections"),
-    May.SEE_APPROVALS: Rule(Role.ADMIN, Scope.READ, "See what waits for approval; take back one's own"),
-    May.DECIDE_APPROVALS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Approve and refuse what others asked for; never one's own"),
-    May.MANAGE_ACCOUNTS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Create, change and close accounts; see and revoke everybody's tokens"),
-    May.SEE_AUDIT: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Read and export the audit trail"),
-    May.MANAGE_SAMPLE: Rule(Role.SUPER_ADMIN, Scope.ADMIN, "Create and remove sample data"),
+    May.TRY_SCHEMAS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Draw the form of any schema in the gallery")),
+    May.SEE_CALENDARS: Rule(Role.ADMIN, Scope.READ, say("See blackout calendars")),
+    May.CHANGE_CALENDARS: Rule(Role.ADMIN, Scope.WRITE, say("Create, change and delete blackout calendars")),
+    May.SEE_MAINTENANCE: Rule(Role.ADMIN, Scope.READ, say("See whether maintenance is on")),
+    May.SWITCH_MAINTENANCE: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Begin and end maintenance")),
+    May.NAME_CONNECTIONS: Rule(Role.ADMIN, Scope.READ, say("See names and kinds of connections, and suggestions from them")),
+    May.MANAGE_CONNECTIONS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change, test and delete connections")),
+    May.SEE_APPROVALS: Rule(Role.ADMIN, Scope.READ, say("See requests for approval, and withdraw one's own")),
+    May.DECIDE_APPROVALS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Approve and refuse the requests of others")),
+    May.MANAGE_ACCOUNTS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change and close accounts; see and revoke all tokens")),
+    May.SEE_AUDIT: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Read and export the audit trail")),
+    May.MANAGE_SAMPLE: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create and remove sample data")),
 }
+
+
+def has_role(role: Role, may: May) -> bool:
+    """Returns whether a role is high enough for a permission."""
+    order = list(Role)
+    return order.index(role) >= order.index(RULES[may].role)
 
 
 def lacks(actor: Actor, may: May) -> str | None:
     """Returns why `actor` does not have the permission, or None if the actor has it."""
-    rule, order = RULES[may], list(Role)
+    rule = RULES[may]
     if may is May.DESTROY and actor.approved_by:
         return None
-    if order.index(Role(actor.role)) < order.index(rule.role):
-        return f"This needs the role {rule.role.value}; you are {actor.role}"
+    if not has_role(Role(actor.role), may):
+        return f"This needs the role {rule.role.value}; your role is {actor.role}"
     if actor.scopes is None:
         return None
     if not rule.by_token:
-        return "No token may do this; sign in"
+        return "Tokens cannot do this. Sign in instead"
     return f"This token lacks the scope {rule.scope.value!r}" if rule.scope and rule.scope not in actor.scopes else None
 
 

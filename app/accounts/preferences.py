@@ -70,7 +70,7 @@ class Preferences:
         errors += (
             [FieldError("/name", say("must have 1 to {most} characters", most=LONGEST_NAME))] if not 0 < len(name) <= LONGEST_NAME else []
         )
-        errors += [FieldError("/query", "narrows nothing")] if not kept_query else []
+        errors += [FieldError("/query", "contains no filter")] if not kept_query else []
         errors += (
             [FieldError("/query", say("has more than {most:,} characters", most=LONGEST_QUERY))] if len(kept_query) > LONGEST_QUERY else []
         )
@@ -78,7 +78,7 @@ class Preferences:
             raise ValidationFailed(errors)
         view = View(name, kept_query)
         if not self._store.put_view(actor.id, name, kept_query, most=MOST_VIEWS):
-            raise LimitReached(say("You have {most} views; remove one first", most=MOST_VIEWS))
+            raise LimitReached(say("You have {most} saved views, which is the most possible. Remove one first", most=MOST_VIEWS))
         return view
 
     def drop_view(self, actor: Actor, name: str) -> None:

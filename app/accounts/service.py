@@ -32,17 +32,18 @@ _NAME: dict[str, Any] = {"type": "string", "title": "Name", "maxLength": 200}
 _ROLE: dict[str, Any] = {
     "title": "Role",
     "oneOf": [
-        {"const": "user", "title": "User: an account of their own, nothing else"},
-        {"const": "admin", "title": "Admin: sees everything, makes and runs jobs"},
-        {"const": "super_admin", "title": "Super-admin: everything"},
+        {"const": "user", "title": "User: only their own account"},
+        {"const": "admin", "title": "Admin: sees, creates and runs jobs"},
+        {"const": "super_admin", "title": "Super-admin: may do everything"},
     ],
 }
 _GROUPS: dict[str, Any] = {
     "type": "array",
-    "title": "Only jobs of these groups",
+    "title": "Groups",
     "uniqueItems": True,
     "maxItems": 100,
-    "description": "An admin sees, makes and runs the jobs of these groups and no others. None: all jobs. Super-admins always see all.",
+    "description": "An admin with groups sees, creates and runs only the jobs of these groups. "
+    "Leave empty to allow all jobs. Super-admins always see all jobs.",
     "items": {"type": "string", "title": "Group", "minLength": 1, "maxLength": 100, "x-options": {"from": "groups", "free": True}},
 }
 NEW_SCHEMA: dict[str, Any] = {
@@ -57,8 +58,8 @@ NEW_SCHEMA: dict[str, Any] = {
             "title": "Kind",
             "default": "person",
             "oneOf": [
-                {"const": "person", "title": "Person: gets a link to set a password"},
-                {"const": "service", "title": "Service: has tokens, and no sign-in"},
+                {"const": "person", "title": "Person: signs in, and gets a link to set a password"},
+                {"const": "service", "title": "Service: a program that uses tokens and cannot sign in"},
             ],
         },
         "groups": _GROUPS,
@@ -71,7 +72,7 @@ CHANGE_SCHEMA: dict[str, Any] = {
         "name": _NAME,
         "role": _ROLE,
         "groups": _GROUPS,
-        "disabled": {"type": "boolean", "title": "Closed: neither sign-in nor tokens work"},
+        "disabled": {"type": "boolean", "title": "Closed: cannot sign in, and its tokens do not work"},
     },
 }
 
@@ -193,7 +194,7 @@ class Accounts:
         require(actor, May.MANAGE_ACCOUNTS)
         user = self._found(user_id)
         if user.kind is AccountKind.SERVICE:
-            raise Conflict("A service has no password; make it a token")
+            raise Conflict("A service account has no password. Create a token for it instead")
         with self._audit.action(actor, "user.reset", kind="user", target_id=user_id, name=user.email):
             return self._reset(user)
 
@@ -221,6 +222,10 @@ class Accounts:
             return None
         return None if password else initial
 
+    def nobody_signed_in(self) -> bool:
+        """Returns whether nobody has signed in since the installation was created."""
+        return not self._users.any_seen()
+
     def change_password(self, actor: Actor, *, old: str, new: str, keep: str) -> int:
         """Changes the actor's own password and ends all sessions; the caller renews the session with the secret `keep` (SignIn.renew).
 
@@ -245,13 +250,13 @@ class Accounts:
         """Sets the password through a link, and ends all sessions. Raises ValidationFailed at /new, NotFound."""
         user = self.whose_reset(secret)
         if user is None or user.disabled:
-            raise NotFound("reset", "of this link: it was used, or is older than a day")
+            raise NotFound("link", "to set a password")
         errors = self._passwords.problems(password, known=(user.email, user.name), pointer="/new")
         if errors:
             raise ValidationFailed(errors)
         with self._audit.action(actor_of(user, via="web"), "user.password", kind="user", target_id=user.id, name=user.email):
             if not self._users.finish_reset(user, digest(secret), self._passwords.hash(password)):
-                raise NotFound("reset", "of this link: it was used, or is older than a day")
+                raise NotFound("link", "to set a password")
             self._sessions.remove_of(user.id)
         return user
 
@@ -272,7 +277,7 @@ class Accounts:
         self._prove(user, password)
         confirmed = self._second.confirm(secret, code.replace(" ", ""), self._clock.now())
         if confirmed is None:
-            raise ValidationFailed([FieldError("/code", "is not the code that the app shows now; look at the clock of the device")])
+            raise ValidationFailed([FieldError("/code", "is not the current code of your app. Check the clock of your device")])
         stored, codes = confirmed
         with self._audit.action(actor, "user.second_factor", kind="user", target_id=user.id, name=user.email):
             self._change_own(user, {"totp": stored})
@@ -334,7 +339,7 @@ class Accounts:
 
     def _refuse_without_others(self, user: User) -> None:
         if not self._users.has_other(Role.SUPER_ADMIN, than=user.id):
-            raise Conflict(say("{email} is the last super-admin: make another one first", email=user.email))
+            raise Conflict(say("{email} is the last super-admin. Give this role to another account first", email=user.email))
 
     def _prove(self, user: User, password: str) -> None:
         """Checks the password again, since a person at an open session need not be its owner. Raises ValidationFailed, LimitReached."""

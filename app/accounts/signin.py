@@ -98,7 +98,7 @@ class SignIn:
         """
         session, now = self._sessions.get(digest(pending)), self._clock.now()
         if session is None or DAMAGED in session or not session.get("pending") or session["expires_at"] <= now:
-            raise NotSignedIn("It took too long; sign in again")
+            raise NotSignedIn("The sign-in took too long. Sign in again")
         user = self._live(session)
         counted = self._count(f"code of {user.id}", user, visitor)
         if not self._second.passes(user, code, now):
@@ -134,11 +134,11 @@ class SignIn:
         """Returns the actor of a session. Raises NotSignedIn if it has expired, was not used for too long, or was ended."""
         session, now = self._sessions.get(digest(secret)), self._clock.now()
         if session is None or DAMAGED in session or session.get("pending") or session["expires_at"] <= now:
-            raise NotSignedIn("The session has ended; sign in again")
+            raise NotSignedIn("Your session has ended. Sign in again")
         seen: datetime = session.get("seen_at") or session["created_at"]
         if seen + self._idle <= now:
             self._sessions.remove(session["_id"])
-            raise NotSignedIn("The session was not used for a while and has ended; sign in again")
+            raise NotSignedIn("Your session has ended because it was not used for a while. Sign in again")
         if now - seen > SEEN_STEP:
             self._sessions.touch(session["_id"], now)
         return actor_of(self._live(session), via="web", address=address)
@@ -171,7 +171,7 @@ class SignIn:
         require(actor, May.OWN_ACCOUNT)
         old, user = self._sessions.get(digest(secret)), self._users.get(actor.id)
         if old is None or user is None or old["user_id"] != user.id or not self._sessions.remove(old["_id"]):
-            raise NotSignedIn("The session has ended; sign in again")
+            raise NotSignedIn("Your session has ended. Sign in again")
         fresh = secrets.token_urlsafe(32)
         self._sessions.add({**old, "_id": digest(fresh), "epoch": user.epoch})
         return fresh
@@ -226,7 +226,7 @@ class SignIn:
             raise NotSignedIn("The account is closed")
         if session.get("epoch", 0) != user.epoch:
             self._sessions.remove(session["_id"])
-            raise NotSignedIn("The account has been changed since; sign in again")
+            raise NotSignedIn("Your account has changed. Sign in again")
         return user
 
     def _device(self, user: User) -> str:

@@ -129,7 +129,7 @@ class SingleSignOn:
         with self._audit.action(who, "user.link", kind="user", target_id=user.id, name=user.email, diff=diff):
             changed = self._users.change(user, fields)
         if changed is None:
-            raise NotSignedIn("The account was changed just now; sign in again")
+            raise NotSignedIn("Your account has changed a moment ago. Sign in again")
         return changed
 
     def _create(self, identity: Identity, visitor: Visitor) -> User:
@@ -150,10 +150,10 @@ class SingleSignOn:
         except DuplicateName:  # the same person has just signed in in another tab
             user = self._users.by_identity(identity.issuer, identity.subject)
             if user is None:
-                raise NotSignedIn("The account was made just now; sign in again") from None
+                raise NotSignedIn("Your account was created a moment ago. Sign in again") from None
             return user
         except ValidationFailed as failed:
-            raise NotSignedIn(say("The provider's claims cannot be used: {detail}", detail=failed.detail)) from failed
+            raise NotSignedIn(say("The sign-in provider sent data that cannot be used: {detail}", detail=failed.detail)) from failed
 
     def _with_role(self, user: User, role: Role) -> User:
         """Returns the account with the role that the provider gives. The last super-admin keeps the role, since nobody could restore it."""

@@ -63,6 +63,10 @@ class UserStore:
     def any_exists(self) -> bool:
         return self._users.find_one({}, {"_id": 1}) is not None
 
+    def any_seen(self) -> bool:
+        """Returns whether anybody has signed in yet."""
+        return self._users.find_one({"last_seen_at": {"$type": "date"}}, {"_id": 1}) is not None
+
     def has_other(self, role: Role, *, than: str) -> bool:
         """Returns whether another person than `than` has the role, with an account that is not closed."""
         where = {"_id": {"$ne": than}, "role": role.value, "disabled": False, "kind": {"$ne": AccountKind.SERVICE.value}}

@@ -38,29 +38,29 @@ SCHEMA: dict[str, Any] = {
             "title": "Name",
             "minLength": 1,
             "maxLength": 100,
-            "description": "What it is for.",
+            "description": "What the token is used for.",
         },
         "scopes": {
             "type": "array",
-            "title": "May",
+            "title": "Scopes",
             "uniqueItems": True,
             "minItems": 1,
             "items": {
                 "oneOf": [
-                    {"const": "read", "title": "Read: jobs, templates, executions, logs"},
+                    {"const": "read", "title": "Read: see jobs, templates, executions and logs"},
                     {"const": "write", "title": "Write: create, change and delete jobs"},
-                    {"const": "run", "title": "Run: start, cancel and retry"},
-                    {"const": "admin", "title": "Admin: what is a super-admin's"},
+                    {"const": "run", "title": "Run: start jobs, cancel and retry executions"},
+                    {"const": "admin", "title": "Admin: everything that only super-admins may do"},
                 ],
             },
         },
         "days": {
             "type": "integer",
-            "title": "Expires after days",
+            "title": "Expires after (days)",
             "minimum": 1,
             "maximum": 3650,
             "default": 90,
-            "description": "Left empty: never.",
+            "description": "Leave empty for a token that never expires.",
         },
     },
 }
@@ -82,7 +82,14 @@ class Tokens:
         body, unseen = read_names(body, "name")
         errors = [*self._validator.errors(body), *unseen]
         if Scope.ADMIN.value in sound(body, errors).get("scopes", ()) and owner.role is not Role.SUPER_ADMIN:
-            errors += [FieldError("/scopes", say("admin is a super-admin's; {email} is {role}", email=owner.email, role=owner.role.value))]
+            errors += [
+                FieldError(
+                    "/scopes",
+                    say(
+                        "only super-admins can have the scope admin; {email} has the role {role}", email=owner.email, role=owner.role.value
+                    ),
+                )
+            ]
         if errors:
             raise ValidationFailed(errors)
         expires = self._clock.now() + timedelta(days=body["days"]) if "days" in body else None
@@ -135,7 +142,7 @@ class Tokens:
         """Replaces the text of a token; its expiry stays, and the old text becomes invalid. Raises NotFound, Conflict."""
         token, owner = self._found(actor, token_id)
         if token["revoked_at"] is not None:
-            raise Conflict("This token is revoked; make a new one")
+            raise Conflict("This token is revoked. Create a new one")
         text = PREFIX + secrets.token_urlsafe(32)
         fields = {"hash": digest(text), "prefix": text[:SHOWN], "rotated_at": self._clock.now()}
         with self._audit.action(actor, "token.rotate", kind="token", target_id=token_id, name=_name(owner, token)):
@@ -156,7 +163,7 @@ class Tokens:
         if token is None:
             raise NotSignedIn("The token is unknown or revoked")
         if DAMAGED in token:  # its expiry and its scopes cannot be trusted
-            raise NotSignedIn("The record of the token is damaged; make a new one")
+            raise NotSignedIn("The record of the token is damaged. Create a new token")
         if token["expires_at"] is not None and token["expires_at"] <= now:
             raise NotSignedIn(say("The token expired at {expires_at:%Y-%m-%d %H:%M} UTC", expires_at=token["expires_at"]))
         user = self._users.get(token["user_id"])

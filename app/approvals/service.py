@@ -134,7 +134,7 @@ class Approvals:
         except Exception as error:
             if not is_permanent(error):
                 raise
-            why = {"type": type(error).__name__, "message": "What the preview found is too large to be kept with the request"}
+            why = {"type": type(error).__name__, "message": "The result of the dry run is too large to store with the request"}
             preview = {"state": "done", "status": "failed", "result": None, "error": why}
             self._store.set_preview(approval_id, preview)
         return preview
@@ -175,7 +175,9 @@ class Approvals:
         """
         row = self._to_decide(actor, approval_id, note)
         if DAMAGED in row:
-            raise Conflict(say("The record of this request is damaged: {reason}. Refuse it and have it asked again", reason=row[DAMAGED]))
+            raise Conflict(
+                say("The record of this request is damaged: {reason}. Refuse it, and let the person ask again", reason=row[DAMAGED])
+            )
         now = self._clock.now()
         requester = self._requester(row, actor)
         undecided = {"$or": [{"state": PENDING}, {"state": APPROVING, "decided_at": {"$lte": now - STUCK_AFTER}}]}
@@ -206,7 +208,7 @@ class Approvals:
         require(actor, May.SEE_APPROVALS)
         row = self._visible(actor, approval_id)
         if row["requested_by"]["id"] != actor.id:
-            raise Forbidden("Only who asked takes a request back")
+            raise Forbidden("Only the person who made a request can withdraw it")
         self._require_waiting(row)
         with self._audit.action(actor, "approval.withdraw", kind="approval", target_id=approval_id, name=_name(row)):
             return self._close(actor, approval_id, "withdrawn", "")
@@ -217,7 +219,7 @@ class Approvals:
         require(actor, May.DECIDE_APPROVALS)
         row = self._existing(approval_id)
         if row["requested_by"]["id"] == actor.id:
-            raise Forbidden("Nobody decides on what they asked for themselves")
+            raise Forbidden("You cannot decide on your own request")
         if len(note) > LONGEST_NOTE:
             raise ValidationFailed([FieldError("/note", say("must have at most {most} characters", most=LONGEST_NOTE))])
         self._require_waiting(row)
@@ -226,7 +228,7 @@ class Approvals:
     def _require_waiting(self, row: Document) -> None:
         state = self._state(row)
         if state != PENDING:
-            raise Conflict(say("This request no longer waits: it is {state}", state=said(state)))
+            raise Conflict(say("This request is closed already: it is {state}", state=said(state)))
 
     def _close(self, actor: Actor, approval_id: str, state: str, note: str) -> Document:
         fields = {"state": state, "decided_by": actor.email, "decided_at": self._clock.now(), "note": note}
@@ -238,7 +240,7 @@ class Approvals:
         """Returns the requester as an actor with the current rights, and the name of the approver. Raises Conflict without rights."""
         user = self._users.get(row["requested_by"]["id"])
         if user is None or user.disabled or user.role is Role.USER:
-            raise Conflict(say("{email} may no longer ask for this; refuse it", email=row["requested_by"]["email"]))
+            raise Conflict(say("{email} no longer has the right to ask for this. Refuse the request", email=row["requested_by"]["email"]))
         return actor_of(user, via=row["via"], address=approver.address, correlation_id=approver.correlation_id, approved_by=approver.email)
 
     def _carry_out(self, actor: Actor, row: Document) -> Document:

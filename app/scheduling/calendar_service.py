@@ -144,7 +144,9 @@ class Calendars:
         if name is None:
             return errors
         if NAME.fullmatch(normal(name)) is None:
-            error = FieldError("/name", "must begin with a letter or digit and hold letters, digits, spaces, . _ - (at most 100)")
+            error = FieldError(
+                "/name", "must start with a letter or digit. It may contain letters, digits, spaces, and . _ - (at most 100 characters)"
+            )
             return [error, *errors]
         if self._store.get(normal(name)) is not None:
             return [*DuplicateName(normal(name)).errors, *errors]

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.accounts.permissions import May, require
-from app.audit.model import Actor
+from app.audit.model import SYSTEM, Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
-from app.errors import StoreUnavailable, ValidationFailed
+from app.errors import FieldError, StoreUnavailable, ValidationFailed
+from app.instants import InstantRefused, parse
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Cause
 from app.mongo import Document
@@ -30,10 +31,17 @@ SCHEMA: dict[str, Any] = {
     "properties": {
         "reason": {
             "type": "string",
-            "title": "Why",
+            "title": "Reason",
             "minLength": 1,
             "maxLength": 500,
             "description": "Shown to everyone at the top of every page.",
+        },
+        "until": {
+            "type": "string",
+            "format": "date-time",
+            "title": "Ends at",
+            "maxLength": 40,
+            "description": "Maintenance ends by itself at this time. Leave empty to end it by hand.",
         },
     },
 }
@@ -48,7 +56,7 @@ class Maintenance:
         self._validator = SchemaValidator(SCHEMA)
 
     def get(self) -> Document | None:
-        """{reason, by, at} while maintenance is on, else None."""
+        """Returns {reason, by, at, until} while maintenance is on, else None. `until` is None if it does not end by itself."""
         return self._store.get()
 
     def reason(self) -> str | None:
@@ -66,8 +74,8 @@ class Maintenance:
         return None
 
     def begin(self, actor: Actor, body: Any) -> Document:
-        """Switches maintenance on. `body` is {reason}. When this returns, no node starts a run: each has confirmed that, or its permit to
-        start runs has run out.
+        """Switches maintenance on. `body` is {reason, until?}. When this returns, no node starts a run: each has confirmed that, or its
+        permit to start runs has run out.
 
         Raises ValidationFailed; Forbidden unless the actor is a super-admin; StoreUnavailable if a node may still start runs.
         """
@@ -76,10 +84,13 @@ class Maintenance:
         errors = [*self._validator.errors(body), *unseen]
         if errors:
             raise ValidationFailed(errors)
-        before, reason = self._store.get(), body["reason"]
+        now, before, reason = self._clock.now(), self._store.get(), body["reason"]
+        until = _read_end(body["until"], now) if "until" in body else None
         diff = [{"field": "/reason", "before": before["reason"] if before else None, "after": reason}]
+        if until is not None:
+            diff.append({"field": "/until", "before": before.get("until") if before else None, "after": until})
         with self._audit.action(actor, "maintenance.begin", kind="installation", target_id="maintenance", diff=diff):
-            row = self._store.put(reason=reason, by=actor.email, at=self._clock.now())
+            row = self._store.put(reason=reason, by=actor.email, at=now, until=until)
         self._wait_for_nodes(row["token"])
         return row
 
@@ -95,8 +106,12 @@ class Maintenance:
         return ended
 
     def settle(self) -> int:
-        """Lets the dispatcher plan jobs anew that a maintenance pauses although it has ended: its end was killed half-way, or a dispatcher
-        paused a job at the same moment. Returns how many jobs that were."""
+        """Ends a maintenance whose time is over. Lets the dispatcher plan jobs anew that a maintenance pauses although it has ended: its
+        end was killed half-way, or a dispatcher paused a job at the same moment. Returns how many jobs that were."""
+        row = self._store.get()
+        if row is not None and row.get("until") is not None and row["until"] <= self._clock.now():
+            with self._audit.action(SYSTEM, "maintenance.end", kind="installation", target_id="maintenance"):
+                self._store.remove(token=row["token"])  # somebody may have given it another end in the meantime
         return self._replan_jobs() if self._store.get() is None else 0
 
     def _wait_for_nodes(self, token: str) -> None:
@@ -108,3 +123,14 @@ class Maintenance:
 
     def _replan_jobs(self) -> int:
         return self._jobs.look_again(Cause.MAINTENANCE, None, self._clock.now())
+
+
+def _read_end(text: str, now: datetime) -> datetime:
+    """Raises ValidationFailed for an end that is not a time in the future."""
+    try:
+        until = parse(text)
+    except InstantRefused as refused:
+        raise ValidationFailed([FieldError("/until", str(refused))]) from refused
+    if until <= now:
+        raise ValidationFailed([FieldError("/until", "must be in the future")])
+    return until

@@ -11,7 +11,7 @@ from app.mongo import Document, Records
 from app.shapes import UNKNOWN, Instant, Object, Text
 
 _ID = "maintenance"
-SWITCH = Object(members={"reason": Text(default=UNKNOWN), "by": Text(), "at": Instant()})
+SWITCH = Object(members={"reason": Text(default=UNKNOWN), "by": Text(), "at": Instant(), "until": Instant(nullable=True)})
 
 
 class MaintenanceStore:
@@ -21,7 +21,7 @@ class MaintenanceStore:
         self._switches = Records(database, "switches", SWITCH)
 
     def get(self) -> Document | None:
-        """{reason, by, at, token} while the switch is on, else None."""
+        """{reason, by, at, until, token} while the switch is on, else None."""
         return self._switches.find_one({"_id": _ID})
 
     def token(self) -> str | None:
@@ -29,12 +29,12 @@ class MaintenanceStore:
         row = self.get()
         return None if row is None else str(row.get("token", ""))
 
-    def put(self, *, reason: str, by: str, at: datetime) -> Document:
-        """Switches on, or gives another reason. Returns the document."""
-        row = {"_id": _ID, "reason": reason, "by": by, "at": at, "token": secrets.token_hex(8)}
+    def put(self, *, reason: str, by: str, at: datetime, until: datetime | None) -> Document:
+        """Switches on, or gives another reason and end. Returns the document."""
+        row = {"_id": _ID, "reason": reason, "by": by, "at": at, "until": until, "token": secrets.token_hex(8)}
         self._switches.replace_one({"_id": _ID}, row, upsert=True)
         return row
 
-    def remove(self) -> bool:
-        """Switches off. Returns False if the switch was off already."""
-        return self._switches.delete_one({"_id": _ID}).deleted_count == 1
+    def remove(self, *, token: str | None = None) -> bool:
+        """Switches off: any maintenance, or only the one with this token. Returns False if that is not on."""
+        return self._switches.delete_one({"_id": _ID, **({} if token is None else {"token": token})}).deleted_count == 1

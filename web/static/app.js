@@ -51,7 +51,35 @@ function onChange(event) {
   if (event.target.matches(`[data-pick-all], ${PICKS}`)) countPicked();
 }
 
+// Copies what an element shows. Without TLS a browser may refuse the clipboard: then the text is selected and copied the older way.
+async function copyText(button) {
+  const source = document.getElementById(button.dataset.copy);
+  const text = [...source.querySelectorAll("code")].map((code) => code.textContent.trim()).join("\n") || source.textContent.trim();
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    getSelection().selectAllChildren(source);
+    document.execCommand("copy");
+  }
+  const label = button.querySelector("span");
+  const before = label.textContent;
+  label.textContent = button.dataset.copied;
+  setTimeout(() => (label.textContent = before), 2000);
+}
+
+function reveal(button) {
+  const field = document.getElementById(button.dataset.reveal);
+  const shown = field.type === "password";
+  field.type = shown ? "text" : "password";
+  button.setAttribute("aria-pressed", String(shown));
+  field.focus();
+}
+
 function onClick(event) {
+  const copy = event.target.closest("[data-copy]");
+  if (copy) copyText(copy);
+  const show = event.target.closest("[data-reveal]");
+  if (show) reveal(show);
   event.target.closest("[data-dismiss]")?.closest(".toast").remove();
   const open = event.target.closest("[data-open]");
   if (open) {

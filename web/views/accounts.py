@@ -1,7 +1,8 @@
-"""/users: who may; and /account: what is one's own."""
+"""/users and /services: the accounts of people and programs; /account: one's own."""
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from flask import Blueprint, g, redirect, render_template, request, session, url
 from markupsafe import Markup
 
 from app.accounts.model import AccountKind, User
-from app.accounts.permissions import May, lacks, require
+from app.accounts.permissions import RULES, May, has_role, lacks, require
 from app.accounts.preferences import LANGUAGES, Preference
 from app.accounts.service import CHANGE_SCHEMA, NEW_SCHEMA
 from app.accounts.tokens import SCHEMA as TOKEN_SCHEMA
@@ -25,7 +26,22 @@ from web.views.signin import SECRET, renew_session
 
 blueprint = Blueprint("accounts_pages", __name__)
 
-SOON = timedelta(days=14)  # a token that ends by then wants rotating
+SOON = timedelta(days=14)  # a token that expires by then is marked
+MANY = 12  # with more users, the list has a search
+# What a role may do, in the order of the page; other permissions go without saying.
+SHOWN_RIGHTS = (
+    May.SEE_JOBS,
+    May.CHANGE_JOBS,
+    May.RUN_JOBS,
+    May.DESTROY,
+    May.CHANGE_CALENDARS,
+    May.MANAGE_CONNECTIONS,
+    May.MANAGE_TEMPLATES,
+    May.DECIDE_APPROVALS,
+    May.SWITCH_MAINTENANCE,
+    May.MANAGE_ACCOUNTS,
+    May.SEE_AUDIT,
+)
 CHANGE_FORM = {**CHANGE_SCHEMA, "required": list(CHANGE_SCHEMA["properties"])}  # a form shows and sends all of it
 
 
@@ -34,16 +50,23 @@ CHANGE_FORM = {**CHANGE_SCHEMA, "required": list(CHANGE_SCHEMA["properties"])}  
 
 @blueprint.get("/users")
 def list_users() -> str:
-    """All accounts, by address."""
-    everyone = services().accounts.all(actor())
-    live = [row for row in services().tokens.all(actor()) if row["revoked_at"] is None]
-    counts = {user.id: sum(row["user_id"] == user.id for row in live) for user in everyone}
-    return render_template("users.html", users=everyone, tokens=counts)
+    """Shows the accounts of people, by address; with `q`, those that match."""
+    people = [user for user in services().accounts.all(actor()) if user.kind is AccountKind.PERSON]
+    query = request.args.get("q", "").strip()[:200]
+    counts = Counter(row["user_id"] for row in services().tokens.all(actor()) if row["revoked_at"] is None)
+    shown = [user for user in people if _matches(user, query.lower())]
+    return render_template("users.html", users=shown, tokens=counts, total=len(people), many=MANY, query=query)
+
+
+def _matches(user: User, query: str) -> bool:
+    """Returns whether each word of a query is in what the list shows of the user."""
+    text = " ".join((user.email, user.name, user.role.value.replace("_", "-"), *user.groups)).lower()
+    return all(word in text for word in query.split())
 
 
 @blueprint.get("/services")
 def list_services() -> str:
-    """The programs that call the REST interface: what each may, when its tokens end, when it last came, what it made."""
+    """Shows the accounts of programs: their tokens and when these expire, when they were last used, how many jobs each has created."""
     service_accounts = [user for user in services().accounts.all(actor()) if user.kind is AccountKind.SERVICE]
     rows, now = services().tokens.all(actor()), services().clock.now()
     tokens = {user.id: [row for row in rows if row["user_id"] == user.id and row["revoked_at"] is None] for user in service_accounts}
@@ -84,7 +107,9 @@ def new_user() -> Any:
         except ValidationFailed as failed:
             errors, status = _at(failed, "/email"), failed.status
     shown = editor.present(errors)
-    return render_template("user_new.html", controls=shown.controls, errors=shown.summary), status
+    service = request.args.get("kind") == AccountKind.SERVICE
+    place = url_for(".list_services" if service else ".list_users")
+    return render_template("user_new.html", controls=shown.controls, errors=shown.summary, service=service, place=place), status
 
 
 @blueprint.route("/users/<user_id>", methods=["GET", "POST"])
@@ -102,7 +127,7 @@ def edit_user(user_id: str) -> Any:
     except (ValidationFailed, StaleVersion, Conflict) as failed:
         errors = failed.errors if isinstance(failed, ValidationFailed) else (FieldError("", failed.detail),)
         return _user_page(user, editor=editor, errors=errors), failed.status
-    tell(say("{name} is changed", name=user.email))
+    tell(say("Account {name} changed", name=user.email))
     return redirect(url_for(".edit_user", user_id=user_id))
 
 
@@ -117,7 +142,7 @@ def reset(user_id: str) -> str:
 def remove_second_factor(user_id: str) -> Any:
     """For someone who lost it."""
     services().accounts.remove_second_factor(actor(), user_id)
-    tell("The password alone is enough again; tell its owner")
+    tell("The second factor is removed. Tell the owner that the password alone is enough now")
     return redirect(url_for(".edit_user", user_id=user_id))
 
 
@@ -132,25 +157,27 @@ def new_token(user_id: str) -> Any:
         try:
             if _read(editor):
                 text, row = services().tokens.request(actor(), user_id, editor.value)
-                return render_template("token.html", text=text, token=row, back=back)
+                return render_template("token.html", text=text, token=row, back=back, place=back)
         except ValidationFailed as failed:
             errors, status = failed.errors, failed.status
     shown = editor.present(errors)
-    return render_template("token_new.html", user=user, controls=shown.controls, errors=shown.summary, back=back), status
+    place = url_for(".account") if user.id == actor().id else _place(user)
+    return render_template("token_new.html", user=user, controls=shown.controls, errors=shown.summary, back=back, place=place), status
 
 
 @blueprint.post("/tokens/<token_id>/rotate")
 def rotate_token(token_id: str) -> str:
     """Another text, shown once."""
     text, row = services().tokens.rotate(actor(), token_id)
-    return render_template("token.html", text=text, token=row, back=_back(row["user_id"]))
+    back = _back(row["user_id"])
+    return render_template("token.html", text=text, token=row, back=back, place=back)
 
 
 @blueprint.post("/tokens/<token_id>/revoke")
 def revoke_token(token_id: str) -> Any:
     """Good no longer."""
     services().tokens.revoke(actor(), token_id)
-    tell("The token is revoked")
+    tell("Token revoked")
     return redirect(_back(request.form.get("user_id", "")))
 
 
@@ -175,8 +202,8 @@ def change_password() -> Any:
     except (ValidationFailed, LimitReached) as failed:
         return _account_page(errors=_own_errors(failed)), failed.status
     renew_session()
-    done = say("The password is changed")
-    others = say_many("{what}; {count} other session has ended", "{what}; {count} other sessions have ended", ended, what=done)
+    done = say("Password changed")
+    others = say_many("{what}. {count} other session has ended", "{what}. {count} other sessions have ended", ended, what=done)
     tell(others if ended else done)
     return redirect(url_for(".account"))
 
@@ -190,7 +217,7 @@ def end_session() -> Any:
     else:
         services().signin.end_others(actor(), session[SECRET])
         renew_session()
-    tell("Ended")
+    tell("Session ended")
     return redirect(url_for(".account"))
 
 
@@ -223,7 +250,7 @@ def drop_second_factor() -> Any:
     except (ValidationFailed, LimitReached) as failed:
         return _account_page(factor_errors=_own_errors(failed)), failed.status
     renew_session()
-    tell("The password alone is enough again")
+    tell("The second factor is off. Your password alone is enough to sign in")
     return redirect(url_for(".account"))
 
 
@@ -259,7 +286,16 @@ def _user_page(user: User, *, editor: Editor | None = None, errors: tuple[FieldE
         service=user.kind is AccountKind.SERVICE,
         tokens=services().tokens.all(actor(), user.id),
         own=user.id == actor().id,
+        rights=[(RULES[may].words, has_role(user.role, may)) for may in SHOWN_RIGHTS],
+        place=_place(user),
     )
+
+
+def _place(user: User) -> str:
+    """Returns the page of the navigation that an account belongs to."""
+    if user.id == actor().id and user.kind is AccountKind.PERSON:
+        return url_for(".account") if lacks(actor(), May.MANAGE_ACCOUNTS) else url_for(".list_users")
+    return url_for(".list_services" if user.kind is AccountKind.SERVICE else ".list_users")
 
 
 @blueprint.post("/account/reading")

@@ -22,7 +22,7 @@ WORDS = {
     "job.enable": say("Enable {name}"),
     "job.resume": say("Resume {name}"),
     "job.delete": say("Delete {name}"),
-    "job.undelete": say("Take {name} back"),
+    "job.undelete": say("Restore {name}"),
     "job.run": say("Run {name}"),
     "execution.retry": say("Run {name} again"),
     "job.backfill": say("Backfill {name}"),
@@ -32,7 +32,7 @@ WORDS = {
 def answer_asked(error: ApprovalNeeded) -> Any:
     """Stores the request for the super-admins and leads to its page."""
     row = services().approvals.ask(actor(), error.ask)
-    tell("Nothing has changed yet: a super-admin is to approve it")
+    tell("Your change waits for a super-admin to approve it")
     target = url_for("approvals_pages.show", approval_id=row["_id"])
     return Response(status=204, headers={"HX-Redirect": target}) if is_htmx() else redirect(target, 303)
 
@@ -75,7 +75,7 @@ def decide(approval_id: str, decision: str) -> Any:
         if error.status in {401, 403, 404}:
             raise
         return _page(services().approvals.get(actor(), approval_id), wrong=error.detail, note=note), error.status
-    tell({"approve": say("Approved, and done"), "refuse": say("Refused"), "withdraw": say("Taken back")}[decision])
+    tell({"approve": say("Approved and carried out"), "refuse": say("Refused"), "withdraw": say("Withdrawn")}[decision])
     return redirect(url_for(".show", approval_id=approval_id))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from datetime import date, datetime
 
 from flask import Blueprint, Response, render_template, request
 
@@ -10,11 +11,92 @@ from app.accounts.auditors import FORMATS
 from app.audit.model import AuditFilter
 from app.errors import NotFound
 from app.instants import day_after, midnight
+from app.zones import zone
 from templates_lib.messages import say
-from web.current import actor, services
+from web.current import actor, services, viewer_zone
 
 blueprint = Blueprint("audit_pages", __name__, url_prefix="/audit")
 
+# Actions in words, by what they are about. An action that is not listed is shown by its code.
+ACTIONS: dict[str, dict[str, str]] = {
+    say("Jobs"): {
+        "job.create": say("Create job"),
+        "job.update": say("Change job"),
+        "job.delete": say("Delete job"),
+        "job.undelete": say("Restore deleted job"),
+        "job.restore": say("Restore version of job"),
+        "job.enable": say("Enable job"),
+        "job.disable": say("Disable job"),
+        "job.pause": say("Pause job"),
+        "job.resume": say("Resume job"),
+        "job.run": say("Run job"),
+        "job.dry_run": say("Dry run"),
+        "job.backfill": say("Backfill job"),
+        "job.backfill_cancel": say("Cancel backfill"),
+        "job.move": say("Move job to another version of its template"),
+        "job.move_back": say("Move job back to its version"),
+        "job.note": say("Add note to job"),
+        "job.unnote": say("Remove note from job"),
+    },
+    say("Executions"): {
+        "execution.retry": say("Run again"),
+        "execution.cancel": say("Cancel execution"),
+        "execution.owed_again": say("Retry follow-up of execution"),
+        "event.owed_again": say("Retry follow-up of event"),
+    },
+    say("Approvals"): {
+        "approval.ask": say("Ask for approval"),
+        "approval.approve": say("Approve request"),
+        "approval.refuse": say("Refuse request"),
+        "approval.withdraw": say("Withdraw request"),
+    },
+    say("Templates"): {
+        "template.standing": say("Switch or restrict template"),
+        "template.derive": say("Derive template"),
+        "template.draft": say("Save draft of template"),
+        "template.drop_draft": say("Delete draft of template"),
+        "template.publish": say("Publish template"),
+        "template.deprecate": say("Deprecate version of template"),
+        "template.retire": say("Retire version of template"),
+        "template.publish_again": say("Publish version of template again"),
+    },
+    say("Connections and calendars"): {
+        "connection.create": say("Create connection"),
+        "connection.update": say("Change connection"),
+        "connection.delete": say("Delete connection"),
+        "calendar.create": say("Create blackout calendar"),
+        "calendar.update": say("Change blackout calendar"),
+        "calendar.delete": say("Delete blackout calendar"),
+    },
+    say("Accounts"): {
+        "session.start": say("Sign in"),
+        "session.end": say("Sign out"),
+        "session.refuse": say("Refused sign-in"),
+        "session.revoke": say("End another session"),
+        "session.revoke_others": say("End all other sessions"),
+        "user.create": say("Create account"),
+        "user.update": say("Change account"),
+        "user.password": say("Set password"),
+        "user.reset": say("Create password link"),
+        "user.link": say("Link account with provider"),
+        "user.second_factor": say("Set up second factor"),
+        "user.second_factor_remove": say("Remove second factor"),
+        "token.create": say("Create token"),
+        "token.rotate": say("Rotate token"),
+        "token.revoke": say("Revoke token"),
+        "preset.save": say("Save preset"),
+        "preset.delete": say("Delete preset"),
+        "request.refuse": say("Refused request"),
+    },
+    say("System"): {
+        "maintenance.begin": say("Begin maintenance"),
+        "maintenance.end": say("End maintenance"),
+        "settings.change": say("Changed settings at start"),
+        "secrets.reseal": say("Encrypt secrets with new key"),
+        "audit.export": say("Export audit trail"),
+    },
+}
+ACTION_WORDS = {code: words for group in ACTIONS.values() for code, words in group.items()}
 OUTCOMES = {"done": say("Done"), "failed": say("Failed"), "refused": say("Refused")}
 LONGEST = 320
 
@@ -26,7 +108,17 @@ def list_events() -> str:
     number = int(before) if before.isascii() and before.isdigit() and len(before) < 16 else None
     page = services().auditors.page(actor(), _filter(), before=number)
     shown = {name: value for name, value in request.args.items() if name != "before"}
-    return render_template("audit.html", page=page, args=shown, actions=services().auditors.actions(actor()), outcomes=OUTCOMES)
+    recorded = services().auditors.actions(actor())
+    return render_template(
+        "audit.html", page=page, args=shown, actions=_choices(recorded), words=ACTION_WORDS, outcomes=OUTCOMES, zone=viewer_zone()
+    )
+
+
+def _choices(recorded: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Returns (group, [(code, words)]) of the actions that were ever recorded, for the select of the filter."""
+    groups = [(title, [(code, words) for code, words in group.items() if code in recorded]) for title, group in ACTIONS.items()]
+    others = [(code, code) for code in recorded if code not in ACTION_WORDS]
+    return [(title, choices) for title, choices in (*groups, (say("Others"), others)) if choices]
 
 
 @blueprint.get("/export.<kind>")
@@ -45,8 +137,9 @@ def _filter() -> AuditFilter:
 
 
 def _day(name: str, *, after: int = 0) -> datetime | None:
-    """Returns the beginning (UTC) of the day in an argument of the address, `after` days later; None if the argument is no date."""
+    """Returns the beginning of the day in an argument of the address, `after` days later, in the viewer's time zone; None if the argument
+    is not a date."""
     try:
-        return midnight(day_after(date.fromisoformat(request.args.get(name, "")), after), UTC)
+        return midnight(day_after(date.fromisoformat(request.args.get(name, "")), after), zone(viewer_zone()))
     except ValueError:
         return None

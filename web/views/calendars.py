@@ -1,4 +1,4 @@
-"""/calendars: when jobs do not start; and /maintenance, when nothing does."""
+"""/calendars: the blackout calendars, which list the times at which jobs do not start."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from app.errors import DuplicateName, FieldError, StaleVersion, ValidationFailed
 from app.mongo import Document
 from app.scheduling.calendar_service import body_of
 from app.scheduling.calendars import SCHEMA
-from app.scheduling.maintenance import SCHEMA as MAINTENANCE_SCHEMA
 from app.zones import is_zone, zone
 from templates_lib.messages import say
 from web.current import actor, services
-from web.forms import ABSENT
 from web.forms.page.messages import SummaryLine
 from web.views.common import CHECK, Editor, form_of, posted, posted_version, tell
 
@@ -70,7 +68,11 @@ def _answer(editor: Editor, row: Document | None, name: str, save: Any) -> Any:
     except (ValidationFailed, StaleVersion, DuplicateName) as failed:
         errors = failed.errors if isinstance(failed, ValidationFailed) else (_as_error(failed),)
         return _page(editor, row, name, errors), failed.status
-    tell(say("{name} is changed", name=name) if row else say("{name} is there; name it in the schedule of a job", name=name))
+    tell(
+        say("Blackout calendar {name} changed", name=name)
+        if row
+        else say("Blackout calendar {name} created. Select it in the schedule of a job", name=name)
+    )
     return redirect(url_for(".edit", name=name))
 
 
@@ -101,29 +103,3 @@ def _page(editor: Editor, row: Document | None = None, name: str = "", errors: t
         users=services().calendars.used_by(actor(), row["_id"]) if row else [],
         zone=zone(row["timezone"]) if row and is_zone(row["timezone"]) else None,
     )
-
-
-@blueprint.route("/maintenance", methods=["GET", "POST"])
-def maintenance() -> Any:
-    """The switch."""
-    require(actor(), May.SWITCH_MAINTENANCE)
-    errors: tuple[FieldError, ...] = ()
-    editor, status = Editor(form_of(MAINTENANCE_SCHEMA), ABSENT), 200
-    if request.method == "POST":
-        editor.read(posted())
-        try:
-            if not editor.pressed:
-                services().maintenance.begin(actor(), editor.value)
-                return redirect(url_for(".maintenance"))
-        except ValidationFailed as failed:
-            errors, status = failed.errors, failed.status
-    shown = editor.present(errors)
-    return render_template("maintenance.html", controls=shown.controls, errors=shown.summary), status
-
-
-@blueprint.post("/maintenance/end")
-def end_maintenance() -> Any:
-    """Let everything go on."""
-    services().maintenance.end(actor())
-    tell("Maintenance has ended")
-    return redirect(url_for(".maintenance"))

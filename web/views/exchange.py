@@ -46,11 +46,11 @@ def bring() -> Any:
             return _page(text, services().exchange.plan(actor(), text, **options))
         done = services().exchange.apply(actor(), text, **options)
     except UnicodeDecodeError:
-        return _page("", None, say("The file is no UTF-8 text")), 422
+        return _page("", None, say("The file is not a text in UTF-8")), 422
     except (ValidationFailed, LimitReached, Conflict) as failed:
         return _page(text, None, failed.detail), failed.status
     if any(step.result is StepResult.FAILED for step in done.steps):
-        return _page(text, done, say("Not everything could be done; what failed says why")), 409
+        return _page(text, done, say("Some changes failed. The table below says why")), 409
     tell(_told(done))
     return redirect(url_for("job_list_pages.list_jobs"))
 

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from app.accounts.signin import SignedIn, Visitor
 from app.correlation import current_id
 from app.errors import Forbidden, LimitReached, NotFound, NotSignedIn, ValidationFailed
+from templates_lib.messages import say
 from web.current import actor, services
 
 blueprint = Blueprint("signin_pages", __name__)
@@ -37,15 +38,15 @@ def sign_in() -> Any:
     """The form; a right answer goes on to where one wanted to go."""
     target = safe_target(request.values.get("next"))
     if request.method == "GET" or "refusal" in g:
-        return render_template("sign_in.html", error=None, email=request.form.get("email", ""), next=target)
+        return _sign_in_page(None, request.form.get("email", ""), target)
     if not services().settings.password_sign_in:
-        raise Forbidden("Passwords are off here (JOBWRIGHT_PASSWORD_SIGN_IN); sign in through the provider")
+        raise Forbidden("Sign-in with a password is switched off (JOBWRIGHT_PASSWORD_SIGN_IN). Sign in with the provider")
     email = request.form.get("email", "")
     try:
         services().rates.count_stranger(request.remote_addr or "")
         signed = services().signin.with_password(email, request.form.get("password", ""), visitor())
     except (NotSignedIn, LimitReached) as error:
-        return _refused(error, render_template("sign_in.html", error=error.detail, email=email, next=target))
+        return _refused(error, _sign_in_page(error.detail, email, target))
     if signed.needs_code:
         _end_session()
         session[PENDING] = signed.secret
@@ -75,15 +76,23 @@ def reset(secret: str) -> Any:
     services().rates.count_stranger(request.remote_addr or "")
     user = services().accounts.whose_reset(secret)
     if user is None:
-        raise NotFound("reset", "of this link: it was used, or is older than a day")
+        return _dead_link()
     if request.method == "GET" or "refusal" in g:
         return render_template("reset.html", user=user, errors={})
     try:
         services().accounts.finish_reset(secret, request.form.get("new", ""))
     except ValidationFailed as failed:
         return render_template("reset.html", user=user, errors={"new": failed.errors[0].message}), failed.status
-    flash("The password is set; sign in with it")
+    except NotFound:  # the link was used in the meantime
+        return _dead_link()
+    flash("Your password is set. Sign in with it now")
     return redirect(url_for(".sign_in"))
+
+
+def _dead_link() -> Any:
+    title, detail = say("This link does not work any more"), say("A link works once, and for 24 hours. Ask a super-admin for a new one.")
+    page = render_template("error.html", status=404, title=title, detail=detail, correlation_id=current_id(), fragment=False)
+    return page, 404
 
 
 @blueprint.post("/sign-out")
@@ -143,8 +152,13 @@ def _end_session() -> None:
 
 
 def answer_refused(error: NotSignedIn, target: str) -> Any:
-    """The form again, saying why not."""
-    return render_template("sign_in.html", error=error.detail, email="", next=target), error.status
+    """Returns the form again, with the reason."""
+    return _sign_in_page(error.detail, "", target), error.status
+
+
+def _sign_in_page(error: str | None, email: str, target: str) -> str:
+    first_start = services().accounts.nobody_signed_in()
+    return render_template("sign_in.html", error=error, email=email, next=target, first_start=first_start)
 
 
 def _refused(error: NotSignedIn | LimitReached, page: str) -> Any:

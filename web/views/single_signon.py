@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, current_app, render_template, request, session, url_for
+from flask import Blueprint, current_app, request, session, url_for
 
 from app.config import Settings
 from app.errors import NotFound, NotSignedIn
@@ -71,7 +71,7 @@ def back() -> Any:
     services().rates.count_stranger(request.remote_addr or "")
     target = safe_target(session.get(TARGET))
     if request.args.get("error"):
-        return answer_refused(NotSignedIn("The provider did not let you in"), target)
+        return answer_refused(NotSignedIn("The sign-in provider refused the sign-in"), target)
     try:
         _check_issuer(client)
         token = client.authorize_access_token(
@@ -128,5 +128,5 @@ def _all_claims(client: Any, token: Mapping[str, Any], settings: Settings) -> di
 def _failed(error: Exception) -> Any:
     """What the provider sent cannot be believed, or it sent nothing: the person is told so, the log has the reason."""
     log.warning("signin.provider_failed", reason=f"{type(error).__name__}: {error}"[:500])
-    words = say("Signing in with {provider} did not work; try again", provider=services().settings.oidc_name)
-    return render_template("sign_in.html", error=words, email="", next=safe_target(None)), 401
+    words = say("The sign-in with {provider} failed. Try again", provider=services().settings.oidc_name)
+    return answer_refused(NotSignedIn(words), safe_target(None))

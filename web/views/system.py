@@ -1,36 +1,122 @@
-"""/system: the nodes that run jobs, what waits, and what this installation is set to."""
+"""/system: the nodes that run jobs, follow-ups that were given up, and the settings of this installation."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, lacks, require
 from app.config import Settings
 from app.validation.secret import MASK
 from templates_lib.messages import say
 from web.current import actor, services
+from web.language import translated
 from web.views.common import tell
 
 blueprint = Blueprint("system_pages", __name__)
 
-SKEW_SECONDS = 2.0  # of a clock, beyond which it is worth a word
+SKEW_SECONDS = 2.0  # a clock that differs by more is marked
+# Settings in the order of the page. Those that are in no group are listed last.
+GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (say("Installation"), ("name", "public_url", "mongodb_uri", "database", "data_dir", "timezone", "log_level", "log_format")),
+    (
+        say("Web server"),
+        ("host", "port", "web_threads", "web_connections", "proxy_hops", "trusted_hosts", "secure_cookies"),
+    ),
+    (
+        say("Sign-in"),
+        (
+            "session_hours",
+            "session_idle_minutes",
+            "password_sign_in",
+            "admin_email",
+            "admin_password",
+            "oidc_issuer",
+            "oidc_client_id",
+            "oidc_client_secret",
+            "oidc_name",
+            "oidc_scopes",
+            "oidc_role_claim",
+            "oidc_roles",
+            "oidc_default_role",
+        ),
+    ),
+    (
+        say("Security"),
+        (
+            "secret_key",
+            "old_secret_keys",
+            "strict",
+            "approval_days",
+            "allowed_hosts",
+            "trusted_template_keys",
+            "isolation",
+            "cage",
+            "cgroup",
+            "job_user",
+            "job_paths",
+        ),
+    ),
+    (
+        say("Running jobs"),
+        (
+            "pool_size",
+            "max_running",
+            "template_limits",
+            "group_limits",
+            "max_instances",
+            "misfire_grace_seconds",
+            "default_max_retries",
+            "default_retry_delay_seconds",
+            "max_timeout_seconds",
+            "kill_grace_seconds",
+            "drain_seconds",
+            "lease_seconds",
+            "tick_seconds",
+            "probe_seconds",
+        ),
+    ),
+    (
+        say("Limits of an attempt"),
+        (
+            "job_memory_mb",
+            "job_cpu_seconds",
+            "job_open_files",
+            "job_processes",
+            "job_log_bytes",
+            "job_result_bytes",
+            "job_file_mb",
+        ),
+    ),
+    (
+        say("Limits for people and programs"),
+        ("max_jobs", "max_jobs_per_creator", "max_lookahead_days", "runs_per_hour", "api_rate", "stranger_rate"),
+    ),
+    (say("Retention"), ("keep_success_days", "keep_failure_days", "keep_skipped_days", "keep_per_job")),
+    (say("Notifications"), ("notify_connection",)),
+)
+OTHERS = say("Other settings")
 
 
 @blueprint.get("/system")
 def show() -> str:
-    """Nodes for whoever sees jobs; settings for super-admins."""
+    """Shows the nodes to everyone who sees jobs. Super-admins also see the settings: with `q` those that match, with `changed` those that
+    differ from their default."""
     require(actor(), May.SEE_JOBS)
     now = services().clock.now()
     nodes = [(node, node.lives(now)) for node in services().nodes()]
-    settings = _settings() if lacks(actor(), May.SWITCH_MAINTENANCE) is None else []
+    query, changed = request.args.get("q", "").strip()[:200], "changed" in request.args
+    manages = lacks(actor(), May.SWITCH_MAINTENANCE) is None
     return render_template(
         "system.html",
         nodes=nodes,
         live=services().history.live_counts(),
-        settings=settings,
+        groups=_groups(query.lower(), changed=changed) if manages else [],
+        manages=manages,
+        query=query,
+        changed=changed,
         skew=SKEW_SECONDS,
         given_up=services().given_up.items(actor()),
     )
@@ -38,17 +124,29 @@ def show() -> str:
 
 @blueprint.post("/system/outbox/events/<event_id>/<what>/again")
 def carry_out_again(event_id: str, what: str) -> Any:
-    """Have what an event owed, and nobody could carry out, tried again."""
+    """Lets a follow-up of an event that was given up be tried again."""
     services().given_up.ask_again_of_event(actor(), event_id, what)
-    tell(say("It is tried again now"))
+    tell(say("The follow-up is tried again now"))
     return redirect(url_for(".show"))
 
 
-def _settings() -> list[dict[str, Any]]:
-    """Each setting with its value, masked where it is a secret, and whether it is a default."""
-    rows = []
-    for item in fields(Settings):
-        value, secret = getattr(services().settings, item.name), item.metadata["secret"]
-        shown = (MASK if value else "") if secret else value
-        rows.append({"name": item.metadata["name"], "text": item.metadata["text"], "value": shown, "set": value != item.default})
-    return rows
+def _groups(query: str, *, changed: bool) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Returns (title, settings) of each group that has a setting to show."""
+    named = {name for _, names in GROUPS for name in names}
+    others = (OTHERS, tuple(item.name for item in fields(Settings) if item.name not in named))
+    rows = {item.name: _setting(item) for item in fields(Settings)}
+    groups = [(title, [rows[name] for name in names if name in rows]) for title, names in (*GROUPS, others)]
+    shown = [(title, [row for row in members if _is_shown(row, query, changed=changed)]) for title, members in groups]
+    return [(title, members) for title, members in shown if members]
+
+
+def _setting(item: Field[Any]) -> dict[str, Any]:
+    """Returns a setting with its value, which is masked if it is a secret, and whether it differs from the default."""
+    value, secret = getattr(services().settings, item.name), item.metadata["secret"]
+    shown = (MASK if value else "") if secret else value
+    return {"name": item.metadata["name"], "text": item.metadata["text"], "value": shown, "set": value != item.default}
+
+
+def _is_shown(row: dict[str, Any], query: str, *, changed: bool) -> bool:
+    text = f"{row['name']} {row['text']} {translated(row['text'])}".lower()
+    return (row["set"] or not changed) and all(word in text for word in query.split())

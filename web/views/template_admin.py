@@ -308,7 +308,7 @@ def bring() -> Any:
             return _import_page(text, services().sharing.look(actor(), text))
         row = services().sharing.take(actor(), text)
     except UnicodeDecodeError:
-        return _import_page("", None, [say("The file is no UTF-8 text")]), 422
+        return _import_page("", None, [say("The file is not a text in UTF-8")]), 422
     except ValidationFailed as failed:
         return _import_page(
             text, None, [joined((error.pointer or say("The file"), error.message), " ") for error in failed.errors]

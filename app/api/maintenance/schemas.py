@@ -16,9 +16,10 @@ class MaintenanceOut(AnswerSchema):
     reason = ma.String()
     by = ma.String()
     at = ma.String(metadata=INSTANT)
+    until = ma.String(allow_none=True, metadata={**INSTANT, "description": "When it ends by itself; null if someone ends it"})
 
 
 def maintenance_json(row: Document | None) -> dict[str, Any]:
     """Returns the switch as an answer; `row` is None while it is off."""
-    answer: dict[str, Any] = jsonable({"on": row is not None, **{name: row[name] for name in ("reason", "by", "at") if row}})
+    answer: dict[str, Any] = jsonable({"on": row is not None, **{name: row.get(name) for name in ("reason", "by", "at", "until") if row}})
     return answer

@@ -820,4 +820,4 @@ def test_the_page_of_services_says_what_each_may_and_when_its_tokens_end(
     kinds = [one.text() for one in form.css("#job-form option[selected]")] + [
         (one.parent or one).text() for one in form.css("#job-form input[type=radio][checked]")
     ]
-    assert "Service: has tokens, and no sign-in" in [one.strip() for one in kinds]
+    assert "Service: a program that uses tokens and cannot sign in" in [one.strip() for one in kinds]

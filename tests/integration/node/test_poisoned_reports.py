@@ -451,5 +451,5 @@ def test_a_preview_that_has_no_room_in_its_request_says_so(house: House, admin: 
     house.database["approvals"].insert_one({"_id": "a", "filler": "x" * 12_000_000})
     large = {"state": "done", "status": "success", "result": {"message": "y" * 6_000_000}, "error": None}
     kept = house.services.approvals._store_preview("a", large)
-    assert kept["error"]["message"] == "What the preview found is too large to be kept with the request"
+    assert kept["error"]["message"] == "The result of the dry run is too large to store with the request"
     assert house.database["approvals"].find_one({"_id": "a"}, {"preview": 1}) == {"_id": "a", "preview": kept}

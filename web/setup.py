@@ -177,7 +177,7 @@ def _http_words(error: HTTPException) -> tuple[str, str]:
     """Returns title and detail of an error of the web framework in words for people."""
     match error.code:
         case 404:
-            return say("Page not found"), say("There is no page at {path}. The address may have a typing error.", path=request.path[:200])
+            return say("Page not found"), say("There is no page at this address. It may have a typing error.")
         case 405:
             return say("This address cannot be opened like that"), say("Go back to the page that you came from, and use its buttons.")
     return said(error.name), said(error.description or "")
@@ -225,11 +225,11 @@ def answer_error(error: Exception) -> Any:
             say("Something went wrong in Jobwright"),
             say("The log has the details under this id. Nothing may have been changed; look before you try again."),
         )
+    if status != 500 and (again := form_again(error, status, title, detail)) is not None:
+        return again
     if optional_actor() is None:  # nobody has looked who asks for an address without a page
         with suppress(Exception):
             signin.require_sign_in()
-    if status != 500 and (again := form_again(error, status, title, detail)) is not None:
-        return again
     fragment = bool(request.headers.get("HX-Request"))
     page = render_template("error.html", status=status, title=title, detail=detail, correlation_id=current_id(), fragment=fragment)
     headers = {"HX-Retarget": "#toasts", "HX-Reswap": "beforeend"} if fragment else {}

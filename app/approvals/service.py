@@ -120,12 +120,15 @@ class Approvals:
     def get(self, actor: Actor, approval_id: str) -> Document:
         """Returns one request, with masked secrets and the result of its preview if that has ended. Raises Forbidden, NotFound."""
         require(actor, May.SEE_APPROVALS)
-        row = self._visible(actor, approval_id)
+        return self._shown(self._with_preview(self._visible(actor, approval_id)))
+
+    def _with_preview(self, row: Document) -> Document:
+        """Returns a request with the result of its preview, which is stored with the request as soon as it is known."""
         if row["preview"] is not None and row["preview"].get("state") == "running":
-            outcome = self._previews.take_result(self._previews.id_of(approval_id))
+            outcome = self._previews.take_result(self._previews.id_of(row["_id"]))
             if outcome is not None:
-                row["preview"] = self._store_preview(approval_id, {"state": "done", **outcome.as_document()})
-        return self._shown(row)
+                row["preview"] = self._store_preview(row["_id"], {"state": "done", **outcome.as_document()})
+        return row
 
     def _store_preview(self, approval_id: str, preview: Document) -> Document:
         """Stores the result of a preview with its request, and returns it. If it is too large, a message that says so is stored."""
@@ -153,7 +156,7 @@ class Approvals:
         if actor.groups is not None:
             query["subject.group"] = {"$in": sorted(actor.groups)}
         rows, total = self._store.page(query, skip=(page - 1) * limit, limit=limit)
-        return Page.of([self._shown(row) for row in rows], total=total, page=page, limit=limit)
+        return Page.of([self._shown(self._with_preview(row)) for row in rows], total=total, page=page, limit=limit)
 
     def waiting(self, actor: Actor) -> int:
         """Returns how many requests wait, for the number beside the link in the navigation."""

@@ -241,6 +241,7 @@ WEB: dict[tuple[str, str], May | None] = {
     ("GET", "/calendars/<name>"): May.SEE_CALENDARS,
     ("POST", "/calendars/<name>"): May.CHANGE_CALENDARS,
     ("POST", "/calendars/<name>/delete"): May.CHANGE_CALENDARS,
+    ("POST", "/account/docs-token"): May.OWN_ACCOUNT,
     ("GET", "/maintenance"): May.SWITCH_MAINTENANCE,
     ("POST", "/maintenance"): May.SWITCH_MAINTENANCE,
     ("POST", "/maintenance/end"): May.SWITCH_MAINTENANCE,

@@ -86,8 +86,8 @@ def test_someone_new_comes_in_with_the_role_of_the_claim(service: Service, provi
     answer = come_in(client, provider, "nina-1", next="/executions?page=2")
     assert (answer.status_code, answer.headers["location"]) == (302, "/executions?page=2")
     page = client.get("/account").text
-    assert "nina@example.com, admin" in page
-    assert "you sign in with Example ID" in page
+    assert "nina@example.com · admin" in page
+    assert "You sign in with Example ID" in page
     # Another role at the next sign-in: the session that was open ends, as after every change of a role.
     person(provider, "nina-1", email="nina@example.com", email_verified=True, name="Nina", groups=["root"])
     answer = come_in(client2, provider, "nina-1")
@@ -126,7 +126,7 @@ def test_who_denies_is_told_and_nothing_is_made(provider: str, browser: Callable
     back = httpx.post(away, data={"sub": "rosa-1", "action": "deny"}, timeout=PATIENCE_SECONDS).headers["location"]
     answer = client.get(back)
     assert answer.status_code == 401
-    assert "did not let you in" in answer.text
+    assert "provider refused the sign-in" in answer.text
 
 
 # -- one that lies ----------------------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def test_a_token_that_cannot_be_believed_lets_nobody_in(name: str, house: Servic
     before = len(house.accounts.all(SYSTEM))
     client, answer = attempt(house, liar)
     assert answer.status_code == 401
-    assert "did not work" in answer.get_data(as_text=True)
+    assert "failed. Try again" in answer.get_data(as_text=True)
     assert client.get("/jobs").status_code == 302
     assert len(house.accounts.all(SYSTEM)) == before
 
@@ -286,14 +286,14 @@ def test_the_page_about_the_person_is_believed_only_of_the_same_person(house: Se
 def test_a_description_of_another_issuer_is_not_followed(house: Services, liar: Liar) -> None:
     liar.metadata["issuer"] = "https://evil.example"
     answer = create_app(house).test_client().get("/sign-in/provider")
-    assert (answer.status_code, "did not work" in answer.get_data(as_text=True)) == (401, True)
+    assert (answer.status_code, "failed. Try again" in answer.get_data(as_text=True)) == (401, True)
 
 
 def test_a_provider_that_is_away_is_said(house: Services, liar: Liar) -> None:
     liar.server.shutdown()
     liar.server.server_close()
     answer = create_app(house).test_client().get("/sign-in/provider")
-    assert (answer.status_code, "did not work" in answer.get_data(as_text=True)) == (401, True)
+    assert (answer.status_code, "failed. Try again" in answer.get_data(as_text=True)) == (401, True)
 
 
 # -- whose account ----------------------------------------------------------------------------------------------------

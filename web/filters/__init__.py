@@ -7,6 +7,7 @@ from typing import Any
 
 from app.instants import in_zone
 from web.filters.advice import advice
+from web.filters.outcomes import result_facts, result_samples
 from web.filters.parameters import pointer_words, titled_changes, titled_parameters
 from web.filters.results import hour_words, log_items, strip
 from web.filters.states import ENDS, OWED_WORDS, REASONS, STATES, damage, icon, state
@@ -36,6 +37,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "clock": clock,
     "seconds": seconds,
     "pretty_json": pretty_json,
+    "result_facts": result_facts,
+    "result_samples": result_samples,
     "markdown": markdown,
     "strip": strip,
     "told": told,

@@ -43,7 +43,15 @@ def list_approvals() -> str:
     state = request.args.get("state", "pending")
     wanted = state if state in STATES else None
     page = services().approvals.page(actor(), state=wanted, page=page_number())
-    return render_template("approvals.html", page=page, state=wanted, states=STATES, words=WORDS, args=request.args)
+    return render_template(
+        "approvals.html", page=page, state=wanted, states=STATES, words=WORDS, args=request.args, destructive=_is_destructive
+    )
+
+
+def _is_destructive(row: Document) -> bool:
+    """Returns whether the template of a request can delete data."""
+    entry = services().catalogue.find(row["template_type"])
+    return entry is not None and entry.template.destructive
 
 
 @blueprint.get("/<approval_id>")
@@ -54,7 +62,7 @@ def show(approval_id: str) -> str:
 
 @blueprint.get("/<approval_id>/preview")
 def preview(approval_id: str) -> str:
-    """Shows the result of the preview, or that it still runs."""
+    """Shows the result of the dry run, or that it still runs."""
     return render_template("partials/approval_preview.html", row=services().approvals.get(actor(), approval_id))
 
 
@@ -83,4 +91,15 @@ def _page(row: Document, *, wrong: str = "", note: str = "") -> str:
     own = row["requested_by"]["id"] == actor().id
     decides = lacks(actor(), May.DECIDE_APPROVALS) is None and not own
     entry = services().catalogue.find(row["template_type"])
-    return render_template("approval.html", row=row, own=own, decides=decides, words=WORDS, wrong=wrong, entry=entry, note=note)
+    return render_template(
+        "approval.html",
+        row=row,
+        own=own,
+        decides=decides,
+        words=WORDS,
+        wrong=wrong,
+        entry=entry,
+        note=note,
+        schema=entry.parameters_schema if entry is not None else None,
+        destructive=_is_destructive(row),
+    )

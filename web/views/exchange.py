@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, require
-from app.errors import Conflict, LimitReached, ValidationFailed
+from app.errors import Conflict, FieldError, LimitReached, ValidationFailed
 from app.exchange.file import MEDIA
-from app.exchange.service import ExchangePlan, StepAction, StepResult
+from app.exchange.service import ExchangePlan, Step, StepAction, StepResult
 from templates_lib.messages import joined, say, say_many
 from web.current import actor, services
+from web.filters.parameters import PARAMETERS, definition_title, reading_of
+from web.forms.reading import Reading
+from web.language import translated
 from web.views.common import is_refused, job_filter, tell
 
 blueprint = Blueprint("exchange_pages", __name__, url_prefix="/jobs")
+
+# What becomes of jobs that exist already: title and explanation.
+MODES = {
+    "": (say("Create and change"), say("New jobs are created, existing jobs are changed to match the file.")),
+    "only_new": (say("Only create"), say("New jobs are created. Existing jobs are not changed.")),
+    "prune": (
+        say("Create, change and delete"),
+        say("Also deletes previously imported jobs that are missing from this file."),
+    ),
+}
 
 
 @blueprint.get("/export.<any(yaml, json):kind>")
@@ -41,7 +55,8 @@ def bring() -> Any:
         if upload is not None and upload.filename:
             upload.seek(0)  # a page that was refused is drawn a second time
             text = upload.read().decode("utf-8")
-        options = {"prune": "prune" in request.form, "only_new": "only_new" in request.form}
+        mode = request.form.get("mode", "")
+        options = {"prune": mode == "prune", "only_new": mode == "only_new"}
         if request.form.get("action") != "apply" or is_refused():
             return _page(text, services().exchange.plan(actor(), text, **options))
         done = services().exchange.apply(actor(), text, **options)
@@ -57,7 +72,37 @@ def bring() -> Any:
 
 def _page(text: str, plan: ExchangePlan | None, error: str = "") -> str:
     changes = [step for step in plan.steps if step.action is not StepAction.KEEP] if plan else []
-    return render_template("import.html", text=text, plan=plan, changes=changes, error=error, told=_told(plan) if plan else "")
+    return render_template(
+        "import.html",
+        text=text,
+        plan=plan,
+        changes=changes,
+        error=error,
+        told=_told(plan) if plan else "",
+        modes=MODES,
+        schema_of=_schema_of,
+        titled_errors=_titled_errors,
+    )
+
+
+def _schema_of(step: Step) -> Any:
+    """Returns the parameters schema of a step's template; None if there is no such template."""
+    template = step.definition.template_type if step.definition is not None else step.body.get("template_type")
+    entry = services().catalogue.find(template) if isinstance(template, str) else None
+    return entry.parameters_schema if entry is not None else None
+
+
+def _titled_errors(step: Step, errors: Iterable[FieldError]) -> list[tuple[str, str]]:
+    """Returns (title of the field, message) of each error."""
+    parameters = step.definition.parameters if step.definition is not None else step.body.get("parameters")
+    reading = reading_of(_schema_of(step) or {}, parameters if isinstance(parameters, dict) else {})
+    return [(_title(error.pointer, reading), error.message) for error in errors]
+
+
+def _title(pointer: str, reading: Reading | None) -> str:
+    if reading is not None and pointer.startswith(f"{PARAMETERS}/"):
+        return reading.title(pointer.removeprefix(PARAMETERS))
+    return definition_title(pointer) if pointer else translated(say("Job"))
 
 
 _DID = {
@@ -75,4 +120,4 @@ def _told(plan: ExchangePlan) -> str:
     told = [say(word, n=plan.count(action)) for action, word in words.items() if plan.count(action)]
     if waiting := sum(step.result is StepResult.WAITS for step in plan.steps):
         told.append(say_many("{count} waits for approval", "{count} wait for approval", waiting))
-    return joined(told, ", ") if told else say("The file has no jobs")
+    return joined(told, ", ") if told else say("the file has no jobs")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from flask import Blueprint, render_template
+from flask import Blueprint, render_template, request
+from markupsafe import Markup, escape
 
 from app.errors import NotFound
 from app.validation.words import DEFAULT_LOCALE
@@ -20,10 +21,10 @@ blueprint = Blueprint("help_pages", __name__, url_prefix="/help")
 
 DOCS = Path(__file__).parents[1] / "help"
 SECTIONS = (
-    ("tutorial", say("Begin")),
-    ("how-to", say("Do")),
-    ("reference", say("Look up")),
-    ("explanation", say("Understand")),
+    ("tutorial", say("First steps")),
+    ("how-to", say("How to")),
+    ("reference", say("Reference")),
+    ("explanation", say("Background")),
 )
 # The help topic of a page, by the beginning of its address.
 TOPICS = (
@@ -45,6 +46,14 @@ TOPICS = (
     ("/", "tutorial/first-job"),
 )
 _HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
+_BOLD_START = re.compile(r"^\*\*([^*\n]{2,60}?)\.?\*\* (?=\S)", re.MULTILINE)  # of a paragraph
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_SECTION = re.compile(r"<h2>(.*?)</h2>")
+_MARKS = re.compile(r"[`*#|>\[\]]|(?<=\])\(\S+?\)")
+_GAP = re.compile(r" +(?=[,.;:)])")
+LEAST_SECTIONS = 3  # a topic with fewer has no list of them
+MOST_FOUND = 20
+SNIPPET = 160  # characters around a word that was found
 _LINK = re.compile(r"\[([^\]\n]+)\]\(([^)#:/\s][^)#:\s]*)(#[^)]*)?\)")  # to another file of the repository
 
 
@@ -68,8 +77,56 @@ def topics_in(wanted: str) -> dict[str, Topic]:
             spoken = wanted if translation.exists() else DEFAULT_LOCALE
             text = (translation if translation.exists() else path).read_text("utf-8")
             heading, name = _HEADING.search(text), f"{folder}/{path.stem}"
-            by_name[name] = Topic(name, heading[1] if heading else path.stem, _LINK.sub(partial(_linked, folder), text), spoken)
+            linked = _LINK.sub(partial(_linked, folder), _with_headings(text))
+            by_name[name] = Topic(name, heading[1] if heading else path.stem, linked, spoken)
     return by_name
+
+
+def _with_headings(text: str) -> str:
+    """Returns a text in which each paragraph that begins with bold words has them as its heading. Code stays as it is."""
+    parts, end = [], 0
+    for fence in _FENCE.finditer(text):
+        parts += [_BOLD_START.sub(_as_heading, text[end : fence.start()]), fence[0]]
+        end = fence.end()
+    return "".join([*parts, _BOLD_START.sub(_as_heading, text[end:])])
+
+
+def _as_heading(match: re.Match[str]) -> str:
+    before = match.string[: match.start()]
+    return f"## {match[1]}\n\n" if before.endswith("\n\n") else match[0]  # else the bold words are within a paragraph or a list
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A topic that a search found, with the text around the first word that was found."""
+
+    topic: Topic
+    snippet: str
+
+
+def search(query: str) -> list[Hit]:
+    """Returns the topics that have each word of a query, those with it in their title first."""
+    words = query.lower().split()
+    hits = [(topic, plain) for topic in topics().values() if all(word in (plain := _plain(topic.text)).lower() for word in words)]
+    hits.sort(key=lambda hit: -sum(word in hit[0].title.lower() for word in words))
+    return [Hit(topic, _around(plain, words[0])) for topic, plain in hits[:MOST_FOUND]] if words else []
+
+
+def _plain(text: str) -> str:
+    return _GAP.sub("", " ".join(_MARKS.sub(" ", text).split()))
+
+
+def _around(text: str, word: str) -> str:
+    place = max(text.lower().find(word) - SNIPPET // 3, 0)
+    piece = text[place : place + SNIPPET]
+    return f"{'…' if place else ''}{piece.strip()}{'…' if place + SNIPPET < len(text) else ''}"
+
+
+def first_words(topic: Topic) -> str:
+    """Returns the first sentence of a topic, below its heading."""
+    paragraphs = (part for part in topic.text.split("\n\n") if part.strip() and part.strip()[0] not in "#|`-1<!")
+    sentence, ends, _ = _plain(next(paragraphs, ""))[: 2 * SNIPPET].partition(". ")
+    return f"{sentence}." if ends else sentence[:SNIPPET]
 
 
 def topics() -> dict[str, Topic]:
@@ -92,8 +149,8 @@ def topic_of(path: str) -> str:
 
 @blueprint.get("")
 def index() -> str:
-    """Shows the list of topics."""
-    return _page(None)
+    """Shows the list of topics; with `q`, those that a search found."""
+    return _page(None, query=request.args.get("q", "").strip()[:100])
 
 
 @blueprint.get("/<folder>/<name>")
@@ -105,6 +162,29 @@ def show(folder: str, name: str) -> str:
     return _page(topic)
 
 
-def _page(topic: Topic | None) -> str:
+def _page(topic: Topic | None, *, query: str = "") -> str:
     groups = [(title, [item for item in topics().values() if item.name.startswith(f"{folder}/")]) for folder, title in SECTIONS]
-    return render_template("help.html", groups=groups, topic=topic, body=markdown(topic.text) if topic else "")
+    body, sections = _with_places(markdown(topic.text)) if topic else (Markup(), [])
+    return render_template(
+        "help.html",
+        groups=groups,
+        topic=topic,
+        body=body,
+        sections=sections if len(sections) >= LEAST_SECTIONS else [],
+        query=query,
+        hits=search(query) if query else [],
+        first_words=first_words,
+    )
+
+
+def _with_places(html: Markup) -> tuple[Markup, list[tuple[str, str]]]:
+    """Returns a rendered topic whose headings have ids, and (id, words) of each of them."""
+    sections: list[tuple[str, str]] = []
+
+    def place(match: re.Match[str]) -> str:
+        words = Markup(match[1]).striptags()  # noqa: S704 - a part of what markdown-it has escaped
+        name = re.sub(r"[^\w]+", "-", words.lower()).strip("-") or f"section-{len(sections)}"
+        sections.append((name, words))
+        return f'<h2 id="{escape(name)}">{match[1]}</h2>'
+
+    return Markup(_SECTION.sub(place, html)), sections  # noqa: S704 - as above

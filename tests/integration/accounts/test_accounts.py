@@ -811,9 +811,9 @@ def test_the_page_of_services_says_what_each_may_and_when_its_tokens_end(
         (line.css_first(".name a") or line).text(): [" ".join(cell.text(separator=" ").split()) for cell in line.css("td")]
         for line in page().css("tbody tr")
     }
-    assert cells["CI"][1:5] == ["admin of north", "2 read, run, write 1 has expired", "in 8 d", "now"]
+    assert cells["CI"][1:5] == ["admin groups: north", "2 read, run, write 1 expired token", "in 8 d", "now"]
     assert cells["CI"][5] == "1"
-    assert cells["idle"][2:] == ["none that is good", "–", "–", "–"]
+    assert cells["idle"][2:] == ["no valid token", "–", "–", "–"]
     assert page().css_first("td .amber-text") is not None, "a token that ends soon is pointed out"
     assert {link.attributes["href"] for link in page().css("td a")} >= {f"/users/{service.id}", "/jobs?owner=ci%40example.com"}
     form = LexborHTMLParser(browser_client.get("/users/new?kind=service").get_data(as_text=True))

@@ -235,7 +235,7 @@ def test_nobody_approves_their_own(services: Services, admin: Actor, super_admin
     services.accounts.change(super_admin, admin.id, {"role": "super_admin"})
     risen = replace(admin, role="super_admin")
     for decide in (services.approvals.approve, services.approvals.refuse):
-        with pytest.raises(Forbidden, match="themselves"):
+        with pytest.raises(Forbidden, match="your own request"):
             decide(risen, row["_id"])
     assert services.approvals.get(admin, row["_id"])["state"] == "pending"
 
@@ -459,13 +459,13 @@ def test_on_the_pages_an_admin_asks_and_a_super_admin_decides(
     assert answer.status_code == 303
     where = answer.headers["Location"]
     mine = client.get(where).get_data(as_text=True)
-    assert "Take it back" in mine
-    assert "Approve and do it" not in mine
+    assert "Withdraw request" in mine
+    assert "Approve and carry out" not in mine
     assert client.post(f"{where}/approve", data={"csrf_token": token}).status_code == 403
     by_htmx = client.post(f"/jobs/{job.id}/run", data={"csrf_token": token}, headers={"HX-Request": "true"})
     assert (by_htmx.status_code, by_htmx.headers["HX-Redirect"][:11]) == (204, "/approvals/")
     theirs = browser_client.get(where).get_data(as_text=True)
-    assert "Approve and do it" in theirs
+    assert "Approve and carry out" in theirs
     assert re.search(r'count-badge"[^>]*>2<', theirs)
     assert browser_client.post(f"{where}/approve", data={"csrf_token": csrf(theirs), "note": "<b>go</b>"}).status_code == 302
     done = browser_client.get(where).get_data(as_text=True)

@@ -201,7 +201,7 @@ def test_on_the_page(browser_client: FlaskClient, services: Services, super_admi
     assert (answer.status_code, answer.headers["Location"]) == (302, "/jobs")
     assert "first" in browser_client.get("/jobs").get_data(as_text=True)
     assert "line 2" in send(file="a: [", action="plan").get_data(as_text=True)
-    assert "no UTF-8" in send(upload=(io.BytesIO(b"\xff\xfe"), "x"), action="plan").get_data(as_text=True)
+    assert "not a text in UTF-8" in send(upload=(io.BytesIO(b"\xff\xfe"), "x"), action="plan").get_data(as_text=True)
     wrong = send(file="jobwright: 1\njobs:\n- {name: <b>x</b>, template_type: nope}", action="plan").get_data(as_text=True)
     assert "&lt;b&gt;x" in wrong
     assert "Apply" not in wrong

@@ -216,7 +216,7 @@ def test_maintenance_over_rest_is_a_super_admins(api: Api, admin_api: Api, servi
 
 
 def test_the_pages(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
-    assert "No calendars yet" in browser_client.get("/calendars").get_data(as_text=True)
+    assert "No blackout calendars yet" in browser_client.get("/calendars").get_data(as_text=True)
     page = browser_client.get("/calendars/new").get_data(as_text=True)
     services.calendars.create(super_admin, "lunch", LUNCH)
     assert "12:03" in browser_client.get("/calendars/lunch").get_data(as_text=True)

@@ -90,11 +90,11 @@ def test_the_palette_and_the_settings_are_for_who_may_see_them(services: Service
 
 
 def test_nodes_and_settings_are_shown_and_secrets_are_not(browser_client: FlaskClient, store: Store) -> None:
-    assert "No engine runs on this database" in text(browser_client.get("/system"))
+    assert "No node is online, so no job starts" in text(browser_client.get("/system"))
     NodeStore(store.database).beat("n1", host="alpha", clock=START, tick_age=0.2)
     store.database["nodes"].update_one({"_id": "n1"}, {"$set": {"seen_at": START - timedelta(minutes=5)}})
     page = text(browser_client.get("/system"))
-    assert "silent" in page
+    assert "offline" in page
     assert "300.0 s" in page
     assert KEY not in page
     rows = {node.css_first("code").text(): node.text(separator=" ") for node in LexborHTMLParser(page).css("table.settings tbody tr")}  # type: ignore[union-attr]

@@ -425,7 +425,7 @@ def test_errors_nobody_expected_are_pages_with_an_id(browser_client: FlaskClient
 
     monkeypatch.setattr("app.jobs.directory.JobDirectory.page", lambda *args, **kwargs: 1 / 0)
     answer = browser_client.get("/jobs", headers={"X-Request-Id": "abc-1"})
-    assert (answer.status_code, "Something broke on our side" in text(answer), "abc-1" in text(answer)) == (500, True, True)
+    assert (answer.status_code, "Something went wrong in Jobwright" in text(answer), "abc-1" in text(answer)) == (500, True, True)
     assert "ZeroDivisionError" not in text(answer)
 
     def away(*args: Any, **kwargs: Any) -> None:

@@ -124,7 +124,7 @@ OTHER_FORMS: list[tuple[str, dict[str, str], tuple[str, ...]]] = [
     ("/jobs/{job}/notes", {"text": "typed by hand\nline two"}, ("typed by hand\nline two", 'id="note-text"')),
     ("/jobs/bulk", {"action": "pause", "reason": "typed by hand", "v:{job}": "1", "confirm": "1"}, ("typed by hand", 'name="v:{job}"')),
     ("/jobs/bulk", {"action": "tag", "tag": "typed by hand", "v:{job}": "1", "confirm": "1"}, ("typed by hand", 'name="v:{job}"')),
-    ("/jobs/views", {"name": "typed by hand", "query": "state=on"}, ("typed by hand", "Send it again")),
+    ("/jobs/views", {"name": "typed by hand", "query": "state=on"}, ("typed by hand", "Send again")),
     ("/account/reading", {"zone": "Typed/Zone", "language": "de"}, ("Typed/Zone", 'id="zone"')),
     ("/account/password", {"old": "old secret", "new": "new secret"}, ("Nothing has changed; type it again.", 'name="old"')),
     ("/account/second-factor", {"old": "old secret", "secret": "AAAA", "code": "123456"}, ("type it again", 'name="code"')),
@@ -204,7 +204,7 @@ def test_a_job_that_is_gone_keeps_what_was_typed_for_it(browser_client: FlaskCli
 @pytest.mark.parametrize("path", ["/jobs/new?template=noop", "/jobs/import", "/sign-in", "/account/password"])
 def test_a_form_that_is_too_large_is_told_so(browser_client: FlaskClient, path: str) -> None:
     answer = browser_client.post(path, data={"csrf_token": "x", "text": "x" * 2_100_000}, headers=SAME)
-    assert (answer.status_code, "That is too large" in text(answer)) == (413, True)
+    assert (answer.status_code, "The request is too large" in text(answer)) == (413, True)
 
 
 @pytest.mark.parametrize("path", ["/jobs/schedule-preview", "/jobs/new?template=noop", "/templates/preview"])

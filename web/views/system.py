@@ -20,7 +20,10 @@ blueprint = Blueprint("system_pages", __name__)
 SKEW_SECONDS = 2.0  # a clock that differs by more is marked
 # Settings in the order of the page. Those that are in no group are listed last.
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (say("Installation"), ("name", "public_url", "mongodb_uri", "database", "data_dir", "timezone", "log_level", "log_format")),
+    (
+        say("Installation"),
+        ("name", "public_url", "mongodb_uri", "database", "data_dir", "sample", "sample_uri", "timezone", "log_level", "log_format"),
+    ),
     (
         say("Web server"),
         ("host", "port", "web_threads", "web_connections", "proxy_hops", "trusted_hosts", "secure_cookies"),
@@ -92,7 +95,16 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         say("Limits for people and programs"),
-        ("max_jobs", "max_jobs_per_creator", "max_lookahead_days", "runs_per_hour", "api_rate", "stranger_rate"),
+        (
+            "max_jobs",
+            "max_jobs_per_creator",
+            "max_lookahead_days",
+            "runs_per_hour",
+            "runs_per_hour_super_admin",
+            "dry_runs_per_hour",
+            "api_rate",
+            "stranger_rate",
+        ),
     ),
     (say("Retention"), ("keep_success_days", "keep_failure_days", "keep_skipped_days", "keep_per_job")),
     (say("Notifications"), ("notify_connection",)),

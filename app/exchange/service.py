@@ -217,7 +217,7 @@ class Exchange:
             complete = self._complete(body, job)
             definition = self._registry.validate(actor, complete, job_id=job.id, planned_names=planned_names)
         except ValidationFailed as failed:
-            return Step(name=name, action=StepAction.REFUSE, index=index, job_id=job.id if job else None, errors=failed.errors)
+            return Step(name=name, action=StepAction.REFUSE, index=index, job_id=job.id if job else None, errors=failed.errors, body=body)
         except JobwrightError as error:
             return Step(name=name, action=StepAction.REFUSE, index=index, errors=(FieldError("", error.detail),))
         diff = self._readable(actor, field_diff(mask(to_plain(job.definition)), to_plain(definition)))

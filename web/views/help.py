@@ -107,7 +107,8 @@ class Hit:
 def search(query: str) -> list[Hit]:
     """Returns the topics that have each word of a query, those with it in their title first."""
     words = query.lower().split()
-    hits = [(topic, plain) for topic in topics().values() if all(word in (plain := _plain(topic.text)).lower() for word in words)]
+    texts = [(topic, _plain(topic.text)) for topic in topics().values()]
+    hits = [(topic, plain) for topic, plain in texts if all(word in plain.lower() for word in words)]
     hits.sort(key=lambda hit: -sum(word in hit[0].title.lower() for word in words))
     return [Hit(topic, _around(plain, words[0])) for topic, plain in hits[:MOST_FOUND]] if words else []
 

@@ -92,7 +92,7 @@ def test_someone_new_comes_in_with_the_role_of_the_claim(service: Service, provi
     person(provider, "nina-1", email="nina@example.com", email_verified=True, name="Nina", groups=["root"])
     answer = come_in(client2, provider, "nina-1")
     assert answer.status_code == 302
-    assert "nina@example.com, super-admin" in client2.get("/account").text
+    assert "nina@example.com · super-admin" in client2.get("/account").text
     assert client.get("/account").status_code == 302
     assert client2.get("/users").status_code == 200
     person(provider, "nina-1", email="nina@example.com", email_verified=True, groups=[])

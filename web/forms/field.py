@@ -74,6 +74,8 @@ class Field:
     is_default: bool = False  # it holds a default that was drawn with it and has not been changed
     has_mark: bool = False  # it was posted with its mark
     lost: list[str] = field(default_factory=list)  # the titles of members that a choice made impossible
+    file_name: str = ""  # the name of the file that was uploaded with this post
+    unsent_file: str = ""  # the name of a file that was chosen, and whose content was not posted
     too_large: bool = False  # it is drawn as JSON because its fields would be too many
     options_cut: bool = False  # it offers a part of its options
     view: View | None = None
@@ -91,7 +93,8 @@ class Field:
     def mark(self) -> str:
         """Posted beside the field to read it by: its control, how it was drawn, a checksum of a default, the sources of its choices."""
         default = f"~{self.checksum}" if self.is_default else ""
-        return f"{self.control.name} {self.drawn_as}{default}" + (f" {self.choices.sources}" if self.choices else "")
+        sources = self.control.sources(self)
+        return f"{self.control.name} {self.drawn_as}{default}" + (f" {sources}" if sources else "")
 
     @property
     def checksum(self) -> str:

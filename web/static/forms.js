@@ -435,3 +435,91 @@ document.addEventListener("click", (event) => {
   target.scrollIntoView({ block: "center" });
   target.focus();
 });
+
+// -- a long list of check boxes: chips of the chosen ones, and a search field ---------------------------------------------
+
+function showPicked(group) {
+  const chips = [...group.querySelectorAll("[data-pick-list] input:checked")].map((box) => {
+    const chip = document.createElement("label");
+    chip.className = "chosen-chip";
+    chip.htmlFor = box.id;
+    chip.append(box.closest("label").textContent.trim());
+    chip.insertAdjacentHTML("beforeend", '<svg class="icon" aria-hidden="true"><use href="/static/icons.svg#x"/></svg>');
+    return chip;
+  });
+  group.querySelector("[data-picked]").replaceChildren(...chips);
+}
+
+function filterPicks(search) {
+  const group = search.closest("[data-picks]");
+  const wanted = search.value.trim().toLowerCase();
+  const labels = [...group.querySelectorAll("[data-pick-list] label")];
+  for (const label of labels) label.hidden = !label.textContent.toLowerCase().includes(wanted);
+  group.querySelector("[data-pick-none]").hidden = labels.some((label) => !label.hidden);
+}
+
+// Arrow keys move through the boxes that are shown; Enter in the search field picks the first one.
+function movePick(event) {
+  const group = event.target.closest("[data-picks]");
+  const boxes = [...group.querySelectorAll("[data-pick-list] label:not([hidden]) input")];
+  const isSearch = event.target.matches("[data-pick-find]");
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step) {
+    event.preventDefault();
+    const next = boxes[boxes.indexOf(event.target) + step];
+    (next || (step < 0 ? group.querySelector("[data-pick-find]") : event.target)).focus();
+  } else if (isSearch && event.key === "Enter") {
+    event.preventDefault();
+    boxes[0]?.click();
+  }
+}
+
+document.addEventListener("change", (event) => {
+  const group = event.target.matches("[data-pick-list] input") && event.target.closest("[data-picks]");
+  if (group) showPicked(group);
+});
+document.addEventListener("input", (event) => {
+  if (event.target.matches("[data-pick-find]")) filterPicks(event.target);
+});
+document.addEventListener("keydown", (event) => {
+  if (event.target.matches("[data-pick-find], [data-pick-list] input")) movePick(event);
+});
+
+// -- a file fills the text beside it --------------------------------------------------------------------------------------
+
+function sizeInWords(bytes) {
+  const language = document.documentElement.lang;
+  const digits = (value) => value.toLocaleString(language, { maximumFractionDigits: 1 });
+  if (bytes >= 1_000_000) return `${digits(bytes / 1_000_000)} MB`;
+  return bytes >= 1000 ? `${digits(bytes / 1000)} kB` : `${bytes} B`;
+}
+
+function fillFromFile(input) {
+  const [file] = input.files;
+  if (!file) return;
+  const note = input.closest("[data-file-text]").querySelector("[data-file-note]");
+  if (file.size > Number(input.dataset.most)) {
+    note.textContent = input.dataset.tooLarge;
+    input.value = "";
+    return;
+  }
+  const reader = new FileReader();
+  reader.addEventListener("load", () => {
+    const text = document.getElementById(input.dataset.fill);
+    const body = reader.result.slice(reader.result.indexOf(",") + 1);
+    text.value = input.dataset.as === "url" ? `data:${file.type || "application/octet-stream"};base64,${body}` : body;
+    note.textContent = [file.name, file.type, sizeInWords(file.size)].filter(Boolean).join(" · ");
+    input.value = ""; // the text is what is sent
+    text.dispatchEvent(new Event("input", { bubbles: true }));
+    text.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  reader.readAsDataURL(file);
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("input[data-fill]")) fillFromFile(event.target);
+});
+// An empty file field is not sent as a text.
+document.addEventListener("formdata", (event) => {
+  for (const input of event.target.querySelectorAll("input[data-fill]")) event.formData.delete(input.name);
+});

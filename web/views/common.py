@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from flask import flash, g, request
 
@@ -21,6 +22,7 @@ from app.zones import zone, zone_names
 from templates_lib.messages import say
 from web.current import actor, services, viewer_zone
 from web.forms import ABSENT, Form, Submission, action_in
+from web.forms.controls.file import UPLOAD_PART
 from web.forms.form import PREFIX
 from web.forms.names import small_number
 from web.forms.page.offers import Options
@@ -34,8 +36,16 @@ CHECK = "check"  # the action of a page that only wants to know what is wrong so
 
 
 def posted() -> Pairs:
-    """Returns the posted form as (name, value) pairs. Pairs of the same name keep the browser's order."""
-    return list(request.form.items(multi=True))
+    """Returns the posted form as (name, value) pairs. Pairs of the same name keep the browser's order. A file for a field of a form
+    becomes a data URL, which `web.forms` reads."""
+    return [*request.form.items(multi=True), *_posted_files()]
+
+
+def _posted_files() -> Iterable[tuple[str, str]]:
+    for name, file in request.files.items(multi=True):
+        if file.filename and name.endswith(f".{UPLOAD_PART}"):
+            media_type = file.mimetype or "application/octet-stream"
+            yield name, f"data:{media_type};name={quote(file.filename, safe='')};base64,{b64encode(file.read()).decode()}"
 
 
 def page_number() -> int:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from web.forms.page.painter import Painter
     from web.forms.reader import Reader
 
-MOST_CHECKBOXES = 24
+MOST_CHECKBOXES = 2000
+MOST_SPREAD = 24  # check boxes that stand side by side; more are in a list with a search field
 MOST_RADIOS = 6
 SEARCHED_FROM = 50  # options; a longer list has a search field
 OTHER = "k"  # the posted option for a value that the schema does not list; its JSON follows
@@ -150,6 +151,17 @@ class Checks(Control):
 
     def posted_state(self, field: Field, post: Post, before: str) -> str:
         return "value" if field.checked else before
+
+    def widget(self, field: Field, painter: Painter) -> str:
+        return self.name if self.option_count(field) <= MOST_SPREAD else "picks"
+
+    def ordered(self, field: Field) -> list[tuple[int, str, bool]]:
+        """Returns the (index, words, checked) options of a long list, the checked ones first."""
+        options = field.choices.options if field.choices else ()
+        checked = set(field.checked)
+        offered = [(index, cut(words), index in checked) for index, (_, words) in enumerate(options)]
+        shown = [option for option in offered if option[2] or option[0] < FEWEST_OPTIONS] if field.options_cut else offered
+        return sorted(shown, key=lambda option: not option[2])
 
     def value(self, field: Field, reader: Reader) -> Any:
         options = field.choices.options if field.choices else ()

@@ -17,7 +17,7 @@ from web.forms.controls.table import READ_ONLY
 from web.forms.draw import Drawer
 from web.forms.field import Field
 from web.forms.limits import FEWEST_OPTIONS
-from web.forms.page.html import NOTHING, attribute, cut, shorten
+from web.forms.page.html import NOTHING, attribute, byte_size, cut, shorten
 from web.forms.page.messages import Messages, SummaryLine
 from web.forms.page.offers import Offers, Options
 from web.forms.page.siblings import Siblings
@@ -78,6 +78,7 @@ class Painter:
         ahead: Resolved,
     ) -> None:
         self.drawer, self.prefix, self.words, self.saved_secrets = drawer, prefix, words, saved_secrets
+        self._locale = locale
         self._drawn: dict[str, Field] = {}
         for field in root.walk():
             if not self._is_hidden(field):
@@ -94,6 +95,10 @@ class Painter:
     def hint(self, field: Field, name: str) -> Any:
         """Returns a hint of a field, or None."""
         return self.drawer.hints(field).get(name)
+
+    def size(self, count: int) -> str:
+        """Returns a number of bytes in words."""
+        return byte_size(count, self._locale)
 
     def summary(self) -> tuple[SummaryLine, ...]:
         """Returns the errors in the order of the form."""

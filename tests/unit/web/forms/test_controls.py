@@ -30,6 +30,7 @@ class Sample:
 
 SAMPLES = {
     "string": Sample({"type": "string", "minLength": 3}, "hello", "ab"),
+    "file": Sample({"type": "string", "contentEncoding": "base64", "minLength": 6}, "aGFsbG8=", "aGE="),
     "secret": Sample({"type": "string", "format": "password", "minLength": 3}, MASK, "ab"),
     "integer": Sample({"type": "integer"}, 5, "5.5"),
     "duration": Sample({"type": "integer", "x-widget": "duration"}, 9_000, "5 parsecs"),

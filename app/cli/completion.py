@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -89,8 +90,16 @@ def _names(context: click.Context, path: str, member: str, name: str, incomplete
 
 
 def _quietly(ask: Callable[[], list[str]]) -> list[str]:
-    """Returns what can be offered; nothing if it cannot be known: a shell has no place for an error."""
+    """Returns what can be offered; nothing if it cannot be known in time: a shell has no place for an error, and people wait."""
+    signal.signal(signal.SIGALRM, _too_late)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         return ask()
     except Exception:
         return []
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _too_late(*_: object) -> None:
+    raise TimeoutError

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from app.cli.client import Client, segment
-from app.cli.completion import complete_jobs
+from app.cli.completion import complete_jobs, complete_templates
 from app.cli.connect import with_client
 from app.cli.follow import Following, print_log, read_execution, report_run
 from app.cli.groups import OrderedGroup, examples
@@ -31,6 +31,8 @@ def execution() -> None:
 @execution.command("list", epilog=examples("jobwright execution list --status failed", 'jobwright execution list --job "Nightly cleanup"'))
 @click.option("--job", metavar="JOB", shell_complete=complete_jobs, help="The name or the id of the job.")
 @click.option("--status", type=click.Choice(STATUSES), help="The status of the execution.")
+@click.option("--template", "template_type", metavar="TYPE", shell_complete=complete_templates, help="The template of the job.")
+@click.option("--search", metavar="TEXT", help="A text in the name of the job, the result or the error.")
 @LIMIT
 @PAGE
 @JSON

@@ -132,8 +132,10 @@ def print_values(heading: str, values: Mapping[str, Any]) -> None:
         print_fields([(f"  {cell(name)}", value if isinstance(value, str) else json_line(value)) for name, value in values.items()])
 
 
-def print_page(columns: Sequence[Column], rows: Sequence[Sequence[Any]], answer: Mapping[str, Any], *, one: str, many: str) -> None:
-    """Prints a page of a list as a table. On a terminal, a last line says how many there are and what the times mean."""
+def print_page(
+    columns: Sequence[Column], rows: Sequence[Sequence[Any]], answer: Mapping[str, Any], *, one: str, many: str, timed: bool = True
+) -> None:
+    """Prints a page of a list as a table. On a terminal, a last line says how many there are and, if `timed`, the zone of the times."""
     if rows:
         print_table(columns, rows)
     total = answer.get("total")
@@ -144,7 +146,7 @@ def print_page(columns: Sequence[Column], rows: Sequence[Sequence[Any]], answer:
     if not rows:
         note(f"There are no {many} on this page; there are {count}." if total else f"There are no {many} to show.")
     elif sys.stdout.isatty():
-        note(f"\n{page}{count}. Times are in {zone_words()}.")
+        note(f"\n{page}{count}.{f' Times are in {zone_words()}.' if timed else ''}")
     elif page:
         note(f"{page}{count}.")
 

@@ -39,7 +39,7 @@ def test_a_token_is_one_word_and_never_shown(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "installed here"), [("http://127.0.0.1:1", True), ("http://[::1]", True), ("http://localhost", True), ("http://h", False)]
+    ("url", "here"), [("http://127.0.0.1:1", True), ("http://[::1]", True), ("http://localhost", True), ("http://h", False)]
 )
 def test_only_this_machine_needs_no_encryption(url: str, here: bool) -> None:
     assert _is_this_machine(url) is here

@@ -19,7 +19,7 @@ from app.execution.statistics_store import StatisticsStore
 from app.execution.visible import VisibleExecutions
 from app.paging import Page, page_count
 from app.queue.execution import DueTimes, Execution, Outline
-from app.queue.model import Reason, Status
+from app.queue.model import FAILURES, Reason, Status
 from app.queue.store import QueueStore
 
 TYPICAL_OF = 50  # runs
@@ -95,6 +95,12 @@ class History:
         """The newest executions of many jobs that `actor` was shown, by job."""
         require(actor, May.SEE_EXECUTIONS)
         return self._history.latest_of(job_ids, limit)
+
+    def last_errors(self, actor: Actor, job_ids: Sequence[str]) -> dict[str, str]:
+        """Why the last run of each of these jobs failed, by job; jobs whose last run that succeeded or failed did not fail are left out."""
+        require(actor, May.SEE_EXECUTIONS)
+        decided = self._history.last_decided(job_ids).items()
+        return {job_id: run.error or "" for job_id, run in decided if run.status in FAILURES}
 
     def typical_seconds(self, templates: Iterable[str]) -> dict[str, float]:
         """How long the latest successful runs of each template took, as the median; templates that never ran are left out."""

@@ -148,7 +148,7 @@ def test_keys_move_choose_and_lead_away_and_can_be_switched_off(ada: Watched, se
     page.keyboard.press("w")
     expect(page).to_have_url(re.compile("view=week"))
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     page.get_by_label("Keys without Ctrl are on").uncheck()
     page.keyboard.press("Escape")
     page.keyboard.press("m")

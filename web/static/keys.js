@@ -17,6 +17,24 @@ function openPalette() {
   htmx.trigger(field, "palette");
 }
 
+// Opens the chosen line; a line that does something at once is posted, with the token that every form has.
+function take(line) {
+  if (!("posts" in line.dataset)) {
+    location.href = line.dataset.href;
+    return;
+  }
+  const form = document.createElement("form");
+  form.method = "post";
+  form.action = line.dataset.href;
+  const token = document.createElement("input");
+  token.type = "hidden";
+  token.name = "csrf_token";
+  token.value = JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
+  form.append(token);
+  document.body.append(form);
+  form.submit();
+}
+
 function options() {
   return [...document.querySelectorAll("#palette-list [role=option]:not([aria-disabled])")];
 }
@@ -40,7 +58,7 @@ function onPaletteKey(event) {
   } else if (event.key === "Enter") {
     event.preventDefault();
     const chosen = found[at] || found[0];
-    if (chosen) location.href = chosen.dataset.href;
+    if (chosen) take(chosen);
   }
 }
 
@@ -91,7 +109,7 @@ document.addEventListener("keydown", onKey);
 document.addEventListener("click", (event) => {
   if (event.target.closest("[data-palette]")) openPalette();
   const chosen = event.target.closest("#palette-list [data-href]");
-  if (chosen) location.href = chosen.dataset.href;
+  if (chosen) take(chosen);
   if (event.target.matches("dialog.palette")) event.target.close(); // the backdrop
 });
 document.addEventListener("htmx:afterSwap", (event) => {

@@ -24,7 +24,7 @@ blueprint = Blueprint("calendar_pages", __name__)
 
 VIEWS = ("month", "week", "day")
 DAY = timedelta(days=1)
-NAMED = 3  # jobs of a day of the month
+NAMED = 4  # jobs of a day of the month
 LEVELS = 5  # of the colours of a heat map
 EARLIEST, LATEST = date(1971, 1, 1), date(9998, 12, 31)
 
@@ -33,7 +33,7 @@ EARLIEST, LATEST = date(1971, 1, 1), date(9998, 12, 31)
 class Cell:
     """A day or an hour: how many executions ran and failed, how many are due, and the first jobs that are due.
 
-    level: the colour in a heat map, from 0 to LEVELS.
+    more: how many jobs that could be named are left out. level: the colour in a heat map, from 0 to LEVELS.
     """
 
     begin: datetime
@@ -41,7 +41,13 @@ class Cell:
     failed: int = 0
     due: int = 0
     named: list[NamedDueTime] = field(default_factory=list)
+    more: int = 0
     level: int = 0
+
+    @property
+    def failed_share(self) -> float:
+        """How much of a bar of 100 units is red; a failure is always visible."""
+        return max(6.0, round(100 * self.failed / self.ran, 1)) if self.failed else 0.0
 
 
 @blueprint.get("/calendar")
@@ -64,7 +70,8 @@ def show() -> str:
             cells = _by_day(ran, due, first, days, zone)
             return render_template("calendar.html", **shown, weeks=[cells[n : n + 7] for n in range(0, days, 7)])
         case "week":
-            return render_template("calendar.html", **shown, hours=_by_hour(ran, due, first, zone))
+            by_day = _by_day(ran, due, first, days, zone)
+            return render_template("calendar.html", **shown, hours=_by_hour(ran, due, first, zone), totals=by_day)
     total = sum(tally.total for tally in ran.values())
     drawn = timeline(actor(), services().overview, services().forecast, begin=begin, end=end, zone=zone, now=now, total=total, due=due)
     return render_template("calendar.html", **shown, timeline=drawn, total=total)
@@ -113,7 +120,10 @@ def _by_day(ran: Tallies, due: Mapping[datetime, DueInHour], first: date, days: 
         cell = by_date.get(at.date())
         if cell is not None:
             cell.due += due_times.count
-            cell.named = sorted({*cell.named, *due_times.named}, key=lambda coming: (coming.at, coming.name))[:NAMED]
+            cell.named += due_times.named
+    for cell in cells:
+        named = sorted(set(cell.named), key=lambda coming: (coming.at, coming.name))
+        cell.named, cell.more = named[:NAMED], max(0, len(named) - NAMED)
     return cells
 
 

@@ -33,6 +33,11 @@ SORT_WORDS = (
 )
 STATES = (("on", say("Enabled")), ("off", say("Disabled")), ("paused", say("Paused")), ("broken", say("Broken")), ("ended", say("Ended")))
 # Lists that everybody looks for.
+GOOD_NEWS = {
+    "last=failed": say("Nothing is failing"),
+    "state=broken": say("No job is broken"),
+    "state=paused": say("No job is paused"),
+}
 USUAL = ((say("Failing"), "last=failed"), (say("Paused"), "state=paused"), (say("Broken"), "state=broken"))
 
 
@@ -58,6 +63,8 @@ def list_jobs() -> str:
         buttons=BUTTONS,
         views=preference().views,
         usual=USUAL,
+        good_news=GOOD_NEWS,
+        set_filters=sum(bool(args.get(name)) for name in ("q", "template", "state", "last", "tag", "group", "owner")),
         listing=_listing(),
     )
 
@@ -79,7 +86,7 @@ def save_view() -> Any:
     except ValidationFailed as failed:
         tell(sentences(failed.errors, {"/name": say("The name")}, say("The list")))
         return redirect(_list_address(query))
-    tell(say("{name} is among your views", name=view.name))
+    tell(say("View {name} saved", name=view.name))
     return redirect(f"{url_for('.list_jobs')}?{view.query}")
 
 
@@ -102,9 +109,9 @@ BUTTONS = (
     (BulkAction.DISABLE, say("Disable"), "ban"),
     (BulkAction.PAUSE, say("Pause"), "pause"),
     (BulkAction.RESUME, say("Resume"), "play"),
-    (BulkAction.RUN, say("Run"), "play"),
-    (BulkAction.TAG, say("Tag"), "plus"),
-    (BulkAction.UNTAG, say("Untag"), "x"),
+    (BulkAction.RUN, say("Run now"), "play"),
+    (BulkAction.TAG, say("Add tag"), "plus"),
+    (BulkAction.UNTAG, say("Remove tag"), "x"),
     (BulkAction.DELETE, say("Delete"), "trash-2"),
 )
 WOULD = {
@@ -113,8 +120,8 @@ WOULD = {
     BulkAction.PAUSE: counted("Pause {count} job", "Pause {count} jobs"),
     BulkAction.RESUME: counted("Resume {count} job", "Resume {count} jobs"),
     BulkAction.RUN: counted("Run {count} job", "Run {count} jobs"),
-    BulkAction.TAG: counted("Tag {count} job", "Tag {count} jobs"),
-    BulkAction.UNTAG: counted("Untag {count} job", "Untag {count} jobs"),
+    BulkAction.TAG: counted("Add the tag to {count} job", "Add the tag to {count} jobs"),
+    BulkAction.UNTAG: counted("Remove the tag from {count} job", "Remove the tag from {count} jobs"),
     BulkAction.DELETE: counted("Delete {count} job", "Delete {count} jobs"),
 }
 # What happened: in all, and to one job.
@@ -134,8 +141,8 @@ DONE_TO_ONE = {
     BulkAction.PAUSE: say("paused"),
     BulkAction.RESUME: say("resumed"),
     BulkAction.RUN: say("started"),
-    BulkAction.TAG: say("tagged"),
-    BulkAction.UNTAG: say("untagged"),
+    BulkAction.TAG: say("tag added"),
+    BulkAction.UNTAG: say("tag removed"),
     BulkAction.DELETE: say("deleted"),
 }
 WILL_BE_DONE = {

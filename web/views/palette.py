@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, lacks
 from app.jobs.filters import JobFilter
+from app.jobs.model import Job
 from templates_lib.messages import say
 from web.current import actor, preference, services
 from web.language import translated
@@ -16,6 +18,8 @@ from web.views.help import topics
 blueprint = Blueprint("palette_pages", __name__)
 
 MOST_JOBS, MOST_OTHERS = 8, 5
+MOST_ACTED_ON = 2  # jobs whose actions are shown
+VERBS = (say("Run"), say("Pause"), say("Resume"), say("Edit"))
 PAGES = (
     (say("Dashboard"), "/", "activity", May.SEE_JOBS),
     (say("Jobs"), "/jobs", "list", May.SEE_JOBS),
@@ -27,11 +31,11 @@ PAGES = (
     (say("Failed executions"), "/executions?status=failed", "circle-x", May.SEE_EXECUTIONS),
     (say("Calendar"), "/calendar", "calendar-days", May.SEE_EXECUTIONS),
     (say("Timeline of today"), "/calendar?view=day", "calendar-days", May.SEE_EXECUTIONS),
-    (say("Load of the week"), "/calendar?view=week", "calendar-days", May.SEE_EXECUTIONS),
+    (say("Runs of the week"), "/calendar?view=week", "calendar-days", May.SEE_EXECUTIONS),
     (say("Templates"), "/templates", "layers", May.SEE_TEMPLATES),
     (say("Approvals"), "/approvals", "user-check", May.SEE_APPROVALS),
     (say("Connections"), "/connections", "plug", May.NAME_CONNECTIONS),
-    (say("Blackouts"), "/calendars", "calendar", May.SEE_CALENDARS),
+    (say("Blackout calendars"), "/calendars", "calendar", May.SEE_CALENDARS),
     (say("Users"), "/users", "users", May.MANAGE_ACCOUNTS),
     (say("Services"), "/services", "terminal", May.MANAGE_ACCOUNTS),
     (say("Audit"), "/audit", "scroll-text", May.SEE_AUDIT),
@@ -52,19 +56,26 @@ class PaletteLine:
     name: str
     href: str
     icon: str
+    posts: bool = False  # the address is posted to, which does something at once
 
 
 @blueprint.get("/palette")
 def find() -> str:
-    """Shows what contains all words of `?q=`: pages first, then jobs, templates, saved views and help topics."""
+    """Shows what contains all words of `?q=`: pages first, then jobs and what to do with them, templates, saved views and help topics.
+
+    "run backup" and "pause backup" find the jobs called so, and put the actions first.
+    """
     text = request.args.get("q", "").strip()[:100]
     words = text.lower().split()
     rows = [
         PaletteLine(say("Page"), name, href, icon) for name, href, icon, may in PAGES if lacks(actor(), may) is None and _holds(name, words)
     ]
     if text and lacks(actor(), May.SEE_JOBS) is None:
-        page = services().directory.page(actor(), JobFilter(search=text), limit=MOST_JOBS)
-        rows += [PaletteLine(say("Job"), job.definition.name, f"/jobs/{job.id}", "list") for job in page.items]
+        asks = words[0] in _verbs() and len(words) > 1
+        named = text.split(maxsplit=1)[1] if asks else text
+        page = services().directory.page(actor(), JobFilter(search=named), limit=MOST_JOBS)
+        jobs = [PaletteLine(say("Job"), job.definition.name, f"/jobs/{job.id}", "list") for job in page.items]
+        rows += [*_actions(page.items[:MOST_ACTED_ON]), *jobs] if asks else [*jobs, *_actions(page.items[:MOST_ACTED_ON])]
         kinds = [entry for entry in services().catalogue if _holds(entry.name, words)][:MOST_OTHERS]
         rows += [PaletteLine(say("New job"), entry.name, f"/jobs/new?template={entry.type}", entry.icon) for entry in kinds]
         if views := [view for view in preference().views if _holds(view.name, words)]:
@@ -73,6 +84,27 @@ def find() -> str:
         matches = [topic for topic in topics().values() if _holds(topic.title, words)][:MOST_OTHERS]
         rows += [PaletteLine(say("Help"), topic.title, f"/help/{topic.name}", "circle-help") for topic in matches]
     return render_template("partials/palette.html", rows=rows, text=text)
+
+
+def _verbs() -> set[str]:
+    """Returns the words that ask for an action, in English and in the viewer's language."""
+    return {word.lower() for verb in VERBS for word in (verb, translated(verb))}
+
+
+def _actions(jobs: Iterable[Job]) -> list[PaletteLine]:
+    """Returns what the viewer may do with each job at once."""
+    lines, runs, changes = [], lacks(actor(), May.RUN_JOBS) is None, lacks(actor(), May.CHANGE_JOBS) is None
+    for job in jobs:
+        name, path = job.definition.name, f"/jobs/{job.id}"
+        if runs:
+            lines.append(PaletteLine(say("Action"), say("Run {name} now", name=name), f"{path}/run", "play", posts=True))
+        if changes and job.paused is None:
+            lines.append(PaletteLine(say("Action"), say("Pause {name}", name=name), f"{path}/pause", "pause"))
+        if changes and job.paused is not None:
+            lines.append(PaletteLine(say("Action"), say("Resume {name}", name=name), f"{path}/resume", "play", posts=True))
+        if changes:
+            lines.append(PaletteLine(say("Action"), say("Edit {name}", name=name), f"{path}/edit", "pencil"))
+    return lines
 
 
 def _holds(name: str, words: list[str]) -> bool:

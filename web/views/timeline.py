@@ -22,6 +22,7 @@ MOST_WHOLE = 5_000  # executions of a day of which every job is a candidate for 
 MOST_MERGED = 50_000  # executions of a day of which the rows show all
 MINUTES = 1440
 NARROWEST = 3.0  # minutes, of a bar that one can see
+NARROWEST_FAILURE = 9.0  # minutes, of the bar of a failed run, which stands out
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """The rows, in the order of their first runs.
+    """The rows: jobs that failed first, each in the order of their first runs.
 
     more: True if there are jobs without a row. all: True if each row shows all of its runs. now: the present time in minutes, or None if
     it is not in this day.
@@ -145,13 +146,16 @@ def timeline(
             _add_run(chosen[run.job_id], run, clock, now)
     for job_id, times in forecast.due_times(actor, still, end, list(chosen)).items() if still < end else ():
         _add_due(chosen[job_id], times, clock)
-    drawn = sorted((row for row in chosen.values() if row.count or row.due or row.marks), key=lambda row: (row.first, row.name))
+    shown = (row for row in chosen.values() if row.count or row.due or row.marks)
+    drawn = sorted(shown, key=lambda row: (not row.failed, row.first, row.name))
     return Timeline(rows=drawn, more=len(rows) > MOST_ROWS, all=merged, now=clock.place(now) if begin <= now < end else None)
 
 
 def _add_run(row: Row, run: Outline, clock: _Clock, now: datetime) -> None:
     began = run.started_at or now
     x, width = clock.bar(began, run.completed_at or now)
+    if run.status in FAILURES:
+        width = min(max(width, NARROWEST_FAILURE), MINUTES - x)
     row.bars[run.id] = Bar(x, width, began, run.id, run.status, run.duration_seconds)
     row.first = min(row.first, x)
 

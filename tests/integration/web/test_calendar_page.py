@@ -93,9 +93,9 @@ def test_a_month_is_of_the_viewers_days(berlin: FlaskClient, services: Services,
 def test_a_week_has_an_hour_that_is_not_there_and_one_twice(berlin: FlaskClient, services: Services, super_admin: Actor) -> None:
     make(services, super_admin, "each hour", "0 * * * *")
     spring = cells(berlin, "view=week&on=2026-03-29", "table.heat td")
-    assert (spring[6 + 7 * 2], spring[6 + 7 * 3]) == ("", "1 due")
+    assert (spring[6 + 7 * 2], spring[6 + 7 * 3]) == ("", "+1 due")
     autumn = cells(berlin, "view=week&on=2026-10-25", "table.heat td")
-    assert (autumn[6 + 7 * 2], autumn[6 + 7 * 3]) == ("2 due", "1 due")
+    assert (autumn[6 + 7 * 2], autumn[6 + 7 * 3]) == ("+2 due", "+1 due")
     assert sum(int(one.split()[0]) for one in autumn if one) == 7 * 24 + 1
 
 
@@ -299,3 +299,27 @@ def test_a_crowded_minute_and_the_nearest_free_one(services: Services, super_adm
     assert (rush.others, rush.free, rush.others_then) == (6, at + timedelta(minutes=2), 0), "the interval of an hour falls on it too"
     assert services.forecast.rush(at, without=jobs[0]).others == 5
     assert services.forecast.rush(at + timedelta(minutes=30)).free is None
+
+
+def test_a_week_adds_up_its_days_and_a_month_shows_the_share_of_failures(
+    browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store
+) -> None:
+    job = make(services, super_admin, "nightly")
+    for hours, status in ((1, "failed"), (2, "success"), (3, "success"), (4, "success")):
+        ran(store, job, status, START - timedelta(hours=hours))
+    totals = cells(browser_client, "view=week&on=2026-03-02", "table.heat tfoot td")
+    assert totals[0] == "4 1 failed"
+    month = LexborHTMLParser(text(browser_client.get("/calendar?on=2026-03-02")))
+    assert [bar.attributes["width"] for bar in month.css(".share .state-failed")] == ["25.0"]
+    jump = month.css_first("#jump")
+    assert jump is not None
+    assert jump.attributes["value"] == "2026-03-02"
+
+
+def test_failing_jobs_come_first_in_a_day(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    early, late = make(services, super_admin, "early"), make(services, super_admin, "late")
+    ran(store, early, "success", START - timedelta(hours=9), 1.0)
+    ran(store, late, "failed", START - timedelta(hours=2), 1.0)
+    page = day(browser_client)
+    assert named(page) == ["late", "early"]
+    assert [bar.attributes["width"] for bar in page.css(".gantt rect.state-failed")] == ["9.0"], "a failure can be seen and pressed"

@@ -20,6 +20,7 @@ from app.jobs.records import RunEnd
 from app.services import Services
 from migrations_scripts import m0014_search
 from tests.conftest import START, Api, csrf
+from tests.integration.web.test_dashboard import ran
 
 HOURLY = {"type": "cron", "expression": "0 * * * *"}
 
@@ -393,3 +394,55 @@ def test_a_search_looks_at_name_description_and_tags_and_not_at_case(services: S
     store.database["dynamic_jobs"].drop_index("searched")
     m0014_search.up(store.database)
     assert found("STRASSE") == ["Straße fegen"], "jobs of old are found, too"
+
+
+def test_a_failing_job_says_why_and_can_be_run_again(
+    browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store
+) -> None:
+    job_id = make(services, super_admin, "weekly", group="north")
+    ran(store, services, super_admin, job_id, "failed", START - timedelta(hours=2))
+    run = f"{job_id}{(START - timedelta(hours=2)).isoformat()}failed"
+    row = LexborHTMLParser(browser_client.get("/jobs").get_data(as_text=True)).css_first(f"#job-{job_id}")
+    assert row is not None
+    why, group = row.css_first(".why"), row.css_first(".group-tag")
+    assert why is not None
+    assert (why.text(), why.attributes["href"]) == ("no route to host", f"/executions/{run}")
+    assert group is not None
+    assert (" ".join(group.text().split()), group.attributes["href"]) == ("north", "/jobs?group=north")
+    assert [form.attributes["action"] for form in row.css(".row-end form")] == [f"/jobs/{job_id}/run", f"/executions/{run}/retry"]
+    ran(store, services, super_admin, job_id, "success", START - timedelta(hours=1))
+    row = LexborHTMLParser(browser_client.get("/jobs").get_data(as_text=True)).css_first(f"#job-{job_id}")
+    assert row is not None
+    assert row.css(".why") == []
+    assert len(row.css(".row-end form")) == 1
+
+
+def test_an_empty_list_says_what_is_good(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    make(services, super_admin, "a job")
+    for query, words in (
+        ("last=failed", "Nothing is failing"),
+        ("state=broken", "No job is broken"),
+        ("state=paused", "No job is paused"),
+    ):
+        found = LexborHTMLParser(browser_client.get(f"/jobs?{query}").get_data(as_text=True)).css_first(".empty.good h2")
+        assert found is not None, query
+        assert found.text().strip() == words
+    assert "No job matches" in browser_client.get("/jobs?q=zzz").get_data(as_text=True)
+
+
+def test_the_palette_offers_what_to_do_with_a_job(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    job_id = make(services, super_admin, "Ping shop")
+
+    def lines(query: str, **headers: str) -> list[tuple[str, str, bool]]:
+        page = LexborHTMLParser(browser_client.get(f"/palette?q={query}", headers=headers).get_data(as_text=True))
+        return [
+            (" ".join(name.text().split()), line.attributes.get("data-href") or "", "data-posts" in line.attributes)
+            for line in page.css("li")
+            if (name := line.css_first(".palette-name")) is not None
+        ]
+
+    assert lines("run+ping")[0] == ("Run Ping shop now", f"/jobs/{job_id}/run", True)
+    assert [name for name, *_ in lines("ping")][:2] == ["Ping shop", "Run Ping shop now"], "the job itself stands first"
+    services.pausing.pause(super_admin, job_id, {"reason": "x"})
+    assert ("Resume Ping shop", f"/jobs/{job_id}/resume", True) in lines("resume+ping")
+    assert ("Ping shop jetzt ausführen", f"/jobs/{job_id}/run", True) in lines("ping", **{"Accept-Language": "de"})

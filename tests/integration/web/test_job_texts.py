@@ -140,12 +140,12 @@ def test_a_comparison_shows_the_success_as_the_good_side(browser_client: FlaskCl
     page = LexborHTMLParser(text(browser_client.get("/executions/b/compare")))
     assert [node.text() for node in page.css(".with-worse .only-old .text")] == ["all well"]
     assert [node.text() for node in page.css(".with-worse .only-new .text")] == ["no route"], "a colour alone makes no other line"
-    assert [node.text() for node in page.css(".compared .sign")] == [" ", "success", "this run"]
-    assert len(page.css(".side-good")) == len(page.css(".side-wrong")) > 0
+    assert [node.text() for node in page.css(".compared .sign")] == [" ", "last success", "this run"]
+    assert len(page.css(".with-worse .side-old")) == len(page.css(".with-worse .side-new")) > 0
     assert page.css("del, ins") == []
     store.database["job_executions"].update_one({"_id": "b"}, {"$set": {"status": "success", "error": None}})
     page = LexborHTMLParser(text(browser_client.get("/executions/b/compare")))
-    assert page.css(".with-worse, .side-wrong") == []
+    assert page.css(".with-worse") == []
 
 
 def test_a_mail_has_one_line_of_subject_and_nothing_that_is_not_seen(

@@ -74,6 +74,7 @@ class Field:
     is_default: bool = False  # it holds a default that was drawn with it and has not been changed
     has_mark: bool = False  # it was posted with its mark
     lost: list[str] = field(default_factory=list)  # the titles of members that a choice made impossible
+    read_as: str = ""  # how a file becomes the text: `url`, a data URL; else base64
     file_name: str = ""  # the name of the file that was uploaded with this post
     unsent_file: str = ""  # the name of a file that was chosen, and whose content was not posted
     too_large: bool = False  # it is drawn as JSON because its fields would be too many
@@ -93,7 +94,7 @@ class Field:
     def mark(self) -> str:
         """Posted beside the field to read it by: its control, how it was drawn, a checksum of a default, the sources of its choices."""
         default = f"~{self.checksum}" if self.is_default else ""
-        sources = self.control.sources(self)
+        sources = self.choices.sources if self.choices else self.read_as
         return f"{self.control.name} {self.drawn_as}{default}" + (f" {sources}" if sources else "")
 
     @property

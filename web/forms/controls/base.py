@@ -102,10 +102,6 @@ class Control:
         """Returns the number of options that the control offers."""
         return 0
 
-    def sources(self, field: Field) -> str:
-        """Returns what is posted beside the field so that it can be read alone: the sources of its choices."""
-        return field.choices.sources if field.choices else ""
-
     def drawn_with_value(self, field: Field, view: View, hints: Mapping[str, Any]) -> str:
         """Returns how a field with a value is drawn: a key of field.DRAWN_STATES."""
         return "v"

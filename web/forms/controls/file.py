@@ -17,7 +17,9 @@ from web.forms.controls.text import Text
 from web.forms.page.html import NOTHING, attribute
 
 if TYPE_CHECKING:
+    from web.forms.arrange import Arranger
     from web.forms.decode import Decoder
+    from web.forms.draw import Drawer
     from web.forms.field import Field
     from web.forms.page.painter import Painter
     from web.forms.post import Post
@@ -48,6 +50,13 @@ class FileText(Text):
     def draws(self, place: Place) -> bool:
         return super().draws(place) and place.widget in (None, self.name) and (is_data_url(place.view) or is_base64(place.view))
 
+    def fill(self, field: Field, view: View, value: Any, drawer: Drawer, *, given: Any, depth: int) -> None:
+        super().fill(field, view, value, drawer, given=given, depth=depth)
+        field.read_as = URL if is_data_url(view) else ""
+
+    def arrange(self, field: Field, view: View, value: Any, arranger: Arranger, *, fresh: bool, depth: int) -> None:
+        field.read_as = URL if is_data_url(view) else ""
+
     def decode(self, field: Field, posted: Posted, decoder: Decoder) -> None:
         upload = posted.post.last(UPLOAD_PART)
         match = _DATA_URL.fullmatch(upload)
@@ -69,9 +78,6 @@ class FileText(Text):
 
     def widget(self, field: Field, painter: Painter) -> str:
         return self.name
-
-    def sources(self, field: Field) -> str:
-        return URL if field.view is not None and is_data_url(field.view) else ""
 
     def most_bytes(self, field: Field) -> int:
         """Returns the size of the largest file that the text may hold."""

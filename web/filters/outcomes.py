@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.instants import InstantRefused, parse
 from templates_lib.messages import say
+from web.filters.times import local
 from web.forms.values import from_name
-from web.language import decimal, translated
+from web.language import decimal, instant, translated
 
 MOST_COLUMNS = 6
 LONGEST_CELL = 80  # characters
@@ -75,6 +77,14 @@ def _cell(value: Any) -> str:
     return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
 
 
+def _moment(text: str) -> str | None:
+    """Returns an instant (RFC 3339) in the viewer's time zone; None for any other text."""
+    try:
+        return instant(local(parse(text))) if "T" in text else None
+    except InstantRefused:
+        return None
+
+
 def _text(value: Any) -> str:
     if isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in _WRAPPERS:
         value = next(iter(value.values()))
@@ -82,4 +92,6 @@ def _text(value: Any) -> str:
         return translated(say("yes") if value else say("no"))
     if isinstance(value, int | float):
         return decimal(value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str):
+        return _moment(value) or value
+    return json.dumps(value, ensure_ascii=False, default=str)

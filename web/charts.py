@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from app.execution.figures import Figures
 from app.queue.execution import Outline
 from app.validation.terminal import plain
-from templates_lib.messages import say
+from templates_lib.messages import say_many
 
 TALL = 100.0  # height of a chart, in its own units
 STEP = 10  # from bar to bar
@@ -111,7 +111,7 @@ def log_diff(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, str]]:
             rows += (
                 same
                 if len(same) <= 2 * AROUND
-                else [*same[:AROUND], ("…", say("{count} lines", count=len(same) - 2 * AROUND)), *same[-AROUND:]]
+                else [*same[:AROUND], ("…", say_many("{count} equal line", "{count} equal lines", len(same) - 2 * AROUND)), *same[-AROUND:]]
             )
         else:
             rows += [("-", line) for line in old[a1:a2]]

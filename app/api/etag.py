@@ -43,7 +43,7 @@ class EtagMixin:
         - A view that returns `Versioned` answers with the header `ETag`; a GET whose `If-None-Match` names that version, with 304.
         - With `if_match`, the OpenAPI document shows `If-Match`, and the view gets the version that the header names as the keyword
           argument `version` (None without the header or for `*`). The view hands it to the service, which compares and writes in one
-          step and raises StaleVersion (412). A header that is no ETag of this API is answered with 422.
+          step and raises StaleVersion (412). A header that is not an ETag of this API is answered with 422.
 
         This takes the place of flask-smorest's decorator of the same name, which cannot serve here for four reasons. Its ETag is a hash
         of the answer, while ours is the version that the database compares. It compares before the write, so that two changes at once

@@ -94,7 +94,7 @@ class AuditTrail:
                     log.info("audit.written", seq=linked["seq"], action=linked["action"], outcome=linked["outcome"], seal=linked["seal"])
                     return
                 time.sleep(random.uniform(0, LONGEST_WAIT_SECONDS))
-        raise StoreUnavailable("The audit trail is too busy; nothing was changed")
+        raise StoreUnavailable("The audit trail is too busy. Nothing was changed. Try again.")
 
     def _event(self, actor: Actor, action: str, *, kind: str, target_id: str, name: str, diff: Sequence[dict[str, Any]]) -> Document:
         return {

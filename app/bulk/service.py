@@ -168,7 +168,11 @@ class Bulk:
                 [
                     FieldError(
                         "/filter",
-                        say("leaves {total:,} jobs; at most {most:,} are changed at once", total=page.total, most=MOST_JOBS),
+                        say(
+                            "matches more than {most:,} jobs, which is the most that one action can change; it matches {total:,}",
+                            total=page.total,
+                            most=MOST_JOBS,
+                        ),
                     )
                 ]
             )
@@ -265,7 +269,7 @@ def lacking(action: str, *, reason: str, tag: str) -> list[FieldError]:
 
 
 def _in_words(error: FieldError) -> Said:
-    return joined((error.pointer.strip("/") or say("it"), error.message), " ")
+    return joined((error.pointer.strip("/") or say("this job"), error.message), " ")
 
 
 _OPERATIONS = {

@@ -62,11 +62,15 @@ class NamedConnections:
     def _error(self, pointer: str, name: str, kind: str, templates: Sequence[str]) -> FieldError | None:
         row = self.rows.get(name)
         if row is not None and DAMAGED in row:
-            words = say("names a connection whose record is damaged: {name!r}: {reason}", name=name, reason=row[DAMAGED])
+            words = say("the record of the connection {name!r} is damaged: {reason}", name=name, reason=row[DAMAGED])
         elif row is None or row["kind"] != kind:
             words = say("is not the name of a {kind} connection: {name!r}", kind=said(KINDS[kind].name), name=name)
         elif row["settings"].get("templates") and not set(templates) & set(row["settings"]["templates"]):
-            words = say("{name!r} is not for jobs of {templates}; a super-admin can allow it", name=name, templates=templates[0])
+            words = say(
+                "the connection {name!r} does not allow jobs of {templates}; a super-admin can change that",
+                name=name,
+                templates=templates[0],
+            )
         else:
             return None
         return FieldError(pointer, words)

@@ -70,7 +70,7 @@ class _Loader(yaml.CSafeLoader):
             key = self.construct_object(key_node, deep=True)
             mark = key_node.start_mark
             if not isinstance(key, str):
-                raise FileRefused("a name must be text; put it into quotes", mark.line + 1, mark.column + 1)
+                raise FileRefused("a name must be text: put it in quotes", mark.line + 1, mark.column + 1)
             if key in members:
                 raise FileRefused(say("the name {key!r} occurs twice in one object", key=key), mark.line + 1, mark.column + 1)
             members[key] = self.construct_object(value_node, deep=True)
@@ -130,14 +130,16 @@ def read(text: str) -> list[Any]:
         raise FileRefused("the file must be an object with `jobwright: 1` and `jobs`")
     unknown = sorted(set(content) - {"jobwright", "defaults", "jobs"})
     if unknown:
-        raise FileRefused(say("{name!r} is not a known field; there are jobwright, defaults and jobs", name=unknown[0]))
+        raise FileRefused(say("{name!r} is not a known field. Known fields: jobwright, defaults, jobs", name=unknown[0]))
     if content.get("jobwright") != FORMAT or isinstance(content["jobwright"], bool):
         raise FileRefused(say("`jobwright` must be {number}, the format that this release reads", number=FORMAT))
     jobs = content["jobs"] if content["jobs"] is not None else []
     if not isinstance(jobs, list):
         raise FileRefused("`jobs` must be a list")
     if len(jobs) > MOST_JOBS:
-        raise FileRefused(say("the file has {found:,} jobs; {most:,} are the most", found=len(jobs), most=MOST_JOBS))
+        raise FileRefused(
+            say("the file has more than {most:,} jobs, which is the limit: it has {found:,}", found=len(jobs), most=MOST_JOBS)
+        )
     defaults = content.get("defaults") or {}
     if errors := _defaults_validator.errors(defaults, prefix="/defaults"):
         raise FileRefused(joined((joined((error.pointer, error.message), " ") for error in errors), "; "))
@@ -181,9 +183,9 @@ def _value(text: str) -> Any:
         for event in events:
             place = (event.start_mark.line + 1, event.start_mark.column + 1)
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                raise FileRefused("anchors and aliases are not read; write the value out", *place)
+                raise FileRefused("anchors and aliases are not supported; write the value in full", *place)
             if getattr(event, "tag", None) not in {None, "!"}:
-                raise FileRefused(say("the tag {tag!r} is not read", tag=event.tag), *place)
+                raise FileRefused(say("the YAML tag {tag!r} is not supported", tag=event.tag), *place)
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > DEEPEST:
@@ -195,5 +197,5 @@ def _value(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         raise FileRefused(str(error.problem or error.context), *((mark.line + 1, mark.column + 1) if mark else ())) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise FileRefused(say("it is no YAML: {error}", error=str(error)[:200])) from error
+        raise FileRefused(say("it is not valid YAML: {error}", error=str(error)[:200])) from error
     return value

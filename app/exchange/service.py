@@ -138,7 +138,7 @@ class Exchange:
                 continue
             name = _name(body)
             if name and name in seen:
-                duplicate = FieldError("/name", say("is the name of job {place} of the file, too", place=seen[name] + 1))
+                duplicate = FieldError("/name", say("is also the name of job {place} in the file", place=seen[name] + 1))
                 steps.append(Step(name=name, action=StepAction.REFUSE, index=index, errors=(duplicate,)))
                 continue
             seen[name] = index
@@ -300,7 +300,7 @@ def _with_refusals(steps: Sequence[Step], existing: Mapping[str, Job]) -> list[S
     refusals: dict[str, FieldError] = {}
     for name in deleted:
         if dependants := sorted(other for other, names_after in after.items() if name in names_after):
-            refusals[name] = FieldError("", say("cannot go while others run after it: {jobs}", jobs=", ".join(dependants)))
+            refusals[name] = FieldError("", say("cannot be deleted while other jobs depend on it: {jobs}", jobs=", ".join(dependants)))
     try:
         TopologicalSorter(after).prepare()
     except CycleError as error:

@@ -77,7 +77,7 @@ class GivenUp:
         execution = self._visible.get(actor, execution_id)
         with self._audit.action(actor, "execution.owed_again", kind="execution", target_id=execution_id, name=execution.job_name):
             if not self._executions.ask_again(execution_id, what, now=self._clock.now()):
-                raise NotFound("item", what)
+                raise NotFound("follow-up", what)
         self._owed.send()
 
     def ask_again_of_event(self, actor: Actor, event_id: str, what: str) -> None:

@@ -127,8 +127,8 @@ def _addresses(title: str) -> Any:
 
 
 class NotificationsSchema(_Strict):
-    on_success = _addresses(say("Mail after success"))
-    on_failure = _addresses(say("Mail after failure"))
+    on_success = _addresses(say("E-mail after success"))
+    on_failure = _addresses(say("E-mail after failure"))
 
 
 class DependencySchema(_Strict):

@@ -220,7 +220,7 @@ def checked(row: Document, now: datetime) -> Document:
     decide_retry(attempt.retry_policy, attempt.failed_attempts, AttemptError(type="", message=""))
     for name in ("job_id", "job_name", "template_type", "triggered_by"):
         if not isinstance(row[name], str):
-            raise TypeError(f"{name} is no text")
+            raise TypeError(f"{name} is not text")
     return row
 
 

@@ -152,9 +152,9 @@ class Trigger(ABC):
     def backfill_refusal(self) -> Said | None:
         """Why no due time of the past can be made up for; None if they can."""
         if not self.repeats:
-            return say("is not possible: a job without a repeating schedule has no due times to make up for")
+            return say("is not possible, because the job has no repeating schedule")
         if not self.is_anchored:
-            return say("is not possible: the interval has no start_at, so what was due before the job was made is not defined")
+            return say("is not possible, because the interval has no start. Edit the job and set “Start on”.")
         return None
 
     @property
@@ -201,9 +201,9 @@ class Trigger(ABC):
         if own is not None:
             return own
         if self.end_at is not None and self.end_at <= now:
-            return self._error("end_at", say("lies in the past; give the schedule another end, or none"))
+            return self._error("end_at", say("is in the past. Choose a later end, or remove the end."))
         limits = [name for name in ("end_at", "start_at") if getattr(self, name) is not None]
-        return self._error([*limits, *(field.name for field in self.fields), "type"][0], say("leaves no due time"))
+        return self._error([*limits, *(field.name for field in self.fields), "type"][0], say("leaves no time at which the job is due"))
 
     def _own_problems(self, now: datetime, lookahead: timedelta) -> list[FieldError]:
         """What is wrong with the values of the trigger's own fields. A missing value is reported by `problems`."""

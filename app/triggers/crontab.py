@@ -78,12 +78,12 @@ def check_expression(expression: str) -> str:
     offset = expression.find(text) if text else 0
     if text.startswith("@"):
         if text.lower() not in MACROS:
-            raise CronError(say("{text} is not known here; known are {known}", text=text, known=", ".join(MACROS)), offset)
+            raise CronError(say("{text} is not known. Known names: {known}", text=text, known=", ".join(MACROS)), offset)
         return MACROS[text.lower()]
     fields = list(re.finditer(r"[^ \t]+", expression))
     if len(fields) not in {5, 6}:
         raise CronError(
-            say("needs five fields (minute hour day month weekday), or six with seconds first; it has {found}", found=len(fields)),
+            say("must have five fields (minute, hour, day, month, weekday), or six with seconds first. It has {found}.", found=len(fields)),
             offset,
         )
     for field, match in zip(_FIELDS if len(fields) == 5 else (_SECOND, *_FIELDS), fields, strict=True):
@@ -92,7 +92,7 @@ def check_expression(expression: str) -> str:
     try:
         parts_of(normal)
     except CronSimError as error:
-        raise CronError("names a date that never comes", fields[-3].start()) from error
+        raise CronError("contains a date that does not exist", fields[-3].start()) from error
     return normal
 
 
@@ -149,7 +149,13 @@ def _number(field: _Field, text: str, position: int) -> int:
         raise CronError(say("{name}: {text!r} is not a number", name=field.name, text=text), position)
     if not field.lowest <= value <= field.highest:
         raise CronError(
-            say("{name}: {text} is not from {lowest} to {highest}", name=field.name, text=text, lowest=field.lowest, highest=field.highest),
+            say(
+                "{name}: {text} is not between {lowest} and {highest}",
+                name=field.name,
+                text=text,
+                lowest=field.lowest,
+                highest=field.highest,
+            ),
             position,
         )
     return value

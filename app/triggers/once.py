@@ -40,13 +40,13 @@ class OnceTrigger(Trigger):
         if self.run_at <= now:
             return [self._error("run_at", say("must be in the future; it is now {now:%Y-%m-%d %H:%M:%S} UTC", now=now))]
         if self.run_at > shifted(now, lookahead):
-            return [self._error("run_at", say("lies more than {days} days ahead", days=lookahead.days))]
+            return [self._error("run_at", say("must be within the next {most} days", most=lookahead.days))]
         return []
 
     def _own_never_due(self, now: datetime) -> FieldError | None:
         if self.run_at is None or self.run_at > now:
             return None
-        return self._error("run_at", say("lies in the past; give the job another time to run"))
+        return self._error("run_at", say("is in the past. Choose a later time."))
 
     def _rule_in_words(self, locale: str) -> str:
         return in_language(say("Once, at {moment} UTC", moment=written(self.run_at)), locale) if self.run_at is not None else ""

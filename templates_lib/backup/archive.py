@@ -126,4 +126,4 @@ def _documents(chunks: Any) -> Iterator[bytes]:
             place += length
         rest = rest[place:]
     if rest:
-        raise ArchiveBroken("It ends in the middle of a document")
+        raise ArchiveBroken("It ends inside a document")

@@ -149,9 +149,9 @@ class ServiceCall(JobTemplate):
         try:
             parsed = json.loads(read) if read.strip() else {}
         except ValueError as error:
-            raise TemplateError("The answer is no JSON", permanent=True, data=dict(so_far)) from error
+            raise TemplateError("The answer is not valid JSON", permanent=True, data=dict(so_far)) from error
         if not isinstance(parsed, dict):
-            raise TemplateError("The answer is no JSON object", permanent=True, data=dict(so_far))
+            raise TemplateError("The answer is not a JSON object", permanent=True, data=dict(so_far))
         return parsed
 
 

@@ -61,7 +61,7 @@ def test_a_template_is_derived_published_and_its_jobs_are_moved_and_back(visitor
     expect(page.get_by_text("2 already moved, of 2 jobs.")).to_be_visible()
     page.goto(f"{service.address}/templates/{kind}")
     page.get_by_role("button", name="Roll back").first.click()
-    expect(page.get_by_text("1 job back as it was")).to_be_visible()
+    expect(page.get_by_text("1 job restored")).to_be_visible()
 
 
 def test_the_live_form_follows_what_is_typed(visitor_js: Watched, service: Service) -> None:
@@ -94,7 +94,7 @@ def test_a_preset_is_saved_and_begins_another_job(visitor: Watched, service: Ser
     page.get_by_text("Save these as a preset").click()
     page.get_by_label("Name of the preset").fill(name)
     page.get_by_role("button", name="Save preset").click()
-    expect(page.get_by_text(f"The preset {name} is saved")).to_be_visible()
+    expect(page.get_by_text(f"Preset {name} saved")).to_be_visible()
     expect(page.get_by_role("textbox", name="Message")).to_have_value(f"Hello {name}")
     page.goto(address)
     page.get_by_role("link", name=name, exact=True).click()

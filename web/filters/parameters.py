@@ -49,8 +49,8 @@ DEFINITION_TITLES = {
     "/priority": say("Priority"),
     "/tags": say("Tags"),
     "/group": say("Group"),
-    "/notifications/on_success": say("Mail after success"),
-    "/notifications/on_failure": say("Mail after failure"),
+    "/notifications/on_success": say("E-mail after success"),
+    "/notifications/on_failure": say("E-mail after failure"),
     "/pause_after_failures": say("Pause after failures"),
     "/depends_on": say("Runs after"),
 }

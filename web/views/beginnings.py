@@ -92,13 +92,13 @@ def save_preset(entry: TemplateVersion, editor: Editor) -> bool:
     name = request.form.get("preset.name", "").strip()
     try:
         if not isinstance(value, Mapping):
-            tell("Nothing to save: the form holds no values")
+            tell("There is nothing to save, because the form has no values")
         else:
             services().presets.save(actor(), entry.type, name, value, shared="preset.shared" in request.form)
-            tell(say("The preset {name} is saved, without secrets", name=name))
+            tell(say("Preset {name} saved, without secrets", name=name))
     except (ValidationFailed, LimitReached) as failed:
         tell(
-            say("The preset is not saved: {why}", why=failed.detail)
+            say("Preset not saved: {why}", why=failed.detail)
             if isinstance(failed, LimitReached)
             else say("A preset needs a name of at most 80 characters")
         )

@@ -39,7 +39,7 @@ TRIGGERS = {
     Trigger.MANUAL: say("By hand"),
     Trigger.API: say("REST"),
     Trigger.RETRY: say("Run again"),
-    Trigger.DEPENDENCY: say("Another job"),
+    Trigger.DEPENDENCY: say("Dependency"),
     Trigger.BACKFILL: say("Backfill"),
 }
 LINES = 500  # of a log that a page shows at once
@@ -225,7 +225,7 @@ def compare(execution_id: str) -> str:
     execution = services().history.get(actor(), execution_id)
     good = services().history.success_before(actor(), execution)
     if good is None:
-        raise Conflict(say("No run of {name!r} succeeded before this one", name=execution.job_name))
+        raise Conflict(say("{name!r} has no successful run before this one", name=execution.job_name))
     logs = [services().logs.window(actor(), run.id, first=-COMPARED, limit=COMPARED).lines for run in (good, execution)]
     return render_template(
         "compare.html",

@@ -177,7 +177,7 @@ def bulk() -> Any:
     chosen = (form.getlist("job") or [name.removeprefix("v:") for name in form if name.startswith("v:")])[:5000]
     query = job_filter(form.get("query", "")) if "all" in form else JobFilter(ids=chosen)
     if not chosen and "all" not in form and "confirm" not in form:
-        tell("Choose jobs first")
+        tell("Select jobs first")
         return redirect(_list_address(form.get("query", "")))
     error, wanted = "", BulkRequest(action=action)
     try:
@@ -189,7 +189,7 @@ def bulk() -> Any:
             return _bulk_page(wanted, outcome, done=True)
         outcome = services().bulk.plan(actor(), wanted, query)
     except ValidationFailed as failed:
-        error = sentences(failed.errors, _FIELDS, say("The choice"))
+        error = sentences(failed.errors, _FIELDS, say("The selection"))
         try:
             outcome = services().bulk.plan(actor(), wanted, query)
         except JobwrightError:

@@ -50,7 +50,7 @@ def standing(kind: str) -> Any:
             value = editor.value
             if not editor.pressed:
                 services().templates.set_standing(actor(), kind, value, revision=posted_version())
-                tell(say("{name} is on", name=entry.name) if value["enabled"] else say("{name} is off", name=entry.name))
+                tell(say("{name} switched on", name=entry.name) if value["enabled"] else say("{name} switched off", name=entry.name))
                 return redirect(url_for("templates_pages.show", kind=kind))
         except (ValidationFailed, StaleVersion) as failed:
             errors, status = _told(failed), 200 if editor.pressed else failed.status
@@ -100,7 +100,7 @@ def drop_draft(kind: str) -> Any:
     """Forget it."""
     row = services().templates.get(actor(), kind)
     services().templates.drop_draft(actor(), kind)
-    tell("The draft is dropped")
+    tell("Draft discarded")
     return redirect(_where(row))
 
 
@@ -129,7 +129,7 @@ def _saved(base: TemplateVersion, editor: Editor, row: Document | None, kind: st
     except (ValidationFailed, StaleVersion, DuplicateName) as failed:
         errors = tuple(error.within(prefix) for error in _told(failed))
         return _draft_page(base, editor, row, kind, errors), failed.status
-    tell("The draft is saved; no job sees it before it is published")
+    tell("Draft saved. Jobs do not change until you publish it.")
     return redirect(url_for(".publish", kind=kind))
 
 
@@ -189,7 +189,7 @@ def publish(kind: str) -> Any:
             moves=not request.form or "move" in request.form,
         )
     services().templates.publish(actor(), kind, note=request.form.get("note", ""), revision=posted_version())
-    told = say("Version {number} of {name} is published", number=target.version, name=target.name)
+    told = say("Version {number} of {name} published", number=target.version, name=target.name)
     if "move" in request.form:
         published = services().catalogue.get(kind, target.version)
         told = joined((told, _told_results(services().moves.move(actor(), published, None)[1])), "; ")
@@ -269,10 +269,10 @@ def _counts(impact: Iterable[Impact]) -> Counter[str]:
 
 _WORDS = {
     Outcome.MOVED: counted("{count} job moved", "{count} jobs moved"),
-    Outcome.RESTORED: counted("{count} job back as it was", "{count} jobs back as they were"),
+    Outcome.RESTORED: counted("{count} job restored", "{count} jobs restored"),
     Outcome.NEEDS_INPUT: counted("{count} job waiting for input", "{count} jobs waiting for input"),
-    Outcome.CHANGED: counted("{count} job left alone: changed meanwhile", "{count} jobs left alone: changed meanwhile"),
-    Outcome.GONE: counted("{count} job gone", "{count} jobs gone"),
+    Outcome.CHANGED: counted("{count} job not moved because someone changed it", "{count} jobs not moved because someone changed them"),
+    Outcome.GONE: counted("{count} job no longer exists", "{count} jobs no longer exist"),
 }
 
 
@@ -280,7 +280,7 @@ def _told_results(results: Iterable[Result]) -> Said:
     """What became of jobs, counted: "3 jobs moved, 1 waiting for input"."""
     counts = Counter(result.outcome for result in results)
     told = [say_many(*_WORDS[outcome], count) for outcome, count in counts.items()]
-    return joined(told, ", ") if told else say("no job moved")
+    return joined(told, ", ") if told else say("No job moved")
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -313,7 +313,7 @@ def bring() -> Any:
         return _import_page(
             text, None, [joined((error.pointer or say("The file"), error.message), " ") for error in failed.errors]
         ), failed.status
-    tell("It is a draft now: look at it, then publish it")
+    tell("Imported as a draft. Check it, then publish it.")
     return redirect(url_for(".publish", kind=row["_id"]))
 
 
@@ -328,7 +328,7 @@ def _import_page(text: str, template: Any, problems: Iterable[str] = ()) -> str:
 def delete_preset(kind: str, preset_id: str) -> Any:
     """Forget one."""
     services().presets.delete(actor(), kind, preset_id)
-    tell("The preset is deleted")
+    tell("Preset deleted")
     return redirect(url_for("jobs_pages.new", template=kind))
 
 

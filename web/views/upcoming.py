@@ -39,10 +39,10 @@ def _upcoming(services: Services, schedule: Schedule, typical_seconds: int) -> l
     blackouts, runs = services.triggers.blackouts(schedule), []
     for index, moment in enumerate(moments):
         blackout = blackouts.at(moment)
-        notes = [say("skipped: {calendar}", calendar=blackout.calendar)] if blackout else []
+        notes = [say("skipped by the blackout calendar {calendar}", calendar=blackout.calendar)] if blackout else []
         notes += _clock_change_note(clock_change(moment, trigger.timezone))
         if index and typical_seconds > (moment - moments[index - 1]).total_seconds():
-            notes.append(say("the run before it takes about {time}", time=duration_words(typical_seconds, language())))
+            notes.append(say("the previous run takes about {time}", time=duration_words(typical_seconds, language())))
         runs.append({"utc": moment, "local": in_zone(moment, zone), "note": joined(notes, "; ")})
     return runs
 
@@ -53,5 +53,5 @@ def _clock_change_note(jump: timedelta) -> list[Said]:
         return []
     time = duration_words(int(abs(jump).total_seconds()), language())
     if jump > timedelta(0):
-        return [say("the clock goes forward by {time} that day", time=time)]
-    return [say("the clock goes back by {time} that day", time=time)]
+        return [say("clocks go forward by {time} on this day", time=time)]
+    return [say("clocks go back by {time} on this day", time=time)]

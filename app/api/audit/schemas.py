@@ -13,7 +13,7 @@ from app.validation.fields import Bound
 class AuditExportQuery(RequestSchema):
     actor = ma.String(load_default="", validate=Length(max=320), metadata={"description": "Part of an e-mail address"})
     action = ma.String(load_default="", validate=Length(max=100), metadata={"description": "`job.run`, or `job` for all that begin so"})
-    kind = ma.String(load_default="", validate=Length(max=50), metadata={"description": "Kind of target: job, connection, user …"})
+    kind = ma.String(load_default="", validate=Length(max=50), metadata={"description": "Type of target: job, connection, user …"})
     target_id = ma.String(load_default="", validate=Length(max=200))
     outcome = ma.String(load_default="", validate=OneOf(["", "done", "failed", "refused"]))
     correlation_id = ma.String(load_default="", validate=Length(max=100))

@@ -21,7 +21,7 @@ class GivenUpOut(AnswerSchema):
     job_id = ma.String(allow_none=True)
     job_name = ma.String()
     event_id = ma.String(allow_none=True)
-    event = ma.String(metadata={"description": "The kind of the event that owes it"})
+    event = ma.String(metadata={"description": "The type of the event that owes it"})
 
 
 class GivenUpList(AnswerSchema):

@@ -112,7 +112,7 @@ def test_jobs_of_a_file_and_those_they_run_after_are_found_however_they_are_spel
     again = services.exchange.plan(super_admin, text.replace(COMPOSED, DECOMPOSED))
     assert [(step.name, step.action.value) for step in again.steps] == [(COMPOSED, "unchanged"), ("then", "unchanged")]
     twice = services.exchange.plan(super_admin, f"{text}- name: {DECOMPOSED}\n  template_type: noop\n")
-    assert [(one.pointer, str(one.message)) for one in twice.steps[2].errors] == [("/name", "is the name of job 1 of the file, too")]
+    assert [(one.pointer, str(one.message)) for one in twice.steps[2].errors] == [("/name", "is also the name of job 1 in the file")]
     job, then = services.directory.page(super_admin, JobFilter()).items
     job, then = (job, then) if job.definition.name == COMPOSED else (then, job)
     assert [one.job for one in then.definition.depends_on] == [job.id]

@@ -112,7 +112,7 @@ def test_notes_are_written_on_the_page(browser_client: FlaskClient, services: Se
     (kept,) = services.notes.of(super_admin, job)
     gone = browser_client.post(f"/jobs/{job}/notes/{kept.id}/delete", data={"csrf_token": csrf(page)})
     assert gone.status_code == 302
-    assert "The note is deleted" in text(browser_client.get(f"/jobs/{job}"))
+    assert "Note deleted" in text(browser_client.get(f"/jobs/{job}"))
     assert services.notes.of(super_admin, job) == []
 
 

@@ -677,9 +677,9 @@ def test_a_file_may_turn_an_order_round_but_take_nothing_away_that_others_wait_f
     services.jobs.create(super_admin, {"name": "by hand", "template_type": "noop", "depends_on": [{"job": "a"}]})
     plan = services.exchange.plan(super_admin, "jobwright: 1\njobs: []\n", prune=True)
     assert [(step.name, step.action) for step in plan.steps] == [("a", "invalid"), ("b", "delete")]
-    assert str(plan.steps[0].errors[0].message) == "cannot go while others run after it: by hand"
+    assert str(plan.steps[0].errors[0].message) == "cannot be deleted while other jobs depend on it: by hand"
     found = errors_of(lambda: services.exchange.carry_out(super_admin, plan))
-    assert found == {"/jobs": "a cannot go while others run after it: by hand"}
+    assert found == {"/jobs": "a cannot be deleted while other jobs depend on it: by hand"}
     round_about = "jobwright: 1\njobs:\n- {name: b, template_type: noop, depends_on: [{job: by hand}]}\n"
     plan = services.exchange.plan(super_admin, round_about)
     assert "creates a circle of dependencies" in str(plan.steps[0].errors[0].message)

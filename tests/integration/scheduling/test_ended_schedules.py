@@ -21,9 +21,9 @@ from tests.posting import text
 
 JOBS = "/api/admin/scheduler-jobs"
 ADVICE = {
-    "interval": {"/schedule/end_at": "lies in the past; give the schedule another end, or none"},
-    "cron": {"/schedule/end_at": "lies in the past; give the schedule another end, or none"},
-    "once": {"/schedule/run_at": "lies in the past; give the job another time to run"},
+    "interval": {"/schedule/end_at": "is in the past. Choose a later end, or remove the end."},
+    "cron": {"/schedule/end_at": "is in the past. Choose a later end, or remove the end."},
+    "once": {"/schedule/run_at": "is in the past. Choose a later time."},
 }
 
 
@@ -94,8 +94,8 @@ def test_an_ended_schedule_says_when_and_cannot_be_switched_on_by_any_way(
     assert [(one["result"], one["detail"]) for one in done] == [("failed", words)]
     token = csrf(text(browser_client.get("/jobs")))
     shown = browser_client.post("/jobs/bulk", data={"csrf_token": token, "query": "state=ended", "all": "1", "action": "enable"})
-    assert "lies in the past" in text(shown)
-    assert "lies in the past" in text(browser_client.post(f"/jobs/{job.id}/enable", data={"csrf_token": token}))
+    assert "is in the past" in text(shown)
+    assert "is in the past" in text(browser_client.post(f"/jobs/{job.id}/enable", data={"csrf_token": token}))
     assert not services.jobs.get(super_admin, job.id).definition.enabled
     assert api("PUT", path, {"description": "what is off may be changed"}).status_code == 200
     again = {**bounded(clock, kind)}

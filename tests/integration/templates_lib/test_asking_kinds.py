@@ -36,7 +36,7 @@ def aggregation(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def orders(data: Data) -> Data:
-    rows = [("de", 1), ("de", 2), ("fr", 3), ("fr", 400), ("it", 400)]
+    rows = [("de", 1), ("de", 2), ("fr", 3), ("fr", 400), ("this job", 400)]
     data["orders"].insert_many([{"_id": n, "country": country, "at": NOW - timedelta(days=days)} for n, (country, days) in enumerate(rows)])
     return data
 

@@ -43,7 +43,7 @@ COLUMNS = [
 
 @pytest.fixture
 def world(data: Data, ctx: Ctx, tmp_path: Path) -> Ctx:
-    rows = [("de", 1), ("de", 2), ("<b>é</b>", 3), ("=1+1", 4), ("it", 400)]
+    rows = [("de", 1), ("de", 2), ("<b>é</b>", 3), ("=1+1", 4), ("this job", 400)]
     data["orders"].insert_many([{"_id": n, "country": c, "share": 0.125, "at": NOW - timedelta(days=d)} for n, (c, d) in enumerate(rows)])
     ledger = sqlite3.connect(tmp_path / "ledger.db")
     ledger.execute("CREATE TABLE bookings (day TEXT, cents NUMERIC)")

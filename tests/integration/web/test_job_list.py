@@ -230,7 +230,7 @@ def test_all_of_a_list_are_the_list_and_no_more(
         "/jobs/bulk", data={"csrf_token": token, "action": "tag", "confirm": "1", f"v:{many['bad']}": "1", "tag": " "}
     )
     assert (wrong.status_code, "The tag is required" in wrong.get_data(as_text=True)) == (422, True)
-    assert "Choose jobs first" in browser_client.post(
+    assert "Select jobs first" in browser_client.post(
         "/jobs/bulk", data={"csrf_token": token, "action": "tag"}, follow_redirects=True
     ).get_data(as_text=True)
     assert browser_client.post("/jobs/bulk", data={"csrf_token": token, "action": "drop table"}).status_code == 302

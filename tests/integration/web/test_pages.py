@@ -324,7 +324,7 @@ def test_the_schedule_preview_says_words_runs_or_what_is_wrong(browser_client: F
     assert "(01:30 UTC)" in berlin
     spring = ask(type="cron", expression="30 2 29 3 *", timezone="Europe/Berlin", jitter="300")
     assert "Sun 29 Mar 2026, 03:00:00" in spring
-    assert spring.count("the clock goes forward by 1 hour that day") == 1
+    assert spring.count("clocks go forward by 1 hour on this day") == 1
     assert "up to 5 minutes later" in spring
     assert "up to 5 minutes later" in ask(type="cron", expression="30 2 29 3 *", jitter="5 min")
     assert "must be a duration, such as 2 h 30 min" in ask(type="cron", expression="* * * * *", jitter="a while")

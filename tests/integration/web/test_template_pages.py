@@ -125,7 +125,7 @@ def test_impact_moves_input_and_the_way_back(browser_client: FlaskClient, derive
     assert "1 stays valid, 1 needs input, of 2 jobs" in " ".join(LexborHTMLParser(page).css_first(".lead").text().split())  # type: ignore[union-attr]
     data = {"csrf_token": csrf(page), "version": str(services.templates.get(super_admin, "quick_beat")["revision"]), "move": "on"}
     told = text(browser_client.post("/templates/quick_beat/publish", data=data, follow_redirects=True))
-    assert "Version 2 of Quick beat is published; 1 job moved" in told
+    assert "Version 2 of Quick beat published; 1 job moved" in told
     assert services.jobs.get(super_admin, short).template_version == 2
     assert "The current version is 2" in text(browser_client.get(f"/jobs/{long}"))
 
@@ -142,13 +142,13 @@ def test_impact_moves_input_and_the_way_back(browser_client: FlaskClient, derive
     page = text(browser_client.get("/templates/quick_beat"))
     newest = services.moves.latest(super_admin, "quick_beat")[0]["_id"]
     back = browser_client.post(f"/templates/quick_beat/moves/{newest}/roll-back", data={"csrf_token": csrf(page)}, follow_redirects=True)
-    assert "1 job back as it was" in text(back)
+    assert "1 job restored" in text(back)
     assert services.jobs.get(super_admin, long).definition.parameters["seconds"] == 9
     chosen = browser_client.post("/templates/quick_beat/impact/1", data={"csrf_token": csrf(page), "job": [short]}, follow_redirects=True)
     assert "1 job moved" in text(chosen)
     assert services.jobs.get(super_admin, short).template_version == 1
     none = browser_client.post("/templates/quick_beat/impact/1", data={"csrf_token": csrf(page)}, follow_redirects=True)
-    assert "no job moved" in text(none)
+    assert "No job moved" in text(none)
     for state in ("deprecated", "retired"):
         changed = browser_client.post(f"/templates/quick_beat/versions/2/{state}", data={"csrf_token": csrf(page)}, follow_redirects=True)
         assert f"Version 2 is {state}" in text(changed)
@@ -182,13 +182,13 @@ def test_a_file_is_looked_at_before_it_is_taken(browser_client: FlaskClient, der
     refused = text(browser_client.post("/templates/import", data={"csrf_token": csrf(page), "file": json.dumps(forged)}), 422)
     assert "was changed after it was signed" in refused
     binary = {"csrf_token": csrf(page), "file": "", "upload": (io.BytesIO(b"\xff\xfe"), "x.json")}
-    assert "no UTF-8 text" in text(browser_client.post("/templates/import", data=binary), 422)
+    assert "not a text in UTF-8" in text(browser_client.post("/templates/import", data=binary), 422)
 
 
 def test_presets_are_saved_from_the_form_and_begin_another(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
     address = "/jobs/new?template=test_scheduler"
     saved = text(post(browser_client, address, **{"p.mmessage": "Hello", "preset.name": "mine", "preset.save": "1", "preset.shared": "on"}))
-    assert "The preset mine is saved" in saved
+    assert "Preset mine saved" in saved
     assert 'value="Hello"' in saved  # nothing that was typed is lost
     [preset] = services.presets.of(super_admin, "test_scheduler")
     assert (preset["parameters"]["message"], preset["shared"]) == ("Hello", True)

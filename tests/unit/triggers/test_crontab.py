@@ -60,14 +60,14 @@ def test_due_times(expression: str, zone: str, after: str, expected: list[str]) 
 @pytest.mark.parametrize(
     ("expression", "words", "position"),
     [
-        ("", "needs five fields", 0),
-        ("* * * *", "it has 4", 0),
-        ("1 2 3 4 5 6 7", "it has 7", 0),
-        ("60 * * * *", "60 is not from 0 to 59", 0),
-        ("* 24 * * *", "24 is not from 0 to 23", 2),
-        ("* * 0 * *", "0 is not from 1 to 31", 4),
-        ("* * * 13 *", "13 is not from 1 to 12", 6),
-        ("* * * * 8", "8 is not from 0 to 7", 8),
+        ("", "must have five fields", 0),
+        ("* * * *", "It has 4", 0),
+        ("1 2 3 4 5 6 7", "It has 7", 0),
+        ("60 * * * *", "60 is not between 0 and 59", 0),
+        ("* 24 * * *", "24 is not between 0 and 23", 2),
+        ("* * 0 * *", "0 is not between 1 and 31", 4),
+        ("* * * 13 *", "13 is not between 1 and 12", 6),
+        ("* * * * 8", "8 is not between 0 and 7", 8),
         ("0 0 * * fri-sun", "runs backwards", 12),
         ("0 9-17/0 * * *", "from 1 to 23", 7),
         ("5/15 * * * *", "needs * or a range", 0),
@@ -77,8 +77,8 @@ def test_due_times(expression: str, zone: str, after: str, expected: list[str]) 
         ("*-5 * * * *", "* takes no range", 2),
         ("０ * * * *", "is not *, a number", 0),
         ("@reboot", "not known", 0),
-        ("0 0 30 2 *", "never comes", 4),
-        ("0 0 31 4,6,9,11 *", "never comes", 4),
+        ("0 0 30 2 *", "does not exist", 4),
+        ("0 0 31 4,6,9,11 *", "does not exist", 4),
     ],
 )
 def test_what_debian_cron_would_not_take(expression: str, words: str, position: int) -> None:

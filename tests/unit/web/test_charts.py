@@ -62,7 +62,7 @@ def test_lines_that_differ_in_numbers_alone_are_alike() -> None:
 def test_long_stretches_that_are_alike_are_counted() -> None:
     lines = [f"step {chr(97 + n)}" for n in range(20)]
     rows = log_diff(lines, [*lines, "boom"])
-    assert rows[3] == ("…", "14 lines")
+    assert rows[3] == ("…", "14 equal lines")
     assert rows[-1] == ("+", "boom")
     assert log_diff([], []) == []
 

@@ -70,7 +70,7 @@ def add_note(job_id: str) -> Any:
 def drop_note(job_id: str, note_id: str) -> Any:
     """Deletes a note."""
     services().notes.drop(actor(), job_id, note_id)
-    tell(say("The note is deleted"))
+    tell(say("Note deleted"))
     return redirect(url_for(".show", job_id=job_id))
 
 

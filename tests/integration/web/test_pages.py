@@ -128,7 +128,7 @@ def test_a_job_is_made_through_the_form(browser_client: FlaskClient, services: S
     [
         ({"/name": ""}, "is required"),
         ({"/name": "n", "/seconds": "1,5"}, "must use a point as the decimal separator: 1.5"),
-        ({"/name": "n", "s.type": "cron", "s.expression": "nonsense"}, "needs five fields"),
+        ({"/name": "n", "s.type": "cron", "s.expression": "nonsense"}, "must have five fields"),
         ({"/name": "n", "s.type": "cron", "s.expression": " "}, "is required"),
         ({"/name": "n", "s.type": "interval", "s.every": "soon"}, "must be a whole number, such as 15"),
         ({"/name": "n", "s.type": "once", "s.run_at": "later"}, "such as 2026-03-29T02:30"),
@@ -328,7 +328,7 @@ def test_the_schedule_preview_says_words_runs_or_what_is_wrong(browser_client: F
     assert "up to 5 minutes later" in spring
     assert "up to 5 minutes later" in ask(type="cron", expression="30 2 29 3 *", jitter="5 min")
     assert "must be a duration, such as 2 h 30 min" in ask(type="cron", expression="* * * * *", jitter="a while")
-    assert "99 is not from 0 to 59" in ask(type="cron", expression="99 * * * *")
+    assert "99 is not between 0 and 59" in ask(type="cron", expression="99 * * * *")
     assert "Every 15 minutes" in ask(type="interval", every="15", unit="60")
     assert "Only by hand" in ask(type="manual")
     assert "field-error" in ask(type="weekly")

@@ -10,78 +10,93 @@ from typing import Any
 
 import structlog
 
-# Event name → its meaning. A test checks that the code uses no other name and that the docs list each.
+# Event name → its meaning. A test checks that the code uses no other name and that the docs list each with these words.
 EVENTS: dict[str, str] = {
-    "service.starting": "The service starts; its version and role.",
-    "service.ready": "The service can answer requests; its address and the seconds since the start.",
-    "service.draining": "SIGTERM or SIGINT was received. The service claims nothing new.",
+    "service.starting": "The service starts. With its version and role.",
+    "service.ready": "The service can answer requests. With its address and the seconds since the start.",
+    "service.draining": "The service received SIGTERM or Ctrl-C. It starts no new run.",
     "service.stopped": "All parts have stopped, and the process ends.",
     "service.first_admin": "The first super-admin was created.",
-    "audit.written": "An audit event was stored; its number, action, outcome and seal. The trail can be compared with them.",
-    "mongod.started": "The private mongod has started; its process id and the seconds that it took.",
-    "mongod.reused": "A private mongod of the same folder was running already, and is used.",
-    "mongod.orphan_stopped": "A private mongod was stopped because its Jobwright had been killed.",
-    "mongod.died": "The private mongod ended by itself, and is started again.",
-    "mongod.down": "The private mongod cannot be started; the reason. The next try is in five seconds.",
-    "mongod.stopped": "The private mongod has stopped.",
-    "sample.server_down": "The private MongoDB of the sample data cannot be started; the reason. The next try is in two seconds.",
+    "audit.written": (
+        "An audit event was stored. With its number, action, outcome and seal, so that the audit trail can be compared with the log."
+    ),
+    "mongod.started": "The private MongoDB has started. With its process id and the seconds that it took.",
+    "mongod.reused": "The private MongoDB of this folder was running already, and is used.",
+    "mongod.orphan_stopped": "A private MongoDB was stopped, because the Jobwright that had started it was killed.",
+    "mongod.died": "The private MongoDB ended unexpectedly. It is started again.",
+    "mongod.down": "The private MongoDB cannot be started. With the reason. The next try is in five seconds.",
+    "mongod.stopped": "The private MongoDB has stopped.",
+    "sample.server_down": "The private MongoDB of the sample data cannot be started. With the reason. The next try is in two seconds.",
     "sample.run_has_ended": "A run of a sample job ended before it could be cancelled.",
-    "sample.not_made": "JOBWRIGHT_SAMPLE is set, but no sample data was made; the reason.",
-    "database.away": "The database does not answer; the driver's reason, with addresses. Answers to requests do not name them.",
+    "sample.not_made": "JOBWRIGHT_SAMPLE is set, but the sample data was not created. With the reason.",
+    "database.away": (
+        "The database does not answer. With the driver's reason, which may contain addresses. Answers to requests do not contain it."
+    ),
     "migration.applied": "A database migration was applied.",
     "migration.reverted": "A database migration was reverted.",
-    "name.taken": "A stored name could not be brought to its one spelling, because another record has that name already.",
-    "dispatch.planned": "Due times became executions; the counts of one tick.",
-    "self_pause.nothing_to_pause": "A job failed too often in a row, but it has no schedule to pause, or it was deleted.",
-    "clock.was_set": "The machine's clock was set; by how many seconds. Ticks go on; lost runs are searched a lease later.",
-    "calendar.changed": "A calendar was changed; jobs in one of its blackouts are planned again.",
-    "job.paused_itself": "A job has reached its limit of failures in a row, and is paused.",
+    "name.taken": "A stored name could not be converted to its normal spelling, because another record has that name already.",
+    "dispatch.planned": "Due times became executions. With the counts of one tick.",
+    "self_pause.nothing_to_pause": "A job failed too often in a row, but it has no schedule that could be paused, or it was deleted.",
+    "clock.was_set": (
+        "The clock of the machine was changed. With the number of seconds. Lost runs are looked for one lease later than usual."
+    ),
+    "calendar.changed": "A blackout calendar was changed. Jobs that it affects are planned again.",
+    "job.paused_itself": "A job reached its limit of failures in a row, and was paused.",
     "retention.removed": "Executions beyond the limits of age and number were removed, with their logs.",
-    "dispatch.recovered": "This scheduler stored executions that a killed scheduler had planned.",
-    "dispatch.refused": "The database refused a batch of due jobs for its content; each job is dispatched alone.",
-    "dispatch.broken_schedule": "A schedule cannot be computed. The job is not started, and shows the reason.",
-    "tick.failed": "A periodic task failed; it runs again at its next tick.",
-    "item.refused": "A periodic task could not process one of its items; with the traceback. The other items are processed.",
-    "executor.failed": "An unexpected error in the local executor, with its traceback. Other attempts go on.",
+    "dispatch.recovered": "This scheduler stored executions that another scheduler had planned before it was killed.",
+    "dispatch.refused": "The database refused a batch of due jobs because of their content. Each job is now dispatched separately.",
+    "dispatch.broken_schedule": "The next run of a schedule cannot be computed. The job is not started, and shows the reason.",
+    "tick.failed": "A periodic task failed. It runs again at its next tick.",
+    "item.refused": "A periodic task could not process one item. With the traceback. The other items are processed.",
+    "executor.failed": "The local executor had an unexpected error. With the traceback. Other attempts continue.",
     "permit.not_renewed": "A node could not renew its permit to start runs. It starts none until it can.",
-    "attempt.unprepared": "A claimed attempt could not be prepared. It ends with the reason, or waits again without a database.",
+    "attempt.unprepared": (
+        "A claimed attempt could not be prepared. The run ends with the reason. If the database does not answer, the run waits again."
+    ),
     "attempt.started": "An attempt was given to its process.",
-    "attempt.ended": "An attempt ended; its status, its seconds, and what follows.",
-    "attempt.stale": "A write was refused, because another worker had the lease.",
-    "attempt.killed": "The process tree of an attempt was killed; the reason.",
-    "attempt.lease_lost": "The lease of an attempt could not be renewed, so the attempt is killed.",
-    "attempt.lost": "A worker did not renew its lease; what happens to its run.",
-    "attempt.handed_back": "A draining worker returned an unfinished run to the queue.",
+    "attempt.ended": "An attempt ended. With its status, its seconds, and what happens next.",
+    "attempt.stale": "A write of an attempt was refused, because another worker has taken the run over.",
+    "attempt.killed": "All processes of an attempt were killed. With the reason.",
+    "attempt.lease_lost": "The lease of an attempt could not be renewed, so the attempt was killed.",
+    "attempt.lost": "A worker did not renew the lease of a run. With what happens to the run.",
+    "attempt.handed_back": "A worker that stops returned an unfinished run to the queue.",
     "connection.answers": "A connection answers again.",
-    "connection.silent": "A connection does not answer; its message.",
-    "followers.circle": "A circle of dependent jobs was cut off; see the execution with the reason `circle`.",
+    "connection.silent": "A connection does not answer. With the message of the test.",
+    "followers.circle": "A circle of jobs that trigger each other was interrupted. The execution has the reason circle.",
     "recorder.lost": "The end of a run could not be stored in any form. The run counts as lost when its lease expires.",
-    "recorder.not_noted": "The latest run could not be stored with its job; the run itself is stored.",
-    "recorder.refused": "The database refused reports because of their content; the reports of each attempt are written alone.",
-    "recorder.unwritten": "The service stopped while the database accepted no writes; these reports are lost.",
+    "recorder.not_noted": "The latest run could not be stored with its job. The execution itself is stored.",
+    "recorder.refused": "The database refused reports because of their content. The reports of each attempt are now written separately.",
+    "recorder.unwritten": "The service stopped while the database accepted no writes. These reports are lost.",
     "record.damaged": (
-        "A document in the database does not fit its shape: `collection`, `id` and the reason. It is shown as damaged, nothing is "
-        "done with it, and everything else goes on. Logged once by each process."
+        "A document in the database cannot be read. With collection, id and the reason. Jobwright shows it as damaged and does "
+        "not use it. Each process logs it once."
     ),
-    "recorder.waiting": "The database does not answer; outcomes are kept and written later.",
+    "recorder.waiting": "The database does not answer. The ends of runs are kept in memory and written later.",
     "outbox.failed": (
-        "What an end or an event owes could not be carried out: `what` (notify: a mail, followers, self_pause, regroup), `tries` and the "
-        "reason. It is tried again, unless `given_up`: then a person can ask for it again."
+        "A follow-up of an execution or of a change could not be carried out. With what (such as notify for a notification, "
+        "followers, self_pause or regroup), tries and the reason. It is tried again, unless given_up is set: then a person can "
+        "ask for it on the page of the execution."
     ),
-    "event.unconfirmed": "A change was made, but its event could not be confirmed at once. The event is carried out a little later.",
-    "scheduler.stalled": "The dispatcher of this node has not finished a tick for a minute; the seconds.",
-    "zygote.started": "The root zygote is ready.",
-    "cage.holds": "Active protections of a template's processes: the version of Landlock, and whether folders and network are hidden.",
-    "zygote.died": "A zygote ended, of which template and why; it is started again when it is needed.",
-    "signin.provider_failed": "The provider of single sign-on did not answer, or its answer cannot be trusted; the reason.",
-    "connection.unexplored": "A connection gave no suggestions for a form; its name and the type of the error.",
-    "job.calls_unknown": "A template could not tell which addresses a job calls; the template and the type of the error.",
+    "event.unconfirmed": "A change was made, but its follow-up could not be confirmed at once. It is carried out a little later.",
+    "scheduler.stalled": "The dispatcher of this node has not finished a tick for a minute. With the number of seconds.",
+    "zygote.started": "The process that job processes are forked from is ready.",
+    "cage.holds": (
+        "The sandbox of a template's processes is active. With the version of Landlock, and whether folders and the network are hidden."
+    ),
+    "zygote.died": (
+        "A process that job processes are forked from ended. With its template and the reason. It is started again when it is needed."
+    ),
+    "signin.provider_failed": "The provider of single sign-on did not answer, or its answer cannot be trusted. With the reason.",
+    "connection.unexplored": "A connection gave no suggestions for a form. With its name and the type of the error.",
+    "job.calls_unknown": "A template could not say which addresses a job calls. With the template and the type of the error.",
     "catalogue.broken": "A template could not be loaded, so its jobs cannot run.",
-    "catalogue.converted": "The schema of a template is written in an older draft and was converted: the draft, and the number of changes.",
-    "request": "One HTTP request; its method, path, status and milliseconds.",
-    "request.broken": "The application failed while it answered, and the connection was closed; with the traceback.",
-    "web.broken": "The web server had an unexpected error; with the traceback. Other connections go on.",
-    "request.failed": "A request failed with an unexpected error; with the traceback.",
+    "catalogue.converted": (
+        "The schema of a template is written for an older draft and was converted. With the draft and the number of changes."
+    ),
+    "request": "One HTTP request was answered. With its method, path, status and milliseconds.",
+    "request.broken": "The application failed while it sent an answer, and the connection was closed. With the traceback.",
+    "web.broken": "The web server had an unexpected error. With the traceback. Other connections continue.",
+    "request.failed": "A request failed with an unexpected error. With the traceback.",
 }
 
 # On a terminal, these events and fields are shown only at the level DEBUG: people who start Jobwright look for other things.

@@ -65,7 +65,7 @@ class Migrator:
         """Take back, newest first, each migration after `to` (an id, or `zero`); returns the ids."""
         known = dict(find_migrations())
         if to != "zero" and to not in known:
-            raise StartError(f"There is no migration {to!r}; known are {', '.join(known)} and zero")
+            raise StartError(f"There is no migration {to!r}. The migrations are {', '.join(known)}; zero reverts all.")
         with self._lock():
             back = [name for name in reversed(self.applied()) if to == "zero" or name > to]
             for name in back:

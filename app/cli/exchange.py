@@ -45,7 +45,7 @@ def export_jobs(client: Client, file_format: str, output: Path | None, **filters
 
     text = client.text(f"{JOBS}/export", MEDIA[file_format], format=file_format, **filters)
     if output is None:
-        echo(text.removesuffix("\n"))
+        echo(text, nl=False) if sys.stdout.isatty() else click.echo(text, nl=False)
     else:
         with output.open("wb") if output.exists() else private.create(output) as stream:
             stream.write(text.encode())

@@ -46,11 +46,11 @@ class Column:
     least: int = 12
 
 
-def echo(text: str, *, err: bool = False) -> None:
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Prints a text that people or jobs may have written. Control characters in it are escaped, so that it cannot steer the terminal."""
     from app.validation.terminal import printable  # noqa: PLC0415 - `--help` does without it
 
-    click.echo(printable(text), err=err)
+    click.echo(printable(text), err=err, nl=nl)
 
 
 def json_line(value: Any) -> str:

@@ -102,7 +102,7 @@ class Runs:
             return replayed
         parameters = self._parameters.for_run(job, overrides, whole=whole)
         self._refuse_beside_another(job)
-        trigger = Trigger.MANUAL if actor.via == "web" else Trigger.API
+        trigger = Trigger.API if actor.via == "api" else Trigger.MANUAL
         now = self._clock.now()
         execution = Execution.manual(job, now, by=actor.email, trigger=trigger, parameters=parameters, execution_id=execution_id)
         diff = [{"field": f"/parameters/{name}", "after": mask(parameters.get(name))} for name in sorted(overrides or {})]

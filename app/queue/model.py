@@ -36,7 +36,7 @@ class Trigger(StrEnum):
     """What caused an execution."""
 
     SCHEDULE = "schedule"  # its due time
-    MANUAL = "manual"  # someone in the browser
+    MANUAL = "manual"  # a person, on a page or on the command line of the machine
     API = "api"  # a program
     BACKFILL = "backfill"  # someone asked for the runs of a time that has passed
     PREVIEW = "preview"  # says what a run would do, for who is to approve it

@@ -83,7 +83,9 @@ def test_a_run_takes_other_values_and_a_wrong_one_is_named(environment: dict[str
     )
     assert execution.returncode == 4, "a list is not a message"
     told = jobwright(environment, "job", "run", "Quick job", "--set", "message=hello", "--wait", "--json", check=True)
-    assert json.loads(told.stdout)["execution"]["result"]["message"] == "hello"
+    execution_of = json.loads(told.stdout)["execution"]
+    assert execution_of["result"]["message"] == "hello"
+    assert execution_of["triggered_by"] == ("api" if "JOBWRIGHT_SERVER" in environment else "manual")
 
 
 def test_a_run_that_takes_too_long_goes_on_and_can_be_cancelled(environment: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ import logging
 import re
 
 import pytest
+import structlog
 
 from app.events import EVENTS, configure_logging, console_words, get_logger, mask_secrets
 from tests.unit.project.sources import ROOT, sources
@@ -41,6 +42,7 @@ def test_code_uses_only_events_that_are_declared_and_the_docs_have_each() -> Non
 
 def lines(capsys: pytest.CaptureFixture[str], level: str = "INFO") -> list[str]:
     """What the console shows of some events."""
+    structlog.contextvars.clear_contextvars()  # of requests that earlier tests have sent
     configure_logging(level=level, style="console")
     try:
         log = get_logger("app.place")

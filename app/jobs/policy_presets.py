@@ -1,4 +1,4 @@
-"""Policies that go well together, under one name: what a person picks instead of ten numbers."""
+"""Presets of policies: values that go well together, under one name."""
 
 from __future__ import annotations
 

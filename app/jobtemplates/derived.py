@@ -260,7 +260,7 @@ def editor_schema(template: JobTemplate) -> dict[str, Any]:
                 "default": template.category,
                 "x-width": "half",
             },
-            "icon": {"enum": sorted({*ICONS, template.icon}), "title": "Icon", "default": template.icon, "x-width": "half"},
+            "icon": {"enum": sorted({*ICONS, template.icon}), "title": "Icon", "default": template.icon, "x-widget": "icons"},
             "help": {
                 "type": "string",
                 "title": "Help page",

@@ -114,7 +114,7 @@ def _check_field(field: _Field, text: str, start: int) -> None:
                         position + match.start("last"),
                     )
         elif last is not None:
-            raise CronError(say("{name}: * takes no range", name=field.name), position + match.start("last"))
+            raise CronError(say("{name}: * cannot be followed by a range", name=field.name), position + match.start("last"))
         if step is not None:
             if first != "*" and last is None:
                 raise CronError(

@@ -31,7 +31,7 @@ def test_an_admin_makes_the_cleanup_job_and_the_documents_are_gone(visitor: Watc
         page.get_by_role("button", name="Create connection").click()
 
         page.get_by_role("link", name="Templates").click()
-        page.get_by_role("link", name="Database cleanup").click()
+        page.get_by_role("link", name="New job Database cleanup").click()
         visitor.set("/name", f"Nightly cleanup {suffix}")
         visitor.set("/connection", f"Shop {suffix}")
         visitor.set("/collection", f"users_{suffix}")

@@ -198,12 +198,14 @@ function answerIn(form, content) {
   slot.focus({ preventScroll: true });
 }
 
-async function answer(form, button) {
+async function answer(form, name, value) {
+  if (!form) return;
   const before = contents(form);
+  const button = [...form.elements].find((control) => control.name === name && control.value === value);
   form.setAttribute("aria-busy", "true");
   button.disabled = true;
   const body = new URLSearchParams(new FormData(form));
-  body.append(button.name, button.value);
+  body.append(name, value);
   let text = null;
   try {
     text = await (await fetch(form.action, { method: "POST", body })).text();
@@ -219,7 +221,7 @@ async function answer(form, button) {
     content.className = told.className;
     content.append(...document.adoptNode(told).childNodes);
     answerIn(form, content);
-  } else if (page?.getElementById("form-errors") && page.getElementById(form.id)) swapIn(form, text, before, button.name, button.value);
+  } else if (page?.getElementById("form-errors") && page.getElementById(form.id)) swapIn(form, text, before, name, value);
   else sayRefused(form, page);
 }
 
@@ -227,7 +229,8 @@ document.addEventListener("submit", (event) => {
   const button = event.submitter;
   if (!button?.dataset.answer || event.defaultPrevented) return;
   event.preventDefault();
-  answer(event.target, button);
+  const { id } = event.target; // the form may be drawn anew before its turn comes
+  queue = queue.then(() => answer(document.getElementById(id), button.name, button.value)).catch(() => {});
 });
 
 // -- edit: the fields that differ from the stored job are marked, and counted beside the buttons -----------------------

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, lacks, require
 from app.jobtemplates.entry import TemplateVersion
+from app.validation.words import DEFAULT_LOCALE
+from templates_lib.connections import KINDS, ConnectionKind
 from web.current import actor, services
-from web.language import translated
+from web.forms.values import from_name
+from web.language import in_language, language, translated
 
 blueprint = Blueprint("templates_pages", __name__, url_prefix="/templates")
 
 JOBS_SHOWN = 50
+PARAMETERS_HEADING = "## Parameters"  # of a help text that describes the parameters itself
+NOT_SHOWN = {"secret"}  # kinds of connections that hold a value and lead nowhere
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRow:
+    """One parameter of a template, for people."""
+
+    name: str
+    title: str
+    help: str
+    required: bool
 
 
 @blueprint.get("")
@@ -39,7 +57,47 @@ def gallery() -> str:
         standing={entry.type: catalogue.standing(entry.type) for entry in entries},
         closed={entry.type: catalogue.closed(entry.type) for entry in entries},
         drafts=services().templates.drafts(actor()) if manages else [],
+        needs={entry.type: connections_needed(entry.parameters_schema) for entry in entries},
     )
+
+
+def connections_needed(schema: Any) -> list[ConnectionKind]:
+    """Returns the kinds of connections that the parameters of a template ask for, in the order of the schema."""
+    kinds = dict.fromkeys(kind for kind in _kinds_in(schema) if kind in KINDS and kind not in NOT_SHOWN)
+    return [KINDS[kind] for kind in kinds]
+
+
+def _kinds_in(schema: Any) -> Iterator[str]:
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _kinds_in(item)
+    elif isinstance(schema, Mapping):
+        source = schema.get("x-options")
+        if isinstance(source, Mapping) and source.get("from") == "connections":
+            yield str(source.get("kind", ""))
+        for value in schema.values():
+            yield from _kinds_in(value)
+
+
+def help_of(entry: TemplateVersion, rows: Iterable[ParameterRow]) -> str:
+    """Returns the help of a template as Markdown. In its table of parameters, titles stand before the names."""
+    text = entry.help_text
+    for row in rows:
+        text = text.replace(f"\n| `{row.name}` |", f"\n| **{row.title}** `{row.name}` |", 1)
+    return text
+
+
+def parameter_rows(schema: Mapping[str, Any]) -> list[ParameterRow]:
+    """Returns the parameters of a template as its form names them, in the order of the form."""
+    told = in_language(schema)
+    required = told.get("required", ())
+    members = [(name, member) for name, member in told.get("properties", {}).items() if isinstance(member, Mapping)]
+    members.sort(key=lambda pair: pair[1].get("x-order", math.inf))
+    return [
+        ParameterRow(name, str(member.get("title") or from_name(name)), str(member.get("description", "")), name in required)
+        for name, member in members
+        if not member.get("x-hidden")
+    ]
 
 
 def _matches(entry: TemplateVersion, words: Iterable[str], risk: str) -> bool:
@@ -56,6 +114,7 @@ def show(kind: str) -> str:
     manages = lacks(actor(), May.MANAGE_TEMPLATES) is None
     row = services().templates.get(actor(), kind)
     base = services().catalogue.find(entry.base) if entry.base else None
+    parameters, is_foreign = parameter_rows(entry.parameters_schema), language() != DEFAULT_LOCALE
     return render_template(
         "template.html",
         entry=entry,
@@ -70,4 +129,8 @@ def show(kind: str) -> str:
         presets=services().presets.of(actor(), kind),
         moves=services().moves.latest(actor(), kind) if manages else [],
         behind=services().directory.versions_of(kind) if manages else {},
+        needs=connections_needed(entry.parameters_schema),
+        parameters=parameters if is_foreign or PARAMETERS_HEADING not in entry.help_text else [],
+        help_text=help_of(entry, parameters),
+        help_is_foreign=is_foreign,
     )

@@ -72,11 +72,11 @@ def test_what_has_run_already_is_left_out_unless_asked_for(
     assert (list(plan.due_times), plan.done) == ([START + timedelta(hours=2)], 2)
     assert len(services.backfills.plan(super_admin, job.id, {**body, "again": True}).due_times) == 3
     services.backfills.start(super_admin, job.id, body)
-    with pytest.raises(ValidationFailed, match="nothing"):
+    with pytest.raises(ValidationFailed, match="has already run"):
         services.backfills.start(super_admin, job.id, body)
     (made_up,) = work(store, clock)
     assert made_up.stands_for == START + timedelta(hours=2)
-    with pytest.raises(ValidationFailed, match="nothing"):
+    with pytest.raises(ValidationFailed, match="has already run"):
         services.backfills.start(super_admin, job.id, body)
 
 
@@ -118,7 +118,7 @@ def test_blackouts_are_left_out(services: Services, super_admin: Actor) -> None:
     [
         (span(0, -1), "/to", "later than from"),
         (span(-1, 1), "/to", "future"),
-        (span(-24 * 60, 0), "/to", "1,440 due times"),
+        (span(-24 * 60, 0), "/to", "1,440 scheduled times"),
         ({"from": "yesterday", "to": "2026-01-01T00:00:00Z"}, "/from", "date"),
         ({"from": "2026-01-01T00:00:00Z"}, "/to", "required"),
         ({}, "/from", "required"),
@@ -175,7 +175,7 @@ def test_on_the_page(browser_client: FlaskClient, services: Services, super_admi
     wrong = browser_client.post(f"/jobs/{job}/backfill", data={**filled, "from": "", "to": "one day"})
     assert (wrong.status_code, "2 fields need another value" in wrong.get_data(as_text=True)) == (422, True)
     assert browser_client.post(f"/jobs/{job}/backfill", data=filled).status_code == 302
-    assert "Backfill: 3 runs to go" in browser_client.get(f"/jobs/{job}").get_data(as_text=True)
+    assert "Backfill: 3 runs are left" in browser_client.get(f"/jobs/{job}").get_data(as_text=True)
     assert browser_client.post(f"/jobs/{job}/backfill/cancel", data={"csrf_token": csrf(page)}).status_code == 302
     assert services.backfill_runs.waiting(super_admin, job) == 0
 

@@ -604,8 +604,8 @@ def test_pages_show_both_sides_and_the_form_takes_names(browser_client: FlaskCli
 
     said = words(page(f"/jobs/{then.id}"), "#dependencies")
     assert "a once it has succeeded" in said
-    assert "Finished. The job waits for the others." in said
-    assert "Then run then once it has succeeded" in words(page(f"/jobs/{chain.ids['a']}"), "#dependencies")
+    assert "Finished; waiting for the other jobs" in said
+    assert "Runs afterwards then once it has succeeded" in words(page(f"/jobs/{chain.ids['a']}"), "#dependencies")
     assert "after a, b" in words(page("/jobs"), f"#job-{then.id}")
     chain.end("b")
     chain.followers().tick()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
+from selectolax.lexbor import LexborHTMLParser
 
 from app.audit.model import SYSTEM, Actor
 from app.errors import NotFound
@@ -52,3 +54,24 @@ def test_executions_are_paged_and_jobs_know_each_other(services: Services, super
 def test_a_job_that_is_not_there_is_not_found(services: Services) -> None:
     with pytest.raises(NotFound):
         load_job_page(services, SYSTEM, "nowhere")
+
+
+def test_two_versions_are_compared_in_words(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    job = services.jobs.create(super_admin, {"name": "j", "template_type": "noop"})[0]
+    services.jobs.update(super_admin, job.id, {"priority": 9})
+    services.jobs.update(super_admin, job.id, {"priority": 7, "timeout_seconds": 60})
+    path = f"/jobs/{job.id}/revisions"
+    page = LexborHTMLParser(browser_client.get(f"{path}?from=1&to=3").get_data(as_text=True))
+    compared = page.css_first("section[aria-labelledby=compared]")
+    assert compared is not None
+    words = " ".join(compared.text().split())
+    assert "Version 1 compared with version 3" in words
+    assert "Priority 5 7" in words
+    assert "Timeout 1 hour 1 minute" in words
+    assert "/priority" not in words
+    same = browser_client.get(f"{path}?from=2&to=2").get_data(as_text=True)
+    assert "These versions do not differ." in same
+    missing = browser_client.get(f"{path}?from=1&to=99").get_data(as_text=True)
+    assert "Version 99 is not stored." in missing
+    for odd in ("from=x&to=2", "from=0&to=1", "from=1"):
+        assert "compared with" not in browser_client.get(f"{path}?{odd}").get_data(as_text=True)

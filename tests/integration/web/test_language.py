@@ -147,7 +147,7 @@ class Blots(NullTranslations):
 # What is no sentence: code, times, what people, programs and the world wrote, and their own names for themselves.
 WRITTEN = (
     "code, pre, kbd, time, script, style, textarea, option[lang], .exact, .clock, .brand, .who, .prose, .help-topics, datalist, .log, "
-    "#zones, #country, .on-this-page li, .help-hits, .error-text, .value, .parameters dd, .diff dt, .bench-form, #sample, #locale, select[name$=icon]"
+    "#zones, #country, .on-this-page li, .help-hits, .error-text, .value, .parameters dd, .diff dt, .bench-form, #sample, #locale, .icons label"
 )
 SHOWN = ("title", "placeholder", "aria-label", "alt", "data-label", "data-light", "data-picked")
 SAME_EVERYWHERE = re.compile(

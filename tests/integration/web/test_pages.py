@@ -292,7 +292,7 @@ def test_missed_and_skipped_are_explained(
     missed = Execution.summary(job, clock.now(), due_times, status=Status.MISSED, reason=Reason.MISFIRE)
     Queue(store.database).queue.add([missed])
     assert "1,234 due times" in text(browser_client.get(f"/executions/{missed.id}"))
-    assert "1,234 due times" in text(browser_client.get(f"/jobs/{job.id}"))
+    assert "1,234 scheduled times" in text(browser_client.get(f"/jobs/{job.id}"))
 
 
 def test_a_broken_schedule_and_a_template_that_is_gone_are_loud(
@@ -301,14 +301,14 @@ def test_a_broken_schedule_and_a_template_that_is_gone_are_loud(
     job = make_job(services, super_admin)
     store.database["dynamic_jobs"].update_one({"_id": job.id}, {"$set": {"schedule_error": "no such zone", "template_type": "gone_kind"}})
     for path in ("/jobs", f"/jobs/{job.id}"):
-        assert "template gone_kind is missing" in text(browser_client.get(path))
+        assert "The template gone_kind is missing" in text(browser_client.get(path))
     assert "no such zone" in text(browser_client.get(f"/jobs/{job.id}"))
 
 
 def test_delete_asks_and_does(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
     job = make_job(services, super_admin)
     page = text(browser_client.get(f"/jobs/{job.id}"))
-    assert "The job will not run again" in page
+    assert "The job no longer runs" in page
     answer = browser_client.post(f"/jobs/{job.id}/delete", data={"csrf_token": csrf(page)}, follow_redirects=True)
     assert "Job Night job deleted. Its executions are kept." in text(answer)
 
@@ -405,7 +405,7 @@ def test_an_admin_sees_what_is_not_theirs_to_do(app: Flask, services: Services, 
     client = app.test_client()
     page = text(client.get("/sign-in"))
     client.post("/sign-in", data={"csrf_token": csrf(page), "email": admin.email, "password": PASSWORD})
-    assert "A super-admin must approve its jobs" in text(client.get("/templates"))
+    assert "A super-admin must approve each job" in text(client.get("/templates"))
     services.connections.create(super_admin, name="Files", kind="file_store", settings={"path": "/tmp/x"})
     listed = text(client.get("/connections"))
     assert "Files" in listed

@@ -122,7 +122,7 @@ def test_impact_moves_input_and_the_way_back(browser_client: FlaskClient, derive
     short, long = make(services, super_admin, "short", seconds=2), make(services, super_admin, "long", seconds=9)
     services.templates.save_draft(super_admin, "quick_beat", TIGHTER)
     page = text(browser_client.get("/templates/quick_beat/publish"))
-    assert "1 stays valid, 1 needs input, of 2 jobs" in " ".join(LexborHTMLParser(page).css_first(".lead").text().split())  # type: ignore[union-attr]
+    assert "Of 2 jobs: 1 stays valid, 1 needs input." in " ".join(LexborHTMLParser(page).css_first(".lead").text().split())  # type: ignore[union-attr]
     data = {"csrf_token": csrf(page), "version": str(services.templates.get(super_admin, "quick_beat")["revision"]), "move": "on"}
     told = text(browser_client.post("/templates/quick_beat/publish", data=data, follow_redirects=True))
     assert "Version 2 of Quick beat published; 1 job moved" in told
@@ -138,7 +138,7 @@ def test_impact_moves_input_and_the_way_back(browser_client: FlaskClient, derive
     assert post(browser_client, address, **{"f.mseconds": "4"}).status_code == 302
     moved = text(browser_client.get("/templates/quick_beat/impact/2"))
     assert services.jobs.get(super_admin, long).definition.parameters["seconds"] == 4
-    assert "2 already moved" in " ".join(moved.split())
+    assert "2 have this version" in " ".join(moved.split())
     page = text(browser_client.get("/templates/quick_beat"))
     newest = services.moves.latest(super_admin, "quick_beat")[0]["_id"]
     back = browser_client.post(f"/templates/quick_beat/moves/{newest}/roll-back", data={"csrf_token": csrf(page)}, follow_redirects=True)
@@ -161,7 +161,7 @@ def test_standing_is_set_and_told_where_it_matters(browser_client: FlaskClient, 
     answer = browser_client.post(address, data=_multi([*pairs, ("f.menabled", "false"), ("f.mnote", "Ask Ada")]))
     assert answer.headers["Location"] == "/templates/test_scheduler"
     shown = text(browser_client.get("/templates/test_scheduler"))
-    assert "Switched off" in shown
+    assert "The template is disabled" in shown
     assert "Ask Ada" in shown
     assert "New job" not in shown.partition('id="main"')[2].partition("</main>")[0]
     assert "Ask Ada" in text(browser_client.get("/jobs/new?template=test_scheduler"))
@@ -175,7 +175,7 @@ def test_a_file_is_looked_at_before_it_is_taken(browser_client: FlaskClient, der
     upload = {"csrf_token": csrf(page), "file": "", "upload": (io.BytesIO(file), "quick.json")}
     looked = text(browser_client.post("/templates/import", data=upload))
     assert "Signed by this installation" in looked
-    assert "The file is the same as the template in this installation" in looked
+    assert "The file does not differ from the current version" in looked
     taken = browser_client.post("/templates/import", data={"csrf_token": csrf(page), "file": file.decode(), "take": "1"})
     assert taken.headers["Location"] == "/templates/quick_beat/publish"
     forged = {**json.loads(file), "base": "webhook_trigger"}

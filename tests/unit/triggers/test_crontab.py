@@ -74,7 +74,7 @@ def test_due_times(expression: str, zone: str, after: str, expected: list[str]) 
         ("1,,2 * * * *", "is not *, a number", 2),
         ("0 0 L * *", "not a number", 4),
         ("0 0 * * 5#2", "'5#2' is not", 9),
-        ("*-5 * * * *", "* takes no range", 2),
+        ("*-5 * * * *", "* cannot be followed by a range", 2),
         ("０ * * * *", "is not *, a number", 0),
         ("@reboot", "not known", 0),
         ("0 0 30 2 *", "does not exist", 4),

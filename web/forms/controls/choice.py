@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MOST_CHECKBOXES = 2000
 MOST_SPREAD = 24  # check boxes that stand side by side; more are in a list with a search field
 MOST_RADIOS = 6
+MOST_ICONS = 100
 SEARCHED_FROM = 50  # options; a longer list has a search field
 OTHER = "k"  # the posted option for a value that the schema does not list; its JSON follows
 NULL = "n"  # the posted option for null
@@ -85,6 +86,8 @@ class Choice(Control):
         count = self.option_count(field)
         if field.required and field.text == "0" and count == 1:
             return "fixed"
+        if painter.hint(field, "x-widget") == "icons" and count <= MOST_ICONS and not field.text.startswith(OTHER):
+            return "icons"
         is_few = field.choices is not None and count <= MOST_RADIOS
         return "radio" if painter.hint(field, "x-widget") == "radio" and is_few and not field.text.startswith(OTHER) else "select"
 

@@ -9,11 +9,12 @@ from flask import redirect, render_template, request, url_for
 from app.accounts.permissions import May, require
 from app.errors import NotFound, StaleVersion, ValidationFailed
 from app.jobs.body import as_request
-from app.jobs.merging import changes, merge
+from app.jobs.merging import Change, changes, merge
 from app.jobs.model import Job
 from app.jobtemplates.entry import TemplateVersion
 from templates_lib.messages import say
 from web.current import actor, services
+from web.filters.parameters import titled_changes
 from web.forms.names import small_number
 from web.views.beginnings import chosen_beginning, save_preset
 from web.views.common import is_refused, posted, posted_version, tell, tell_gone
@@ -137,5 +138,13 @@ def _merge(job: Job, form: JobForm, base_version: int) -> Any:
         tell(say("Job {name} changed; the changes of {who} are kept", name=changed.definition.name, who=job.updated_by))
         return redirect(url_for(".show", job_id=job.id))
     pairs = [(name, value) for name, value in posted() if not name.startswith((TAKE, MERGE)) and name != "csrf_token"]
-    rows = changes(base, theirs, mine)
+    rows = [_titled(row, form.entry.parameters_schema) for row in changes(base, theirs, mine)]
     return render_template("job_merge.html", job=job, rows=rows, kept=pairs, onto=MERGE, take=TAKE, begun=base_version), 412
+
+
+def _titled(change: Change, schema: Any) -> dict[str, Any]:
+    """Returns a row of the merge page: a change with the title of its field, and with its values in words."""
+    sides = {"mine": change.mine, "theirs": change.theirs}
+    shown = {name: titled_changes([dict(side)], schema)[0] for name, side in sides.items() if side is not None}
+    title = next((side["field"] for side in shown.values()), change.pointer)
+    return {"pointer": change.pointer, "clashes": change.clashes, "title": title, **dict.fromkeys(sides), **shown}

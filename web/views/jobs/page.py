@@ -7,8 +7,10 @@ from typing import Any
 from flask import Response, redirect, render_template, request, url_for
 
 from app.accounts.permissions import May, require
-from app.errors import LimitReached, ValidationFailed
+from app.errors import LimitReached, NotFound, ValidationFailed
 from app.jobs.filters import JobFilter
+from app.jobs.model import Job
+from app.jobs.revisions import difference
 from templates_lib.messages import say
 from web.current import actor, services
 from web.forms.names import small_number
@@ -40,10 +42,27 @@ def row(job_id: str) -> str:
 
 @blueprint.get("/<job_id>/revisions")
 def revisions(job_id: str) -> str:
-    """Shows the versions of the job and what each change did."""
+    """Shows the versions of the job, what each change did and, if two are chosen, how they differ."""
     job, before = services().jobs.get(actor(), job_id), small_number(request.args.get("before", ""))
     rows = services().jobs.revisions(actor(), job_id, before=before if before > 0 else None, limit=HISTORY)
-    return render_template("revisions.html", job=job, rows=rows)
+    template = services().catalogue.find(job.definition.template_type, job.template_version)
+    schema = template.parameters_schema if template else None
+    return render_template("revisions.html", job=job, rows=rows, schema=schema, compared=_compared(job))
+
+
+def _compared(job: Job) -> dict[str, Any] | None:
+    """Returns what two versions of the job differ in, as the address asks (`from`, `to`); None if it asks for nothing."""
+    numbers = [small_number(request.args.get(name, "")) for name in ("from", "to")]
+    if min(numbers) < 1:
+        return None
+    compared: dict[str, Any] = {"from": numbers[0], "to": numbers[1], "missing": 0, "diff": []}
+    states = []
+    for number in numbers:
+        try:
+            states.append(services().jobs.revision(actor(), job.id, number))
+        except NotFound:
+            return {**compared, "missing": number}
+    return {**compared, "diff": difference(*states)}
 
 
 @blueprint.get("/<job_id>/export.<any(yaml, json):file_format>")

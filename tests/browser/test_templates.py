@@ -91,7 +91,7 @@ def test_a_preset_is_saved_and_begins_another_job(visitor: Watched, service: Ser
     address = f"{service.address}/jobs/new?template=test_scheduler"
     page.goto(address)
     visitor.set("/message", f"Hello {name}")
-    page.get_by_text("Save these as a preset").click()
+    page.get_by_text("Save these values as a preset").click()
     page.get_by_label("Name of the preset").fill(name)
     page.get_by_role("button", name="Save preset").click()
     expect(page.get_by_text(f"Preset {name} saved")).to_be_visible()

@@ -120,7 +120,7 @@ def retry_chosen() -> Any:
     for detail in dict.fromkeys(wrong):
         tell(detail)
     if not (queued or asked or wrong):
-        tell("Choose executions first")
+        tell("Select executions first")
     return redirect(f"{url_for('.list_executions')}?{urlencode(parse_qsl(request.form.get('query', '')))}")
 
 

@@ -263,4 +263,4 @@ def test_failed_runs_are_run_again_together(browser_client: FlaskClient, service
     assert again is not None
     assert again["triggered_by_user"] == super_admin.email
     assert browser_client.post("/executions/retry", data={"csrf_token": data["csrf_token"]}).status_code == 302
-    assert "Choose executions first" in text(browser_client.get("/executions"))
+    assert "Select executions first" in text(browser_client.get("/executions"))

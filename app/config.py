@@ -150,6 +150,16 @@ class Settings:
         "Maximum number of open client connections. When it is reached, an idle connection is closed for each new one.",
         **_at_least(16, 100_000),
     )
+    web_waits: int = _var(
+        "JOBWRIGHT_WEB_WAITS",
+        "int",
+        200,
+        "Number of requests to one process that wait for an execution at the same time (`?wait=` and event streams)",
+        **_at_least(1, 10_000),
+    )
+    web_waits_per_account: int = _var(
+        "JOBWRIGHT_WEB_WAITS_PER_ACCOUNT", "int", 20, "Number of such requests of one account", **_at_least(1, 10_000)
+    )
     log_level: str = _var(
         "LOG_LEVEL",
         "upper",

@@ -54,6 +54,7 @@ from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
 from app.signals import Signal
 
+SESSION_SECRET = "s"  # where the cookie of a session has its secret  # noqa: S105
 # Names in Flask's `app.extensions`: the services, and the function that answers errors of pages.
 EXTENSION = "jobwright"
 PAGE_ERRORS = "jobwright.page_errors"

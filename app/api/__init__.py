@@ -26,6 +26,7 @@ from app.api.template_moves import routes as template_moves
 from app.api.templates import routes as templates
 from app.api.tokens import routes as tokens
 from app.api.users import routes as users
+from app.api.waiting import PLACES, WaitingPlaces
 from app.services import EXTENSION, Services
 
 MAX_BODY_BYTES = 2_000_000
@@ -71,6 +72,7 @@ class JobwrightApi(Api):  # type: ignore[misc]  # flask-smorest has no types
 def register_api(app: Flask, services: Services) -> None:
     """Adds REST and health to the application."""
     app.extensions[EXTENSION] = services
+    app.extensions[PLACES] = WaitingPlaces(services.settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of a schema's properties is the order of its form
     app.config.update(
         API_TITLE="Jobwright",

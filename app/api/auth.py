@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flask import Request, g, request
+from flask import Request, current_app, g, request, session
 
 from app.api.current import services
 from app.audit.model import Actor
+from app.clock import Clock
 from app.correlation import current_id
 from app.errors import JobwrightError, NotSignedIn
+from app.services import SESSION_SECRET
+
+CHECK_SECONDS = 5.0
+
+View = Callable[..., Any]
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -30,22 +36,56 @@ def acting_as(actor: Actor, application: WSGIApplication) -> WSGIApplication:
 
 
 def authenticate(request: Request) -> None:
-    """Sets the actor of the request from its token. Raises NotSignedIn; LimitReached after too many requests."""
-    local = request.environ.get(LOCAL_ACTOR)
-    if local is not None:
-        g.actor = replace(local, correlation_id=current_id())
-        return
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    """Sets the actor of the request from its token, or from its session where the view lets that be (`by_session`).
+
+    Raises NotSignedIn; LimitReached after too many requests.
+    """
     address = request.remote_addr or ""
     try:
-        if scheme.lower() != "bearer" or not token.strip():
-            raise NotSignedIn("Send a token in the header `Authorization: Bearer jw_…`. `jobwright token create` makes one.")
-        actor = services().tokens.by_token(token.strip(), address=address)
+        actor = _proof(request)()
     except NotSignedIn:
         services().rates.count_stranger(address)
         raise
     services().rates.count_request(actor.id)
     g.actor = replace(actor, correlation_id=current_id())
+
+
+def by_session(view: View) -> View:
+    """Decorates a view that changes nothing: a browser may also ask for it with the session of a person who has signed in."""
+    view.by_session = True  # type: ignore[attr-defined]  # kept by the decorators above it
+    return view
+
+
+class Caller:
+    """Who sent a request that goes on for a while. A call returns the actor as it is now, and raises NotSignedIn once the token is revoked,
+    the session has ended or the account is closed. It asks the database at most every CHECK_SECONDS; `known` is what it said last."""
+
+    def __init__(self, proof: Callable[[], Actor], actor: Actor, clock: Clock) -> None:
+        self._proof, self.known, self._clock = proof, actor, clock
+        self._checked = clock.monotonic()
+
+    def __call__(self) -> Actor:
+        if self._clock.monotonic() - self._checked >= CHECK_SECONDS:
+            self.known = replace(self._proof(), correlation_id=self.known.correlation_id)
+            self._checked = self._clock.monotonic()
+        return self.known
+
+
+def caller_of(request: Request) -> Caller:
+    """Returns who sent a request that has been authenticated."""
+    return Caller(_proof(request), g.actor, services().clock)
+
+
+def _proof(request: Request) -> Callable[[], Actor]:
+    """Returns a function that finds the actor of a request, also after the request. Raises NotSignedIn, as that function does."""
+    current, address = services(), request.remote_addr or ""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return lambda: current.tokens.by_token(token.strip(), address=address)
+    secret = session.get(SESSION_SECRET)
+    if not scheme and isinstance(secret, str) and getattr(current_app.view_functions.get(request.endpoint or ""), "by_session", False):
+        return lambda: current.signin.by_session(secret, address=address)
+    raise NotSignedIn("Send a token in the header `Authorization: Bearer jw_…`. `jobwright token create` makes one.")
 
 
 def has_valid_token() -> bool:

@@ -14,6 +14,7 @@ from app.api.auth import authenticate
 from app.api.body import BodyMixin
 from app.api.errors import ErrorFormat, answers_in, jobwright_errors
 from app.api.etag import EtagMixin
+from app.api.event_stream import EventStreamMixin
 from app.api.idempotency import IdempotencyMixin
 from app.api.operation import describe, prepare_request_doc
 
@@ -26,7 +27,7 @@ class _StrictParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, Any] = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": RAISE}  # noqa: RUF012 - webargs' interface
 
 
-class OpenBlueprint(BodyMixin, EtagMixin, IdempotencyMixin, Blueprint):  # type: ignore[misc]  # flask-smorest has no types
+class OpenBlueprint(BodyMixin, EtagMixin, IdempotencyMixin, EventStreamMixin, Blueprint):  # type: ignore[misc]  # flask-smorest has no types
     """The routes of one resource, which anybody may use. Errors are answered in the format `errors`.
 
     The `operationId` of an operation is the name of its function in camelCase: `list_jobs` is `listJobs`.

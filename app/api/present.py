@@ -7,7 +7,6 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from app.api.current import services
 from app.errors import FieldError
 from app.jobs.model import to_plain
 from app.queue.execution import AttemptRecord, Execution
@@ -85,11 +84,6 @@ def execution_json(execution: Execution) -> dict[str, Any]:
     }
     shown: dict[str, Any] = jsonable({**record, **{name: value for name, value in optional.items() if value}})
     return shown
-
-
-def run_json(execution: Execution) -> dict[str, Any]:
-    """Returns the answer about a run that was just asked for: the execution, and what has become of it."""
-    return {"execution": execution_json(execution), "execution_id": execution.id, "message": services().runs.standing(execution)}
 
 
 def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:

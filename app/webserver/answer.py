@@ -60,6 +60,12 @@ class Answer:
         self.broken = True
         self._tell()
 
+    @property
+    def is_gone(self) -> bool:
+        """True once nobody takes the answer any more."""
+        with self._room:
+            return self._gone
+
     # -- the loop -------------------------------------------------------------------------------------------------
 
     def listen(self) -> None:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
 import h11
 
+from app.pauses import ENDING
 from app.webserver.answer import Answer, Head
+from app.webserver.heads import HeadLines, coming_chunk, declared_size, refusal, response
 from app.webserver.limits import Limits, Place
 from app.webserver.spool import Spool
-from app.webserver.wsgi import Application, Ends, SpooledBody, environment, respond, split_target
+from app.webserver.wsgi import Application, Ends, Responding, SpooledBody, environment
 
 CHUNK_BYTES = 65_536
 EVENTS_A_TURN = 300  # events of one connection before the loop turns to others: about 3 ms, whatever a packet holds
 MOST_LINES = 256  # of a head: each costs the loop some microseconds
 LARGEST_CHUNK = 2**64 - 1  # other readers store the size of a chunk in 64 bits; beyond that, two readers may read different sizes
-BLANK_LINE = re.compile(rb"\n\r?\n")
 
 
 class Phase(Enum):
@@ -54,6 +53,14 @@ class Incoming:
         return max(self.received, declared_size(self.request))
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An application that has paused: what goes on with it, and the timer that does so."""
+
+    go_on: Callable[[], None]
+    timer: asyncio.TimerHandle
+
+
 class Owner(Protocol):
     """What a connection needs from its server."""
 
@@ -64,6 +71,7 @@ class Owner(Protocol):
     def now(self) -> float: ...
     def submit(self, call: Callable[[], None]) -> None: ...
     def call_soon_threadsafe(self, call: Callable[[], None]) -> None: ...
+    def call_later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle: ...
     def opened(self, connection: Connection) -> None: ...
     def closed(self, connection: Connection) -> None: ...
 
@@ -88,6 +96,8 @@ class Connection(asyncio.Protocol):
         self._sent = 0
         self._stalled_since = 0.0
         self._stalled_seconds = 0.0  # of this answer, before `_stalled_since`
+        self._waiting: Waiting | None = None  # the application has paused
+        self._ahead = False  # the client has sent its next request before it has this answer
 
     # -- the server's questions -----------------------------------------------------------------------------------
 
@@ -111,6 +121,7 @@ class Connection(asyncio.Protocol):
     def drain(self) -> None:
         """Answers a request that was received completely, and takes no further one."""
         self._last = True
+        self._go_on()
         if self._phase in READING:
             self._leave()
 
@@ -130,6 +141,7 @@ class Connection(asyncio.Protocol):
         self._phase = Phase.LEAVING
         if self._answer is not None:
             self._answer.abandon()
+        self._go_on()
         self._drop_body()
         self._owner.closed(self)
 
@@ -145,10 +157,16 @@ class Connection(asyncio.Protocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"A request's head may have {MOST_LINES} lines.")
             return
         self._http.receive_data(data)
+        if self._phase is Phase.ANSWER:  # its next request, while the application pauses: the rest waits in the kernel
+            self._ahead = True
+            self._transport.pause_reading()
         self._read()
 
     def eof_received(self) -> bool:
-        """Handles a client that closes its side but still takes its answer."""
+        """Handles a client that closes its side but still takes its answer. One whose answer waits for something is taken to have left."""
+        if self._waiting is not None:
+            self.abort()
+            return False
         if self._phase is Phase.ANSWER:
             self._last = True
             return True
@@ -245,15 +263,37 @@ class Connection(asyncio.Protocol):
         answer = self._answer = Answer(lambda: self._owner.call_soon_threadsafe(self._pump), most=self._limits.answer_bytes)
         self._bare = incoming.request.method == b"HEAD"
         environ = environment(incoming.request, self._ends, SpooledBody(incoming.body), incoming.size)
-        application = self._owner.application
+        environ[ENDING] = lambda: self._owner.draining
+
+        def pause(go_on: Callable[[], None], seconds: float) -> None:
+            self._owner.call_soon_threadsafe(lambda: self._wait(go_on, seconds))
+
+        responding = Responding(self._owner.application, environ, answer, pause)
 
         def work() -> None:
             try:
-                respond(application, environ, answer)
+                responding()
             finally:
                 incoming.body.close()
 
         self._owner.submit(work)
+
+    def _wait(self, go_on: Callable[[], None], seconds: float) -> None:
+        """Waits for an application that pauses. Its thread is free, and the client is listened to, so that its leaving is noticed."""
+        if self._phase is not Phase.ANSWER or self._owner.draining:
+            self._owner.submit(go_on)
+            return
+        self._waiting = Waiting(go_on, self._owner.call_later(seconds, self._go_on))
+        if not self._ahead:
+            self._transport.resume_reading()
+
+    def _go_on(self) -> None:
+        """Goes on with the answer of an application that has paused."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.timer.cancel()
+            self._transport.pause_reading()
+            self._owner.submit(waiting.go_on)
 
     # -- answering ------------------------------------------------------------------------------------------------
 
@@ -299,7 +339,7 @@ class Connection(asyncio.Protocol):
     def _begin_next(self) -> None:
         """Starts with the next request of this connection. Bytes that came after the last request belong to it."""
         came, self._http, self._head = self._http.trailing_data[0], self._parser(), HeadLines()
-        self._begun = self._bare = False
+        self._begun = self._bare = self._ahead = False
         self._enter(Phase.IDLE)
         self._transport.resume_reading()
         if came:
@@ -373,57 +413,6 @@ class Connection(asyncio.Protocol):
         if self._incoming is not None:
             self._incoming.body.close()
             self._incoming = None
-
-
-class HeadLines:
-    """Counts the lines of a head that arrives in pieces."""
-
-    def __init__(self) -> None:
-        self._count, self._tail, self._whole = 0, b"", False
-
-    def add(self, data: bytes) -> int:
-        """Returns the number of lines with the next piece. Bytes after the head are not counted."""
-        if not self._whole:
-            text = self._tail + data
-            end = BLANK_LINE.search(text)
-            self._whole = end is not None
-            self._count += text.count(b"\n", len(self._tail), end.start() if end else len(text))
-            self._tail = text[-2:]
-        return self._count
-
-
-def coming_chunk(http: h11.Connection) -> int:
-    """Returns how many bytes of the current chunk are missing; 0 outside of a chunk. h11 has no public way, so this reads its reader."""
-    return int(getattr(getattr(http, "_reader", None), "_bytes_in_chunk", 0))
-
-
-def declared_size(request: h11.Request) -> int:
-    """Returns the length of the body in bytes, as the head announces it; 0 if it does not. h11 has checked that it is a number."""
-    return next((int(value) for name, value in request.headers if name == b"content-length"), 0)
-
-
-def refusal(request: h11.Request, limits: Limits) -> tuple[HTTPStatus, str] | None:
-    """Returns the reason to refuse a head before anything else is checked; None if there is none."""
-    names = [name for name, _ in request.headers]
-    if not request.http_version.startswith(b"1."):
-        return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "This server speaks HTTP/1.0 and HTTP/1.1."
-    if sum(len(name) + len(value) + 4 for name, value in request.headers) + len(request.target) > limits.head_bytes:
-        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"A request's head may have {limits.head_bytes} bytes."
-    if b"content-length" in names and b"transfer-encoding" in names:  # RFC 9112, 6.1: a sign of request smuggling
-        return HTTPStatus.BAD_REQUEST, "Content-Length and Transfer-Encoding contradict each other."
-    if b"transfer-encoding" in names and request.http_version < b"1.1":
-        return HTTPStatus.BAD_REQUEST, "Transfer-Encoding is not a part of HTTP/1.0."
-    if split_target(request.target) is None:
-        return HTTPStatus.BAD_REQUEST, "The request's target is neither a path nor an http address."
-    return None
-
-
-def response(head: Head, *, last: bool) -> h11.Response:
-    """Returns the head of an answer, with the date (RFC 9110, 6.6.1) and without the name or version of the server."""
-    headers = [*head.headers, (b"Date", formatdate(usegmt=True).encode())]
-    if last:
-        headers.append((b"Connection", b"close"))
-    return h11.Response(status_code=head.status, reason=head.reason, headers=headers)
 
 
 def _address(info: Any) -> tuple[str, int]:

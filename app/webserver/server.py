@@ -88,6 +88,9 @@ class Server:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and so has every connection
             self._loop.call_soon_threadsafe(call)
 
+    def call_later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        return self._loop.call_later(seconds, call)
+
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)
         if self.draining:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import h11
 
 from app.events import get_logger
+from app.pauses import Pause
 from app.webserver.answer import Answer, ClientGone, Head
 from app.webserver.spool import Spool
 
@@ -101,40 +102,67 @@ def environment(request: h11.Request, ends: Ends, body: io.RawIOBase, size: int)
     return environ
 
 
-def respond(application: Application, environ: dict[str, Any], answer: Answer) -> None:
-    """Runs the application and writes its answer. An error of the application breaks the answer off, and is logged."""
-    try:
-        _run(application, environ, answer)
-        answer.end()
-    except ClientGone:
-        pass
-    except BaseException:
-        log.exception("request.broken", method=environ["REQUEST_METHOD"], path=environ["PATH_INFO"])
-        answer.fail()
+class Responding:
+    """Runs the application for one request and writes its answer. An error of the application breaks the answer off, and is logged.
 
+    An application that yields a Pause is left there, and the thread is free. `pause` takes this object, which goes on when it is called
+    again, and the seconds until then.
+    """
 
-def _run(application: Application, environ: dict[str, Any], answer: Answer) -> None:
-    def start_response(status: str, headers: list[tuple[str, str]], error: _ErrorInfo | None = None) -> Callable[[bytes], None]:
-        if error is not None and answer.head is not None:
+    def __init__(
+        self, application: Application, environ: dict[str, Any], answer: Answer, pause: Callable[[Callable[[], None], float], None]
+    ) -> None:
+        self._application, self._environ, self._answer, self._pause = application, environ, answer, pause
+        self._parts: Iterable[bytes] | None = None
+        self._rest: Iterator[bytes] = iter(())
+
+    def __call__(self) -> None:
+        """Runs the application up to its next pause, or its end."""
+        try:
+            seconds = self._proceed()
+            if seconds is not None:
+                self._pause(self, seconds)
+                return
+            if self._answer.head is None:
+                raise RuntimeError("the application has not begun an answer")
+            self._answer.end()
+        except ClientGone:
+            pass
+        except BaseException:
+            log.exception("request.broken", method=self._environ["REQUEST_METHOD"], path=self._environ["PATH_INFO"])
+            self._answer.fail()
+
+    def _proceed(self) -> float | None:
+        """Returns the seconds of the pause that the application makes; None at its end."""
+        pause: Pause | None = None
+        try:
+            if self._parts is None:
+                self._parts = self._application(self._environ, self._start_response)
+                self._rest = iter(self._parts)
+            elif self._answer.is_gone:
+                raise ClientGone
+            for data in self._rest:
+                if isinstance(data, Pause):
+                    pause = data
+                    break
+                self._write(data)
+        finally:
+            close = getattr(self._parts, "close", None)
+            if pause is None and close is not None:
+                close()
+        return pause.seconds if pause is not None else None
+
+    def _start_response(self, status: str, headers: list[tuple[str, str]], error: _ErrorInfo | None = None) -> Callable[[bytes], None]:
+        if error is not None and self._answer.head is not None:
             raise error[1].with_traceback(error[2])
-        answer.begin(_head(status, headers))
-        return write
+        self._answer.begin(_head(status, headers))
+        return self._write
 
-    def write(data: bytes) -> None:
-        bare = environ["REQUEST_METHOD"] == "HEAD" or (answer.head is not None and answer.head.status in WITHOUT_BODY)
+    def _write(self, data: bytes) -> None:
+        head = self._answer.head
+        bare = self._environ["REQUEST_METHOD"] == "HEAD" or (head is not None and head.status in WITHOUT_BODY)
         if data and not bare:
-            answer.write(data)
-
-    parts = application(environ, start_response)
-    try:
-        for data in parts:
-            write(data)
-    finally:
-        close = getattr(parts, "close", None)
-        if close is not None:
-            close()
-    if answer.head is None:
-        raise RuntimeError("the application has not begun an answer")
+            self._answer.write(data)
 
 
 _ErrorInfo = tuple[type[BaseException], BaseException, TracebackType]

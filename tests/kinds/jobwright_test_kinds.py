@@ -83,6 +83,12 @@ class Misbehave(JobTemplate):
             ctx.log.info("line %d", number)
         return JobResult("logged")
 
+    def _count(self, params: Any, ctx: RunContext) -> Any:
+        for number in range(60):
+            ctx.log.info("line %d", number)
+            time.sleep(0.05)
+        return JobResult("counted")
+
     def _talk(self, params: Any, ctx: RunContext) -> Any:
         print("to stdout")
         print("to stderr", file=sys.stderr)

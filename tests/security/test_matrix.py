@@ -33,6 +33,7 @@ JOB, RUN, CONNECTION, USER, TOKEN, ASK = (
 
 REST: dict[tuple[str, str], May | None] = {
     ("GET", "/api/openapi.json"): OPEN,
+    ("GET", f"{RUN}/events"): May.SEE_EXECUTIONS,
     ("GET", "/api/problems"): OPEN,
     ("GET", "/api/problems/<problem>"): OPEN,
     ("GET", f"{A}/scheduler-jobs"): May.SEE_JOBS,

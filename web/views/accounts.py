@@ -17,12 +17,13 @@ from app.accounts.service import CHANGE_SCHEMA, NEW_SCHEMA
 from app.accounts.tokens import SCHEMA as TOKEN_SCHEMA
 from app.errors import Conflict, DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.mongo import Document
+from app.services import SESSION_SECRET
 from app.zones import zone_names
 from templates_lib.messages import say, say_many
 from web.current import actor, preference, services
 from web.forms import ABSENT
 from web.views.common import CHECK, Editor, form_of, is_refused, posted, posted_version, tell
-from web.views.signin import SECRET, renew_session
+from web.views.signin import renew_session
 
 blueprint = Blueprint("accounts_pages", __name__)
 
@@ -197,7 +198,7 @@ def change_password() -> Any:
         return _account_page()
     try:
         ended = services().accounts.change_password(
-            actor(), old=request.form.get("old", ""), new=request.form.get("new", ""), keep=session[SECRET]
+            actor(), old=request.form.get("old", ""), new=request.form.get("new", ""), keep=session[SESSION_SECRET]
         )
     except (ValidationFailed, LimitReached) as failed:
         return _account_page(errors=_own_errors(failed)), failed.status
@@ -215,7 +216,7 @@ def end_session() -> Any:
     if handle:
         services().signin.end(actor(), handle)
     else:
-        services().signin.end_others(actor(), session[SECRET])
+        services().signin.end_others(actor(), session[SESSION_SECRET])
         renew_session()
     tell("Session ended")
     return redirect(url_for(".account"))
@@ -326,7 +327,7 @@ def _account_page(
     return render_template(
         "account.html",
         user=user,
-        sessions=services().signin.sessions(actor(), session[SECRET]),
+        sessions=services().signin.sessions(actor(), session[SESSION_SECRET]),
         errors=errors or {},
         factor_errors=factor_errors or {},
         reading=reading or preference(),

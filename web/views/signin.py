@@ -12,12 +12,12 @@ from werkzeug.wrappers import Response
 from app.accounts.signin import SignedIn, Visitor
 from app.correlation import current_id
 from app.errors import Forbidden, LimitReached, NotFound, NotSignedIn, ValidationFailed
+from app.services import SESSION_SECRET
 from templates_lib.messages import say
 from web.current import actor, services
 
 blueprint = Blueprint("signin_pages", __name__)
 
-SECRET = "s"  # the session's secret in the signed cookie  # noqa: S105
 PENDING = "p"  # the same of a session that waits for the second factor
 CSRF = "csrf_token"  # where Flask-WTF keeps its token, in the session and for the request
 DEVICE_COOKIE = "jobwright_device"
@@ -26,7 +26,7 @@ DEVICE_SECONDS = 365 * 86_400
 
 def require_sign_in() -> None:
     """Set the actor of this request. Raises NotSignedIn."""
-    secret = session.get(SECRET)
+    secret = session.get(SESSION_SECRET)
     if not isinstance(secret, str):
         raise NotSignedIn("Sign in first")
     known = services().signin.by_session(secret, address=request.remote_addr or "")
@@ -119,7 +119,7 @@ def safe_target(text: str | None, otherwise: str = "") -> str:
 def admit(signed: SignedIn, target: str) -> Response:
     """The answer to someone who has proved who they are: the cookie of a fresh session, and where they wanted to go."""
     _end_session()  # nothing of the visitor's old one is carried over, and no copy of it is good for anything
-    session[SECRET] = signed.secret
+    session[SESSION_SECRET] = signed.secret
     session.permanent = True
     answer = redirect(target)
     answer.set_cookie(
@@ -136,14 +136,14 @@ def admit(signed: SignedIn, target: str) -> Response:
 
 def renew_session() -> None:
     """Give the session at hand another identity: its secret and what its forms are sent with."""
-    session[SECRET] = services().signin.renew(actor(), session[SECRET])
+    session[SESSION_SECRET] = services().signin.renew(actor(), session[SESSION_SECRET])
     session.pop(CSRF, None)
     g.pop(CSRF, None)
 
 
 def _end_session() -> None:
     """End the sessions of this browser's cookie, here and on the server."""
-    for key in (SECRET, PENDING):
+    for key in (SESSION_SECRET, PENDING):
         secret = session.get(key)
         if isinstance(secret, str):
             services().signin.sign_out(secret)

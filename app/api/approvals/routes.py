@@ -35,7 +35,7 @@ def get_approval(approval_id: str) -> dict[str, Any]:
 @blueprint.body(DecisionBody, required=False)
 @blueprint.response(200, ApprovalEnvelope)
 def approve_request(approval_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Approve a request and carry it out; nobody may approve their own"""
+    """Approve a request and carry it out; you cannot approve your own"""
     return {"approval": record_json(services().approvals.approve(actor(), approval_id, note=body.get("note", "")))}
 
 
@@ -43,12 +43,12 @@ def approve_request(approval_id: str, body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.body(DecisionBody, required=False)
 @blueprint.response(200, ApprovalEnvelope)
 def refuse_request(approval_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Refuse a request; nobody may refuse their own"""
+    """Refuse a request; you cannot refuse your own"""
     return {"approval": record_json(services().approvals.refuse(actor(), approval_id, note=body.get("note", "")))}
 
 
 @blueprint.post("/<approval_id>/withdraw")
 @blueprint.response(200, ApprovalEnvelope)
 def withdraw_request(approval_id: str) -> dict[str, Any]:
-    """Withdraw a request; only the person who made it may"""
+    """Withdraw a request of your own"""
     return {"approval": record_json(services().approvals.withdraw(actor(), approval_id))}

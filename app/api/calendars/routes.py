@@ -67,13 +67,13 @@ def get_calendar(name: str) -> Versioned:
 @blueprint.response(200, CalendarEnvelope)
 @blueprint.etag(if_match=True)
 def update_calendar(name: str, body: Any, version: int | None) -> Versioned:
-    """Replace a calendar's rules; jobs that wait in one of its blackouts are planned anew at once"""
+    """Replace the rules of a calendar; jobs that wait in one of its blackouts are planned again at once"""
     return _answer(services().calendars.update(actor(), name, body, version=version), "Calendar updated")
 
 
 @blueprint.delete("/<name>")
 @blueprint.response(200, Message)
 def delete_calendar(name: str) -> dict[str, str]:
-    """Delete a calendar that no job names"""
+    """Delete a calendar that no job uses"""
     services().calendars.delete(actor(), name)
     return {"message": "Calendar deleted"}

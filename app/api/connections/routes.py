@@ -69,7 +69,7 @@ def _errors_of_change(body: Any, errors: Sequence[FieldError], connection_id: st
 @blueprint.response(200, ConnectionEnvelope)
 @blueprint.etag(if_match=True)
 def update_connection(connection_id: str, body: dict[str, Any], version: int | None) -> Versioned:
-    """Change a connection; its kind stays"""
+    """Change a connection; its kind cannot be changed"""
     row = services().connections.update(actor(), connection_id, name=body["name"], settings=body["settings"], version=version)
     return _answer(row, "Connection updated")
 
@@ -86,6 +86,6 @@ def delete_connection(connection_id: str) -> dict[str, str]:
 @blueprint.post("/<connection_id>/test")
 @blueprint.response(200, ProbeOut)
 def test_connection(connection_id: str) -> dict[str, Any]:
-    """Test a connection: open it once and say what answered"""
+    """Test a connection: open it once, and read what answered"""
     works, message = services().connections.probe(actor(), connection_id)
     return {"ok": works, "message": message}

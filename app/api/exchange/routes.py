@@ -16,7 +16,7 @@ blueprint = ApiBlueprint("exchange", __name__, url_prefix="/api/admin/scheduler-
 
 EXAMPLE = "jobwright: 1\njobs:\n  - name: nightly\n    template_type: webhook_trigger\n"
 FILE = {
-    "application/yaml": {"schema": {"type": "string"}, "example": EXAMPLE},
+    "application/yaml": {"schema": {"type": "string", "format": "binary"}, "example": EXAMPLE},  # bytes, for generators of clients
     "application/json": {"schema": {"type": "object"}},
 }
 CONTENT = {MEDIA["yaml"]: {"schema": {"type": "string"}}, MEDIA["json"]: {"schema": {"type": "object"}}}
@@ -39,7 +39,7 @@ def export_jobs(query: dict[str, Any]) -> Response:
 @blueprint.text_body(FILE, media_types=FILE_TYPES)
 @blueprint.response(200, PlanOut)
 def plan_jobs_file(query: dict[str, Any], text: str) -> dict[str, Any]:
-    """Say what a file would create, change, leave unchanged and delete, without doing it"""
+    """Plan what a file would create, change, leave unchanged and delete, without doing it"""
     return plan_json(services().exchange.plan(actor(), text, **query))
 
 

@@ -15,6 +15,8 @@ from app.jobs.model import RetryOn
 from app.queue.model import Status, Trigger
 from app.shapes import UNKNOWN
 
+LONGEST_WAIT_SECONDS = 60
+
 
 class ExecutionQuery(PageQuery):
     limit = ma.Integer(load_default=50, validate=Range(min=1, max=200))
@@ -51,6 +53,14 @@ class AcknowledgementOut(AnswerSchema):
 
 class AcknowledgementEnvelope(AnswerSchema):
     acknowledgement = ma.Nested(AcknowledgementOut, required=True)
+
+
+class WaitQuery(RequestSchema):
+    wait = ma.Integer(
+        load_default=0,
+        validate=Range(min=0, max=LONGEST_WAIT_SECONDS),
+        metadata={"description": "Seconds to wait for the end of the execution. After them, the answer shows the execution as it is"},
+    )
 
 
 class LogQuery(RequestSchema):

@@ -54,7 +54,7 @@ def list_job_revisions(query: dict[str, Any], job_id: str) -> dict[str, Any]:
 
 @blueprint.post("/<job_id>/revisions/<int:number>/restore")
 @blueprint.response(200, JobEnvelope)
-@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="The request waits for approval; nothing has changed")
 @blueprint.etag(if_match=True)
 def restore_job_revision(job_id: str, number: int, version: int | None) -> Versioned:
     """Restore an earlier version of a job as a new version; the job stays enabled or disabled as it is"""
@@ -64,7 +64,7 @@ def restore_job_revision(job_id: str, number: int, version: int | None) -> Versi
 @blueprint.get("/<job_id>/dependencies")
 @blueprint.response(200, DependenciesOut)
 def list_job_dependencies(job_id: str) -> dict[str, Any]:
-    """List the jobs that a job depends on, each with its execution that waits for those of the others, and the jobs that depend on it"""
+    """List the jobs that a job depends on, each with its execution that waits for the others, and the jobs that depend on it"""
     job, waiting = services().jobs.get(actor(), job_id), services().gathered(job_id)
     dependencies = services().dependencies
     return {
@@ -76,7 +76,7 @@ def list_job_dependencies(job_id: str) -> dict[str, Any]:
 @blueprint.get("/<job_id>/notes")
 @blueprint.response(200, NoteList)
 def list_job_notes(job_id: str) -> dict[str, Any]:
-    """List what people have written about a job, newest first"""
+    """List the notes on a job, newest first"""
     return {"notes": [note_json(note) for note in services().notes.of(actor(), job_id)]}
 
 
@@ -91,13 +91,13 @@ def add_job_note(job_id: str, body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.delete("/<job_id>/notes/<note_id>")
 @blueprint.response(204)
 def delete_job_note(job_id: str, note_id: str) -> None:
-    """Delete a note: one's own, or any as a super-admin"""
+    """Delete your own note; a super-admin may delete any note"""
     services().notes.drop(actor(), job_id, note_id)
 
 
 @blueprint.post("/<job_id>/undelete")
 @blueprint.response(200, JobEnvelope)
-@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing was restored")
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="The request waits for approval; nothing was restored")
 @blueprint.etag()
 def undelete_job(job_id: str) -> Versioned:
     """Restore a deleted job"""
@@ -120,10 +120,10 @@ def _errors_of_copy(body: Any, errors: Sequence[FieldError], job_id: str) -> Seq
 @blueprint.post("/<job_id>/clone")
 @blueprint.body(CLONE_SCHEMA, further_errors=_errors_of_copy)
 @blueprint.response(201, JobEnvelope)
-@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing was created")
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="The request waits for approval; nothing was created")
 @blueprint.etag()
 def clone_job(job_id: str, body: dict[str, Any]) -> Versioned:
-    """Copy a job under another name; the copy is disabled unless `enabled` is true, and of its secrets it has only the named ones"""
+    """Copy a job under another name; the copy is disabled unless `enabled` is true, and it has only those secrets that are named"""
     job, _ = services().jobs.create(actor(), _copy(job_id, body))
     return created_job(job, "Job created")
 
@@ -131,7 +131,7 @@ def clone_job(job_id: str, body: dict[str, Any]) -> Versioned:
 @blueprint.get("/<job_id>/stats")
 @blueprint.response(200, StatsOut)
 def get_job_stats(job_id: str) -> dict[str, Any]:
-    """Figures of the last 100 executions of a job"""
+    """Read figures of the last 100 executions of a job"""
     services().jobs.get(actor(), job_id)
     return services().history.figures(actor(), job_id, FIGURES_OF)
 
@@ -156,7 +156,7 @@ def _errors_of_bulk(body: Any, _: Sequence[FieldError]) -> Sequence[FieldError]:
 @blueprint.body(BULK_SCHEMA, further_errors=_errors_of_bulk)
 @blueprint.response(200, BulkOut)
 def change_many_jobs(body: dict[str, Any]) -> dict[str, Any]:
-    """Apply one action to many jobs, one after the other; with `dry_run`, only say which jobs it would change"""
+    """Apply one action to many jobs, one after the other; with `dry_run`, only read which jobs it would change"""
     jobs = JobFilter(ids=body["job_ids"]) if "job_ids" in body else JobFilter(**body["filter"])
     wanted = BulkRequest(
         action=BulkAction(body["action"]),

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flask import url_for
+from flask import Response
 
 from app.api.approvals.schemas import ApprovalEnvelope
 from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
 from app.api.etag import Versioned
-from app.api.executions.schemas import ExecutionList, ExecutionQuery, RunEnvelope
+from app.api.executions.answers import asked_run
+from app.api.executions.schemas import ExecutionList, ExecutionQuery, RunEnvelope, WaitQuery
 from app.api.jobs.answers import client_locale, created_job, job_answer, show_job, warnings_json
 from app.api.jobs.schemas import BackfillOut, JobChanges, JobEnvelope, JobList, JobQuery, RunBody, Validated
 from app.api.paging import page_json
-from app.api.present import execution_json, instant, jsonable, run_json
+from app.api.present import execution_json, instant, jsonable
 from app.errors import FieldError
 from app.execution.filters import ExecutionFilter
 from app.jobs.filters import JobFilter
@@ -34,7 +35,7 @@ PREVIEWED_RUNS = 5
 @blueprint.arguments(JobQuery, location="query")
 @blueprint.response(200, JobList)
 def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
-    """List jobs, filtered, searched, sorted, in pages"""
+    """List jobs, with filters, search, sorting and pages"""
     where = {name: query.pop(name) for name in ("sort", "page", "limit")}
     page = services().directory.page(actor(), JobFilter(**query), **where)
     return page_json("jobs", [show_job(job) for job in page.items], page)
@@ -43,7 +44,7 @@ def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.post("")
 @blueprint.body(JobDefinitionSchema, validate=False)
 @blueprint.response(201, JobEnvelope)
-@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="The request waits for approval; nothing has changed")
 @blueprint.idempotent
 @blueprint.etag()
 def create_job(body: Any, idempotency_key: str | None) -> Versioned:
@@ -56,7 +57,7 @@ def create_job(body: Any, idempotency_key: str | None) -> Versioned:
 @blueprint.body(JobDefinitionSchema, validate=False)
 @blueprint.response(200, Validated)
 def validate_job(body: Any) -> dict[str, Any]:
-    """Check a job without creating it: say its schedule in words, its next runs and warnings"""
+    """Check a job without creating it; the answer has its schedule in words, its next runs and warnings"""
     definition = services().jobs.validate(actor(), body)
     trigger = definition.schedule.trigger
     job = jsonable(to_plain(definition))
@@ -81,29 +82,29 @@ def get_job(job_id: str) -> Versioned:
 @blueprint.put("/<job_id>")
 @blueprint.body(JobChanges, validate=False)
 @blueprint.response(200, JobEnvelope)
-@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="The request waits for approval; nothing has changed")
 @blueprint.etag(if_match=True)
 def update_job(job_id: str, body: Any, version: int | None) -> Versioned:
-    """Change the fields that are sent; `schedule` and `parameters` are replaced as a whole, fields of a policy that are left out stay"""
+    """Change the fields that are sent; `schedule` and `parameters` are replaced as a whole, other fields of a policy keep their values"""
     return job_answer(services().jobs.update(actor(), job_id, body, version=version), "Job updated", warnings=True)
 
 
 @blueprint.delete("/<job_id>")
 @blueprint.response(200, Message)
-@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="The request waits for approval; nothing has changed")
 @blueprint.etag(if_match=True)
 def delete_job(job_id: str, version: int | None) -> dict[str, str]:
-    """Retire a job; its history stays"""
+    """Delete a job; its history stays, and it can be restored"""
     services().runs.delete_job(actor(), job_id, version=version)
     return {"message": "Job deleted"}
 
 
 @blueprint.post("/<job_id>/enable")
 @blueprint.response(200, JobEnvelope)
-@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="The request waits for approval; nothing has changed")
 @blueprint.etag(if_match=True)
 def enable_job(job_id: str, version: int | None) -> Versioned:
-    """Follow the schedule from now on"""
+    """Enable a job: it follows its schedule from now on"""
     return job_answer(services().jobs.set_enabled(actor(), job_id, enabled=True, version=version), "Job enabled", warnings=True)
 
 
@@ -111,7 +112,7 @@ def enable_job(job_id: str, version: int | None) -> Versioned:
 @blueprint.response(200, JobEnvelope)
 @blueprint.etag(if_match=True)
 def disable_job(job_id: str, version: int | None) -> Versioned:
-    """Ignore the schedule until the job is enabled again"""
+    """Disable a job: it ignores its schedule until it is enabled again"""
     return job_answer(services().jobs.set_enabled(actor(), job_id, enabled=False, version=version), "Job disabled")
 
 
@@ -120,16 +121,16 @@ def disable_job(job_id: str, version: int | None) -> Versioned:
 @blueprint.response(200, JobEnvelope)
 @blueprint.etag(if_match=True)
 def pause_job(job_id: str, body: Any, version: int | None) -> Versioned:
-    """Skip due times until an instant, or until the job is resumed; one `skipped` record stands for them"""
+    """Pause a job until an instant, or until it is resumed; one `skipped` record stands for the due times in between"""
     return job_answer(services().pausing.pause(actor(), job_id, body, version=version), "Job paused")
 
 
 @blueprint.post("/<job_id>/resume")
 @blueprint.response(200, JobEnvelope)
-@blueprint.alt_response(202, schema=ApprovalEnvelope, description="Waits for approval; nothing has changed")
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="The request waits for approval; nothing has changed")
 @blueprint.etag(if_match=True)
 def resume_job(job_id: str, version: int | None) -> Versioned:
-    """End a pause; due times of the pause are not run later"""
+    """Resume a paused job; runs that the pause skipped are not made up for"""
     return job_answer(services().pausing.resume(actor(), job_id, version=version), "Job resumed")
 
 
@@ -141,14 +142,16 @@ def _errors_of_run(body: Any, errors: Sequence[FieldError], job_id: str) -> Sequ
 
 
 @blueprint.post("/<job_id>/run")
+@blueprint.arguments(WaitQuery, location="query")
 @blueprint.body(RunBody, required=False, further_errors=_errors_of_run)
 @blueprint.response(202, RunEnvelope)
+@blueprint.alt_response(200, schema=RunEnvelope, description="The execution has ended while the request waited for it")
 @blueprint.idempotent
-def run_job(job_id: str, body: dict[str, Any], idempotency_key: str | None) -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Run a job now, with other values for some parameters if `parameters` is sent"""
+def run_job(query: dict[str, Any], job_id: str, body: dict[str, Any], idempotency_key: str | None) -> Response:
+    """Run a job now, with other values for some parameters if `parameters` is sent; with `wait`, answer once the run has ended"""
     overrides = body.get("parameters", {})
     execution = services().runs.run_now(actor(), job_id, overrides=overrides, idempotency_key=idempotency_key)
-    return run_json(execution), 202, {"Location": url_for("executions.get_execution", execution_id=execution.id)}
+    return asked_run(execution, query["wait"])
 
 
 @blueprint.post("/<job_id>/backfill")
@@ -163,7 +166,7 @@ def backfill_job(job_id: str, body: Any) -> dict[str, Any]:
 @blueprint.delete("/<job_id>/backfill")
 @blueprint.response(200, Message)
 def cancel_backfill(job_id: str) -> dict[str, str]:
-    """Cancel the waiting runs of the job's backfills; those that have started go on"""
+    """Cancel the waiting runs of the job's backfills; running ones continue"""
     return {"message": f"{services().backfill_runs.cancel(actor(), job_id)} runs cancelled"}
 
 

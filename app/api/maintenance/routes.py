@@ -25,7 +25,7 @@ def get_maintenance() -> dict[str, Any]:
 @blueprint.body(SCHEMA, validate=False)
 @blueprint.response(200, MaintenanceOut)
 def begin_maintenance(body: Any) -> dict[str, Any]:
-    """Begin maintenance: no node starts an execution any more; those that run go on"""
+    """Begin maintenance: no node starts an execution; running ones continue"""
     return maintenance_json(services().maintenance.begin(actor(), body))
 
 

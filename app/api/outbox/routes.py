@@ -28,7 +28,7 @@ def list_given_up_items() -> dict[str, Any]:
 @blueprint.post("/executions/<execution_id>/<what>/again")
 @blueprint.response(202, Message)
 def retry_execution_follow_up(execution_id: str, what: str) -> dict[str, str]:
-    """Try again what the end of an execution owes"""
+    """Try a follow-up of an execution again"""
     services().given_up.ask_again(actor(), execution_id, what)
     return AGAIN
 
@@ -36,6 +36,6 @@ def retry_execution_follow_up(execution_id: str, what: str) -> dict[str, str]:
 @blueprint.post("/events/<event_id>/<what>/again")
 @blueprint.response(202, Message)
 def retry_event_follow_up(event_id: str, what: str) -> dict[str, str]:
-    """Try again what an event owes"""
+    """Try a follow-up of an event again"""
     services().given_up.ask_again_of_event(actor(), event_id, what)
     return AGAIN

@@ -32,7 +32,7 @@ blueprint = ApiBlueprint(
 @blueprint.arguments(ImpactQuery, location="query")
 @blueprint.response(200, ImpactOut)
 def get_template_impact(query: dict[str, Any], template_type: str) -> dict[str, Any]:
-    """Say which jobs stay valid, which migrate by themselves and which need input, if they move to a version or to the draft"""
+    """Read which jobs stay valid, which are converted and which need input if they move to a version or to the draft"""
     if query["to"] == "draft":
         target = services().templates.draft(actor(), template_type)
     else:
@@ -60,14 +60,14 @@ def list_template_moves(template_type: str) -> dict[str, Any]:
 @blueprint.post("/<template_type>/moves/<move_id>/roll-back")
 @blueprint.response(200, MoveOut)
 def roll_back_template_move(template_type: str, move_id: str) -> dict[str, Any]:  # noqa: ARG001 - part of the address
-    """Undo a move: its jobs get their earlier versions and parameters back, except those that were changed since"""
+    """Undo a move: its jobs get their earlier versions and parameters again, except those that were changed since"""
     return {"move": None, "results": [moved_job_json(result) for result in services().moves.roll_back(actor(), move_id)]}
 
 
 @blueprint.get("/<template_type>/presets")
 @blueprint.response(200, PresetList)
 def list_template_presets(template_type: str) -> dict[str, Any]:
-    """List one's own presets of a template, and those that others share"""
+    """List your own presets of a template, and those that others share"""
     return {"presets": [record_json(row) for row in services().presets.of(actor(), template_type)]}
 
 
@@ -80,7 +80,7 @@ def _errors_of_preset(_: Any, errors: Sequence[FieldError], template_type: str, 
 @blueprint.body(PRESET_SCHEMA, further_errors=_errors_of_preset)
 @blueprint.response(200, PresetEnvelope)
 def save_template_preset(template_type: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Save parameters under a name, without secrets; one's own preset of that name is replaced"""
+    """Save parameters under a name, without secrets; your own preset of that name is replaced"""
     row = services().presets.save(actor(), template_type, name, body["parameters"], shared=body.get("shared", False))
     return {"preset": record_json(row)}
 
@@ -88,6 +88,6 @@ def save_template_preset(template_type: str, name: str, body: dict[str, Any]) ->
 @blueprint.delete("/<template_type>/presets/<name>")
 @blueprint.response(200, Message)
 def delete_template_preset(template_type: str, name: str) -> dict[str, str]:
-    """Delete a preset, by its id or by the name of one's own"""
+    """Delete a preset by its id, or your own by its name"""
     services().presets.delete(actor(), template_type, services().presets.id_of(actor(), template_type, name))
     return {"message": "Preset deleted"}

@@ -62,7 +62,7 @@ def derive_template(body: Any) -> Versioned:
 @blueprint.text_body({"application/json": {"schema": FILE_SCHEMA}})
 @blueprint.response(200, SharedOut)
 def import_template(query: dict[str, Any], text: str) -> dict[str, Any]:
-    """Import a derived template from a file as a draft; with `dry_run`, only say what it would change and who signed it"""
+    """Import a derived template from a file as a draft; with `dry_run`, only read what it would change and who signed it"""
     shared = services().sharing.look(actor(), text)
     if not query["dry_run"]:
         services().sharing.take(actor(), text)
@@ -109,7 +109,7 @@ def get_template_record(template_type: str) -> Versioned:
 @blueprint.response(200, TemplateRecord)
 @blueprint.etag(if_match=True)
 def set_template_standing(template_type: str, body: Any, version: int | None) -> Versioned:
-    """Switch a template on or off, restrict it to roles, leave a note; fields that are left out stay"""
+    """Switch a template on or off, restrict it to roles or leave a note; fields that are not sent keep their values"""
     return _record(services().templates.set_standing(actor(), template_type, body, revision=version), "Template changed")
 
 
@@ -127,7 +127,7 @@ def save_template_draft(template_type: str, body: Any, version: int | None) -> V
 def delete_template_draft(template_type: str) -> dict[str, str]:
     """Delete the draft; a template that was never published is deleted with it"""
     services().templates.drop_draft(actor(), template_type)
-    return {"message": "Draft dropped"}
+    return {"message": "Draft deleted"}
 
 
 @blueprint.post("/<template_type>/publish")
@@ -145,7 +145,7 @@ def publish_template(template_type: str, body: dict[str, Any], version: int | No
 @blueprint.response(200, TemplateRecord)
 @blueprint.etag(if_match=True)
 def set_template_version_state(template_type: str, number: int, body: dict[str, Any], version: int | None) -> Versioned:
-    """Deprecate a version (its jobs go on), retire it (it must have no jobs), or publish it again"""
+    """Deprecate a version, whose jobs continue, retire one without jobs, or publish one again"""
     state = body["state"]
     row = services().templates.set_state(actor(), template_type, number, state, revision=version)
     return _record(row, f"Version {number} is {state}")

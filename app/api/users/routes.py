@@ -29,7 +29,7 @@ def list_users() -> dict[str, Any]:
 @blueprint.response(201, UserEnvelope)
 @blueprint.etag()
 def create_user(body: Any) -> Versioned:
-    """Create an account; `reset` is the path of the page where the person sets a password, valid once and for a day"""
+    """Create an account; `reset` is the path of the page where the person sets a password. It works once, within a day"""
     user, secret = services().accounts.add(actor(), body)
     answer = {"user": user_json(user), "message": "Account created", **({"reset": f"/reset/{secret}"} if secret else {})}
     return Versioned(body=answer, version=user.version, status=201)
@@ -49,7 +49,7 @@ def get_user(user_id: str) -> Versioned:
 @blueprint.response(200, UserEnvelope)
 @blueprint.etag(if_match=True)
 def update_user(user_id: str, body: Any, version: int | None) -> Versioned:
-    """Change an account: its name, its role or whether it is disabled; the change counts from its next request on"""
+    """Change an account: its name, role, groups or whether it is disabled; the change takes effect with its next request"""
     user = services().accounts.change(actor(), user_id, body, version=version)
     return Versioned(body={"user": user_json(user), "message": "Account changed"}, version=user.version)
 
@@ -57,7 +57,7 @@ def update_user(user_id: str, body: Any, version: int | None) -> Versioned:
 @blueprint.post("/<user_id>/reset")
 @blueprint.response(200, ResetOut)
 def reset_password(user_id: str) -> dict[str, str]:
-    """Make a link to the page where the person sets another password, valid once and for a day"""
+    """Create a link to the page where the person sets another password. It works once, within a day"""
     return {"reset": f"/reset/{services().accounts.start_reset(actor(), user_id)}"}
 
 
@@ -80,6 +80,6 @@ def list_user_tokens(user_id: str) -> dict[str, Any]:
 @blueprint.body(TOKEN_SCHEMA, validate=False)
 @blueprint.response(201, TokenEnvelope)
 def create_user_token(user_id: str, body: Any) -> dict[str, Any]:
-    """Create a token; this answer alone shows its text"""
+    """Create a token; its text is only in this answer"""
     text, row = services().tokens.request(actor(), user_id, body)
     return {"text": text, "token": record_json(row)}

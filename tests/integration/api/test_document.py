@@ -134,5 +134,5 @@ def test_the_types_of_problems_are_named(document: dict[str, Any]) -> None:
 def test_a_file_can_be_sent_as_yaml_and_as_json(document: dict[str, Any]) -> None:
     for name in ("plan", "apply"):
         content = document["paths"][f"/api/admin/scheduler-jobs/{name}"]["post"]["requestBody"]["content"]
-        assert content["application/yaml"]["schema"] == {"type": "string"}
+        assert content["application/yaml"]["schema"] == {"type": "string", "format": "binary"}
         assert content["application/json"]["schema"] == {"type": "object"}

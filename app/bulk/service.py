@@ -303,7 +303,7 @@ def _expected(wanted: BulkRequest, job: Job, *, busy: bool) -> tuple[Effect, str
         case BulkAction.TAG if tag and tag in definition.tags:
             return Effect.STAYS, say("It already has the tag.")
         case BulkAction.TAG if tag and len(definition.tags) >= MAX_TAGS:
-            return Effect.CANNOT, say("It already has {count} tags, which is the most a job can have.", count=MAX_TAGS)
+            return Effect.CANNOT, say("It already has {most} tags, which is the most a job can have.", most=MAX_TAGS)
         case BulkAction.UNTAG if tag and tag not in definition.tags:
             return Effect.STAYS, say("It does not have the tag.")
     return _CHANGES

@@ -9,133 +9,20 @@ import pytest
 from tests.unit.project import wording
 from tests.unit.project.wording import ANYWHERE, GERMAN, INTERFACE, Rule, Text
 
-# Files whose texts do not keep the rules yet.
-WAITING = frozenset(
-    {
-        "app/config.py",
-        "docs/reference/settings.md",
-        "app/accounts/service.py",
-        "app/accounts/tokens.py",
-        "app/api/audit/schemas.py",
-        "app/api/body.py",
-        "app/api/etag.py",
+# Texts that break a rule on purpose, with the reason.
+ARGUED = {
+    (
         "app/api/jobs/routes.py",
-        "app/api/outbox/schemas.py",
-        "app/bulk/service.py",
-        "app/errors.py",
-        "app/exchange/file.py",
-        "app/execution/runs.py",
-        "app/jobs/schema.py",
-        "app/jobtemplates/derived.py",
-        "app/jobtemplates/service.py",
-        "app/jobtemplates/sharing.py",
-        "app/queue/updates.py",
-        "app/sandbox/template_call.py",
-        "app/scheduling/calendars.py",
-        "app/strength.py",
-        "app/triggers/once.py",
-        "app/validation/dynamic.py",
-        "app/validation/locale/en.po",
-        "app/validation/names.py",
-        "app/validation/patterns.py",
-        "app/validation/schema.py",
-        "app/validation/storable.py",
-        "app/validation/strict_json.py",
-        "docs/de/how-to/find-what-broke.md",
-        "docs/de/how-to/manage-templates.md",
-        "docs/de/how-to/many-jobs.md",
-        "docs/how-to/find-what-broke.md",
-        "docs/how-to/jobs-in-git.md",
-        "docs/how-to/manage-templates.md",
-        "docs/how-to/many-jobs.md",
-        "docs/how-to/operate.md",
-        "docs/how-to/schedules.md",
-        "docs/how-to/secure.md",
-        "docs/reference/dynamic-values.md",
-        "docs/reference/forms.md",
-        "docs/reference/permissions.md",
-        "docs/reference/rest.md",
-        "docs/tutorial/write-a-template.md",
-        "templates_lib/ages.py",
-        "templates_lib/backup/README.md",
-        "templates_lib/backup/archive.py",
-        "templates_lib/backup/template.py",
-        "templates_lib/connections/file_store.py",
-        "templates_lib/connections/kind.py",
-        "templates_lib/connections/mongodb.py",
-        "templates_lib/connections/sql.py",
-        "templates_lib/connections/sqlite.py",
-        "templates_lib/data_export/README.md",
-        "templates_lib/data_export/template.py",
-        "templates_lib/database_cleanup/README.md",
-        "templates_lib/file_cleanup/template.py",
-        "templates_lib/http_health_check/README.md",
-        "templates_lib/http_health_check/template.py",
-        "templates_lib/message_command/README.md",
-        "templates_lib/message_command/template.py",
-        "templates_lib/report_generation/template.py",
-        "templates_lib/service_call/template.py",
-        "templates_lib/ticket_cleanup/README.md",
-        "templates_lib/webhook_trigger/template.py",
-        "web/charts.py",
-        "web/filters/states.py",
-        "web/forms/hints.py",
-        "web/forms/locale/de.po",
-        "web/forms/locale/en.po",
-        "web/locale/de.po",
-        "web/templates/account.html",
-        "web/templates/backfill.html",
-        "web/templates/base.html",
-        "web/templates/bulk.html",
-        "web/templates/calendar.html",
-        "web/templates/calendar_form.html",
-        "web/templates/compare.html",
-        "web/templates/connection_form.html",
-        "web/templates/execution.html",
-        "web/templates/gallery.html",
-        "web/templates/help.html",
-        "web/templates/import.html",
-        "web/templates/job.html",
-        "web/templates/job_form.html",
-        "web/templates/job_merge.html",
-        "web/templates/jobs.html",
-        "web/templates/macros.html",
-        "web/templates/maintenance.html",
-        "web/templates/partials/dashboard.html",
-        "web/templates/partials/job_row.html",
-        "web/templates/pause.html",
-        "web/templates/run_with.html",
-        "web/templates/second_factor.html",
-        "web/templates/system.html",
-        "web/templates/template_draft.html",
-        "web/templates/template_impact.html",
-        "web/templates/template_import.html",
-        "web/templates/template_move.html",
-        "web/templates/template_standing.html",
-        "web/templates/token.html",
-        "web/templates/token_new.html",
-        "web/templates/user.html",
-        "web/templates/user_new.html",
-        "web/views/accounts.py",
-        "web/views/calendars.py",
-        "web/views/connections.py",
-        "web/views/exchange.py",
-        "web/views/job_form.py",
-        "web/views/job_list.py",
-        "web/views/jobs/actions.py",
-        "web/views/jobs/edit.py",
-        "web/views/palette.py",
-        "web/views/preview.py",
-        "web/views/template_admin.py",
-    }
-)
+        "Job created successfully",
+    ): "the message that clients of POST /api/admin/scheduler-jobs have always received",
+}
 
 
 def _report(texts: Iterable[Text], rules: list[Rule]) -> list[str]:
     return [
         f"{text.file}:{text.line}: {problem}  in: {text.words.strip()[:160]}"
         for text in dict.fromkeys(texts)
-        if text.file not in WAITING
+        if (text.file, text.words) not in ARGUED
         for problem in wording.problems(text.words, rules)
     ]
 
@@ -160,12 +47,7 @@ def test_german() -> None:
 
 def test_a_number_beside_a_plural_has_a_sentence_for_one() -> None:
     texts = [text for text, many in wording.sentences() if not many]
-    assert [
-        f"{text.file}:{text.line}: {problem}"
-        for text in dict.fromkeys(texts)
-        if text.file not in WAITING
-        for problem in wording.glued(text.words)
-    ] == []
+    assert [f"{text.file}:{text.line}: {problem}" for text in dict.fromkeys(texts) for problem in wording.glued(text.words)] == []
 
 
 @pytest.mark.parametrize(
@@ -263,3 +145,8 @@ def test_every_place_is_read() -> None:
         text.file for text in wording.of_documents()
     }
     assert {"web/locale/de.po", "app/triggers/locale/de.po", "docs/de/how-to/operate.md"} <= {text.file for text in wording.in_german()}
+
+
+def test_every_argued_text_still_stands() -> None:
+    texts = {(text.file, text.words) for text in wording.of_constants()}
+    assert set(ARGUED) <= texts

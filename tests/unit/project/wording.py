@@ -77,7 +77,7 @@ ANYWHERE = _rules(
         r"\bmeans nothing\b": "is not valid here",
         r"\bkinds? of jobs?\b": "template",
         r"\bbegins? then\b|\bbegan then\b": "started before",
-        r"\bkeeps? all\b": "ok",
+        r"\bkeeps all$": "ok",
         r"\bthat are there as they are\b": "Do not change existing …",
     }
 )
@@ -100,7 +100,6 @@ INTERFACE = _rules(
         r"^\{name\} is (there|in the registry)\b": "{name} created",
         r"\bdo not (get|keep) what\b": "say it directly",
         r"\bkind of\b": "type of",
-        r"\balone\b": "only",
         r"\bfor good\b": "permanently",
     }
 )
@@ -125,7 +124,7 @@ GERMAN = _rules(
 # A number beside a plural, in a text that has no form for one. Limits (most, least) are never 1.
 COUNTED = re.compile(
     r"(?:%\((?!most|least)\w+\)s|\{(?!most|least)\w+(?::[^}]*)?\}) "
-    r"(?:(?!and\b|or\b|with\b)\w+ )?(jobs|runs(?! backwards| on)|executions|lines|fields|entries|errors|nodes|days|hours|minutes|seconds|files|documents|requests|tags|versions|changes|others)\b"
+    r"(?:(?:more|other|waiting|failed|broken|scheduled|queued|last|past) )?(jobs|runs(?! backwards| on)|executions|lines|fields|entries|errors|nodes|days|hours|minutes|seconds|files|documents|requests|tags|versions|changes|others)\b"
 )
 
 

@@ -1,4 +1,4 @@
-# Everything a newcomer needs: `make run`, `make demo`, `make test`. Each sets up what it lacks.
+# The commands that matter: `make run` and `make test`. Each sets up what is missing.
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -29,7 +29,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-ha
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## Install everything into .venv
+setup: $(STAMP) ## Install everything into .venv: one to two minutes, once
 
 $(STAMP): requirements.lock pyproject.toml scripts/setup.sh scripts/system-packages.sh
 	@scripts/setup.sh $(PYTHON)
@@ -47,16 +47,16 @@ $(NODE_MODULES): tests/clients/package-lock.json
 run: $(STAMP) ## Serve http://127.0.0.1:8080 with a MongoDB of its own; make run SAMPLE=1 with sample data
 	@exec $(if $(SAMPLE),env JOBWRIGHT_SAMPLE=$(SAMPLE)) $(BIN)/jobwright serve
 
-demo: $(STAMP) ## Run one job of each template on sample data, print what became of it
+demo: $(STAMP) ## Run one job of each template on data of its own, and print the outcomes: 20 seconds
 	@exec $(BIN)/jobwright demo
 
-test: setup-tests ## All tests, in about 18 minutes on two cores
+test: setup-tests ## Run all tests: about 18 minutes on two cores
 	@echo "1/3 Unit and integration tests: about 6 minutes"
 	@$(PYTEST) $(FEW) $(COVERED)
 	@$(MAKE) --no-print-directory test-processes
 
 # Coverage is what the first tests reach. In tests of whole services, of browsers or of a kill -9 it would say little and cost much.
-check: setup-tests ## What CI runs: lint, types, import contracts, all tests, coverage of the first; about 21 minutes on two cores
+check: setup-tests ## Run what CI runs: lint, types, import contracts, all tests, coverage: about 21 minutes on two cores
 	@echo "0/3 Lint, types, import contracts: about a minute"
 	@$(MAKE) --no-print-directory lint types imports
 	@rm -f .coverage .coverage.*
@@ -74,7 +74,7 @@ test-processes: setup-tests
 	@$(PYTEST) $(ALONE)
 
 check-long: export CHECK_LONG = 1
-check-long: ## make check with every example and every case, make fuzz, make faults, and repeats beside busy loops: some hours
+check-long: ## Run make check with every example and case, make fuzz, make faults, and repeats beside busy loops: some hours
 	@$(MAKE) --no-print-directory check fuzz faults
 	@for round in $$(seq $(REPEATS)); do echo "Repeat $$round of $(REPEATS), beside three busy loops"; \
 		CHECK_LONG= $(BIN)/python -m tests.busy 3 $(PYTEST) $(FEW) $(TIMED) || exit 1; done
@@ -91,10 +91,10 @@ types: $(STAMP)
 imports: $(STAMP)
 	@$(BIN)/lint-imports
 
-bench: setup-tests ## Figures, with the machine that made them
+bench: setup-tests ## Measure, and print the figures with the machine that made them
 	@$(BIN)/python -m tests.bench
 
-faults: setup-tests ## The long run of the fault tests: make faults MINUTES=15
+faults: setup-tests ## Run the fault tests for longer: make faults MINUTES=15
 	@JOBWRIGHT_FAULT_MINUTES=$(MINUTES) $(PYTEST) tests/faults
 
 $(TOOLS)/.pip-audit-$(PIP_AUDIT) $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX): $(STAMP)
@@ -102,30 +102,30 @@ $(TOOLS)/.pip-audit-$(PIP_AUDIT) $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX): $(STAMP)
 	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==$(PIP_AUDIT) cyclonedx-bom==$(CYCLONEDX)
 	@touch $(TOOLS)/.pip-audit-$(PIP_AUDIT) $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX)
 
-fuzz: setup-tests ## The long run of odd inputs and damaged records, with schemathesis: make fuzz EXAMPLES=200
+fuzz: setup-tests ## Try odd inputs and damaged records for longer, with schemathesis: make fuzz EXAMPLES=200
 	@CHECK_LONG=1 FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) tests/security/test_fuzz.py
 	@CHECK_LONG=1 $(PYTEST) -n auto tests/security/test_odd_inputs.py tests/integration/all_rooms/test_damage.py
 
-audit: $(TOOLS)/.pip-audit-$(PIP_AUDIT) ## Known vulnerabilities of what is locked (pip-audit; asks an advisory database)
+audit: $(TOOLS)/.pip-audit-$(PIP_AUDIT) ## Look for known vulnerabilities of the locked packages (pip-audit; asks an advisory database)
 	@$(BIN)/python scripts/audit.py $(TOOLS)/bin/pip-audit requirements-runtime.lock
 
-sbom: $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX) ## Bill of materials of what is locked, as CycloneDX: sbom.json
+sbom: $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX) ## Write the bill of materials of the locked packages, as CycloneDX: sbom.json
 	@$(TOOLS)/bin/cyclonedx-py requirements requirements-runtime.lock --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json
 	@echo "sbom.json: $$($(PYTHON) -c "import json; print(len(json.load(open('sbom.json'))['components']))") components"
 
-messages: $(STAMP) ## Collect what pages say into web/locale, for translators
+messages: $(STAMP) ## Collect the texts of pages into web/locale, for translators
 	@$(BIN)/python -m scripts.messages
 
-screenshots: setup-tests ## A picture of every page, by day, by night, on a phone, in German: screenshots/; about 5 minutes
+screenshots: setup-tests ## Take a picture of every page, light, dark, on a phone and in German: screenshots/; 3 to 5 minutes
 	@$(BIN)/python -m scripts.screenshots
 
 pictures: setup-tests ## Renew the picture of README: docs/pictures/
 	@$(BIN)/python -m scripts.screenshots --docs
 
-lock: ## Resolve the lock file anew
+lock: ## Resolve the lock files again
 	@$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv
 	@$(COMPILE) --extra local --extra s3 --extra sftp --extra gcs --group dev --group build --output-file requirements.lock
 	@$(COMPILE) --group build --output-file requirements-runtime.lock
 
-clean: ## Remove what make made, but not ./data
+clean: ## Remove what make has created, but not ./data
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* *.egg-info

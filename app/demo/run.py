@@ -34,6 +34,7 @@ def run_demo() -> int:
     """Runs the demo. Returns the exit code: 0 if every job has done its work, else 1."""
     began = time.monotonic()
     configure_logging(level="WARNING")
+    print("Starting a service for the demo. Each job takes about a second.\n", flush=True)
     try:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jobwright-demo-")))
@@ -53,7 +54,11 @@ def run_demo() -> int:
             demo.connect(SERVICE, "http", {"hosts": [f"127.0.0.1:{hook_port}"], "plain": True, "proof": "none"})
             bus_port = stack.enter_context(bus_server(inbox))
             demo.connect(BUS, "nats", {"servers": [f"nats://127.0.0.1:{bus_port}"], "subjects": ["shop.>"]})
-            _print_table([demo.run(job, shop) for job in JOBS], address, time.monotonic() - began)
+            print(f"{'template':<20} {'outcome':<9} {'seconds':>7}  proof")
+            for job in JOBS:
+                _print_row(demo.run(job, shop))
+            seconds = time.monotonic() - began
+            print(f"\nAll {len(JOBS)} jobs did their work, in {seconds:.1f} s. The service stops now. `make run` starts one that stays.")
     except Surprise as surprise:
         print(f"\nThe demo failed: {surprise}", file=sys.stderr)
         return 1
@@ -99,10 +104,5 @@ class _Demo:
         return content
 
 
-def _print_table(rows: list[Row], address: str, seconds: float) -> None:
-    print(f"\n{'template':<20} {'outcome':<9} {'seconds':>7}  proof")
-    for row in rows:
-        print(f"{row.template:<20} {row.outcome:<9} {row.seconds:>7.2f}  {row.proof}\n{'':<20} {row.page}")
-    print(
-        f"\nEvery job has done its work, at {address}, in {seconds:.1f} s. The service is stopped again; `make run` starts one that stays."
-    )
+def _print_row(row: Row) -> None:
+    print(f"{row.template:<20} {row.outcome:<9} {row.seconds:>7.2f}  {row.proof}\n{'':<20} {row.page}", flush=True)

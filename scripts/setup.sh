@@ -26,7 +26,7 @@ pip() { "$bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
   exit 1
 }
 packages=$(grep -c '==' requirements.lock)
-say "Setting up Jobwright in .venv, once. It takes one to two minutes, or longer with a slow network."
+say "Setting up Jobwright in .venv, once. It takes one to two minutes, or longer with a slow network or a busy machine."
 SECONDS=0
 step "1/4 Check system packages" scripts/system-packages.sh runtime
 if [ ! -x "$bin/python" ]; then

@@ -136,6 +136,8 @@ class House:
             {"_id": self.after.id, "revision": 1, "arrived": [[self.job.id, "e"]], "seen": ["e"], "owed": [], "at": now}
         )
         self.db["run_limits"].insert_one({"_id": actor.id, "at": [now]})
+        sample = {"state": "ready", "by": actor.email, "at": now, "database": "shop", "failing_hour": 3}
+        self.db["samples"].insert_one({"_id": "sample", **sample, "connections": [], "jobs": [self.job.id]})
         mark = {"failed_at": now, "by": actor.email, "at": now, "note": "known", "dismissed": False}
         self.db["acknowledgements"].insert_one({"_id": self.job.id, "execution_id": "e", **mark})
         NodeStore(self.db).beat("node", host="h", clock=now, tick_age=0.1)
@@ -280,6 +282,7 @@ class House:
             "job-executions",
             "job-templates",
             "maintenance",
+            "sample-data",
             "scheduler-jobs",
             "tokens",
             "users",
@@ -309,6 +312,7 @@ class House:
         ]
         pages = [
             "/",
+            "/sample-data",
             "/account",
             "/approvals",
             "/approvals?state=failed",
@@ -461,6 +465,7 @@ COLLECTIONS = [
     "gatherings",
     "run_limits",
     "settings_seen",
+    "samples",
 ]
 # Whose absence of a field is no damage: it always may be missing.
 SILENT = {"job_drafts", "run_limits"}

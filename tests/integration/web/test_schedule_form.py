@@ -171,6 +171,60 @@ def test_a_draft_keeps_no_secret(browser_client: FlaskClient, store: Store, type
     assert dict(kept["pairs"])["d.mname"] == "kept"
 
 
+def test_a_draft_with_a_wrong_field_keeps_the_others_and_no_secret(browser_client: FlaskClient, store: Store) -> None:
+    pairs = draft_of(browser_client, **{"d.mname": "kept", "p.mseconds": "not a number"})
+    secret = next(node for node in LexborHTMLParser(text(browser_client.get(NEW))).css("input[type=password]"))
+    pairs[secret.attributes["name"] or ""] = ["canary-secret"]
+    assert browser_client.post("/jobs/new/draft?template=noop", data=pairs).status_code == 204
+    kept = store.database["job_drafts"].find_one({})
+    assert kept is not None
+    assert "canary" not in repr(kept)
+    assert dict(kept["pairs"])["p.mseconds"] == "not a number"
+
+
+def test_a_new_connection_leads_back_to_the_form(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    new = "/jobs/new?template=database_cleanup"
+    form = Page(text(browser_client.get(new)))
+    form.editor("/name").value = "kept"
+    fields: dict[str, list[str]] = {}
+    for name, value in form.pairs():
+        fields.setdefault(name, []).append(value)
+    left = browser_client.post(new, data={**fields, "new.connection": ["mongodb p.mconnection"]})
+    assert left.headers["Location"].startswith("/connections/new?kind=mongodb&next=")
+    services.connections.create(super_admin, name="fresh", kind="mongodb", settings={"uri": "mongodb://127.0.0.1:1/", "database": "x"})
+    back = Page(text(browser_client.get(f"{new}&draft=1&connection=fresh")))
+    assert back.at("/name")["value"] == "kept"
+    assert dict(back.pairs())["p.mconnection"] == "fresh"
+
+
+def test_the_only_connection_of_a_kind_is_chosen(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    new = "/jobs/new?template=database_cleanup"
+    assert "There is no connection of this kind yet." in text(browser_client.get(new))
+    for name in ("one", "two"):
+        services.connections.create(super_admin, name=name, kind="mongodb", settings={"uri": "mongodb://127.0.0.1:1/", "database": "x"})
+        chosen = dict(Page(text(browser_client.get(new))).pairs()).get("p.mconnection", "")
+        assert chosen == ("one" if name == "one" else "")
+
+
+def test_a_changed_job_is_tried_with_its_changes(browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store) -> None:
+    job = services.jobs.create(super_admin, cleanup(services))[0]
+    form = Page(text(browser_client.get(f"/jobs/{job.id}/edit")))
+    form.editor("/collection").value = "people"
+    fields: dict[str, list[str]] = {}
+    for name, value in form.pairs():
+        fields.setdefault(name, []).append(value)
+    html = text(browser_client.post(f"/jobs/{job.id}/edit", data={**fields, "try": ["1"]}))
+    waiting = LexborHTMLParser(html).css_first("#dry-run")
+    assert waiting is not None
+    of = (waiting.attributes["hx-get"] or "").rpartition("/")[2]
+    row = Queue(store.database).document(services.previews.id_of(f"{super_admin.id}/{of}"))
+    assert row is not None
+    assert row["parameters"]["collection"] == "people"
+    assert services.jobs.get(super_admin, job.id).definition.parameters["collection"] != "people"
+    shown = " ".join(text(browser_client.post(f"/jobs/{job.id}/edit", data={**fields, "changes": ["1"]})).split())
+    assert "Saving changes 1 field" in shown
+
+
 def test_a_short_secret_takes_nothing_else_with_it(browser_client: FlaskClient, store: Store) -> None:
     pairs = draft_of(browser_client, **{"d.mname": "a name with an a", "d.mdescription": "a"})
     secret = next(node for node in LexborHTMLParser(text(browser_client.get(NEW))).css("input[type=password]"))

@@ -81,12 +81,12 @@ def test_a_secret_is_named_instead_of_typed(visitor: Watched, service: Service) 
     page.goto(f"{service.address}/jobs/new?template=webhook_trigger")
     visitor.set("/name", name)
     visitor.set("/url", "https://example.com/hook")
-    page.get_by_label("Saved secret for Signing secret").select_option(label="Saved secret: signing key")
+    page.get_by_label("Signing secret: saved secret").select_option(label="Saved secret: signing key")
     page.get_by_role("button", name="Create job").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text(name)
     expect(page.get_by_role("link", name="signing key")).to_be_visible()
     page.goto(page.url + "/edit")
-    assert page.get_by_label("Saved secret for Signing secret").input_value() == "signing key"
+    assert page.get_by_label("Signing secret: saved secret").input_value() == "signing key"
     assert "hidden value" not in page.content()
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
@@ -17,17 +16,21 @@ from referencing.jsonschema import DRAFT202012
 from app.validation.cache import Cache
 from app.validation.patterns import PatternRefused, check_pattern
 from app.validation.pointer import escape
+from app.validation.shape import shape_error
 from app.validation.storable import is_text
 from templates_lib.messages import say
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 5_000_000
 MAX_DEPTH = 64  # levels of JSON; an object in `properties` takes two
-MOST_SUBSCHEMAS = 1500  # checking one against the metaschema takes 0.4 ms
-MOST_OBJECTS = 1600  # subschemas, and the objects that hold subschemas by name
-MOST_VALUES = 100_000
+MOST_SUBSCHEMAS = 25_000
+MOST_OBJECTS = 60_000  # subschemas, and the objects that hold subschemas by name
+MOST_VALUES = 500_000
+LARGE = 1500  # subschemas; a larger schema is drawn in parts, and only few of them are kept
 MOST_PATTERNS = 200
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 CACHED = 256
+LARGE_CACHED = 4
+LARGE_BYTES = 200_000  # a schema of so many bytes may be a large one
 
 # The keywords that hold schemas (draft 2020-12 core, 10 and 11). The "same place" keywords apply their schemas to the value itself.
 ONE = (
@@ -105,10 +108,11 @@ def prepare(schema: Any) -> Prepared:
     if len(text) > MAX_BYTES:
         raise SchemaRefused("", say("is larger than {most:,} bytes", most=MAX_BYTES))
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return _cache.get(digest, lambda: _Walk(json.loads(text), digest).run())
+    cache = _cache if len(text) < LARGE_BYTES else _large_cache
+    return cache.get(digest, lambda: _Walk(json.loads(text), digest).run())
 
 
-_cache = Cache[Prepared](CACHED)
+_cache, _large_cache = Cache[Prepared](CACHED), Cache[Prepared](LARGE_CACHED)
 
 
 def check_json(root: Any) -> None:
@@ -177,6 +181,7 @@ class _Walk:
         self._visit(self._root, "", resolver)
         self._follow()
         self._refuse_loops()
+        self._refuse_crowds()
         return Prepared(self._root, registry, resolver, self._numbers, tuple(self._subschemas), self._digest)
 
     def _refuse_embedded_dialects(self) -> None:
@@ -277,6 +282,20 @@ class _Walk:
                     path.append(iter(self._same_place[step]))
                     trail.append(step)
 
+    def _refuse_crowds(self) -> None:
+        """Raises SchemaRefused if more than LARGE schemas apply to one value: the work for a place grows with their square."""
+        if len(self._subschemas) <= LARGE:
+            return
+        below = {child for children in self._same_place for child in children}
+        for start in range(len(self._subschemas)):
+            reached, waiting = {start}, [] if start in below else [start]
+            while waiting:
+                fresh = [child for child in self._same_place[waiting.pop()] if child not in reached]
+                reached.update(fresh)
+                waiting += fresh
+                if len(reached) > LARGE:
+                    raise SchemaRefused(_short(self._pointers[start]), say("applies more than {most:,} schemas to one value", most=LARGE))
+
 
 def subschemas(schema: Schema) -> Iterator[tuple[str, Any, Any]]:
     """Yields (keyword, key or index or None, subschema) for each schema directly inside `schema`, in a fixed order."""
@@ -292,19 +311,15 @@ def subschemas(schema: Schema) -> Iterator[tuple[str, Any, Any]]:
             yield from [(keyword, key, inner) for key, inner in named.items()]
 
 
-_metaschema: Any = Draft202012Validator(Draft202012Validator.META_SCHEMA)
-
-
 def check_shape(schema: Any, pointer: str) -> None:
     """Raises SchemaRefused if `schema` does not follow the metaschema of draft 2020-12."""
     _check_dialect(schema, pointer)
     try:
-        error = next(iter(_metaschema.iter_errors(schema)), None)
+        error = shape_error(schema)
     except RecursionError as deep:
         raise SchemaRefused(pointer, "is nested too deeply") from deep
     if error is not None:
-        where = pointer + "".join(f"/{escape(part)}" for part in error.absolute_path)
-        raise SchemaRefused(_short(where), say("is not valid in draft 2020-12: {message}", message=error.message[:200]))
+        raise SchemaRefused(_short(pointer + error[0]), say("is not valid in draft 2020-12: {message}", message=error[1][:200]))
 
 
 def _check_dialect(schema: Schema, pointer: str) -> None:

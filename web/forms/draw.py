@@ -33,7 +33,7 @@ class Drawer:
     """
 
     def __init__(self, views: Views, overrides: Mapping[str, Mapping[str, Any]], reader: Reader) -> None:
-        self.views, self.budget = views, Budget()
+        self.views, self.budget = views, Budget(is_large=views.is_large)
         self._overrides, self._reader = overrides, reader
         beginnings = Beginnings(overrides)
         self._filler = Filler(views, beginnings.start, beginnings.keeps_empty)

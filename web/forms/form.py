@@ -12,7 +12,7 @@ from markupsafe import Markup
 from app.errors import FieldError
 from app.validation.cache import Cache
 from app.validation.dynamic import Resolved
-from app.validation.schema import CACHED, prepare
+from app.validation.schema import CACHED, LARGE, LARGE_CACHED, prepare
 from app.validation.secret import NAMED
 from app.validation.validator import SchemaValidator
 from app.validation.words import DEFAULT_LOCALE, words_of
@@ -63,7 +63,7 @@ class _Compiled:
     has_read_only: bool
 
 
-_compiled = Cache[_Compiled](CACHED)
+_compiled, _large_compiled = Cache[_Compiled](CACHED), Cache[_Compiled](LARGE_CACHED)
 
 
 def _compile(schema: Any) -> _Compiled:
@@ -74,7 +74,9 @@ def _compile(schema: Any) -> _Compiled:
         has_read_only = any(subschema.get("readOnly") is True for subschema in validator.prepared.subschemas)
         return _Compiled(validator, Views(validator), has_read_only)
 
-    return _compiled.get(prepare(schema).digest, make)
+    prepared = prepare(schema)
+    cache = _compiled if len(prepared.subschemas) <= LARGE else _large_compiled
+    return cache.get(prepared.digest, make)
 
 
 class Form:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 MOST_ROWS = 2000  # entries of one list or map
 MOST_FIELDS = 2000  # fields of one drawing; a field is about 2 kB of HTML
+FIELDS_OF_LARGE = 300  # fields that the form of a large schema opens with
 MOST_OPTIONS = 10_000  # options of one drawing: values and alternatives to choose from
 DEEPEST = 40  # levels of fields; what is deeper is edited as JSON
 FEWEST_OPTIONS = 20  # options that each choice may offer, however many the other choices have
@@ -15,8 +16,8 @@ LETTERS_PER_FIELD = 100  # a field with a longer posted name counts as several f
 class Budget:
     """The fields and options that one drawing may still add."""
 
-    def __init__(self) -> None:
-        self._fields, self._options = MOST_FIELDS, MOST_OPTIONS
+    def __init__(self, *, is_large: bool = False) -> None:
+        self._fields, self._options = FIELDS_OF_LARGE if is_large else MOST_FIELDS, MOST_OPTIONS
 
     def allow_more_fields(self) -> None:
         """Allow MOST_FIELDS fields from now on, because a person asked for more."""
@@ -31,9 +32,10 @@ class Budget:
         self._fields -= 1
 
     def take_fields(self, prefix: str, names: Iterable[str]) -> bool:
-        """Count the fields of these names inside `prefix`. Returns False, and counts nothing, if they are too many."""
+        """Count the fields of these names inside `prefix`. Returns False, and counts nothing, if they are too many. The first level of
+        a form may have MOST_FIELDS fields, however few the others may have."""
         size = sum(1 + (len(prefix) + len(name)) // LETTERS_PER_FIELD for name in names)
-        if size > self._fields:
+        if size > (self._fields if "." in prefix else MOST_FIELDS):
             return False
         self._fields -= size
         return True

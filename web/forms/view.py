@@ -9,6 +9,7 @@ from typing import Any
 
 from app.validation.layers import MOST_KEPT, UNTYPED, Collector, Heads, Layers, Origin
 from app.validation.patterns import matches
+from app.validation.schema import LARGE
 from app.validation.secret import is_secret
 from app.validation.validator import SchemaValidator
 from web.forms.choices import Choices, common_choices, listed_values
@@ -155,6 +156,7 @@ class Views(Collector[View]):
         super().__init__(validator, View)
         self._numbers = validator.prepared.numbers
         self._subschemas = validator.prepared.subschemas
+        self.is_large = len(self._subschemas) > LARGE
         self._listings: dict[int, list[tuple[Any, str]] | None] = {}
         self._known_choices: dict[str, Choices] = {}
         for schema in self._subschemas:

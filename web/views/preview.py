@@ -23,7 +23,7 @@ from web.views.common import CHECK, Editor, Pairs, live_options, posted
 
 blueprint = Blueprint("preview_pages", __name__, url_prefix="/templates")
 
-LONGEST_SCHEMA = 300_000
+LONGEST_SCHEMA = 1_000_000
 SAMPLES = Path(__file__).parent / "samples"
 
 

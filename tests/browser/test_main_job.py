@@ -42,7 +42,7 @@ def test_an_admin_makes_the_cleanup_job_and_the_documents_are_gone(visitor: Watc
             expect(page.locator("#schedule-preview li")).to_have_count(5)
         page.get_by_role("button", name="Create job").click()
 
-        expect(page.get_by_text("is no JSON").first).to_be_visible()
+        expect(page.get_by_text("is not valid JSON").first).to_be_visible()
         assert page.locator("[data-pointer='/condition']").input_value() == '{"lastActive": {"$lt": "half a year ago"'
         if visitor.javascript:
             expect(page.locator("#form-errors")).to_be_focused()

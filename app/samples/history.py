@@ -12,6 +12,7 @@ from typing import Any
 from app.execution.log_store import chunk
 from app.jobs.model import Job
 from app.mongo import Document
+from app.queue.endings import ended_fields
 from app.queue.execution import Execution
 from app.queue.model import Status
 from app.samples.jobs import SampleJob
@@ -64,7 +65,7 @@ def past_execution(job: Job, run: PastRun) -> Document:
 def ended(document: Document, status: Status, at: datetime) -> Document:
     """Returns the stored form of an execution that has not begun, ended then."""
     kept = {name: value for name, value in document.items() if name not in {"live", "queue_rank"}}
-    return {**kept, "status": status.value, "completed_at": at}
+    return {**kept, **ended_fields(status, at)}
 
 
 def past_log(document: Document, lines: Sequence[tuple[str, str]]) -> Document:

@@ -9,6 +9,7 @@ import pytest
 from pymongo.database import Database
 
 from app.errors import DuplicateName
+from app.execution.acknowledgement_store import AcknowledgementStore
 from app.execution.day_store import DayStore, Tally
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, chunk
@@ -89,9 +90,12 @@ def test_what_has_arrived_is_put_at_its_revision_and_paid(database: Data) -> Non
 def test_maintenance_is_on_while_its_document_is_there(database: Data) -> None:
     switch = MaintenanceStore(database)
     assert (switch.get(), switch.token()) == (None, None)
-    first = switch.put(reason="moving", by="u", at=NOW)
+    first = switch.put(reason="moving", by="u", at=NOW, until=None)
     assert switch.get() == first
-    assert switch.put(reason="still moving", by="u", at=NOW)["token"] != first["token"] != switch.token()
+    second = switch.put(reason="still moving", by="u", at=NOW, until=NOW + timedelta(hours=1))
+    assert second["token"] != first["token"] != switch.token()
+    assert not switch.remove(token=first["token"]), "whoever ends the first does not end the second"
+    assert switch.get() == second
     assert [switch.remove(), switch.remove()] == [True, False]
 
 
@@ -161,6 +165,22 @@ def test_sample_data_has_one_record_and_one_who_changes_it(database: Data) -> No
     )
     samples.remove()
     assert samples.get() is None
+
+
+def test_an_acknowledgement_gives_way_to_a_later_failure_only(database: Data) -> None:
+    store = AcknowledgementStore(database)
+    fields: Document = {"execution_id": "e1", "failed_at": NOW, "by": "ada@example.com", "at": NOW, "note": "known", "dismissed": False}
+    later = {**fields, "execution_id": "e2", "failed_at": NOW + timedelta(hours=1)}
+    assert store.of_jobs([]) == {}
+    assert store.put("a", fields)
+    assert store.put("a", {**fields, "note": "changed"}), "the same failure is acknowledged anew"
+    assert store.put("a", later)
+    assert not store.put("a", fields), "the later one stays"
+    assert store.put("b", fields)
+    assert {job: row["execution_id"] for job, row in store.of_jobs(["a", "b", "c"]).items()} == {"a": "e2", "b": "e1"}
+    assert not store.remove("a", "e1"), "it is about another failure"
+    assert store.remove("a", "e2")
+    assert set(store.of_jobs(["a", "b"])) == {"b"}
 
 
 def line(text: str, level: str = "INFO") -> Document:

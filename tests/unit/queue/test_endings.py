@@ -65,6 +65,7 @@ OTHERS = {
     ("app/queue/shape.py", ""): "what an attempt must be",
     ("app/api/present.py", "execution_json"): "the answer of REST",
     ("app/node/preparation.py", "_resolved"): "what dynamic values may name",
+    ("app/samples/history.py", "past_execution"): "the attempt of an invented run; its end comes from ended_fields",
 }
 
 

@@ -48,8 +48,8 @@ def test_groups_and_lists_of_objects_keep_their_places() -> None:
     inner = {row.title: row.inner for row in rows}
     assert _texts(inner["Limits"]) == {"At most": "3"}
     assert [(entry.title, _texts(entry.inner)) for entry in inner["Steps"]] == [
-        ("Step 1", {"Step name": "first"}),
-        ("Step 2", {"Step name": "second"}),
+        ("Entry 1", {"Step name": "first"}),
+        ("Entry 2", {"Step name": "second"}),
     ]
 
 

@@ -9,7 +9,7 @@ from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
-from app.errors import Conflict, FieldError, NotFound, ValidationFailed
+from app.errors import Conflict, FieldError, ValidationFailed
 from app.execution.acknowledgement_store import AcknowledgementStore
 from app.execution.history_store import HistoryStore
 from app.execution.visible import VisibleExecutions
@@ -143,13 +143,13 @@ class Attention:
         return _acknowledgement(row)
 
     def take_back(self, actor: Actor, execution_id: str) -> None:
-        """Removes the acknowledgement of a failure, so that it needs attention again. Raises NotFound where it has none."""
+        """Removes the acknowledgement of a failure, so that it needs attention again. Raises NotFound, and Conflict where it has none."""
         require(actor, May.ACKNOWLEDGE)
         execution = self._visible.get(actor, execution_id)
         action = "execution.unacknowledge"
         with self._audit.action(actor, action, kind="execution", target_id=execution_id, name=execution.job_name):
             if not self._store.remove(execution.job_id, execution_id):
-                raise NotFound("acknowledgement", execution_id)
+                raise Conflict("This failure is not acknowledged")
 
 
 def _of(row: Document | None, run: Outline) -> Acknowledgement | None:

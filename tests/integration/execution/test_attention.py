@@ -72,7 +72,7 @@ def test_a_dismissed_failure_is_gone_until_that_is_taken_back(
     assert (failing.open, failing.acknowledged) == ([], [])
     services.attention.take_back(super_admin, run)
     assert open_jobs(services, super_admin) == ["weekly"]
-    with pytest.raises(NotFound):
+    with pytest.raises(Conflict, match="not acknowledged"):
         services.attention.take_back(super_admin, run)
 
 
@@ -128,7 +128,7 @@ def test_over_rest(api: Api, services: Services, super_admin: Actor, failed: Cal
     }
     assert open_jobs(services, super_admin) == []
     assert api("DELETE", address).status_code == 204
-    assert api("DELETE", address).status_code == 404
+    assert api("DELETE", address).status_code == 409
     assert open_jobs(services, super_admin) == ["weekly"]
 
 

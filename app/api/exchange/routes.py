@@ -19,7 +19,7 @@ FILE = {
     "application/yaml": {"schema": {"type": "string", "format": "binary"}, "example": EXAMPLE},  # bytes, for generators of clients
     "application/json": {"schema": {"type": "object"}},
 }
-CONTENT = {MEDIA["yaml"]: {"schema": {"type": "string"}}, MEDIA["json"]: {"schema": {"type": "object"}}}
+CONTENT = {MEDIA["yaml"]: {"schema": {"description": "The file in YAML"}}, MEDIA["json"]: {"schema": {"type": "object"}}}
 FILE_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "application/json"})
 
 

@@ -224,7 +224,7 @@ def test_a_calendar_is_made_and_a_job_keeps_out_of_it(visitor: Watched, service:
     page.get_by_text("Start, end, spread and blackout calendars").click()
     page.get_by_label(f"Every day {suffix}").check()
     if visitor.javascript:
-        expect(page.get_by_text(f"skipped: Every day {suffix}")).to_have_count(5)
+        expect(page.get_by_text(f"skipped by the blackout calendar Every day {suffix}")).to_have_count(5)
     page.get_by_role("button", name="Create job").click()
     expect(page.get_by_role("link", name=f"Every day {suffix}")).to_be_visible()
     page.locator("summary[aria-label='More actions']").click()

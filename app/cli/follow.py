@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from app.cli.output import echo, moment, note, print_json, span
 
 LIVE = ("queued", "running", "retrying")
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 1.5  # seconds between two questions
+HINT_SECONDS = 10.0  # after which people who wait for a start learn why there may be none
 PATIENCE_SECONDS = 60.0  # that the server may be away while a run is followed
 LINES = 1000  # of the log at once
 
@@ -39,7 +41,7 @@ def follow(client: Client, execution_id: str, how: Following) -> dict[str, Any]:
     """Returns the execution when it has ended. Raises Failed after `how.seconds`, and after Ctrl-C."""
     log = LogPrinter(client, execution_id, level=how.level) if how.lines else None
     deadline = None if how.seconds is None else time.monotonic() + how.seconds
-    pause, status = FIRST_PAUSE, ""
+    pause, status, hint_at = FIRST_PAUSE, "", time.monotonic() + HINT_SECONDS
     try:
         while True:
             execution: dict[str, Any] = _patiently(lambda: read_execution(client, execution_id))
@@ -49,6 +51,9 @@ def follow(client: Client, execution_id: str, how: Following) -> dict[str, Any]:
             if execution["status"] != status:
                 status = execution["status"]
                 _say_status(execution)
+            if status == "queued" and time.monotonic() > hint_at:
+                note("The run still waits. If it should have started, check with `jobwright doctor` that a scheduler is online.")
+                hint_at = math.inf
             if deadline is not None and time.monotonic() > deadline:
                 raise Failed(
                     f"The run has not ended within {span(how.seconds)}; it goes on. See: jobwright execution show {execution_id}",
@@ -67,10 +72,10 @@ def report_run(client: Client, answer: Mapping[str, Any], how: Following | None,
         if as_json:
             print_json(answer)
         else:
-            note(f"{answer.get('message') or 'Run queued'}.")
+            note(_message(answer))
             echo(execution_id)
         return
-    note(f"{answer.get('message') or 'Run queued'}. Execution {execution_id}")
+    note(f"{_message(answer)} Execution {execution_id}")
     execution = follow(client, execution_id, replace(how, lines=how.lines and not as_json))
     code = say_outcome(execution)
     if as_json:
@@ -97,9 +102,10 @@ def say_outcome(execution: Mapping[str, Any]) -> ExitCode:
     status, words = str(execution.get("status")), outcome_of(execution)
     seconds = execution.get("duration_seconds")
     attempts = len(execution.get("attempts") or ())
-    after = f" after {span(seconds)}" if isinstance(seconds, int | float) else ""
-    tries = f" and {attempts} attempts" if attempts > 1 else ""
-    note(f"{status.capitalize()}{after}{tries}{f': {words}' if words else ''}")
+    facts = [span(seconds)] if isinstance(seconds, int | float) else []
+    facts += [f"{attempts} attempts"] if attempts > 1 else []
+    after = f" after {' and '.join(facts)}" if facts else ""
+    note(f"{status.capitalize()}{after}{f': {words}' if words else ''}")
     return ExitCode.OK if status == "success" else ExitCode.FAILED
 
 
@@ -136,6 +142,10 @@ class LogPrinter:
 
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def _message(answer: Mapping[str, Any]) -> str:
+    return f"{str(answer.get('message') or 'Run queued').rstrip('.')}."
 
 
 def _say_status(execution: Mapping[str, Any]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from app.cli.output import note
 
 if TYPE_CHECKING:
     from app.audit.model import Actor
@@ -33,6 +36,8 @@ def open_registry(*, existing: bool = False) -> Iterator[tuple[Store, Settings]]
     from app.factory import open_store  # noqa: PLC0415 - the same
     from app.premises import errors_name_settings  # noqa: PLC0415 - the same
 
+    if os.environ.get("JOBWRIGHT_SERVER"):
+        note("jobwright: this command works on the registry of this machine, not on JOBWRIGHT_SERVER.")
     settings = load_settings()
     configure_logging(level="WARNING", style=settings.log_format)
     with errors_name_settings(settings):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.commands import jobwright
@@ -83,6 +84,20 @@ def test_a_file_goes_to_the_server_and_back(environment: dict[str, str], tmp_pat
     assert jobwright(environment, "export", "--tag", "nope", check=True).stdout.endswith("jobs: []\n")
     assert jobwright(environment, "export", "--output", str(tmp_path / "out.json"), "--format", "json", check=True).stdout == ""
     assert json.loads((tmp_path / "out.json").read_text())["jobs"][0]["name"] == "first"
+
+
+def test_a_command_of_this_machine_says_that_it_does_not_ask_the_server(environment: dict[str, str], tmp_path: Path) -> None:
+    done = jobwright({**environment, "JOBWRIGHT_DATA_DIR": str(tmp_path / "none")}, "doctor")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        78,
+        "jobwright: this command works on the registry of this machine, not on JOBWRIGHT_SERVER.",
+    )
+
+
+def test_no_request_can_say_that_it_comes_from_this_machine(service: Service) -> None:
+    names = ("jobwright.actor", "Jobwright-Actor", "jobwright_actor")
+    answer = httpx.get(f"{service.address}/api/admin/users", headers=dict.fromkeys(names, "cli"))
+    assert answer.status_code == 401
 
 
 def test_templates_are_listed(environment: dict[str, str]) -> None:

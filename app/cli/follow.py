@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 import time
@@ -19,6 +20,7 @@ from app.cli.output import echo, moment, note, print_json, span
 LIVE = ("queued", "running", "retrying")
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 1.5  # seconds between two questions
 HINT_SECONDS = 10.0  # after which people who wait for a start learn why there may be none
+WAIT_SECONDS = 10  # that one request waits for the end of a run
 PATIENCE_SECONDS = 60.0  # that the server may be away while a run is followed
 LINES = 1000  # of the log at once
 
@@ -44,7 +46,8 @@ def follow(client: Client, execution_id: str, how: Following) -> dict[str, Any]:
     pause, status, hint_at = FIRST_PAUSE, "", time.monotonic() + HINT_SECONDS
     try:
         while True:
-            execution: dict[str, Any] = _patiently(lambda: read_execution(client, execution_id))
+            wait = None if log is not None or not status else _seconds_to_wait(deadline)
+            execution: dict[str, Any] = _patiently(functools.partial(read_execution, client, execution_id, wait=wait))
             printed = _patiently(log.print_new) if log is not None else 0
             if execution.get("status") not in LIVE:
                 return execution
@@ -92,9 +95,15 @@ def print_log(client: Client, execution_id: str, *, level: str, follows: bool) -
         note("The log is empty.")
 
 
-def read_execution(client: Client, execution_id: str) -> dict[str, Any]:
-    """Returns an execution."""
-    return dict(client.get(f"{EXECUTIONS}/{segment(execution_id)}", "execution")["execution"])
+def read_execution(client: Client, execution_id: str, *, wait: int | None = None) -> dict[str, Any]:
+    """Returns an execution; with `wait`, once it has ended, or after so many seconds."""
+    return dict(client.get(f"{EXECUTIONS}/{segment(execution_id)}", "execution", wait=wait)["execution"])
+
+
+def _seconds_to_wait(deadline: float | None) -> int | None:
+    """Returns how long one request may wait for the end of a run."""
+    left = WAIT_SECONDS if deadline is None else min(WAIT_SECONDS, int(deadline - time.monotonic()))
+    return left if left > 0 else None
 
 
 def say_outcome(execution: Mapping[str, Any]) -> ExitCode:

@@ -1,6 +1,6 @@
 """README, followed step by step: its own commands are run, and its own words are pressed, typed and looked for.
 
-In a step of the tour, **bold** is a button, link or switch to press, `code` as *label* is what to type into a field, “quoted” is what the
+In a step of the tour, **bold** is a button, link or switch to press (of a card, where one is named), `code` as *label* is what to type into a field, “quoted” is what the
 page shows then, and a line of a console is a command. A word that changes in README or in the product, and not in both, fails here.
 """
 
@@ -26,7 +26,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 TUTORIAL = (ROOT / "docs/tutorial/first-job.md").read_text("utf-8")
 MOST_INTERACTIONS = 9  # from the sign-in page to a job with a schedule
 TOKEN = re.compile(
-    r"[Ss]witch \*\*(?P<off>[^*]+)\*\* off|\*\*(?P<press>[^*]+)\*\*|`(?P<text>[^`]+)` as \*(?P<label>[^*]+)\*|“(?P<shown>[^”]+)”|^ *\$ (?P<command>.+)$",
+    r"[Ss]witch \*\*(?P<off>[^*]+)\*\* off|\*\*(?P<press>[^*]+)\*\*(?: on the card \*(?P<card>[^*]+)\*)?|`(?P<text>[^`]+)` as \*(?P<label>[^*]+)\*|“(?P<shown>[^”]+)”|^ *\$ (?P<command>.+)$",
     re.M,
 )
 
@@ -108,7 +108,7 @@ class Reader:
             if token["off"]:
                 self.page.get_by_label(token["off"], exact=True).uncheck()
             elif token["press"]:
-                self._named(token["press"]).click()
+                self._named(f"{token['press']} {token['card']}" if token["card"] else token["press"]).click()
             elif token["text"]:
                 self.page.get_by_label(token["label"], exact=True).fill(token["text"])
             elif token["shown"]:

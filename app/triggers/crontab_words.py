@@ -16,6 +16,8 @@ from templates_lib.messages import say
 
 _DESCRIBED_IN = {"en": "en_US", "de": "de_DE"}  # the names that cron_descriptor has for our languages
 _WORD = re.compile(r"\w+")
+_ONE_OF_MANY = re.compile(r"(?<=[Aa]t )(0?1) (minute|second)s(?= past)")  # English: "at 1 minutes past the hour"
+_ORDINALS = re.compile(r"(?<=am )\d[^A-Z]*(?= Tag des Monats)|(?<=zum )\d+(?= Tag des Monats)")  # German: "am 1 und 15 Tag des Monats"
 _ONLY = say("only ")  # cron_descriptor puts it before a weekday
 
 
@@ -42,7 +44,13 @@ def _described(fields: str, locale: str) -> str:
     options.locale_code = _DESCRIBED_IN[language]
     text = str(ExpressionDescriptor(fields, options).get_description())
     names = _names(language)  # cron_descriptor takes the names of days and months from the process, which speaks English
-    return _WORD.sub(lambda match: names.get(match[0], match[0]), text)
+    return _corrected(_WORD.sub(lambda match: names.get(match[0], match[0]), text))
+
+
+def _corrected(text: str) -> str:
+    """The sentence with the grammar that cron_descriptor leaves out: the singular in English, the full stop of ordinals in German."""
+    text = _ONE_OF_MANY.sub(r"\1 \2", text)
+    return _ORDINALS.sub(lambda match: re.sub(r"\d+", r"\g<0>.", match[0]), text)
 
 
 @cache

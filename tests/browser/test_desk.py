@@ -51,8 +51,8 @@ def test_many_jobs_are_paused_after_a_look_and_a_switch_is_undone(colleague: Wat
     page = colleague.page
     page.goto(f"{service.address}/jobs?group=desk")
     listed(page, "Alpha", "Beta", "Gamma")
-    page.get_by_label("Choose Beta of the desk").check()
-    page.get_by_label("Choose Gamma of the desk").check()
+    page.get_by_label("Select Beta of the desk").check()
+    page.get_by_label("Select Gamma of the desk").check()
     page.get_by_role("button", name="Pause", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Pause 2 jobs?")
     page.get_by_label("Reason").fill("stocktaking")
@@ -60,8 +60,8 @@ def test_many_jobs_are_paused_after_a_look_and_a_switch_is_undone(colleague: Wat
     expect(page.get_by_role("heading", level=1)).to_have_text("2 jobs paused")
     page.get_by_role("link", name="Back to the jobs").click()
     listed(page, "Alpha", "Beta", "Gamma")  # back to the list that one came from
-    page.get_by_label("Choose Beta of the desk").check()
-    page.get_by_label("Choose Gamma of the desk").check()
+    page.get_by_label("Select Beta of the desk").check()
+    page.get_by_label("Select Gamma of the desk").check()
     page.get_by_role("button", name="Resume", exact=True).click()
     page.get_by_role("button", name="Resume 2 jobs").click()
 
@@ -136,8 +136,8 @@ def test_keys_move_choose_and_lead_away_and_can_be_switched_off(ada: Watched, se
     page.keyboard.press("j")
     expect(page.get_by_role("link", name="Beta of the desk", exact=True)).to_be_focused()
     page.keyboard.press("x")
-    expect(page.get_by_label("Choose Beta of the desk")).to_be_checked()
-    expect(page.get_by_text("1 chosen")).to_be_visible()
+    expect(page.get_by_label("Select Beta of the desk")).to_be_checked()
+    expect(page.get_by_text("1 selected")).to_be_visible()
     page.get_by_role("link", name="Beta of the desk", exact=True).focus()
     page.keyboard.press("k")
     page.keyboard.press("Enter")
@@ -149,7 +149,7 @@ def test_keys_move_choose_and_lead_away_and_can_be_switched_off(ada: Watched, se
     expect(page).to_have_url(re.compile("view=week"))
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
-    page.get_by_label("Keys without Ctrl are on").uncheck()
+    page.get_by_label("Use shortcuts without Ctrl").uncheck()
     page.keyboard.press("Escape")
     page.keyboard.press("m")
     page.wait_for_timeout(300)
@@ -269,7 +269,7 @@ def test_a_log_of_a_hundred_thousand_lines(ada: Watched, service: Service, desk:
     page.keyboard.press("e")
     expect(page.locator("#log .failing")).to_be_in_viewport()
     assert page.locator("#log li").count() <= 1000
-    page.get_by_role("link", name="To the end").click()
+    page.get_by_role("link", name="Go to the end").click()
     expect(page.locator("#log li").last).to_contain_text("line 100000.")
     page.locator("#log-q").fill("line 77777.")
     expect(page.locator("#log li")).to_have_count(1)
@@ -280,8 +280,8 @@ def test_a_log_of_a_hundred_thousand_lines(ada: Watched, service: Service, desk:
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert download.value.path().read_text().count("\n") == 100_000
-    page.get_by_role("link", name="Compare with the last success").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Compared with the last success")
+    page.get_by_role("link", name="Compare with the last successful run").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("What differs")
 
 
 def opened(page: Page) -> dict[str, Callable[[], None]]:

@@ -100,7 +100,7 @@ def test_a_live_run_is_watched_cancelled_and_run_again(visitor_js: Watched, serv
     page.get_by_role("button", name="Cancel run").click()
     expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
     page.get_by_role("button", name="Run again").click()
-    expect(page.get_by_text("retry of")).to_be_visible()
+    expect(page.get_by_role("link", name="Show the run that this one repeats")).to_be_visible()
     page.get_by_role("button", name="Cancel run").click()
     expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
 
@@ -208,7 +208,7 @@ def test_axe_finds_nothing_serious_by_day(chromium: Browser, service: Service) -
 def test_a_calendar_is_made_and_a_job_keeps_out_of_it(visitor: Watched, service: Service) -> None:
     page, suffix = visitor.page, "js" if visitor.javascript else "plain"
     page.goto(f"{service.address}/calendars/new")
-    page.get_by_role("button", name="Create calendar").click()
+    page.get_by_role("button", name="Create blackout calendar").click()
     expect(page.get_by_text("must start with a letter or digit").first).to_be_visible()
     page.get_by_label("Name", exact=True).fill(f"Every day {suffix}")
     page.get_by_role("button", name="Add weekly window").click()
@@ -216,8 +216,8 @@ def test_a_calendar_is_made_and_a_job_keeps_out_of_it(visitor: Watched, service:
         page.get_by_label(day, exact=True).check()
     visitor.set("/weekly/0/from", "01:30")
     visitor.set("/weekly/0/to", "02:30")
-    page.get_by_role("button", name="Create calendar").click()
-    expect(page.get_by_text(f"Every day {suffix} is there")).to_be_visible()
+    page.get_by_role("button", name="Create blackout calendar").click()
+    expect(page.get_by_text(f"Blackout calendar Every day {suffix} created")).to_be_visible()
     expect(page.get_by_role("heading", name="Next blackouts")).to_be_visible()
     page.goto(f"{service.address}/jobs/new?template=noop")
     visitor.set("/name", f"Kept out {suffix}")

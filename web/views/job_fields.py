@@ -51,7 +51,7 @@ TITLES: Mapping[str, Said] = {
     "on_success": say("E-mail after success"),
     "depends_on": say("Run after other jobs"),
     "job": say("Job"),
-    "when": say("Outcome"),
+    "when": say("Required outcome"),
 }
 # Titles where a field inside a group has the name of another field.
 _INNER_TITLES: Mapping[str, Said] = {"group": say("Concurrency group")}

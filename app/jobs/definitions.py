@@ -107,7 +107,7 @@ class Definitions:
         closed = next((why for name in entry.families if (why := self._catalogue.closed(name)) is not None), None)
         if closed is not None:
             raise ValidationFailed(
-                [FieldError("/template_type", say("{name} {closed}. You cannot create new jobs from it.", name=entry.name, closed=closed))]
+                [FieldError("/template_type", say("does not allow new jobs: {name} {closed}", name=entry.name, closed=closed))]
             )
         return entry
 

@@ -129,7 +129,7 @@ def test_a_success_has_its_result_and_its_times(bench: Bench) -> None:
     [
         ("raise", "ValueError", "no good"),
         ("sysexit", "SystemExit", "sys.exit(3)"),
-        ("unserialisable", "UnserialisableResult", "no JSON value"),
+        ("unserialisable", "UnserialisableResult", "not a JSON value"),
         ("wrong_type", "TypeError", "must return a JobResult"),
         ("huge_result", "ResultTooLarge", "JOBWRIGHT_JOB_RESULT_BYTES"),
     ],

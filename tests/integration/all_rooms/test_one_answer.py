@@ -222,7 +222,7 @@ def test_errors_are_predicates_without_a_full_stop(api: Api) -> None:
                 if isinstance(words, ast.Call) and getattr(words.func, "id", "") in {"say", "say_many"}:
                     words = words.args[0]
                 if isinstance(words, ast.Constant) and isinstance(words.value, str):
-                    begins_well = words.value.startswith(("If-Match ", "Idempotency-Key "))
+                    begins_well = words.value.startswith(("If-Match ", "Idempotency-Key ", "Last-Event-ID "))
                     if not begins_well and (words.value[:1].isupper() or words.value.endswith(".")):
                         odd.append((path.name, words.value))
     assert odd == []

@@ -151,7 +151,7 @@ def test_people_see_which_do_not_answer_and_admins_no_more_than_that(
     dashboard = page(browser_client, "/")
     assert "bad one File store, does not answer, noticed" in dashboard
     assert "1 connection answers" in dashboard
-    assert "does not answer, noticed" in page(browser_client, f"/jobs/{job.id}")
+    assert "No answer, first noticed" in page(browser_client, f"/jobs/{job.id}")
     connections = page(browser_client, "/connections")
     assert "does not answer, noticed" in connections
     assert NOWHERE in connections

@@ -177,7 +177,7 @@ def test_the_doctor_says_so(services: Services, store: Store, super_admin: Actor
     services.jobs.create(super_admin, webhook(PRIVATE, **body))
     told = {one.subject: one for one in Doctor(services, store).examine()}
     assert (told["Runs to come"].level, told["Mail"].level) == (Level.WARNING, Level.WARNING)
-    assert "hook: /parameters/url" in told["Runs to come"].text
+    assert "hook: parameters.url: 127.0.0.1 is a private" in told["Runs to come"].text
     assert "1 job with recipients" in told["Mail"].text
     for number in range(25):
         services.jobs.create(super_admin, webhook(UNKNOWN, f"h{number}", enabled=True))

@@ -526,7 +526,7 @@ def test_drafts_are_seen_by_no_job_and_versions_live_on(house: Services, super_a
     house.templates.set_state(super_admin, "push_paris", 1, "deprecated")
     with pytest.raises(ValidationFailed) as closed:
         make(house, super_admin, "too late")
-    assert closed.value.errors[0] == FieldError("/template_type", "Push to Paris is deprecated. You cannot create new jobs from it.")
+    assert closed.value.errors[0] == FieldError("/template_type", "does not allow new jobs: Push to Paris is deprecated")
     assert house.jobs.update(super_admin, job_id, {"description": "goes on"}).template_version == 1
     house.jobs.delete(super_admin, job_id)
     house.templates.set_state(super_admin, "push_paris", 1, "retired")

@@ -164,7 +164,7 @@ def test_a_job_that_cannot_be_started_after_another_is_tried_again_and_given_up_
     assert store.database["job_executions"].count_documents(begun) == 2
 
 
-@pytest.mark.parametrize("follow-up", [{"tries": 0, "hours": 2}, {"tries": 0, "hours": 24 * 365 * 174}, {"tries": 2, "hours": 2}], ids=str)
+@pytest.mark.parametrize("item", [{"tries": 0, "hours": 2}, {"tries": 0, "hours": 24 * 365 * 174}, {"tries": 2, "hours": 2}], ids=str)
 def test_what_a_node_with_a_clock_far_ahead_has_written_is_carried_out_soon(
     store: Store, job: Job, clock: ManualClock, item: dict[str, int]
 ) -> None:

@@ -206,7 +206,7 @@ def test_the_first_scheduled_job_takes_few_steps(chromium: Browser, service: Ser
     page = context.new_page()
     page.goto(service.address)
     person, began = Counted(page), datetime.now(UTC)
-    person.fill("E-mail", ADMIN)
+    person.fill("E-mail address", ADMIN)
     person.fill("Password", PASSWORD)
     person.click("button", "Sign in")
     person.click("link", "New job")

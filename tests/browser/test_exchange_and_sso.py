@@ -119,7 +119,7 @@ def test_someone_comes_in_through_the_provider(chromium: Browser, provider: str,
         page.locator("input[name=sub]").press("Enter")
         expect(page.get_by_role("heading", level=1)).to_contain_text("Executions")
         page.goto(f"{service.address}/account")
-        expect(page.get_by_text("nina@example.com, admin")).to_be_visible()
+        expect(page.get_by_text("nina@example.com · admin")).to_be_visible()
         assert inaccessible(page) == []
         context.close()
     finally:

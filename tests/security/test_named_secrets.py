@@ -88,7 +88,7 @@ def test_what_is_wrong_with_a_name_is_said_at_the_secret(services: Services, sup
     row = next(row for row in services.connections.all(super_admin) if row["name"] == "stripe")
     kept = {"value": CANARY, "templates": ["data_export"]}
     services.connections.update(super_admin, row["_id"], name="stripe", settings=kept)
-    assert "not for jobs of webhook_trigger" in refused(url=url, secret=NAMED)[0][1]
+    assert "does not allow jobs of webhook_trigger" in refused(url=url, secret=NAMED)[0][1]
     # Where there is no secret to hold, a name is a value like any other and opens nothing.
     assert refused(url=NAMED)[0][0] == "/parameters/url"
     services.connections.update(super_admin, row["_id"], name="stripe", settings={"value": {"$secret": "set"}})

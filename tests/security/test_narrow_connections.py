@@ -78,7 +78,7 @@ def test_a_job_of_another_template_or_collection_is_refused_at_its_field(service
             assert [error.pointer for error in refused.value.errors] == [pointer]
     export = {"connection": "db", "collection": "sessions_1", "destination": {"connection": "f", "path": "x"}}
     services.connections.create(super_admin, name="f", kind="file_store", settings={"path": "/nowhere"})
-    with pytest.raises(ValidationFailed, match="not for jobs of data_export"):
+    with pytest.raises(ValidationFailed, match="does not allow jobs of data_export"):
         services.jobs.create(super_admin, {"name": "k", "template_type": "data_export", "parameters": export})
 
 

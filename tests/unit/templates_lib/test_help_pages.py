@@ -65,7 +65,8 @@ def test_it_says_what_the_template_does_when_to_use_it_and_what_can_go_wrong(ent
     text = help_of(entry)
     title, sentence, *_ = text.split("\n\n")
     assert title == f"# {entry.template.name}"
-    assert sentence.endswith(".") and sentence.count(". ") == 0, "the purpose is one sentence"
+    assert sentence.partition(". ")[2] == "", "the purpose is one sentence"
+    assert sentence.endswith(".")
     assert [name for name in re.findall(r"^## (.+)$", text, re.MULTILINE) if name in SECTIONS] == SECTIONS
     assert all(section(text, name).strip() for name in SECTIONS)
     assert len(text.splitlines()) <= LONGEST
@@ -111,7 +112,8 @@ def test_the_product_shows_its_markdown(entry: TemplateVersion) -> None:
 @every_template
 def test_its_links_lead_to_the_help(entry: TemplateVersion) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", help_of(entry)):
-        assert target.startswith("/help/") and (ROOT / "docs" / f"{target.removeprefix('/help/')}.md").exists(), target
+        assert target.startswith("/help/"), target
+        assert (ROOT / "docs" / f"{target.removeprefix('/help/')}.md").exists(), target
 
 
 @pytest.mark.parametrize("foreign", ["~~old~~", "- [ ] to do", "text[^1]", "> [!NOTE]", "a<br>b", "::: tip"])

@@ -33,15 +33,6 @@ WORDS: dict[str, Said] = {
     "low": say("low"),
     "medium": say("medium"),
     "high": say("high"),
-    # policies
-    "skip": say("skip"),
-    "queue": say("queue"),
-    "replace": say("replace"),
-    "allow": say("allow"),
-    "once": say("once"),
-    "all": say("all"),
-    "fixed": say("fixed"),
-    "exponential": say("exponential"),
     # plans of a file
     "create": say("create"),
     "update": say("update"),

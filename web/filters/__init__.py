@@ -10,7 +10,7 @@ from web.filters.advice import advice
 from web.filters.outcomes import result_facts, result_samples
 from web.filters.parameters import pointer_words, titled_changes, titled_parameters
 from web.filters.results import hour_words, log_items, strip
-from web.filters.states import ENDS, OWED_WORDS, REASONS, STATES, damage, icon, state
+from web.filters.states import ENDS, MISSED, OVERLAP, OWED_WORDS, REASONS, STATES, damage, icon, state
 from web.filters.texts import (
     browser,
     lead,
@@ -26,7 +26,7 @@ from web.filters.texts import (
     told,
     without_message,
 )
-from web.filters.times import clock, exact, in_zones, local, moment, schedule_words, seconds, span_words
+from web.filters.times import clock, day_before, exact, in_zones, local, moment, schedule_words, seconds, span_words, whole_days
 from web.language import dated, decimal, gettext, instant, ngettext, translated
 from web.words import word
 
@@ -56,6 +56,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "local": local,
     "in_zone": in_zone,
     "in_zones": in_zones,
+    "whole_days": whole_days,
+    "day_before": day_before,
     "log_items": log_items,
     "dated": dated,
     "word": word,
@@ -76,6 +78,8 @@ GLOBALS: dict[str, Any] = {
     "damage": damage,
     "STATES": STATES,
     "ENDS": ENDS,
+    "OVERLAP": OVERLAP,
+    "MISSED": MISSED,
     "REASONS": REASONS,
     "OWED_WORDS": OWED_WORDS,
     "_": gettext,

@@ -30,6 +30,8 @@ TITLES = {
     "oldest": say("Oldest"),
     "newest": say("Newest"),
     "date": say("Date field"),
+    "dates": say("Dates"),
+    "warnings": say("Warnings"),
 }
 # Extended JSON writes an identifier, a date or a number of MongoDB as an object with one such member.
 _WRAPPERS = frozenset({"$oid", "$date", "$numberLong", "$numberInt", "$numberDouble", "$numberDecimal"})
@@ -94,4 +96,8 @@ def _text(value: Any) -> str:
         return decimal(value)
     if isinstance(value, str):
         return _moment(value) or value
+    if isinstance(value, Mapping) and value.keys() >= {"text", "means"}:  # how a relative date was read
+        return f"{value['text']} = {_text(value['means'])}"
+    if isinstance(value, list) and value and all(isinstance(item, Mapping) and item.keys() >= {"text", "means"} for item in value):
+        return "\n".join(_text(item) for item in value)
     return json.dumps(value, ensure_ascii=False, default=str)

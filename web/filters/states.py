@@ -58,6 +58,14 @@ REASONS = {
     "handed_back": say("its worker was shutting down"),
 }
 
+# What happens if a job is due while it still runs, and with runs that were missed: the form and the page of a job say the same.
+OVERLAP = {
+    "skip": say("Skip the new run"),
+    "queue": say("Start the new run afterwards"),
+    "replace": say("Cancel the old run"),
+    "allow": say("Run both at the same time"),
+}
+MISSED = {"skip": say("Skip them"), "once": say("Run once for all of them"), "all": say("Run each of them, up to the limit")}
 
 ENDS = {
     DependsOn.SUCCESS: say("has succeeded"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, tzinfo
 
 from flask import has_request_context
 from markupsafe import Markup
 
-from app.instants import in_zone
+from app.instants import day_after, in_zone
 from app.jobs.model import Schedule
+from app.scheduling.calendars import Blackout
 from app.triggers.words import duration_words
 from app.zones import zone
 from templates_lib.messages import counted, say, say_many
@@ -58,6 +59,17 @@ def exact(value: datetime | None) -> Markup:
     return Markup('<time datetime="{}" class="exact" title="{}">{}</time>').format(
         value.astimezone(UTC).isoformat(timespec="milliseconds"), in_zones(value), instant(local(value))
     )
+
+
+def whole_days(blackout: Blackout, zone: tzinfo) -> int:
+    """Returns how many whole days of `zone` a blackout lasts; 0 if it begins or ends in the middle of a day."""
+    start, end = in_zone(blackout.start, zone), in_zone(blackout.end, zone)
+    return (end.date() - start.date()).days if start.time() == end.time() == time() else 0
+
+
+def day_before(value: datetime) -> date:
+    """Returns the day before the one of `value`: the last day of what ends at midnight."""
+    return day_after(value.date(), -1)
 
 
 def clock(value: datetime | None) -> Markup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
 from flask import Blueprint, Response, render_template, request
@@ -14,6 +14,7 @@ from app.instants import day_after, midnight
 from app.zones import zone
 from templates_lib.messages import say
 from web.current import actor, services, viewer_zone
+from web.language import translated
 
 blueprint = Blueprint("audit_pages", __name__, url_prefix="/audit")
 
@@ -97,6 +98,21 @@ ACTIONS: dict[str, dict[str, str]] = {
     },
 }
 ACTION_WORDS = {code: words for group in ACTIONS.values() for code, words in group.items()}
+TARGETS = {
+    "approval": say("Approval"),
+    "audit": say("Audit trail"),
+    "calendar": say("Blackout calendar"),
+    "connection": say("Connection"),
+    "event": say("Notification"),
+    "execution": say("Execution"),
+    "installation": say("Installation"),
+    "job": say("Job"),
+    "preset": say("Preset"),
+    "request": say("Request"),
+    "template": say("Template"),
+    "token": say("Token"),
+    "user": say("Account"),
+}
 OUTCOMES = {"done": say("Done"), "failed": say("Failed"), "refused": say("Refused")}
 LONGEST = 320
 
@@ -110,8 +126,25 @@ def list_events() -> str:
     shown = {name: value for name, value in request.args.items() if name != "before"}
     recorded = services().auditors.actions(actor())
     return render_template(
-        "audit.html", page=page, args=shown, actions=_choices(recorded), words=ACTION_WORDS, outcomes=OUTCOMES, zone=viewer_zone()
+        "audit.html",
+        page=page,
+        target_name=_target_name,
+        args=shown,
+        actions=_choices(recorded),
+        words=ACTION_WORDS,
+        targets=TARGETS,
+        outcomes=OUTCOMES,
+        zone=viewer_zone(),
     )
+
+
+def _target_name(target: Mapping[str, str]) -> str:
+    """Returns what an event is about, in words. The name of a request for approval begins with the code of its action."""
+    name = target.get("name") or target["id"]
+    code, _, job = name.partition(" ")
+    if target["kind"] == "approval" and code in ACTION_WORDS and job:
+        return translated(say("{action}: {job}", action=ACTION_WORDS[code], job=job))
+    return name
 
 
 def _choices(recorded: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:

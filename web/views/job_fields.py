@@ -9,7 +9,7 @@ from typing import Any
 from app.jobs.reading import json_schema
 from app.jobs.schema import JobDefinitionSchema
 from templates_lib.messages import Said, say
-from web.filters.states import ENDS
+from web.filters.states import ENDS, MISSED, OVERLAP
 from web.forms import Form
 from web.views.common import form_of, live_options
 
@@ -79,13 +79,8 @@ _ITEMS: Mapping[str, Said] = {
     "on_failure": say("Address"),
 }
 _WORDS: Mapping[str, Mapping[str, str]] = {
-    "overlap": {
-        "skip": say("Skip the new run"),
-        "queue": say("Start the new run afterwards"),
-        "replace": say("Cancel the old run"),
-        "allow": say("Run both at the same time"),
-    },
-    "policy": {"skip": say("Skip them"), "once": say("Run once for all of them"), "all": say("Run each of them, up to the limit")},
+    "overlap": OVERLAP,
+    "policy": MISSED,
     "backoff": {"exponential": say("Random, and longer each time"), "fixed": say("Always the same")},
     "when": {end.value: words for end, words in ENDS.items()},
     "retry_on": {"error": say("An error"), "timeout": say("A timeout"), "lost_worker": say("A lost worker")},

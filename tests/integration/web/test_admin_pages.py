@@ -189,6 +189,17 @@ def test_settings_are_searched_and_only_changed_ones_shown(browser_client: Flask
 
 # -- blackout calendars -----------------------------------------------------------------------------------------------
 
+
+def test_whole_days_are_told_as_days(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    dates = [{"from": "2026-03-05"}, {"from": "2026-03-28", "to": "2026-03-30"}]  # clocks change on 29 March
+    weekly = [{"days": ["sat"], "from": "06:00", "to": "12:00"}]
+    services.calendars.create(super_admin, "made", {"timezone": "Europe/Berlin", "dates": dates, "weekly": weekly})
+    aside = LexborHTMLParser(text(browser_client.get("/calendars/made"))).css_first("aside")
+    assert aside is not None
+    told = {" ".join(item.text(separator=" ").split()) for item in aside.css("li")}
+    assert {"Thu 05 Mar 2026 all day", "Sat 07 Mar 2026, 06:00 until Sat 07 Mar, 12:00", "Sat 28 Mar 2026 to the end of Mon 30 Mar"} <= told
+
+
 EVENTS = """BEGIN:VCALENDAR
 VERSION:2.0
 PRODID:x

@@ -118,6 +118,16 @@ def test_what_runs_shows_how_long_it_will_take(browser_client: FlaskClient, serv
     assert "25 of 100" in section(page(browser_client, "/?live"), "Running now")
 
 
+def test_the_page_of_maintenance_lists_what_still_runs(
+    browser_client: FlaskClient, services: Services, super_admin: Actor, store: Store
+) -> None:
+    started = START - timedelta(seconds=30)
+    ran(store, services, super_admin, make(services, super_admin, "long"), "running", started, execution_host="node-7")
+    ran(store, services, super_admin, make(services, super_admin, "nowhere yet"), "running", started)
+    rows = [[" ".join(cell.text().split()) for cell in row.css("td")] for row in page(browser_client, "/maintenance").css("main tbody tr")]
+    assert {row[0]: row[3] for row in rows} == {"long": "node-7", "nowhere yet": "–"}
+
+
 def test_what_comes_within_a_day_is_there_and_no_more(services: Services, super_admin: Actor) -> None:
     make(services, super_admin, "soon")
     make(services, super_admin, "off", enabled=False)

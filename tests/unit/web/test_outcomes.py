@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from web.filters.outcomes import LONGEST_CELL, MOST_COLUMNS, result_samples
+from web.filters.outcomes import LONGEST_CELL, MOST_COLUMNS, result_facts, result_samples
 
 
 def test_samples_that_are_json_texts_become_columns() -> None:
@@ -26,3 +26,9 @@ def test_many_columns_and_long_cells_are_cut() -> None:
     assert wide is not None
     assert (len(wide.columns), wide.more) == (MOST_COLUMNS, 3)
     assert {len(cell) for cell in wide.rows[0]} == {LONGEST_CELL}
+
+
+def test_how_relative_dates_were_read_is_told_without_json() -> None:
+    read = {"pointer": "/lastActive/$lt", "text": "1 year ago", "means": "2025-11-29T18:55:49Z"}
+    facts = result_facts({"dates": [read, {**read, "text": "today"}]})
+    assert facts == [("Dates", "1 year ago = 2025-11-29 18:55:49\ntoday = 2025-11-29 18:55:49")]

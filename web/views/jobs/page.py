@@ -14,6 +14,7 @@ from app.jobs.revisions import difference
 from templates_lib.messages import say
 from web.current import actor, services
 from web.forms.names import small_number
+from web.views.audit import ACTION_WORDS
 from web.views.common import is_refused, page_number, posted, tell
 from web.views.exchange import as_file
 from web.views.job_rows import job_row
@@ -31,7 +32,7 @@ def show(job_id: str) -> str:
 def _page(job_id: str, *, note: str = "", note_error: str = "") -> str:
     """The page; `note` is the text of a note that could not be saved, and `note_error` says why."""
     model = load_job_page(services(), actor(), job_id, page=page_number())
-    return render_template("job.html", **model.values(), note=note, note_error=note_error)
+    return render_template("job.html", **model.values(), actions=ACTION_WORDS, note=note, note_error=note_error)
 
 
 @blueprint.get("/<job_id>/row")

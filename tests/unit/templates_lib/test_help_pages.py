@@ -1,5 +1,5 @@
-"""The help page of each template: its sections, its fields by the titles of the form, an example that validates, and only Markdown that the
-product shows."""
+"""The help page of each template: its sections, every parameter, fields by the titles of the form, an example that validates, and only
+Markdown that the product shows."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import TemplateVersion
 from app.validation.dynamic import has_any
 from tests.unit.project.sources import ROOT
+from web.views.templates import PARAMETERS_HEADING, parameter_rows
+from web.views.templates import help_of as page_help
 
 ENTRIES = {entry.template.type: entry for entry in Catalogue.discover() if type(entry.template).__module__.startswith("templates_lib.")}
-SECTIONS = ["When to use it", "Fields", "Example", "Result", "What can go wrong"]
+SECTIONS = ["When to use it", PARAMETERS_HEADING.removeprefix("## "), "Example", "Result", "What can go wrong"]
 LONGEST = 60  # lines
 # What `web.filters.texts.markdown` renders, and the stylesheet knows how to show.
 SHOWN = {
@@ -73,9 +75,12 @@ def test_it_says_what_the_template_does_when_to_use_it_and_what_can_go_wrong(ent
 
 
 @every_template
-def test_it_names_every_field_as_the_form_does(entry: TemplateVersion) -> None:
-    listed = [field for field, _ in rows(section(help_of(entry), "Fields"))]
-    assert listed == [f"{member['title']} `{name}`" for name, member in entry.parameters_schema["properties"].items()]
+def test_it_explains_every_parameter_and_the_page_shows_the_title_of_the_field(entry: TemplateVersion) -> None:
+    members = entry.parameters_schema["properties"]
+    assert [name for name, _ in rows(section(help_of(entry), "Parameters"))] == [f"`{name}`" for name in members]
+    shown = page_help(entry, parameter_rows(entry.parameters_schema))
+    titled = [f"**{member['title']}** `{name}`" for name, member in members.items()]
+    assert [field for field, _ in rows(section(shown, "Parameters"))] == titled
 
 
 @every_template

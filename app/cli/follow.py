@@ -96,7 +96,7 @@ def print_log(client: Client, execution_id: str, *, level: str, follows: bool) -
 
 
 def read_execution(client: Client, execution_id: str, *, wait: int | None = None) -> dict[str, Any]:
-    """Returns an execution; with `wait`, once it has ended, or after so many seconds."""
+    """Returns an execution; with `wait`, once it has ended, or after `wait` seconds."""
     return dict(client.get(f"{EXECUTIONS}/{segment(execution_id)}", "execution", wait=wait)["execution"])
 
 

@@ -119,7 +119,7 @@ def test_a_second_factor_is_set_up_and_asked_for(visitor_js: Watched, service: S
 def test_the_trail_is_filtered_and_exported(visitor: Watched, service: Service) -> None:
     page = visitor.page
     page.goto(f"{service.address}/audit")
-    page.get_by_label("Action").select_option("session.start")
+    page.get_by_label("Action", exact=True).select_option("session.start")
     page.get_by_role("button", name="Show").click()
     expect(page.locator(".audit-table tbody tr").first).to_contain_text("Sign in")
     expect(page).to_have_url(re.compile(r"action=session\.start"))

@@ -76,7 +76,7 @@ SCHEMA: Mapping[str, Any] = {
             "description": "Times that repeat every week, such as opening hours or weekends.",
             "items": {
                 "type": "object",
-                "title": "Window",
+                "title": "Weekly window",
                 "additionalProperties": False,
                 "required": ["days", "from", "to"],
                 "properties": {

@@ -52,7 +52,7 @@ def test_a_template_is_derived_published_and_its_jobs_are_moved_and_back(visitor
     page.get_by_role("link", name="Check the effect on jobs, then publish").click()
     expect(page.get_by_text("Of 2 jobs: 1 stays valid, 1 needs input.")).to_be_visible()
     page.get_by_role("button", name="Publish version 2").click()
-    expect(page.get_by_text("1 job moved")).to_be_visible()
+    expect(page.get_by_text("1 job moved to version 2")).to_be_visible()
     page.get_by_role("link", name="1 job uses another version").click()
     page.get_by_role("link", name="Fill in the values").click()
     expect(page.get_by_text("must be at most 10").first).to_be_visible()

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from app.validation.older import Converted, Draft, converted, draft_of, schemas_inside
+from app.validation.older import Converted, Draft, converted, draft_of, join, schemas_inside, split_fragment
 from app.validation.schema import MAX_BYTES, MAX_DEPTH, SchemaRefused, prepare
 from app.validation.strict_json import parse
 
@@ -52,7 +52,7 @@ def bundle(path: Path, folder: Path | None = None) -> Converted:
     Files must be inside `folder`, by default the folder of `path`. Nothing is fetched from a network. Files may refer to each other.
     Raises BundleRefused.
     """
-    start = path.resolve()
+    start = _resolved(path, str(path))
     root = _read(start, 0)
     draft = draft_of(root)
     if draft is None:
@@ -71,13 +71,32 @@ def bundle(path: Path, folder: Path | None = None) -> Converted:
                     waiting.append(added)
     embedded = {file.name: _embedded(whole, file) for file in whole.files.values() if file is not first}
     if embedded:
-        first.schema[whole.defs_word] = {**first.schema.get(whole.defs_word, {}), **embedded}
+        first.schema[whole.defs_word] = {**_definitions(whole, first), **embedded}
     try:
         result = converted(first.schema)
         prepare(result.schema)
     except SchemaRefused as refused:
         raise BundleRefused(f"{path}, with its files: {refused.pointer or '/'} {refused.reason}") from refused
     return result
+
+
+def _resolved(path: Path, where: str) -> Path:
+    """Returns a path without symbolic links."""
+    try:
+        resolved = path.resolve()
+        resolved.is_file()  # raises for a name that is too long
+    except (OSError, ValueError, RuntimeError) as error:  # ValueError for a null character, RuntimeError for links that go in a circle
+        reason = getattr(error, "strerror", None) or error
+        raise BundleRefused(f"{where}: this path cannot be used: {reason}") from error
+    return resolved
+
+
+def _definitions(whole: _Bundle, file: _File) -> dict[str, Any]:
+    """Returns the definitions of a file by name."""
+    definitions = file.schema.get(whole.defs_word, {})
+    if not isinstance(definitions, dict):
+        raise BundleRefused(f"{file.path}: `{whole.defs_word}` is not an object")
+    return definitions
 
 
 def _read(path: Path, so_far: int) -> dict[str, Any]:
@@ -102,9 +121,9 @@ def _require_inside(whole: _Bundle, path: Path, where: str) -> None:
 
 def _add(whole: _Bundle, path: Path, address: str, schema: dict[str, Any]) -> _File:
     own = schema.get(whole.id_word)
-    file = _File(path, urldefrag(_join(address, own)).url if isinstance(own, str) else address, schema)
+    file = _File(path, split_fragment(join(address, own))[0] if isinstance(own, str) else address, schema)
     first = next(iter(whole.files.values()), file)
-    taken = {other.name for other in whole.files.values()} | set(first.schema.get(whole.defs_word, ()))
+    taken = {other.name for other in whole.files.values()} | set(_definitions(whole, first))
     names = (path.stem if number == 1 else f"{path.stem}-{number}" for number in range(1, MOST_FILES + len(taken) + 2))
     file.name = next(name for name in names if name not in taken)
     whole.files[path] = file
@@ -119,21 +138,21 @@ def _with_bases(file: _File, id_word: str) -> Iterator[tuple[dict[str, Any], str
         schema, base = waiting.pop()
         own = schema.get(id_word)
         if schema is not file.schema and isinstance(own, str):
-            base = urldefrag(_join(base, own)).url or base
+            base = split_fragment(join(base, own))[0] or base
         yield schema, base
         waiting += [(inner, base) for _, inner in schemas_inside(schema) if isinstance(inner, dict)]
 
 
 def _follow(whole: _Bundle, file: _File, schema: dict[str, Any], base: str, reference: str) -> _File | None:
     """Points a reference to its file. Returns the file if it is new."""
-    written, fragment = urldefrag(reference)
-    address = urldefrag(_join(base, written)).url
+    written, fragment = split_fragment(reference)
+    address = split_fragment(join(base, written))[0]
     if not written or address == file.address or any(address == other.address for other in whole.files.values()):
         return None
     if any(address == at for _, at in _with_bases(file, whole.id_word)):
         return None  # a schema inside this file has that address
     where = f"{file.path}: $ref {reference!r}"
-    path = (file.path.parent / _local(file, written, address, where)).resolve()
+    path = _resolved(file.path.parent / _local(file, written, address, where), where)
     _require_inside(whole, path, where)
     known = whole.files.get(path)
     target = known or _add(whole, path, address, _read_for(whole, path, where))
@@ -154,21 +173,14 @@ def _read_for(whole: _Bundle, path: Path, where: str) -> dict[str, Any]:
     return schema
 
 
-def _join(base: str, reference: str) -> str:
-    try:
-        return urljoin(base, reference)
-    except ValueError:
-        return reference
-
-
 def _local(file: _File, written: str, address: str, where: str) -> str:
     """Returns the path of a reference, relative to the folder of the file that has it."""
-    if not urlsplit(written).scheme and not written.startswith("/"):
-        return unquote(urlsplit(written).path)
+    if not _split(written).scheme and not written.startswith("/"):
+        return unquote(_split(written).path)
     folder = file.address.rpartition("/")[0] + "/"
-    if urlsplit(folder).scheme in {"http", "https"} and address.startswith(folder):
+    if _split(folder).scheme in {"http", "https"} and address.startswith(folder):
         return unquote(address.removeprefix(folder))
-    if urlsplit(written).scheme in {"http", "https"}:
+    if _split(written).scheme in {"http", "https"}:
         raise BundleRefused(f"{where}: nothing is fetched from the network. Save that schema as a file and refer to the file")
     raise BundleRefused(f"{where}: only relative paths are followed")
 
@@ -176,3 +188,11 @@ def _local(file: _File, written: str, address: str, where: str) -> str:
 def _embedded(whole: _Bundle, file: _File) -> dict[str, Any]:
     own = {word: value for word, value in file.schema.items() if word not in {whole.id_word, "$schema"}}
     return {whole.id_word: file.address, **own}
+
+
+def _split(address: str) -> SplitResult:
+    """Returns the parts of an address; a text that is not one is all path."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return SplitResult("", "", address, "", "")

@@ -20,9 +20,10 @@ from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
 from app.validation.pointer import escape
-from app.validation.schema import DATA, DIALECT, MANY, NAMED, ONE, check_json
+from app.validation.schema import DATA, DIALECT, MANY, MAX_DEPTH, NAMED, ONE, check_json
 from templates_lib.messages import say
 
+LONGEST_INDEX = 10  # digits
 MOST_CHANGES = 200  # notes about one schema; the schema is converted all the same
 
 
@@ -157,6 +158,7 @@ class _Conversion:
         self._resources: dict[str, tuple[str, ...]] = {"": ()}
         self._recursive: set[tuple[str, ...]] = set()  # resources with `$recursiveAnchor`
         self._targets: set[tuple[str, ...]] = set()
+        self._on_the_way: set[tuple[str, ...]] = set()  # places that a target is inside of, or that are one
         self._counts_contains = draft is Draft.DRAFT_2019_09 and any("unevaluatedItems" in inner for inner in _all_schemas(root))
 
     def run(self) -> Any:
@@ -176,6 +178,7 @@ class _Conversion:
             place = self._place(*waiting)
             if place is not None:
                 self._targets.add(place)
+                self._on_the_way.update(place[:length] for length in range(len(place) + 1))
         for path, inner in schemas_inside(schema):
             self._collect(inner, (*at, *path), base, resource)
 
@@ -184,20 +187,20 @@ class _Conversion:
         own = schema.get("id" if self._draft is Draft.DRAFT_04 else "$id")
         if not isinstance(own, str) or (self._ref_is_alone(schema)):
             return base, resource
-        address = urldefrag(own).url
+        address = split_fragment(own)[0]
         if not address and at:
             return base, resource
-        base = urldefrag(_join(base, address)).url
+        base = split_fragment(join(base, address))[0]
         self._resources.setdefault(base, at)
         return base, at
 
     def _place(self, base: str, reference: str) -> tuple[str, ...] | None:
         """Returns the place in the older document that a reference by JSON Pointer leads to; None for any other reference."""
-        address, fragment = urldefrag(_join(base, reference))
+        address, fragment = split_fragment(join(base, reference))
         if fragment and not fragment.startswith("/"):
             return None
         start = self._resources.get(address)
-        if start is None:
+        if start is None or fragment.count("/") > MAX_DEPTH:  # nothing is so deep
             return None
         parts = [unquote(part).replace("~1", "/").replace("~0", "~") for part in fragment.split("/")[1:]]
         return (*start, *parts)
@@ -208,7 +211,7 @@ class _Conversion:
         address, hash_sign, fragment = reference.partition("#")
         if place is None or not hash_sign or not fragment:
             return reference
-        start = self._resources[urldefrag(_join(base, reference)).url]
+        start = self._resources[split_fragment(join(base, reference))[0]]
         moved = self._moved(place)[len(self._moved(start)) :]
         if moved == place[len(start) :]:
             return reference
@@ -291,7 +294,8 @@ class _Conversion:
                 if word == "definitions":
                     self._note(at, word, say("`{old}` became `{new}`", old=word, new="$defs"))
                 defined = {name: inner(each, word, name) for name, each in value.items()}
-                new["$defs"] = {**defined, **new.get("$defs", {})}
+                others = new.get("$defs", {})
+                new["$defs"] = {**defined, **others} if isinstance(others, dict) else others  # what is no object is refused later
             case "dependencies" if self._draft < Draft.DRAFT_2019_09 and isinstance(value, dict):
                 self._dependencies(new, value, at, base, resource)
             case "items" if isinstance(value, list):
@@ -322,7 +326,7 @@ class _Conversion:
                 new[word] = value if word in DATA else self._unknown(value, (*at, word), base, resource)
 
     def _identifier(self, new: dict[str, Any], word: str, value: str, at: tuple[str, ...]) -> None:
-        address, anchor = urldefrag(value)
+        address, anchor = split_fragment(value)
         if address or not anchor:
             new["$id"] = address
         if anchor and not anchor.startswith("/"):
@@ -362,7 +366,7 @@ class _Conversion:
 
     def _contains(self, new: dict[str, Any], at: tuple[str, ...]) -> None:
         """Draft 2019-09: `contains` evaluates no entries. What stands inside `not` does not evaluate any either."""
-        if not self._counts_contains or "contains" not in new:
+        if not self._counts_contains or "contains" not in new or not isinstance(new.get("allOf", []), list):
             return
         moved = {word: new.pop(word) for word in ("contains", "minContains", "maxContains") if word in new}
         new["allOf"] = [*new.get("allOf", ()), {"not": {"not": moved}}]
@@ -370,7 +374,7 @@ class _Conversion:
 
     def _unknown(self, value: Any, at: tuple[str, ...], base: str, resource: tuple[str, ...]) -> Any:
         """Returns the value of a keyword that holds no schemas, with those schemas converted that a reference leads to."""
-        if not any(target[: len(at)] == at for target in self._targets):
+        if at not in self._on_the_way:
             return value
         if at in self._targets:
             return self._schema(value, at, base, resource)
@@ -394,11 +398,11 @@ def _step(value: Any, part: str) -> Any:
     """Returns what one part of a pointer leads to; None if it leads nowhere."""
     if isinstance(value, dict):
         return value.get(part)
-    is_index = isinstance(value, list) and part.isascii() and part.isdigit() and int(part) < len(value)
+    is_index = isinstance(value, list) and part.isascii() and part.isdigit() and len(part) < LONGEST_INDEX and int(part) < len(value)
     return value[int(part)] if is_index else None
 
 
-def _join(base: str, reference: str) -> str:
+def join(base: str, reference: str) -> str:
     """Returns an address that is relative to another. `urljoin` leaves the fragment of a URN's base out, and raises for some addresses."""
     try:
         if base.startswith("urn:") and reference.startswith("#"):
@@ -406,3 +410,12 @@ def _join(base: str, reference: str) -> str:
         return urljoin(base, reference)
     except ValueError:
         return reference
+
+
+def split_fragment(address: str) -> tuple[str, str]:
+    """Returns an address without its fragment, and the fragment. Unlike `urldefrag` it takes a text that is not an address."""
+    try:
+        url, fragment = urldefrag(address)
+    except ValueError:
+        url, _, fragment = address.partition("#")
+    return url, fragment

@@ -123,3 +123,17 @@ def test_the_command_writes_the_schema_and_tells_what_it_changed(tmp_path: Path)
     assert json.loads((tmp_path / "out.json").read_text("utf-8")) == json.loads(printed.stdout)
     missing = CliRunner().invoke(template, ["bundle", str(tmp_path / "none.json")])
     assert (missing.exit_code, "cannot be read: No such file" in missing.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("reference", ["//[bad", "a%00b.json", f"{'x' * 5000}.json", "loop.json"])
+def test_a_reference_that_no_path_can_be_is_refused(tmp_path: Path, reference: str) -> None:
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    main = write(tmp_path, main={"properties": {"home": {"$ref": reference}}})
+    with pytest.raises(BundleRefused, match=r"main\.json: \$ref"):
+        bundle(main)
+
+
+def test_definitions_that_are_no_object_are_refused(tmp_path: Path) -> None:
+    main = write(tmp_path, main={"$defs": 5, "properties": {"home": {"$ref": "place.json"}}}, place={"type": "object"})
+    with pytest.raises(BundleRefused, match=r"main\.json: `\$defs` is not an object"):
+        bundle(main)

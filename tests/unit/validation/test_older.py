@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tarfile
+import time
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ from jsonschema import Draft4Validator, Draft6Validator, Draft7Validator, Draft2
 from app.validation import SchemaRefused, SchemaValidator
 from app.validation.formats import checker
 from app.validation.older import Draft, converted, draft_of
+from app.validation.schema import prepare
 
 VALIDATORS: dict[Draft, Any] = {
     Draft.DRAFT_04: Draft4Validator,
@@ -232,3 +234,33 @@ def test_too_large_a_schema_is_refused_before_it_is_converted() -> None:
         deep = {"not": deep}
     with pytest.raises(SchemaRefused, match="levels deep"):
         converted({"$schema": URIS[Draft.DRAFT_07], "not": deep})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$schema": URIS[Draft.DRAFT_2019_09], "contains": {}, "unevaluatedItems": False, "allOf": 5},
+        {"$schema": URIS[Draft.DRAFT_07], "$defs": 5, "definitions": {}},
+        {"$schema": URIS[Draft.DRAFT_07], "$id": "//[bad", "properties": {"a": {"$ref": "//[bad#/x"}}},
+        {"$schema": URIS[Draft.DRAFT_07], "items": [{}], "properties": {"a": {"$ref": f"#/items/{'9' * 5000}"}}},
+    ],
+)
+def test_what_is_no_schema_is_converted_and_then_refused(schema: dict[str, Any]) -> None:
+    with pytest.raises(SchemaRefused):
+        prepare(converted(schema).schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"$ref": f"#{'/a' * 200_000}"}}},  # a pointer that is deeper than any schema
+        {  # many targets beside much that holds no schema
+            "properties": {f"p{number}": {"$ref": f"#/x/t{number}"} for number in range(4_000)},
+            "x": {f"u{number}": [1] * 20 for number in range(5_000)},
+        },
+    ],
+)
+def test_a_hostile_schema_is_converted_in_a_time_that_grows_with_its_size(schema: dict[str, Any]) -> None:
+    begin = time.process_time()
+    converted({"$schema": URIS[Draft.DRAFT_07], **schema})
+    assert time.process_time() - begin < 8

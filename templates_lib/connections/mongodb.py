@@ -196,12 +196,19 @@ def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:
 
 
 def _place(settings: Mapping[str, Any]) -> str:
-    """Returns the hosts of the connection string, without the user."""
-    return str(settings["uri"]).partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
+    """Returns the hosts of the connection string, without the user. What comes before the last `@` may be a part of the password, also in
+    a connection string that is not valid."""
+    return str(settings["uri"]).partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
 
 
 def _probe(settings: Mapping[str, Any], own: Own, seconds: float = PROBE_SECONDS) -> str:
-    nodes = parse_uri(settings["uri"], connect_timeout=seconds)["nodelist"]
+    try:
+        nodes = parse_uri(settings["uri"], connect_timeout=seconds)["nodelist"]
+    except (InvalidURI, ValueError):  # their words may quote a part of the password
+        words = say(
+            "The connection string is not valid. Percent-encode the characters / ? # [ ] @ : and % in the user name and the password."
+        )
+        raise TemplateError(words, permanent=True) from None
     failures.check_listening([(host, port) for host, port in nodes if port], seconds)  # a local socket has no port
     with open_settings(settings, own, timeout_ms=round(seconds * 1000)) as database:
         version, count = database.client.server_info()["version"], len(database.list_collection_names())

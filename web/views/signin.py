@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from app.correlation import current_id
 from app.errors import Forbidden, LimitReached, NotFound, NotSignedIn, ValidationFailed
 from app.services import SESSION_SECRET
 from templates_lib.messages import say
+from web import docs_tokens
 from web.current import actor, services
 
 blueprint = Blueprint("signin_pages", __name__)
@@ -97,7 +99,10 @@ def _dead_link() -> Any:
 
 @blueprint.post("/sign-out")
 def sign_out() -> Any:
-    """End the session here and on the server."""
+    """End the session here and on the server, and the tokens that the REST documentation got during it."""
+    with suppress(NotSignedIn):
+        require_sign_in()
+        docs_tokens.revoke_all()
     _end_session()
     return redirect(url_for("signin_pages.sign_in"))
 

@@ -159,6 +159,19 @@ def test_a_renamed_sample_job_goes_too(services: Services) -> None:
     assert names_of_jobs(services) == []
 
 
+def test_what_people_name_like_it_later_stays(services: Services, tmp_path: Path) -> None:
+    standing = services.samples.create(BOSS)
+    report = next(job for job in standing.jobs if job.definition.name == REPORT)
+    services.jobs.update(BOSS, report.id, {"name": "sales"})
+    services.jobs.create(BOSS, {"name": REPORT, "template_type": "noop", "tags": ["sample"]})
+    files = next(row for row in services.connections.all(BOSS) if row["name"] == FILES)
+    services.connections.update(BOSS, files["_id"], name="files", settings=files["settings"])
+    services.connections.create(BOSS, name=FILES, kind="file_store", settings={"path": str(tmp_path)})
+    assert services.samples.remove(BOSS)
+    assert names_of_jobs(services) == [REPORT]
+    assert names_of_connections(services) == [FILES]
+
+
 def test_what_waits_to_run_is_cancelled(services: Services) -> None:
     job = services.samples.create(BOSS).jobs[0]
     services.runs.run_now(BOSS, job.id)

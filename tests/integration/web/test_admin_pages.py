@@ -160,6 +160,22 @@ def test_the_rest_page_gets_a_token_for_an_hour_and_one_at_a_time(
     assert stranger.post("/account/docs-token").status_code in {302, 400}
 
 
+def test_tokens_of_the_rest_page_end_with_the_session_and_leave_tokens_of_the_same_name_alone(
+    app: Flask, browser_client: FlaskClient, services: Services, super_admin: Actor, clock: ManualClock
+) -> None:
+    in_use = services.tokens.create(super_admin, email=super_admin.email, name="REST documentation")
+    for_days = services.tokens.request(super_admin, super_admin.id, {"name": "REST documentation", "scopes": ["read"], "days": 1})[0]
+    header = {"X-CSRFToken": csrf(text(browser_client.get("/api/docs")))}
+    shown = browser_client.post("/account/docs-token", headers=header).json["token"]  # type: ignore[index]  # it is JSON
+
+    def status(token: str) -> int:
+        return app.test_client().get("/api/admin/scheduler-jobs", headers={"Authorization": f"Bearer {token}"}).status_code
+
+    assert [status(token) for token in (in_use, for_days, shown)] == [200, 200, 200]
+    assert browser_client.post("/sign-out", headers=header).status_code == 302
+    assert [status(token) for token in (in_use, for_days, shown)] == [200, 200, 401]
+
+
 # -- audit and system -------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -132,7 +133,8 @@ def test_every_kind_ends_in_time_where_the_server_is_silent(name: str) -> None:
 
 
 def test_silent_servers_do_not_take_more_than_so_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trying, "_FREE", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(trying, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(trying, "_running", Counter())
     asked, answered = threading.Event(), threading.Event()
 
     def probe(settings: Mapping[str, Any], own: Own, seconds: float = 1.0) -> str:
@@ -146,3 +148,37 @@ def test_silent_servers_do_not_take_more_than_so_many_threads(monkeypatch: pytes
     assert "Too many connections are being tested" in trying.try_to_open(KINDS["secret"], {"value": "x"}, Own(), seconds=5.0)[1]
     answered.set()
     eventually(lambda: trying.try_to_open(KINDS["secret"], {"value": "x"}, Own(), seconds=5.0)[0])
+
+
+def test_a_server_that_never_stops_answering_does_not_keep_others_from_being_tested() -> None:
+    asked, answered = threading.Semaphore(0), threading.Event()
+
+    def probe(settings: Mapping[str, Any], own: Own, seconds: float = 1.0) -> str:
+        asked.release()
+        answered.wait(60)
+        return "late"
+
+    kind = replace(KINDS["secret"], probe=probe, place=lambda settings: "drip:25")
+    try:
+        for _ in range(trying.MOST_AT_ONCE):
+            assert "drip:25 did not answer" in trying.try_to_open(kind, {}, Own(), seconds=0.01)[1]
+        threads = sum(asked.acquire(blocking=False) for _ in range(trying.MOST_AT_ONCE))
+        assert threads <= trying.MOST_AT_ONE_PLACE
+        assert trying.try_to_open(KINDS["secret"], {"value": "x"}, Own(), seconds=5.0)[0]
+    finally:
+        answered.set()
+
+
+@pytest.mark.parametrize("address", ["user:s3cr/et@db.invalid/shop", "user:s3cr?et@db.invalid/shop", "s3cr:et/x@db.invalid:99999/shop"])
+def test_no_part_of_a_password_is_in_the_sentence_about_a_connection_string_that_is_not_valid(address: str) -> None:
+    settings = {"uri": f"mongodb://{address}", "database": "shop"}
+    works, message = trying.try_to_open(KINDS["mongodb"], settings, Own(), seconds=1.0)
+    assert not works
+    assert "s3cr" not in message
+    assert "et@" not in message
+    assert "s3cr" not in KINDS["mongodb"].place(settings)
+
+
+def test_settings_that_name_no_place_end_in_a_sentence() -> None:
+    works, message = trying.try_to_open(KINDS["sql"], {"url": "postgresql://h:1x/shop"}, Own(), seconds=5.0)
+    assert (works, bool(message)) == (False, True)

@@ -104,7 +104,7 @@ class Pausing:
 def _refuse_idle(job: Job) -> None:
     """Raises Conflict for a job that a pause would not change."""
     if job.paused is None and not job.starts_by_itself:
-        raise Conflict("This job has no schedule and no dependencies, so there is nothing to pause")
+        raise Conflict("This job has no scheduled runs and no dependencies, so there is nothing to pause")
 
 
 def _pause_words(job: Job) -> dict[str, Any] | None:

@@ -71,9 +71,9 @@ def read_manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
     try:
         manifest = json.loads(archive.read(MANIFEST))
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ArchiveBroken("There is no manifest in it") from error
+        raise ArchiveBroken("The archive has no readable manifest") from error
     if not isinstance(manifest, Mapping) or manifest.get("jobwright_backup") != FORMAT:
-        raise ArchiveBroken(f"It is of another format than {FORMAT}")
+        raise ArchiveBroken(f"The archive does not use format {FORMAT}")
     return dict(manifest)
 
 
@@ -86,10 +86,12 @@ def verify(stream: IO[bytes]) -> list[Part]:
                 digest = hashlib.sha256()
                 documents = sum(1 for _ in _documents(_chunks(archive, part.name, digest.update)))
                 if (documents, digest.hexdigest()) != (part.documents, part.sha256):
-                    raise ArchiveBroken(f"{part.name} has {documents:,} documents, or others, than the manifest's {part.documents:,}")
+                    raise ArchiveBroken(
+                        f"{part.name} does not match the manifest: {documents:,} documents were read, the manifest lists {part.documents:,}"
+                    )
             return parts
     except (zipfile.BadZipFile, KeyError, EOFError, TypeError) as error:
-        raise ArchiveBroken(f"It cannot be read: {error}") from error
+        raise ArchiveBroken(f"The archive cannot be read: {error}") from error
 
 
 def documents_of(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
@@ -126,4 +128,4 @@ def _documents(chunks: Any) -> Iterator[bytes]:
             place += length
         rest = rest[place:]
     if rest:
-        raise ArchiveBroken("It ends inside a document")
+        raise ArchiveBroken("A collection ends inside a document")

@@ -159,11 +159,11 @@ def test_a_file_that_is_not_what_was_written_is_found(full: Data, ctx: Ctx, tmp_
     with zipfile.ZipFile(tmp_path / "good.zip") as opened:
         orders, manifest = opened.read("collections/orders.bson"), json.loads(opened.read("manifest.json"))
     first = int.from_bytes(orders[:4], "little")
-    assert "than the manifest's" in verdict(rewritten(**{"collections/orders.bson": orders[first:]}))
-    assert "middle of a document" in verdict(rewritten(**{"collections/orders.bson": orders[:-1]}))
+    assert "does not match the manifest" in verdict(rewritten(**{"collections/orders.bson": orders[first:]}))
+    assert "ends inside a document" in verdict(rewritten(**{"collections/orders.bson": orders[:-1]}))
     assert "bytes long" in verdict(rewritten(**{"collections/orders.bson": b"\xff\xff\xff\x7f" + orders}))
-    assert "another format" in verdict(rewritten(**{"manifest.json": json.dumps({**manifest, "jobwright_backup": 2}).encode()}))
-    assert "no manifest" in verdict(rewritten(**{"manifest.json": b"{"}))
+    assert "does not use format" in verdict(rewritten(**{"manifest.json": json.dumps({**manifest, "jobwright_backup": 2}).encode()}))
+    assert "no readable manifest" in verdict(rewritten(**{"manifest.json": b"{"}))
     assert verdict(
         rewritten(**{"manifest.json": json.dumps({**manifest, "collections": [{"name": "x", "documents": 1, "sha256": "y"}]}).encode()})
     )

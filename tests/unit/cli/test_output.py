@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 
@@ -28,7 +27,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int | None) -> list[str]:
     monkeypatch.setattr(output.sys.stdout, "isatty", lambda: width is not None)
-    monkeypatch.setattr(output.shutil, "get_terminal_size", lambda: os.terminal_size((width or 0, 24)))
+    monkeypatch.setenv("COLUMNS", str(width or 0))
     print_table(COLUMNS, ROWS)
     return [click.unstyle(line) for line in capsys.readouterr().out.splitlines()]
 

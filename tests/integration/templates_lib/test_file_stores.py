@@ -7,6 +7,7 @@ import socket
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,10 @@ def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             transport = paramiko.Transport(line)
             transport.add_server_key(key)
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer, files)
-            transport.start_server(server=_Door())
             transports.append(transport)
+            # A probe first only looks whether something listens, and leaves without a word.
+            with suppress(paramiko.SSHException, EOFError):
+                transport.start_server(server=_Door())
 
     threading.Thread(target=serve, daemon=True).start()
     yield {"host": "127.0.0.1", "port": listener.getsockname()[1], "host_key": f"{key.get_name()} {key.get_base64()}", "root": root}

@@ -260,20 +260,27 @@ def editor_schema(template: JobTemplate) -> dict[str, Any]:
                 "default": template.category,
                 "x-width": "half",
             },
-            "icon": {"enum": sorted({*ICONS, template.icon}), "title": "Icon", "default": template.icon, "x-widget": "icons"},
-            "help": {
-                "type": "string",
-                "title": "Help page",
-                "maxLength": 20_000,
-                "x-widget": "textarea",
-                "description": "Markdown. Shown above the help of the original template.",
-            },
             "parameters": {
                 "type": "object",
                 "title": "Parameters",
                 "properties": parameters,
                 "additionalProperties": False,
-                "description": "Parameters that you do not set here keep their original field.",
+                "description": "Set only the parameters that should differ. All others stay as in the original template.",
+            },
+            "icon": {
+                "enum": sorted({*ICONS, template.icon}),
+                "title": "Icon",
+                "default": template.icon,
+                "x-widget": "icons",
+                "x-section": "Icon and help page",
+            },
+            "help": {
+                "type": "string",
+                "title": "Help page",
+                "maxLength": 20_000,
+                "x-widget": "textarea",
+                "x-section": "Icon and help page",
+                "description": "Markdown. Shown above the help of the original template.",
             },
         },
     }
@@ -288,18 +295,20 @@ def _choices(name: str, member: Any, base: Mapping[str, Any]) -> dict[str, Any]:
         alone.pop("x-options")
     without_default = {word: value for word, value in alone.items() if word not in {"default", "title", "description"}}
     asked: dict[str, Any] = {
-        "title": "Ask in the form",
+        "title": "Jobs may change it",
+        "description": "Each job has its own value, within the limits that you set here.",
         "type": "object",
         "additionalProperties": False,
         "properties": {
             "title": {"type": "string", "title": "Label", "minLength": 1, "maxLength": 120, "x-placeholder": title, "x-width": "half"},
             "description": {"type": "string", "title": "Help text", "minLength": 1, "maxLength": 500, "x-width": "half"},
-            "default": {**without_default, "title": "Default"},
+            "default": {**without_default, "title": "Default value"},
             "narrow": _limits(plain),
         },
     }
     fixed = {
-        "title": "Fix the value",
+        "title": "Fixed value",
+        "description": "All jobs use this value.",
         "type": "object",
         "required": ["value"],
         "additionalProperties": False,
@@ -309,7 +318,8 @@ def _choices(name: str, member: Any, base: Mapping[str, Any]) -> dict[str, Any]:
         },
     }
     hidden = {
-        "title": "Hide",
+        "title": "Hidden",
+        "description": "The form does not ask for it. All jobs use the original default.",
         "type": "object",
         "required": ["hidden"],
         "additionalProperties": False,

@@ -68,8 +68,8 @@ def test_the_live_form_follows_what_is_typed(visitor_js: Watched, service: Servi
     page = visitor_js.page
     page.goto(f"{service.address}/templates/test_scheduler/derive")
     visitor_js.set("/name", "Followed")
-    page.locator("fieldset[data-pointer='/parameters']").get_by_label("Fill in these fields").first.check()
-    page.locator("fieldset[data-pointer='/parameters/message']").get_by_label("Fill in these fields").first.check()
+    page.locator("fieldset[data-pointer='/parameters']").get_by_label("Set “Parameters”").first.check()
+    page.locator("fieldset[data-pointer='/parameters/message']").get_by_label("Set “Message”").first.check()
     page.get_by_label("Label", exact=True).first.fill("Words of the day")
     page.get_by_label("Label", exact=True).first.press("Tab")
     expect(page.get_by_label("The form that its jobs will have").get_by_role("textbox", name="Words of the day")).to_be_visible()

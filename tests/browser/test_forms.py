@@ -109,7 +109,7 @@ def fill_everything(f: Filler) -> None:
     f.press("/steps/0/tags", "add")
     f.text("/steps/0/tags/0", "b")
     f.text("/steps/0/tags/1", "a")
-    f.settle(f.page.get_by_role("button", name="Move tag 2 up").click, True)
+    f.settle(f.page.get_by_role("button", name="Move entry 2 up").click, True)
     f.text("/steps/0/to", "/x")
     for _ in range(2):
         f.press("/pair", "add")
@@ -159,7 +159,7 @@ def fill_everything(f: Filler) -> None:
     f.text("/raw", '{"$gt": [1]}', "json")
     for pointer in ("/nickname", "/limit", "/nothing"):
         f.choose(pointer, "Null", "state")
-    f.choose("/mixed", "As typed", "state")
+    f.choose("/mixed", "As entered", "state")
     f.switch("/agreed")
     f.choose("/maybe", "No")
     f.choose("/size", '{"width": 4}')

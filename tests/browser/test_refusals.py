@@ -23,6 +23,7 @@ def test_a_sign_in_that_has_ended_keeps_the_form_until_one_is_back(visitor: Watc
     page, name = visitor.page, f"typed by hand {'js' if visitor.javascript else 'plain'}"
     page.goto(f"{visitor.address}/jobs/new?template=webhook_trigger")
     visitor.set("/name", name)
+    page.locator("details:has([data-pointer='/description'])").evaluate("details => details.open = true")
     visitor.set("/description", STORY)
     page.get_by_label("Expression").fill("7 3 * * *")
     visitor.context.clear_cookies()

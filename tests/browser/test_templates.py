@@ -70,8 +70,9 @@ def test_the_live_form_follows_what_is_typed(visitor_js: Watched, service: Servi
     visitor_js.set("/name", "Followed")
     page.locator("fieldset[data-pointer='/parameters']").get_by_label("Set “Parameters”").first.check()
     page.locator("fieldset[data-pointer='/parameters/message']").get_by_label("Set “Message”").first.check()
-    page.get_by_label("Label", exact=True).first.fill("Words of the day")
-    page.get_by_label("Label", exact=True).first.press("Tab")
+    label = page.locator("[data-pointer='/parameters/message/title'][data-role=value]")
+    label.fill("Words of the day")
+    label.press("Tab")
     expect(page.get_by_label("The form that its jobs will have").get_by_role("textbox", name="Words of the day")).to_be_visible()
 
 

@@ -65,7 +65,7 @@ def list_executions(client: Client, job: str | None, as_json: bool, **filters: A
         )
         for row in answer["executions"]
     ]
-    print_page(columns, rows, answer, one="execution", many="executions")
+    print_page(columns, rows, answer, singular="execution", plural="executions")
 
 
 @execution.command("show")

@@ -94,7 +94,7 @@ def list_jobs(client: Client, state: str | None, sort: str, descending: bool, as
         )
         for row in answer["jobs"]
     ]
-    print_page(columns, rows, answer, one="job", many="jobs")
+    print_page(columns, rows, answer, singular="job", plural="jobs")
 
 
 @job.command("show")

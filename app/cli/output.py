@@ -133,18 +133,18 @@ def print_values(heading: str, values: Mapping[str, Any]) -> None:
 
 
 def print_page(
-    columns: Sequence[Column], rows: Sequence[Sequence[Any]], answer: Mapping[str, Any], *, one: str, many: str, timed: bool = True
+    columns: Sequence[Column], rows: Sequence[Sequence[Any]], answer: Mapping[str, Any], *, singular: str, plural: str, timed: bool = True
 ) -> None:
     """Prints a page of a list as a table. On a terminal, a last line says how many there are and, if `timed`, the zone of the times."""
     if rows:
         print_table(columns, rows)
     total = answer.get("total")
     total = total if isinstance(total, int) else len(rows)
-    count = f"{total:,} {one if total == 1 else many}"
+    count = f"{total:,} {singular if total == 1 else plural}"
     pages = answer.get("pages")
     page = f"Page {answer.get('page')} of {pages}, " if isinstance(pages, int) and pages > 1 else ""
     if not rows:
-        note(f"There are no {many} on this page; there are {count}." if total else f"There are no {many} to show.")
+        note(f"There are no {plural} on this page; there are {count}." if total else f"There are no {plural} to show.")
     elif sys.stdout.isatty():
         note(f"\n{page}{count}.{f' Times are in {zone_words()}.' if timed else ''}")
     elif page:

@@ -53,7 +53,7 @@ def list_templates(client: Client, as_json: bool) -> None:
         )
         for row in answer["templates"]
     ]
-    print_page(columns, rows, answer, one="template", many="templates", timed=False)
+    print_page(columns, rows, answer, singular="template", plural="templates", timed=False)
 
 
 @template.command("new")

@@ -78,7 +78,7 @@ def list_tokens(client: Client, as_json: bool) -> None:
         )
         for row in answer["tokens"]
     ]
-    print_page(columns, rows, answer, one="token", many="tokens")
+    print_page(columns, rows, answer, singular="token", plural="tokens")
 
 
 @token.command("revoke")

@@ -84,7 +84,7 @@ def list_accounts(client: Client, as_json: bool) -> None:
         )
         for row in answer["users"]
     ]
-    print_page(columns, rows, answer, one="account", many="accounts")
+    print_page(columns, rows, answer, singular="account", plural="accounts")
 
 
 @user.command("reset")

@@ -95,10 +95,10 @@ class Attention:
             if (run := decided.get(job.id)) is not None and run.status in FAILURES
         ]
         failed.sort(key=lambda row: _failed_at(row.execution), reverse=True)
-        open_ones = [row for row in failed if row.acknowledgement is None]
+        unhandled = [row for row in failed if row.acknowledgement is None]
         seen = [row for row in failed if row.acknowledgement is not None and not row.acknowledgement.dismissed]
-        more = max(0, len(open_ones) - MOST_SHOWN) + total - len(jobs)
-        return Failing(open=open_ones[:MOST_SHOWN], acknowledged=seen[:MOST_SHOWN], more=more)
+        more = max(0, len(unhandled) - MOST_SHOWN) + total - len(jobs)
+        return Failing(open=unhandled[:MOST_SHOWN], acknowledged=seen[:MOST_SHOWN], more=more)
 
     def standing(self, actor: Actor, execution: Execution) -> Standing:
         """Returns whether an execution that `actor` sees is a failure that needs a person, and who has dealt with it."""

@@ -59,18 +59,6 @@ def test_notes_are_of_their_job(database: Data) -> None:
     assert notes.get("j", "n1") is None
 
 
-def test_an_acknowledgement_gives_way_to_that_of_a_later_failure_alone(database: Data) -> None:
-    acknowledgements = AcknowledgementStore(database)
-    fields = {"execution_id": "later", "failed_at": NOW, "by": "a", "at": NOW, "note": "", "dismissed": False}
-    assert acknowledgements.put("j", fields)
-    assert not acknowledgements.put("j", {**fields, "execution_id": "earlier", "failed_at": NOW - timedelta(hours=1)})
-    assert acknowledgements.of_jobs(["j", "other"])["j"]["execution_id"] == "later"
-    assert acknowledgements.put("j", {**fields, "execution_id": "newest", "failed_at": NOW + timedelta(hours=1)})
-    assert not acknowledgements.remove("j", "later")
-    assert acknowledgements.remove("j", "newest")
-    assert acknowledgements.of_jobs(["j"]) == {}
-
-
 def test_calendars_are_replaced_at_their_version(database: Data) -> None:
     calendars = CalendarStore(database)
     row = {"_id": "holidays", "version": 1, "updated_by": "u", "updated_at": NOW, "timezone": "UTC", "dates": [{"from": "2026-12-24"}]}

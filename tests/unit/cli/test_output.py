@@ -88,8 +88,8 @@ def test_durations_are_short_words(seconds: float | None, words: str) -> None:
 
 
 def test_a_page_of_several_says_which_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    print_page([Column("Name")], [("a",)], {"total": 3, "page": 2, "pages": 3}, one="job", many="jobs")
+    print_page([Column("Name")], [("a",)], {"total": 3, "page": 2, "pages": 3}, singular="job", plural="jobs")
     assert capsys.readouterr().err == "Page 2 of 3, 3 jobs.\n"
-    print_page([Column("Name")], [], {"total": 0, "page": 1, "pages": 1}, one="job", many="jobs")
+    print_page([Column("Name")], [], {"total": 0, "page": 1, "pages": 1}, singular="job", plural="jobs")
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", "There are no jobs to show.\n")

@@ -445,4 +445,4 @@ def test_the_palette_offers_what_to_do_with_a_job(browser_client: FlaskClient, s
     assert [name for name, *_ in lines("ping")][:2] == ["Ping shop", "Run Ping shop now"], "the job itself stands first"
     services.pausing.pause(super_admin, job_id, {"reason": "x"})
     assert ("Resume Ping shop", f"/jobs/{job_id}/resume", True) in lines("resume+ping")
-    assert ("Ping shop jetzt ausführen", f"/jobs/{job_id}/run", True) in lines("ping", **{"Accept-Language": "de"})
+    assert ("Ping shop jetzt starten", f"/jobs/{job_id}/run", True) in lines("ping", **{"Accept-Language": "de"})

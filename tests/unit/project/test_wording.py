@@ -108,6 +108,18 @@ def test_a_second_term_for_one_thing_is_found_in_the_interface(bad: str) -> None
         "3 Job(s)",
         "ist kein JSON",
         "lebt",
+        "Vorgaben stehen nicht in der Datei",
+        "Timeout je Aufruf",
+        "Aktiv",
+        "Erneut ausführen",
+        "Kein Knoten beginnt einen Lauf",
+        "Zuletzt benutzt",
+        "Verbindung {name} erstellt",
+        "Alle zeigen",
+        "Leer lassen für Google Cloud.",
+        "Ziehen Sie ihn um",
+        "Format des Logs",
+        "Name in der Mail",
     ],
 )
 def test_a_bad_habit_is_found_in_german(bad: str) -> None:

@@ -119,6 +119,26 @@ GERMAN = _rules(
         r"\b(lebt|schweigt|verstummt)\b": "online, offline",
         r"\bbraucht Sie\b|\bBraucht Ihre Aufmerksamkeit\b": "Handlungsbedarf",
         r"\bJetziges\b": "Aktuelles",
+        # two words for one thing
+        r"\bVorgaben?\b": "Standardwert",
+        r"\bResultate?\b": "Ergebnis",
+        r"\bTimeouts?\b": "Zeitlimit (the setting), Zeitüberschreitung (the outcome)",
+        r"\bZeitlimit überschritten\b(?! haben| hat)": "Zeitüberschreitung",
+        r"\b(in)?aktiv\b": "eingeschaltet, ausgeschaltet",
+        r"\b(erneut|jetzt) aus(zu)?führen\b": "erneut starten, jetzt starten",
+        r"\b(ein Lauf|Läufe|ein Job|Jobs) beginn(t|en)\b(?! mit)|\bbeginnt (ein|kein|keinen|einen) (Lauf|Job)\b": "starten",
+        r"\b(benutz(en|t)|nutzen|genutzt)\b": "verwenden",
+        r"\berstell(en|t)\b": "anlegen",
+        r"^[^.]* zeigen$": "anzeigen",
+        r"\bLeer lassen\b": "Lassen Sie das Feld leer, um …",
+        r"\bumzieh|\bumzuzieh|\bzieh(t|en) um\b|\bziehen Sie \w+ um\b|\bUmz[uü]g": "umstellen",
+        r"\bLogs?\b": "Protokoll",
+        r"(?<!E-)\bMails?\b": "E-Mail",
+        r"\bMaschinen?\b|\bRechnername": "Rechner, Host, Hostname",
+        r"\bKopfzeilen?\b": "Header",
+        r"\b(Knopf|Button)\b": "Schaltfläche",
+        r"\b(unterschr[ie]+b|Unterschrift)": "signieren",
+        r"\bNotfallcode|\bVerbindungszeichenkette|\bFolgeaktion": "Wiederherstellungscode, Verbindungszeichenfolge, Folgeaufgabe",
     }
 )
 # A number beside a plural, in a text that has no form for one. Limits (most, least) are never 1.

@@ -81,11 +81,14 @@ def test_errors_keep_it_through_their_text() -> None:
     stale = "Jemand anderes hat dies geändert. Jetzt gilt Version 2.000; Ihre Änderung beruht auf Version 1."
     assert translated(StaleVersion(1, 2000).detail, "de") == stale
     two = ValidationFailed([FieldError("/a", "is required"), FieldError("/b", say("must be at most {most}", most=3))])
-    assert (two.detail, translated(two.detail, "de")) == ("/a: is required; /b: must be at most 3", "/a: fehlt; /b: darf höchstens 3 sein")
+    assert (two.detail, translated(two.detail, "de")) == (
+        "/a: is required; /b: must be at most 3",
+        "/a: ist erforderlich; /b: darf höchstens 3 sein",
+    )
     (weak,) = Passwords().problems("password1234", known=())
     assert not re.search("This|password", translated(weak.message, "de")), "what zxcvbn says is translated, too"
     (wrong,) = ValidationFailed([FieldError("/a", "is required")]).errors
-    assert (wrong.message, translated(wrong.message, "de")) == ("is required", "fehlt")
+    assert (wrong.message, translated(wrong.message, "de")) == ("is required", "ist erforderlich")
     assert hash(wrong) == hash(FieldError("/a", "is required"))
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from functools import cache
 from itertools import zip_longest
 
 from babel import Locale
 from babel.dates import get_day_names, get_month_names
 from cron_descriptor import CasingTypeEnum, ExpressionDescriptor, Options
+from cronsim import CronSim
 
 from app.triggers.words import in_language, nearest_language
 from app.validation.words import DEFAULT_LOCALE
@@ -18,23 +20,62 @@ _DESCRIBED_IN = {"en": "en_US", "de": "de_DE"}  # the names that cron_descriptor
 _WORD = re.compile(r"\w+")
 _ONE_OF_MANY = re.compile(r"(?<=[Aa]t )(0?1) (minute|second)s(?= past)")  # English: "at 1 minutes past the hour"
 _ORDINALS = re.compile(r"(?<=am )\d[^A-Z]*(?= Tag des Monats)|(?<=zum )\d+(?= Tag des Monats)")  # German: "am 1 und 15 Tag des Monats"
+# German: cron_descriptor puts a step and its range side by side, so that nothing says where the step begins: "alle 15 Minuten, Minuten 1
+# bis 59". A range up to the last value has a start alone.
+_GERMAN = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"(\b[Aa]lle \d+ (Minute|Sekunde)n), \2n (\d+) bis 59\b", r"\1 ab \2 \3"),
+        (r"(\b[Aa]lle \d+ (Minute|Sekunde)n), \2n (\d+) bis (\d+)", r"\1 von \2 \3 bis \4"),
+        (r"(\b[Aa]lle \d+ Stunden), zwischen (\d\d:\d\d) und 23:59\b", r"\1 ab \2"),
+        (r"(\b[Aa]lle \d+ Stunden), zwischen (\d\d:\d\d) und (\d\d:\d\d)", r"\1 von \2 bis \3"),
+        (r"(\b[Aa]lle \d+ Tage), zwischen Tag (\d+) und 31 des Monats", r"\1 ab dem \2. Tag des Monats"),
+        (r"(\b[Aa]lle \d+ Tage), zwischen Tag (\d+) und (\d+) des Monats", r"\1 vom \2. bis zum \3. Tag des Monats"),
+        (r"\bzwischen Tag (\d+) und (\d+) des Monats", r"vom \1. bis zum \2. Tag des Monats"),
+        (r"(\b[Aa]lle \d+ Monate), (\w+) bis Dezember", r"\1 ab \2"),
+        (r"(\b[Aa]lle \d+ Monate), (\w+) bis (\w+)", r"\1 von \2 bis \3"),
+        (r", und ", " und "),
+    )
+)
 _ONLY = say("only ")  # cron_descriptor puts it before a weekday
 
 
 def expression_in_words(fields: str, locale: str) -> str:
     """The fields of an expression, as `check_expression` returns them, as a sentence: "At 02:00, only on Sunday".
 
-    Debian joins day of month and weekday with "or" if neither begins with `*`; cron_descriptor says "and". Such an expression is described
-    twice, once with each of the two, and what only the second description says is added to the first.
+    Debian joins day of month and weekday with "or" if neither begins with `*`, else with "and"; cron_descriptor does not know that. An
+    expression with both is described twice, once with each of the two, and what only the second description says is added to the first.
     """
     parts = fields.split()
-    if len(parts) < 5 or parts[-3].startswith("*") or parts[-1].startswith("*"):
-        return _described(fields, locale)
+    either = not (parts[-3].startswith("*") or parts[-1].startswith("*"))
+    parts = [_as_list(text, place, len(parts)) for place, text in enumerate(parts)]
+    if "*" in {parts[-3], parts[-1]}:
+        return _described(" ".join(parts), locale)
     by_day = _described(" ".join([*parts[:-1], "*"]), locale).split(", ")
     by_weekday = _described(" ".join([*parts[:-3], "*", *parts[-2:]]), locale).split(", ")
+    rest = [own for own, other in zip_longest(by_weekday, by_day) if own is not None and own != other]
+    if not either:
+        return ", ".join([*by_day, *rest])
     only = in_language(_ONLY, locale)
-    rest = [own.removeprefix(only) for own, other in zip_longest(by_weekday, by_day) if own is not None and own != other]
-    return in_language(say("{days}, or {weekdays}", days=", ".join(by_day), weekdays=", ".join(rest)), locale)
+    weekdays = ", ".join(text.removeprefix(only) for text in rest)
+    return in_language(say("{days}, or {weekdays}", days=", ".join(by_day), weekdays=weekdays), locale)
+
+
+def _as_list(field: str, place: int, fields: int) -> str:
+    """A field as a list of its values, where cron_descriptor says it wrongly: days of the week with a step, which it takes for weeks, and
+    lists with a step."""
+    weekday = place == fields - 1
+    if "/" not in field or not (weekday or "," in field):
+        return field
+    alone = ["*"] * 6
+    alone[place + 6 - fields] = field
+    matcher = CronSim(" ".join(alone), datetime(2000, 1, 1))  # noqa: DTZ001 - a matcher knows wall time alone
+    sets = (matcher.seconds, matcher.minutes, matcher.hours, matcher.days, matcher.months, matcher.weekdays)
+    values = sorted(sets[place + 6 - fields])
+    if weekday:
+        values = sorted({number % 7 for number in values})
+        return "*" if len(values) == 7 else ",".join(map(str, values))
+    return ",".join(map(str, values))
 
 
 def _described(fields: str, locale: str) -> str:
@@ -50,6 +91,8 @@ def _described(fields: str, locale: str) -> str:
 def _corrected(text: str) -> str:
     """The sentence with the grammar that cron_descriptor leaves out: the singular in English, the full stop of ordinals in German."""
     text = _ONE_OF_MANY.sub(r"\1 \2", text)
+    for pattern, replacement in _GERMAN:
+        text = pattern.sub(replacement, text)
     return _ORDINALS.sub(lambda match: re.sub(r"\d+", r"\g<0>.", match[0]), text)
 
 

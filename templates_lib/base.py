@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
+from templates_lib.messages import say
 from templates_lib.own import Own
 
 Risk = Literal["low", "medium", "high"]
@@ -116,9 +117,11 @@ class RunContext:
         """
         grant = self.grants.get(name)
         if grant is None:
-            raise TemplateError(f"There is no connection {name!r} for this run", permanent=True)
+            raise TemplateError(say("There is no connection {name!r} for this run", name=name), permanent=True)
         if grant.kind != kind:
-            raise TemplateError(f"Connection {name!r} is of kind {grant.kind}, not {kind}", permanent=True)
+            raise TemplateError(
+                say("Connection {name!r} is of kind {grant}, not {kind}", name=name, grant=grant.kind, kind=kind), permanent=True
+            )
         return grant
 
     def cancelled(self) -> bool:
@@ -169,7 +172,7 @@ class JobTemplate(ABC):
         """Raises TemplateError (permanent) with the first problem that `check` finds. `run` calls this, because its caller may not have
         checked the parameters."""
         for problem in self.check(params):
-            raise TemplateError(f"{problem.pointer}: {problem.message}", permanent=True)
+            raise TemplateError(say("{pointer}: {message}", pointer=problem.pointer, message=problem.message), permanent=True)
 
     def warm(self) -> None:
         """Imports modules that a run needs but the service does not. Called once, in the parent of the job processes."""

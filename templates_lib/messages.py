@@ -6,8 +6,13 @@ pattern and values. The pattern is the key in the catalogues (`web/locale/`), fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from string import Formatter
 from typing import Any, Self
+
+MOST_WHOLE = 2**63 - 1  # the largest whole number that a database holds
 
 
 class Said(str):
@@ -60,3 +65,47 @@ def counted(one: str, many: str) -> tuple[str, str]:
 def said(text: str) -> Said:
     """Returns `text` itself if it is a Said, else a Said whose pattern is the whole text."""
     return text if isinstance(text, Said) else Said(text)
+
+
+def parts_of(text: str) -> dict[str, Any] | None:
+    """Returns what a Said was made from, to be stored beside the text itself; None for any other text, and for one whose parts cannot be
+    stored. `restored` is the way back."""
+    if not isinstance(text, Said):
+        return None
+    parts: dict[str, Any] = {"pattern": text.pattern, "values": {name: _part(value) for name, value in text.values.items()}}
+    if text.plural:
+        parts |= {"plural": text.plural, "number": text.number}
+    return parts if isinstance(restored(text[:], parts), Said) else None
+
+
+def restored(text: str, parts: Any) -> str:
+    """Returns a stored text as the Said that it was. Returns `text` itself if `parts` are missing, or do not belong to it: they may be of
+    an earlier text, or anything that somebody wrote into the database."""
+    try:
+        values = {str(name): _whole(value) for name, value in parts["values"].items()}
+        made = Said(text, str(parts["pattern"]), str(parts.get("plural", "")), int(parts.get("number", 0)), values)
+        pattern = made.plural if made.plural and made.number != 1 else made.pattern
+        fits = _is_plain(pattern) and (pattern.format(**values) if values else pattern) == text
+    except (TypeError, ValueError, LookupError, AttributeError):
+        return text
+    return made if fits else text
+
+
+def _is_plain(pattern: str) -> bool:
+    """Whether a stored pattern names values and nothing inside them, and no width that could take all memory."""
+    fields = [(name, spec or "") for _, name, spec, _ in Formatter().parse(pattern) if name is not None]
+    return all(name.isidentifier() and "{" not in spec and not re.search(r"\d\d", spec) for name, spec in fields)
+
+
+def _part(value: Any) -> Any:
+    if isinstance(value, Said):
+        return {"text": value[:], "parts": parts_of(value)}
+    if isinstance(value, str):
+        return value.encode("utf-8", errors="replace").decode()
+    if isinstance(value, bool | float | datetime) or value is None or (isinstance(value, int) and abs(value) <= MOST_WHOLE):
+        return value
+    return str(value)
+
+
+def _whole(part: Any) -> Any:
+    return restored(part["text"], part["parts"]) if isinstance(part, Mapping) else part

@@ -202,4 +202,6 @@ def run(
         with database[collection].aggregate(list(stages), allowDiskUse=True, maxTimeMS=time_ms) as cursor:
             yield from cursor
     except OperationFailure as error:
-        raise TemplateError(f"The database refused the pipeline: {str(error)[:300]}", permanent=error.code != MAX_TIME_EXPIRED) from error
+        raise TemplateError(
+            say("The database refused the pipeline: {reason}", reason=str(error)[:300]), permanent=error.code != MAX_TIME_EXPIRED
+        ) from error

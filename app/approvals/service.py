@@ -38,7 +38,7 @@ from app.outbox.event_store import Events
 from app.outbox.events import ApprovalWaiting
 from app.paging import Page
 from app.shapes import DAMAGED
-from templates_lib.messages import said, say
+from templates_lib.messages import parts_of, restored, said, say
 
 # If the process of an approver was killed, another may approve again after this time. Work that is done twice has the effect of once.
 STUCK_AFTER = timedelta(seconds=60)
@@ -194,7 +194,7 @@ class Approvals:
             except Exception as error:
                 fields: Document = {"state": PENDING, "decided_by": None, "decided_at": None, "note": ""}
                 if isinstance(error, JobwrightError) and not _may_pass(error):
-                    fields = {"state": "failed", "result": {"error": error.detail}}
+                    fields = {"state": "failed", "result": {"error": error.detail, "said": parts_of(error.detail)}}
                 self._store.move(approval_id, own_claim, fields)
                 raise
             self._store.move(approval_id, own_claim, {"state": "approved", "result": result})
@@ -291,7 +291,10 @@ class Approvals:
         return str(row["state"])
 
     def _shown(self, row: Document) -> Document:
-        return {**{key: value for key, value in row.items() if key not in {"payload", "subject"}}, "state": self._state(row)}
+        shown = {key: value for key, value in row.items() if key not in {"payload", "subject"}}
+        if row["preview"] is not None:
+            shown["preview"] = {**row["preview"], "error": _spoken(row["preview"].get("error"), "message")}
+        return {**shown, "result": _spoken(row["result"], "error"), "state": self._state(row)}
 
     def _visible(self, actor: Actor, approval_id: str) -> Document:
         row = self._existing(approval_id)
@@ -304,6 +307,13 @@ class Approvals:
         if row is None:
             raise NotFound("approval", approval_id)
         return row
+
+
+def _spoken(holder: Document | None, name: str) -> Document | None:
+    """Returns a document with the sentence `name` as the Said that it was, without its stored parts."""
+    if not holder or not isinstance(holder.get(name), str):
+        return holder
+    return {**{key: value for key, value in holder.items() if key != "said"}, name: restored(holder[name], holder.get("said"))}
 
 
 def _may_pass(error: JobwrightError) -> bool:

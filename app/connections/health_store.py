@@ -9,15 +9,17 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.mongo import Document, Records
-from app.shapes import Flag, Instant, Number, Object, Text
+from app.shapes import Anything, Flag, Instant, Number, Object, Text
+from templates_lib.messages import parts_of, restored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """The last answer of a connection.
 
-    `works` is None until the first answer. `since` is when `works` last changed. `failures` counts the probes in a row that failed.
-    `version` is the version of the settings that were tried.
+    `works` is None until the first answer. `message` is a Said if it was stored with its parts, so that a page can show it in any
+    language. `since` is when `works` last changed. `failures` counts the probes in a row that failed. `version` is the version of the
+    settings that were tried.
     """
 
     version: int
@@ -34,6 +36,7 @@ HEALTH = Object(
         "version": Number(),
         "works": Flag(nullable=True),
         "message": Text(),
+        "said": Anything(optional=True),  # the parts of the message; a health of an older release has none
         "since": Instant(),
         "probed_at": Instant(nullable=True),
         "next_at": Instant(),
@@ -50,7 +53,7 @@ class HealthStore:
 
     def all(self) -> dict[str, Health]:
         """Returns the health of each connection by the id of the connection."""
-        return {row["_id"]: Health(**{name: row[name] for name in HEALTH.members}) for row in self._health.find()}
+        return {row["_id"]: _health(row) for row in self._health.find()}
 
     def claim(self, connection_id: str, version: int, before: Health | None, *, now: datetime, until: datetime) -> bool:
         """Claims the next probe of a connection until `until`. Returns False if another node was quicker."""
@@ -75,6 +78,7 @@ class HealthStore:
                         "failures": failures,
                         "works": works,
                         "message": {"$literal": message},
+                        "said": {"$literal": parts_of(message)},
                         "probed_at": at,
                         "next_at": next_at,
                     }
@@ -84,3 +88,8 @@ class HealthStore:
 
     def remove(self, connection_id: str) -> None:
         self._health.delete_one({"_id": connection_id})
+
+
+def _health(row: Document) -> Health:
+    fields = {name: row[name] for name in HEALTH.members if name != "said"}
+    return Health(**{**fields, "message": restored(row["message"], row.get("said"))})

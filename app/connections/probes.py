@@ -12,6 +12,7 @@ from app.outbox.event_store import Events
 from app.outbox.events import ConnectionDown
 from app.ticks import each
 from app.validation.storable import make_storable
+from templates_lib.messages import parts_of, restored
 
 log = get_logger(__name__)
 
@@ -46,7 +47,7 @@ class Probes:
         answer = self._connections.answer_of(connection_id)
         if answer is None:
             return False
-        works, message = answer[0], str(make_storable(answer[1]).value)
+        works, message = answer[0], restored(str(make_storable(answer[1]).value), parts_of(answer[1]))
         failures = 0 if works else 1 + (before.failures if before is not None else 0)
         now = self._clock.now()
         self._store.note(connection_id, version, works=works, message=message, failures=failures, at=now, next_at=now + self.wait(failures))

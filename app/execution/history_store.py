@@ -23,7 +23,7 @@ QUERY_TIME_MS = 5_000
 MARK = dict.fromkeys(("status", "reason", "queued_at", "duration_seconds"), 1)
 BRIEF = {**MARK, **dict.fromkeys(("started_at", "completed_at"), 1)}
 NAMED = {**BRIEF, **dict.fromkeys(("job_id", "job_name"), 1)}
-DECIDED = {**NAMED, "error.message": 1}
+DECIDED = {**NAMED, "error.message": 1, "error.said": 1}
 DECIDED_VALUES = sorted({Status.SUCCESS, *FAILURES})
 FAILURE_VALUES, RAN_VALUES = sorted(FAILURES), sorted(RAN)
 

@@ -23,6 +23,7 @@ from app.queue.execution import Execution
 from app.queue.model import AttemptError, Status
 from app.queue.store import QueueStore
 from app.signals import Signal
+from templates_lib.messages import say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class PreviewResult:
     error: AttemptError | None
 
     def as_document(self) -> Document:
-        return {"status": str(self.status), "result": self.result, "error": self.error.as_document() if self.error else None}
+        return {"status": str(self.status), "result": self.result, "error": self.error.as_stored() if self.error else None}
 
 
 class Previews:
@@ -77,7 +78,7 @@ class Previews:
         """What a preview found, once it has ended, after which it is forgotten; None before."""
         execution = self._queue.get(execution_id)
         if execution is None:
-            gone = AttemptError(type="Gone", message="The preview is gone")
+            gone = AttemptError(type="Gone", message=say("The preview is gone"))
             return PreviewResult(status=Status.FAILED, result=None, error=gone)
         if execution.is_live:
             return None

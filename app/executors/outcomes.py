@@ -13,6 +13,7 @@ from app.jobs.model import RetryOn
 from app.queue.model import AttemptError, Outcome, Reason, Status
 from app.sandbox.protocol import End, StopReason
 from app.validation.storable import Replaced, make_storable, storable_text, whole_text
+from templates_lib.messages import joined, parts_of, restored, say
 
 LONGEST_TYPE = 200  # characters
 LONGEST_MESSAGE = 4_000  # each attempt keeps both, and an execution has up to 101 attempts
@@ -23,10 +24,10 @@ MOST_NAMED = 5  # values that one line names
 USAGE = ("cpu_seconds", "max_memory_mb")
 
 _SIGNAL_HINTS: dict[int, str] = {
-    signal.SIGKILL: "; the machine may be out of memory",
-    signal.SIGXCPU: "; it used more processor time than the limit allows (JOBWRIGHT_JOB_CPU_SECONDS)",
-    signal.SIGXFSZ: "; it wrote a larger file than the limit allows (JOBWRIGHT_JOB_FILE_MB)",
-    signal.SIGSEGV: "; a library crashed",
+    signal.SIGKILL: say("the machine may be out of memory"),
+    signal.SIGXCPU: say("it used more processor time than the limit allows (JOBWRIGHT_JOB_CPU_SECONDS)"),
+    signal.SIGXFSZ: say("it wrote a larger file than the limit allows (JOBWRIGHT_JOB_FILE_MB)"),
+    signal.SIGSEGV: say("a library crashed"),
 }
 
 
@@ -60,12 +61,12 @@ def attempt_outcome(report: End | None, process: ProcessEnd, *, timeout_seconds:
     if reason in {StopReason.CANCEL, StopReason.REPLACED}:
         return Outcome(status=Status.CANCELLED, reason=Reason.REPLACED if reason is StopReason.REPLACED else None, **measured)
     if reason is StopReason.TIMEOUT:
-        error = AttemptError(type="Timeout", message=f"Ran longer than {timeout_seconds:g} s", kind=RetryOn.TIMEOUT)
+        error = AttemptError(type="Timeout", message=say("Ran longer than {seconds:g} s", seconds=timeout_seconds), kind=RetryOn.TIMEOUT)
         return Outcome(status=Status.TIMEOUT, error=error, **measured)
     if reason is StopReason.DRAIN:
         return Outcome(status=Status.CANCELLED, reason=Reason.HANDED_BACK, **measured)
     if reason is StopReason.LEASE_LOST:
-        error = AttemptError(type="LostWorker", message="The worker lost its lease on this run", kind=RetryOn.LOST_WORKER)
+        error = AttemptError(type="LostWorker", message=say("The worker lost its lease on this run"), kind=RetryOn.LOST_WORKER)
         return Outcome(status=Status.FAILED, error=error, reason=Reason.LOST_WORKER, **measured)
     if report is None:
         return Outcome(status=Status.FAILED, error=_death(process), **measured)
@@ -80,7 +81,7 @@ def reported_error(value: Any) -> AttemptError:
         return AttemptError(type="UnknownError", message=storable_text(value, LONGEST_MESSAGE))
     return AttemptError(
         type=storable_text(value.get("type"), LONGEST_TYPE) or "UnknownError",
-        message=storable_text(value.get("message"), LONGEST_MESSAGE),
+        message=restored(storable_text(value.get("message"), LONGEST_MESSAGE), value.get("said")),
         permanent=value.get("permanent") is True,
         traceback=storable_text(value.get("traceback"), LONGEST_TRACEBACK),
     )
@@ -90,20 +91,24 @@ def _death(process: ProcessEnd) -> AttemptError:
     """Returns the error of a process that ended without a last message."""
     match process.reason:
         case StopReason.BROKEN:
-            return AttemptError(type="TemplateBroken", message=f"The template cannot be loaded: {process.broken}", permanent=True)
+            words = say("The template cannot be loaded: {why}", why=process.broken)
+            return AttemptError(type="TemplateBroken", message=words, permanent=True)
         case StopReason.PROCESSES:
             return AttemptError(
-                type="TooManyProcesses", message="The run started more processes than the limit allows (JOBWRIGHT_JOB_PROCESSES)"
+                type="TooManyProcesses", message=say("The run started more processes than the limit allows (JOBWRIGHT_JOB_PROCESSES)")
             )
         case StopReason.FLOOD:
-            return AttemptError(type="MessageTooLarge", message="The process sent a message that is larger than allowed")
+            return AttemptError(type="MessageTooLarge", message=say("The process sent a message that is larger than allowed"))
     if not os.WIFSIGNALED(process.status):
         return AttemptError(
-            type="ProcessDied", message=f"The process ended with exit code {os.WEXITSTATUS(process.status)} and without a result"
+            type="ProcessDied",
+            message=say("The process ended with exit code {code} and without a result", code=os.WEXITSTATUS(process.status)),
         )
     number = os.WTERMSIG(process.status)
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    return AttemptError(type="ProcessDied", message=f"The process was killed by {name}{_SIGNAL_HINTS.get(number, '')}")
+    words = say("The process was killed by {signal}", signal=name)
+    hint = _SIGNAL_HINTS.get(number)
+    return AttemptError(type="ProcessDied", message=words if hint is None else joined((words, hint), "; "))
 
 
 # -- fit for the database ----------------------------------------------------------------------------------------------
@@ -124,7 +129,7 @@ def storable_outcome(outcome: Outcome) -> tuple[Outcome, str | None]:
         error = replace(
             error,
             type=storable_text(error.type, LONGEST_TYPE),
-            message=storable_text(error.message, LONGEST_MESSAGE),
+            message=restored(storable_text(error.message, LONGEST_MESSAGE), parts_of(error.message)),
             traceback=storable_text(error.traceback, LONGEST_TRACEBACK),
         )
     fit = replace(outcome, result=result, error=error, seconds=duration(outcome.seconds, 0.0), usage=usage_figures(outcome.usage))
@@ -133,8 +138,11 @@ def storable_outcome(outcome: Outcome) -> tuple[Outcome, str | None]:
 
 def unwritable_outcome(outcome: Outcome, refusal: Exception) -> Outcome:
     """Returns what is recorded instead of an outcome that the database refuses."""
-    ended = f"The run ended as {outcome.status.value}, but its report could not be stored"
-    message = f"{ended}: {storable_text(str(refusal), 500)}"
+    message = say(
+        "The run ended as {status}, but its report could not be stored: {reason}",
+        status=outcome.status.value,
+        reason=storable_text(str(refusal), 500),
+    )
     error = AttemptError(type="UnwritableReport", message=message, permanent=True, kind=RetryOn.ERROR)
     return Outcome(status=Status.FAILED, error=error, seconds=duration(outcome.seconds, 0.0), began_at=outcome.began_at)
 

@@ -17,6 +17,7 @@ from app.jobtemplates.parameters import ParameterPipeline, Parameters
 from app.queue.claim_store import ClaimStore
 from app.queue.model import Attempt, AttemptError
 from app.validation.dynamic import Known, Resolved, has_any, put_back
+from templates_lib.messages import joined, say
 
 MOST_REMEMBERED = 1000
 
@@ -56,7 +57,8 @@ class Preparation:
             return self._prepared(attempt)
         except NotFound:
             why = self._catalogue.why_not(attempt.template_type, attempt.template_version)
-            raise Refused("TemplateMissing", f"There is no template {attempt.template_type!r} on this node: {why}") from None
+            words = say("There is no template {template!r} on this node: {why}", template=attempt.template_type, why=why)
+            raise Refused("TemplateMissing", words) from None
         except JobwrightError as error:
             raise Refused(type(error).__name__, error.detail) from error
 
@@ -71,7 +73,7 @@ class Preparation:
             errors = errors or resolved.errors or parameters.reference_errors()
         errors = errors or self._errors(attempt, entry, parameters.value)
         if errors:
-            raise Refused("InvalidParameters", "; ".join(f"{error.pointer}: {error.message}" for error in errors[:5]))
+            raise Refused("InvalidParameters", joined((joined((error.pointer, error.message), ": ") for error in errors[:5]), "; "))
         grants = parameters.grants()
         isolation = entry.template.isolation if self._isolation == "template" else self._isolation
         return Run(

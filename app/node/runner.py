@@ -15,6 +15,7 @@ from app.queue.claim_store import ClaimStore
 from app.queue.model import Attempt, AttemptError, Outcome, Reason, Status
 from app.sandbox.protocol import StopReason
 from app.scheduling.permit import Grant, StartPermit
+from templates_lib.messages import say
 
 log = get_logger(__name__)
 
@@ -155,7 +156,7 @@ class Runner:
             except Exception as error:
                 if is_permanent(error):
                     log.exception("attempt.unprepared", execution=attempt.execution_id)
-                    message = f"The run could not be prepared: {error}"
+                    message = say("The run could not be prepared: {error}", error=error)
                     self._refuse(attempt, AttemptError(type=type(error).__name__, message=message, permanent=True))
                 else:
                     log.warning("attempt.unprepared", execution=attempt.execution_id, reason=str(error)[:200])

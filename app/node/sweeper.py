@@ -11,6 +11,7 @@ from app.node.finisher import Finisher
 from app.queue.claim_store import ClaimStore
 from app.queue.model import Attempt, AttemptError, Outcome, Reason, Status
 from app.ticks import each
+from templates_lib.messages import say
 
 SWEEP_LIMIT = 500
 
@@ -36,8 +37,7 @@ class Sweeper:
         return sum(each("sweep", lost, lambda attempt: self._end(attempt, now), give_up=give_up))
 
     def _end(self, attempt: Attempt, now: datetime) -> bool:
-        error = AttemptError(
-            type="LostWorker", message=f"The worker did not respond for {self._lease_seconds:g} s", kind=RetryOn.LOST_WORKER
-        )
+        words = say("The worker did not respond for {seconds:g} s", seconds=self._lease_seconds)
+        error = AttemptError(type="LostWorker", message=words, kind=RetryOn.LOST_WORKER)
         seconds = (now - attempt.started_at).total_seconds()
         return self._finisher.finish_lost(attempt, Outcome(status=Status.FAILED, error=error, reason=Reason.LOST_WORKER, seconds=seconds))

@@ -17,6 +17,7 @@ from app.validation.storable import whole_text
 from app.validation.terminal import one_line, plain
 from templates_lib.addresses import distinct_addresses
 from templates_lib.connections.smtp import open_settings
+from templates_lib.messages import say
 
 SUBJECTS = {"success": "succeeded", "failed": "failed", "timeout": "timed out", "missed": "was missed"}
 
@@ -31,7 +32,7 @@ class MailNotifier(Notifier):
         grant = self._connections.grant([self._connection]).get(self._connection) if self._connection else None
         if grant is None or grant.kind != "smtp":
             raise Conflict(
-                f"There is no mail connection {self._connection!r} (JOBWRIGHT_NOTIFY_CONNECTION)"
+                say("There is no mail connection {name!r} (JOBWRIGHT_NOTIFY_CONNECTION)", name=self._connection)
                 if self._connection
                 else "No mail connection is set (JOBWRIGHT_NOTIFY_CONNECTION)"
             )

@@ -13,6 +13,7 @@ from app.outbox.handler import LONGEST_DELAY, Handler, Later, Record
 from app.outbox.model import Owed
 from app.outbox.store import OutboxStore
 from app.validation.storable import whole_text
+from templates_lib.messages import parts_of, restored
 
 log = get_logger(__name__)
 
@@ -74,7 +75,8 @@ class Carrier(Generic[Record]):
         return wanted
 
     def _note_failure(self, record: Record, item: Owed, error: Exception) -> None:
-        now, reason = self._clock.now(), whole_text((str(error) or type(error).__name__)[:LONGEST_ERROR])
+        now, words = self._clock.now(), str(error) or type(error).__name__
+        reason = restored(whole_text(words[:LONGEST_ERROR]), parts_of(words))
         last = item.tries >= self._handler.most_tries
         log.warning("outbox.failed", what=item.what, id=record.id, tries=item.tries, given_up=last, reason=reason[:200])
         if last:

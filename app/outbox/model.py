@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from app.mongo import Document
-from app.shapes import Instant, Listed, Number, Object, Text
+from app.shapes import Anything, Instant, Listed, Number, Object, Text
+from templates_lib.messages import restored
 
 # How a collection whose documents owe something describes the field.
 OWED = Listed(
@@ -19,6 +20,7 @@ OWED = Listed(
             "at": Instant(nullable=True),
             "tries": Number(),
             "error": Text(nullable=True),
+            "said": Anything(optional=True),  # the parts of the error
             "given_up_at": Instant(nullable=True),
         }
     ),
@@ -55,4 +57,9 @@ def owed_now(names: Iterable[str], now: datetime) -> list[Document]:
 
 def owed_from(row: Mapping[str, Any]) -> tuple[Owed, ...]:
     """The items that a stored record owes."""
-    return tuple(Owed(**{name: item.get(name) for name in Owed.__dataclass_fields__}) for item in row.get("owed") or ())
+    return tuple(_owed(item) for item in row.get("owed") or ())
+
+
+def _owed(item: Mapping[str, Any]) -> Owed:
+    fields = {name: item.get(name) for name in Owed.__dataclass_fields__}
+    return Owed(**{**fields, "error": restored(item["error"], item.get("said")) if item.get("error") else None})

@@ -12,6 +12,7 @@ from pymongo.database import Database
 from app.mongo import ANY_DATE, Document, Records
 from app.outbox.model import Owed, owed_from
 from app.shapes import Object
+from templates_lib.messages import parts_of
 
 Record = TypeVar("Record")
 
@@ -61,12 +62,12 @@ class OutboxStore(Generic[Record]):
     def put_off(self, record_id: str, item: Owed, *, at: datetime, error: str | None, counts: bool = True) -> None:
         """The next try is due `at`. With `counts` false this one is not counted, as it was no failure."""
         tries = item.tries if counts else item.tries - 1
-        fields = {"owed.$.at": at, "owed.$.error": error, "owed.$.tries": tries}
+        fields = {"owed.$.at": at, "owed.$.error": error, "owed.$.said": parts_of(error or ""), "owed.$.tries": tries}
         self._collection.update_one(self._tried(record_id, item), {"$set": fields})
 
     def give_up(self, record_id: str, item: Owed, *, now: datetime, error: str) -> None:
         """The last try failed: nobody tries again until a person asks for it."""
-        fields = {"owed.$.at": None, "owed.$.error": error, "owed.$.given_up_at": now}
+        fields = {"owed.$.at": None, "owed.$.error": error, "owed.$.said": parts_of(error), "owed.$.given_up_at": now}
         self._collection.update_one(self._tried(record_id, item), {"$set": fields})
 
     def ask_again(self, record_id: str, what: str, *, now: datetime) -> bool:

@@ -25,6 +25,7 @@ from app.queue.updates import AttemptEnd
 from app.shapes import DAMAGED
 from app.ticks import each
 from app.validation.storable import whole_text
+from templates_lib.messages import say
 
 # A run that waits for a slot is looked at again after so long.
 BLOCKED_RECHECK = timedelta(seconds=1)
@@ -227,8 +228,8 @@ class ClaimStore:
 
     def end_damaged(self, execution_id: str, error: Exception, *, now: datetime) -> None:
         """End an execution whose record cannot be read any more, with the reason."""
-        told = whole_text(f"The record cannot be read: {type(error).__name__}: {str(error)[:LONGEST_REASON]}")
-        broken = AttemptError(type="DamagedRecord", message=told).as_document()
+        reason = whole_text(f"{type(error).__name__}: {str(error)[:LONGEST_REASON]}")
+        broken = AttemptError(type="DamagedRecord", message=say("The record cannot be read: {reason}", reason=reason)).as_stored()
         waits_or_runs = [{"status": {"$in": LIVE_VALUES}}, {"queue_rank": {"$exists": True}}, {"slots": {"$exists": True}}]
         end = ending(Status.FAILED, now, owed=self._owing.of_status(Status.FAILED), fields={"error": broken})
         self._executions.update_one({"_id": execution_id, "$or": waits_or_runs}, end.update())

@@ -14,6 +14,7 @@ from app.outbox.model import Owed, owed_from
 from app.queue.endings import ended_fields
 from app.queue.model import LIVE, AttemptError, Reason, Status, Trigger
 from app.shapes import DAMAGED
+from templates_lib.messages import restored
 
 # The queue is served by age, and each level of priority counts as this much age: high ones go first, and low ones do not wait for ever.
 PRIORITY_STEP = timedelta(minutes=1)
@@ -357,7 +358,7 @@ class Outline:
             started_at=row.get("started_at"),
             completed_at=row.get("completed_at"),
             duration_seconds=row.get("duration_seconds"),
-            error=(row.get("error") or {}).get("message"),
+            error=restored(error["message"], error.get("said")) if (error := row.get("error")) else None,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from app.jobs.model import Notifications, RetryOn, RetryPolicy
 from app.mongo import Document
+from templates_lib.messages import parts_of, restored
 
 
 class Status(StrEnum):
@@ -78,7 +79,7 @@ class AttemptError:
         kind = row.get("kind")
         return cls(
             type=row["type"],
-            message=row["message"],
+            message=restored(row["message"], row.get("said")),
             permanent=row.get("permanent", False),
             kind=RetryOn(kind) if kind in set(RetryOn) else RetryOn.ERROR,
             traceback=row["traceback"],
@@ -92,6 +93,10 @@ class AttemptError:
             "kind": self.kind.value,
             "traceback": self.traceback,
         }
+
+    def as_stored(self) -> Document:
+        """The document with the parts of the message, so that a page can show it in any language."""
+        return {**self.as_document(), "said": parts_of(self.message)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,12 @@ from app.shapes import UNKNOWN, Anything, Flag, Instant, Json, Listed, Number, O
 _STATUSES = [item.value for item in Status]
 _ERROR = Object(
     nullable=True,
-    members={**texts("type", "message", "traceback"), "kind": Text(optional=True), "permanent": Flag(optional=True)},
+    members={
+        **texts("type", "message", "traceback"),
+        "kind": Text(optional=True),
+        "permanent": Flag(optional=True),
+        "said": Anything(optional=True),  # the parts of the message
+    },
 )
 _SECONDS = Number(optional=True, nullable=True, whole=False)
 ATTEMPT = Object(

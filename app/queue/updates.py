@@ -147,7 +147,7 @@ def _attempt_fields(outcome: Outcome, now: datetime) -> Document:
     return {
         "completed_at": now,
         "status": outcome.status.value,
-        "error": outcome.error.as_document() if outcome.error else None,
+        "error": outcome.error.as_stored() if outcome.error else None,
         "duration_seconds": outcome.seconds,
         "reason": outcome.reason.value if outcome.reason else None,
         "usage": dict(outcome.usage),

@@ -18,6 +18,7 @@ from typing import Any
 
 from app.sandbox.protocol import End, Limits, Log, Progress, Start
 from templates_lib.base import Cancelled, ConnectionGrant, JobResult, JobTemplate, RunContext, TemplateError
+from templates_lib.messages import parts_of, say
 from templates_lib.own import Own
 
 PROGRESS_EVERY_SECONDS = 0.1
@@ -93,11 +94,11 @@ def call_template(
         failed = failure(start.execution_id, type(error).__name__, str(error), permanent=error.permanent)
         end = failed._replace(result=_partial_result(error.data, limits.result_bytes))
     except SystemExit as error:
-        end = failure(start.execution_id, "SystemExit", f"The template called sys.exit({error.code!r})")
+        end = failure(start.execution_id, "SystemExit", say("The template called sys.exit({code!r})", code=error.code))
     except MemoryError:
         most = limits.memory_bytes // (1 << 20)
-        text = f"The run needed more memory than the limit allows ({most} MiB, JOBWRIGHT_JOB_MEMORY_MB)"
-        end = failure(start.execution_id, "MemoryError", text)
+        words = say("The run needed more memory than the limit allows ({most} MiB, JOBWRIGHT_JOB_MEMORY_MB)", most=most)
+        end = failure(start.execution_id, "MemoryError", words)
     except BaseException as error:
         trace = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
         end = failure(start.execution_id, type(error).__name__, str(error) or "no error message", trace=trace)
@@ -108,6 +109,8 @@ def call_template(
 def failure(execution_id: str, error_type: str, message: str, *, permanent: bool = False, trace: str = "") -> End:
     """Returns the last message of an attempt that failed."""
     error = {"type": error_type, "message": message[:LONGEST_ERROR], "permanent": bool(permanent), "traceback": trace}
+    if len(message) <= LONGEST_ERROR and (parts := parts_of(message)) is not None:
+        error["said"] = parts
     return End(execution_id, error=error)
 
 

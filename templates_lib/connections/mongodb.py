@@ -114,7 +114,7 @@ class _Narrow(Database[dict[str, Any]]):
 
     def _check(self, name: str) -> None:
         if name != "$cmd" and not may_use(self._settings, name):  # the driver itself uses $cmd to send a command
-            raise TemplateError(f"This connection does not reach the collection {name!r}", permanent=True)
+            raise TemplateError(say("This connection does not reach the collection {name!r}", name=name), permanent=True)
 
 
 @contextmanager
@@ -173,10 +173,11 @@ def open_mongodb(ctx: RunContext, name: str) -> Iterator[Database[dict[str, Any]
         with open_settings(ctx.connection(name, "mongodb").settings, ctx.own) as database:
             yield database
     except (InvalidURI, ConfigurationError) as error:
-        raise TemplateError(f"Connection {name!r}: {error}", permanent=True) from error
+        raise TemplateError(say("Connection {name!r}: {words}", name=name, words=error), permanent=True) from error
     except ConnectionFailure as error:
         place = _place(ctx.connection(name, "mongodb").settings)
-        raise TemplateError(f"Connection {name!r}: {failures.sentence(error, place, TIMEOUT_MS / 1000)}") from error
+        words = failures.sentence(error, place, TIMEOUT_MS / 1000)
+        raise TemplateError(say("Connection {name!r}: {words}", name=name, words=words)) from error
 
 
 def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:

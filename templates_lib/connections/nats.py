@@ -153,7 +153,7 @@ async def open_nats(ctx: RunContext, name: str) -> AsyncIterator[Client]:
             yield client
     except (errors.Error, OSError, TimeoutError) as error:
         words = failures.sentence(error, _place(settings), CONNECT_SECONDS)
-        raise TemplateError(f"Connection {name!r}: {words}", permanent=_is_refusal(error)) from error
+        raise TemplateError(say("Connection {name!r}: {words}", name=name, words=words), permanent=_is_refusal(error)) from error
 
 
 async def store(client: Client, subject: str, data: bytes, headers: dict[str, str], *, message_id: str) -> PubAck:
@@ -167,7 +167,7 @@ async def store(client: Client, subject: str, data: bytes, headers: dict[str, st
     try:
         return await client.jetstream().publish(subject, data, headers={**headers, "Nats-Msg-Id": message_id})
     except errors.NoStreamResponseError as error:
-        raise TemplateError(f"No stream takes {subject!r}", permanent=True) from error
+        raise TemplateError(say("No stream takes {subject!r}", subject=subject), permanent=True) from error
 
 
 async def request(client: Client, subject: str, data: bytes, headers: dict[str, str], *, timeout_seconds: float) -> Msg:
@@ -177,9 +177,9 @@ async def request(client: Client, subject: str, data: bytes, headers: dict[str, 
     try:
         return await client.request(subject, data, timeout=timeout_seconds, headers=headers)
     except errors.NoRespondersError as error:
-        raise TemplateError(f"Nobody answers on {subject!r}") from error
+        raise TemplateError(say("Nobody answers on {subject!r}", subject=subject)) from error
     except errors.TimeoutError as error:
-        raise TemplateError(f"No answer within {timeout_seconds:g} s") from error
+        raise TemplateError(say("No answer within {seconds:g} s", seconds=timeout_seconds)) from error
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -76,7 +76,7 @@ def open_smtp(ctx: RunContext, name: str) -> Iterator[smtplib.SMTP]:
     except (OSError, smtplib.SMTPException) as error:
         will_stay = isinstance(error, smtplib.SMTPAuthenticationError | smtplib.SMTPNotSupportedError | ssl.SSLCertVerificationError)
         words = failures.sentence(error, _place(settings), TIMEOUT_SECONDS)
-        raise TemplateError(f"Connection {name!r}: {words}", permanent=will_stay) from error
+        raise TemplateError(say("Connection {name!r}: {words}", name=name, words=words), permanent=will_stay) from error
 
 
 def _place(settings: Mapping[str, Any]) -> str:

@@ -106,16 +106,17 @@ def open_sql(ctx: RunContext, name: str) -> Iterator[Connection]:
         with open_settings(settings, ctx.own) as connection:
             yield connection
     except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
-        raise TemplateError(f"Connection {name!r}: {failures.sentence(error, _place(settings))}", permanent=True) from error
+        words = failures.sentence(error, _place(settings))
+        raise TemplateError(say("Connection {name!r}: {words}", name=name, words=words), permanent=True) from error
     except exc.OperationalError as error:
         words = str(error.orig or error)[:300]
         # Other databases raise this for a broken connection. SQLite raises it for many errors; only those with these words may pass.
         is_sqlite = type(error.orig).__module__.startswith("sqlite3")
         passes = not is_sqlite or any(word in words for word in ("locked", "busy", "unable to open", "disk"))
-        raise TemplateError(f"Connection {name!r}: {words}", permanent=not passes) from error
+        raise TemplateError(say("Connection {name!r}: {words}", name=name, words=words), permanent=not passes) from error
     except exc.DBAPIError as error:
         raise TemplateError(
-            f"The database refused it: {str(error.orig or error)[:300]}", permanent=not error.connection_invalidated
+            say("The database refused it: {reason}", reason=str(error.orig or error)[:300]), permanent=not error.connection_invalidated
         ) from error
     except exc.SQLAlchemyError as error:  # the statement and its values do not fit together
         raise TemplateError(str(error).partition(" (Background")[0][:300], permanent=True) from error

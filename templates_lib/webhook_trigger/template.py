@@ -18,6 +18,7 @@ from templates_lib import calls, headers
 from templates_lib.base import Call, JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.failures import sentence
 from templates_lib.connections.http import open_connection
+from templates_lib.messages import say
 
 MAX_REDIRECTS = 5
 KEPT_ANSWER_BYTES = 4_000
@@ -163,7 +164,7 @@ class WebhookTrigger(JobTemplate):
             try:
                 status, answer = self._call(client, params, ctx)
             except httpx.TimeoutException as error:
-                raise TemplateError(f"No answer within {params.get('timeout', 30):g} s") from error
+                raise TemplateError(say("No answer within {seconds:g} s", seconds=params.get("timeout", 30))) from error
             except httpx.HTTPError as error:
                 raise TemplateError(sentence(error, httpx.URL(params["url"]).host)) from error
         seconds = round(time.monotonic() - began, 3)
@@ -173,7 +174,7 @@ class WebhookTrigger(JobTemplate):
         if (status in expected) if expected else (200 <= status < 300):
             return JobResult(f"Answered {status} in {seconds:.2f} s", data)
         raise TemplateError(
-            f"Answered {status}, which is not expected",
+            say("Answered {status}, which is not expected", status=status),
             permanent=calls.will_stay(status),
             data={**data, "errors": 1},
         )

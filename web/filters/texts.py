@@ -25,8 +25,8 @@ def pretty_json(value: Any) -> str:
 
 
 def seen(text: Any) -> Markup:
-    """Returns what a job wrote with its colours, and with a mark for each invisible character."""
-    return Markup("".join(_run(run) for run in runs(str(text))))  # noqa: S704 - each part is escaped
+    """Returns what a job wrote with its colours, and with a mark for each invisible character. A stored sentence is translated."""
+    return Markup("".join(_run(run) for run in runs(_text(text))))  # noqa: S704 - each part is escaped
 
 
 def _run(run: Run) -> str:
@@ -49,7 +49,12 @@ def style_names(style: Style) -> list[str]:
 
 def seen_plainly(text: Any) -> str:
     """Returns the same without colours, for a text that is cut or stands in an attribute."""
-    return plain(str(text))
+    return plain(_text(text))
+
+
+def _text(text: Any) -> str:
+    """A text of a job as it is; a stored sentence in the viewer's language."""
+    return translated(text) if isinstance(text, Said) else str(text)
 
 
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")

@@ -23,6 +23,7 @@ from app.services import Services
 from tests.builders.mail import Inbox, mail_server
 from tests.builders.queue import Queue, new_execution
 from tests.conftest import Api
+from web.language import translated
 
 TOLD = {"on_success": ["happy@example.com"], "on_failure": ["ops@example.com", "ada@example.com"]}
 
@@ -105,6 +106,7 @@ def test_a_mail_that_cannot_be_sent_is_tried_again_and_then_given_up(house: Hous
     assert owed is not None
     assert (owed.tries, owed.given_up, owed.at) == (TellOutcome.most_tries, True, None)
     assert "no mail connection 'Mail'" in (owed.error or "")
+    assert "keine E-Mail-Verbindung „Mail“" in translated(owed.error or "", "de"), "a page can show it in any language"
     house.clock.advance(86_400)
     assert (house.deliveries.tick(), house.owed(run)) == (0, owed), "nobody tries any more"
     inbox = Inbox()

@@ -6,11 +6,13 @@ import json
 import pickle
 import re
 import string
+from datetime import UTC, datetime
 
 import bson
 import pytest
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
+from bson.codec_options import CodecOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +20,7 @@ from app.accounts.passwords import Passwords
 from app.accounts.preferences import LANGUAGES
 from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
 from scripts.messages import collect, pieces
-from templates_lib.messages import Said, said, say, say_many
+from templates_lib.messages import Said, joined, parts_of, restored, said, say, say_many
 from web import language
 from web.language import in_language, translated
 
@@ -128,3 +130,52 @@ def test_a_schema_is_worded_anew_and_asks_the_same(monkeypatch: pytest.MonkeyPat
         "items": {"anyOf": [{"description": "Reiner Text"}, True]},
     }
     assert schema["title"] == "Report"
+
+
+CODEC: CodecOptions[dict[str, object]] = CodecOptions(tz_aware=True)
+STORED = [
+    say("The answer is empty"),
+    say("{name!r} did not answer within {seconds:g} s", name="shop", seconds=2.5),
+    say_many("{count} run queued", "{count:,} runs queued", 1234),
+    say_many("{count} run queued", "{count:,} runs queued", 1),
+    joined((say("{a} failed", a=say("The {b}", b=1)), "plain"), "; "),
+    say("due at {at:%H:%M}", at=datetime(2026, 3, 29, 2, 30, tzinfo=UTC)),
+    say("The settings cannot be used: {detail}.", detail=ValueError("no host")),
+]
+
+
+@pytest.mark.parametrize("sentence", STORED, ids=str)
+def test_a_stored_sentence_comes_back_with_its_parts(sentence: Said) -> None:
+    row = bson.decode(bson.encode({"text": sentence, "said": parts_of(sentence)}), CODEC)
+    again = restored(row["text"], row["said"])
+    assert isinstance(again, Said)
+    assert (again, again.pattern, again.plural, again.number) == (sentence, sentence.pattern, sentence.plural, sentence.number)
+    assert translated(again, "de") == translated(sentence, "de")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        None,
+        {},
+        "Nothing",
+        {"pattern": "{a}", "values": {"a": "of another text"}},
+        {"pattern": "{a}", "values": {}},
+        {"pattern": "{a:d}", "values": {"a": "x"}},
+        {"pattern": "{a.real}", "values": {"a": 5}},
+        {"pattern": "{", "values": {"a": 5}},
+        {"pattern": "5", "values": []},
+        {"pattern": "5", "plural": "{count}", "number": "many", "values": {}},
+        {"pattern": "{a}", "values": {"a": {"text": 5}}},
+        {"pattern": "{a:>999999999}", "values": {"a": 5}},
+    ],
+    ids=repr,
+)
+def test_parts_that_do_not_belong_to_a_stored_text_are_left_alone(parts: object) -> None:
+    assert restored("5", parts) == "5"
+    assert not isinstance(restored("5", parts), Said)
+
+
+@pytest.mark.parametrize("text", ["plain", say("{count:,} rows", count=2**70), say("{name!r}", name="\ud800")], ids=ascii)
+def test_a_text_whose_parts_cannot_be_stored_has_none(text: str) -> None:
+    assert parts_of(text) is None

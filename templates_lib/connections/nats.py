@@ -59,7 +59,7 @@ SCHEMA: dict[str, Any] = {
             "description": "Subjects that jobs may send to, such as `orders.*.cancel` or `reports.>`.",
             "items": {
                 "type": "string",
-                "title": "Subject",
+                "title": "NATS subject",
                 "maxLength": 250,
                 "pattern": _ALLOWED,
                 "x-pattern-words": "a subject, where * stands for one part and > for all that follow",

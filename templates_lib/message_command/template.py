@@ -34,7 +34,7 @@ class MessageCommand(JobTemplate):
             "connection": fields.connection("nats", "NATS"),
             "subject": {
                 "type": "string",
-                "title": "Subject",
+                "title": "NATS subject",
                 "minLength": 1,
                 "maxLength": 250,
                 "pattern": bus.SUBJECT,

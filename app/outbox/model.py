@@ -61,5 +61,5 @@ def owed_from(row: Mapping[str, Any]) -> tuple[Owed, ...]:
 
 
 def _owed(item: Mapping[str, Any]) -> Owed:
-    fields = {name: item.get(name) for name in Owed.__dataclass_fields__}
-    return Owed(**{**fields, "error": restored(item["error"], item.get("said")) if item.get("error") else None})
+    fields: dict[str, Any] = {name: item.get(name) for name in Owed.__dataclass_fields__}
+    return Owed(**{**fields, "error": restored(fields["error"], item.get("said")) if fields["error"] else None})

@@ -73,7 +73,7 @@ def _as_list(field: str, place: int, fields: int) -> str:
     sets = (matcher.seconds, matcher.minutes, matcher.hours, matcher.days, matcher.months, matcher.weekdays)
     values = sorted(sets[place + 6 - fields])
     if weekday:
-        values = sorted({number % 7 for number in values})
+        values = sorted({number % 7 for number in values if isinstance(number, int)})
         return "*" if len(values) == 7 else ",".join(map(str, values))
     return ",".join(map(str, values))
 

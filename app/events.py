@@ -117,7 +117,7 @@ def mask_secrets(_logger: Any, _method: str, event: structlog.typing.EventDict) 
 
 def console_words(event: str) -> str:
     """Returns the meaning of an event in a few words; the event itself if it is the text of a library."""
-    return re.split(r"[;:.]", EVENTS.get(event, event), maxsplit=1)[0] if event in EVENTS else event
+    return re.split(r"[;:.]", EVENTS[event], maxsplit=1)[0] if event in EVENTS else event
 
 
 class ConsoleLines:

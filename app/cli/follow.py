@@ -17,7 +17,6 @@ from app.cli.failures import ExitCode, Failed
 from app.cli.look_up import EXECUTIONS, outcome_of
 from app.cli.output import echo, moment, note, print_json, span
 
-LIVE = ("queued", "running", "retrying")
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 1.5  # seconds between two questions
 HINT_SECONDS = 10.0  # after which people who wait for a start learn why there may be none
 WAIT_SECONDS = 10  # that one request waits for the end of a run
@@ -49,7 +48,7 @@ def follow(client: Client, execution_id: str, how: Following) -> dict[str, Any]:
             wait = None if log is not None or not status else _seconds_to_wait(deadline)
             execution: dict[str, Any] = _patiently(functools.partial(read_execution, client, execution_id, wait=wait))
             printed = _patiently(log.print_new) if log is not None else 0
-            if execution.get("status") not in LIVE:
+            if execution.get("ended"):
                 return execution
             if execution["status"] != status:
                 status = execution["status"]

@@ -19,7 +19,7 @@ from enum import IntEnum
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
-from app.validation.pointer import escape
+from app.validation.pointer import escape, keys_of
 from app.validation.schema import DATA, DIALECT, MANY, MAX_DEPTH, NAMED, ONE, check_json
 from templates_lib.messages import say
 
@@ -202,8 +202,7 @@ class _Conversion:
         start = self._resources.get(address)
         if start is None or fragment.count("/") > MAX_DEPTH:  # nothing is so deep
             return None
-        parts = [unquote(part).replace("~1", "/").replace("~0", "~") for part in fragment.split("/")[1:]]
-        return (*start, *parts)
+        return (*start, *keys_of(unquote(fragment)))
 
     def _reference(self, base: str, reference: str) -> str:
         """Returns a reference with the pointer that its target has in the converted document."""

@@ -6,56 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.mongo import Document
-from app.triggers import FIELDS
-from templates_lib.messages import say
+from app.validation.pointer import keys_of
+from web.filters.job_words import VALUE_WORDS, titles_on_the_way
 from web.filters.times import exact, span_words
 from web.forms import Form, SchemaRefused
 from web.forms.reading import Reading, Titled
 from web.forms.values import from_name
 from web.language import in_language, language, translated
-from web.words import WORDS
 
 PARAMETERS = "/parameters"
-# Titles of what a job is made of, by the JSON Pointer of the field. The parameters have those of their template.
-DEFINITION_TITLES = {
-    "/name": say("Name"),
-    "/description": say("Description"),
-    "/template_type": say("Template"),
-    "/template_version": say("Version of the template"),
-    "/parameters": say("Parameters"),
-    "/enabled": say("Enabled"),
-    "/schedule": say("Schedule"),
-    "/schedule/type": say("Type of schedule"),
-    "/schedule/timezone": say("Time zone"),
-    "/schedule/start_at": say("Start on"),
-    "/schedule/end_at": say("End on"),
-    "/schedule/jitter_seconds": say("Spread of starts"),
-    "/schedule/calendars": say("Blackout calendars"),
-    "/timeout_seconds": say("Timeout"),
-    "/retry_policy": say("Retries"),
-    "/retry_policy/max_retries": say("Retries"),
-    "/retry_policy/retry_delay_seconds": say("Delay before a retry"),
-    "/retry_policy/backoff": say("Back-off"),
-    "/retry_policy/max_delay_seconds": say("Longest delay before a retry"),
-    "/retry_policy/retry_on": say("Retry after"),
-    "/overlap": say("Overlap"),
-    "/misfire": say("Missed runs"),
-    "/misfire/policy": say("Missed runs"),
-    "/misfire/grace_seconds": say("Grace"),
-    "/misfire/max_catch_up": say("Maximum number of runs to catch up"),
-    "/concurrency": say("Simultaneous runs"),
-    "/concurrency/max_instances": say("Simultaneous runs"),
-    "/concurrency/group": say("Concurrency group"),
-    "/priority": say("Priority"),
-    "/tags": say("Tags"),
-    "/group": say("Group"),
-    "/notifications/on_success": say("E-mail after success"),
-    "/notifications/on_failure": say("E-mail after failure"),
-    "/pause_after_failures": say("Pause after failures"),
-    "/depends_on": say("Runs after"),
-}
-# Fields whose texts are codes that have words (web.words).
-CODED = {"/overlap", "/misfire/policy", "/retry_policy/backoff", "/retry_policy/retry_on", "/schedule/type"}
 
 
 def reading_of(schema: Any, value: Any) -> Reading | None:
@@ -86,7 +45,7 @@ def titled_changes(rows: Iterable[Document], schema: Any = None) -> list[Documen
 def _titled(row: Document, readings: Mapping[str, Reading | None]) -> Document:
     pointer: str = row["field"]
     below = pointer.startswith(f"{PARAMETERS}/")
-    shown: Document = {"field": definition_title(pointer)}
+    shown: Document = {"field": translated(titles_on_the_way(pointer))}
     for side in ("before", "after"):
         if side not in row:
             continue
@@ -104,7 +63,7 @@ def _built(rows: Iterable[Document], side: str) -> dict[str, Any]:
         if side not in row:
             continue
         place = built
-        *groups, last = (part.replace("~1", "/").replace("~0", "~") for part in row["field"].removeprefix(f"{PARAMETERS}/").split("/"))
+        *groups, last = keys_of(row["field"].removeprefix(PARAMETERS))
         for part in groups:
             inner = place.setdefault(part, {})
             place = inner if isinstance(inner, dict) else {}
@@ -112,19 +71,9 @@ def _built(rows: Iterable[Document], side: str) -> dict[str, Any]:
     return built
 
 
-def definition_title(pointer: str) -> str:
-    """Returns the title of a field of a job's definition: "Retries" for `/retry_policy/max_retries`."""
-    if pointer in DEFINITION_TITLES:
-        return translated(DEFINITION_TITLES[pointer])
-    name = pointer.rpartition("/")[2]
-    if pointer.startswith("/schedule/") and name in FIELDS:
-        return translated(FIELDS[name].title)
-    return from_name(name) if name else pointer
-
-
 def pointer_words(text: str) -> str:
     """Returns the field of a diff in words: a JSON Pointer such as `/deleted_count` as "Deleted count", a title as it is."""
-    return " › ".join(from_name(part) for part in text[1:].split("/")) if text.startswith("/") else text
+    return " › ".join(map(from_name, keys_of(text))) if text.startswith("/") else text
 
 
 def definition_text(pointer: str, value: Any) -> Any:
@@ -133,9 +82,11 @@ def definition_text(pointer: str, value: Any) -> Any:
         return span_words(value)
     if hasattr(value, "astimezone"):
         return exact(value)
-    if pointer in CODED:
-        texts = value if isinstance(value, list) else [value]
-        return ", ".join(translated(WORDS[text]) if text in WORDS else str(text) for text in texts)
+    words = VALUE_WORDS.get(keys_of(pointer)[-1], {}) if pointer else {}
+    if isinstance(value, str) and value in words:
+        return translated(words[value])
+    if isinstance(value, list) and value and all(isinstance(item, str) and item in words for item in value):
+        return ", ".join(translated(words[item]) for item in value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value) or None
     return value

@@ -13,7 +13,8 @@ from app.exchange.file import MEDIA
 from app.exchange.service import ExchangePlan, Step, StepAction, StepResult
 from templates_lib.messages import joined, say, say_many
 from web.current import actor, services
-from web.filters.parameters import PARAMETERS, definition_title, reading_of
+from web.filters.job_words import titles_on_the_way
+from web.filters.parameters import PARAMETERS, reading_of
 from web.forms.reading import Reading
 from web.language import translated
 from web.views.common import is_refused, job_filter, tell
@@ -102,7 +103,7 @@ def _titled_errors(step: Step, errors: Iterable[FieldError]) -> list[tuple[str, 
 def _title(pointer: str, reading: Reading | None) -> str:
     if reading is not None and pointer.startswith(f"{PARAMETERS}/"):
         return reading.title(pointer.removeprefix(PARAMETERS))
-    return definition_title(pointer) if pointer else translated(say("Job"))
+    return translated(titles_on_the_way(pointer))
 
 
 _DID = {

@@ -9,7 +9,7 @@ from typing import Any
 from app.jobs.reading import json_schema
 from app.jobs.schema import JobDefinitionSchema
 from templates_lib.messages import Said, say
-from web.filters.states import ENDS, MISSED, OVERLAP
+from web.filters.job_words import VALUE_WORDS, title_of
 from web.forms import Form
 from web.views.common import form_of, live_options
 
@@ -25,36 +25,6 @@ POLICY_FIELDS = (
     "misfire",
     "concurrency",
 )
-TITLES: Mapping[str, Said] = {
-    "name": say("Name"),
-    "description": say("Description"),
-    "tags": say("Tags"),
-    "group": say("Group"),
-    "timeout_seconds": say("Timeout"),
-    "priority": say("Priority"),
-    "pause_after_failures": say("Pause after failures in a row"),
-    "overlap": say("If the job is due while it still runs"),
-    "retry_policy": say("Retries"),
-    "max_retries": say("Number of retries"),
-    "retry_delay_seconds": say("First delay"),
-    "max_delay_seconds": say("Longest delay"),
-    "backoff": say("Delays"),
-    "retry_on": say("Retry after"),
-    "misfire": say("Missed runs"),
-    "policy": say("What happens with them"),
-    "grace_seconds": say("Missed if late by"),
-    "max_catch_up": say("Maximum number of runs to catch up"),
-    "concurrency": say("Concurrency"),
-    "max_instances": say("Simultaneous runs"),
-    "notifications": say("Notifications"),
-    "on_failure": say("E-mail after failure"),
-    "on_success": say("E-mail after success"),
-    "depends_on": say("Run after other jobs"),
-    "job": say("Job"),
-    "when": say("Required outcome"),
-}
-# Titles where a field inside a group has the name of another field.
-_INNER_TITLES: Mapping[str, Said] = {"group": say("Concurrency group")}
 _HELP: Mapping[str, Said] = {
     "name": say("Must be unique. Choose a name that tells you at 3 a.m. what failed."),
     "tags": say("Separate tags with commas. You can filter the list of jobs by them."),
@@ -77,13 +47,6 @@ _ITEMS: Mapping[str, Said] = {
     "retry_on": say("Ending"),
     "on_success": say("Address"),
     "on_failure": say("Address"),
-}
-_WORDS: Mapping[str, Mapping[str, str]] = {
-    "overlap": OVERLAP,
-    "policy": MISSED,
-    "backoff": {"exponential": say("Random, and longer each time"), "fixed": say("Always the same")},
-    "when": {end.value: words for end, words in ENDS.items()},
-    "retry_on": {"error": say("An error"), "timeout": say("A timeout"), "lost_worker": say("A lost worker")},
 }
 _LABELS = say("Description, tags and group")  # the part of the form that is folded while it is empty
 _LOOKS: Mapping[str, Mapping[str, Any]] = {
@@ -154,12 +117,12 @@ def _worded(name: str, schema: Mapping[str, Any], *, inner: bool = False) -> dic
     """Returns the schema of one field with the words and the layout of the form. `inner`: the field belongs to a group of fields."""
     worded = {key: value for key, value in schema.items() if key != "description"}
     worded |= {**_LOOKS.get(name, {}), **(_INNER_LOOKS if inner else _OUTER_LOOKS).get(name, {})}
-    title = (_INNER_TITLES.get(name) if inner else None) or TITLES.get(name)
+    title = title_of(name, inner=inner)
     help_text = _INNER_HELP.get(name) if inner and name in _INNER_HELP else _HELP.get(name)
     worded |= {"title": title} if title else {}
     worded |= {"description": help_text} if help_text else {}
-    if "enum" in worded and name in _WORDS:
-        worded["oneOf"] = [{"const": value, "title": _WORDS[name].get(value, value)} for value in worded.pop("enum")]
+    if "enum" in worded and name in VALUE_WORDS:
+        worded["oneOf"] = [{"const": value, "title": VALUE_WORDS[name].get(value, value)} for value in worded.pop("enum")]
         worded.pop("type", None)
     if "properties" in worded:
         worded["properties"] = {key: _worded(key, value, inner=True) for key, value in worded["properties"].items()}

@@ -13,11 +13,11 @@ from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.policy_presets import PolicyPreset, matching, presets
 from app.jobs.reading import load_definition
 from app.jobtemplates.entry import TemplateVersion
-from app.triggers import FIELDS
 from app.validation.together import beside
 from app.zones import zone_names
-from templates_lib.messages import joined, say
+from templates_lib.messages import say
 from web.current import actor, services, viewer_zone
+from web.filters.job_words import titles_on_the_way
 from web.forms import ABSENT
 from web.forms.page.messages import SummaryLine
 from web.language import translated
@@ -42,18 +42,6 @@ PARTS = (DETAILS, PARAMETERS, AFTER, NOTIFY, POLICIES)
 _PLACE = {DETAILS: "", PARAMETERS: "/parameters", AFTER: "", NOTIFY: "/notifications", POLICIES: ""}
 _FIELDS = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), AFTER: AFTER_FIELDS, NOTIFY: NOTIFY_FIELDS, POLICIES: POLICY_FIELDS}
 USE_PRESET = "preset"  # begins the action of a button that fills in the policies of a preset; its name follows
-_TITLES = {
-    "schedule": say("Schedule"),
-    **{name: field.title for name, field in FIELDS.items()},
-    "timezone": say("Time zone"),
-    "start_at": say("Start on"),
-    "end_at": say("End on"),
-    "jitter_seconds": say("Spread starts over"),
-    "calendars": say("Blackout calendars"),
-    "template_type": say("Template"),
-    "type": say("Type"),
-    "enabled": say("Enabled"),
-}
 
 
 @dataclass
@@ -242,15 +230,15 @@ class JobForm:
         """What is wrong with the schedule, or with the job as a whole."""
         parts = {name for fields in _FIELDS.values() for name in fields}
         return [
-            SummaryLine(error.pointer, f"#{input_ids().get(error.pointer, 'job-form')}", _in_words(error.pointer), error.message)
+            SummaryLine(
+                error.pointer,
+                f"#{input_ids().get(error.pointer, 'job-form')}",
+                titles_on_the_way(error.pointer),
+                error.message,
+            )
             for error in self.errors
             if error.pointer.split("/")[1:2] not in [[name] for name in parts]
         ]
-
-
-def _in_words(pointer: str) -> str:
-    """What a place outside the forms is called: "Schedule › Run at"."""
-    return joined((_TITLES.get(part, part) for part in pointer.strip("/").split("/")), " › ") if pointer else say("Job")
 
 
 def _policies(definition: JobDefinition) -> dict[str, Any]:

@@ -54,7 +54,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return passing
 
 
-QUEUED, RUNNING, DONE = {"status": "queued"}, {"status": "running"}, {"status": "success", "duration_seconds": 2.0}
+QUEUED, RUNNING = {"status": "queued", "ended": False}, {"status": "running", "ended": False}
+DONE = {"status": "success", "ended": True, "duration_seconds": 2.0}
 
 
 def test_a_run_that_is_not_started_gets_one_hint(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,7 +90,7 @@ def test_ctrl_c_cancels_only_where_that_is_asked_for(cancels: bool) -> None:
 
 
 def test_a_retry_says_why_the_attempt_failed(capsys: pytest.CaptureFixture[str]) -> None:
-    retrying = {"status": "retrying", "error": {"message": "No disk"}}
+    retrying = {"status": "retrying", "ended": False, "error": {"message": "No disk"}}
     follow(Server(RUNNING, retrying, RUNNING, DONE), "x", Following(lines=False))
     assert "The attempt failed: No disk. The run is tried again." in capsys.readouterr().err
 

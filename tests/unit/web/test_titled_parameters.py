@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.jobs.model import DEFINITION_FIELDS
+from app.jobs.reading import json_schema
+from app.jobs.schema import JobDefinitionSchema
 from app.validation.secret import MASK
-from web.filters.parameters import definition_title, titled_changes, titled_parameters
+from web.filters.job_words import VALUE_WORDS, title_of, titles_on_the_way
+from web.filters.parameters import titled_changes, titled_parameters
 from web.forms.reading import Titled
 
 SCHEMA: dict[str, Any] = {
@@ -78,14 +82,35 @@ def test_changes_have_titles_for_pointers() -> None:
     assert changes == [
         {"field": "Dry run", "before": "Yes", "after": "No"},
         {"field": "Limits › At most", "after": "5"},
-        {"field": "Delay before a retry", "before": "1 minute", "after": "1 hour"},
-        {"field": "Cron expression", "before": "0 2 * * *", "after": "0 3 * * *"},
-        {"field": "Overlap", "before": "skip", "after": "queue"},
+        {"field": "Retries › First delay", "before": "1 minute", "after": "1 hour"},
+        {"field": "Schedule › Cron expression", "before": "0 2 * * *", "after": "0 3 * * *"},
+        {"field": "If the job is due while it still runs", "before": "Skip the new run", "after": "Start the new run afterwards"},
     ]
 
 
 def test_every_field_of_a_definition_has_a_title() -> None:
-    from app.jobs.model import DEFINITION_FIELDS
+    assert [name for name in DEFINITION_FIELDS if title_of(name) is None] == []
 
-    without = {"parameters", "notifications"}  # only their members change
-    assert [name for name in DEFINITION_FIELDS if name not in without and "_" in definition_title(f"/{name}")] == []
+
+def test_a_field_inside_a_group_is_named_after_it() -> None:
+    assert str(titles_on_the_way("/concurrency/group")) == "Concurrency › Concurrency group"
+    assert str(titles_on_the_way("/group")) == "Group"
+    assert str(titles_on_the_way("/depends_on/0/when")) == "Run after other jobs › 1 › Required outcome"
+    assert str(titles_on_the_way("/no_such_field")) == "No such field"
+    assert str(titles_on_the_way("")) == "Job"
+
+
+def codes_of(properties: dict[str, Any]) -> dict[str, set[str]]:
+    """The codes that each field takes, by its name."""
+    codes: dict[str, set[str]] = {}
+    for name, schema in properties.items():
+        items = schema.get("items", {})
+        codes |= {name: set(values)} if (values := schema.get("enum") or items.get("enum")) else {}
+        codes |= codes_of(schema.get("properties", {})) | codes_of(items.get("properties", {}))
+    return codes
+
+
+def test_every_code_of_a_definition_has_words() -> None:
+    """What REST takes as a code is read in words."""
+    codes = codes_of({name: schema for name, schema in json_schema(JobDefinitionSchema())["properties"].items() if name != "schedule"})
+    assert {name: set(words) for name, words in VALUE_WORDS.items()} == codes

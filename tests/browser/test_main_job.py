@@ -227,7 +227,7 @@ def test_a_calendar_is_made_and_a_job_keeps_out_of_it(visitor: Watched, service:
         expect(page.get_by_text(f"skipped by the blackout calendar Every day {suffix}")).to_have_count(5)
     page.get_by_role("button", name="Create job").click()
     expect(page.get_by_role("link", name=f"Every day {suffix}")).to_be_visible()
-    page.locator("summary[aria-label='More actions']").click()
+    page.locator("summary[aria-label='Other ways to run the job']").click()
     page.get_by_role("link", name="Backfill").click()
     visitor.set("/from", "2026-01-01T00:00:00")
     visitor.set("/to", "2026-01-08T00:00:00")

@@ -73,6 +73,8 @@ test-processes: setup-tests
 	@echo "3/3 Fault tests that measure time, beside no others: half a minute"
 	@$(PYTEST) $(ALONE)
 
+# Long runs have no bound for a test.
+check-long faults fuzz: export PYTEST_TIMEOUT = 0
 check-long: export CHECK_LONG = 1
 check-long: ## Run make check with every example and case, make fuzz, make faults, and repeats beside busy loops: some hours
 	@$(MAKE) --no-print-directory check fuzz faults

@@ -134,7 +134,7 @@ def test_a_run_gets_the_secret_that_is_there_now_and_nothing_shows_it(
                 "secret": f"{CANARY}-key",
             }
             api = call("POST", "connections", {"name": "api", "kind": "http", "settings": service_settings})["connection"]
-            assert "answers 200" in call("POST", f"connections/{api['_id']}/test")["message"]
+            assert "answers with HTTP 200" in call("POST", f"connections/{api['_id']}/test")["message"]
             parameters = {"connection": "api", "url": f"http://{receiver.host}/hook", "secret": NAMED, "body": {"a": 1}}
             body = {"name": "j", "template_type": "webhook_trigger", "parameters": parameters, "retry_policy": {"max_retries": 0}}
             job = call("POST", "scheduler-jobs", body)["job"]["_id"]
@@ -242,7 +242,7 @@ def test_an_address_that_a_connection_does_not_reach_is_refused_at_its_field(ser
         services.jobs.create(
             admin, {"name": "w", "template_type": "webhook_trigger", "parameters": {"connection": "api", "url": "https://evil.example/"}}
         )
-    assert [(one.pointer, "does not reach" in one.message) for one in failed.value.errors] == [("/parameters/url", True)]
+    assert [(one.pointer, "does not allow" in one.message) for one in failed.value.errors] == [("/parameters/url", True)]
     assert services.connections.explore(admin, "addresses", "api") == ["https://api.example.com/"]
 
 
@@ -276,4 +276,4 @@ def test_a_redirect_takes_the_proof_nowhere_else(
 def test_the_probe_says_who_does_not_take_the_proof(receiver: Receiver) -> None:
     settings = {"hosts": ["*.example.com"], "proof": "none"}
     assert "pattern" in KINDS["http"].probe(settings, Own())
-    assert "answers 200" in KINDS["http"].probe({"hosts": [receiver.host], "plain": True, "proof": "none"}, Own())
+    assert "answers with HTTP 200" in KINDS["http"].probe({"hosts": [receiver.host], "plain": True, "proof": "none"}, Own())

@@ -198,9 +198,15 @@ def browser(odd_app: Flask, services: Services, cast: dict[str, Actor]) -> Flask
 
 
 def checked(answer: Any, told: str) -> Any:
-    """The answer, read to its end. An answer that raises on the way breaks off for whoever asked."""
+    """The answer, read to its end. An answer that raises on the way breaks off for whoever asked.
+
+    A stream of events has no end while its execution has none: it is read until its first event.
+    """
     with answer:
-        data = answer.get_data()
+        if answer.mimetype == "text/event-stream":
+            data = next(part for part in answer.iter_encoded() if b"event: " in part)
+        else:
+            data = answer.get_data()
     assert answer.status_code < 500, f"{told}: {answer.status_code} {data[:2000]!r}"
     return answer
 

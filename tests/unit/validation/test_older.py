@@ -129,6 +129,8 @@ def older_schemas(draft: Draft) -> st.SearchStrategy[Any]:
         }
         if draft is Draft.DRAFT_2019_09:
             keywords |= {"minContains": st.integers(0, 2)}
+            # With a schema there, jsonschema takes all other members for unevaluated (_legacy_keywords.py, as of 4.x).
+            keywords |= {"additionalProperties": st.booleans()}
         plain = st.fixed_dictionaries({}, optional=keywords)
         bounded = st.fixed_dictionaries({"minimum": st.integers(-2, 2), "exclusiveMinimum": exclusive})
         return plain | bounded

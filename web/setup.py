@@ -177,9 +177,9 @@ def _http_words(error: HTTPException) -> tuple[str, str]:
     """Returns title and detail of an error of the web framework in words for people."""
     match error.code:
         case 404:
-            return say("Page not found"), say("There is no page at this address. It may have a typing error.")
+            return say("Page not found"), say("There is no page at this address. Check the address for typing errors.")
         case 405:
-            return say("This address cannot be opened like that"), say("Go back to the page that you came from, and use its buttons.")
+            return say("This address cannot be opened this way"), say("Go back to the page that you came from, and use its buttons.")
     return said(error.name), said(error.description or "")
 
 
@@ -223,7 +223,7 @@ def answer_error(error: Exception) -> Any:
         status, title, detail = (
             500,
             say("Something went wrong in Jobwright"),
-            say("The log has the details under this id. Nothing may have been changed; look before you try again."),
+            say("The log has the details under this id. Check whether your change was made before you try again."),
         )
     if status != 500 and (again := form_again(error, status, title, detail)) is not None:
         return again

@@ -46,7 +46,7 @@ WORDS: dict[str, Said] = {
     # why a job is paused
     "pause.person": say("paused"),
     "pause.calendar": say("blackout"),
-    "pause.template": say("template off"),
+    "pause.template": say("template disabled"),
     "pause.maintenance": say("maintenance"),
     # how an event of the audit trail came about
     "web": say("web"),

@@ -53,11 +53,15 @@ class Rule:
 
 
 RULES: dict[May, Rule] = {
-    May.OWN_ACCOUNT: Rule(Role.USER, None, say("Change one's own password, second factor, sessions and tokens"), by_token=False),
+    May.OWN_ACCOUNT: Rule(Role.USER, None, say("Change your own password, second factor, sessions and tokens"), by_token=False),
     May.SEE_JOBS: Rule(Role.ADMIN, Scope.READ, say("See jobs and their versions")),
     May.CHANGE_JOBS: Rule(Role.ADMIN, Scope.WRITE, say("Create, change, enable, disable, pause, resume and delete jobs")),
     May.RUN_JOBS: Rule(Role.ADMIN, Scope.RUN, say("Run, retry and backfill jobs, and retry their failed follow-ups")),
-    May.DESTROY: Rule(Role.SUPER_ADMIN, None, say("Do so for templates that can delete data; for admins this needs an approval")),
+    May.DESTROY: Rule(
+        Role.SUPER_ADMIN,
+        None,
+        say("Create, change, delete and run jobs whose templates can delete data. An admin needs an approval for this"),
+    ),
     May.SEE_EXECUTIONS: Rule(Role.ADMIN, Scope.READ, say("See executions and their logs")),
     May.CANCEL: Rule(Role.ADMIN, Scope.RUN, say("Cancel executions")),
     May.ACKNOWLEDGE: Rule(Role.ADMIN, Scope.RUN, say("Acknowledge and dismiss failures")),
@@ -65,7 +69,7 @@ RULES: dict[May, Rule] = {
     May.MANAGE_TEMPLATES: Rule(
         Role.SUPER_ADMIN,
         Scope.ADMIN,
-        say("Switch templates on and off, restrict, derive and publish them, move their jobs between versions"),
+        say("Enable, disable, restrict, derive and publish templates, and move their jobs between versions"),
     ),
     May.TRY_SCHEMAS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Draw the form of any schema in the gallery")),
     May.SEE_CALENDARS: Rule(Role.ADMIN, Scope.READ, say("See blackout calendars")),
@@ -74,7 +78,7 @@ RULES: dict[May, Rule] = {
     May.SWITCH_MAINTENANCE: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Begin and end maintenance")),
     May.NAME_CONNECTIONS: Rule(Role.ADMIN, Scope.READ, say("See names and kinds of connections, and suggestions from them")),
     May.MANAGE_CONNECTIONS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change, test and delete connections")),
-    May.SEE_APPROVALS: Rule(Role.ADMIN, Scope.READ, say("See requests for approval, and withdraw one's own")),
+    May.SEE_APPROVALS: Rule(Role.ADMIN, Scope.READ, say("See requests for approval, and withdraw your own")),
     May.DECIDE_APPROVALS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Approve and refuse the requests of others")),
     May.MANAGE_ACCOUNTS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change and close accounts; see and revoke all tokens")),
     May.SEE_AUDIT: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Read and export the audit trail")),

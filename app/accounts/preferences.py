@@ -78,7 +78,7 @@ class Preferences:
             raise ValidationFailed(errors)
         view = View(name, kept_query)
         if not self._store.put_view(actor.id, name, kept_query, most=MOST_VIEWS):
-            raise LimitReached(say("You have {most} saved views, which is the most possible. Remove one first", most=MOST_VIEWS))
+            raise LimitReached(say("You already have {most} saved views, which is the limit. Remove one first", most=MOST_VIEWS))
         return view
 
     def drop_view(self, actor: Actor, name: str) -> None:

@@ -72,7 +72,7 @@ CHANGE_SCHEMA: dict[str, Any] = {
         "name": _NAME,
         "role": _ROLE,
         "groups": _GROUPS,
-        "disabled": {"type": "boolean", "title": "Closed: cannot sign in, and its tokens do not work"},
+        "disabled": {"type": "boolean", "title": "Closed: the account cannot sign in, and its tokens are refused"},
     },
 }
 

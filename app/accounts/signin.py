@@ -226,7 +226,7 @@ class SignIn:
             raise NotSignedIn("The account is closed")
         if session.get("epoch", 0) != user.epoch:
             self._sessions.remove(session["_id"])
-            raise NotSignedIn("Your account has changed. Sign in again")
+            raise NotSignedIn("Your account was changed. Sign in again")
         return user
 
     def _device(self, user: User) -> str:

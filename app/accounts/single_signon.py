@@ -129,7 +129,7 @@ class SingleSignOn:
         with self._audit.action(who, "user.link", kind="user", target_id=user.id, name=user.email, diff=diff):
             changed = self._users.change(user, fields)
         if changed is None:
-            raise NotSignedIn("Your account has changed a moment ago. Sign in again")
+            raise NotSignedIn("Your account was changed a moment ago. Sign in again")
         return changed
 
     def _create(self, identity: Identity, visitor: Visitor) -> User:

@@ -30,6 +30,7 @@ class _StrictParser(FlaskParser):
 class OpenBlueprint(BodyMixin, EtagMixin, IdempotencyMixin, EventStreamMixin, Blueprint):  # type: ignore[misc]  # flask-smorest has no types
     """The routes of one resource, which anybody may use. Errors are answered in the format `errors`.
 
+    `name` is the tag of the operations: documentation shows it as the heading of their group, and generators name a module after it.
     The `operationId` of an operation is the name of its function in camelCase: `list_jobs` is `listJobs`.
     """
 

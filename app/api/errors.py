@@ -69,5 +69,5 @@ def _ask_for_approval(error: ApprovalNeeded) -> Response:
     row = services().approvals.ask(actor(), error.ask)
     response: Response = jsonify({"approval": record_json(row), "message": "A super-admin must approve this first"})
     response.status_code = 202
-    response.headers["Location"] = url_for("approvals.get_approval", approval_id=row["_id"])
+    response.headers["Location"] = url_for("Approvals.get_approval", approval_id=row["_id"])
     return response

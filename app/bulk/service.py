@@ -52,7 +52,7 @@ SCHEMA: Mapping[str, Any] = {
         "filter": {
             "type": "object",
             "additionalProperties": False,
-            "description": "As in the list of jobs. An empty object means all jobs.",
+            "description": "The same filters as in the list of jobs. An empty object selects all jobs.",
             "properties": {
                 name: {"type": "boolean"} if declared["type"] is bool else {"type": "string", "maxLength": LONGEST_FILTER}
                 for name, declared in DECLARED.items()
@@ -64,7 +64,7 @@ SCHEMA: Mapping[str, Any] = {
             "format": "date-time",
             "description": "The end of a pause. Without it, the jobs are paused until someone resumes them.",
         },
-        "tag": {"type": "string", "maxLength": 50, "description": "The tag of `tag` and `untag`."},
+        "tag": {"type": "string", "maxLength": 50, "description": "The tag that `tag` adds or `untag` removes."},
         "dry_run": {"type": "boolean", "default": False},
     },
 }
@@ -169,7 +169,7 @@ class Bulk:
                     FieldError(
                         "/filter",
                         say(
-                            "matches more than {most:,} jobs, which is the most that one action can change; it matches {total:,}",
+                            "matches too many jobs: {total:,}. One action can change at most {most:,}",
                             total=page.total,
                             most=MOST_JOBS,
                         ),
@@ -303,7 +303,7 @@ def _expected(wanted: BulkRequest, job: Job, *, busy: bool) -> tuple[Effect, str
         case BulkAction.TAG if tag and tag in definition.tags:
             return Effect.STAYS, say("It already has the tag.")
         case BulkAction.TAG if tag and len(definition.tags) >= MAX_TAGS:
-            return Effect.CANNOT, say("It already has {most} tags, which is the most a job can have.", most=MAX_TAGS)
+            return Effect.CANNOT, say("It already has {most} tags, which is the limit.", most=MAX_TAGS)
         case BulkAction.UNTAG if tag and tag not in definition.tags:
             return Effect.STAYS, say("It does not have the tag.")
     return _CHANGES

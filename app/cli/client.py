@@ -28,7 +28,9 @@ class Waits(Failed):
 
     def __init__(self, approval: Mapping[str, Any]) -> None:
         self.approval = approval
-        super().__init__(f"Nothing was done yet: a super-admin must approve it (request {approval.get('id', '')}).", ExitCode.APPROVAL)
+        super().__init__(
+            f"The request {approval.get('id', '')} waits until a super-admin approves it. Nothing was done yet.", ExitCode.APPROVAL
+        )
 
 
 class Client:
@@ -87,7 +89,7 @@ class Client:
             return answer
         if answer.is_redirect:
             target = answer.headers.get("Location", "another address")
-            text = f"{self.server} sends on to {target}. Set JOBWRIGHT_SERVER to the address that Jobwright has itself."
+            text = f"{self.server} redirects to {target}. Set JOBWRIGHT_SERVER to the address of Jobwright itself."
             raise Failed(text, ExitCode.UNREACHABLE)
         raise self._refusal(answer)
 
@@ -113,7 +115,7 @@ class Client:
 
     def _no_answer_of_jobwright(self, answer: httpx.Response) -> Failed:
         kind = f" ({_media(answer)})" if _media(answer) else ""
-        what = f"{self.server} answered {answer.status_code}{kind}, but not as Jobwright does."
+        what = f"{self.server} answered {answer.status_code}{kind}. This is not an answer of Jobwright."
         text = f"{what} Check the address, and any proxy in front of it."
         return Failed(text, ExitCode.UNREACHABLE)
 

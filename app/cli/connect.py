@@ -64,7 +64,7 @@ SERVER_OPTIONS = (
         type=click.Path(dir_okay=False),
         envvar="JOBWRIGHT_CA_FILE",
         show_envvar=True,
-        help="A PEM file with the certificate of the authority that signed the server's. Default: those of the system.",
+        help="A PEM file with the certificate authorities to trust for the server. Default: those of the system.",
     ),
     click.option(
         "--client-cert",
@@ -226,11 +226,11 @@ def _explain(server: str, error: httpx.HTTPError | httpx.InvalidURL) -> Failed:
     elif isinstance(error, httpx.ConnectTimeout):
         reason = f"{server} does not answer. Check the address, and whether a firewall is in between."
     elif isinstance(error, httpx.TimeoutException):
-        reason = f"{server} has not answered in time. Whether it did what was asked is not known."
+        reason = f"{server} has not answered in time. It may have carried out the command nevertheless."
     elif isinstance(error, httpx.ProxyError):
         reason = f"The proxy in front of {server} refuses: {error}. Check HTTPS_PROXY and NO_PROXY."
     elif isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError):
-        reason = f"{server} answers, but not with HTTP as Jobwright does. Check the address and the port."
+        reason = f"The answer of {server} is not HTTP. Check the address and the port."
     else:
         reason = f"The connection to {server} failed: {cause or error}."
     return Failed(reason, ExitCode.UNREACHABLE)

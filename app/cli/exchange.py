@@ -39,7 +39,7 @@ RESULTS = {"approval": "waiting for approval", "failed": "failed"}
 def export_jobs(client: Client, file_format: str, output: Path | None, **filters: str | None) -> None:
     """Write jobs as a file for version control.
 
-    The file omits default values, and its secrets are masked.
+    Default values are left out, and secrets are masked.
     """
     from templates_lib import private  # noqa: PLC0415 - `--help` does without it
 

@@ -130,7 +130,7 @@ def logs(client: Client, execution: str, follows: bool, level: str) -> None:
 @EXECUTION
 @with_client
 def cancel(client: Client, execution: str) -> None:
-    """Cancel an execution that waits or runs."""
+    """Cancel an execution that is waiting or running."""
     row = client.post(f"{EXECUTIONS}/{segment(execution)}/cancel", "execution")["execution"]
     echo("Cancelled." if row.get("status") == "cancelled" else "The run is being cancelled.")
 

@@ -160,7 +160,7 @@ def _say_status(execution: Mapping[str, Any]) -> None:
     if execution["status"] == "queued":
         note("The run waits for its start.")
     if execution["status"] == "retrying":
-        note(f"The attempt failed: {outcome_of(execution)}. The run is tried again.")
+        note(f"The attempt failed: {outcome_of(execution)}. The run will be retried.")
 
 
 def _patiently(ask: Callable[[], Any]) -> Any:

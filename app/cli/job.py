@@ -1,4 +1,4 @@
-"""`jobwright job`: list, run and switch jobs."""
+"""`jobwright job`: list, run, pause, enable and disable jobs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RECENT = 5  # executions that `job show` lists
 
 @click.group(cls=OrderedGroup)
 def job() -> None:
-    """List, run, pause and switch jobs.
+    """List, run, pause, enable and disable jobs.
 
     JOB is the name or the id of a job.
     """
@@ -185,7 +185,7 @@ def logs(client: Client, job: str, follows: bool, level: str) -> None:
 
 @job.command("pause", epilog=examples('jobwright job pause "Nightly cleanup" --reason "Move of the shop" --until "2026-12-01 08:00"'))
 @SEVERAL_JOBS
-@click.option("--reason", required=True, help="Why. People see it on the page of the job.")
+@click.option("--reason", required=True, help="The reason, which people see on the page of the job.")
 @click.option("--until", type=Instant(), help="When the pause ends, in the local time zone. Default: when the job is resumed.")
 @with_client
 def pause(client: Client, jobs: tuple[str, ...], reason: str, until: str | None) -> None:

@@ -11,10 +11,14 @@ import click
 
 from app.cli.follow import LEVELS, Following
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print the answer of REST as JSON.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the answer of the REST API as JSON.")
 LIMIT = click.option("--limit", type=click.IntRange(1, 200), default=100, show_default=True, help="The number of rows on a page.")
 LEVEL = click.option(
-    "--level", type=click.Choice(LEVELS, case_sensitive=False), default=LEVELS[0], show_default=True, help="The least level of the lines."
+    "--level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default=LEVELS[0],
+    show_default=True,
+    help="Print only lines of this level or of a higher one.",
 )
 PAGE = click.option("--page", type=click.IntRange(1), default=1, show_default=True, help="The number of the page.")
 

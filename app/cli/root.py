@@ -67,7 +67,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 def cli() -> None:
     """Jobwright runs jobs that are made from templates.
 
-    Commands about jobs, files and accounts work on the registry of this machine, or on a server: set JOBWRIGHT_SERVER and JOBWRIGHT_TOKEN.
+    Commands for jobs, files and accounts work on the registry of this machine. For a server, set JOBWRIGHT_SERVER and JOBWRIGHT_TOKEN.
     """
 
 

@@ -37,7 +37,7 @@ def user() -> None:
 def create(server: Server | None, email: str, role: str, name: str, invite: bool, password: str | None) -> None:
     """Create an account of a person.
 
-    With a server, use --invite: a password is not sent to it.
+    On a server, use --invite: this command sends no password to a server.
     """
     if invite:
         with open_client(server) as client:
@@ -104,7 +104,12 @@ def reset(client: Client, email: str) -> None:
 )
 @click.argument("email")
 @click.option("--role", type=ROLES, help="The new role.")
-@click.option("--close/--open", "disabled", default=None, help="Whether the account is refused sign-in and the use of its tokens.")
+@click.option(
+    "--close/--open",
+    "disabled",
+    default=None,
+    help="Close the account, so that it cannot sign in and its tokens are refused; or open it again.",
+)
 @click.option("--group", "groups", multiple=True, help="Restrict the account to jobs of this group. Repeat the option for more groups.")
 @click.option("--all-groups", is_flag=True, help="Remove the restriction to groups.")
 @click.option("--remove-second-factor", is_flag=True, help="For a person who has lost the device and the recovery codes.")

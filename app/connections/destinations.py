@@ -25,7 +25,9 @@ def kept_elsewhere(inventory: Inventory) -> list[FieldError]:
     changed = _changed(inventory.schema, inventory.value, inventory.stored) if kept else []
     if not changed:
         return []
-    words = say("must be entered again, as {fields} changed: a stored secret is not sent to another destination", fields=", ".join(changed))
+    words = say(
+        "must be entered again, because {fields} changed: a stored secret is never sent to another destination", fields=", ".join(changed)
+    )
     return [FieldError(pointer, words) for pointer in kept]
 
 

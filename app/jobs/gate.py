@@ -88,5 +88,5 @@ class ApprovalGate:
                 )
             runs = operation in {Operation.RUN, Operation.RETRY, Operation.BACKFILL}
             if not standing.enabled and not (runs and not standing.pauses):
-                off = say("The template {name} is switched off", name=entry.name)
+                off = say("The template {name} is disabled", name=entry.name)
                 raise Conflict(say("{what}: {why}", what=off, why=standing.note) if standing.note else off)

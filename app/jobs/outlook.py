@@ -68,9 +68,9 @@ class Outlook:
         """Returns why outcomes cannot be mailed; None if they can."""
         name = self._settings.notify_connection
         if not name:
-            return say("No mail connection is set (JOBWRIGHT_NOTIFY_CONNECTION), so this mail cannot be sent")
+            return say("Jobwright cannot send mail yet. Set JOBWRIGHT_NOTIFY_CONNECTION to the name of an SMTP connection, and restart.")
         if name not in self._connections.options("smtp"):
-            return say("There is no mail connection {name!r} (JOBWRIGHT_NOTIFY_CONNECTION), so this mail cannot be sent", name=name)
+            return say("There is no SMTP connection {name!r}. Create it, or change JOBWRIGHT_NOTIFY_CONNECTION.", name=name)
         return self._connections.silence_of(name)
 
     # -- steps ----------------------------------------------------------------------------------------------------

@@ -21,9 +21,9 @@ from app.jobs.rules import Schedules
 from templates_lib.messages import say
 
 _CAUSES = {
-    Cause.CALENDAR: say("a blackout calendar: change the calendar or the job's schedule"),
-    Cause.TEMPLATE: say("its template: switch the template on"),
-    Cause.MAINTENANCE: say("maintenance: end the maintenance"),
+    Cause.CALENDAR: say("a blackout calendar. To let it run, change the calendar or the schedule of the job"),
+    Cause.TEMPLATE: say("its template, which is disabled. To let it run, enable the template"),
+    Cause.MAINTENANCE: say("maintenance. To let it run, end maintenance"),
 }
 
 
@@ -87,7 +87,7 @@ class Pausing:
         if error is not None:
             raise ValidationFailed([error])
         if before.paused.cause is not Cause.PERSON:
-            raise Conflict(say("A person did not pause this job. The cause is {cause}.", cause=_CAUSES[before.paused.cause]))
+            raise Conflict(say("This job waits because of {cause}.", cause=_CAUSES[before.paused.cause]))
         diff = [{"field": "/paused", "before": _pause_words(before), "after": None}]
         self._gate.check(actor, before, Operation.RESUME, diff=diff)
 

@@ -36,13 +36,13 @@ def presets(defaults: Policies) -> Sequence[PolicyPreset]:
         PolicyPreset(
             "default",
             say("Default"),
-            say("Suits most jobs: a few retries, one run at a time, and one run for all that were missed"),
+            say("Suits most jobs: a few retries, one run at a time, and one run that makes up for all missed runs"),
             {**{name: defaults[name] for name in PRESET_FIELDS}, "concurrency": {"max_instances": 1}},
         ),
         PolicyPreset(
             "gentle",
             say("Gentle"),
-            say("For systems that are slow or often away: more retries, longer delays, low priority"),
+            say("For systems that are slow or often unavailable: more retries, longer delays, low priority"),
             {
                 "retry_policy": {
                     "max_retries": 5,

@@ -59,7 +59,9 @@ def _schedule_fields() -> dict[str, ma.Field[Any]]:
         "timezone": ma.String(
             validate=Length(max=64), metadata={"description": "IANA name of the time zone, for cron", "example": "Europe/Berlin"}
         ),
-        "start_at": Instant(allow_none=True, metadata={"description": "No run is due before this time. An interval counts from it."}),
+        "start_at": Instant(
+            allow_none=True, metadata={"description": "No run is due before this time. An interval is counted from this time."}
+        ),
         "end_at": Instant(allow_none=True, metadata={"description": "No run is due at or after this time"}),
         "jitter_seconds": Whole(
             validate=Range(min=0, max=86_400),
@@ -161,7 +163,8 @@ class JobDefinitionSchema(_Strict):
     priority = Whole(
         validate=Range(min=1, max=10),
         metadata={
-            "description": "1 to 10, where 10 is served first. When all slots are taken, one level counts as much as one minute of waiting."
+            "description": "1 to 10. Runs with priority 10 start first. "
+            "For runs that wait, one minute of waiting counts as much as one level."
         },
     )
     tags = ma.List(NameField(validate=Length(min=1, max=50)), validate=Length(max=MAX_TAGS))
@@ -177,7 +180,8 @@ class JobDefinitionSchema(_Strict):
         ma.Nested(DependencySchema),
         validate=Length(max=MAX_DEPENDENCIES),
         metadata={
-            "description": "The job also runs once all of these jobs have finished with the required outcome since the last such run"
+            "description": "The job also runs when all of these jobs have ended with the required outcome. "
+            "It then waits until all of them have ended this way again."
         },
     )
 

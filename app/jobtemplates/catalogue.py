@@ -155,7 +155,7 @@ class Catalogue:
     def closed(self, kind: str) -> str | None:
         """Returns why no new job may be made of the template; None if new jobs are allowed."""
         if not self.standing(kind).enabled:
-            return say("is switched off")
+            return say("is disabled")
         entry = self.find(kind)
         return None if entry is None else _CLOSED.get(entry.state)
 

@@ -31,7 +31,7 @@ STANDING_SCHEMA: dict[str, Any] = {
             "type": "boolean",
             "title": "On",
             "x-widget": "switch",
-            "description": "When off, jobs of this template cannot be created, changed or turned on.",
+            "description": "When off, jobs of this template cannot be created, changed or enabled.",
         },
         "when_off": {
             "title": "Existing jobs while it is off",
@@ -164,7 +164,9 @@ class Templates:
             errors.append(FieldError("/type", "must have 2 to 63 lower-case letters, digits or _, and begin with a letter"))
         bases = {entry.type for entry in self._catalogue.code()}
         if not isinstance(base_type, str) or base_type not in bases:
-            errors.append(FieldError("/base", say("must be one of the templates that are code: {known}", known=", ".join(sorted(bases)))))
+            errors.append(
+                FieldError("/base", say("must be one of the templates that are written in code: {known}", known=", ".join(sorted(bases))))
+            )
         elif "definition" in body:
             read, unseen = read_definition(body["definition"])
             errors += _prefixed([*problems(self._catalogue.get(base_type).template, read), *unseen], "/definition")
@@ -307,7 +309,7 @@ class Templates:
 
 def _refuse_code(row: Document) -> None:
     if "base" not in row:
-        raise Conflict(say("{kind} is code. Its versions come with the code", kind=row["_id"]))
+        raise Conflict(say("{kind} is written in code. Its versions come with the code", kind=row["_id"]))
 
 
 def _prefixed(errors: Iterable[FieldError], prefix: str) -> list[FieldError]:

@@ -122,7 +122,7 @@ class Sharing:
         errors = [error.below("/definition") for error in unseen]
         notes: list[str] = []
         if kind in {entry.type for entry in self._catalogue.code()}:
-            errors.append(FieldError("/type", say("{kind} is already a template that is code", kind=kind)))
+            errors.append(FieldError("/type", say("{kind} is already the type of a template that is written in code", kind=kind)))
         if base is None or base.base:
             errors.append(FieldError("/base", say("names {base!r}, which is not installed here. Install it first", base=file["base"])))
         else:

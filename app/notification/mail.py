@@ -32,9 +32,9 @@ class MailNotifier(Notifier):
         grant = self._connections.grant([self._connection]).get(self._connection) if self._connection else None
         if grant is None or grant.kind != "smtp":
             raise Conflict(
-                say("There is no mail connection {name!r} (JOBWRIGHT_NOTIFY_CONNECTION)", name=self._connection)
+                say("There is no SMTP connection {name!r}. Create it, or change JOBWRIGHT_NOTIFY_CONNECTION.", name=self._connection)
                 if self._connection
-                else "No mail connection is set (JOBWRIGHT_NOTIFY_CONNECTION)"
+                else say("Jobwright cannot send mail yet. Set JOBWRIGHT_NOTIFY_CONNECTION to the name of an SMTP connection, and restart.")
             )
         message = self._compose(execution, distinct_addresses(recipients), grant.settings)
         with open_settings(grant.settings) as session:

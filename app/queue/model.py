@@ -49,7 +49,7 @@ class Reason(StrEnum):
     """Why an execution did not run, or an attempt ended as it did."""
 
     OVERLAP = "overlap"  # the job still ran
-    TEMPLATE_OFF = "template_off"  # its template was switched off
+    TEMPLATE_OFF = "template_off"  # its template was disabled
     REPLACED = "replaced"  # a newer due time took its place
     MISFIRE = "misfire"  # later than the grace allows
     PAUSED = "paused"  # the job was paused

@@ -41,13 +41,13 @@ class SampleServer:
             return None
         if self._settings.mongodb_uri:
             return say(
-                "Sample data needs a MongoDB that jobs may reach. Jobs never get the address of the registry's own server. "
-                "Set JOBWRIGHT_SAMPLE_URI to the address of a server for the sample data, and restart."
+                "Sample data needs a MongoDB server that jobs may use. Jobs may not use the server with the data of Jobwright itself. "
+                "Set JOBWRIGHT_SAMPLE_URI to the address of another server, and restart."
             )
         if self._settings.job_user:
             return say(
-                "Sample data needs a MongoDB that jobs may reach. Jobs run as another user here (JOBWRIGHT_JOB_USER), who cannot reach a "
-                "private one. Set JOBWRIGHT_SAMPLE_URI to the address of a server for the sample data, and restart."
+                "Sample data needs a MongoDB server that jobs may use. Here, jobs run as another user (JOBWRIGHT_JOB_USER), who may not "
+                "use a private server. Set JOBWRIGHT_SAMPLE_URI to the address of another server, and restart."
             )
         return None
 

@@ -184,7 +184,9 @@ class Samples:
         taken = [row["name"] for row in self._connections.all(actor) if row["name"] in {SHOP, FILES}]
         taken += [name for name in self._work.directory.names(actor, limit=MOST_AT_ONCE) if name in NAMES]
         if taken:
-            raise Conflict(say("Something here has the name {name!r} already. Rename it, then create the sample data.", name=taken[0]))
+            raise Conflict(
+                say("A job or a connection already has the name {name!r}. Rename it, then create the sample data.", name=taken[0])
+            )
 
     # -- removing -------------------------------------------------------------------------------------------------
 

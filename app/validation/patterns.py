@@ -89,7 +89,7 @@ def check_pattern(pattern: str) -> None:
     for seed in [*letters, "a", "0", " ", *(a + b for a, b in itertools.pairwise(letters))]:
         for end in ("", "\x00!"):
             if not _ends_in_time(compiled, seed * (_PROBE_LENGTH // len(seed)) + end):
-                raise PatternRefused("can take seconds on some texts. Avoid a repetition inside a repetition")
+                raise PatternRefused("can take seconds to match some texts. Avoid a repetition inside a repetition")
 
 
 def _ends_in_time(compiled: regex.Pattern[str], text: str) -> bool:

@@ -302,7 +302,7 @@ class _Repair:
                 moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second, moment.microsecond // 1000 * 1000, UTC
             )
         except (OverflowError, ValueError):
-            return self._replace(pointer, say("is a date outside the calendar"), datetime.isoformat(value))
+            return self._replace(pointer, say("is a date that is not between the years 1 and 9999"), datetime.isoformat(value))
         return self._spend(8, rounded)
 
     def _container(self, value: Any, pointer: str, depth: int) -> Any:

@@ -244,7 +244,7 @@ def test_a_form_that_is_left_is_there_when_one_comes_back(ada: Watched, service:
     page.get_by_role("link", name="Jobs", exact=True).click()
     expect(page).to_have_url(re.compile("/jobs$"))
     page.goto(f"{service.address}/jobs/new?template=test_scheduler")
-    page.get_by_role("link", name="Continue with it").click()
+    page.get_by_role("link", name="Continue with what I typed").click()
     expect(page.locator("[data-pointer='/name'][data-role=value]")).to_have_value("Half done")
     page.goto(f"{service.address}/jobs/new?template=test_scheduler")
     page.get_by_role("button", name="Discard it").click()

@@ -98,7 +98,7 @@ def fill_everything(f: Filler) -> None:
     f.switch("/target", "state")
     f.choose("/target/country", "US")
     if not f.scripted:
-        f.page.get_by_role("button", name="Read the form").last.click()
+        f.page.get_by_role("button", name="Show value").last.click()
     f.choose("/target/state", "CA")
     f.choose("/contact", "By phone", "branch")
     f.text("/contact/number", "+49 30")
@@ -136,7 +136,7 @@ def fill_everything(f: Filler) -> None:
     f.text("/tree/children/0/label", "leaf")
     f.text("/zone", "Europe/Berlin")
     if not f.scripted:
-        f.page.get_by_role("button", name="Read the form").last.click()
+        f.page.get_by_role("button", name="Show value").last.click()
     else:
         f.settle(lambda: f.at("/zone").press("Tab"), True)
     f.choose("/summer", "Yes")
@@ -176,11 +176,11 @@ def test_every_construct_is_filled_and_read_back_as_it_was_meant(visitor: Watche
     page, filler = visitor.page, Filler(visitor)
     page.goto(f"{service.address}/templates/preview")
     fill_everything(filler)
-    filler.settle(page.get_by_role("button", name="Read the form").last.click, True)
+    filler.settle(page.get_by_role("button", name="Show value").last.click, True)
     expect(page.get_by_text("Valid", exact=True)).to_be_visible()
     assert answer(page) == WANTED
     expect(page.get_by_text("must be entered again, because secrets are never sent back")).to_be_visible()
-    filler.settle(page.get_by_role("button", name="Read the form").last.click, True)
+    filler.settle(page.get_by_role("button", name="Show value").last.click, True)
     expect(page.get_by_text("Valid", exact=True)).to_be_visible()
     assert answer(page) == {name: value for name, value in WANTED.items() if name != "secret"}
     filler.settle(page.get_by_role("button", name="Edit as JSON").click, True)
@@ -213,7 +213,7 @@ def test_mistakes_are_told_as_one_leaves_a_field_and_where_they_are(visitor_js: 
     expect(at("/contact/number")).to_be_visible()
     expect(at("/contact", "branch")).to_be_focused()
     assert abs(page.evaluate("scrollY") - before) < 400
-    page.get_by_role("button", name="Read the form").last.click()
+    page.get_by_role("button", name="Show value").last.click()
     expect(page.locator("#form-errors")).to_be_focused()
     page.locator("#form-errors a", has_text="Contact › Number").click()
     expect(at("/contact/number")).to_be_focused()
@@ -284,7 +284,7 @@ def test_a_long_list_is_searched(visitor_js: Watched, service: Service) -> None:
     page.get_by_role("button", name="Draw the form").click()
     page.get_by_label("Pick: search").fill("4321")
     expect(page.locator("[data-pointer='/e'][data-role=value] option")).to_have_count(2)
-    page.get_by_role("button", name="Read the form").last.click()
+    page.get_by_role("button", name="Show value").last.click()
     expect(page.locator("[aria-label='The value as JSON']")).to_contain_text("option 4321")
 
 
@@ -302,7 +302,7 @@ def test_the_largest_form_is_filled_by_keyboard_alone(visitor_js: Watched, servi
         now = page.evaluate(
             "({pointer: document.activeElement.dataset.pointer ?? '', role: document.activeElement.dataset.role ?? '', words: document.activeElement.textContent.trim()})"
         )
-        if now["words"] == "Read the form" and seen:
+        if now["words"] == "Show value" and seen:
             break
         pointer = now["pointer"]
         if now["role"] != "value" or pointer in seen:
@@ -334,7 +334,7 @@ def test_axe_finds_nothing_in_a_form_full_of_mistakes(chromium: Any, service: Se
     fill_everything(filler)
     filler.text("/name", "x")
     filler.text("/ratio", "1,5")
-    filler.settle(page.get_by_role("button", name="Read the form").last.click, True)
+    filler.settle(page.get_by_role("button", name="Show value").last.click, True)
     expect(page.locator("#form-errors")).to_be_visible()
     found = []
     for theme in ("light", "dark"):
@@ -389,7 +389,7 @@ def test_a_long_word_anywhere_in_a_form_does_not_widen_the_page(chromium: Any, s
         page.locator("[name=schema]").fill(json.dumps(LONG_WORDS))
         page.locator("[name=draw]").click()
         expect(page.locator("[data-pointer='/shown'][data-role=value]")).to_be_visible()
-        page.get_by_role("button", name="Read the form").last.click()
+        page.get_by_role("button", name="Show value").last.click()
         expect(page.locator("#form-errors")).to_be_visible()
         wide[width] = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         watched.context.close()

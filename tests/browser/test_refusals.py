@@ -35,7 +35,7 @@ def test_a_sign_in_that_has_ended_keeps_the_form_until_one_is_back(visitor: Watc
     sign_in(opened.value, visitor.address)
     page.get_by_role("button", name="Back to the form").click()
 
-    expect(page.locator("#refusal")).to_contain_text("Nothing has changed; what you have typed is below.")
+    expect(page.locator("#refusal")).to_contain_text("Nothing was changed. The form below contains what you typed.")
     expect(page.locator("[data-pointer='/name'][data-role=value]")).to_have_value(name)
     expect(page.locator("[data-pointer='/description'][data-role=value]")).to_have_value(STORY)
     expect(page.get_by_label("Expression")).to_have_value("7 3 * * *")

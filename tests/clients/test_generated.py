@@ -103,7 +103,7 @@ def test_a_python_program_sends_a_file_of_jobs_as_yaml(client: Any) -> None:
     import io
 
     file = part("types").File(payload=io.BytesIO(b"jobwright: 1\njobs:\n  - name: of a file\n    template_type: noop\n"))
-    plan = part("api.exchange.plan_jobs_file").sync(client=client, body=file)
+    plan = part("api.jobs_as_files.plan_jobs_file").sync(client=client, body=file)
     assert not isinstance(plan, part("models").ProblemOut), plan
     assert [(step.name, step.action) for step in plan.steps] == [("of a file", "create")]
 

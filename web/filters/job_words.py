@@ -26,7 +26,7 @@ TITLES: Mapping[str, str] = {
     "backoff": say("Delays"),
     "retry_on": say("Retry after"),
     "misfire": say("Missed runs"),
-    "policy": say("What happens with them"),
+    "policy": say("What happens to missed runs"),
     "grace_seconds": say("Missed if late by"),
     "max_catch_up": say("Maximum number of runs to catch up"),
     "concurrency": say("Concurrency"),

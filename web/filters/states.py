@@ -49,7 +49,7 @@ REASONS = {
     "paused": say("the job was paused"),
     "blackout": say("a blackout calendar of the job covers this time"),
     "circle": say("the jobs trigger each other in a circle, or more than 100 runs triggered one another"),
-    "template_off": say("its template was switched off"),
+    "template_off": say("its template was disabled"),
     "maintenance": say("maintenance was on"),
     "disabled": say("the job was disabled"),
     "rescheduled": say("the schedule of the job was changed"),

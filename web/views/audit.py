@@ -52,7 +52,7 @@ ACTIONS: dict[str, dict[str, str]] = {
         "approval.withdraw": say("Withdraw request"),
     },
     say("Templates"): {
-        "template.standing": say("Switch or restrict template"),
+        "template.standing": say("Enable, disable or restrict template"),
         "template.derive": say("Derive template"),
         "template.draft": say("Save draft of template"),
         "template.drop_draft": say("Delete draft of template"),

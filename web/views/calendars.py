@@ -105,7 +105,7 @@ def _filled(editor: Editor, row: Document | None, name: str) -> Any:
 def _with_file(value: Mapping[str, Any]) -> dict[str, Any]:
     upload = request.files.get("upload")
     if upload is None or not upload.filename:
-        raise ValidationFailed([FieldError("/upload", "needs a file: choose one first")])
+        raise ValidationFailed([FieldError("/upload", "is empty: choose a file first")])
     try:
         text = upload.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -178,7 +178,7 @@ def tell_gone(editor: Editor) -> None:
     """Shows on the next page which values were not saved because another choice excludes them."""
     gone = editor.submission.gone if editor.submission else ()
     if gone:
-        tell(say("Not saved, because it does not go with another choice: {names}", names=", ".join(gone)[:500]))
+        tell(say("These values were not saved, because another choice excludes them: {names}", names=", ".join(gone)[:500]))
 
 
 def midnight(day: date) -> datetime:

@@ -285,7 +285,7 @@ def unacknowledge(execution_id: str) -> Any:
 def carry_out_again(execution_id: str, what: str) -> Any:
     """Tries again a follow-up of its end that was given up, such as a notification."""
     services().given_up.ask_again(actor(), execution_id, what)
-    tell(say("It is tried again now"))
+    tell(say("The follow-up is tried again now"))
     return _to(execution_id)
 
 

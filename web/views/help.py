@@ -49,11 +49,11 @@ _HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 _BOLD_START = re.compile(r"^\*\*([^*\n]{2,60}?)\.?\*\* (?=\S)", re.MULTILINE)  # of a paragraph
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"<h2>(.*?)</h2>")
-_MARKS = re.compile(r"[`*#|>\[\]]|(?<=\])\(\S+?\)")
-_GAP = re.compile(r" +(?=[,.;:)])")
+_CELLS = re.compile(r"</t[dh]>\s*<t[dh][^>]*>")
+_BLOCKS = re.compile(r"</?(?:p|h[1-6]|ul|ol|li|table|thead|tbody|tr|pre|blockquote|hr)\b[^>]*>")
 LEAST_SECTIONS = 3  # a topic with fewer has no list of them
 MOST_FOUND = 20
-SNIPPET = 160  # characters around a word that was found
+SNIPPET = 160  # characters, at most, around a word that was found
 _LINK = re.compile(r"\[([^\]\n]+)\]\(([^)#:/\s][^)#:\s]*)(#[^)]*)?\)")  # to another file of the repository
 
 
@@ -98,7 +98,7 @@ def _as_heading(match: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A topic that a search found, with the text around the first word that was found."""
+    """A topic that a search found, with a part of the paragraph, list entry or row that has most of the words."""
 
     topic: Topic
     snippet: str
@@ -107,26 +107,35 @@ class Hit:
 def search(query: str) -> list[Hit]:
     """Returns the topics that have each word of a query, those with it in their title first."""
     words = query.lower().split()
-    texts = [(topic, _plain(topic.text)) for topic in topics().values()]
-    hits = [(topic, plain) for topic, plain in texts if all(word in plain.lower() for word in words)]
-    hits.sort(key=lambda hit: -sum(word in hit[0].title.lower() for word in words))
-    return [Hit(topic, _around(plain, words[0])) for topic, plain in hits[:MOST_FOUND]] if words else []
+    hits = [topic for topic in topics().values() if all(word in "\n".join(_pieces(topic.text)).lower() for word in words)]
+    hits.sort(key=lambda topic: -sum(word in topic.title.lower() for word in words))
+    return [Hit(topic, _snippet(topic, words)) for topic in hits[:MOST_FOUND]] if words else []
 
 
-def _plain(text: str) -> str:
-    return _GAP.sub("", " ".join(_MARKS.sub(" ", text).split()))
+@cache
+def _pieces(text: str) -> tuple[str, ...]:
+    """Returns the heading of a topic, and then each other heading, paragraph, list entry, table row and block of code, as plain text."""
+    pieces = (Markup(part).striptags() for part in _BLOCKS.split(_CELLS.sub(" · ", markdown(text))))  # noqa: S704 - a part of our own HTML
+    return tuple(piece for piece in pieces if piece.strip(" ·"))
 
 
-def _around(text: str, word: str) -> str:
-    place = max(text.lower().find(word) - SNIPPET // 3, 0)
-    piece = text[place : place + SNIPPET]
-    return f"{'…' if place else ''}{piece.strip()}{'…' if place + SNIPPET < len(text) else ''}"
+def _snippet(topic: Topic, words: list[str]) -> str:
+    """Returns the piece that has most of the words, a sentence rather than another one, cut to whole words."""
+    pieces = _pieces(topic.text)
+    best = max(
+        pieces[1:], key=lambda piece: (sum(word in piece.lower() for word in words), piece.endswith((".", ":"))), default=topic.title
+    )
+    place = min((best.lower().find(word) for word in words if word in best.lower()), default=0)
+    begin = best.rfind(". ", 0, place) + 2 if ". " in best[:place] else 0
+    if place - begin > SNIPPET * 2 // 3:
+        begin = best.find(" ", place - SNIPPET // 2) + 1
+    end = len(best) if len(best) <= begin + SNIPPET else best.rfind(" ", begin, begin + SNIPPET)
+    return f"{'…' if begin else ''}{best[begin:end] if end > begin else best[begin:][:SNIPPET]}{'…' if end < len(best) else ''}"
 
 
 def first_words(topic: Topic) -> str:
     """Returns the first sentence of a topic, below its heading."""
-    paragraphs = (part for part in topic.text.split("\n\n") if part.strip() and part.strip()[0] not in "#|`-1<!")
-    sentence, ends, _ = _plain(next(paragraphs, ""))[: 2 * SNIPPET].partition(". ")
+    sentence, ends, _ = next(iter(_pieces(topic.text)[1:]), "")[: 2 * SNIPPET].partition(". ")
     return f"{sentence}." if ends else sentence[:SNIPPET]
 
 

@@ -29,15 +29,18 @@ _HELP: Mapping[str, Said] = {
     "name": say("Must be unique. Choose a name that tells you at 3 a.m. what failed."),
     "tags": say("Separate tags with commas. You can filter the list of jobs by them."),
     "group": say("People who are limited to groups see only the jobs of their groups. Leave empty if you do not use groups."),
-    "timeout_seconds": say("A longer run is ended with all its processes."),
+    "timeout_seconds": say("A run that takes longer is stopped, with all its processes."),
     "priority": say("If many runs wait, 10 starts first and 1 last."),
-    "pause_after_failures": say("0 never pauses the job."),
+    "pause_after_failures": say("0 means that the job never pauses itself."),
     "retry_delay_seconds": say("Before the first retry."),
-    "max_delay_seconds": say("No delay grows beyond it."),
+    "max_delay_seconds": say("Delays never become longer than this."),
     "policy": say("Applies to runs that no node could start in time."),
-    "max_catch_up": say("Applies if each of them is run."),
-    "max_instances": say("More than 1 needs “Run both at the same time”."),
-    "depends_on": say("The job also runs once all of these jobs have finished with the chosen outcome since the last such run."),
+    "max_catch_up": say("Applies only if you choose to run each of them."),
+    "max_instances": say("More than 1 is possible only with “Run both at the same time”."),
+    "depends_on": say(
+        "The job also runs when all of these jobs have ended with the chosen outcome. "
+        "It then waits until all of them have ended this way again."
+    ),
     "notifications": say("Separate addresses with commas. A failure is a failed, timed-out or missed run."),
 }
 _INNER_HELP: Mapping[str, Said] = {"group": say("Jobs of the same group run one after the other.")}

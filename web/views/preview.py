@@ -117,7 +117,7 @@ def _parsed(text: str) -> Any:
     try:
         return parse_json(text)
     except JsonRefused as error:
-        raise SchemaRefused("", "is ambiguous JSON: it has a key twice, or a number that is not valid") from error
+        raise SchemaRefused("", "is ambiguous JSON: a name occurs twice, or a number is not valid") from error
     except json.JSONDecodeError as error:
         raise SchemaRefused(
             "", say("is not valid JSON: {msg} at line {lineno}, column {colno}", msg=error.msg, lineno=error.lineno, colno=error.colno)

@@ -46,5 +46,5 @@ def run_with_page(job: Job, editor: Editor, errors: tuple[FieldError, ...] = (),
         controls=shown.controls,
         errors=shown.summary,
         is_json=shown.is_json,
-        beginnings=None if again else {say("Presets"): presets, say("Values of the run on"): recent_runs(job)},
+        beginnings=None if again else {say("Presets"): presets, say("Values of an earlier run"): recent_runs(job)},
     )

@@ -68,7 +68,7 @@ def read_schedule(fields: Mapping[str, str]) -> tuple[dict[str, Any], list[Field
         try:
             schedule["jitter_seconds"] = durations.parse(jitter)
         except durations.DurationRefused as refused:
-            errors.append(FieldError("/schedule/jitter_seconds", str(refused)))
+            errors.append(FieldError("/schedule/jitter_seconds", refused.args[0]))
     calendars = sorted(name.removeprefix(CALENDAR) for name in fields if name.startswith(CALENDAR))
     return {**schedule, **({"calendars": calendars} if calendars else {})}, errors
 

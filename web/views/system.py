@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
+from app import durations
 from app.accounts.permissions import May, lacks, require
 from app.config import Settings
 from app.validation.secret import MASK
@@ -17,6 +18,8 @@ from web.views.common import tell
 
 blueprint = Blueprint("system_pages", __name__)
 
+# The seconds of the unit of a setting, by the end of its name; people read larger numbers of these as a duration.
+UNITS = {"_seconds": 1, "_minutes": 60, "_hours": 3_600}
 SKEW_SECONDS = 2.0  # a clock that differs by more is marked
 # Settings in the order of the page. Those that are in no group are listed last.
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -156,7 +159,15 @@ def _setting(item: Field[Any]) -> dict[str, Any]:
     """Returns a setting with its value, which is masked if it is a secret, and whether it differs from the default."""
     value, secret = getattr(services().settings, item.name), item.metadata["secret"]
     shown = (MASK if value else "") if secret else value
-    return {"name": item.metadata["name"], "text": item.metadata["text"], "value": shown, "set": value != item.default}
+    told = {"name": item.metadata["name"], "text": item.metadata["text"], "value": shown, "set": value != item.default}
+    return {**told, "duration": _duration(item.name, value)}
+
+
+def _duration(name: str, value: Any) -> str:
+    """Returns the number in a setting as a duration, if that says more than the number: 5400 seconds as "1 h 30 min", not 30 seconds."""
+    size = next((size for ending, size in UNITS.items() if name.endswith(ending)), 0)
+    seconds = value * size if size and value == int(value) else 0
+    return durations.write(int(seconds)) if seconds and value >= 60 else ""
 
 
 def _is_shown(row: dict[str, Any], query: str, *, changed: bool) -> bool:

@@ -50,7 +50,11 @@ def standing(kind: str) -> Any:
             value = editor.value
             if not editor.pressed:
                 services().templates.set_standing(actor(), kind, value, revision=posted_version())
-                tell(say("{name} switched on", name=entry.name) if value["enabled"] else say("{name} switched off", name=entry.name))
+                tell(
+                    say("Template {name} enabled", name=entry.name)
+                    if value["enabled"]
+                    else say("Template {name} disabled", name=entry.name)
+                )
                 return redirect(url_for("templates_pages.show", kind=kind))
         except (ValidationFailed, StaleVersion) as failed:
             errors, status = _told(failed), 200 if editor.pressed else failed.status

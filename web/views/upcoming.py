@@ -42,7 +42,9 @@ def _upcoming(services: Services, schedule: Schedule, typical_seconds: int) -> l
         notes = [say("skipped by the blackout calendar {calendar}", calendar=blackout.calendar)] if blackout else []
         notes += _clock_change_note(clock_change(moment, trigger.timezone))
         if index and typical_seconds > (moment - moments[index - 1]).total_seconds():
-            notes.append(say("the previous run takes about {time}", time=duration_words(typical_seconds, language())))
+            notes.append(
+                say("the previous run may still be running: it takes about {time}", time=duration_words(typical_seconds, language()))
+            )
         runs.append({"utc": moment, "local": in_zone(moment, zone), "note": joined(notes, "; ")})
     return runs
 

@@ -11,7 +11,7 @@ from app.api.paging import page_json
 from app.api.present import record_json
 
 blueprint = ApiBlueprint(
-    "approvals", __name__, url_prefix="/api/admin/approvals", description="Requests of admins that a super-admin approves or refuses"
+    "Approvals", __name__, url_prefix="/api/admin/approvals", description="Requests of admins that a super-admin approves or refuses"
 )
 
 

@@ -12,7 +12,7 @@ from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
 from app.audit.model import AuditFilter
 
-blueprint = ApiBlueprint("audit", __name__, url_prefix="/api/admin/audit-events", description="Who did what, and what was refused")
+blueprint = ApiBlueprint("Audit trail", __name__, url_prefix="/api/admin/audit-events", description="Who did what, and what was refused")
 
 
 @blueprint.get("")

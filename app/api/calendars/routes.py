@@ -15,7 +15,7 @@ from app.errors import FieldError
 from app.mongo import Document
 from app.scheduling.calendars import SCHEMA
 
-blueprint = ApiBlueprint("calendars", __name__, url_prefix="/api/admin/calendars", description="Times at which jobs do not start")
+blueprint = ApiBlueprint("Blackout calendars", __name__, url_prefix="/api/admin/calendars", description="Times at which jobs do not start")
 
 
 def _answer(row: Document, message: str | None = None, *, status: int = 200) -> Versioned:

@@ -14,7 +14,7 @@ from app.api.etag import Versioned
 from app.errors import FieldError
 from app.mongo import Document
 
-blueprint = ApiBlueprint("connections", __name__, url_prefix="/api/admin/connections", description="Credentials that jobs use by name")
+blueprint = ApiBlueprint("Connections", __name__, url_prefix="/api/admin/connections", description="Credentials that jobs use by name")
 
 
 def _answer(row: Document, message: str | None = None, *, status: int = 200) -> Versioned:

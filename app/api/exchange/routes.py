@@ -12,7 +12,9 @@ from app.api.exchange.schemas import ExportQuery, PlanOut, PlanQuery, plan_json
 from app.exchange.file import MEDIA
 from app.jobs.filters import JobFilter
 
-blueprint = ApiBlueprint("exchange", __name__, url_prefix="/api/admin/scheduler-jobs", description="Jobs as a file")
+blueprint = ApiBlueprint(
+    "Jobs as files", __name__, url_prefix="/api/admin/scheduler-jobs", description="Export jobs to a file, and apply a file to the registry"
+)
 
 EXAMPLE = "jobwright: 1\njobs:\n  - name: nightly\n    template_type: webhook_trigger\n"
 FILE = {

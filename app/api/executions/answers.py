@@ -21,7 +21,7 @@ def asked_run(execution: Execution, seconds: int) -> Response:
             {"execution": execution_json(execution), "execution_id": execution.id, "message": services().runs.standing(execution)}
         )
         answer.status_code = 200 if seconds and not execution.is_live else 202
-        answer.headers["Location"] = url_for("executions.get_execution", execution_id=execution.id)
+        answer.headers["Location"] = url_for("Executions.get_execution", execution_id=execution.id)
         return answer
 
     return when_ended(execution, seconds, show)

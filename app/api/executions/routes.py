@@ -30,7 +30,10 @@ from app.execution.filters import ExecutionFilter
 from app.queue.execution import Execution
 
 blueprint = ApiBlueprint(
-    "executions", __name__, url_prefix="/api/admin/job-executions", description="Executions: what ran, runs and will run"
+    "Executions",
+    __name__,
+    url_prefix="/api/admin/job-executions",
+    description="The records of runs: what ran, what runs, and what waits to run",
 )
 
 SHOWN_LINES = 1000

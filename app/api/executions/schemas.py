@@ -29,7 +29,7 @@ class AllExecutionsQuery(ExecutionQuery):
     search = ma.String(
         load_default="",
         validate=Length(max=200),
-        metadata={"description": "In the job name, result and error of the newest 5,000 executions that pass the other filters"},
+        metadata={"description": "In the job name, result and error of the newest 5,000 executions that match the other filters"},
     )
 
 

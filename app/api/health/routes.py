@@ -14,7 +14,7 @@ from app.errors import StoreUnavailable
 from app.events import get_logger
 
 log = get_logger(__name__)
-blueprint = OpenBlueprint("health", __name__, description="The health of this process, for load balancers and people")
+blueprint = OpenBlueprint("Health", __name__, description="The health of this process, for load balancers and people")
 
 STALLED_SECONDS = 30.0  # a dispatcher whose last tick is longer ago is stalled
 

@@ -34,7 +34,7 @@ from app.jobs.body import as_request, without_secrets
 from app.jobs.filters import JobFilter
 
 blueprint = ApiBlueprint(
-    "job-history",
+    "Job history",
     __name__,
     url_prefix="/api/admin/scheduler-jobs",
     description="Versions, dependencies, notes and figures of a job, and one action on many jobs",

@@ -29,7 +29,7 @@ def job_answer(job: Job, message: str | None = None, *, warnings: bool = False) 
 def created_job(job: Job, message: str, *, warnings: bool = False) -> Versioned:
     """Returns the answer (201) to a request that has created a job."""
     body = job_answer(job, message, warnings=warnings).body
-    return Versioned(body=body, version=job.version, status=201, location=url_for("jobs.get_job", job_id=job.id))
+    return Versioned(body=body, version=job.version, status=201, location=url_for("Jobs.get_job", job_id=job.id))
 
 
 def show_job(job: Job) -> dict[str, Any]:

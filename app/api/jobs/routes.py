@@ -26,7 +26,7 @@ from app.jobs.schema import JobDefinitionSchema, PauseSchema
 from app.scheduling.backfill import BODY_SCHEMA as BACKFILL_BODY_SCHEMA
 from app.validation.together import sound
 
-blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/admin/scheduler-jobs", description="The registry of jobs")
+blueprint = ApiBlueprint("Jobs", __name__, url_prefix="/api/admin/scheduler-jobs", description="Create, read, change, run and pause jobs")
 
 PREVIEWED_RUNS = 5
 

@@ -10,7 +10,7 @@ from app.api.current import actor, services
 from app.api.maintenance.schemas import MaintenanceOut, maintenance_json
 from app.scheduling.maintenance import SCHEMA
 
-blueprint = ApiBlueprint("maintenance", __name__, url_prefix="/api/admin/maintenance", description="The switch that stops every start")
+blueprint = ApiBlueprint("Maintenance", __name__, url_prefix="/api/admin/maintenance", description="While maintenance is on, no run starts")
 
 
 @blueprint.get("")

@@ -10,12 +10,12 @@ from app.api.current import actor, services
 from app.api.outbox.schemas import GivenUpList, given_up_json
 
 blueprint = ApiBlueprint(
-    "outbox",
+    "Follow-ups",
     __name__,
     url_prefix="/api/admin/outbox",
-    description="What ends of executions owe and nobody could do",
+    description="Mails and other follow-ups of executions and events that were given up after several tries",
 )
-AGAIN = {"message": "It is tried again now"}
+AGAIN = {"message": "The follow-up is tried again now"}
 
 
 @blueprint.get("")

@@ -9,7 +9,7 @@ from app.api.problem_types.catalogue import PREFIX, all_types
 from app.api.problem_types.schemas import ProblemTypeList, ProblemTypeOut, problem_type_json
 from app.errors import NotFound
 
-blueprint = OpenBlueprint("problems", __name__, url_prefix=PREFIX, description="What the types of problem documents mean")
+blueprint = OpenBlueprint("Problem types", __name__, url_prefix=PREFIX, description="What the types of problem documents mean")
 
 
 @blueprint.get("")

@@ -8,7 +8,7 @@ from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
 from app.api.sample.schemas import SampleOut, sample_json
 
-blueprint = ApiBlueprint("sample-data", __name__, url_prefix="/api/admin/sample-data", description="A shop, jobs and their history to try")
+blueprint = ApiBlueprint("Sample data", __name__, url_prefix="/api/admin/sample-data", description="A shop, jobs and their history to try")
 
 
 @blueprint.get("")

@@ -24,7 +24,10 @@ from app.api.template_moves.schemas import (
 from app.errors import FieldError
 
 blueprint = ApiBlueprint(
-    "template_moves", __name__, url_prefix="/api/admin/job-templates", description="Versions of templates and their jobs; presets"
+    "Template versions",
+    __name__,
+    url_prefix="/api/admin/job-templates",
+    description="Move jobs between versions of their template; presets of parameters",
 )
 
 

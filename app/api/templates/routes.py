@@ -30,7 +30,12 @@ from app.jobtemplates.service import STANDING_SCHEMA
 from app.jobtemplates.sharing import SCHEMA as FILE_SCHEMA
 from app.mongo import Document
 
-blueprint = ApiBlueprint("templates", __name__, url_prefix="/api/admin/job-templates", description="What a job can do")
+blueprint = ApiBlueprint(
+    "Templates",
+    __name__,
+    url_prefix="/api/admin/job-templates",
+    description="What jobs are made from: templates in code, and templates derived from them",
+)
 
 
 def _record(row: Document, message: str | None = None, *, status: int = 200) -> Versioned:

@@ -10,7 +10,7 @@ from app.api.current import actor, services
 from app.api.present import record_json
 from app.api.tokens.schemas import TokenEnvelope, TokenList
 
-blueprint = ApiBlueprint("tokens", __name__, url_prefix="/api/admin/tokens", description="Tokens, with which programs sign in")
+blueprint = ApiBlueprint("Tokens", __name__, url_prefix="/api/admin/tokens", description="The tokens that programs send to sign in")
 
 
 @blueprint.get("")

@@ -14,7 +14,7 @@ from app.api.present import record_json
 from app.api.tokens.schemas import TokenEnvelope, TokenList
 from app.api.users.schemas import ResetOut, UserEnvelope, UserList, user_json
 
-blueprint = ApiBlueprint("users", __name__, url_prefix="/api/admin/users", description="Accounts of people and services, and their rights")
+blueprint = ApiBlueprint("Users", __name__, url_prefix="/api/admin/users", description="Accounts of people and services, and their rights")
 
 
 @blueprint.get("")

@@ -107,9 +107,9 @@ def test_a_connection_that_does_not_answer(services: Services, super_admin: Acto
 def test_mail_that_nobody_can_send(store: Store, settings: Settings, catalogue: Catalogue, super_admin: Actor) -> None:
     told = webhook("http://1.1.1.1/", notifications={"on_failure": ["a@example.com"], "on_success": []})
     for name, words in (
-        ("", "No mail connection is set"),
-        ("post", "There is no mail connection 'post'"),
-        ("files", "There is no mail connection 'files'"),
+        ("", "Set JOBWRIGHT_NOTIFY_CONNECTION to the name of an SMTP connection"),
+        ("post", "There is no SMTP connection 'post'"),
+        ("files", "There is no SMTP connection 'files'"),
     ):
         services = build_services(replace(settings, notify_connection=name), store, catalogue=catalogue)
         if name == "files":

@@ -104,7 +104,7 @@ def test_the_standing_of_a_template_that_is_code(api: Api, admin_api: Api) -> No
     assert api("PUT", f"{T}/nothing/standing", {}).status_code == 404
     assert admin_api("PUT", f"{T}/test_scheduler/standing", {"enabled": True}).status_code == 403
     refused = admin_api("POST", "/api/admin/scheduler-jobs", {"name": "x", "template_type": "test_scheduler"})
-    assert refused.json["errors"] == [{"pointer": "/template_type", "detail": "does not allow new jobs: Scheduler test is switched off"}]
+    assert refused.json["errors"] == [{"pointer": "/template_type", "detail": "does not allow new jobs: Scheduler test is disabled"}]
     shown = api("GET", f"{T}/test_scheduler").json["template"]
     assert (shown["enabled"], shown["note"], shown["when_off"]) == (False, "Not now", "keep")
 

@@ -105,8 +105,8 @@ def test_a_mail_that_cannot_be_sent_is_tried_again_and_then_given_up(house: Hous
     owed = house.owed(run)
     assert owed is not None
     assert (owed.tries, owed.given_up, owed.at) == (TellOutcome.most_tries, True, None)
-    assert "no mail connection 'Mail'" in (owed.error or "")
-    assert "keine E-Mail-Verbindung „Mail“" in translated(owed.error or "", "de"), "a page can show it in any language"
+    assert "no SMTP connection 'Mail'" in (owed.error or "")
+    assert "keine SMTP-Verbindung „Mail“" in translated(owed.error or "", "de"), "a page can show it in any language"
     house.clock.advance(86_400)
     assert (house.deliveries.tick(), house.owed(run)) == (0, owed), "nobody tries any more"
     inbox = Inbox()

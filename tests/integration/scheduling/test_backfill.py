@@ -167,7 +167,7 @@ def test_on_the_page(browser_client: FlaskClient, services: Services, super_admi
     filled = {**dict(Page(page).pairs()), "from": "2026-03-02T09:00", "to": "2026-03-02T12:00", "csrf_token": csrf(page)}
     shown = browser_client.post(f"/jobs/{job}/backfill", data={**filled, "show": "1"}).get_data(as_text=True)
     assert "Queue 3 runs" in shown
-    assert "One run at a time" in shown
+    assert "These runs start one after the other" in shown
     assert services.backfill_runs.waiting(super_admin, job) == 0
     taken = browser_client.post(f"/jobs/{job}/backfill", data={**filled, "take": "from=2026-03-02T06:00&to=2026-03-02T08:00"})
     assert 'value="2026-03-02T06:00"' in taken.get_data(as_text=True)

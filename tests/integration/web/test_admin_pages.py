@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
@@ -24,7 +25,7 @@ from app.services import Services
 from tests.conftest import Api, csrf
 from tests.posting import post, text
 from tests.support import PASSWORD
-from web.views.help import search
+from web.views.help import SNIPPET, search
 
 
 def main_of(page: str) -> str:
@@ -203,6 +204,14 @@ def test_settings_are_searched_and_only_changed_ones_shown(browser_client: Flask
     assert "No setting matches" in text(browser_client.get("/system?q=zzzz"))
 
 
+def test_a_long_time_in_a_setting_is_shown_as_a_duration(browser_client: FlaskClient, services: Services) -> None:
+    rows = LexborHTMLParser(text(browser_client.get("/system"))).css(".settings tbody tr")
+    values = {row.css("code")[0].text(): " ".join(row.css("td")[1].text(separator=" ").split()) for row in rows}
+    grace = services.settings.kill_grace_seconds
+    assert (values["JOBWRIGHT_SESSION_IDLE_MINUTES"], values["DEFAULT_RETRY_DELAY"]) == ("120 2 h", "300 5 min")
+    assert values["JOBWRIGHT_KILL_GRACE_SECONDS"].removesuffix(" changed") == str(grace), "a few seconds need no other words"
+
+
 # -- blackout calendars -----------------------------------------------------------------------------------------------
 
 
@@ -265,7 +274,7 @@ def test_holidays_are_added_to_the_form_once_and_saved_only_then(
         (b"\xef\xbb\xbf" + EVENTS.replace("\n", "\r\n").encode(), "The file is in the field iCalendar"),
         (b"\xff\xfe\x00", "is not a text in UTF-8"),
         (b"no calendar", "iCalendar"),
-        (b"", "needs a file"),
+        (b"", "choose a file first"),
     ],
 )
 def test_an_ics_file_is_read_into_the_form(browser_client: FlaskClient, content: bytes, words: str) -> None:
@@ -323,6 +332,13 @@ def test_the_help_is_searched(app: Flask, browser_client: FlaskClient) -> None:
         assert search("") == search("zzzz qqqq") == []
     found = main_of(text(browser_client.get("/help?q=maintenance")))
     assert "Run Jobwright in production" in found
+    with app.test_request_context():
+        snippets = {hit.topic.name: hit.snippet for hit in search("calendar stops run")}
+        assert snippets["how-to/schedules"] == "skipped: a blackout calendar of the job stops the run."
+        long = [hit.snippet for hit in search("the")]
+        assert all(len(snippet) <= SNIPPET + 2 for snippet in long)
+        assert any(snippet.endswith("…") for snippet in long), "a long paragraph is cut"
+        assert not [snippet for snippet in long if re.search(r"\*\*|```|\]\(", snippet)], "no marks of Markdown"
     nothing = text(browser_client.get("/help?q=<script>alert(1)</script>"))
     assert "No topic has all these words" in nothing
     assert "<script>alert" not in nothing

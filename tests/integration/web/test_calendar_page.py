@@ -139,7 +139,7 @@ def test_a_row_has_every_run_of_its_job(
     links = {link.attributes["href"] for link in page.css(".gantt a:has(path)")}
     assert f"/executions?job={each}&status=failed&from=2026-03-02&to=2026-03-02" in links
     assert "5 executions." in page.text()
-    assert not re.search("The timeline shows|This day shows", page.text())
+    assert not re.search("The timeline shows|This page shows", page.text())
 
 
 @pytest.mark.parametrize(("whole", "merged", "found"), [(0, 1000, True), (0, 0, False)])
@@ -166,7 +166,7 @@ def test_a_day_of_very_many_runs_shows_the_jobs_that_stand_out(
     assert len(page.css(".gantt a rect")) == 2
     paths = sorted(path.attributes["class"] or "" for path in page.css(".gantt a path"))
     assert paths == (["state-failed", "state-success", "state-success"] if found else [])
-    assert "This day shows 2 of its jobs" in page.text()
+    assert "This page shows 2 of the jobs of this day" in page.text()
     assert ("The timeline shows" in page.text()) is not found
 
 

@@ -96,8 +96,8 @@ def test_numbers_times_and_plurals_are_written_as_the_language_does(
     assert "2 Jobs ausschalten?" in text(browser_client.post("/jobs/bulk", data={**posted, "all": "1"}, headers=GERMAN))
     first, _ = services.directory.page(super_admin, JobFilter()).items
     assert "1 Job ausschalten?" in text(browser_client.post("/jobs/bulk", data={**posted, "job": first.id}, headers=GERMAN))
-    filled = {"s.type": "interval", "s.every": "1e9", "csrf_token": csrf(page)}
-    assert "muss eine ganze Zahl sein" in text(browser_client.post("/jobs/schedule-preview", data=filled, headers=GERMAN))
+    filled = {"s.type": "interval", "s.interval": "1e9", "csrf_token": csrf(page)}
+    assert "muss eine Dauer sein" in text(browser_client.post("/jobs/schedule-preview", data=filled, headers=GERMAN))
     many = {"csrf_token": csrf(page), "name": "x" * 61, "query": "state=on"}
     browser_client.post("/jobs/views", data=many, headers=GERMAN)
     assert "Der Name muss 1 bis 60 Zeichen haben" in text(browser_client.get("/jobs", headers=GERMAN))

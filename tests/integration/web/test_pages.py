@@ -123,6 +123,14 @@ def test_a_job_is_made_through_the_form(browser_client: FlaskClient, services: S
     assert "At 02:30" in page
 
 
+def test_an_interval_is_typed_and_shown_as_a_duration(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    answer = post(browser_client, NEW, {"/name": "Often", "s.type": "interval", "s.interval": "2h 30m"})
+    assert answer.status_code == 302, text(answer)
+    job = services.jobs.get(super_admin, answer.headers["Location"].rpartition("/")[2])
+    assert job.definition.schedule.values()["interval_seconds"] == 9_000
+    assert 'name="s.interval" value="2 h 30 min"' in text(browser_client.get(f"/jobs/{job.id}/edit"))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -130,7 +138,7 @@ def test_a_job_is_made_through_the_form(browser_client: FlaskClient, services: S
         ({"/name": "n", "/seconds": "1,5"}, "must use a point as the decimal separator: 1.5"),
         ({"/name": "n", "s.type": "cron", "s.expression": "nonsense"}, "must have five fields"),
         ({"/name": "n", "s.type": "cron", "s.expression": " "}, "is required"),
-        ({"/name": "n", "s.type": "interval", "s.every": "soon"}, "must be a whole number, such as 15"),
+        ({"/name": "n", "s.type": "interval", "s.interval": "soon"}, "must be a duration, such as 2 h 30 min"),
         ({"/name": "n", "s.type": "once", "s.run_at": "later"}, "such as 2026-03-29T02:30"),
         ({"/name": "n", "s.type": "once", "s.run_at": "2020-01-01T00:00"}, "must be in the future"),
         ({"/name": "n", "s.timezone": "Mars", "s.type": "cron"}, "IANA"),
@@ -291,7 +299,7 @@ def test_missed_and_skipped_are_explained(
     due_times = DueTimes(first=clock.now(), last=clock.now(), count=1234)
     missed = Execution.summary(job, clock.now(), due_times, status=Status.MISSED, reason=Reason.MISFIRE)
     Queue(store.database).queue.add([missed])
-    assert "1,234 due times" in text(browser_client.get(f"/executions/{missed.id}"))
+    assert "1,234 scheduled times" in text(browser_client.get(f"/executions/{missed.id}"))
     assert "1,234 scheduled times" in text(browser_client.get(f"/jobs/{job.id}"))
 
 
@@ -329,10 +337,10 @@ def test_the_schedule_preview_says_words_runs_or_what_is_wrong(browser_client: F
     assert "up to 5 minutes later" in ask(type="cron", expression="30 2 29 3 *", jitter="5 min")
     assert "must be a duration, such as 2 h 30 min" in ask(type="cron", expression="* * * * *", jitter="a while")
     assert "99 is not between 0 and 59" in ask(type="cron", expression="99 * * * *")
-    assert "Every 15 minutes" in ask(type="interval", every="15", unit="60")
+    assert "Every 15 minutes" in ask(type="interval", interval="15 min")
     assert "Only by hand" in ask(type="manual")
     assert "field-error" in ask(type="weekly")
-    assert "field-error" in ask(type="interval", every="1", unit="9")
+    assert "field-error" in ask(type="interval", interval="1 fortnight")
 
 
 def test_a_check_of_the_whole_page_leaves_a_typed_secret_in_the_browser(browser_client: FlaskClient) -> None:

@@ -126,9 +126,9 @@ OTHER_FORMS: list[tuple[str, dict[str, str], tuple[str, ...]]] = [
     ("/jobs/bulk", {"action": "tag", "tag": "typed by hand", "v:{job}": "1", "confirm": "1"}, ("typed by hand", 'name="v:{job}"')),
     ("/jobs/views", {"name": "typed by hand", "query": "state=on"}, ("typed by hand", "Send again")),
     ("/account/reading", {"zone": "Typed/Zone", "language": "de"}, ("Typed/Zone", 'id="zone"')),
-    ("/account/password", {"old": "old secret", "new": "new secret"}, ("Nothing has changed; type it again.", 'name="old"')),
-    ("/account/second-factor", {"old": "old secret", "secret": "AAAA", "code": "123456"}, ("type it again", 'name="code"')),
-    ("/sign-in", {"email": "typed@by.hand", "password": "old secret"}, ("typed@by.hand", "type it again")),
+    ("/account/password", {"old": "old secret", "new": "new secret"}, ("Nothing was changed. Enter the values again.", 'name="old"')),
+    ("/account/second-factor", {"old": "old secret", "secret": "AAAA", "code": "123456"}, ("Enter the values again", 'name="code"')),
+    ("/sign-in", {"email": "typed@by.hand", "password": "old secret"}, ("typed@by.hand", "Enter the values again")),
 ]
 
 

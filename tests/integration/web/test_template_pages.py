@@ -123,7 +123,7 @@ def test_impact_moves_input_and_the_way_back(browser_client: FlaskClient, derive
     short, long = make(services, super_admin, "short", seconds=2), make(services, super_admin, "long", seconds=9)
     services.templates.save_draft(super_admin, "quick_beat", TIGHTER)
     page = text(browser_client.get("/templates/quick_beat/publish"))
-    assert "Of 2 jobs: 1 stays valid, 1 needs input." in " ".join(LexborHTMLParser(page).css_first(".lead").text().split())  # type: ignore[union-attr]
+    assert "2 jobs use this template: 1 stays valid, 1 needs input." in " ".join(LexborHTMLParser(page).css_first(".lead").text().split())  # type: ignore[union-attr]
     data = {"csrf_token": csrf(page), "version": str(services.templates.get(super_admin, "quick_beat")["revision"]), "move": "on"}
     told = text(browser_client.post("/templates/quick_beat/publish", data=data, follow_redirects=True))
     assert "Version 2 of Quick beat published; 1 job moved" in told

@@ -106,7 +106,7 @@ def test_a_redirect_is_told_and_not_followed() -> None:
     [
         (httpx.ConnectTimeout("x"), "does not answer"),
         (httpx.ReadTimeout("x"), "has not answered in time"),
-        (httpx.RemoteProtocolError("x"), "not with HTTP"),
+        (httpx.RemoteProtocolError("x"), "is not HTTP"),
         (httpx.ProxyError("403 Forbidden"), "The proxy in front of"),
         (httpx.ReadError("x"), "The connection to"),
     ],

@@ -92,7 +92,7 @@ def test_ctrl_c_cancels_only_where_that_is_asked_for(cancels: bool) -> None:
 def test_a_retry_says_why_the_attempt_failed(capsys: pytest.CaptureFixture[str]) -> None:
     retrying = {"status": "retrying", "ended": False, "error": {"message": "No disk"}}
     follow(Server(RUNNING, retrying, RUNNING, DONE), "x", Following(lines=False))
-    assert "The attempt failed: No disk. The run is tried again." in capsys.readouterr().err
+    assert "The attempt failed: No disk. The run will be retried." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -87,12 +87,12 @@ def _effect_of_pause(job: Job, until: datetime | None, skipped: int | None) -> s
     if until is None:
         return say("Every scheduled run is skipped until someone resumes the job.")
     if skipped is None:
-        return say("Runs after other jobs are skipped until then.")
+        return say("Until then, the job does not run after other jobs.")
     following = job.definition.schedule.trigger.next_after(shifted(until, -INSTANT))
     words = say_many("{count} scheduled run will be skipped.", "{count:,} scheduled runs will be skipped.", skipped)
     if following is None:
         return words
-    return joined((words, say("The next one is then on {time}.", time=local_words(following))), " ")
+    return joined((words, say("The next run after the pause is on {time}.", time=local_words(following))), " ")
 
 
 @blueprint.post("/<job_id>/resume")

@@ -20,13 +20,33 @@ _DESCRIBED_IN = {"en": "en_US", "de": "de_DE"}  # the names that cron_descriptor
 _WORD = re.compile(r"\w+")
 _ONE_OF_MANY = re.compile(r"(?<=[Aa]t )(0?1) (minute|second)s(?= past)")  # English: "at 1 minutes past the hour"
 _ORDINALS = re.compile(r"(?<=am )\d[^A-Z]*(?= Tag des Monats)|(?<=zum )\d+(?= Tag des Monats)")  # German: "am 1 und 15 Tag des Monats"
-# German: cron_descriptor puts a step and its range side by side, so that nothing says where the step begins: "alle 15 Minuten, Minuten 1
-# bis 59". A range up to the last value has a start alone.
+_WHOLE_RANGE = re.compile(r"0-(59|23)/(\d+)")  # the same as */step, if it ends with the field
+# cron_descriptor puts a step and its range side by side, so that nothing says where the step begins: "every 15 minutes, minutes 1 through
+# 59 past the hour". A range up to the last value has a start alone.
+_ENGLISH = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"(\b[Ee]very \d+ (minute|second)s), \2s (\d+) through 59 past the (?:hour|minute)", r"\1 from \2 \3"),
+        (r"(\b[Ee]very \d+ (minute|second)s), \2s (\d+) through (\d+) past the (?:hour|minute)", r"\1 from \2 \3 to \4"),
+        (r"^Minutes (\d+) through (\d+) past the hour", r"Every minute from minute \1 to \2"),
+        (r"^Seconds (\d+) through (\d+) past the minute", r"Every second from second \1 to \2"),
+        (r"^At 0 minutes past the hour, between (\d\d:\d\d) and (\d\d:\d\d)", r"Every hour from \1 to \2"),
+        (r"(\b[Ee]very \d+ hours), between (\d\d:\d\d) and 23:59\b", r"\1 from \2"),
+        (r"(\b[Ee]very \d+ hours), between (\d\d:\d\d) and (\d\d:\d\d)", r"\1 from \2 to \3"),
+        (r"(\b[Ee]very \d+ days), between day (\d+) and 31 of the month", r"\1 from day \2 of the month"),
+        (r"(\b[Ee]very \d+ days), between day (\d+) and (\d+) of the month", r"\1 from day \2 to day \3 of the month"),
+        (r"\bbetween day (\d+) and (\d+) of the month", r"from day \1 to day \2 of the month"),
+        (r"(\b[Ee]very \d+ months), (\w+) through December", r"\1 from \2"),
+        (r"(\b[Ee]very \d+ months), (\w+) through (\w+)", r"\1 from \2 to \3"),
+    )
+)
 _GERMAN = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"(\b[Aa]lle \d+ (Minute|Sekunde)n), \2n (\d+) bis 59\b", r"\1 ab \2 \3"),
         (r"(\b[Aa]lle \d+ (Minute|Sekunde)n), \2n (\d+) bis (\d+)", r"\1 von \2 \3 bis \4"),
+        (r"^(Minute|Sekunde)n (\d+) bis (\d+)", r"Jede \1 von \1 \2 bis \3"),
+        (r"^Bei Minute 0, zwischen (\d\d:\d\d) und (\d\d:\d\d)", r"Jede Stunde von \1 bis \2"),
         (r"(\b[Aa]lle \d+ Stunden), zwischen (\d\d:\d\d) und 23:59\b", r"\1 ab \2"),
         (r"(\b[Aa]lle \d+ Stunden), zwischen (\d\d:\d\d) und (\d\d:\d\d)", r"\1 von \2 bis \3"),
         (r"(\b[Aa]lle \d+ Tage), zwischen Tag (\d+) und 31 des Monats", r"\1 ab dem \2. Tag des Monats"),
@@ -64,7 +84,9 @@ def expression_in_words(fields: str, locale: str) -> str:
 def _as_list(field: str, place: int, fields: int) -> str:
     """A field as a list of its values, where cron_descriptor says it wrongly: days of the week with a step, which it takes for weeks, and
     lists with a step."""
-    weekday = place == fields - 1
+    weekday, whole = place == fields - 1, _WHOLE_RANGE.fullmatch(field)
+    if whole and place <= fields - 4 and whole[1] == ("23" if place == fields - 4 else "59"):
+        return f"*/{whole[2]}"
     if "/" not in field or not (weekday or "," in field):
         return field
     alone = ["*"] * 6
@@ -91,7 +113,7 @@ def _described(fields: str, locale: str) -> str:
 def _corrected(text: str) -> str:
     """The sentence with the grammar that cron_descriptor leaves out: the singular in English, the full stop of ordinals in German."""
     text = _ONE_OF_MANY.sub(r"\1 \2", text)
-    for pattern, replacement in _GERMAN:
+    for pattern, replacement in (*_ENGLISH, *_GERMAN):
         text = pattern.sub(replacement, text)
     return _ORDINALS.sub(lambda match: re.sub(r"\d+", r"\g<0>.", match[0]), text)
 

@@ -22,6 +22,8 @@ class Scope(StrEnum):
     WRITE = "write"  # create, change, enable, disable and delete jobs
     RUN = "run"  # run, cancel and retry
     ADMIN = "admin"  # connections and everything else that needs a super-admin
+    SERVICES = "services"  # register jobs of a service, send its heartbeats, report on its runs
+    ENABLE = "enable"  # registrations may enable jobs
 
 
 class AccountKind(StrEnum):

@@ -36,6 +36,10 @@ class May(StrEnum):
     MANAGE_ACCOUNTS = "accounts.manage"
     SEE_AUDIT = "audit.see"
     MANAGE_SAMPLE = "sample.manage"
+    SEE_SERVICES = "services.see"
+    REGISTER_JOBS = "services.register"
+    ENABLE_REGISTERED = "services.enable"
+    MANAGE_SERVICES = "services.manage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,12 @@ RULES: dict[May, Rule] = {
     May.MANAGE_ACCOUNTS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change and close accounts; see and revoke all tokens")),
     May.SEE_AUDIT: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Read and export the audit trail")),
     May.MANAGE_SAMPLE: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create and remove sample data")),
+    May.SEE_SERVICES: Rule(Role.ADMIN, Scope.READ, say("See services, their instances and their jobs")),
+    May.REGISTER_JOBS: Rule(Role.ADMIN, Scope.SERVICES, say("Register the jobs of a service, send its heartbeats, and report on its runs")),
+    May.ENABLE_REGISTERED: Rule(
+        Role.ADMIN, Scope.ENABLE, say("Enable jobs by registering them. Without this, registered jobs are disabled at first")
+    ),
+    May.MANAGE_SERVICES: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Rotate the signing keys of services, and remove services")),
 }
 
 

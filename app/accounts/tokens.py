@@ -51,6 +51,8 @@ SCHEMA: dict[str, Any] = {
                     {"const": "write", "title": "Write: create, change and delete jobs"},
                     {"const": "run", "title": "Run: start jobs, cancel and retry executions"},
                     {"const": "admin", "title": "Admin: everything that only super-admins may do"},
+                    {"const": "services", "title": "Services: register jobs, send heartbeats and report on runs"},
+                    {"const": "enable", "title": "Enable: jobs may be enabled by registering them"},
                 ],
             },
         },

@@ -19,7 +19,8 @@ class Actor:
     `role` is `super_admin`, `admin` or `user`. `address` is the network address of the request. `scopes` are the scopes of a token; None
     means everything that the role may do. `correlation_id` ties log lines, audit events and the answer of one request together.
     `approved_by` is the e-mail address of the super-admin who approved this action. `groups` are the groups to whose jobs the actor is
-    restricted; None means that there is no restriction.
+    restricted; None means that there is no restriction. `is_service` says that the account belongs to a program; only such an actor is
+    believed when it names the person for whom it acts.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Actor:
     scopes: frozenset[str] | None = None
     approved_by: str | None = None
     groups: frozenset[str] | None = None
+    is_service: bool = False
 
 
 SYSTEM = Actor(id="system", email="system", role="super_admin", via="system")

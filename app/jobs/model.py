@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from app.jobs.registered import Registered, registered_from
 from app.mongo import Document
 from app.shapes import DAMAGED, damaged_fields
 from app.triggers import COMMON_FIELDS, FIELDS, ManualTrigger, Trigger, trigger_from
@@ -183,6 +184,7 @@ class Job:
     schedule_error: str | None = None
     paused: Pause | None = None
     request_digest: str | None = None
+    registered: Registered | None = None  # of a job that a service registers; `definition` is then what applies
     code_version: int | None = None  # version of the template's code that the parameters are for; None: the one in `template_version`
     damaged: frozenset[str] = frozenset()  # the fields of its document that cannot be read; they have neutral values here
 
@@ -284,6 +286,7 @@ def job_from(row: Document) -> Job:
         known["schedule_error"] = f"{UNREADABLE}{damaged}"
         known["damaged"] = damaged_fields(damaged)
     known["paused"] = _pause_from(row["paused"]) if row.get("paused") else None
+    known["registered"] = registered_from(row["registered"]) if row.get("registered") else None
     return Job(id=row["_id"], definition=definition_from(row), **known)  # type: ignore[arg-type]  # the store wrote each of them
 
 

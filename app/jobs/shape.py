@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.jobs.model import Cause, DependsOn, MisfirePolicy, Overlap
 from app.sealing import SealedFields
-from app.shapes import Anything, Flag, Instant, Json, Listed, Note, Number, Object, Text, instants, one_of, texts, wholes
+from app.shapes import Anything, Flag, Instant, Json, Listed, Note, Number, Object, Shape, Text, instants, one_of, texts, wholes
 from app.triggers import FIELDS, TRIGGERS, ManualTrigger
 
 _ANY_WHOLE = Number(optional=True, least=None)
@@ -66,35 +66,52 @@ RETRY_POLICY = Object(
         "retry_on": Listed(optional=True, of=Text()),
     },
 )
+_DEFINITION: dict[str, Shape] = {
+    "name": Text(default="unreadable"),
+    "template_type": Text(default="unreadable"),
+    "description": Text(optional=True),
+    "parameters": Json(optional=True),
+    "schedule": SCHEDULE,
+    "enabled": Flag(optional=True),
+    "timeout_seconds": Number(optional=True, whole=False, least=1, default=3600),
+    "retry_policy": RETRY_POLICY,
+    "overlap": one_of([item.value for item in Overlap], Overlap.SKIP.value, optional=True),
+    "misfire": Object(
+        optional=True,
+        closed=True,
+        members={
+            "policy": one_of([item.value for item in MisfirePolicy], MisfirePolicy.SKIP.value, optional=True),
+            "grace_seconds": Number(optional=True, whole=False, default=300),
+            "max_catch_up": Number(optional=True, default=1),
+        },
+    ),
+    "concurrency": Object(
+        optional=True, closed=True, members={"max_instances": Number(optional=True, least=1, default=1), "group": Text(optional=True)}
+    ),
+    "priority": Number(optional=True, default=5),
+    "tags": Listed(optional=True, of=Text()),
+    "group": Text(optional=True),
+    "notifications": NOTIFICATIONS,
+    "pause_after_failures": Number(optional=True),
+    "depends_on": Listed(optional=True, of=DEPENDENCY),
+}
+_DECLARED = Object(optional=True, closed=True, members={name: replace(shape, optional=True) for name, shape in _DEFINITION.items()})
+_OVERRIDE = Object(closed=True, members={**texts("field", "by"), "value": Anything(), "declared": Anything(), "at": Instant()})
+REGISTERED = Object(
+    optional=True,
+    nullable=True,
+    closed=True,
+    members={
+        "service": Text(default="unreadable"),
+        **texts("display_name", "job_type", "digest", optional=True),
+        "declared": _DECLARED,
+        "overrides": Listed(optional=True, of=_OVERRIDE),
+        "retired_at": Instant(optional=True, nullable=True),
+    },
+)
 JOB = Object(
     members={
-        "name": Text(default="unreadable"),
-        "template_type": Text(default="unreadable"),
-        "description": Text(optional=True),
-        "parameters": Json(optional=True),
-        "schedule": SCHEDULE,
-        "enabled": Flag(optional=True),
-        "timeout_seconds": Number(optional=True, whole=False, least=1, default=3600),
-        "retry_policy": RETRY_POLICY,
-        "overlap": one_of([item.value for item in Overlap], Overlap.SKIP.value, optional=True),
-        "misfire": Object(
-            optional=True,
-            closed=True,
-            members={
-                "policy": one_of([item.value for item in MisfirePolicy], MisfirePolicy.SKIP.value, optional=True),
-                "grace_seconds": Number(optional=True, whole=False, default=300),
-                "max_catch_up": Number(optional=True, default=1),
-            },
-        ),
-        "concurrency": Object(
-            optional=True, closed=True, members={"max_instances": Number(optional=True, least=1, default=1), "group": Text(optional=True)}
-        ),
-        "priority": Number(optional=True, default=5),
-        "tags": Listed(optional=True, of=Text()),
-        "group": Text(optional=True),
-        "notifications": NOTIFICATIONS,
-        "pause_after_failures": Number(optional=True),
-        "depends_on": Listed(optional=True, of=DEPENDENCY),
+        **_DEFINITION,
         "template_version": Number(default=1),
         "code_version": Number(optional=True, nullable=True),
         "version": Number(default=1),
@@ -103,6 +120,7 @@ JOB = Object(
         **instants("next_run_at", "last_run_at", optional=True, nullable=True),
         **texts("last_status", "schedule_error", "request_digest", optional=True, nullable=True),
         "paused": PAUSE,
+        "registered": REGISTERED,
         "retired": Flag(optional=True),
         "was_enabled": Flag(optional=True),
         "seat": Number(optional=True),
@@ -118,7 +136,7 @@ JOB = Object(
     },
 )
 REVISION = Object(members={"job_id": Text(), "version": Number(default=1), "definition": JOB})
-SEALED_FIELDS = (SealedFields("dynamic_jobs", ("parameters",)), SealedFields("job_revisions", ("definition",)))
+SEALED_FIELDS = (SealedFields("dynamic_jobs", ("parameters", "registered")), SealedFields("job_revisions", ("definition",)))
 NOTE = Object(members={**texts("job_id", "text", "by", "by_id"), "at": Instant()})
 DRAFT = Object(members={"_id": Anything(), "pairs": Listed(of=Listed(of=Text())), "at": Instant()})
 MOVE = Object(

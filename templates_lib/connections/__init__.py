@@ -3,11 +3,11 @@ job."""
 
 from __future__ import annotations
 
-from templates_lib.connections import file_store, http, mongodb, nats, secret, smtp, sql
+from templates_lib.connections import file_store, http, mongodb, nats, secret, service, smtp, sql
 from templates_lib.connections.kind import ConnectionKind
 
 KINDS: dict[str, ConnectionKind] = {
-    kind.type: kind for kind in (mongodb.KIND, smtp.KIND, http.KIND, nats.KIND, sql.KIND, file_store.KIND, secret.KIND)
+    kind.type: kind for kind in (mongodb.KIND, smtp.KIND, http.KIND, service.KIND, nats.KIND, sql.KIND, file_store.KIND, secret.KIND)
 }
 
 __all__ = ["KINDS", "ConnectionKind"]

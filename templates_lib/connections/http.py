@@ -10,11 +10,11 @@ import httpx
 from templates_lib import headers
 from templates_lib.base import Problem, RunContext, TemplateError
 from templates_lib.connections.kind import PROBE_SECONDS, TEMPLATES, ConnectionKind
+from templates_lib.hosts import DEFAULT_PORTS, HOST, any_fits, fits
 from templates_lib.messages import say
 from templates_lib.net import open_http
 from templates_lib.own import Own
 
-_HOST = r"^(\*\.)?([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?$"
 _ONE_LINE = r"^[\x20-\x7e]*$"
 
 SCHEMA: dict[str, Any] = {
@@ -27,13 +27,7 @@ SCHEMA: dict[str, Any] = {
             "maxItems": 50,
             "uniqueItems": True,
             "description": "`host`, `host:port`, or `*.example.com`. Jobs can call these hosts and no others; private addresses are allowed here.",
-            "items": {
-                "type": "string",
-                "title": "Host",
-                "maxLength": 260,
-                "pattern": _HOST,
-                "x-pattern-words": "a host name such as api.example.com, with :port if the port is not the usual one",
-            },
+            "items": HOST,
         },
         "plain": {
             "type": "boolean",
@@ -100,15 +94,8 @@ def may_call(settings: Mapping[str, Any], address: str) -> bool:
 def _reaches(settings: Mapping[str, Any], url: httpx.URL) -> bool:
     if url.scheme not in ({"http", "https"} if settings.get("plain") else {"https"}):
         return False
-    default = {"https": 443, "http": 80}[url.scheme]
-    return any(_fits(allowed.lower(), url.host.lower(), url.port or default, default) for allowed in settings["hosts"])
-
-
-def _fits(pattern: str, host: str, port: int, default: int) -> bool:
-    name, colon, number = pattern.rpartition(":") if not pattern.endswith("]") else (pattern, "", "")
-    name, wanted = (name, int(number)) if colon else (pattern, default)
-    name = name.strip("[]")
-    return port == wanted and (host.endswith(name[1:]) and host != name[2:] if name.startswith("*.") else host == name)
+    default = DEFAULT_PORTS[url.scheme]
+    return any(fits(allowed, url.host, url.port or default, default) for allowed in settings["hosts"])
 
 
 class Proof(httpx.Auth):
@@ -149,18 +136,13 @@ def open_connection(ctx: RunContext, name: str | None, *, timeout_seconds: float
 def _client(name: str, settings: Mapping[str, Any], timeout_seconds: float) -> httpx.Client:
     client = open_http(
         allowed_hosts=(),
-        allows=lambda host, port: _is_named(settings, host, port),
+        allows=lambda host, port: any_fits(settings["hosts"], host, port),  # a named host may have a private address
         timeout_seconds=timeout_seconds,
         verify=settings.get("verify_certificate", True),
         redirects=0,
     )
     client.auth = Proof(name, settings)
     return client
-
-
-def _is_named(settings: Mapping[str, Any], host: str, port: int) -> bool:
-    """Returns whether the settings name a host. A named host may have a private address."""
-    return any(_fits(allowed.lower(), host.lower(), port, 443 if port == 443 else 80) for allowed in settings["hosts"])
 
 
 def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:  # noqa: ARG001 - the kind's signature

@@ -1,0 +1,1 @@
+"""Services that register jobs, and how Jobwright and they call each other."""

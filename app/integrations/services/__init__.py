@@ -1,0 +1,1 @@
+"""Registered services: their records, instances, registrations and manifests."""

@@ -1,0 +1,154 @@
+"""The `services` collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from app.integrations.services.model import Instance, Manifest, OnStale, Service
+from app.mongo import Document, Records
+from app.shapes import DAMAGED, Instant, Listed, Number, Object, Text, instants, one_of, texts
+
+MOST_INSTANCES = 200  # of one service; the ones that were seen least recently are forgotten first
+FORGOTTEN_AFTER = timedelta(hours=1)  # since the last heartbeat of an instance, when another one appears
+
+INSTANCE = Object(
+    closed=True,
+    members={
+        **texts("id", "version", "address"),
+        "jobs": Listed(of=Text()),
+        "ttl_seconds": Number(least=1, default=1),
+        "seen_at": Instant(),
+    },
+)
+SERVICE = Object(
+    members={
+        "display_name": Text(),
+        "manifest": Object(nullable=True, closed=True, members={**texts("version", "digest", "etag"), "at": Instant()}),
+        "ttl_seconds": Number(nullable=True, least=1),
+        "on_stale": one_of([item.value for item in OnStale], OnStale.CONTINUE.value),
+        "instances": Listed(of=INSTANCE),
+        "stale_since": Instant(nullable=True),
+        "seen_at": Instant(),
+        **texts("created_by", "updated_by"),
+        **instants("created_at", "updated_at"),
+    }
+)
+
+
+class ServiceStore:
+    """Reads and writes services. Every change is one update of one document, so that instances may write at the same time."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._services = Records(database, "services", SERVICE)
+
+    def get(self, name: str) -> Service | None:
+        row = self._services.find_one({"_id": name})
+        return _service(row) if row else None
+
+    def of(self, names: Iterable[str]) -> dict[str, Service]:
+        """Returns the services with these names that exist, by name."""
+        wanted = sorted(set(names))
+        rows = self._services.find({"_id": {"$in": wanted}}) if wanted else ()
+        return {row["_id"]: _service(row) for row in rows}
+
+    def all(self) -> list[Service]:
+        """Returns all services, by name."""
+        return [_service(row) for row in self._services.find().sort("_id", 1)]
+
+    def add(self, service: Service) -> bool:
+        """Adds a service. Returns False if there is one of this name already."""
+        try:
+            self._services.insert_one(_document(service))
+        except DuplicateKeyError:
+            return False
+        return True
+
+    def remove(self, name: str) -> bool:
+        return self._services.delete_one({"_id": name}).deleted_count == 1
+
+    def note_change(self, name: str, *, by: str, at: datetime, display_name: str | None = None) -> None:
+        """Notes that a service has changed its jobs."""
+        changes = {"updated_by": by, "updated_at": at, "seen_at": at, "stale_since": None}
+        self._services.update_one({"_id": name}, {"$set": changes if display_name is None else {**changes, "display_name": display_name}})
+
+    def note_manifest(
+        self, name: str, manifest: Manifest, *, before: Manifest | None, ttl_seconds: int | None, on_stale: OnStale, by: str
+    ) -> bool:
+        """Puts a manifest in place of `before`. Returns False if another one was sent meanwhile."""
+        where = {"_id": name, "manifest": _plain_manifest(before)}
+        changes = {
+            "manifest": _plain_manifest(manifest),
+            "ttl_seconds": ttl_seconds,
+            "on_stale": on_stale.value,
+            "updated_by": by,
+            "updated_at": manifest.at,
+            "seen_at": manifest.at,
+            "stale_since": None,
+        }
+        return self._services.update_one(where, {"$set": changes}).matched_count == 1
+
+    def note_life(self, name: str, at: datetime) -> None:
+        """Notes that a service was heard of, though it changed nothing."""
+        self._services.update_one({"_id": name, "seen_at": {"$lt": at}}, {"$set": {"seen_at": at, "stale_since": None}})
+
+    def note_stale(self, service: Service, at: datetime) -> bool:
+        """Notes that a service is silent. Returns False if it was heard of meanwhile, or if that is noted already."""
+        where = {"_id": service.name, "seen_at": service.seen_at, "stale_since": None}
+        return self._services.update_one(where, {"$set": {"stale_since": at}}).matched_count == 1
+
+    def beat(self, name: str, instance: Instance) -> bool:
+        """Writes the heartbeat of an instance. Returns False if there is no such service."""
+        row, life = _plain_instance(instance), {"seen_at": instance.seen_at, "stale_since": None}
+        known = {"_id": name, "instances.id": instance.id}
+        if self._services.update_one(known, {"$set": {**life, "instances.$": row}}).matched_count:
+            return True
+        outdated = {"instances": {"seen_at": {"$lt": instance.seen_at - FORGOTTEN_AFTER}}}
+        self._services.update_one({"_id": name}, {"$pull": outdated})
+        added = {"$push": {"instances": {"$each": [row], "$sort": {"seen_at": 1}, "$slice": -MOST_INSTANCES}}, "$set": life}
+        if self._services.update_one({"_id": name, "instances.id": {"$ne": instance.id}}, added).matched_count:
+            return True
+        # Another heartbeat of this instance was a moment quicker, unless there is no such service.
+        return self._services.update_one(known, {"$set": {**life, "instances.$": row}}).matched_count == 1
+
+    def leave(self, name: str, instance_id: str) -> None:
+        """Forgets an instance that has ended."""
+        self._services.update_one({"_id": name}, {"$pull": {"instances": {"id": instance_id}}})
+
+
+def _service(row: Document) -> Service:
+    fields: dict[str, Any] = {key: row[key] for key in SERVICE.members}
+    return Service(
+        **{
+            **fields,
+            "name": row["_id"],
+            "manifest": Manifest(**row["manifest"]) if row["manifest"] else None,
+            "on_stale": OnStale(row["on_stale"]),
+            "instances": tuple(
+                Instance(**{**item, "jobs": tuple(item["jobs"])}) for item in sorted(row["instances"], key=lambda item: str(item["id"]))
+            ),
+            "damaged": row.get(DAMAGED, ""),
+        }
+    )
+
+
+def _document(service: Service) -> Document:
+    return {
+        "_id": service.name,
+        **{key: getattr(service, key) for key in SERVICE.members},
+        "manifest": _plain_manifest(service.manifest),
+        "on_stale": service.on_stale.value,
+        "instances": [_plain_instance(instance) for instance in service.instances],
+    }
+
+
+def _plain_manifest(manifest: Manifest | None) -> Document | None:
+    return {key: getattr(manifest, key) for key in Manifest.__slots__} if manifest is not None else None
+
+
+def _plain_instance(instance: Instance) -> Document:
+    return {**{key: getattr(instance, key) for key in Instance.__slots__}, "jobs": list(instance.jobs)}

@@ -55,6 +55,8 @@ EVENTS: dict[str, str] = {
     ),
     "attempt.started": "An attempt was given to its process.",
     "attempt.ended": "An attempt ended. With its status, its seconds, and what happens next.",
+    "attempt.deferred": "Another program goes on with an attempt. `held` is false if it had reported the end already.",
+    "attempt.postponed": "The service of a run cannot take it now. With the reason, and how long it waits.",
     "attempt.stale": "A write of an attempt was refused, because another worker has taken the run over.",
     "attempt.killed": "All processes of an attempt were killed. With the reason.",
     "attempt.lease_lost": "The lease of an attempt could not be renewed, so the attempt was killed.",

@@ -23,13 +23,22 @@ class TemplateError(Exception):
     """A failure that the template understands.
 
     `permanent` means that another try cannot help (a refused parameter, a missing collection); then there is no retry. `data` is what the
-    run achieved before it failed; it becomes the `result` of the execution.
+    run achieved before it failed; it becomes the `result` of the execution. A retry waits at least `retry_after_seconds`, if a server asked
+    for that.
     """
 
-    def __init__(self, message: str, *, permanent: bool = False, data: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool = False,
+        data: Mapping[str, Any] | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.permanent = permanent
         self.data = dict(data or {})
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Cancelled(TemplateError):
@@ -66,6 +75,35 @@ class JobResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferred:
+    """What `run` returns if another program goes on with the work and will report to `RunContext.callback` how it ended.
+
+    No process waits for that report. The program must be heard of at least every `heartbeat_seconds`; otherwise the attempt ends as that of
+    a lost worker.
+    """
+
+    heartbeat_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackAddress:
+    """Where another program reports about this attempt: `url` is the base address of the reports and contains the secret `token`. The
+    attempt must have ended by the `deadline` (ISO 8601)."""
+
+    url: str
+    token: str
+    deadline: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where this attempt goes: the base address of an instance of the service, and the id of the instance ("" if it has none)."""
+
+    address: str
+    instance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionGrant:
     """A connection that this attempt may use: its kind and its decrypted settings."""
 
@@ -87,7 +125,10 @@ class RunContext:
     `now` is when the execution began (aware, UTC). It is the same in each attempt, so that relative dates do not move with a retry; in a
     backfill, it is the due time of the run. `idempotency_key` is the same in each attempt of one execution. `files` is a folder for this
     attempt alone, which is removed after it. `allowed_hosts` are private hosts that outgoing calls may reach, as `host` or `host:port`.
-    `own` describes what belongs to Jobwright itself; the functions that open connections refuse that.
+    `own` describes what belongs to Jobwright itself; the functions that open connections refuse that. `triggered_by` and
+    `triggered_by_user` say what caused the execution, and who. `route` and `callback` are for templates that call a service (see
+    `JobTemplate.calls_service`): where the call goes, and where the service reports if the template returns Deferred. Each is None if there
+    is none.
     """
 
     log: logging.Logger
@@ -98,6 +139,10 @@ class RunContext:
     grants: Mapping[str, ConnectionGrant] = field(default_factory=dict)
     allowed_hosts: tuple[str, ...] = ()
     own: Own = field(default_factory=Own)
+    triggered_by: str = ""
+    triggered_by_user: str | None = None
+    route: Route | None = None
+    callback: CallbackAddress | None = None
     report: ProgressSink = lambda done, total, note: None
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -153,6 +198,11 @@ class JobTemplate(ABC):
     #: False for a template that makes no calls: its processes have no network if the kernel supports that.
     network: ClassVar[bool] = True
     parameters_schema: ClassVar[Mapping[str, Any]]
+    #: The parameter that names the connection of the service which does the work; "" for a template that calls no registered service. Its
+    #: attempts get a route and a callback, wait if no instance of the service can take them, and may return Deferred.
+    calls_service: ClassVar[str] = ""
+    #: False for a template whose jobs come from elsewhere: people cannot choose it for a new job.
+    listed: ClassVar[bool] = True
     #: Pure functions that convert parameters of one `version` to the next one, by the older version: `{1: from_1_to_2}`. Sealed secrets
     #: pass through unchanged. Leave a version out if nothing has to be converted; the defaults of the schema are filled in anyway.
     migrations: ClassVar[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
@@ -183,5 +233,5 @@ class JobTemplate(ABC):
         return inspect.iscoroutinefunction(self.run)
 
     @abstractmethod
-    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult | Awaitable[JobResult]:
+    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult | Deferred | Awaitable[JobResult]:
         """Does the work of one run and returns its result. Raises TemplateError if the reason of a failure is known."""

@@ -25,6 +25,8 @@ class Run:
     load: str  # the template's class, "module:class"
     reused: bool = False  # the template lets a process run several attempts, one after the other
     stores: bool = False  # the template writes to file stores
+    route: tuple[str, str] | None = None  # the address and the id of the instance of a service that it goes to
+    callback: tuple[str, str, str] | None = None  # the address of its reports, the token in that address, and its deadline (ISO 8601)
 
     def start_message(self, *, files: str, own: Own, allowed_hosts: Sequence[str], begin_until: float = math.inf) -> Start:
         """Returns what the template is told.
@@ -44,6 +46,10 @@ class Run:
             own=(own.database, own.folder),
             dry=self.attempt.dry,
             begin_until=begin_until,
+            triggered_by=self.attempt.triggered_by,
+            triggered_by_user=self.attempt.triggered_by_user,
+            route=self.route,
+            callback=self.callback,
         )
 
     def folders(self, own: Own) -> list[str]:
@@ -74,7 +80,7 @@ class Sink(Protocol):
         """The attempt is so far: {done, total, note}."""
 
     def ended(self, attempt: Attempt, outcome: Outcome) -> None:
-        """The attempt has ended."""
+        """The attempt has ended, or it was deferred (`outcome.deferral`): its process has ended, and another program goes on with it."""
 
     def unwritten(self) -> dict[str, Attempt]:
         """Returns the attempts that have ended and whose ends are not in the database yet, by execution id."""

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.jobs.model import RetryOn
-from app.queue.model import AttemptError, Outcome, Reason, Status
+from app.queue.model import (
+    LEAST_HEARTBEAT_SECONDS,
+    MOST_HEARTBEAT_SECONDS,
+    USUAL_HEARTBEAT_SECONDS,
+    AttemptError,
+    Deferral,
+    Outcome,
+    Reason,
+    Status,
+)
 from app.sandbox.protocol import End, StopReason
 from app.validation.storable import Replaced, make_storable, storable_text, whole_text
 from templates_lib.messages import joined, parts_of, restored, say
@@ -19,6 +28,7 @@ LONGEST_TYPE = 200  # characters
 LONGEST_MESSAGE = 4_000  # each attempt keeps both, and an execution has up to 101 attempts
 LONGEST_TRACEBACK = 8_000
 LONGEST_SECONDS = 1e9
+MOST_RETRY_AFTER_SECONDS = 86_400.0  # a server may ask for so long a wait before the next attempt
 MOST_RESULT_BYTES = 6 * 1024 * 1024  # beside the parameters (4 MiB), the attempts and their errors in a document of 16 MiB
 MOST_NAMED = 5  # values that one line names
 USAGE = ("cpu_seconds", "max_memory_mb")
@@ -52,10 +62,12 @@ def attempt_outcome(report: End | None, process: ProcessEnd, *, timeout_seconds:
     """Returns the outcome of one attempt.
 
     `report` is the last message of its process, None if there is none; `seconds` is how long it ran. A result counts even if the process
-    was asked to stop after it had sent it: the work is done.
+    was asked to stop after it had sent it: the work is done. So does a deferral: another program goes on with the work.
     """
     reason = process.reason
     measured: dict[str, Any] = {"usage": process.usage, "seconds": round(seconds, 3)}
+    if report is not None and report.error is None and report.deferred is not None:
+        return Outcome(status=Status.RUNNING, deferral=_reported_deferral(report.deferred), **measured)
     if report is not None and report.error is None and not report.cancelled:
         return Outcome(status=Status.SUCCESS, result=report.result, **measured)
     if reason in {StopReason.CANCEL, StopReason.REPLACED}:
@@ -76,7 +88,8 @@ def attempt_outcome(report: End | None, process: ProcessEnd, *, timeout_seconds:
 
 
 def reported_error(value: Any) -> AttemptError:
-    """Returns the error {type, message, permanent, traceback} that a process reported; for any other value, an error that shows it."""
+    """Returns the error {type, message, permanent, traceback, retry_after_seconds} that a process reported; for any other value, an error
+    that shows it."""
     if not isinstance(value, Mapping):
         return AttemptError(type="UnknownError", message=storable_text(value, LONGEST_MESSAGE))
     return AttemptError(
@@ -84,7 +97,14 @@ def reported_error(value: Any) -> AttemptError:
         message=restored(storable_text(value.get("message"), LONGEST_MESSAGE), value.get("said")),
         permanent=value.get("permanent") is True,
         traceback=storable_text(value.get("traceback"), LONGEST_TRACEBACK),
+        retry_after_seconds=number_between(value.get("retry_after_seconds"), 0.0, MOST_RETRY_AFTER_SECONDS, 0.0) or None,
     )
+
+
+def _reported_deferral(value: Any) -> Deferral:
+    """Returns the deferral {heartbeat_seconds} that a process reported, within the bounds of one."""
+    seconds = value.get("heartbeat_seconds") if isinstance(value, Mapping) else None
+    return Deferral(heartbeat_seconds=number_between(seconds, LEAST_HEARTBEAT_SECONDS, MOST_HEARTBEAT_SECONDS, USUAL_HEARTBEAT_SECONDS))
 
 
 def _death(process: ProcessEnd) -> AttemptError:

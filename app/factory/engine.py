@@ -18,6 +18,7 @@ from app.factory.database import Store
 from app.factory.handlers import OWING, carriers
 from app.factory.stores import Stores
 from app.jobtemplates.parameters import ParameterPipeline
+from app.node.deferred import DeferredWatch
 from app.node.finisher import Finisher
 from app.node.node import Node, Parts
 from app.node.preparation import Preparation
@@ -65,6 +66,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         dispatcher=_dispatcher(stores, services),
         runner=runner,
         sweeper=sweeper,
+        deferred=DeferredWatch(store=stores.deferrals, finisher=finisher, clock=clock),
         executor=executor,
         recorder=recorder,
         carriers=carriers(settings, stores, services),

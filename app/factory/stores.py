@@ -35,6 +35,7 @@ from app.outbox.event_store import event_outbox
 from app.outbox.events import StoredEvent
 from app.outbox.store import OutboxStore
 from app.queue.claim_store import ClaimStore
+from app.queue.deferral_store import DeferralStore
 from app.queue.execution import Execution
 from app.queue.store import QueueStore, execution_outbox
 from app.samples.store import SampleStore
@@ -68,6 +69,7 @@ class Stores:
     notes: NoteStore
     queue: QueueStore
     claims: ClaimStore
+    deferrals: DeferralStore
     history: HistoryStore
     statistics: StatisticsStore
     acknowledgements: AcknowledgementStore
@@ -107,6 +109,7 @@ class Stores:
             notes=NoteStore(database),
             queue=QueueStore(database, OWING),
             claims=ClaimStore(database, OWING),
+            deferrals=DeferralStore(database),
             history=HistoryStore(database),
             statistics=StatisticsStore(database),
             acknowledgements=AcknowledgementStore(database),

@@ -16,6 +16,7 @@ from app.execution.retention import Retention
 from app.executors.base import Executor
 from app.instants import INSTANT
 from app.node.carrying import Carrying
+from app.node.deferred import DeferredWatch
 from app.node.guard import guarded
 from app.node.listening import Arrivals, ClockWatch, Probing
 from app.node.loops import Loop
@@ -58,6 +59,7 @@ class Parts:
     dispatcher: Dispatcher
     runner: Runner
     sweeper: Sweeper
+    deferred: DeferredWatch
     executor: Executor
     recorder: Recorder
     carriers: Sequence[Carrier[Any]]
@@ -163,11 +165,12 @@ class Node:
         self.parts.runner.give_up()
 
     def upkeep_steps(self) -> Sequence[tuple[str, Callable[[], Any]]]:
-        """What others left: lost runs, full outboxes of jobs, an end of maintenance that was killed half-way, templates that were switched
-        on again; and whether the dispatcher still ticks."""
+        """What others left: lost runs, deferred attempts that are to end, full outboxes of jobs, an end of maintenance that was killed
+        half-way, templates that were switched on again; and whether the dispatcher still ticks."""
         parts = self.parts
         return (
             ("sweep", self._sweep),
+            ("deferred", self._end_deferred),
             ("recover", parts.dispatcher.recover),
             ("maintenance", parts.maintenance.settle),
             ("templates", parts.resting.settle),
@@ -205,6 +208,10 @@ class Node:
         now = self._clock.monotonic()
         settled = now - self._away_at > SETTLE_AFTER_OUTAGE_SECONDS and now - self._set_at > self._settings.lease_seconds
         if settled and self.parts.sweeper.tick():
+            self.wake()
+
+    def _end_deferred(self) -> None:
+        if self._clock.monotonic() - self._set_at > self._settings.lease_seconds and self.parts.deferred.tick():
             self.wake()
 
     def _clock_was_set(self, step: float) -> None:

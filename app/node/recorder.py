@@ -17,7 +17,7 @@ from app.executors.outcomes import storable_outcome, unwritable_outcome
 from app.mongo import Document, is_permanent, portions
 from app.node.finisher import Finisher
 from app.queue.claim_store import ClaimStore
-from app.queue.model import Attempt, Outcome
+from app.queue.model import Attempt, Deferral, Outcome
 from app.validation.storable import storable_text, whole_text
 
 log = get_logger(__name__)
@@ -221,9 +221,17 @@ class Recorder:
         if newest:
             self._store.write_progress(list(newest.values()))
         if ends:
-            self._finisher.finish(ends)
+            self._finisher.finish([(attempt, outcome) for attempt, outcome in ends if outcome.deferral is None])
+            for attempt, outcome in ends:
+                if outcome.deferral is not None:
+                    self._defer(attempt, outcome, outcome.deferral)
             for attempt, _ in ends:
                 self._chunk_numbers.pop((attempt.execution_id, attempt.number), None)
+
+    def _defer(self, attempt: Attempt, outcome: Outcome, deferral: Deferral) -> None:
+        began_at = outcome.began_at or attempt.started_at
+        held = self._store.defer(attempt, deferral, began_at, now=self._clock.now())
+        log.info("attempt.deferred", execution=attempt.execution_id, attempt=attempt.number, held=held)
 
     def _chunks(self, batch: Sequence[Report]) -> list[Document]:
         """Log lines of the batch in chunks, numbered within their attempt; the number is fixed before the first try to write."""

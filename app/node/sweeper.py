@@ -37,7 +37,10 @@ class Sweeper:
         return sum(each("sweep", lost, lambda attempt: self._end(attempt, now), give_up=give_up))
 
     def _end(self, attempt: Attempt, now: datetime) -> bool:
-        words = say("The worker did not respond for {seconds:g} s", seconds=self._lease_seconds)
+        if attempt.deferral is None:
+            words = say("The worker did not respond for {seconds:g} s", seconds=self._lease_seconds)
+        else:
+            words = say("The service sent no heartbeat for {seconds:g} s", seconds=attempt.deferral.heartbeat_seconds)
         error = AttemptError(type="LostWorker", message=words, kind=RetryOn.LOST_WORKER)
         seconds = (now - attempt.started_at).total_seconds()
         return self._finisher.finish_lost(attempt, Outcome(status=Status.FAILED, error=error, reason=Reason.LOST_WORKER, seconds=seconds))

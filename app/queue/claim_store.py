@@ -15,7 +15,7 @@ from app.mongo import Document, Records, is_only_duplicates
 from app.queue import updates
 from app.queue.endings import ending
 from app.queue.execution import CancelRequest, cancel_from
-from app.queue.model import Attempt, AttemptError, Reason, Status
+from app.queue.model import Attempt, AttemptError, Deferral, Reason, Status
 from app.queue.owing import Owing
 from app.queue.retry import LEAST_DELAY_SECONDS
 from app.queue.shape import EXECUTION
@@ -52,6 +52,9 @@ CLAIM_FIELDS = (
     "rank",
     "cancel",
     "triggered_by",
+    "triggered_by_user",
+    "queued_at",
+    "postponed",
     "stands_for",
     "dry",
     "scheduled_for",
@@ -205,6 +208,16 @@ class ClaimStore:
         alone."""
         changes = [UpdateOne(updates.held(attempt), updates.unclaimed(attempt, now)) for attempt in attempts]
         self._executions.bulk_write(changes, ordered=False)
+
+    def postpone(self, attempt: Attempt, reason: Reason, until: datetime, *, now: datetime) -> None:
+        """A run that was claimed and that its service cannot take waits until then, as if it had not been claimed."""
+        self._executions.update_one(updates.held(attempt), updates.postponed(attempt, reason, until, now))
+
+    def defer(self, attempt: Attempt, deferral: Deferral, began_at: datetime, *, now: datetime) -> bool:
+        """Another program goes on with an attempt: the execution runs on, in its slots, under a lease that the reports of that program
+        renew. False where the attempt is not held any more: it was reported ended before its process was, or its claim has gone."""
+        update = updates.deferred(attempt, deferral, began_at, now)
+        return self._executions.update_one(updates.held(attempt), update).matched_count == 1
 
     def drop_claimed(self, attempts: Sequence[Attempt], *, now: datetime) -> None:
         """Claimed runs of jobs that were deleted before the claim are skipped, as if they had not been claimed."""

@@ -12,7 +12,7 @@ from app.outbox.model import owed_now
 from app.queue.model import ENDED, Reason, Status
 
 # What an execution has only while it waits or runs; the indexes of the queue are made of these fields.
-LEAVES_QUEUE = ("live", "queue_rank", "slots", "waits_for", "lease")
+LEAVES_QUEUE = ("live", "queue_rank", "slots", "waits_for", "lease", "callback", "postponed")
 
 
 def ended_fields(status: Status, now: datetime, reason: Reason | None = None) -> dict[str, Any]:

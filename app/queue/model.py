@@ -33,6 +33,10 @@ RAN = FAILURES | {Status.SUCCESS}  # ran to an end of its own, so that other job
 ENDED = frozenset(Status) - LIVE
 
 
+# How often the program that goes on with a deferred attempt must be heard of.
+LEAST_HEARTBEAT_SECONDS, USUAL_HEARTBEAT_SECONDS, MOST_HEARTBEAT_SECONDS = 1.0, 300.0, 86_400.0
+
+
 class Trigger(StrEnum):
     """What caused an execution."""
 
@@ -61,17 +65,22 @@ class Reason(StrEnum):
     LOST_WORKER = "lost_worker"  # its worker fell silent past its lease
     CIRCLE = "circle"  # its own job had begun the runs that began it, or there were too many of them
     HANDED_BACK = "handed_back"  # its worker was draining
+    NO_INSTANCE = "no_instance"  # it waits: no instance of its service declares its job
+    CIRCUIT_OPEN = "circuit_open"  # it waits: calls to its service failed, and none is made for a while
+    SERVICE_BUSY = "service_busy"  # it waits: slow calls to its service take their share of this node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptError:
-    """Why an attempt failed. `kind` is what the retry policy goes by; `permanent` says that trying again cannot help."""
+    """Why an attempt failed. `kind` is what the retry policy goes by; `permanent` says that trying again cannot help;
+    `retry_after_seconds` is how long the next attempt waits at least, where a server asked for that."""
 
     type: str
     message: str
     permanent: bool = False
     kind: RetryOn = RetryOn.ERROR
     traceback: str = ""
+    retry_after_seconds: float | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -83,20 +92,31 @@ class AttemptError:
             permanent=row.get("permanent", False),
             kind=RetryOn(kind) if kind in set(RetryOn) else RetryOn.ERROR,
             traceback=row["traceback"],
+            retry_after_seconds=row.get("retry_after_seconds"),
         )
 
     def as_document(self) -> Document:
-        return {
+        document = {
             "type": self.type,
             "message": self.message,
             "permanent": self.permanent,
             "kind": self.kind.value,
             "traceback": self.traceback,
         }
+        return document if self.retry_after_seconds is None else {**document, "retry_after_seconds": self.retry_after_seconds}
 
     def as_stored(self) -> Document:
         """The document with the parts of the message, so that a page can show it in any language."""
         return {**self.as_document(), "said": parts_of(self.message)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferral:
+    """Another program goes on with an attempt and reports how it ends. It must be heard of at least every `heartbeat_seconds`; `deadline`
+    is when the attempt has run longer than it may."""
+
+    heartbeat_seconds: float
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +145,20 @@ class Attempt:
     scheduled_for: datetime | None = None
     resolved: Mapping[str, Any] | None = None  # what dynamic values became in an earlier attempt, by JSON Pointer
     dry: bool = False  # the template's preview, which changes nothing
+    triggered_by: str = ""
+    triggered_by_user: str | None = None
+    queued_at: datetime | None = None
+    postponed_since: datetime | None = None  # when this attempt was put off for the first time; its service could not take it
+    deferral: Deferral | None = None  # another program goes on with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an attempt ended: `success`, `failed`, `timeout` or `cancelled`; `reason` where the runner ended it itself."""
+    """How an attempt ended: `success`, `failed`, `timeout` or `cancelled`; `reason` where the runner ended it itself.
+
+    With `deferral` it is `running`: its process has ended, and another program goes on with it. `report` is the digest of the report by
+    which such a program ended it.
+    """
 
     status: Status
     result: Mapping[str, Any] | None = None
@@ -138,3 +167,5 @@ class Outcome:
     seconds: float = 0.0
     began_at: datetime | None = None  # when its process began it, which may be a little after it was claimed
     usage: Mapping[str, float] = field(default_factory=dict)
+    deferral: Deferral | None = None
+    report: str | None = None

@@ -28,15 +28,16 @@ def decide_retry(
     None follows a permanent error, an end that `retry_on` does not name, or the attempt after `max_retries` retries.
     `fixed` waits `retry_delay_seconds`. `exponential` doubles it each time, up to `max_delay_seconds`, and draws the wait evenly from
     nothing to that ("full jitter", Brooker, Exponential Backoff And Jitter, 2015), so that jobs that failed together do not come back
-    together: with 300 s the waits lie in 0–300, 0–600, 0–1200 s. None is shorter than LEAST_DELAY_SECONDS.
+    together: with 300 s the waits lie in 0–300, 0–600, 0–1200 s. None is shorter than LEAST_DELAY_SECONDS, nor than what the server that
+    failed asked for (`error.retry_after_seconds`).
     """
     if error.permanent or error.kind.value not in policy.retry_on or failed_attempts > policy.max_retries:
         return RetryDecision(None)
-    base = float(policy.retry_delay_seconds)
+    base, least = float(policy.retry_delay_seconds), max(LEAST_DELAY_SECONDS, error.retry_after_seconds or 0.0)
     if policy.backoff == "fixed":
-        return RetryDecision(max(base, LEAST_DELAY_SECONDS))
+        return RetryDecision(max(base, least))
     full = min(base * 2.0 ** min(failed_attempts - 1, 60), float(policy.max_delay_seconds))
-    return RetryDecision(max(draw() * full, LEAST_DELAY_SECONDS))
+    return RetryDecision(max(draw() * full, least))
 
 
 LAST = RetryDecision(None)

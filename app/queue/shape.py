@@ -18,6 +18,7 @@ _ERROR = Object(
         **texts("type", "message", "traceback"),
         "kind": Text(optional=True),
         "permanent": Flag(optional=True),
+        "retry_after_seconds": Number(optional=True, nullable=True, whole=False),
         "said": Anything(optional=True),  # the parts of the message
     },
 )
@@ -32,6 +33,8 @@ ATTEMPT = Object(
         **texts("host", "worker", "reason", optional=True, nullable=True),
         "duration_seconds": _SECONDS,
         "usage": Object(optional=True, nullable=True, others=Number(whole=False, least=None, most=None)),
+        "report": Text(optional=True, nullable=True),  # the digest of the report that ended it
+        "logged": Object(optional=True, members=wholes("lines", "chunks", "bytes")),  # of what was reported while it was deferred
     }
 )
 EXECUTION = Object(
@@ -84,6 +87,11 @@ EXECUTION = Object(
             optional=True,
             members={**texts("owner", "claim", optional=True), "token": Number(), "expires_at": Instant()},
         ),
+        "callback": Object(
+            optional=True,
+            members={**wholes("attempt", "token"), "heartbeat_seconds": Number(whole=False), "deadline": Instant()},
+        ),
+        "postponed": Object(optional=True, members={"attempt": Number(), "since": Instant()}),
         "cancel": Object(optional=True, members={"by": Text(), "at": Instant(), "reason": Text(optional=True, nullable=True)}),
         "owed": OWED,
     }

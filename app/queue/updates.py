@@ -13,10 +13,11 @@ from app.jobs.model import Overlap, RetryPolicy, notifications_from, retry_polic
 from app.mongo import Document, by_id
 from app.queue.endings import Ending, ending
 from app.queue.execution import resolved_from
-from app.queue.model import FAILURES, Attempt, AttemptError, Outcome, Reason, Status
+from app.queue.model import FAILURES, Attempt, AttemptError, Deferral, Outcome, Reason, Status
 from app.queue.retry import LAST, RetryDecision, decide_retry
 from app.queue.slots import RunBounds
 
+CALLBACK_OWNER = "callback"  # of the lease of an attempt that another program goes on with
 SMALL_RESULT = 4_000  # bytes; larger results are written one by one, as a command has room for 16 MB
 
 
@@ -82,6 +83,7 @@ def takes(
                         "last_token": token + 1,
                         "started_at": {"$ifNull": ["$started_at", now]},
                         "execution_host": {"$literal": host},
+                        "reason": {"$cond": [{"$ifNull": ["$postponed", False]}, None, "$reason"]},  # it waits no longer
                         "progress": None,
                         "attempts": {"$concatArrays": ["$attempts", [attempt]]},
                     }
@@ -144,7 +146,7 @@ def plain_ends(ends: Sequence[AttemptEnd], now: datetime) -> list[UpdateOne | Up
 
 def _attempt_fields(outcome: Outcome, now: datetime) -> Document:
     """What an attempt's record gains by its end."""
-    return {
+    fields = {
         "completed_at": now,
         "status": outcome.status.value,
         "error": outcome.error.as_stored() if outcome.error else None,
@@ -152,6 +154,7 @@ def _attempt_fields(outcome: Outcome, now: datetime) -> Document:
         "reason": outcome.reason.value if outcome.reason else None,
         "usage": dict(outcome.usage),
     }
+    return fields if outcome.report is None else {**fields, "report": outcome.report}
 
 
 def _span_of(attempt: Attempt, outcome: Outcome, now: datetime) -> Document:
@@ -181,7 +184,7 @@ def end_of_attempt(end: AttemptEnd, now: datetime) -> Document:
     delay = end.decision.delay_seconds
     if delay is not None:
         fields |= back_in_queue(attempt, Status.RETRYING, now + timedelta(seconds=delay))
-        return {"$set": fields, "$unset": {"lease": ""}}
+        return {"$set": fields, "$unset": {"lease": "", "callback": "", "postponed": ""}}
     fields["duration_seconds"] = span["duration_seconds"]
     return ending(outcome.status, now, owed=end.owed, fields=fields).update()
 
@@ -202,6 +205,26 @@ def unclaimed(attempt: Attempt, now: datetime) -> Document:
     started_at = None if attempt.number == 1 else attempt.began_at
     waiting = {**back_in_queue(attempt, Status.QUEUED, now), "started_at": started_at, "execution_host": None}
     return {"$set": waiting, "$pop": {"attempts": 1}, "$unset": {"lease": ""}}
+
+
+def deferred(attempt: Attempt, deferral: Deferral, began_at: datetime, now: datetime) -> Document:
+    """The update by which another program goes on with an attempt: the lease is that program's, and no worker renews it."""
+    lease = {"owner": CALLBACK_OWNER, "token": attempt.token, "expires_at": now + timedelta(seconds=deferral.heartbeat_seconds)}
+    callback = {
+        "attempt": attempt.number,
+        "token": attempt.token,
+        "heartbeat_seconds": deferral.heartbeat_seconds,
+        "deadline": began_at + timedelta(seconds=attempt.timeout_seconds),
+    }
+    return {"$set": {"lease": lease, "callback": callback}}
+
+
+def postponed(attempt: Attempt, reason: Reason, until: datetime, now: datetime) -> Document:
+    """The update that makes a claimed run wait until then, as if it had not been claimed: its service cannot take it. It says since when it
+    is put off."""
+    update = unclaimed(attempt, until)
+    update["$set"] |= {"reason": reason.value, "postponed": {"attempt": attempt.number, "since": attempt.postponed_since or now}}
+    return update
 
 
 def ended_unclaimed(end: Ending) -> Document:
@@ -227,7 +250,7 @@ def checked(row: Document, now: datetime) -> Document:
 def attempt_from(row: Document, *, number: int, token: int, started_at: datetime) -> Attempt:
     """Attempt `number` of an execution. Raises whatever is wrong with a row that is no execution."""
     Overlap(row["overlap"])
-    earlier = row["attempts"][: number - 1]
+    earlier, postponed = row["attempts"][: number - 1], row.get("postponed")
     return Attempt(
         execution_id=row["_id"],
         number=number,
@@ -251,4 +274,16 @@ def attempt_from(row: Document, *, number: int, token: int, started_at: datetime
         dry=row.get("dry", False),
         scheduled_for=row.get("scheduled_for"),
         resolved=resolved_from(row),
+        triggered_by=row["triggered_by"],
+        triggered_by_user=row.get("triggered_by_user"),
+        queued_at=row.get("queued_at"),
+        postponed_since=postponed["since"] if postponed and postponed["attempt"] == number else None,
+        deferral=_deferral_from(row, token),
     )
+
+
+def _deferral_from(row: Document, token: int) -> Deferral | None:
+    callback = row.get("callback")
+    if callback is None or callback["token"] != token:
+        return None
+    return Deferral(heartbeat_seconds=callback["heartbeat_seconds"], deadline=callback["deadline"])

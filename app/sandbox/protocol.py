@@ -121,6 +121,10 @@ class Start(NamedTuple):
     own: tuple[str, str]  # the database and the data folder of Jobwright itself, which no connection may lead to
     dry: bool  # run the template's preview, which changes nothing
     begin_until: float  # the attempt may begin until then, in seconds of `kernel.boot_seconds`
+    triggered_by: str = ""
+    triggered_by_user: str | None = None
+    route: tuple[str, str] | None = None  # the base address and the id of the instance of a service that the attempt goes to
+    callback: tuple[str, str, str] | None = None  # the address of its reports, the token in that address, and its deadline (ISO 8601)
 
 
 class StopRun(NamedTuple):
@@ -167,11 +171,12 @@ class Progress(NamedTuple):
 
 
 class End(NamedTuple):
-    """How the attempt ended: with an `error`, cancelled, or with a result."""
+    """How the attempt ended: with an `error`, cancelled, with a result, or deferred: another program goes on with it."""
 
     execution_id: Unchecked
     result: Unchecked = None  # {message, …}; beside an error, what was achieved before it
-    error: Unchecked = None  # {type, message, permanent, traceback}
+    error: Unchecked = None  # {type, message, permanent, traceback, retry_after_seconds}
+    deferred: Unchecked = None  # {heartbeat_seconds}
     cancelled: Unchecked = False  # it stopped at a safe point, as it was asked to
     seconds: Unchecked = None  # how long it ran; only from a reused process
     usage: Unchecked = None  # as in Ended; only from a reused process

@@ -17,7 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from app.sandbox.protocol import End, Limits, Log, Progress, Start
-from templates_lib.base import Cancelled, ConnectionGrant, JobResult, JobTemplate, RunContext, TemplateError
+from templates_lib.base import (
+    CallbackAddress,
+    Cancelled,
+    ConnectionGrant,
+    Deferred,
+    JobResult,
+    JobTemplate,
+    Route,
+    RunContext,
+    TemplateError,
+)
 from templates_lib.messages import parts_of, say
 from templates_lib.own import Own
 
@@ -79,6 +89,10 @@ def call_template(
             grants={name: ConnectionGrant(name, kind, settings) for name, (kind, settings) in start.connections.items()},
             allowed_hosts=tuple(start.allowed_hosts),
             own=Own(*start.own),
+            triggered_by=start.triggered_by,
+            triggered_by_user=start.triggered_by_user,
+            route=None if start.route is None else Route(*start.route),
+            callback=None if start.callback is None else CallbackAddress(*start.callback),
             report=report,
             stop=stop,
         )
@@ -87,11 +101,16 @@ def call_template(
             import asyncio  # noqa: PLC0415 - the zygote of an asynchronous template has it; the others do without its pages
 
             result = asyncio.run(_await(result))
-        end = _end_with_result(start.execution_id, result, limits.result_bytes)
+        if isinstance(result, Deferred):
+            end = _deferred(start, result)
+        else:
+            end = _end_with_result(start.execution_id, result, limits.result_bytes)
     except Cancelled:
         end = End(start.execution_id, cancelled=True)
     except TemplateError as error:
         failed = failure(start.execution_id, type(error).__name__, str(error), permanent=error.permanent)
+        if error.retry_after_seconds is not None:
+            failed.error["retry_after_seconds"] = error.retry_after_seconds
         end = failed._replace(result=_partial_result(error.data, limits.result_bytes))
     except SystemExit as error:
         end = failure(start.execution_id, "SystemExit", say("The template called sys.exit({code!r})", code=error.code))
@@ -112,6 +131,13 @@ def failure(execution_id: str, error_type: str, message: str, *, permanent: bool
     if len(message) <= LONGEST_ERROR and (parts := parts_of(message)) is not None:
         error["said"] = parts
     return End(execution_id, error=error)
+
+
+def _deferred(start: Start, deferred: Deferred) -> End:
+    if start.callback is None or start.dry:
+        words = say("This run has no address for reports, so it cannot be deferred")
+        return failure(start.execution_id, "NotDeferrable", words, permanent=True)
+    return End(start.execution_id, deferred={"heartbeat_seconds": deferred.heartbeat_seconds})
 
 
 async def _await(awaitable: Any) -> Any:

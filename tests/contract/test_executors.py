@@ -18,7 +18,7 @@ from app.executors.base import Executor, LogLine, Run
 from app.executors.inline import InlineExecutor
 from app.executors.local.executor import LocalExecutor
 from app.jobs.model import RetryOn, RetryPolicy
-from app.queue.model import Attempt, Outcome, Reason, Status
+from app.queue.model import Attempt, Deferral, Outcome, Reason, Status
 from app.sandbox.kernel import boot_seconds
 from app.sandbox.protocol import StopReason
 from tests.support import KINDS, eventually
@@ -122,6 +122,29 @@ def test_a_success_has_its_result_and_its_times(bench: Bench) -> None:
     assert 0.2 <= outcome.seconds < 20
     assert outcome.began_at is not None
     assert before <= outcome.began_at <= datetime.now(UTC)
+
+
+def test_a_deferred_attempt_leaves_its_process_and_knows_where_to_report(bench: Bench) -> None:
+    run = bench.make("misbehave", {"how": "defer"}, triggered_by="api", triggered_by_user="u1")
+    reports = ("https://jobs.example.com/api/callbacks/t", "t", "2026-03-02T13:00:00+00:00")
+    bench.executor.submit([replace(run, route=("http://10.0.0.7:7006", "i1"), callback=reports)])
+    outcome = bench.outcome(run.attempt.execution_id)
+    assert (outcome.status, outcome.deferral, outcome.error) == (Status.RUNNING, Deferral(heartbeat_seconds=20), None)
+    line = bench.lines(run.attempt.execution_id)[0]
+    assert line.startswith("api u1 Route(address='http://10.0.0.7:7006', instance='i1') CallbackAddress(url='https://jobs.example.com/api/")
+    assert bench.executor.held() == {}
+
+
+def test_an_attempt_without_an_address_for_reports_cannot_be_deferred(bench: Bench) -> None:
+    outcome = bench.run("misbehave", {"how": "defer"})
+    assert outcome.error is not None
+    assert (outcome.status, outcome.error.type, outcome.error.permanent) == (Status.FAILED, "NotDeferrable", True)
+
+
+def test_a_failure_may_say_when_to_try_again(bench: Bench) -> None:
+    error = bench.run("misbehave", {"how": "ask_later"}).error
+    assert error is not None
+    assert error.retry_after_seconds == 33
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from templates_lib.base import JobResult, JobTemplate, RunContext, TemplateError
+from templates_lib.base import Deferred, JobResult, JobTemplate, RunContext, TemplateError
 
 
 class Misbehave(JobTemplate):
@@ -43,6 +43,13 @@ class Misbehave(JobTemplate):
 
     def _permanent(self, params: Any, ctx: RunContext) -> Any:
         raise TemplateError("never", permanent=True, data={"done": 3})
+
+    def _defer(self, params: Any, ctx: RunContext) -> Any:
+        ctx.log.info("%s %s %s %s", ctx.triggered_by, ctx.triggered_by_user, ctx.route, ctx.callback)
+        return Deferred(20)
+
+    def _ask_later(self, params: Any, ctx: RunContext) -> Any:
+        raise TemplateError("busy", retry_after_seconds=33)
 
     def _until_third(self, params: Any, ctx: RunContext) -> Any:
         if ctx.attempt < 3:

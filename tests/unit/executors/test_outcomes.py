@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from app.executors.outcomes import ProcessEnd, attempt_outcome
-from app.queue.model import Outcome, Reason, Status
+from app.queue.model import Deferral, Outcome, Reason, Status
 from app.sandbox.protocol import End, StopReason
 
 DONE, STOPPED = End("e", result={}), End("e", cancelled=True)
@@ -39,6 +39,30 @@ def test_the_end_of_an_attempt(report: End | None, status: int, reason: str | No
     process = ProcessEnd(status=status, reason=StopReason(reason) if reason else None)
     outcome = attempt_outcome(report, process, timeout_seconds=5, seconds=1.23456)
     assert (outcome.status, outcome.error.type if outcome.error else None, outcome.seconds) == (expected, kind, 1.235)
+
+
+@pytest.mark.parametrize(
+    ("reported", "seconds"),
+    [
+        ({"heartbeat_seconds": 20}, 20),
+        ({"heartbeat_seconds": 0}, 300),
+        ({"heartbeat_seconds": 1e9}, 300),
+        ({"heartbeat_seconds": "x"}, 300),
+        ([], 300),
+    ],
+)
+@pytest.mark.parametrize("reason", [None, StopReason.CANCEL, StopReason.TIMEOUT])
+def test_a_deferral_counts_and_its_heartbeat_has_bounds(reported: object, seconds: float, reason: StopReason | None) -> None:
+    outcome = attempt_outcome(End("e", deferred=reported), ProcessEnd(reason=reason), timeout_seconds=5, seconds=1)
+    assert (outcome.status, outcome.deferral) == (Status.RUNNING, Deferral(heartbeat_seconds=seconds))
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(30, 30.0), (0, None), (-1, None), ("soon", None), (1e9, None), (None, None)])
+def test_a_wait_that_a_server_asked_for_has_bounds(asked: object, seconds: float | None) -> None:
+    report = End("e", error={"type": "X", "message": "m", "retry_after_seconds": asked})
+    error = attempt_outcome(report, ProcessEnd(), timeout_seconds=5, seconds=1).error
+    assert error is not None
+    assert error.retry_after_seconds == seconds
 
 
 def test_what_was_achieved_before_a_failure_is_kept() -> None:

@@ -41,6 +41,23 @@ MESSAGES: list[Message] = [
     Ended("p1", 9, StopReason.TIMEOUT, {"cpu_seconds": 0.1}),
     Ended("p1", 0, None, {}),
     Start("e1", 1, "2026-03-02T12:00:00+00:00", {"a": [1, None]}, {}, "/f", [], ["host:1"], ["db", "/data"], False, 1.5),  # type: ignore[arg-type]
+    Start(
+        "e1",
+        1,
+        "2026-03-02T12:00:00+00:00",
+        {},
+        {},
+        "/f",
+        [],
+        [],
+        ["db", "/data"],
+        False,
+        1.5,
+        "api",
+        "u",
+        ["http://a", "i"],
+        ["u", "t", "d"],
+    ),  # type: ignore[arg-type]
     StopRun("e1"),
     Begun("e1"),
     TooLate("e1"),
@@ -48,6 +65,7 @@ MESSAGES: list[Message] = [
     Log("a line\nof two", "INFO", 1.5),
     Progress(1, None, "note"),
     End("e1", result={"message": "ok"}),
+    End("e1", deferred={"heartbeat_seconds": 60}),
     End("e1", error={"type": "X"}, seconds=1.0, usage={}, reusable=False),
 ]
 

@@ -1,0 +1,134 @@
+"""Deferred attempts, in the `job_executions` collection: another program goes on with them and reports.
+
+Each write of a report names the attempt's fencing token and is refused without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.database import Database
+
+from app.mongo import Document, Records
+from app.queue import updates
+from app.queue.execution import CancelRequest, cancel_from
+from app.queue.model import Attempt, Status
+from app.queue.shape import EXECUTION
+from app.queue.store import COLLECTION
+from app.shapes import DAMAGED
+
+_DEFERRED = {"slots": {"$exists": True}, "status": Status.RUNNING.value, "lease.owner": updates.CALLBACK_OWNER}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What a report is about. `holds`: the attempt runs and has its claim. `status` is that of its execution, and `cancelling` says that
+    someone asked to stop that. `report` is the digest of the report that ended the attempt. `attempt` is None where the record cannot be
+    read or has no such attempt."""
+
+    attempt: Attempt | None
+    holds: bool
+    status: str = ""
+    cancelling: bool = False
+    report: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where reported log lines go: the number of their chunk, how many of them are there already, and how many bytes of lines were reported
+    before them."""
+
+    chunk: int
+    skip: int
+    bytes_before: int
+
+
+class DeferralStore:
+    """What the reports of other programs write, and what has become of attempts that no process runs."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._executions = Records(database, COLLECTION, EXECUTION)
+
+    # -- reports --------------------------------------------------------------------------------------------------
+
+    def look_up(self, execution_id: str, number: int, token: int) -> Reported | None:
+        """The attempt `number` of an execution, whose fencing token is `token`; None where there is no such execution."""
+        row = self._executions.find_one({"_id": execution_id})
+        if row is None:
+            return None
+        if DAMAGED in row or not 0 < number <= len(row["attempts"]):
+            return Reported(attempt=None, holds=False)
+        record = row["attempts"][number - 1]
+        holds = row["status"] == Status.RUNNING and row.get("lease", {}).get("token") == token and number == len(row["attempts"])
+        return Reported(
+            attempt=_attempt(row, number=number, token=token),
+            holds=holds,
+            status=row["status"],
+            cancelling="cancel" in row,
+            report=record.get("report"),
+        )
+
+    def renew(self, attempt: Attempt, *, now: datetime, progress: Mapping[str, Any] | None = None) -> bool:
+        """Renew the lease of a deferred attempt, with the progress that was reported; False where it has no claim any more. The lease of
+        one that is not deferred yet is its worker's."""
+        heartbeat_ms = {"$multiply": ["$callback.heartbeat_seconds", 1000]}
+        is_deferred = {"$eq": ["$lease.owner", updates.CALLBACK_OWNER]}
+        sets: Document = {"lease.expires_at": {"$cond": [is_deferred, {"$add": [now, heartbeat_ms]}, "$lease.expires_at"]}}
+        if progress is not None:
+            sets["progress"] = {"$literal": dict(progress)}
+        return self._executions.update_one(updates.held(attempt), [{"$set": sets}]).matched_count == 1
+
+    def make_room(self, attempt: Attempt, *, first: int, sizes: Sequence[int]) -> Room | None:
+        """Reserve a place for reported log lines: `first` is the number of the first of them within the attempt, and `sizes` are their
+        bytes. Lines that were reported before have their place already. None where the attempt has no claim any more."""
+        index, last = attempt.number - 1, first + len(sizes) - 1
+        while True:
+            row = self._executions.find_one(updates.held(attempt), {"attempts": 1})
+            if row is None:
+                return None
+            logged = row["attempts"][index].get("logged") or {"lines": 0, "chunks": 0, "bytes": 0}
+            skip = min(max(0, logged["lines"] + 1 - first), len(sizes))
+            room = Room(chunk=logged["chunks"] + 1, skip=skip, bytes_before=logged["bytes"])
+            if skip == len(sizes):
+                return room
+            place = f"attempts.{index}.logged"
+            unchanged = {f"{place}.lines": logged["lines"]} if logged["chunks"] else {place: {"$exists": False}}
+            after = {"lines": last, "chunks": room.chunk, "bytes": logged["bytes"] + sum(sizes[skip:])}
+            if self._executions.update_one({**updates.held(attempt), **unchanged}, {"$set": {place: after}}).matched_count:
+                return room
+
+    def extend(self, attempt: Attempt, deadline: datetime) -> datetime | None:
+        """Move the deadline of a deferred attempt, never to an earlier time; returns it, or None where the attempt is not deferred."""
+        deferred = {**updates.held(attempt), "callback.token": attempt.token}
+        after = ReturnDocument.AFTER
+        row = self._executions.find_one_and_update(deferred, {"$max": {"callback.deadline": deadline}}, return_document=after)
+        return row["callback"]["deadline"] if row else None
+
+    # -- what nobody else ends ------------------------------------------------------------------------------------
+
+    def find_overdue(self, now: datetime, limit: int) -> list[Attempt]:
+        """The deferred attempts that have run longer than they may."""
+        rows = self._executions.find({**_DEFERRED, "callback.deadline": {"$lt": now}}).limit(limit)
+        return [attempt for row in rows if (attempt := _deferred(row)) is not None]
+
+    def find_cancelled(self, limit: int) -> list[tuple[Attempt, CancelRequest]]:
+        """The deferred attempts whose execution someone asked to stop."""
+        rows = self._executions.find({**_DEFERRED, "cancel": {"$exists": True}}).limit(limit)
+        return [(attempt, cancel_from(row["cancel"])) for row in rows if (attempt := _deferred(row)) is not None]
+
+
+def _deferred(row: Document) -> Attempt | None:
+    """The last attempt of a row; None where the record is damaged, which the sweep of lost workers ends."""
+    return None if DAMAGED in row else _attempt(row, number=len(row["attempts"]), token=row["lease"]["token"])
+
+
+def _attempt(row: Document, *, number: int, token: int) -> Attempt | None:
+    """The attempt in a row; None where the record is no execution any more."""
+    try:
+        return updates.attempt_from(row, number=number, token=token, started_at=row["attempts"][number - 1]["started_at"])
+    except (ValueError, TypeError, LookupError):
+        return None

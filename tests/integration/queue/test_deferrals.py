@@ -1,0 +1,247 @@
+"""Attempts that no process runs, on the real MongoDB: their leases, deadlines, cancels and reports, and runs that are put off."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.audit.model import Actor
+from app.clock import ManualClock
+from app.factory import OWING, Store
+from app.jobs.dispatch_store import DispatchStore
+from app.node.deferred import DeferredWatch
+from app.node.finisher import Finisher
+from app.node.sweeper import Sweeper
+from app.queue.deferral_store import DeferralStore
+from app.queue.model import Attempt, AttemptError, Deferral, Outcome, Reason, Status
+from app.queue.retry import decide_retry
+from app.services import Services
+from app.signals import Signal
+from tests.builders.engine import make_recorder
+from tests.builders.queue import Queue, claim, enqueue, failure, make_job, success
+
+
+class House:
+    """Jobs, their runs, and what ends deferred attempts."""
+
+    def __init__(self, store: Store, services: Services, actor: Actor, clock: ManualClock) -> None:
+        self.queue, self.deferrals, self.clock = Queue(store.database), DeferralStore(store.database), clock
+        self._services, self._actor, self.written = services, actor, Signal()
+        self.finisher = Finisher(
+            store=self.queue.claims,
+            claims=self.queue.worker("web"),
+            owing=OWING,
+            jobs=DispatchStore(store.database),
+            clock=clock,
+            written=self.written,
+            owed=Signal(),
+        )
+        self.watch = DeferredWatch(store=self.deferrals, finisher=self.finisher, clock=clock)
+        self.sweeper = Sweeper(store=self.queue.claims, finisher=self.finisher, held=dict, clock=clock, lease_seconds=30)
+
+    def attempt(self, **fields: Any) -> Attempt:
+        """A claimed attempt of a new job."""
+        job = make_job(self._services, self._actor, **fields)
+        self.job_id = job.id
+        enqueue(self.queue, job, self.clock)
+        return claim(self.queue, self.clock)[0]
+
+    def deferred(self, heartbeat: float = 60.0, **fields: Any) -> Attempt:
+        attempt = self.attempt(**fields)
+        assert self.defer(attempt, heartbeat)
+        return attempt
+
+    def defer(self, attempt: Attempt, heartbeat: float = 60.0) -> bool:
+        return self.queue.claims.defer(attempt, Deferral(heartbeat_seconds=heartbeat), attempt.started_at, now=self.clock.now())
+
+    def row(self, attempt: Attempt) -> dict[str, Any]:
+        row = self.queue.document(attempt.execution_id)
+        assert row is not None
+        return row
+
+
+@pytest.fixture
+def house(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> House:
+    return House(store, services, super_admin, clock)
+
+
+RETRIES = {"retry_policy": {"max_retries": 3, "retry_delay_seconds": 10, "backoff": "fixed"}}
+
+
+def test_a_deferred_attempt_runs_on_in_its_slots_and_no_worker_holds_it(house: House) -> None:
+    attempt = house.deferred()
+    row = house.row(attempt)
+    assert (row["status"], row["slots"], row["completed_at"]) == ("running", list(attempt.slots), None)
+    assert row["lease"] == {"owner": "callback", "token": attempt.token, "expires_at": house.clock.now() + timedelta(seconds=60)}
+    house.clock.advance(31)  # the lease that its worker had is over
+    assert house.sweeper.tick() == 0
+    lost = house.queue.claims.heartbeat(owner="w1", held={attempt.execution_id: attempt.token}, expires_at=house.clock.now())
+    assert lost == {attempt.execution_id}
+    assert house.row(attempt)["lease"]["owner"] == "callback"
+
+
+def test_heartbeats_and_progress_keep_it_and_silence_loses_it(house: House) -> None:
+    attempt = house.deferred(**RETRIES)
+    for step in range(5):
+        house.clock.advance(50)
+        assert house.deferrals.renew(attempt, now=house.clock.now(), progress={"done": step, "total": 5, "note": "$x"} if step else None)
+        assert house.sweeper.tick() == 0
+    assert house.row(attempt)["progress"] == {"done": 4, "total": 5, "note": "$x"}
+    house.clock.advance(61)
+    assert house.sweeper.tick() == 1
+    row = house.row(attempt)
+    assert (row["status"], row["reason"], row["error"]["message"]) == (
+        "retrying",
+        "lost_worker",
+        "The service sent no heartbeat for 60 s",
+    )
+    assert "callback" not in row
+    assert not house.deferrals.renew(attempt, now=house.clock.now())
+    assert house.deferrals.make_room(attempt, first=1, sizes=[5]) is None
+    assert house.deferrals.extend(attempt, house.clock.now()) is None
+
+
+def test_a_deadline_ends_it_and_can_be_moved(house: House) -> None:
+    attempt = house.deferred(heartbeat=5_000, timeout_seconds=100, retry_policy={"max_retries": 0})
+    began = attempt.started_at
+    assert house.deferrals.extend(attempt, began + timedelta(seconds=50)) == began + timedelta(seconds=100)  # never earlier
+    assert house.deferrals.extend(attempt, began + timedelta(seconds=300)) == began + timedelta(seconds=300)
+    house.clock.advance(299)
+    assert house.watch.tick() == 0
+    house.clock.advance(2)
+    assert house.watch.tick() == 1
+    row = house.row(attempt)
+    assert (row["status"], row["error"]["message"], row["error"]["kind"]) == ("timeout", "Ran longer than 300 s", "timeout")
+    assert not {"callback", "lease", "slots", "live"} & row.keys()
+
+
+def test_a_cancel_is_carried_out_without_a_process(house: House) -> None:
+    attempt, other = house.deferred(name="a"), house.deferred(name="b", heartbeat=10)
+    assert house.queue.queue.ask_cancel(attempt.execution_id, by="u", now=house.clock.now()) is not None
+    house.queue.queue.replace_running([house.row(other)["job_id"]], now=house.clock.now())
+    house.clock.advance(9.9)
+    assert house.watch.tick() == 0
+    house.clock.advance(0.2)  # the next heartbeat of the other is due
+    assert house.watch.tick() == 1
+    assert (house.row(other)["status"], house.row(other)["reason"]) == ("cancelled", "replaced")
+    house.clock.advance(20)  # the grace
+    assert house.watch.tick() == 1
+    assert house.row(attempt)["status"] == "cancelled"
+
+
+def test_a_cancelled_attempt_that_reports_its_end_ends_by_its_own_word(house: House) -> None:
+    done, failed = house.deferred(name="a"), house.deferred(name="b", **RETRIES)
+    for attempt in (done, failed):
+        house.queue.queue.ask_cancel(attempt.execution_id, by="u", now=house.clock.now())
+    assert not house.finisher.finish([(done, success()), (failed, failure())])
+    assert (house.row(done)["status"], house.row(failed)["status"]) == ("success", "cancelled")
+    house.clock.advance(100)
+    assert house.watch.tick() == 0
+
+
+def test_a_report_that_ended_it_before_its_process_did_stays(house: House) -> None:
+    attempt = house.attempt()
+    assert not house.finisher.finish([(attempt, replace(success(), report="digest"))])
+    assert not house.defer(attempt)
+    row = house.row(attempt)
+    assert (row["status"], row["attempts"][0]["report"]) == ("success", "digest")
+    reported = house.deferrals.look_up(attempt.execution_id, attempt.number, attempt.token)
+    assert reported is not None
+    assert (reported.holds, reported.report, reported.status) == (False, "digest", "success")
+
+
+def test_an_older_attempt_holds_nothing(house: House) -> None:
+    first = house.deferred(**RETRIES)
+    house.finisher.finish([(first, replace(failure(), report="first"))])
+    house.clock.advance(11)
+    second = claim(house.queue, house.clock)[0]
+    assert (second.number, second.deferral) == (2, None)
+    assert not house.deferrals.renew(first, now=house.clock.now())
+    assert not house.defer(first)
+    before = house.row(second)
+    house.finisher.finish([(first, success())])
+    assert house.row(second) == before
+    reported = house.deferrals.look_up(first.execution_id, 1, first.token)
+    assert reported is not None
+    assert (reported.holds, reported.report, reported.status) == (False, "first", "running")
+    assert house.deferrals.look_up("unknown", 1, 1) is None
+
+
+def test_a_heartbeat_before_the_deferral_is_written_leaves_the_lease_to_the_worker(house: House) -> None:
+    attempt = house.attempt()
+    lease = house.row(attempt)["lease"]
+    house.clock.advance(5)
+    assert house.deferrals.renew(attempt, now=house.clock.now(), progress={"done": 1, "total": None, "note": ""})
+    assert (house.row(attempt)["lease"], house.row(attempt)["progress"]["done"]) == (lease, 1)
+    assert house.deferrals.extend(attempt, house.clock.now()) is None
+
+
+def test_lines_find_their_own_place_and_are_kept_once(house: House) -> None:
+    attempt = house.deferred()
+
+    def room(first: int, *sizes: int) -> tuple[int, int, int]:
+        made = house.deferrals.make_room(attempt, first=first, sizes=sizes)
+        assert made is not None
+        return made.chunk, made.skip, made.bytes_before
+
+    assert room(1, 10, 10) == (1, 0, 0)
+    assert room(1, 10, 10)[1] == 2  # all are there
+    assert room(2, 10, 5) == (2, 1, 20)
+    assert room(4, 7) == (3, 0, 25)
+    assert room(9, 1) == (4, 0, 32)  # a gap
+
+
+def test_lines_that_are_reported_at_once_share_no_place(house: House) -> None:
+    attempt = house.deferred()
+    with ThreadPoolExecutor(8) as pool:
+        rooms = list(pool.map(lambda first: house.deferrals.make_room(attempt, first=first, sizes=[1]), [1, 1, 2, 2, 3, 3, 4, 4]))
+    written = [room.chunk for room in rooms if room and room.skip == 0]
+    assert len(written) == len(set(written)) >= 1
+
+
+def test_the_recorder_defers(house: House) -> None:
+    attempt = house.attempt()
+    recorder = make_recorder(house.queue, house.clock, owner="w1")
+    recorder.start()
+    deferral = Deferral(heartbeat_seconds=20)
+    recorder.ended(attempt, Outcome(status=Status.RUNNING, deferral=deferral, seconds=0.5, began_at=house.clock.now()))
+    assert recorder.close()
+    assert recorder.unwritten() == {}
+    row = house.row(attempt)
+    assert (row["lease"]["owner"], row["callback"]["heartbeat_seconds"]) == ("callback", 20)
+
+
+def test_a_run_that_is_put_off_has_not_been_tried(house: House) -> None:
+    attempt = house.attempt(**RETRIES)
+    until = house.clock.now() + timedelta(seconds=30)
+    house.queue.claims.postpone(attempt, Reason.CIRCUIT_OPEN, until, now=house.clock.now())
+    row = house.row(attempt)
+    assert (row["status"], row["reason"], row["attempts"], row["started_at"]) == ("queued", "circuit_open", [], None)
+    assert claim(house.queue, house.clock) == []
+    since = house.clock.now()
+    house.clock.advance(31)
+    again = claim(house.queue, house.clock)[0]
+    assert (again.number, again.postponed_since, again.failed_attempts) == (1, since, 1)
+    assert house.row(again)["reason"] is None
+    house.queue.claims.postpone(again, Reason.NO_INSTANCE, house.clock.now(), now=house.clock.now())
+    third = claim(house.queue, house.clock)[0]
+    assert third.postponed_since == since  # the first time counts
+    house.finisher.finish([(third, failure())])
+    house.clock.advance(11)
+    retried = claim(house.queue, house.clock)[0]
+    assert (retried.number, retried.postponed_since) == (2, None)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, 10.0), (5.0, 10.0), (120.0, 120.0)])
+def test_a_retry_waits_as_long_as_the_server_asked(house: House, asked: float | None, expected: float) -> None:
+    attempt = house.attempt(**RETRIES)
+    error = AttemptError(type="E", message="m", retry_after_seconds=asked)
+    assert decide_retry(attempt.retry_policy, 1, error).delay_seconds == expected
+    house.finisher.finish([(attempt, Outcome(status=Status.FAILED, error=error))])
+    row = house.row(attempt)
+    assert row["available_at"] == house.clock.now() + timedelta(seconds=expected)
+    assert row["error"].get("retry_after_seconds") == asked

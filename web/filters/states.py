@@ -56,6 +56,9 @@ REASONS = {
     "job_gone": say("the job was deleted"),
     "lost_worker": say("its worker stopped responding"),
     "handed_back": say("its worker was shutting down"),
+    "no_instance": say("no instance of its service offers the job now; the run waits"),
+    "circuit_open": say("calls to its service failed; the run waits until the service answers again"),
+    "service_busy": say("slow calls to its service take their share of this node; the run waits"),
 }
 
 # What happens if a job is due while it still runs, and with runs that were missed: the form and the page of a job say the same.

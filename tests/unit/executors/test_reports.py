@@ -39,7 +39,8 @@ def as_line(name: str, fields: tuple[str, ...]) -> st.SearchStrategy[dict[str, A
 MESSAGES = st.dictionaries(TEXTS | st.sampled_from(["message", *End._fields, *Log._fields]), VALUES, max_size=6) | st.one_of(
     as_line(kind.__name__, kind._fields) for kind in (Begun, Dropped, End, Ended, Log, Progress, Start, TooLate)
 )
-ENDS = st.builds(End, VALUES, VALUES, ERRORS, VALUES, VALUES, ERRORS, VALUES)
+FIELDS = dict.fromkeys(End._fields, VALUES) | {"error": ERRORS, "deferred": st.none() | ERRORS, "usage": ERRORS}
+ENDS = st.builds(End, **FIELDS)
 
 
 def storable(value: Any) -> bool:

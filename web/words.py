@@ -13,6 +13,7 @@ WORDS: dict[str, Said] = {
     "schedule": say("schedule"),
     "manual": say("manual"),
     "api": say("api"),
+    "webhook": say("webhook"),
     "retry": say("retry"),
     "backfill": say("backfill"),
     "preview": say("preview"),

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from app.validation.pointer import escape
 
-Via = Literal["web", "api", "cli", "system"]
+Via = Literal["web", "api", "cli", "webhook", "system"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,8 @@ class Actor:
     means everything that the role may do. `correlation_id` ties log lines, audit events and the answer of one request together.
     `approved_by` is the e-mail address of the super-admin who approved this action. `groups` are the groups to whose jobs the actor is
     restricted; None means that there is no restriction. `is_service` says that the account belongs to a program; only such an actor is
-    believed when it names the person for whom it acts.
+    believed when it names the person for whom it acts. `inbound` names
+    the inbound address whose request acts with the rights of this account.
     """
 
     id: str
@@ -33,6 +34,12 @@ class Actor:
     approved_by: str | None = None
     groups: frozenset[str] | None = None
     is_service: bool = False
+    inbound: str = ""
+
+    @property
+    def name(self) -> str:
+        """What executions say about who triggered them: the address that a webhook came to, else the e-mail address of the actor."""
+        return self.inbound or self.email
 
 
 SYSTEM = Actor(id="system", email="system", role="super_admin", via="system")

@@ -11,7 +11,7 @@ from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.execution.history_store import HistoryStore
-from app.execution.run_limit import RunLimit
+from app.execution.hourly_runs import HourlyRuns
 from app.execution.runs import JobServices
 from app.jobs.gate import Operation
 from app.queue.execution import Execution
@@ -29,7 +29,7 @@ class BackfillRuns:
         *,
         queue: QueueStore,
         history: HistoryStore,
-        limit: RunLimit,
+        limit: HourlyRuns,
         jobs: JobServices,
         audit: AuditTrail,
         clock: Clock,

@@ -13,7 +13,7 @@ from app.audit.model import Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.errors import ApprovalNeeded
-from app.execution.run_limit import RunLimit
+from app.execution.hourly_runs import HourlyRuns
 from app.execution.runs import RUN_SPACE, JobServices
 from app.jobs.body import non_defaults
 from app.jobs.gate import Operation
@@ -41,7 +41,7 @@ class PreviewResult:
 class Previews:
     """Runs previews beside whatever runs. `queued` is sent when one waits."""
 
-    def __init__(self, *, queue: QueueStore, limit: RunLimit, jobs: JobServices, audit: AuditTrail, clock: Clock, queued: Signal) -> None:
+    def __init__(self, *, queue: QueueStore, limit: HourlyRuns, jobs: JobServices, audit: AuditTrail, clock: Clock, queued: Signal) -> None:
         self._queue, self._limit, self._audit, self._clock, self._queued = queue, limit, audit, clock, queued
         self._registry, self._gate = jobs.registry, jobs.gate
 

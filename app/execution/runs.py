@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from app import durations
 from app.accounts.permissions import May, require
 from app.audit.model import Actor, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.connections.vault import mask
-from app.errors import AlreadyRunning, Conflict, FieldError, ValidationFailed
-from app.execution.run_limit import RunLimit
+from app.errors import AlreadyRunning, Conflict, FieldError, LimitReached, ValidationFailed
+from app.execution.hourly_runs import HourlyRuns, possible_again
 from app.execution.visible import VisibleExecutions
 from app.jobs.directory import JobDirectory
 from app.jobs.gate import ApprovalGate, Operation
-from app.jobs.model import Job, Overlap
+from app.jobs.model import Excess, Job, Overlap, RunLimit
 from app.jobs.parameters import JobParameters
 from app.jobs.service import JobRegistry
 from app.mongo import is_away
 from app.queue.execution import Execution
 from app.queue.model import Status, Trigger
 from app.queue.slots import RunBounds
+from app.queue.start_limits import StartLimits
 from app.queue.store import QueueStore
 from app.signals import Signal
-from templates_lib.messages import Said, said, say
+from templates_lib.messages import Said, joined, said, say, say_many
 
+_TRIGGERS = {"api": Trigger.API, "webhook": Trigger.WEBHOOK}  # by the way that a request came; any other one is MANUAL
 RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")  # of the ids that follow from what was asked
 
 
@@ -66,7 +70,8 @@ class Runs:
         self,
         *,
         queue: QueueStore,
-        limit: RunLimit,
+        limit: HourlyRuns,
+        starts: StartLimits,
         jobs: JobServices,
         audit: AuditTrail,
         clock: Clock,
@@ -74,7 +79,7 @@ class Runs:
         queued: Signal,
         why_nothing_starts: Callable[[], Said | None],
     ) -> None:
-        self._queue, self._limit, self._audit, self._clock = queue, limit, audit, clock
+        self._queue, self._limit, self._starts, self._audit, self._clock = queue, limit, starts, audit, clock
         self._registry, self._parameters, self._gate = jobs.registry, jobs.parameters, jobs.gate
         self._visible = VisibleExecutions(queue, jobs.directory)
         self._bounds, self._queued, self._why_nothing_starts = bounds, queued, why_nothing_starts
@@ -93,7 +98,8 @@ class Runs:
         """Start a job by hand, with `overrides` for some of its parameters, or for all with `whole`; returns the execution.
 
         Raises AlreadyRunning while the job runs (unless its overlap policy is `queue` or `allow`), ValidationFailed for an override,
-        LimitReached after the user's runs of the hour, Conflict where `idempotency_key` belongs to another job.
+        LimitReached after the user's runs of the hour or if the job's own limit skips the run, Conflict where `idempotency_key` belongs to
+        another job.
         """
         require(actor, May.RUN_JOBS)
         job = self._parameters.upgrade(self._registry.visible(actor, job_id))
@@ -101,10 +107,10 @@ class Runs:
         if idempotency_key and (replayed := self._replayed(execution_id, job_id)):
             return replayed
         parameters = self._parameters.for_run(job, overrides, whole=whole)
-        self._refuse_beside_another(job)
-        trigger = Trigger.API if actor.via == "api" else Trigger.MANUAL
+        self._refuse_now(job)
+        trigger = _TRIGGERS.get(actor.via, Trigger.MANUAL)
         now = self._clock.now()
-        execution = Execution.manual(job, now, by=actor.email, trigger=trigger, parameters=parameters, execution_id=execution_id)
+        execution = Execution.manual(job, now, by=actor.name, trigger=trigger, parameters=parameters, execution_id=execution_id)
         diff = [{"field": f"/parameters/{name}", "after": mask(parameters.get(name))} for name in sorted(overrides or {})]
         named = {"execution_id": execution_id} if idempotency_key else {}
         payload = {"parameters": parameters, "code_version": job.code_version, **named}
@@ -126,6 +132,11 @@ class Runs:
         require(actor, May.RUN_JOBS)
         self._registry.visible(actor, job_id)
 
+    def limit_free_at(self, actor: Actor, job_id: str) -> datetime | None:
+        """Returns when the job's own limit of runs allows the next one; None if it allows one now. Raises Forbidden, NotFound."""
+        job = self._registry.get(actor, job_id)
+        return self._starts.free_at(job_id, job.definition.run_limit, self._clock.now())
+
     def retry(self, actor: Actor, execution_id: str, *, parameters: Mapping[str, Any] | None = None) -> Execution:
         """Try an ended execution again, as a new one linked to it; with `parameters` in place of all that it had.
 
@@ -136,7 +147,7 @@ class Runs:
         job = self._parameters.upgrade(self._registry.visible(actor, old.job_id))
         if old.is_live:
             raise Conflict(say("This execution is {status}. You can run it again once it has ended.", status=said(old.status)))
-        self._refuse_beside_another(job)
+        self._refuse_now(job)
         base = carried_parameters(self._parameters, job, old)
         chosen = base if parameters is None else self._parameters.for_run(job, parameters, base=base, whole=True)
         now = self._clock.now()
@@ -162,14 +173,14 @@ class Runs:
         again = approved.retry_of
         job = self._registry.visible(actor, approved.job_id, version=approved.version)
         self._gate.check(actor, job, Operation.RETRY if again else Operation.RUN)
-        self._refuse_beside_another(job)
+        self._refuse_now(job)
         job = replace(job, code_version=approved.code_version)
         now, parameters = self._clock.now(), approved.parameters
         if again:
             execution = Execution.again(job, now, again, by=actor.email, parameters=parameters, stands_for=approved.stands_for)
             execution = replace(execution, id=approved.execution_id)
         else:
-            execution_id, trigger = approved.execution_id, Trigger.MANUAL
+            execution_id, trigger = approved.execution_id, Trigger.WEBHOOK if actor.via == "webhook" else Trigger.MANUAL
             execution = Execution.manual(job, now, by=actor.email, trigger=trigger, parameters=parameters, execution_id=execution_id)
         self._start(actor, "execution.retry" if again else "job.run", execution, [])
         return masked(self._visible.get(actor, approved.execution_id))
@@ -203,6 +214,7 @@ class Runs:
         """What has become of a run that somebody has just asked for, in one line: it has started, or it waits, and what for."""
         try:
             why = self._why_nothing_starts() or self._why_it_waits(execution)
+            limited = self._limited(execution.job_id, execution.run_limit)
             # It is read after that: it may have started meanwhile, and be itself what takes the slot.
             current = self._queue.get(execution.id) or execution
             if current.status not in {Status.QUEUED, Status.RETRYING}:
@@ -211,6 +223,8 @@ class Runs:
             if not is_away(error):
                 raise
             return say("Run queued")  # it is, whatever cannot be read now
+        if why is None and limited is not None:
+            return joined((say("Run queued."), limited[0]), " ")
         return say("Run queued: {why}", why=why) if why else say("Run queued")
 
     def _why_it_waits(self, execution: Execution) -> Said | None:
@@ -228,12 +242,34 @@ class Runs:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _refuse_beside_another(self, job: Job) -> None:
+    def _refuse_now(self, job: Job) -> None:
+        """Raises AlreadyRunning if the job runs and must not run twice at once; LimitReached if its own limit would skip the run."""
         if job.definition.overlap in {Overlap.SKIP, Overlap.REPLACE} and self._queue.live_counts([job.id]):
             raise AlreadyRunning(say("{name!r} is already running or waiting to run", name=job.definition.name))
+        limit = job.definition.run_limit
+        limited = self._limited(job.id, limit) if limit.excess is Excess.SKIP else None
+        if limited is not None:
+            words, seconds = limited
+            raise LimitReached(words, retry_after_seconds=seconds)
+
+    def _limited(self, job_id: str, limit: RunLimit) -> tuple[Said, int] | None:
+        """What a job's own limit of runs says to one more run now: in words, with the seconds to wait; None if it allows the run."""
+        now = self._clock.now()
+        free_at = self._starts.free_at(job_id, limit, now)
+        if free_at is None:
+            return None
+        seconds = max(1, math.ceil((free_at - now).total_seconds()))
+        words = say_many(
+            "The job may start one run within {period}.",
+            "The job may start {count} runs within {period}.",
+            limit.runs,
+            period=durations.write(limit.seconds),
+        )
+        return joined((words, possible_again(now, seconds)), " "), seconds
 
     def _start(self, actor: Actor, action: str, execution: Execution, diff: list[dict[str, Any]]) -> None:
-        self._limit.count(actor)
+        if actor.via != "webhook":  # an inbound address has a limit of its own
+            self._limit.count(actor)
         with self._audit.action(actor, action, kind="job", target_id=execution.job_id, name=execution.job_name, diff=diff):
             self._queue.add_one(execution)
         self._queued.send()

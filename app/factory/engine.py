@@ -43,7 +43,7 @@ def launch_executor(settings: Settings) -> LocalExecutor:
 def build_node(settings: Settings, store: Store, services: Services, executor: Executor) -> Node:
     """The engine of this process, not started."""
     stores, clock, name, written = Stores.over(store.database), services.clock, _owner(), Signal()
-    claims = Claims(stores.claims, _claimer(settings, name))
+    claims = Claims(stores.claims, stores.start_limits, _claimer(settings, name))
     finisher = Finisher(
         store=stores.claims, claims=claims, owing=OWING, jobs=stores.dispatch, clock=clock, written=written, owed=services.owed
     )
@@ -113,6 +113,7 @@ def _dispatcher(stores: Stores, services: Services) -> Dispatcher:
         triggers=services.triggers,
         clock=services.clock,
         events=services.events,
+        starts=stores.start_limits,
         maintenance=services.maintenance.reason,
         rests=services.resting.rests,
     )

@@ -8,10 +8,10 @@ from app.execution.attention import Attention
 from app.execution.backfill_runs import BackfillRuns
 from app.execution.given_up import GivenUp
 from app.execution.history import History
+from app.execution.hourly_runs import HourlyLimits, HourlyRuns
 from app.execution.logs import Logs
 from app.execution.overview import Overview
 from app.execution.previews import Previews
-from app.execution.run_limit import HourlyLimits, RunLimit
 from app.execution.run_services import RunServices
 from app.execution.runs import Runs
 from app.factory.ground import Ground
@@ -40,10 +40,11 @@ def build_executions(ground: Ground, materials: Materials, jobs: Jobs) -> Execut
     """Build the stage."""
     stores, audit, clock, registered = ground.stores, ground.audit, ground.clock, jobs.services
     maintenance = Maintenance(stores.maintenance, stores.nodes, stores.dispatch, audit, clock)
-    limit = RunLimit(stores.run_limits, clock, HourlyLimits.from_settings(ground.settings))
+    limit = HourlyRuns(stores.run_limits, clock, HourlyLimits.from_settings(ground.settings))
     runs = Runs(
         queue=stores.queue,
         limit=limit,
+        starts=stores.start_limits,
         jobs=registered,
         audit=audit,
         clock=clock,

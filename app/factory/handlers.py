@@ -40,6 +40,7 @@ def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tup
         queue=stores.queue,
         gatherings=stores.gatherings,
         triggers=services.triggers,
+        starts=stores.start_limits,
         clock=services.clock,
         queued=services.queued,
         rests=services.resting.rests,

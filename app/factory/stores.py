@@ -37,6 +37,8 @@ from app.outbox.store import OutboxStore
 from app.queue.claim_store import ClaimStore
 from app.queue.deferral_store import DeferralStore
 from app.queue.execution import Execution
+from app.queue.start_limits import StartLimits
+from app.queue.start_store import StartStore
 from app.queue.store import QueueStore, execution_outbox
 from app.samples.store import SampleStore
 from app.scheduling.calendar_store import CalendarStore
@@ -70,6 +72,7 @@ class Stores:
     queue: QueueStore
     claims: ClaimStore
     deferrals: DeferralStore
+    starts: StartStore
     history: HistoryStore
     statistics: StatisticsStore
     acknowledgements: AcknowledgementStore
@@ -84,6 +87,11 @@ class Stores:
     nodes: NodeStore
     approvals: ApprovalStore
     samples: SampleStore
+
+    @property
+    def start_limits(self) -> StartLimits:
+        """The limits of runs that jobs set themselves."""
+        return StartLimits(self.starts, self.queue)
 
     @classmethod
     def over(cls, database: Database[Document]) -> Self:
@@ -110,6 +118,7 @@ class Stores:
             queue=QueueStore(database, OWING),
             claims=ClaimStore(database, OWING),
             deferrals=DeferralStore(database),
+            starts=StartStore(database),
             history=HistoryStore(database),
             statistics=StatisticsStore(database),
             acknowledgements=AcknowledgementStore(database),

@@ -13,7 +13,7 @@ from app.jobs.model import JobDefinition, to_plain
 from app.validation.secret import MASK
 
 # Objects that a partial update changes member by member; the others are replaced whole.
-MERGED = ("retry_policy", "misfire", "concurrency")
+MERGED = ("retry_policy", "misfire", "concurrency", "run_limit")
 
 
 def as_request(definition: JobDefinition) -> dict[str, Any]:

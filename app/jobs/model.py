@@ -32,6 +32,13 @@ class MisfirePolicy(StrEnum):
     ALL = "all"  # the latest max_catch_up run, the others are missed
 
 
+class Excess(StrEnum):
+    """What happens to a run that a job's own limit of runs does not allow now."""
+
+    SKIP = "skip"  # it is recorded as skipped
+    QUEUE = "queue"  # it waits until the limit allows it
+
+
 class DependsOn(StrEnum):
     """Which ends of a run start the jobs that depend on it."""
 
@@ -99,6 +106,20 @@ class Concurrency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimit:
+    """At most `runs` runs of the job start within any `seconds` seconds, whatever triggered them; 0 runs mean that there is no limit.
+    `excess` says what happens to the others."""
+
+    runs: int = 0
+    seconds: int = 3600
+    excess: Excess = Excess.SKIP
+
+    @property
+    def is_set(self) -> bool:
+        return self.runs > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notifications:
     """Addresses that get a mail when an execution has ended. Failure means failed, timeout or missed."""
 
@@ -132,6 +153,7 @@ class JobDefinition:
     overlap: Overlap = Overlap.SKIP
     misfire: Misfire = field(default_factory=Misfire)
     concurrency: Concurrency = field(default_factory=Concurrency)
+    run_limit: RunLimit = field(default_factory=RunLimit)
     priority: int = 5
     tags: tuple[str, ...] = ()
     group: str = ""
@@ -260,6 +282,11 @@ def retry_policy_from(row: Mapping[str, Any]) -> RetryPolicy:
     return RetryPolicy(**{**row, "retry_on": tuple(row.get("retry_on", RetryPolicy().retry_on))})
 
 
+def run_limit_from(row: Mapping[str, Any]) -> RunLimit:
+    """Returns the limit of runs in a stored document. Missing fields get their defaults."""
+    return RunLimit(**{**row, "excess": Excess(row.get("excess", Excess.SKIP))})
+
+
 def notifications_from(row: Mapping[str, Any]) -> Notifications:
     """Returns the addresses in a stored document. Missing fields get their defaults."""
     return Notifications(**{key: tuple(value) for key, value in row.items()})
@@ -270,6 +297,7 @@ _NESTED: dict[str, Any] = {
     "retry_policy": retry_policy_from,
     "misfire": lambda row: Misfire(**{**row, "policy": MisfirePolicy(row.get("policy", MisfirePolicy.ONCE))}),
     "concurrency": lambda row: Concurrency(**row),
+    "run_limit": run_limit_from,
     "overlap": Overlap,
     "notifications": notifications_from,
     "depends_on": lambda rows: tuple(Dependency(job=row["job"], when=DependsOn(row.get("when", DependsOn.SUCCESS))) for row in rows),

@@ -26,7 +26,7 @@ from templates_lib.messages import say
 
 DEFAULT_TIMEOUT_SECONDS = JobDefinition(name="", template_type="").timeout_seconds
 # Objects of which one member can be wrong while the others are still checked.
-_PARTS = frozenset({"schedule", "retry_policy", "misfire", "concurrency", "notifications"})
+_PARTS = frozenset({"schedule", "retry_policy", "misfire", "concurrency", "run_limit", "notifications"})
 _LEFT_TO_FIELDS = frozenset({"format", "pattern"})  # the fields of marshmallow check these, with their own messages
 
 

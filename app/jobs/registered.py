@@ -21,6 +21,7 @@ OPEN_FIELDS = (
     "overlap",
     "misfire",
     "concurrency",
+    "run_limit",
     "priority",
     "tags",
     "group",

@@ -10,7 +10,7 @@ from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf, Range
 
 from app.errors import FieldError
-from app.jobs.model import DependsOn, MisfirePolicy, Overlap, RetryOn
+from app.jobs.model import DependsOn, Excess, MisfirePolicy, Overlap, RetryOn
 from app.triggers import FIELDS, TRIGGERS
 from app.validation import pointer
 from app.validation.fields import Instant, TrueFalse, Whole
@@ -124,6 +124,21 @@ class ConcurrencySchema(_Strict):
     )
 
 
+class RunLimitSchema(_Strict):
+    runs = Whole(
+        validate=Range(min=0, max=1000),
+        metadata={"title": "Maximum number of runs", "description": "Runs that may start in each period. 0 means that there is no limit."},
+    )
+    seconds = Whole(
+        validate=Range(min=1, max=2_678_400),
+        metadata={"title": "Period in seconds", "description": "Length of the period, which may begin at any time"},
+    )
+    excess = ma.String(
+        validate=OneOf([item.value for item in Excess]),
+        metadata={"title": "Runs beyond the limit", "description": "skip: they are skipped. queue: they wait until the limit allows them."},
+    )
+
+
 def _addresses(title: str) -> Any:
     return ma.List(ma.Email(metadata={"title": "Address"}), validate=Length(max=20), metadata={"title": title})
 
@@ -160,6 +175,10 @@ class JobDefinitionSchema(_Strict):
     overlap = ma.String(validate=OneOf([item.value for item in Overlap]))
     misfire = ma.Nested(MisfireSchema)
     concurrency = ma.Nested(ConcurrencySchema)
+    run_limit = ma.Nested(
+        RunLimitSchema,
+        metadata={"description": "The number of runs that may start in a period, whatever triggers them. Retries are not counted."},
+    )
     priority = Whole(
         validate=Range(min=1, max=10),
         metadata={

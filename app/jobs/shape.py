@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.jobs.model import Cause, DependsOn, MisfirePolicy, Overlap
+from app.jobs.model import Cause, DependsOn, Excess, MisfirePolicy, Overlap
 from app.sealing import SealedFields
 from app.shapes import Anything, Flag, Instant, Json, Listed, Note, Number, Object, Shape, Text, instants, one_of, texts, wholes
 from app.triggers import FIELDS, TRIGGERS, ManualTrigger
@@ -66,6 +66,15 @@ RETRY_POLICY = Object(
         "retry_on": Listed(optional=True, of=Text()),
     },
 )
+RUN_LIMIT = Object(
+    optional=True,
+    closed=True,
+    members={
+        "runs": Number(optional=True),
+        "seconds": Number(optional=True, least=1, default=3600),
+        "excess": one_of([item.value for item in Excess], Excess.SKIP.value, optional=True),
+    },
+)
 _DEFINITION: dict[str, Shape] = {
     "name": Text(default="unreadable"),
     "template_type": Text(default="unreadable"),
@@ -88,6 +97,7 @@ _DEFINITION: dict[str, Shape] = {
     "concurrency": Object(
         optional=True, closed=True, members={"max_instances": Number(optional=True, least=1, default=1), "group": Text(optional=True)}
     ),
+    "run_limit": RUN_LIMIT,
     "priority": Number(optional=True, default=5),
     "tags": Listed(optional=True, of=Text()),
     "group": Text(optional=True),

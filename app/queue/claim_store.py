@@ -38,6 +38,7 @@ CLAIM_FIELDS = (
     "overlap",
     "max_instances",
     "concurrency_group",
+    "run_limit",
     "template_type",
     "template_version",
     "code_version",

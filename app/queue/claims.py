@@ -13,6 +13,7 @@ from app.queue import updates
 from app.queue.claim_store import ClaimStore
 from app.queue.model import Attempt, Trigger
 from app.queue.slots import RunBounds, assign, prefix_of
+from app.queue.start_limits import StartLimits
 from app.queue.updates import AttemptEnd
 
 CLAIM_TRIES = 3
@@ -31,17 +32,19 @@ class Claimer:
 class Claims:
     """Takes executions out of the queue for one worker."""
 
-    def __init__(self, store: ClaimStore, claimer: Claimer) -> None:
-        self._store, self._claimer = store, claimer
+    def __init__(self, store: ClaimStore, limits: StartLimits, claimer: Claimer) -> None:
+        self._store, self._limits, self._claimer = store, limits, claimer
         self._full: set[str] = set()  # bounds that had no slot left, for which some may wait
         self._unanswered: dict[str, dict[str, Attempt]] = {}  # claims whose answer did not come, with what they wanted
 
     def claim_due(self, *, now: datetime, limit: int, until: datetime | None = None) -> list[Attempt]:
-        """Take up to `limit` executions whose time has come, by their rank. Three round trips:
+        """Take up to `limit` executions whose time has come, by their rank. Three round trips, and two more where jobs limit
+        themselves:
 
         1. Candidates are read: they wait, are available, and nobody asked them to stop.
         2. The executions that hold the slots that they could have are read (app.queue.slots).
-        3. Each is set running by compare-and-set on its token, with a lease and its slots; none from `until` on, by the database's clock.
+        3. Where jobs limit how many of their runs start in a period, the starts are counted (app.queue.start_limits).
+        4. Each is set running by compare-and-set on its token, with a lease and its slots; none from `until` on, by the database's clock.
 
         Where another worker was quicker with some, what was won is read back. One that found no slot is skipped, or looked at again a
         little later, as its overlap policy says.
@@ -72,13 +75,13 @@ class Claims:
 
     def _claim(self, now: datetime, limit: int, until: datetime | None, execution_id: str | None = None) -> list[Attempt]:
         for _ in range(CLAIM_TRIES):
-            attempts, raced = self._claim_once(now, limit, until, execution_id)
-            if attempts or not raced:
+            attempts, again = self._claim_once(now, limit, until, execution_id)
+            if attempts or not again:
                 return attempts
         return []
 
     def _claim_once(self, now: datetime, limit: int, until: datetime | None, execution_id: str | None) -> tuple[list[Attempt], bool]:
-        """What was won, and whether another worker was quicker with some of it."""
+        """What was won, and whether it is worth trying again at once: another worker was quicker, or limits of jobs held runs back."""
         waiting = self._store.candidates(now, limit, execution_id)
         candidates = [row for row in waiting if "cancel" not in row]
         if len(candidates) < len(waiting):
@@ -86,9 +89,10 @@ class Claims:
         if not candidates:
             return [], False
         slots = self._assigned(candidates, now)
-        rows = [row for row in candidates if row["_id"] in slots]
+        having_slots = [row for row in candidates if row["_id"] in slots]
+        rows = self._limits.admitted(having_slots, now)
         if not rows:
-            return [], False
+            return [], bool(having_slots)  # others may stand behind those that were held back
         claim = secrets.token_hex(12)
         lease = {"owner": self._claimer.owner, "claim": claim, "expires_at": now + self._claimer.lease}
         wanted = {row["_id"]: _attempt(row, slots[row["_id"]], now) for row in rows}

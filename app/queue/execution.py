@@ -8,7 +8,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from app.jobs.model import Job, Notifications, Overlap, RetryPolicy, notifications_from, retry_policy_from, to_plain
+from app.jobs.model import (
+    Job,
+    Notifications,
+    Overlap,
+    RetryPolicy,
+    RunLimit,
+    notifications_from,
+    retry_policy_from,
+    run_limit_from,
+    to_plain,
+)
 from app.mongo import Document
 from app.outbox.model import Owed, owed_from
 from app.queue.endings import ended_fields
@@ -97,6 +107,7 @@ class Execution:
     overlap: Overlap
     max_instances: int
     concurrency_group: str
+    run_limit: RunLimit
     timeout_seconds: float
     retry_policy: RetryPolicy
     notifications: Notifications
@@ -181,6 +192,7 @@ class Execution:
             parameters=plain.parameters if parameters is None else dict(parameters),
             notifications=Notifications(),
             pause_after_failures=0,
+            run_limit=RunLimit(),
             retry_policy=replace(plain.retry_policy, max_retries=0),
         )
 
@@ -206,6 +218,7 @@ class Execution:
             overlap=definition.overlap,
             max_instances=definition.concurrency.max_instances,
             concurrency_group=definition.concurrency.group,
+            run_limit=definition.run_limit,
             timeout_seconds=definition.timeout_seconds,
             retry_policy=definition.retry_policy,
             notifications=definition.notifications,
@@ -245,6 +258,7 @@ class Execution:
             overlap=Overlap(row["overlap"]),
             max_instances=row["max_instances"],
             concurrency_group=row.get("concurrency_group") or "",
+            run_limit=run_limit_from(row.get("run_limit") or {}),
             timeout_seconds=row["timeout_seconds"],
             retry_policy=retry_policy_from(row["retry_policy"]),
             notifications=notifications_from(row.get("notifications") or {}),
@@ -324,6 +338,8 @@ class Execution:
             document["due_times"] = {"first": self.due_times.first, "last": self.due_times.last, "count": self.due_times.count}
         if self.dry:
             document["dry"] = True
+        if self.run_limit.is_set:
+            document["run_limit"] = to_plain(self.run_limit)
         if self.caused_by:
             document |= {"caused_by": list(self.caused_by), "depth": len(self.line), "line": list(self.line)}
         if self.owed:

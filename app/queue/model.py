@@ -43,6 +43,7 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"  # its due time
     MANUAL = "manual"  # a person, on a page or on the command line of the machine
     API = "api"  # a program
+    WEBHOOK = "webhook"  # a request to an inbound address of the job
     BACKFILL = "backfill"  # someone asked for the runs of a time that has passed
     PREVIEW = "preview"  # says what a run would do, for who is to approve it
     DEPENDENCY = "dependency"  # the end of a run of a job that it depends on
@@ -53,6 +54,7 @@ class Reason(StrEnum):
     """Why an execution did not run, or an attempt ended as it did."""
 
     OVERLAP = "overlap"  # the job still ran
+    RUN_LIMIT = "run_limit"  # as many runs of the job as its own limit allows had started
     TEMPLATE_OFF = "template_off"  # its template was disabled
     REPLACED = "replaced"  # a newer due time took its place
     MISFIRE = "misfire"  # later than the grace allows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.jobs.model import Overlap
-from app.jobs.shape import NOTIFICATIONS, RETRY_POLICY
+from app.jobs.shape import NOTIFICATIONS, RETRY_POLICY, RUN_LIMIT
 from app.outbox.model import OWED
 from app.queue.model import Reason, Status, Trigger
 from app.sealing import SealedFields
@@ -54,6 +54,7 @@ EXECUTION = Object(
         "overlap": one_of([item.value for item in Overlap], Overlap.SKIP.value),
         "max_instances": Number(least=1, default=1),
         "concurrency_group": Text(optional=True),
+        "run_limit": RUN_LIMIT,
         "timeout_seconds": Number(whole=False, least=1, default=3600),
         "retry_policy": replace(RETRY_POLICY, optional=False),
         **instants("started_at", "completed_at", nullable=True),
@@ -119,6 +120,15 @@ ACKNOWLEDGEMENT = Object(
         **instants("failed_at", "at"),
         "note": Text(optional=True),
         "dismissed": Flag(optional=True),
+    }
+)
+STARTS = Object(
+    members={
+        "runs": Number(),
+        "seconds": Number(),
+        "starts": Listed(of=Object(members={"of": Text(), "at": Instant(), "backfill": Flag()})),
+        "revision": Number(),
+        "until": Instant(),
     }
 )
 LIMIT = Object(members={"at": Listed(optional=True, of=Instant())})

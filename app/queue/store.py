@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from pymongo import InsertOne, ReturnDocument
+from pymongo import InsertOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
@@ -19,6 +19,7 @@ from app.queue.model import ENDED, LIVE, Reason, Status, Trigger
 from app.queue.owing import End, Owing
 from app.queue.shape import EXECUTION
 from app.queue.slots import RunBounds, assign, slots_query
+from app.queue.starts import Refusal, Start
 
 COLLECTION = "job_executions"
 STREAM_WAIT_MS = 2000  # how often a change stream without changes looks whether it is to stop
@@ -95,6 +96,13 @@ class QueueStore:
         used = {key for holder in self._executions.find(who_holds, {"slots": 1}) for key in holder["slots"]}
         return assign([row], used, bounds)[1].get(execution_id)
 
+    def recent_starts(self, job_id: str, since: datetime, most: int) -> list[Start]:
+        """Returns the runs of a job that have started since an instant, the newest first, at most so many. Only runs that carry a limit of
+        runs are looked at."""
+        limited = {"job_id": job_id, "run_limit.runs": {"$gt": 0}, "started_at": {"$gt": since}}
+        rows = self._executions.find(limited, {"started_at": 1, "triggered_by": 1}).sort("started_at", -1).limit(most)
+        return [Start(row["_id"], row["started_at"], row["triggered_by"] == Trigger.BACKFILL.value) for row in rows]
+
     def waiting_of_backfill(self, job_id: str) -> int:
         """How many runs of backfills a job still has waiting or running."""
         return self._executions.count_documents({"job_id": job_id, "live": True, "triggered_by": Trigger.BACKFILL.value})
@@ -131,6 +139,23 @@ class QueueStore:
         owed = self._owing.of_status(Status.CANCELLED)
         end = ending(Status.CANCELLED, now, reason=Reason.REPLACED, owed=owed, fields={"cancel": cancel})
         self._executions.update_many({**live, "status": WAITING}, end.update())
+
+    def hold_back(self, refusals: Mapping[str, Refusal], now: datetime) -> None:
+        """Executions that the limit of their job's runs does not allow now: each waits until it does, or ends, as its job says."""
+        skipped = [execution_id for execution_id, refusal in refusals.items() if refusal.skipped]
+        operations: list[UpdateOne | UpdateMany] = [
+            UpdateOne(
+                {"_id": execution_id, "queue_rank": {"$exists": True}},
+                {"$set": {"available_at": refusal.free_at}, "$unset": {"waits_for": ""}},
+            )
+            for execution_id, refusal in refusals.items()
+            if not refusal.skipped
+        ]
+        if skipped:
+            end = ending(Status.SKIPPED, now, reason=Reason.RUN_LIMIT, owed=self._owing.of_status(Status.SKIPPED))
+            operations.append(UpdateMany({"_id": {"$in": skipped}, "status": Status.QUEUED.value}, end.update()))
+        if operations:
+            self._executions.bulk_write(operations, ordered=False)
 
     def drop_queued(self, job_id: str, *, now: datetime) -> int:
         """Skip what a retired job still has waiting; returns how many."""

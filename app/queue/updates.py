@@ -16,6 +16,7 @@ from app.queue.execution import resolved_from
 from app.queue.model import FAILURES, Attempt, AttemptError, Deferral, Outcome, Reason, Status
 from app.queue.retry import LAST, RetryDecision, decide_retry
 from app.queue.slots import RunBounds
+from app.queue.start_limits import limit_of
 
 CALLBACK_OWNER = "callback"  # of the lease of an attempt that another program goes on with
 SMALL_RESULT = 4_000  # bytes; larger results are written one by one, as a command has room for 16 MB
@@ -236,6 +237,7 @@ def checked(row: Document, now: datetime) -> Document:
     """The row, where it has all that a run takes. Raises whatever is wrong with it."""
     attempt = attempt_from(row, number=len(row["attempts"]) + 1, token=token_of(row) + 1, started_at=now)
     RunBounds().of(row)
+    limit_of(row)
     if missing := {field.name for field in fields(RetryPolicy)} - row["retry_policy"].keys():
         raise ValueError(f"retry_policy lacks {', '.join(sorted(missing))}")
     float(attempt.timeout_seconds)

@@ -18,6 +18,7 @@ from app.outbox.event_store import Events
 from app.outbox.events import JobBroken
 from app.queue.execution import DueTimes, Execution
 from app.queue.model import Reason, Status
+from app.queue.start_limits import StartLimits
 from app.queue.store import QueueStore
 from app.scheduling.plan import DuePlan, Span, plan_due, plan_end, plan_pause, spread
 from app.scheduling.triggers import Triggers
@@ -54,11 +55,12 @@ class Dispatcher:
         triggers: Triggers,
         clock: Clock,
         events: Events,
+        starts: StartLimits,
         maintenance: Callable[[], str | None] = lambda: None,
         rests: Callable[[str], bool] = lambda template: False,
     ) -> None:
         self._jobs, self._queue, self._triggers, self._clock, self._events = jobs, queue, triggers, clock, events
-        self._maintenance, self._rests = maintenance, rests
+        self._starts, self._maintenance, self._rests = starts, maintenance, rests
         self._settled: list[tuple[str, str]] = []
         self.next_due_at: datetime | None = None  # when the next job is due that was not due yet when the last tick looked
 
@@ -105,9 +107,11 @@ class Dispatcher:
         mine = self._advance(steps, {job.id: job for job in due}, claim=claim, at=now, settled=settled)
         self._settled = [(job_id, claim) for job_id in mine]
         won = [step for step in steps if step.job_id in mine]
-        replaced = [job.id for job in due if job.id in mine and job.definition.overlap is Overlap.REPLACE and busy.get(job.id)]
+        replaced = {job.id: job for job in due if job.id in mine and job.definition.overlap is Overlap.REPLACE and busy.get(job.id)}
         if replaced:
-            self._queue.replace_running(replaced, now=now)
+            # What may not start now takes no place of what runs.
+            limited = self._starts.used_up({job_id: job.definition.run_limit for job_id, job in replaced.items()}, now)
+            self._queue.replace_running([job_id for job_id in replaced if job_id not in limited], now=now)
         written = self._queue.add_planned([entry for step in won for entry in step.entries])
         if won:
             log.debug("dispatch.planned", jobs=len(won), executions=written)

@@ -16,6 +16,7 @@ from app.jobs.model import Cause, Job, Overlap
 from app.queue.execution import Execution
 from app.queue.model import RAN, Reason, Status
 from app.queue.owing import End, EndHandler
+from app.queue.start_limits import StartLimits
 from app.queue.store import QueueStore
 from app.scheduling.gathering_store import Gathering, GatheringStore
 from app.scheduling.triggers import Triggers
@@ -55,12 +56,13 @@ class Followers(EndHandler):
         queue: QueueStore,
         gatherings: GatheringStore,
         triggers: Triggers,
+        starts: StartLimits,
         clock: Clock,
         queued: Signal,
         rests: Callable[[str], bool],
     ) -> None:
         self._jobs, self._queue, self._gatherings = jobs, queue, gatherings
-        self._triggers, self._clock, self._queued, self._rests = triggers, clock, queued, rests
+        self._triggers, self._starts, self._clock, self._queued, self._rests = triggers, starts, clock, queued, rests
 
     @classmethod
     def wants(cls, end: End) -> bool:
@@ -115,7 +117,8 @@ class Followers(EndHandler):
         run = Execution.following(job, now, caused_by=caused_by, line=line, execution_id=run_id)
         if not self._queue.add_one(run if reason is None else run.ended(Status.SKIPPED, reason, now)):
             return 0
-        if reason is None and job.definition.overlap is Overlap.REPLACE:
+        replaces = reason is None and job.definition.overlap is Overlap.REPLACE
+        if replaces and not self._starts.used_up({job.id: job.definition.run_limit}, now):
             self._queue.replace_running([job.id], now=now, spare=run_id)
         if reason is Reason.CIRCLE:
             log.warning("followers.circle", job=job.id, depth=len(line))

@@ -23,6 +23,8 @@ from app.queue.model import LIVE, Attempt, AttemptError, Outcome, Reason, Status
 from app.queue.owing import End
 from app.queue.retry import RetryDecision
 from app.queue.slots import RunBounds
+from app.queue.start_limits import StartLimits
+from app.queue.start_store import StartStore
 from app.queue.store import QueueStore
 from app.queue.updates import AttemptEnd
 from app.services import Services
@@ -70,6 +72,7 @@ class Queue:
     def __init__(self, database: Database[Document]) -> None:
         self.database = database
         self.queue, self.claims = QueueStore(database, OWING), ClaimStore(database, OWING)
+        self.limits = StartLimits(StartStore(database), self.queue)
         self.history, self.statistics = HistoryStore(database), StatisticsStore(database)
         self._workers: dict[str, Claims] = {}
 
@@ -81,7 +84,7 @@ class Queue:
         """The claims of one worker; what it remembers stays from call to call."""
         claimer = Claimer(owner=owner, host=host, lease=lease, bounds=bounds or RunBounds())
         if owner not in self._workers or self._workers[owner]._claimer != claimer:
-            self._workers[owner] = Claims(self.claims, claimer)
+            self._workers[owner] = Claims(self.claims, self.limits, claimer)
         return self._workers[owner]
 
     def claim_due(

@@ -15,6 +15,7 @@ from app.jobs.model import Job
 from app.queue.store import QueueStore
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
+from tests.builders.queue import Queue
 
 
 def dispatcher(store: Store, services: Services, clock: ManualClock) -> Dispatcher:
@@ -24,6 +25,7 @@ def dispatcher(store: Store, services: Services, clock: ManualClock) -> Dispatch
         triggers=services.triggers,
         clock=clock,
         events=services.events,
+        starts=Queue(store.database).limits,
         maintenance=services.maintenance.reason,
     )
 

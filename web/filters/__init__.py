@@ -10,7 +10,7 @@ from web.filters.advice import advice
 from web.filters.outcomes import result_facts, result_samples
 from web.filters.parameters import pointer_words, titled_changes, titled_parameters
 from web.filters.results import hour_words, log_items, strip
-from web.filters.states import ENDS, MISSED, OVERLAP, OWED_WORDS, REASONS, STATES, damage, icon, state
+from web.filters.states import ENDS, EXCESS, MISSED, OVERLAP, OWED_WORDS, REASONS, STATES, damage, icon, state
 from web.filters.texts import (
     browser,
     lead,
@@ -78,6 +78,7 @@ GLOBALS: dict[str, Any] = {
     "damage": damage,
     "STATES": STATES,
     "ENDS": ENDS,
+    "EXCESS": EXCESS,
     "OVERLAP": OVERLAP,
     "MISSED": MISSED,
     "REASONS": REASONS,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from app.triggers import FIELDS
 from app.validation.pointer import keys_of
 from templates_lib.messages import Said, joined, say
-from web.filters.states import ENDS, MISSED, OVERLAP
+from web.filters.states import ENDS, EXCESS, MISSED, OVERLAP
 from web.forms.values import from_name
 
 TITLES: Mapping[str, str] = {
@@ -31,6 +31,7 @@ TITLES: Mapping[str, str] = {
     "max_catch_up": say("Maximum number of runs to catch up"),
     "concurrency": say("Concurrency"),
     "max_instances": say("Simultaneous runs"),
+    "run_limit": say("Limit of runs"),
     "notifications": say("Notifications"),
     "on_failure": say("E-mail after failure"),
     "on_success": say("E-mail after success"),
@@ -50,21 +51,27 @@ TITLES: Mapping[str, str] = {
     "jitter_seconds": say("Spread starts over"),
     "calendars": say("Blackout calendars"),
 }
-# Titles where a field inside a group has the name of another field.
-_INNER_TITLES: Mapping[str, str] = {"group": say("Concurrency group")}
+# Titles of fields inside a group whose names mean something else elsewhere, by the group and the field.
+_INNER_TITLES: Mapping[tuple[str, str], str] = {
+    ("concurrency", "group"): say("Concurrency group"),
+    ("run_limit", "runs"): say("Maximum number of runs"),
+    ("run_limit", "seconds"): say("Within"),
+    ("run_limit", "excess"): say("Runs beyond the limit"),
+}
 # The words of values that are codes, by the name of the field.
 VALUE_WORDS: Mapping[str, Mapping[str, str]] = {
     "overlap": OVERLAP,
     "policy": MISSED,
+    "excess": EXCESS,
     "backoff": {"exponential": say("Random, and longer each time"), "fixed": say("Always the same")},
     "when": {end.value: words for end, words in ENDS.items()},
     "retry_on": {"error": say("An error"), "timeout": say("A timeout"), "lost_worker": say("A lost worker")},
 }
 
 
-def title_of(name: str, *, inner: bool = False) -> str | None:
-    """Returns the title of a field; None if it has none. `inner`: the field belongs to a group of fields."""
-    return (_INNER_TITLES.get(name) if inner else None) or TITLES.get(name)
+def title_of(name: str, *, of: str = "") -> str | None:
+    """Returns the title of a field; None if it has none. `of` is the group of fields that the field belongs to."""
+    return _INNER_TITLES.get((of, name)) or TITLES.get(name)
 
 
 def titles_on_the_way(pointer: str) -> Said:
@@ -72,8 +79,9 @@ def titles_on_the_way(pointer: str) -> Said:
     from 1, and a field without a title gets one made of its name. The whole is "Job"."""
     if not pointer:
         return say("Job")
-    return joined((_step(key, inner=depth > 0) for depth, key in enumerate(keys_of(pointer))), " › ")
+    keys = keys_of(pointer)
+    return joined((_step(key, of=before) for before, key in zip(["", *keys], keys, strict=False)), " › ")
 
 
-def _step(key: str, *, inner: bool) -> str:
-    return str(int(key) + 1) if key.isdecimal() else title_of(key, inner=inner) or from_name(key)
+def _step(key: str, *, of: str) -> str:
+    return str(int(key) + 1) if key.isdecimal() else title_of(key, of=of) or from_name(key)

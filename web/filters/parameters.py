@@ -78,7 +78,7 @@ def pointer_words(text: str) -> str:
 
 def definition_text(pointer: str, value: Any) -> Any:
     """Returns a value of a job's definition in words; a value without any is returned as it is."""
-    if pointer.endswith("_seconds") and isinstance(value, int) and not isinstance(value, bool):
+    if pointer.endswith(("_seconds", "/run_limit/seconds")) and isinstance(value, int) and not isinstance(value, bool):
         return span_words(value)
     if hasattr(value, "astimezone"):
         return exact(value)

@@ -44,6 +44,7 @@ OWED_WORDS = {
 
 REASONS = {
     "overlap": say("the previous run was still running"),
+    "run_limit": say("the job had reached its limit of runs"),
     "replaced": say("a newer run replaced it"),
     "misfire": say("it could not start in time"),
     "paused": say("the job was paused"),
@@ -69,6 +70,9 @@ OVERLAP = {
     "allow": say("Run both at the same time"),
 }
 MISSED = {"skip": say("Skip them"), "once": say("Run once for all of them"), "all": say("Run each of them, up to the limit")}
+
+# What happens with runs that the job's own limit of runs does not allow.
+EXCESS = {"skip": say("Skip them"), "queue": say("Start them as soon as the limit allows")}
 
 ENDS = {
     DependsOn.SUCCESS: say("has succeeded"),

@@ -38,6 +38,7 @@ TRIGGERS = {
     Trigger.SCHEDULE: say("Schedule"),
     Trigger.MANUAL: say("By hand"),
     Trigger.API: say("REST"),
+    Trigger.WEBHOOK: say("Webhook"),
     Trigger.RETRY: say("Run again"),
     Trigger.DEPENDENCY: say("Dependency"),
     Trigger.BACKFILL: say("Backfill"),

@@ -24,6 +24,7 @@ POLICY_FIELDS = (
     "retry_policy",
     "misfire",
     "concurrency",
+    "run_limit",
 )
 _HELP: Mapping[str, Said] = {
     "name": say("Must be unique. Choose a name that tells you at 3 a.m. what failed."),
@@ -43,7 +44,11 @@ _HELP: Mapping[str, Said] = {
     ),
     "notifications": say("Separate addresses with commas. A failure is a failed, timed-out or missed run."),
 }
-_INNER_HELP: Mapping[str, Said] = {"group": say("Jobs of the same group run one after the other.")}
+_INNER_HELP: Mapping[tuple[str, str], Said] = {
+    ("concurrency", "group"): say("Jobs of the same group run one after the other."),
+    ("run_limit", "runs"): say("0 means that there is no limit. All runs count, whatever triggers them; retries do not count."),
+    ("run_limit", "seconds"): say("The limit holds for every period of this length."),
+}
 _ITEMS: Mapping[str, Said] = {
     "depends_on": say("Job"),
     "tags": say("Tag"),
@@ -67,6 +72,9 @@ _LOOKS: Mapping[str, Mapping[str, Any]] = {
     "grace_seconds": {"x-widget": "duration", "x-width": "third"},
     "max_catch_up": {"x-width": "third"},
     "max_instances": {"x-width": "half"},
+    "runs": {"x-width": "third"},
+    "seconds": {"x-widget": "duration", "x-width": "third"},
+    "excess": {"x-width": "third"},
     "on_success": {"x-widget": "tokens", "x-placeholder": "anna@example.com, ops@example.com", "x-width": "half"},
     "on_failure": {"x-widget": "tokens", "x-placeholder": "anna@example.com, ops@example.com", "x-width": "half"},
     "job": {"x-options": {"from": "jobs", "free": True}, "x-width": "half"},
@@ -116,19 +124,19 @@ def _part(names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _worded(name: str, schema: Mapping[str, Any], *, inner: bool = False) -> dict[str, Any]:
-    """Returns the schema of one field with the words and the layout of the form. `inner`: the field belongs to a group of fields."""
+def _worded(name: str, schema: Mapping[str, Any], *, of: str = "") -> dict[str, Any]:
+    """Returns the schema of one field with the words and the layout of the form. `of` is the group of fields that the field belongs to."""
     worded = {key: value for key, value in schema.items() if key != "description"}
-    worded |= {**_LOOKS.get(name, {}), **(_INNER_LOOKS if inner else _OUTER_LOOKS).get(name, {})}
-    title = title_of(name, inner=inner)
-    help_text = _INNER_HELP.get(name) if inner and name in _INNER_HELP else _HELP.get(name)
+    worded |= {**_LOOKS.get(name, {}), **(_INNER_LOOKS if of else _OUTER_LOOKS).get(name, {})}
+    title = title_of(name, of=of)
+    help_text = _INNER_HELP.get((of, name)) or _HELP.get(name)
     worded |= {"title": title} if title else {}
     worded |= {"description": help_text} if help_text else {}
     if "enum" in worded and name in VALUE_WORDS:
         worded["oneOf"] = [{"const": value, "title": VALUE_WORDS[name].get(value, value)} for value in worded.pop("enum")]
         worded.pop("type", None)
     if "properties" in worded:
-        worded["properties"] = {key: _worded(key, value, inner=True) for key, value in worded["properties"].items()}
+        worded["properties"] = {key: _worded(key, value, of=name) for key, value in worded["properties"].items()}
         worded["required"] = list(worded["properties"])
     if "items" in worded:
         worded["items"] = {**_worded(name, worded["items"]), "title": _ITEMS[name]}

@@ -364,6 +364,7 @@ def test_a_job_that_cannot_be_judged_or_followed_holds_up_no_other(house: House)
         queue=house.executions.queue,
         gatherings=GatheringStore(house.database),
         triggers=house.services.triggers,
+        starts=house.executions.limits,
         clock=house.clock,
         queued=Signal(),
         rests=lambda template: False,

@@ -27,7 +27,7 @@ from app.scheduling.followers import Followers
 from app.scheduling.gathering_store import GatheringStore
 from app.services import Services
 from app.signals import Signal
-from tests.builders.queue import execution_document
+from tests.builders.queue import Queue, execution_document
 
 
 class Noting(EndHandler):
@@ -145,6 +145,7 @@ def test_a_job_that_cannot_be_started_after_another_is_tried_again_and_given_up_
         queue=queue,
         gatherings=GatheringStore(store.database),
         triggers=services.triggers,
+        starts=Queue(store.database).limits,
         clock=clock,
         queued=Signal(),
         rests=lambda template: False,

@@ -70,6 +70,7 @@ class Chain:
             queue=QueueStore(database, OWING),
             gatherings=GatheringStore(database),
             triggers=self.services.triggers,
+            starts=Queue(database).limits,
             clock=self.clock,
             queued=Signal(),
             rests=lambda template: self.rests(template),
@@ -282,6 +283,7 @@ def test_the_dispatcher_ends_the_pause_of_a_job_that_is_never_due(chain: Chain) 
         triggers=chain.services.triggers,
         clock=chain.clock,
         events=chain.services.events,
+        starts=chain.executions.limits,
     )
     dispatcher.tick()
     found = chain.get("then")

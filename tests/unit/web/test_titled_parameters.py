@@ -95,6 +95,8 @@ def test_every_field_of_a_definition_has_a_title() -> None:
 def test_a_field_inside_a_group_is_named_after_it() -> None:
     assert str(titles_on_the_way("/concurrency/group")) == "Concurrency › Concurrency group"
     assert str(titles_on_the_way("/group")) == "Group"
+    assert str(titles_on_the_way("/run_limit/seconds")) == "Limit of runs › Within"
+    assert str(titles_on_the_way("/parameters/seconds")) == "Parameters › Seconds"
     assert str(titles_on_the_way("/depends_on/0/when")) == "Run after other jobs › 1 › Required outcome"
     assert str(titles_on_the_way("/no_such_field")) == "No such field"
     assert str(titles_on_the_way("")) == "Job"

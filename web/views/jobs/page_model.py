@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
 from app.audit.model import Actor, AuditFilter
@@ -38,6 +39,7 @@ class JobPageModel:
     spread: the seconds after each due time at which it starts. needs: the connections that its parameters name. notes: what people wrote
     about it. parameters: their values without secrets. upstream and dependants: the jobs that it runs after, and those that run after it.
     gathered: the ids of the executions that a run of it waits with, by the id of their job. backfill: how many runs of a backfill wait.
+    limit_free_at: when its own limit of runs allows the next one; None if it allows one now.
     asked: the requests that wait for approval. revisions and audit: its last versions and audit events, newest first.
     """
 
@@ -55,6 +57,7 @@ class JobPageModel:
     dependants: Sequence[Link]
     gathered: Mapping[str, str]
     backfill: int
+    limit_free_at: datetime | None
     asked: Sequence[Document]
     revisions: Sequence[Revision]
     audit: Sequence[Document]
@@ -88,6 +91,7 @@ def load_job_page(services: Services, actor: Actor, job_id: str, *, page: int = 
         dependants=services.dependencies.dependants(actor, job_id),
         gathered=services.gathered(job_id),
         backfill=services.backfill_runs.waiting(actor, job_id),
+        limit_free_at=services.runs.limit_free_at(actor, job_id),
         asked=services.approvals.waiting_for(actor, job_id),
         revisions=services.jobs.revisions(actor, job_id, limit=SHOWN_REVISIONS),
         audit=services.audit.history(AuditFilter(kind="job", target_id=job_id), limit=SHOWN_EVENTS),

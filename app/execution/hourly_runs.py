@@ -17,6 +17,7 @@ from templates_lib.messages import Said, joined, say, say_many
 
 LIMIT_WINDOW = timedelta(hours=1)
 SHORTLY = 90  # seconds; of a longer wait, the time of day is said
+FAR = 12 * 3600  # seconds; of a longer wait, the day is said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class HourlyLimits:
         )
 
 
-class RunLimit:
+class HourlyRuns:
     """Counts what each person starts by hand within an hour: runs, and apart from them dry runs of jobs that are not saved."""
 
     def __init__(self, counts: RunLimits, clock: Clock, limits: HourlyLimits) -> None:
@@ -83,4 +84,6 @@ def possible_again(now: datetime, seconds: int) -> Said:
     if seconds <= SHORTLY:
         return say("The next one is possible in {seconds} s.", seconds=seconds)
     at = now + timedelta(seconds=seconds)
+    if seconds > FAR:
+        return say("The next one is possible on {at:%Y-%m-%d} at {at:%H:%M} UTC.", at=at)
     return say("The next one is possible at {at:%H:%M} UTC, in {minutes} min.", at=at, minutes=math.ceil(seconds / 60))

@@ -52,7 +52,7 @@ def generated(document: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("python")
     generator = Path(sys.executable).with_name("openapi-python-client")
     config = HERE / "openapi-python-client.yml"
-    words = ("generate", "--path", document, "--output-path", folder / "jobwright_client", "--meta", "none", "--config", config)
+    words = ("generate", "--path", document, "--output-path", folder / "generated_client", "--meta", "none", "--config", config)
     output = run(generator, *words, folder=folder)
     assert "WARNING" not in output, "an operation or a part of it was left out"
     sys.path.insert(0, str(folder))
@@ -61,7 +61,7 @@ def generated(document: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def part(name: str) -> ModuleType:
-    return importlib.import_module(f"jobwright_client.{name}")
+    return importlib.import_module(f"generated_client.{name}")
 
 
 @pytest.fixture

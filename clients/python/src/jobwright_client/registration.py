@@ -1,0 +1,179 @@
+"""Registers a service when it starts, and keeps Jobwright informed that this instance is online."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from jobwright_client.jobs import Job
+from jobwright_client.sender import log
+from jobwright_client.settings import Settings
+from jobwright_client.transport import Answer, NoAnswer, Transport, encoded, jittered
+
+TIMEOUT_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 3.0
+REFUSED_SECONDS = 60.0  # between tries after a refusal, which only a person can change
+
+
+class Registration:
+    """The registration of one instance. `outcome` says in a word how it stands: `pending`, `registered`, or `refused: …`."""
+
+    def __init__(
+        self,
+        service: str,
+        version: str,
+        settings: Settings,
+        transport: Transport,
+        *,
+        jobs: Callable[[], Iterable[Job]],
+        running: Callable[[], int],
+        new_key: Callable[[str], None],
+    ) -> None:
+        self.service = service
+        self.version = version
+        self.instance = f"{os.uname().nodename[:60]}-{os.getpid()}-{os.urandom(3).hex()}"
+        self.outcome = "pending"
+        self.changes: dict[str, list[str]] = {}
+        self._settings = settings
+        self._transport = transport
+        self._jobs = jobs
+        self._running = running
+        self._new_key = new_key
+        self._state = "ready"
+        self._wake = threading.Event()
+        self._stopped = False
+        self._registered = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # -- bodies ------------------------------------------------------------------------------------------------------
+
+    def manifest(self) -> dict[str, Any]:
+        """Returns the manifest: all jobs of the service."""
+        body: dict[str, Any] = {"version": self.version, "ttlSeconds": self._settings.ttl_seconds, "onStale": self._settings.on_stale}
+        if self._settings.address:
+            body["address"] = self._settings.address
+        return {**body, "jobs": [job.to_wire() for job in self._jobs()]}
+
+    def job_list(self) -> list[dict[str, Any]]:
+        """Returns the jobs for `POST /api/jobs/register`, which adds and changes jobs, and retires none."""
+        where = {"serviceName": self.service, "serviceUrl": self._settings.address}
+        return [{**where, **job.to_wire()} for job in self._jobs()]
+
+    def heartbeat(self) -> dict[str, Any]:
+        """Returns the heartbeat of this instance."""
+        body: dict[str, Any] = {"instance": self.instance, "version": self.version, "state": self._state}
+        if self._settings.instance_address:
+            body["address"] = self._settings.instance_address
+        return {**body, "jobs": [job.name for job in self._jobs()], "running": self._running()}
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def register(self) -> Answer:
+        """Sends the manifest once and takes what the answer says. Raises NoAnswer."""
+        return self._take(self._send("PUT", f"/api/services/{self.service}/manifest", self.manifest()))
+
+    def register_jobs(self) -> Answer:
+        """Sends the list of jobs once, for a program that holds only some of the jobs of its service. Raises NoAnswer."""
+        return self._take(self._send("POST", "/api/jobs/register", self.job_list()))
+
+    def _take(self, answer: Answer) -> Answer:
+        body = answer.json()
+        if answer.status in {200, 201}:
+            key = body.get("signingKey")
+            if isinstance(key, dict) and isinstance(key.get("secret"), str):
+                self._new_key(key["secret"])
+            self.changes = {name: body[name] for name in ("created", "updated", "unchanged", "retired") if isinstance(body.get(name), list)}
+            self.outcome = "registered"
+            self._registered.set()
+        return answer
+
+    def _send(self, method: str, path: str, body: object, timeout_seconds: float = TIMEOUT_SECONDS) -> Answer:
+        headers = {"Authorization": f"Bearer {self._settings.token}", "Content-Type": "application/json"}
+        return self._transport.send(method, f"{self._settings.url}{path}", headers, encoded(body), timeout_seconds)
+
+    def _beat(self, timeout_seconds: float = TIMEOUT_SECONDS) -> Answer:
+        return self._send("POST", f"/api/services/{self.service}/heartbeat", self.heartbeat(), timeout_seconds)
+
+    # -- the thread --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts to register and to send heartbeats, in a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name="jobwright-registration", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Waits until the service is registered. Returns whether it is."""
+        return self._registered.wait(timeout_seconds)
+
+    def say(self, state: str) -> None:
+        """Sends a heartbeat with another state now, once: an instance that stops does not wait for Jobwright."""
+        self._state = state
+        if self._registered.is_set():
+            try:
+                self._beat(STOP_TIMEOUT_SECONDS)
+            except NoAnswer as error:
+                log.warning("Jobwright was not told that this instance is %s: %s", state, error)
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._stopped = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=1.0)
+
+    def _run(self) -> None:
+        while not self._stopped and self._register_with_retries():
+            if not self._keep_online():
+                return
+
+    def _register_with_retries(self) -> bool:
+        """Registers, however long that takes. Returns False if the instance stops before."""
+        tries = 0
+        while not self._stopped:
+            tries += 1
+            try:
+                answer = self.register()
+            except NoAnswer as error:
+                reason, wait = str(error), jittered(tries)
+            else:
+                if self.outcome == "registered" and answer.status in {200, 201}:
+                    log.info("Service %s is registered with %s jobs", self.service, len(list(self._jobs())))
+                    return True
+                reason, wait = self._refusal(answer, tries)
+            log.log(30 if tries in {1, 10} or tries % 100 == 0 else 10, "Service %s is not registered: %s", self.service, reason)
+            self._wake.wait(wait)
+            self._wake.clear()
+        return False
+
+    def _refusal(self, answer: Answer, tries: int) -> tuple[str, float]:
+        """The reason of a refusal, and how long to wait."""
+        reason = answer.problem()
+        after = answer.retry_after_seconds(0.0) if answer.headers.get("retry-after", "").isdigit() else None
+        if answer.status >= 500 or answer.status in {408, 425, 429}:
+            return reason, max(after or 0.0, jittered(tries))
+        self.outcome = f"refused: {reason}"
+        log.error("Jobwright refuses the registration of %s: %s", self.service, reason)
+        return reason, jittered(1, base_seconds=REFUSED_SECONDS)
+
+    def _keep_online(self) -> bool:
+        """Sends heartbeats. Returns whether the service must be registered again."""
+        wait = 0.0
+        while True:
+            self._wake.wait(wait)
+            self._wake.clear()
+            if self._stopped:
+                return False
+            wait = self._settings.ttl_seconds / 3 * random.uniform(0.8, 1.0)
+            try:
+                answer = self._beat()
+            except NoAnswer as error:
+                log.warning("A heartbeat was not sent: %s", error)
+                continue
+            if answer.status == 404:
+                self.outcome = "pending"
+                return True
+            if answer.status >= 400:
+                log.warning("Jobwright does not take a heartbeat: %s", answer.problem())

@@ -116,8 +116,8 @@ def test_a_type_that_contains_itself_becomes_a_definition() -> None:
 @pytest.mark.parametrize(
     ("hint", "expected"),
     [
-        (Optional[int], {"type": ["integer", "null"]}),
-        (Union[int, str], {"type": ["integer", "string"]}),
+        (Optional[int], {"type": ["integer", "null"]}),  # noqa: UP045 - as older programs write it
+        (Union[int, str], {"type": ["integer", "string"]}),  # noqa: UP007 - as older programs write it
         (int | list[str], {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "string"}}]}),
         (tuple[int, ...], {"type": "array", "items": {"type": "integer"}}),
         (datetime, {"type": "string", "format": "date-time"}),
@@ -135,7 +135,7 @@ def test_other_types(hint: Any, expected: dict[str, Any]) -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize("hint", [bytes, object(), dict[int, str], complex, list[bytes], Optional[bytes]])
+@pytest.mark.parametrize("hint", [bytes, object(), dict[int, str], complex, list[bytes], bytes | None])
 def test_a_type_without_a_form_in_json_is_refused_at_its_place(hint: Any) -> None:
     with pytest.raises(DeclarationError, match="config.it"):
         schema_of([member("it", hint, None)])

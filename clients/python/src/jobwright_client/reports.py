@@ -126,7 +126,8 @@ class SentReports(Reports):
                 if self._refused:
                     return
                 # After a failure, what waits is sent with the next heartbeat.
-                pause = self._every if taken else self._callback.heartbeat_seconds / 3
+                third = self._callback.heartbeat_seconds / 3
+                pause = min(self._every, third) if taken else third
                 self._changed.wait_for(lambda: self._closed, pause)
 
     def _waiting(self) -> bool:

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from jobwright_client.results import Outcome
@@ -136,7 +137,8 @@ class MemoryState:
                 self._runs[execution_id].attempt = max(attempt, self._runs[execution_id].attempt)
 
     def _forget(self, now: float) -> None:
-        for execution_id, run in list(self._runs.items())[:10]:
+        # The oldest come first; some of them may still run.
+        for execution_id, run in list(islice(self._runs.items(), 50)):
             if run.outcome is not None and (run.kept_until < now or len(self._runs) > MOST_RUNS):
                 del self._runs[execution_id]
 

@@ -59,7 +59,7 @@ class Jobwright:
     `away` makes it unreachable. `signing_key` is its first key.
     """
 
-    def __init__(self, service: Service, *, state: State | None = None, start: bool = True) -> None:
+    def __init__(self, service: Service, *, state: State | None = None, heartbeat_seconds: float = 60) -> None:
         self.service = service
         self.signing_key = new_key()
         self.keys = Keys([self.signing_key])
@@ -68,7 +68,7 @@ class Jobwright:
         self.heartbeats: list[dict[str, Any]] = []
         self.refused_reports: list[str] = []
         self._state = state
-        self._start = start
+        self._heartbeat_seconds = heartbeat_seconds
         self._lock = threading.Lock()
         self._number = 0
         self._runs: dict[str, FakeRun] = {}
@@ -78,8 +78,7 @@ class Jobwright:
         self._before = self.service.settings
         settings = Settings(url=ADDRESS, token="jw_test", signing_keys=(self.signing_key,), address="http://service.test")  # noqa: S106 - of no real Jobwright
         self.service.connect(settings, transport=self, state=self._state or MemoryState())
-        if self._start:
-            self.service.start(wait_seconds=5)
+        self.service.start(wait_seconds=5)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -139,11 +138,11 @@ class Jobwright:
             "executionId": run.execution_id,
             "triggeredBy": "admin" if user else "scheduler",
             "triggeredByUser": user,
-            "attempt": run.attempt,
+            "attempt": run.attempt or 1,
         }
         if callback:
             token = f"{run.execution_id}-{run.attempt}"
-            call["callback"] = {"url": f"{ADDRESS}/api/callbacks/{token}", "token": token, "heartbeatSeconds": 60}
+            call["callback"] = {"url": f"{ADDRESS}/api/callbacks/{token}", "token": token, "heartbeatSeconds": self._heartbeat_seconds}
         return self._signed(run, encoded(call))
 
     def _signed(self, run: FakeRun, body: bytes, *, seconds: int = 0, key: str | None = None) -> Request:

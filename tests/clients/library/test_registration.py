@@ -12,6 +12,7 @@ import pytest
 from jobwright_client import JobContext, Keys, Service, Settings, new_key
 from jobwright_client.state import MemoryState
 from jobwright_client.transport import Answer, NoAnswer
+
 from tests.support import eventually
 
 SETTINGS = Settings(url="https://jobwright.test", token="jw_t", address="http://email:7006")
@@ -91,7 +92,9 @@ def test_a_jobwright_that_is_away_is_tried_until_it_is_back(services: list[Servi
 
 
 def test_a_refusal_is_said_once_with_its_places_and_tried_again(services: list[Service], caplog: pytest.LogCaptureFixture) -> None:
-    problem = Answer(422, {}, b'{"detail": "The manifest is not valid", "errors": [{"pointer": "/jobs/0/cronExpression", "detail": "has 4 fields"}]}')
+    problem = Answer(
+        422, {}, b'{"detail": "The manifest is not valid", "errors": [{"pointer": "/jobs/0/cronExpression", "detail": "has 4 fields"}]}'
+    )
     wire = Wire(manifest=[problem, Answer(403, {}, b'{"title": "Forbidden"}'), REGISTERED])
     with caplog.at_level(logging.ERROR, "jobwright_client"):
         service = started(services, wire)

@@ -17,6 +17,7 @@ from jobwright_client.errors import JobwrightError
 from jobwright_client.runs import RENEW_SECONDS
 from jobwright_client.state import LEASE_SECONDS, MemoryState
 from jobwright_client.testing import Jobwright
+
 from tests.support import eventually
 
 

@@ -137,7 +137,10 @@ def test_retry_after_as_a_date(ahead: int, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b'{"detail": "wrong cron", "errors": [{"pointer": "/0/cronExpression", "detail": "has 4 fields"}]}', "422 wrong cron (/0/cronExpression: has 4 fields)"),
+        (
+            b'{"detail": "wrong cron", "errors": [{"pointer": "/0/cronExpression", "detail": "has 4 fields"}]}',
+            "422 wrong cron (/0/cronExpression: has 4 fields)",
+        ),
         (b'{"title": "Refused", "errors": "x"}', "422 Refused"),
         (b"<html>", "422 <html>"),
         (b"[]", "422 []"),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from jobwright_client.calls import MOST_BODY_BYTES, Request, Response, job_of
 from jobwright_client.runs import Run
-from jobwright_client.service import wait_seconds
 from jobwright_client.wsgi import alone
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ async def _handle(service: Service, scope: Scope, receive: Receive) -> Response:
     begun = await loop.run_in_executor(None, service.begin, request)
     if isinstance(begun, Response):
         return begun
-    await _ended(begun, wait_seconds(begun))
+    await _ended(begun, begun.wait_seconds())
     begun.accept()
     return begun.answer()
 

@@ -58,11 +58,6 @@ class Run:
                 self.reports.start()
             return True
 
-    @property
-    def accepted(self) -> bool:
-        """Whether a call was answered with 202."""
-        return self._accepted
-
     def finish(self, outcome: Outcome) -> Outcome | None:
         """Sets the outcome, once. Returns it, or None if there is one already."""
         with self._lock:
@@ -89,12 +84,17 @@ class Run:
                 return
         listener()
 
+    def wait_seconds(self) -> float | None:
+        """Returns how long a call waits for the end: forever without a callback, and not at all once a call was answered with 202."""
+        if self.reports is None:
+            return None
+        return 0.0 if self._accepted else max(0.0, self.job.options.answer_within_seconds)
+
     def answer(self) -> Response:
-        """Returns the answer to a call: the outcome if there is one, and 202 otherwise."""
-        if self.outcome is None:
+        """Returns the answer to a call: 202 for a run that reports its end, and the outcome otherwise."""
+        if self._accepted or self.outcome is None:
             return Response(202, {"accepted": True})
-        lines = self.reports.waiting_lines() if self.reports is not None and not self._accepted else []
-        return answer_of(self.outcome, lines)
+        return answer_of(self.outcome, self.reports.waiting_lines() if self.reports is not None else [])
 
     # -- stopping ----------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 FunctionT = TypeVar("FunctionT", bound=JobFunction)
 
-GRACE_SECONDS = 25.0  # less than the 30 s that Kubernetes and systemd commonly give
 FLUSH_SECONDS = 3.0
 UNKNOWN_SECONDS = 10  # Retry-After for a job that another version of this service may have
 
@@ -130,7 +129,7 @@ class Service:
         begun = self.begin(request)
         if isinstance(begun, Response):
             return begun
-        begun.done.wait(wait_seconds(begun))
+        begun.done.wait(begun.wait_seconds())
         begun.accept()
         return begun.answer()
 
@@ -161,7 +160,7 @@ class Service:
         else:
             log.warning("Service %s does not register, because JOBWRIGHT_URL is not set", self.name)
 
-    def drain(self, grace_seconds: float = GRACE_SECONDS) -> None:
+    def drain(self, grace_seconds: float | None = None) -> None:
         """Stops in an orderly way: takes no new work, finishes its runs within the grace or hands them back, and says goodbye."""
         self.runs.draining = True
         with self._draining:
@@ -169,12 +168,12 @@ class Service:
                 return
             self.registration.stop()
             self.registration.say("draining")
-            self.runs.drain(grace_seconds)
+            self.runs.drain(self.settings.grace_seconds if grace_seconds is None else grace_seconds)
             self._sender.stop(FLUSH_SECONDS)
             self.registration.say("stopped")
             self._drained.set()
 
-    def drain_on_sigterm(self, grace_seconds: float = GRACE_SECONDS) -> None:
+    def drain_on_sigterm(self) -> None:
         """Drains when the process is asked to end; then what would have happened without this happens. A second SIGTERM does not wait.
 
         Call it in the main thread. Servers of ASGI have their own way, which `asgi` uses.
@@ -185,7 +184,7 @@ class Service:
 
         def drain_and_pass_on() -> None:
             try:
-                self.drain(grace_seconds)
+                self.drain()
             finally:
                 os.kill(os.getpid(), signal.SIGTERM)
 
@@ -244,10 +243,3 @@ class Service:
                 "The signing key of %s is in memory only. Set JOBWRIGHT_STATE to keep it, or rotate it and set JOBWRIGHT_SIGNING_KEYS",
                 self.name,
             )
-
-
-def wait_seconds(run: Run) -> float | None:
-    """Returns how long a call waits for the end of its run: forever without a callback."""
-    if run.reports is None:
-        return None
-    return 0.0 if run.accepted else max(0.0, run.job.options.answer_within_seconds)

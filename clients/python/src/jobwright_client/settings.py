@@ -19,7 +19,8 @@ class Settings:
     `url` is the address of Jobwright; without it, the service does not register. `token` is that of a service account. `address` is the
     base address at which Jobwright reaches the service. `instance_address` is that of this process, where instances have their own.
     `verify=False` takes unsigned calls, for experiments. `ttl_seconds` is how long the service may be without a heartbeat. `most_running`
-    bounds the runs at one time.
+    bounds the runs at one time. `grace_seconds` is how long a process that stops lets them finish; Kubernetes
+    gives 30 s.
     """
 
     url: str = ""
@@ -32,6 +33,7 @@ class Settings:
     ttl_seconds: int = 90
     on_stale: OnStale = "continue"
     most_running: int = 16
+    grace_seconds: float = 25.0
 
     def __post_init__(self) -> None:
         for name in ("url", "address", "instance_address"):
@@ -42,13 +44,15 @@ class Settings:
             raise DeclarationError(f"ttl_seconds must be between 10 and 86400, not {self.ttl_seconds}")
         if self.most_running < 1:
             raise DeclarationError(f"most_running must be at least 1, not {self.most_running}")
+        if self.grace_seconds < 0:
+            raise DeclarationError(f"grace_seconds must be at least 0, not {self.grace_seconds:g}")
         if self.url and not self.token:
             raise DeclarationError("There is no token for Jobwright; set JOBWRIGHT_TOKEN")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Reads JOBWRIGHT_URL, JOBWRIGHT_TOKEN, JOBWRIGHT_SIGNING_KEYS (one or two, with a space between), JOBWRIGHT_SERVICE_ADDRESS,
-        JOBWRIGHT_INSTANCE_ADDRESS and JOBWRIGHT_STATE (a file). `NAME_FILE` names a file that holds the value."""
+        JOBWRIGHT_INSTANCE_ADDRESS, JOBWRIGHT_STATE (a file) and JOBWRIGHT_GRACE_SECONDS. `NAME_FILE` names a file that holds the value."""
         variables = os.environ if environment is None else environment
         return cls(
             url=_value(variables, "JOBWRIGHT_URL").rstrip("/"),
@@ -57,6 +61,7 @@ class Settings:
             address=_value(variables, "JOBWRIGHT_SERVICE_ADDRESS").rstrip("/"),
             instance_address=_value(variables, "JOBWRIGHT_INSTANCE_ADDRESS").rstrip("/"),
             state_path=_value(variables, "JOBWRIGHT_STATE"),
+            grace_seconds=_number(variables, "JOBWRIGHT_GRACE_SECONDS", cls.grace_seconds),
         )
 
 
@@ -71,3 +76,11 @@ def _value(variables: Mapping[str, str], name: str) -> str:
             return file.read().strip()
     except OSError as error:
         raise DeclarationError(f"{name}_FILE: {path} cannot be read: {error.strerror}") from error
+
+
+def _number(variables: Mapping[str, str], name: str, default: float) -> float:
+    text = _value(variables, name)
+    try:
+        return float(text) if text else default
+    except ValueError as error:
+        raise DeclarationError(f"{name} must be a number, not {text!r}") from error

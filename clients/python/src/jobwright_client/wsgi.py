@@ -61,6 +61,7 @@ def serve(service: Service, host: str, port: int) -> None:
 
     class Server(socketserver.ThreadingMixIn, WSGIServer):
         daemon_threads = True
+        request_queue_size = 128
 
     class Quiet(WSGIRequestHandler):
         def log_message(self, format: str, *arguments: Any) -> None:

@@ -1,0 +1,127 @@
+"""The package stands alone: it imports only the standard library, is read by old Pythons, and its README and wheel are right."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import types
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobwright_client.settings import Settings
+from jobwright_client.testing import Jobwright
+
+PACKAGE = Path(__file__).parents[3] / "clients/python"
+SOURCES = sorted((PACKAGE / "src").rglob("*.py"))
+PROJECT: dict[str, Any] = tomllib.loads((PACKAGE / "pyproject.toml").read_text())
+README = (PACKAGE / "README.md").read_text()
+
+
+def test_it_needs_no_other_package() -> None:
+    assert PROJECT["project"]["dependencies"] == []
+    roots = {
+        name.partition(".")[0]
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert roots - set(sys.stdlib_module_names) == {"jobwright_client"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_its_syntax_is_that_of_the_oldest_python(path: Path) -> None:
+    version = tuple(map(int, PROJECT["project"]["requires-python"].removeprefix(">=").split(".")))
+    assert version == (3, 9)
+    ast.parse(path.read_text(), feature_version=version)
+    assert "from __future__ import annotations" in path.read_text() or path.stem == "__init__"
+
+
+def test_importing_it_does_not_import_what_takes_long() -> None:
+    late = ["asyncio", "urllib.request", "http.client", "ssl", "sqlite3", "email", "uuid", "wsgiref", "socketserver", "concurrent.futures"]
+    program = f"import sys, jobwright_client; print([name for name in {late} if name in sys.modules])"
+    words = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(PACKAGE / 'src')!r}); {program}"]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_wheel_has_its_types_and_nothing_else(tmp_path: Path) -> None:
+    copy = tmp_path / "package"
+    subprocess.run(["cp", "-r", str(PACKAGE), str(copy)], check=True)
+    words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(copy)]
+    subprocess.run(words, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"jobwright_client/{path.name}" for path in SOURCES} | {"jobwright_client/py.typed"} <= names
+    assert {name.split("/")[0] for name in names} == {"jobwright_client", "jobwright_client-0.1.0.dist-info"}
+    metadata = zipfile.ZipFile(wheel).read("jobwright_client-0.1.0.dist-info/METADATA").decode()
+    assert "Requires-Dist" not in metadata
+    assert "Requires-Python: >=3.9" in metadata
+
+
+def run(block: str, values: dict[str, Any]) -> None:
+    exec(compile(block, "README.md", "exec"), values)  # noqa: S102 - the page's own code
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_code_of_the_readme_runs_in_the_order_in_which_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("JOBWRIGHT_URL", "JOBWRIGHT_TOKEN", "JOBWRIGHT_STATE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("jobwright_client.Service.drain_on_sigterm", lambda self: None)
+    monkeypatch.setattr("jobwright_client.Service.start", lambda self, **_: None)
+    first, *others, last = blocks("python")
+    module = types.ModuleType("readme")  # dataclasses look for the module of their class
+    monkeypatch.setitem(sys.modules, "readme", module)
+    values = module.__dict__
+    run(first, values)
+    started = dict(values)
+    for block in others:
+        run(block, values)
+    monkeypatch.undo()
+    run(last, started)
+    started["test_the_digest_is_sent"]()
+    started["test_forged_calls_are_refused"]()
+
+
+def test_the_readme_has_each_setting_of_the_environment() -> None:
+    named = set(re.findall(r"^\| `(JOBWRIGHT_[A-Z_]+)`", README, re.MULTILINE))
+    source = (PACKAGE / "src/jobwright_client/settings.py").read_text()
+    assert named == set(re.findall(r'variables, "(JOBWRIGHT_[A-Z_]+)"', source))
+    assert Settings.from_environment(dict.fromkeys(named, "")) == Settings()
+
+
+def test_the_readme_has_each_method_of_the_context() -> None:
+    from jobwright_client import JobContext
+
+    public = {name for name in vars(JobContext) if not name.startswith("_")} - {"counted"}
+    assert [name for name in public if f"context.{name}" not in README] == []
+
+
+def test_the_example_runs_its_jobs() -> None:
+    import email_service
+
+    with Jobwright(email_service.service) as jobwright:
+        runs = {job: jobwright.run(job) for job in email_service.service.jobs}
+    assert {job: run.status for job, run in runs.items()} == dict.fromkeys(runs, "success")
+    assert runs["weekly-digest"].result["itemsSucceeded"] == 20
+    assert runs["bounce-check"].result["itemsFailed"] == 5
+
+
+def test_a_job_that_two_tests_run_starts_anew_in_each() -> None:
+    import email_service
+
+    for _ in range(2):
+        with Jobwright(email_service.service) as jobwright:
+            assert jobwright.run("re-engagement-email", {"readers": 1}).execution_id == "execution-1"

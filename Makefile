@@ -89,9 +89,11 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	@$(BIN)/mypy
+	@cd clients/python && ../../$(BIN)/mypy
 
 imports: $(STAMP)
 	@$(BIN)/lint-imports
+	@cd clients/python && PYTHONPATH=src ../../$(BIN)/lint-imports
 
 bench: setup-tests ## Measure, and print the figures with the machine that made them
 	@$(BIN)/python -m tests.bench

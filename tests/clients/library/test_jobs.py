@@ -34,6 +34,8 @@ def test_a_function_is_registered_with_all_that_it_declares(service: Service) ->
         max_retries=2,
         retry_delay_seconds=10,
         tags=("email",),
+        group="mails",
+        priority=7,
     )
     def digest(context: JobContext[Config]) -> None:
         """Send the digest
@@ -56,6 +58,8 @@ def test_a_function_is_registered_with_all_that_it_declares(service: Service) ->
         "maxRetries": 2,
         "retryDelaySeconds": 10,
         "tags": ["email"],
+        "group": "mails",
+        "priority": 7,
         "config": {"size": 7},
         "configSchema": {
             "type": "object",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -56,7 +57,7 @@ def test_importing_it_does_not_import_what_takes_long() -> None:
 
 def test_the_wheel_has_its_types_and_nothing_else(tmp_path: Path) -> None:
     copy = tmp_path / "package"
-    subprocess.run(["cp", "-r", str(PACKAGE), str(copy)], check=True)
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
     words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(copy)]
     subprocess.run(words, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")

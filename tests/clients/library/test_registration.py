@@ -103,6 +103,12 @@ def test_a_refusal_is_said_once_with_its_places_and_tried_again(services: list[S
     assert service.registration.outcome == "registered"
 
 
+def test_a_warning_of_the_answer_stands_in_the_log(services: list[Service], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "jobwright_client"):
+        started(services, Wire(manifest=[Answer(200, {}, b'{"warnings": ["/jobs/0/cron is ignored"]}')]))
+    assert "/jobs/0/cron is ignored" in caplog.text
+
+
 def test_a_jobwright_that_does_not_know_the_service_gets_the_manifest_again(services: list[Service]) -> None:
     wire = Wire(manifest=[REGISTERED], heartbeat=[Answer(404, {}, b"{}"), Answer(200, {}, b"{}")])
     started(services, wire)

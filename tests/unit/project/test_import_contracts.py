@@ -25,6 +25,7 @@ BREACHES = {
     "Kinds of job do not import each other": ("templates_lib/report_generation/template.py", "import templates_lib.backup.template"),
     "APScheduler has one door": ("app/bulk/service.py", "import apscheduler"),
     "NATS has one door": ("templates_lib/message_command/template.py", "import nats"),
+    "Jobwright does not need its client library": ("app/samples/service.py", "import jobwright_client"),
     "Celery has one door": ("app/node/runner.py", "import celery"),
     "Faces import no store": ("app/api/exchange/routes.py", "import app.jobs.list_store"),
     "The form generator is pure": ("web/forms/field.py", "import app.clock"),

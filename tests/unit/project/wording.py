@@ -200,7 +200,9 @@ def of_constants() -> Iterator[Text]:
 
 def of_documents() -> Iterator[Text]:
     """The lines of all documents, without code. The wording rules quote what is wrong, so they are not among them."""
-    for path in sorted([ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]):
+    for path in sorted(
+        [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "clients").rglob("*.md")]
+    ):
         if "de" not in path.relative_to(ROOT).parts:
             yield from _lines(path)
     for path in sorted((ROOT / "templates_lib").rglob("*.md")):

@@ -44,6 +44,8 @@ class JobOptions:
     max_retries: int | None = None
     retry_delay_seconds: int | None = None
     tags: tuple[str, ...] = ()
+    group: str | None = None
+    priority: int | None = None
     answer_within_seconds: float = 2.0
 
     def problem(self) -> str | None:
@@ -73,6 +75,8 @@ class JobOptions:
             "maxRetries": self.max_retries,
             "retryDelaySeconds": self.retry_delay_seconds,
             "tags": list(self.tags) or None,
+            "group": self.group,
+            "priority": self.priority,
         }
         return {"enabled": self.enabled, **{name: value for name, value in members.items() if value is not None}}
 

@@ -86,6 +86,8 @@ class Registration:
             if isinstance(key, dict) and isinstance(key.get("secret"), str):
                 self._new_key(key["secret"])
             self.changes = {name: body[name] for name in ("created", "updated", "unchanged", "retired") if isinstance(body.get(name), list)}
+            if body.get("warnings"):
+                log.warning("Jobwright says about the registration of %s: %s", self.service, body["warnings"])
             self.outcome = "registered"
             self._registered.set()
         return answer

@@ -17,6 +17,7 @@ from app.errors import ConfigError
 from app.strength import HOW_TO_MAKE_A_KEY, is_placeholder, key_weakness
 from app.zones import is_zone, not_a_zone
 
+SERVICE_URL = "_SERVICE_URL"  # the end of the variables that give the addresses of services
 ROLES = ("user", "admin", "super_admin")  # app.accounts.model, which lies above
 
 
@@ -76,6 +77,19 @@ class _Roles(ma.String):
         return tuple(pairs)
 
 
+class _ServiceAddresses(ma.String):
+    """Lines `NAME=address`, as pairs with the name of the service in lower case."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        pairs = []
+        for line in value.splitlines():
+            name, _, address = line.partition("=")
+            if not _is_web_address(address):
+                raise ValidationError(f"{name}{SERVICE_URL} must be an address such as http://email-service:7006")
+            pairs.append((name.lower().replace("_", "-"), address.rstrip("/")))
+        return tuple(sorted(pairs))
+
+
 _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "str": ma.String,
     "int": ma.Integer,
@@ -87,6 +101,7 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "counts": _Counts,
     "words": _Words,
     "roles": _Roles,
+    "service_addresses": _ServiceAddresses,
 }
 
 
@@ -390,6 +405,13 @@ class Settings:
         (),
         "Private hosts that jobs may call, as `host` or `host:port`, separated by commas",
     )
+    service_addresses: tuple[tuple[str, str], ...] = _var(
+        f"<NAME>{SERVICE_URL}",
+        "service_addresses",
+        (),
+        "Base address of the service NAME or NAME-service, for registrations that name none, such as EMAIL_SERVICE_URL. The host may be "
+        "private.",
+    )
     session_hours: int = _var("JOBWRIGHT_SESSION_HOURS", "int", 12, "Hours after which a session ends", **_at_least(1, 720))
     session_idle_minutes: int = _var(
         "JOBWRIGHT_SESSION_IDLE_MINUTES", "int", 120, "Minutes without a request after which a session ends", **_at_least(1, 43_200)
@@ -455,6 +477,12 @@ class Settings:
                 else:
                     shown[item.metadata["name"]] = _plain(value)
         return shown, secrets
+
+    def service_address(self, service: str) -> str | None:
+        """Returns the address that a variable `<NAME>_SERVICE_URL` gives for a service: EMAIL_SERVICE_URL for `email` and `email-service`;
+        None if there is none."""
+        name = service.lower().replace("_", "-").removesuffix("-service")
+        return dict(self.service_addresses).get(name)
 
     @property
     def data_path(self) -> Path:
@@ -537,6 +565,9 @@ def _together(settings: Settings) -> list[str]:
 
 
 def _raw(source: Mapping[str, str], name: str) -> str | None:
+    if name == f"<NAME>{SERVICE_URL}":
+        keys = sorted(key for key in source if key.endswith(SERVICE_URL) and key != SERVICE_URL and source[key])
+        return "\n".join(f"{key.removesuffix(SERVICE_URL)}={source[key]}" for key in keys) if keys else None
     if name in source:
         return source[name]
     path = source.get(f"{name}_FILE")

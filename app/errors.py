@@ -129,14 +129,14 @@ class MigrationFailed(Conflict):
 
 
 class DuplicateName(ValidationFailed):
-    """Another record has the name; reported at `/name`."""
+    """Another record has the name; reported at `/name`, unless `errors` say it elsewhere."""
 
     status = 409
     title = "This name is already used"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, errors: Iterable[FieldError] = ()) -> None:
         self.name = name
-        super().__init__([FieldError("/name", say("is already used by {name!r}", name=name))])
+        super().__init__([*errors] or [FieldError("/name", say("is already used by {name!r}", name=name))])
 
 
 class AlreadyRunning(Conflict):

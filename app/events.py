@@ -89,6 +89,8 @@ EVENTS: dict[str, str] = {
         "A process that job processes are forked from ended. With its template and the reason. It is started again when it is needed."
     ),
     "signin.provider_failed": "The provider of single sign-on did not answer, or its answer cannot be trusted. With the reason.",
+    "service.stale": "A service that registers jobs has been silent for longer than its time to live. With its name.",
+    "service.not_paused": "A job could not be paused or resumed while its service is silent. With the names of both and the reason.",
     "connection.unexplored": "A connection gave no suggestions for a form. With its name and the type of the error.",
     "job.calls_unknown": "A template could not say which addresses a job calls. With the template and the type of the error.",
     "catalogue.broken": "A template could not be loaded, so its jobs cannot run.",

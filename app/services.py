@@ -29,6 +29,8 @@ from app.execution.logs import Logs
 from app.execution.overview import Overview
 from app.execution.previews import Previews
 from app.execution.runs import Runs
+from app.integrations.services.registration import ServiceRegistration
+from app.integrations.services.service import RegisteredServices
 from app.jobs.dependencies import Dependencies
 from app.jobs.directory import JobDirectory
 from app.jobs.drafts import Drafts
@@ -37,6 +39,7 @@ from app.jobs.notes import Notes
 from app.jobs.outlook import Outlook
 from app.jobs.parameters import JobParameters
 from app.jobs.pausing import Pausing
+from app.jobs.registration import Registrations
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.presets import Presets
@@ -114,6 +117,9 @@ class Services:
     maintenance: Maintenance
     backfills: Backfills
     samples: Samples
+    registered: RegisteredServices
+    registration: ServiceRegistration
+    registrations: Registrations
     keys: KeyRing
     ping: Callable[[], None]
     engine_age: Callable[[], float | None] = lambda: None

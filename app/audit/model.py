@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -43,6 +43,15 @@ class Actor:
 
 
 SYSTEM = Actor(id="system", email="system", role="super_admin", via="system")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an action changes: its id, its name, and the difference (`field_diff`)."""
+
+    id: str
+    name: str
+    diff: Sequence[dict[str, Any]] = ()
 
 
 def field_diff(before: Mapping[str, Any], after: Mapping[str, Any], *, prefix: str = "") -> list[dict[str, Any]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.audit.chain import BEGINNING, Head
 from app.audit.model import AuditFilter
-from app.mongo import EXACT, Document, Records, literal
+from app.mongo import EXACT, Document, Records, is_only_duplicates, literal
 from app.shapes import Anything, Instant, Listed, Number, Object, Text, texts
 
 QUERY_TIME_MS = 5_000
@@ -51,6 +51,17 @@ class AuditStore:
         except DuplicateKeyError:
             return False
         return True
+
+    def append_all(self, events: Sequence[Document]) -> int:
+        """Writes events in their order, acknowledged by a majority. Returns how many are written before one whose number another event
+        has."""
+        try:
+            self._events.insert_many(events)
+        except BulkWriteError as error:
+            if not is_only_duplicates(error):
+                raise
+            return int(error.details["nInserted"])
+        return len(events)
 
     def find(self, wanted: AuditFilter, *, before: int | None = None, limit: int = 50) -> list[Document]:
         """Returns matching events, the newest first; with `before`, only those with a smaller number."""

@@ -76,6 +76,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         maintenance=services.maintenance,
         switch=stores.maintenance,
         resting=services.resting,
+        services=services.registered,
         nodes=stores.nodes,
         queued=services.queued,
         written=written,

@@ -12,6 +12,7 @@ from app.exchange.service import Exchange
 from app.factory.database import Store
 from app.factory.executions import Executions, build_executions
 from app.factory.ground import Ground, lay_ground
+from app.factory.integrations import Integrations, build_integrations
 from app.factory.jobs import Jobs, build_jobs
 from app.factory.people import People, build_people
 from app.factory.templates import Materials, build_materials
@@ -33,10 +34,13 @@ def build_services(
     materials = build_materials(ground, catalogue)
     jobs = build_jobs(ground, materials)
     executions = build_executions(ground, materials, jobs)
-    return _services(ground, people, materials, jobs, executions)
+    integrations = build_integrations(ground, materials, jobs, executions)
+    return _services(ground, people, materials, jobs, executions, integrations)
 
 
-def _services(ground: Ground, people: People, materials: Materials, jobs: Jobs, executions: Executions) -> Services:
+def _services(
+    ground: Ground, people: People, materials: Materials, jobs: Jobs, executions: Executions, integrations: Integrations
+) -> Services:
     """The stages side by side, with those that need several of them."""
     registered, by_hand = jobs.services, executions.services
     approvals = _approvals(ground, jobs, executions)
@@ -104,6 +108,9 @@ def _services(ground: Ground, people: People, materials: Materials, jobs: Jobs, 
             outlook=jobs.outlook,
             settings=ground.settings,
         ),
+        registered=integrations.registered,
+        registration=integrations.registration,
+        registrations=integrations.registrations,
         samples=_samples(ground, materials, jobs, executions),
         bulk=Bulk(
             registry=registered.registry,

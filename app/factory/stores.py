@@ -20,6 +20,7 @@ from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
 from app.execution.statistics_store import StatisticsStore
 from app.factory.handlers import OWING
+from app.integrations.services.store import ServiceStore
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.draft_store import DraftStore
@@ -87,6 +88,7 @@ class Stores:
     nodes: NodeStore
     approvals: ApprovalStore
     samples: SampleStore
+    services: ServiceStore
 
     @property
     def start_limits(self) -> StartLimits:
@@ -133,4 +135,5 @@ class Stores:
             nodes=NodeStore(database),
             approvals=ApprovalStore(database),
             samples=SampleStore(database),
+            services=ServiceStore(database),
         )

@@ -8,13 +8,13 @@ from typing import Any
 
 from app.accounts.permissions import May, require, sees_group
 from app.audit.model import Actor
-from app.errors import FieldError
+from app.errors import Conflict, FieldError
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.graph import DependencyGraph
 from app.jobs.model import Dependency, DependsOn, Job, JobDefinition
 from app.jobs.records import JobRef
 from app.validation.names import normal
-from templates_lib.messages import joined, say
+from templates_lib.messages import joined, say, say_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,24 @@ class Dependencies:
             for dependency in job.definition.depends_on
             if dependency.job == job_id
         ]
+
+    def refuse_needed(self, actor: Actor, job_id: str) -> None:
+        """Raises Conflict if other jobs depend on the job."""
+        dependants = self.dependants(actor, job_id)
+        if dependants:
+            names = ", ".join([repr(link.name) for link in dependants if link.name][:3]) or str(len(dependants))
+            raise Conflict(
+                say_many(
+                    "{count} job depends on this job and would never start again: {jobs}. Remove the dependency first.",
+                    "{count} jobs depend on this job and would never start again: {jobs}. Remove the dependencies first.",
+                    len(dependants),
+                    jobs=names,
+                )
+            )
+
+    def has_dependants(self, job_id: str) -> bool:
+        """Returns whether any job runs after this one. Checks no rights."""
+        return bool(self._store.dependants(job_id))
 
     # -- steps ----------------------------------------------------------------------------------------------------
 

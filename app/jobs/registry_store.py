@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.errors import DuplicateName, LimitReached
 from app.jobs import shape
@@ -15,7 +16,7 @@ from app.jobs.filters import search_text
 from app.jobs.job_store import NOBODY_AT_WORK, open_jobs
 from app.jobs.model import Job, job_document, job_from, to_plain
 from app.jobs.rules import OutboxEntry
-from app.mongo import Document, Records
+from app.mongo import Document, Records, is_only_duplicates
 from app.validation.names import spellings
 from templates_lib.messages import say
 
@@ -66,6 +67,26 @@ class RegistryStore:
         """Returns all jobs of a template, by name."""
         return [job_from(row) for row in self._jobs.find({"template_type": template_type, "retired": False}).sort("name", 1)]
 
+    def named(self, names: Collection[str]) -> list[Job]:
+        """Returns the jobs with these names, in any order."""
+        wanted = [spelling for name in names for spelling in spellings(name)]
+        return [job_from(row) for row in self._jobs.find({"name": {"$in": wanted}, "retired": False})]
+
+    def of_service(self, service: str, *, retired: bool = False, names: Collection[str] | None = None) -> list[Job]:
+        """Returns the jobs that a service has registered, by name: those in the registry, or those that were deleted, the newest first."""
+        where: Document = {"registered.service": service, "retired": retired}
+        if names is not None:
+            where["name"] = {"$in": list(names)}
+        rows = self._jobs.find(where).sort([("name", 1), ("updated_at", -1)])
+        return [job_from({**row, "enabled": row.get("was_enabled", False)} if retired else row) for row in rows]
+
+    def digests(self, names: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Returns the service and the digest of the last registration of each job in the registry that has one of these names."""
+        fields = {"name": 1, "registered.service": 1, "registered.digest": 1}
+        rows = self._jobs.find({"name": {"$in": list(names)}, "retired": False}, fields)
+        stored = ((row["name"], row.get("registered") or {}) for row in rows)
+        return {name: (registered.get("service", ""), registered.get("digest", "")) for name, registered in stored}
+
     def revision(self, job_id: str, version: int) -> Job | None:
         """Returns the job as it was at `version`; None if that version is not kept."""
         row = self._revisions.find_one({"job_id": job_id, "version": version})
@@ -84,7 +105,7 @@ class RegistryStore:
 
         Raises DuplicateName; LimitReached; SameRequest if the job's id is taken.
         """
-        for seats in self._free_seats(job, max_jobs=max_jobs, max_per_creator=max_per_creator):
+        for (seats,) in self._free_seats(job, max_jobs=max_jobs, max_per_creator=max_per_creator):
             try:
                 self._jobs.insert_one({**stored(job), **seats})
             except DuplicateKeyError as error:
@@ -92,6 +113,19 @@ class RegistryStore:
                     raise SameRequest(existing) from error
             else:
                 return
+
+    def add_all(self, jobs: Sequence[Job], *, max_jobs: int, max_per_creator: int) -> set[str]:
+        """Adds new jobs of one creator, as `add` adds one, in few writes. Returns the ids of those that are added; the names of the others
+        were taken a moment ago. Raises LimitReached if not all of them find a seat, possibly after some are added."""
+        waiting, added = {job.id: job for job in jobs}, set[str]()
+        for seats in self._free_seats(jobs[0], max_jobs=max_jobs, max_per_creator=max_per_creator, count=len(jobs)) if jobs else ():
+            rows = [{**stored(job), **seat} for job, seat in zip(waiting.values(), seats, strict=False)]
+            taken = self._insert(rows)
+            added |= {row["_id"] for row in rows} - taken.keys()
+            waiting = {job_id: job for job_id, job in waiting.items() if taken.get(job_id) in {"seat", "creator_seat"}}
+            if not waiting:
+                break
+        return added
 
     def discard(self, job: Job) -> None:
         """Removes a job that was just added, unless somebody has changed it since."""
@@ -159,7 +193,7 @@ class RegistryStore:
         where: Document = {"_id": job.id, "retired": True, "version": job.version}
         if reserved is not None:
             where["reserved.token"] = reserved
-        for seats in self._free_seats(job, max_jobs=max_jobs, max_per_creator=max_per_creator):
+        for (seats,) in self._free_seats(job, max_jobs=max_jobs, max_per_creator=max_per_creator):
             try:
                 change = {"$set": {**changed, **seats}, "$unset": {"was_enabled": "", "reserved": ""}}
                 return self._jobs.update_one(where, change).matched_count == 1
@@ -169,26 +203,28 @@ class RegistryStore:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _free_seats(self, job: Job, *, max_jobs: int, max_per_creator: int) -> Iterator[Document]:
-        """Yields seats that were free a moment ago, until the caller has got one. Raises LimitReached."""
+    def _free_seats(self, job: Job, *, max_jobs: int, max_per_creator: int, count: int = 1) -> Iterator[list[Document]]:
+        """Yields `count` seats that were free a moment ago, until the caller has got them. Raises LimitReached."""
         for _ in range(SEAT_TRIES):
-            seat = _lowest_free(self._jobs.distinct("seat", {"seat": {"$exists": True}}), max_jobs)
-            if seat is None:
-                raise LimitReached(
-                    say("There are already {most} jobs, which is the limit (JOBWRIGHT_MAX_JOBS). Delete a job first.", most=max_jobs)
-                )
+            numbers = _lowest_free(self._jobs.distinct("seat", {"seat": {"$exists": True}}), max_jobs, count)
+            if len(numbers) < count:
+                raise _no_room(max_jobs, len(numbers), count)
             of_creator = self._jobs.distinct("creator_seat", {"created_by": job.created_by, "creator_seat": {"$exists": True}})
-            creator_seat = _lowest_free([int(text.rpartition("#")[2]) for text in of_creator], max_per_creator)
-            if creator_seat is None:
-                raise LimitReached(
-                    say(
-                        "{created_by} has already created {most} jobs, which is the limit (MAX_SCHEDULES_PER_CREATOR). Delete a job first.",
-                        created_by=job.created_by,
-                        most=max_per_creator,
-                    )
-                )
-            yield {"seat": seat, "creator_seat": f"{job.created_by}#{creator_seat}"}
+            own = _lowest_free([int(text.rpartition("#")[2]) for text in of_creator], max_per_creator, count)
+            if len(own) < count:
+                raise _no_room(max_per_creator, len(own), count, creator=job.created_by)
+            yield [{"seat": seat, "creator_seat": f"{job.created_by}#{number}"} for seat, number in zip(numbers, own, strict=True)]
         raise LimitReached("Too many jobs are being created at the same time. Try again.", retry_after_seconds=1)
+
+    def _insert(self, rows: Sequence[Document]) -> dict[str, str]:
+        """Inserts documents. Returns, by the id of each that was not inserted, the field whose value another job has."""
+        try:
+            self._jobs.insert_many(rows, ordered=False)
+        except BulkWriteError as error:
+            if not is_only_duplicates(error):
+                raise
+            return {rows[item["index"]]["_id"]: next(iter(item.get("keyPattern", {"seat": 1}))) for item in error.details["writeErrors"]}
+        return {}
 
 
 def _with_owed(change: Document, owed: Sequence[OutboxEntry]) -> Document:
@@ -207,6 +243,36 @@ def _taken_key(error: DuplicateKeyError, job: Job) -> str:
     return str(field)
 
 
-def _lowest_free(taken: Iterable[int], limit: int) -> int | None:
+def _no_room(most: int, free: int, count: int, *, creator: str = "") -> LimitReached:
+    """Returns the error for `count` new jobs, of which `free` find a seat."""
+    match bool(creator), count > 1:
+        case False, False:
+            words = say("There are already {most} jobs, which is the limit (JOBWRIGHT_MAX_JOBS). Delete a job first.", most=most)
+        case False, True:
+            words = say(
+                "The limit of {most} jobs (JOBWRIGHT_MAX_JOBS) leaves room for {free} of these {count} jobs.",
+                most=most,
+                free=free,
+                count=count,
+            )
+        case True, False:
+            words = say(
+                "{created_by} has already created {most} jobs, which is the limit (MAX_SCHEDULES_PER_CREATOR). Delete a job first.",
+                created_by=creator,
+                most=most,
+            )
+        case _:
+            words = say(
+                "The limit of {most} jobs of {created_by} (MAX_SCHEDULES_PER_CREATOR) leaves room for {free} of these {count} jobs.",
+                created_by=creator,
+                most=most,
+                free=free,
+                count=count,
+            )
+    return LimitReached(words)
+
+
+def _lowest_free(taken: Iterable[int], limit: int, count: int) -> list[int]:
+    """Returns the `count` lowest numbers below `limit` that are not taken, or as many as there are."""
     used: Collection[int] = set(taken)
-    return next((number for number in range(limit) if number not in used), None)
+    return list(islice((number for number in range(limit) if number not in used), count))

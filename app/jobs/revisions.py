@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,9 +31,18 @@ class Revision:
 def difference(older: Job, newer: Job) -> list[dict[str, Any]]:
     """Returns what a person changed from one state of a job to another, a row a field, secrets masked."""
     diff = field_diff(mask(to_plain(older.definition)), mask(to_plain(newer.definition)))
+    diff += _declared_difference(older, newer, {row["field"] for row in diff})
     if older.template_version != newer.template_version:
         diff.append({"field": "/template_version", "before": older.template_version, "after": newer.template_version})
     return diff
+
+
+def _declared_difference(older: Job, newer: Job, shown: Collection[str]) -> list[dict[str, Any]]:
+    """Returns what the code of a service declares in another way, as far as that does not show in the definition that applies (`shown`)."""
+    if older.registered is None or newer.registered is None:
+        return []
+    rows = field_diff(mask(older.registered.declared), mask(newer.registered.declared))
+    return [{**row, "field": f"/declared{row['field']}"} for row in rows if row["field"] not in shown]
 
 
 def change(job: Job, older: Job | None) -> Revision:

@@ -24,6 +24,7 @@ from app.jobs.body import merged, non_defaults
 from app.jobs.definitions import Definitions
 from app.jobs.dependencies import Dependencies
 from app.jobs.gate import ApprovalGate, Operation
+from app.jobs.layers import refuse_locked, relayered, with_locked_of
 from app.jobs.model import DEFINITION_FIELDS, Cause, Job, JobDefinition, job_document, job_from, to_plain
 from app.jobs.parameters import JobParameters
 from app.jobs.registry_store import RegistryStore, SameRequest
@@ -31,7 +32,7 @@ from app.jobs.revisions import Revision, change, difference
 from app.jobs.rules import OutboxEntry, Schedules, ScheduleStop
 from app.outbox.event_store import Events
 from app.outbox.events import JobChanged
-from templates_lib.messages import say, say_many
+from templates_lib.messages import say
 
 _REQUEST_SPACE = uuid.UUID("8a7f2f6e-6f6a-4e2b-9f43-0c8b0f3f7a10")  # of the job ids that are made from idempotency keys
 
@@ -107,6 +108,8 @@ class JobRegistry:
         whole = merged(self._parameters.upgrade(before).definition, body) if before else body
         definition = self._definitions.read(actor, whole, before, planned_names=planned_names)
         sealed = self._definitions.seal(self._definitions.template_for(definition, before), definition, before)
+        if before is not None:
+            refuse_locked(self._parameters.upgrade(before), sealed)
         return replace(definition, parameters=mask(sealed.parameters))
 
     def problems(self, actor: Actor, body: Any, *, job_id: str | None = None) -> tuple[FieldError, ...]:
@@ -189,6 +192,7 @@ class JobRegistry:
         definition = self._definitions.read(actor, merged(self._parameters.upgrade(before).definition, body), before)
         entry = self._definitions.template_for(definition, before)
         definition = self._definitions.seal(entry, definition, before)
+        refuse_locked(self._parameters.upgrade(before), definition)
         after = replace(before, definition=definition, template_version=entry.version, code_version=entry.template.version)
         diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
         for state in (before, after):  # either of them may destroy data
@@ -203,7 +207,7 @@ class JobRegistry:
         require(actor, May.CHANGE_JOBS)
         before = self._access.at_version(actor, job_id, version, repairs=DEFINITION_FIELDS)
         old = self.revision(actor, job_id, number)
-        definition = replace(old.definition, enabled=before.definition.enabled)
+        definition = with_locked_of(before, replace(old.definition, enabled=before.definition.enabled))
         after = self._parameters.upgrade(
             replace(before, definition=definition, template_version=old.template_version, code_version=old.code_version)
         )
@@ -225,6 +229,7 @@ class JobRegistry:
         before = self._access.at_version(actor, job_id, version)
         if before.definition.enabled == enabled:
             return before
+        refuse_locked(before, replace(before.definition, enabled=enabled))
         never = self.never_due(before) if enabled else None
         if never is not None:
             raise ValidationFailed([never])
@@ -238,17 +243,7 @@ class JobRegistry:
         on it."""
         require(actor, May.CHANGE_JOBS)
         job = self._access.at_version(actor, job_id, version, repairs=DEFINITION_FIELDS)
-        dependants = self._dependencies.dependants(actor, job_id)
-        if dependants:
-            names = ", ".join([repr(link.name) for link in dependants if link.name][:3]) or str(len(dependants))
-            raise Conflict(
-                say_many(
-                    "{count} job depends on this job and would never start again: {jobs}. Remove the dependency first.",
-                    "{count} jobs depend on this job and would never start again: {jobs}. Remove the dependencies first.",
-                    len(dependants),
-                    jobs=names,
-                )
-            )
+        self._dependencies.refuse_needed(actor, job_id)
         self._gate.check(actor, job, Operation.DELETE)
         with self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name):
             self._access.write(job, lambda current: self._retire(actor, current))
@@ -312,15 +307,22 @@ class JobRegistry:
         if before.version == version + 1 and before.definition == wanted.definition:
             return before
         before, wanted = self._access.at_version(actor, job_id, version), self._parameters.upgrade(wanted)
+        refuse_locked(before, wanted.definition)
         self._definitions.refuse_foreign_group(actor, wanted.definition)
         self._gate.check(actor, wanted, Operation.UPDATE)
         self._definitions.recheck(wanted, moved=wanted.definition.schedule != before.definition.schedule)
         return self._write_definition(actor, before, wanted, "job.update")
 
     def put_version(self, actor: Actor, wanted: Job, *, version: int, action: str) -> Job:
-        """Puts the definition and the template version of `wanted`, which the caller has validated, in place of what the job was at
-        `version`; `action` is the name of the audit event. Raises StaleVersion, NotFound."""
+        """Puts the definition, the registration and the template version of `wanted`, which the caller has validated, in place of what the
+        job was at `version`; `action` is the name of the audit event. Raises StaleVersion, NotFound."""
         return self._write_definition(actor, self._access.at_version(actor, wanted.id, version), wanted, action)
+
+    def retire(self, actor: Actor, job: Job) -> None:
+        """Deletes a registered job at the word of its service. The caller has checked the rights, and that no job depends on this one.
+        Raises StaleVersion if a person was quicker."""
+        with self._audit.action(actor, "job.retire", kind="job", target_id=job.id, name=job.definition.name):
+            self._access.write(job, lambda current: self._retire(actor, current))
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
@@ -360,6 +362,7 @@ class JobRegistry:
         after = replace(
             before,
             definition=definition,
+            registered=relayered(wanted.registered, definition, by=actor.email, at=now),
             version=before.version + 1,
             updated_by=actor.email,
             updated_at=now,

@@ -15,6 +15,7 @@ from app.events import get_logger
 from app.execution.retention import Retention
 from app.executors.base import Executor
 from app.instants import INSTANT
+from app.integrations.services.service import RegisteredServices
 from app.node.carrying import Carrying
 from app.node.deferred import DeferredWatch
 from app.node.guard import guarded
@@ -69,6 +70,7 @@ class Parts:
     maintenance: Maintenance
     switch: MaintenanceStore
     resting: RestingTemplates
+    services: RegisteredServices
     nodes: NodeStore
     queued: Signal
     written: Signal
@@ -166,7 +168,7 @@ class Node:
 
     def upkeep_steps(self) -> Sequence[tuple[str, Callable[[], Any]]]:
         """What others left: lost runs, deferred attempts that are to end, full outboxes of jobs, an end of maintenance that was killed
-        half-way, templates that were switched on again; and whether the dispatcher still ticks."""
+        half-way, templates that were switched on again, services that have fallen silent; and whether the dispatcher still ticks."""
         parts = self.parts
         return (
             ("sweep", self._sweep),
@@ -174,6 +176,7 @@ class Node:
             ("recover", parts.dispatcher.recover),
             ("maintenance", parts.maintenance.settle),
             ("templates", parts.resting.settle),
+            ("services", parts.services.look_for_silence),
             ("stall", self._stall_watch.tick),
         )
 

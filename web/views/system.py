@@ -57,6 +57,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "strict",
             "approval_days",
             "allowed_hosts",
+            "service_addresses",
             "trusted_template_keys",
             "isolation",
             "cage",

@@ -17,18 +17,28 @@ class OnStale(StrEnum):
     PAUSE = "pause"  # their due times are skipped until the service is heard of again
 
 
+class InstanceState(StrEnum):
+    """What an instance says about itself."""
+
+    READY = "ready"  # takes runs
+    DRAINING = "draining"  # finishes its work and takes no new runs
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """A running copy of a service.
 
     `address` is its own base address; empty for an instance that is reached through the address of the service. `jobs` are the names of the
-    jobs that it can run. `ttl_seconds` is how long it counts as online after its last heartbeat.
+    jobs that it can run, `running` the number of runs that it is busy with. `ttl_seconds` is how long it counts as online after its last
+    heartbeat.
     """
 
     id: str
     version: str = ""
     address: str = ""
+    state: InstanceState = InstanceState.READY
     jobs: tuple[str, ...] = ()
+    running: int = 0
     ttl_seconds: int = INSTANCE_SECONDS
     seen_at: datetime
 
@@ -52,7 +62,8 @@ class Service:
     """A service that has registered jobs. Its address and its keys are the connection of kind `service` with the same name.
 
     `seen_at` is when it registered, sent a manifest or a heartbeat last; unchanged registrations are noted at most once in a part of its
-    time to live. `stale_since` is when the service was found silent for longer than `ttl_seconds`. `damaged` says what in the stored record
+    time to live. `stale_since` is when the service was found silent for longer than `ttl_seconds`, and `resting` says that its jobs are
+    paused because of that. `created_by` is the e-mail address of the account to which it belongs. `damaged` says what in the stored record
     cannot be read.
     """
 
@@ -63,6 +74,7 @@ class Service:
     on_stale: OnStale = OnStale.CONTINUE
     instances: tuple[Instance, ...] = ()
     stale_since: datetime | None = None
+    resting: bool = False
     seen_at: datetime
     created_by: str
     created_at: datetime
@@ -82,8 +94,8 @@ class Service:
         return [instance for instance in self.instances if instance.is_online(now)]
 
     def able(self, job_name: str, now: datetime) -> list[Instance]:
-        """Returns the instances that are online and can run a job, by id."""
-        return [instance for instance in self.online(now) if job_name in instance.jobs]
+        """Returns the instances that are online and take runs of a job, by id."""
+        return [instance for instance in self.online(now) if instance.state is InstanceState.READY and job_name in instance.jobs]
 
 
 def distinct_versions(instances: Iterable[Instance]) -> list[str]:

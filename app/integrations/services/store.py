@@ -9,9 +9,9 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from app.integrations.services.model import Instance, Manifest, OnStale, Service
+from app.integrations.services.model import Instance, InstanceState, Manifest, OnStale, Service
 from app.mongo import Document, Records
-from app.shapes import DAMAGED, Instant, Listed, Number, Object, Text, instants, one_of, texts
+from app.shapes import DAMAGED, Flag, Instant, Listed, Number, Object, Text, instants, one_of, texts
 
 MOST_INSTANCES = 200  # of one service; the ones that were seen least recently are forgotten first
 FORGOTTEN_AFTER = timedelta(hours=1)  # since the last heartbeat of an instance, when another one appears
@@ -20,7 +20,9 @@ INSTANCE = Object(
     closed=True,
     members={
         **texts("id", "version", "address"),
+        "state": one_of([item.value for item in InstanceState], InstanceState.READY.value),
         "jobs": Listed(of=Text()),
+        "running": Number(),
         "ttl_seconds": Number(least=1, default=1),
         "seen_at": Instant(),
     },
@@ -33,6 +35,7 @@ SERVICE = Object(
         "on_stale": one_of([item.value for item in OnStale], OnStale.CONTINUE.value),
         "instances": Listed(of=INSTANCE),
         "stale_since": Instant(nullable=True),
+        "resting": Flag(),
         "seen_at": Instant(),
         **texts("created_by", "updated_by"),
         **instants("created_at", "updated_at"),
@@ -59,6 +62,10 @@ class ServiceStore:
     def all(self) -> list[Service]:
         """Returns all services, by name."""
         return [_service(row) for row in self._services.find().sort("_id", 1)]
+
+    def with_time_to_live(self) -> list[Service]:
+        """Returns the services that can be silent for too long."""
+        return [_service(row) for row in self._services.find({"ttl_seconds": {"$type": "number"}})]
 
     def add(self, service: Service) -> bool:
         """Adds a service. Returns False if there is one of this name already."""
@@ -101,6 +108,15 @@ class ServiceStore:
         where = {"_id": service.name, "seen_at": service.seen_at, "stale_since": None}
         return self._services.update_one(where, {"$set": {"stale_since": at}}).matched_count == 1
 
+    def set_resting(self, name: str, *, resting: bool) -> None:
+        """Notes whether the jobs of a service are paused because it is silent."""
+        self._services.update_one({"_id": name}, {"$set": {"resting": resting}})
+
+    def hand_over(self, name: str, *, owner: str, by: str, at: datetime) -> bool:
+        """Gives a service to another account. Returns False if there is no such service."""
+        changes = {"created_by": owner, "updated_by": by, "updated_at": at}
+        return self._services.update_one({"_id": name}, {"$set": changes}).matched_count == 1
+
     def beat(self, name: str, instance: Instance) -> bool:
         """Writes the heartbeat of an instance. Returns False if there is no such service."""
         row, life = _plain_instance(instance), {"seen_at": instance.seen_at, "stale_since": None}
@@ -129,7 +145,8 @@ def _service(row: Document) -> Service:
             "manifest": Manifest(**row["manifest"]) if row["manifest"] else None,
             "on_stale": OnStale(row["on_stale"]),
             "instances": tuple(
-                Instance(**{**item, "jobs": tuple(item["jobs"])}) for item in sorted(row["instances"], key=lambda item: str(item["id"]))
+                Instance(**{**item, "jobs": tuple(item["jobs"]), "state": InstanceState(item["state"])})
+                for item in sorted(row["instances"], key=lambda item: str(item["id"]))
             ),
             "damaged": row.get(DAMAGED, ""),
         }
@@ -151,4 +168,5 @@ def _plain_manifest(manifest: Manifest | None) -> Document | None:
 
 
 def _plain_instance(instance: Instance) -> Document:
-    return {**{key: getattr(instance, key) for key in Instance.__slots__}, "jobs": list(instance.jobs)}
+    plain = {key: getattr(instance, key) for key in Instance.__slots__}
+    return {**plain, "jobs": list(instance.jobs), "state": instance.state.value}

@@ -20,7 +20,7 @@ def test_every_setting_stands_in_the_docs_with_its_default() -> None:
         assert line, item.metadata["name"]
         default = item.default
         assert f"`{default}`" in line or default in ("", ()), f"{item.metadata['name']}: the docs give another default than {default}"
-    named = set(re.findall(r"^\| `([A-Z_]+)`", papers, re.M))
+    named = set(re.findall(r"^\| `([A-Z_<>]+)`", papers, re.M))
     assert named == {item.metadata["name"] for item in fields(Settings)}
 
 

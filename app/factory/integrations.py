@@ -1,0 +1,63 @@
+"""The stage of other programs: services that register jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.connections.services import ServiceConnections
+from app.connections.vault import Vault
+from app.factory.executions import Executions
+from app.factory.ground import Ground
+from app.factory.jobs import Jobs
+from app.factory.templates import Materials
+from app.integrations.services.registration import ServiceRegistration
+from app.integrations.services.service import RegisteredServices
+from app.jobs.registration import Registrations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integrations:
+    """What other programs and Jobwright do with each other."""
+
+    registered: RegisteredServices
+    registration: ServiceRegistration
+    registrations: Registrations
+
+
+def build_integrations(ground: Ground, materials: Materials, jobs: Jobs, executions: Executions) -> Integrations:
+    """Build the stage."""
+    stores, settings, audit, clock = ground.stores, ground.settings, ground.audit, ground.clock
+    connections = ServiceConnections(stores.connections, Vault(ground.keys), audit, clock, private_hosts=settings.allowed_hosts)
+    registrations = Registrations(
+        store=stores.jobs,
+        registry=jobs.services.registry,
+        catalogue=materials.catalogue,
+        dependencies=jobs.dependencies,
+        gate=jobs.services.gate,
+        rules=materials.triggers,
+        forget=executions.services.runs.forget_job,
+        audit=audit,
+        clock=clock,
+        settings=settings,
+    )
+    return Integrations(
+        registered=RegisteredServices(
+            store=stores.services,
+            jobs=registrations,
+            connections=connections,
+            pausing=jobs.pausing,
+            account_exists=lambda email: stores.users.by_email(email) is not None,
+            audit=audit,
+            clock=clock,
+        ),
+        registration=ServiceRegistration(
+            store=stores.services,
+            jobs=registrations,
+            connections=connections,
+            catalogue=materials.catalogue,
+            rules=materials.triggers,
+            clock=clock,
+            settings=settings,
+        ),
+        registrations=registrations,
+    )

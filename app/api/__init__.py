@@ -22,6 +22,7 @@ from app.api.maintenance import routes as maintenance
 from app.api.outbox import routes as outbox
 from app.api.problem_types import routes as problem_types
 from app.api.sample import routes as sample
+from app.api.services import routes as service_routes
 from app.api.template_moves import routes as template_moves
 from app.api.templates import routes as templates
 from app.api.tokens import routes as tokens
@@ -54,6 +55,7 @@ RESOURCES = (
     audit,
     users,
     tokens,
+    service_routes,
     sample,
     problem_types,
     health,

@@ -12,12 +12,12 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
 from app.connections.vault import mask
-from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
+from app.errors import Conflict, NotFound, StaleVersion, ValidationFailed
 from app.jobs.dependencies import Dependencies
 from app.jobs.gate import ApprovalGate, Operation
 from app.jobs.layers import definition_of
 from app.jobs.model import Job, JobDefinition, to_plain
-from app.jobs.registered import Registered, drift, settled, value_at
+from app.jobs.registered import Registered, settled, value_at
 from app.jobs.registry_store import RegistryStore
 from app.jobs.rules import ScheduleRules
 from app.jobs.service import JobRegistry
@@ -67,7 +67,7 @@ class Applied:
 
 
 class Registrations:
-    """Writes registered jobs. A caller has read and checked what the service sent; only `settle` and `release` check the actor's rights."""
+    """Writes registered jobs. A caller has read and checked what the service sent; only `settle` checks the actor's rights."""
 
     def __init__(
         self,
@@ -136,25 +136,22 @@ class Registrations:
         return Applied(retired=tuple(sorted(retired)))
 
     def settle(self, actor: Actor, job_id: str, field: str, *, keep: bool, version: int | None = None) -> Job:
-        """Decides about a field that both an admin and the code have changed: with `keep` the admin's value stays, without it the declared
-        one applies. Raises NotFound, StaleVersion, Forbidden; Conflict if the field has not drifted."""
-        require(actor, May.CHANGE_JOBS)
-        job = self._registry.visible(actor, job_id, version=version)
-        registered = job.registered
-        if registered is None or field not in {item.field for item in drift(registered.declared, registered.overrides)}:
-            raise Conflict(say("The code and the settings of this job agree about {field}", field=field))
-        decided = settled(registered.declared, registered.overrides, field, keep=keep, by=actor.email, at=self._clock.now())
-        return self._put(actor, job, replace(registered, overrides=decided), "job.settle")
-
-    def release(self, actor: Actor, job_id: str, field: str, *, version: int | None = None) -> Job:
-        """Drops the value that an admin has put in place of the declared one, which applies again. Raises as `settle`."""
+        """Decides about a value that an admin has put in place of the declared one: with `keep` it stays, also where the code has changed
+        the field since; without it the declared value applies again. Raises NotFound, StaleVersion, Forbidden, ValidationFailed; Conflict
+        if there is no such value."""
         require(actor, May.CHANGE_JOBS)
         job = self._registry.visible(actor, job_id, version=version)
         registered = job.registered
         if registered is None or field not in {item.field for item in registered.overrides}:
             raise Conflict(say("No value of an admin replaces the declared value of {field}", field=field))
-        kept = tuple(item for item in registered.overrides if item.field != field)
-        return self._put(actor, job, replace(registered, overrides=kept), "job.settle")
+        decided = settled(registered.declared, registered.overrides, field, keep=keep, by=actor.email, at=self._clock.now())
+        wanted = replace(job, registered=replace(registered, overrides=decided))
+        wanted = replace(wanted, definition=definition_of(wanted.registered or registered))
+        if wanted.definition.schedule != job.definition.schedule:
+            errors = self._rules.check(wanted.definition.schedule, self._clock.now())
+            if errors:
+                raise ValidationFailed(errors)
+        return self._registry.put_version(actor, wanted, version=job.version, action="job.settle")
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
@@ -243,15 +240,6 @@ class Registrations:
             if not returned:
                 failed(before.id)
         return returned
-
-    def _put(self, actor: Actor, job: Job, registered: Registered, action: str) -> Job:
-        wanted = replace(job, registered=registered, definition=definition_of(registered))
-        errors: list[FieldError] = []
-        if wanted.definition.schedule != job.definition.schedule:
-            errors = self._rules.check(wanted.definition.schedule, self._clock.now())
-        if errors:
-            raise ValidationFailed(errors)
-        return self._registry.put_version(actor, wanted, version=job.version, action=action)
 
 
 def _registered(service: str, item: Declared, *, enabled: bool) -> Registered:

@@ -12,6 +12,7 @@ from app.api.etag import Versioned
 from app.api.present import errors_json, jsonable
 from app.connections.vault import mask
 from app.jobs.model import Job, JobDefinition, to_plain
+from app.jobs.registered import Registered, drift
 from app.triggers.words import LANGUAGES
 from app.validation.words import DEFAULT_LOCALE
 
@@ -69,9 +70,22 @@ def job_json(job: Job, *, now: datetime, locale: str = DEFAULT_LOCALE) -> dict[s
         "version": job.version,
         "paused": _pause_json(job),
         "ended": job.has_ended(now),
+        **({"registered": _registered_json(job.registered)} if job.registered else {}),
     }
     answer: dict[str, Any] = jsonable({**definition, **record})
     return answer
+
+
+def _registered_json(registered: Registered) -> dict[str, Any]:
+    drifted = drift(registered.declared, registered.overrides)
+    return {
+        "service": registered.service,
+        "display_name": registered.display_name,
+        "job_type": registered.job_type,
+        "retired_at": registered.retired_at,
+        "overrides": [to_plain(override) for override in registered.overrides],
+        "drift": [to_plain(item) for item in drifted],
+    }
 
 
 def _pause_json(job: Job) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from app.api.etag import Versioned
 from app.api.executions.answers import asked_run
 from app.api.executions.schemas import ExecutionList, ExecutionQuery, RunEnvelope, WaitQuery
 from app.api.jobs.answers import client_locale, created_job, job_answer, show_job, warnings_json
-from app.api.jobs.schemas import BackfillOut, JobChanges, JobEnvelope, JobList, JobQuery, RunBody, Validated
+from app.api.jobs.schemas import BackfillOut, JobChanges, JobEnvelope, JobList, JobQuery, RunBody, SettleBody, Validated
 from app.api.paging import page_json
 from app.api.present import execution_json, instant, jsonable
 from app.errors import FieldError
@@ -132,6 +132,16 @@ def pause_job(job_id: str, body: Any, version: int | None) -> Versioned:
 def resume_job(job_id: str, version: int | None) -> Versioned:
     """Resume a paused job; runs that the pause skipped are not made up for"""
     return job_answer(services().pausing.resume(actor(), job_id, version=version), "Job resumed")
+
+
+@blueprint.put("/<job_id>/overrides")
+@blueprint.body(SettleBody)
+@blueprint.response(200, JobEnvelope)
+@blueprint.etag(if_match=True)
+def settle_override(job_id: str, body: dict[str, Any], version: int | None) -> Versioned:
+    """Keep or drop a value that an admin put in place of the one that the job's service declares"""
+    job = services().registrations.settle(actor(), job_id, body["field"], keep=body["keep"], version=version)
+    return job_answer(job, "Job updated")
 
 
 def _errors_of_run(body: Any, errors: Sequence[FieldError], job_id: str) -> Sequence[FieldError]:

@@ -68,6 +68,33 @@ class PauseOut(AnswerSchema):
     at = ma.String(required=True, metadata=INSTANT)
 
 
+class OverrideOut(AnswerSchema):
+    field = ma.String(required=True, metadata={"description": "JSON Pointer of a field of the job, such as `/schedule/expression`"})
+    value = ma.Raw(allow_none=True, metadata={"description": "What applies"})
+    declared = ma.Raw(allow_none=True, metadata={"description": "What the code declared when the admin decided"})
+    by = ma.String(required=True)
+    at = ma.String(required=True, metadata=INSTANT)
+
+
+class DriftOut(OverrideOut):
+    before = ma.Raw(allow_none=True, metadata={"description": "What the code declared when the admin decided"})
+    declared = ma.Raw(allow_none=True, metadata={"description": "What the code declares now"})
+
+
+class RegisteredOut(AnswerSchema):
+    service = ma.String(required=True)
+    display_name = ma.String(required=True)
+    job_type = ma.String(required=True)
+    retired_at = ma.String(allow_none=True, metadata={"description": "When the service stopped declaring the job", **INSTANT})
+    overrides = ma.List(ma.Nested(OverrideOut), required=True, metadata={"description": "Values that admins put in place of declared ones"})
+    drift = ma.List(ma.Nested(DriftOut), required=True, metadata={"description": "Those of which the code has changed its own value since"})
+
+
+class SettleBody(RequestSchema):
+    field = ma.String(required=True, metadata={"description": "JSON Pointer of an override, such as `/schedule/expression`"})
+    keep = ma.Boolean(required=True, metadata={"description": "true: the admin's value stays. false: the declared value applies again"})
+
+
 class JobOut(JobDefinitionSchema):
     class Meta:
         unknown = EXCLUDE
@@ -91,6 +118,7 @@ class JobOut(JobDefinitionSchema):
     schedule_error = ma.String(allow_none=True)
     ended = ma.Boolean(metadata={"description": "Its schedule has no due time any more"})
     paused = ma.Nested(PauseOut, allow_none=True)
+    registered = ma.Nested(RegisteredOut, metadata={"description": "Only of a job that a service registers"})
     version = ma.Integer(required=True)
 
 

@@ -1,0 +1,1 @@
+"""Registered services: registrations, manifests, heartbeats, keys."""

@@ -78,6 +78,12 @@ def read_definition(body: Any, settings: Settings) -> Reading:
     return replace(reading, errors=tuple(reading.and_also(_errors_by_settings(definition, settings))))
 
 
+def complete_definition(values: Mapping[str, Any], settings: Settings) -> Reading:
+    """Returns the definition of values that another schema has read, with the defaults of the settings, and what the settings forbid."""
+    definition = definition_from(_with_defaults(dict(values), settings))
+    return Reading(definition, tuple(_errors_by_settings(definition, settings)))
+
+
 def load_definition(body: Any, settings: Settings) -> JobDefinition:
     """Returns the definition that `body` describes. Raises ValidationFailed with a JSON Pointer for each wrong field."""
     reading = read_definition(body, settings)

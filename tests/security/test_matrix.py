@@ -31,6 +31,8 @@ JOB, RUN, CONNECTION, USER, TOKEN, ASK = (
     f"{A}/approvals/<approval_id>",
 )
 
+SERVICE = "/api/services/<name>"
+
 REST: dict[tuple[str, str], May | None] = {
     ("GET", "/api/openapi.json"): OPEN,
     ("GET", f"{RUN}/events"): May.SEE_EXECUTIONS,
@@ -117,6 +119,16 @@ REST: dict[tuple[str, str], May | None] = {
     ("GET", f"{A}/sample-data"): May.MANAGE_SAMPLE,
     ("PUT", f"{A}/sample-data"): May.MANAGE_SAMPLE,
     ("DELETE", f"{A}/sample-data"): May.MANAGE_SAMPLE,
+    ("PUT", f"{JOB}/overrides"): May.CHANGE_JOBS,
+    ("POST", "/api/jobs/register"): May.REGISTER_JOBS,
+    ("GET", "/api/services"): May.SEE_SERVICES,
+    ("GET", SERVICE): May.SEE_SERVICES,
+    ("PUT", SERVICE): May.MANAGE_SERVICES,
+    ("DELETE", SERVICE): May.MANAGE_SERVICES,
+    ("PUT", f"{SERVICE}/manifest"): May.REGISTER_JOBS,
+    ("POST", f"{SERVICE}/heartbeat"): May.REGISTER_JOBS,
+    ("POST", f"{SERVICE}/keys/rotate"): May.MANAGE_SERVICES,
+    ("DELETE", f"{SERVICE}/keys/previous"): May.MANAGE_SERVICES,
 }
 # What tells what there is besides what would be, or what is there and not one's own.
 BOTH = {

@@ -26,12 +26,13 @@ from app.integrations.services.declaration import (
 )
 from app.integrations.services.model import Manifest, OnStale, Service
 from app.integrations.services.store import ServiceStore
-from app.jobs.reading import read_definition
+from app.jobs.reading import complete_definition
 from app.jobs.registration import Applied, Declared, Registrations
 from app.jobs.rules import ScheduleRules
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import TemplateVersion, with_defaults
 from app.validation.dynamic import Known
+from app.validation.names import read_name
 from app.validation.pointer import escape
 from app.validation.together import sound
 from templates_lib import calls
@@ -232,7 +233,8 @@ class ServiceRegistration:
         policy = {
             name: body[sent] for sent, name in (("maxRetries", "max_retries"), ("retryDelaySeconds", "retry_delay_seconds")) if sent in body
         }
-        reading = read_definition(
+        tags, wrong = _names(body)
+        reading = complete_definition(
             {
                 "name": item.name,
                 "description": body.get("description", ""),
@@ -240,14 +242,15 @@ class ServiceRegistration:
                 "schedule": schedule_of(body, self._settings.timezone),
                 "retry_policy": policy,
                 **({"timeout_seconds": body["timeoutSeconds"]} if "timeoutSeconds" in body else {}),
-                **{name: body[name] for name in ("tags", "priority", "group") if name in body},
+                **{name: body[name] for name in ("priority", "group") if name in body},
+                "tags": tags,
                 "enabled": False,
             },
             self._settings,
         )
         definition = replace(reading.definition, parameters=with_defaults(entry.parameters_schema, parameters))
         now = self._clock.now()
-        more = [*self._rules.check(definition.schedule, now)]
+        more = [*wrong, *self._rules.check(definition.schedule, now)]
         more += [error.below("/parameters") for error in entry.check_ahead(definition.parameters, Known(now=now, sample=True))]
         if not sees_group(actor, definition.group):
             more.append(FieldError("/group", say("must be one of your groups: {known}", known=", ".join(sorted(actor.groups or ())))))
@@ -386,6 +389,20 @@ def _enabled(actor: Actor, body: Mapping[str, Any]) -> bool | None:
     if wanted is True:
         return True if _may_enable(actor) else None
     return wanted if wanted is None else False
+
+
+def _names(body: Mapping[str, Any]) -> tuple[list[str], list[FieldError]]:
+    """Returns the tags of a declaration in their normal spelling, and what is wrong with them and with its group."""
+    tags, errors = list[str](), list[FieldError]()
+    for index, sent in enumerate(body.get("tags", ())):
+        text, problem = read_name(sent)
+        tags.append(text)
+        if problem or not text:
+            errors.append(FieldError(f"/tags/{index}", problem or "must not be empty"))
+    group, problem = read_name(body.get("group", ""))
+    if problem or group != body.get("group", ""):
+        errors.append(FieldError("/group", problem or "must not begin or end with a space"))
+    return tags, errors
 
 
 def _grouped(read: Mapping[int, Declaration]) -> dict[str, list[int]]:

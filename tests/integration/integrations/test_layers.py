@@ -1,0 +1,163 @@
+"""Two layers: what the code of a service declares, and what admins choose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.audit.model import Actor
+from app.jobs.model import Job
+from app.services import Services
+from tests.conftest import Api
+from tests.integration.integrations.test_registration import BY_URL, REGISTER, registered
+
+NAME = BY_URL["name"]
+JOBS = "/api/admin/scheduler-jobs"
+
+
+@pytest.fixture
+def job(bot_api: Api, services: Services) -> Job:
+    """The registered job of document 000."""
+    assert bot_api("POST", REGISTER, BY_URL).status_code == 200
+    return registered(services, NAME)
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"description": "mine"}, "/description"),
+        ({"name": "mine"}, "/name"),
+        ({"timeout_seconds": 5}, "/timeout_seconds"),
+        ({"parameters": {"service": "email-service", "job_name": "other"}}, "/parameters"),
+    ],
+)
+def test_what_the_code_decides_is_refused_with_the_service_as_the_reason(
+    api: Api, services: Services, job: Job, changes: dict[str, Any], pointer: str
+) -> None:
+    answer = api("PUT", f"{JOBS}/{job.id}", {**changes, "priority": 9})
+    assert answer.status_code == 422, answer.json
+    assert [(error["pointer"], "email-service" in error["detail"]) for error in answer.json["errors"]] == [(pointer, True)]
+    assert registered(services, NAME).version == job.version
+
+
+def test_another_template_or_new_dependencies_are_refused(api: Api, services: Services, job: Job) -> None:
+    api("POST", JOBS, {"name": "first", "template_type": "noop", "parameters": {}})
+    answer = api("PUT", f"{JOBS}/{job.id}", {"depends_on": [{"job": "first"}]})
+    assert (answer.status_code, [error["pointer"] for error in answer.json["errors"]]) == (422, ["/depends_on"])
+    answer = api("PUT", f"{JOBS}/{job.id}", {"template_type": "noop"})
+    assert answer.status_code == 422
+    assert "/template_type" in [error["pointer"] for error in answer.json["errors"]]
+
+
+def test_what_admins_decide_survives_every_registration(api: Api, bot_api: Api, services: Services, job: Job) -> None:
+    chosen = {
+        "schedule": {"type": "cron", "expression": "0 10 * * 2", "timezone": "Europe/Berlin"},
+        "enabled": True,
+        "retry_policy": {"max_retries": 1},
+        "priority": 9,
+        "tags": ["mine"],
+        "notifications": {"on_failure": ["ada@example.com"]},
+        "pause_after_failures": 3,
+    }
+    answer = api("PUT", f"{JOBS}/{job.id}", chosen)
+    assert answer.status_code == 200, answer.json
+    fields = {item["field"] for item in answer.json["job"]["registered"]["overrides"]}
+    assert fields == {
+        "/schedule/expression",
+        "/schedule/timezone",
+        "/enabled",
+        "/retry_policy/max_retries",
+        "/priority",
+        "/tags",
+        "/notifications/on_failure",
+        "/pause_after_failures",
+    }
+    assert bot_api("POST", REGISTER, BY_URL).json["unchanged"] == [NAME]
+    assert bot_api("POST", REGISTER, {**BY_URL, "config": {"batchSize": 7}, "tags": ["a"]}).json["updated"] == [NAME]
+    after = registered(services, NAME).definition
+    assert after.schedule.values()["expression"] == "0 10 * * 2"
+    assert (after.enabled, after.retry_policy.max_retries, after.priority, after.tags) == (True, 1, 9, ("mine",))
+    assert after.parameters["config"] == {"batchSize": 7}
+
+
+def test_the_switch_of_an_admin_outlives_a_registration(api: Api, enabling_api: Api, services: Services, job: Job) -> None:
+    api("POST", f"{JOBS}/{job.id}/enable")
+    enabling_api("POST", REGISTER, {**BY_URL, "description": "x"})
+    assert registered(services, NAME).definition.enabled
+    api("POST", f"{JOBS}/{job.id}/disable")
+    assert registered(services, NAME).registered.overrides == ()  # type: ignore[union-attr]
+    enabling_api("POST", REGISTER, {**BY_URL, "enabled": True})
+    assert registered(services, NAME).definition.enabled
+    api("POST", f"{JOBS}/{job.id}/disable")
+    enabling_api("POST", REGISTER, {**BY_URL, "enabled": True, "description": "y"})
+    assert not registered(services, NAME).definition.enabled
+
+
+@pytest.mark.parametrize(("keep", "expression"), [(True, "0 10 * * 1"), (False, "0 8 * * MON")])
+def test_drift_is_shown_and_either_side_can_be_chosen(
+    api: Api, bot_api: Api, services: Services, job: Job, super_admin: Actor, keep: bool, expression: str
+) -> None:
+    api("PUT", f"{JOBS}/{job.id}", {"schedule": {"type": "cron", "expression": "0 10 * * 1"}})
+    bot_api("POST", REGISTER, {**BY_URL, "cronExpression": "0 8 * * MON"})
+    shown = api("GET", f"{JOBS}/{job.id}").json["job"]
+    (drifted,) = shown["registered"]["drift"]
+    assert {name: drifted[name] for name in ("field", "value", "before", "declared", "by")} == {
+        "field": "/schedule/expression",
+        "value": "0 10 * * 1",
+        "before": "0 9 * * MON",
+        "declared": "0 8 * * MON",
+        "by": "admin@example.com",
+    }
+    assert shown["schedule"]["expression"] == "0 10 * * 1"
+    assert api("GET", "/api/services/email-service").json["jobs"][0]["drift"] == ["/schedule/expression"]
+    newest = services.jobs.revisions(super_admin, job.id)[0]
+    assert [row["field"] for row in newest.diff] == ["/declared/schedule/expression"]
+    settled = api("PUT", f"{JOBS}/{job.id}/overrides", {"field": "/schedule/expression", "keep": keep})
+    assert settled.status_code == 200, settled.json
+    assert settled.json["job"]["schedule"]["expression"] == expression
+    assert settled.json["job"]["registered"]["drift"] == []
+    assert bool(settled.json["job"]["registered"]["overrides"]) is keep
+
+
+def test_a_field_without_an_override_cannot_be_settled(api: Api, job: Job) -> None:
+    answer = api("PUT", f"{JOBS}/{job.id}/overrides", {"field": "/priority", "keep": False})
+    assert answer.status_code == 409
+    assert api("PUT", f"{JOBS}/{job.id}/overrides", {"field": "/priority"}).status_code == 422
+
+
+def test_an_invalid_cron_change_leaves_the_schedule_as_it_is(api: Api, services: Services, job: Job) -> None:
+    answer = api("PUT", f"{JOBS}/{job.id}", {"schedule": {"type": "cron", "expression": "61 * * * *"}})
+    assert (answer.status_code, answer.json["errors"][0]["pointer"]) == (422, "/schedule/expression")
+    assert registered(services, NAME) == job
+
+
+def test_an_older_version_brings_back_only_what_admins_decide(
+    api: Api, bot_api: Api, services: Services, super_admin: Actor, job: Job
+) -> None:
+    bot_api("POST", REGISTER, {**BY_URL, "description": "new text", "cronExpression": "0 8 * * MON"})
+    services.jobs.restore(super_admin, job.id, 1)
+    after = registered(services, NAME)
+    assert (after.definition.description, after.definition.schedule.values()["expression"]) == ("new text", "0 9 * * MON")
+    assert after.registered is not None
+    assert [item.field for item in after.registered.overrides] == ["/schedule/expression"]
+
+
+def test_a_whole_definition_as_it_is_shown_can_be_sent_back(api: Api, job: Job, services: Services) -> None:
+    shown = api("GET", f"{JOBS}/{job.id}").json["job"]
+    names = (
+        "name",
+        "description",
+        "template_type",
+        "parameters",
+        "schedule",
+        "enabled",
+        "timeout_seconds",
+        "retry_policy",
+        "tags",
+        "depends_on",
+    )
+    body = {name: shown[name] for name in names}
+    answer = api("PUT", f"{JOBS}/{job.id}", {**body, "priority": 3})
+    assert answer.status_code == 200, answer.json
+    assert [item["field"] for item in answer.json["job"]["registered"]["overrides"]] == ["/priority"]

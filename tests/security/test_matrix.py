@@ -320,6 +320,11 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", f"{A}/users"): {"email": "new@example.com", "role": "user"},
     ("PATCH", USER): {"name": "x"},
     ("POST", f"{USER}/tokens"): {"name": "x", "scopes": ["read"]},
+    ("PUT", f"{JOB}/overrides"): {"field": "/priority", "keep": True},
+    ("POST", "/api/jobs/register"): {"name": "x"},
+    ("PUT", SERVICE): {"owner": "other@example.com"},
+    ("PUT", f"{SERVICE}/manifest"): {"version": "1", "jobs": []},
+    ("POST", f"{SERVICE}/heartbeat"): {"instance": "a"},
 }
 
 

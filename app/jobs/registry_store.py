@@ -250,7 +250,7 @@ def _no_room(most: int, free: int, count: int, *, creator: str = "") -> LimitRea
             words = say("There are already {most} jobs, which is the limit (JOBWRIGHT_MAX_JOBS). Delete a job first.", most=most)
         case False, True:
             words = say(
-                "The limit of {most} jobs (JOBWRIGHT_MAX_JOBS) leaves room for {free} of these {count} jobs.",
+                "The limit of {most} jobs (JOBWRIGHT_MAX_JOBS) leaves room for only {free} of the {count} new ones.",
                 most=most,
                 free=free,
                 count=count,
@@ -263,7 +263,7 @@ def _no_room(most: int, free: int, count: int, *, creator: str = "") -> LimitRea
             )
         case _:
             words = say(
-                "The limit of {most} jobs of {created_by} (MAX_SCHEDULES_PER_CREATOR) leaves room for {free} of these {count} jobs.",
+                "The limit of {most} jobs of {created_by} (MAX_SCHEDULES_PER_CREATOR) leaves room for only {free} of the {count} new ones.",
                 created_by=creator,
                 most=most,
                 free=free,

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,15 @@ from jobwright_client.calls import Request, job_of
 from jobwright_client.testing import Jobwright
 
 from tests.support import eventually
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """The examples drain on SIGTERM, which is not for the process of the tests."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
 
 CALL = {"executionId": "e", "attempt": 1}
 

@@ -353,6 +353,37 @@ def test_a_newer_attempt_does_the_work_again_if_the_older_one_fails(service: Ser
     assert work.runs == 2
 
 
+@pytest.mark.parametrize("heartbeat_seconds", [0.3])
+def test_a_cancel_reaches_the_work_that_an_older_attempt_began(jobwright: Jobwright, work: Work) -> None:
+    run = jobwright.begin("stoppable")
+    for _ in range(2):
+        assert jobwright.call(run).status == 202
+    run.cancelling = True
+    assert run.ended.wait(60)
+    assert run.result["error"] == "Stopped at a safe point"
+    assert work.runs == 1
+
+
+def test_work_that_an_older_attempt_began_is_handed_back_with_the_newer_one(service: Service, jobwright: Jobwright, work: Work) -> None:
+    run = jobwright.begin("stoppable")
+    for _ in range(2):
+        assert jobwright.call(run).status == 202
+    service.drain(grace_seconds=0)
+    assert run.result["error"] == "Handed back: the instance stops"
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "jobwright-stoppable"])
+
+
+def test_a_state_that_cannot_be_written_does_not_lose_an_outcome(
+    service: Service, jobwright: Jobwright, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(service.runs._state, "end", broken)
+    assert jobwright.run("short").status == "success"
+    eventually(lambda: not service.runs._live)
+
+
 def test_the_lease_of_a_run_is_longer_than_its_renewal() -> None:
     assert 3 * RENEW_SECONDS < LEASE_SECONDS
 
@@ -441,7 +472,7 @@ def test_a_config_of_another_type_is_a_permanent_failure_and_forgotten(service: 
 
 def test_a_job_that_another_version_may_have_is_asked_for_again(jobwright: Jobwright) -> None:
     response = jobwright.call(jobwright.begin("unknown"))
-    assert (response.status, response.headers["Retry-After"]) == (503, "10")
+    assert (response.status, response.headers["Retry-After"]) == (425, "10")
 
 
 def test_a_retired_job_is_gone(service: Service, jobwright: Jobwright) -> None:
@@ -466,7 +497,7 @@ def test_all_places_taken_means_later(service: Service, work: Work) -> None:
 
     assert [call(number).status for number in range(2)] == [202, 202]
     full = call(2)
-    assert (full.status, full.headers["Retry-After"]) == (503, "5")
+    assert (full.status, full.headers["Retry-After"]) == (429, "5")
     assert "All 2 places" in full.body["error"]
     work.gate.set()
     eventually(lambda: not service.runs._live, seconds=60)
@@ -481,6 +512,8 @@ def test_a_service_that_stops_finishes_its_runs_and_takes_no_more(service: Servi
     drain = threading.Thread(target=service.drain, args=(30,))
     drain.start()
     eventually(lambda: jobwright.heartbeats and jobwright.heartbeats[-1]["state"] == "draining")
+    assert jobwright.service.handle(jobwright.request(jobwright.begin("short"))).status == 200, "a call that was on its way"
+    eventually(lambda: service.runs.draining)
     refused = jobwright.service.handle(jobwright.request(jobwright.begin("short")))
     assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
     assert jobwright.service.handle(jobwright.request(run)).status == 202, "a duplicate of what still runs"

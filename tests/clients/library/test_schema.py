@@ -42,6 +42,15 @@ class Digest:
 
 
 @dataclass
+class Checked:
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            raise ValueError("size must not be negative")
+
+
+@dataclass
 class Tree:
     name: str
     children: list[Tree] = field(default_factory=list)
@@ -203,6 +212,7 @@ def test_values_of_other_types(value: Any, hint: Any, expected: Any) -> None:
         ("x", datetime, "/: must be a time"),
         (4, UUID, "/: must be a UUID"),
         (1, Literal[True], "/: must be one of: True"),
+        ({"size": -1}, Checked, "/: size must not be negative"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_place(value: Any, hint: Any, words: str) -> None:

@@ -112,4 +112,6 @@ class _Life:
         if message["type"] == "lifespan.startup.complete":
             self._service.runs.loop = asyncio.get_running_loop()
             self._service.start()
+            # A server closes its sockets when it hears SIGTERM; this drains before that.
+            self._service.drain_on_sigterm()
         await self._send_outer(message)

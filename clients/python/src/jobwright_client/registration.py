@@ -110,14 +110,16 @@ class Registration:
         """Waits until the service is registered. Returns whether it is."""
         return self._registered.wait(timeout_seconds)
 
-    def say(self, state: str) -> None:
-        """Sends a heartbeat with another state now, once: an instance that stops does not wait for Jobwright."""
+    def say(self, state: str) -> bool:
+        """Sends a heartbeat with another state now, once, and returns whether Jobwright took it. An instance that stops waits no longer."""
         self._state = state
-        if self._registered.is_set():
-            try:
-                self._beat(STOP_TIMEOUT_SECONDS)
-            except NoAnswer as error:
-                log.warning("Jobwright was not told that this instance is %s: %s", state, error)
+        if not self._registered.is_set():
+            return False
+        try:
+            return self._beat(STOP_TIMEOUT_SECONDS).status == 200
+        except NoAnswer as error:
+            log.warning("Jobwright was not told that this instance is %s: %s", state, error)
+            return False
 
     def stop(self) -> None:
         """Ends the thread."""

@@ -102,10 +102,14 @@ class Run:
         if not self.context.stop_requested.is_set():
             log.info("Run %s of %s is asked to stop: %s", self.context.execution_id, self.job.name, reason)
             self.context.stop_requested.set()
+        if self.after is not None:
+            self.after._stop_because(reason)  # it does the work for this one
 
     def hand_back_soon(self) -> None:
         """Asks the run to stop at a safe point; then it is handed back, and not counted as failed."""
         self._handing_back = True
+        if self.after is not None:
+            self.after._handing_back = True
         self._stop_because("the instance stops")
 
     # -- its work ----------------------------------------------------------------------------------------------------
@@ -114,7 +118,7 @@ class Run:
         """Does the work and returns how it ended."""
         if self.after is not None:
             self.after.done.wait()
-            if self.after.outcome is not None and self.after.outcome.succeeded:
+            if self.after.outcome is not None and (self.after.outcome.succeeded or self.context.cancelled()):
                 return self.after.outcome
         try:
             returned = self.job.function(self.context, **self._keywords)
@@ -204,7 +208,7 @@ class Runs:
         if self.draining:
             raise Refused(503, "This instance stops", retry_after_seconds=BUSY_SECONDS)
         if older is None and len(self._live) >= self._most:
-            raise Refused(503, f"All {self._most} places for runs are taken", retry_after_seconds=BUSY_SECONDS)
+            raise Refused(429, f"All {self._most} places for runs are taken", retry_after_seconds=BUSY_SECONDS)
 
     def _elsewhere(self, seen: Seen, call: Mapping[str, Any]) -> Response:
         """The answer where another process of this machine does the work: it reports itself what it was called for."""
@@ -216,10 +220,12 @@ class Runs:
         execution_id = call["executionId"]
         try:
             run = Run(job, call, sender=self._sender, after=older)
-        except InvalidConfig as error:
+        except BaseException as error:
             if older is None:
                 self._state.end(execution_id, None)
-            raise Refused(422, f"/config{error}") from error
+            if isinstance(error, InvalidConfig):
+                raise Refused(422, f"/config{error}") from error
+            raise
         if older is not None:
             older.superseded = True
             if older.reports is not None:
@@ -238,10 +244,15 @@ class Runs:
         if run.finish(outcome) is None:
             return
         execution_id = run.context.execution_id
-        if not run.superseded:
-            self._state.end(execution_id, None if outcome is HANDED_BACK else outcome)
+        try:
+            if not run.superseded:
+                self._state.end(execution_id, None if outcome is HANDED_BACK else outcome)
+        except Exception:
+            log.exception("The outcome of run %s could not be kept, so a duplicate may do its work again", execution_id)
         try:
             run.publish()
+        except Exception:
+            log.exception("The outcome of run %s could not be reported", execution_id)
         finally:
             with self._lock:
                 if self._live.get(execution_id) is run:

@@ -288,7 +288,10 @@ def read(value: Any, hint: Any, pointer: str) -> Any:
         return _read_list(value, origin, arguments, pointer)
     if _has_members(hint):
         values = read_object(value, members_of(hint), pointer)
-        return hint(**values)
+        try:
+            return hint(**values)
+        except (TypeError, ValueError) as error:  # of a check of the class itself
+            raise InvalidConfig(pointer, str(error)) from error
     if not isinstance(value, Mapping):
         raise InvalidConfig(pointer, "must be an object")
     inner = arguments[1] if len(arguments) > 1 else Any

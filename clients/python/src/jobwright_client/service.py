@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,8 @@ FunctionT = TypeVar("FunctionT", bound=JobFunction)
 
 FLUSH_SECONDS = 3.0
 UNKNOWN_SECONDS = 10  # Retry-After for a job that another version of this service may have
+# How long calls that were on their way are still taken after Jobwright has heard that no more may come; at most a tenth of the grace.
+LINGER_SECONDS = 1.0
 
 
 class Service:
@@ -138,7 +141,7 @@ class Service:
             return self.jobs[name]
         if name in self._retired:
             raise Refused(410, f"The job {name} does not exist any more")
-        raise Refused(503, f"This instance does not have the job {name}", retry_after_seconds=UNKNOWN_SECONDS)
+        raise Refused(425, f"This instance does not have the job {name}", retry_after_seconds=UNKNOWN_SECONDS)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -161,14 +164,18 @@ class Service:
             log.warning("Service %s does not register, because JOBWRIGHT_URL is not set", self.name)
 
     def drain(self, grace_seconds: float | None = None) -> None:
-        """Stops in an orderly way: takes no new work, finishes its runs within the grace or hands them back, and says goodbye."""
-        self.runs.draining = True
+        """Stops in an orderly way: tells Jobwright, takes no new work, and finishes its runs within the grace or hands them back.
+
+        Jobwright is told first, so that no call is refused that it makes in the meantime.
+        """
+        grace = self.settings.grace_seconds if grace_seconds is None else grace_seconds
         with self._draining:
             if self._drained.is_set():
                 return
             self.registration.stop()
-            self.registration.say("draining")
-            self.runs.drain(self.settings.grace_seconds if grace_seconds is None else grace_seconds)
+            if self.registration.say("draining"):
+                time.sleep(min(LINGER_SECONDS, grace / 10))
+            self.runs.drain(grace)
             self._sender.stop(FLUSH_SECONDS)
             self.registration.say("stopped")
             self._drained.set()
@@ -176,11 +183,15 @@ class Service:
     def drain_on_sigterm(self) -> None:
         """Drains when the process is asked to end; then what would have happened without this happens. A second SIGTERM does not wait.
 
-        Call it in the main thread. Servers of ASGI have their own way, which `asgi` uses.
+        Call it in the main thread; elsewhere it does nothing. `asgi` calls it by itself.
         """
         import signal
 
+        if threading.current_thread() is not threading.main_thread():
+            return
         before = signal.getsignal(signal.SIGTERM)
+        if getattr(before, "__module__", None) == "asyncio.unix_events":
+            return  # the event loop hears of the signal by itself, and cannot be made to wait
 
         def drain_and_pass_on() -> None:
             try:
@@ -189,7 +200,6 @@ class Service:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         def on_sigterm(_number: int, _frame: object) -> None:
-            self.runs.draining = True
             signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
             threading.Thread(target=drain_and_pass_on, name="jobwright-drain").start()
 

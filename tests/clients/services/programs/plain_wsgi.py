@@ -91,7 +91,10 @@ def report(work: Work, name: str, body: dict[str, Any], *, until_taken: bool = F
         stamp = str(int(time.time()))
         signed = signature(message_id, stamp, json.dumps(body).encode(), KEYS[0])
         headers = {"webhook-id": message_id, "webhook-timestamp": stamp, "webhook-signature": f"v1,{signed}"}
-        status, answer = send("POST", f"{work.call['callback']['url']}/{name}", body, headers)
+        url = work.call["callback"]["url"]
+        status, answer = send("POST", f"{url}/{name}", body, headers)
+        if status == 409 and url != work.call["callback"]["url"]:
+            continue  # a newer attempt has taken over in the meantime
         if status in {404, 409} or answer.get("status") == "cancelling":
             raise Gone
         if status in {200, 413, 422} or not until_taken:

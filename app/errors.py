@@ -87,6 +87,12 @@ class NotSignedIn(JobwrightError):
     title = "Sign-in required"
 
 
+class SignatureRefused(NotSignedIn):
+    """A request to an inbound address whose signature is missing or does not hold."""
+
+    title = "Signature not accepted"
+
+
 class Forbidden(JobwrightError):
     """Known, but not allowed."""
 
@@ -171,6 +177,13 @@ class LimitReached(JobwrightError):
     def __init__(self, detail: str, *, retry_after_seconds: int | None = None) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(detail)
+
+
+class BodyTooLarge(JobwrightError):
+    """The body of a request is larger than its address accepts."""
+
+    status = 413
+    title = "The body is too large"
 
 
 class StoreUnavailable(JobwrightError):

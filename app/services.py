@@ -31,6 +31,8 @@ from app.execution.previews import Previews
 from app.execution.runs import Runs
 from app.integrations.services.registration import ServiceRegistration
 from app.integrations.services.service import RegisteredServices
+from app.integrations.inbound.addresses import Addresses
+from app.integrations.inbound.reception import Reception
 from app.jobs.dependencies import Dependencies
 from app.jobs.directory import JobDirectory
 from app.jobs.drafts import Drafts
@@ -96,6 +98,8 @@ class Services:
     drafts: Drafts
     notes: Notes
     approvals: Approvals
+    inbound: Addresses
+    reception: Reception
     exchange: Exchange
     bulk: Bulk
     runs: Runs

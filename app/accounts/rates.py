@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Rates:
-    """Counts requests per minute: of an account by its tokens, and of a network whose requests prove no account."""
+    """Counts requests per minute: of an account by its tokens, to an inbound address, and of a network whose requests prove no account."""
 
     def __init__(self, database: Database[Document], *, per_minute: int, strangers_per_minute: int) -> None:
         self._database, self._per_minute, self._strangers = database, per_minute, strangers_per_minute
@@ -39,6 +39,19 @@ class Rates:
                 "This account may send one request per minute (JOBWRIGHT_API_RATE). The next one is possible in {seconds} s.",
                 "This account may send {count} requests per minute (JOBWRIGHT_API_RATE). The next one is possible in {seconds} s.",
                 self._per_minute,
+                seconds=seconds,
+            )
+            raise LimitReached(text, retry_after_seconds=seconds)
+
+    def count_delivery(self, inbound_address_id: str, per_minute: int) -> None:
+        """Counts one delivery to an inbound address of a job. Raises LimitReached."""
+        until = self._counter.hit("inbound", inbound_address_id, per_minute)
+        if until is not None:
+            seconds = _seconds_until(until)
+            text = say_many(
+                "This address accepts one delivery per minute. The next one is possible in {seconds} s.",
+                "This address accepts {count} deliveries per minute. The next one is possible in {seconds} s.",
+                per_minute,
                 seconds=seconds,
             )
             raise LimitReached(text, retry_after_seconds=seconds)

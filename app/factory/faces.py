@@ -13,6 +13,7 @@ from app.factory.database import Store
 from app.factory.executions import Executions, build_executions
 from app.factory.ground import Ground, lay_ground
 from app.factory.integrations import Integrations, build_integrations
+from app.factory.inbound import build_inbound
 from app.factory.jobs import Jobs, build_jobs
 from app.factory.people import People, build_people
 from app.factory.templates import Materials, build_materials
@@ -44,6 +45,7 @@ def _services(
     """The stages side by side, with those that need several of them."""
     registered, by_hand = jobs.services, executions.services
     approvals = _approvals(ground, jobs, executions)
+    inbound = build_inbound(ground, people, materials, jobs=registered, runs=by_hand.runs, approvals=approvals)
 
     def ping() -> None:
         with store_errors():
@@ -98,6 +100,8 @@ def _services(
         backfills=executions.backfills,
         maintenance=executions.maintenance,
         approvals=approvals,
+        inbound=inbound.addresses,
+        reception=inbound.reception,
         exchange=Exchange(
             registry=registered.registry,
             directory=registered.directory,

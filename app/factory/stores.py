@@ -21,6 +21,9 @@ from app.execution.log_store import LogStore
 from app.execution.statistics_store import StatisticsStore
 from app.factory.handlers import OWING
 from app.integrations.services.store import ServiceStore
+from app.integrations.inbound.address_store import AddressStore
+from app.integrations.inbound.delivery_store import DeliveryStore
+from app.integrations.inbound.seen_store import SeenStore
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.draft_store import DraftStore
@@ -89,6 +92,9 @@ class Stores:
     approvals: ApprovalStore
     samples: SampleStore
     services: ServiceStore
+    inbound_addresses: AddressStore
+    inbound_deliveries: DeliveryStore
+    inbound_seen: SeenStore
 
     @property
     def start_limits(self) -> StartLimits:
@@ -136,4 +142,7 @@ class Stores:
             approvals=ApprovalStore(database),
             samples=SampleStore(database),
             services=ServiceStore(database),
+            inbound_addresses=AddressStore(database),
+            inbound_deliveries=DeliveryStore(database),
+            inbound_seen=SeenStore(database),
         )

@@ -12,6 +12,7 @@ from app.connections.resealing import Resealing
 from app.connections.service import Connections
 from app.connections.vault import Vault
 from app.factory.ground import Ground
+from app.integrations.inbound import address_store
 from app.jobs import shape as job_shape
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.parameters import ParameterPipeline
@@ -76,5 +77,11 @@ def build_materials(ground: Ground, catalogue: Catalogue | None) -> Materials:
 
 def _sealed_fields(keys: KeyRing, vault: Vault) -> list[tuple[SealedFields, Seal]]:
     """Every field of the database that may hold sealed values, with its seal."""
-    secrets = (*connection_store.SEALED_FIELDS, *job_shape.SEALED_FIELDS, *execution_shape.SEALED_FIELDS, *approval_store.SEALED_FIELDS)
+    secrets = (
+        *connection_store.SEALED_FIELDS,
+        *job_shape.SEALED_FIELDS,
+        *execution_shape.SEALED_FIELDS,
+        *approval_store.SEALED_FIELDS,
+        *address_store.SEALED_FIELDS,
+    )
     return [*((fields, vault) for fields in secrets), *((fields, SecondFactorSeal(keys)) for fields in account_shape.SEALED_FIELDS)]

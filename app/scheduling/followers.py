@@ -6,19 +6,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from app.clock import Clock
 from app.events import get_logger
 from app.jobs.dependencies import counts
 from app.jobs.dependency_store import DependencyStore
-from app.jobs.model import Cause, Job, Overlap
+from app.jobs.model import Job, Overlap
 from app.queue.execution import Execution
 from app.queue.model import RAN, Reason, Status
 from app.queue.owing import End, EndHandler
 from app.queue.start_limits import StartLimits
 from app.queue.store import QueueStore
 from app.scheduling.gathering_store import Gathering, GatheringStore
+from app.scheduling.hindrance import hindrance
 from app.scheduling.triggers import Triggers
 from app.signals import Signal
 from app.ticks import each
@@ -112,7 +113,9 @@ class Followers(EndHandler):
         """Write one run; returns how many are new. `line` are the jobs whose runs began one another. A job that is one of them depends on
         itself, which the registry refuses but a database may hold: its run is skipped, or runs without end would follow."""
         now = self._clock.now()
-        reason = self._hindrance(job, now) if job.id not in line and len(line) <= DEEPEST else Reason.CIRCLE
+        reason: Reason | None = Reason.CIRCLE
+        if job.id not in line and len(line) <= DEEPEST:
+            reason = hindrance(job, now, triggers=self._triggers, rests=self._rests)
         run_id = str(uuid.uuid5(_RUN_SPACE, "\0".join((job.id, *caused_by))))
         run = Execution.following(job, now, caused_by=caused_by, line=line, execution_id=run_id)
         if not self._queue.add_one(run if reason is None else run.ended(Status.SKIPPED, reason, now)):
@@ -123,15 +126,6 @@ class Followers(EndHandler):
         if reason is Reason.CIRCLE:
             log.warning("followers.circle", job=job.id, depth=len(line))
         return 1
-
-    def _hindrance(self, job: Job, now: datetime) -> Reason | None:
-        """Why the job does not run now. Maintenance is none: it lets what is queued wait."""
-        pause = job.paused
-        if pause is not None and pause.cause is Cause.PERSON and (pause.until is None or pause.until > now):
-            return Reason.PAUSED
-        if self._triggers.blackouts(job.definition.schedule).at(now) is not None:
-            return Reason.BLACKOUT
-        return Reason.TEMPLATE_OFF if self._rests(job.definition.template_type) else None
 
 
 def arrive(before: Gathering, wanted: Collection[str], job_id: str, execution_id: str) -> Gathering:

@@ -64,8 +64,8 @@ class NotYet(Exception):
 class Known:
     """The values that expressions may name.
 
-    `previous` is {id, result, completed_at} of the job's last success, or None. With `sample`, the run is in the future: values that only
-    the run will know are left open.
+    `previous` is {id, result, completed_at} of the job's last success, or None. `more` are further names with their values. With `sample`,
+    the run is in the future: values that only the run will know are left open.
     """
 
     now: datetime
@@ -74,7 +74,13 @@ class Known:
     job_id: str = ""
     job_name: str = ""
     previous: Mapping[str, Any] | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
     sample: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that expressions may begin with."""
+        return (*NAMES, *self.more)
 
 
 @dataclass
@@ -96,6 +102,25 @@ def resolve(schema: Any, value: Any, known: Known, *, prefix: str = "") -> Resol
     if has_any(value):
         resolved.value = _Walker(known, resolved, prefix).walk(Place.of(schema), value, (), inside=False)
     return resolved
+
+
+def as_data(schema: Any, value: Any) -> Any:
+    """Returns `value` so that `resolve` leaves it as it is: at places where texts may be dynamic, `{{` is written as an expression that
+    gives these braces. For values that come from outside and are data, whatever they look like."""
+    return _as_data(Place.of(schema), value, inside=False) if has_any(value) else value
+
+
+def _as_data(place: Place | None, value: Any, *, inside: bool) -> Any:
+    if place is not None and place.secret:
+        return value
+    inside = inside or (place is not None and place.says("x-dynamic", value=True))
+    if isinstance(value, str):
+        return value.replace(OPEN, '{{ "{{" }}') if inside else value
+    if isinstance(value, Mapping):
+        return {key: _as_data(place.member(key) if place is not None else None, item, inside=inside) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_data(place.entry(at) if place is not None else None, item, inside=inside) for at, item in enumerate(value)]
+    return value
 
 
 def put_back(value: Any, became: Mapping[str, Any]) -> Any:
@@ -278,9 +303,10 @@ def _lookup(name: str, known: Known) -> Any:
     if name in simple:
         value = simple[name]
         return _Missing(name) if value is None or value == "" else value
-    if parts[0] != "previous" or len(parts) < 2 or parts[1] not in {"result", "id", "completed_at"}:
-        raise Wrong(say("{name} is not known. Known names: {known}", name=name, known=", ".join(NAMES)))
-    at: Any = known.previous
+    is_previous = parts[0] == "previous" and len(parts) > 1 and parts[1] in {"result", "id", "completed_at"}
+    if parts[0] not in known.more and not is_previous:
+        raise Wrong(say("{name} is not known. Known names: {known}", name=name, known=", ".join(known.names)))
+    at: Any = known.previous if is_previous else known.more[parts[0]]
     for part in parts[1:]:
         if isinstance(at, Mapping) and part in at:
             at = at[part]

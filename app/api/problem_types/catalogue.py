@@ -48,6 +48,11 @@ OF_ERRORS: dict[type[JobwrightError], ProblemType] = dict(
             "The body was read, but some of its values are not accepted. `errors` names each of them by a JSON Pointer. Correct them all.",
         ),
         _of(errors.NotSignedIn, "not-signed-in", "The request has no valid token: it is missing, unknown, expired or revoked."),
+        _of(
+            errors.SignatureRefused,
+            "signature-refused",
+            "The signature of a request to an inbound address is missing, does not fit its body, or is too old. `detail` says which.",
+        ),
         _of(errors.Forbidden, "not-allowed", "The role of the account, or the scopes of the token, do not allow this."),
         _of(errors.NotFound, "not-found", "There is no such record, or the account may not see it."),
         _of(errors.Conflict, "conflict", "The present state of the record does not allow this. `detail` says why."),

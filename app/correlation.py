@@ -17,6 +17,9 @@ HEADER = "X-Request-Id"
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+_SECRETS = frozenset({"secret", "token"})  # parts of addresses that prove something
+
+
 def current_id() -> str:
     """The id of the request at hand, or an empty text outside of one."""
     return str(g.get("correlation_id", "")) if has_request_context() else ""
@@ -43,8 +46,14 @@ def install(app: Flask) -> None:
             level(
                 "request",
                 method=request.method,
-                path=request.path,
+                path=_shown_path(),
                 status=response.status_code,
                 milliseconds=milliseconds,
             )
         return response
+
+
+def _shown_path() -> str:
+    """Returns the path of the request at hand for the log: the pattern of its address if a part of it is a secret."""
+    rule, parts = request.url_rule, request.view_args or {}
+    return rule.rule if rule is not None and _SECRETS & parts.keys() else request.path

@@ -179,13 +179,6 @@ class LimitReached(JobwrightError):
         super().__init__(detail)
 
 
-class BodyTooLarge(JobwrightError):
-    """The body of a request is larger than its address accepts."""
-
-    status = 413
-    title = "The body is too large"
-
-
 class StoreUnavailable(JobwrightError):
     """MongoDB does not answer; nothing was lost, try again."""
 

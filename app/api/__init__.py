@@ -16,6 +16,8 @@ from app.api.errors import answer_elsewhere
 from app.api.exchange import routes as exchange
 from app.api.executions import routes as executions
 from app.api.health import routes as health
+from app.api.inbound import reception as webhooks
+from app.api.inbound import routes as inbound
 from app.api.job_history import routes as job_history
 from app.api.jobs import routes as jobs
 from app.api.maintenance import routes as maintenance
@@ -44,6 +46,8 @@ RESOURCES = (
     exchange,
     jobs,
     job_history,
+    inbound,
+    webhooks,
     templates,
     template_moves,
     executions,

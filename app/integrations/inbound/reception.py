@@ -19,7 +19,6 @@ from app.clock import Clock
 from app.connections.inventory import Inventory
 from app.errors import (
     ApprovalNeeded,
-    BodyTooLarge,
     Conflict,
     Forbidden,
     JobwrightError,
@@ -52,6 +51,13 @@ _HINDRANCES = {
     Reason.BLACKOUT: say("A blackout calendar of the job covers this time"),
     Reason.TEMPLATE_OFF: say("The template of the job is disabled"),
 }
+
+
+class BodyTooLarge(JobwrightError):
+    """The body of a request is larger than its address accepts."""
+
+    status = 413
+    title = "The body is too large"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +188,7 @@ class Reception:
         try:
             job = self._jobs.registry.visible(actor, address.job_id)
         except NotFound as error:
-            raise Conflict(say("{email} may no longer run this job", email=address.owner)) from error
+            raise Conflict(say("The job is deleted, or {email} may no longer run it", email=address.owner)) from error
         self._refuse_hindered(job)
         entry = self._jobs.parameters.entry_of(job)
         names = names_of(payload, request.headers, identity.shown)

@@ -55,7 +55,11 @@ class Sender:
             return {"webhook-id": name, "webhook-timestamp": str(int(moment.timestamp())), "webhook-signature": signature}
         if self.proof == "github":
             signature = hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
-            return {"X-Hub-Signature-256": f"sha256={signature}", "X-GitHub-Event": "push", "X-GitHub-Delivery": delivery or f"d{self.sent}"}
+            return {
+                "X-Hub-Signature-256": f"sha256={signature}",
+                "X-GitHub-Event": "push",
+                "X-GitHub-Delivery": delivery or f"d{self.sent}",
+            }
         return {"Idempotency-Key": delivery} if delivery else {}
 
     def __call__(self, payload: Any = None, *, delivery: str | None = None, at: datetime | None = None, **headers: str) -> TestResponse:

@@ -47,7 +47,17 @@ def outcomes(services: Services, actor: Actor, job: Job) -> list[tuple[str, int,
 def test_every_wrong_address_is_answered_alike(app: Flask, services: Services, super_admin: Actor, job: Job, store: Store) -> None:
     good = sender(app, services, super_admin, job, "secret")
     off = sender(app, services, super_admin, job, "secret", enabled=False)
-    wrong = ["x", good.secret[:-1], good.secret + "x", good.secret.upper(), good.secret[:20] + "A" * 27, "jwi_" + "A" * 43, off.secret, "é", "%00"]
+    wrong = [
+        "x",
+        good.secret[:-1],
+        good.secret + "x",
+        good.secret.upper(),
+        good.secret[:20] + "A" * 27,
+        "jwi_" + "A" * 43,
+        off.secret,
+        "é",
+        "%00",
+    ]
     bodies = set()
     for secret in wrong:
         answer = Sender(app, secret)()
@@ -72,7 +82,14 @@ class _Commands(monitoring.CommandListener):
 
 
 def test_a_nearly_right_address_costs_the_same_as_any_other(
-    mongod: str, services: Services, super_admin: Actor, job: Job, settings: Settings, store: Store, catalogue: Catalogue, clock: ManualClock
+    mongod: str,
+    services: Services,
+    super_admin: Actor,
+    job: Job,
+    settings: Settings,
+    store: Store,
+    catalogue: Catalogue,
+    clock: ManualClock,
 ) -> None:
     """The secret is looked up by its digest: what the database is asked does not depend on how much of it is right."""
     good = services.inbound.create(super_admin, job.id, {"name": "a", "proof": "secret"})
@@ -115,18 +132,16 @@ def test_the_secret_is_in_no_log(app: Flask, services: Services, super_admin: Ac
 
 
 @pytest.mark.parametrize("proof", ["standard", "github"])
-def test_forged_requests_start_nothing(
-    app: Flask, services: Services, super_admin: Actor, job: Job, store: Store, proof: str
-) -> None:
+def test_forged_requests_start_nothing(app: Flask, services: Services, super_admin: Actor, job: Job, store: Store, proof: str) -> None:
     send = sender(app, services, super_admin, job, proof)
-    other = sender(app, services, super_admin, job, proof, **{"name": "other"})
+    other = sender(app, services, super_admin, job, proof, name="other")
     body = b'{"n": 1}'
     forged = [
         {},
         send.headers(body, key=other.key),
         send.headers(b'{"n": 2}'),
         {name: value[:-4] + "AAA=" for name, value in send.headers(body).items()},
-        {name: "" for name in send.headers(body)},
+        dict.fromkeys(send.headers(body), ""),
     ]
     for headers in forged:
         answer = send.raw(body, headers)
@@ -264,9 +279,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
-def test_hostile_bodies_break_nothing(
-    app: Flask, services: Services, super_admin: Actor, job: Job, body: bytes, content_type: str
-) -> None:
+def test_hostile_bodies_break_nothing(app: Flask, services: Services, super_admin: Actor, job: Job, body: bytes, content_type: str) -> None:
     mapping = {"file": '{{ payload.n | default: "x" | text }}', "seconds": "{{ payload.s | default: 0 }}"}
     send = sender(app, services, super_admin, job, "secret", parameters=mapping)
     answer = send.raw(body, content_type=content_type)
@@ -292,9 +305,7 @@ def test_odd_headers_break_nothing(app: Flask, services: Services, super_admin: 
             assert client.open(f"/api/inbound/{send.secret}", method=method).status_code == 405
 
 
-def test_an_expression_of_the_payload_never_reaches_the_run(
-    app: Flask, services: Services, super_admin: Actor, store: Store
-) -> None:
+def test_an_expression_of_the_payload_never_reaches_the_run(app: Flask, services: Services, super_admin: Actor, store: Store) -> None:
     job = hook_job(
         services,
         super_admin,

@@ -53,6 +53,9 @@ REST: dict[tuple[str, str], May | None] = {
     ("POST", f"{JOB}/enable"): May.CHANGE_JOBS,
     ("POST", f"{JOB}/disable"): May.CHANGE_JOBS,
     ("POST", f"{JOB}/pause"): May.CHANGE_JOBS,
+    ("GET", f"{JOB}/inbound"): May.SEE_JOBS,
+    ("GET", f"{JOB}/inbound/deliveries"): May.SEE_JOBS,
+    ("GET", f"{JOB}/inbound/<address_id>"): May.SEE_JOBS,
     ("POST", f"{JOB}/resume"): May.CHANGE_JOBS,
     ("POST", f"{JOB}/run"): May.RUN_JOBS,
     ("POST", f"{JOB}/backfill"): May.RUN_JOBS,
@@ -135,6 +138,10 @@ BOTH = {
     ("POST", f"{A}/job-templates/import"): (May.MANAGE_TEMPLATES, May.SEE_TEMPLATES),
     ("GET", f"{TEMPLATE}/export"): (May.MANAGE_TEMPLATES, May.SEE_TEMPLATES),
     ("DELETE", f"{TEMPLATE}/presets/<name>"): (May.CHANGE_JOBS, May.SEE_TEMPLATES),
+    ("POST", f"{JOB}/inbound"): (May.CHANGE_JOBS, May.RUN_JOBS),
+    ("PUT", f"{JOB}/inbound/<address_id>"): (May.CHANGE_JOBS, May.RUN_JOBS),
+    ("POST", f"{JOB}/inbound/<address_id>/rotate"): (May.CHANGE_JOBS, May.RUN_JOBS),
+    ("DELETE", f"{JOB}/inbound/<address_id>"): (May.CHANGE_JOBS, May.RUN_JOBS),
     ("POST", f"{A}/scheduler-jobs/plan"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{A}/scheduler-jobs/bulk"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{JOB}/clone"): (May.CHANGE_JOBS, May.SEE_JOBS),
@@ -143,6 +150,7 @@ BOTH = {
     ("POST", f"{JOB}/revisions/<int:number>/restore"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{A}/scheduler-jobs/apply"): (May.CHANGE_JOBS, May.SEE_JOBS),
 }
+BY_ADDRESS = ("POST", "/api/inbound/<secret>")  # who knows the secret of an address decides, not the role: test_inbound
 OWN_REQUEST = ("POST", f"{ASK}/withdraw")  # whose request it is decides, not the role: test_approvals
 
 WEB: dict[tuple[str, str], May | None] = {
@@ -202,6 +210,13 @@ WEB: dict[tuple[str, str], May | None] = {
     ("POST", "/jobs/schedule-preview"): May.SEE_JOBS,
     ("GET", "/jobs/<job_id>/edit"): May.SEE_JOBS,
     ("POST", "/jobs/<job_id>/edit"): May.CHANGE_JOBS,
+    ("GET", "/jobs/<job_id>/inbound"): May.SEE_JOBS,
+    ("GET", "/jobs/<job_id>/inbound/new"): May.CHANGE_JOBS,
+    ("POST", "/jobs/<job_id>/inbound/new"): May.CHANGE_JOBS,
+    ("GET", "/jobs/<job_id>/inbound/<address_id>"): May.CHANGE_JOBS,
+    ("POST", "/jobs/<job_id>/inbound/<address_id>"): May.CHANGE_JOBS,
+    ("POST", "/jobs/<job_id>/inbound/<address_id>/rotate"): May.CHANGE_JOBS,
+    ("POST", "/jobs/<job_id>/inbound/<address_id>/delete"): May.CHANGE_JOBS,
     ("GET", "/jobs/<job_id>/pause"): May.SEE_JOBS,
     ("POST", "/jobs/<job_id>/pause"): May.CHANGE_JOBS,
     ("POST", "/jobs/<job_id>/resume"): May.CHANGE_JOBS,
@@ -298,6 +313,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", f"{JOB}/notes"): {"text": "a note"},
     ("PUT", JOB): {"description": "x"},
     ("POST", f"{JOB}/pause"): {"reason": "x"},
+    ("POST", f"{JOB}/inbound"): {"name": "more", "proof": "secret"},
+    ("PUT", f"{JOB}/inbound/<address_id>"): {"enabled": True},
     ("POST", f"{JOB}/backfill"): {"from": "2026-03-01T00:00:00Z", "to": "2026-03-01T02:00:00Z", "dry_run": False},
     ("POST", f"{A}/calendars"): {"name": "new", **CALENDAR},
     ("PUT", f"{A}/calendars/<name>"): CALENDAR,
@@ -355,6 +372,7 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
     asked = services.approvals.ask(asker, needed.value.ask)
     return {
         "job_id": job.id,
+        "address_id": services.inbound.create(boss, job.id, {"name": "a", "proof": "secret"}).address.id,
         "dry_run_id": "none",
         "folder": "reference",
         "execution_id": run.id,
@@ -398,7 +416,7 @@ def address(rule: str, targets: dict[str, str]) -> str:
 def test_every_endpoint_is_in_the_matrix(app: Flask) -> None:
     """A new endpoint needs a line here: who may reach it is decided, not left open."""
     found = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
-    assert found == {*REST, *BOTH, *WEB, OWN_REQUEST}
+    assert found == {*REST, *BOTH, *WEB, OWN_REQUEST, BY_ADDRESS}
 
 
 def _denied(status: int, rule: str) -> bool:

@@ -38,6 +38,11 @@ ACTIONS: dict[str, dict[str, str]] = {
         "job.move_back": say("Move job back to its version"),
         "job.note": say("Add note to job"),
         "job.unnote": say("Remove note from job"),
+        "inbound.create": say("Create inbound address of job"),
+        "inbound.update": say("Change inbound address of job"),
+        "inbound.rotate": say("Replace secret of inbound address"),
+        "inbound.rotate_key": say("Replace signing key of inbound address"),
+        "inbound.delete": say("Delete inbound address of job"),
     },
     say("Executions"): {
         "execution.retry": say("Run again"),

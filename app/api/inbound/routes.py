@@ -72,7 +72,7 @@ def get_inbound_address(job_id: str, address_id: str) -> Versioned:
 @blueprint.response(200, AddressEnvelope)
 @blueprint.etag(if_match=True)
 def change_inbound_address(job_id: str, address_id: str, body: Any, version: int | None) -> Versioned:
-    """Change the fields that are sent; runs have the rights of whoever changed the address last"""
+    """Change the fields that are sent; runs have the rights of the account that changed the address last"""
     address = services().inbound.change(actor(), job_id, address_id, body, version=version)
     return Versioned(body={"message": "Inbound address changed", "address": address_json(address)}, version=address.version)
 

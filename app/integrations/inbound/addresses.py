@@ -58,7 +58,7 @@ _PROPERTIES: dict[str, Any] = {
         "title": "Parameters from the payload",
         "maxProperties": 100,
         "default": {},
-        "description": 'Values by parameter, such as {"subject": "Push to {{ payload.ref }}"}. The other parameters keep their values.',
+        "description": "A JSON object with the parameters that the payload decides. The other parameters keep their values.",
     },
     "events": {
         "type": "array",

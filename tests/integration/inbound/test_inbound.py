@@ -179,7 +179,10 @@ def test_a_secret_parameter_from_the_payload_is_stored_nowhere(
             ),
             "A blackout calendar of the job covers this time",
         ),
-        (lambda s, a, j: s.jobs.update(a, j.id, {"overlap": "skip"}) and s.runs.run_now(a, j.id), "'hook' is already running or waiting to run"),
+        (
+            lambda s, a, j: s.jobs.update(a, j.id, {"overlap": "skip"}) and s.runs.run_now(a, j.id),
+            "'hook' is already running or waiting to run",
+        ),
     ],
 )
 def test_a_job_that_does_not_run_now_refuses_with_the_reason(

@@ -30,7 +30,7 @@ class Greet(JobTemplate):
         },
     }
 
-    def run(self, params: Any, ctx: Any) -> JobResult:  # noqa: ARG002
+    def run(self, params: Any, ctx: Any) -> JobResult:
         return JobResult("")
 
 
@@ -54,7 +54,7 @@ def test_a_payload_becomes_parameters_with_their_types(entry: TemplateVersion) -
     mapping = {
         "text": "{{ payload.user.name }} pushed {{ payload.commits | count }} commits ({{ payload.commits.1.id }})",
         "count": "{{ payload.n }}",
-        "plain": "{{ headers.x-github-event | default: \"none\" }} {{ delivery.id }} {{ job.name }} {{ now | date }}",
+        "plain": '{{ headers.x-github-event | default: "none" }} {{ delivery.id }} {{ job.name }} {{ now | date }}',
     }
     assert mapped(entry, mapping, payload, **{"x-github-event": "push"}) == {
         "text": "Ada pushed 2 commits (b2)",
@@ -110,7 +110,14 @@ def test_operators_that_the_mapping_itself_holds_are_allowed(entry: TemplateVers
 
 
 def test_headers_that_prove_something_are_not_named() -> None:
-    headers = {"authorization": "Bearer x", "cookie": "c", "webhook-signature": "v1,x", "x-hub-signature-256": "s", "x-api-key": "k", "x-a": "1"}
+    headers = {
+        "authorization": "Bearer x",
+        "cookie": "c",
+        "webhook-signature": "v1,x",
+        "x-hub-signature-256": "s",
+        "x-api-key": "k",
+        "x-a": "1",
+    }
     assert names_of({}, headers, "")["headers"] == {"x-a": "1"}
 
 

@@ -91,7 +91,10 @@ def test_no_key_means_no_entry() -> None:
 def test_githubs_own_example_holds() -> None:
     """docs.github.com, Validating webhook deliveries, "Testing the webhook payload validation"."""
     key, body = "It's a Secret to Everybody", b"Hello, World!"
-    headers = {"x-hub-signature-256": "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17", "x-github-delivery": "72d3"}
+    headers = {
+        "x-hub-signature-256": "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+        "x-github-delivery": "72d3",
+    }
     assert identity_of(Proof.GITHUB, [key], headers, body).shown == "72d3"
     copy = identity_of(Proof.GITHUB, [key], {**headers, "x-github-delivery": "other"}, body)
     assert copy.key == identity_of(Proof.GITHUB, [key], headers, body).key, "an unsigned id makes no other delivery"

@@ -14,6 +14,7 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.errors import LimitReached
 from app.factory import Store
+from app.jobs.filters import JobFilter
 from app.jobs.model import Job
 from app.queue.execution import Execution
 from app.queue.model import Attempt
@@ -23,6 +24,7 @@ from app.scheduling.node_store import NodeStore
 from app.services import Services
 from tests.builders.queue import Queue, claim, enqueue, failure, make_job, success
 from tests.builders.scheduling import dispatcher
+from tests.conftest import Api
 
 HOUR = {"runs": 3, "seconds": 3600}
 
@@ -293,3 +295,19 @@ def test_a_run_of_a_job_that_is_too_busy_to_be_counted_waits(
     row = executions.document(run)
     assert row is not None
     assert (row["status"], row["available_at"]) == ("queued", clock.now() + timedelta(seconds=1))
+
+
+def test_rest_files_and_versions_know_the_limit(services: Services, super_admin: Actor, api: Api) -> None:
+    path = "/api/admin/scheduler-jobs"
+    made = api("POST", path, {"name": "j", "template_type": "noop", "run_limit": {"runs": 4}}).get_json()["job"]
+    assert made["run_limit"] == {"runs": 4, "seconds": 3600, "excess": "skip"}
+    changed = api("PUT", f"{path}/{made['id']}", {"run_limit": {"excess": "queue"}}).get_json()["job"]
+    assert changed["run_limit"] == {"runs": 4, "seconds": 3600, "excess": "queue"}
+    wrong = api("PUT", f"{path}/{made['id']}", {"run_limit": {"runs": -1, "seconds": 0, "excess": "drop", "more": 1}})
+    pointers = sorted(error["pointer"] for error in wrong.get_json()["errors"])
+    assert pointers == ["/run_limit/excess", "/run_limit/more", "/run_limit/runs", "/run_limit/seconds"]
+    file = services.exchange.export(super_admin, "yaml", JobFilter())
+    assert "run_limit:" in file
+    steps = services.exchange.plan(super_admin, file.replace("runs: 4", "runs: 5")).steps
+    assert [step.action for step in steps] == ["update"]
+    assert services.jobs.restore(super_admin, made["id"], 1).definition.run_limit.excess == "skip"

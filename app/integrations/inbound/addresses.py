@@ -156,11 +156,7 @@ class Addresses:
     def create(self, actor: Actor, job_id: str, body: Any) -> Shown:
         """Creates an address from `body` (SCHEMA). Raises ValidationFailed, LimitReached, NotFound, Forbidden."""
         job = self._to_change(actor, job_id)
-        body, unseen = read_names(body, "name")
-        errors = [*self._new.errors(body), *unseen]
-        given = body if isinstance(body, Mapping) else {}
-        proof = given.get("proof") if given.get("proof") in set(Proof) else None
-        errors = beside(errors, [*self._mapping_errors(job, given), *_key_errors(Proof(proof) if proof else None, given)])
+        given, errors = self._read_new(job, body)
         if errors:
             raise ValidationFailed(errors)
         if self._addresses.count(job_id) >= MOST:
@@ -186,13 +182,16 @@ class Addresses:
             self._addresses.add(address)
         return Shown(address=address, secret=secret, key="" if given.get("key") else key)
 
+    def problems(self, actor: Actor, job_id: str, body: Any, *, is_new: bool) -> list[FieldError]:
+        """Returns everything that keeps an address from being created with `body`, or from being changed so. Raises Forbidden, NotFound."""
+        job = self._to_change(actor, job_id)
+        return (self._read_new(job, body) if is_new else self._read_changes(job, body))[1]
+
     def change(self, actor: Actor, job_id: str, address_id: str, body: Any, *, version: int | None = None) -> Address:
         """Changes the fields in `body` (CHANGES_SCHEMA). Runs then act with the rights of `actor`. Raises ValidationFailed, StaleVersion,
         NotFound, Forbidden."""
         job, before = self._to_change(actor, job_id), self._existing(job_id, address_id)
-        body, unseen = read_names(body, "name")
-        given = body if isinstance(body, Mapping) else {}
-        errors = beside([*self._changes.errors(body), *unseen], self._mapping_errors(job, given))
+        given, errors = self._read_changes(job, body)
         if errors:
             raise ValidationFailed(errors)
         changes = {name: value for name, value in given.items() if before.settings()[name] != value}
@@ -237,6 +236,20 @@ class Addresses:
         require(actor, May.CHANGE_JOBS)
         require(actor, May.RUN_JOBS)
         return self._registry.visible(actor, job_id)
+
+    def _read_new(self, job: Job, body: Any) -> tuple[Mapping[str, Any], list[FieldError]]:
+        """Returns the members of a body that creates an address, and what is wrong with them."""
+        body, unseen = read_names(body, "name")
+        given: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
+        proof = Proof(given["proof"]) if given.get("proof") in list(Proof) else None
+        errors = [*self._new.errors(body), *unseen]
+        return given, beside(errors, [*self._mapping_errors(job, given), *_key_errors(proof, given)])
+
+    def _read_changes(self, job: Job, body: Any) -> tuple[Mapping[str, Any], list[FieldError]]:
+        """Returns the members of a body that changes an address, and what is wrong with them."""
+        body, unseen = read_names(body, "name")
+        given: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
+        return given, beside([*self._changes.errors(body), *unseen], self._mapping_errors(job, given))
 
     def _existing(self, job_id: str, address_id: str) -> Address:
         address = self._addresses.get(job_id, address_id)

@@ -13,6 +13,7 @@ from app.integrations.inbound.addresses import CHANGES_SCHEMA, MOST, SCHEMA, Sho
 from app.integrations.inbound.model import PATH, Address, Outcome, Proof
 from app.integrations.inbound.payload import example_payload
 from app.jobs.model import Job
+from app.validation.together import beside
 from templates_lib.messages import Said, say
 from web.current import actor, services
 from web.views.common import CHECK, Editor, form_of, is_refused, posted, posted_version, tell
@@ -79,7 +80,7 @@ def new_inbound(job_id: str) -> Any:
     if editor.pressed or is_refused():
         return _form(job, editor, _checked(editor))
     try:
-        shown = services().inbound.create(actor(), job_id, editor.value)
+        shown = services().inbound.create(actor(), job_id, _value(editor, job_id, is_new=True))
     except (ValidationFailed, LimitReached) as failed:
         errors = failed.errors if isinstance(failed, ValidationFailed) else (FieldError("", failed.detail),)
         return _form(job, editor, errors), failed.status
@@ -100,7 +101,7 @@ def edit_inbound(job_id: str, address_id: str) -> Any:
     if editor.pressed or is_refused():
         return _form(job, editor, _checked(editor), address=address)
     try:
-        body = {"parameters": {}, "events": [], **editor.value}
+        body = {"parameters": {}, "events": [], **_value(editor, job_id, is_new=False)}
         changed = services().inbound.change(actor(), job_id, address_id, body, version=posted_version())
     except (ValidationFailed, StaleVersion, Conflict) as failed:
         errors = failed.errors if isinstance(failed, ValidationFailed) else (FieldError("", failed.told),)
@@ -124,6 +125,15 @@ def delete_inbound(job_id: str, address_id: str) -> Any:
     services().inbound.delete(actor(), job_id, address_id)
     tell(say("Inbound address {name} deleted", name=name))
     return redirect(url_for(".inbound", job_id=job_id))
+
+
+def _value(editor: Editor, job_id: str, *, is_new: bool) -> dict[str, Any]:
+    """Returns what was posted. Raises ValidationFailed with what the form finds wrong with it, and what the service would find."""
+    submission = editor.submission
+    if submission is not None and submission.errors and isinstance(submission.value, dict):
+        raise ValidationFailed(beside(submission.errors, services().inbound.problems(actor(), job_id, submission.value, is_new=is_new)))
+    value: dict[str, Any] = editor.value
+    return value
 
 
 def _checked(editor: Editor) -> tuple[FieldError, ...]:

@@ -29,10 +29,10 @@ from app.execution.logs import Logs
 from app.execution.overview import Overview
 from app.execution.previews import Previews
 from app.execution.runs import Runs
-from app.integrations.services.registration import ServiceRegistration
-from app.integrations.services.service import RegisteredServices
 from app.integrations.inbound.addresses import Addresses
 from app.integrations.inbound.reception import Reception
+from app.integrations.services.registration import ServiceRegistration
+from app.integrations.services.service import RegisteredServices
 from app.jobs.dependencies import Dependencies
 from app.jobs.directory import JobDirectory
 from app.jobs.drafts import Drafts

@@ -12,8 +12,8 @@ from app.exchange.service import Exchange
 from app.factory.database import Store
 from app.factory.executions import Executions, build_executions
 from app.factory.ground import Ground, lay_ground
-from app.factory.integrations import Integrations, build_integrations
 from app.factory.inbound import build_inbound
+from app.factory.integrations import Integrations, build_integrations
 from app.factory.jobs import Jobs, build_jobs
 from app.factory.people import People, build_people
 from app.factory.templates import Materials, build_materials

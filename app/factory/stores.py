@@ -20,10 +20,10 @@ from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
 from app.execution.statistics_store import StatisticsStore
 from app.factory.handlers import OWING
-from app.integrations.services.store import ServiceStore
 from app.integrations.inbound.address_store import AddressStore
 from app.integrations.inbound.delivery_store import DeliveryStore
 from app.integrations.inbound.seen_store import SeenStore
+from app.integrations.services.store import ServiceStore
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.draft_store import DraftStore

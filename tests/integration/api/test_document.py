@@ -36,6 +36,7 @@ VERBS = {
     "pause",
     "plan",
     "publish",
+    "receive",
     "refuse",
     "remove",
     "reset",
@@ -57,6 +58,7 @@ VERBS = {
 }
 # Objects whose members a template, a kind of connection or a schema decides.
 FREE = {
+    ("AddressOut", "parameters"),
     ("ApprovalOut", "parameters"),
     ("ConnectionOut", "settings"),
     ("DraftOut", "definition"),

@@ -28,6 +28,9 @@ ADMINS = {
     "/jobs/:id/run-with",
     "/jobs/:id/pause",
     "/jobs/:id/backfill",
+    "/jobs/:id/inbound",
+    "/jobs/:id/inbound/new",
+    "/jobs/:id/inbound/:id",
     "/jobs/:id/revisions",
     "/executions",
     "/executions/:id",
@@ -98,6 +101,10 @@ def house(service: Service) -> Service:
             )
             eventually(lambda run=run: api.get(f"/api/admin/job-executions/{run}").json()["execution"]["completed_at"])
         api.put(f"/api/admin/scheduler-jobs/{job}", json={"description": "Changed once."}).raise_for_status()
+        address = {"name": "Shop", "proof": "secret", "parameters": {"message": "{{ payload.id }}"}}
+        url = api.post(f"/api/admin/scheduler-jobs/{job}/inbound", json=address).raise_for_status().json()["url"]
+        for payload in ({"id": "one"}, {}):  # one is accepted, one refused
+            api.post(url, json=payload)
     return service
 
 

@@ -45,9 +45,9 @@ _PROPERTIES: dict[str, Any] = {
     "proof": {
         "title": "Proof of the sender",
         "oneOf": [
-            {"const": "standard", "title": "Signature by Standard Webhooks (recommended)"},
-            {"const": "github", "title": "Signature as GitHub sends it"},
-            {"const": "secret", "title": "The secret address only"},
+            {"const": "standard", "title": "Standard Webhooks (recommended)"},
+            {"const": "github", "title": "Signature of GitHub"},
+            {"const": "secret", "title": "Secret address only"},
         ],
         "default": "standard",
         "description": "Everybody who knows an address without a signature can start the job.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from marshmallow.validate import OneOf, Range
 from app.errors import ConfigError
 from app.strength import HOW_TO_MAKE_A_KEY, is_placeholder, key_weakness
 from app.zones import is_zone, not_a_zone
+from templates_lib.subjects import PATTERN, SUBJECT
 
 SERVICE_URL = "_SERVICE_URL"  # the end of the variables that give the addresses of services
 ROLES = ("user", "admin", "super_admin")  # app.accounts.model, which lies above
@@ -44,6 +46,24 @@ class _Zone(ma.String):
 class _Hosts(ma.String):
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
         return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+
+
+class _Subjects(ma.String):
+    """Patterns of NATS subjects, comma-separated."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        patterns = tuple(part.strip() for part in value.split(",") if part.strip())
+        for pattern in patterns:
+            if not re.fullmatch(PATTERN, pattern):
+                raise ValidationError(f"{pattern!r} is not a pattern of subjects, such as orders.*.cancel or reports.>")
+        return patterns
+
+
+class _Subject(ma.String):
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
+        if not re.fullmatch(SUBJECT, value):
+            raise ValidationError("must be letters, digits, _ and -, with dots between")
+        return str(value)
 
 
 class _Words(ma.String):
@@ -100,6 +120,8 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "hosts": _Hosts,
     "counts": _Counts,
     "words": _Words,
+    "subject": _Subject,
+    "subjects": _Subjects,
     "roles": _Roles,
     "service_addresses": _ServiceAddresses,
 }
@@ -412,6 +434,27 @@ class Settings:
         "Base address of the service NAME or NAME-service, for registrations that name none, such as EMAIL_SERVICE_URL. The host may be "
         "private.",
     )
+    nats_url: str = _var(
+        "NATS_URL",
+        "str",
+        "",
+        "NATS servers of the bus, such as `nats://user:password@nats.example.com:4222`, separated by commas. Jobwright publishes events "
+        "there and listens to commands. Leave empty to use no bus.",
+        secret=True,
+    )
+    nats_prefix: str = _var(
+        "JOBWRIGHT_NATS_PREFIX",
+        "subject",
+        "jobwright",
+        "Beginning of the subjects of the bus, and name of its stream. Installations that share a NATS server need different ones.",
+    )
+    allowed_commands: tuple[str, ...] = _var(
+        "ALLOWED_COMMANDS",
+        "subjects",
+        (),
+        "Subjects that jobs may send commands to, separated by commas. `*` stands for one part and `>` for all that follow. "
+        "Leave empty to let each connection decide.",
+    )
     session_hours: int = _var("JOBWRIGHT_SESSION_HOURS", "int", 12, "Hours after which a session ends", **_at_least(1, 720))
     session_idle_minutes: int = _var(
         "JOBWRIGHT_SESSION_IDLE_MINUTES", "int", 120, "Minutes without a request after which a session ends", **_at_least(1, 43_200)
@@ -464,6 +507,11 @@ class Settings:
     def behind_tls(self) -> bool:
         """Whether browsers come over TLS: then cookies go no other way."""
         return self.secure_cookies or self.public_url.lower().startswith("https://")
+
+    @property
+    def nats_servers(self) -> tuple[str, ...]:
+        """The addresses of NATS_URL."""
+        return tuple(part.strip() for part in self.nats_url.split(",") if part.strip())
 
     def chosen(self) -> tuple[dict[str, Any], dict[str, str]]:
         """What differs from the defaults, by variable: what may be shown, and what may not as text."""
@@ -532,7 +580,19 @@ def _places(settings: Settings) -> list[str]:
     for name, address in (("JOBWRIGHT_PUBLIC_URL", settings.public_url), ("JOBWRIGHT_OIDC_ISSUER", settings.oidc_issuer)):
         if address and not _is_web_address(address):
             problems.append(f"{name}: must be an address such as https://jobs.example.com (it is {address!r})")
+    if settings.nats_url and not all(map(_is_nats_address, settings.nats_servers)):
+        problems.append("NATS_URL: must be addresses such as nats://user:password@nats.example.com:4222, separated by commas")
     return problems
+
+
+def _is_nats_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises ValueError for one that is no number
+    except ValueError:
+        return False
+    plain = not parts.path.strip("/") and not parts.query and not parts.fragment
+    return parts.scheme in {"nats", "tls", "ws", "wss"} and bool(parts.hostname) and plain and text.isprintable() and " " not in text
 
 
 def _is_web_address(text: str) -> bool:

@@ -79,6 +79,14 @@ EVENTS: dict[str, str] = {
         "followers, self_pause or regroup), tries and the reason. It is tried again, unless given_up is set: then a person can "
         "ask for it on the page of the execution."
     ),
+    "bus.connected": "The bus (NATS_URL) is connected. With the server.",
+    "bus.away": "The bus cannot be reached. With the reason. Events are kept and published later.",
+    "bus.error": "The NATS client reported an error. With the reason.",
+    "bus.deaf": "The connection to the bus exists but does not hear any more. With the reason. A new connection is opened.",
+    "bus.no_stream": "The bus is connected, but its stream of events can neither be used nor created. With the reason.",
+    "bus.stream_made": "The stream of events was created. With its name.",
+    "bus.full": "A command was dropped because too many commands wait on this node. With their number.",
+    "bus.command_failed": "A command from the bus could not be answered. With the traceback.",
     "event.unconfirmed": "A change was made, but its follow-up could not be confirmed at once. It is carried out a little later.",
     "scheduler.stalled": "The dispatcher of this node has not finished a tick for a minute. With the number of seconds.",
     "zygote.started": "The process that job processes are forked from is ready.",

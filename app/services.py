@@ -31,6 +31,7 @@ from app.execution.previews import Previews
 from app.execution.runs import Runs
 from app.integrations.inbound.addresses import Addresses
 from app.integrations.inbound.reception import Reception
+from app.integrations.nats.bus import BusState
 from app.integrations.services.registration import ServiceRegistration
 from app.integrations.services.service import RegisteredServices
 from app.jobs.dependencies import Dependencies
@@ -68,7 +69,7 @@ PAGE_ERRORS = "jobwright.page_errors"
 @dataclass(frozen=True, kw_only=True)
 class Services:
     """One object a process. `gathered` says of a job which of those that it depends on have ended so far, with the executions. `ping`
-    raises where the database does not answer; `engine_age` is None without an engine."""
+    raises where the database does not answer; `engine_age` is None without an engine, and `bus` without one in this process."""
 
     settings: Settings
     clock: Clock
@@ -127,3 +128,4 @@ class Services:
     keys: KeyRing
     ping: Callable[[], None]
     engine_age: Callable[[], float | None] = lambda: None
+    bus: Callable[[], BusState | None] = lambda: None

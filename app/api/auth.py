@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Request, current_app, g, request, session
 
 from app.api.current import services
-from app.audit.model import Actor
+from app.audit.model import Actor, Via
 from app.clock import Clock
 from app.correlation import current_id
 from app.errors import JobwrightError, NotSignedIn
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Where `acting_as` names the actor in the environment of WSGI. No header of a request can be there: those are HTTP_….
 LOCAL_ACTOR = "jobwright.actor"
+CAME_BY = "jobwright.via"  # likewise, by which way the requests of `coming_by` came
 
 
 def acting_as(actor: Actor, application: WSGIApplication) -> WSGIApplication:
@@ -31,6 +32,15 @@ def acting_as(actor: Actor, application: WSGIApplication) -> WSGIApplication:
 
     def call(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         return application({**environ, LOCAL_ACTOR: actor}, start_response)
+
+    return call
+
+
+def coming_by(via: Via, application: WSGIApplication) -> WSGIApplication:
+    """Returns the application for calls in this process that pass on what came by another way than HTTP; each still needs a token."""
+
+    def call(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        return application({**environ, CAME_BY: via}, start_response)
 
     return call
 
@@ -88,7 +98,8 @@ def _proof(request: Request) -> Callable[[], Actor]:
     current, address = services(), request.remote_addr or ""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
-        return lambda: current.tokens.by_token(token.strip(), address=address)
+        via: Via = request.environ.get(CAME_BY, "api")
+        return lambda: replace(current.tokens.by_token(token.strip(), address=address), via=via)
     secret = session.get(SESSION_SECRET)
     if not scheme and isinstance(secret, str) and getattr(current_app.view_functions.get(request.endpoint or ""), "by_session", False):
         return lambda: current.signin.by_session(secret, address=address)

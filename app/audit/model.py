@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from app.validation.pointer import escape
 
-Via = Literal["web", "api", "cli", "webhook", "system"]
+Via = Literal["web", "api", "cli", "webhook", "nats", "system"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

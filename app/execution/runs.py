@@ -32,7 +32,8 @@ from app.queue.store import QueueStore
 from app.signals import Signal
 from templates_lib.messages import Said, joined, said, say, say_many
 
-_TRIGGERS = {"api": Trigger.API, "webhook": Trigger.WEBHOOK}  # by the way that a request came; any other one is MANUAL
+# By the way that a request came; any other one is MANUAL.
+_TRIGGERS = {"api": Trigger.API, "webhook": Trigger.WEBHOOK, "nats": Trigger.COMMAND}
 RUN_SPACE = uuid.UUID("5b1a4f0e-9a4e-4c38-8a50-3b0a4f6f0d21")  # of the ids that follow from what was asked
 
 

@@ -4,20 +4,20 @@ each other: database, handlers, stores, ground, people, templates, jobs, executi
 from app.factory.database import Store, migrate, open_store
 from app.factory.engine import build_node, launch_executor, with_engine
 from app.factory.faces import build_services, create_api, create_app
-from app.factory.handlers import EVENT_HANDLERS, OWING
+from app.factory.handlers import event_handlers, owing
 from app.factory.stores import Stores
 
 __all__ = [
-    "EVENT_HANDLERS",
-    "OWING",
     "Store",
     "Stores",
     "build_node",
     "build_services",
     "create_api",
     "create_app",
+    "event_handlers",
     "launch_executor",
     "migrate",
     "open_store",
+    "owing",
     "with_engine",
 ]

@@ -14,8 +14,9 @@ from app.connections.vault import Vault
 from app.execution.retention import Retention
 from app.executors.base import Executor
 from app.executors.local.executor import LocalExecutor
+from app.factory.bus import build_bus
 from app.factory.database import Store
-from app.factory.handlers import OWING, carriers
+from app.factory.handlers import carriers, owing
 from app.factory.stores import Stores
 from app.jobtemplates.parameters import ParameterPipeline
 from app.node.deferred import DeferredWatch
@@ -42,10 +43,11 @@ def launch_executor(settings: Settings) -> LocalExecutor:
 
 def build_node(settings: Settings, store: Store, services: Services, executor: Executor) -> Node:
     """The engine of this process, not started."""
-    stores, clock, name, written = Stores.over(store.database), services.clock, _owner(), Signal()
+    owes, clock, name, written = owing(settings), services.clock, _owner(), Signal()
+    stores, bus = Stores.over(store.database, owes), build_bus(settings, services)
     claims = Claims(stores.claims, stores.start_limits, _claimer(settings, name))
     finisher = Finisher(
-        store=stores.claims, claims=claims, owing=OWING, jobs=stores.dispatch, clock=clock, written=written, owed=services.owed
+        store=stores.claims, claims=claims, owing=owes, jobs=stores.dispatch, clock=clock, written=written, owed=services.owed
     )
     recorder = Recorder(stores.claims, stores.logs, finisher, clock)
     runner = Runner(
@@ -69,7 +71,8 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         deferred=DeferredWatch(store=stores.deferrals, finisher=finisher, clock=clock),
         executor=executor,
         recorder=recorder,
-        carriers=carriers(settings, stores, services),
+        carriers=carriers(settings, stores, services, bus),
+        bus=bus,
         events=services.events,
         retention=Retention(history=stores.history, logs=stores.logs, jobs=stores.dispatch, clock=clock, settings=settings),
         probes=Probes(services.connections, stores.health, clock, services.events, every=probe_every),
@@ -89,7 +92,8 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
 
 def with_engine(services: Services, node: Node) -> Services:
     """The services of a process that also runs the engine."""
-    return replace(services, engine_age=node.tick_age)
+    bus = node.parts.bus
+    return replace(services, engine_age=node.tick_age, **({} if bus is None else {"bus": bus.state}))
 
 
 def _claimer(settings: Settings, name: str) -> Claimer:

@@ -8,7 +8,7 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
 from app.factory.database import Store
-from app.factory.handlers import EVENT_HANDLERS
+from app.factory.handlers import event_handlers, owing
 from app.factory.stores import Stores
 from app.keys import KeyRing, load_key
 from app.outbox.event_store import Events
@@ -34,7 +34,7 @@ class Ground:
 
 def lay_ground(settings: Settings, store: Store, clock: Clock, *, make_key: bool) -> Ground:
     """Without `make_key` the key must be there: raises StartError."""
-    stores = Stores.over(store.database)
+    stores = Stores.over(store.database, owing(settings))
     keys = KeyRing(load_key(settings.secret_key, settings.data_path, make=make_key), settings.old_secret_keys)
     return Ground(
         settings=settings,
@@ -43,5 +43,5 @@ def lay_ground(settings: Settings, store: Store, clock: Clock, *, make_key: bool
         stores=stores,
         keys=keys,
         audit=AuditTrail(stores.audit, clock, keys),
-        events=Events(store.database, EVENT_HANDLERS, clock),
+        events=Events(store.database, event_handlers(settings), clock),
     )

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from app.execution.regroup import Regroup
 from app.execution.self_pause import SelfPause
+from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.notification.mail import MailNotifier
 from app.notification.outcomes import TellOutcome
+from app.outbox.batches import BatchCarrier
 from app.outbox.carrier import Carrier
-from app.outbox.events import EventHandler
+from app.outbox.events import EventHandler, EventListener
 from app.queue.owing import EndHandler, Owing
 from app.scheduling.followers import Followers
 
@@ -17,20 +19,42 @@ if TYPE_CHECKING:
     from app.clock import Clock
     from app.config import Settings
     from app.factory.stores import Stores
+    from app.integrations.nats.bus import Bus
     from app.services import Services
 
-# Whoever writes an end or an event goes by these classes; a node carries out by one object of each (`carriers`).
-OWING = Owing((TellOutcome, SelfPause, Followers))
-EVENT_HANDLERS: tuple[type[EventHandler], ...] = (Regroup,)
+
+# Whoever writes an end or an event goes by these classes; a node carries out by one object of each (`carriers`). Nothing is owed to a bus
+# that is not set.
+def end_handlers(settings: Settings) -> tuple[type[EndHandler], ...]:
+    """The handlers that ends of executions may be owed to."""
+    return TellOutcome, SelfPause, Followers, *((PublishExecution,) if settings.nats_url else ())
 
 
-def carriers(settings: Settings, stores: Stores, services: Services) -> list[Carrier[Any]]:
-    """One carrier for each handler."""
+def owing(settings: Settings) -> Owing:
+    """Which ends of executions owe something, and to whom."""
+    return Owing(end_handlers(settings))
+
+
+def event_handlers(settings: Settings) -> tuple[type[EventListener], ...]:
+    """The handlers that other events may be owed to."""
+    return Regroup, *((PublishEvent,) if settings.nats_url else ())
+
+
+def carriers(settings: Settings, stores: Stores, services: Services, bus: Bus | None) -> list[Carrier[Any]]:
+    """One carrier for each handler. `bus` is there where NATS_URL is set."""
     clock = services.clock
-    return [
+    carriers: list[Carrier[Any]] = [
         *(Carrier(stores.owed_by_executions, handler, clock) for handler in _end_handlers(settings, stores, services)),
         *(Carrier(stores.owed_by_events, handler, clock) for handler in _event_handlers(stores, clock)),
     ]
+    if bus is not None:
+        source = settings.public_url or f"urn:{settings.nats_prefix}"
+        executions, events = PublishExecution(bus, source=source), PublishEvent(bus, stores.jobs, source=source)
+        carriers += [
+            BatchCarrier(stores.owed_by_executions, executions, clock),
+            BatchCarrier(stores.owed_by_events, events, clock),
+        ]
+    return carriers
 
 
 def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tuple[EndHandler, ...]:

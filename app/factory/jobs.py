@@ -67,7 +67,7 @@ def build_jobs(ground: Ground, materials: Materials) -> Jobs:
     directory = JobDirectory(lists=stores.lists, usage=stores.usage, catalogue=materials.catalogue, clock=clock)
     return Jobs(
         services=JobServices(registry=registry, directory=directory, parameters=parameters, gate=gate),
-        pausing=Pausing(store=stores.jobs, gate=gate, schedules=schedules, audit=audit, clock=clock),
+        pausing=Pausing(store=stores.jobs, gate=gate, schedules=schedules, audit=audit, events=ground.events, clock=clock),
         dependencies=dependencies,
         moves=Moves(store=stores.moves, jobs=stores.jobs, registry=registry, parameters=parameters, clock=clock),
         drafts=Drafts(stores.drafts, clock),

@@ -19,7 +19,6 @@ from app.execution.history_store import HistoryStore
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
 from app.execution.statistics_store import StatisticsStore
-from app.factory.handlers import OWING
 from app.integrations.inbound.address_store import AddressStore
 from app.integrations.inbound.delivery_store import DeliveryStore
 from app.integrations.inbound.seen_store import SeenStore
@@ -41,6 +40,7 @@ from app.outbox.store import OutboxStore
 from app.queue.claim_store import ClaimStore
 from app.queue.deferral_store import DeferralStore
 from app.queue.execution import Execution
+from app.queue.owing import Owing
 from app.queue.start_limits import StartLimits
 from app.queue.start_store import StartStore
 from app.queue.store import QueueStore, execution_outbox
@@ -102,8 +102,8 @@ class Stores:
         return StartLimits(self.starts, self.queue)
 
     @classmethod
-    def over(cls, database: Database[Document]) -> Self:
-        """The stores of a database."""
+    def over(cls, database: Database[Document], owing: Owing) -> Self:
+        """The stores of a database. `owing` says which ends of executions owe something."""
         return cls(
             users=UserStore(database),
             sessions=SessionStore(database),
@@ -123,8 +123,8 @@ class Stores:
             drafts=DraftStore(database),
             moves=MoveStore(database),
             notes=NoteStore(database),
-            queue=QueueStore(database, OWING),
-            claims=ClaimStore(database, OWING),
+            queue=QueueStore(database, owing),
+            claims=ClaimStore(database, owing),
             deferrals=DeferralStore(database),
             starts=StartStore(database),
             history=HistoryStore(database),

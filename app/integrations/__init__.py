@@ -1,1 +1,1 @@
-"""Services that register jobs, and how Jobwright and they call each other."""
+"""Services that register jobs and are called back, and the bus: how other programs and Jobwright work together."""

@@ -18,6 +18,8 @@ from app.jobs.model import Cause, Job, Pause
 from app.jobs.reading import load_pause
 from app.jobs.registry_store import RegistryStore
 from app.jobs.rules import Schedules
+from app.outbox.event_store import Events
+from app.outbox.events import JobChanged
 from templates_lib.messages import say
 
 _CAUSES = {
@@ -37,10 +39,12 @@ class Pausing:
         gate: ApprovalGate,
         schedules: Schedules,
         audit: AuditTrail,
+        events: Events,
         clock: Clock,
     ) -> None:
         self._store, self._access, self._gate = store, JobAccess(store), gate
         self._rules, self._passed, self._audit, self._clock = schedules.rules, schedules.passed, audit, clock
+        self._events = events
 
     def pause(self, actor: Actor, job_id: str, body: Any, *, version: int | None = None) -> Job:
         """Lets the job's due times and the ends of jobs that it depends on pass, until an instant or until someone resumes it; `body` is
@@ -62,7 +66,8 @@ class Pausing:
             return after if self._store.update(job, after, reschedule=True) else None
 
         diff = [{"field": "/paused", "before": _pause_words(before), "after": {"reason": reason, "until": until}}]
-        with self._audit.action(actor, "job.pause", kind="job", target_id=job_id, name=before.definition.name, diff=diff):
+        action = self._audit.action(actor, "job.pause", kind="job", target_id=job_id, name=before.definition.name, diff=diff)
+        with self._events.around(self._event(before, "paused")), action:
             return self._access.write(before, pause)
 
     def skipped(self, job: Job, until: datetime | None) -> int | None:
@@ -97,8 +102,12 @@ class Pausing:
             after = replace(job, paused=None, next_run_at=due, version=job.version + 1, updated_by=actor.email, updated_at=now)
             return after if self._store.update(job, after, reschedule=True, owed=owed) else None
 
-        with self._audit.action(actor, "job.resume", kind="job", target_id=job_id, name=before.definition.name, diff=diff):
+        action = self._audit.action(actor, "job.resume", kind="job", target_id=job_id, name=before.definition.name, diff=diff)
+        with self._events.around(self._event(before, "resumed")), action:
             return self._access.write(before, resume)
+
+    def _event(self, job: Job, change: str) -> JobChanged:
+        return JobChanged(at=self._clock.now(), job_id=job.id, changed=("paused",), change=change, version=job.version)
 
 
 def _refuse_idle(job: Job) -> None:

@@ -245,7 +245,9 @@ class JobRegistry:
         job = self._access.at_version(actor, job_id, version, repairs=DEFINITION_FIELDS)
         self._dependencies.refuse_needed(actor, job_id)
         self._gate.check(actor, job, Operation.DELETE)
-        with self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name):
+        event = self._event(job, "deleted")
+        action = self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name)
+        with self._events.around(event), action:
             self._access.write(job, lambda current: self._retire(actor, current))
 
     def undelete(self, actor: Actor, job_id: str, *, version: int | None = None) -> Job:
@@ -279,7 +281,8 @@ class JobRegistry:
             next_run_at=self._first_due(definition, now),
         )
         self._store.refuse_full(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
-        with self._audit.action(actor, "job.undelete", kind="job", target_id=job_id, name=definition.name):
+        event = self._event(job, "restored")
+        with self._events.around(event), self._audit.action(actor, "job.undelete", kind="job", target_id=job_id, name=definition.name):
             self._bring_back(job, after)
         return after
 
@@ -330,7 +333,9 @@ class JobRegistry:
         """Raises SameRequest, DuplicateName, LimitReached, ValidationFailed."""
         diff = field_diff({}, mask(to_plain(job.definition)))
         self._store.refuse_full(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
-        with self._audit.action(actor, "job.create", kind="job", target_id=job.id, name=job.definition.name, diff=diff):
+        event = JobChanged(at=self._clock.now(), job_id=job.id, change="created")
+        action = self._audit.action(actor, "job.create", kind="job", target_id=job.id, name=job.definition.name, diff=diff)
+        with self._events.around(event), action:
             self._store.add(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
             self._check_dependencies_of_new(job)
         return job
@@ -351,10 +356,15 @@ class JobRegistry:
     def _write_definition(self, actor: Actor, before: Job, wanted: Job, action: str) -> Job:
         """Puts the definition of `wanted`, and its template version, in place."""
         diff = difference(before, wanted)
-        event = JobChanged(at=self._clock.now(), job_id=before.id, changed=tuple(row["field"].split("/")[1] for row in diff))
+        changed = tuple(row["field"].split("/")[1] for row in diff)
+        change = {"job.enable": "enabled", "job.disable": "disabled"}.get(action, "updated")
+        event = replace(self._event(before, change), changed=changed)
         action_of = self._audit.action(actor, action, kind="job", target_id=before.id, name=wanted.definition.name, diff=diff)
         with self._events.around(event), action_of:
             return self._access.write(before, lambda current: self._change(actor, current, wanted))
+
+    def _event(self, job: Job, change: str) -> JobChanged:
+        return JobChanged(at=self._clock.now(), job_id=job.id, change=change, version=job.version)
 
     def _change(self, actor: Actor, before: Job, wanted: Job) -> Job | None:
         now, definition = self._clock.now(), wanted.definition

@@ -37,7 +37,7 @@ class Finisher:
     """One step for the ends of any number of attempts:
 
     1. What follows each is decided: another attempt, or the end of its execution.
-    2. For the ends of executions it is worked out what they owe.
+    2. It is worked out what they owe: ends of executions, and failures that are tried again.
     3. All are written, each with what it owes. One whose claim has gone to another worker is refused.
     4. The slots that they held are given to those that wait, and the jobs note their last runs.
 
@@ -77,10 +77,12 @@ class Finisher:
     def _with_owed(self, ends: Sequence[AttemptEnd]) -> list[AttemptEnd]:
         final = {end.attempt.job_id for end in ends if end.ends_execution}
         followed = self._jobs.followed(final) if final else set()
-        return [replace(end, owed=self._owed_by(end, followed)) if end.ends_execution else end for end in ends]
+        return [replace(end, owed=self._owed_by(end, followed)) for end in ends]
 
     def _owed_by(self, end: AttemptEnd, followed: Collection[str]) -> tuple[str, ...]:
         attempt = end.attempt
+        if not end.ends_execution:
+            return () if attempt.dry else self._owing.of_attempt
         return self._owing.of(End.of_attempt(attempt, end.outcome.status, followed=attempt.job_id in followed))
 
     def _after(self, ends: Sequence[AttemptEnd]) -> None:

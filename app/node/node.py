@@ -15,6 +15,7 @@ from app.events import get_logger
 from app.execution.retention import Retention
 from app.executors.base import Executor
 from app.instants import INSTANT
+from app.integrations.nats.bus import Bus
 from app.integrations.services.service import RegisteredServices
 from app.node.carrying import Carrying
 from app.node.deferred import DeferredWatch
@@ -51,9 +52,9 @@ FLUSH_SECONDS = 5.0  # at least so long is waited at a stop until the ends of ru
 class Parts:
     """What a node is made of.
 
-    `name` is unlike any other node's. `queued` is sent when something new waits in the queue, `written` when slots and retries have
-    changed, and `owed` when an end or an event owes something. `templates_in_use` names those that runs are to be expected of, and
-    `requested` gives the ids of runs that other processes ask for, until it is told to stop.
+    `name` is unlike any other node's. `bus` is there where one is set. `queued` is sent when something new waits in the queue, `written`
+    when slots and retries have changed, and `owed` when an end or an event owes something. `templates_in_use` names those that runs are to
+    be expected of, and `requested` gives the ids of runs that other processes ask for, until it is told to stop.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Parts:
     executor: Executor
     recorder: Recorder
     carriers: Sequence[Carrier[Any]]
+    bus: Bus | None
     events: Events
     retention: Retention
     probes: Probes
@@ -123,6 +125,8 @@ class Node:
             carrying.start()
         self._permits.start()
         self._ticks.start()
+        if parts.bus is not None:
+            parts.bus.start()
         for loop in self._loops:
             loop.start()
 
@@ -137,11 +141,13 @@ class Node:
     def drain(self, grace_seconds: float) -> None:
         """Stop, losing nothing.
 
-        1. Nothing new is dispatched or claimed. 2. What runs gets the grace. 3. The rest is ended and handed back.
+        1. Nothing new is dispatched or claimed, and no command is taken. 2. What runs gets the grace. 3. The rest is ended and handed back.
         4. All that was reported is written.
         """
         parts = self.parts
         self.draining = parts.runner.draining = True
+        if parts.bus is not None:
+            parts.bus.stop_listening()
         self._ticks.stop_all_but({"leases", "cancels"})
         for carrying in self._carrying:
             carrying.stop()
@@ -161,6 +167,8 @@ class Node:
         guarded("leave", lambda: parts.nodes.leave(parts.name))
         parts.executor.close()
         parts.recorder.close()
+        if parts.bus is not None:
+            parts.bus.close()
 
     def hurry(self) -> None:
         """A second request to stop: what still runs is handed back now."""

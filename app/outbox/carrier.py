@@ -39,10 +39,14 @@ class Carrier(Generic[Record]):
 
     def tick(self, stopped: Callable[[], bool] = lambda: False) -> int:
         """Carry out what is owed by now, until `stopped` says that no further item is to be begun; returns how many were carried out."""
-        done = 0
         if self._clock.monotonic() >= self._next_look:
             self._next_look = self._clock.monotonic() + LOOK_SECONDS
             self._bring_forward()
+        return self._take(stopped)
+
+    def _take(self, stopped: Callable[[], bool]) -> int:
+        """Claim and carry out until nothing is due; returns how many were carried out."""
+        done = 0
         while not stopped():
             now = self._clock.now()
             claimed = self._store.claim(self._handler.name, now=now, until=now + self._handler.claim_for)

@@ -12,7 +12,7 @@ from pymongo.database import Database
 from app.clock import Clock
 from app.events import get_logger
 from app.mongo import Document, Records
-from app.outbox.events import EVENT, DomainEvent, EventHandlers, StoredEvent, details_of, event_from
+from app.outbox.events import EVENT, DomainEvent, EventListeners, StoredEvent, details_of, event_from
 from app.outbox.model import owed_now
 from app.outbox.store import OutboxStore
 
@@ -25,7 +25,7 @@ UNCONFIRMED = timedelta(seconds=60)  # longer than any request takes
 class Events:
     """Records what happens, for the handlers that want to hear of it. An event that no handler wants is not recorded."""
 
-    def __init__(self, database: Database[Document], handlers: EventHandlers, clock: Clock) -> None:
+    def __init__(self, database: Database[Document], handlers: EventListeners, clock: Clock) -> None:
         self._collection, self._handlers, self._clock = Records(database, COLLECTION, EVENT), tuple(handlers), clock
 
     def publish(self, event: DomainEvent) -> None:

@@ -25,11 +25,13 @@ class DomainEvent:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobChanged(DomainEvent):
     """A job is about to be changed in these fields. It is recorded before the change, so that no kill between the two loses it: whoever
-    hears of it reads the job as it is by then."""
+    hears of it reads the job as it is by then. `change` says what is done to it, and `version` what it was at before; 0 for a new one."""
 
     kind: ClassVar[str] = "job_changed"
     job_id: str
-    changed: tuple[str, ...]
+    changed: tuple[str, ...] = ()
+    change: str = "updated"
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +110,8 @@ def _built(row: Mapping[str, Any]) -> DomainEvent | None:
         return None
 
 
-class EventHandler(Handler[StoredEvent]):
-    """Hears of some kinds of events."""
+class EventListener(Handler[StoredEvent]):
+    """Wants some kinds of events."""
 
     kinds: ClassVar[tuple[type[DomainEvent], ...]]
 
@@ -117,6 +119,10 @@ class EventHandler(Handler[StoredEvent]):
     def wants(cls, event: DomainEvent) -> bool:
         """Whether it is to hear of an event that has just happened; by default of each of its kinds."""
         return isinstance(event, cls.kinds)
+
+
+class EventHandler(EventListener):
+    """Hears of the events that it wants one by one."""
 
     def carry_out(self, record: StoredEvent) -> None:
         """As `hear`. An event that cannot be read has nothing to say."""
@@ -128,4 +134,4 @@ class EventHandler(Handler[StoredEvent]):
         """What follows from one event. It may be called again for the same event."""
 
 
-EventHandlers: TypeAlias = Iterable[type[EventHandler]]
+EventListeners: TypeAlias = Iterable[type[EventListener]]

@@ -22,9 +22,11 @@ OWED = Listed(
             "error": Text(nullable=True),
             "said": Anything(optional=True),  # the parts of the error
             "given_up_at": Instant(nullable=True),
+            "by": Text(optional=True),  # the claim that has it, where many are claimed at once
         }
     ),
 )
+TOLD = "told"  # the field in which a record keeps what handlers have told others of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class Owed:
 
     `what` is the name of the handler that carries it out. `at` is when it is carried out next, as an aware UTC instant; None once it was
     given up. `tries` counts the tries so far, and `error` is what the last one failed with. `given_up_at` is set when no further try
-    follows until a person asks for one.
+    follows until a person asks for one. `by` is the claim that has it, where many are claimed at once.
     """
 
     what: str
@@ -41,6 +43,7 @@ class Owed:
     tries: int = 0
     error: str | None = None
     given_up_at: datetime | None = None
+    by: str | None = None
 
     @property
     def given_up(self) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.database import Database
 
 from app.mongo import ANY_DATE, Document, Records
-from app.outbox.model import Owed, owed_from
+from app.outbox.model import TOLD, Owed, owed_from
 from app.shapes import Object
 from templates_lib.messages import parts_of
 
@@ -36,12 +37,38 @@ class OutboxStore(Generic[Record]):
     def claim(self, what: str, *, now: datetime, until: datetime) -> tuple[Record, Owed] | None:
         """A record that owes `what` by now, and the item with its new number of tries; nobody else gets it before `until`. None: no record
         does. The index gives the one that has waited longest. A damaged item is left alone."""
-        due = {"owed": {"$elemMatch": {"what": {"$eq": what, **NO_LIST}, "at": {**ANY_DATE, "$lte": now}, "tries": WHOLE}}}
+        due = _due(what, now)
         taken = {"$set": {"owed.$.at": until}, "$inc": {"owed.$.tries": 1}}
         row = self._collection.find_one_and_update(due, taken, hint=OWED_INDEX, return_document=ReturnDocument.AFTER)
         if row is None:
             return None
         return self._read(row), next(item for item in owed_from(row) if item.what == what)
+
+    def claim_many(self, what: str, *, now: datetime, until: datetime, limit: int) -> list[tuple[Record, Owed]]:
+        """Up to `limit` records that owe `what` by now, those that have waited longest, each with its item; nobody else gets them before
+        `until`. Three round trips: the ids are read, their items are marked with the name of this claim, and what got the mark is read.
+
+        A record that owes the same anew while the claim lasts, as its end was written meanwhile, has a new item without the mark.
+        """
+        due, claim = _due(what, now), secrets.token_hex(8)
+        ids = [row["_id"] for row in self._collection.find(due, {"_id": 1}, hint=OWED_INDEX).limit(limit)]
+        if not ids:
+            return []
+        taken = {"$set": {"owed.$.at": until, "owed.$.by": claim}, "$inc": {"owed.$.tries": 1}}
+        self._collection.update_many({"_id": {"$in": ids}, **due}, taken, hint="_id_")
+        marked = {"_id": {"$in": ids}, "owed": {"$elemMatch": {"what": what, "by": claim}}}
+        rows = self._collection.find(marked, hint="_id_")
+        return [(self._read(row), next(item for item in owed_from(row) if item.what == what)) for row in rows]
+
+    def settle_many(self, settled: Sequence[tuple[str, Owed, Sequence[str]]]) -> None:
+        """These items (record id, item, what was told) were carried out, each if the record still has it as it was claimed. What was told
+        is noted with the record in any case."""
+        if settled:
+            self._collection.bulk_write([_settlement(*each) for each in settled], ordered=False)
+
+    def note_told(self, record_id: str, told: Sequence[str]) -> None:
+        """Note what was told of a record that still owes the rest."""
+        self._collection.update_one({"_id": record_id}, {"$addToSet": {TOLD: {"$each": list(told)}}})
 
     def bring_forward(self, what: str, *, now: datetime, untried_from: datetime, tried_from: datetime) -> int:
         """Make due what is put off until `untried_from` or later although no try has failed, or until `tried_from` or later. Returns how
@@ -63,12 +90,12 @@ class OutboxStore(Generic[Record]):
         """The next try is due `at`. With `counts` false this one is not counted, as it was no failure."""
         tries = item.tries if counts else item.tries - 1
         fields = {"owed.$.at": at, "owed.$.error": error, "owed.$.said": parts_of(error or ""), "owed.$.tries": tries}
-        self._collection.update_one(self._tried(record_id, item), {"$set": fields})
+        self._collection.update_one(self._tried(record_id, item), {"$set": fields, "$unset": {"owed.$.by": ""}})
 
     def give_up(self, record_id: str, item: Owed, *, now: datetime, error: str) -> None:
         """The last try failed: nobody tries again until a person asks for it."""
         fields = {"owed.$.at": None, "owed.$.error": error, "owed.$.said": parts_of(error), "owed.$.given_up_at": now}
-        self._collection.update_one(self._tried(record_id, item), {"$set": fields})
+        self._collection.update_one(self._tried(record_id, item), {"$set": fields, "$unset": {"owed.$.by": ""}})
 
     def ask_again(self, record_id: str, what: str, *, now: datetime) -> bool:
         """Make an item that was given up due again, with a fresh number of tries; False where the record has no such item."""
@@ -88,4 +115,21 @@ class OutboxStore(Generic[Record]):
     @staticmethod
     def _tried(record_id: str, item: Owed) -> Document:
         """Finds the item as this try has it; a later try has counted on."""
-        return {"_id": record_id, "owed": {"$elemMatch": {"what": item.what, "tries": item.tries}}}
+        claimed = {} if item.by is None else {"by": item.by}
+        return {"_id": record_id, "owed": {"$elemMatch": {"what": item.what, "tries": item.tries, **claimed}}}
+
+
+def _due(what: str, now: datetime) -> Document:
+    """Finds what is due. A damaged item is left alone."""
+    return {"owed": {"$elemMatch": {"what": {"$eq": what, **NO_LIST}, "at": {**ANY_DATE, "$lte": now}, "tries": WHOLE}}}
+
+
+def _settlement(record_id: str, item: Owed, told: Sequence[str]) -> UpdateOne:
+    """Takes the item out of what the record owes, and notes what was told."""
+    same = {"$and": [{"$eq": ["$$this.what", item.what]}, {"$eq": ["$$this.by", item.by]}]}
+    rest = {"$filter": {"input": {"$ifNull": ["$owed", []]}, "cond": {"$not": [same]}}}
+    left = {"$let": {"vars": {"rest": rest}, "in": {"$cond": [{"$eq": ["$$rest", []]}, "$$REMOVE", "$$rest"]}}}
+    fields: Document = {"owed": left}
+    if told:
+        fields[TOLD] = {"$setUnion": [{"$ifNull": [f"${TOLD}", []]}, {"$literal": list(told)}]}
+    return UpdateOne({"_id": record_id}, [{"$set": fields}])

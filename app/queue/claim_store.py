@@ -84,11 +84,21 @@ class ClaimStore:
         who_holds = slots_query(rows, bounds)
         return list(self._executions.find(who_holds, {"slots": 1, "triggered_by": 1, "job_id": 1})) if who_holds else []
 
-    def take(self, operations: Sequence[UpdateOne | UpdateMany], expected: int) -> bool:
-        """Send the updates of a claim (app.queue.updates.takes); True where each of the `expected` executions was won, False where another
-        worker was quicker with some."""
+    def take(
+        self,
+        rows: Sequence[Document],
+        slots: Mapping[str, list[str]],
+        lease: Document,
+        *,
+        host: str,
+        now: datetime,
+        until: datetime | None = None,
+    ) -> bool:
+        """Set waiting executions running (app.queue.updates.takes); True where each was won, False where another worker was quicker with
+        some."""
+        operations = updates.takes(rows, slots, lease, host, now, until=until, owed=self._owing.of_attempt)
         try:
-            return self._executions.bulk_write(operations, ordered=False).matched_count == expected
+            return self._executions.bulk_write(operations, ordered=False).matched_count == len(rows)
         except BulkWriteError as error:
             if not is_only_duplicates(error):
                 raise

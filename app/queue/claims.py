@@ -97,7 +97,7 @@ class Claims:
         lease = {"owner": self._claimer.owner, "claim": claim, "expires_at": now + self._claimer.lease}
         wanted = {row["_id"]: _attempt(row, slots[row["_id"]], now) for row in rows}
         try:
-            complete = self._store.take(updates.takes(rows, slots, lease, self._claimer.host, now, until), len(rows))
+            complete = self._store.take(rows, slots, lease, host=self._claimer.host, now=now, until=until)
         except Exception:
             self._unanswered[claim] = wanted
             raise

@@ -20,7 +20,7 @@ from app.jobs.model import (
     to_plain,
 )
 from app.mongo import Document
-from app.outbox.model import Owed, owed_from
+from app.outbox.model import TOLD, Owed, owed_from
 from app.queue.endings import ended_fields
 from app.queue.model import LIVE, AttemptError, Reason, Status, Trigger
 from app.shapes import DAMAGED
@@ -87,7 +87,8 @@ class Execution:
     `status` is a Status, or UNKNOWN of app.shapes where the record is damaged; `damaged` says then what is wrong. `scheduled_for` is the
     due time that it is the record of, `stands_for` the one that a backfill makes up for, and `due_times` are those that a `missed` or
     `skipped` record stands for together. `caused_by` are the executions whose ends began it, and `line` the jobs whose runs began one
-    another up to it. A `dry` one runs its template's preview once. `owed` is what its end has left to do.
+    another up to it. A `dry` one runs its template's preview once. `owed` is what its end has left to do, and `told` the events of it
+    that the bus has.
     """
 
     id: str
@@ -133,6 +134,7 @@ class Execution:
     resolved: Mapping[str, Any] | None = None
     cancel: CancelRequest | None = None
     owed: tuple[Owed, ...] = ()
+    told: tuple[str, ...] = ()
     slots: tuple[str, ...] = ()
     damaged: str = ""
 
@@ -284,6 +286,7 @@ class Execution:
             resolved=resolved_from(row),
             cancel=cancel_from(cancel) if cancel else None,
             owed=owed_from(row),
+            told=tuple(row.get(TOLD) or ()),
             slots=tuple(row.get("slots") or ()),
             damaged=row.get(DAMAGED, ""),
         )

@@ -42,8 +42,9 @@ class Trigger(StrEnum):
 
     SCHEDULE = "schedule"  # its due time
     MANUAL = "manual"  # a person, on a page or on the command line of the machine
-    API = "api"  # a program
+    API = "api"  # a program, by REST
     WEBHOOK = "webhook"  # a request to an inbound address of the job
+    COMMAND = "command"  # a program, by a command on the bus
     BACKFILL = "backfill"  # someone asked for the runs of a time that has passed
     PREVIEW = "preview"  # says what a run would do, for who is to approve it
     DEPENDENCY = "dependency"  # the end of a run of a job that it depends on

@@ -52,9 +52,11 @@ class End:
 
 
 class EndHandler(Handler[Execution]):
-    """Wants some of the ends of executions. `statuses` are those that it ever wants."""
+    """Wants some of the ends of executions. `statuses` are those that it ever wants. With `attempts` it also wants the start of each
+    attempt, and each failure that is tried again."""
 
     statuses: ClassVar[frozenset[Status]] = ENDED
+    attempts: ClassVar[bool] = False
 
     @classmethod
     def wants(cls, end: End) -> bool:  # noqa: ARG003 - by default every end of its statuses
@@ -63,6 +65,8 @@ class EndHandler(Handler[Execution]):
 
     def wants_still(self, record: Execution) -> bool:
         """Ends that were written many at a time are owed to whoever may want them; here each is looked at."""
+        if record.is_live:
+            return self.attempts
         return record.status in self.statuses and self.wants(End.of_execution(record))
 
 
@@ -82,3 +86,8 @@ class Owing:
     def of_status(self, status: Status) -> tuple[str, ...]:
         """Of ends about which only the status is known: whoever may want one of them."""
         return tuple(handler.name for handler in self._handlers if status in handler.statuses)
+
+    @property
+    def of_attempt(self) -> tuple[str, ...]:
+        """Of the start of an attempt, and of a failure that is tried again."""
+        return tuple(handler.name for handler in self._handlers if handler.attempts)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from app.jobs.model import Overlap
 from app.jobs.shape import NOTIFICATIONS, RETRY_POLICY, RUN_LIMIT
-from app.outbox.model import OWED
+from app.outbox.model import OWED, TOLD
 from app.queue.model import Reason, Status, Trigger
 from app.sealing import SealedFields
 from app.shapes import UNKNOWN, Anything, Flag, Instant, Json, Listed, Number, Object, Text, instants, one_of, texts, wholes
@@ -95,6 +95,7 @@ EXECUTION = Object(
         "postponed": Object(optional=True, members={"attempt": Number(), "since": Instant()}),
         "cancel": Object(optional=True, members={"by": Text(), "at": Instant(), "reason": Text(optional=True, nullable=True)}),
         "owed": OWED,
+        TOLD: Listed(optional=True, of=Text()),
     }
 )
 SEALED_FIELDS = (SealedFields("job_executions", ("parameters",)),)

@@ -11,6 +11,7 @@ from pymongo import UpdateMany, UpdateOne
 
 from app.jobs.model import Overlap, RetryPolicy, notifications_from, retry_policy_from
 from app.mongo import Document, by_id
+from app.outbox.model import owed_now
 from app.queue.endings import Ending, ending
 from app.queue.execution import resolved_from
 from app.queue.model import FAILURES, Attempt, AttemptError, Deferral, Outcome, Reason, Status
@@ -24,8 +25,8 @@ SMALL_RESULT = 4_000  # bytes; larger results are written one by one, as a comma
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """The end of an attempt: how it went, and what follows. `owed` are the handlers that the end of the execution is owed to, if it is
-    one."""
+    """The end of an attempt: how it went, and what follows. `owed` are the handlers that the end of the execution, or the failure that is
+    tried again, is owed to."""
 
     attempt: Attempt
     outcome: Outcome
@@ -52,10 +53,17 @@ def token_of(row: Document) -> int:
 
 
 def takes(
-    rows: Sequence[Document], slots: Mapping[str, list[str]], lease: Document, host: str, now: datetime, until: datetime | None = None
+    rows: Sequence[Document],
+    slots: Mapping[str, list[str]],
+    lease: Document,
+    host: str,
+    now: datetime,
+    *,
+    until: datetime | None = None,
+    owed: tuple[str, ...] = (),
 ) -> list[UpdateOne | UpdateMany]:
     """Set waiting executions running, each if nobody has touched its token since it was read, and if it is not `until` yet by the
-    database's clock.
+    database's clock. `owed` are the handlers that the start of an attempt is owed to.
 
     Those of the same token go in one update: an update a document costs the server three times as much.
     """
@@ -71,6 +79,7 @@ def takes(
         "host": {"$literal": host},
         "worker": {"$literal": lease["owner"]},
     }
+    owes: Document = {"owed": {"$literal": owed_now(owed, now)}} if owed else {}
     in_time: Document = {} if until is None else {"$expr": {"$lt": ["$$NOW", until]}}
     return [
         UpdateMany(
@@ -87,6 +96,7 @@ def takes(
                         "reason": {"$cond": [{"$ifNull": ["$postponed", False]}, None, "$reason"]},  # it waits no longer
                         "progress": None,
                         "attempts": {"$concatArrays": ["$attempts", [attempt]]},
+                        **owes,
                     }
                 },
                 {"$unset": ["queue_rank", "waits_for"]},
@@ -98,20 +108,20 @@ def takes(
 
 
 def is_plain(end: AttemptEnd) -> bool:
-    """A success that owes nothing, as nearly all ends are, and that is small enough to be written with many others."""
-    if not end.ends_execution or end.outcome.status is not Status.SUCCESS or end.owed:
+    """A success, as nearly all ends are, that is small enough to be written with many others."""
+    if not end.ends_execution or end.outcome.status is not Status.SUCCESS:
         return False
     return len(bson.encode({"result": end.outcome.result})) <= SMALL_RESULT
 
 
 def plain_ends(ends: Sequence[AttemptEnd], now: datetime) -> list[UpdateOne | UpdateMany]:
-    """Write successes, those of the same token in one update, as in `takes`."""
-    by_token: dict[int, list[AttemptEnd]] = {}
+    """Write successes, those of the same token that owe the same in one update, as in `takes`."""
+    alike: dict[tuple[int, tuple[str, ...]], list[AttemptEnd]] = {}
     for end in ends:
-        by_token.setdefault(end.attempt.token, []).append(end)
-    common = ending(Status.SUCCESS, now, fields={"reason": None, "error": None})
+        alike.setdefault((end.attempt.token, end.owed), []).append(end)
     operations: list[UpdateOne | UpdateMany] = []
-    for token, group in by_token.items():
+    for (token, owed), group in alike.items():
+        common = ending(Status.SUCCESS, now, owed=owed, fields={"reason": None, "error": None})
         ids = [end.attempt.execution_id for end in group]
         differing = [
             {
@@ -185,6 +195,7 @@ def end_of_attempt(end: AttemptEnd, now: datetime) -> Document:
     delay = end.decision.delay_seconds
     if delay is not None:
         fields |= back_in_queue(attempt, Status.RETRYING, now + timedelta(seconds=delay))
+        fields |= {"owed": owed_now(end.owed, now)} if end.owed else {}
         return {"$set": fields, "$unset": {"lease": "", "callback": "", "postponed": ""}}
     fields["duration_seconds"] = span["duration_seconds"]
     return ending(outcome.status, now, owed=end.owed, fields=fields).update()

@@ -17,6 +17,7 @@ from templates_lib.connections import failures
 from templates_lib.connections.kind import PROBE_SECONDS, TEMPLATES, ConnectionKind
 from templates_lib.messages import say
 from templates_lib.own import Own
+from templates_lib.subjects import PATTERN, allows
 
 if TYPE_CHECKING:
     from nats.aio.client import Client as Client
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10.0
 _PORTS = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443}
-
-# A message goes to a subject without wildcards. An allowed subject may have some: `*` is one token, `>` all that follow (docs.nats.io,
-# subjects).
-SUBJECT = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
-_ALLOWED = r"^(([A-Za-z0-9_-]+|\*)(\.([A-Za-z0-9_-]+|\*))*(\.>)?|>)$"
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -61,7 +57,7 @@ SCHEMA: dict[str, Any] = {
                 "type": "string",
                 "title": "NATS subject",
                 "maxLength": 250,
-                "pattern": _ALLOWED,
+                "pattern": PATTERN,
                 "x-pattern-words": "a subject, where * stands for one part and > for all that follow",
             },
         },
@@ -84,13 +80,7 @@ def warm() -> None:
 
 def may_send(settings: Mapping[str, Any], subject: str) -> bool:
     """Returns whether jobs with this connection may send to the subject."""
-    return any(_fits(pattern.split("."), subject.split(".")) for pattern in settings["subjects"])
-
-
-def _fits(pattern: list[str], subject: list[str]) -> bool:
-    if pattern[-1] == ">":
-        return len(subject) >= len(pattern) and all(part in {"*", token} for part, token in zip(pattern[:-1], subject, strict=False))
-    return len(subject) == len(pattern) and all(part in {"*", token} for part, token in zip(pattern, subject, strict=True))
+    return allows(settings["subjects"], subject)
 
 
 @asynccontextmanager

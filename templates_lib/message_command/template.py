@@ -10,6 +10,7 @@ from templates_lib import fields
 from templates_lib.base import JobResult, JobTemplate, RunContext, TemplateError
 from templates_lib.bodies import body_text
 from templates_lib.connections import nats as bus
+from templates_lib.subjects import SUBJECT
 
 if TYPE_CHECKING:
     from templates_lib.connections.nats import Client
@@ -37,7 +38,7 @@ class MessageCommand(JobTemplate):
                 "title": "NATS subject",
                 "minLength": 1,
                 "maxLength": 250,
-                "pattern": bus.SUBJECT,
+                "pattern": SUBJECT,
                 "x-pattern-words": "parts of letters, digits, _ and -, with dots between",
                 "x-placeholder": "orders.cleanup.start",
                 "x-options": {"from": "subjects", "free": True, "depends": {"connection": "/connection"}},

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from app.clock import Clock
 from app.execution.log_store import LogStore
-from app.factory import OWING
 from app.jobs.dispatch_store import DispatchStore
 from app.node.finisher import Finisher
 from app.node.recorder import Recorder
 from app.signals import Signal
+from tests.builders.owing import OWING
 from tests.builders.queue import Queue
 
 

@@ -13,7 +13,6 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.execution.history_store import HistoryStore
 from app.execution.statistics_store import StatisticsStore
-from app.factory import OWING
 from app.jobs.model import Job, RetryOn
 from app.mongo import Document
 from app.queue.claim_store import ClaimStore
@@ -28,6 +27,7 @@ from app.queue.start_store import StartStore
 from app.queue.store import QueueStore
 from app.queue.updates import AttemptEnd
 from app.services import Services
+from tests.builders.owing import OWING
 
 LEASE = timedelta(seconds=30)
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from app.audit.model import Actor
 from app.clock import ManualClock
-from app.factory import OWING, Store
+from app.factory import Store
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Job
 from app.queue.store import QueueStore
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
+from tests.builders.owing import OWING
 from tests.builders.queue import Queue
 
 

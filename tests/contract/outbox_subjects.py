@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from unittest.mock import create_autospec
+
+import pytest
+from pymongo.errors import PyMongoError
 
 from app.audit.model import Actor
 from app.clock import ManualClock
@@ -17,12 +20,16 @@ from app.execution.regroup import LATE_WRITES, Regroup
 from app.execution.retention import Retention
 from app.execution.self_pause import SelfPause
 from app.executors.base import Executor
-from app.factory import Store, build_node
+from app.factory import Store, build_node, event_handlers
+from app.integrations.nats.messages import Message, Sent
+from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Job
 from app.notification.base import Notifier
 from app.notification.outcomes import TellOutcome
+from app.outbox.batches import Carried
 from app.outbox.carrier import Carrier
+from app.outbox.event_store import Events
 from app.outbox.events import JobChanged
 from app.outbox.handler import Handler
 from app.outbox.model import Owed, owed_from, owed_now
@@ -30,6 +37,7 @@ from app.queue.execution import Execution
 from app.queue.model import Status, Trigger
 from app.scheduling.followers import Followers
 from app.services import Services
+from tests.builders.owing import WITH_BUS
 from tests.builders.queue import new_execution
 
 TELL = {"on_failure": ["ops@example.com"]}
@@ -54,7 +62,8 @@ class Subject(ABC):
 
     def __init__(self, store: Store, services: Services, actor: Actor, settings: Settings, clock: ManualClock) -> None:
         self.database, self.services, self.actor, self.clock, self.settings = store.database, services, actor, clock, settings
-        node = build_node(settings, store, services, create_autospec(Executor, instance=True))
+        with_bus = replace(settings, nats_url=WITH_BUS.nats_url)
+        node = build_node(with_bus, store, services, create_autospec(Executor, instance=True))
         self.carrier = next(carrier for carrier in node.parts.carriers if carrier.name == self.name)
         self.outbox, self.handler = self.carrier._store, self.carrier._handler
         self.records = 0
@@ -66,7 +75,17 @@ class Subject(ABC):
 
     def another_node(self) -> Carrier[Any]:
         """The carrier of another node."""
-        return Carrier(self.outbox, self.handler, self.clock)
+        return type(self.carrier)(self.outbox, self.handler, self.clock)
+
+    def intercept(self, monkeypatch: pytest.MonkeyPatch, before: Callable[[Any], None]) -> None:
+        """Have `before` called with each record before it is carried out; what it raises is how that went."""
+        carry_out = self.handler.carry_out
+
+        def intercepted(record: Any) -> None:
+            before(record)
+            carry_out(record)
+
+        monkeypatch.setattr(self.handler, "carry_out", intercepted)
 
     @abstractmethod
     def owe(self) -> str:
@@ -217,4 +236,78 @@ class Regrouping(Subject):
         self.services.events.forget_settled()
 
 
-SUBJECTS = {kind.handler_class.name: kind for kind in (Telling, Pausing, Following, Regrouping)}
+class RecordingStream:
+    """Keeps the first message with each id, as the stream of a server does."""
+
+    prefix = "jobwright"
+
+    def __init__(self) -> None:
+        self.messages: dict[str, Message] = {}
+
+    def takes_events(self) -> bool:
+        return True
+
+    def publish(self, chains: Sequence[Sequence[Message]]) -> list[Sent]:
+        for message in (message for chain in chains for message in chain):
+            self.messages.setdefault(message.id, message)
+        return [Sent(len(chain)) for chain in chains]
+
+
+class OnTheBus(Subject):
+    """What the subjects of the bus share: each record is one message."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.stream = self.handler._bus = RecordingStream()
+
+    def effects(self) -> int:
+        return len(self.stream.messages)
+
+    def intercept(self, monkeypatch: pytest.MonkeyPatch, before: Callable[[Any], None]) -> None:
+        carry_out_all = self.handler.carry_out_all
+
+        def intercepted(records: Sequence[Any]) -> Mapping[str, Carried]:
+            went = {}
+            for record in records:
+                try:
+                    before(record)
+                except PyMongoError:
+                    raise
+                except Exception as error:
+                    went[record.id] = Carried(error=error)
+            return {**carry_out_all([record for record in records if record.id not in went]), **went}
+
+        monkeypatch.setattr(self.handler, "carry_out_all", intercepted)
+
+
+class PublishingExecutions(OnTheBus, OfEnds):
+    handler_class = PublishExecution
+
+    def owe(self) -> str:
+        return self.ended(self.job())
+
+    def owe_unwanted(self) -> str:
+        return self.ended(self.job(), dry=True)
+
+
+class PublishingJobs(OnTheBus, Regrouping):
+    handler_class = PublishEvent
+
+    def owe(self) -> str:
+        """A job was created."""
+        self.records += 1
+        job = self.services.jobs.create(self.actor, {"name": f"job {self.records}", "template_type": "noop"})[0]
+        return self._record(JobChanged(at=self.clock.now(), job_id=job.id, change="created"))
+
+    def owe_unwanted(self) -> str:
+        """The creation of a job was refused."""
+        return self._record(JobChanged(at=self.clock.now(), job_id="nothing", change="created"))
+
+    def _record(self, event: JobChanged) -> str:
+        known = set(self.database[self.collection].distinct("_id"))
+        Events(self.database, event_handlers(WITH_BUS), self.clock).publish(event)
+        (event_id,) = set(self.database[self.collection].distinct("_id")) - known
+        return str(event_id)
+
+
+SUBJECTS = {kind.handler_class.name: kind for kind in (Telling, Pausing, Following, Regrouping, PublishingExecutions, PublishingJobs)}

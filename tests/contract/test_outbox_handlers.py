@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import create_autospec
@@ -20,13 +21,15 @@ from app.clock import ManualClock
 from app.config import Settings
 from app.errors import NotFound
 from app.executors.base import Executor
-from app.factory import EVENT_HANDLERS, OWING, Store, build_node
+from app.factory import Store, build_node, event_handlers
+from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.outbox.event_store import UNCONFIRMED
-from app.outbox.events import EventHandler
+from app.outbox.events import EventListener
 from app.outbox.handler import LONGEST_DELAY, Handler, Later
 from app.outbox.model import Owed
 from app.queue.owing import EndHandler
 from app.services import Services
+from tests.builders.owing import OWING, OWING_WITH_BUS, WITH_BUS
 from tests.contract.outbox_subjects import SUBJECTS, Regrouping, Subject, group_changed
 
 LONG_AFTER = timedelta(days=5000).total_seconds()
@@ -47,11 +50,21 @@ def concrete(base: type) -> set[type]:
 
 
 def test_every_handler_of_the_service_is_wired_and_is_tested_here(store: Store, services: Services, settings: Settings) -> None:
-    node = build_node(settings, store, services, create_autospec(Executor, instance=True))
-    assert concrete(Handler) == {kind.handler_class for kind in SUBJECTS.values()} == {*OWING._handlers, *EVENT_HANDLERS}
+    listeners = event_handlers(WITH_BUS)
+    node = build_node(replace(settings, nats_url=WITH_BUS.nats_url), store, services, create_autospec(Executor, instance=True))
+    assert concrete(Handler) == {kind.handler_class for kind in SUBJECTS.values()} == {*OWING_WITH_BUS._handlers, *listeners}
     assert sorted(carrier.name for carrier in node.parts.carriers) == sorted(SUBJECTS)
-    assert concrete(EndHandler) == set(OWING._handlers)
-    assert concrete(EventHandler) == set(EVENT_HANDLERS)
+    assert concrete(EndHandler) == set(OWING_WITH_BUS._handlers)
+    assert concrete(EventListener) == set(listeners)
+
+
+def test_nothing_is_owed_to_a_bus_that_is_not_set(store: Store, services: Services, settings: Settings) -> None:
+    node = build_node(settings, store, services, create_autospec(Executor, instance=True))
+    of_bus = {kind.name for kind in (PublishExecution, PublishEvent)}
+    assert {carrier.name for carrier in node.parts.carriers} == SUBJECTS.keys() - of_bus
+    assert set(OWING_WITH_BUS._handlers) - set(OWING._handlers) == {PublishExecution}
+    assert set(event_handlers(WITH_BUS)) - set(event_handlers(settings)) == {PublishEvent}
+    assert (OWING.of_attempt, OWING_WITH_BUS.of_attempt) == ((), (PublishExecution.name,))
 
 
 def failing(subject: Subject, monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
@@ -63,7 +76,7 @@ def failing(subject: Subject, monkeypatch: pytest.MonkeyPatch, error: Exception 
     def fail(record: Any) -> None:
         raise error
 
-    monkeypatch.setattr(subject.handler, "carry_out", fail)
+    subject.intercept(monkeypatch, fail)
 
 
 # -- once -------------------------------------------------------------------------------------------------------------
@@ -92,13 +105,7 @@ def test_an_item_is_not_due_before_its_time(subject: Subject) -> None:
 def test_each_item_is_claimed_by_one_of_many_nodes(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     records = [subject.owe() for _ in range(20)]
     carried_out: list[str] = []
-    carry_out = subject.handler.carry_out
-
-    def counted(record: Any) -> None:
-        carried_out.append(record.id)
-        carry_out(record)
-
-    monkeypatch.setattr(subject.handler, "carry_out", counted)
+    subject.intercept(monkeypatch, lambda record: carried_out.append(record.id))
     threads = [threading.Thread(target=subject.another_node().tick) for _ in range(6)]
     for thread in threads:
         thread.start()
@@ -259,14 +266,12 @@ def test_failures_back_off_and_are_given_up_until_a_person_asks_again(subject: S
 
 def test_one_that_fails_holds_up_no_other(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     bad, good = subject.owe(), subject.owe()
-    carry_out = subject.handler.carry_out
 
     def fail_some(record: Any) -> None:
         if record.id == bad:
             raise ValueError("no good")
-        carry_out(record)
 
-    monkeypatch.setattr(subject.handler, "carry_out", fail_some)
+    subject.intercept(monkeypatch, fail_some)
     assert subject.carrier.tick() == 1
     assert (subject.owed(good), subject.effects()) == (None, 1)
     item = subject.owed(bad)

@@ -15,7 +15,7 @@ from app.clock import ManualClock
 from app.errors import ApprovalNeeded, NotFound, ValidationFailed
 from app.execution.filters import ExecutionFilter
 from app.execution.regroup import LATE_WRITES, Regroup
-from app.factory import OWING, Store
+from app.factory import Store
 from app.jobs.filters import JobFilter
 from app.jobs.list_store import ListStore
 from app.outbox.carrier import Carrier
@@ -23,6 +23,7 @@ from app.outbox.event_store import event_outbox
 from app.outbox.events import StoredEvent
 from app.queue.store import QueueStore
 from app.services import Services
+from tests.builders.owing import OWING
 from tests.builders.queue import Queue, failure, new_execution
 from tests.conftest import app_of
 from tests.security.test_matrix import BODIES, OWN_REQUEST, REST, WEB, address

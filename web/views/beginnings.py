@@ -23,7 +23,7 @@ from web.views.common import Editor, tell
 
 RECENT = 5
 LOOKED_AT = 40  # of a job's runs
-BY_HAND = {Trigger.MANUAL.value, Trigger.API.value, Trigger.RETRY.value}
+BY_HAND = {Trigger.MANUAL.value, Trigger.API.value, Trigger.COMMAND.value, Trigger.RETRY.value}
 SAVE = "preset.save"
 
 

@@ -39,6 +39,7 @@ TRIGGERS = {
     Trigger.MANUAL: say("By hand"),
     Trigger.API: say("REST"),
     Trigger.WEBHOOK: say("Webhook"),
+    Trigger.COMMAND: say("Command"),
     Trigger.RETRY: say("Run again"),
     Trigger.DEPENDENCY: say("Dependency"),
     Trigger.BACKFILL: say("Backfill"),

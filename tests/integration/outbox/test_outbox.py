@@ -10,7 +10,7 @@ import pytest
 
 from app.audit.model import SYSTEM
 from app.clock import ManualClock
-from app.factory import OWING, Store
+from app.factory import Store
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.model import Job
 from app.node.carrying import Carrying
@@ -27,6 +27,7 @@ from app.scheduling.followers import Followers
 from app.scheduling.gathering_store import GatheringStore
 from app.services import Services
 from app.signals import Signal
+from tests.builders.owing import OWING
 from tests.builders.queue import Queue, execution_document
 
 

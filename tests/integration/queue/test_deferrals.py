@@ -11,7 +11,7 @@ import pytest
 
 from app.audit.model import Actor
 from app.clock import ManualClock
-from app.factory import OWING, Store
+from app.factory import Store
 from app.jobs.dispatch_store import DispatchStore
 from app.node.deferred import DeferredWatch
 from app.node.finisher import Finisher
@@ -22,6 +22,7 @@ from app.queue.retry import decide_retry
 from app.services import Services
 from app.signals import Signal
 from tests.builders.engine import make_recorder
+from tests.builders.owing import OWING
 from tests.builders.queue import Queue, claim, enqueue, failure, make_job, success
 
 

@@ -11,12 +11,13 @@ from flask.testing import FlaskClient
 from app.audit.model import Actor, AuditFilter
 from app.clock import ManualClock
 from app.errors import ValidationFailed
-from app.factory import OWING, Store
+from app.factory import Store
 from app.jobs.model import Job
 from app.queue.execution import DueTimes, Execution
 from app.queue.model import AttemptError, Outcome, Reason, Status
 from app.queue.store import QueueStore
 from app.services import Services
+from tests.builders.owing import OWING
 from tests.builders.queue import Queue
 from tests.builders.scheduling import dispatcher
 from tests.conftest import START, Api, csrf

@@ -19,7 +19,7 @@ from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
 from app.errors import Conflict, JobwrightError, ValidationFailed
 from app.exchange.service import StepAction
-from app.factory import OWING, Store
+from app.factory import Store
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import DependsOn, Job
@@ -32,6 +32,7 @@ from app.scheduling.followers import DEEPEST, MOST_SEEN, Followers, arrive
 from app.scheduling.gathering_store import Gathering, GatheringStore
 from app.services import Services
 from app.signals import Signal
+from tests.builders.owing import OWING
 from tests.builders.queue import LEASE, Queue, cancelled, failure, new_execution, success, timeout
 from tests.conftest import Api
 

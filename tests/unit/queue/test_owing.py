@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from app.execution.self_pause import SelfPause
-from app.factory import OWING
 from app.jobs.model import Job, JobDefinition, Notifications, RetryPolicy
 from app.notification.outcomes import TellOutcome
 from app.queue.execution import Execution
 from app.queue.model import ENDED, FAILURES, LIVE, RAN, Attempt, Reason, Status
 from app.queue.owing import End, EndHandler, Owing
 from app.scheduling.followers import Followers
+from tests.builders.owing import OWING
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 TELL = Notifications(on_success=("happy@example.com",), on_failure=("ops@example.com",))

@@ -1,0 +1,1 @@
+"""The bus: events for other programs, and commands from them, over NATS."""

@@ -1,0 +1,60 @@
+"""Events as CloudEvents 1.0.2 in JSON (github.com/cloudevents/spec, JSON event format)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from app.integrations.nats.messages import Message, events_subject
+
+CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+TYPE_PREFIX = "jobwright."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudEvent:
+    """One event. `id` is unique for its source, and the same however often the event is sent. `kind` is its type without the prefix, such
+    as `execution.failed`; `about` is the id of the execution or job."""
+
+    id: str
+    kind: str
+    about: str
+    at: datetime
+    data: Mapping[str, Any]
+
+    def envelope(self, source: str) -> dict[str, Any]:
+        """The event in the JSON format."""
+        return {
+            "specversion": "1.0",
+            "id": self.id,
+            "source": source,
+            "type": f"{TYPE_PREFIX}{self.kind}",
+            "subject": self.about,
+            "time": instant(self.at),
+            "datacontenttype": "application/json",
+            "data": dict(self.data),
+        }
+
+    def message(self, *, source: str, prefix: str) -> Message:
+        """The event as a message to the stream."""
+        data = json.dumps(self.envelope(source), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+        return Message(id=self.id, subject=events_subject(prefix, self.kind), data=data, headers={"Content-Type": CONTENT_TYPE})
+
+
+def instant(value: datetime) -> str:
+    """Returns an instant by RFC 3339, in UTC with milliseconds."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def plain(value: Any) -> Any:
+    """Returns a value with every instant in it as text."""
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,263 @@
+"""One connection to NATS, from its opening to its loss. The only module of the service that imports the NATS client.
+
+A connection that is lost is never repaired: its client is thrown away with all its subscriptions, and the bus opens a new one. Clients of
+nats-py that reconnect by themselves may keep subscriptions that hear nothing any more (nats-py issues 234 and 504).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from app.events import get_logger
+from app.integrations.nats.messages import BusAway, Message, Reply, Sent, commands_subject, events_subject, stream_name
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+log = get_logger(__name__)
+
+CONNECT_SECONDS = 5.0
+ACK_SECONDS = 5.0  # until the stream has confirmed a message
+HEAR_SECONDS = 3.0  # until a subscription has heard what this connection sent to itself
+REMEMBER_SECONDS = 600  # so long a new stream drops messages whose id it has
+KEEP_SECONDS = 7 * 86_400  # so long a new stream keeps events
+CLIENT_NAME = "jobwright"
+MOST_COMMANDS = 200  # that wait or are answered at once on one node
+
+# Answers a command in its own time: its name, its data, its headers.
+AnswerLater = Callable[[str, bytes, Mapping[str, str]], Awaitable[Reply]]
+
+
+class Connection:
+    """Opened once. `lost` is set when the server has gone."""
+
+    def __init__(self, servers: Sequence[str], *, prefix: str, answer: AnswerLater) -> None:
+        self._servers, self._prefix, self._answer = servers, prefix, answer
+        self.lost = asyncio.Event()
+        self.takes_events = False
+        self._is_open = False
+        self._refusal: Exception | None = None  # of the last server that could not be reached while it opened
+        self._client: Client | None = None
+        self._jetstream: JetStreamContext | None = None
+        self._commands: set[asyncio.Task[None]] = set()
+        self._listening: Any = None
+
+    @property
+    def server(self) -> str:
+        """The address of the server, without a user."""
+        url = self._client.connected_url if self._client is not None else None
+        return url.netloc.rpartition("@")[2] if url is not None else ""
+
+    async def open(self) -> None:
+        """Connects, and listens to commands. Raises whatever the client raises."""
+        from nats.aio.client import Client as NatsClient  # noqa: PLC0415 - the client takes long to import
+
+        self._client = client = NatsClient()
+        connecting = client.connect(
+            servers=[_without_user(server) for server in self._servers],
+            **_user(self._servers),
+            name=CLIENT_NAME,
+            connect_timeout=round(CONNECT_SECONDS),
+            max_reconnect_attempts=-1,  # the time limit below is what ends the first try
+            reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it also takes a fraction
+            ping_interval=10,
+            error_cb=self._note_error,
+            disconnected_cb=self._note_loss,
+            closed_cb=self._note_loss,
+        )
+        try:
+            await asyncio.wait_for(connecting, CONNECT_SECONDS)
+        except TimeoutError:
+            raise self._refusal or TimeoutError("No server answers") from None
+        self._is_open = True
+        self.lost.clear()  # the client reports servers that it could not reach on its way to this one
+        self._jetstream = client.jetstream(timeout=ACK_SECONDS)
+        self._inbox = client.new_inbox()
+        await client.subscribe(self._inbox, cb=_echo)
+        self._listening = await client.subscribe(commands_subject(self._prefix), queue=self._prefix, cb=self._take_command)
+        await client.flush(round(CONNECT_SECONDS))
+
+    async def find_stream(self) -> None:
+        """Makes the stream of events if there is none. One that is there stays as its owner made it. Raises the error of a server that has
+        no JetStream or does not allow it."""
+        from nats.js.api import StorageType, StreamConfig  # noqa: PLC0415 - see `open`
+        from nats.js.errors import NotFoundError  # noqa: PLC0415 - see `open`
+
+        assert self._jetstream is not None, "open comes first"  # noqa: S101
+        name = stream_name(self._prefix)
+        try:
+            await self._jetstream.stream_info(name)
+        except NotFoundError:
+            config = StreamConfig(
+                name=name,
+                description="Events of Jobwright (CloudEvents)",
+                subjects=[events_subject(self._prefix)],
+                storage=StorageType.FILE,
+                max_age=KEEP_SECONDS,
+                duplicate_window=REMEMBER_SECONDS,
+            )
+            await self._jetstream.add_stream(config)
+            log.info("bus.stream_made", stream=name)
+        self.takes_events = True
+
+    async def hears(self) -> bool:
+        """Returns whether a subscription of this connection hears what it is sent, and whether the stream answers."""
+        assert self._client is not None, "open comes first"  # noqa: S101
+        try:
+            await self._client.request(self._inbox, b"", timeout=HEAR_SECONDS)
+            if self.takes_events:
+                await self.find_stream()
+        except Exception as error:
+            log.warning("bus.deaf", reason=_words(error))
+            return False
+        return True
+
+    async def publish(self, chains: Sequence[Sequence[Message]]) -> list[Sent]:
+        """Stores messages: those of a chain one after the other, and the chains beside each other. A connection that is lost meanwhile ends
+        what is on its way."""
+        sending = [asyncio.create_task(self._publish_chain(chain)) for chain in chains]
+        lost = asyncio.create_task(self.lost.wait())
+        try:
+            gathered = asyncio.gather(*sending)
+            await asyncio.wait({gathered, lost}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            lost.cancel()
+            for task in sending:
+                task.cancel()
+            await asyncio.gather(*sending, return_exceptions=True)
+        return [task.result() for task in sending]
+
+    async def stop_listening(self) -> None:
+        """Takes no further commands; those that were taken are answered."""
+        if self._listening is not None:
+            with suppress(Exception):  # the server may have gone, which ends the subscription as well
+                await self._listening.unsubscribe()
+        while self._commands:
+            await asyncio.wait(self._commands)
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        self.takes_events = False
+        for task in self._commands:
+            task.cancel()
+        if self._client is not None:
+            with suppress(Exception):  # what is thrown away may be in any state
+                await asyncio.wait_for(self._client.close(), CONNECT_SECONDS)
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    async def _publish_chain(self, chain: Sequence[Message]) -> Sent:
+        count = 0
+        try:
+            for message in chain:
+                await self._store(message)
+                count += 1
+        except asyncio.CancelledError:
+            return Sent(count, BusAway("The connection was lost"))
+        except Exception as error:
+            return Sent(count, error)
+        return Sent(count)
+
+    async def _store(self, message: Message) -> None:
+        """Raises BusAway where trying again helps."""
+        from nats import errors  # noqa: PLC0415 - see `open`
+        from nats.js.errors import APIError, NoStreamResponseError  # noqa: PLC0415 - see `open`
+
+        assert self._jetstream is not None, "open comes first"  # noqa: S101
+        headers = {**message.headers, "Nats-Msg-Id": message.id}
+        try:
+            await self._jetstream.publish(message.subject, message.data, headers=headers, timeout=ACK_SECONDS)
+        except NoStreamResponseError as error:
+            self.takes_events = False  # somebody has removed the stream
+            raise BusAway("No stream takes the event") from error
+        except APIError as error:
+            if error.code is not None and error.code >= 500:
+                raise BusAway(_words(error)) from error
+            raise
+        except errors.MaxPayloadError:
+            raise
+        except (errors.Error, OSError, TimeoutError) as error:
+            raise BusAway(_words(error)) from error
+
+    async def _take_command(self, message: Msg) -> None:
+        if len(self._commands) >= MOST_COMMANDS:
+            log.warning("bus.full", waiting=len(self._commands))
+            return  # whoever asked hears nothing in time, and asks again
+        task = asyncio.create_task(self._answer_command(message))
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+
+    async def _answer_command(self, message: Msg) -> None:
+        reply = await self._answer(message.subject.rpartition(".")[2], message.data, dict(message.headers or {}))
+        if message.reply and self._client is not None:
+            with suppress(Exception):  # whoever asked hears nothing in time, and asks again with the same key
+                await self._client.publish(message.reply, reply.data, headers=dict(reply.headers))
+
+    async def _note_error(self, error: Exception) -> None:
+        if self._is_open:
+            log.warning("bus.error", reason=_words(error))
+        self._refusal = error
+
+    async def _note_loss(self) -> None:
+        self.takes_events = False
+        self.lost.set()
+
+
+async def _echo(message: Msg) -> None:
+    await message.respond(b"")
+
+
+def _words(error: BaseException) -> str:
+    return (str(error) or type(error).__name__)[:200]
+
+
+def _without_user(server: str) -> str:
+    parts = urlsplit(server)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _user(servers: Sequence[str]) -> dict[str, str]:
+    """The user and password, or the token, of the first address that has one."""
+    for parts in map(urlsplit, servers):
+        if parts.username and parts.password is not None:
+            return {"user": unquote(parts.username), "password": unquote(parts.password)}
+        if parts.username:
+            return {"token": unquote(parts.username)}
+    return {}
+
+
+async def server_version(servers: Sequence[str]) -> str:
+    """Connects once, and returns the version of the server. Raises whatever the client raises."""
+    from nats.aio.client import Client as NatsClient  # noqa: PLC0415 - see `Connection.open`
+
+    failed: list[Exception] = []
+
+    async def note(error: Exception) -> None:
+        failed.append(error)
+
+    client = NatsClient()
+    try:
+        connecting = client.connect(
+            servers=[_without_user(server) for server in servers],
+            **_user(servers),
+            name=f"{CLIENT_NAME}-doctor",
+            connect_timeout=round(CONNECT_SECONDS),
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it also takes a fraction
+            error_cb=note,
+        )
+        await asyncio.wait_for(connecting, CONNECT_SECONDS)
+        await client.jetstream(timeout=ACK_SECONDS).account_info()
+        version = client.connected_server_version
+        return f"{version.major}.{version.minor}.{version.patch}"
+    except TimeoutError as error:
+        raise failed[-1] if failed else error from error
+    finally:
+        with suppress(Exception):
+            await client.close()

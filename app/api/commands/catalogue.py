@@ -57,7 +57,7 @@ TOKEN = {
 }
 NAMED: Mapping[str, dict[str, Any]] = {
     "job": {"type": "string", "minLength": 1, "maxLength": 120, "description": "Id or name of the job"},
-    "execution": {"type": "string", "minLength": 1, "maxLength": 100, "description": "Id of the execution"},
+    "execution": {"type": "string", "pattern": "^[A-Za-z0-9-]{1,100}$", "description": "Id of the execution"},
 }
 IDEMPOTENCY_KEY = {
     "type": "string",

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
-import socket
-import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,42 +19,15 @@ from templates_lib.base import ConnectionGrant, JobResult, TemplateError
 from templates_lib.connections.nats import KIND, may_send
 from templates_lib.message_command.template import MessageCommand
 from templates_lib.own import Own
+from tests.builders.nats import USERS, running_nats
 from tests.running import Ctx
-from tests.support import eventually
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a nats-server with JetStream; `jobs` may publish to `jobs.>` alone."""
-    found = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("no nats-server: CI must have one")
-        pytest.skip("no nats-server: apt-get install nats-server")
-    folder = tmp_path_factory.mktemp("nats")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = f"""
-listen: 127.0.0.1:{port}
-jetstream {{ store_dir: "{folder}" }}
-authorization {{ users: [
-  {{ user: boss, password: boss-password }}
-  {{ user: jobs, password: jobs-password, permissions: {{ publish: ["jobs.>", "$JS.API.>"], subscribe: ["_INBOX.>"] }} }}
-] }}
-"""
-    (folder / "nats.conf").write_text(config)
-    process = subprocess.Popen([found, "-c", str(folder / "nats.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def listens() -> bool:
-        assert process.poll() is None
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", port)) == 0
-
-    eventually(listens)
-    yield f"nats://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(10)
+    with running_nats(tmp_path_factory.mktemp("nats"), config=USERS) as running:
+        yield running.url
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 from app.clock import Clock
 from app.events import get_logger
-from app.integrations.nats.connection import Connection
+from app.integrations.nats.connection import Connection, servers_of
 from app.integrations.nats.messages import Answer, BusAway, Message, Reply, Sent
 
 log = get_logger(__name__)
@@ -45,9 +46,9 @@ class Bus:
     `answer` answers commands. `on_return` is called when events can be stored again.
     """
 
-    def __init__(self, servers: Sequence[str], *, prefix: str, answer: Answer, on_return: Callable[[], None], clock: Clock) -> None:
+    def __init__(self, addresses: Sequence[str], *, prefix: str, answer: Answer, on_return: Callable[[], None], clock: Clock) -> None:
         self.prefix = prefix
-        self._servers, self._answer, self._on_return, self._clock = tuple(servers), answer, on_return, clock
+        self._servers, self._answer, self._on_return, self._clock = servers_of(addresses), answer, on_return, clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="bus", daemon=True)
         self._answering = ThreadPoolExecutor(ANSWERS_AT_ONCE, thread_name_prefix="bus-command")
@@ -122,13 +123,13 @@ class Bus:
             self._keeping.cancel()
 
     async def _keep_connected(self) -> None:
-        while True:
-            connection = Connection(self._servers, prefix=self.prefix, answer=self._answer_later)
+        for server in itertools.cycle(self._servers):
+            connection = Connection(server, prefix=self.prefix, answer=self._answer_later)
             try:
                 await connection.open()
                 self._connection = connection
-                self._note(connected=True, stream=False, server=connection.server)
-                log.info("bus.connected", server=connection.server)
+                self._note(connected=True, stream=False, server=server.place)
+                log.info("bus.connected", server=server.place)
                 await self._watch(connection)
                 self._note(connected=False, stream=False, problem="The connection was lost")
                 log.warning("bus.away", reason="the connection was lost")
@@ -159,9 +160,9 @@ class Bus:
             problem = f"There is no stream for events: {str(error) or type(error).__name__}"[:300]
             if problem != self._state.problem:
                 log.warning("bus.no_stream", reason=problem)
-            self._note(connected=True, stream=False, server=connection.server, problem=problem)
+            self._note(connected=True, stream=False, server=self._state.server, problem=problem)
             return
-        self._note(connected=True, stream=True, server=connection.server)
+        self._note(connected=True, stream=True, server=self._state.server)
         self._on_return()
 
     def _note_failure(self, error: Exception) -> None:

@@ -1,16 +1,17 @@
 """One connection to NATS, from its opening to its loss. The only module of the service that imports the NATS client.
 
-A connection that is lost is never repaired: its client is thrown away with all its subscriptions, and the bus opens a new one. Clients of
-nats-py that reconnect by themselves may keep subscriptions that hear nothing any more (nats-py issues 234 and 504).
+A connection that is lost is never repaired: its client is thrown away with all its subscriptions, and the bus opens a new one, as often as
+it takes. Clients of nats-py that reconnect by themselves may keep subscriptions that hear nothing any more (nats-py issues 234 and 504).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from app.events import get_logger
 from app.integrations.nats.messages import BusAway, Message, Reply, Sent, commands_subject, events_subject, stream_name
@@ -34,25 +35,52 @@ MOST_COMMANDS = 200  # that wait or are answered at once on one node
 AnswerLater = Callable[[str, bytes, Mapping[str, str]], Awaitable[Reply]]
 
 
-class Connection:
-    """Opened once. `lost` is set when the server has gone."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """One server, and who Jobwright is there: a user with a password, a token, or neither."""
 
-    def __init__(self, servers: Sequence[str], *, prefix: str, answer: AnswerLater) -> None:
-        self._servers, self._prefix, self._answer = servers, prefix, answer
+    url: str
+    user: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def place(self) -> str:
+        """Its host and port."""
+        return urlsplit(self.url).netloc
+
+    def options(self, name: str) -> dict[str, Any]:
+        """The options of a client that shows the name `name`. It never connects again by itself."""
+        seconds = round(CONNECT_SECONDS)
+        return {"servers": [self.url], "name": name, "allow_reconnect": False, "connect_timeout": seconds, **self.user}
+
+
+def servers_of(addresses: Iterable[str]) -> list[Server]:
+    """The servers of NATS_URL. An address without a user has that of the first one with a user."""
+    split = [urlsplit(address) for address in addresses]
+    common: dict[str, str] = next((_user(parts) for parts in split if parts.username), {})
+    return [
+        Server(url=urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), user=_user(parts) if parts.username else common)
+        for parts in split
+    ]
+
+
+def _user(parts: SplitResult) -> dict[str, str]:
+    name = unquote(parts.username or "")
+    return {"token": name} if parts.password is None else {"user": name, "password": unquote(parts.password)}
+
+
+class Connection:
+    """A connection to one server, opened once. `lost` is set when the server has gone."""
+
+    def __init__(self, server: Server, *, prefix: str, answer: AnswerLater) -> None:
+        self._server, self._prefix, self._answer = server, prefix, answer
         self.lost = asyncio.Event()
         self.takes_events = False
         self._is_open = False
-        self._refusal: Exception | None = None  # of the last server that could not be reached while it opened
+        self._refusal: Exception | None = None  # what the server said while the connection was opened
         self._client: Client | None = None
         self._jetstream: JetStreamContext | None = None
         self._commands: set[asyncio.Task[None]] = set()
         self._listening: Any = None
-
-    @property
-    def server(self) -> str:
-        """The address of the server, without a user."""
-        url = self._client.connected_url if self._client is not None else None
-        return url.netloc.rpartition("@")[2] if url is not None else ""
 
     async def open(self) -> None:
         """Connects, and listens to commands. Raises whatever the client raises."""
@@ -60,12 +88,7 @@ class Connection:
 
         self._client = client = NatsClient()
         connecting = client.connect(
-            servers=[_without_user(server) for server in self._servers],
-            **_user(self._servers),
-            name=CLIENT_NAME,
-            connect_timeout=round(CONNECT_SECONDS),
-            max_reconnect_attempts=-1,  # the time limit below is what ends the first try
-            reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it also takes a fraction
+            **self._server.options(CLIENT_NAME),
             ping_interval=10,
             error_cb=self._note_error,
             disconnected_cb=self._note_loss,
@@ -73,10 +96,9 @@ class Connection:
         )
         try:
             await asyncio.wait_for(connecting, CONNECT_SECONDS)
-        except TimeoutError:
-            raise self._refusal or TimeoutError("No server answers") from None
+        except Exception as error:
+            raise self._refusal or error from None
         self._is_open = True
-        self.lost.clear()  # the client reports servers that it could not reach on its way to this one
         self._jetstream = client.jetstream(timeout=ACK_SECONDS)
         self._inbox = client.new_inbox()
         await client.subscribe(self._inbox, cb=_echo)
@@ -217,47 +239,23 @@ def _words(error: BaseException) -> str:
     return (str(error) or type(error).__name__)[:200]
 
 
-def _without_user(server: str) -> str:
-    parts = urlsplit(server)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _user(servers: Sequence[str]) -> dict[str, str]:
-    """The user and password, or the token, of the first address that has one."""
-    for parts in map(urlsplit, servers):
-        if parts.username and parts.password is not None:
-            return {"user": unquote(parts.username), "password": unquote(parts.password)}
-        if parts.username:
-            return {"token": unquote(parts.username)}
-    return {}
-
-
-async def server_version(servers: Sequence[str]) -> str:
-    """Connects once, and returns the version of the server. Raises whatever the client raises."""
+async def version_of(server: Server) -> str:
+    """Connects once, and returns the version of the server, which must have JetStream. Raises whatever the client raises."""
     from nats.aio.client import Client as NatsClient  # noqa: PLC0415 - see `Connection.open`
 
-    failed: list[Exception] = []
+    told: list[Exception] = []
 
     async def note(error: Exception) -> None:
-        failed.append(error)
+        told.append(error)
 
     client = NatsClient()
     try:
-        connecting = client.connect(
-            servers=[_without_user(server) for server in servers],
-            **_user(servers),
-            name=f"{CLIENT_NAME}-doctor",
-            connect_timeout=round(CONNECT_SECONDS),
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it also takes a fraction
-            error_cb=note,
-        )
-        await asyncio.wait_for(connecting, CONNECT_SECONDS)
+        await asyncio.wait_for(client.connect(**server.options(f"{CLIENT_NAME}-doctor"), error_cb=note), CONNECT_SECONDS)
         await client.jetstream(timeout=ACK_SECONDS).account_info()
         version = client.connected_server_version
-        return f"{version.major}.{version.minor}.{version.patch}"
-    except TimeoutError as error:
-        raise failed[-1] if failed else error from error
+    except Exception as error:
+        raise told[-1] if told else error from None
     finally:
         with suppress(Exception):
             await client.close()
+    return f"{version.major}.{version.minor}.{version.patch}"

@@ -29,7 +29,7 @@ class Talk:
         data = message if isinstance(message, bytes) else json.dumps({} if message is None else message).encode()
 
         async def ask() -> Any:
-            client = await nats.connect(self._url)
+            client = await nats.connect(self._url, allow_reconnect=False)
             try:
                 return await client.request(f"{self.prefix}.commands.{name}", data, timeout=timeout, headers=headers)
             finally:

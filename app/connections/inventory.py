@@ -32,6 +32,19 @@ class Site:
         return pointer(self.path)
 
 
+ABSENT: Any = object()  # in place of a value that is not there
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A value that goes to `what` through a connection, which may have a schema for it. It may be ABSENT."""
+
+    pointer: str
+    connection: str
+    what: str
+    value: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Inventory:
     """A value and its sites. `schema` is that of the whole value, `stored` the stored value that it will replace, None if there is none. A
@@ -75,13 +88,25 @@ class Inventory:
     def reached(self) -> Iterator[tuple[str, str, str]]:
         """Yields (JSON Pointer, connection name, what is reached) at the top level of the value, where the schema says `x-options: {from:
         collections, addresses or subjects, depends: {connection: …}}`."""
+        yield from ((pointer((name,)), connection, item) for name, connection, item, _ in self._reached())
+
+    def judged(self) -> Iterator[Judged]:
+        """Yields each value at the top level that a connection may have a schema for: where a member that is reached says `x-judges`, with
+        the pointer of the value that goes there."""
+        for _, connection, what, place in self._reached():
+            target = next((layer["x-judges"] for layer in place.layers if isinstance(layer.get("x-judges"), str)), None)
+            if target is not None:
+                yield Judged(target, connection, what, self.value.get(target.removeprefix("/"), ABSENT))
+
+    def _reached(self) -> Iterator[tuple[str, str, str, Place]]:
+        """Yields (member, connection name, what is reached, place of the member)."""
         root, value = Place.of(self.schema), self.value
         for name, item in value.items() if isinstance(value, Mapping) else ():
             place = root.member(name)
             if place is not None and place.options.get("from") in {"collections", "addresses", "subjects"} and isinstance(item, str):
                 connection = value.get(str(place.options.get("depends", {}).get("connection", "")).removeprefix("/"))
                 if isinstance(connection, str):
-                    yield pointer((name,)), connection, item
+                    yield name, connection, item, place
 
 
 def _sites(place: Place, value: Any, stored: Any, path: Path) -> Iterator[Site]:

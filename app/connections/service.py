@@ -23,7 +23,7 @@ from app.errors import Conflict, DuplicateName, FieldError, NotFound, StaleVersi
 from app.events import get_logger
 from app.mongo import Document
 from app.shapes import DAMAGED
-from app.validation import SchemaValidator
+from app.validation import SchemaRefused, SchemaValidator
 from app.validation.names import normal
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS, ConnectionKind
@@ -71,8 +71,19 @@ class Condition:
 class Connections:
     """The connections: with masked secrets for people, with open secrets for runs."""
 
-    def __init__(self, store: ConnectionStore, health: HealthStore, vault: Vault, audit: AuditTrail, clock: Clock, *, own: Own) -> None:
+    def __init__(
+        self,
+        store: ConnectionStore,
+        health: HealthStore,
+        vault: Vault,
+        audit: AuditTrail,
+        clock: Clock,
+        *,
+        own: Own,
+        allowed_commands: tuple[str, ...] = (),
+    ) -> None:
         self._store, self._health, self._vault, self._audit, self._clock, self._own = store, health, vault, audit, clock, own
+        self._allowed_commands = allowed_commands
         self._explored: dict[tuple[str, int, str, str], tuple[float, list[str]]] = {}
         self._validators = {kind.type: SchemaValidator(kind.settings_schema) for kind in KINDS.values()}
 
@@ -258,7 +269,7 @@ class Connections:
     def named_in(self, inventory: Inventory) -> NamedConnections:
         """Reads the connections and secrets that parameters name, in one trip to the database."""
         rows = self._store.by_names({name for _, name, _ in references_of(inventory)})
-        return NamedConnections({row["name"]: row for row in rows}, self._vault)
+        return NamedConnections({row["name"]: row for row in rows}, self._vault, self._allowed_commands)
 
     def grant(self, names: Collection[str]) -> dict[str, ConnectionGrant]:
         """Returns the named connections in the clear; one that does not exist is left out."""
@@ -321,6 +332,7 @@ class Connections:
         wrong = [*elsewhere, *self._validators[definition.type].errors(unmasked, prefix="/settings")]
         if not wrong:
             wrong = [FieldError(f"/settings{problem.pointer}", problem.message) for problem in definition.problems(unmasked, self._own)]
+            wrong += _schema_problems(definition, unmasked)
         return wrong
 
     def _validate(self, name: str, kind: str, settings: Mapping[str, Any], old: Document | None = None) -> ConnectionKind:
@@ -337,6 +349,17 @@ class Connections:
         if row is None:
             raise NotFound("connection", connection_id)
         return row
+
+
+def _schema_problems(definition: ConnectionKind, settings: Mapping[str, Any]) -> list[FieldError]:
+    """Returns what is wrong with the JSON Schemas in the settings of a connection."""
+    errors = []
+    for pointer, schema in definition.schemas(settings):
+        try:
+            SchemaValidator(schema)
+        except SchemaRefused as refused:
+            errors.append(FieldError(f"/settings{pointer}{refused.pointer}", refused.reason))
+    return errors
 
 
 def _unknown_kind() -> FieldError:

@@ -14,6 +14,7 @@ from app.connections.vault import Vault
 from app.errors import FieldError
 from app.jobtemplates.entry import TemplateVersion
 from app.validation.dynamic import Known, Resolved, resolve
+from app.validation.together import beside
 from templates_lib.base import ConnectionGrant
 
 
@@ -48,8 +49,20 @@ class Parameters:
         them."""
         references = {error.pointer: error for error in self.reference_errors()}
         # A secret that does not exist also fails the schema, as it is no text: only the message that names it is told.
-        schema_errors = (error for error in self.entry.check_ahead(self.value, known) if error.pointer not in references)
-        return [*schema_errors, *references.values()]
+        schema_errors = [error for error in self.entry.check_ahead(self.value, known) if error.pointer not in references]
+        return [*beside([*schema_errors, *references.values()], self._payload_errors_ahead(known))]
+
+    def payload_errors(self) -> list[FieldError]:
+        """Returns what is wrong with values for which a connection has a schema, once their dynamic values are resolved."""
+        return self.named.misjudged(self.clear)
+
+    def _payload_errors_ahead(self, known: Known) -> list[FieldError]:
+        if not any(True for _ in self.clear.judged()):
+            return []
+        resolved = self.resolve(known)
+        open_places = (*resolved.open, *(error.pointer for error in resolved.errors))
+        inventory = replace(self.clear, value=resolved.value)
+        return [error for error in self.named.misjudged(inventory) if error.pointer not in open_places]
 
     def grants(self) -> dict[str, ConnectionGrant]:
         """Returns the connections that they name, in the clear, for one attempt; one that does not exist is left out."""

@@ -71,7 +71,7 @@ class Preparation:
             resolved = self._resolved(attempt, parameters)
             parameters = self._pipeline.with_resolved(parameters, resolved.value)
             errors = errors or resolved.errors or parameters.reference_errors()
-        errors = errors or self._errors(attempt, entry, parameters.value)
+        errors = errors or self._errors(attempt, entry, parameters.value) or parameters.payload_errors()
         if errors:
             raise Refused("InvalidParameters", joined((joined((error.pointer, error.message), ": ") for error in errors[:5]), "; "))
         grants = parameters.grants()

@@ -43,6 +43,8 @@ class ConnectionKind:
     `reaches(settings, what)` returns whether jobs may use a collection behind the connection, or call an address.
     `explore(settings, what, inside, own)` returns the suggestions for a form: the `collections` of a database, the `fields` of a collection,
     or the `addresses` of a service's hosts.
+    `schemas(settings)` returns the JSON Schemas in the settings, each with its pointer into them; the service checks them.
+    `schema_for(settings, what)` returns the JSON Schema of what jobs send to `what`, None if there is none.
     `folders(settings)` returns the folders of this machine that jobs read and write through the connection.
     """
 
@@ -57,3 +59,5 @@ class ConnectionKind:
     problems: Callable[[Mapping[str, Any], Own], Iterable[Problem]] = lambda settings, own: ()
     folders: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda settings: ()
     reaches: Callable[[Mapping[str, Any], str], bool] = lambda settings, what: True
+    schemas: Callable[[Mapping[str, Any]], Iterable[tuple[str, Any]]] = lambda settings: ()
+    schema_for: Callable[[Mapping[str, Any], str], Any] = lambda settings, what: None

@@ -17,7 +17,7 @@ from templates_lib.connections import failures
 from templates_lib.connections.kind import PROBE_SECONDS, TEMPLATES, ConnectionKind
 from templates_lib.messages import say
 from templates_lib.own import Own
-from templates_lib.subjects import PATTERN, allows
+from templates_lib.subjects import PATTERN, allows, fits
 
 if TYPE_CHECKING:
     from nats.aio.client import Client as Client
@@ -61,6 +61,36 @@ SCHEMA: dict[str, Any] = {
                 "x-pattern-words": "a subject, where * stands for one part and > for all that follow",
             },
         },
+        "schemas": {
+            "x-destination": False,
+            "type": "array",
+            "title": "Schemas of payloads",
+            "maxItems": 200,
+            "x-add-text": "Add schema",
+            "description": "What the payload of a message must be. The first entry that fits the subject counts. A subject without an entry takes any payload.",
+            "items": {
+                "type": "object",
+                "title": "Schema",
+                "required": ["subject", "schema"],
+                "additionalProperties": False,
+                "properties": {
+                    "subject": {
+                        "type": "string",
+                        "title": "NATS subject",
+                        "maxLength": 250,
+                        "pattern": PATTERN,
+                        "x-pattern-words": "a subject, where * stands for one part and > for all that follow",
+                        "x-placeholder": "orders.*.cancel",
+                    },
+                    "schema": {
+                        "type": "object",
+                        "title": "JSON Schema",
+                        "x-widget": "json",
+                        "x-placeholder": '{"type": "object", "required": ["orderId"]}',
+                    },
+                },
+            },
+        },
         "username": {"x-destination": False, "type": "string", "title": "User name", "maxLength": 320},
         "password": {"type": "string", "title": "Password", "maxLength": 1000, "writeOnly": True},
         "token": {"type": "string", "title": "Token", "maxLength": 4000, "writeOnly": True},
@@ -81,6 +111,15 @@ def warm() -> None:
 def may_send(settings: Mapping[str, Any], subject: str) -> bool:
     """Returns whether jobs with this connection may send to the subject."""
     return allows(settings["subjects"], subject)
+
+
+def schema_for(settings: Mapping[str, Any], subject: str) -> Any:
+    """Returns the JSON Schema of the payload of a message to the subject; None if any payload will do."""
+    return next((rule["schema"] for rule in settings.get("schemas", ()) if fits(rule["subject"], subject)), None)
+
+
+def _schemas(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(f"/schemas/{number}/schema", rule["schema"]) for number, rule in enumerate(settings.get("schemas", ()))]
 
 
 @asynccontextmanager
@@ -210,4 +249,6 @@ KIND = ConnectionKind(
     probe=_probe,
     explore=_explore,
     reaches=may_send,
+    schemas=_schemas,
+    schema_for=schema_for,
 )

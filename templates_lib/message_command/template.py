@@ -42,6 +42,7 @@ class MessageCommand(JobTemplate):
                 "x-pattern-words": "parts of letters, digits, _ and -, with dots between",
                 "x-placeholder": "orders.cleanup.start",
                 "x-options": {"from": "subjects", "free": True, "depends": {"connection": "/connection"}},
+                "x-judges": "/payload",
             },
             "payload": {
                 "title": "Payload",

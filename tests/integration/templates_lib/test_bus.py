@@ -6,14 +6,20 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nats
 import pytest
 
-from app.audit.model import Actor
+from app.audit.model import SYSTEM, Actor
+from app.clock import ManualClock
+from app.config import Settings, load_settings
 from app.errors import ValidationFailed
+from app.executors.inline import InlineExecutor
+from app.factory import Store, build_node, build_services
+from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
 from templates_lib.base import ConnectionGrant, JobResult, TemplateError
 from templates_lib.connections.nats import KIND, may_send
@@ -21,6 +27,7 @@ from templates_lib.message_command.template import MessageCommand
 from templates_lib.own import Own
 from tests.builders.nats import USERS, running_nats
 from tests.running import Ctx
+from tests.support import eventually
 
 
 @pytest.fixture(scope="module")
@@ -223,3 +230,123 @@ def test_a_subject_out_of_reach_is_refused_at_its_field(services: Services, supe
         )
     assert [one.pointer for one in failed.value.errors] == ["/parameters/subject"]
     assert services.connections.explore(admin, "subjects", "n") == ["jobs.stop"]
+
+
+# -- what jobs may send, and what must be in it -------------------------------------------------------------------------
+
+ORDER = {
+    "type": "object",
+    "required": ["orderId", "until"],
+    "properties": {"orderId": {"type": "integer", "minimum": 1}, "until": {"type": "string", "format": "date"}},
+    "additionalProperties": False,
+}
+SETTINGS = {
+    "servers": ["nats://127.0.0.1:4222"],
+    "subjects": ["orders.>", "free"],
+    "schemas": [{"subject": "orders.*.cancel", "schema": ORDER}, {"subject": "orders.>", "schema": {"type": "object"}}],
+}
+
+
+def pointers(failed: pytest.ExceptionInfo[ValidationFailed]) -> list[str]:
+    return [error.pointer for error in failed.value.errors]
+
+
+def message_job(subject: str, **parameters: Any) -> dict[str, Any]:
+    return {"name": "m", "template_type": "message_command", "parameters": {"connection": "n", "subject": subject, **parameters}}
+
+
+@pytest.mark.parametrize(
+    ("subject", "parameters", "wrong"),
+    [
+        ("orders.7.cancel", {"payload": {"orderId": 7, "until": "2026-03-09"}}, []),
+        (
+            "orders.7.cancel",
+            {"payload": {"orderId": 7, "until": {"$relative": "+7 days"}}},
+            ["/parameters/payload/until"],
+        ),  # an instant, not a day
+        ("orders.7.cancel", {"payload": {"orderId": 7, "until": '{{ now | add: "+7 days" | date }}'}}, []),
+        ("orders.7.cancel", {"payload": {"orderId": "{{ previous.result.id }}", "until": "2026-03-09"}}, []),  # only the run will know
+        ("orders.7.cancel", {"payload": {"orderId": 0, "until": "soon"}}, ["/parameters/payload/orderId", "/parameters/payload/until"]),
+        ("orders.7.cancel", {"payload": {"orderId": 7, "until": "2026-03-09", "x": 1}}, ["/parameters/payload/x"]),
+        ("orders.7.cancel", {"payload": [1]}, ["/parameters/payload"]),
+        ("orders.7.cancel", {}, ["/parameters/payload"]),
+        ("orders.7.start", {"payload": {"any": "thing"}}, []),
+        ("orders.7.start", {"payload": 1}, ["/parameters/payload"]),
+        ("free", {"payload": 1}, []),
+        ("free", {}, []),
+        ("other", {"payload": 1}, ["/parameters/subject"]),
+    ],
+)
+def test_the_schema_of_the_connection_judges_the_payload_at_the_save(
+    subject: str, parameters: dict[str, Any], wrong: list[str], services: Services, super_admin: Actor, admin: Actor
+) -> None:
+    services.connections.create(super_admin, name="n", kind="nats", settings=SETTINGS)
+    body = message_job(subject, **parameters)
+    if not wrong:
+        services.jobs.create(admin, body)
+        return
+    with pytest.raises(ValidationFailed) as failed:
+        services.jobs.create(admin, body)
+    assert pointers(failed) == wrong
+
+
+def test_the_schema_of_the_connection_judges_the_resolved_payload_before_the_run(
+    store: Store, settings: Settings, catalogue: Catalogue, server: str
+) -> None:
+    """A value that only the run knows is not what the schema asks for; and a schema that came after the save counts, too."""
+    services = build_services(replace(settings, runs_per_hour=100), store, catalogue=catalogue)
+    boss = SYSTEM
+    row = services.connections.create(boss, name="n", kind="nats", settings={**SETTINGS, "servers": [server]})
+    job, _ = services.jobs.create(boss, message_job("orders.7.cancel", payload={"orderId": "{{ job.name }}", "until": "2026-03-09"}))
+    later, _ = services.jobs.create(boss, {**message_job("free", payload=1), "name": "later"})
+    rules = [*SETTINGS["schemas"], {"subject": "free", "schema": {"type": "string"}}]
+    services.connections.update(boss, row["_id"], name="n", settings={**SETTINGS, "servers": [server], "schemas": rules})
+    node = build_node(settings, store, services, InlineExecutor(settings))
+    node.start()
+    try:
+        with pytest.raises(ValidationFailed) as failed:
+            services.runs.run_now(boss, later.id)
+        assert pointers(failed) == ["/parameters/payload"]
+        run = services.runs.run_now(boss, job.id)
+        ended = eventually(lambda: (execution := services.history.get(boss, run.id)) and not execution.is_live and execution)
+        assert ended.error is not None
+        assert (ended.status, ended.error.type, len(ended.attempts)) == ("failed", "InvalidParameters", 1)
+        assert "/payload/orderId" in ended.error.message
+    finally:
+        node.drain(5)
+        services.samples.close()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "subject", "may"),
+    [("", "orders.1", True), ("orders.*", "orders.1", True), ("orders.*", "orders.1.x", False), ("a, orders.>", "orders.1.x", True)],
+)
+def test_allowed_commands_limits_every_connection(
+    allowed: str, subject: str, may: bool, store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue
+) -> None:
+    setting = load_settings({"ALLOWED_COMMANDS": allowed}).allowed_commands
+    services = build_services(replace(settings, allowed_commands=setting), store, clock=clock, catalogue=catalogue)
+    services.connections.create(SYSTEM, name="n", kind="nats", settings={"servers": ["nats://127.0.0.1:4222"], "subjects": [">"]})
+    if may:
+        services.jobs.create(SYSTEM, message_job(subject))
+    else:
+        with pytest.raises(ValidationFailed, match="ALLOWED_COMMANDS") as failed:
+            services.jobs.create(SYSTEM, message_job(subject))
+        assert pointers(failed) == ["/parameters/subject"]
+    services.samples.close()
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer"),
+    [
+        ({"type": "nothing"}, "/settings/schemas/0/schema/type"),
+        ({"$ref": "https://example.com/schema.json"}, "/settings/schemas/0/schema/$ref"),
+        ({"properties": {"a": {"pattern": "("}}}, "/settings/schemas/0/schema/properties/a/pattern"),
+        ("text", "/settings/schemas/0/schema"),
+    ],
+)
+def test_a_schema_that_is_none_is_refused_at_its_place(schema: Any, pointer: str, services: Services, super_admin: Actor) -> None:
+    settings = {**SETTINGS, "schemas": [{"subject": "orders.>", "schema": schema}]}
+    with pytest.raises(ValidationFailed) as failed:
+        services.connections.create(super_admin, name="n", kind="nats", settings=settings)
+    assert pointers(failed) == [pointer]

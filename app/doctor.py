@@ -27,6 +27,7 @@ from app.connections.vault import Vault
 from app.errors import StartError, field_name
 from app.execution.statistics_store import StatisticsStore
 from app.factory import Store
+from app.integrations.nats.connection import find_server
 from app.jobs import shape as jobs
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.list_store import ListStore
@@ -54,6 +55,7 @@ MOST_JOBS = 2_000  # enabled jobs that are checked for such warnings
 LATE = timedelta(seconds=60)
 OUTBOX_OLD = timedelta(seconds=60)
 MOST_RECORDS = 10_000  # checked records of each collection
+MOST_UNPUBLISHED = 1_000  # records that owe events to the bus while it answers; a node publishes more than that in a second
 MOST_NAMED = 20  # damaged records that are named
 SHAPES = {
     "dynamic_jobs": jobs.JOB,
@@ -123,6 +125,7 @@ class Doctor:
             "Templates": self._templates,
             "Nodes": self._nodes,
             "Connections": self._connections,
+            "Bus": self._bus,
             "Jobs": self._jobs,
             "Runs to come": self._runs_to_come,
             "Mail": self._mail,
@@ -308,6 +311,25 @@ class Doctor:
         if not silent:
             untested = f", {count - len(tested)} not tested yet" if count > len(tested) else ""
             yield Finding("Connections", Level.OK, f"{len(tested)} of {count} answer{untested}" if count else "there are none")
+
+    def _bus(self) -> Iterator[Finding]:
+        settings = self._services.settings
+        if not settings.nats_url:
+            return
+        owed = self._services.unpublished()
+        try:
+            server, version = find_server(settings.nats_servers)
+        except Exception as error:
+            text = f"NATS_URL cannot be reached: {type(error).__name__}: {str(error)[:200]}"
+            kept = f" {owed} records have events that are published when it returns." if owed else ""
+            advice = f"Start the NATS server with JetStream (nats-server --jetstream), or correct NATS_URL.{kept}"
+            yield Finding("Bus", Level.PROBLEM, text, advice)
+            return
+        text = f"NATS {version} at {server} answers, with JetStream"
+        if owed > MOST_UNPUBLISHED:
+            yield Finding("Bus", Level.WARNING, f"{text}; {owed} records have unpublished events", "Look for `bus.` events in the log.")
+        else:
+            yield Finding("Bus", Level.OK, text)
 
     def _jobs(self) -> Iterator[Finding]:
         store, now = DispatchStore(self._database), self._services.clock.now()

@@ -69,7 +69,8 @@ PAGE_ERRORS = "jobwright.page_errors"
 @dataclass(frozen=True, kw_only=True)
 class Services:
     """One object a process. `gathered` says of a job which of those that it depends on have ended so far, with the executions. `ping`
-    raises where the database does not answer; `engine_age` is None without an engine, and `bus` without one in this process."""
+    raises where the database does not answer; `engine_age` is None without an engine, and `bus` without one in this process. `unpublished`
+    says how many records have events that the bus does not have yet."""
 
     settings: Settings
     clock: Clock
@@ -129,3 +130,4 @@ class Services:
     ping: Callable[[], None]
     engine_age: Callable[[], float | None] = lambda: None
     bus: Callable[[], BusState | None] = lambda: None
+    unpublished: Callable[[], int] = lambda: 0

@@ -11,6 +11,7 @@ from app.api.approvals import routes as approvals
 from app.api.audit import routes as audit
 from app.api.base_schemas import ProblemOut
 from app.api.calendars import routes as calendars
+from app.api.commands import routes as bus
 from app.api.connections import routes as connections
 from app.api.errors import answer_elsewhere
 from app.api.exchange import routes as exchange
@@ -62,6 +63,7 @@ RESOURCES = (
     service_routes,
     sample,
     problem_types,
+    bus,
     health,
 )
 
@@ -100,6 +102,7 @@ def register_api(app: Flask, services: Services) -> None:
     api.register_converter(ShortNumber, lambda _: {"type": "integer", "minimum": 0, "maximum": 999_999_999})
     for resource in RESOURCES:
         api.register_blueprint(resource.blueprint)
+    api.spec.components.schemas.pop("PaginationMetadata", None)  # of flask-smorest's own pages, which no resource has
     _describe_problems(api)
     app.register_error_handler(Exception, answer_elsewhere)
 

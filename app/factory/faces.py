@@ -61,6 +61,7 @@ def _services(
         owed=ground.owed,
         ping=ping,
         nodes=ground.stores.nodes.all,
+        unpublished=ground.stores.unpublished,
         gathered=ground.stores.gatherings.arrived,
         accounts=people.accounts,
         signin=people.signin,

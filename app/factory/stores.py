@@ -22,6 +22,7 @@ from app.execution.statistics_store import StatisticsStore
 from app.integrations.inbound.address_store import AddressStore
 from app.integrations.inbound.delivery_store import DeliveryStore
 from app.integrations.inbound.seen_store import SeenStore
+from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.integrations.services.store import ServiceStore
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.dispatch_store import DispatchStore
@@ -100,6 +101,10 @@ class Stores:
     def start_limits(self) -> StartLimits:
         """The limits of runs that jobs set themselves."""
         return StartLimits(self.starts, self.queue)
+
+    def unpublished(self) -> int:
+        """How many executions and jobs have events that the bus does not have yet."""
+        return self.owed_by_executions.count(PublishExecution.name) + self.owed_by_events.count(PublishEvent.name)
 
     @classmethod
     def over(cls, database: Database[Document], owing: Owing) -> Self:

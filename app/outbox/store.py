@@ -108,6 +108,10 @@ class OutboxStore(Generic[Record]):
         rows = self._collection.find({"owed.given_up_at": ANY_DATE}, hint=GIVEN_UP_INDEX).sort("owed.given_up_at", -1).limit(limit)
         return [(self._read(row), item) for row in rows for item in owed_from(row) if item.given_up]
 
+    def count(self, what: str) -> int:
+        """How many records owe `what`, due or not."""
+        return self._collection.count_documents({"owed.what": what}, hint=OWED_INDEX)
+
     def count_given_up(self, since: datetime) -> int:
         """How many records have an item that was given up after `since`."""
         return self._collection.count_documents({"owed.given_up_at": {"$gt": since}}, hint=GIVEN_UP_INDEX)

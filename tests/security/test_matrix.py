@@ -169,6 +169,7 @@ WEB: dict[tuple[str, str], May | None] = {
     ("GET", "/static/<path:filename>"): OPEN,
     ("GET", "/health"): OPEN,
     ("GET", "/health/detailed"): OPEN,
+    ("GET", "/api/asyncapi.json"): OPEN,
     ("GET", "/live"): OPEN,
     ("GET", "/ready"): OPEN,
     ("GET", "/account"): May.OWN_ACCOUNT,

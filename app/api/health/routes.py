@@ -42,6 +42,15 @@ def _engine() -> dict[str, Any]:
     return {"status": "healthy" if age < STALLED_SECONDS else "stalled", "tick_age_seconds": round(age, 3)}
 
 
+def _bus(answers: bool) -> dict[str, Any]:
+    """Returns the state of the bus. Its address and what the server said stand in the log only."""
+    state = services().bus()
+    if state is None:
+        return {"status": "not here"}
+    shown = {"connected": state.connected, "stream": state.stream, "since": instant(state.since)}
+    return {"status": _status(state.connected and state.stream), **shown, **({"owed": services().unpublished()} if answers else {})}
+
+
 @blueprint.get("/live")
 @blueprint.response(200, LiveOut)
 def get_liveness() -> dict[str, Any]:
@@ -88,7 +97,7 @@ def get_health_details() -> tuple[dict[str, Any], int]:
     works = answers and engine["status"] != "stalled"
     body = {
         "status": _status(works),
-        "dependencies": {"mongodb": {"status": _status(answers)}, "engine": engine},
+        "dependencies": {"mongodb": {"status": _status(answers)}, "engine": engine, "bus": _bus(answers)},
         "connections": _connections() if answers else None,
         "executions": services().history.live_counts() if answers else None,
         "templates": {"loaded": services().catalogue.types(), "broken": sorted(services().catalogue.broken)},

@@ -7,6 +7,10 @@ from marshmallow import fields as ma
 from app.api.base_schemas import INSTANT, AnswerSchema
 
 HEALTH = {"description": "healthy or unhealthy"}
+BUS = {
+    "description": "healthy; unhealthy where it cannot be reached or has no stream; or `not here` where it is not set, or the engine runs "
+    "in another process"
+}
 ENGINE = {"description": "healthy, stalled, or `not here` where the engine runs in another process"}
 
 
@@ -36,9 +40,18 @@ class EngineHealthOut(AnswerSchema):
     tick_age_seconds = ma.Float(metadata={"description": "Seconds since the engine last looked for work"})
 
 
+class BusHealthOut(AnswerSchema):
+    status = ma.String(required=True, metadata=BUS)
+    connected = ma.Boolean(metadata={"description": "Whether the NATS server is connected"})
+    stream = ma.Boolean(metadata={"description": "Whether events can be stored in the stream"})
+    since = ma.String(metadata={**INSTANT, "description": "Since when it is as it is"})
+    owed = ma.Integer(metadata={"description": "How many executions and jobs have events that are not published yet"})
+
+
 class DependenciesHealthOut(AnswerSchema):
     mongodb = ma.Nested(DatabaseHealthOut, required=True)
     engine = ma.Nested(EngineHealthOut, required=True)
+    bus = ma.Nested(BusHealthOut, required=True)
 
 
 class ConnectionsHealthOut(AnswerSchema):

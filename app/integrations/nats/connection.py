@@ -239,6 +239,17 @@ def _words(error: BaseException) -> str:
     return (str(error) or type(error).__name__)[:200]
 
 
+def find_server(addresses: Sequence[str]) -> tuple[str, str]:
+    """Connects to the first server that answers. Returns its host and port, and its version. Raises the error of the last one."""
+    failure: Exception = ValueError("There is no server")
+    for server in servers_of(addresses):
+        try:
+            return server.place, asyncio.run(version_of(server))
+        except Exception as error:
+            failure = error
+    raise failure
+
+
 async def version_of(server: Server) -> str:
     """Connects once, and returns the version of the server, which must have JetStream. Raises whatever the client raises."""
     from nats.aio.client import Client as NatsClient  # noqa: PLC0415 - see `Connection.open`

@@ -76,8 +76,8 @@ EVENTS: dict[str, str] = {
     "recorder.waiting": "The database does not answer. The ends of runs are kept in memory and written later.",
     "outbox.failed": (
         "A follow-up of an execution or of a change could not be carried out. With what (such as notify for a notification, "
-        "followers, self_pause or regroup), tries and the reason. It is tried again, unless given_up is set: then a person can "
-        "ask for it on the page of the execution."
+        "followers, self_pause, regroup, publish_execution or publish_job), tries and the reason. It is tried again, unless given_up is "
+        "set: then a person can ask for it on the page of the execution."
     ),
     "bus.connected": "The bus (NATS_URL) is connected. With the server.",
     "bus.away": "The bus cannot be reached. With the reason. Events are kept and published later.",

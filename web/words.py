@@ -14,6 +14,7 @@ WORDS: dict[str, Said] = {
     "manual": say("manual"),
     "api": say("api"),
     "webhook": say("webhook"),
+    "command": say("command"),
     "retry": say("retry"),
     "backfill": say("backfill"),
     "preview": say("preview"),

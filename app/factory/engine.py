@@ -93,7 +93,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
 def with_engine(services: Services, node: Node) -> Services:
     """The services of a process that also runs the engine."""
     bus = node.parts.bus
-    return replace(services, engine_age=node.tick_age, **({} if bus is None else {"bus": bus.state}))
+    return replace(services, engine_age=node.tick_age, bus=bus.state if bus is not None else services.bus)
 
 
 def _claimer(settings: Settings, name: str) -> Claimer:

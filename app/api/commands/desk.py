@@ -131,7 +131,7 @@ def _query(message: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _reply_of(response: Response) -> Reply:
-    return _reply(response.status_code, response.headers, response.get_data())
+    return _reply(response.status_code, dict(response.headers), response.get_data())
 
 
 def _reply(status: int, headers: Mapping[str, str], data: bytes) -> Reply:

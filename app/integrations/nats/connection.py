@@ -146,8 +146,9 @@ class Connection:
         sending = [asyncio.create_task(self._publish_chain(chain)) for chain in chains]
         lost = asyncio.create_task(self.lost.wait())
         try:
-            gathered = asyncio.gather(*sending)
-            await asyncio.wait({gathered, lost}, return_when=asyncio.FIRST_COMPLETED)
+            all_sent: asyncio.Future[Any] = asyncio.gather(*sending)
+            ends: set[asyncio.Future[Any]] = {all_sent, lost}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             lost.cancel()
             for task in sending:

@@ -14,7 +14,7 @@ from app.outbox.events import KINDS, DomainEvent, EventHandler, JobBroken, JobCh
 from app.outbox.model import Owed, owed_now
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-VALUES: dict[str, Any] = {"str": "a text", "float": 7.5, "tuple[str, ...]": ("group", "name")}
+VALUES: dict[str, Any] = {"str": "a text", "float": 7.5, "int": 3, "tuple[str, ...]": ("group", "name")}
 
 
 def made(kind: type[DomainEvent]) -> DomainEvent:

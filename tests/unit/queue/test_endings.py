@@ -64,6 +64,9 @@ OTHERS = {
     ("app/queue/execution.py", "as_document"): "the record that is stored; its end comes from ended_fields",
     ("app/queue/shape.py", ""): "what an attempt must be",
     ("app/api/present.py", "execution_json"): "the answer of REST",
+    ("app/integrations/nats/catalogue.py", ""): "what an event has",
+    ("app/integrations/nats/execution_events.py", "_retrying"): "an event of an attempt that ended",
+    ("app/integrations/nats/execution_events.py", "_ended"): "an event of an end that was written",
     ("app/node/preparation.py", "_resolved"): "what dynamic values may name",
     ("app/samples/history.py", "past_execution"): "the attempt of an invented run; its end comes from ended_fields",
 }

@@ -20,8 +20,11 @@ from app.clock import ManualClock
 from app.config import Settings
 from app.connections.health_store import HealthStore
 from app.doctor import Doctor
+from app.errors import FieldError
 from app.executors.base import Executor, Run, Sink
 from app.factory import Store, build_node
+from app.integrations.inbound.delivery_store import DeliveryStore
+from app.integrations.inbound.model import Delivery, Outcome
 from app.jobs.filters import JobFilter
 from app.queue.model import Attempt, Reason, Status, Trigger
 from app.sandbox.protocol import StopReason
@@ -136,6 +139,20 @@ class House:
             {"_id": self.after.id, "revision": 1, "arrived": [[self.job.id, "e"]], "seen": ["e"], "owed": [], "at": now}
         )
         self.db["run_limits"].insert_one({"_id": actor.id, "at": [now]})
+        address = services.inbound.create(actor, self.job.id, {"name": "sender", "proof": "github", "events": ["push"]}).address
+        refused = [FieldError("/parameters/seconds", "is wrong")]
+        delivery = Delivery(
+            id="delivery",
+            address_id=address.id,
+            job_id=self.job.id,
+            at=now,
+            outcome=Outcome.REFUSED,
+            status=422,
+            sender="192.0.2.1",
+            reason="wrong",
+            errors=tuple(refused),
+        )
+        DeliveryStore(self.db).add(delivery)
         sample = {"state": "ready", "by": actor.email, "at": now, "database": "shop", "failing_hour": 3}
         self.db["samples"].insert_one({"_id": "sample", **sample, "connections": [], "jobs": [self.job.id]})
         mark = {"failed_at": now, "by": actor.email, "at": now, "note": "known", "dismissed": False}
@@ -290,6 +307,8 @@ class House:
             "scheduler-jobs/export?format=json",
             "audit-events/export?format=csv",
             "audit-events/export?format=jsonl",
+            f"scheduler-jobs/{job}/inbound",
+            f"scheduler-jobs/{job}/inbound/deliveries",
             f"job-executions/{run}",
             f"job-executions/{run}/logs",
             f"job-templates/{kind}",
@@ -357,6 +376,7 @@ class House:
             "/templates",
             "/templates/noop",
             f"/templates/{kind}",
+            f"/jobs/{job}/inbound",
             f"/templates/{kind}/draft",
             f"/templates/{kind}/standing",
             f"/templates/{kind}/impact/1",
@@ -388,6 +408,7 @@ class House:
                 REST + "/job-executions/{}/logs",
             ],
             "connections": ["/connections/{}", REST + "/connections/{}"],
+            "inbound_addresses": [f"/jobs/{job}/inbound/{{}}", f"{REST}/scheduler-jobs/{job}/inbound/{{}}"],
             "calendars": ["/calendars/{}", REST + "/calendars/{}"],
             "users": ["/users/{}", REST + "/users/{}", REST + "/users/{}/tokens"],
             "approvals": ["/approvals/{}", "/approvals/{}/preview", REST + "/approvals/{}"],
@@ -457,6 +478,8 @@ COLLECTIONS = [
     "template_presets",
     "job_drafts",
     "job_notes",
+    "inbound_addresses",
+    "inbound_deliveries",
     "template_moves",
     "approvals",
     "audit_log",

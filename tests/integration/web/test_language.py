@@ -219,7 +219,9 @@ def filled(services: Services, super_admin: Actor, admin: Actor, store: Store, c
     with pytest.raises(ApprovalNeeded) as needed:
         services.jobs.create(admin, {"name": "26", "template_type": "database_cleanup", "schedule": HOURLY, "parameters": CLEANUP})
     asked = services.approvals.ask(admin, needed.value.ask)
+    address = services.inbound.create(super_admin, job.id, {"name": "28", "proof": "github"}).address
     return {
+        "address": address.id,
         "job": job.id,
         "off": paused.id,
         "good": ids[0],
@@ -248,6 +250,9 @@ ADDRESSES = [
     "/jobs/{job}/edit",
     "/jobs/{job}/pause",
     "/jobs/{job}/backfill",
+    "/jobs/{job}/inbound",
+    "/jobs/{job}/inbound/new",
+    "/jobs/{job}/inbound/{address}",
     "/jobs/{job}/revisions",
     "/jobs/{job}/run-with",
     "/executions",

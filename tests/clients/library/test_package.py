@@ -21,6 +21,7 @@ PACKAGE = Path(__file__).parents[3] / "clients/python"
 SOURCES = sorted((PACKAGE / "src").rglob("*.py"))
 PROJECT: dict[str, Any] = tomllib.loads((PACKAGE / "pyproject.toml").read_text())
 README = (PACKAGE / "README.md").read_text()
+TUTORIAL = (PACKAGE.parents[1] / "docs/tutorial/write-a-service.md").read_text()
 
 
 def test_it_needs_no_other_package() -> None:
@@ -73,8 +74,8 @@ def run(block: str, values: dict[str, Any]) -> None:
     exec(compile(block, "README.md", "exec"), values)  # noqa: S102 - the page's own code
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
 
 
 def test_the_code_of_the_readme_runs_in_the_order_in_which_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +83,7 @@ def test_the_code_of_the_readme_runs_in_the_order_in_which_it_stands(monkeypatch
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("jobwright_client.Service.drain_on_sigterm", lambda self: None)
     monkeypatch.setattr("jobwright_client.Service.start", lambda self, **_: None)
-    first, *others, last = blocks("python")
+    first, *others, last = blocks(README)
     module = types.ModuleType("readme")  # dataclasses look for the module of their class
     monkeypatch.setitem(sys.modules, "readme", module)
     values = module.__dict__
@@ -94,6 +95,15 @@ def test_the_code_of_the_readme_runs_in_the_order_in_which_it_stands(monkeypatch
     run(last, started)
     started["test_the_digest_is_sent"]()
     started["test_forged_calls_are_refused"]()
+
+
+def test_the_code_of_the_tutorial_runs() -> None:
+    declaration, tests = blocks(TUTORIAL)
+    values: dict[str, Any] = {"__name__": "tutorial"}
+    run(declaration, values)
+    run(tests, values)
+    values["test_the_digest_is_sent"]()
+    values["test_forged_calls_are_refused"]()
 
 
 def test_the_readme_has_each_setting_of_the_environment() -> None:

@@ -30,6 +30,13 @@ ROOT = Path(__file__).parents[3]
 TOKEN = "jw_contract"
 
 
+def free_port() -> int:
+    """Returns a port that nothing listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass
 class Report:
     """A report as it came."""
@@ -161,23 +168,20 @@ class FakeJobwright:
 
 
 class Program:
-    """A service that runs as a process of its own, registered with a FakeJobwright."""
+    """A service that runs as a process of its own, and registers with the Jobwright at `jobwright`."""
 
-    def __init__(self, command: list[str], jobwright: FakeJobwright, folder: Path, **settings: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.jobwright = jobwright
+    def __init__(self, command: list[str], jobwright: str, folder: Path, **settings: str) -> None:
+        port = free_port()
+        folder.mkdir(exist_ok=True)
         self.journal = folder / "journal"
         self.journal.touch()
         self.address = f"http://127.0.0.1:{port}"
         environment = {
             **os.environ,
             "PYTHONPATH": f"{ROOT / 'clients/python/src'}{os.pathsep}{ROOT}",
-            "JOBWRIGHT_URL": jobwright.address,
-            "JOBWRIGHT_TOKEN": TOKEN,
-            "JOBWRIGHT_SIGNING_KEYS": " ".join(jobwright.keys),
+            "JOBWRIGHT_URL": jobwright,
             "JOBWRIGHT_SERVICE_ADDRESS": self.address,
+            "JOBWRIGHT_INSTANCE_ADDRESS": self.address,
             "JOBWRIGHT_GRACE_SECONDS": "20",
             "JOURNAL": str(self.journal),
             "PORT": str(port),
@@ -189,13 +193,9 @@ class Program:
             self.process = subprocess.Popen(words, env=environment, stdout=log, stderr=log, cwd=ROOT)
         self.client = httpx.Client(base_url=self.address, timeout=60)
 
-    def wait_ready(self) -> Program:
-        """Waits until the service answers, is registered, and has said that it is ready."""
-        eventually(lambda: self.process.poll() is not None or (self.jobwright.heartbeats and self._answers()))
+    def answers(self) -> bool:
+        """Returns whether the service takes requests. Fails if its process has ended."""
         assert self.process.poll() is None, self.log.read_text()
-        return self
-
-    def _answers(self) -> bool:
         try:
             return self.client.get("/health").status_code < 500
         except httpx.TransportError:
@@ -218,7 +218,19 @@ class Program:
             self.process.kill()
             self.process.wait(60)
 
-    # -- calls -------------------------------------------------------------------------------------------------------
+
+class CalledProgram(Program):
+    """A program that is registered with a FakeJobwright, and called by the tests."""
+
+    def __init__(self, command: list[str], jobwright: FakeJobwright, folder: Path, **settings: str) -> None:
+        own = {"JOBWRIGHT_TOKEN": TOKEN, "JOBWRIGHT_SIGNING_KEYS": " ".join(jobwright.keys)}
+        super().__init__(command, jobwright.address, folder, **own, **settings)
+        self.jobwright = jobwright
+
+    def wait_ready(self) -> CalledProgram:
+        """Waits until the service answers, is registered, and has said that it is ready."""
+        eventually(lambda: self.answers() and self.jobwright.heartbeats)
+        return self
 
     def call(
         self, job: str, execution: str, config: dict[str, Any] | None = None, *, attempt: int = 1, callback: Attempt | None = None

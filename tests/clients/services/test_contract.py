@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.services.driver import TOKEN, FakeJobwright, Program
+from tests.clients.services.driver import TOKEN, CalledProgram, FakeJobwright
 from tests.support import eventually
 
 COMMANDS = {
@@ -25,7 +25,7 @@ COMMANDS = {
 if "CONTRACT_SERVICE" in os.environ:
     COMMANDS["CONTRACT_SERVICE"] = shlex.split(os.environ["CONTRACT_SERVICE"])
 
-Start = Callable[..., Program]
+Start = Callable[..., CalledProgram]
 
 
 @pytest.fixture(scope="module", params=COMMANDS)
@@ -34,10 +34,10 @@ def command(request: pytest.FixtureRequest) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def service(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+def service(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[CalledProgram]:
     """A service that the tests of this file share; none of them stops it."""
     jobwright = FakeJobwright()
-    program = Program(command, jobwright, tmp_path_factory.mktemp("service"))
+    program = CalledProgram(command, jobwright, tmp_path_factory.mktemp("service"))
     try:
         yield program.wait_ready()
     finally:
@@ -48,12 +48,12 @@ def service(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture
 def start(command: list[str], tmp_path: Path) -> Iterator[Start]:
     """Starts a service of a test's own."""
-    started: list[Program] = []
+    started: list[CalledProgram] = []
 
-    def start(jobwright: FakeJobwright | None = None, **settings: str) -> Program:
+    def start(jobwright: FakeJobwright | None = None, **settings: str) -> CalledProgram:
         folder = tmp_path / str(len(started))
         folder.mkdir()
-        started.append(Program(command, jobwright or FakeJobwright(), folder, **settings))
+        started.append(CalledProgram(command, jobwright or FakeJobwright(), folder, **settings))
         return started[-1]
 
     yield start
@@ -78,7 +78,7 @@ def gate(tmp_path: Path) -> Iterator[Path]:
 # -- registration ----------------------------------------------------------------------------------------------------
 
 
-def test_it_registers_its_jobs_with_its_token_and_says_that_it_is_ready(service: Program) -> None:
+def test_it_registers_its_jobs_with_its_token_and_says_that_it_is_ready(service: CalledProgram) -> None:
     manifest = service.jobwright.manifests[0]
     assert {job["name"] for job in manifest["jobs"]} == {"count", "gated", "fails"}
     assert next(job for job in manifest["jobs"] if job["name"] == "count")["cronExpression"] == "0 9 * * MON"
@@ -94,7 +94,7 @@ def test_it_registers_when_jobwright_comes_later(start: Start) -> None:
     jobwright = FakeJobwright()
     jobwright.away = True
     program = start(jobwright)
-    eventually(program._answers)
+    eventually(program.answers)
     assert not jobwright.manifests
     jobwright.away = False
     program.wait_ready()
@@ -105,7 +105,7 @@ def test_it_registers_when_jobwright_comes_later(start: Start) -> None:
 
 
 @pytest.mark.parametrize("with_callback", [True, False])
-def test_a_short_run_answers_with_its_counts(service: Program, execution: str, with_callback: bool) -> None:
+def test_a_short_run_answers_with_its_counts(service: CalledProgram, execution: str, with_callback: bool) -> None:
     callback = service.jobwright.attempt() if with_callback else None
     answer = service.call("count", execution, {"items": 12, "bad": 2}, callback=callback)
     assert answer.status_code == 200
@@ -115,7 +115,7 @@ def test_a_short_run_answers_with_its_counts(service: Program, execution: str, w
     assert result["error"] == "2 of 12 items are bad"
 
 
-def test_a_long_run_is_accepted_and_reports_lines_progress_and_its_end(service: Program, execution: str, gate: Path) -> None:
+def test_a_long_run_is_accepted_and_reports_lines_progress_and_its_end(service: CalledProgram, execution: str, gate: Path) -> None:
     attempt = service.jobwright.attempt()
     assert service.call("gated", execution, {"gate": str(gate)}, callback=attempt).status_code == 202
     eventually(lambda: service.jobwright.of(attempt, "progress"))
@@ -136,7 +136,7 @@ def test_a_long_run_is_accepted_and_reports_lines_progress_and_its_end(service: 
     assert all(report.signed for report in service.jobwright.reports)
 
 
-def test_without_a_callback_a_long_run_answers_in_the_end(service: Program, execution: str, gate: Path) -> None:
+def test_without_a_callback_a_long_run_answers_in_the_end(service: CalledProgram, execution: str, gate: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(service.call, "gated", execution, {"gate": str(gate)})
         eventually(lambda: service.effects(execution))
@@ -155,7 +155,9 @@ def test_without_a_callback_a_long_run_answers_in_the_end(service: Program, exec
         ("later", {429, 503}, "failed: later"),
     ],
 )
-def test_a_failure_says_whether_another_attempt_helps(service: Program, execution: str, how: str, statuses: set[int], words: str) -> None:
+def test_a_failure_says_whether_another_attempt_helps(
+    service: CalledProgram, execution: str, how: str, statuses: set[int], words: str
+) -> None:
     answer = service.call("fails", execution, {"how": how}, callback=service.jobwright.attempt())
     assert answer.status_code in statuses
     assert words in answer.json()["error"]
@@ -167,7 +169,7 @@ def test_a_failure_says_whether_another_attempt_helps(service: Program, executio
 
 
 @pytest.mark.parametrize("with_callback", [True, False])
-def test_a_storm_of_duplicates_has_one_effect_and_one_result(service: Program, execution: str, with_callback: bool) -> None:
+def test_a_storm_of_duplicates_has_one_effect_and_one_result(service: CalledProgram, execution: str, with_callback: bool) -> None:
     attempt = service.jobwright.attempt() if with_callback else None
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: service.call("count", execution, {"items": 3}, callback=attempt), range(10)))
@@ -176,7 +178,7 @@ def test_a_storm_of_duplicates_has_one_effect_and_one_result(service: Program, e
     assert service.effects(execution) == 1
 
 
-def test_a_storm_on_a_long_run_has_one_effect_and_one_end(service: Program, execution: str, gate: Path) -> None:
+def test_a_storm_on_a_long_run_has_one_effect_and_one_end(service: CalledProgram, execution: str, gate: Path) -> None:
     attempt = service.jobwright.attempt()
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: service.call("gated", execution, {"gate": str(gate)}, callback=attempt), range(10)))
@@ -189,7 +191,7 @@ def test_a_storm_on_a_long_run_has_one_effect_and_one_end(service: Program, exec
     assert len(service.jobwright.of(attempt, "complete")) == 1
 
 
-def test_a_further_attempt_of_what_has_succeeded_does_nothing_again(service: Program, execution: str) -> None:
+def test_a_further_attempt_of_what_has_succeeded_does_nothing_again(service: CalledProgram, execution: str) -> None:
     first = service.call("count", execution, {"items": 3})
     second = service.call("count", execution, {"items": 3}, attempt=2)
     assert (first.status_code, second.status_code) == (200, 200)
@@ -197,19 +199,19 @@ def test_a_further_attempt_of_what_has_succeeded_does_nothing_again(service: Pro
     assert service.effects(execution) == 1
 
 
-def test_a_further_attempt_of_what_has_failed_does_the_work_again(service: Program, execution: str) -> None:
+def test_a_further_attempt_of_what_has_failed_does_the_work_again(service: CalledProgram, execution: str) -> None:
     for attempt in (1, 2):
         service.call("fails", execution, {"how": "result"}, attempt=attempt)
     assert service.effects(execution) == 2
 
 
-def test_a_call_of_an_older_attempt_is_refused_with_409(service: Program, execution: str) -> None:
+def test_a_call_of_an_older_attempt_is_refused_with_409(service: CalledProgram, execution: str) -> None:
     service.call("count", execution, attempt=2)
     assert service.call("count", execution, attempt=1).status_code == 409
     assert service.effects(execution) == 1
 
 
-def test_a_newer_attempt_during_the_work_reports_the_one_result(service: Program, execution: str, gate: Path) -> None:
+def test_a_newer_attempt_during_the_work_reports_the_one_result(service: CalledProgram, execution: str, gate: Path) -> None:
     first, second = service.jobwright.attempt(), service.jobwright.attempt()
     config = {"gate": str(gate)}
     assert service.call("gated", execution, config, callback=first).status_code == 202
@@ -223,7 +225,7 @@ def test_a_newer_attempt_during_the_work_reports_the_one_result(service: Program
 
 # -- signatures ------------------------------------------------------------------------------------------------------
 
-FORGERIES: dict[str, Callable[[Program, str, str], tuple[str, dict[str, str]]]] = {
+FORGERIES: dict[str, Callable[[CalledProgram, str, str], tuple[str, dict[str, str]]]] = {
     "301 s ago": lambda program, body, message: (body, program.signed(body, message, seconds=-301)),
     "301 s ahead": lambda program, body, message: (body, program.signed(body, message, seconds=303)),
     "another key": lambda program, body, message: (body, program.signed(body, message, keys=[f"whsec_{secrets.token_hex(16)}"])),
@@ -248,20 +250,20 @@ def dropped(headers: dict[str, str], name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_a_forged_call_is_refused_with_401_and_does_nothing(service: Program, execution: str, forgery: str) -> None:
+def test_a_forged_call_is_refused_with_401_and_does_nothing(service: CalledProgram, execution: str, forgery: str) -> None:
     body, headers = FORGERIES[forgery](service, service.body("count", execution), f"{execution}:1")
     assert service.send("count", body, headers).status_code == 401
     assert service.effects(execution) == 0
 
 
 @pytest.mark.parametrize("seconds", [-290, 290])
-def test_clocks_may_differ_by_nearly_five_minutes(service: Program, execution: str, seconds: int) -> None:
+def test_clocks_may_differ_by_nearly_five_minutes(service: CalledProgram, execution: str, seconds: int) -> None:
     body = service.body("count", execution)
     assert service.send("count", body, service.signed(body, f"{execution}:1", seconds=seconds)).status_code == 200
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_each_of_two_active_keys_is_taken(service: Program, execution: str, number: int) -> None:
+def test_each_of_two_active_keys_is_taken(service: CalledProgram, execution: str, number: int) -> None:
     body = service.body("count", execution)
     other = f"whsec_{secrets.token_hex(16)}"
     headers = service.signed(body, f"{execution}:1", keys=[other, service.jobwright.keys[number]])
@@ -272,34 +274,34 @@ def test_each_of_two_active_keys_is_taken(service: Program, execution: str, numb
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "{}", '"text"', '{"jobName": "count"}', '{"jobName": "gated", "executionId": "e"}'])
-def test_a_signed_body_that_is_no_call_is_a_permanent_failure(service: Program, body: str) -> None:
+def test_a_signed_body_that_is_no_call_is_a_permanent_failure(service: CalledProgram, body: str) -> None:
     status = service.send("count", body, service.signed(body, "e:1")).status_code
     assert 400 <= status < 500
     assert status not in {408, 409, 410, 425, 429}
 
 
-def test_a_config_that_does_not_fit_is_a_permanent_failure(service: Program, execution: str) -> None:
+def test_a_config_that_does_not_fit_is_a_permanent_failure(service: CalledProgram, execution: str) -> None:
     answer = service.call("count", execution, {"items": "many"})
     assert answer.status_code == 422
     assert "items" in answer.json()["error"]
     assert service.effects(execution) == 0
 
 
-def test_an_unknown_job_is_not_retired_by_accident(service: Program, execution: str) -> None:
+def test_an_unknown_job_is_not_retired_by_accident(service: CalledProgram, execution: str) -> None:
     answer = service.call("unknown", execution)
     assert answer.status_code >= 400
     assert answer.status_code != 410, "during a rolling deployment, another instance may have the job"
 
 
 @pytest.mark.parametrize("path", ["/api/jobs/count", "/api/jobs/execute", "/api/jobs/a/b/execute", "/api/jobs//execute"])
-def test_other_addresses_run_nothing(service: Program, path: str) -> None:
+def test_other_addresses_run_nothing(service: CalledProgram, path: str) -> None:
     assert service.client.post(path, json={}).status_code in {401, 404, 405}
 
 
 # -- reports ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_cancelled_run_stops_and_says_so(service: Program, execution: str, gate: Path) -> None:
+def test_a_cancelled_run_stops_and_says_so(service: CalledProgram, execution: str, gate: Path) -> None:
     attempt = service.jobwright.attempt()
     service.call("gated", execution, {"gate": str(gate)}, callback=attempt)
     attempt.cancelling = True
@@ -307,7 +309,7 @@ def test_a_cancelled_run_stops_and_says_so(service: Program, execution: str, gat
     assert end.body.get("success") is not True
 
 
-def test_a_run_whose_attempt_is_over_stops_and_ends_nothing(service: Program, execution: str, gate: Path) -> None:
+def test_a_run_whose_attempt_is_over_stops_and_ends_nothing(service: CalledProgram, execution: str, gate: Path) -> None:
     attempt = service.jobwright.attempt()
     service.call("gated", execution, {"gate": str(gate)}, callback=attempt)
     eventually(lambda: service.effects(execution))
@@ -328,7 +330,7 @@ def test_a_run_whose_attempt_is_over_stops_and_ends_nothing(service: Program, ex
 
 
 @pytest.mark.parametrize("answers", [[425], [500, 503], [429]])
-def test_an_end_is_reported_until_it_is_taken(service: Program, execution: str, gate: Path, answers: list[int]) -> None:
+def test_an_end_is_reported_until_it_is_taken(service: CalledProgram, execution: str, gate: Path, answers: list[int]) -> None:
     attempt = service.jobwright.attempt()
     service.call("gated", execution, {"gate": str(gate)}, callback=attempt)
     eventually(lambda: service.jobwright.of(attempt, "progress"))

@@ -70,13 +70,19 @@ def send(method: str, url: str, body: Any, headers: dict[str, str]) -> tuple[int
 
 def register() -> None:
     jobs = [{"name": "count", "cronExpression": "0 9 * * MON"}, {"name": "gated"}, {"name": "fails"}]
-    manifest = {"version": os.environ.get("VERSION", "1"), "ttlSeconds": 90, "jobs": jobs}
+    manifest = {
+        "address": os.environ["JOBWRIGHT_SERVICE_ADDRESS"],
+        "version": os.environ.get("VERSION", "1"),
+        "ttlSeconds": 90,
+        "jobs": jobs,
+    }
     while send("PUT", f"{JOBWRIGHT}/api/services/{SERVICE}/manifest", manifest, {"Authorization": f"Bearer {TOKEN}"})[0] != 200:
         time.sleep(0.2)
 
 
 def heartbeat(state: str) -> None:
-    body = {"instance": INSTANCE, "version": "1", "state": state, "jobs": ["count", "gated", "fails"]}
+    body = {"instance": INSTANCE, "version": os.environ.get("VERSION", "1"), "state": state, "jobs": ["count", "gated", "fails"]}
+    body["address"] = os.environ["JOBWRIGHT_INSTANCE_ADDRESS"]
     send("POST", f"{JOBWRIGHT}/api/services/{SERVICE}/heartbeat", body, {"Authorization": f"Bearer {TOKEN}"})
 
 

@@ -31,6 +31,7 @@ from app.queue.model import Trigger
 from app.sandbox import kernel
 from app.services import Services
 from app.validation import SchemaValidator
+from tests.bench.bus import bus
 from tests.bench.client import client
 from tests.bench.pages import pages
 from tests.builders.queue import Queue, new_execution
@@ -62,6 +63,7 @@ def main() -> None:
             idle_among_many(uri, Path(folder))
             year_of_silence(uri, Path(folder))
             asked_elsewhere(uri, Path(folder))
+            bus(uri, Path(folder), row)
             form()
             client(row)
             pages(uri, Path(folder), row)

@@ -58,6 +58,11 @@ VERBS = {
 }
 # Objects whose members a template, a kind of connection or a schema decides.
 FREE = {
+    # A document of another standard, which has its own schema.
+    ("AsyncApiOut", "channels"),
+    ("AsyncApiOut", "components"),
+    ("AsyncApiOut", "info"),
+    ("AsyncApiOut", "operations"),
     ("AddressOut", "parameters"),
     ("ApprovalOut", "parameters"),
     ("ConnectionOut", "settings"),

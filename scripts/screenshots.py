@@ -175,6 +175,7 @@ def _pages(seen: dict[str, str]) -> dict[str, str]:
         "new-calendar": "/calendars/new",
         "users": "/users",
         "services": "/services",
+        "service-accounts": "/service-accounts",
         "audit": "/audit",
         "maintenance": "/maintenance",
         "sample-data": "/sample-data",

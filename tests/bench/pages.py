@@ -115,6 +115,7 @@ def _addresses(watched: Document) -> Iterator[tuple[str, str]]:
         ("blackouts", "/calendars"),
         ("users", "/users"),
         ("services", "/services"),
+        ("service accounts", "/service-accounts"),
         ("audit", "/audit"),
         ("system", "/system"),
         ("palette", "/palette?q=job+12"),

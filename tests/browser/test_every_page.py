@@ -61,6 +61,7 @@ SUPER_ADMINS = ADMINS | {
     "/users/:id",
     "/users/new",
     "/services",
+    "/service-accounts",
     "/audit",
     "/maintenance",
     "/system",

@@ -128,7 +128,7 @@ def test_nor_what_folds_out_of_it_or_floats_over_it(chromium: Browser, house: Se
         job = next(one["_id"] for one in api.get(JOBS).json()["jobs"] if one["name"] == word(120))
         runs = [one["_id"] for one in api.get(f"{JOBS}/{job}/executions").json()["executions"]]
     paths = [f"/executions/{run}" for run in runs] + [f"/jobs/{job}{part}" for part in ("", "/edit", "/run-with", "/pause", "/revisions")]
-    for path in ["/", "/jobs", "/audit", "/executions", "/connections", "/services", *paths]:
+    for path in ["/", "/jobs", "/audit", "/executions", "/connections", "/services", "/service-accounts", *paths]:
         page.goto(house.address + path)
         wide = page.evaluate(OPENED)
         wrong += [f"{path}: {wide} wide, because of {page.evaluate(WIDEST)}"] if wide > width else []

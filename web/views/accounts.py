@@ -1,4 +1,4 @@
-"""/users and /services: the accounts of people and programs; /account: one's own."""
+"""/users and /service-accounts: the accounts of people and programs; /account: one's own."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ def _matches(user: User, query: str) -> bool:
     return all(word in text for word in query.split())
 
 
-@blueprint.get("/services")
-def list_services() -> str:
+@blueprint.get("/service-accounts")
+def list_service_accounts() -> str:
     """Shows the accounts of programs: their tokens and when these expire, when they were last used, how many jobs each has created."""
     service_accounts = [user for user in services().accounts.all(actor()) if user.kind is AccountKind.SERVICE]
     rows, now = services().tokens.all(actor()), services().clock.now()
     tokens = {user.id: [row for row in rows if row["user_id"] == user.id and row["revoked_at"] is None] for user in service_accounts}
     made = services().directory.counts_by_owner([user.email for user in service_accounts])
     return render_template(
-        "services.html", rows=[_service(user, tokens[user.id], made.get(user.email, 0), now) for user in service_accounts]
+        "service_accounts.html", rows=[_service(user, tokens[user.id], made.get(user.email, 0), now) for user in service_accounts]
     )
 
 
@@ -109,7 +109,7 @@ def new_user() -> Any:
             errors, status = _at(failed, "/email"), failed.status
     shown = editor.present(errors)
     service = request.args.get("kind") == AccountKind.SERVICE
-    place = url_for(".list_services" if service else ".list_users")
+    place = url_for(".list_service_accounts" if service else ".list_users")
     return render_template("user_new.html", controls=shown.controls, errors=shown.summary, service=service, place=place), status
 
 
@@ -296,7 +296,7 @@ def _place(user: User) -> str:
     """Returns the page of the navigation that an account belongs to."""
     if user.id == actor().id and user.kind is AccountKind.PERSON:
         return url_for(".account") if lacks(actor(), May.MANAGE_ACCOUNTS) else url_for(".list_users")
-    return url_for(".list_services" if user.kind is AccountKind.SERVICE else ".list_users")
+    return url_for(".list_service_accounts" if user.kind is AccountKind.SERVICE else ".list_users")
 
 
 @blueprint.post("/account/reading")

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from app.jobs.reading import json_schema
+from app.jobs.registered import LOCKED_FIELDS
 from app.jobs.schema import JobDefinitionSchema
 from templates_lib.messages import Said, say
 from web.filters.job_words import VALUE_WORDS, title_of
@@ -86,9 +87,10 @@ _OUTER_LOOKS: Mapping[str, Mapping[str, Any]] = {"group": {"x-options": _GROUPS,
 _OPTIONAL = {"description", "tags", "group", "depends_on"}
 
 
-def details_form() -> Form:
-    """Returns the form of the name, the description, the tags and the group."""
-    return form_of(_part(DETAIL_FIELDS), options=live_options)
+def details_form(*, locked: bool = False) -> Form:
+    """Returns the form of the name, the description, the tags and the group; with `locked` only of those that the code of a service does
+    not decide."""
+    return form_of(_part(_open(DETAIL_FIELDS) if locked else DETAIL_FIELDS), options=live_options)
 
 
 def after_form() -> Form:
@@ -101,9 +103,13 @@ def notifications_form() -> Form:
     return form_of(_part(NOTIFY_FIELDS)["properties"]["notifications"])
 
 
-def policies_form() -> Form:
-    """Returns the form of the policies."""
-    return form_of(_part(POLICY_FIELDS), options=live_options)
+def policies_form(*, locked: bool = False) -> Form:
+    """Returns the form of the policies; with `locked` only of those that the code of a service does not decide."""
+    return form_of(_part(_open(POLICY_FIELDS) if locked else POLICY_FIELDS), options=live_options)
+
+
+def _open(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in LOCKED_FIELDS)
 
 
 @cache

@@ -8,10 +8,11 @@ from typing import Any
 
 from app.errors import FieldError, ValidationFailed
 from app.execution.figures import Figures
-from app.jobs.body import without_secrets
+from app.jobs.body import as_request, without_secrets
 from app.jobs.model import Job, JobDefinition, to_plain
 from app.jobs.policy_presets import PolicyPreset, matching, presets
 from app.jobs.reading import load_definition
+from app.jobs.registered import LOCKED_FIELDS
 from app.jobtemplates.entry import TemplateVersion
 from app.validation.together import beside
 from app.zones import zone_names
@@ -69,12 +70,14 @@ class JobForm:
         if not shown and actor().groups:  # whoever is kept to groups makes jobs of theirs
             details = {"group": min(actor().groups or ())}
         after: Any = {"depends_on": services().dependencies.with_names(actor(), plain["depends_on"])}
+        if self.locked:
+            details = {name: value for name, value in details.items() if name not in LOCKED_FIELDS}
         parameters = services().parameters.shown(shown) if shown else self._begun()
         if self.like:
             details = {**details, "name": translated(say("Copy of {name}", name=self.like.definition.name))[:200]}
             parameters = without_secrets(parameters)
         self.parts = {
-            DETAILS: Editor(details_form(), details, DETAILS),
+            DETAILS: Editor(details_form(locked=self.locked), details, DETAILS),
             PARAMETERS: Editor(
                 parameters_form(self.entry.parameters_schema, new_connections=True),
                 parameters,
@@ -83,15 +86,20 @@ class JobForm:
             ),
             AFTER: Editor(after_form(), after, AFTER),
             NOTIFY: Editor(notifications_form(), plain["notifications"], NOTIFY),
-            POLICIES: Editor(policies_form(), {name: plain[name] for name in POLICY_FIELDS}, POLICIES),
+            POLICIES: Editor(
+                policies_form(locked=self.locked),
+                {name: plain[name] for name in POLICY_FIELDS if not (self.locked and name in LOCKED_FIELDS)},
+                POLICIES,
+            ),
         }
 
     @classmethod
     def read(cls, entry: TemplateVersion, pairs: Pairs, job: Job | None = None) -> JobForm:
         """The posted form; a button has done its work already, and a check has told what is wrong so far."""
         form = cls(entry, job, schedule=merged(dict(pairs)))
-        for part in form.parts.values():
-            part.read(pairs)
+        for prefix, part in form.parts.items():
+            if not (form.locked and prefix in (PARAMETERS, AFTER)):
+                part.read(pairs)
         form.pressed = next((part.pressed for part in form.parts.values() if part.pressed), PRESET if PRESET in dict(pairs) else None)
         form._use_preset()
         form.policies_open = form.parts[POLICIES].pressed is not None
@@ -113,7 +121,7 @@ class JobForm:
         """What the parts hold, whether that is right or not."""
         emptied = {"description": "", "tags": [], "group": ""}
         after = self._value(AFTER).get("depends_on", [])
-        return {
+        body = {
             **emptied,
             **self._value(DETAILS),
             **self._value(POLICIES),
@@ -123,6 +131,14 @@ class JobForm:
             "parameters": self._value(PARAMETERS),
             "schedule": read_schedule(self.schedule)[0],
         }
+        if self.job is not None and self.locked:
+            body |= {name: value for name, value in as_request(self.job.definition).items() if name in LOCKED_FIELDS}
+        return body
+
+    @property
+    def locked(self) -> bool:
+        """Whether the code of a service decides what the job does."""
+        return self.job is not None and self.job.registered is not None
 
     def _begun(self) -> Any:
         """Returns the parameters that a new job begins with: those that were asked for, else the connections without an alternative."""
@@ -137,10 +153,10 @@ class JobForm:
         preset = next((preset for preset in self._presets() if preset.name == name), None) if action == USE_PRESET else None
         if preset is not None:
             value = part.submission.value if part.submission and not part.submission.errors else part.stored
-            self.parts[POLICIES] = Editor(policies_form(), preset.applied(value), POLICIES, pressed=part.pressed)
+            self.parts[POLICIES] = Editor(policies_form(locked=self.locked), preset.applied(value), POLICIES, pressed=part.pressed)
 
     def _presets(self) -> Sequence[PolicyPreset]:
-        return presets(_policies(_defaults(self.entry.type)))
+        return () if self.locked else presets(_policies(_defaults(self.entry.type)))
 
     def _preset(self) -> PolicyPreset | None:
         """Returns the preset whose values the policies have now; None for values of a person's own."""
@@ -184,6 +200,7 @@ class JobForm:
             "notifications": drawn[NOTIFY].controls,
             "mail_problem": services().outlook.mail_problem(),
             "policies": drawn[POLICIES].controls,
+            "locked": services().parameters.shown(self.job) if self.job is not None and self.locked else None,
             "policy_presets": self._presets(),
             "policy_preset": self._preset(),
             "policies_open": self.policies_open or bool(drawn[POLICIES].summary),

@@ -789,9 +789,9 @@ def test_the_page_of_services_says_what_each_may_and_when_its_tokens_end(
     browser_client: FlaskClient, services: Services, super_admin: Actor, admin: Actor, clock: ManualClock
 ) -> None:
     def page() -> LexborHTMLParser:
-        return LexborHTMLParser(browser_client.get("/services").get_data(as_text=True))
+        return LexborHTMLParser(browser_client.get("/service-accounts").get_data(as_text=True))
 
-    assert "No services yet" in (page().body.text() if page().body else "")
+    assert "No service accounts yet" in (page().body.text() if page().body else "")
     service, _ = services.accounts.add(
         super_admin, {"email": "ci@example.com", "name": "CI", "role": "admin", "kind": "service", "groups": ["north"]}
     )

@@ -372,6 +372,7 @@ class House:
             "/maintenance",
             "/palette?q=h",
             "/services",
+            "/service-accounts",
             "/system",
             "/templates",
             "/templates/noop",

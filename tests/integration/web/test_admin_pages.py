@@ -92,7 +92,7 @@ def test_users_are_searched_once_there_are_many_and_programs_are_elsewhere(
     services.accounts.add(super_admin, {"email": "ci@example.com", "role": "admin", "kind": "service"})
     page = text(browser_client.get("/users"))
     assert ("Search users" in page, "user12@" in page, "ci@example.com" in page) == (True, True, False)
-    assert "ci@example.com" in text(browser_client.get("/services"))
+    assert "ci@example.com" in text(browser_client.get("/service-accounts"))
     found = text(browser_client.get("/users?q=NORTH user1@"))
     assert ("user1@" in found, "user2@" in found) == (True, False)
     assert "No user matches" in text(browser_client.get("/users?q=nobody"))
@@ -101,9 +101,9 @@ def test_users_are_searched_once_there_are_many_and_programs_are_elsewhere(
 def test_a_page_of_a_program_belongs_to_services(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
     user, _ = services.accounts.add(super_admin, {"email": "ci@example.com", "role": "admin", "kind": "service"})
     for path, place in (
-        (f"/users/{user.id}", "/services"),
-        (f"/users/{user.id}/tokens/new", "/services"),
-        ("/users/new?kind=service", "/services"),
+        (f"/users/{user.id}", "/service-accounts"),
+        (f"/users/{user.id}/tokens/new", "/service-accounts"),
+        ("/users/new?kind=service", "/service-accounts"),
         ("/users/new", "/users"),
     ):
         page = LexborHTMLParser(text(browser_client.get(path)))

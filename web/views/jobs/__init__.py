@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from web.views.jobs import actions, drafts, edit, inbound, page, runs
+from web.views.jobs import actions, drafts, edit, inbound, page, registered, runs
 from web.views.jobs.blueprint import blueprint
 
-__all__ = ["actions", "blueprint", "drafts", "edit", "inbound", "page", "runs"]
+__all__ = ["actions", "blueprint", "drafts", "edit", "inbound", "page", "registered", "runs"]

@@ -13,6 +13,7 @@ from app.execution.filters import ExecutionFilter
 from app.jobs.dependencies import Link
 from app.jobs.model import Job
 from app.jobs.notes import Note
+from app.jobs.registered import drift, value_at
 from app.jobs.revisions import Revision
 from app.mongo import Document
 from app.paging import Page
@@ -20,6 +21,8 @@ from app.queue.execution import Execution
 from app.scheduling.plan import spread
 from app.services import Services
 from web.charts import Durations, durations
+from web.filters.job_words import titles_on_the_way
+from web.filters.parameters import definition_text
 from web.views.common import MOST_COUNTED
 from web.views.job_rows import JobRow, job_row
 from web.views.upcoming import upcoming
@@ -40,6 +43,8 @@ class JobPageModel:
     about it. parameters: their values without secrets. upstream and dependants: the jobs that it runs after, and those that run after it.
     gathered: the ids of the executions that a run of it waits with, by the id of their job. backfill: how many runs of a backfill wait.
     limit_free_at: when its own limit of runs allows the next one; None if it allows one now.
+    drifts and settled: the values {field, title, value, before, declared, by, at} that admins put in place of declared ones, those that the
+    code has changed since and the others.
     asked: the requests that wait for approval. revisions and audit: its last versions and audit events, newest first.
     """
 
@@ -58,6 +63,8 @@ class JobPageModel:
     gathered: Mapping[str, str]
     backfill: int
     limit_free_at: datetime | None
+    drifts: Sequence[Mapping[str, Any]]
+    settled: Sequence[Mapping[str, Any]]
     asked: Sequence[Document]
     revisions: Sequence[Revision]
     audit: Sequence[Document]
@@ -92,10 +99,48 @@ def load_job_page(services: Services, actor: Actor, job_id: str, *, page: int = 
         gathered=services.gathered(job_id),
         backfill=services.backfill_runs.waiting(actor, job_id),
         limit_free_at=services.runs.limit_free_at(actor, job_id),
+        drifts=_drifts(job),
+        settled=_settled(job),
         asked=services.approvals.waiting_for(actor, job_id),
         revisions=services.jobs.revisions(actor, job_id, limit=SHOWN_REVISIONS),
         audit=services.audit.history(AuditFilter(kind="job", target_id=job_id), limit=SHOWN_EVENTS),
     )
+
+
+def _drifts(job: Job) -> list[dict[str, Any]]:
+    """Returns the fields of which an admin and the code want different values by now, in words."""
+    registered = job.registered
+    found = drift(registered.declared, registered.overrides) if registered else []
+    return [
+        {
+            "field": item.field,
+            "title": titles_on_the_way(item.field),
+            **{name: definition_text(item.field, getattr(item, name)) for name in ("value", "before", "declared")},
+            "by": item.by,
+            "at": item.at,
+        }
+        for item in found
+    ]
+
+
+def _settled(job: Job) -> list[dict[str, Any]]:
+    """Returns the other values that admins put in place of declared ones, in words."""
+    registered = job.registered
+    if registered is None:
+        return []
+    drifted = {item.field for item in drift(registered.declared, registered.overrides)}
+    return [
+        {
+            "field": item.field,
+            "title": titles_on_the_way(item.field),
+            "value": definition_text(item.field, item.value),
+            "declared": definition_text(item.field, value_at(registered.declared, item.field)),
+            "by": item.by,
+            "at": item.at,
+        }
+        for item in registered.overrides
+        if item.field not in drifted
+    ]
 
 
 def newer_version(services: Services, job: Job) -> int | None:

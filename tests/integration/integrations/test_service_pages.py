@@ -1,0 +1,164 @@
+"""The pages of services, the part of a job's page about its registration, and the locked form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from selectolax.lexbor import LexborHTMLParser
+
+from app.clock import ManualClock
+from app.services import Services
+from tests.conftest import Api, csrf
+from tests.integration.integrations.test_manifest import HEARTBEAT, MANIFEST, job, manifest
+from tests.integration.integrations.test_registration import BY_URL, REGISTER, registered
+from tests.posting import post
+
+NAME = BY_URL["name"]
+JOBS = "/api/admin/scheduler-jobs"
+
+
+def page(client: FlaskClient, path: str) -> LexborHTMLParser:
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.get_data(as_text=True)[:500]
+    return LexborHTMLParser(answer.get_data(as_text=True))
+
+
+def send(client: FlaskClient, path: str, data: dict[str, str]) -> Any:
+    """Posts a form of one button, with the token of a page."""
+    return client.post(path, data={"csrf_token": csrf(client.get("/services").get_data(as_text=True)), **data})
+
+
+def text(tree: LexborHTMLParser) -> str:
+    return " ".join((tree.body.text() if tree.body else "").split())
+
+
+def test_without_services_the_page_says_how_to_connect_one(browser_client: FlaskClient) -> None:
+    shown = text(page(browser_client, "/services"))
+    assert "No services yet" in shown
+    assert "Connect a service" in shown
+
+
+def test_the_list_shows_state_instances_and_what_needs_attention(
+    browser_client: FlaskClient, bot_api: Api, api: Api, clock: ManualClock, services: Services
+) -> None:
+    bot_api("PUT", MANIFEST, manifest(job("a"), displayName="E-mail service", ttlSeconds=60))
+    assert "registered" in text(page(browser_client, "/services"))
+    bot_api("POST", HEARTBEAT, {"instance": "pod-1", "version": "1.4.0"})
+    shown = text(page(browser_client, "/services"))
+    assert "E-mail service email-service" in shown
+    assert "1 of 1 online" in shown
+    found = services.registrations.of_service("email-service")[0]
+    api("PUT", f"{JOBS}/{found.id}", {"priority": 9})
+    bot_api("PUT", MANIFEST, manifest(job("a", priority=3), displayName="E-mail service", ttlSeconds=60))
+    assert "1 job with drift" in text(page(browser_client, "/services"))
+    clock.advance(120)
+    assert "silent since" in text(page(browser_client, "/services"))
+
+
+def test_a_service_shows_jobs_instances_and_handlers_that_are_missing(
+    browser_client: FlaskClient, bot_api: Api, api: Api, services: Services
+) -> None:
+    bot_api("PUT", MANIFEST, manifest(job("a", displayName="Digest", jobType="email"), job("b"), ttlSeconds=60, onStale="pause"))
+    for item in services.registrations.of_service("email-service"):
+        api("POST", f"{JOBS}/{item.id}/enable")
+    bot_api("POST", HEARTBEAT, {"instance": "pod-1", "version": "1.4.0", "jobs": ["a"], "running": 3})
+    bot_api("POST", HEARTBEAT, {"instance": "pod-2", "version": "1.5.0", "jobs": ["a"], "state": "draining"})
+    shown = text(page(browser_client, "/services/email-service"))
+    for words in ("Digest", "pod-1", "stopping", "1.4.0", "No instance can run 1 job", "its jobs are paused", "email-service:7006"):
+        assert words in shown, words
+    assert page(browser_client, "/services/email-service").css_first('a[href^="/connections/"]') is not None
+
+
+def test_a_key_is_shown_once(browser_client: FlaskClient, bot_api: Api) -> None:
+    bot_api("POST", REGISTER, BY_URL)
+    answer = send(browser_client, "/services/email-service/rotate", {})
+    shown = LexborHTMLParser(answer.get_data(as_text=True))
+    secret = shown.css_first("code.secret")
+    assert secret is not None
+    assert secret.text().startswith("whsec_")
+    assert secret.text() not in browser_client.get("/services/email-service").get_data(as_text=True)
+    assert send(browser_client, "/services/email-service/retire-key", {}).status_code == 302
+
+
+def test_an_unknown_owner_is_named_and_kept(browser_client: FlaskClient, bot_api: Api) -> None:
+    bot_api("POST", REGISTER, BY_URL)
+    answer = send(browser_client, "/services/email-service/hand-over", {"owner": "nobody@example.com"})
+    assert answer.status_code == 422
+    shown = LexborHTMLParser(answer.get_data(as_text=True))
+    field = shown.css_first("#owner")
+    assert field is not None
+    assert field.attributes["value"] == "nobody@example.com"
+    assert "is not the e-mail address of an account" in text(shown)
+    assert send(browser_client, "/services/email-service/hand-over", {"owner": "admin@example.com"}).status_code == 302
+
+
+def test_a_service_can_be_removed(browser_client: FlaskClient, bot_api: Api) -> None:
+    bot_api("POST", REGISTER, BY_URL)
+    answer = send(browser_client, "/services/email-service/delete", {})
+    assert answer.headers["Location"] == "/services"
+    assert "Service removed and 1 job retired" in text(page(browser_client, "/services"))
+    assert browser_client.get("/services/email-service").status_code == 404
+
+
+# -- the job ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def job_id(bot_api: Api, services: Services) -> str:
+    assert bot_api("POST", REGISTER, BY_URL).status_code == 200
+    return registered(services, NAME).id
+
+
+@pytest.mark.parametrize(("side", "expression"), [("override", "0 10 * * 1"), ("declared", "0 8 * * MON")])
+def test_the_page_of_a_job_shows_drift_and_either_side_can_be_chosen(
+    browser_client: FlaskClient, bot_api: Api, api: Api, services: Services, job_id: str, side: str, expression: str
+) -> None:
+    api("PUT", f"{JOBS}/{job_id}", {"schedule": {"type": "cron", "expression": "0 10 * * 1"}, "priority": 8})
+    bot_api("POST", REGISTER, {**BY_URL, "cronExpression": "0 8 * * MON"})
+    shown = text(page(browser_client, f"/jobs/{job_id}"))
+    for words in ("The code and the settings of admins differ", "0 10 * * 1", "0 9 * * MON", "0 8 * * MON", "1 field set by admins"):
+        assert words in shown, words
+    answer = send(browser_client, f"/jobs/{job_id}/overrides", {"field": "/schedule/expression", "side": side})
+    assert answer.status_code == 302
+    assert registered(services, NAME).definition.schedule.values()["expression"] == expression
+    assert "The code and the settings of admins differ" not in text(page(browser_client, f"/jobs/{job_id}"))
+
+
+def test_the_form_locks_what_the_code_decides(browser_client: FlaskClient, job_id: str) -> None:
+    shown = page(browser_client, f"/jobs/{job_id}/edit")
+    assert "Decided by the code of email-service" in text(shown)
+    names = {str(node.attributes.get("name")) for node in shown.css("#job-form [name]")}
+    for locked in ("d.name", "d.description", "o.timeout_seconds", "w.depends_on"):
+        assert not any(name == locked or name.startswith(f"{locked}.") for name in names), locked
+    assert not any(name.startswith("p.") for name in names)
+    assert {"s.type", "s.timezone"} <= names
+    pointers = {str(node.attributes.get("data-pointer")) for node in shown.css("#job-form [data-pointer]")}
+    assert {"/priority", "/tags", "/retry_policy/max_retries"} <= pointers
+
+
+def test_the_locked_form_saves_what_admins_decide(browser_client: FlaskClient, services: Services, job_id: str) -> None:
+    before = registered(services, NAME)
+    answer = post(browser_client, f"/jobs/{job_id}/edit", {"s.type": "manual", "/priority": "9"})
+    assert answer.status_code == 302, text(LexborHTMLParser(answer.get_data(as_text=True)))[:800]
+    after = registered(services, NAME)
+    assert after.definition.priority == 9
+    assert after.definition.parameters == before.definition.parameters
+    assert after.definition.description == before.definition.description
+    assert after.registered is not None
+    assert [item.field for item in after.registered.overrides] == ["/priority", "/schedule/type"]
+
+
+def test_a_change_that_is_shown_first_says_old_and_new(browser_client: FlaskClient, job_id: str, services: Services) -> None:
+    answer = post(browser_client, f"/jobs/{job_id}/edit", {"s.type": "cron", "/priority": "9", "changes": "1"})
+    shown = text(LexborHTMLParser(answer.get_data(as_text=True)))
+    assert "Saving changes 1 field" in shown
+    assert registered(services, NAME).version == 1
+
+
+def test_an_invalid_cron_expression_is_shown_and_changes_nothing(browser_client: FlaskClient, job_id: str, services: Services) -> None:
+    answer = post(browser_client, f"/jobs/{job_id}/edit", {"s.type": "cron", "s.expression": "61 * * * *"})
+    assert answer.status_code == 422
+    assert "61 * * * *" in answer.get_data(as_text=True)
+    assert registered(services, NAME).version == 1

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from app.triggers import FIELDS
+
 Plain = Mapping[str, Any]
+_OF_ONE_TYPE = frozenset(f"/schedule/{name}" for name in FIELDS)  # fields of a schedule that only some types have
 
 # The fields of a definition that admins may change. They decide when and whether the job runs, and who is notified. An object is changed
 # member by member, every other field as a whole.
@@ -112,6 +115,9 @@ def overridden(declared: Plain, overrides: Iterable[Override], wanted: Plain, *,
     now = effective(declared, present.values())
     for pointer in fields_of(declared, wanted):
         value = value_at(wanted, pointer)
+        if value is None and pointer in _OF_ONE_TYPE:
+            present.pop(pointer, None)  # the wanted type of schedule has no such field: the declared value waits for its own type
+            continue
         if value == value_at(now, pointer):
             continue
         standard = value_at(declared, pointer)

@@ -24,7 +24,7 @@ from app.jobs.body import merged, non_defaults
 from app.jobs.definitions import Definitions
 from app.jobs.dependencies import Dependencies
 from app.jobs.gate import ApprovalGate, Operation
-from app.jobs.layers import refuse_locked, relayered, with_locked_of
+from app.jobs.layers import definition_of, refuse_locked, relayered, with_locked_of
 from app.jobs.model import DEFINITION_FIELDS, Cause, Job, JobDefinition, job_document, job_from, to_plain
 from app.jobs.parameters import JobParameters
 from app.jobs.registry_store import RegistryStore, SameRequest
@@ -368,11 +368,13 @@ class JobRegistry:
 
     def _change(self, actor: Actor, before: Job, wanted: Job) -> Job | None:
         now, definition = self._clock.now(), wanted.definition
+        registered = relayered(wanted.registered, definition, by=actor.email, at=now)
+        definition = definition_of(registered) if registered is not None else definition
         moved = (before.definition.schedule, before.definition.enabled) != (definition.schedule, definition.enabled)
         after = replace(
             before,
             definition=definition,
-            registered=relayered(wanted.registered, definition, by=actor.email, at=now),
+            registered=registered,
             version=before.version + 1,
             updated_by=actor.email,
             updated_at=now,

@@ -14,7 +14,9 @@ from app.jobs.policy_presets import PolicyPreset, matching, presets
 from app.jobs.reading import load_definition
 from app.jobs.registered import LOCKED_FIELDS
 from app.jobtemplates.entry import TemplateVersion
+from app.triggers import CronTrigger
 from app.validation.together import beside
+from app.validation.words import DEFAULT_LOCALE
 from app.zones import zone_names
 from templates_lib.messages import say
 from web.current import actor, services, viewer_zone
@@ -132,6 +134,7 @@ class JobForm:
             "schedule": read_schedule(self.schedule)[0],
         }
         if self.job is not None and self.locked:
+            body["schedule"] = _with_spelling_of(self.job.definition.schedule.values(), body["schedule"])
             body |= {name: value for name, value in as_request(self.job.definition).items() if name in LOCKED_FIELDS}
         return body
 
@@ -256,6 +259,23 @@ class JobForm:
             for error in self.errors
             if error.pointer.split("/")[1:2] not in [[name] for name in parts]
         ]
+
+
+def _with_spelling_of(stored: Mapping[str, Any], schedule: dict[str, Any]) -> dict[str, Any]:
+    """Returns a schedule with the stored cron expression if that means the same: the form writes `MON` as `1`, and that is no change of an
+    admin."""
+    old, new = stored.get("expression"), schedule.get("expression")
+    if schedule["type"] != CronTrigger.type or not isinstance(old, str) or not isinstance(new, str) or old == new:
+        return schedule
+    same = _words_of(old) == _words_of(new) != ""
+    return {**schedule, "expression": old} if same else schedule
+
+
+def _words_of(expression: str) -> str:
+    try:
+        return CronTrigger(expression=expression).words(DEFAULT_LOCALE)
+    except ValueError:  # it is not an expression
+        return ""
 
 
 def _policies(definition: JobDefinition) -> dict[str, Any]:

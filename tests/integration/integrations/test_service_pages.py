@@ -153,7 +153,7 @@ def test_the_locked_form_saves_what_admins_decide(browser_client: FlaskClient, s
 def test_a_change_that_is_shown_first_says_old_and_new(browser_client: FlaskClient, job_id: str, services: Services) -> None:
     answer = post(browser_client, f"/jobs/{job_id}/edit", {"s.type": "cron", "/priority": "9", "changes": "1"})
     shown = text(LexborHTMLParser(answer.get_data(as_text=True)))
-    assert "Saving changes 1 field" in shown
+    assert "Saving changes 1 field" in shown, shown[-3000:]
     assert registered(services, NAME).version == 1
 
 

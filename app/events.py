@@ -46,6 +46,8 @@ EVENTS: dict[str, str] = {
     "dispatch.recovered": "This scheduler stored executions that another scheduler had planned before it was killed.",
     "dispatch.refused": "The database refused a batch of due jobs because of their content. Each job is now dispatched separately.",
     "dispatch.broken_schedule": "The next run of a schedule cannot be computed. The job is not started, and shows the reason.",
+    "job.disabled_as_broken": "A job was disabled because its next run cannot be computed. With the reason.",
+    "job.not_disabled": "A job whose next run cannot be computed was not disabled: it was deleted, or its record is damaged.",
     "tick.failed": "A periodic task failed. It runs again at its next tick.",
     "item.refused": "A periodic task could not process one item. With the traceback. The other items are processed.",
     "executor.failed": "The local executor had an unexpected error. With the traceback. Other attempts continue.",

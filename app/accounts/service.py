@@ -108,6 +108,12 @@ class Accounts:
             require(actor, May.MANAGE_ACCOUNTS)
         return self._found(user_id)
 
+    def name_of(self, text: str) -> str:
+        """Returns the name that records use for the person whom another program names: the e-mail address of the account with this id,
+        e-mail address or subject at the provider of single sign-on; the text itself if there is no such account."""
+        user = self._users.known_as(text)
+        return user.email if user else text
+
     def add(self, actor: Actor, body: Any) -> tuple[User, str | None]:
         """Creates an account from `body` (NEW_SCHEMA). Returns it and, for a person, the secret of the link that sets the password.
 

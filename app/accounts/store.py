@@ -56,6 +56,11 @@ class UserStore:
     def by_identity(self, issuer: str, subject: str) -> User | None:
         return _user(self._users.find_one({"identity.issuer": issuer, "identity.subject": subject}))
 
+    def known_as(self, text: str) -> User | None:
+        """Returns the account with this id, this e-mail address, or this subject at the provider of single sign-on."""
+        names = [{"_id": text}, {"email": {"$in": spellings(text.strip().lower())}}, {"identity.subject": text}]
+        return _user(self._users.find_one({"$or": names}))
+
     def all(self) -> list[User]:
         """Returns all accounts, sorted by e-mail address."""
         return [user for row in self._users.find().sort("email", 1) if (user := _user(row)) is not None]

@@ -12,6 +12,11 @@ from app.api.audit import routes as audit
 from app.api.base_schemas import ProblemOut
 from app.api.calendars import routes as calendars
 from app.api.commands import routes as bus
+from app.api.compat.blueprint import register_error_response
+from app.api.compat.job_types import routes as job_types
+from app.api.compat.named_jobs import routes as named_jobs
+from app.api.compat.schedule_executions import routes as schedule_executions
+from app.api.compat.schedules import routes as schedules
 from app.api.connections import routes as connections
 from app.api.errors import answer_elsewhere
 from app.api.exchange import routes as exchange
@@ -64,6 +69,10 @@ RESOURCES = (
     sample,
     problem_types,
     bus,
+    named_jobs,
+    job_types,
+    schedules,
+    schedule_executions,
     health,
 )
 
@@ -104,6 +113,7 @@ def register_api(app: Flask, services: Services) -> None:
         api.register_blueprint(resource.blueprint)
     api.spec.components.schemas.pop("PaginationMetadata", None)  # of flask-smorest's own pages, which no resource has
     _describe_problems(api)
+    register_error_response(api.spec.components)
     app.register_error_handler(Exception, answer_elsewhere)
 
 

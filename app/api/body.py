@@ -35,6 +35,7 @@ class BodyMixin:
         required: bool = True,
         validate: bool = True,
         further_errors: FurtherErrors | None = None,
+        media_types: Collection[str] | None = JSON_TYPES,
     ) -> Callable[[View], View]:
         """Decorates a view that takes a JSON body, which it gets as the keyword argument `body`.
 
@@ -46,13 +47,14 @@ class BodyMixin:
             answers all errors at once, or because it checks the caller's rights first.
         further_errors: finds what the schema cannot know. It is called for valid and invalid bodies alike. Its errors are answered
             together with those of the schema, except where one of those explains them.
+        media_types: those that are accepted; None accepts any, also a request that does not say what its body is.
         """
         validator = _validator_of(schema) if validate else None
 
         def decorate(view: View) -> View:
             @wraps(view)
             def with_body(*args: Any, **kwargs: Any) -> Any:
-                value = read_json(request, required=required)
+                value = read_json(request, required=required, media_types=media_types)
                 if validator is not None:
                     check(value, validator, further_errors)
                 return view(*args, body=value, **kwargs)
@@ -84,7 +86,7 @@ class BodyMixin:
         return decorate
 
 
-def read_json(request: Request, *, required: bool = True) -> Any:
+def read_json(request: Request, *, required: bool = True, media_types: Collection[str] | None = JSON_TYPES) -> Any:
     """Returns the JSON value of the body (RFC 8259, no duplicate names); `{}` for an empty body unless it is `required`.
 
     Raises BadRequest (400) for what is not JSON, UnsupportedMediaType (415) for another content type.
@@ -92,7 +94,7 @@ def read_json(request: Request, *, required: bool = True) -> Any:
     raw = request.get_data(cache=False)
     if not raw and not required:
         return {}
-    if request.mimetype not in JSON_TYPES:
+    if media_types is not None and request.mimetype not in media_types:
         raise UnsupportedMediaType("Send the body as application/json")
     try:
         return strict_json.parse(raw.decode("utf-8"), deepest=MAX_DEPTH)

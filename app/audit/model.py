@@ -20,8 +20,8 @@ class Actor:
     means everything that the role may do. `correlation_id` ties log lines, audit events and the answer of one request together.
     `approved_by` is the e-mail address of the super-admin who approved this action. `groups` are the groups to whose jobs the actor is
     restricted; None means that there is no restriction. `is_service` says that the account belongs to a program; only such an actor is
-    believed when it names the person for whom it acts. `inbound` names
-    the inbound address whose request acts with the rights of this account.
+    believed when it names the person for whom it acts. `on_behalf_of` is that name, which gives no rights. `inbound` names the inbound
+    address whose request acts with the rights of this account.
     """
 
     id: str
@@ -34,12 +34,14 @@ class Actor:
     approved_by: str | None = None
     groups: frozenset[str] | None = None
     is_service: bool = False
+    on_behalf_of: str = ""
     inbound: str = ""
 
     @property
     def name(self) -> str:
-        """What executions say about who triggered them: the address that a webhook came to, else the e-mail address of the actor."""
-        return self.inbound or self.email
+        """The name that records of changes and runs get: the person for whom a service acts, the address that a webhook came to, else the
+        e-mail address of the account."""
+        return self.on_behalf_of or self.inbound or self.email
 
 
 SYSTEM = Actor(id="system", email="system", role="super_admin", via="system")

@@ -148,6 +148,7 @@ class AuditTrail:
             "outcome": "done",
             "actor": {"id": actor.id, "email": actor.email, "role": actor.role},
             **({"approved_by": actor.approved_by} if actor.approved_by else {}),
+            **({"on_behalf_of": actor.on_behalf_of} if actor.on_behalf_of else {}),
             "via": actor.via,
             "address": actor.address,
             "correlation_id": actor.correlation_id,

@@ -25,7 +25,7 @@ EVENT = Object(
         "actor": _ACTOR,
         "target": _TARGET,
         "diff": Listed(of=_CHANGE),
-        **texts("approved_by", "reason", "seal", "previous", "key", optional=True),
+        **texts("approved_by", "on_behalf_of", "reason", "seal", "previous", "key", optional=True),
     }
 )
 SEEN = Object(members={"values": Object(optional=True), "secrets": Object(optional=True, others=Text())})

@@ -37,6 +37,7 @@ TRIED_BY_HAND = timedelta(minutes=1)  # a connection that a person has tried is 
 TEST_SECONDS = 3.0  # the time limit of a test that a person waits for
 EXPLORED_SECONDS = 20.0  # how long suggestions are kept
 MOST_EXPLORED = 500  # suggestions that are kept at once
+DEFAULT = "default"  # the name of the connection that jobs use if they name none
 NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$"}
 _NAMES = SchemaValidator(NAME_SCHEMA)
 
@@ -241,6 +242,13 @@ class Connections:
     def options(self, kind: str) -> list[str]:
         """Returns the names of the connections of one kind, for the select of a form."""
         return [row["name"] for row in self._store.all() if row["kind"] == kind]
+
+    def defaults(self, kinds: Collection[str]) -> dict[str, str]:
+        """Returns, by kind, the name of the connection that jobs use if they name none: `default`, or `default-<kind>` if another kind has
+        the name `default`. Kinds without such a connection are left out."""
+        rows = {row["name"]: row["kind"] for row in self._store.by_names({DEFAULT, *(f"{DEFAULT}-{kind}" for kind in kinds)})}
+        wanted = ((kind, name) for kind in kinds for name in (DEFAULT, f"{DEFAULT}-{kind}") if rows.get(name) == kind)
+        return dict(reversed(list(wanted)))
 
     def explore(self, actor: Actor, what: str, name: str, *, collection: str = "") -> list[str]:
         """Returns names from behind a connection, for the suggestions of a form. `what` is `collections`, or `fields` for those of one

@@ -16,7 +16,8 @@ SEARCHED_FIELDS = ("job_name", "result.message", "error.message")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionFilter:
-    """What a list is narrowed to; None means all. `begin` is inclusive and `end` exclusive, of the instant when an execution was queued.
+    """What a list is narrowed to; None and empty mean all. `begin` is inclusive and `end` exclusive, of the instant when an execution was
+    queued. `statuses` are several statuses of which each is wanted. With `real`, dry runs are left out.
 
     `search` is a text in the name of the job, in the message of the result or in the error, in any case. It is looked for in the newest
     MOST_SEARCHED executions that pass the other filters, as no index has these texts.
@@ -25,10 +26,12 @@ class ExecutionFilter:
     job_id: str | None = None
     template_type: str | None = None
     status: str | None = None
+    statuses: Collection[str] = ()
     triggered_by: str | None = None
     begin: datetime | None = None
     end: datetime | None = None
     search: str = ""
+    real: bool = False
 
     def where(self) -> Document:
         """As a query, without the search."""
@@ -38,6 +41,10 @@ class ExecutionFilter:
                 query[field] = value
         if self.status is not None:
             query |= {"status": self.status, **({"live": True} if self.status in LIVE else {"completed_at": ANY_DATE})}
+        if self.statuses:
+            query["status"] = {"$in": sorted(self.statuses)}
+        if self.real:
+            query["dry"] = {"$ne": True}
         between = {name: value for name, value in (("$gte", self.begin), ("$lt", self.end)) if value is not None}
         return {**query, "queued_at": between} if between else query
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from statistics import median
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.execution.filters import ALL_EXECUTIONS, ExecutionFilter
 from app.execution.history_store import HistoryStore
 from app.execution.runs import JobServices, carried_parameters, masked
 from app.execution.statistics_store import StatisticsStore
+from app.execution.sums import Sums
 from app.execution.visible import VisibleExecutions
 from app.paging import Page, page_count
 from app.queue.execution import DueTimes, Execution, Outline
@@ -55,15 +57,20 @@ class History:
         self, actor: Actor, query: ExecutionFilter = ALL_EXECUTIONS, *, page: int = 1, limit: int = 50, most: int = 0
     ) -> Page[Execution]:
         """One page of the executions that `query` leaves. With `most`, no more than so many are counted, and pages go no further."""
-        require(actor, May.SEE_EXECUTIONS)
-        rows, total = self._history.page(query, groups=actor.groups, skip=(page - 1) * limit, limit=limit, most=most)
-        if actor.groups is not None:  # a job may have been given another group a moment ago
-            seen = self._directory.of_these_seen(actor, {row.job_id for row in rows})
-            rows = [row for row in rows if row.job_id in seen]
+        rows, total = self.part(actor, query, skip=(page - 1) * limit, limit=limit, most=most)
         everything = query == ALL_EXECUTIONS and actor.groups is None  # its number is known without counting
         reached = min(total, most) if most else total
         counted = not most or total < most or everything
-        return Page([masked(row) for row in rows], total, page, page_count(reached, limit), counted)
+        return Page(rows, total, page, page_count(reached, limit), counted)
+
+    def part(self, actor: Actor, query: ExecutionFilter, *, skip: int, limit: int, most: int = 0) -> tuple[list[Execution], int]:
+        """The executions that `query` leaves, newest first, without the first `skip`; and how many there are in all, up to `most`."""
+        require(actor, May.SEE_EXECUTIONS)
+        rows, total = self._history.page(query, groups=actor.groups, skip=skip, limit=limit, most=most)
+        if actor.groups is not None:  # a job may have been given another group a moment ago
+            seen = self._directory.of_these_seen(actor, {row.job_id for row in rows})
+            rows = [row for row in rows if row.job_id in seen]
+        return [masked(row) for row in rows], total
 
     def latest(self, actor: Actor, job_id: str, limit: int = 20) -> list[Outline]:
         """The newest executions of a job, in brief."""
@@ -90,6 +97,12 @@ class History:
         """What the newest executions of a job come to: {executions, by_status, success, median_seconds, p95_seconds}."""
         rows = self.latest(actor, job_id, limit)
         return {"executions": len(rows), "by_status": dict(Counter(row.status for row in rows)), **asdict(Figures.of(rows))}
+
+    def sums(self, actor: Actor, job_ids: Sequence[str], *, since: datetime | None = None) -> dict[str, Sums] | None:
+        """What the executions of jobs that `actor` was shown come to, by job: all that are kept, or those that were queued since then.
+        Jobs without any are left out. None if there are too many to count them."""
+        require(actor, May.SEE_EXECUTIONS)
+        return self._statistics.sums(job_ids, since=since)
 
     def latest_of(self, actor: Actor, job_ids: Sequence[str], limit: int) -> dict[str, list[Outline]]:
         """The newest executions of many jobs that `actor` was shown, by job."""

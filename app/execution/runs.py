@@ -152,7 +152,7 @@ class Runs:
         base = carried_parameters(self._parameters, job, old)
         chosen = base if parameters is None else self._parameters.for_run(job, parameters, base=base, whole=True)
         now = self._clock.now()
-        execution = Execution.again(job, now, execution_id, by=actor.email, parameters=chosen, stands_for=old.stands_for)
+        execution = Execution.again(job, now, execution_id, by=actor.name, parameters=chosen, stands_for=old.stands_for)
         diff = [] if parameters is None else field_diff(mask(base or {}), mask(chosen), prefix="/parameters")
         payload = {
             "parameters": execution.parameters,
@@ -178,11 +178,11 @@ class Runs:
         job = replace(job, code_version=approved.code_version)
         now, parameters = self._clock.now(), approved.parameters
         if again:
-            execution = Execution.again(job, now, again, by=actor.email, parameters=parameters, stands_for=approved.stands_for)
+            execution = Execution.again(job, now, again, by=actor.name, parameters=parameters, stands_for=approved.stands_for)
             execution = replace(execution, id=approved.execution_id)
         else:
             execution_id, trigger = approved.execution_id, Trigger.WEBHOOK if actor.via == "webhook" else Trigger.MANUAL
-            execution = Execution.manual(job, now, by=actor.email, trigger=trigger, parameters=parameters, execution_id=execution_id)
+            execution = Execution.manual(job, now, by=actor.name, trigger=trigger, parameters=parameters, execution_id=execution_id)
         self._start(actor, "execution.retry" if again else "job.run", execution, [])
         return masked(self._visible.get(actor, approved.execution_id))
 
@@ -195,7 +195,7 @@ class Runs:
         if not execution.is_live:
             raise Conflict(say("This execution has already ended: {status}", status=said(execution.status)))
         with self._audit.action(actor, "execution.cancel", kind="execution", target_id=execution_id, name=execution.job_name):
-            changed = self._queue.ask_cancel(execution_id, by=actor.email, now=self._clock.now())
+            changed = self._queue.ask_cancel(execution_id, by=actor.name, now=self._clock.now())
             if changed is None:
                 raise Conflict("This execution has just ended")
         return masked(changed)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo.database import Database
+from pymongo.errors import ExecutionTimeout
 
 from app.execution.filters import LIVE_INDEX, in_groups
+from app.execution.sums import ITEM_FIELDS, Sums
 from app.execution.tallies import Begun, Tally
 from app.mongo import ANY_DATE, Document, Records
 from app.queue.execution import Outline
@@ -18,6 +20,7 @@ from app.queue.shape import EXECUTION
 from app.queue.store import COLLECTION, ENDED_VALUES, LIVE_VALUES
 
 QUERY_TIME_MS = 5_000
+SUMS_TIME_MS = 2_000
 DRAWN = dict.fromkeys(("job_id", "job_name", "status", "reason", "started_at", "completed_at", "duration_seconds"), 1)
 LONG_SECONDS = 60  # the partial index `long_runs` holds the runs that took at least so long
 FAILURE_VALUES = sorted(FAILURES)
@@ -96,6 +99,29 @@ class StatisticsStore:
             if isinstance(row["_id"].get("job"), str) and row["_id"].get("status") in _STATUSES
         ]
 
+    def sums(self, job_ids: Collection[str], *, since: datetime | None = None) -> dict[str, Sums] | None:
+        """What the executions of these jobs come to that were queued since then, by job; previews do not count. None if there are too many
+        to count them in SUMS_TIME_MS."""
+        if not job_ids:
+            return {}
+        where: Document = {"job_id": {"$in": list(job_ids)}, "dry": {"$ne": True}}
+        if since is not None:
+            where["queued_at"] = {"$gte": since}
+        items = {f"items_{what}": {"$sum": _items(names)} for what, names in ITEM_FIELDS.items()}
+        totals = {"count": {"$sum": 1}, "seconds": {"$sum": "$duration_seconds"}, **items}
+        group = {"_id": {"job": "$job_id", "status": "$status"}, **totals}
+        by_job: dict[str, Sums] = {}
+        try:
+            rows = list(self._executions.aggregate([{"$match": where}, {"$group": group}], maxTimeMS=SUMS_TIME_MS))
+        except ExecutionTimeout:
+            return None
+        for row in rows:
+            job, status = row["_id"].get("job"), row["_id"].get("status")
+            if isinstance(job, str) and status in _STATUSES:
+                counted = {f"items_{what}": int(_summed(row[f"items_{what}"])) for what in ITEM_FIELDS}
+                by_job[job] = by_job.get(job, Sums()).plus(status, row["count"], _summed(row["seconds"]), **counted)
+        return by_job
+
     def counts_by_status(self) -> dict[str, int]:
         """How many are live, by status."""
         stages: list[Document] = [{"$match": {"live": True}}, {"$group": {"_id": "$status", "count": {"$sum": 1}}}]
@@ -114,3 +140,11 @@ class StatisticsStore:
 def _summed(seconds: Any) -> float:
     """A sum of durations by the database; 0 where a damaged record made it none."""
     return float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else 0.0
+
+
+def _items(names: Sequence[str]) -> Document:
+    """An expression for the first of these members of the result that is a number; 0 where none is."""
+    value: Any = 0
+    for name in reversed(names):
+        value = {"$cond": [{"$isNumber": f"$result.{name}"}, f"$result.{name}", value]}
+    return {"$add": [value, 0]}

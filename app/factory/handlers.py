@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app.execution.regroup import Regroup
 from app.execution.self_pause import SelfPause
 from app.integrations.nats.publishing import PublishEvent, PublishExecution
+from app.jobs.broken import DisableBroken
 from app.notification.mail import MailNotifier
 from app.notification.outcomes import TellOutcome
 from app.outbox.batches import BatchCarrier
@@ -16,7 +17,6 @@ from app.queue.owing import EndHandler, Owing
 from app.scheduling.followers import Followers
 
 if TYPE_CHECKING:
-    from app.clock import Clock
     from app.config import Settings
     from app.factory.stores import Stores
     from app.integrations.nats.bus import Bus
@@ -37,7 +37,7 @@ def owing(settings: Settings) -> Owing:
 
 def event_handlers(settings: Settings) -> tuple[type[EventListener], ...]:
     """The handlers that other events may be owed to."""
-    return Regroup, *((PublishEvent,) if settings.nats_url else ())
+    return Regroup, DisableBroken, *((PublishEvent,) if settings.nats_url else ())
 
 
 def carriers(settings: Settings, stores: Stores, services: Services, bus: Bus | None) -> list[Carrier[Any]]:
@@ -45,7 +45,7 @@ def carriers(settings: Settings, stores: Stores, services: Services, bus: Bus | 
     clock = services.clock
     carriers: list[Carrier[Any]] = [
         *(Carrier(stores.owed_by_executions, handler, clock) for handler in _end_handlers(settings, stores, services)),
-        *(Carrier(stores.owed_by_events, handler, clock) for handler in _event_handlers(stores, clock)),
+        *(Carrier(stores.owed_by_events, handler, clock) for handler in _event_handlers(stores, services)),
     ]
     if bus is not None:
         source = settings.public_url or f"urn:{settings.nats_prefix}"
@@ -72,5 +72,5 @@ def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tup
     return TellOutcome(notifier), SelfPause(stores.history, services.jobs, services.pausing), followers
 
 
-def _event_handlers(stores: Stores, clock: Clock) -> tuple[EventHandler, ...]:
-    return (Regroup(stores.queue, stores.lists, clock),)
+def _event_handlers(stores: Stores, services: Services) -> tuple[EventHandler, ...]:
+    return Regroup(stores.queue, stores.lists, services.clock), DisableBroken(services.jobs)

@@ -66,7 +66,8 @@ class Definitions:
             except ValidationFailed as failed:
                 errors += failed.errors
             else:
-                definition = replace(definition, parameters=with_defaults(entry.parameters_schema, definition.parameters))
+                filled = with_defaults(entry.parameters_schema, definition.parameters)
+                definition = replace(definition, parameters=self._parameters.with_default_connections(entry, filled))
                 errors += self._parameters.errors(entry, definition.parameters, self._stored_parameters(before, entry))
         errors += self._schedule_errors(definition, before)
         resolved, dependency_errors = self._dependencies.resolve(actor, definition, before, planned_names=planned_names)

@@ -11,6 +11,7 @@ from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.clock import Clock
 from app.connections.references import connection_paths
+from app.errors import NotFound
 from app.jobs.filters import JobFilter
 from app.jobs.list_store import ListStore
 from app.jobs.model import Job
@@ -44,11 +45,24 @@ class JobDirectory:
 
     def page(self, actor: Actor, query: JobFilter, *, sort: str = "name", page: int = 1, limit: int = 20) -> Page[Job]:
         """Returns one page of the jobs that pass the filter; `sort` is a key of app.jobs.filters.SORTS."""
+        jobs, total = self.part(actor, query, sort=sort, skip=(page - 1) * limit, limit=limit)
+        return Page.of(jobs, total=total, page=page, limit=limit)
+
+    def part(self, actor: Actor, query: JobFilter, *, sort: str = "name", skip: int, limit: int) -> tuple[list[Job], int]:
+        """Returns the jobs that pass the filter without the first `skip`, and how many there are in all."""
         require(actor, May.SEE_JOBS)
         missing = self._missing_versions(self._usage.versions_in_use()) if query.broken is not None else []
         visible = replace(query, groups=actor.groups)
-        jobs, total = self._lists.page(visible, sort=sort, skip=(page - 1) * limit, limit=limit, now=self._clock.now(), missing=missing)
-        return Page.of(jobs, total=total, page=page, limit=limit)
+        return self._lists.page(visible, sort=sort, skip=skip, limit=limit, now=self._clock.now(), missing=missing)
+
+    def named(self, actor: Actor, name: str, may: May = May.SEE_JOBS) -> Job:
+        """Returns the job with this name that `actor` may see. The caller needs the permission `may`. Raises Forbidden, NotFound."""
+        require(actor, may)
+        visible = JobFilter(name=name, groups=actor.groups)
+        jobs, _ = self._lists.page(visible, sort="name", skip=0, limit=1, now=self._clock.now()) if name else ([], 0)
+        if not jobs:
+            raise NotFound("job", name)
+        return jobs[0]
 
     def of_template(self, actor: Actor, template_type: str, limit: int, *, sort: str = "name") -> list[Job]:
         """Returns the first jobs of a template."""

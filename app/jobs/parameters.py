@@ -13,6 +13,7 @@ from app.connections.vault import mask
 from app.errors import FieldError, MigrationFailed, ValidationFailed
 from app.jobs.model import Job
 from app.jobtemplates.catalogue import Catalogue
+from app.jobtemplates.default_connections import missing_connections, put
 from app.jobtemplates.entry import TemplateVersion, with_defaults
 from app.jobtemplates.parameters import ParameterPipeline, Parameters
 from app.validation.dynamic import Known
@@ -40,6 +41,16 @@ class JobParameters:
         """Returns the values that the job's template has for parameters that a definition leaves out; empty if the template is gone."""
         entry = self._catalogue.find(job.definition.template_type, job.template_version)
         return with_defaults(entry.parameters_schema, {}) if entry is not None else {}
+
+    def with_default_connections(self, entry: TemplateVersion, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns parameters with the default connection of its kind in each place that must name one and names none."""
+        missing = missing_connections(entry, parameters)
+        names = self._connections.defaults(set(missing.values())) if missing else {}
+        filled = dict(parameters)
+        for pointer, kind in missing.items():
+            if kind in names:
+                put(filled, pointer, names[kind])
+        return filled
 
     def needs(self, job: Job) -> list[Need]:
         """Returns the connections and secrets that the job names; none if its template is gone."""

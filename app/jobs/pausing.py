@@ -61,8 +61,8 @@ class Pausing:
         def pause(job: Job) -> Job | None:
             _refuse_idle(job)
             since_due = job.paused.since_due if job.paused else job.next_run_at or now
-            paused = Pause(reason=reason, until=until, by=actor.email, at=now, since_due=since_due)
-            after = replace(job, paused=paused, next_run_at=until, version=job.version + 1, updated_by=actor.email, updated_at=now)
+            paused = Pause(reason=reason, until=until, by=actor.name, at=now, since_due=since_due)
+            after = replace(job, paused=paused, next_run_at=until, version=job.version + 1, updated_by=actor.name, updated_at=now)
             return after if self._store.update(job, after, reschedule=True) else None
 
         diff = [{"field": "/paused", "before": _pause_words(before), "after": {"reason": reason, "until": until}}]
@@ -99,7 +99,7 @@ class Pausing:
         def resume(job: Job) -> Job | None:
             now = self._clock.now()
             owed, due = self._passed.on_resume(job, now=now)
-            after = replace(job, paused=None, next_run_at=due, version=job.version + 1, updated_by=actor.email, updated_at=now)
+            after = replace(job, paused=None, next_run_at=due, version=job.version + 1, updated_by=actor.name, updated_at=now)
             return after if self._store.update(job, after, reschedule=True, owed=owed) else None
 
         action = self._audit.action(actor, "job.resume", kind="job", target_id=job_id, name=before.definition.name, diff=diff)

@@ -17,6 +17,7 @@ from app.errors import FieldError, ValidationFailed
 from app.jobs.lists import repeated
 from app.jobs.model import JobDefinition, definition_from
 from app.jobs.schema import JobDefinitionSchema, PauseSchema, flatten_messages
+from app.jobs.spellings import as_written, usual
 from app.triggers import ManualTrigger
 from app.validation import SchemaValidator
 from app.validation.names import read_names
@@ -35,17 +36,19 @@ class Reading:
     """A definition and its errors. A field that could not be read has its default in the definition, and an error names it.
 
     `original_indexes` belongs to lists that lost entries: it holds, by the pointer of the list, the index in the body of each entry that
-    is left.
+    is left. `body` is what was sent.
     """
 
     definition: JobDefinition
     errors: tuple[FieldError, ...] = ()
     original_indexes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    body: Mapping[str, Any] = field(default_factory=dict)
 
     def and_also(self, more: Iterable[FieldError]) -> list[FieldError]:
         """Returns the errors and those of `more` that do not follow from one of them. An error follows from another if their places are
         the same, or one lies inside the other."""
-        return beside(self.errors, [FieldError(self._in_body(error.pointer), error.message) for error in more])
+        told = beside(self.errors, [FieldError(self._in_body(error.pointer), error.message) for error in more])
+        return as_written(self.body, told)
 
     def has(self, name: str) -> bool:
         """Returns whether the field `name` of the body could be read, as a whole or in part."""
@@ -63,6 +66,7 @@ def read_definition(body: Any, settings: Settings) -> Reading:
     """Returns what `body` (JSON values) describes, with the defaults of the settings. Raises ValidationFailed if it is not an object."""
     if not isinstance(body, Mapping):
         raise ValidationFailed([FieldError("", "must be an object")])
+    sent, body = body, usual(body)
     normalised, _ = read_names(body, "name", "tags")  # limits of length apply to names as they are stored
     errors, duplicates = _definition_validator().errors(normalised), list(repeated(normalised))
     readable, indexes = _without(body, [*_pointers(errors), *duplicates])
@@ -75,7 +79,7 @@ def read_definition(body: Any, settings: Settings) -> Reading:
         loaded = schema.load(readable)
     definition = definition_from(_with_defaults(loaded, settings))
     reading = Reading(definition, tuple(errors), indexes)
-    return replace(reading, errors=tuple(reading.and_also(_errors_by_settings(definition, settings))))
+    return replace(reading, errors=tuple(reading.and_also(_errors_by_settings(definition, settings))), body=sent)
 
 
 def complete_definition(values: Mapping[str, Any], settings: Settings) -> Reading:
@@ -87,8 +91,9 @@ def complete_definition(values: Mapping[str, Any], settings: Settings) -> Readin
 def load_definition(body: Any, settings: Settings) -> JobDefinition:
     """Returns the definition that `body` describes. Raises ValidationFailed with a JSON Pointer for each wrong field."""
     reading = read_definition(body, settings)
-    if reading.errors:
-        raise ValidationFailed(reading.errors)
+    errors = reading.and_also(())
+    if errors:
+        raise ValidationFailed(errors)
     return reading.definition
 
 

@@ -72,6 +72,11 @@ class JobRegistry:
         """
         return self._access.at_version(actor, job_id, version)
 
+    def visible_for(self, actor: Actor, job_id: str, may: May) -> Job:
+        """Returns a job that `actor` may see. `may` is the permission that the caller needs. Raises Forbidden, NotFound."""
+        require(actor, may)
+        return self._access.visible(actor, job_id)
+
     def revisions(self, actor: Actor, job_id: str, *, before: int | None = None, limit: int = 20) -> list[Revision]:
         """Returns what each change made of the job, newest first, from the present version or from below version `before` on.
 
@@ -145,9 +150,9 @@ class JobRegistry:
             code_version=entry.template.version,
             origin="ui" if actor.via == "web" else "api",
             version=1,
-            created_by=actor.email,
+            created_by=actor.name,
             created_at=now,
-            updated_by=actor.email,
+            updated_by=actor.name,
             updated_at=now,
             next_run_at=self._first_due(definition, now),
         )
@@ -275,7 +280,7 @@ class JobRegistry:
             job,
             definition=definition,
             version=job.version + 1,
-            updated_by=actor.email,
+            updated_by=actor.name,
             updated_at=now,
             paused=None,
             next_run_at=self._first_due(definition, now),
@@ -371,17 +376,18 @@ class JobRegistry:
         registered = relayered(wanted.registered, definition, by=actor.email, at=now)
         definition = definition_of(registered) if registered is not None else definition
         moved = (before.definition.schedule, before.definition.enabled) != (definition.schedule, definition.enabled)
+        mended = moved and (definition.enabled or before.definition.schedule != definition.schedule)
         after = replace(
             before,
             definition=definition,
             registered=registered,
             version=before.version + 1,
-            updated_by=actor.email,
+            updated_by=actor.name,
             updated_at=now,
             template_version=wanted.template_version,
             code_version=wanted.code_version,
             **(self._due_again(before, definition, now) if moved else {}),
-            schedule_error=None if moved else before.schedule_error,
+            schedule_error=None if mended else before.schedule_error,
         )
         stop = ScheduleStop.RESCHEDULED if definition.enabled else ScheduleStop.SWITCHED_OFF
         owed: list[OutboxEntry] = self._passed.on_stop(before, stop, now=now) if moved else []
@@ -396,7 +402,7 @@ class JobRegistry:
         now = self._clock.now()
         owed = self._passed.on_stop(job, ScheduleStop.DELETED, now=now)
         with self._dependencies.graph.leaving(job.id, job.version, at=now) as token:
-            return job if token and self._store.retire(job, by=actor.email, at=now, owed=owed, reserved=token) else None
+            return job if token and self._store.retire(job, by=actor.name, at=now, owed=owed, reserved=token) else None
 
     def _definition_to_bring_back(self, actor: Actor, job: Job) -> JobDefinition:
         """Returns the definition of a deleted job, switched off if it cannot run now. Raises ApprovalNeeded."""

@@ -23,6 +23,7 @@ from app.executors.base import Executor
 from app.factory import Store, build_node, event_handlers
 from app.integrations.nats.messages import Message, Sent
 from app.integrations.nats.publishing import PublishEvent, PublishExecution
+from app.jobs.broken import DisableBroken
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Job
 from app.notification.base import Notifier
@@ -30,7 +31,7 @@ from app.notification.outcomes import TellOutcome
 from app.outbox.batches import Carried
 from app.outbox.carrier import Carrier
 from app.outbox.event_store import Events
-from app.outbox.events import JobChanged
+from app.outbox.events import JobBroken, JobChanged
 from app.outbox.handler import Handler
 from app.outbox.model import Owed, owed_from, owed_now
 from app.queue.execution import Execution
@@ -310,4 +311,40 @@ class PublishingJobs(OnTheBus, Regrouping):
         return str(event_id)
 
 
-SUBJECTS = {kind.handler_class.name: kind for kind in (Telling, Pausing, Following, Regrouping, PublishingExecutions, PublishingJobs)}
+class Disabling(Subject):
+    handler_class = DisableBroken
+    collection = "domain_events"
+
+    def owe(self) -> str:
+        """The schedule of a job cannot be computed."""
+        self.records += 1
+        schedule = {"type": "interval", "interval_seconds": 60}
+        job = self.services.jobs.create(self.actor, {"name": f"job {self.records}", "template_type": "noop", "schedule": schedule})[0]
+        self.database["dynamic_jobs"].update_one({"_id": job.id}, {"$set": {"schedule_error": "no zone"}})
+        return self._record(JobBroken(at=self.clock.now(), job_id=job.id, job_name=job.definition.name, reason="no zone"))
+
+    def owe_unwanted(self) -> str:
+        """An event that another version has recorded."""
+        event_id = self._record(JobBroken(at=self.clock.now(), job_id="j", job_name="j", reason="no zone"))
+        self.database[self.collection].update_one({"_id": event_id}, {"$set": {"details": {"another": "shape"}}})
+        return event_id
+
+    def _record(self, event: JobBroken) -> str:
+        known = set(self.database[self.collection].distinct("_id"))
+        self.services.events.publish(event)
+        (event_id,) = set(self.database[self.collection].distinct("_id")) - known
+        return str(event_id)
+
+    def effects(self) -> int:
+        return self.database["dynamic_jobs"].count_documents({"enabled": False, "schedule_error": "no zone"})
+
+    def ask_again(self, record_id: str) -> None:
+        self.services.given_up.ask_again_of_event(self.actor, record_id, self.name)
+
+    def forget_old(self) -> None:
+        self.services.events.forget_settled()
+
+
+SUBJECTS = {
+    kind.handler_class.name: kind for kind in (Telling, Pausing, Following, Regrouping, Disabling, PublishingExecutions, PublishingJobs)
+}

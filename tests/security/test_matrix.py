@@ -21,6 +21,8 @@ from tests.conftest import app_of
 OPEN = None  # anybody may
 A = "/api/admin"
 PAGE = "/templates/<kind>"
+# The routes of other scheduler services.
+NAMED, SCHEDULES, SCHEDULE = "/api/jobs/<job_name>", "/api/v1/schedules", "/api/v1/schedules/<schedule_id>"
 TEMPLATE = f"{A}/job-templates/<template_type>"
 JOB, RUN, CONNECTION, USER, TOKEN, ASK = (
     f"{A}/scheduler-jobs/<job_id>",
@@ -132,6 +134,30 @@ REST: dict[tuple[str, str], May | None] = {
     ("POST", f"{SERVICE}/heartbeat"): May.REGISTER_JOBS,
     ("POST", f"{SERVICE}/keys/rotate"): May.MANAGE_SERVICES,
     ("DELETE", f"{SERVICE}/keys/previous"): May.MANAGE_SERVICES,
+    ("GET", "/api/jobs"): May.SEE_JOBS,
+    ("POST", "/api/jobs/trigger"): May.RUN_JOBS,
+    ("GET", NAMED): May.SEE_JOBS,
+    ("DELETE", NAMED): May.CHANGE_JOBS,
+    ("POST", f"{NAMED}/trigger"): May.RUN_JOBS,
+    ("POST", f"{NAMED}/enable"): May.CHANGE_JOBS,
+    ("POST", f"{NAMED}/disable"): May.CHANGE_JOBS,
+    ("PUT", f"{NAMED}/cron"): May.CHANGE_JOBS,
+    ("GET", f"{NAMED}/history"): May.SEE_EXECUTIONS,
+    ("GET", f"{NAMED}/stats"): May.SEE_EXECUTIONS,
+    ("GET", SCHEDULES): May.SEE_JOBS,
+    ("POST", SCHEDULES): May.CHANGE_JOBS,
+    ("POST", f"{SCHEDULES}/bulk/create"): May.CHANGE_JOBS,
+    ("GET", SCHEDULE): May.SEE_JOBS,
+    ("PUT", SCHEDULE): May.CHANGE_JOBS,
+    ("DELETE", SCHEDULE): May.CHANGE_JOBS,
+    ("POST", f"{SCHEDULE}/pause"): May.CHANGE_JOBS,
+    ("POST", f"{SCHEDULE}/resume"): May.CHANGE_JOBS,
+    ("POST", f"{SCHEDULE}/trigger"): May.RUN_JOBS,
+    ("GET", f"{SCHEDULE}/executions"): May.SEE_EXECUTIONS,
+    ("GET", "/api/v1/executions"): May.SEE_EXECUTIONS,
+    ("GET", "/api/v1/executions/running"): May.SEE_EXECUTIONS,
+    ("GET", "/api/v1/executions/<execution_id>"): May.SEE_EXECUTIONS,
+    ("GET", "/api/v1/executions/stats/<schedule_id>"): May.SEE_EXECUTIONS,
 }
 # What tells what there is besides what would be, or what is there and not one's own.
 BOTH = {
@@ -144,6 +170,7 @@ BOTH = {
     ("DELETE", f"{JOB}/inbound/<address_id>"): (May.CHANGE_JOBS, May.RUN_JOBS),
     ("POST", f"{A}/scheduler-jobs/plan"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{A}/scheduler-jobs/bulk"): (May.CHANGE_JOBS, May.SEE_JOBS),
+    ("POST", f"{SCHEDULES}/bulk/operation"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{JOB}/clone"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{JOB}/notes"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("DELETE", f"{JOB}/notes/<note_id>"): (May.CHANGE_JOBS, May.SEE_JOBS),
@@ -310,6 +337,7 @@ WEB: dict[tuple[str, str], May | None] = {
     ("POST", "/tokens/<token_id>/revoke"): May.MANAGE_ACCOUNTS,
 }
 
+COMMAND = {"name": "new", "schedule_type": "interval", "interval_seconds": 60, "target_command": "cmd.x"}
 CALENDAR: dict[str, Any] = {"timezone": "UTC", "dates": [{"from": "2030-01-01"}]}
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", f"{A}/scheduler-jobs"): {"name": "new", "template_type": "noop"},
@@ -320,6 +348,12 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", f"{JOB}/clone"): {"name": "copy"},
     ("POST", f"{JOB}/notes"): {"text": "a note"},
     ("PUT", JOB): {"description": "x"},
+    ("POST", "/api/jobs/trigger"): {"jobType": "theirs"},
+    ("PUT", f"{NAMED}/cron"): {"cronExpression": "0 9 * * TUE"},
+    ("POST", SCHEDULES): COMMAND,
+    ("POST", f"{SCHEDULES}/bulk/create"): [COMMAND],
+    ("POST", f"{SCHEDULES}/bulk/operation"): {"schedule_ids": ["none"], "operation": "pause"},
+    ("PUT", SCHEDULE): {"description": "x"},
     ("POST", f"{JOB}/pause"): {"reason": "x"},
     ("POST", f"{JOB}/inbound"): {"name": "more", "proof": "secret"},
     ("PUT", f"{JOB}/inbound/<address_id>"): {"enabled": True},
@@ -381,6 +415,8 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
     return {
         "job_id": job.id,
         "address_id": services.inbound.create(boss, job.id, {"name": "a", "proof": "secret"}).address.id,
+        "job_name": "theirs",
+        "schedule_id": job.id,
         "dry_run_id": "none",
         "folder": "reference",
         "execution_id": run.id,

@@ -59,12 +59,16 @@ def recent_runs(job: Job) -> list[Beginning]:
 
 
 def only_connections(schema: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the required parameters that name a connection, where only one connection of its kind exists."""
+    """Returns the required parameters that name a connection, where there is a default connection of its kind or only one connection."""
     begun = {}
     properties = schema.get("properties", {})
     for name in schema.get("required", ()):
         source = properties.get(name, {}).get("x-options", {}) if isinstance(properties.get(name), Mapping) else {}
-        if source.get("from") == "connections" and len(names := services().connections.options(str(source.get("kind", "")))) == 1:
+        if source.get("from") != "connections":
+            continue
+        kind = str(source.get("kind", ""))
+        names = list(services().connections.defaults({kind}).values()) or services().connections.options(kind)
+        if len(names) == 1:
             begun[name] = str(names[0])
     return begun
 

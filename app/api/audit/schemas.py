@@ -50,6 +50,7 @@ class AuditEventOut(AnswerSchema):
     outcome = ma.String(required=True, metadata={"description": "done, failed or refused"})
     actor = AsIs(AuditActorOut, required=True)
     approved_by = ma.String(metadata={"description": "Who approved it, if it waited for approval"})
+    on_behalf_of = ma.String(metadata={"description": "The person whom the service named that acted"})
     via = ma.String(required=True, metadata={"description": "web, api, cli or system"})
     address = ma.String(required=True)
     correlation_id = ma.String(required=True)

@@ -75,7 +75,7 @@ def get_readiness() -> tuple[dict[str, Any], int]:
 def get_health() -> tuple[dict[str, Any], int]:
     """Read whether the database answers; with a valid token, also the version of the program"""
     works = _database_answers()
-    body = {"status": _status(works), "service": "jobwright", "timestamp": instant(services().clock.now())}
+    body = {"status": _status(works), "service": services().settings.service_name, "timestamp": instant(services().clock.now())}
     if works and has_valid_token():
         body["version"] = version("jobwright")
     return body, 200 if works else 503

@@ -26,7 +26,7 @@ class ReadyOut(AnswerSchema):
 
 class ServiceHealthOut(AnswerSchema):
     status = ma.String(required=True, metadata=HEALTH)
-    service = ma.String(required=True)
+    service = ma.String(required=True, metadata={"description": "The setting SERVICE_NAME"})
     timestamp = ma.String(required=True, metadata=INSTANT)
     version = ma.String(metadata={"description": "The version of the program; only with a valid token"})
 

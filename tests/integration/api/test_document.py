@@ -30,25 +30,31 @@ VERBS = {
     "end",
     "export",
     "get",
+    "hand",
     "import",
     "list",
     "move",
     "pause",
     "plan",
     "publish",
+    "put",
     "receive",
     "refuse",
+    "register",
     "remove",
     "reset",
     "restore",
     "resume",
+    "retire",
     "retry",
     "revoke",
     "roll",
     "rotate",
     "run",
     "save",
+    "send",
     "set",
+    "settle",
     "stream",
     "test",
     "undelete",
@@ -56,6 +62,8 @@ VERBS = {
     "validate",
     "withdraw",
 }
+# The routes of other scheduler services, which answer errors in their own format.
+OTHER_SERVICES = ("/api/jobs", "/api/v1/")
 # Objects whose members a template, a kind of connection or a schema decides.
 FREE = {
     # A document of another standard, which has its own schema.
@@ -70,6 +78,10 @@ FREE = {
     ("ExecutionOut", "parameters"),
     ("JobImpactOut", "parameters"),
     ("JobOut", "parameters"),
+    ("JobResultOut", "details"),
+    ("JobResultOut", "metadata"),
+    ("NamedExecutionOut", "metadata"),
+    ("NamedJobOut", "config"),
     ("PresetOut", "parameters"),
     ("PreviewOut", "result"),
     ("SchemaEnvelope", "schema"),
@@ -107,8 +119,11 @@ def test_each_operation_says_what_it_does_and_answers_problems(document: dict[st
     for place, operation in operations(document):
         assert operation["summary"], place
         assert operation["tags"][0] in tags, place
-        assert operation["responses"]["default"]["$ref"] == "#/components/responses/DEFAULT_ERROR", place
-        assert ("security" in operation) == (not place.partition(" ")[2].startswith("/api/admin")), place
+        path = place.partition(" ")[2]
+        of_others = path.startswith(OTHER_SERVICES) and path != "/api/jobs/register"
+        error = "DOCUMENT_ERROR" if of_others else "DEFAULT_ERROR"
+        assert operation["responses"]["default"]["$ref"] == f"#/components/responses/{error}", place
+        assert ("security" in operation) == (not path.startswith(("/api/admin", "/api/services", *OTHER_SERVICES))), place
 
 
 def test_who_serves_it_and_under_which_licence(document: dict[str, Any]) -> None:

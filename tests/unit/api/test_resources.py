@@ -1,4 +1,4 @@
-"""The layout of the REST room: one folder per resource, whose views declare what they take by decorators alone."""
+"""The layout of the REST room: one folder per resource, also of the compatibility routes, whose views declare what they take by decorators alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from app import api
 
 FOLDER = Path(api.__file__).parent
-ROUTES = sorted(FOLDER.glob("*/routes.py"))
+ROUTES = sorted(FOLDER.rglob("routes.py"))
 
 
 def test_every_resource_is_registered() -> None:

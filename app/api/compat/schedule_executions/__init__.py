@@ -1,0 +1,1 @@
+"""Executions of schedules: /api/v1/executions."""

@@ -1,0 +1,1 @@
+"""Schedules of commands: /api/v1/schedules."""

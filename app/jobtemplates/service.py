@@ -29,7 +29,7 @@ STANDING_SCHEMA: dict[str, Any] = {
     "properties": {
         "enabled": {
             "type": "boolean",
-            "title": "On",
+            "title": "Enabled",
             "x-widget": "switch",
             "description": "When off, jobs of this template cannot be created, changed or enabled.",
         },

@@ -292,8 +292,8 @@ class Approvals:
 
     def _shown(self, row: Document) -> Document:
         shown = {key: value for key, value in row.items() if key not in {"payload", "subject"}}
-        if row["preview"] is not None:
-            shown["preview"] = {**row["preview"], "error": _spoken(row["preview"].get("error"), "message")}
+        if row["preview"] is not None and row["preview"].get("error"):
+            shown["preview"] = {**row["preview"], "error": _spoken(row["preview"]["error"], "message")}
         return {**shown, "result": _spoken(row["result"], "error"), "state": self._state(row)}
 
     def _visible(self, actor: Actor, approval_id: str) -> Document:

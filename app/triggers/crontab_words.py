@@ -54,7 +54,6 @@ _GERMAN = tuple(
         (r"\bzwischen Tag (\d+) und (\d+) des Monats", r"vom \1. bis zum \2. Tag des Monats"),
         (r"(\b[Aa]lle \d+ Monate), (\w+) bis Dezember", r"\1 ab \2"),
         (r"(\b[Aa]lle \d+ Monate), (\w+) bis (\w+)", r"\1 von \2 bis \3"),
-        (r" ab (Minute|Sekunde) 0\b| ab 00:00\b", ""),
         (r", und ", " und "),
         (r"^Bei Minute (\d[\d, und]*)(?!, (?:alle \d+ Stunden|zwischen \d\d:|um \d\d:))(?=,|$)", r"Jede Stunde bei Minute \1"),
     )

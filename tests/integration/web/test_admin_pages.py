@@ -208,8 +208,8 @@ def test_a_long_time_in_a_setting_is_shown_as_a_duration(browser_client: FlaskCl
     rows = LexborHTMLParser(text(browser_client.get("/system"))).css(".settings tbody tr")
     values = {row.css("code")[0].text(): " ".join(row.css("td")[1].text(separator=" ").split()) for row in rows}
     grace = services.settings.kill_grace_seconds
-    assert (values["JOBWRIGHT_SESSION_IDLE_MINUTES"], values["DEFAULT_RETRY_DELAY"]) == ("120 2 h", "300 5 min")
-    assert values["JOBWRIGHT_KILL_GRACE_SECONDS"].removesuffix(" changed") == str(grace), "a few seconds need no other words"
+    assert (values["JOBWRIGHT_SESSION_IDLE_MINUTES"], values["DEFAULT_RETRY_DELAY"]) == ("120 (2 h)", "300 (5 min)")
+    assert values["JOBWRIGHT_KILL_GRACE_SECONDS"].removesuffix(" changed") == f"{grace:g}", "a few seconds need no other words"
 
 
 # -- blackout calendars -----------------------------------------------------------------------------------------------

@@ -303,6 +303,7 @@ class ReportGeneration(JobTemplate):
         tables = []
         for number, section in enumerate(params["sections"], 1):
             ctx.check_cancelled()
+            ctx.log.info("Querying %s", section["title"])
             tables.append(self._table(section, ctx))
             ctx.progress(number, len(params["sections"]) + 1, section["title"])
             ctx.log.info("%s: %s rows", section["title"], f"{len(tables[-1].rows):,}")

@@ -189,9 +189,7 @@ class JobDefinitionSchema(_Strict):
 class PauseSchema(_Strict):
     """The body of a pause."""
 
-    reason = NameField(
-        required=True, validate=Length(min=1, max=500), metadata={"description": "Shown on the job's page while it is paused."}
-    )
+    reason = NameField(load_default="", validate=Length(max=500), metadata={"description": "Shown on the job's page while it is paused."})
     until = Instant(
         allow_none=True, metadata={"description": "End of the pause. Without it, the pause lasts until someone resumes the job."}
     )

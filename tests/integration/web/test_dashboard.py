@@ -101,7 +101,7 @@ def test_a_day_is_told_by_hour_and_outcome(browser_client: FlaskClient, services
     assert "7 executions" in last
     assert "66.7 % of runs succeeded" in last
     rows = [[cell.text() for cell in row.css("td")] for row in found.css(".last-day tbody tr")]
-    assert ["11:00", "3", "1 success, 1 skipped, 1 failed"] in rows
+    assert ["11:00", "3", "1 successful, 1 skipped, 1 failed"] in rows
     assert [len(chart.css("rect")) for chart in found.css(".last-day:has(#last-day) svg.hours")] == [5, 2], (
         "failures have a chart of their own"
     )

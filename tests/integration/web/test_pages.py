@@ -425,7 +425,7 @@ def test_an_admin_sees_what_is_not_theirs_to_do(app: Flask, services: Services, 
     nobody.post("/sign-in", data={"csrf_token": csrf(page), "email": "u@example.com", "password": "long enough password"})
     for path in ("/jobs", "/executions", "/templates", "/connections"):
         answer = nobody.get(path)
-        assert (answer.status_code, "This needs the role admin" in text(answer)) == (403, True)
+        assert (answer.status_code, "Only admins may open this page. Your role is user." in text(answer)) == (403, True)
 
 
 def test_errors_nobody_expected_are_pages_with_an_id(browser_client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,6 +182,15 @@ def test_a_file_is_looked_at_before_it_is_taken(browser_client: FlaskClient, der
     forged = {**json.loads(file), "base": "webhook_trigger"}
     refused = text(browser_client.post("/templates/import", data={"csrf_token": csrf(page), "file": json.dumps(forged)}), 422)
     assert "was changed after it was signed" in refused
+    other = {"csrf_token": csrf(page), "file": '{"nope": 1}'}
+    assert "The file is not an exported template" in text(browser_client.post("/templates/import", data=other), 422)
+    unsigned = {name: value for name, value in json.loads(file).items() if name != "signature"}
+    strange = {"csrf_token": csrf(page), "file": json.dumps({**unsigned, "base": "nothing"})}
+    told = text(browser_client.post("/templates/import", data=strange))
+    assert "Base template names &#39;nothing&#39;" in told
+    assert "/base" not in told.partition('id="found"')[2].partition("</section>")[0]
+    short = {"csrf_token": csrf(page), "file": json.dumps({name: value for name, value in unsigned.items() if name != "base_version"})}
+    assert "Version of the base template is required" in text(browser_client.post("/templates/import", data=short), 422)
     binary = {"csrf_token": csrf(page), "file": "", "upload": (io.BytesIO(b"\xff\xfe"), "x.json")}
     assert "not a text in UTF-8" in text(browser_client.post("/templates/import", data=binary), 422)
 

@@ -517,7 +517,7 @@ def test_two_requests_for_one_name_warn_of_each_other_and_the_second_fails_on_it
     )
     page = browser_client.get(f"/approvals/{second['_id']}").get_data(as_text=True)
     assert f'href="/approvals/{first["_id"]}"' in page
-    assert "There are other requests for this job or for its name." in page
+    assert "Other requests concern this job or its name." in page
     services.approvals.approve(super_admin, first["_id"])
     page = browser_client.get(f"/approvals/{second['_id']}").get_data(as_text=True)
     assert f'href="/approvals/{first["_id"]}"' in page

@@ -109,7 +109,7 @@ def seconds(value: float | None, name: str | None = None) -> str:
 
 def rough_time(seconds: float) -> str:
     """Returns an estimate, as exactly as it can be meant: "8 s", "40 s", "7 min", "2 h 15 min"."""
-    step = 1 if seconds < 10 else 5 if seconds < 60 else 60 if seconds < 3_600 else 900
+    step = 1 if seconds < 10 else 5 if seconds < 60 else 30 if seconds < 600 else 60 if seconds < 3_600 else 900
     return durations.write(max(1, round(seconds / step) * step), language())
 
 

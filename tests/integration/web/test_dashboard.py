@@ -115,7 +115,7 @@ def test_what_runs_shows_how_long_it_will_take(browser_client: FlaskClient, serv
     ran(store, services, super_admin, typical, "running", START - timedelta(seconds=30))
     left = {one.execution.job_name: one.seconds_left for one in services.overview.running(super_admin)}
     assert left == {"counted": 90.0, "typical": 60.0}
-    assert "25 of 100" in section(page(browser_client, "/?live"), "Running now")
+    assert "25 %" in section(page(browser_client, "/?live"), "Running now")
 
 
 def test_the_page_of_maintenance_lists_what_still_runs(

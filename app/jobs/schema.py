@@ -179,10 +179,7 @@ class JobDefinitionSchema(_Strict):
     depends_on = ma.List(
         ma.Nested(DependencySchema),
         validate=Length(max=MAX_DEPENDENCIES),
-        metadata={
-            "description": "The job also runs when all of these jobs have ended with the required outcome. "
-            "It then waits until all of them have ended this way again."
-        },
+        metadata={"description": "The job also runs each time all of these jobs have finished with the required outcome."},
     )
 
 

@@ -69,6 +69,7 @@ _QUESTION = {
         },
     ],
     "title": "Query",
+    "x-choice-title": "Kind of database",
 }
 
 
@@ -165,6 +166,7 @@ class ReportGeneration(JobTemplate):
                         "chart": {
                             "type": "object",
                             "title": "Chart",
+                            "x-add-text": "Add a chart",
                             "required": ["kind", "label", "values"],
                             "additionalProperties": False,
                             "properties": {

@@ -100,7 +100,7 @@ def test_a_live_run_is_watched_cancelled_and_run_again(visitor_js: Watched, serv
     page.get_by_role("button", name="Cancel run").click()
     expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
     page.get_by_role("button", name="Run again").click()
-    expect(page.get_by_role("link", name="Show the run that this one repeats")).to_be_visible()
+    expect(page.get_by_role("link", name="Show the original run")).to_be_visible()
     page.get_by_role("button", name="Cancel run").click()
     expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
 

@@ -26,6 +26,14 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// -- a new form begins at its first field ------------------------------------------------------------------------------
+
+document.addEventListener("DOMContentLoaded", () => {
+  const form = document.querySelector("form[data-begin-at]");
+  if (!form || location.hash || document.getElementById("form-errors")) return;
+  document.getElementById(form.dataset.beginAt)?.focus({ preventScroll: true });
+});
+
 // -- draft: a new form that is left is kept, without its secrets ---------------------------------------------------------
 
 let typed = false;

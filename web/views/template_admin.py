@@ -132,7 +132,7 @@ _FILE_FIELDS = {
 
 
 def _first(base: TemplateVersion) -> dict[str, Any]:
-    return {"name": "", "description": base.description, "category": base.category, "icon": base.icon}
+    return {"name": "", "description": base.description, "category": base.category, "icon": base.icon, "parameters": {}}
 
 
 def _saved(base: TemplateVersion, editor: Editor, row: Document | None, kind: str, save: Any, prefix: str = "") -> Any:

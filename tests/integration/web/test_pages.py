@@ -265,7 +265,7 @@ def test_run_cancel_again_and_the_live_part(
     assert browser_client.get(f"{path}/live?lines=²").status_code == 200, "a digit that is no number"
     again = browser_client.post(f"{path}/retry", data={"csrf_token": token}, headers={"HX-Request": "true"})
     assert again.status_code == 204
-    assert "Show the run that this one repeats" in text(browser_client.get(again.headers["HX-Redirect"]))
+    assert "Show the original run" in text(browser_client.get(again.headers["HX-Redirect"]))
     history = text(browser_client.get(f"/jobs/{job.id}"))
     assert "it broke" in history
     assert "job.run" in history

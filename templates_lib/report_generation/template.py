@@ -69,7 +69,7 @@ _QUESTION = {
         },
     ],
     "title": "Query",
-    "x-choice-title": "Kind of database",
+    "x-choice-title": "Type of database",
 }
 
 

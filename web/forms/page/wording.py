@@ -121,7 +121,7 @@ class Wording:
         return cut(str(hinted)) if hinted else self._words("setGroup", title=title)
 
     def choice(self, field: Field) -> str:
-        """Returns the label of the choice between alternatives: the hint `x-choice-title`, else "Kind of" with the title of the field."""
+        """Returns the label of the choice between alternatives: the hint `x-choice-title`, else "Type of" with the title of the field."""
         hinted, title = self._drawer.hints(field).get("x-choice-title"), _own_title(field) or field.title
         words = str(hinted) if hinted else self._words("choiceOf", title=title) if title else self._words("alternative")
         return cut(words)

@@ -97,7 +97,7 @@ def test_a_preset_is_saved_and_begins_another_job(visitor: Watched, service: Ser
     expect(page.get_by_text(f"Preset {name} saved")).to_be_visible()
     expect(page.get_by_role("textbox", name="Message")).to_have_value(f"Hello {name}")
     page.goto(address)
-    page.get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("button", name=name, exact=True).click()
     expect(page.get_by_role("textbox", name="Message")).to_have_value(f"Hello {name}")
 
 
